@@ -1,0 +1,1 @@
+"""Chat commands, one file each; they import only the public API of `deploybot`."""

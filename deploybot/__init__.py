@@ -1,0 +1,45 @@
+"""deploybot's public API: all that a command may import."""
+
+from __future__ import annotations
+
+from deploybot.card import Button, Card, File, Line, Table, Tone
+from deploybot.command import Command, Context, LogQuery, command
+from deploybot.domain import Changes, Commit, Deployment, Kind, Lock, Person, Release, Role, State
+from deploybot.errors import Denied, DeploybotError, Locked, Unreachable, UserError
+from deploybot.settings import App, Environment, Server, Settings
+from deploybot.units import show_duration, show_size
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "App",
+    "Button",
+    "Card",
+    "Changes",
+    "Command",
+    "Commit",
+    "Context",
+    "Denied",
+    "DeploybotError",
+    "Deployment",
+    "Environment",
+    "File",
+    "Kind",
+    "Line",
+    "Lock",
+    "Locked",
+    "LogQuery",
+    "Person",
+    "Release",
+    "Role",
+    "Server",
+    "Settings",
+    "State",
+    "Table",
+    "Tone",
+    "Unreachable",
+    "UserError",
+    "command",
+    "show_duration",
+    "show_size",
+]

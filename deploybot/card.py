@@ -1,0 +1,82 @@
+"""What the bot says, before any chat's markup: texts, tables, cards and files, as frozen types.
+
+Every string in here is literal text: a chat escapes it and never reads markup out of it.
+A card has a key; saying a card again with the same key edits the message that is already there.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Tone(enum.StrEnum):
+    """How a message looks: the colour or the symbol, chosen by each chat."""
+
+    PLAIN = "plain"
+    BUSY = "busy"
+    GOOD = "good"
+    WARN = "warn"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A button that runs `command` as the person who presses it, through the same policy."""
+
+    label: str
+    command: str
+    danger: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a card's body: a symbol by its tone, a name, and what is said of it."""
+
+    name: str
+    text: str
+    tone: Tone = Tone.PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table. All rows have as many cells as `columns`; `tones` colours whole rows where given."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    tones: tuple[Tone, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to hand over. `path` is local to the bot, `name` what people see."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One message. `key` is empty for a message that is never edited.
+
+    `code` holds lines shown in a fixed-width font (a log's tail). `final` says that no edit follows.
+    `stream` says that `code` holds only what is new: a chat that can append does, others show the last of it.
+    `ok` is False where a script that asked should exit with an error.
+    """
+
+    title: str
+    key: str = ""
+    tone: Tone = Tone.PLAIN
+    text: str = ""
+    lines: tuple[Line, ...] = ()
+    table: Table | None = None
+    code: tuple[str, ...] = ()
+    buttons: tuple[Button, ...] = ()
+    files: tuple[File, ...] = ()
+    footer: str = ""
+    hint: str = ""
+    private: bool = False
+    stream: bool = False
+    final: bool = True
+    ok: bool = True

@@ -1,0 +1,1 @@
+"""Chats behind one port, and the outbox that delivers to them."""

@@ -1,0 +1,253 @@
+"""What a chat command is: `@command`, the context it gets, and the services it may call.
+
+A command's grammar is its usage string, its parameters give the types, its docstring is its help.
+`deploybot.parsing` reads the grammar, `deploybot.dispatch` runs commands, `deploybot.loader` finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from deploybot.card import Card
+from deploybot.domain import Action, Changes, Deployment, Identity, Lock, Person, Place, Release, Role
+from deploybot.settings import App, Environment, Settings
+
+Handler = Callable[..., Awaitable[Card | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """One message from a chat, as dispatch takes it.
+
+    `id` is the platform's id of the message (a repeated one runs once), `at` when it was sent (seconds
+    since the epoch), `name` how the platform calls the sender, for people to read and never to trust.
+    """
+
+    identity: Identity
+    place: Place
+    text: str
+    id: str
+    at: float
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command as the loader found it. `source` names the file it came from."""
+
+    name: str
+    usage: str
+    needs: Action
+    run: Handler
+    help: str
+    examples: tuple[str, ...] = ()
+    source: str = ""
+
+
+def command(usage: str, *, needs: str, examples: Sequence[str] = ()) -> Callable[[Handler], Handler]:
+    """Make a function a chat command.
+
+    `usage` is its grammar, such as `rollback <app> [from <env>] [to <release>]`: words stand for
+    themselves, `<name>` for the parameter of that name, `[…]` may be left out. `needs` is one of
+    anyone, view, deploy, approve and admin; ValueError for anything else, so that the start-up stops.
+    """
+    action = Action(needs)
+
+    def mark(handler: Handler) -> Handler:
+        made = Command(
+            name=usage.split(maxsplit=1)[0],
+            usage=usage,
+            needs=action,
+            run=handler,
+            help=(handler.__doc__ or "").strip(),
+            examples=tuple(examples),
+            source=handler.__module__,
+        )
+        handler.__dict__["__command__"] = made
+        return handler
+
+    return mark
+
+
+class DeploymentService(Protocol):
+    """Ask for deployments and look at them. Each request gives the card that answers at once."""
+
+    async def request(
+        self,
+        ctx: Context,
+        app: App,
+        environment: Environment,
+        release: Release,
+        *,
+        rollback: bool = False,
+        servers: Sequence[str] = (),
+        dry_run: bool = False,
+    ) -> Card:
+        """Plan a release for an environment (or some of its servers) and run it, or only show the plan."""
+
+    async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
+        """Restart what runs."""
+
+    async def task(self, ctx: Context, app: App, environment: Environment, task: str) -> Card:
+        """Run a named task of bot.toml on the environment's first server."""
+
+    async def cancel(self, ctx: Context, number: int) -> Card:
+        """Stop a deployment that has not ended."""
+
+    async def get(self, number: int) -> Deployment | None:
+        """One deployment by its number."""
+
+    async def history(self, app: App, environment: Environment | None, limit: int) -> tuple[Deployment, ...]:
+        """The last deployments, newest first."""
+
+    def log_file(self, number: int) -> str:
+        """The path of a deployment's full log."""
+
+
+class ReleaseService(Protocol):
+    """Refs and what runs."""
+
+    async def resolve(self, app: App, environment: Environment | None, ref: str) -> Release:
+        """A typed ref, also `:current` and `:previous`, as a release; UserError with the nearest refs."""
+
+    async def current(self, app: App, environment: Environment) -> Release | None:
+        """What the bot last put there and saw healthy; None before the first deployment."""
+
+    async def last_good(self, app: App, environment: Environment, before: Release | None) -> Release | None:
+        """The newest good release other than `before`."""
+
+    async def changes(self, app: App, old: Release, new: Release) -> Changes:
+        """What lies between two releases."""
+
+
+class StatusService(Protocol):
+    """The board."""
+
+    async def board(self, pairs: Sequence[tuple[App, Environment]]) -> Card:
+        """One line for each server of each environment."""
+
+    async def detail(self, app: App, environments: Sequence[Environment]) -> Card:
+        """The whole story of one app."""
+
+    async def servers(self, names: Sequence[str]) -> Card:
+        """Every server: reachable, system, Docker, disk, memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogQuery:
+    """What lines are wanted. `since` is in seconds back from now, 0 for all; `lines` per server."""
+
+    lines: int = 50
+    since: float = 0.0
+    grep: str = ""
+    server: str = ""
+    follow: bool = False
+    file: bool = False
+
+
+class LogService(Protocol):
+    """Logs of apps."""
+
+    async def show(self, ctx: Context, app: App, environment: Environment, query: LogQuery) -> Card:
+        """The lines that were asked for; with `follow`, replies along the way and gives the closing card."""
+
+    def stop(self, name: str) -> bool:
+        """Stop a following log by the name on its card (`log-3`); False when there is none."""
+
+
+class LockService(Protocol):
+    """People's locks."""
+
+    async def take(self, ctx: Context, app: App, environment: Environment, seconds: float) -> Lock:
+        """Lock an environment, 0 seconds for no end; Locked when somebody else holds it."""
+
+    async def release(self, ctx: Context, app: App, environment: Environment) -> Lock | None:
+        """Unlock; the lock that was there."""
+
+    async def get(self, app: App, environment: Environment) -> Lock | None:
+        """The lock that holds."""
+
+
+class PeopleService(Protocol):
+    """The allowlist, for commands."""
+
+    async def allow(self, ctx: Context, who: str, role: Role, app: str, environment: str) -> Person:
+        """Give a role to `@name`, or to `platform:id[:name]` for someone new; UserError explains."""
+
+    async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> int:
+        """Take grants away; how many went."""
+
+    async def whoami(self, ctx: Context) -> Card:
+        """Who the bot takes the sender for, and what they may do."""
+
+    async def claim(self, ctx: Context, code: str) -> Card:
+        """Make the sender the first administrator with the one-time code."""
+
+    async def visible(self, ctx: Context) -> tuple[tuple[App, Environment], ...]:
+        """The environments that the sender may see."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything a command may use."""
+
+    settings: Settings
+    deployments: DeploymentService
+    releases: ReleaseService
+    status: StatusService
+    logs: LogService
+    locks: LockService
+    people: PeopleService
+    commands: dict[str, Command] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One command being run: who, where, why, and the services.
+
+    `person` is None only for commands that need `anyone`. `reason` is the text after `because`.
+    `reply` sends a further card to where the command came from; one with the same key edits it.
+    """
+
+    incoming: Incoming
+    person: Person | None
+    services: Services
+    reply: Callable[[Card], Awaitable[None]]
+    reason: str = ""
+
+    @property
+    def settings(self) -> Settings:
+        """bot.toml."""
+        return self.services.settings
+
+    @property
+    def deployments(self) -> DeploymentService:
+        """Ask for deployments and look at them."""
+        return self.services.deployments
+
+    @property
+    def releases(self) -> ReleaseService:
+        """Refs and what runs."""
+        return self.services.releases
+
+    @property
+    def status(self) -> StatusService:
+        """The board."""
+        return self.services.status
+
+    @property
+    def logs(self) -> LogService:
+        """Logs of apps."""
+        return self.services.logs
+
+    @property
+    def locks(self) -> LockService:
+        """People's locks."""
+        return self.services.locks
+
+    @property
+    def people(self) -> PeopleService:
+        """The allowlist."""
+        return self.services.people

@@ -1,0 +1,1 @@
+"""Deployments: plan, lock, run, verify, record; resumed after a crash."""

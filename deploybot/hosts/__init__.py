@@ -1,0 +1,1 @@
+"""Servers over SSH: the pool, detached jobs, and the Docker Engine through the same connection."""

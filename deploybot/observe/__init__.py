@@ -1,0 +1,1 @@
+"""Status and logs: every server asked at once, merged, masked, bounded."""

@@ -1,0 +1,354 @@
+"""The Protocols behind which everything outside stands: chats, servers, engines, refs, the store, the clock.
+
+The core (deploy, observe, dispatch) knows only these. Adapters translate their library's errors into
+`deploybot.errors` at the edge, and every call has a deadline of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from deploybot.card import Card
+from deploybot.domain import (
+    AuditRow,
+    Changes,
+    Container,
+    Deployment,
+    Grant,
+    Identity,
+    JobChunk,
+    JobStatus,
+    Lock,
+    LogLine,
+    Person,
+    Place,
+    Plan,
+    Release,
+    Role,
+    Running,
+    ServerFacts,
+    ServerPlan,
+    State,
+    StepRow,
+    StepState,
+    Usage,
+)
+from deploybot.settings import App, Environment
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Wall time."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+
+class Host(Protocol):
+    """One server, reached by SSH. Every method raises Unreachable when the server does not answer in time."""
+
+    @property
+    def name(self) -> str:
+        """The server's name in bot.toml."""
+
+    async def facts(self, directory: str = "", *, timeout: float = 15.0) -> ServerFacts:
+        """Probe the server, and an app's directory on it where one is given, in one round trip."""
+
+    async def upload(self, source: Path, target: str, *, timeout: float = 600.0) -> None:
+        """Put a local file at an absolute path: temporary name, size and SHA-256 checked, then rename.
+
+        Does nothing when the same content is there already. Raises StepFailed when the server refuses
+        (no space, no right), with its words.
+        """
+
+    async def start(
+        self, job: str, script: str, env: Mapping[str, str], *, deadline: float, timeout: float = 30.0
+    ) -> JobStatus:
+        """Start a detached job once, however often this is called with the same id.
+
+        `script` names a packaged script, `env` reaches it through stdin only. `deadline` is the seconds
+        after which the server's own watchdog stops the job's process group.
+        """
+
+    async def wait(self, job: str, *, timeout: float) -> JobStatus:
+        """Return as soon as the job has ended, or its status after `timeout` seconds."""
+
+    async def poll(self, job: str, offset: int, *, limit: int = 262_144, timeout: float = 15.0) -> JobChunk:
+        """A job's status, and up to `limit` bytes of its log from `offset`."""
+
+    async def cancel(self, job: str, *, grace: float = 10.0) -> JobStatus:
+        """TERM the job's process group, KILL it after `grace` seconds; a job never started can never start."""
+
+    async def forget(self, jobs: Sequence[str]) -> None:
+        """Delete the files of jobs that have ended."""
+
+    async def http_status(self, url: str, *, timeout: float) -> tuple[int, str]:
+        """GET an http(s) URL as seen from the server, through SSH: status code and the first 200 characters.
+
+        Follows no redirect. Raises Unreachable with the reason when nothing answers there.
+        """
+
+    async def tcp_open(self, host: str, port: int, *, timeout: float) -> None:
+        """Connect to host:port as seen from the server; Unreachable when refused."""
+
+    def stream(self, script: str, env: Mapping[str, str], *, timeout: float) -> AsyncIterator[bytes]:
+        """Run a packaged script attached and give its output in chunks; bounded by `timeout` seconds."""
+
+
+class Engine(Protocol):
+    """One Docker Engine. Raises Unreachable or EngineError."""
+
+    async def version(self) -> str:
+        """The Engine's version, such as `20.10.24`."""
+
+    async def containers(self, project: str) -> tuple[Container, ...]:
+        """All containers of a Compose project, also the stopped ones."""
+
+    async def usage(self, container: str) -> Usage:
+        """What a container uses now."""
+
+    def logs(
+        self, container: str, *, tail: int | None, since: float = 0.0, follow: bool = False
+    ) -> AsyncIterator[bytes]:
+        """A container's log as raw chunks of lines that begin with their RFC 3339 time; stdout and stderr together."""
+
+
+class Servers(Protocol):
+    """All servers of bot.toml."""
+
+    def host(self, name: str) -> Host:
+        """The server of that name; KeyError when bot.toml has none."""
+
+    def engine(self, name: str) -> Engine | None:
+        """Its Docker Engine, or None where bot.toml gives none."""
+
+
+class RefSource(Protocol):
+    """The repository of an app. Raises Unreachable, or UserError with the nearest refs."""
+
+    async def resolve(self, app: App, ref: str) -> Release:
+        """A branch, tag, short or full SHA as a release. An empty ref is the app's `branch` or the remote's default."""
+
+    async def changes(self, app: App, old: str, new: str) -> Changes:
+        """What lies between two full commits."""
+
+    async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
+        """A git bundle of a commit without what the server has, in the bot's data folder."""
+
+    async def archive(self, app: App, commit: str) -> Path:
+        """A gzipped tar of a commit's tree, byte for byte the same every time."""
+
+
+class Strategy(Protocol):
+    """How a release gets onto a server: pure, release and facts in, steps out."""
+
+    def deploy(
+        self, app: App, environment: Environment, release: Release, previous: Release | None, facts: ServerFacts
+    ) -> ServerPlan:
+        """The steps forward, the gate, and the steps that put `previous` back.
+
+        Raises UserError when the server lacks what the strategy needs (a tool, disk, memory).
+        """
+
+    def restart(self, app: App, environment: Environment, release: Release, facts: ServerFacts) -> ServerPlan:
+        """The steps that restart what runs."""
+
+    def task(self, app: App, environment: Environment, release: Release, task: str, facts: ServerFacts) -> ServerPlan:
+        """The steps of a named task of bot.toml."""
+
+
+class People(Protocol):
+    """The allowlist: persons, their identities and their grants."""
+
+    def of(self, identity: Identity) -> Person | None:
+        """Whose identity this is; None for a stranger."""
+
+    def named(self, name: str) -> Person | None:
+        """The person of that name."""
+
+    def everybody(self) -> tuple[Person, ...]:
+        """All persons, by name."""
+
+    def add(self, name: str, identity: Identity | None = None) -> Person:
+        """Make a person; UserError when the name or the identity is taken."""
+
+    def link(self, person: int, identity: Identity) -> None:
+        """Give a person a further identity; UserError when somebody has it."""
+
+    def identities(self, person: int) -> tuple[Identity, ...]:
+        """A person's identities."""
+
+    def grants(self, person: int | None = None) -> tuple[Grant, ...]:
+        """The grants of one person, or of everybody."""
+
+    def grant(self, person: int, role: Role, app: str = "*", environment: str = "*") -> None:
+        """Set a person's role on an app and environment, replacing the one there."""
+
+    def revoke(self, person: int, app: str | None = None, environment: str | None = None) -> int:
+        """Take grants away: all, an app's, or one; how many went. The last admin of all stays: UserError."""
+
+
+class Claims(Protocol):
+    """The one-time code by which the first administrator is made. Only its hash is kept."""
+
+    def issue(self, code: str, until: float) -> None:
+        """Replace any earlier code by this one."""
+
+    def consume(self, code: str, now: float) -> bool:
+        """True once for the right code in time; each wrong try counts, and the fifth ends the code."""
+
+
+class Deployments(Protocol):
+    """Deployments and their steps."""
+
+    def add(self, plan: Plan, *, requester: Person, reason: str, place: Place | None, now: float) -> Deployment:
+        """Add a deployment with the next number, WAITING."""
+
+    def get(self, number: int) -> Deployment | None:
+        """One deployment."""
+
+    def open(self) -> tuple[Deployment, ...]:
+        """All that have not ended, oldest first."""
+
+    def recent(self, app: str, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
+        """The last ones of an app, newest first."""
+
+    def move(self, number: int, state: State, *, now: float, outcome: str = "", tail: Sequence[str] = ()) -> Deployment:
+        """Set the state; `started` and `finished` are set on the way. An ended one never moves: StoreError."""
+
+    def ask_cancel(self, number: int, by: str) -> bool:
+        """Note that a person wants it stopped; False when it has ended or somebody asked before."""
+
+    def steps(self, number: int) -> tuple[StepRow, ...]:
+        """Its steps in the order they were made."""
+
+    def begin(self, row: StepRow) -> StepRow:
+        """Keep a step before its job is started; the kept one where it exists already."""
+
+    def progress(self, job: str, *, offset: int, size: int) -> None:
+        """How far a step's log is kept."""
+
+    def end(self, job: str, state: StepState, *, code: int, now: float, detail: str = "") -> None:
+        """A step's end."""
+
+    def good(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
+        """The last successful deploys and rollbacks with distinct releases, newest first."""
+
+
+class RunningReleases(Protocol):
+    """What the bot last put where."""
+
+    def get(self, app: str, environment: str) -> tuple[Running, ...]:
+        """By server."""
+
+    def put(self, row: Running) -> None:
+        """Replace a server's row."""
+
+    def all(self) -> tuple[Running, ...]:
+        """Everything, for the board."""
+
+
+class Locks(Protocol):
+    """People's locks on environments."""
+
+    def get(self, app: str, environment: str, now: float) -> Lock | None:
+        """The lock that holds now; one past its end is gone."""
+
+    def take(self, lock: Lock) -> Lock | None:
+        """Take it; the other's lock where somebody else has it."""
+
+    def release(self, app: str, environment: str) -> Lock | None:
+        """Release it; the lock that was there."""
+
+    def all(self, now: float) -> tuple[Lock, ...]:
+        """All that hold now."""
+
+
+class Outbox(Protocol):
+    """Messages on their way to chats, written with what they tell of."""
+
+    def put(self, place: Place, card: Card, now: float) -> None:
+        """Queue a card. With a key, an unsent earlier state of the same card in that place is replaced."""
+
+
+class Audit(Protocol):
+    """The append-only chain."""
+
+    def append(self, *, actor: str, action: str, subject: str, detail: str = "", now: float) -> AuditRow:
+        """Add a link."""
+
+
+class Tables(Protocol):
+    """All repositories of rows, inside one transaction."""
+
+    @property
+    def people(self) -> People:
+        """The allowlist."""
+
+    @property
+    def claims(self) -> Claims:
+        """The first administrator's code."""
+
+    @property
+    def deployments(self) -> Deployments:
+        """Deployments and steps."""
+
+    @property
+    def running(self) -> RunningReleases:
+        """What runs where."""
+
+    @property
+    def locks(self) -> Locks:
+        """People's locks."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Messages on their way."""
+
+    @property
+    def audit(self) -> Audit:
+        """The chain."""
+
+
+class Store(Protocol):
+    """The database, behind one writer thread. Work must be short, do no I/O and keep nothing of `Tables`."""
+
+    async def write(self, work: Callable[[Tables], T]) -> T:
+        """Run `work` in one transaction; returns after the durable commit. StoreError when it cannot."""
+
+    async def read(self, work: Callable[[Tables], T]) -> T:
+        """Run `work` on a consistent view."""
+
+
+class Chat(Protocol):
+    """One chat platform, as the outbox and dispatch see it."""
+
+    @property
+    def platform(self) -> str:
+        """`console`, `slack` or `telegram`: the platform of its places."""
+
+    async def send(self, place: Place, card: Card) -> str:
+        """Post a message; its id there. Raises Unreachable (with `retry_after` set where the platform gives it)."""
+
+    async def edit(self, place: Place, message: str, card: Card) -> None:
+        """Replace a message."""
+
+
+class Redactor(Protocol):
+    """Masks secrets in text that is about to leave."""
+
+    def text(self, text: str) -> str:
+        """The text with every known secret value and every common shape masked."""
+
+
+class Lines(Protocol):
+    """An open log: iterate for lines; closing stops whatever feeds it."""
+
+    def __aiter__(self) -> AsyncIterator[LogLine]: ...
+
+
+LogOpener = Callable[[], AbstractAsyncContextManager[Lines]]

@@ -1,0 +1,1 @@
+"""From a ref to a release, and what changed between two."""

@@ -1,0 +1,1 @@
+"""The SQLite database: one writer thread, one file a repository of rows."""

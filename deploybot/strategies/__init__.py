@@ -1,0 +1,1 @@
+"""How a release gets onto a server: pure, one file a strategy; scripts lie in `scripts/`."""

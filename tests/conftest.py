@@ -1,0 +1,166 @@
+"""Fixtures: the laboratory, started piece by piece as tests ask for it.
+
+`sshd`, `engine`, `engine2`, `registry` and `busybox_server` live for the whole run and are
+put right after every test that used them. A test that breaks a server for good,
+or counts what is on it, makes its own with `make_sshd` or `make_engine`.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from tests.lab import Access, Engine, FullDisk, Lab, Registry, Repo, Sshd
+from tests.lab.parts import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_HERMETIC_GIT = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+    "GIT_TERMINAL_PROMPT": "0",
+}
+
+
+class MakeSshd(Protocol):
+    """Makes a server with sshd; see `Lab.sshd`."""
+
+    def __call__(self, name: str = "", *, shell: str = "/bin/sh", access: Access | None = None) -> Sshd:
+        """Make and start one."""
+
+
+class MakeEngine(Protocol):
+    """Makes a server with a Docker Engine; see `Lab.engine`."""
+
+    def __call__(self, name: str = "docker", *, access: Access | None = None) -> Engine:
+        """Make and start one."""
+
+
+class MakeRepo(Protocol):
+    """Makes an empty bare git repository; see `Repo`."""
+
+    def __call__(self, name: str = "shop") -> Repo:
+        """Make one."""
+
+
+@pytest.fixture(autouse=True)
+def _hermetic_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep git from the configuration of whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    for name, value in _HERMETIC_GIT.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Return the laboratory. Where it cannot be, its tests are skipped, and fail under CI."""
+    if lack := missing():
+        if os.environ.get("CI"):
+            pytest.fail(lack, pytrace=False)
+        pytest.skip(lack)
+    with Lab() as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def sshd(lab: Lab) -> Sshd:
+    """Return a server with sshd, dash and no Docker."""
+    return lab.sshd()
+
+
+@pytest.fixture(scope="session")
+def sshds(lab: Lab) -> Callable[[int], list[Sshd]]:
+    """Return a function that gives so many servers with sshd, always the same first ones."""
+    made: list[Sshd] = []
+
+    def give(count: int) -> list[Sshd]:
+        made.extend(lab.sshd() for _ in range(count - len(made)))
+        for server in made:
+            server.mend()
+        return made[:count]
+
+    return give
+
+
+@pytest.fixture(scope="session")
+def busybox_server(lab: Lab) -> Sshd:
+    """Return a server whose sessions see busybox alone."""
+    return lab.busybox_sshd()
+
+
+@pytest.fixture(scope="session")
+def engine(lab: Lab) -> Engine:
+    """Return a server with a Docker Engine; `engine.sshd` opens it."""
+    return lab.engine()
+
+
+@pytest.fixture(scope="session")
+def engine2(lab: Lab) -> Engine:
+    """Return another one."""
+    return lab.engine()
+
+
+@pytest.fixture(scope="session")
+def registry(lab: Lab) -> Registry:
+    """Return an image registry; engines reach it after `engine.trust(registry)`."""
+    return lab.registry()
+
+
+@pytest.fixture
+def make_sshd(lab: Lab) -> Iterator[MakeSshd]:
+    """Return a function that makes servers for this test alone."""
+    with ExitStack() as stack:
+
+        def make(name: str = "", *, shell: str = "/bin/sh", access: Access | None = None) -> Sshd:
+            server = lab.sshd(name, shell=shell, access=access)
+            stack.callback(server.box.stop)
+            return server
+
+        yield make
+
+
+@pytest.fixture
+def make_engine(lab: Lab) -> Iterator[MakeEngine]:
+    """Return a function that makes servers with a Docker Engine for this test alone."""
+    with ExitStack() as stack:
+
+        def make(name: str = "docker", *, access: Access | None = None) -> Engine:
+            server = lab.engine(name, access=access)
+            stack.callback(server.box.stop)
+            return server
+
+        yield make
+
+
+@pytest.fixture
+def full_disk(lab: Lab) -> Iterator[FullDisk]:
+    """Return a disk of 1 MiB for the tests' own process, already full."""
+    disk = lab.full_disk()
+    disk.fill()
+    yield disk
+    disk.unmount()
+
+
+@pytest.fixture
+def make_repo(tmp_path: Path) -> MakeRepo:
+    """Return a function that makes an empty bare git repository of a name. Needs no laboratory."""
+
+    def make(name: str = "shop") -> Repo:
+        return Repo(tmp_path / f"{name}.git")
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _mended(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Put the servers that are kept right again after a test that used them."""
+    yield
+    for name in {"sshd", "busybox_server", "engine", "engine2", "registry"} & {*request.fixturenames}:
+        server: Sshd | Engine | Registry = request.getfixturevalue(name)
+        server.mend()

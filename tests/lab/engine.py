@@ -1,0 +1,165 @@
+"""Real Docker Engines: see `Engine`."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tests.lab.box import GROUP
+from tests.lab.images import BUSYBOX, Image
+from tests.lab.run import run, until
+from tests.lab.sshd import COMPOSE_PLUGIN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.lab.box import Service
+    from tests.lab.registry import Registry
+    from tests.lab.sshd import Sshd
+
+_CLI = "/usr/bin/docker"
+"""Debian's: another one, first on PATH, must not change what the tests see."""
+
+
+class Engine:
+    """A dockerd on a server of its own, which `sshd` opens.
+
+    On that server it is at `/var/run/docker.sock`, for its user too, so that
+    `docker` and `docker compose` work there as they do on a real one. Published
+    ports are at `address`, and at 127.0.0.1 for the server itself, so any number
+    of engines can publish the same port. The tests reach it at `socket`.
+
+    It holds one image, `lab/busybox:latest`, and cannot pull but from `Registry`.
+    `docker compose build` works offline as it is, with and without BuildKit.
+    """
+
+    def __init__(self, sshd: Sshd, *, cgroup: str, insecure: str) -> None:
+        """Describe an engine with its containers in `cgroup`, trusting registries in `insecure`."""
+        self.sshd = sshd
+        self.box = sshd.box
+        self._files = self.box.directory / "docker"
+        self.socket = self._files / "docker.sock"
+        self._cgroup = cgroup
+        self._insecure = insecure
+        self._service: Service | None = None
+        self._registries: list[Registry] = []
+        (self._files / "cli").mkdir(parents=True)
+        (self._files / "daemon.json").write_text("{}")
+        self.box.on_boot.append(self.start)
+
+    @property
+    def address(self) -> str:
+        """The IPv4 address at which published ports are reached."""
+        return self.box.address
+
+    @property
+    def url(self) -> str:
+        """The address of its API, as in DOCKER_HOST."""
+        return f"unix://{self.socket}"
+
+    @property
+    def log(self) -> str:
+        """What dockerd wrote so far."""
+        return (self._files / "log").read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        """Whether dockerd runs."""
+        return self._service is not None and self._service.alive
+
+    def start(self) -> None:
+        """Start it, and return when it answers and holds its image."""
+        if self.running:
+            return
+        self._hide_plugins()
+        self.box.run("rm", "-f", "/run/docker.pid")
+        self._service = self.box.serve(*self._command(), log=self._files / "log")
+        until(self._answers, within=30, what=f"dockerd of {self.box.name}")
+        if BUSYBOX.tag not in self.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"):
+            self.load(BUSYBOX)
+        for registry in self._registries:
+            registry.open_door(self.box)
+
+    def stop(self) -> None:
+        """Ask it to end; its containers are stopped, and killed after a second."""
+        if self._service:
+            self._service.stop()
+        self._service = None
+
+    def kill(self) -> None:
+        """Kill -9 it; its containers run on until it starts again."""
+        if self._service:
+            self._service.stop(signal.SIGKILL)
+        self._service = None
+
+    def restart(self) -> None:
+        """Stop it, and start it again."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Make it hang: its socket accepts, and nothing answers."""
+        if self._service:
+            self._service.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End a pause."""
+        if self._service:
+            self._service.send(signal.SIGCONT)
+
+    def docker(self, *args: str | Path, stdin: str | bytes = b"", cwd: Path | None = None) -> str:
+        """Run Debian's `docker` CLI against it; return its stdout. Raises LabError.
+
+        `docker("compose", "up", "-d", cwd=…)` is Compose 2.26.
+        """
+        env = {"DOCKER_HOST": self.url, "DOCKER_CONFIG": str(self._files / "cli")}
+        return run(_CLI, *args, stdin=stdin, env=env, cwd=cwd)
+
+    def load(self, *images: Image) -> None:
+        """Put images onto it."""
+        for image in images:
+            self.docker("load", stdin=image.archive())
+
+    def trust(self, registry: Registry) -> None:
+        """Let it reach a registry by the name the tests use, now and after reboots."""
+        self._registries.append(registry)
+        registry.open_door(self.box)
+
+    def clear(self) -> None:
+        """Remove every container, and every network and volume that is not Docker's own."""
+        if containers := self.docker("ps", "-aq").split():
+            self.docker("rm", "--force", "--volumes", *containers)
+        if networks := self.docker("network", "ls", "-q", "--filter", "type=custom").split():
+            self.docker("network", "rm", *networks)
+        if volumes := self.docker("volume", "ls", "-q").split():
+            self.docker("volume", "rm", *volumes)
+
+    def mend(self) -> None:
+        """Put it right after a test: not paused, running, and holding nothing but images."""
+        self.resume()
+        self.sshd.mend()
+        self.start()
+        self.clear()
+
+    def _hide_plugins(self) -> None:
+        if not self.sshd.access.compose_plugin:
+            self.box.run("mount", "-t", "tmpfs", "tmpfs", COMPOSE_PLUGIN.parent)
+
+    def _command(self) -> tuple[str | Path, ...]:
+        return (
+            *("dockerd", "--config-file", self._files / "daemon.json"),
+            *("--data-root", self._files / "data"),
+            *("-H", "unix:///run/docker.sock", "-H", self.url, "--group", str(GROUP)),
+            *("--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", f"/{self._cgroup}"),
+            *("--insecure-registry", self._insecure, "--shutdown-timeout", "1"),
+        )
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(str(self.socket))
+            connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return b" 200 " in connection.recv(64)
+        return False

@@ -62,7 +62,8 @@ class Card:
 
     `code` holds lines shown in a fixed-width font (a log's tail). `final` says that no edit follows.
     `stream` says that `code` holds only what is new: a chat that can append does, others show the last of it.
-    `ok` is False where a script that asked should exit with an error.
+    `ok` is False where a script that asked should exit with an error. `queued` says that the outbox carries
+    this card already: it tells a script what it started, and no chat says it a second time.
     """
 
     title: str
@@ -80,3 +81,4 @@ class Card:
     stream: bool = False
     final: bool = True
     ok: bool = True
+    queued: bool = False

@@ -63,14 +63,18 @@ class Locked(DeploybotError):
 
 
 class Unreachable(DeploybotError):
-    """No answer in time, or a refused connection. `what` is the server, engine or repository."""
+    """No answer in time, or a refused connection. `what` is the server, engine, repository or chat.
 
-    def __init__(self, what: str, why: str, *, hint: str = "") -> None:
+    `retry_after` is how many seconds the other side asked to be left alone, 0.0 where it did not say.
+    """
+
+    def __init__(self, what: str, why: str, *, hint: str = "", retry_after: float = 0.0) -> None:
         """Name what did not answer, the reason in plain words, and what to look at."""
         super().__init__(f"{what} cannot be reached: {why}")
         self.what = what
         self.why = why
         self.hint = hint
+        self.retry_after = retry_after
 
 
 class HostKeyMismatch(Unreachable):

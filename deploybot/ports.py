@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -268,11 +269,47 @@ class Locks(Protocol):
         """All that hold now."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxItem:
+    """A card that waits to be sent.
+
+    `message` is the platform's id of the message to edit, empty where the card was never sent to that
+    place. `revision` counts the states of the card, `attempts` the failures since the last success.
+    """
+
+    id: int
+    place: Place
+    card: Card
+    key: str
+    message: str
+    revision: int
+    attempts: int
+    next_at: float
+
+
 class Outbox(Protocol):
-    """Messages on their way to chats, written with what they tell of."""
+    """Messages on their way to chats, written with what they tell of. One worker sends them."""
 
     def put(self, place: Place, card: Card, now: float) -> None:
-        """Queue a card. With a key, an unsent earlier state of the same card in that place is replaced."""
+        """Queue a card. With a key, an unsent earlier state of the same card in that place is replaced.
+
+        A card with `stream` set is refused (ValueError): its states add up, so none may be left out.
+        """
+
+    def due(self, now: float, limit: int = 50) -> tuple[OutboxItem, ...]:
+        """What is to be sent now, in the order in which it was first put."""
+
+    def sent(self, item: int, revision: int, message: str) -> None:
+        """Note that this revision arrived as that message. Where a newer one was put meanwhile, that stays due."""
+
+    def retry(self, item: int, at: float, error: str) -> None:
+        """Note a failure; due again at `at`."""
+
+    def dead(self, item: int, revision: int, error: str) -> None:
+        """Give this revision up. A newer one stays due, and the next `put` of the same card tries again."""
+
+    def next_at(self) -> float | None:
+        """When the next one is due; None when nothing waits."""
 
 
 class Audit(Protocol):
@@ -280,6 +317,19 @@ class Audit(Protocol):
 
     def append(self, *, actor: str, action: str, subject: str, detail: str = "", now: float) -> AuditRow:
         """Add a link."""
+
+    def tail(self, count: int) -> tuple[AuditRow, ...]:
+        """The last rows, oldest first."""
+
+    def page(self, after: int, limit: int = 1000) -> tuple[AuditRow, ...]:
+        """Up to `limit` rows that follow row number `after`."""
+
+
+class Seen(Protocol):
+    """Which messages were taken already: platforms deliver some twice."""
+
+    def first(self, platform: str, message: str, now: float) -> bool:
+        """True exactly once for each id of a platform's message. Ids are kept for two days."""
 
 
 class Tables(Protocol):
@@ -313,9 +363,20 @@ class Tables(Protocol):
     def audit(self) -> Audit:
         """The chain."""
 
+    @property
+    def seen(self) -> Seen:
+        """Messages taken already."""
+
 
 class Store(Protocol):
     """The database, behind one writer thread. Work must be short, do no I/O and keep nothing of `Tables`."""
+
+    @property
+    def problem(self) -> str:
+        """Why the last write failed and what to do, while writes fail; empty when all is well.
+
+        No new work is to be taken while it says something; it empties by itself when writing works again.
+        """
 
     async def write(self, work: Callable[[Tables], T]) -> T:
         """Run `work` in one transaction; returns after the durable commit. StoreError when it cannot."""

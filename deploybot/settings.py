@@ -1,45 +1,78 @@
 """bot.toml as frozen types: what each key is, its unit and its default.
 
-`deploybot.config` reads the file into these and explains what is wrong. The field names are the keys.
+The field names are the keys. What one value must look like is said here; what several keys must be
+together, and where secrets come from, is checked by `deploybot.config`, which reads the file into these.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, Strict, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
-from deploybot.units import duration, size
+from deploybot.shapes import (
+    AbsolutePath,
+    BranchName,
+    Bytes,
+    DockerAddress,
+    EnvName,
+    Glob,
+    HealthUrl,
+    HostKey,
+    HostPort,
+    JournalUnit,
+    LocalPath,
+    Name,
+    RelativePath,
+    Repository,
+    Seconds,
+    ServiceName,
+    ServiceOrAll,
+    ShellText,
+    SshTarget,
+    one_or_many,
+    ssh_target,
+)
 
-
-def _inside(path: str) -> str:
-    """A relative path that stays inside its folder."""
-    if not path or path.startswith(("/", "-")) or ".." in path.split("/") or not path.isprintable():
-        raise ValueError("should be a relative path without `..`")
-    return path
-
-
-Seconds = Annotated[float, BeforeValidator(duration)]
-Bytes = Annotated[int, BeforeValidator(size)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-RelativePath = Annotated[str, AfterValidator(_inside)]
-AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00\n]*$")]
+HostKeys = Annotated[tuple[HostKey, ...], BeforeValidator(one_or_many)]
+Switch = Annotated[bool, Strict()]
+Whole = Annotated[int, Strict()]
 
 
 class Part(BaseModel):
-    """A table of bot.toml: frozen, and an unknown key is an error."""
+    """A table of bot.toml: frozen, and an unknown key is an error. `filled` are fields that are no keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    filled: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def keys(cls) -> dict[str, FieldInfo]:
+        """The keys that bot.toml may hold in this table."""
+        return {name: field for name, field in cls.model_fields.items() if name not in cls.filled}
 
 
 class Secret(Part):
     """A value kept outside bot.toml: in the environment (`env`) or in a file (`file`); exactly one."""
 
     env: EnvName | None = None
-    file: Path | None = None
+    file: LocalPath | None = None
     _value: str = PrivateAttr(default="")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_value(cls, given: object) -> object:
+        if isinstance(given, dict | Secret):
+            return given
+        raise PydanticCustomError(
+            "plain", 'is a secret, and no secret stands in bot.toml: write { env = "NAME" } or { file = "PATH" }'
+        )
+
+    def fill(self, value: str) -> None:
+        """Take the value: only for the config, once, when bot.toml is read."""
+        self._value = value
 
     def reveal(self) -> str:
         """The value itself: only for the place that uses it."""
@@ -47,22 +80,38 @@ class Secret(Part):
 
     def __repr__(self) -> str:
         """Where it comes from, never the value."""
-        return f"Secret({'env ' + self.env if self.env else 'file ' + str(self.file)})"
+        return f"Secret({self.source})"
 
     __str__ = __repr__
+
+    @property
+    def source(self) -> str:
+        """`env NAME` or `file PATH`, for people."""
+        return f"env {self.env}" if self.env else f"file {self.file}"
 
 
 class FileRef(Part):
     """A file that holds a key or certificate: `{ file = "PATH" }`."""
 
-    file: Path
+    file: LocalPath
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_content(cls, given: object) -> object:
+        if isinstance(given, dict | FileRef):
+            return given
+        raise PydanticCustomError("plain", 'is given as a file: write { file = "PATH" }')
 
 
 class BotSettings(Part):
-    """`[bot]`."""
+    """`[bot]`.
 
-    data: Path = Path("/var/lib/deploybot")
-    plugins: Path | None = None
+    `data` holds the database, git mirrors, logs of deployments and the local socket; `plugins` your own
+    commands; `keep_logs` bounds the kept log of one deployment.
+    """
+
+    data: LocalPath = Path("/var/lib/deploybot")
+    plugins: LocalPath | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     keep_logs: Bytes = 10_000_000
 
@@ -70,41 +119,58 @@ class BotSettings(Part):
 class DockerTls(Part):
     """Client certificate files for an Engine on TCP."""
 
-    ca: Path
-    cert: Path
-    key: Path
+    ca: LocalPath
+    cert: LocalPath
+    key: LocalPath
 
 
 class Server(Part):
     """`[servers.NAME]`: a machine, how it is reached, and its Docker Engine.
 
-    `docker` is a socket path on the server (through SSH), `unix:///path` on the bot's own machine, or
-    `tcp://host:port` with `docker_tls`.
+    `ssh` is `user@host`, `user@host:port` or `user@[IPv6]:port`. `docker` is a socket path on the server
+    (through SSH), `unix:///path` on the bot's own machine, or `tcp://host:port` with `docker_tls`.
     """
 
+    filled: ClassVar[frozenset[str]] = frozenset({"name"})
+
     name: str = ""
-    ssh: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+@[A-Za-z0-9_.:\[\]-]+$")]
+    ssh: SshTarget
     key: FileRef | None = None
     passphrase: Secret | None = None
     certificate: FileRef | None = None
     password: Secret | None = None
-    agent: bool = False
+    agent: Switch = False
     jump: Name | None = None
-    host_key: tuple[str, ...] | str = ()
-    docker: str | None = None
+    host_key: HostKeys = ()
+    docker: DockerAddress | None = None
     docker_tls: DockerTls | None = None
     connect_timeout: Seconds = 10.0
+
+    @property
+    def user(self) -> str:
+        """Whom the bot logs in as."""
+        return ssh_target(self.ssh)[0]
+
+    @property
+    def host(self) -> str:
+        """The host name or address, an IPv6 address without its brackets."""
+        return ssh_target(self.ssh)[1]
+
+    @property
+    def port(self) -> int:
+        """The SSH port, 22 where none is given."""
+        return ssh_target(self.ssh)[2]
 
 
 class Health(Part):
     """`health = { … }`: exactly one of http, tcp, docker and command. `status` 0 takes any 2xx."""
 
-    http: str | None = None
-    tcp: str | None = None
-    docker: bool = False
-    command: str | None = None
+    http: HealthUrl | None = None
+    tcp: HostPort | None = None
+    docker: Switch = False
+    command: ShellText | None = None
     within: Seconds = 60.0
-    status: int = Field(default=0, ge=0, le=599)
+    status: Whole = Field(default=0, ge=0, le=599)
 
 
 class Compose(Part):
@@ -115,30 +181,32 @@ class Compose(Part):
     """
 
     files: tuple[RelativePath, ...] = ()
-    profiles: tuple[Name, ...] = ()
+    profiles: tuple[ServiceName, ...] = ()
     env_file: str | None = None
     project: Name | None = None
     source: Literal["build", "images"] = "build"
-    order: tuple[str, ...] = ()
+    order: tuple[ServiceName, ...] = ()
     wait: Seconds = 120.0
 
 
 class Logs(Part):
     """`logs = { … }`: where an app's log is; exactly one. `docker` names a Compose service, or `*`."""
 
-    docker: str | None = None
+    docker: ServiceOrAll | None = None
     file: AbsolutePath | None = None
-    journald: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9@_.:-]+$")] | None = None
-    command: str | None = None
+    journald: JournalUnit | None = None
+    command: ShellText | None = None
 
 
 class Environment(Part):
     """`[apps.APP.environments.NAME]`. What is left out is taken from the app."""
 
+    filled: ClassVar[frozenset[str]] = frozenset({"name", "app"})
+
     name: str = ""
     app: str = ""
     servers: tuple[Name, ...] = Field(min_length=1)
-    default: bool = False
+    default: Switch = False
     directory: AbsolutePath | None = None
     health: Health | None = None
     env: dict[EnvName, str] = Field(default_factory=dict)
@@ -155,26 +223,28 @@ class App(Part):
     stay deployable; `need_disk` and `need_memory` must be free on the server before anything starts.
     """
 
+    filled: ClassVar[frozenset[str]] = frozenset({"name"})
+
     name: str = ""
-    repo: str
+    repo: Repository
     repo_key: FileRef | None = None
-    repo_host_key: tuple[str, ...] | str = ()
+    repo_host_key: HostKeys = ()
     repo_token: Secret | None = None
-    branch: str | None = None
+    branch: BranchName | None = None
     strategy: Literal["compose", "files", "script"]
     directory: AbsolutePath
     compose: Compose = Field(default_factory=Compose)
-    build: str | None = None
+    build: ShellText | None = None
     output: RelativePath | None = None
-    restart: str | None = None
+    restart: ShellText | None = None
     script: RelativePath | None = None
     health: Health | None = None
     logs: Logs | None = None
     env: dict[EnvName, str] = Field(default_factory=dict)
     secrets: dict[EnvName, Secret] = Field(default_factory=dict)
-    tasks: dict[Name, str] = Field(default_factory=dict)
-    warn_paths: tuple[str, ...] = ()
-    keep: int = Field(default=5, ge=1, le=100)
+    tasks: dict[Name, ShellText] = Field(default_factory=dict)
+    warn_paths: tuple[Glob, ...] = ()
+    keep: Whole = Field(default=5, ge=1, le=100)
     need_disk: Bytes = 500_000_000
     need_memory: Bytes = 0
     step_timeout: Seconds = 900.0
@@ -185,12 +255,9 @@ class App(Part):
 class Settings(Part):
     """The whole of bot.toml. Apps and environments carry their names and their app's defaults."""
 
+    filled: ClassVar[frozenset[str]] = frozenset({"path"})
+
     bot: BotSettings = Field(default_factory=BotSettings)
     servers: dict[Name, Server] = Field(default_factory=dict)
     apps: dict[Name, App] = Field(default_factory=dict)
     path: Path | None = Field(default=None, exclude=True)
-
-
-def project_name(app: App, environment: Environment) -> str:
-    """The Compose project of an app's environment: the configured one, or `app-environment`."""
-    return app.compose.project or f"{app.name}-{environment.name}"

@@ -1,0 +1,265 @@
+"""What one value of bot.toml may look like: names, paths, addresses, URLs, keys.
+
+Each type is its values' check; a ValueError's sentence reads on after the key: `apps.shop.repo: should be …`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+import struct
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from deploybot.units import duration, size
+
+_SSH = re.compile(r"([a-z_A-Z][\w.-]*\$?)@(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9_.-]*)(?::(\d{1,5}))?", re.ASCII)
+_HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", re.ASCII)
+_SCP = re.compile(r"[A-Za-z_][\w.-]*@[A-Za-z0-9][\w.-]*:[^\s:-][^\s]*", re.ASCII)
+_NUMERIC = re.compile(r"(?:0[xX][0-9A-Fa-f]*|\d+)", re.ASCII)
+_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+_METADATA = frozenset(
+    map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"))
+)
+_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data", "metadata.azure.internal"})
+_PORTS = 65535
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def _refuse(sentence: str) -> PydanticCustomError:
+    """An error whose message does not repeat the value, which may hold a secret."""
+    return PydanticCustomError("plain", "{sentence}", {"sentence": sentence})
+
+
+def _matching(pattern: str, sentence: str) -> AfterValidator:
+    """Check for text that matches a pattern as a whole."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def check(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(sentence)
+        return text
+
+    return AfterValidator(check)
+
+
+def _some_time(value: object) -> float:
+    seconds = duration(value)
+    if seconds <= 0:
+        raise ValueError("should be more than 0 seconds")
+    return seconds
+
+
+def _anchored(path: Path, info: ValidationInfo) -> Path:
+    """A path as seen from the folder of bot.toml, which the config gives as the validation's context."""
+    base = info.context.get("base") if isinstance(info.context, dict) else None
+    if not str(path).isprintable():
+        raise ValueError("should be a path")
+    return Path(base, path.expanduser()) if base else path
+
+
+def _inside(path: str) -> str:
+    if not path or path.startswith(("/", "-")) or ".." in path.split("/") or not path.isprintable():
+        raise ValueError("should be a relative path without `..`")
+    return path
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or {"..", "."} & set(path.split("/")) or not path.isprintable():
+        raise ValueError("should be an absolute path without `..`")
+    if not path.strip("/"):
+        raise ValueError("should be a path below `/`")
+    return "/" + "/".join(filter(None, path.split("/")))
+
+
+def _glob(pattern: str) -> str:
+    if not pattern or pattern.startswith(("/", "!", "-")) or ".." in pattern.split("/") or not pattern.isprintable():
+        raise ValueError('should be a pattern such as "migrations/**", relative to the repository')
+    return pattern
+
+
+def _shell_text(text: str) -> str:
+    if not text.strip():
+        raise ValueError("should be a command, not empty")
+    if "\0" in text:
+        raise ValueError("should be a command without NUL bytes")
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _PORTS:
+        raise ValueError("should have a port from 1 to 65535")
+    return int(text)
+
+
+def ssh_target(text: str) -> tuple[str, str, int]:
+    """User, host and port of `user@host`, `user@host:port`, `user@[IPv6]:port`; ValueError otherwise."""
+    match = _SSH.fullmatch(text)
+    if match is None:
+        _, _, host = text.rpartition("@")
+        if host.count(":") > 1 and "[" not in host:
+            raise ValueError('should have its IPv6 address in brackets, such as "deploy@[2001:db8::1]:22"')
+        raise ValueError('should be "user@host" or "user@host:port"')
+    host = match[2].strip("[]")
+    if match[2].startswith("["):
+        _address(match[2])
+    return match[1], host, _port(match[3] or "22")
+
+
+def _ssh(text: str) -> str:
+    ssh_target(text)
+    return text
+
+
+def _address(host: str) -> IpAddress | None:
+    """The address that a URL's host is, None for a name.
+
+    A host whose last label is a number is an address to every HTTP client (WHATWG URL, host parsing),
+    also as 0x7f.1 or 2130706433: only the usual four decimal numbers are taken.
+    """
+    if host.startswith("["):
+        try:
+            return ipaddress.IPv6Address(host.strip("[]"))
+        except ValueError:
+            raise ValueError("should have a valid IPv6 address in its brackets") from None
+    if _NUMERIC.fullmatch(host.rstrip(".").rpartition(".")[2]):
+        try:
+            return ipaddress.IPv4Address(host)
+        except ValueError:
+            raise ValueError("should have its address as four decimal numbers, such as 127.0.0.1") from None
+    return None
+
+
+def _embedded(address: IpAddress) -> IpAddress:
+    """The IPv4 address inside a mapped, 6to4 or NAT64 (RFC 6052) one."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in ipaddress.IPv6Network("64:ff9b::/96"):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def _reachable(host: str) -> None:
+    """Refuse what leads to a cloud's metadata service: whoever reads that owns the machine."""
+    if not _HOST.fullmatch(host):
+        raise ValueError("should have a host name or address")
+    address = _address(host)
+    real = _embedded(address) if address else None
+    if host.lower().rstrip(".") in _METADATA_NAMES or (real and (real.is_link_local or real in _METADATA)):
+        raise ValueError("should not be a link-local or metadata address")
+
+
+def _split(url: str) -> SplitResult:
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise ValueError("should be a URL of printable ASCII without spaces")
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ValueError("should be a URL") from None
+
+
+def _health_url(url: str) -> str:
+    parts = _split(url)
+    if "@" in parts.netloc:
+        raise _refuse("should be a URL without user and password")
+    if parts.scheme not in {"http", "https"} or parts.fragment:
+        raise ValueError('should be an http or https URL, such as "http://127.0.0.1:8000/healthz"')
+    _host_port(parts.netloc, default="80")
+    return url
+
+
+def _host_port(text: str, default: str = "") -> str:
+    host, port = (text, "") if text.endswith("]") else (text.rpartition(":")[::2] if ":" in text else (text, ""))
+    _reachable(host)
+    if not (port or default):
+        raise ValueError('should be "host:port"')
+    _port(port or default)
+    return text
+
+
+def _docker(text: str) -> str:
+    if text.startswith("tcp://"):
+        _host_port(text.removeprefix("tcp://"))
+    elif not text.removeprefix("unix://").startswith("/") or not text.isprintable():
+        raise ValueError('should be "/path" (a socket on the server), "unix:///path" (one here) or "tcp://host:port"')
+    return text
+
+
+def _host_key(text: str) -> str:
+    """A public key as OpenSSH writes it (sshd(8), AUTHORIZED_KEYS; RFC 4253, 6.6): type, base64, comment."""
+    kind, _, rest = text.strip().partition(" ")
+    if kind not in _KEY_TYPES:
+        raise _refuse('should be an OpenSSH public key line, such as "ssh-ed25519 AAAA…"; `deploybot trust` writes it')
+    try:
+        blob = base64.b64decode(rest.split()[0], validate=True)
+        (length,) = struct.unpack_from(">I", blob)
+    except (binascii.Error, struct.error, IndexError):
+        raise _refuse(f"should be a whole `{kind}` public key; this one is cut or has been changed") from None
+    if blob[4 : 4 + length] != kind.encode() or len(blob) <= 4 + length:
+        raise _refuse(f"should be a whole `{kind}` public key; this one is cut or has been changed")
+    return f"{kind} {rest.split()[0]}"
+
+
+def _repository(url: str, info: ValidationInfo) -> str:
+    parts = _split(url)
+    if parts.scheme and (parts.password or (parts.username and parts.scheme != "ssh")):
+        raise _refuse("should not hold a user or password: give the token as repo_token")
+    if url.startswith(("./", "../")):
+        base = info.context.get("base") if isinstance(info.context, dict) else None
+        return str(Path(base, url).resolve()) if base else url
+    known = {"ssh", "https", "http"} if parts.netloc else {"file"} if parts.path.startswith("/") else set()
+    if parts.scheme in known or url.startswith("/") or (not parts.netloc and _SCP.fullmatch(url)):
+        return url
+    raise ValueError('should be a git URL, such as "git@github.com:acme/shop.git" or "https://…", or a path')
+
+
+def _branch(name: str) -> str:
+    """A branch by an allowlist narrower than git-check-ref-format(1)."""
+    parts = name.split("/")
+    if not re.fullmatch(r"[\w./+@-]+", name, re.ASCII) or any(
+        not part or part.startswith((".", "-")) or part.endswith((".lock", ".")) or ".." in part for part in parts
+    ):
+        raise ValueError('should be a branch name, such as "main"')
+    return name
+
+
+def one_or_many(value: object) -> object:
+    """A text alone as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, BeforeValidator(_some_time)]
+Bytes = Annotated[int, BeforeValidator(size)]
+Name = Annotated[
+    str,
+    _matching(
+        r"[a-z0-9][a-z0-9_-]{0,39}", "should be a name: up to 40 of a-z, 0-9, - and _, beginning with a-z or 0-9"
+    ),
+]
+EnvName = Annotated[
+    str, _matching(r"[A-Za-z_][A-Za-z0-9_]*", "should be the name of an environment variable, such as DATABASE_URL")
+]
+ServiceName = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]*", "should be the name of a Compose service")]
+ServiceOrAll = Annotated[
+    str, _matching(r"\*|[A-Za-z0-9][A-Za-z0-9._-]*", 'should be the name of a Compose service, or "*" for all')
+]
+JournalUnit = Annotated[str, _matching(r"[A-Za-z0-9@_.:][A-Za-z0-9@_.:-]*", "should be a systemd unit")]
+RelativePath = Annotated[str, AfterValidator(_inside)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+LocalPath = Annotated[Path, AfterValidator(_anchored)]
+Glob = Annotated[str, AfterValidator(_glob)]
+ShellText = Annotated[str, AfterValidator(_shell_text)]
+SshTarget = Annotated[str, AfterValidator(_ssh)]
+HealthUrl = Annotated[str, AfterValidator(_health_url)]
+HostPort = Annotated[str, AfterValidator(_host_port)]
+DockerAddress = Annotated[str, AfterValidator(_docker)]
+HostKey = Annotated[str, AfterValidator(_host_key)]
+Repository = Annotated[str, AfterValidator(_repository)]
+BranchName = Annotated[str, AfterValidator(_branch)]

@@ -261,3 +261,8 @@ class Settings(Part):
     servers: dict[Name, Server] = Field(default_factory=dict)
     apps: dict[Name, App] = Field(default_factory=dict)
     path: Path | None = Field(default=None, exclude=True)
+
+
+def project_name(app: App, environment: Environment) -> str:
+    """The Compose project of an app's environment: the configured one, or `app-environment`."""
+    return app.compose.project or f"{app.name}-{environment.name}"

@@ -403,6 +403,37 @@ class Usage:
     memory_limit: int = -1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image on an Engine. `tags` are `name:tag`, `digests` are `name@sha256:…`; `created` is when it was built."""
+
+    id: str
+    tags: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    size: int = -1
+    created: float = 0.0
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineEvent:
+    """Something that happened on an Engine.
+
+    `kind` and `action` are Docker's words (`container` and `start`, `die`, `health_status: healthy`; `image` and
+    `pull`), `id` is the container's or the image's. `exit_code` is -1 where the event has none.
+    """
+
+    at: float
+    kind: str
+    action: str
+    id: str
+    name: str = ""
+    image: str = ""
+    project: str = ""
+    service: str = ""
+    exit_code: int = -1
+
+
 @dataclass(frozen=True, slots=True)
 class LogLine:
     """One line of a log. `at` is 0.0 where the source gives no time; `text` has no line end."""

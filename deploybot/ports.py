@@ -18,8 +18,10 @@ from deploybot.domain import (
     Changes,
     Container,
     Deployment,
+    EngineEvent,
     Grant,
     Identity,
+    Image,
     JobChunk,
     JobStatus,
     Lock,
@@ -109,13 +111,26 @@ class Engine(Protocol):
     async def containers(self, project: str) -> tuple[Container, ...]:
         """All containers of a Compose project, also the stopped ones."""
 
-    async def usage(self, container: str) -> Usage:
-        """What a container uses now."""
+    async def images(self) -> tuple[Image, ...]:
+        """All images that are there, without intermediate ones."""
+
+    async def usage(self, container: str, *, quick: bool = False) -> Usage:
+        """What a container uses now.
+
+        `quick` is one round trip: its CPU is the mean since the last look, or unknown where none was near.
+        """
 
     def logs(
-        self, container: str, *, tail: int | None, since: float = 0.0, follow: bool = False
+        self, container: str, *, tail: int | None, since: float = 0.0, follow: bool = False, timeout: float = 600.0
     ) -> AsyncIterator[bytes]:
-        """A container's log as raw chunks of lines that begin with their RFC 3339 time; stdout and stderr together."""
+        """A container's log as raw chunks of lines that begin with their RFC 3339 time; stdout and stderr together.
+
+        `tail` is how many lines from the end, None for all; `since` is seconds since the epoch. After `timeout`
+        seconds a followed log ends, any other raises Unreachable; so does one that breaks off before its end.
+        """
+
+    def events(self, *, since: float = 0.0, timeout: float = 3600.0) -> AsyncIterator[EngineEvent]:
+        """What happens to containers and images, from `since` (seconds since the epoch) on; ends after `timeout`."""
 
 
 class Servers(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploybot.card import Button, Card, File, Line, Table, Tone
-from deploybot.command import Command, Context, LogQuery, command
+from deploybot.command import Command, Context, Duration, Follow, LogQuery, Task, command
 from deploybot.domain import Changes, Commit, Deployment, Kind, Lock, Person, Release, Role, State
 from deploybot.errors import Denied, DeploybotError, Locked, Unreachable, UserError
 from deploybot.settings import App, Environment, Server, Settings
@@ -22,8 +22,10 @@ __all__ = [
     "Denied",
     "DeploybotError",
     "Deployment",
+    "Duration",
     "Environment",
     "File",
+    "Follow",
     "Kind",
     "Line",
     "Lock",
@@ -36,6 +38,7 @@ __all__ = [
     "Settings",
     "State",
     "Table",
+    "Task",
     "Tone",
     "Unreachable",
     "UserError",

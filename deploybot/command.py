@@ -8,13 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NewType, Protocol
 
 from deploybot.card import Card
 from deploybot.domain import Action, Changes, Deployment, Identity, Lock, Person, Place, Release, Role
 from deploybot.settings import App, Environment, Settings
 
 Handler = Callable[..., Awaitable[Card | None]]
+Duration = NewType("Duration", float)
+"""A parameter of this type takes `90s`, `15m`, `1h30m` and gives seconds."""
+Task = NewType("Task", str)
+"""A parameter of this type takes the name of a task that bot.toml gives the app."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """A log that somebody follows; `name` stands on its card (`log-3`)."""
+
+    name: str
+    app: str
+    environment: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +48,10 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as the loader found it. `source` names the file it came from."""
+    """A command as the loader found it. `source` names the file it came from.
+
+    `within` is the deadline of its answer in seconds: what takes longer goes on by itself and is told by cards.
+    """
 
     name: str
     usage: str
@@ -44,15 +60,21 @@ class Command:
     help: str
     examples: tuple[str, ...] = ()
     source: str = ""
+    within: float = 60.0
 
 
-def command(usage: str, *, needs: str, examples: Sequence[str] = ()) -> Callable[[Handler], Handler]:
+def command(
+    usage: str, *, needs: str, examples: Sequence[str] = (), within: float = 60.0
+) -> Callable[[Handler], Handler]:
     """Make a function a chat command.
 
     `usage` is its grammar, such as `rollback <app> [from <env>] [to <release>]`: words stand for
     themselves, `<name>` for the parameter of that name, `[…]` may be left out. `needs` is one of
     anyone, view, deploy, approve and admin; ValueError for anything else, so that the start-up stops.
+    `within` is the deadline of its answer in seconds.
     """
+    if needs not in {*Action}:
+        raise ValueError(f"`needs` should be one of {', '.join(Action)}, got {needs!r}")
     action = Action(needs)
 
     def mark(handler: Handler) -> Handler:
@@ -64,6 +86,7 @@ def command(usage: str, *, needs: str, examples: Sequence[str] = ()) -> Callable
             help=(handler.__doc__ or "").strip(),
             examples=tuple(examples),
             source=handler.__module__,
+            within=within,
         )
         handler.__dict__["__command__"] = made
         return handler
@@ -152,6 +175,9 @@ class LogService(Protocol):
 
     async def show(self, ctx: Context, app: App, environment: Environment, query: LogQuery) -> Card:
         """The lines that were asked for; with `follow`, replies along the way and gives the closing card."""
+
+    def following(self, name: str) -> Follow | None:
+        """The log that is followed under that name; None when there is none, or no more."""
 
     def stop(self, name: str) -> bool:
         """Stop a following log by the name on its card (`log-3`); False when there is none."""

@@ -26,13 +26,17 @@ class DeploybotError(Exception):
 
 
 class UserError(DeploybotError):
-    """What a person asked for cannot be done. `hint` says what to do instead."""
+    """What a person asked for cannot be done. `hint` says what to do instead.
 
-    def __init__(self, sentence: str, *, hint: str = "") -> None:
-        """Keep the sentence and the hint apart, so a chat can set them differently."""
+    `choices` are pairs of a label and a whole command that would do: a chat shows them as buttons.
+    """
+
+    def __init__(self, sentence: str, *, hint: str = "", choices: tuple[tuple[str, str], ...] = ()) -> None:
+        """Keep the sentence, the hint and the choices apart, so a chat can set them differently."""
         super().__init__(sentence)
         self.sentence = sentence
         self.hint = hint
+        self.choices = choices
 
 
 class UsageError(UserError):

@@ -23,6 +23,7 @@ _BOOT = """set -e
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/sshd
 for name in passwd group shadow; do mount --bind "$1/$name" "/etc/$name"; done
+if [ -e /etc/resolv.conf ]; then mount --bind "$1/resolv.conf" /etc/resolv.conf; fi
 mount --bind "$1/boot_id" /proc/sys/kernel/random/boot_id
 hostname "$2"
 ip link set lo up
@@ -50,6 +51,11 @@ class Link:
     port: str
     address: str
     gateway: str
+
+    @property
+    def mac(self) -> str:
+        """The hardware address: the same after a reboot, as neighbours remember it."""
+        return "02:00:" + ":".join(f"{int(part):02x}" for part in self.address.split("."))
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,7 @@ class Box:
         self._init: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._holders: set[int] = set()
+        self._services: list[Service] = []
 
     @property
     def address(self) -> str:
@@ -133,6 +140,9 @@ class Box:
             assert self._init.stdout
             self._init.stdin.close()
             self._init.wait(20)
+            for service in self._services:
+                service.stop(signal.SIGKILL)
+            self._services.clear()
             self._init.stdout.close()
             self._unplug()
         self._init = None
@@ -164,7 +174,9 @@ class Box:
         )
         if launcher.poll() is not None:
             raise LabError(f"{shlex.join(words)} ended at once: {log.read_text()}")
-        return Service(launcher, children(launcher.pid)[0])
+        service = Service(launcher, children(launcher.pid)[0])
+        self._services.append(service)
+        return service
 
     def pids(self) -> list[int]:
         """Return every process inside, but the two that hold the box together."""
@@ -200,7 +212,7 @@ class Box:
     def _plug(self, link: Link) -> None:
         run(
             *("ip", "-batch", "-"),
-            stdin=f"link add {link.port} type veth peer name eth0 netns {self._pid}\n"
+            stdin=f"link add {link.port} type veth peer name eth0 address {link.mac} netns {self._pid}\n"
             f"link set {link.port} master {link.bridge} up\n",
         )
         self.run(
@@ -223,6 +235,8 @@ class Box:
         (etc / "group").write_text(Path("/etc/group").read_text() + f"lab:x:{GROUP}:\n")
         (etc / "shadow").write_text(f"{user.name}:{_hashed(user.password)}:19000:0:99999:7:::\n")
         (etc / "shadow").chmod(0o600)
+        # Nothing answers there: looking up a name fails at once, and does not wait for a time-out.
+        (etc / "resolv.conf").write_text("nameserver 127.0.0.1\n")
         (etc / "boot").write_text(_BOOT)
         (etc / "boot_id").write_text(f"{uuid.uuid4()}\n")
 

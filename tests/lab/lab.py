@@ -198,6 +198,10 @@ def _remove(directory: Path) -> None:
     unmount_below(directory)
     bridge = _bridge(directory)
     if Path(f"/sys/class/net/{bridge}").exists():
+        for link in Path("/sys/class/net").glob(f"{bridge}v*"):
+            # The kernel may be about to remove it, with the box it led to.
+            with suppress(LabError):
+                run("ip", "link", "del", link.name)
         run("ip", "link", "del", bridge)
         run("iptables", "-w", "-D", "FORWARD", *_crossing(bridge))
     for top in Path("/sys/fs/cgroup").glob(f"**/{directory.name}"):

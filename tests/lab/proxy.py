@@ -130,6 +130,8 @@ class Proxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, to_server: bool) -> None:
         while data := await reader.read(_CHUNK):
             await self._flowing.wait()
+            if writer.is_closing():
+                return
             if self._mode is _Mode.FORWARD:
                 await self._pass_on(data, writer, to_server=to_server)
         with suppress(OSError):

@@ -81,10 +81,15 @@ def program(pid: int) -> str:
     return ""
 
 
+def state(pid: int) -> str:
+    """Return a process's state by its letter in proc(5), "X" when it is gone."""
+    return (_stat(pid) or ["X"])[0]
+
+
 def started(pid: int) -> str:
     """Return when a process started, in ticks since boot, "" when it is gone or dead."""
-    state, *fields = _stat(pid) or ("X",)
-    return "" if state in "XZ" else fields[18]
+    fields = _stat(pid)
+    return fields[19] if fields and fields[0] not in "XZ" else ""
 
 
 def send(pids: Iterable[int], what: signal.Signals) -> None:

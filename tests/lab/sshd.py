@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.lab.box import GROUP
-from tests.lab.run import descendants, program, run, send, until
+from tests.lab.run import descendants, program, run, send, state, until
 
 if TYPE_CHECKING:
     from tests.lab.box import Box, Service
@@ -130,7 +130,7 @@ class Sshd:
 
     def pause(self) -> None:
         """Make the server hang: connections stay open, nothing answers, new ones are not greeted."""
-        send([*self._listener(), *self._sessions()], signal.SIGSTOP)
+        until(self._hangs, within=5, what=f"pause of {self.box.name}")
 
     def resume(self) -> None:
         """End a pause."""
@@ -157,6 +157,12 @@ class Sshd:
 
     def _sessions(self) -> list[int]:
         return [pid for top in self._listener() for pid in descendants(top) if program(pid).startswith("sshd")]
+
+    def _hangs(self) -> bool:
+        # A session may be starting another process: look again until there is none awake.
+        awake = [pid for pid in (*self._listener(), *self._sessions()) if state(pid) not in "TXZ"]
+        send(awake, signal.SIGSTOP)
+        return not awake
 
     def _answers(self) -> bool:
         with suppress(OSError), socket.create_connection((self.address, self.port), 1) as connection:

@@ -1,0 +1,483 @@
+"""The laboratory is real: every part does what the tests that lean on it believe."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncssh
+import pytest
+
+from tests.lab import COMPOSE_ALONE, WEB_PORT, Access, Image, Lab, LabError, Proxy, crashing, until, web
+from tests.lab.run import started
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from tests.conftest import MakeEngine, MakeRepo, MakeSshd
+    from tests.lab import Engine, FullDisk, Registry, Sshd
+
+ROOT = Path(__file__).parents[1]
+COMPOSE = """
+services:
+  web:
+    image: {image}
+    ports: ["8000:8000"]
+"""
+
+
+@asynccontextmanager
+async def connect(
+    server: Sshd,
+    *,
+    port: int = 0,
+    host_key: str = "",
+    keys: Sequence[str | tuple[str, str]] | None = None,
+    password: str | None = None,
+    tunnel: asyncssh.SSHClientConnection | None = None,
+) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    """Connect with the pinned key; `port` is that of a proxy on loopback."""
+    async with asyncssh.connect(
+        "127.0.0.1" if port else server.address,
+        port or server.port,
+        config=None,
+        tunnel=tunnel or (),
+        username=server.user,
+        password=password,
+        client_keys=[str(server.client_key)] if keys is None else keys,
+        agent_path=None,
+        known_hosts=asyncssh.import_known_hosts(f"* {host_key or server.host_key}\n"),
+    ) as connection:
+        yield connection
+
+
+async def output(server: Sshd, command: str, *, port: int = 0) -> str:
+    async with connect(server, port=port) as connection:
+        return await said(connection, command)
+
+
+async def said(connection: asyncssh.SSHClientConnection, command: str) -> str:
+    return str((await connection.run(command, check=True)).stdout).strip()
+
+
+def http_get(address: str, path: str = "/") -> str:
+    connection = HTTPConnection(address, WEB_PORT, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+def compose_file(directory: Path, image: str) -> Path:
+    (directory / "compose.yaml").write_text(COMPOSE.format(image=image))
+    return directory
+
+
+class TestSshd:
+    async def test_lets_the_key_in_as_a_user_with_a_home_of_its_own(self, sshd: Sshd) -> None:
+        assert await output(sshd, "id -un; pwd; readlink /proc/$$/exe") == f"deploy\n{sshd.home}\n/usr/bin/dash"
+        assert sshd.ssh_target == f"deploy@{sshd.address}:22"
+
+    async def test_has_the_host_key_it_says(self, sshd: Sshd, make_sshd: MakeSshd) -> None:
+        other = make_sshd()
+        with pytest.raises(asyncssh.HostKeyNotVerifiable):
+            async with connect(sshd, host_key=other.host_key):
+                pass
+
+    async def test_servers_share_neither_homes_nor_processes(self, sshds: Callable[[int], list[Sshd]]) -> None:
+        one, two = sshds(2)
+        async with connect(one) as connection:
+            await connection.run("echo 1 >mine; setsid sleep 60 >/dev/null 2>&1 &")
+        assert await output(two, "ls; ps -eo args | grep -c '[s]leep 60' || true") == "0"
+        assert (one.home / "mine").read_text() == "1\n"
+
+    async def test_password(self, make_sshd: MakeSshd) -> None:
+        server = make_sshd(access=Access(password="correct horse"))
+        async with connect(server, keys=(), password=server.password) as connection:
+            assert await said(connection, "id -un") == "deploy"
+        with pytest.raises(asyncssh.PermissionDenied):
+            async with connect(server, password="wrong"):
+                pass
+
+    async def test_certificate_of_the_servers_ca(self, make_sshd: MakeSshd, tmp_path: Path) -> None:
+        server = make_sshd(access=Access(certificate=True))
+        pair = (str(server.client_key), str(server.certificate))
+        async with connect(server, keys=[pair]) as connection:
+            assert await said(connection, "id -un") == "deploy"
+        copy = tmp_path / "key-without-certificate-beside-it"
+        copy.write_bytes(server.client_key.read_bytes())
+        with pytest.raises(asyncssh.PermissionDenied):
+            async with connect(server, keys=[str(copy)]):
+                pass
+
+    async def test_one_is_a_jump_host_to_the_other(self, sshds: Callable[[int], list[Sshd]]) -> None:
+        jump, target = sshds(2)
+        async with connect(jump) as tunnel, connect(target, tunnel=tunnel) as connection:
+            assert await said(connection, "hostname") == target.box.name
+
+    async def test_sessions_are_limited_as_openssh_is_installed(self, sshd: Sshd) -> None:
+        async with connect(sshd) as connection:
+            held = [await connection.create_process("sleep 60") for _ in range(10)]
+            with pytest.raises(asyncssh.ChannelOpenError):
+                await connection.run("true")
+        assert len(held) == 10
+
+    async def test_killed_sessions_leave_the_remote_program(self, sshd: Sshd) -> None:
+        async with connect(sshd) as connection:
+            await connection.run("setsid sleep 61 >/dev/null 2>&1 &")
+            sshd.kill_sessions()
+            await asyncio.wait_for(connection.wait_closed(), 5)
+        assert await output(sshd, "ps -eo args | grep -c '[s]leep 61'") == "1"
+        assert sshd.processes()
+
+    async def test_stopped_it_refuses_and_restarted_it_is_the_same(self, sshd: Sshd) -> None:
+        sshd.stop()
+        with pytest.raises(OSError, match=r"refused|Connect call failed"):
+            await output(sshd, "true")
+        sshd.restart()
+        assert await output(sshd, "echo back") == "back"
+
+    async def test_paused_it_hangs_and_resumed_it_goes_on(self, sshd: Sshd) -> None:
+        async with connect(sshd) as connection:
+            sshd.pause()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(connection.run("true"), 0.3)
+            sshd.resume()
+            assert (await connection.run("echo on")).stdout == "on\n"
+
+    async def test_rebooted_it_has_lost_its_processes_and_changed_its_boot_id(self, make_sshd: MakeSshd) -> None:
+        server = make_sshd()
+        look = "cat /proc/sys/kernel/random/boot_id; ps -eo args | grep -c '[s]leep 62' || true"
+        await output(server, "setsid sleep 62 >/dev/null 2>&1 &")
+        before = (await output(server, look)).split()
+        server.reboot()
+        after = (await output(server, look)).split()
+        assert before[1] == "1"
+        assert after[1] == "0"
+        assert before[0] != after[0]
+
+    async def test_orphans_are_reaped_as_on_a_real_machine(self, sshd: Sshd) -> None:
+        await output(sshd, "(sleep 0.05 &) ; (true &)")
+        until(lambda: not _zombies(sshd), within=5, what="reaping")
+
+
+class TestBusybox:
+    async def test_everything_is_busybox(self, busybox_server: Sshd) -> None:
+        find = "find /bin /usr/bin/ ! -type d ! -lname busybox ! -name busybox | wc -l"
+        assert await output(busybox_server, f"readlink /bin/sh; {find}; pwd; echo $0") == (
+            "busybox\n0\n/home/deploy\nsh"
+        )
+        assert "BusyBox" in await output(busybox_server, "ps --help 2>&1; true")
+
+    async def test_it_has_a_home_devices_proc_and_sftp(self, busybox_server: Sshd) -> None:
+        async with connect(busybox_server) as connection, connection.start_sftp_client() as sftp:
+            await sftp.put(__file__, "here")
+            done = await connection.run("cat here | head -c 3; head -c 8 /dev/urandom | wc -c; cat /proc/1/comm")
+        assert done.stdout == '"""8\ndocker-init\n'
+        assert (busybox_server.home / "here").stat().st_size > 1000
+
+    async def test_after_a_reboot_it_still_is(self, busybox_server: Sshd) -> None:
+        busybox_server.reboot()
+        assert await output(busybox_server, "readlink /bin/sh") == "busybox"
+
+
+class TestEngine:
+    def test_runs_a_web_server_that_answers(self, engine: Engine) -> None:
+        engine.load(web("lab/web:v7", "seven"))
+        engine.docker("run", "--detach", "--publish=8000:8000", "lab/web:v7")
+        until(partial(_answers, engine), within=5, what="an answer")
+        assert http_get(engine.address) == "seven"
+
+    async def test_on_its_server_docker_and_its_ports_are_where_they_belong(self, engine: Engine) -> None:
+        engine.load(web())
+        start = "docker run -d -p 8000:8000 --name web lab/web:v1 >/dev/null"
+        ask = "docker exec web wget -qO- http://127.0.0.1:8000/; busybox wget -qO- http://127.0.0.1:8000/"
+        assert await output(engine.sshd, f"{start}; {ask}") == "v1v1"
+
+    def test_compose_waits_for_health(self, engine: Engine, tmp_path: Path) -> None:
+        engine.load(web())
+        engine.docker("compose", "up", "-d", "--wait", cwd=compose_file(tmp_path, "lab/web:v1"))
+        assert http_get(engine.address, "/healthz") == "ok\n"
+
+    def test_compose_gives_up_on_the_unhealthy_and_on_what_crashes(self, engine: Engine, tmp_path: Path) -> None:
+        bad = web("lab/web:bad", healthy=False), crashing("lab/web:crash")
+        engine.load(*bad)
+        for image in bad:
+            with pytest.raises(LabError, match=r"unhealthy|exited \(1\)"):
+                engine.docker("compose", "up", "-d", "--wait", cwd=compose_file(tmp_path, image.tag))
+        assert "no such table" in engine.docker("compose", "logs", cwd=tmp_path)
+
+    @pytest.mark.parametrize("buildkit", ["0", "1"])
+    async def test_compose_builds_offline(self, engine: Engine, buildkit: str) -> None:
+        home = engine.sshd.home
+        (home / "compose.yaml").write_text("services: {app: {build: ., image: 'built:1'}}\n")
+        (home / "Dockerfile").write_text(f"FROM lab/busybox\nRUN echo {buildkit} >/made\nCMD cat /made\n")
+        command = f"DOCKER_BUILDKIT={buildkit} docker compose build -q && docker run --rm built:1"
+        assert (await output(engine.sshd, command)).splitlines()[-1] == buildkit
+
+    async def test_compose_with_a_dash_where_it_is_on_the_path(self, make_engine: MakeEngine) -> None:
+        engine = make_engine(access=Access(path=f"/usr/bin:/bin:{COMPOSE_ALONE}", compose_plugin=False))
+        assert await output(engine.sshd, "docker compose version >/dev/null 2>&1 || echo none") == "none"
+        assert "2.26" in await output(engine.sshd, "docker-compose version")
+
+    def test_equal_images_are_one_and_others_are_not(self, engine: Engine) -> None:
+        engine.load(web("same:1"), web("same:2"), web("other:1", "other"))
+        ids = {
+            tag: engine.docker("image", "inspect", "--format={{.Id}}", tag) for tag in ("same:1", "same:2", "other:1")
+        }
+        assert ids["same:1"] == ids["same:2"] != ids["other:1"]
+
+    def test_two_engines_share_nothing_not_even_ports(self, engine: Engine, engine2: Engine) -> None:
+        for number, each in enumerate((engine, engine2)):
+            each.load(web("lab/web:here", str(number)))
+            each.docker("run", "--detach", "--name=web", "--publish=8000:8000", "lab/web:here")
+            until(partial(_answers, each), within=5, what="an answer")
+        assert [http_get(each.address) for each in (engine, engine2)] == ["0", "1"]
+
+    @pytest.mark.parametrize("how", ["restart", "kill", "reboot"])
+    def test_containers_that_should_come_back_do(self, engine: Engine, how: str) -> None:
+        engine.load(web())
+        engine.docker("run", "-d", "--restart=always", "-p", "8000:8000", "lab/web:v1")
+        {"restart": engine.restart, "kill": engine.kill, "reboot": engine.sshd.reboot}[how]()
+        engine.start()
+        until(partial(_answers, engine), within=10, what="an answer")
+
+    def test_a_swarm_of_one(self, engine: Engine) -> None:
+        engine.load(web())
+        engine.docker("swarm", "init", f"--advertise-addr={engine.address}")
+        create = ("service", "create", "--quiet", "--name=web", "--no-resolve-image", "--endpoint-mode=dnsrr")
+        engine.docker(*create, "lab/web:v1")
+        state = engine.docker("service", "ps", "web", "--format={{.CurrentState}}")
+        assert state.startswith("Running")
+
+
+class TestRegistry:
+    def test_push_here_and_pull_there_by_one_name(self, engine: Engine, engine2: Engine, registry: Registry) -> None:
+        name = registry.name("shop", "v1")
+        for each in (engine, engine2):
+            each.trust(registry)
+        engine.load(Image(name, files={"/made": "here"}))
+        engine.docker("push", name)
+        assert registry.tags("shop") == ["v1"]
+        engine2.docker("pull", name)
+        assert engine2.docker("run", "--rm", name, "cat", "/made") == "here"
+
+    def test_stopped_it_is_gone_and_started_it_kept_everything(self, engine: Engine, registry: Registry) -> None:
+        name = registry.name("kept", "v1")
+        engine.trust(registry)
+        engine.load(Image(name))
+        engine.docker("push", name)
+        registry.stop()
+        with pytest.raises(LabError):
+            engine.docker("push", name)
+        registry.start()
+        assert registry.tags("kept") == ["v1"]
+
+
+class TestProxy:
+    async def test_forwards(self, sshd: Sshd) -> None:
+        async with Proxy(sshd.address, sshd.port) as proxy:
+            assert await output(sshd, "echo through", port=proxy.port) == "through"
+        assert proxy.connections == 1
+        assert min(proxy.sent, proxy.received) > 1000
+
+    async def test_cut_ends_the_connection_at_both_ends(self, sshd: Sshd) -> None:
+        async with Proxy(sshd.address, sshd.port) as proxy, connect(sshd, port=proxy.port) as connection:
+            process = await connection.create_process("echo here; sleep 60")
+            assert await process.stdout.readline() == "here\n"
+            proxy.cut()
+            assert (await process.wait(timeout=5)).exit_status is None
+
+    async def test_cut_after_so_many_bytes(self, sshd: Sshd) -> None:
+        async with Proxy(sshd.address, sshd.port) as proxy:
+            async with connect(sshd, port=proxy.port) as connection:
+                before = proxy.sent + proxy.received
+                proxy.cut_after(50_000)
+                done = await connection.run("head -c 1000000 /dev/zero", encoding=None)
+            assert done.exit_status is None
+            assert proxy.sent + proxy.received == before + 50_000
+
+    async def test_stall_keeps_the_line_open_and_resume_delivers(self, sshd: Sshd) -> None:
+        async with Proxy(sshd.address, sshd.port) as proxy, connect(sshd, port=proxy.port) as connection:
+            proxy.stall()
+            running = asyncio.create_task(connection.run("echo late"))
+            _, waiting = await asyncio.wait({running}, timeout=0.3)
+            assert waiting
+            proxy.resume()
+            assert (await running).stdout == "late\n"
+
+    async def test_swallow_answers_nothing(self, sshd: Sshd) -> None:
+        async with Proxy(sshd.address, sshd.port) as proxy:
+            proxy.swallow()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(output(sshd, "true", port=proxy.port), 0.3)
+        assert proxy.connections == 1
+
+
+class TestFullDisk:
+    def test_nothing_fits_until_it_is_emptied(self, full_disk: FullDisk) -> None:
+        with pytest.raises(OSError, match="No space left") as caught:
+            (full_disk.path / "more").write_bytes(bytes(5000))
+        assert caught.value.errno == errno.ENOSPC
+        full_disk.empty()
+        (full_disk.path / "more").write_bytes(bytes(5000))
+
+    async def test_on_a_server_its_user_fills_it(self, lab: Lab, sshd: Sshd) -> None:
+        disk = lab.full_disk(sshd=sshd)
+        disk.fill(leave=8192)
+        command = f"head -c 100000 /dev/zero >{disk.path}/more; stat -c %s {disk.path}/more"
+        assert await output(sshd, command) == "8192"
+        assert not list(disk.path.iterdir())
+        assert (disk.outside / "more").stat().st_size == 8192
+
+
+class TestRepo:
+    def test_the_same_calls_make_the_same_commits(self, make_repo: MakeRepo) -> None:
+        one, two = (make_repo(name) for name in ("one", "two"))
+        shas = [repo.commit({"a": "1", "run": "#!/bin/sh\n"}, "First", author="Bo <bo@x.org>") for repo in (one, two)]
+        assert shas[0] == shas[1] == one.sha("main")
+        assert one.git("log", "-1", "--format=%an|%s").strip() == "Bo|First"
+        assert one.git("ls-tree", "main", "run").startswith("100755")
+
+    def test_branches_tags_and_removed_files(self, make_repo: MakeRepo) -> None:
+        repo = make_repo()
+        first = repo.commit({"dir/a b": "ü", "b": "2"})
+        second = repo.commit({"b": None})
+        assert repo.branch("old", first) == first
+        assert repo.tag("v1", first) == repo.tag("v1.0", first, message="One") == first
+        assert repo.git("ls-tree", "-r", "-z", "--name-only", second) == "dir/a b\0"
+        assert repo.git("show", "main:dir/a b") == "ü"
+        fork = repo.commit({"c": "3"}, branch="old")
+        assert repo.sha(f"{fork}^") == first
+        assert repo.branch("main", first) == first
+        repo.delete("refs/heads/old")
+        with pytest.raises(LabError):
+            repo.sha("old")
+
+    def test_it_can_be_cloned(self, make_repo: MakeRepo, tmp_path: Path) -> None:
+        repo = make_repo()
+        repo.commit({"a": "1"})
+        subprocess.run(["git", "clone", "--quiet", repo.url, tmp_path / "clone"], check=True)
+        assert (tmp_path / "clone/a").read_text() == "1"
+
+
+LEAVE = """
+import sys, tests.lab
+lab = tests.lab.Lab()
+server, engine = lab.sshd(), lab.engine()
+lab.full_disk()
+engine.docker("run", "--detach", "lab/busybox", "sleep", "600")
+print(lab.directory, *server.box.pids(), *engine.box.pids(), flush=True)
+sys.stdin.read()
+"""
+
+
+def traces(directory: Path) -> list[str]:
+    """What a run of the laboratory left on this machine, its processes apart."""
+    name = directory.name
+    bridge = "dblab" + name.rpartition("-")[2]
+    rules = subprocess.run(["iptables", "-w", "-S", "FORWARD"], capture_output=True, text=True, check=True).stdout
+    found = {
+        "files": directory.exists(),
+        "mounts": str(directory) in Path("/proc/self/mounts").read_text(),
+        "links": any(re.fullmatch(rf"{bridge}(v\d+)?", each.name) for each in Path("/sys/class/net").iterdir()),
+        "rule": f"-i {bridge} " in rules,
+        "control groups": any(Path("/sys/fs/cgroup").glob(f"**/{name}")),
+    }
+    return [what for what, there in found.items() if there]
+
+
+class TestCleanUp:
+    def leave(self) -> tuple[subprocess.Popen[str], Path, dict[int, str]]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", LEAVE], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout
+        directory, *pids = process.stdout.readline().split()
+        return process, Path(directory), {int(pid): started(int(pid)) for pid in pids}
+
+    def test_closing_leaves_nothing(self) -> None:
+        with Lab() as lab:
+            server = lab.sshd()
+            lab.full_disk()
+            pids = {pid: started(pid) for pid in server.box.pids()}
+            assert set(traces(lab.directory)) == {"files", "mounts", "links", "rule"}
+        assert pids
+        assert not [pid for pid, since in pids.items() if started(pid) == since]
+        assert not traces(lab.directory)
+
+    @pytest.mark.usefixtures("lab")
+    def test_after_kill_9_everything_dies_and_the_next_run_removes_the_rest(self) -> None:
+        process, directory, pids = self.leave()
+        assert len(pids) >= 5
+        with process:
+            process.send_signal(signal.SIGKILL)
+        until(lambda: not any(started(pid) for pid in pids), within=10, what="end of everything")
+        assert traces(directory)
+        Lab().close()
+        assert not traces(directory)
+
+    @pytest.mark.usefixtures("lab")
+    def test_a_run_that_lives_is_left_alone(self) -> None:
+        process, directory, pids = self.leave()
+        Lab().close()
+        with process:
+            assert all(started(pid) == since for pid, since in pids.items())
+            assert directory.exists()
+            process.kill()
+        Lab().close()
+        assert not traces(directory)
+
+
+class TestInstall:
+    @pytest.mark.usefixtures("lab")
+    def test_is_quick_where_everything_is_there(self) -> None:
+        done = subprocess.run([ROOT / "tests/lab/install"], capture_output=True, timeout=10, check=True)
+        assert done.stdout + done.stderr == b""
+
+    @pytest.mark.usefixtures("lab")
+    def test_says_in_one_line_that_it_needs_root(self) -> None:
+        script = (ROOT / "tests/lab/install").read_text()
+        done = subprocess.run(
+            ["setpriv", "--reuid=65534", "--clear-groups", "sh", "-c", script],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (1, "tests/lab/install: needs root: sudo tests/lab/install\n")
+
+
+def test_a_machine_without_the_parts_skips_and_under_ci_fails(tmp_path: Path) -> None:
+    for ci, outcome in (("", "1 skipped"), ("true", "1 error")):
+        env = {name: value for name, value in os.environ.items() if name != "CI"} | {"PATH": str(tmp_path)}
+        argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::TestSshd::{PROBE}"]
+        done = subprocess.run(
+            argv, cwd=ROOT, env=env | ({"CI": ci} if ci else {}), capture_output=True, text=True, check=False
+        )
+        assert outcome in done.stdout
+        assert "run sudo tests/lab/install" in done.stdout
+
+
+PROBE = "test_lets_the_key_in_as_a_user_with_a_home_of_its_own"
+
+
+def _answers(engine: Engine) -> bool:
+    try:
+        return bool(http_get(engine.address))
+    except OSError:
+        return False
+
+
+def _zombies(server: Sshd) -> list[int]:
+    return [pid for pid in server.processes() if not started(pid)]

@@ -35,6 +35,7 @@ from deploybot.domain import (
     ServerFacts,
     ServerPlan,
     State,
+    Step,
     StepRow,
     StepState,
     Usage,
@@ -176,6 +177,11 @@ class Strategy(Protocol):
     def task(self, app: App, environment: Environment, release: Release, task: str, facts: ServerFacts) -> ServerPlan:
         """The steps of a named task of bot.toml."""
 
+    def prune(
+        self, app: App, environment: Environment, keep: tuple[str, ...], facts: ServerFacts
+    ) -> tuple[Step, ...]:
+        """The steps that delete what deploybot made and nobody needs: never a commit of `keep`."""
+
 
 class People(Protocol):
     """The allowlist: persons, their identities and their grants."""
@@ -235,6 +241,9 @@ class Deployments(Protocol):
 
     def move(self, number: int, state: State, *, now: float, outcome: str = "", tail: Sequence[str] = ()) -> Deployment:
         """Set the state; `started` and `finished` are set on the way. An ended one never moves: StoreError."""
+
+    def replan(self, number: int, plan: Plan) -> None:
+        """Replace the plan of a WAITING deployment; StoreError for any other."""
 
     def ask_cancel(self, number: int, by: str) -> bool:
         """Note that a person wants it stopped; False when it has ended or somebody asked before."""
@@ -406,6 +415,10 @@ class Chat(Protocol):
     @property
     def platform(self) -> str:
         """`console`, `slack` or `telegram`: the platform of its places."""
+
+    @property
+    def interval(self) -> float:
+        """Seconds to leave between two messages to one channel, edits included; 0.0 for none."""
 
     async def send(self, place: Place, card: Card) -> str:
         """Post a message; its id there. Raises Unreachable (with `retry_after` set where the platform gives it)."""

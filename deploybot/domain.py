@@ -128,9 +128,11 @@ class ServerFacts:
     `directory` facts speak of one app's directory on that server: `releases` are the names of the
     release directories there (full commits), `current` the one in use, `switching` the one that was
     being switched to when something stopped half-way, `have` the commits its repository copy holds.
+    `server` is the server's name in bot.toml, for sentences.
     """
 
     home: str
+    server: str = ""
     user: str = ""
     uid: int = -1
     system: str = ""
@@ -170,7 +172,7 @@ class Upload:
 class Step:
     """One thing done on one server, as a detached job.
 
-    `script` names a file in `strategies/scripts`: nothing else is ever run. Values reach it as
+    `script` names a file in `strategies/scripts`, without its `.sh`: nothing else is ever run. Values reach it as
     environment: `env` in the clear, `secrets` are names whose values are added when the job starts and
     never stored. `timeout` is in seconds. `switches` marks a step from whose start on the new release
     may be the one that serves.

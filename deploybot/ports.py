@@ -65,6 +65,7 @@ class Host(Protocol):
     async def upload(self, source: Path, target: str, *, timeout: float = 600.0) -> None:
         """Put a local file at an absolute path: temporary name, size and SHA-256 checked, then rename.
 
+        Makes the directories above it that are missing (mode 755).
         Does nothing when the same content is there already. Raises StepFailed when the server refuses
         (no space, no right), with its words.
         """

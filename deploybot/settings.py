@@ -49,7 +49,7 @@ class Part(BaseModel):
     filled: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
-    def keys(cls) -> dict[str, FieldInfo]:
+    def known_keys(cls) -> dict[str, FieldInfo]:
         """The keys that bot.toml may hold in this table."""
         return {name: field for name, field in cls.model_fields.items() if name not in cls.filled}
 

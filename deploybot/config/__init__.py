@@ -1,0 +1,124 @@
+"""bot.toml → `Settings`: read, explained all at once where it is wrong, its secrets fetched.
+
+`load` is the only way in. Its parts: `tables` (which table holds which keys), `words` (pydantic's errors
+in people's words), `draft` (what can be understood of a file with mistakes, so that the rest is checked,
+too), `checks` (what several keys must be together), `outside` (secrets and files).
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from deploybot.config.checks import check
+from deploybot.config.draft import draft
+from deploybot.config.outside import fetch
+from deploybot.config.problems import Problem, Table, in_order
+from deploybot.config.tables import within
+from deploybot.config.words import explain, inline_secrets
+from deploybot.errors import ConfigError
+from deploybot.redact import Redactor
+from deploybot.settings import App, Secret, Settings
+
+__all__ = ["load", "secrets_of"]
+
+_AT = re.compile(r"(.*) \(at (.*)\)", re.DOTALL)
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Settings:
+    """Read bot.toml, take secrets from `environ` and from files, and give the settings, complete.
+
+    Relative paths in the file are relative to its folder. Raises ConfigError with every problem in the
+    order of the file, each `dotted.path: what is wrong`; no secret value is in any of them.
+    """
+    path = path.absolute()
+    tree = _parse(path)
+    problems = _label(tree)
+    context = {"base": str(path.parent)}
+    try:
+        settings = Settings.model_validate(tree, context=context)
+    except ValidationError as error:
+        problems += explain(error, tree)
+        settings = draft(Settings, tree, context)
+    wrong = [problem.path for problem in problems]
+    problems += [found for found in (*check(settings), *inline_secrets(tree)) if not _follows(found, wrong)]
+    problems += fetch(settings, environ)
+    if problems:
+        mask = Redactor(secrets_of(settings)).text
+        raise ConfigError(tuple(dict.fromkeys(mask(str(problem)) for problem in in_order(problems, tree))))
+    apps = {name: _inherit(app) for name, app in settings.apps.items()}
+    return settings.model_copy(update={"apps": apps, "path": path})
+
+
+def secrets_of(settings: Settings) -> tuple[str, ...]:
+    """The values of all secrets, for the Redactor."""
+    held = (part.reveal() for _, part in within(settings) if isinstance(part, Secret))
+    return tuple(dict.fromkeys(value for value in held if value))
+
+
+def _parse(path: Path) -> Table:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        if path.stat().st_mode & stat.S_IWOTH:
+            raise ConfigError((f"{path}: anybody on this machine can change it; run `chmod o-w {path}`",))
+        return tomllib.loads(text)
+    except FileNotFoundError:
+        raise ConfigError((f"{path}: no such file; `deploybot init` writes one",)) from None
+    except OSError as error:
+        raise ConfigError((f"{path}: cannot be read: {error.strerror}",)) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError((f"{path}: line {line}: is not UTF-8 text",)) from None
+    except tomllib.TOMLDecodeError as error:
+        match = _AT.fullmatch(str(error))
+        what, where = (match[1], match[2]) if match else (str(error), "the file")
+        raise ConfigError((f"{path}: {where}: not valid TOML: {what[:1].lower()}{what[1:]}",)) from None
+
+
+def _label(tree: Table) -> list[Problem]:
+    """Give servers, apps and environments their names; a `name` that stands in the file is no key."""
+    problems: list[Problem] = []
+
+    def label(path: tuple[str, ...], tables: object, **more: str) -> None:
+        for name, table in tables.items() if isinstance(tables, dict) else ():
+            if isinstance(table, dict):
+                labels = {"name": name, **more}
+                problems.extend(
+                    Problem((*path, name, key), "unknown key; the name stands in the table's heading")
+                    for key in labels.keys() & table.keys()
+                )
+                table.update(labels)
+                if path == ("apps",):
+                    label((*path, name, "environments"), table.get("environments"), app=name)
+
+    label(("servers",), tree.get("servers"))
+    label(("apps",), tree.get("apps"))
+    if tree.pop("path", None) is not None:
+        problems.append(Problem(("path",), "unknown key"))
+    return problems
+
+
+def _follows(found: Problem, wrong: list[tuple[str | int, ...]]) -> bool:
+    """Whether a problem may only follow from one at the same place or below, told already."""
+    return any(path[: len(found.path)] == found.path for path in wrong)
+
+
+def _inherit(app: App) -> App:
+    """The app with everything that its environments leave out filled in."""
+    environments = {
+        name: environment.model_copy(
+            update={
+                "directory": environment.directory or app.directory,
+                "health": environment.health or app.health,
+                "env": {**app.env, **environment.env},
+                "secrets": {**app.secrets, **environment.secrets},
+            }
+        )
+        for name, environment in app.environments.items()
+    }
+    return app.model_copy(update={"environments": environments})

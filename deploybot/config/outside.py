@@ -1,0 +1,85 @@
+"""What bot.toml only points to: secrets in the environment and in files, keys, folders."""
+
+from __future__ import annotations
+
+import shlex
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import ParamSpec
+
+from deploybot.config.problems import Path as Where
+from deploybot.config.problems import Problem
+from deploybot.config.tables import within
+from deploybot.settings import BotSettings, DockerTls, FileRef, Secret, Settings
+
+_SHORTEST = 4
+_LARGEST = 1_000_000
+_OTHERS = 0o077
+
+P = ParamSpec("P")
+
+
+def fetch(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Fill all secrets, look at all files; what cannot be had or may not be used is a problem."""
+    for path, part in within(settings):
+        match part:
+            case Secret(env=str(name), file=None):
+                yield from _try(path, _fill_from_variable, part, name, environ)
+            case Secret(env=None, file=Path() as file):
+                yield from _try(path, _fill_from_file, part, file)
+            case FileRef(file=Path() as file):
+                yield from _try(path, _content, file, private=path[-1] != "certificate")
+            case DockerTls():
+                for key in ("ca", "cert", "key"):
+                    if file := getattr(part, key):
+                        yield from _try((*path, key), _content, file, private=key == "key")
+            case BotSettings(plugins=Path() as folder) if not folder.is_dir():
+                yield Problem((*path, "plugins"), f"there is no folder {folder}")
+
+
+def _try(path: Where, look: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Iterator[Problem]:
+    try:
+        look(*args, **kwargs)
+    except ValueError as error:
+        yield Problem(path, str(error))
+
+
+def _fill_from_variable(secret: Secret, name: str, environ: Mapping[str, str]) -> None:
+    if name not in environ:
+        raise ValueError(f"the variable {name} is not set; set it where the bot is started")
+    secret.fill(_usable(environ[name], f"the variable {name}"))
+
+
+def _fill_from_file(secret: Secret, file: Path) -> None:
+    secret.fill(_usable(_content(file, private=True).rstrip("\r\n"), f"the file {file}"))
+
+
+def _content(file: Path, *, private: bool) -> str:
+    """A file's text; ValueError says what is wrong and the cure. Private ones nobody else may read."""
+    try:
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError(f"{file} is not a file")
+        if private and found.st_mode & _OTHERS:
+            raise ValueError(f"others can read {file}; run `chmod 600 {shlex.quote(str(file))}`")
+        if found.st_size > _LARGEST:
+            raise ValueError(f"{file} is larger than 1 MB: is it the right file?")
+        return file.read_bytes().decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not UTF-8 text: is it the right file?") from None
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {file}") from None
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read by the user the bot runs as: {error.strerror}") from None
+
+
+def _usable(value: str, what: str) -> str:
+    """A value that can be masked wherever it would show, and that can travel as a variable."""
+    if not value.strip():
+        raise ValueError(f"{what} is empty")
+    if len(value) < _SHORTEST:
+        raise ValueError(f"{what} holds less than {_SHORTEST} characters: too short to be masked in logs")
+    if "\0" in value:
+        raise ValueError(f"{what} holds a NUL byte")
+    return value

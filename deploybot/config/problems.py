@@ -1,0 +1,87 @@
+"""One thing that is wrong in bot.toml, and how such things are told."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+Path = tuple[str | int, ...]
+Table = dict[str, Any]
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_LONGEST = 60
+
+
+class Problem(NamedTuple):
+    """Where, as keys and list positions, and what, as a sentence that reads on after the key."""
+
+    path: Path
+    text: str
+
+    def __str__(self) -> str:
+        """`apps.shop.keep: should be …`."""
+        return f"{dotted(self.path)}: {self.text}"
+
+
+def dotted(path: Path) -> str:
+    """A path as TOML writes it: `apps.shop.environments`, `apps."my shop"`, `apps.shop.warn_paths[2]`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += ("." if text else "") + (part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False))
+    return text
+
+
+def shown(value: object) -> str:
+    """A value of the file for people: short, as TOML writes it."""
+    match value:
+        case str():
+            text = value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
+            return json.dumps(text, ensure_ascii=False)
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return str(value)
+        case dict():
+            return "a table"
+        case list():
+            return "a list" if value else "an empty list"
+        case _:
+            return "a date or time"
+
+
+def listed(words: Iterable[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *first, end = [*words] or ["nothing"]
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """`, did you mean "web1"?`, or nothing when none comes near."""
+    near = difflib.get_close_matches(word.lower(), [*known], n=1, cutoff=0.6)
+    return f', did you mean "{near[0]}"?' if near else ""
+
+
+def in_order(problems: Iterable[Problem], tree: Table) -> list[Problem]:
+    """Problems in the order of the file; one at a key that is missing stands with its table."""
+    place = {path: number for number, path in enumerate(_paths(tree, ()))}
+
+    def key(problem: Problem) -> int:
+        path = problem.path
+        while path not in place:
+            path = path[:-1]
+        return place[path]
+
+    return sorted(problems, key=key)
+
+
+def _paths(value: object, path: Path) -> Iterator[Path]:
+    yield path
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        yield from _paths(inner, (*path, key))

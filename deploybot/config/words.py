@@ -1,0 +1,108 @@
+"""pydantic's errors in the words of people who write a file, not a model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from deploybot.config.problems import Path, Problem, Table, listed, meant, shown
+from deploybot.config.tables import table_at, tables
+from deploybot.redact import Redactor
+from deploybot.settings import App, Environment, FileRef, Part, Secret, Settings
+
+LATER: dict[type[Part], frozenset[str]] = {
+    Settings: frozenset({"slack", "telegram", "http"}),
+    App: frozenset({"hooks", "approvals", "rollout", "freeze", "auto", "after"}),
+    Environment: frozenset({"hooks", "approvals", "rollout", "freeze", "auto", "after"}),
+}
+"""Keys that the design has and this version does not: taken silently, they would promise what is not kept."""
+
+_KINDS = {
+    "string_type": "should be text in quotes",
+    "path_type": "should be a path in quotes",
+    "int_type": "should be a whole number",
+    "bool_type": "should be true or false",
+    "tuple_type": "should be a list",
+    "dict_type": "should be a table",
+    "model_type": "should be a table",
+}
+_VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\})")
+_NO_SHAPES = Redactor()
+
+
+def explain(error: ValidationError, tree: Table) -> list[Problem]:
+    """Every error as a problem."""
+    return [_problem(detail, tree) for detail in error.errors(include_url=False)]
+
+
+def inline_secrets(tree: object, path: Path = ()) -> Iterator[Problem]:
+    """Texts that look like a token or a key, or hold a URL with a password, wherever they stand."""
+    if isinstance(tree, str):
+        plain = _VARIABLE.sub("", tree)
+        if _NO_SHAPES.text(plain) != plain:
+            yield Problem(path, "looks like a secret, and no secret stands in bot.toml: put it under `secrets`")
+    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in pairs:
+        if table_at((*path, key)) not in (Secret, FileRef) or isinstance(value, dict):
+            yield from inline_secrets(value, (*path, key))
+
+
+def _problem(detail: ErrorDetails, tree: Table) -> Problem:
+    path = _standing(tuple(part for part in detail["loc"] if part != "[key]"), tree)
+    if detail["type"] == "extra_forbidden":
+        return Problem(path, _unknown(path))
+    return Problem(path, _sentence(detail))
+
+
+def _standing(path: Path, tree: Table) -> Path:
+    """The path as the file has it: a text alone where a list may stand is no list."""
+    value: object = tree
+    for depth, key in enumerate(path):
+        if isinstance(value, str):
+            return path[:depth]
+        value = value.get(str(key)) if isinstance(value, dict) else value[int(key)] if isinstance(value, list) else None
+    return path
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    limits: dict[str, Any] = detail.get("ctx", {})
+    match detail["type"]:
+        case "plain":
+            return detail["msg"]
+        case "missing":
+            return "is missing"
+        case "too_short":
+            return "should not be empty"
+        case "value_error":
+            sentence = str(limits["error"])
+        case "greater_than_equal":
+            sentence = f"should be at least {limits['ge']}"
+        case "less_than_equal":
+            sentence = f"should be at most {limits['le']}"
+        case "literal_error":
+            return _choice(str(limits["expected"]), detail["input"])
+        case kind:
+            sentence = _KINDS.get(kind, detail["msg"])
+    return f"{sentence}, got {shown(detail['input'])}"
+
+
+def _choice(expected: str, given: object) -> str:
+    choices = re.findall(r"'([^']*)'", expected)
+    sentence = f"should be {listed((shown(choice) for choice in choices), 'or')}, got {shown(given)}"
+    return sentence + meant(str(given), choices)
+
+
+def _unknown(path: Path) -> str:
+    """What to do about a key that the table does not have."""
+    key = str(path[-1])
+    here = table_at(path[:-1]) or Settings
+    if key in LATER.get(here, ()):
+        return "not in this version of deploybot; take it out"
+    for pattern, part in tables():
+        if key in part.known_keys() and pattern[:1] == path[:1] and part not in (Secret, FileRef):
+            return f"unknown key here; it belongs into [{'.'.join(pattern)}]"
+    return f"unknown key{meant(key, here.known_keys()) or f'; there are {listed(here.known_keys())}'}"

@@ -212,7 +212,6 @@ class Environment(Part):
     env: dict[EnvName, str] = Field(default_factory=dict)
     secrets: dict[EnvName, Secret] = Field(default_factory=dict)
     on_failure: Literal["restore", "leave"] = "restore"
-    channel: str | None = None
 
 
 class App(Part):
@@ -248,7 +247,6 @@ class App(Part):
     need_disk: Bytes = 500_000_000
     need_memory: Bytes = 0
     step_timeout: Seconds = 900.0
-    channel: str | None = None
     environments: dict[Name, Environment] = Field(min_length=1)
 
 

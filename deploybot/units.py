@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -39,11 +40,11 @@ def size(value: object) -> int:
 
 def show_duration(seconds: float) -> str:
     """`0.4 s`, `12 s`, `3 min`, `2 h 5 min`, `4 d`: the two largest parts, for people."""
-    if seconds < 10:  # noqa: PLR2004  below ten seconds a tenth still says something
+    if seconds < 9.95:  # noqa: PLR2004  below ten seconds a tenth still says something
         return f"{max(seconds, 0):.1f} s"
-    if seconds < _MINUTE:
-        return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
     if minutes < _MINUTE:
         return f"{minutes} min" + (f" {rest} s" if rest and minutes < 10 else "")  # noqa: PLR2004
     hours, minutes = divmod(minutes, 60)
@@ -59,7 +60,12 @@ def show_size(count: int) -> str:
         return "unknown"
     number = float(count)
     for unit in ("B", "kB", "MB", "GB"):
-        if number < _KILO:
+        if number < _KILO - 0.5:
             return f"{number:.0f} {unit}" if unit == "B" or number >= 10 else f"{number:.1f} {unit}"  # noqa: PLR2004
         number /= _KILO
     return f"{number:.1f} TB"
+
+
+def show_time(at: float) -> str:
+    """Seconds since the epoch as `2026-11-21 01:28 UTC`."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))

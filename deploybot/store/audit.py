@@ -1,0 +1,56 @@
+"""The append-only chain in rows.
+
+Each row holds the hash of the row before it and its own: the SHA-256 (hex) of the canonical JSON array
+`[number, at, actor, action, subject, detail, previous]`. Numbers count from 1 without a gap. The first row's
+`previous` is the genesis, 64 zeros. `deploybot.store.chain` checks it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+
+from deploybot.domain import AuditRow
+from deploybot.store.codec import encode
+from deploybot.store.text import clean
+
+GENESIS = "0" * 64
+_SELECT = "SELECT number, at, actor, action, subject, detail, previous, hash FROM audit "
+
+
+def link(content: tuple[int, float, str, str, str, str, str]) -> str:
+    """The hash of a row, of all that stands before it."""
+    return hashlib.sha256(encode(content).encode()).hexdigest()
+
+
+class AuditRows:
+    """`ports.Audit` on a connection. `touched` says whether a row was added since it was last set to False."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take the connection whose transaction this works in."""
+        self._run = connection.execute
+        self.touched = False
+
+    def append(self, *, actor: str, action: str, subject: str, detail: str = "", now: float) -> AuditRow:
+        """Add a link."""
+        self.touched = True
+        number, previous = self.head()
+        content = (number + 1, float(now), clean(actor), clean(action), clean(subject), clean(detail), previous)
+        row = AuditRow(*content, hash=link(content))
+        self._run("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*content, row.hash))
+        return row
+
+    def head(self) -> tuple[int, str]:
+        """The last row's number and hash; 0 and the genesis where there is none."""
+        row = self._run("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1").fetchone()
+        return (row[0], row[1]) if row else (0, GENESIS)
+
+    def tail(self, count: int) -> tuple[AuditRow, ...]:
+        """The last rows, oldest first."""
+        rows = self._run(_SELECT + "ORDER BY number DESC LIMIT ?", (count,)).fetchall()
+        return tuple(AuditRow(*row) for row in reversed(rows))
+
+    def page(self, after: int, limit: int = 1000) -> tuple[AuditRow, ...]:
+        """Up to `limit` rows that follow row number `after`."""
+        rows = self._run(_SELECT + "WHERE number > ? ORDER BY number LIMIT ?", (after, limit))
+        return tuple(AuditRow(*row) for row in rows)

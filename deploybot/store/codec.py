@@ -1,0 +1,111 @@
+"""Frozen dataclasses to canonical JSON and back, exactly: `decode(type(x), encode(x)) == x`.
+
+It knows what the domain is made of: text, whole and decimal numbers, truth values, enums, tuples,
+dataclasses, and any of them or None. Canonical means: sorted keys, no spaces, ASCII only, no NaN.
+A field that an old text lacks gets its default; a key that no field has any more is passed over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import json
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from types import NoneType, UnionType
+from typing import TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from deploybot.errors import StoreError
+
+T = TypeVar("T")
+_Decoder = Callable[[object], object]
+
+
+@functools.cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+def _fields(value: object) -> dict[str, object]:
+    """What json asks for when it meets something it does not know."""
+    if isinstance(value, type) or not dataclasses.is_dataclass(value):
+        raise TypeError(f"{type(value).__name__} has no place in the database")
+    kind = cast("Hashable", type(value))
+    return {name: getattr(value, name) for name in _names(kind)}
+
+
+encode: Callable[[object], str] = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False, default=_fields
+).encode
+"""The canonical JSON text of a value; TypeError for what it does not know, ValueError for NaN and infinity."""
+
+
+def decode(kind: type[T], text: str) -> T:
+    """The value of this type that a text of `encode` stands for. Raises StoreError when it is none."""
+    try:
+        return cast("T", _decoder(cast("Hashable", kind))(json.loads(text)))
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"a row of the database does not hold a {kind.__name__} as it should: {error}") from error
+
+
+@functools.cache
+def _decoder(kind: object) -> _Decoder:
+    origin = get_origin(kind)
+    if origin is tuple:
+        return _tuple(get_args(kind))
+    if origin in {UnionType, Union}:
+        return _optional(get_args(kind))
+    if isinstance(kind, type):
+        if dataclasses.is_dataclass(kind):
+            return _dataclass(kind)
+        if issubclass(kind, enum.Enum):
+            return kind
+        if kind in {str, int, float, bool}:
+            return _scalar(kind)
+    raise TypeError(f"the codec does not know {kind}")
+
+
+def _scalar(kind: type) -> _Decoder:
+    # A whole number stays one in a decimal field: 60 and 60.0 are equal, but their JSON, and so a digest, is not.
+    allowed = {float, int} if kind is float else {kind}
+
+    def scalar(value: object) -> object:
+        if type(value) not in allowed:
+            raise TypeError(f"{value!r} is no {kind.__name__}")
+        return value
+
+    return scalar
+
+
+def _optional(kinds: tuple[object, ...]) -> _Decoder:
+    some = [kind for kind in kinds if kind is not NoneType]
+    if len(some) != 1 or len(kinds) == len(some):
+        raise TypeError(f"the codec knows `X | None` only, not {kinds}")
+    inner = _decoder(some[0])
+    return lambda value: None if value is None else inner(value)
+
+
+def _tuple(kinds: tuple[object, ...]) -> _Decoder:
+    if kinds[1:] == (Ellipsis,):
+        each = _decoder(kinds[0])
+        return lambda value: tuple(map(each, _list(value)))
+    inner = tuple(map(_decoder, kinds))
+    return lambda value: tuple(one(item) for one, item in zip(inner, _list(value), strict=True))
+
+
+def _list(value: object) -> Iterable[object]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return value
+
+
+def _dataclass(kind: type) -> _Decoder:
+    hints = get_type_hints(kind)
+    inner = {name: _decoder(hints[name]) for name in _names(kind)}
+
+    def build(value: object) -> object:
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{value!r} is no {kind.__name__}")
+        return kind(**{name: one(value[name]) for name, one in inner.items() if name in value})
+
+    return build

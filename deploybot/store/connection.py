@@ -1,0 +1,145 @@
+"""Opening the database: checked, copied, brought up to date."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import sqlite_utils
+
+from deploybot.errors import StoreError
+from deploybot.store.folder import private_file, private_folder, sync_folder
+from deploybot.store.schema import STEPS
+from deploybot.store.trouble import backup_of, damaged, explain
+
+_WAL_FROM = (3, 51, 3)
+_BUSY_SECONDS = 5.0
+Step = Callable[[sqlite_utils.Database], None]
+_log = logging.getLogger(__name__)
+
+
+def journal_mode(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
+    """WAL where SQLite has its rare corruption mended (3.51.3), a kept rollback journal before.
+
+    PERSIST is as safe as DELETE and TRUNCATE, and need not change the journal's size at each commit.
+    """
+    return "WAL" if version >= _WAL_FROM else "PERSIST"
+
+
+def connect(path: Path, *, durable: bool = True) -> sqlite3.Connection:
+    """A connection to a sound database. Raises StoreError with the command that restores a damaged one."""
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=256)
+    except sqlite3.Error as error:
+        raise explain(error, path) from error
+    try:
+        _prepare(connection, path, durable=durable)
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(error, path) from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, *, durable: bool) -> None:
+    findings = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+    if findings != ["ok"]:
+        raise damaged(path, "; ".join(findings))
+    for pragma in (
+        f"journal_mode = {journal_mode()}",
+        f"synchronous = {'FULL' if durable else 'OFF'}",
+        "foreign_keys = ON",
+        "recursive_triggers = ON",  # or INSERT OR REPLACE would get round the audit's triggers
+        "trusted_schema = OFF",
+        "temp_store = MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def open_database(path: Path, *, durable: bool = True, steps: Sequence[Step] = STEPS) -> sqlite3.Connection:
+    """Open the database, private to its user, at the present schema, and keep a copy of it as it is now.
+
+    `steps` are all migrations there are. Raises StoreError with what to do.
+    """
+    private_folder(path.parent)
+    private_file(path)
+    connection = connect(path, durable=durable)
+    try:
+        _migrate(connection, path, steps)
+    except BaseException:
+        connection.close()
+        raise
+    try:
+        back_up(connection, backup_of(path))
+    except (OSError, sqlite3.Error) as error:
+        _log.warning("No copy of the database could be made at %s: %s", backup_of(path), error)
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step]) -> None:
+    migrations = sqlite_utils.Migrations("deploybot")
+    for step in steps:
+        migrations()(step)
+    try:
+        database = sqlite_utils.Database(connection, execute_plugins=False)
+        applied = [migration.name for migration in migrations.applied(database)]
+    except sqlite3.Error as error:
+        raise explain(error, path) from error
+    names = [step.__name__ for step in steps]
+    if unknown := [name for name in applied if name not in names]:
+        raise StoreError(
+            f"the database {path} was made by a newer deploybot (it has {unknown[-1]}): run that version again, "
+            f"or put back the copy it made before, {_before(path, unknown[0])}"
+        )
+    for place, name in enumerate(names[len(applied) :], len(applied) + 1):
+        if applied:
+            _copy_before(connection, path, name)
+        _apply(migrations, database, path, name, names[place:])
+
+
+def _before(path: Path, name: str) -> Path:
+    return path.with_name(f"{path.name}.before-{name}")
+
+
+def _copy_before(connection: sqlite3.Connection, path: Path, name: str) -> None:
+    copy = _before(path, name)
+    try:
+        back_up(connection, copy)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(
+            f"the database {path} is to be brought up to date, but the copy {copy} cannot be made first: {error}"
+        ) from error
+
+
+def _apply(
+    migrations: sqlite_utils.Migrations, database: sqlite_utils.Database, path: Path, name: str, later: Sequence[str]
+) -> None:
+    try:
+        migrations.apply(database, stop_before=later)
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"the database {path} could not be brought up to date ({name}): {error}; it is as it was"
+        ) from error
+
+
+def back_up(connection: sqlite3.Connection, copy: Path) -> None:
+    """Copy the database as it is now into another file: complete, durable and private, or not at all."""
+    new = copy.with_name(copy.name + ".new")
+    new.unlink(missing_ok=True)
+    private_file(new)
+    try:
+        with contextlib.closing(sqlite3.connect(new)) as target:
+            connection.backup(target)
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
+        new.replace(copy)
+        sync_folder(copy.parent)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise

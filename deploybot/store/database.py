@@ -1,0 +1,189 @@
+"""`ports.Store`: the database behind one thread, the only one that ever touches it.
+
+Writes that wait together share one durable commit, each in a savepoint of its own, and their callers go on
+only after it. Reads run between commits, and so never see what may yet fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from operator import attrgetter
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar, cast
+
+from deploybot.errors import StoreError
+from deploybot.ports import Tables
+from deploybot.store.writer import Job, Writer
+
+T = TypeVar("T")
+_GROUP = 256
+_PROBE_SECONDS = 1.0
+_BACKUP_SECONDS = 3600.0
+
+
+class Database:
+    """A database file. Used from the event loop it was opened in; opened by `open` or `async with`.
+
+    `on_outbox`, when set, is called in that loop after each commit that put a message into the outbox.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = True, answer_within: float = 30.0) -> None:
+        """Take the file, made when first opened. `durable=False` does not wait for the disk: for tests only.
+
+        `answer_within` is how many seconds a caller waits at most.
+        """
+        self.path = path
+        self.on_outbox: Callable[[], None] | None = None
+        self._writer = Writer(path, durable=durable)
+        self._answer_within = answer_within
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended: asyncio.Future[None] | None = None
+
+    @property
+    def problem(self) -> str:
+        """Why the last write failed and what to do, while writes fail; empty when all is well."""
+        return self._writer.problem
+
+    @property
+    def healthy(self) -> bool:
+        """Whether writes succeed."""
+        return not self._writer.problem
+
+    @property
+    def commits(self) -> int:
+        """How many commits there were: fewer than writes, where writes shared one."""
+        return self._writer.commits
+
+    async def open(self) -> None:
+        """Open, check and bring up to date, keep a copy, start the thread. Raises StoreError with what to do."""
+        self._loop = asyncio.get_running_loop()
+        opened: asyncio.Future[None] = self._loop.create_future()
+        ended: asyncio.Future[None] = self._loop.create_future()
+        threading.Thread(target=self._main, args=(opened, ended), name="deploybot-store", daemon=True).start()
+        await opened
+        self._ended = ended
+
+    async def aclose(self, *, within: float = 10.0) -> None:
+        """Finish what was asked for, then close; given up after `within` seconds. Twice is once."""
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            self._queue.put(None)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended, within)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def write(self, work: Callable[[Tables], T]) -> T:
+        """Run `work` in one transaction; returns after the durable commit. What it raises undoes it.
+
+        StoreError when nothing can be kept. Work whose caller is cancelled before it began is not done.
+        """
+        return await self._ask(work, writes=True)
+
+    async def read(self, work: Callable[[Tables], T]) -> T:
+        """Run `work` on a consistent view, which it cannot change."""
+        return await self._ask(work, writes=False)
+
+    async def _ask(self, work: Callable[[Tables], T], *, writes: bool) -> T:
+        if self._ended is None or self._loop is None:
+            raise StoreError("the database is closed: the bot is starting or stopping, ask again in a moment")
+        future: asyncio.Future[object] = self._loop.create_future()
+        self._queue.put(Job(work, future, writes=writes))
+        try:
+            async with asyncio.timeout(self._answer_within):
+                return cast("T", await future)
+        except TimeoutError as error:
+            raise StoreError(
+                f"the database {self.path} did not answer within {self._answer_within:.0f} s, so whether this was "
+                "kept is unknown: see what the disk of this machine does"
+            ) from error
+
+    def _main(self, opened: asyncio.Future[None], ended: asyncio.Future[None]) -> None:
+        """The thread."""
+        try:
+            self._writer.open()
+        except Exception as error:  # noqa: BLE001 - it is raised again in `open`
+            self._call(_raise, opened, error)
+            return
+        self._call(_resolve, opened)
+        try:
+            for group in self._groups():
+                self._serve(group)
+        finally:
+            self._writer.close()
+            self._call(_resolve, ended)
+
+    def _groups(self) -> Iterator[Sequence[Job]]:
+        """What waits, as runs of reads and runs of writes, until the end is asked for."""
+        backup_at = time.monotonic() + _BACKUP_SECONDS
+        while True:
+            if self._writer.changed and time.monotonic() >= backup_at:
+                self._writer.back_up()
+                backup_at = time.monotonic() + _BACKUP_SECONDS
+            try:
+                jobs = self._take(_PROBE_SECONDS if self._writer.problem else _BACKUP_SECONDS)
+            except queue.Empty:
+                if self._writer.problem:
+                    self._writer.probe()
+                continue
+            last = jobs[-1] is None
+            wanted = [job for job in jobs if job is not None and not job.future.cancelled()]
+            for _, group in itertools.groupby(wanted, attrgetter("writes")):
+                yield list(group)
+            if last:
+                return
+
+    def _take(self, timeout: float) -> list[Job | None]:
+        """All that waits, up to a group or the end. Raises queue.Empty after `timeout` seconds of nothing."""
+        jobs = [self._queue.get(timeout=timeout)]
+        with suppress(queue.Empty):
+            while jobs[-1] is not None and len(jobs) < _GROUP:
+                jobs.append(self._queue.get_nowait())
+        return jobs
+
+    def _serve(self, jobs: Sequence[Job]) -> None:
+        if jobs[0].writes:
+            put = self._writer.commit(jobs)
+            self._call(self._settle, jobs, put)
+            self._writer.record_head()
+            return
+        for job in jobs:
+            self._writer.read(job)
+        self._call(self._settle, jobs, False)  # noqa: FBT003 - nothing was put
+
+    def _settle(self, jobs: Sequence[Job], put: bool) -> None:  # noqa: FBT001 - called through the loop
+        for job in jobs:
+            job.settle()
+        if put and self.on_outbox is not None:
+            self.on_outbox()
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        # A loop that is closed has nobody left who waits.
+        with suppress(RuntimeError):
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _raise(future: asyncio.Future[None], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

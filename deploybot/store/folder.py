@@ -1,0 +1,64 @@
+"""The data folder and the files in it belong to the bot's user alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import stat
+from pathlib import Path
+
+from deploybot.errors import StoreError
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OURS = {"deploybot.db", "deploybot.lock"}
+_log = logging.getLogger(__name__)
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that only its owner can enter (0700), or shut one that others can read.
+
+    A folder with other things in it than the bot's own is not touched: StoreError says what to do.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if mode & _OTHERS:
+            _shut_folder(folder, mode)
+    except OSError as error:
+        raise StoreError(f"the data folder {folder} cannot be used: {error.strerror}") from error
+
+
+def _shut_folder(folder: Path, mode: int) -> None:
+    names = {entry.name for entry in folder.iterdir()}
+    if names and not names & _OURS:
+        raise StoreError(
+            f"the data folder {folder} can be read by others (mode {mode:04o}) and holds other things: "
+            f"run `chmod 700 {shlex.quote(str(folder))}`, or name a folder of the bot's own as `data` in bot.toml"
+        )
+    folder.chmod(0o700)
+    _log.warning("The data folder %s could be read by others (mode %04o); it is 0700 now.", folder, mode)
+
+
+def private_file(path: Path) -> None:
+    """Make an empty file that only its owner can read (0600), or shut one that others can read."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be opened: {error.strerror}; it should belong to the bot's user") from error
+    try:
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if mode & _OTHERS:
+            os.fchmod(descriptor, 0o600)
+            _log.warning("%s could be read by others (mode %04o); it is 0600 now.", path, mode)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

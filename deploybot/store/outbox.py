@@ -1,0 +1,90 @@
+"""Messages on their way to chats, in rows.
+
+A card with a key has one row for each place it is said in: the row holds its newest state, how many
+states there were, and, once known, the platform's id of the message to edit. A card without a key
+has a row of its own. What was sent or given up is dropped a month after it was last due.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from deploybot.card import Card
+from deploybot.domain import Place
+from deploybot.ports import OutboxItem
+from deploybot.store.codec import decode, encode
+from deploybot.store.text import clean
+
+_SELECT = "SELECT id, place, card, key, message, revision, attempts, next_at FROM outbox "
+_KEPT = 30 * 86400.0
+
+
+def _item(row: sqlite3.Row) -> OutboxItem:
+    number, place, card, key, message, revision, attempts, next_at = row
+    return OutboxItem(
+        id=number,
+        place=decode(Place, place),
+        card=decode(Card, card),
+        key=key,
+        message=message,
+        revision=revision,
+        attempts=attempts,
+        next_at=next_at,
+    )
+
+
+class OutboxRows:
+    """`ports.Outbox` on a connection. `touched` says whether anything was put since it was last set to False."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take the connection whose transaction this works in."""
+        self._run = connection.execute
+        self.touched = False
+
+    def put(self, place: Place, card: Card, now: float) -> None:
+        """Queue a card. With a key, an unsent earlier state of the same card in that place is replaced.
+
+        A card that waits after a failure keeps waiting as long; one that was given up is tried again.
+        """
+        if card.stream:
+            raise ValueError(f"card {card.key or card.title!r} is a stream: its states add up and cannot be replaced")
+        self.touched = True
+        sql = """
+            INSERT INTO outbox (place, key, card, next_at) VALUES (?, ?, ?, ?)
+            ON CONFLICT (key, place) WHERE key <> '' DO UPDATE SET
+                card = excluded.card, revision = revision + 1, state = 'waiting',
+                attempts = CASE state WHEN 'waiting' THEN attempts ELSE 0 END,
+                next_at = CASE state WHEN 'waiting' THEN next_at ELSE excluded.next_at END
+            WHERE card <> excluded.card OR state = 'dead'"""
+        self._run(sql, (encode(place), card.key, encode(card), now))
+        self._run("DELETE FROM outbox WHERE state IN ('sent', 'dead') AND next_at < ?", (now - _KEPT,))
+
+    def due(self, now: float, limit: int = 50) -> tuple[OutboxItem, ...]:
+        """What is to be sent now, in the order in which it was first put."""
+        sql = _SELECT + "WHERE state = 'waiting' AND next_at <= ? ORDER BY id LIMIT ?"
+        return tuple(map(_item, self._run(sql, (now, limit))))
+
+    def sent(self, item: int, revision: int, message: str) -> None:
+        """Note that this revision arrived as that message. Where a newer one was put meanwhile, that stays due."""
+        sql = """
+            UPDATE outbox SET message = ?, attempts = 0, error = '',
+                              state = CASE WHEN revision > ? THEN 'waiting' ELSE 'sent' END
+            WHERE id = ?"""
+        self._run(sql, (message, revision, item))
+
+    def retry(self, item: int, at: float, error: str) -> None:
+        """Note a failure; due again at `at`."""
+        sql = "UPDATE outbox SET attempts = attempts + 1, next_at = ?, error = ? WHERE id = ? AND state = 'waiting'"
+        self._run(sql, (at, clean(error), item))
+
+    def dead(self, item: int, revision: int, error: str) -> None:
+        """Give this revision up. A newer one stays due, and the next `put` of the same card tries again."""
+        sql = """
+            UPDATE outbox SET error = ?1, state = CASE WHEN revision > ?2 THEN 'waiting' ELSE 'dead' END
+            WHERE id = ?3 AND state = 'waiting'"""
+        self._run(sql, (clean(error), revision, item))
+
+    def next_at(self) -> float | None:
+        """When the next one is due; None when nothing waits."""
+        row = self._run("SELECT min(next_at) FROM outbox WHERE state = 'waiting'").fetchone()
+        return float(row[0]) if row[0] is not None else None

@@ -1,0 +1,29 @@
+"""All repositories of rows on one connection."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from deploybot.store.audit import AuditRows
+from deploybot.store.claims import ClaimRows
+from deploybot.store.deployments import DeploymentRows
+from deploybot.store.locks import LockRows
+from deploybot.store.outbox import OutboxRows
+from deploybot.store.people import PeopleRows
+from deploybot.store.running import RunningRows
+from deploybot.store.seen import SeenRows
+
+
+class Rows:
+    """`ports.Tables` on a connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take the connection whose transactions these work in."""
+        self.people = PeopleRows(connection)
+        self.claims = ClaimRows(connection)
+        self.deployments = DeploymentRows(connection)
+        self.running = RunningRows(connection)
+        self.locks = LockRows(connection)
+        self.outbox = OutboxRows(connection)
+        self.audit = AuditRows(connection)
+        self.seen = SeenRows(connection)

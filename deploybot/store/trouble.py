@@ -1,0 +1,66 @@
+"""What an error of SQLite means for the person who has to mend it."""
+
+from __future__ import annotations
+
+import shlex
+import sqlite3
+from pathlib import Path
+
+from deploybot.errors import StoreError
+
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_SENTENCES = {
+    sqlite3.SQLITE_FULL: "the disk with the database {path} is full: free some space there",
+    sqlite3.SQLITE_BUSY: "another program holds the database {path}: end it (a `sqlite3` shell, a backup)",
+    sqlite3.SQLITE_LOCKED: "another program holds the database {path}: end it (a `sqlite3` shell, a backup)",
+    sqlite3.SQLITE_READONLY: "the database {path} cannot be written: see that it belongs to the bot's user, "
+    "and that its disk is not mounted read-only",
+    sqlite3.SQLITE_CANTOPEN: "the database {path} cannot be opened: see that its folder exists and belongs to "
+    "the bot's user",
+    sqlite3.SQLITE_IOERR: "the disk with the database {path} does not read or write ({code}): see that it has "
+    "space, and what the system's log says of it",
+    sqlite3.SQLITE_NOMEM: "there is no memory left for the database {path}: see what else runs on this machine",
+    sqlite3.SQLITE_PROTOCOL: "another program holds the database {path}: end it (a `sqlite3` shell, a backup)",
+}
+
+
+def _primary(error: Exception) -> int:
+    """The primary result code (sqlite.org/rescode.html); 0 where the error did not come from SQLite."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def is_trouble(error: sqlite3.Error) -> bool:
+    """Whether the database itself is in trouble, and not only the statement wrong."""
+    return _primary(error) in _DAMAGE or _primary(error) in _SENTENCES
+
+
+def explain(error: sqlite3.Error | OSError, path: Path) -> StoreError:
+    """The sentence for an error, with what to do."""
+    primary = _primary(error)
+    if primary in _DAMAGE:
+        return damaged(path, str(error))
+    if primary in _SENTENCES:
+        return StoreError(_SENTENCES[primary].format(path=path, code=getattr(error, "sqlite_errorname", "")))
+    return StoreError(f"the database refused a change: {error}")
+
+
+def damaged(path: Path, finding: str) -> StoreError:
+    """The error for a damaged file, with the command that restores the last good copy."""
+    return StoreError(f"the database {path} is damaged ({finding}). {_cure(path)}")
+
+
+def _cure(path: Path) -> str:
+    copy = backup_of(path)
+    away = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.damaged')}"
+    # A journal that belongs to the damaged file would be played back into the restored one.
+    journals = " ".join(shlex.quote(f"{path}{end}") for end in ("-journal", "-wal", "-shm"))
+    command = f"{away} && rm -f {journals}"
+    if not copy.exists():
+        return f"There is no copy of it yet. Stop the bot and begin anew with: {command}"
+    restore = f"cp -p {shlex.quote(str(copy))} {shlex.quote(str(path))}"
+    return f"Stop the bot and put the last good copy back with: {command} && {restore}"
+
+
+def backup_of(path: Path) -> Path:
+    """Where the last good copy of a database is kept."""
+    return path.with_name(path.name + ".bak")

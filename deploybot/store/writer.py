@@ -1,0 +1,215 @@
+"""What the database's thread does: transactions on its one connection, and finding its feet after trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from deploybot.errors import StoreError
+from deploybot.ports import Tables
+from deploybot.store.chain import Head, HeadFile
+from deploybot.store.connection import back_up, connect, open_database
+from deploybot.store.tables import Rows
+from deploybot.store.trouble import backup_of, explain, is_trouble
+
+_log = logging.getLogger(__name__)
+
+
+class Job:
+    """Work on the tables, and the caller who waits for its value or error."""
+
+    __slots__ = ("error", "future", "value", "work", "writes")
+
+    def __init__(self, work: Callable[[Tables], object], future: asyncio.Future[object], *, writes: bool) -> None:
+        """Take the work and the future, of the caller's event loop, that gets the result."""
+        self.work = work
+        self.future = future
+        self.writes = writes
+        self.value: object = None
+        self.error: Exception | None = None
+
+    def run(self, rows: Rows) -> bool:
+        """Do the work and keep its value or error; whether it succeeded. Trouble of the database is raised."""
+        try:
+            self.value = self.work(rows)
+        except sqlite3.Error as error:
+            if is_trouble(error):
+                raise
+            self.error = StoreError(f"the database refused a change: {error}")
+            self.error.__cause__ = error
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the caller
+            self.error = error
+        return self.error is None
+
+    def settle(self) -> None:
+        """Give the caller the result; in the event loop."""
+        if self.future.done():
+            return
+        if self.error is None:
+            self.future.set_result(self.value)
+        else:
+            self.future.set_exception(self.error)
+
+
+class Writer:
+    """The one connection. Everything here runs in the database's thread; `problem` may be read from any."""
+
+    def __init__(self, path: Path, *, durable: bool) -> None:
+        """Take the database file. Without `durable` a commit does not wait for the disk (for tests)."""
+        self._path = path
+        self._durable = durable
+        self._head = HeadFile(path.with_name("audit.head"))
+        self._connection: sqlite3.Connection | None = None
+        self._rows: Rows | None = None
+        self.problem = ""
+        self.commits = 0
+        self.changed = False
+
+    def open(self) -> None:
+        """Open, check and bring up to date. Raises StoreError."""
+        connection = self._connection = open_database(self._path, durable=self._durable)
+        rows = self._rows = Rows(connection)
+        try:
+            self._note_gap(connection, rows)
+        except (OSError, sqlite3.Error) as error:
+            self.close()
+            raise explain(error, self._path) from error
+
+    def close(self) -> None:
+        """Close the connection; what was not committed is gone."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = self._rows = None
+
+    def commit(self, jobs: Sequence[Job]) -> bool:
+        """Do all jobs in one durable commit, each in its own savepoint; whether messages were put meanwhile."""
+        try:
+            connection, rows = self._ready()
+            rows.outbox.touched = rows.audit.touched = False
+            connection.execute("BEGIN IMMEDIATE")
+            if len(jobs) == 1:
+                connection.execute("COMMIT" if jobs[0].run(rows) else "ROLLBACK")
+            else:
+                _in_savepoints(connection, rows, jobs)
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._fail(jobs, explain(error, self._path))
+            return False
+        except StoreError as error:
+            self._fail(jobs, error)
+            return False
+        self._well()
+        return rows.outbox.touched
+
+    def read(self, job: Job) -> None:
+        """Do one job on a consistent view that it cannot change."""
+        try:
+            connection, rows = self._ready()
+            connection.execute("PRAGMA query_only = 1")
+            connection.execute("BEGIN")
+            try:
+                job.run(rows)
+            finally:
+                connection.execute("ROLLBACK")
+                connection.execute("PRAGMA query_only = 0")
+        except sqlite3.Error as error:
+            self._fail([job], explain(error, self._path))
+        except StoreError as error:
+            self._fail([job], error)
+
+    def probe(self) -> None:
+        """While writes fail: try one, so that the trouble ends by itself."""
+        try:
+            connection, _ = self._ready()
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            connection.execute(f"PRAGMA user_version = {1 - version}")
+        except sqlite3.Error as error:
+            self._trouble(explain(error, self._path))
+        except StoreError as error:
+            self._trouble(error)
+        else:
+            self._well()
+
+    def record_head(self) -> None:
+        """Write the audit's head beside the database, where the last commit added to the audit."""
+        if self._rows is None or not self._rows.audit.touched:
+            return
+        try:
+            self._head.write(Head(*self._rows.audit.head()))
+        except (OSError, sqlite3.Error) as error:
+            _log.warning("The audit's head could not be recorded: %s", error)
+
+    def back_up(self) -> None:
+        """Keep a copy of the database as it is now."""
+        if self._connection is None or self.problem:
+            return
+        self.changed = False
+        try:
+            back_up(self._connection, backup_of(self._path))
+        except (OSError, sqlite3.Error) as error:
+            _log.warning("No copy of the database could be made: %s", error)
+
+    def _note_gap(self, connection: sqlite3.Connection, rows: Rows) -> None:
+        """Where the audit does not hold the row that was recorded as its last, say so in the audit, for good."""
+        gap = _gap(rows, self._head.read())
+        if gap:
+            _log.error("The audit has a gap: %s.", gap)
+            connection.execute("BEGIN IMMEDIATE")
+            rows.audit.append(actor="deploybot", action="audit-gap", subject="audit", detail=gap, now=time.time())
+            connection.execute("COMMIT")
+        self._head.write(Head(*rows.audit.head()), durable=True)
+
+    def _ready(self) -> tuple[sqlite3.Connection, Rows]:
+        """The connection; a new one, checked, while there is trouble. Raises StoreError."""
+        if self.problem or self._connection is None or self._rows is None:
+            self.close()
+            connection = connect(self._path, durable=self._durable)
+            self._connection, self._rows = connection, Rows(connection)
+        return self._connection, self._rows
+
+    def _fail(self, jobs: Sequence[Job], error: StoreError) -> None:
+        for job in jobs:
+            job.error = StoreError(str(error))
+            job.error.__cause__ = error.__cause__
+        self._trouble(error)
+
+    def _trouble(self, error: StoreError) -> None:
+        if self._connection is not None and self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+        if not self.problem:
+            _log.error("Nothing can be kept: %s", error)
+        self.problem = str(error)
+
+    def _well(self) -> None:
+        self.commits += 1
+        self.changed = True
+        if self.problem:
+            _log.warning("The database can be written again.")
+            self.problem = ""
+
+
+def _in_savepoints(connection: sqlite3.Connection, rows: Rows, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        connection.execute("SAVEPOINT job")
+        if not job.run(rows):
+            connection.execute("ROLLBACK TO job")
+        connection.execute("RELEASE job")
+
+
+def _gap(rows: Rows, recorded: Head | None) -> str:
+    """What is missing of the audit, compared with its recorded head; empty when nothing is."""
+    last, _ = rows.audit.head()
+    if recorded is None:
+        return "" if last == 0 else f"the record of its last row is missing; row {last} is the last here"
+    if last < recorded.number:
+        return f"row {recorded.number} was recorded as written, but row {last} is the last here"
+    if recorded.number and rows.audit.page(recorded.number - 1, 1)[0].hash != recorded.hash:
+        return f"row {recorded.number} is another one than was recorded as written"
+    return ""

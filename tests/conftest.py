@@ -26,6 +26,8 @@ _HERMETIC_GIT = {
     "GIT_TERMINAL_PROMPT": "0",
 }
 
+Kept = dict[str, Sshd | Engine | Registry]
+
 
 class MakeSshd(Protocol):
     """Makes a server with sshd; see `Lab.sshd`."""
@@ -37,7 +39,7 @@ class MakeSshd(Protocol):
 class MakeEngine(Protocol):
     """Makes a server with a Docker Engine; see `Lab.engine`."""
 
-    def __call__(self, name: str = "docker", *, access: Access | None = None) -> Engine:
+    def __call__(self, name: str = "docker", *, access: Access | None = None, disk: int | None = None) -> Engine:
         """Make and start one."""
 
 
@@ -46,6 +48,15 @@ class MakeRepo(Protocol):
 
     def __call__(self, name: str = "shop") -> Repo:
         """Make one."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a laboratory where there cannot be one; under CI that is a failure."""
+    # Here and not in the fixture, because pytest tells skips from one place in one line.
+    if isinstance(item, pytest.Function) and "lab" in item.fixturenames and (lack := missing()):
+        if os.environ.get("CI"):
+            pytest.fail(lack, pytrace=False)
+        pytest.skip(lack)
 
 
 @pytest.fixture(autouse=True)
@@ -59,19 +70,22 @@ def _hermetic_git(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """Return the laboratory. Where it cannot be, its tests are skipped, and fail under CI."""
-    if lack := missing():
-        if os.environ.get("CI"):
-            pytest.fail(lack, pytrace=False)
-        pytest.skip(lack)
+    """Return the laboratory."""
     with Lab() as lab:
         yield lab
 
 
 @pytest.fixture(scope="session")
-def sshd(lab: Lab) -> Sshd:
+def _kept() -> Kept:
+    """Return the servers that live for the whole run, by the names of their fixtures."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def sshd(lab: Lab, _kept: Kept) -> Sshd:
     """Return a server with sshd, dash and no Docker."""
-    return lab.sshd()
+    _kept["sshd"] = made = lab.sshd()
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -89,27 +103,31 @@ def sshds(lab: Lab) -> Callable[[int], list[Sshd]]:
 
 
 @pytest.fixture(scope="session")
-def busybox_server(lab: Lab) -> Sshd:
+def busybox_server(lab: Lab, _kept: Kept) -> Sshd:
     """Return a server whose sessions see busybox alone."""
-    return lab.busybox_sshd()
+    _kept["busybox_server"] = made = lab.busybox_sshd()
+    return made
 
 
 @pytest.fixture(scope="session")
-def engine(lab: Lab) -> Engine:
+def engine(lab: Lab, _kept: Kept) -> Engine:
     """Return a server with a Docker Engine; `engine.sshd` opens it."""
-    return lab.engine()
+    _kept["engine"] = made = lab.engine()
+    return made
 
 
 @pytest.fixture(scope="session")
-def engine2(lab: Lab) -> Engine:
+def engine2(lab: Lab, _kept: Kept) -> Engine:
     """Return another one."""
-    return lab.engine()
+    _kept["engine2"] = made = lab.engine()
+    return made
 
 
 @pytest.fixture(scope="session")
-def registry(lab: Lab) -> Registry:
+def registry(lab: Lab, _kept: Kept) -> Registry:
     """Return an image registry; engines reach it after `engine.trust(registry)`."""
-    return lab.registry()
+    _kept["registry"] = made = lab.registry()
+    return made
 
 
 @pytest.fixture
@@ -119,7 +137,7 @@ def make_sshd(lab: Lab) -> Iterator[MakeSshd]:
 
         def make(name: str = "", *, shell: str = "/bin/sh", access: Access | None = None) -> Sshd:
             server = lab.sshd(name, shell=shell, access=access)
-            stack.callback(server.box.stop)
+            stack.callback(lab.discard, server.box)
             return server
 
         yield make
@@ -130,9 +148,9 @@ def make_engine(lab: Lab) -> Iterator[MakeEngine]:
     """Return a function that makes servers with a Docker Engine for this test alone."""
     with ExitStack() as stack:
 
-        def make(name: str = "docker", *, access: Access | None = None) -> Engine:
-            server = lab.engine(name, access=access)
-            stack.callback(server.box.stop)
+        def make(name: str = "docker", *, access: Access | None = None, disk: int | None = None) -> Engine:
+            server = lab.engine(name, access=access, disk=disk)
+            stack.callback(lab.discard, server.box)
             return server
 
         yield make
@@ -158,9 +176,8 @@ def make_repo(tmp_path: Path) -> MakeRepo:
 
 
 @pytest.fixture(autouse=True)
-def _mended(request: pytest.FixtureRequest) -> Iterator[None]:
+def _mended(request: pytest.FixtureRequest, _kept: Kept) -> Iterator[None]:
     """Put the servers that are kept right again after a test that used them."""
     yield
-    for name in {"sshd", "busybox_server", "engine", "engine2", "registry"} & {*request.fixturenames}:
-        server: Sshd | Engine | Registry = request.getfixturevalue(name)
-        server.mend()
+    for name in _kept.keys() & {*request.fixturenames}:
+        _kept[name].mend()

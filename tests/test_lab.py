@@ -253,13 +253,22 @@ class TestEngine:
         engine.start()
         until(partial(_answers, engine), within=10, what="an answer")
 
+    def test_its_disk_can_be_small_and_full(self, make_engine: MakeEngine) -> None:
+        engine = make_engine(disk=32 << 20)
+        assert engine.disk
+        engine.disk.fill(leave=1 << 20)
+        with pytest.raises(LabError, match="no space left on device"):
+            engine.load(web(text="x" * (2 << 20)))
+        engine.disk.empty()
+        engine.load(web())
+
     def test_a_swarm_of_one(self, engine: Engine) -> None:
         engine.load(web())
         engine.docker("swarm", "init", f"--advertise-addr={engine.address}")
-        create = ("service", "create", "--quiet", "--name=web", "--no-resolve-image", "--endpoint-mode=dnsrr")
+        create = ("service", "create", "--detach", "--name=web", "--no-resolve-image", "--endpoint-mode=dnsrr")
         engine.docker(*create, "lab/web:v1")
-        state = engine.docker("service", "ps", "web", "--format={{.CurrentState}}")
-        assert state.startswith("Running")
+        ask = ("service", "ps", "web", "--format={{.CurrentState}}")
+        until(lambda: engine.docker(*ask).startswith("Running"), within=20, what="the service")
 
 
 class TestRegistry:
@@ -407,6 +416,7 @@ class TestCleanUp:
         directory, *pids = process.stdout.readline().split()
         return process, Path(directory), {int(pid): started(int(pid)) for pid in pids}
 
+    @pytest.mark.usefixtures("lab")
     def test_closing_leaves_nothing(self) -> None:
         with Lab() as lab:
             server = lab.sshd()

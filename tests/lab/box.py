@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.lab.run import LabError, children, processes, run, send, until
+from tests.lab.run import LabError, children, environment, processes, run, send, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,7 @@ class Link:
     bridge: str
     port: str
     address: str
+    prefix: int
     gateway: str
 
     @property
@@ -165,6 +166,7 @@ class Box:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
+                env=environment(),
                 start_new_session=True,
             )
         until(
@@ -206,6 +208,7 @@ class Box:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                env=environment(),
                 start_new_session=True,
             )
 
@@ -217,7 +220,9 @@ class Box:
         )
         self.run(
             *("ip", "-batch", "-"),
-            stdin=f"addr add {link.address}/24 dev eth0\nlink set eth0 up\nroute add default via {link.gateway}\n",
+            stdin=f"addr add {link.address}/{link.prefix} dev eth0\n"
+            "link set eth0 up\n"
+            f"route add default via {link.gateway}\n",
         )
 
     def _unplug(self) -> None:

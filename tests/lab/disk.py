@@ -41,7 +41,7 @@ class FullDisk:
 
     def mount(self) -> None:
         """Mount it, empty."""
-        self.path.mkdir()
+        self.path.mkdir(exist_ok=True)
         owner = f",uid={self.box.account.uid},gid={GROUP}" if self.box else ""
         options = f"size={self.size},mode=700{owner}"
         argv = ("mount", "-t", "tmpfs", "-o", options, "deploybot-lab", str(self.path))

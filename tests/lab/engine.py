@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import socket
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.lab.box import GROUP
+from tests.lab.disk import FullDisk
 from tests.lab.images import BUSYBOX, Image
 from tests.lab.run import run, until
 from tests.lab.sshd import COMPOSE_PLUGIN
@@ -31,11 +33,12 @@ class Engine:
     ports are at `address`, and at 127.0.0.1 for the server itself, so any number
     of engines can publish the same port. The tests reach it at `socket`.
 
+    `disk` is there when its images and containers have a small disk of their own.
     It holds one image, `lab/busybox:latest`, and cannot pull but from `Registry`.
     `docker compose build` works offline as it is, with and without BuildKit.
     """
 
-    def __init__(self, sshd: Sshd, *, cgroup: str, insecure: str) -> None:
+    def __init__(self, sshd: Sshd, *, cgroup: str, insecure: str, disk: int | None = None) -> None:
         """Describe an engine with its containers in `cgroup`, trusting registries in `insecure`."""
         self.sshd = sshd
         self.box = sshd.box
@@ -47,6 +50,11 @@ class Engine:
         self._registries: list[Registry] = []
         (self._files / "cli").mkdir(parents=True)
         (self._files / "daemon.json").write_text("{}")
+        self.disk = FullDisk(self._files / "data", disk, self.box) if disk else None
+        if self.disk:
+            self.box.on_boot.append(self.disk.mount)
+        if not sshd.access.compose_plugin:
+            self.box.on_boot.append(self._hide_plugins)
         self.box.on_boot.append(self.start)
 
     @property
@@ -73,14 +81,11 @@ class Engine:
         """Start it, and return when it answers and holds its image."""
         if self.running:
             return
-        self._hide_plugins()
         self.box.run("rm", "-f", "/run/docker.pid")
         self._service = self.box.serve(*self._command(), log=self._files / "log")
         until(self._answers, within=30, what=f"dockerd of {self.box.name}")
         if BUSYBOX.tag not in self.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"):
             self.load(BUSYBOX)
-        for registry in self._registries:
-            registry.open_door(self.box)
 
     def stop(self) -> None:
         """Ask it to end; its containers are stopped, and killed after a second."""
@@ -124,8 +129,10 @@ class Engine:
 
     def trust(self, registry: Registry) -> None:
         """Let it reach a registry by the name the tests use, now and after reboots."""
-        self._registries.append(registry)
-        registry.open_door(self.box)
+        if registry not in self._registries:
+            self._registries.append(registry)
+            registry.open_door(self.box)
+            self.box.on_boot.append(partial(registry.open_door, self.box))
 
     def clear(self) -> None:
         """Remove what is not Docker's own: containers, networks, volumes, a swarm. Images stay."""
@@ -146,8 +153,7 @@ class Engine:
         self.clear()
 
     def _hide_plugins(self) -> None:
-        if not self.sshd.access.compose_plugin:
-            self.box.run("mount", "-t", "tmpfs", "tmpfs", COMPOSE_PLUGIN.parent)
+        self.box.run("mount", "-t", "tmpfs", "tmpfs", COMPOSE_PLUGIN.parent)
 
     def _command(self) -> tuple[str | Path, ...]:
         return (

@@ -56,7 +56,7 @@ class Registry:
         for box in (self.box, self._door):
             if not box.running:
                 box.start()
-        if not self._service:
+        if not self._service or not self._service.alive:
             self._serve()
 
     def mend(self) -> None:

@@ -18,6 +18,11 @@ class LabError(Exception):
     """A part of the laboratory did not do what it should; holds what it said."""
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of the tests, with the system's programs on the PATH, which `su` leaves out."""
+    return {**os.environ, "PATH": os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"}
+
+
 def run(
     *argv: str | Path,
     stdin: str | bytes = b"",
@@ -34,7 +39,7 @@ def run(
     done = subprocess.run(
         command,
         input=stdin.encode() if isinstance(stdin, str) else stdin,
-        env={**os.environ, **(env or {})},
+        env={**environment(), **(env or {})},
         cwd=cwd,
         capture_output=True,
         timeout=within,

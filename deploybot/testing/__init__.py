@@ -1,0 +1,26 @@
+"""Fakes that satisfy the ports, for tests of commands and of the core: in memory, at once, and never doubled.
+
+servers = FakeServers([FakeHost("web1"), FakeHost("web2")])
+servers["web1"].script("switch", Outcome(code=1, log=b"no space left"))
+async with memory_store() as store: ...
+"""
+
+from deploybot.testing.chats import FakeChat, Message
+from deploybot.testing.clock import FakeClock
+from deploybot.testing.engines import FakeEngine
+from deploybot.testing.hosts import FakeHost, FakeServers, Outcome, Started
+from deploybot.testing.refs import FakeRefs
+from deploybot.testing.stores import memory_store
+
+__all__ = [
+    "FakeChat",
+    "FakeClock",
+    "FakeEngine",
+    "FakeHost",
+    "FakeRefs",
+    "FakeServers",
+    "Message",
+    "Outcome",
+    "Started",
+    "memory_store",
+]

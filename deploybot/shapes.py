@@ -10,6 +10,7 @@ import binascii
 import ipaddress
 import re
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -23,7 +24,13 @@ _SSH = re.compile(r"([a-z_A-Z][\w.-]*\$?)@(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", re.ASCII)
 _SCP = re.compile(r"[A-Za-z_][\w.-]*@[A-Za-z0-9][\w.-]*:[^\s:-][^\s]*", re.ASCII)
 _NUMERIC = re.compile(r"(?:0[xX][0-9A-Fa-f]*|\d+)", re.ASCII)
-_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+_KEY_FIELDS = {
+    "ssh-ed25519": 2,
+    "ecdsa-sha2-nistp256": 3,
+    "ecdsa-sha2-nistp384": 3,
+    "ecdsa-sha2-nistp521": 3,
+    "ssh-rsa": 3,
+}
 _METADATA = frozenset(
     map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"))
 )
@@ -195,16 +202,24 @@ def _docker(text: str) -> str:
 def _host_key(text: str) -> str:
     """A public key as OpenSSH writes it (sshd(8), AUTHORIZED_KEYS; RFC 4253, 6.6): type, base64, comment."""
     kind, _, rest = text.strip().partition(" ")
-    if kind not in _KEY_TYPES:
+    if kind not in _KEY_FIELDS:
         raise _refuse('should be an OpenSSH public key line, such as "ssh-ed25519 AAAA…"; `deploybot trust` writes it')
+    coded = rest.split()[0] if rest.split() else ""
     try:
-        blob = base64.b64decode(rest.split()[0], validate=True)
-        (length,) = struct.unpack_from(">I", blob)
-    except (binascii.Error, struct.error, IndexError):
-        raise _refuse(f"should be a whole `{kind}` public key; this one is cut or has been changed") from None
-    if blob[4 : 4 + length] != kind.encode() or len(blob) <= 4 + length:
+        fields = [*_fields(base64.b64decode(coded, validate=True))]
+    except (binascii.Error, struct.error):
+        fields = []
+    if len(fields) != _KEY_FIELDS[kind] or fields[0] != kind.encode() or not all(fields):
         raise _refuse(f"should be a whole `{kind}` public key; this one is cut or has been changed")
-    return f"{kind} {rest.split()[0]}"
+    return f"{kind} {coded}"
+
+
+def _fields(blob: bytes) -> Iterator[bytes]:
+    """The strings of a key (RFC 4251, 5): each has its length before it; struct.error where one is cut."""
+    while blob:
+        (length,) = struct.unpack_from(">I", blob)
+        yield struct.unpack_from(f"{length}s", blob, 4)[0]
+        blob = blob[4 + length :]
 
 
 def _repository(url: str, info: ValidationInfo) -> str:
@@ -214,7 +229,13 @@ def _repository(url: str, info: ValidationInfo) -> str:
     if url.startswith(("./", "../")):
         base = info.context.get("base") if isinstance(info.context, dict) else None
         return str(Path(base, url).resolve()) if base else url
-    known = {"ssh", "https", "http"} if parts.netloc else {"file"} if parts.path.startswith("/") else set()
+    known = (
+        {"ssh", "https", "http"}
+        if _HOST.match(parts.netloc.rpartition("@")[2])
+        else {"file"}
+        if parts.path.startswith("/")
+        else set()
+    )
     if parts.scheme in known or url.startswith("/") or (not parts.netloc and _SCP.fullmatch(url)):
         return url
     raise ValueError('should be a git URL, such as "git@github.com:acme/shop.git" or "https://…", or a path')

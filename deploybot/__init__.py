@@ -7,7 +7,7 @@ from deploybot.command import Command, Context, Duration, Follow, LogQuery, Task
 from deploybot.domain import Changes, Commit, Deployment, Kind, Lock, Person, Release, Role, State
 from deploybot.errors import Denied, DeploybotError, Locked, Unreachable, UserError
 from deploybot.settings import App, Environment, Server, Settings
-from deploybot.units import show_duration, show_size
+from deploybot.units import show_duration, show_size, show_time
 
 __version__ = "0.1.0"
 
@@ -45,4 +45,5 @@ __all__ = [
     "command",
     "show_duration",
     "show_size",
+    "show_time",
 ]

@@ -1,0 +1,118 @@
+"""Text and a command's grammar into typed arguments, or a sentence that says what does not fit; pure.
+
+Heard  = hear(clean(text), names)             is it for us?
+Form   = read_command(command)                once, at the start: usage against signature
+Call   = parse(forms, heard.text, …)          arguments, app, environment, reason
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deploybot.command import Command
+from deploybot.errors import UsageError, UserError
+from deploybot.parsing.advice import Better, corrected, leftover
+from deploybot.parsing.form import Form, read_command
+from deploybot.parsing.kinds import FollowName, NoSuch, Number, Ref, Scope, Unfit, default_environment, nearest, shown
+from deploybot.parsing.reader import Reader
+from deploybot.parsing.text import LONGEST, Heard, Words, clean, hear, split
+from deploybot.settings import App, Environment, Settings
+
+__all__ = [
+    "LONGEST",
+    "Call",
+    "FollowName",
+    "Form",
+    "Heard",
+    "Number",
+    "Ref",
+    "clean",
+    "default_environment",
+    "find",
+    "hear",
+    "nearest",
+    "parse",
+    "read_command",
+    "split",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A command with its arguments, ready to be authorised. `text` is what was typed.
+
+    Arguments of type `Ref`, `Number` and `FollowName` are still to be looked up.
+    """
+
+    command: Command
+    text: str
+    arguments: Mapping[str, object]
+    app: App | None
+    environment: Environment | None
+    reason: str = ""
+
+
+def find(forms: Mapping[str, Form], text: str) -> Form | None:
+    """The form of the command that a text begins with; None where it begins with none."""
+    first = text.split(maxsplit=1)
+    return forms.get(first[0].lower()) if first else None
+
+
+def no_command(forms: Mapping[str, Form], text: str) -> UserError:
+    """What to say of a text that begins with no command."""
+    word, _, rest = text.partition(" ")
+    near = nearest(word, forms)
+    guess = f", did you mean `{near}`?" if near else "."
+    meant = f"{near} {rest}".strip()
+    return UserError(
+        f"There is no command `{shown(word)}`{guess}",
+        hint="`help` lists what I can do.",
+        choices=((meant, meant),) if near else (),
+    )
+
+
+def parse(forms: Mapping[str, Form], text: str, settings: Settings, visible: frozenset[tuple[str, str]]) -> Call:
+    """Read a message. `visible` are the pairs of app and environment that answers may name.
+
+    Raises UserError, or UsageError with the command's usage and an example; never anything else.
+    """
+    form = find(forms, text)
+    if form is None:
+        raise no_command(forms, text)
+    words = split(text)
+    reader = Reader(form, words, Scope(settings, visible))
+    try:
+        _read(reader, words)
+    except NoSuch as problem:
+        meant = corrected(reader, problem)
+        raise UserError(problem.sentence, hint=problem.hint, choices=((meant, meant),) if meant else ()) from None
+    except Unfit as problem:
+        raise _usage(form.command, problem) from None
+    scope = reader.scope
+    return Call(
+        command=form.command,
+        text=text,
+        arguments=reader.arguments,
+        app=scope.app,
+        environment=scope.environment,
+        reason=words.reason or "",
+    )
+
+
+def _read(reader: Reader, words: Words) -> None:
+    reader.required()
+    reader.options()
+    if reader.token is not None:
+        raise leftover(reader, reader.token)
+    if words.reason == "":
+        raise Unfit("The reason should follow `because`.")
+    if reader.form.grammar.wants_reason and not words.reason:
+        raise Unfit(f"`{reader.form.grammar.name}` wants to know why: add `because …`.")
+    reader.find_out()
+
+
+def _usage(command: Command, problem: Unfit) -> UsageError:
+    example = f"\nFor example: {command.examples[0]}" if command.examples else ""
+    choices = ((problem.command, problem.command),) if isinstance(problem, Better) else ()
+    return UsageError(problem.sentence, hint=f"Usage: {command.usage}{example}", choices=choices)

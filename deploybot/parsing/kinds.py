@@ -1,0 +1,231 @@
+"""What a parameter may be: each type that a command may ask for, and how a word becomes a value of it.
+
+Reading is pure. A release or a deployment cannot be known from bot.toml alone: they are read as `Ref` and
+`Number`, which dispatch looks up once the person is known to be allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from deploybot.command import Duration, Follow, Task
+from deploybot.domain import Deployment, Release, Role
+from deploybot.errors import UserError
+from deploybot.settings import App, Environment, Server, Settings
+from deploybot.units import duration
+
+_FEW = 12
+_SHOWN = 40
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_NUMBER = re.compile(r"#?([0-9]{1,9})")
+_FOLLOW = re.compile(r"log-[0-9]{1,9}")
+_REF = re.compile(r":?[A-Za-z0-9_][A-Za-z0-9_./+-]{0,199}")
+_REF_NUMBER = re.compile(r"#[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A ref as it was typed; empty where none was. `number` is the deployment's where it was `#n`, else 0."""
+
+    text: str
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A deployment's number as it was typed."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class FollowName:
+    """The name of a followed log as it was typed."""
+
+    value: str
+
+
+@dataclass(slots=True)
+class Scope:
+    """What is known while a command is read: bot.toml, what its sender may see, and the app and environment so far.
+
+    `visible` are pairs of app and environment: nothing else is ever proposed or listed.
+    """
+
+    settings: Settings
+    visible: frozenset[tuple[str, str]]
+    app: App | None = None
+    environment: Environment | None = None
+
+    def apps(self) -> tuple[str, ...]:
+        """The apps the sender may see."""
+        return tuple(name for name in self.settings.apps if any(app == name for app, _ in self.visible))
+
+    def environments(self) -> tuple[str, ...]:
+        """The environments of the app the sender may see."""
+        app = self.app
+        return tuple(name for name in app.environments if (app.name, name) in self.visible) if app else ()
+
+    def servers(self) -> tuple[str, ...]:
+        """The servers of the environment."""
+        return self.environment.servers if self.environment else ()
+
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks of the app."""
+        return tuple(self.app.tasks) if self.app else ()
+
+
+class NoSuch(UserError):
+    """A name that is not there. `near` is the one that was probably meant, or empty."""
+
+    def __init__(self, what: str, given: str, names: Iterable[str], *, where: str = "", plural: str = "") -> None:
+        """Say what is missing, and what there is when that is little."""
+        known = tuple(names)
+        self.given = given
+        self.near = nearest(given, known)
+        guess = f", did you mean `{self.near}`?" if self.near else "."
+        few = f"{plural or what + 's'}{where}: {', '.join(known)}."
+        super().__init__(
+            f"There is no {what} `{shown(given)}`{where}{guess}",
+            hint=few[0].upper() + few[1:] if 0 < len(known) <= _FEW else "",
+        )
+
+
+class Unfit(UserError):
+    """Words that do not fit; whoever knows the command adds its usage."""
+
+
+def shown(text: str) -> str:
+    """A word as an answer may repeat it: not longer than one can read."""
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """The name that a mistyped or shortened word probably was, or nothing."""
+    known, word = tuple(names), word.lower()
+    longer = [name for name in known if len(word) > 1 and name.startswith(word)]
+    if len(longer) == 1:
+        return longer[0]
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), "")
+
+
+def _app(text: str, scope: Scope) -> App:
+    found = scope.settings.apps.get(text.lower())
+    if found is None:
+        raise NoSuch("app", text, scope.apps())
+    scope.app = found
+    return found
+
+
+def _environment(text: str, scope: Scope) -> Environment:
+    if scope.app is None:
+        raise Unfit(f"Say which app before the environment `{shown(text)}`.")
+    found = scope.app.environments.get(text.lower())
+    if found is None:
+        raise NoSuch("environment", text, scope.environments(), where=f" of {scope.app.name}")
+    scope.environment = found
+    return found
+
+
+def _server(text: str, scope: Scope) -> Server:
+    if scope.app is None or scope.environment is None:
+        raise Unfit(f"Say which environment before the server `{shown(text)}`.")
+    place = f" in {scope.app.name}/{scope.environment.name}"
+    if text.lower() not in scope.environment.servers:
+        raise NoSuch("server", text, scope.environment.servers, where=place)
+    return scope.settings.servers[text.lower()]
+
+
+def _task(text: str, scope: Scope) -> Task:
+    if scope.app is None:
+        raise Unfit(f"Say which app before the task `{shown(text)}`.")
+    if text.lower() not in scope.app.tasks:
+        raise NoSuch("task", text, scope.app.tasks, where=f" of {scope.app.name}")
+    return Task(text.lower())
+
+
+def _role(text: str, _: Scope) -> Role:
+    if text.lower() not in {*Role}:
+        raise NoSuch("role", text, Role)
+    return Role(text.lower())
+
+
+def _whole(text: str, _: Scope) -> int:
+    if not _WHOLE.fullmatch(text):
+        raise Unfit(f"`{shown(text)}` is no whole number.")
+    return int(text)
+
+
+def _duration(text: str, _: Scope) -> Duration:
+    try:
+        return Duration(duration(text.lower()))
+    except ValueError:
+        raise Unfit(f"`{shown(text)}` is no duration such as 90s, 15m, 2h or 1h30m.") from None
+
+
+def _text(text: str, _: Scope) -> str:
+    return text
+
+
+def _ref(text: str, _: Scope) -> Ref:
+    if _REF_NUMBER.fullmatch(text):
+        return Ref(text, int(text[1:]))
+    if not _REF.fullmatch(text) or ".." in text or "//" in text or text.endswith(("/", ".", ".lock")):
+        raise Unfit(f"`{shown(text)}` is no ref: refs are letters, digits and . _ / + - and begin with none of . / + -")
+    return Ref(text)
+
+
+def _number(text: str, _: Scope) -> Number:
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise Unfit(f"`{shown(text)}` is no deployment's number such as #42.")
+    return Number(int(match[1]))
+
+
+def _follow(text: str, _: Scope) -> FollowName:
+    if not _FOLLOW.fullmatch(text.lower()):
+        raise Unfit(f"`{shown(text)}` is no followed log such as log-3.")
+    return FollowName(text.lower())
+
+
+def _nothing(_: Scope) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How words become values of one type. `noun` is what people call it, `names` lists what there is."""
+
+    noun: str
+    read: Callable[[str, Scope], object]
+    names: Callable[[Scope], tuple[str, ...]] = _nothing
+
+
+KINDS: Mapping[object, Kind] = {
+    App: Kind("app", _app, Scope.apps),
+    Environment: Kind("environment", _environment, Scope.environments),
+    Server: Kind("server", _server, Scope.servers),
+    Task: Kind("task", _task, Scope.tasks),
+    Role: Kind("role", _role, lambda _: tuple(Role)),
+    Deployment: Kind("deployment", _number),
+    Follow: Kind("followed log", _follow),
+    int: Kind("number", _whole),
+    Duration: Kind("duration", _duration),
+    Release: Kind("ref", _ref),
+    str: Kind("text", _text),
+}
+"""By type; the last two take nearly every word, so they are the last to be guessed."""
+
+
+def default_environment(app: App) -> Environment | None:
+    """The environment that is meant where none is named: the only one, or the one marked `default`.
+
+    The one place that decides it; what needs an approval is never meant without being named.
+    """
+    every = tuple(app.environments.values())
+    if len(every) == 1:
+        return every[0]
+    return next((environment for environment in every if environment.default), None)

@@ -23,7 +23,7 @@ _SUBJECTS = frozenset({Deployment, Follow})
 class Parameter:
     """One parameter of a command. `types` are tried in turn; `many` takes several, parted by commas.
 
-    `optional` is whether it may stay away: it has a default, or takes None.
+    `optional` is whether it has a default and so may stay away.
     """
 
     name: str
@@ -62,7 +62,9 @@ def _parameter(name: str, annotation: object, *, has_default: bool) -> Parameter
     if not kinds or any(kind not in KINDS for kind in kinds):
         known = ", ".join(sorted(getattr(kind, "__name__", str(kind)) for kind in KINDS))
         raise ValueError(f"the parameter `{name}` has a type that no word can be read as; known are {known} and bool")
-    return Parameter(name, kinds, many, optional=has_default or len(kinds) < len(parts))
+    if len(kinds) < len(parts) and not has_default:
+        raise ValueError(f"the parameter `{name}` takes None: give it that as its default")
+    return Parameter(name, kinds, many, optional=has_default)
 
 
 def _signature(command: Command) -> Iterator[tuple[str, object, bool]]:

@@ -1,0 +1,69 @@
+"""How people are written down in commands: `@ana`, or `slack:T012/U345:ana` for somebody new.
+
+The form is `PLATFORM:ID[:NAME]`; Slack's ids are `TEAM/USER`, the others' are whole numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from deploybot.domain import Identity
+from deploybot.errors import UserError
+
+PLATFORMS = ("console", "slack", "telegram")
+
+_NUMBER = re.compile(r"[0-9]{1,20}")
+_SLACK = re.compile(r"(?P<team>[A-Z0-9][A-Z0-9.-]{0,63})/(?P<user>[A-Z0-9]{2,32})")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+_HINT = "Write @NAME for somebody I know, and PLATFORM:ID:NAME for somebody new, as `whoami` shows it to them."
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """A person as written: an identity, a name, or both; what was not written is None or empty."""
+
+    identity: Identity | None
+    name: str
+
+
+def identity_text(identity: Identity) -> str:
+    """`slack:T012/U345`, as `read_who` takes it."""
+    user = f"{identity.team}/{identity.user}" if identity.team else identity.user
+    return f"{identity.platform}:{user}"
+
+
+def name_from(text: str) -> str:
+    """A person's name made of what a platform calls somebody: nothing but a-z, 0-9, `.`, `_` and `-`."""
+    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:40] or "somebody"
+
+
+def read_who(text: str) -> Who:
+    """Read `@name`, `name` or `platform:id[:name]`; UserError explains the form."""
+    platform, colon, rest = text.partition(":")
+    if not colon:
+        return Who(None, _name(text.removeprefix("@")))
+    if platform.lower() not in PLATFORMS:
+        raise UserError(f"I know no platform `{platform[:40]}`.", hint=f"There are {', '.join(PLATFORMS)}. {_HINT}")
+    user, _, name = rest.partition(":")
+    return Who(_identity(platform.lower(), user), _name(name.removeprefix("@")) if name else "")
+
+
+def _identity(platform: str, user: str) -> Identity:
+    if platform == "slack":
+        match = _SLACK.fullmatch(user)
+        if match is None:
+            raise UserError(f"`{user[:40]}` is no Slack id such as T012/U345: names are not identities.", hint=_HINT)
+        return Identity(platform, match["user"], match["team"])
+    if not _NUMBER.fullmatch(user):
+        raise UserError(f"`{user[:40]}` is no number: on {platform} people are numbers, not names.", hint=_HINT)
+    return Identity(platform, user)
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text.lower()):
+        raise UserError(
+            f"`{text[:40]}` is no person's name: up to 40 of a-z, 0-9, `.`, `_` and `-`, a letter or digit first.",
+            hint=_HINT,
+        )
+    return text.lower()

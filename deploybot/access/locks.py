@@ -1,0 +1,69 @@
+"""People's locks on environments."""
+
+from __future__ import annotations
+
+from deploybot.command import Context
+from deploybot.domain import Lock, Person
+from deploybot.errors import Denied, Locked
+from deploybot.policy import tell_lock
+from deploybot.ports import Clock, Store, Tables
+from deploybot.settings import App, Environment
+
+
+class PersonLocks:
+    """`command.LockService` over the store; each change is written with its audit row."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Take the ports."""
+        self._store = store
+        self._clock = clock
+
+    async def take(self, ctx: Context, app: App, environment: Environment, seconds: float) -> Lock:
+        """Lock an environment, 0 seconds for no end; one's own lock is renewed. Locked when somebody else has it."""
+        person, now = _person(ctx), self._clock.now()
+        lock = Lock(
+            app=app.name,
+            environment=environment.name,
+            person=person.id,
+            holder=person.name,
+            reason=ctx.reason,
+            since=now,
+            until=now + seconds if seconds else 0.0,
+        )
+
+        def take(tables: Tables) -> Lock | None:
+            other = tables.locks.take(lock)
+            if other is None:
+                place = f"{app.name}/{environment.name}"
+                tables.audit.append(actor=person.name, action="lock", subject=place, detail=ctx.reason, now=now)
+            return other
+
+        other = await self._store.write(take)
+        if other is not None:
+            raise Locked(tell_lock(other, now))
+        return lock
+
+    async def release(self, ctx: Context, app: App, environment: Environment) -> Lock | None:
+        """Unlock; the lock that was there. Whether the sender may was asked of the policy before."""
+        person, now = _person(ctx), self._clock.now()
+
+        def release(tables: Tables) -> Lock | None:
+            lock = tables.locks.get(app.name, environment.name, now)
+            tables.locks.release(app.name, environment.name)
+            if lock is not None:
+                place, whose = f"{app.name}/{environment.name}", f"the lock of {lock.holder}"
+                tables.audit.append(actor=person.name, action="unlock", subject=place, detail=whose, now=now)
+            return lock
+
+        return await self._store.write(release)
+
+    async def get(self, app: App, environment: Environment) -> Lock | None:
+        """The lock that holds now."""
+        now = self._clock.now()
+        return await self._store.read(lambda tables: tables.locks.get(app.name, environment.name, now))
+
+
+def _person(ctx: Context) -> Person:
+    if ctx.person is None:
+        raise Denied(("You are not on the allowlist.",))
+    return ctx.person

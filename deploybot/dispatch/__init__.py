@@ -1,0 +1,6 @@
+"""The one place where messages become work: parse, authorise, run, reply."""
+
+from deploybot.dispatch.dispatcher import Dispatcher
+from deploybot.dispatch.replies import error_card, masked
+
+__all__ = ["Dispatcher", "error_card", "masked"]

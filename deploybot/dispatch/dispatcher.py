@@ -1,0 +1,217 @@
+"""The way of every message: heard, identified, parsed, authorised, run, answered.
+
+Commands, buttons and the console all come through `Dispatcher.handle`; nothing else runs a command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from deploybot.access import Access, Known, stranger_card
+from deploybot.card import Card, Line
+from deploybot.command import Context, Incoming, Services
+from deploybot.dispatch.book import Book
+from deploybot.dispatch.lookup import Subject, arguments_of, subject_of
+from deploybot.dispatch.replies import error_card, masked
+from deploybot.dispatch.turns import Patience, Recent
+from deploybot.domain import Action, Person
+from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError
+from deploybot.parsing import Call, Form, Heard, clean, find, hear, parse, read_command
+from deploybot.policy import OPEN_COMMANDS
+from deploybot.ports import Clock, Redactor, Store
+from deploybot.units import show_duration
+
+Reply = Callable[[Card], Awaitable[None]]
+
+_CHANGES_NOTHING = frozenset({Action.ANYONE, Action.VIEW})
+_GREETINGS = frozenset({"", "?"})
+_CONSOLE = "console"
+_LOOK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """A call that somebody made, and what it is about."""
+
+    call: Call
+    subject: Subject
+    incoming: Incoming
+    reply: Reply
+
+    @property
+    def changes(self) -> bool:
+        """Whether it does more than look."""
+        return self.subject.action not in _CHANGES_NOTHING
+
+
+class Dispatcher:
+    """Turns messages into answers.
+
+    Chats call `handle` once for each message or pressed button, each in a task of its own, so that slow work
+    keeps nobody waiting. What they hand over is meant for the bot, or may be: in a channel, text that neither
+    begins with `/`, `!` or the bot's name nor with a command is passed over in silence.
+    """
+
+    def __init__(
+        self,
+        *,
+        services: Services,
+        access: Access,
+        store: Store,
+        clock: Clock,
+        redactor: Redactor,
+        names: Collection[str] = ("deploybot",),
+        stale_after: float = 300.0,
+    ) -> None:
+        """Take what commands may use, and the ports.
+
+        `names` is what people call the bot, lower case; a changing command older than `stale_after`
+        seconds is not run. Raises ValueError when a command's usage and signature do not fit.
+        """
+        self._services = services
+        self._access = access
+        self._store = store
+        self._clock = clock
+        self._redactor = redactor
+        self._book = Book(store, clock, redactor)
+        self._names = names
+        self._stale_after = stale_after
+        self._forms: Mapping[str, Form] = {name: read_command(made) for name, made in services.commands.items()}
+        self._taken = Recent()
+        self._patience = Patience(clock, answers=3, seconds=60.0)
+
+    async def handle(self, incoming: Incoming, reply: Reply) -> Card | None:
+        """Answer one message; None where nothing is to be said. Never raises but when it is cancelled.
+
+        The card is for the place the message came from. `reply` takes further cards along the way.
+        """
+        key = (incoming.identity.platform, incoming.place.channel, incoming.id)
+        if incoming.id and not self._taken.first(key):
+            return None
+        try:
+            card = await self._answer(incoming, reply)
+        except Exception as error:  # noqa: BLE001 - the one place where exceptions become answers
+            card = error_card(error, self._redactor)
+        return masked(card, self._redactor) if card is not None else None
+
+    async def _answer(self, incoming: Incoming, reply: Reply) -> Card | None:
+        heard = hear(incoming.text, self._names)
+        if heard is None:
+            return None
+        text = "help" if heard.text in _GREETINGS and _is_loud(incoming, heard) else heard.text
+        form = find(self._forms, text)
+        if form is None and not _is_loud(incoming, heard):
+            return None
+        known = await self._access.known(incoming.identity)
+        if known.person is None:
+            if not self._has_patience(incoming):
+                return None
+            if form is None or form.command.name not in OPEN_COMMANDS:
+                return await self._turn_away(incoming)
+        return await self._obey(self._parse(text, known), incoming, reply)
+
+    def _has_patience(self, incoming: Incoming) -> bool:
+        """Whether a stranger is answered once more."""
+        return incoming.identity.platform == _CONSOLE or self._patience.allows(incoming.identity)
+
+    async def _turn_away(self, incoming: Incoming) -> Card:
+        """Tell a stranger how to be let in."""
+        await self._book.denied(incoming, None, "", incoming.text)
+        return stranger_card(incoming.identity, incoming.name)
+
+    def _parse(self, text: str, known: Known) -> Call:
+        visible = frozenset((app.name, environment.name) for app, environment in self._access.seen_by(known))
+        return parse(self._forms, clean(text), self._services.settings, visible)
+
+    async def _obey(self, call: Call, incoming: Incoming, reply: Reply) -> Card | None:
+        """Authorise and run a call; a changing one once only, and with its request and result in the audit."""
+        subject = await subject_of(call, self._services)
+        request = _Request(call=call, subject=subject, incoming=incoming, reply=reply)
+        person = await self._authorised(request)
+        if not request.changes:
+            return await self._outcome(request)
+        self._refuse_stale(request)
+        if self._store.problem:
+            raise StoreError(self._store.problem)
+        if not await self._book.first(incoming, person, subject.place, call.text):
+            return None
+        card = await self._outcome(request)
+        said = card.title if card else "no answer"
+        await self._book.result(incoming, person, subject.place, f"{call.text}: {said}")
+        return card
+
+    async def _authorised(self, request: _Request) -> Person | None:
+        """Ask the policy, with grants and locks read now. Raises Denied or Locked, and keeps it in the audit."""
+        call, subject = request.call, request.subject
+        answer = await self._access.ask(
+            request.incoming.identity,
+            action=subject.action,
+            command=call.command.name,
+            app=subject.app,
+            environment=subject.environment,
+        )
+        if answer.decision.allowed:
+            return answer.person
+        await self._book.denied(request.incoming, answer.person, subject.place, call.text)
+        if answer.decision.held:
+            raise Locked(self._access.refusal(answer))
+        raise Denied(answer.decision.reasons, who_may=", ".join(answer.decision.who_may) or "nobody on the allowlist")
+
+    def _refuse_stale(self, request: _Request) -> None:
+        """Refuse what waited while the bot was down: whoever sent it may have changed their mind."""
+        age = self._clock.now() - request.incoming.at
+        if age > self._stale_after:
+            late = f"This `{request.call.command.name}` reached me {show_duration(age)} after it was sent"
+            raise UserError(f"{late}, so I did not run it.", hint="Send it again if you still want it.")
+
+    async def _outcome(self, request: _Request) -> Card | None:
+        """Run a call to its answer, within its command's deadline."""
+        command, subject = request.call.command, request.subject
+        deadline = asyncio.timeout(command.within)
+        try:
+            async with deadline:
+                return await self._execute(request)
+        except Exception as error:  # noqa: BLE001 - becomes the answer, and the result in the audit
+            if isinstance(error, TimeoutError) and deadline.expired():
+                error = UserError(
+                    f"`{command.name}` did not come to an end within {show_duration(command.within)}.",
+                    hint="Look at `status` before you try again." if request.changes else "Try again in a while.",
+                )
+            return error_card(error, self._redactor, now_runs=await self._now_runs(error, subject))
+
+    async def _execute(self, request: _Request) -> Card | None:
+        """Look up what is still open, ask the policy once more, and run the command."""
+        arguments = await arguments_of(request.call, request.subject, self._services)
+        person = await self._authorised(request)
+
+        async def reply(card: Card) -> None:
+            await request.reply(masked(card, self._redactor))
+
+        context = Context(
+            incoming=request.incoming,
+            person=person,
+            services=self._services,
+            reply=reply,
+            reason=request.call.reason,
+        )
+        return await request.call.command.run(context, **arguments)
+
+    async def _now_runs(self, error: Exception, subject: Subject) -> tuple[Line, ...]:
+        """What runs where a command failed; said to be unknown where that cannot be told."""
+        app = self._services.settings.apps.get(subject.app or "")
+        environment = app.environments.get(subject.environment or "") if app else None
+        if app is None or environment is None or isinstance(error, (UserError, Denied, Locked)):
+            return ()
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                release = await self._services.releases.current(app, environment)
+        except (DeploybotError, TimeoutError):
+            return (Line("runs there now", "unknown"),)
+        return (Line("runs there now", f"{release}, as far as I know" if release else "unknown"),)
+
+
+def _is_loud(incoming: Incoming, heard: Heard) -> bool:
+    """Whether a message is surely meant for the bot."""
+    return heard.addressed or incoming.place.private or incoming.identity.platform == _CONSOLE

@@ -1,0 +1,80 @@
+"""Arguments that bot.toml alone does not know: deployments, followed logs and releases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deploybot.command import Follow, Services
+from deploybot.domain import Action, Deployment, Release
+from deploybot.errors import UserError
+from deploybot.parsing import Call, FollowName, Number, Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a call is about, as the policy asks it: an action on an app and environment.
+
+    `None` stands for at least one, `*` for every one; `found` are arguments that had to be looked up to know.
+    """
+
+    action: Action
+    app: str | None
+    environment: str | None
+    found: Mapping[str, object]
+
+    @property
+    def place(self) -> str:
+        """`shop/production`, for the audit."""
+        return "/".join(part for part in (self.app, self.environment) if part)
+
+
+async def subject_of(call: Call, services: Services) -> Subject:
+    """What a call is about. A deployment and a followed log bring their app and environment along."""
+    needs = call.command.needs
+    rest = None if needs in {Action.VIEW, Action.ANYONE} else "*"
+    for name, value in call.arguments.items():
+        if isinstance(value, Number):
+            deployment = await _deployment(value.value, services)
+            return Subject(needs, deployment.plan.app, deployment.plan.environment, {name: deployment})
+        if isinstance(value, FollowName):
+            follow = _follow(value.value, services)
+            # Whoever may read a log may stop reading it, whatever else the command can do.
+            return Subject(Action.VIEW, follow.app, follow.environment, {name: follow})
+    app = call.app.name if call.app else rest
+    environment = call.environment.name if call.environment else rest
+    return Subject(needs, app, environment, {})
+
+
+async def arguments_of(call: Call, subject: Subject, services: Services) -> dict[str, object]:
+    """The arguments with every ref resolved; only for a call that was authorised."""
+    found = {**call.arguments, **subject.found}
+    for name, value in call.arguments.items():
+        if isinstance(value, Ref):
+            found[name] = await _release(value, call, services)
+    return found
+
+
+async def _deployment(number: int, services: Services) -> Deployment:
+    deployment = await services.deployments.get(number)
+    if deployment is None:
+        raise UserError(f"There is no deployment #{number}.", hint="`history APP` lists them.")
+    return deployment
+
+
+def _follow(name: str, services: Services) -> Follow:
+    follow = services.logs.following(name)
+    if follow is None:
+        raise UserError(f"Nobody follows a log called {name} now.", hint="It ends by itself after a while.")
+    return follow
+
+
+async def _release(ref: Ref, call: Call, services: Services) -> Release:
+    if call.app is None:
+        raise UserError(f"`{ref.text}` needs an app to be looked up in.")
+    if not ref.number:
+        return await services.releases.resolve(call.app, call.environment, ref.text)
+    deployment = await _deployment(ref.number, services)
+    if deployment.plan.app != call.app.name:
+        raise UserError(f"#{ref.number} is a deployment of {deployment.plan.app}, not of {call.app.name}.")
+    return deployment.plan.release

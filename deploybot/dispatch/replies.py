@@ -1,0 +1,109 @@
+"""Exceptions become answers here and nowhere else, and every answer passes the redactor.
+
+| raised | the chat sees | log |
+| --- | --- | --- |
+| UserError | the sentence and a hint, privately where the platform can | debug |
+| Denied | which rule said no, and who may | info; the audit holds it |
+| Locked | who holds it, since when, why, how to release it | info |
+| Unreachable, StepFailed, Unhealthy | what failed, its last lines, what runs there now | error |
+| any other DeploybotError | its sentence | error |
+| anything else | “Something broke on my side, id 7f3a”, never the exception's text | traceback |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import secrets
+import traceback
+
+from deploybot.card import Button, Card, Line, Table, Tone
+from deploybot.errors import Denied, DeploybotError, Locked, StepFailed, Unhealthy, Unreachable, UserError
+from deploybot.ports import Redactor
+
+log = logging.getLogger(__name__)
+
+
+def error_card(error: Exception, redactor: Redactor, *, now_runs: tuple[Line, ...] = ()) -> Card:
+    """The answer to an exception. `now_runs` tells what runs where the command was to work."""
+    match error:
+        case UserError():
+            log.debug("refused: %s", redactor.text(str(error)))
+            return _user_error(error)
+        case Denied():
+            log.info("denied: %s", redactor.text(str(error)))
+            return _denied(error)
+        case Locked():
+            log.info("locked: %s", redactor.text(str(error)))
+            return Card(title=_sentence(str(error)), tone=Tone.WARN, ok=False)
+        case Unreachable() | StepFailed() | Unhealthy():
+            log.error("failed: %s", redactor.text(str(error)))
+            return _failed(error, now_runs)
+        case DeploybotError():
+            log.error("failed: %s", redactor.text(str(error)))
+            return Card(title=_sentence(str(error)), tone=Tone.BAD, ok=False, lines=now_runs)
+        case _:
+            return _broke(error, redactor)
+
+
+def _sentence(text: str) -> str:
+    """A text as a sentence: a capital and a full stop where they lack."""
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "?", "!", "`")) else f"{text}."
+
+
+def _user_error(error: UserError) -> Card:
+    return Card(
+        title=_sentence(error.sentence),
+        hint=error.hint,
+        tone=Tone.WARN,
+        private=True,
+        ok=False,
+        buttons=tuple(Button(label, command) for label, command in error.choices),
+    )
+
+
+def _denied(error: Denied) -> Card:
+    who = _sentence(f"{error.who_may} may") if error.who_may else ""
+    return Card(title=" ".join(map(_sentence, error.reasons)), hint=who, tone=Tone.BAD, ok=False)
+
+
+def _failed(error: Unreachable | StepFailed | Unhealthy, now_runs: tuple[Line, ...]) -> Card:
+    tail = () if isinstance(error, Unreachable) else error.tail
+    hint = error.hint if isinstance(error, Unreachable) else ""
+    return Card(title=_sentence(str(error)), hint=hint, code=tail, lines=now_runs, tone=Tone.BAD, ok=False)
+
+
+def _broke(error: Exception, redactor: Redactor) -> Card:
+    mark = secrets.token_hex(2)
+    log.error("something broke, id %s\n%s", mark, redactor.text("".join(traceback.format_exception(error)).rstrip()))
+    return Card(
+        title=f"Something broke on my side, id {mark}.",
+        hint="The bot's log says more under this id.",
+        tone=Tone.BAD,
+        ok=False,
+    )
+
+
+def masked(card: Card, redactor: Redactor) -> Card:
+    """The card with every text that people see passed through the redactor."""
+    text = redactor.text
+    return dataclasses.replace(
+        card,
+        title=text(card.title),
+        text=text(card.text),
+        lines=tuple(Line(text(line.name), text(line.text), line.tone) for line in card.lines),
+        table=_masked_table(card.table, redactor) if card.table else None,
+        code=tuple(text("\n".join(card.code)).split("\n")) if card.code else (),
+        buttons=tuple(Button(text(button.label), button.command, button.danger) for button in card.buttons),
+        footer=text(card.footer),
+        hint=text(card.hint),
+    )
+
+
+def _masked_table(table: Table, redactor: Redactor) -> Table:
+    return Table(
+        tuple(map(redactor.text, table.columns)),
+        tuple(tuple(map(redactor.text, row)) for row in table.rows),
+        table.tones,
+    )

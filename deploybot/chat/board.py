@@ -1,0 +1,89 @@
+"""Which cards are still open, and what is to be printed for good: what both live displays share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from deploybot.card import Card
+from deploybot.chat.protocol import Show
+from deploybot.chat.render import log_rows, rows, title_rows
+from deploybot.chat.spans import Look, Row, Span, Symbols, cut_row
+
+FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_LEAST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A card that will be edited, and the request that it answers; none for what everybody is told."""
+
+    card: Card
+    request: str
+
+
+class Board:
+    """Open cards by message id. They are drawn in a region at the bottom; what has ended is printed above it."""
+
+    def __init__(self, symbols: Symbols) -> None:
+        self._symbols = symbols
+        self._open: dict[str, _Open] = {}
+
+    @property
+    def titles(self) -> list[str]:
+        """What is still going on."""
+        return [one.card.title for one in self._open.values()]
+
+    @property
+    def streams(self) -> list[str]:
+        """The requests whose logs are followed, oldest first."""
+        return [one.request for one in self._open.values() if one.card.stream]
+
+    def put(self, show: Show, width: int | None) -> list[Row]:
+        """Take a message; the rows to print for good."""
+        card, before = show.card, self._open.pop(show.message, None)
+        if not card.final and card.key:
+            self._open[show.message] = _Open(card, show.request)
+        if card.stream:
+            return self._stream(card, before, width)
+        return rows(card, width, self._symbols) if card.final or not card.key else []
+
+    def answered(self, request: str, width: int | None) -> list[Row]:
+        """A request is answered: what it left open is not edited any more, so it is printed as it is."""
+        left = [message for message, one in self._open.items() if one.request == request]
+        return [row for message in left for row in self._end(self._open.pop(message).card, width)]
+
+    def leave(self, width: int | None) -> list[Row]:
+        """Nobody watches any more: what is open is printed as it was last."""
+        cards = [one.card for one in self._open.values()]
+        self._open.clear()
+        return [row for card in cards for row in self._end(card, width)]
+
+    def region(self, width: int, height: int, frame: int = 0) -> list[Row]:
+        """The open cards in at most `height` rows: the newest whole, older ones in one line where room is short."""
+        symbols = self._symbols.animated(FRAMES[frame % len(FRAMES)])
+        whole = [self._region_rows(one.card, width, symbols) for one in self._open.values()]
+        if sum(map(len, whole)) > height and whole:
+            short = [part[:1] for part in whole[:-1]][-max(height - _LEAST, 0) :]
+            room = max(height - len(short), 1)
+            newest = whole[-1] if len(whole[-1]) <= room else [*whole[-1][: room - 1], (Span("  …", Look.DIM),)]
+            whole = [*short, newest[:room]]
+        return [cut_row(row, width) for part in whole for row in part]
+
+    def _stream(self, card: Card, before: _Open | None, width: int | None) -> list[Row]:
+        """What is new in a followed log: its title once, its lines, and at its end what is said of it."""
+        new = log_rows(card.code)
+        if card.final:
+            return [*new, *rows(replace(card, code=(), buttons=()), width, self._symbols)]
+        return new if before else [*title_rows(card, width, self._symbols), *new]
+
+    def _end(self, card: Card, width: int | None) -> list[Row]:
+        """An open card's last state; a followed log's lines are printed already."""
+        return [] if card.stream else rows(card, width, self._symbols)
+
+    @staticmethod
+    def _region_rows(card: Card, width: int, symbols: Symbols) -> Sequence[Row]:
+        """A card in the region."""
+        if card.stream:
+            return [(*title_rows(card, None, symbols)[0], Span("  Ctrl-C stops it", Look.DIM))]
+        return rows(card, width, symbols)

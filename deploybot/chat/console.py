@@ -1,0 +1,106 @@
+"""The console as a chat: a Unix socket in the data folder, where the bot's owner types commands.
+
+Only the user that the bot runs as, and root, get a connection: the socket's mode says so, and the kernel
+names the other side's user (`SO_PEERCRED`, unix(7)). docs/console.md tells what an identity at the console is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+from collections.abc import Coroutine
+from pathlib import Path
+
+from deploybot.card import Card
+from deploybot.chat import sockets
+from deploybot.chat.mailbox import Room
+from deploybot.chat.protocol import REQUEST_LIMIT, Refused, encode
+from deploybot.chat.session import PLATFORM, Parts, Session
+from deploybot.domain import Place
+
+_CLIENTS = 64
+_STOP_WITHIN = 3.0
+log = logging.getLogger(__name__)
+
+
+class Console:
+    """The Chat port for the platform `console`, and the server its clients connect to.
+
+    Everybody connected is in one room. A card is delivered once the room has it: the room keeps the last
+    ones, and a client that comes later is told those still open and those nobody saw.
+    """
+
+    platform = PLATFORM
+    interval = 0.0
+
+    def __init__(self, path: Path, parts: Parts) -> None:
+        """`path` is the socket, `data/console.sock`."""
+        self._path = path
+        self._parts = parts
+        self._room = Room()
+        self._sessions: set[Session] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count(1)
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. UserError when another bot does already, or the folder is not safe."""
+        sock = sockets.listen(self._path)
+        self._server = await asyncio.start_unix_server(self._connected, sock=sock, limit=REQUEST_LIMIT)
+
+    async def close(self) -> None:
+        """Take the socket away, tell every client, and give running commands a moment to end."""
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+            self._server = None
+        await asyncio.gather(*(session.refuse("The bot stops.") for session in tuple(self._sessions)))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_STOP_WITHIN)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_STOP_WITHIN)
+
+    async def send(self, place: Place, card: Card) -> str:
+        """Tell everybody; the message's id is the card's key, so it means the same after a restart."""
+        message = card.key or f"{place.channel}-{next(self._numbers)}"
+        await self.edit(place, message, card)
+        return message
+
+    async def edit(self, place: Place, message: str, card: Card) -> None:  # noqa: ARG002  there is one room
+        """Tell everybody the newest state of a card."""
+        self._room.put(message, card, seen=any(session.listens for session in self._sessions))
+        for session in self._sessions:
+            session.told(message)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a client, if it may be here."""
+        uid = sockets.peer(writer.get_extra_info("socket"))
+        if uid not in {os.geteuid(), 0} or len(self._sessions) >= _CLIENTS:
+            log.warning("a console client of %s was refused", sockets.user(uid))
+            why = "Too many clients." if uid in {os.geteuid(), 0} else "This console belongs to another user."
+            writer.write(encode(Refused(why)))
+            writer.close()
+            return
+        session = Session(self._parts, self._room, (reader, writer), uid, self._spawn)
+        self._sessions.add(session)
+        try:
+            await session.run()
+        except Exception:
+            log.exception("a console client's connection broke")
+        finally:
+            self._sessions.discard(session)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run something that outlives its client; what goes wrong in it is logged."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a console request broke", exc_info=error)

@@ -1,0 +1,97 @@
+"""The client's way to a bot: the one that runs, or one of its own; and back to it after a loss."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploybot.chat.child import OwnBot
+from deploybot.chat.link import Link, Lost, NoBot, OnShow, open_link
+from deploybot.errors import UserError
+
+_OTHER_WITHIN = 5.0
+_PAUSE = 0.2
+_LONGEST_PAUSE = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the client wants: the bot's socket, its `--as` name, the room or not, and the command that starts a bot."""
+
+    path: Path
+    name: str = ""
+    room: bool = True
+    command: Sequence[str] = ()
+
+
+class Gateway:
+    """Opens links. `say` tells the person what happens meanwhile, in one sentence."""
+
+    def __init__(self, wanted: Wanted, on_show: OnShow, say: Callable[[str], None]) -> None:
+        self._wanted = wanted
+        self._on_show = on_show
+        self._say = say
+        self._own: OwnBot | None = None
+        self._link: Link | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether the bot lives only as long as this client."""
+        return self._own is not None
+
+    async def open(self) -> Link:
+        """A link to the bot that runs, or to one started for this client. UserError explains why there is none."""
+        try:
+            return await self._connect()
+        except NoBot:
+            if not self._wanted.command:
+                raise
+        self._say("No bot runs; one is started for as long as this console needs it.")
+        own = OwnBot(self._wanted.command)
+        try:
+            await own.start()
+        except UserError as error:
+            # Another client may have started one at the same moment: then that bot is the one to talk to.
+            with contextlib.suppress(NoBot):
+                return await self._retry(_OTHER_WITHIN if "already" in error.sentence else _PAUSE)
+            raise
+        self._own = own
+        return await self._connect()
+
+    async def reopen(self, within: float) -> Link:
+        """A new link after a loss, tried for so many seconds; an own bot that died is started again."""
+        if self._link is not None:
+            await self._link.close()
+        if self._own is not None and not self._own.alive:
+            await self._own.stop()
+            self._own = None
+            return await self.open()
+        return await self._retry(within)
+
+    async def close(self) -> None:
+        """Leave, and stop the bot where it is the client's own."""
+        if self._link is not None:
+            await self._link.close()
+        if self._own is not None:
+            await self._own.stop()
+
+    async def _connect(self) -> Link:
+        wanted = self._wanted
+        self._link = await open_link(wanted.path, self._on_show, name=wanted.name, room=wanted.room)
+        return self._link
+
+    async def _retry(self, within: float) -> Link:
+        """Connect, again and again: nothing tells when a socket will be there."""
+        end, pause = time.monotonic() + within, _PAUSE
+        while True:
+            try:
+                return await self._connect()
+            except (NoBot, Lost):
+                if time.monotonic() + pause > end:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)

@@ -1,0 +1,153 @@
+"""Cards for a terminal: rows that fit its width, then plain text or a rich renderable.
+
+Colour only repeats what symbols and words say. Everything in a card is literal: it is cleaned here and
+never read as markup. Only the client imports this, so that `deploybot run` carries no rich.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from rich.text import Text
+
+from deploybot.card import Button, Card, Line, Tone
+from deploybot.chat.spans import UNICODE, Look, Row, Span, Symbols, look_of, row_text, row_width
+from deploybot.chat.tables import table_rows
+from deploybot.chat.text import clean, clean_line, pad, width_of, wrap
+
+_INDENT: Final = "  "
+_WIDEST_NAME: Final = 24
+_STYLES: Final = {
+    Look.TEXT: "",
+    Look.TITLE: "bold",
+    Look.NAME: "bold",
+    Look.DIM: "dim",
+    Look.KEY: "cyan",
+    Look.BUSY: "blue",
+    Look.GOOD: "green",
+    Look.WARN: "yellow",
+    Look.BAD: "red",
+    Look.UNKNOWN: "magenta",
+}
+
+
+def plain(card: Card, width: int | None = None, symbols: Symbols = UNICODE) -> str:
+    """A card as plain lines; without a width nothing is wrapped, so that scripts find whole lines."""
+    return "\n".join(row_text(row) for row in rows(card, width, symbols))
+
+
+def styled(lines: Iterable[Row]) -> Text:
+    """Rows as something rich can print; it must not wrap them again."""
+    text = Text(no_wrap=True, end="", overflow="ignore")
+    for number, row in enumerate(lines):
+        text.append("\n" if number else "")
+        for span in row:
+            text.append(span.text, _STYLES[span.look])
+    return text
+
+
+def rows(card: Card, width: int | None, symbols: Symbols = UNICODE) -> list[Row]:
+    """All rows of a card."""
+    inner = None if width is None else max(width - len(_INDENT), 1)
+    body: list[Row] = [*_text(card.text, inner), *_lines(card.lines, inner, symbols)]
+    if card.table is not None:
+        body += table_rows(card.table, inner, symbols)
+    head = title_rows(card, width, symbols)
+    if card.code and not body:
+        return [*head, *log_rows(card.code), *_indented(_end(card, inner, symbols))]
+    body += _code(card.code, inner, symbols)
+    return [*head, *_indented([*body, *_end(card, inner, symbols)])]
+
+
+def log_rows(lines: Sequence[str]) -> list[Row]:
+    """Lines of a log as they are: the terminal wraps them, so that they are whole when copied."""
+    return [(Span(clean_line(line)),) for line in lines]
+
+
+def _indented(lines: Iterable[Row]) -> Iterator[Row]:
+    """Rows below a title."""
+    return ((Span(_INDENT), *row) for row in lines)
+
+
+def title_rows(card: Card, width: int | None, symbols: Symbols) -> list[Row]:
+    """What it is, behind the symbol of its tone; a plain card that will not change has none."""
+    if card.tone is Tone.PLAIN and card.final:
+        return [(Span(line, Look.TITLE),) for line in wrap(clean(card.title), width)]
+    sign = Span(symbols.tones[card.tone], look_of(card.tone))
+    lines = wrap(clean(card.title), None if width is None else width - 2)
+    return [
+        (sign if number == 0 else Span(" "), Span(" "), Span(line, Look.TITLE)) for number, line in enumerate(lines)
+    ]
+
+
+def _text(text: str, width: int | None) -> Iterator[Row]:
+    """A card's text; a line that begins with `!` is a warning, an indented one is detail."""
+    if not text:
+        return
+    for line in clean(text).split("\n"):
+        look = Look.WARN if line.startswith("! ") else Look.DIM if line.startswith(_INDENT) else Look.TEXT
+        for part in wrap(line, width):
+            yield (Span(part, look),)
+
+
+def _lines(lines: Sequence[Line], width: int | None, symbols: Symbols) -> Iterator[Row]:
+    """Named lines, their texts below each other; a symbol before each where any has a tone."""
+    toned = any(line.tone is not Tone.PLAIN for line in lines)
+    names = [clean_line(line.name) for line in lines]
+    named = min(max(map(width_of, names), default=0), _WIDEST_NAME)
+    for line, name in zip(lines, names, strict=True):
+        head: Row = (Span(symbols.tones[line.tone], look_of(line.tone)), Span(" ")) if toned else ()
+        head = (*head, Span(pad(name, named) if line.text else name, Look.NAME))
+        if not line.text:
+            yield head
+            continue
+        start = row_width(head) + 2
+        if width is not None and (width_of(name) > named or start > width // 2):
+            yield head
+            start, head = 4, ()
+        for number, part in enumerate(wrap(clean(line.text), None if width is None else max(width - start, 1))):
+            begin = (*head, Span("  ")) if head and number == 0 else (Span(" " * start),)
+            yield (*begin, Span(part))
+
+
+def _code(code: Sequence[str], width: int | None, symbols: Symbols) -> Iterator[Row]:
+    """Lines of a log inside a card, behind a bar."""
+    bar = Span(f"{symbols.code} ", Look.DIM)
+    for line in code:
+        for part in wrap(clean_line(line), None if width is None else max(width - width_of(bar.text), 1)):
+            yield (bar, Span(part))
+
+
+def _end(card: Card, width: int | None, symbols: Symbols) -> Iterator[Row]:
+    """Files, footer, hint and buttons."""
+    for file in card.files:
+        yield (Span(f"{clean_line(file.name)}: "), Span(clean_line(file.path), Look.KEY))
+    if card.footer:
+        yield from ((Span(part, Look.DIM),) for part in wrap(clean(card.footer), width))
+    if card.hint:
+        yield from _behind(f"{symbols.hint} ", clean(card.hint), width)
+    yield from _buttons(card.buttons, width, symbols)
+
+
+def _behind(sign: str, text: str, width: int | None) -> Iterator[Row]:
+    """Text behind a sign, its further lines below its first."""
+    start = width_of(sign)
+    for number, part in enumerate(wrap(text, None if width is None else max(width - start, 1))):
+        yield (Span(sign if number == 0 else " " * start, Look.KEY), Span(part))
+
+
+def _buttons(buttons: Sequence[Button], width: int | None, symbols: Symbols) -> Iterator[Row]:
+    """Buttons as what to type instead: beside each other where they fit, else below each other."""
+    made: list[Row] = [
+        (
+            Span(f"{symbols.button} ", Look.DIM),
+            Span(f"{clean_line(button.label)}: ", Look.DIM),
+            Span(clean_line(button.command), Look.KEY),
+        )
+        for button in buttons
+    ]
+    joined = tuple(span for number, row in enumerate(made) for span in ((Span("   "), *row) if number else row))
+    if width is not None and row_width(joined) <= width:
+        made = [joined] if made else []
+    yield from made

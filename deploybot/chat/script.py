@@ -1,0 +1,151 @@
+"""The console for scripts: one command after the other, and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from typing import TextIO, TypeVar
+
+from deploybot.card import Tone
+from deploybot.chat.gateway import Gateway, Wanted
+from deploybot.chat.link import Link, Lost
+from deploybot.chat.printers import Printer
+from deploybot.chat.protocol import Done, Show
+from deploybot.errors import UserError
+
+SUCCESS, FAILED, NO_BOT, UNKNOWN = 0, 1, 2, 3
+_BACK_WITHIN = 60.0
+T = TypeVar("T")
+
+
+class Interrupted(Exception):
+    """The person pressed Ctrl-C."""
+
+
+class Script:
+    """Runs commands one after the other. With `wait`, a deployment's command ends when the deployment does."""
+
+    def __init__(self, wanted: Wanted, printer: Printer, *, wait: bool) -> None:
+        self._gateway = Gateway(wanted, self._show, printer.note)
+        self._printer = printer
+        self._wait = wait
+        self._request = ""
+        self._streams = False
+        self._interrupted = asyncio.Event()
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def run(self, lines: AsyncIterator[str]) -> int:
+        """The exit code: 0, or that of the first command that did not succeed, which is also the last one sent.
+
+        Raises UserError where there is no bot, or a line is too long to be sent.
+        """
+        loop = asyncio.get_running_loop()
+        link = await self._gateway.open()
+        loop.add_signal_handler(signal.SIGINT, self._interrupt, link)
+        code = SUCCESS
+        try:
+            async for line in lines:
+                code = await self._command(link, line)
+                if code != SUCCESS or link.closed.done():
+                    break
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            self._printer.close()
+            await self._gateway.close()
+        return code
+
+    async def _command(self, link: Link, text: str) -> int:
+        """Run one command to its end; its exit code."""
+        self._streams, self._stopping = False, None
+        try:
+            done = await self._unless_interrupted(link.say(text, begun=self._begun))
+            done = await self._to_the_end(link, done) if done.follows else done
+        except Lost as error:
+            self._printer.note(f"{error.sentence} Whether the command was run is not known: look at `history`.")
+            return UNKNOWN
+        except Interrupted:
+            self._printer.note("Left before the end. What was begun goes on: `status` and `history` tell of it.")
+            return UNKNOWN
+        code = SUCCESS if done.ok else UNKNOWN if done.tone is Tone.UNKNOWN else FAILED
+        self._printer.done(done, code)
+        return code
+
+    async def _to_the_end(self, link: Link, done: Done) -> Done:
+        """Watch a deployment until it has ended, also over a restart of the bot."""
+        if not self._wait and not self._gateway.own:
+            return done
+        if not self._wait:
+            self._printer.note("This bot runs for this command only, so the deployment's end is waited for.")
+        while True:
+            try:
+                return await self._unless_interrupted(link.watch(done.follows))
+            except Lost as error:
+                self._printer.note(f"{error.sentence} Waiting for it to come back.")
+            try:
+                link = await self._unless_interrupted(self._gateway.reopen(_BACK_WITHIN))
+            except UserError as error:
+                self._printer.note(f"{error.sentence} How the deployment ended is not known.")
+                return Done(done.request, ok=False, tone=Tone.UNKNOWN)
+
+    async def _show(self, show: Show) -> None:
+        """Print a card. A followed log that nobody reads any more is stopped."""
+        self._streams = self._streams or show.card.stream
+        self._printer.show(show)
+        if self._printer.broken and self._streams:
+            self._interrupted.set()
+
+    def _begun(self, request: str) -> None:
+        self._request = request
+
+    def _interrupt(self, link: Link) -> None:
+        """Ctrl-C: stops a followed log, which then ends by itself; else, and the second time, leaves."""
+        if self._streams and self._stopping is None and not link.closed.done():
+            self._stopping = asyncio.create_task(self._stop(link))
+        else:
+            self._interrupted.set()
+
+    async def _stop(self, link: Link) -> None:
+        with contextlib.suppress(Lost):
+            await link.stop(self._request)
+
+    async def _unless_interrupted(self, work: Coroutine[None, None, T]) -> T:
+        """What the work gives; Interrupted when Ctrl-C ends it."""
+        task = asyncio.create_task(work)
+        interrupt = asyncio.create_task(self._interrupted.wait())
+        try:
+            await asyncio.wait({task, interrupt}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise Interrupted
+        finally:
+            for one in (task, interrupt):
+                one.cancel()
+            await asyncio.wait({task, interrupt})
+
+
+async def only(line: str) -> AsyncIterator[str]:
+    """One line."""
+    yield line
+
+
+async def lines_of(source: TextIO) -> AsyncIterator[str]:
+    """The lines of a file or pipe as they come, but for empty ones and those that begin with `#`."""
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[str] = asyncio.Queue(maxsize=10)
+
+    def read() -> None:
+        # A thread of its own, since a regular file cannot be polled; a daemon, since a read cannot be ended.
+        with contextlib.suppress(RuntimeError):
+            while True:
+                line = source.readline()
+                asyncio.run_coroutine_threadsafe(queue.put(line), loop).result()
+                if not line:
+                    return
+
+    threading.Thread(target=read, daemon=True, name="stdin").start()
+    while line := await queue.get():
+        if (text := line.strip()) and not text.startswith("#"):
+            yield text

@@ -1,0 +1,90 @@
+"""Text as a terminal may show it: nothing in it steers the terminal, and its width is known.
+
+Widths are terminal cells. What is taken out: escape sequences (ECMA-48), control characters, marks that
+change the direction of text (Unicode UAX #9), and characters without a visible form.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rich.cells import cell_len, chop_cells, set_cell_size
+
+_ESCAPES = re.compile(
+    r"""
+    (?: \x1b\[ | \x9b ) [0-?]* [\ -/]* [@-~]?                     # CSI: colours, cursor
+    | (?: \x1b[\]PX^_] | [\x90\x98\x9d-\x9f] ) [^\x07\x1b\x9c\n]* (?: \x07 | \x1b\\ | \x9c )   # OSC, DCS …: titles
+    | \x1b [\ -/]* [0-~]?                                         # two characters and more
+    """,
+    re.VERBOSE,
+)
+_INVISIBLE = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_HALF_PAIRS = re.compile("[\ud800-\udfff]")
+_MARKS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
+_MANY_MARKS = re.compile(f"([{_MARKS}]{{3}})[{_MARKS}]+")
+_TAB = 8
+_BREAKS = re.compile(r"(?<!\d)[ ]|[ ](?!(?:ms|s|min|h|d|B|kB|MB|GB|TB)\b)")  # not between a number and its unit
+
+
+def clean(text: str) -> str:
+    """The text without what steers a terminal or hides itself; line ends are `\\n`, tabs are blanks."""  # noqa: D301
+    if text.isascii() and text.isprintable():
+        return text
+    text = _LINE_ENDS.sub("\n", _ESCAPES.sub("", text)).expandtabs(_TAB)
+    return _MANY_MARKS.sub(r"\1", _HALF_PAIRS.sub("\ufffd", _INVISIBLE.sub("", text)))
+
+
+def clean_line(text: str) -> str:
+    """One line: what a carriage return would have overwritten is left out, as on a terminal."""
+    return clean(text.rstrip("\r\n").rpartition("\r")[2]).replace("\n", " ")
+
+
+def width_of(text: str) -> int:
+    """How many cells a clean text takes."""
+    return cell_len(text)
+
+
+def pad(text: str, width: int) -> str:
+    """The text with blanks up to a width, never cut."""
+    return text + " " * (width - cell_len(text))
+
+
+def cut(text: str, width: int) -> str:
+    """The text, with `…` at the end where it was longer."""
+    if cell_len(text) <= width:
+        return text
+    return (set_cell_size(text, width - 1).rstrip() + "…") if width > 0 else ""
+
+
+def wrap(text: str, width: int | None) -> list[str]:
+    """Clean text as lines of at most `width` cells, broken at blanks where it can be; None breaks nothing.
+
+    A line's own indentation is kept for what follows from it.
+    """
+    lines: list[str] = []
+    for line in text.split("\n"):
+        body = line.lstrip(" ")
+        indent = " " * min(len(line) - len(body), 8, (width or 80) // 4)
+        if width is None or cell_len(indent + body) <= width:
+            lines.append((indent + body).rstrip())
+        else:
+            lines += [indent + part for part in _fill(body, max(width - len(indent), 1))]
+    return lines
+
+
+def _fill(text: str, width: int) -> list[str]:
+    """One line without indentation, broken at blanks; a longer word is cut where it must be."""
+    lines = [""]
+    for word in _BREAKS.split(text):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if cell_len(joined) <= width:
+            lines[-1] = joined
+            continue
+        pieces = chop_cells(word, width) if cell_len(word) > width else [word]
+        lines[len(lines) if lines[-1] else -1 :] = pieces
+    return [line.rstrip() for line in lines]

@@ -1,0 +1,270 @@
+"""ports.RefSource over git: refs to commits, what changed between two, and the files to send to a server.
+
+Nothing is ever checked out where the bot runs, and no hook and no configuration of a repository counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from deploybot.domain import Changes, Commit, Release
+from deploybot.errors import UserError
+from deploybot.ports import Redactor
+from deploybot.settings import App
+from deploybot.sources.mirror import Mirror
+from deploybot.sources.names import check_ref, find_named, nearest, no_such_ref
+from deploybot.sources.problems import explained
+from deploybot.sources.process import GitFailed, fields
+from deploybot.sources.remote import Remote, environment, remote_of
+
+MAKE_WITHIN = 900.0
+MOST_COMMITS = 50
+MOST_WARNINGS = 50
+MOST_CANDIDATES = 8
+_FULL = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
+_SHORT = re.compile(r"[0-9a-f]{4,63}", re.ASCII)
+_FORMAT = "--format=%H%x00%an%x00%ct%x00%s"
+_LONGEST = 200
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_KEEP_FILES = 8
+_KEEP_SECONDS = 3600.0
+
+
+class GitSource:
+    """The repositories of all apps, each mirrored once under `data/mirrors`."""
+
+    def __init__(self, data: Path, redactor: Redactor, *, ask_within: float = 30.0) -> None:
+        """Take the bot's data folder, what masks secrets in git's words, and seconds for one question over there."""
+        self._data = data.absolute()
+        self._ask_within = ask_within
+        self._redactor = redactor
+        self._mirrors: dict[str, Mirror] = {}
+
+    async def resolve(self, app: App, ref: str) -> Release:
+        """A branch, tag, short or full SHA as it is now over there; an empty ref is the app's branch or the default.
+
+        `heads/NAME` and `tags/NAME` say which is meant where a branch and a tag share a name. A full SHA that the
+        mirror holds needs no network. Raises Unreachable, or UserError with the nearest refs.
+        """
+        check_ref(ref, app.name)
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            if _FULL.fullmatch(ref.lower()):
+                commit, name = ref.lower(), ref
+                await _present(app, mirror, remote, commit)
+            else:
+                commit, name = await _named(app, mirror, remote, ref)
+            release = await mirror.mending(remote, lambda: _described(mirror, commit, name))
+            await mirror.pin(release.commit)
+        return release
+
+    async def changes(self, app: App, old: str, new: str) -> Changes:
+        """What lies between two full commits; `known` is False when one of them is nowhere any more."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            if not await _both(mirror, remote, old, new):
+                return Changes(known=False)
+            return await mirror.mending(remote, lambda: _between(app, mirror, old, new))
+
+    async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
+        """A git bundle (gitformat-bundle(5)) with one ref, `refs/deploybot/<commit>`, for a server that has `have`.
+
+        It is never empty: where the server has every commit, this one is sent again, without its history.
+        """
+        known = hashlib.sha256("\n".join(sorted(have)).encode()).hexdigest()[:12]
+
+        async def write(mirror: Mirror, draft: Path) -> None:
+            await mirror.pin(commit)
+            without = await _without(mirror, commit, have)
+            ref = f"refs/deploybot/{commit}"
+            config = ("-c", "pack.threads=1")
+            await mirror.git(*config, "bundle", "create", "--quiet", str(draft), ref, *without, timeout=MAKE_WITHIN)
+
+        return await self._made(app, commit, "bundles", f"{commit}-{known}.bundle", write)
+
+    async def archive(self, app: App, commit: str) -> Path:
+        """A gzipped tar of a commit's tree, byte for byte the same every time; written as a stream."""
+
+        async def write(mirror: Mirror, draft: Path) -> None:
+            file = await asyncio.to_thread(os.open, draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                await mirror.git("archive", "--format=tar.gz", commit, stdout=file, timeout=MAKE_WITHIN)
+            finally:
+                os.close(file)
+
+        return await self._made(app, commit, "archives", f"{commit}.tar.gz", write)
+
+    async def _made(
+        self, app: App, commit: str, kind: str, name: str, write: Callable[[Mirror, Path], Awaitable[None]]
+    ) -> Path:
+        """A file of the data folder, made unless it is there; old ones are removed."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            target = self._data / kind / mirror.path.stem / name
+            async with mirror.making:
+                if target.exists():
+                    os.utime(target)
+                    return target
+                await _present(app, mirror, remote, commit)
+                draft = await asyncio.to_thread(_drafted, target)
+                await mirror.mending(remote, lambda: write(mirror, draft))
+                await asyncio.to_thread(_finished, draft, target)
+        return target
+
+    def _open(self, app: App) -> tuple[Mirror, Remote]:
+        """The mirror of an app's repository, and the way to it with this app's key or token."""
+        digest = hashlib.sha256(app.repo.encode()).hexdigest()[:12]
+        plain = app.repo.rstrip("/").removesuffix(".git").replace(":", "/").rpartition("/")[2]
+        name = f"{_UNSAFE.sub('-', plain).strip('-.')[:40] or 'repository'}-{digest}"
+        folder = self._data / "mirrors" / name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        remote = remote_of(app, folder)
+        mirror = self._mirrors.setdefault(
+            name, Mirror(folder.with_name(f"{name}.git"), environment(folder), self._ask_within)
+        )
+        return mirror, remote
+
+    @contextmanager
+    def _explaining(self, app: App) -> Iterator[None]:
+        """Turn what git, or the bot's own disk, says into an error of ours."""
+        try:
+            yield
+        except GitFailed as problem:
+            raise explained(app, problem, self._redactor) from problem
+        except OSError as problem:
+            raise explained(app, GitFailed(-1, str(problem)), self._redactor) from problem
+
+
+async def _named(app: App, mirror: Mirror, remote: Remote, ref: str) -> tuple[str, str]:
+    """The commit that a typed ref other than a full SHA means now, and the ref as the release keeps it."""
+    refs = await mirror.refresh(remote)
+    wanted = ref or app.branch or ""
+    commit, name = find_named(wanted, refs, app.name)
+    if _SHORT.fullmatch(ref.lower()):
+        found = await mirror.mending(remote, lambda: _beginning_with(mirror, ref.lower()))
+        if len({commit, *found} - {""}) > 1:
+            raise await _ambiguous(app, mirror, ref, commit, found)
+        commit, name = commit or next(iter(found), ""), ref
+    if not commit:
+        raise no_such_ref(wanted, app.name, await asyncio.to_thread(nearest, wanted, refs))
+    return commit, name
+
+
+async def _beginning_with(mirror: Mirror, digits: str) -> list[str]:
+    """All commits of the mirror whose ids begin so."""
+    found = (await mirror.git("rev-parse", f"--disambiguate={digits}")).decode().split()
+    return [name for name, kind in (await mirror.types(found)).items() if kind == "commit"]
+
+
+async def _ambiguous(app: App, mirror: Mirror, ref: str, named: str, found: Sequence[str]) -> UserError:
+    lines = []
+    for commit in ([named] if named else []) + [one for one in found if one != named][:MOST_CANDIDATES]:
+        release = await _described(mirror, commit, "")
+        lines.append(f"{commit[:14]} {release.subject}" + (" (the branch or tag)" if commit == named else ""))
+    return UserError(
+        f"`{ref}` can mean {len({named, *found} - {''})} commits of {app.name}.",
+        hint="Type more of it:\n" + "\n".join(lines),
+    )
+
+
+async def _present(app: App, mirror: Mirror, remote: Remote, commit: str) -> None:
+    """Make sure that the mirror holds a commit, asking the other side only where it does not."""
+    if not _FULL.fullmatch(commit):
+        raise UserError(f"`{commit[:64]}` is no full commit.")
+    if commit in await mirror.mending(remote, lambda: mirror.types([commit])):
+        return
+    await mirror.refresh(remote)
+    if commit not in await mirror.types([commit]):
+        raise UserError(
+            f"There is no commit {commit[:10]} in {app.name}.",
+            hint="Has it been pushed? Commits of forks and of pull requests are not taken.",
+        )
+
+
+async def _both(mirror: Mirror, remote: Remote, old: str, new: str) -> bool:
+    """Whether both commits are known, after another look over there if need be and possible."""
+    wanted = {old, new}
+    if not all(map(_FULL.fullmatch, wanted)):
+        return False
+    if wanted <= set(await mirror.mending(remote, lambda: mirror.types([old, new]))):
+        return True
+    with suppress(GitFailed):
+        await mirror.refresh(remote)
+    return wanted <= set(await mirror.types([old, new]))
+
+
+async def _described(mirror: Mirror, commit: str, ref: str) -> Release:
+    kind = (await mirror.types([commit])).get(commit, "nothing")
+    if kind not in {"commit", "tag"}:
+        raise UserError(f"`{ref}` names no commit but a {kind}.", hint="Name a branch, a tag of a commit, or a commit.")
+    said = await mirror.git("log", "-1", "--encoding=UTF-8", _FORMAT, f"{commit}^{{commit}}", "--")
+    sha, author, at, subject = fields(said.rstrip(b"\n"), 4)[0]
+    return Release(commit=sha, ref=ref, subject=_plain(subject), author=_plain(author), committed=float(at))
+
+
+async def _between(app: App, mirror: Mirror, old: str, new: str) -> Changes:
+    counts = await mirror.git("rev-list", "--left-right", "--count", f"{old}...{new}", "--")
+    removed, total = map(int, counts.split())
+    limit = f"-{MOST_COMMITS}"
+    said = await mirror.git("log", limit, "-z", "--encoding=UTF-8", _FORMAT, f"{old}..{new}", "--")
+    commits = tuple(
+        Commit(sha=sha, author=_plain(author), subject=_plain(subject), at=float(at))
+        for sha, author, at, subject in fields(said, 4)
+    )
+    diff = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new, "--")
+    files = fields(await mirror.git(*diff), 1)
+    warned = fields(await mirror.git(*diff, *_globs(app.warn_paths)), 1) if app.warn_paths and files else []
+    warnings = tuple(_plain(path) for (path,) in warned[:MOST_WARNINGS])
+    return Changes(commits=commits, total=total, removed=removed, files=len(files), warnings=warnings)
+
+
+def _globs(patterns: Sequence[str]) -> list[str]:
+    """Patterns as git takes them (gitglossary(7), pathspec).
+
+    One without a slash counts in every folder, and what matches a folder matches all that is in it.
+    """
+    bare = [pattern.rstrip("/") for pattern in patterns]
+    deep = [f":(top,glob){'' if '/' in pattern else '**/'}{pattern}" for pattern in bare]
+    return [*deep, *(f"{pattern}/**" for pattern in deep)]
+
+
+async def _without(mirror: Mirror, commit: str, have: Sequence[str]) -> list[str]:
+    """What a bundle leaves out: the server's commits; only the parents where that would leave nothing."""
+    known = await mirror.types([one for one in have if _FULL.fullmatch(one)])
+    left_out = [f"^{one}" for one, kind in known.items() if kind == "commit"]
+    if not left_out or (await mirror.git("rev-list", "-1", commit, *left_out, "--")).strip():
+        return left_out
+    line = await mirror.git("rev-list", "--parents", "-1", commit, "--")
+    return [f"^{parent}" for parent in line.decode().split()[1:]]
+
+
+def _plain(text: str) -> str:
+    """One line without control characters, cut."""
+    return "".join(char if char.isprintable() else " " for char in text)[:_LONGEST].strip()
+
+
+def _drafted(target: Path) -> Path:
+    """Where to write a file before it gets its name; on the way old files are removed."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    old = sorted(target.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)[_KEEP_FILES - 1 :]
+    for path in old:
+        # A younger one may be on its way to a server.
+        if path.stat().st_mtime < time.time() - _KEEP_SECONDS:
+            path.unlink(missing_ok=True)
+    draft = target.with_name(f"{target.name}.draft")
+    draft.unlink(missing_ok=True)
+    return draft
+
+
+def _finished(draft: Path, target: Path) -> None:
+    """Give a written file its name, once it is safe on the disk."""
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(target)

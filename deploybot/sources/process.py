@@ -1,0 +1,136 @@
+"""Running git: argv only, a bounded output, a deadline, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+MOST_OUTPUT = 64 * 2**20
+_CHUNK = 2**16
+_MOST_WORDS = 2**16
+_DAMAGED = re.compile(
+    r"not a git repository|corrupt|is empty|unable to read|bad (?:tree|object|signature|config)|"
+    r"missing (?:blob|tree|commit)|inflate|packfile|loose object|early EOF.*index-pack|garbage at end|"
+    r"Failed to traverse parents|unresolved delta|does not exist$|bad ref|dangling",
+    re.IGNORECASE,
+)
+_NO_GIT = 127
+
+
+class GitFailed(Exception):
+    """git ended with another code than 0. `words` is what it wrote to stderr, secrets not masked."""
+
+    def __init__(self, code: int, words: str) -> None:
+        """Keep the exit code and the words."""
+        super().__init__(f"git ended with {code}")
+        self.code = code
+        self.words = words
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the repository on this machine seems to be broken, so that a new copy would help."""
+        return bool(_DAMAGED.search(self.words))
+
+
+class GitTimeout(GitFailed):
+    """git was stopped at its deadline, `seconds` after its start."""
+
+    def __init__(self, seconds: float) -> None:
+        """Keep the deadline."""
+        super().__init__(-1, f"no end within {seconds:.0f} s")
+        self.seconds = seconds
+
+
+async def run_git(
+    *argv: str,
+    env: Mapping[str, str],
+    timeout: float,
+    stdin: bytes = b"",
+    stdout: int | None = None,
+) -> bytes:
+    """Run git to its end and give what it wrote, or let it write to the file descriptor `stdout`.
+
+    `env` is the whole environment, `timeout` is in seconds. At the deadline, and when the caller is
+    cancelled, git and everything it started is killed. Raises GitFailed, also for more than 64 MiB of output.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "git",
+            *argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE if stdout is None else stdout,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(env),
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise GitFailed(_NO_GIT, "git is not installed where the bot runs") from None
+    try:
+        async with asyncio.timeout(timeout):
+            output, words = await _talk(process, stdin)
+    except TimeoutError:
+        raise GitTimeout(timeout) from None
+    finally:
+        await _end(process)
+    if process.returncode:
+        raise GitFailed(process.returncode, words.decode("utf-8", errors="replace"))
+    return output
+
+
+async def _talk(process: asyncio.subprocess.Process, stdin: bytes) -> tuple[bytes, bytes]:
+    """Feed and read until git has closed everything and ended."""
+    output, words, _ = await asyncio.gather(
+        _read(process.stdout, MOST_OUTPUT), _last_words(process.stderr), _feed(process, stdin)
+    )
+    await process.wait()
+    return output, words
+
+
+async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+    pipe = process.stdin
+    if pipe is None:
+        return
+    with suppress(BrokenPipeError, ConnectionResetError):
+        pipe.write(data)
+        await pipe.drain()
+    pipe.close()
+
+
+async def _read(pipe: asyncio.StreamReader | None, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while pipe is not None and (chunk := await pipe.read(_CHUNK)):
+        size += len(chunk)
+        if size > limit:
+            raise GitFailed(-1, f"it gave more than {limit} bytes")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+async def _last_words(pipe: asyncio.StreamReader | None) -> bytes:
+    """The end of stderr, however much there is."""
+    kept = b""
+    while pipe is not None and (chunk := await pipe.read(_CHUNK)):
+        kept = (kept + chunk)[-_MOST_WORDS:]
+    return kept
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill what is left of git's process group, and wait for git itself."""
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await asyncio.shield(process.wait())
+
+
+def fields(output: bytes, count: int) -> list[Sequence[str]]:
+    """Rows of `count` fields, all of them ended or separated by NUL."""
+    if not output:
+        return []
+    texts = output.decode("utf-8", errors="replace").removesuffix("\0").split("\0")
+    return [texts[start : start + count] for start in range(0, len(texts) - count + 1, count)]

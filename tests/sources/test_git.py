@@ -1,0 +1,469 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import os
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploybot.errors import Unreachable, UserError
+from deploybot.settings import App
+from deploybot.sources.git import GitSource
+from tests.lab import FullDisk, Repo
+from tests.lab.run import run
+
+MakeRepo = Callable[..., Repo]
+MakeApp = Callable[..., App]
+
+
+@pytest.fixture
+def repo(make_repo: MakeRepo) -> Repo:
+    return make_repo("shop")
+
+
+@pytest.fixture
+def app(make_app: MakeApp, repo: Repo) -> App:
+    return make_app(repo.url, warn_paths=["migrations/**", "*.sql"])
+
+
+def mirror_of(source: GitSource) -> Path:
+    (mirror,) = (source._data / "mirrors").glob("*.git")
+    return mirror
+
+
+def git(where: Path, *args: str) -> str:
+    return run("git", f"--git-dir={where}", *args).strip()
+
+
+class Watched:
+    """Counts what a source asks of the network, through a `git` of our own on PATH."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder.mkdir()
+        self.log = folder / "log"
+        real = shutil.which("git")
+        program = folder / "git"
+        program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >>{self.log}\nexec {real} "$@"\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def count(self, word: str) -> int:
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return sum(word in line.split() for line in lines)
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    return Watched(tmp_path / "watched", monkeypatch)
+
+
+async def test_branch_tags_and_commits_become_full_commits(source: GitSource, app: App, repo: Repo) -> None:
+    first = repo.commit({"a": "1"}, "Begin", author="Grace Hopper <grace@example.com>")
+    repo.tag("v1")
+    repo.tag("v1.0", message="The first one")
+    second = repo.commit({"a": "2"}, "Go on")
+    repo.branch("feature/basket", first)
+
+    release = await source.resolve(app, "v1")
+    assert release.commit == first
+    assert (release.ref, release.subject, release.author, release.committed) == (
+        "v1",
+        "Begin",
+        "Grace Hopper",
+        1_700_000_000.0,
+    )
+    for ref, commit in {
+        "v1.0": first,
+        "tags/v1": first,
+        "refs/tags/v1.0": first,
+        "main": second,
+        "heads/main": second,
+        "feature/basket": first,
+        "": second,
+        first: first,
+        second[:7]: second,
+        second[:12].upper(): second,
+    }.items():
+        assert (await source.resolve(app, ref)).commit == commit, ref
+    assert (await source.resolve(app, "")).ref == "main"
+    assert str(await source.resolve(app, second[:7])) == second[:10]
+
+
+async def test_empty_ref_is_the_branch_of_the_app(source: GitSource, make_app: MakeApp, repo: Repo) -> None:
+    repo.commit({"a": "1"})
+    stable = repo.branch("stable")
+    repo.commit({"a": "2"})
+    app = make_app(repo.url, branch="stable")
+    release = await source.resolve(app, "")
+    assert (release.commit, release.ref) == (stable, "stable")
+
+
+async def test_refs_are_fresh_and_deleted_ones_are_gone(source: GitSource, app: App, repo: Repo) -> None:
+    repo.commit({"a": "1"})
+    repo.branch("old")
+    await source.resolve(app, "old")
+    repo.delete("refs/heads/old")
+    newer = repo.commit({"a": "2"})
+    assert (await source.resolve(app, "main")).commit == newer
+    with pytest.raises(UserError, match="no ref `old`"):
+        await source.resolve(app, "old")
+
+
+async def test_unknown_ref_names_the_nearest(source: GitSource, app: App, repo: Repo) -> None:
+    repo.commit({"a": "1"})
+    for tag in ("v2", "v2.1"):
+        repo.tag(tag)
+    with pytest.raises(UserError) as caught:
+        await source.resolve(app, "v3")
+    assert caught.value.sentence == "There is no ref `v3` in shop."
+    assert caught.value.hint == "Nearest: v2, v2.1, main."
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        *("-x", "--upload-pack=touch x", "a..b", "main@{1}", "a b", "a;b", "$(x)", "`x`", "ма", "a\nb", "a\x00b"),
+        *("a/", "/a", "a//b", "a.lock", "a:b", "^a", "a~1", "a^", "a*", "x" * 300, "a\\b", "a/.b"),
+    ],
+)
+async def test_what_cannot_be_a_ref_reaches_no_git(source: GitSource, app: App, watched: Watched, ref: str) -> None:
+    with pytest.raises(UserError, match="cannot be a ref"):
+        await source.resolve(app, ref)
+    assert not watched.log.exists()
+
+
+async def test_branch_and_tag_of_one_name(source: GitSource, app: App, repo: Repo) -> None:
+    tagged = repo.commit({"a": "1"})
+    repo.tag("v1")
+    repo.branch("v1")
+    assert (await source.resolve(app, "v1")).commit == tagged
+    branched = repo.commit({"a": "2"})
+    repo.branch("v1", branched)
+    with pytest.raises(UserError, match=r"both a branch .* and a tag") as caught:
+        await source.resolve(app, "v1")
+    assert caught.value.hint == "Say which: heads/v1 or tags/v1."
+    assert (await source.resolve(app, "heads/v1")).commit == branched
+    assert (await source.resolve(app, "tags/v1")).commit == tagged
+
+
+async def test_ambiguous_short_commit_lists_candidates(source: GitSource, app: App, repo: Repo) -> None:
+    seen: dict[str, str] = {}
+    for number in range(2000):
+        commit = repo.commit({"a": str(number)}, f"Change {number}")
+        if commit[:4] in seen:
+            break
+        seen[commit[:4]] = commit
+    else:
+        pytest.fail("no two commits begin alike")
+    with pytest.raises(UserError, match=f"`{commit[:4]}` can mean 2 commits") as caught:
+        await source.resolve(app, commit[:4])
+    for one in (commit, seen[commit[:4]]):
+        assert one[:14] in caught.value.hint
+    assert f"Change {number}" in caught.value.hint
+
+
+async def test_a_branch_that_looks_like_a_commit_must_be_named_in_full(source: GitSource, app: App, repo: Repo) -> None:
+    commit = repo.commit({"a": "1"})
+    other = repo.commit({"a": "2"})
+    repo.branch(commit[:8], other)
+    with pytest.raises(UserError, match="can mean 2 commits"):
+        await source.resolve(app, commit[:8])
+    assert (await source.resolve(app, f"heads/{commit[:8]}")).commit == other
+    # A whole commit is a commit, whatever a branch is called.
+    repo.git("update-ref", f"refs/heads/{commit}", other)
+    assert (await source.resolve(app, commit)).commit == commit
+
+
+async def test_a_tag_of_a_file_is_refused(source: GitSource, app: App, repo: Repo) -> None:
+    repo.commit({"a": "1"})
+    blob = repo.git("rev-parse", "main:a").strip()
+    repo.git("update-ref", "refs/tags/file", blob)
+    with pytest.raises(UserError, match="names no commit"):
+        await source.resolve(app, "file")
+
+
+async def test_odd_subjects_and_authors_become_one_plain_line(source: GitSource, app: App, repo: Repo) -> None:
+    repo.commit({"a": "1"}, "Fix \x1b[31mred\u202e evil" + "x" * 300, author="Zoë\u200b <z@example.com>")
+    release = await source.resolve(app, "main")
+    assert release.subject.isprintable()
+    assert release.subject.startswith("Fix  [31mred  evilxxx")
+    assert len(release.subject) == 200
+    assert release.author == "Zoë"
+
+
+async def test_full_commit_in_the_mirror_needs_no_network(
+    source: GitSource, app: App, repo: Repo, watched: Watched
+) -> None:
+    commit = repo.commit({"a": "1"})
+    await source.resolve(app, "main")
+    assert (watched.count("ls-remote"), watched.count("fetch")) == (1, 1)
+    shutil.move(repo.path, f"{repo.path}.away")
+    assert (await source.resolve(app, commit)).commit == commit
+    assert (watched.count("ls-remote"), watched.count("fetch")) == (1, 1)
+    with pytest.raises(Unreachable, match="no repository at that address"):
+        await source.resolve(app, "main")
+
+
+async def test_nothing_is_fetched_where_nothing_is_new(
+    source: GitSource, app: App, repo: Repo, watched: Watched
+) -> None:
+    repo.commit({"a": "1"})
+    for _ in range(3):
+        await source.resolve(app, "main")
+    assert (watched.count("ls-remote"), watched.count("fetch")) == (3, 1)
+
+
+async def test_many_questions_at_once_share_the_asking(
+    source: GitSource, app: App, repo: Repo, watched: Watched
+) -> None:
+    commit = repo.commit({"a": "1"})
+    releases = await asyncio.gather(*(source.resolve(app, "main") for _ in range(20)))
+    assert {release.commit for release in releases} == {commit}
+    assert watched.count("ls-remote") <= 2
+    assert watched.count("fetch") == 1
+
+
+async def test_pushed_over_commits_stay_deployable(source: GitSource, app: App, repo: Repo, tmp_path: Path) -> None:
+    base = repo.commit({"a": "1"})
+    lost = repo.commit({"a": "2"}, "Will be pushed over")
+    await source.resolve(app, "main")
+    repo.branch("main", base)
+    kept = repo.commit({"a": "3"}, "Instead")
+    assert (await source.resolve(app, "main")).commit == kept
+    git(mirror_of(source), "reflog", "expire", "--expire=now", "--all")
+    git(mirror_of(source), "gc", "--quiet", "--prune=now")
+    assert (await source.resolve(app, lost)).subject == "Will be pushed over"
+    changes = await source.changes(app, lost, kept)
+    assert (changes.total, changes.removed, [commit.subject for commit in changes.commits]) == (1, 1, ["Instead"])
+    unpack(await source.bundle(app, lost, ()), lost, tmp_path / "server.git")
+
+
+async def test_missing_or_damaged_mirror_is_made_anew(source: GitSource, app: App, repo: Repo) -> None:
+    commit = repo.commit({"a": "1"})
+    await source.resolve(app, "main")
+    mirror = mirror_of(source)
+    shutil.rmtree(mirror)
+    assert (await source.resolve(app, commit)).commit == commit
+    for file in [*mirror.glob("objects/??/*"), *mirror.glob("objects/pack/*")]:
+        file.chmod(0o600)
+        file.write_bytes(b"")
+    assert (await source.resolve(app, commit)).commit == commit
+    newer = repo.commit({"a": "2"})
+    (mirror / "HEAD").write_text("")
+    assert (await source.resolve(app, "main")).commit == newer
+    (mirror / "config").write_text("[broken")
+    assert (await source.changes(app, commit, newer)).total == 1
+    for file in [*mirror.glob("objects/??/*"), *mirror.glob("objects/pack/*")]:
+        file.unlink()
+    assert (await source.archive(app, newer)).stat().st_size
+    assert (await source.resolve(app, "main")).commit == newer
+
+
+async def test_locks_that_a_killed_bot_left_do_not_matter(source: GitSource, app: App, repo: Repo) -> None:
+    repo.commit({"a": "1"})
+    await source.resolve(app, "main")
+    mirror = mirror_of(source)
+    for name in ("packed-refs.lock", "HEAD.lock", "refs/heads/main.lock", "config.lock"):
+        (mirror / name).touch()
+    newer = repo.commit({"a": "2"})
+    assert (await source.resolve(app, "main")).commit == newer
+
+
+async def test_empty_repository(source: GitSource, app: App, repo: Repo) -> None:
+    with pytest.raises(UserError, match="no branch yet"):
+        await source.resolve(app, "")
+    assert repo.path.exists()
+    with pytest.raises(UserError, match="no ref `main`"):
+        await source.resolve(app, "main")
+
+
+async def test_sha256_repositories(source: GitSource, make_app: MakeApp, tmp_path: Path) -> None:
+    path = tmp_path / "new.git"
+    run("git", "init", "-q", "--bare", "-b", "main", "--object-format=sha256", path)
+    stream = (
+        "commit refs/heads/main\ncommitter A <a@example.com> 1700000000 +0000\ndata 2\nHi\nM 644 inline a\ndata 1\nx\n"
+    )
+    run("git", f"--git-dir={path}", "fast-import", "--quiet", stdin=stream)
+    app = make_app(str(path))
+    release = await source.resolve(app, "main")
+    assert len(release.commit) == 64
+    assert (await source.resolve(app, release.commit[:9])).commit == release.commit
+    run("git", "init", "-q", "--bare", "--object-format=sha256", tmp_path / "server.git")
+    unpack(await source.bundle(app, release.commit, ()), release.commit, tmp_path / "server.git")
+
+
+async def test_changes(source: GitSource, app: App, repo: Repo) -> None:
+    old = repo.commit({"a": "1", "b": "1"}, "Old", author="Ada <a@example.com>")
+    repo.commit({"a": "2", "migrations/001/up.py": "x"}, "Second", author="Bob <b@example.com>")
+    new = repo.commit({"b": None, "deep/schema.sql": "y"}, "Third")
+    await source.resolve(app, "main")
+    changes = await source.changes(app, old, new)
+    assert changes.known
+    assert [(commit.sha, commit.subject) for commit in changes.commits] == [
+        (new, "Third"),
+        (repo.sha("main~1"), "Second"),
+    ]
+    assert changes.commits[1].author == "Bob"
+    assert changes.commits[0].at == 1_700_000_120.0
+    assert (changes.total, changes.removed, changes.files) == (2, 0, 4)
+    assert changes.warnings == ("deep/schema.sql", "migrations/001/up.py")
+    back = await source.changes(app, new, old)
+    assert (back.total, back.removed, back.files) == (0, 2, 4)
+    assert back.warnings == changes.warnings
+    same = await source.changes(app, new, new)
+    assert (same.known, same.total, same.files) == (True, 0, 0)
+
+
+async def test_changes_are_cut_and_counted(source: GitSource, app: App, repo: Repo) -> None:
+    old = repo.commit({"a": "0"})
+    *_, new = (repo.commit({"a": str(number + 1), f"{number}.sql": ""}, f"Change {number}") for number in range(60))
+    await source.resolve(app, "main")
+    changes = await source.changes(app, old, new)
+    assert (changes.total, len(changes.commits), changes.commits[0].subject) == (60, 50, "Change 59")
+    assert (changes.files, len(changes.warnings)) == (61, 50)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hit"),
+    [
+        *(("migrations/**", True), ("migrations/", True), ("migrations", True), ("*.py", True), ("**/up.py", True)),
+        *(("001/*", False), ("migrations/*.py", False), ("*.sql", False), (":!x", False)),
+    ],
+)
+async def test_warn_paths(source: GitSource, make_app: MakeApp, repo: Repo, pattern: str, *, hit: bool) -> None:
+    old = repo.commit({"a": "1"})
+    new = repo.commit({"migrations/001/up.py": "x"})
+    app = make_app(repo.url, warn_paths=[pattern])
+    await source.resolve(app, "main")
+    assert bool((await source.changes(app, old, new)).warnings) is hit
+
+
+async def test_changes_to_what_is_nowhere_are_unknown(source: GitSource, app: App, repo: Repo) -> None:
+    new = repo.commit({"a": "1"})
+    await source.resolve(app, "main")
+    assert not (await source.changes(app, "0" * 40, new)).known
+    assert not (await source.changes(app, "", new)).known
+    shutil.rmtree(repo.path)
+    assert not (await source.changes(app, "0" * 40, new)).known
+
+
+def unpack(bundle: Path, commit: str, server: Path) -> None:
+    """Do as a server does: fetch the one ref of a bundle."""
+    if not server.exists():
+        run("git", "init", "-q", "--bare", server)
+    assert git(server, "bundle", "list-heads", str(bundle)) == f"{commit} refs/deploybot/{commit}"
+    git(server, "fetch", "-q", str(bundle), f"refs/deploybot/{commit}:refs/deploybot/{commit}")
+    git(server, "fsck", "--connectivity-only", "--no-dangling")
+
+
+async def test_bundles_hold_only_what_the_server_lacks(source: GitSource, app: App, repo: Repo, tmp_path: Path) -> None:
+    first = repo.commit({"big": os.urandom(200_000).hex()})
+    second = repo.commit({"small": "x"})
+    third = repo.commit({"small": "y"})
+    await source.resolve(app, "main")
+    server = tmp_path / "server.git"
+
+    whole = await source.bundle(app, first, ())
+    assert whole.stat().st_size > 200_000
+    unpack(whole, first, server)
+
+    rest = await source.bundle(app, third, (first, "0" * 40, "$(touch x)", "-x"))
+    assert rest.stat().st_size < 3000
+    unpack(rest, third, server)
+
+    # All of it is there already, but under no ref of its own.
+    again = await source.bundle(app, second, (third, first))
+    assert again.stat().st_size < 3000
+    unpack(again, second, server)
+    unpack(await source.bundle(app, first, (third,)), first, server)
+    assert await source.bundle(app, third, ("-x", "$(touch x)", "0" * 40, first)) == rest
+
+
+async def test_bundle_of_an_unknown_commit(source: GitSource, app: App, repo: Repo) -> None:
+    repo.commit({"a": "1"})
+    with pytest.raises(UserError, match="no commit 0000000000 in shop"):
+        await source.bundle(app, "0" * 40, ())
+    with pytest.raises(UserError, match="no full commit"):
+        await source.bundle(app, "main", ())
+
+
+async def test_archives_are_the_whole_tree_and_always_the_same(
+    source: GitSource, app: App, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = repo.commit(
+        {
+            "run": "#!/bin/sh\n",
+            "docs/x": "$Format:%H$",
+            ".gitattributes": "docs/ export-ignore\ndocs/x export-subst\n* text eol=crlf\n",
+        }
+    )
+    first = await source.archive(app, commit)
+    digest = hashlib.sha256(first.read_bytes()).digest()
+    assert gzip.decompress(first.read_bytes())
+    with tarfile.open(first) as tar:
+        modes = {member.name: oct(member.mode) for member in tar if member.isfile()}
+        file = tar.extractfile("docs/x")
+        assert file
+        assert file.read() == b"$Format:%H$"
+    assert modes == {"run": "0o755", "docs/x": "0o644", ".gitattributes": "0o644"}
+    shutil.rmtree(source._data)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    second = await GitSource(tmp_path / "other", source._redactor).archive(app, commit)
+    assert hashlib.sha256(second.read_bytes()).digest() == digest
+
+
+async def test_old_files_are_removed_and_young_ones_stay(source: GitSource, app: App, repo: Repo) -> None:
+    made = []
+    for number in range(12):
+        commit = repo.commit({"a": str(number)})
+        made.append(await source.archive(app, commit))
+    assert all(path.exists() for path in made)
+    for path in made:
+        os.utime(path, (0, 0))
+    again = await source.archive(app, made[0].name.partition(".")[0])
+    assert again == made[0]
+    newest = await source.archive(app, repo.commit({"a": "x"}))
+    assert newest.exists()
+    assert made[0].exists()
+    assert sum(path.exists() for path in made) == 7
+
+
+async def test_a_full_disk_is_said(make_app: MakeApp, repo: Repo, source: GitSource, full_disk: FullDisk) -> None:
+    repo.commit({"a": os.urandom(50_000).hex()})
+    with pytest.raises(Unreachable, match="the disk of the bot itself is full"):
+        await GitSource(full_disk.path, source._redactor).resolve(make_app(repo.url), "main")
+
+
+async def test_no_git_says_so(source: GitSource, app: App, repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo.commit({"a": "1"})
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(Unreachable, match="git is not installed where the bot runs"):
+        await source.resolve(app, "main")
+
+
+async def test_configuration_of_the_person_does_not_count(
+    source: GitSource, app: App, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "gitconfig"
+    config.write_text(f'[url "/nonexistent"]\n\tinsteadOf = {repo.url}\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_DIR", "/nonexistent")
+    (tmp_path / ".gitconfig").write_text(config.read_text())
+    commit = repo.commit({"a": "1"})
+    assert (await source.resolve(app, "main")).commit == commit
+
+
+async def test_file_urls_and_repositories_of_other_users(source: GitSource, make_app: MakeApp, repo: Repo) -> None:
+    commit = repo.commit({"a": "1"})
+    assert (await source.resolve(make_app(f"file://{repo.path}"), "main")).commit == commit
+    if os.geteuid() == 0:
+        for path in (repo.path, *repo.path.rglob("*")):
+            os.chown(path, 12345, 12345)
+        newer = (await source.resolve(make_app(repo.url), "main")).commit
+        assert newer == commit

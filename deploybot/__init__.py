@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploybot.card import Button, Card, File, Line, Table, Tone
 from deploybot.command import Command, Context, Duration, Follow, LogQuery, Task, command
-from deploybot.domain import Changes, Commit, Deployment, Kind, Lock, Person, Release, Role, State
+from deploybot.domain import Changes, Commit, Deployment, Kind, Lock, Person, Release, Role, State, place_name
 from deploybot.errors import Denied, DeploybotError, Locked, Unreachable, UserError
 from deploybot.settings import App, Environment, Server, Settings
 from deploybot.units import show_duration, show_size, show_time
@@ -43,6 +43,7 @@ __all__ = [
     "Unreachable",
     "UserError",
     "command",
+    "place_name",
     "show_duration",
     "show_size",
     "show_time",

@@ -28,6 +28,21 @@ class Role(enum.StrEnum):
     ADMIN = "admin"
 
 
+EVERY = "*"
+"""Every app, or every environment, in a grant."""
+
+
+def place_name(app: str | None, environment: str | None) -> str:
+    """`shop/production`, `every environment of shop`, `every app`, for people."""
+    if app is None:
+        return "at least one app"
+    if app == EVERY:
+        return "every app" if environment in {None, EVERY} else f"{environment} of every app"
+    if environment is None:
+        return app
+    return f"every environment of {app}" if environment == EVERY else f"{app}/{environment}"
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who sent a message, by ids that never change: a name is never an identity.

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from deploybot.domain import Action, Grant, Lock, Person, Role
+from deploybot.domain import EVERY, Action, Grant, Lock, Person, Role, place_name
 from deploybot.units import show_duration, show_time
 
-EVERY = "*"
 OPEN_COMMANDS = frozenset({"help", "whoami", "claim"})
 """All that somebody who is not on the allowlist may use; no plug-in can add to it."""
 
@@ -70,17 +69,6 @@ class Decision:
 
 
 Rule = Callable[[Question], Finding | None]
-
-
-def place_name(app: str | None, environment: str | None) -> str:
-    """`shop/production`, `every environment of shop`, `every app`, for people."""
-    if app is None:
-        return "at least one app"
-    if app == EVERY:
-        return "every app" if environment in {None, EVERY} else f"{environment} of every app"
-    if environment is None:
-        return app
-    return f"every environment of {app}" if environment == EVERY else f"{app}/{environment}"
 
 
 def covers(grant: Grant, app: str | None, environment: str | None) -> bool:

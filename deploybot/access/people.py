@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from deploybot.access.identities import Who, identity_text, name_from, read_who
 from deploybot.card import Card, Line, Tone
 from deploybot.command import Context
-from deploybot.domain import Action, Grant, Identity, Lock, Person, Plan, Role
+from deploybot.domain import EVERY, Action, Grant, Identity, Lock, Person, Plan, Role, place_name
 from deploybot.errors import Denied, UserError
 from deploybot.parsing import nearest
-from deploybot.policy import EVERY, Decision, Question, decide, place_name, tell_lock
+from deploybot.policy import Decision, Question, decide, tell_lock
 from deploybot.ports import Clock, People, Store, Tables
 from deploybot.settings import App, Environment, Settings
 

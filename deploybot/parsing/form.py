@@ -79,8 +79,8 @@ def _signature(command: Command) -> Iterator[tuple[str, object, bool]]:
     if not inspect.iscoroutinefunction(command.run):
         raise ValueError("the function should be an `async def`")
     for parameter in every[1:]:
-        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
-            raise ValueError(f"the parameter `{parameter.name}` should be a plain one, without * and /")
+        if parameter.kind not in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
+            raise ValueError(f"the parameter `{parameter.name}` should be a plain one that can be given by its name")
         if parameter.name not in hints:
             raise ValueError(f"the parameter `{parameter.name}` has no type")
         yield parameter.name, hints[parameter.name], parameter.default is not inspect.Parameter.empty

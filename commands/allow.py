@@ -1,0 +1,26 @@
+"""Give somebody a role: `allow @ana deployer on shop`."""
+
+from __future__ import annotations
+
+from deploybot import App, Card, Context, Environment, Role, Tone, command, place_name
+
+
+@command(
+    "allow <who> <role> [on <app>[/<env>]]",
+    needs="admin",
+    examples=(
+        "allow @ana deployer on shop",
+        "allow @ana approver on shop/production",
+        "allow slack:T012/U345:ben viewer",
+        "allow console:1000:ana admin",
+    ),
+)
+async def allow(ctx: Context, who: str, role: Role, app: App | None = None, env: Environment | None = None) -> Card:
+    """Give a person a role: viewer, deployer, approver or admin; without `on` it counts everywhere.
+
+    Somebody new is written `platform:id:name`, as `whoami` shows it to them. Each role may do all that the
+    one before it may. A role given again for the same place replaces the one before.
+    """
+    where = app.name if app else "*", env.name if env else "*"
+    person = await ctx.people.allow(ctx, who, role, *where)
+    return Card(title=f"{person.name} is {role} on {place_name(*where)} now.", tone=Tone.GOOD)

@@ -1,0 +1,30 @@
+"""List the apps: `apps`."""
+
+from __future__ import annotations
+
+from deploybot import App, Card, Context, Environment, Line, command
+
+
+@command("apps", needs="view", examples=("apps",))
+async def apps(ctx: Context) -> Card:
+    """List the apps you may see, their environments and servers, and the tasks that `run` knows."""
+    places: dict[str, list[str]] = {}
+    visible = await ctx.people.visible(ctx)
+    for app, environment in visible:
+        places.setdefault(app.name, []).append(place(environment))
+    known = {app.name: app for app, _ in visible}
+    return Card(
+        title="One app" if len(known) == 1 else f"{len(known)} apps",
+        lines=tuple(Line(name, ", ".join(where) + tasks(known[name])) for name, where in places.items()),
+        hint="`status APP` tells what runs.",
+    )
+
+
+def place(environment: Environment) -> str:
+    """`staging on web1 (default)`."""
+    return f"{environment.name} on {' and '.join(environment.servers)}{' (default)' if environment.default else ''}"
+
+
+def tasks(app: App) -> str:
+    """The named tasks, where there are any."""
+    return f"; tasks: {', '.join(app.tasks)}" if app.tasks else ""

@@ -1,0 +1,63 @@
+"""Show what a deployment would change: `diff shop@v1.4 production`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deploybot import App, Card, Changes, Context, Environment, Line, Release, Table, Tone, command
+
+
+@command(
+    "diff <app>[@<ref>] [<env>]",
+    needs="view",
+    examples=("diff shop", "diff shop@v1.4 production", "diff shop@:previous production"),
+)
+async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
+    """Show the commits between what runs in an environment and a ref, with their authors and what to watch out for.
+
+    Without a ref: the newest commit of the app's branch, which is what `deploy` would take.
+    """
+    current = await ctx.releases.current(app, env)
+    if current is None:
+        return Card(title=f"Nothing runs in {app.name}/{env.name} yet: {ref} would be the first.")
+    if current.commit == ref.commit:
+        return Card(title=f"{ref} runs in {app.name}/{env.name} already: nothing would change.", tone=Tone.GOOD)
+    changes = await ctx.releases.changes(app, current, ref)
+    if not changes.known:
+        text = "One of them is not in the repository any more, so I cannot tell what lies between them."
+        return Card(title=f"{app.name}/{env.name}: {current} → {ref}", text=text, tone=Tone.UNKNOWN)
+    return Card(
+        title=f"{app.name}/{env.name}: {current} → {ref}",
+        text=total(changes),
+        table=commits(changes),
+        lines=tuple(warnings(current, changes)),
+        footer=f"{changes.total - len(changes.commits)} older commits are not shown."
+        if changes.total > len(changes.commits)
+        else "",
+        tone=Tone.WARN if changes.warnings or changes.removed else Tone.PLAIN,
+    )
+
+
+def total(changes: Changes) -> str:
+    """`12 commits by 3 people, 40 files`."""
+    authors = len({commit.author for commit in changes.commits})
+    return f"{count(changes.total, 'commit')} by {count(authors, 'author')}, {count(changes.files, 'file')} changed."
+
+
+def count(number: int, noun: str) -> str:
+    """`1 commit`, `2 commits`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def commits(changes: Changes) -> Table | None:
+    """The commits, newest first."""
+    rows = tuple((commit.sha[:10], commit.author, commit.subject) for commit in changes.commits)
+    return Table(("commit", "author", "what"), rows) if rows else None
+
+
+def warnings(current: Release, changes: Changes) -> Iterator[Line]:
+    """What deserves a second look."""
+    if changes.removed:
+        yield Line("goes away", f"{count(changes.removed, 'commit')} that {current} has", Tone.WARN)
+    for path in changes.warnings:
+        yield Line("look at", path, Tone.WARN)

@@ -1,0 +1,76 @@
+"""Show the last deployments of an app: `history shop`, `history shop production`."""
+
+from __future__ import annotations
+
+from deploybot import (
+    App,
+    Card,
+    Context,
+    Deployment,
+    Environment,
+    Kind,
+    State,
+    Table,
+    Tone,
+    command,
+    show_duration,
+    show_time,
+)
+
+COLUMNS = ("#", "when (UTC)", "who", "what", "where", "from → to", "result", "took")
+TONES = {
+    State.WAITING: Tone.BUSY,
+    State.RUNNING: Tone.BUSY,
+    State.RESTORING: Tone.BUSY,
+    State.SUCCEEDED: Tone.GOOD,
+    State.FAILED: Tone.BAD,
+    State.RESTORED: Tone.WARN,
+    State.CANCELLED: Tone.PLAIN,
+    State.UNKNOWN: Tone.UNKNOWN,
+}
+
+
+@command(
+    "history <app> [<env>] [<count>]",
+    needs="view",
+    examples=("history shop", "history shop production", "history shop production 50"),
+)
+async def history(ctx: Context, app: App, env: Environment | None = None, count: int = 20) -> Card:
+    """Show the last deployments of an app: who deployed what, where, when, and how it ended."""
+    visible = {place.name for of, place in await ctx.people.visible(ctx) if of == app}
+    asked = await ctx.deployments.history(app, env, min(max(count, 1), 200))
+    found = [deployment for deployment in asked if deployment.plan.environment in visible]
+    where = f"{app.name}/{env.name}" if env else app.name
+    if not found:
+        return Card(title=f"Nothing has been deployed to {where} yet.", hint=f"Begin with `deploy {app.name}`.")
+    return Card(
+        title=f"The last {len(found)} of {where}" if len(found) > 1 else f"The only one of {where} so far",
+        table=Table(COLUMNS, tuple(map(row, found)), tuple(TONES[one.state] for one in found)),
+        hint=f"`rollback {app.name} to #{found[-1].number}` puts back what that one deployed.",
+    )
+
+
+def row(deployment: Deployment) -> tuple[str, ...]:
+    """One deployment as cells."""
+    plan, begun = deployment.plan, deployment.started or deployment.created
+    what = f"{plan.kind} {plan.task}" if plan.kind is Kind.TASK else plan.kind
+    took = show_duration(deployment.finished - begun) if deployment.finished else ""
+    return (
+        str(deployment.number),
+        show_time(begun).removesuffix(" UTC"),
+        deployment.requester_name,
+        what,
+        plan.environment,
+        releases(deployment),
+        deployment.state,
+        took,
+    )
+
+
+def releases(deployment: Deployment) -> str:
+    """What ran before and after: `v1.3 → v1.4`; one alone where nothing was exchanged."""
+    plan = deployment.plan
+    replaced = {part.replaces.commit: part.replaces for part in plan.servers if part.replaces}
+    old = " and ".join(release.ref or release.short for release in replaced.values())
+    new = plan.release.ref or plan.release.short
+    return f"{old or 'nothing'} → {new}" if plan.kind in {Kind.DEPLOY, Kind.ROLLBACK} else new

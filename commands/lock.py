@@ -1,0 +1,31 @@
+"""Keep others from deploying: `lock shop production for 2h because we are measuring`."""
+
+from __future__ import annotations
+
+from deploybot import App, Card, Context, Duration, Environment, command, show_time
+
+
+@command(
+    "lock <app> <env> [for <duration>] because …",
+    needs="deploy",
+    examples=(
+        "lock shop production for 2h because we are measuring",
+        "lock shop staging because the migration runs by hand",
+    ),
+)
+async def lock(
+    ctx: Context,
+    app: App,
+    env: Environment,
+    duration: Duration = Duration(0),  # noqa: B008 - a number under another name
+) -> Card:
+    """Keep everybody else from deploying to an environment; you still may.
+
+    Everybody who is stopped by it reads your reason. Without `for` it holds until somebody unlocks it.
+    """
+    held = await ctx.locks.take(ctx, app, env, duration)
+    until = f"until {show_time(held.until)}" if held.until else "until somebody unlocks it"
+    return Card(
+        title=f"{app.name}/{env.name} is locked by {held.holder} {until}: “{held.reason}”.",
+        hint=f"`unlock {app.name} {env.name}` ends it.",
+    )

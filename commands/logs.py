@@ -1,0 +1,56 @@
+"""Show an app's log: `logs shop`, `logs shop follow`, `logs shop since 15m grep error`."""
+
+from __future__ import annotations
+
+from deploybot import App, Card, Context, Duration, Environment, LogQuery, Server, UserError, command
+
+FEW = 50
+MANY = 1_000
+MOST = 200_000
+
+
+@command(
+    "logs <app> [tail] [<lines>] [follow] [since <since>] [grep <text>] [from <env>[/<server>]] [file]",
+    needs="view",
+    within=3700,
+    examples=(
+        "logs shop",
+        "logs shop tail 200 from production/web1",
+        "logs shop follow",
+        'logs shop since 15m grep "payment failed"',
+        "logs shop since 2h file",
+    ),
+)
+async def logs(
+    ctx: Context,
+    app: App,
+    env: Environment,
+    *,
+    lines: int = 0,
+    since: Duration = Duration(0),  # noqa: B008 - a number under another name
+    text: str = "",
+    server: Server | None = None,
+    tail: bool = False,
+    follow: bool = False,
+    file: bool = False,
+) -> Card:
+    """Show the last lines of an app's log, from all its servers by time, or from one.
+
+    `follow` goes on with what comes, until it is stopped or an hour is over; `since` takes 90s, 15m, 2h or 1d;
+    `grep` keeps the lines that hold a text; `file` gives a compressed file instead of a message.
+    """
+    if lines > MOST:
+        raise UserError(
+            f"That is more than I show: up to {MOST:,} lines.", hint=f"Say `logs {app.name} since 1h file`."
+        )
+    searched = since or text
+    usual = MOST if file else MANY if searched and not tail else FEW
+    query = LogQuery(
+        lines=lines or usual,
+        since=since,
+        grep=text,
+        server=server.name if server else "",
+        follow=follow,
+        file=file,
+    )
+    return await ctx.logs.show(ctx, app, env, query)

@@ -1,0 +1,11 @@
+"""Restart what runs: `restart shop production`."""
+
+from __future__ import annotations
+
+from deploybot import App, Card, Context, Environment, command
+
+
+@command("restart <app> [<env>]", needs="deploy", examples=("restart shop", "restart shop production"))
+async def restart(ctx: Context, app: App, env: Environment) -> Card:
+    """Restart the release that runs, without changing it, and check its health."""
+    return await ctx.deployments.restart(ctx, app, env)

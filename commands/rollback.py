@@ -1,0 +1,28 @@
+"""Put an earlier release back: `rollback shop`, `rollback shop from production to #41`."""
+
+from __future__ import annotations
+
+from deploybot import App, Card, Context, Environment, Release, UserError, command
+
+
+@command(
+    "rollback <app> [from <env>] [to <release>]",
+    needs="deploy",
+    examples=(
+        "rollback shop",
+        "rollback shop from production",
+        "rollback shop from production to #41",
+        "rollback shop from production to v1.3 because the cart is empty",
+    ),
+)
+async def rollback(ctx: Context, app: App, env: Environment, release: Release | None = None) -> Card:
+    """Put the last good release of an app back, or the one you name.
+
+    A release is named by its ref, or by the number of the deployment that deployed it.
+    """
+    current = await ctx.releases.current(app, env)
+    target = release or await ctx.releases.last_good(app, env, before=current)
+    if target is None:
+        runs = f"has only ever run {current} in {env.name}" if current else f"has not run in {env.name} yet"
+        raise UserError(f"{app.name} {runs}: there is nothing to go back to.", hint=f"See `history {app.name}`.")
+    return await ctx.deployments.request(ctx, app, env, target, rollback=True)

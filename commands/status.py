@@ -1,0 +1,21 @@
+"""Show what runs: `status`, `status shop`, `status shop production`."""
+
+from __future__ import annotations
+
+from deploybot import App, Card, Context, Environment, command
+
+
+@command(
+    "status [<app>] [<env>]",
+    needs="view",
+    examples=("status", "status shop", "status shop production"),
+)
+async def status(ctx: Context, app: App | None = None, env: Environment | None = None) -> Card:
+    """Show what runs where, since when, by whom, and whether it is healthy.
+
+    Without an app: one line for each server of everything you may see. With one: the whole story.
+    """
+    visible = await ctx.people.visible(ctx)
+    if app is None:
+        return await ctx.status.board(visible)
+    return await ctx.status.detail(app, [place for of, place in visible if of == app and env in {None, place}])

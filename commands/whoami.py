@@ -1,0 +1,11 @@
+"""Tell you who you are: `whoami`."""
+
+from __future__ import annotations
+
+from deploybot import Card, Context, command
+
+
+@command("whoami", needs="anyone", examples=("whoami",))
+async def whoami(ctx: Context) -> Card:
+    """Tell you whom the bot takes you for, and what you may do."""
+    return await ctx.people.whoami(ctx)

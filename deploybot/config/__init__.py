@@ -30,9 +30,10 @@ __all__ = ["load", "secrets_of"]
 _AT = re.compile(r"(.*) \(at (.*)\)", re.DOTALL)
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Settings:
+def load(path: Path, environ: Mapping[str, str], *, outside: bool = True) -> Settings:
     """Read bot.toml, take secrets from `environ` and from files, and give the settings, complete.
 
+    Without `outside` no secret and no other file is looked at: enough to know names and the data folder.
     Relative paths in the file are relative to its folder. Raises ConfigError with every problem in the
     order of the file, each `dotted.path: what is wrong`; no secret value is in any of them.
     """
@@ -47,7 +48,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         settings = draft(Settings, tree, context)
     wrong = [problem.path for problem in problems]
     problems += [found for found in (*check(settings), *inline_secrets(tree)) if not _follows(found, wrong)]
-    problems += fetch(settings, environ)
+    if outside:
+        problems += fetch(settings, environ)
     if problems:
         mask = Redactor(secrets_of(settings)).text
         raise ConfigError(tuple(dict.fromkeys(mask(str(problem)) for problem in in_order(problems, tree))))

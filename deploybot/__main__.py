@@ -1,0 +1,8 @@
+"""`python -m deploybot` is `deploybot`."""
+
+from __future__ import annotations
+
+from deploybot.cli import main
+
+if __name__ == "__main__":
+    main()

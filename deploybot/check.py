@@ -1,0 +1,238 @@
+"""`deploybot check`: really tries every server and repository of bot.toml, all at once, each within a deadline.
+
+It stands on ports only. What was tried becomes a `Row`, and a row that failed says what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from deploybot.domain import JobState, ServerFacts
+from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
+from deploybot.ports import Engine, Host, RefSource, Servers
+from deploybot.settings import App, Environment, Server, Settings
+from deploybot.units import show_duration, show_size
+
+WITHIN = 30.0
+_SCRIPT = "survive"
+_JOB_DEADLINE = 20.0
+
+
+class Links(Servers, Protocol):
+    """All servers, and a way to break the connection to one of them."""
+
+    async def drop(self, name: str) -> None:
+        """Cut the connection to a server without a word, as a broken link would."""
+
+
+class State(enum.StrEnum):
+    """How a try ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One try: of whom (`server web1`), what, how it ended, what was seen, and the cure where it failed."""
+
+    subject: str
+    what: str
+    state: State
+    says: str
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """An environment that uses a server."""
+
+    app: App
+    environment: Environment
+
+    @property
+    def directory(self) -> str:
+        """Where it lives on the server."""
+        return self.environment.directory or self.app.directory
+
+
+async def check(settings: Settings, links: Links, refs: RefSource, *, within: float = WITHIN) -> tuple[Row, ...]:
+    """Try everything at once; a server or repository has `within` seconds, and one that hangs costs only its row."""
+    tries = [
+        _bounded(f"server {name}", _server(server, settings, links), within)
+        for name, server in settings.servers.items()
+    ]
+    tries += [_bounded(f"app {name}", _repository(app, refs), within) for name, app in settings.apps.items()]
+    return (_data(settings.bot.data), *[row for rows in await asyncio.gather(*tries) for row in rows])
+
+
+async def _bounded(subject: str, tries: AsyncIterator[Row], within: float) -> list[Row]:
+    """The rows that came in time, and one more where time ran out."""
+    rows: list[Row] = []
+    try:
+        async with asyncio.timeout(within):
+            async for row in tries:
+                rows.append(row)  # noqa: PERF401  what came before the time ran out is kept
+    except TimeoutError:
+        cure = "See what keeps it busy; a firewall that swallows packets looks like this, too."
+        rows.append(Row(subject, "answer", State.FAILED, f"no answer within {show_duration(within)}", cure))
+    return rows
+
+
+def _data(folder: Path) -> Row:
+    """Whether the bot can keep anything here; nothing is made."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return Row("bot", "data folder", State.OK, f"{folder}" if there == folder else f"{folder}, made at the start")
+    cure = f"Make it for the user the bot runs as: `install -d -m 700 -o USER {folder}`."
+    return Row("bot", "data folder", State.FAILED, f"{folder} cannot be written by this user", cure)
+
+
+async def _server(server: Server, settings: Settings, links: Links) -> AsyncIterator[Row]:
+    subject = f"server {server.name}"
+    host = links.host(server.name)
+    started = time.monotonic()
+    try:
+        facts = await host.facts()
+    except Unreachable as error:
+        yield Row(subject, "connection", State.FAILED, error.why, _connection_cure(server, error))
+        return
+    took = show_duration(time.monotonic() - started)
+    yield Row(subject, "connection", State.OK, f"{server.ssh} answers in {took}, its host key is the pinned one")
+    yield Row(subject, "user", State.OK, f"{facts.user or server.user} (uid {facts.uid}) on {facts.system}")
+    yield _tools(subject, facts)
+    placed = _placed(server.name, settings)
+    for one in placed:
+        yield await _directory(subject, one, host)
+    yield _room(subject, facts, [one.app for one in placed])
+    if server.docker:
+        yield await _engine(subject, links.engine(server.name), server)
+    if any(one.app.strategy == "compose" for one in placed):
+        yield _compose(subject, facts)
+    yield await _survival(subject, server, host, links)
+
+
+def _connection_cure(server: Server, error: Unreachable) -> str:
+    trust = f"`deploybot trust {server.name}`"
+    if not server.host_key:
+        return f"No host key is pinned: {trust} shows the server's fingerprint and writes it."
+    if isinstance(error, HostKeyMismatch):
+        return f"If the server was set up anew, {trust} shows the new fingerprint; if not, find out who answers there."
+    return error.hint or f"Try `ssh -p {server.port} {server.user}@{server.host}` from here, and look at its sshd."
+
+
+def _placed(name: str, settings: Settings) -> list[_Placed]:
+    return [
+        _Placed(app, environment)
+        for app in settings.apps.values()
+        for environment in app.environments.values()
+        if name in environment.servers
+    ]
+
+
+def _tools(subject: str, facts: ServerFacts) -> Row:
+    missing = [*facts.tools_missing, *([] if facts.git else ["git"])]
+    if missing:
+        return Row(subject, "tools", State.FAILED, f"missing: {', '.join(missing)}", "Install them on the server.")
+    return Row(subject, "tools", State.OK, "sh, git and the usual tools")
+
+
+async def _directory(subject: str, placed: _Placed, host: Host) -> Row:
+    what = f"{placed.app.name}/{placed.environment.name}"
+    directory = placed.directory
+    try:
+        facts = await host.facts(directory)
+    except Unreachable as error:
+        return Row(subject, what, State.FAILED, error.why, error.hint)
+    if not facts.writable:
+        cure = f"On the server: `sudo install -d -o {facts.user} {directory}`."
+        return Row(subject, what, State.FAILED, f"{directory} cannot be written by {facts.user}", cure)
+    if 0 <= facts.disk_free < placed.app.need_disk:
+        need = f"apps.{placed.app.name}.need_disk asks for {show_size(placed.app.need_disk)}"
+        cure = "Free some space there (`docker system df` shows what Docker holds), or ask for less."
+        return Row(subject, what, State.FAILED, f"{directory} has {show_size(facts.disk_free)} free, {need}", cure)
+    runs = f", {facts.current[:10]} runs there" if facts.current else ""
+    says = f"{directory} can be written, {show_size(facts.disk_free)} free{runs}"
+    return Row(subject, what, State.OK, says)
+
+
+def _room(subject: str, facts: ServerFacts, apps: Sequence[App]) -> Row:
+    need = max((app.need_memory for app in apps), default=0)
+    says = (
+        f"disk {show_size(facts.disk_free)} of {show_size(facts.disk_total)} free, "
+        f"memory {show_size(facts.memory_available)} available"
+    )
+    if 0 <= facts.memory_available < need:
+        cure = "Stop something there, add swap, or lower need_memory."
+        return Row(subject, "room", State.FAILED, f"{says}; need_memory asks for {show_size(need)}", cure)
+    return Row(subject, "room", State.OK, says)
+
+
+async def _engine(subject: str, engine: Engine | None, server: Server) -> Row:
+    if engine is None:
+        return Row(subject, "Docker", State.SKIPPED, "no Engine")
+    try:
+        return Row(subject, "Docker", State.OK, f"Engine {await engine.version()} at {server.docker}")
+    except Unreachable as error:
+        cure = error.hint or (
+            f"On the server: `systemctl start docker`, and `sudo usermod -aG docker {server.user}`, "
+            "which makes that user as mighty as root there."
+        )
+        return Row(subject, "Docker", State.FAILED, error.why, cure)
+    except EngineError as error:
+        return Row(subject, "Docker", State.FAILED, str(error), "The bot works with Docker 20.10 and later.")
+
+
+def _compose(subject: str, facts: ServerFacts) -> Row:
+    if not facts.compose:
+        cure = "Install the `docker-compose-plugin` package (or `docker-compose`) on the server."
+        return Row(subject, "Compose", State.FAILED, "neither `docker compose` nor `docker-compose` runs there", cure)
+    return Row(subject, "Compose", State.OK, f"`{' '.join(facts.compose)}` {facts.compose_version}")
+
+
+async def _survival(subject: str, server: Server, host: Host, links: Links) -> Row:
+    """Start a job, cut the connection, connect again: a server that kills what a session left cannot be used."""
+    what = "detached job"
+    job = f"check-{server.name}-{secrets.token_hex(4)}"
+    try:
+        started = await host.start(job, _SCRIPT, {}, deadline=_JOB_DEADLINE)
+        if started.state is not JobState.RUNNING:
+            return Row(subject, what, State.FAILED, f"a job that was just started is {started.state}", _KILLED)
+        await links.drop(server.name)
+        ended = await host.wait(job, timeout=_JOB_DEADLINE)
+        chunk = await host.poll(job, 0)
+        await host.forget([job])
+    except DeploybotError as error:
+        return Row(subject, what, State.FAILED, str(error), _KILLED)
+    if ended.state is JobState.DONE and ended.code == 0 and chunk.data.endswith(b"survived\n"):
+        return Row(subject, what, State.OK, "went on while the connection was cut, and its end and log were read after")
+    return Row(subject, what, State.FAILED, f"after the connection was cut it is {ended.state}", _KILLED)
+
+
+_KILLED = (
+    "Something there ends what a session leaves behind: `loginctl enable-linger USER`, or `KillUserProcesses=no` "
+    "in /etc/systemd/logind.conf."
+)
+
+
+async def _repository(app: App, refs: RefSource) -> AsyncIterator[Row]:
+    subject = f"app {app.name}"
+    what = "repository"
+    try:
+        release = await refs.resolve(app, "")
+    except Unreachable as error:
+        cure = error.hint or "See that the address is right and that repo_key or repo_token opens it."
+        yield Row(subject, what, State.FAILED, f"{app.repo}: {error.why}", cure)
+    except UserError as error:
+        yield Row(subject, what, State.FAILED, error.sentence, error.hint or "See `branch` in bot.toml.")
+    else:
+        yield Row(subject, what, State.OK, f"{app.repo}: {release} {release.subject}".rstrip())

@@ -1,0 +1,52 @@
+"""The command line: `deploybot run`, `check`, `init` and so on, a file for each.
+
+What a subcommand needs is imported when it runs, so that each starts as fast as it can. The exit code is
+0 when all went well, 1 when something failed or was refused, 2 when the command line or bot.toml is wrong.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from deploybot.cli.audit import audit
+from deploybot.cli.check import check
+from deploybot.cli.common import Options, Told
+from deploybot.cli.init import init
+from deploybot.cli.people import allow, deny
+from deploybot.cli.start import chat, demo, run, version
+from deploybot.cli.trust import trust
+
+
+@click.group(
+    cls=Told,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 all went well; 1 something failed or was refused; 2 the command line or bot.toml is wrong.",
+)
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="DEPLOYBOT_CONFIG",
+    metavar="PATH",
+    help="bot.toml. Left out: $DEPLOYBOT_CONFIG, ./bot.toml, /etc/deploybot/bot.toml, whichever is there first.",
+)
+@click.pass_context
+def main(ctx: click.Context, config: Path | None) -> None:
+    """Deploy, roll back, read logs and see status from chat.
+
+    \b
+    To begin:
+      deploybot init             write bot.toml
+      deploybot trust web1       pin the server's host key
+      deploybot check            try everything in it
+      deploybot allow ana admin  make the first administrator
+      deploybot run              start the bot
+      deploybot chat             talk to it
+    """  # noqa: D301  \b keeps click from filling the lines
+    ctx.obj = Options(config)
+
+
+for command in (init, trust, check, run, chat, demo, allow, deny, audit, version):
+    main.add_command(command)

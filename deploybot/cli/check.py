@@ -1,0 +1,144 @@
+"""`deploybot check`: says what the bot understood, then tries all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from deploybot.cli.common import FAILED, WRONG, Options, Wrong, problems_text
+from deploybot.errors import ConfigError
+
+if TYPE_CHECKING:
+    from deploybot.check import Row
+    from deploybot.settings import App, Environment, Server, Settings
+
+
+@click.command(short_help="Try everything in bot.toml.")
+@click.option("--offline", is_flag=True, help="Only read bot.toml; try nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def check(options: Options, *, offline: bool, as_json: bool) -> None:
+    """Say what the bot understood of bot.toml, then try every server and repository in it, all at once.
+
+    On each server: SSH and its host key, the user, shell tools, the apps' directories, disk, memory, Docker,
+    Compose, and whether a job goes on when the connection breaks. Nothing is changed there. Beside each
+    failure stands a cure. The exit code is 1 when anything failed, 2 when bot.toml is wrong.
+
+    \b
+    Examples:
+      deploybot check
+      deploybot check --offline
+      deploybot check --json | jq '.rows[] | select(.state == "failed")'
+    """  # noqa: D301
+    try:
+        settings = options.settings()
+    except ConfigError as error:
+        if as_json:
+            click.echo(json.dumps({"ok": False, "problems": error.problems, "rows": []}))
+            sys.exit(WRONG)
+        raise Wrong(problems_text(error)) from error
+    if not as_json:
+        click.echo("\n".join(understood(settings)))
+    rows = () if offline else asyncio.run(_try(settings))
+    failed = [row for row in rows if row.state == "failed"]
+    if as_json:
+        listed = [
+            {"subject": row.subject, "what": row.what, "state": row.state, "says": row.says, "cure": row.cure}
+            for row in rows
+        ]
+        click.echo(json.dumps({"ok": not failed, "problems": [], "rows": listed}, ensure_ascii=False))
+    elif rows:
+        click.echo()
+        show(rows)
+        click.echo(f"\n{len(rows) - len(failed)} of {len(rows)} are well.")
+    sys.exit(FAILED if failed else 0)
+
+
+async def _try(settings: Settings) -> tuple[Row, ...]:
+    raise NotImplementedError
+
+
+def understood(settings: Settings) -> Iterator[str]:
+    """bot.toml in the bot's own words; of secrets only the names."""
+    yield f"{settings.path}"
+    yield f"  data in {settings.bot.data}" + (
+        f", own commands in {settings.bot.plugins}" if settings.bot.plugins else ""
+    )
+    for server in settings.servers.values():
+        yield f"  server {server.name}: {', '.join(_of_server(server))}"
+    for app in settings.apps.values():
+        yield f"  app {app.name}: {', '.join(_of_app(app))}"
+        for environment in app.environments.values():
+            yield f"    {environment.name}: {', '.join(_of_environment(environment))}"
+
+
+def _of_server(server: Server) -> Iterator[str]:
+    yield server.ssh
+    ways = {"key": server.key, "password": server.password, "agent": server.agent}
+    yield f"by {' or '.join(way for way, given in ways.items() if given)}"
+    if server.jump:
+        yield f"through {server.jump}"
+    yield "host key pinned" if server.host_key else "no host key pinned"
+    yield f"Docker at {server.docker}" if server.docker else "no Docker"
+
+
+def _of_app(app: App) -> Iterator[str]:
+    yield f"{app.strategy} from {app.repo}"
+    if app.branch:
+        yield f"branch {app.branch}"
+    yield f"the last {app.keep} good releases stay"
+    if app.tasks:
+        yield f"tasks {' '.join(app.tasks)}"
+
+
+def _of_environment(environment: Environment) -> Iterator[str]:
+    yield f"{environment.directory} on {' '.join(environment.servers)}"
+    if environment.default:
+        yield "the default"
+    health = environment.health
+    if health:
+        yield f"health by {health.http or health.tcp or health.command or 'Docker'}"
+    else:
+        yield "no health check"
+    if environment.on_failure == "leave":
+        yield "a failed release is left"
+    if environment.secrets:
+        yield f"secrets {' '.join(environment.secrets)}"
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the table: in colours, folded to the window, at a terminal; plain lines anywhere else."""
+    if not sys.stdout.isatty():
+        click.echo("\n".join(plain(rows)))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    colours = {"ok": "green", "failed": "bold red", "skipped": "dim"}
+    before = ""
+    for row in rows:
+        says = Text(row.says)
+        if row.state == "failed" and row.cure:
+            says.append(f"\n{row.cure}", style="yellow")
+        subject = "" if row.subject == before else row.subject
+        table.add_row(Text(subject), Text(row.what), Text(row.state, style=colours[row.state]), says)
+        before = row.subject
+    Console().print(table)
+
+
+def plain(rows: Sequence[Row]) -> Iterator[str]:
+    """The table as lines that stay the same from run to run; a cure stands below its failure."""
+    widths = [max(len(getattr(row, name)) for row in rows) for name in ("subject", "what", "state")]
+    for row in rows:
+        cells = zip((row.subject, row.what, row.state), widths, strict=True)
+        start = "  ".join(text.ljust(width) for text, width in cells)
+        yield f"{start}  {row.says}"
+        if row.state == "failed" and row.cure:
+            yield f"{' ' * len(start)}  -> {row.cure}"

@@ -1,0 +1,217 @@
+"""`deploybot init`: a commented bot.toml to begin with, from three questions or from flags."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deploybot.cli.common import Failure, Options, Wrong, problems_text, write
+from deploybot.errors import ConfigError
+
+if TYPE_CHECKING:
+    from deploybot.settings import Settings
+
+_STRATEGIES = {
+    "compose": "docker compose, built from the repository on the server",
+    "files": "a static site or a binary: release folders and a link",
+    "script": "the repository's own deploy script",
+}
+_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the file is made of."""
+
+    server: str
+    repo: str
+    strategy: str
+    app: str
+    directory: str
+    key: str
+    data: str
+
+
+@click.command(short_help="Write a bot.toml to begin with.")
+@click.option("--server", metavar="USER@HOST", help="The server, as for ssh; USER@HOST:PORT for another port.")
+@click.option("--repo", metavar="URL", help="The repository of the app.")
+@click.option("--strategy", type=click.Choice([*_STRATEGIES]), help="How the app gets onto the server.")
+@click.option("--app", metavar="NAME", help="What the app is called. Left out: the repository's name.")
+@click.option("--directory", metavar="PATH", help="The app's directory on the server. Left out: /srv/NAME.")
+@click.option("--key", metavar="PATH", help="The SSH key to log in with. Left out: the usual one, or the agent.")
+@click.option(
+    "--data", metavar="PATH", help="The bot's own folder. Left out: /var/lib/deploybot for root, else ./data."
+)
+@click.option("--force", is_flag=True, help="Replace a bot.toml that is there.")
+@click.pass_obj
+def init(
+    options: Options,
+    *,
+    server: str | None,
+    repo: str | None,
+    strategy: str | None,
+    app: str | None,
+    directory: str | None,
+    key: str | None,
+    data: str | None,
+    force: bool,
+) -> None:
+    """Write a commented bot.toml to begin with. What is not given is asked; without a terminal it must be given.
+
+    \b
+    Examples:
+      deploybot init
+      deploybot init --server deploy@203.0.113.10 --repo git@github.com:acme/shop.git --strategy compose
+    """  # noqa: D301
+    path = options.config or Path("bot.toml")
+    if path.exists() and not force:
+        raise Failure(
+            f"{path} is there already. Nothing was written.", hint="--force replaces it, --config writes another."
+        )
+    server, repo, strategy = _ask(server, repo, strategy)
+    app = app or _name(repo)
+    answers = Answers(
+        server=server,
+        repo=repo,
+        strategy=strategy,
+        app=app,
+        directory=directory or f"/srv/{app}",
+        key=key if key is not None else _key(),
+        data=data or ("/var/lib/deploybot" if os.geteuid() == 0 else "data"),
+    )
+    text = render(answers)
+    settings = _understood(path, text)
+    write(path, text)
+    click.echo(f"{path} is written. It says what the bot may do: read it, and change what is not right.\n")
+    click.echo("\n".join(_next(options, settings)))
+
+
+def _ask(server: str | None, repo: str | None, strategy: str | None) -> tuple[str, str, str]:
+    """The three answers that have no usual value."""
+    given = {"--server": server, "--repo": repo, "--strategy": strategy}
+    missing = [flag for flag, value in given.items() if not value]
+    if missing and not sys.stdin.isatty():
+        raise click.UsageError(f"there is no terminal to ask at: give {', '.join(missing)}")
+    server = server or click.prompt("Which server? (user@host, as for ssh)")
+    repo = repo or click.prompt("Which repository? (its git URL)")
+    if not strategy:
+        for name, what in _STRATEGIES.items():
+            click.echo(f"  {name:8} {what}")
+        strategy = click.prompt(
+            "How does the app get onto the server?", type=click.Choice([*_STRATEGIES]), default="compose"
+        )
+    return str(server).strip(), str(repo).strip(), str(strategy)
+
+
+def _name(repo: str) -> str:
+    """A name for the app, from the end of the repository's address."""
+    last = re.split(r"[/:]", repo.rstrip("/"))[-1].removesuffix(".git")
+    return re.sub(r"[^a-z0-9_-]+", "-", last.lower()).strip("-_")[:40] or "app"
+
+
+def _key() -> str:
+    """The usual SSH key of this user, or nothing where the agent has to do."""
+    folder = Path.home() / ".ssh"
+    return next((str(folder / name) for name in _KEYS if (folder / name).exists()), "")
+
+
+def _understood(path: Path, text: str) -> Settings:
+    """The text as the config reads it, from a file beside the one to write. Raises Failure when an answer is wrong."""
+    import tempfile
+
+    from deploybot.config import load
+
+    with tempfile.NamedTemporaryFile("w", dir=path.absolute().parent, prefix=".bot.toml.", encoding="utf-8") as draft:
+        draft.write(text)
+        draft.flush()
+        try:
+            return load(Path(draft.name), os.environ, outside=False)
+        except ConfigError as error:
+            raise Wrong(problems_text(error), hint="Nothing was written.") from error
+
+
+def _next(options: Options, settings: Settings) -> list[str]:
+    """What is still to do, in order."""
+    flag = f" --config {options.config}" if options.config else ""
+    lines = ["Next:"]
+    for server in settings.servers.values():
+        if server.key and not server.key.file.exists():
+            lines.append(f"  make the key {server.key.file}, and put its public half on the server")
+        lines.append(f"  deploybot{flag} trust {server.name:10} pin the server's host key")
+    lines += [
+        f"  deploybot{flag} check            try everything",
+        f"  deploybot{flag} allow NAME admin make yourself the first administrator",
+        f"  deploybot{flag} run              start the bot, and in another terminal",
+        f"  deploybot{flag} chat             talk to it: `deploy {next(iter(settings.apps))}`",
+    ]
+    return lines
+
+
+def render(answers: Answers) -> str:
+    """The file."""
+    docker = answers.strategy == "compose"
+    login = (
+        f"key = {{ file = {_text(answers.key)} }}"
+        if answers.key
+        else 'agent = true                   # the keys of the SSH agent; or key = { file = "PATH" }'
+    )
+    parts = [
+        "# bot.toml says everything that deploybot may do. Every key there is: bot.example.toml and",
+        "# docs/configuration.md. `deploybot check` tells what is wrong and tries all of it.",
+        '# Secrets never stand in here: { env = "NAME" } or { file = "PATH" }.',
+        "",
+        "[bot]",
+        f"data = {_text(answers.data)}",
+        "",
+        "[servers.web1]",
+        f"ssh = {_text(answers.server)}",
+        login,
+        *(['docker = "/var/run/docker.sock"   # the Docker Engine\'s socket over there'] if docker else []),
+        "# host_key: `deploybot trust web1` shows the fingerprint and writes it here",
+        "",
+        f"[apps.{answers.app}]",
+        f"repo = {_text(answers.repo)}",
+        '# branch = "main"               # what `deploy` without a ref takes; else the repository\'s default',
+        f"strategy = {_text(answers.strategy)}",
+        f"directory = {_text(answers.directory)}",
+        *_OF_STRATEGY[answers.strategy],
+        '# secrets = { DATABASE_URL = { env = "DATABASE_URL" } }   # reach every step\'s environment, masked',
+        '# tasks = { migrate = "./migrate" }                       # what `run NAME` may run; nothing else can be run',
+        "",
+        f"[apps.{answers.app}.environments.production]",
+        'servers = ["web1"]',
+        "",
+    ]
+    return "\n".join(parts)
+
+
+_OF_STRATEGY = {
+    "compose": (
+        'health = { docker = true, within = "2m" }   # the containers\' own checks; or http = "http://127.0.0.1:8000/"',
+        'logs = { docker = "*" }                     # all services',
+    ),
+    "files": (
+        '# build = "npm ci && npm run build"    # runs on the server in the new release',
+        '# output = "dist"                      # what the build leaves',
+        '# restart = "sudo systemctl reload x"  # after the switch',
+        '# health = { http = "http://127.0.0.1:8080/" }   # as seen from the server',
+        '# logs = { journald = "x.service" }',
+    ),
+    "script": (
+        'script = "deploy.sh"                   # in the repository; gets DEPLOYBOT_RELEASE in its environment',
+        '# health = { http = "http://127.0.0.1:8080/" }   # as seen from the server',
+        '# logs = { file = "/var/log/app.log" }',
+    ),
+}
+
+
+def _text(value: str) -> str:
+    """A text as TOML writes it; a JSON text is one (toml.io/en/v1.0.0, String)."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,163 @@
+"""`deploybot allow` and `deny`: the allowlist from the command line, which is how the first administrator is made."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from deploybot.cli.common import Failure, Options, database
+
+if TYPE_CHECKING:
+    from deploybot.domain import Grant, Identity, Person
+    from deploybot.ports import Tables
+    from deploybot.settings import Settings
+
+_EVERY = "*"
+_ROLES = ("viewer", "deployer", "approver", "admin")
+
+
+@click.command(short_help="Give a person a role.")
+@click.argument("name")
+@click.argument("role", type=click.Choice(_ROLES, case_sensitive=False))
+@click.option("--on", "place", metavar="APP[/ENV]", default="", help="Only there. Left out: on everything.")
+@click.option(
+    "--identity",
+    metavar="PLATFORM:ID",
+    help="Who that is: console:1000, slack:T012/U345 or telegram:123456. Left out for somebody new: you, here.",
+)
+@click.pass_obj
+def allow(options: Options, name: str, role: str, place: str, identity: str | None) -> None:
+    """Give a person a role, and make the person if nobody has that name yet.
+
+    A viewer reads, a deployer deploys and rolls back, an approver approves, an admin does everything. The
+    bot may run meanwhile; it sees the change at once.
+
+    \b
+    Examples:
+      deploybot allow ana admin
+      deploybot allow ben deployer --on shop/staging --identity slack:T012AB3/U456CD7
+    """  # noqa: D301
+    settings = options.settings(outside=False)
+    where = _place(place, settings)
+    click.echo(asyncio.run(_allow(settings, name.removeprefix("@"), role.lower(), where, identity)))
+
+
+@click.command(short_help="Take a person's roles away.")
+@click.argument("name")
+@click.option("--on", "place", metavar="APP[/ENV]", default="", help="Only there. Left out: everywhere.")
+@click.pass_obj
+def deny(options: Options, name: str, place: str) -> None:
+    """Take a person's roles away, at one place or everywhere. The last administrator stays.
+
+    \b
+    Examples:
+      deploybot deny ben
+      deploybot deny ben --on shop/production
+    """  # noqa: D301
+    settings = options.settings(outside=False)
+    app, environment = _place(place, settings) if place else (None, None)
+    where = None if environment == _EVERY else environment
+    click.echo(asyncio.run(_deny(settings, name.removeprefix("@"), app, where)))
+
+
+def _place(text: str, settings: Settings) -> tuple[str, str]:
+    """The app and environment of `app/env`, `*` where one is left out. Raises Failure for unknown ones."""
+    from deploybot.config.problems import listed, meant
+
+    name, _, inner = text.partition("/")
+    if name in {"", _EVERY}:
+        if inner not in {"", _EVERY}:
+            raise Failure(f"--on {text}: an environment belongs to an app", hint="Write APP/ENV.")
+        return _EVERY, _EVERY
+    app = settings.apps.get(name)
+    if app is None:
+        raise Failure(
+            f'no app is named "{name}"{meant(name, settings.apps)}', hint=f"There are {listed(settings.apps)}."
+        )
+    if inner not in {"", _EVERY} and inner not in app.environments:
+        near = meant(inner, app.environments)
+        raise Failure(f'{name} has no environment "{inner}"{near}', hint=f"It has {listed(app.environments)}.")
+    return name, inner or _EVERY
+
+
+async def _allow(settings: Settings, name: str, role: str, where: tuple[str, str], identity: str | None) -> str:
+    from deploybot.domain import Role, place_name
+
+    wanted = _identity(identity) if identity else None
+    detail = f"{role} on {place_name(*where)}"
+
+    def work(tables: Tables) -> tuple[Person, tuple[Identity, ...], tuple[Grant, ...]]:
+        person = _person(tables, name, wanted)
+        tables.people.grant(person.id, Role(role), *where)
+        tables.audit.append(actor=_actor(), action="allow", subject=person.name, detail=detail, now=time.time())
+        return person, tables.people.identities(person.id), tables.people.grants(person.id)
+
+    async with database(settings, make=True) as store:
+        person, identities, grants = await store.write(work)
+    who = ", ".join(map(_written, identities))
+    may = ", ".join(f"{grant.role} on {place_name(grant.app, grant.environment)}" for grant in grants)
+    return f"{person.name} ({who}) is {may}."
+
+
+def _person(tables: Tables, name: str, wanted: Identity | None) -> Person:
+    """The person of that name, made or given a further identity where need be."""
+    from deploybot.domain import Identity
+
+    person = tables.people.named(name)
+    if person is None:
+        here = Identity("console", str(os.getuid()))
+        holder = tables.people.of(wanted or here)
+        if holder and not wanted:
+            raise Failure(
+                f"You, at the console, are {holder.name} already.",
+                hint=f"Say who {name} is: --identity console:UID, slack:TEAM/USER or telegram:NUMBER.",
+            )
+        return tables.people.add(name, wanted or here)
+    if wanted and wanted not in tables.people.identities(person.id):
+        tables.people.link(person.id, wanted)
+    return person
+
+
+async def _deny(settings: Settings, name: str, app: str | None, environment: str | None) -> str:
+    from deploybot.config.problems import meant
+    from deploybot.domain import place_name
+
+    place = place_name(app or _EVERY, environment or _EVERY)
+
+    def work(tables: Tables) -> int:
+        person = tables.people.named(name)
+        if person is None:
+            names = [one.name for one in tables.people.everybody()]
+            raise Failure(f'there is nobody named "{name}"{meant(name, names)}')
+        gone = tables.people.revoke(person.id, app, environment)
+        detail = f"{gone} grants on {place}"
+        tables.audit.append(actor=_actor(), action="deny", subject=person.name, detail=detail, now=time.time())
+        return gone
+
+    async with database(settings) as store:
+        gone = await store.write(work)
+    return f"{name} had no such role." if not gone else f"{name} lost {gone} role{'s' if gone > 1 else ''}."
+
+
+def _identity(text: str) -> Identity:
+    from deploybot.access import read_who
+
+    identity = read_who(text).identity
+    if identity is None:
+        raise Failure(f"--identity {text}: should be PLATFORM:ID", hint="For example console:1000 or slack:T012/U345.")
+    return identity
+
+
+def _written(identity: Identity) -> str:
+    from deploybot.access import identity_text
+
+    return identity_text(identity)
+
+
+def _actor() -> str:
+    """Who does it, for the audit: the user of this machine, by number, which is what the kernel vouches for."""
+    return f"console:{os.getuid()} (command line)"

@@ -1,0 +1,71 @@
+"""`deploybot run`, `chat`, `demo` and `version`: doors to what lives elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from deploybot.cli.common import Options
+
+
+@click.command(short_help="Start the bot.")
+@click.pass_obj
+def run(options: Options) -> None:
+    """Start the bot, and go on until SIGTERM or Ctrl-C.
+
+    Deployments that run then go on on their servers, and the next start takes them up again.
+
+    \b
+    Example:
+      deploybot --config /etc/deploybot/bot.toml run
+    """  # noqa: D301
+    from deploybot import bot
+
+    asyncio.run(bot.run(options.settings()))
+
+
+@click.command(short_help="Talk to the bot from this terminal.")
+@click.option("-c", "--command", "line", metavar="LINE", help="Say this one line, print the answer, and end.")
+@click.option("--json", "as_json", is_flag=True, help="Print every message as a line of JSON.")
+@click.option("--as", "as_name", metavar="NAME", help="Who speaks, where several people share this user.")
+@click.option("--no-wait", is_flag=True, help="With -c: do not wait for the end of a deployment.")
+@click.pass_obj
+def chat(options: Options, line: str | None, as_name: str | None, *, as_json: bool, no_wait: bool) -> None:
+    """Talk to the bot from this terminal, with completion and cards that redraw themselves.
+
+    If no bot runs with this bot.toml, one is started for as long as the chat lasts. With -c, or where there is no
+    terminal, the exit code is 0 for success, 1 when the command failed or was refused or its deployment ended
+    badly, 2 for wrong usage or no bot, 3 when the end is not known.
+
+    \b
+    Examples:
+      deploybot chat
+      deploybot chat -c 'deploy shop@v2 because of the fix'
+      deploybot chat --json -c status
+    """  # noqa: D301
+    from deploybot.chat import client
+
+    settings = options.settings(outside=False)
+    sys.exit(client.main(settings, line=line, json=as_json, as_name=as_name, wait=not no_wait))
+
+
+@click.command(
+    short_help="Try the bot without a server or an account.",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> None:
+    """Set up a server, a repository and two people of your own, and try the bot on them."""
+    from deploybot import demo as play
+
+    sys.exit(play.main(arguments))
+
+
+@click.command(short_help="Print the version.")
+def version() -> None:
+    """Print the version of deploybot and of Python."""
+    from deploybot import __version__
+
+    click.echo(f"deploybot {__version__} (Python {sys.version.split()[0]})")

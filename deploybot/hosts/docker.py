@@ -1,0 +1,232 @@
+"""A Docker Engine behind the port `Engine`: docker-py in worker threads, streams on the event loop.
+
+Three ways lead to an Engine: its socket on the server, forwarded through the pooled SSH connection; a Unix socket
+of the bot's own machine; TCP with TLS. The API is the Docker Engine API at the version both sides know, for Docker
+20.10 and later. Podman's service (`podman system service`, tried: 4.3.1, API 1.41) answers all of it; what differs
+there: CPU needs a second look even on `quick`, and events of images have no digest.
+
+Everything the bot asks of an Engine is a GET. Nothing is created, started or removed through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote, urlencode
+
+from deploybot.domain import Container, EngineEvent, Image, Usage
+from deploybot.errors import DeploybotError
+from deploybot.hosts.docker_errors import explain
+from deploybot.hosts.docker_frames import Frames
+from deploybot.hosts.docker_json import Sample, event
+from deploybot.hosts.docker_stream import Address, Refused, get
+from deploybot.settings import DockerTls, Server
+
+if TYPE_CHECKING:
+    from deploybot.hosts.docker_client import Client
+
+T = TypeVar("T")
+
+_THREADS = 8
+_APART = 0.5
+_RECENT = 15.0
+_STALE = 600.0
+_REMEMBERED = 500
+_LONGEST_EVENT = 1_048_576
+
+
+def engine(server: Server, forward: Callable[[str, str], Awaitable[Path]]) -> DockerEngine | None:
+    """The Engine that bot.toml gives a server, or None.
+
+    `forward(server name, remote path)` gives the path of a local socket that leads to the remote one through SSH.
+    """
+    if server.docker is None:
+        return None
+    if server.docker.startswith("/"):
+        remote = server.docker
+        return DockerEngine(server.name, lambda: forward(server.name, remote), shown=remote)
+    return DockerEngine(server.name, server.docker, tls=server.docker_tls)
+
+
+class DockerEngine:
+    """One Docker Engine. Connects at first use, and anew when the way to it has changed."""
+
+    def __init__(
+        self,
+        server: str,
+        way: str | Callable[[], Awaitable[Path]],
+        *,
+        tls: DockerTls | None = None,
+        shown: str = "",
+        timeout: float = 8.0,
+    ) -> None:
+        """Describe the Engine of `server`.
+
+        `way` is `unix:///path`, `tcp://host:port`, or gives the path of a forwarded socket each time it is asked.
+        `shown` is how errors call the socket. `timeout` bounds, in seconds, every call, and every wait of a stream.
+        """
+        self._what = f"Docker on {server}"
+        self._way = way
+        self._tls = tls
+        self._shown = shown or str(way).removeprefix("unix://")
+        self._timeout = timeout
+        self._lock = asyncio.Lock()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"docker-{server}")
+        self._address = Address("")
+        self._client: Client | None = None
+        self._samples: OrderedDict[str, Sample] = OrderedDict()
+
+    async def close(self) -> None:
+        """Forget the connection. Threads that still wait end with their own deadline."""
+        self._drop()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def version(self) -> str:
+        """The Engine's version, such as `20.10.24`."""
+        return await self._call(lambda client: client.version())
+
+    async def containers(self, project: str) -> tuple[Container, ...]:
+        """All containers of a Compose project, also the stopped ones, by service and name.
+
+        One round trip for the list, then one for all of them side by side: a list tells neither restarts nor times.
+        """
+        ids = await self._call(lambda client: client.containers(project))
+        found = await asyncio.gather(*(self._container(which) for which in ids))
+        return tuple(sorted((one for one in found if one), key=lambda one: (one.service, one.name)))
+
+    async def _container(self, which: str) -> Container | None:
+        return await self._call(lambda client: client.container(which))
+
+    async def images(self) -> tuple[Image, ...]:
+        """All images that are there, without intermediate ones."""
+        return await self._call(lambda client: client.images())
+
+    async def usage(self, container: str, *, quick: bool = False) -> Usage:
+        """What a container uses now; CPU in per cent of one core.
+
+        CPU is a mean between two looks. `quick` looks once, and compares with a look of the last ten minutes or
+        leaves it unknown; otherwise there is a second look half a second later where the last one is too old.
+        Docker 20.10 looks at most once a second, and lets all but the first who ask wait for that.
+        """
+        before = self._samples.get(container)
+        now = await self._sample(container)
+        if now.cpu < 0:
+            return now.usage(None)
+        if before and now.at - before.at > (_STALE if quick else _RECENT):
+            before = None
+        if not quick and (before is None or now.at - before.at < _APART):
+            await asyncio.sleep(_APART)
+            before, now = now, await self._sample(container)
+        return now.usage(before)
+
+    async def _sample(self, container: str) -> Sample:
+        sample = await self._call(lambda client: client.sample(container))
+        self._samples[container] = sample
+        self._samples.move_to_end(container)
+        if len(self._samples) > _REMEMBERED:
+            self._samples.popitem(last=False)
+        return sample
+
+    async def logs(
+        self, container: str, *, tail: int | None, since: float = 0.0, follow: bool = False, timeout: float = 600.0
+    ) -> AsyncIterator[bytes]:
+        """A container's log as raw chunks of lines that begin with their RFC 3339 time; stdout and stderr together.
+
+        Reads no further than it is asked to: what the Engine has more waits there. See the port for the rest.
+        """
+        query = {"stdout": 1, "stderr": 1, "timestamps": 1, "tail": "all" if tail is None else tail}
+        query |= {"since": f"{since:.9f}"} if since > 0 else {}
+        query |= {"follow": 1} if follow else {}
+        frames = Frames()
+        target = f"/containers/{quote(container, safe='')}/logs?{urlencode(query)}"
+        async with aclosing(self._stream(target, timeout=timeout, endless=follow)) as pieces:
+            async for piece in pieces:
+                if text := frames.feed(piece):
+                    yield text
+
+    async def events(self, *, since: float = 0.0, timeout: float = 3600.0) -> AsyncIterator[EngineEvent]:
+        """What happens to containers and images, from `since` (seconds since the epoch) on; ends after `timeout`."""
+        query = {"filters": json.dumps({"type": ["container", "image"]})}
+        query |= {"since": f"{since:.9f}"} if since > 0 else {}
+        waiting = b""
+        async with aclosing(self._stream(f"/events?{urlencode(query)}", timeout=timeout, endless=True)) as pieces:
+            async for piece in pieces:
+                *lines, waiting = (waiting + piece).split(b"\n")
+                if len(waiting) > _LONGEST_EVENT:
+                    raise self._explained(ValueError("an event without end"))
+                for line in lines:
+                    if line.strip():
+                        yield self._event(line)
+
+    def _event(self, line: bytes) -> EngineEvent:
+        try:
+            return event(json.loads(line))
+        except ValueError as problem:
+            raise self._explained(problem) from problem
+
+    async def _stream(self, target: str, *, timeout: float, endless: bool) -> AsyncGenerator[bytes, None]:
+        """The body of an answer. One that is `endless` may be quiet, and ends after `timeout` seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        client = await self._connected()
+        try:
+            async with get(self._address, f"/v{client.api}{target}", timeout=self._timeout) as answer:
+                while (left := deadline - loop.time()) > 0:
+                    try:
+                        piece = await answer.read(min(left, self._timeout))
+                    except TimeoutError:
+                        if not endless:
+                            raise
+                        continue
+                    if not piece:
+                        return
+                    yield piece
+            if not endless:
+                raise TimeoutError
+        except (OSError, Refused, ValueError) as problem:
+            raise self._explained(problem) from problem
+
+    async def _call(self, work: Callable[[Client], T]) -> T:
+        client = await self._connected()
+        return await self._run(lambda: client.call(work))
+
+    async def _connected(self) -> Client:
+        """The client; a new one after a failure, and where the way to the Engine has become another."""
+        async with self._lock:
+            url = self._way if isinstance(self._way, str) else f"unix://{await self._way()}"
+            address = Address(url, self._tls)
+            if self._client is None or address != self._address:
+                self._drop()
+                self._client = await self._run(lambda: _connect(address, self._timeout))
+                self._address = address
+            return self._client
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Do something in a thread, within the deadline."""
+        try:
+            async with asyncio.timeout(self._timeout + 1):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except (OSError, Refused, ValueError) as problem:
+            self._drop()
+            raise self._explained(problem) from problem
+
+    def _drop(self) -> None:
+        client, self._client = self._client, None
+        if client:
+            client.close()
+
+    def _explained(self, problem: Exception) -> DeploybotError:
+        return explain(self._what, self._shown, problem)
+
+
+def _connect(address: Address, timeout: float) -> Client:
+    """Make a client, in a thread: the import alone takes a tenth of a second."""
+    from deploybot.hosts.docker_client import Client, attempt  # noqa: PLC0415  only where there is an Engine
+
+    return attempt(lambda: Client(address, timeout))

@@ -16,10 +16,11 @@ from deploybot import App, Card, Context, Environment, Role, Tone, command, plac
     ),
 )
 async def allow(ctx: Context, who: str, role: Role, app: App | None = None, env: Environment | None = None) -> Card:
-    """Give a person a role: viewer, deployer, approver or admin; without `on` it counts everywhere.
+    """Give somebody a role: viewer, deployer, approver or admin.
 
-    Somebody new is written `platform:id:name`, as `whoami` shows it to them. Each role may do all that the
-    one before it may. A role given again for the same place replaces the one before.
+    Without `on` it counts everywhere. Somebody new is written `platform:id:name`, as `whoami` shows it to them.
+    Each role may do all that the one before it may. A role given again for the same place replaces the one
+    before.
     """
     where = app.name if app else "*", env.name if env else "*"
     person = await ctx.people.allow(ctx, who, role, *where)

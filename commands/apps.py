@@ -7,7 +7,7 @@ from deploybot import App, Card, Context, Environment, Line, command
 
 @command("apps", needs="view", examples=("apps",))
 async def apps(ctx: Context) -> Card:
-    """List the apps you may see, their environments and servers, and the tasks that `run` knows."""
+    """List the apps you may see: their environments, servers and tasks."""
     places: dict[str, list[str]] = {}
     visible = await ctx.people.visible(ctx)
     for app, environment in visible:

@@ -7,9 +7,10 @@ from deploybot import Card, Context, Deployment, Follow, command
 
 @command("cancel <what>", needs="deploy", examples=("cancel #42", "cancel log-3"))
 async def cancel(ctx: Context, what: Deployment | Follow) -> Card:
-    """Stop a deployment that has not ended, by its number; its card tells what runs then.
+    """Stop a deployment that has not ended, or a log that is followed.
 
-    A log that is followed is stopped by the name on its card, by anybody who may read it.
+    A deployment is named by its number; its card tells what runs after it has stopped. A log is named as on its
+    card; anybody who may read it may stop it.
     """
     if isinstance(what, Deployment):
         return await ctx.deployments.cancel(ctx, what.number)

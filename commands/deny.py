@@ -11,9 +11,10 @@ from deploybot import App, Card, Context, Environment, command, place_name
     examples=("deny @ana", "deny @ana on shop", "deny @ana on shop/production"),
 )
 async def deny(ctx: Context, who: str, app: App | None = None, env: Environment | None = None) -> Card:
-    """Take a person's roles away: all of them, or those given for an app or an environment.
+    """Take somebody's roles away.
 
-    It counts at once, also for what they asked for and what has not begun.
+    All of them, or with `on` those that were given for that app or environment. It counts at once, also for
+    what they asked for and what has not begun.
     """
     gone = await ctx.people.deny(ctx, who, app.name if app else None, env.name if env else None)
     name, where = who.removeprefix("@"), place_name(app.name if app else "*", env.name if env else None)

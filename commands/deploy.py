@@ -11,8 +11,8 @@ from deploybot import App, Card, Context, Environment, Release, Server, command
     "deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run]",
     needs="deploy",
     examples=(
-        "deploy shop",
         "deploy shop@v1.4 to production",
+        "deploy shop",
         "deploy shop@feature/cart to staging/web1,web2 --dry-run",
         "deploy shop@v1.4 to production because the new cart is ready",
     ),
@@ -20,10 +20,11 @@ from deploybot import App, Card, Context, Environment, Release, Server, command
 async def deploy(
     ctx: Context, app: App, env: Environment, ref: Release, servers: tuple[Server, ...] = (), *, dry_run: bool = False
 ) -> Card:
-    """Put a release on an app's servers, check its health, and put the old one back if it does not come up.
+    """Put a release on an app's servers.
 
-    The ref is a branch, a tag, a commit, `:current`, `:previous`, or `#41` for what deployment 41 deployed;
-    without one it is the newest commit of the app's branch. `--dry-run` shows the plan and does nothing.
+    Its health is checked, and the old release is put back if it does not come up. The ref is a branch, a tag, a
+    commit, `:current`, `:previous`, or `#41` for what deployment 41 deployed; without one it is the newest
+    commit of the app's branch. `--dry-run` shows the plan and does nothing.
     """
     current = await ctx.releases.current(app, env)
     card = await ctx.deployments.request(

@@ -10,12 +10,13 @@ from deploybot import App, Card, Changes, Context, Environment, Line, Release, T
 @command(
     "diff <app>[@<ref>] [<env>]",
     needs="view",
-    examples=("diff shop", "diff shop@v1.4 production", "diff shop@:previous production"),
+    examples=("diff shop@v1.4 production", "diff shop", "diff shop@:previous production"),
 )
 async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
-    """Show the commits between what runs in an environment and a ref, with their authors and what to watch out for.
+    """Show what a deployment would change: commits, authors, and what to look at twice.
 
-    Without a ref: the newest commit of the app's branch, which is what `deploy` would take.
+    What runs in the environment is compared with the ref. Without a ref: the newest commit of the app's branch,
+    which is what `deploy` would take.
     """
     current = await ctx.releases.current(app, env)
     if current is None:

@@ -54,7 +54,7 @@ def page(made: Command) -> Card:
     """One command: usage, meaning, examples, who may."""
     return Card(
         title=made.usage,
-        text="\n".join(line.strip() for line in made.help.splitlines()),
+        text="\n\n".join(" ".join(paragraph.split()) for paragraph in made.help.split("\n\n")),
         code=made.examples,
         footer=f"For {GROUPS[made.needs][1]}.",
     )

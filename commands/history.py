@@ -33,10 +33,10 @@ TONES = {
 @command(
     "history <app> [<env>] [<count>]",
     needs="view",
-    examples=("history shop", "history shop production", "history shop production 50"),
+    examples=("history shop production", "history shop", "history shop production 50"),
 )
 async def history(ctx: Context, app: App, env: Environment | None = None, count: int = 20) -> Card:
-    """Show the last deployments of an app: who deployed what, where, when, and how it ended."""
+    """Show the last deployments of an app: who, what, where, when, and how each ended."""
     visible = {place.name for of, place in await ctx.people.visible(ctx) if of == app}
     asked = await ctx.deployments.history(app, env, min(max(count, 1), 200))
     found = [deployment for deployment in asked if deployment.plan.environment in visible]

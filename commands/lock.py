@@ -19,7 +19,7 @@ async def lock(
     env: Environment,
     duration: Duration = Duration(0),  # noqa: B008 - a number under another name
 ) -> Card:
-    """Keep everybody else from deploying to an environment; you still may.
+    """Keep everybody but you from deploying to an environment.
 
     Everybody who is stopped by it reads your reason. Without `for` it holds until somebody unlocks it.
     """

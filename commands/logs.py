@@ -14,8 +14,8 @@ MOST = 200_000
     needs="view",
     within=3700,
     examples=(
-        "logs shop",
         "logs shop tail 200 from production/web1",
+        "logs shop",
         "logs shop follow",
         'logs shop since 15m grep "payment failed"',
         "logs shop since 2h file",
@@ -34,8 +34,9 @@ async def logs(
     follow: bool = False,
     file: bool = False,
 ) -> Card:
-    """Show the last lines of an app's log, from all its servers by time, or from one.
+    """Show the last lines of an app's log.
 
+    They come from all servers of the environment, in the order of their time, or from the one you name.
     `follow` goes on with what comes, until it is stopped or an hour is over; `since` takes 90s, 15m, 2h or 1d;
     `grep` keeps the lines that hold a text; `file` gives a compressed file instead of a message.
     """

@@ -9,8 +9,8 @@ from deploybot import App, Card, Context, Environment, Release, UserError, comma
     "rollback <app> [from <env>] [to <release>]",
     needs="deploy",
     examples=(
-        "rollback shop",
         "rollback shop from production",
+        "rollback shop",
         "rollback shop from production to #41",
         "rollback shop from production to v1.3 because the cart is empty",
     ),

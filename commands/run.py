@@ -7,8 +7,9 @@ from deploybot import App, Card, Context, Environment, Task, command
 
 @command("run <app> <task> [<env>]", needs="deploy", examples=("run shop migrate", "run shop migrate production"))
 async def run(ctx: Context, app: App, task: Task, env: Environment) -> Card:
-    """Run a task that bot.toml gives the app, on the environment's first server, beside the release that runs.
+    """Run a task that bot.toml gives the app.
 
-    Only named tasks are run, never text from a chat; `apps` lists them.
+    It runs on the environment's first server, beside the release that runs there. Only named tasks are run,
+    never text from a chat; `apps` lists them.
     """
     return await ctx.deployments.task(ctx, app, env, task)

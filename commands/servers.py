@@ -7,7 +7,7 @@ from deploybot import Card, Context, command
 
 @command("servers", needs="view", examples=("servers",))
 async def servers(ctx: Context) -> Card:
-    """Ask every server of what you may see: does it answer, its system, Docker, disk and memory."""
+    """Show whether the servers answer, and their system, Docker, disk and memory."""
     visible = await ctx.people.visible(ctx)
     names = dict.fromkeys(name for _, environment in visible for name in environment.servers)
     return await ctx.status.servers(tuple(names))

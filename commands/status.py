@@ -11,7 +11,7 @@ from deploybot import App, Card, Context, Environment, command
     examples=("status", "status shop", "status shop production"),
 )
 async def status(ctx: Context, app: App | None = None, env: Environment | None = None) -> Card:
-    """Show what runs where, since when, by whom, and whether it is healthy.
+    """Show what runs where, and whether it is healthy.
 
     Without an app: one line for each server of everything you may see. With one: the whole story.
     """

@@ -23,6 +23,8 @@ from deploybot.ports import Redactor
 
 log = logging.getLogger(__name__)
 
+_PLAIN_WORDS = frozenset({"a", "an", "it", "no", "not", "step", "that", "the", "there", "this"})
+
 
 def error_card(error: Exception, redactor: Redactor, *, now_runs: tuple[Line, ...] = ()) -> Card:
     """The answer to an exception. `now_runs` tells what runs where the command was to work."""
@@ -47,8 +49,9 @@ def error_card(error: Exception, redactor: Redactor, *, now_runs: tuple[Line, ..
 
 
 def _sentence(text: str) -> str:
-    """A text as a sentence: a capital and a full stop where they lack."""
-    text = text[:1].upper() + text[1:]
+    """A text as a sentence: with a full stop, and a capital where it does not begin with a name."""
+    if text.split(" ", 1)[0] in _PLAIN_WORDS:
+        text = text[0].upper() + text[1:]
     return text if text.endswith((".", "?", "!", "`")) else f"{text}."
 
 
@@ -64,7 +67,7 @@ def _user_error(error: UserError) -> Card:
 
 
 def _denied(error: Denied) -> Card:
-    who = _sentence(f"{error.who_may} may") if error.who_may else ""
+    who = f"Who may: {error.who_may}." if error.who_may else ""
     return Card(title=" ".join(map(_sentence, error.reasons)), hint=who, tone=Tone.BAD, ok=False)
 
 

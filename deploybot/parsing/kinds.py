@@ -115,7 +115,10 @@ def nearest(word: str, names: Iterable[str]) -> str:
 def _app(text: str, scope: Scope) -> App:
     found = scope.settings.apps.get(text.lower())
     if found is None:
-        raise NoSuch("app", text, scope.apps())
+        problem = NoSuch("app", text, scope.apps())
+        if any(name == text.lower() for _, name in scope.visible):
+            problem.hint = f"`{text}` is an environment: say the app first. {problem.hint}".strip()
+        raise problem
     scope.app = found
     return found
 

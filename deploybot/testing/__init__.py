@@ -10,15 +10,21 @@ from deploybot.testing.clock import FakeClock
 from deploybot.testing.engines import FakeEngine
 from deploybot.testing.hosts import FakeHost, FakeServers, Outcome, Started
 from deploybot.testing.refs import FakeRefs
+from deploybot.testing.services import Asked, FakeDeployments, FakeLogs, FakeReleases, FakeStatus
 from deploybot.testing.stores import memory_store
 
 __all__ = [
+    "Asked",
     "FakeChat",
     "FakeClock",
+    "FakeDeployments",
     "FakeEngine",
     "FakeHost",
+    "FakeLogs",
     "FakeRefs",
+    "FakeReleases",
     "FakeServers",
+    "FakeStatus",
     "Message",
     "Outcome",
     "Started",

@@ -1,0 +1,155 @@
+"""A small team with three apps and the whole way in, for tests: messages go in as text, cards come out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from deploybot.access import Access, PersonLocks
+from deploybot.card import Card
+from deploybot.command import Command, Incoming, Services
+from deploybot.dispatch import Dispatcher
+from deploybot.domain import AuditRow, Identity, Place, Release, Role
+from deploybot.loader import load
+from deploybot.ports import Store, Tables
+from deploybot.redact import Redactor
+from deploybot.settings import Settings
+from deploybot.testing import FakeClock, FakeDeployments, FakeLogs, FakeReleases, FakeStatus, memory_store
+
+V1 = Release("1" * 40, "v1.3")
+V2 = Release("2" * 40, "v1.4")
+MAIN = Release("3" * 40, "main")
+
+SETTINGS = Settings.model_validate(
+    {
+        "servers": {name: {"ssh": f"deploy@{name}"} for name in ("web1", "web2", "web3")},
+        "apps": {
+            "shop": {
+                "name": "shop",
+                "repo": "git@example.com:acme/shop.git",
+                "strategy": "compose",
+                "directory": "/srv/shop",
+                "tasks": {"migrate": "./migrate", "reindex": "./reindex"},
+                "environments": {
+                    "staging": {"name": "staging", "app": "shop", "servers": ["web1"], "default": True},
+                    "production": {"name": "production", "app": "shop", "servers": ["web1", "web2"]},
+                },
+            },
+            "blog": {
+                "name": "blog",
+                "repo": "git@example.com:acme/blog.git",
+                "strategy": "files",
+                "directory": "/srv/blog",
+                "environments": {"live": {"name": "live", "app": "blog", "servers": ["web3"]}},
+            },
+            "wiki": {
+                "name": "wiki",
+                "repo": "git@example.com:acme/wiki.git",
+                "strategy": "files",
+                "directory": "/srv/wiki",
+                "environments": {
+                    "test": {"name": "test", "app": "wiki", "servers": ["web3"]},
+                    "live": {"name": "live", "app": "wiki", "servers": ["web3"]},
+                },
+            },
+        },
+    }
+)
+EVERYTHING = frozenset((app.name, name) for app in SETTINGS.apps.values() for name in app.environments)
+
+TEAM: dict[str, tuple[str, Sequence[tuple[Role, str, str]]]] = {
+    "ana": ("1000", [(Role.ADMIN, "*", "*")]),
+    "ben": ("1001", [(Role.DEPLOYER, "shop", "*")]),
+    "cem": ("1002", [(Role.VIEWER, "shop", "staging"), (Role.VIEWER, "wiki", "*")]),
+    "dia": ("1003", [(Role.ADMIN, "shop", "*")]),
+    "eve": ("1004", []),
+}
+STRANGER = "6666"
+
+
+@dataclass(slots=True)
+class World:
+    """Everything behind `Dispatcher.handle`, and a way to speak to it."""
+
+    store: Store
+    clock: FakeClock
+    deployments: FakeDeployments
+    releases: FakeReleases
+    logs: FakeLogs
+    access: Access
+    services: Services
+    redactor: Redactor
+    dispatcher: Dispatcher
+    replies: list[Card] = field(default_factory=list)
+    ids: itertools.count[int] = field(default_factory=itertools.count)
+
+    def incoming(
+        self,
+        text: str,
+        who: str = "ana",
+        *,
+        platform: str = "console",
+        private: bool = False,
+        ident: str = "",
+        age: float = 0.0,
+    ) -> Incoming:
+        """A message as a chat hands it over; `who` is a name of the team, or a number."""
+        user = TEAM[who][0] if who in TEAM else who
+        return Incoming(
+            identity=Identity(platform, user),
+            place=Place(platform, "c1", private=private),
+            text=text,
+            id=ident or f"m{next(self.ids)}",
+            at=self.clock.now() - age,
+            name=who,
+        )
+
+    async def say(self, text: str, who: str = "ana", **more: object) -> Card:
+        """Send a message that has to be answered."""
+        card = await self.maybe(text, who, **more)
+        assert card is not None, f"no answer to {text!r}"
+        return card
+
+    async def maybe(self, text: str, who: str = "ana", **more: object) -> Card | None:
+        """Send a message."""
+        return await self.dispatcher.handle(self.incoming(text, who, **more), self.reply)  # type: ignore[arg-type]
+
+    async def reply(self, card: Card) -> None:
+        """Keep what comes along the way."""
+        self.replies.append(card)
+
+    async def audit(self) -> list[AuditRow]:
+        """The audit."""
+        return list(await self.store.read(lambda tables: tables.audit.tail(1000)))
+
+
+def _hire(tables: Tables) -> None:
+    for name, (user, grants) in TEAM.items():
+        person = tables.people.add(name, Identity("console", user))
+        for role, app, environment in grants:
+            tables.people.grant(person.id, role, app, environment)
+
+
+@asynccontextmanager
+async def make_world(*more: Command, secrets: tuple[str, ...] = ()) -> AsyncIterator[World]:
+    """Make a team of five, and commands beside the real ones."""
+    async with memory_store() as store:
+        await store.write(_hire)
+        clock, redactor = FakeClock(), Redactor(secrets)
+        access = Access(SETTINGS, store, clock)
+        deployments, releases, logs = FakeDeployments(), FakeReleases(), FakeLogs()
+        releases.put(MAIN, V1, V2)
+        services = Services(
+            settings=SETTINGS,
+            deployments=deployments,
+            releases=releases,
+            status=FakeStatus(),
+            logs=logs,
+            locks=PersonLocks(store, clock),
+            people=access,
+            commands=load() | {made.name: made for made in more},
+        )
+        dispatcher = Dispatcher(services=services, access=access, store=store, clock=clock, redactor=redactor)
+        yield World(store, clock, deployments, releases, logs, access, services, redactor, dispatcher)

@@ -13,6 +13,7 @@ import sqlite3
 from deploybot.domain import AuditRow
 from deploybot.store.codec import encode
 from deploybot.store.text import clean
+from deploybot.store.trouble import is_trouble
 
 GENESIS = "0" * 64
 _SELECT = "SELECT number, at, actor, action, subject, detail, previous, hash FROM audit "
@@ -28,7 +29,7 @@ class AuditRows:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Take the connection whose transaction this works in."""
-        self._run = connection.execute
+        self._connection = connection
         self.touched = False
 
     def append(self, *, actor: str, action: str, subject: str, detail: str = "", now: float) -> AuditRow:
@@ -37,20 +38,37 @@ class AuditRows:
         number, previous = self.head()
         content = (number + 1, float(now), clean(actor), clean(action), clean(subject), clean(detail), previous)
         row = AuditRow(*content, hash=link(content))
-        self._run("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*content, row.hash))
+        self._connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*content, row.hash))
         return row
 
     def head(self) -> tuple[int, str]:
         """The last row's number and hash; 0 and the genesis where there is none."""
-        row = self._run("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1").fetchone()
-        return (row[0], row[1]) if row else (0, GENESIS)
+        rows = self._rows("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")
+        return (rows[0][0], rows[0][1]) if rows else (0, GENESIS)
 
     def tail(self, count: int) -> tuple[AuditRow, ...]:
         """The last rows, oldest first."""
-        rows = self._run(_SELECT + "ORDER BY number DESC LIMIT ?", (count,)).fetchall()
+        rows = self._rows(_SELECT + "ORDER BY number DESC LIMIT ?", count)
         return tuple(AuditRow(*row) for row in reversed(rows))
 
     def page(self, after: int, limit: int = 1000) -> tuple[AuditRow, ...]:
         """Up to `limit` rows that follow row number `after`."""
-        rows = self._run(_SELECT + "WHERE number > ? ORDER BY number LIMIT ?", (after, limit))
+        rows = self._rows(_SELECT + "WHERE number > ? ORDER BY number LIMIT ?", after, limit)
         return tuple(AuditRow(*row) for row in rows)
+
+    def _rows(self, sql: str, *values: int) -> list[sqlite3.Row]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if is_trouble(error):
+                raise
+        # Somebody wrote text that is no UTF-8 past the bot: it has to be read to be found wrong.
+        self._connection.text_factory = _as_it_is
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        finally:
+            self._connection.text_factory = str
+
+
+def _as_it_is(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")

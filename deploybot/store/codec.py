@@ -42,8 +42,9 @@ encode: Callable[[object], str] = json.JSONEncoder(
 
 def decode(kind: type[T], text: str) -> T:
     """The value of this type that a text of `encode` stands for. Raises StoreError when it is none."""
+    decoder = _decoder(cast("Hashable", kind))
     try:
-        return cast("T", _decoder(cast("Hashable", kind))(json.loads(text)))
+        return cast("T", decoder(json.loads(text)))
     except (ValueError, TypeError) as error:
         raise StoreError(f"a row of the database does not hold a {kind.__name__} as it should: {error}") from error
 

@@ -7,6 +7,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlite_utils
@@ -17,9 +18,17 @@ from deploybot.store.schema import STEPS
 from deploybot.store.trouble import backup_of, damaged, explain
 
 _WAL_FROM = (3, 51, 3)
-_BUSY_SECONDS = 5.0
+_FINDING = 200
 Step = Callable[[sqlite_utils.Database], None]
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a database is used: whether a commit waits for the disk, and seconds to wait for other programs."""
+
+    durable: bool = True
+    busy_within: float = 5.0
 
 
 def journal_mode(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
@@ -30,30 +39,36 @@ def journal_mode(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
     return "WAL" if version >= _WAL_FROM else "PERSIST"
 
 
-def connect(path: Path, *, durable: bool = True) -> sqlite3.Connection:
-    """A connection to a sound database. Raises StoreError with the command that restores a damaged one."""
+def connect(path: Path, way: Way, *, steps: Sequence[Step] = STEPS) -> sqlite3.Connection:
+    """A connection to a database that is there, sound, and at the present schema.
+
+    `steps` are all migrations there are. Raises StoreError with what to do, such as the command that restores
+    a damaged file.
+    """
+    existing = f"{path.absolute().as_uri()}?mode=rw"
     try:
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=256)
+        connection = sqlite3.connect(
+            existing, uri=True, timeout=way.busy_within, isolation_level=None, cached_statements=256
+        )
     except sqlite3.Error as error:
         raise explain(error, path) from error
     try:
-        _prepare(connection, path, durable=durable)
+        _prepare(connection, path, way)
+        _migrate(connection, path, steps)
     except sqlite3.Error as error:
         connection.close()
         raise explain(error, path) from error
-    except StoreError:
+    except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, *, durable: bool) -> None:
-    findings = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
-    if findings != ["ok"]:
-        raise damaged(path, "; ".join(findings))
+def _prepare(connection: sqlite3.Connection, path: Path, way: Way) -> None:
+    _check(connection, path)
     for pragma in (
         f"journal_mode = {journal_mode()}",
-        f"synchronous = {'FULL' if durable else 'OFF'}",
+        f"synchronous = {'FULL' if way.durable else 'OFF'}",
         "foreign_keys = ON",
         "recursive_triggers = ON",  # or INSERT OR REPLACE would get round the audit's triggers
         "trusted_schema = OFF",
@@ -62,23 +77,21 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, durable: bool) -> No
         connection.execute(f"PRAGMA {pragma}")
 
 
-def open_database(path: Path, *, durable: bool = True, steps: Sequence[Step] = STEPS) -> sqlite3.Connection:
-    """Open the database, private to its user, at the present schema, and keep a copy of it as it is now.
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    findings = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+    if findings != ["ok"]:
+        raise damaged(path, " ".join("; ".join(findings).split())[:_FINDING])
 
-    `steps` are all migrations there are. Raises StoreError with what to do.
-    """
+
+def open_database(path: Path, way: Way, *, steps: Sequence[Step] = STEPS) -> sqlite3.Connection:
+    """Make the database where there is none, private to its user; connect, and keep a copy of it as it is now."""
     private_folder(path.parent)
     private_file(path)
-    connection = connect(path, durable=durable)
+    connection = connect(path, way, steps=steps)
     try:
-        _migrate(connection, path, steps)
-    except BaseException:
-        connection.close()
-        raise
-    try:
-        back_up(connection, backup_of(path))
-    except (OSError, sqlite3.Error) as error:
-        _log.warning("No copy of the database could be made at %s: %s", backup_of(path), error)
+        back_up(connection, path, backup_of(path))
+    except (OSError, sqlite3.Error, StoreError) as error:
+        _log.warning("No copy of the database could be made: %s", error)
     return connection
 
 
@@ -86,11 +99,8 @@ def _migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step]) 
     migrations = sqlite_utils.Migrations("deploybot")
     for step in steps:
         migrations()(step)
-    try:
-        database = sqlite_utils.Database(connection, execute_plugins=False)
-        applied = [migration.name for migration in migrations.applied(database)]
-    except sqlite3.Error as error:
-        raise explain(error, path) from error
+    database = sqlite_utils.Database(connection, execute_plugins=False)
+    applied = [migration.name for migration in migrations.applied(database)]
     names = [step.__name__ for step in steps]
     if unknown := [name for name in applied if name not in names]:
         raise StoreError(
@@ -110,7 +120,7 @@ def _before(path: Path, name: str) -> Path:
 def _copy_before(connection: sqlite3.Connection, path: Path, name: str) -> None:
     copy = _before(path, name)
     try:
-        back_up(connection, copy)
+        back_up(connection, path, copy)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(
             f"the database {path} is to be brought up to date, but the copy {copy} cannot be made first: {error}"
@@ -128,14 +138,18 @@ def _apply(
         ) from error
 
 
-def back_up(connection: sqlite3.Connection, copy: Path) -> None:
-    """Copy the database as it is now into another file: complete, durable and private, or not at all."""
+def back_up(connection: sqlite3.Connection, path: Path, copy: Path) -> None:
+    """Copy the database as it is now into another file: sound, durable and private, or not at all.
+
+    Raises StoreError when the copy shows that the database is damaged: an older good copy stays.
+    """
     new = copy.with_name(copy.name + ".new")
     new.unlink(missing_ok=True)
     private_file(new)
     try:
         with contextlib.closing(sqlite3.connect(new)) as target:
             connection.backup(target)
+            _check(target, path)
         with new.open("rb") as file:
             os.fsync(file.fileno())
         new.replace(copy)

@@ -20,12 +20,12 @@ from typing import Self, TypeVar, cast
 
 from deploybot.errors import StoreError
 from deploybot.ports import Tables
+from deploybot.store.connection import Way
 from deploybot.store.writer import Job, Writer
 
 T = TypeVar("T")
 _GROUP = 256
 _PROBE_SECONDS = 1.0
-_BACKUP_SECONDS = 3600.0
 
 
 class Database:
@@ -34,15 +34,25 @@ class Database:
     `on_outbox`, when set, is called in that loop after each commit that put a message into the outbox.
     """
 
-    def __init__(self, path: Path, *, durable: bool = True, answer_within: float = 30.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durable: bool = True,
+        answer_within: float = 30.0,
+        busy_within: float = 5.0,
+        copy_every: float = 3600.0,
+    ) -> None:
         """Take the file, made when first opened. `durable=False` does not wait for the disk: for tests only.
 
-        `answer_within` is how many seconds a caller waits at most.
+        In seconds: `answer_within` is how long a caller waits at most, `busy_within` how long the thread waits
+        for other programs, and `copy_every` how often a changed database is copied for restoring.
         """
         self.path = path
         self.on_outbox: Callable[[], None] | None = None
-        self._writer = Writer(path, durable=durable)
+        self._writer = Writer(path, Way(durable=durable, busy_within=busy_within))
         self._answer_within = answer_within
+        self._copy_every = copy_every
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: asyncio.Future[None] | None = None
@@ -130,13 +140,13 @@ class Database:
 
     def _groups(self) -> Iterator[Sequence[Job]]:
         """What waits, as runs of reads and runs of writes, until the end is asked for."""
-        backup_at = time.monotonic() + _BACKUP_SECONDS
+        copy_at = time.monotonic() + self._copy_every
         while True:
-            if self._writer.changed and time.monotonic() >= backup_at:
+            if time.monotonic() >= copy_at:
                 self._writer.back_up()
-                backup_at = time.monotonic() + _BACKUP_SECONDS
+                copy_at = time.monotonic() + self._copy_every
             try:
-                jobs = self._take(_PROBE_SECONDS if self._writer.problem else _BACKUP_SECONDS)
+                jobs = self._take(_PROBE_SECONDS if self._writer.problem else self._copy_every)
             except queue.Empty:
                 if self._writer.problem:
                     self._writer.probe()

@@ -34,7 +34,7 @@ def is_trouble(error: sqlite3.Error) -> bool:
     return _primary(error) in _DAMAGE or _primary(error) in _SENTENCES
 
 
-def explain(error: sqlite3.Error | OSError, path: Path) -> StoreError:
+def explain(error: Exception, path: Path) -> StoreError:
     """The sentence for an error, with what to do."""
     primary = _primary(error)
     if primary in _DAMAGE:

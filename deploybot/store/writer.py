@@ -13,7 +13,7 @@ from pathlib import Path
 from deploybot.errors import StoreError
 from deploybot.ports import Tables
 from deploybot.store.chain import Head, HeadFile
-from deploybot.store.connection import back_up, connect, open_database
+from deploybot.store.connection import Way, back_up, connect, open_database
 from deploybot.store.tables import Rows
 from deploybot.store.trouble import backup_of, explain, is_trouble
 
@@ -59,23 +59,22 @@ class Job:
 class Writer:
     """The one connection. Everything here runs in the database's thread; `problem` may be read from any."""
 
-    def __init__(self, path: Path, *, durable: bool) -> None:
-        """Take the database file. Without `durable` a commit does not wait for the disk (for tests)."""
+    def __init__(self, path: Path, way: Way) -> None:
+        """Take the database file, and how it is used."""
         self._path = path
-        self._durable = durable
+        self._way = way
         self._head = HeadFile(path.with_name("audit.head"))
         self._connection: sqlite3.Connection | None = None
         self._rows: Rows | None = None
+        self._file: tuple[int, int] | None = None
         self.problem = ""
         self.commits = 0
-        self.changed = False
+        self._changed = False
 
     def open(self) -> None:
         """Open, check and bring up to date. Raises StoreError."""
-        connection = self._connection = open_database(self._path, durable=self._durable)
-        rows = self._rows = Rows(connection)
         try:
-            self._note_gap(connection, rows)
+            self._use(open_database(self._path, self._way))
         except (OSError, sqlite3.Error) as error:
             self.close()
             raise explain(error, self._path) from error
@@ -98,10 +97,7 @@ class Writer:
             else:
                 _in_savepoints(connection, rows, jobs)
                 connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._fail(jobs, explain(error, self._path))
-            return False
-        except StoreError as error:
+        except (OSError, sqlite3.Error, StoreError) as error:
             self._fail(jobs, error)
             return False
         self._well()
@@ -118,10 +114,11 @@ class Writer:
             finally:
                 connection.execute("ROLLBACK")
                 connection.execute("PRAGMA query_only = 0")
-        except sqlite3.Error as error:
-            self._fail([job], explain(error, self._path))
-        except StoreError as error:
-            self._fail([job], error)
+        except (OSError, sqlite3.Error, StoreError) as error:
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY:
+                job.error = StoreError("a read tried to change the database")
+            else:
+                self._fail([job], error)
 
     def probe(self) -> None:
         """While writes fail: try one, so that the trouble ends by itself."""
@@ -129,9 +126,7 @@ class Writer:
             connection, _ = self._ready()
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             connection.execute(f"PRAGMA user_version = {1 - version}")
-        except sqlite3.Error as error:
-            self._trouble(explain(error, self._path))
-        except StoreError as error:
+        except (OSError, sqlite3.Error, StoreError) as error:
             self._trouble(error)
         else:
             self._well()
@@ -146,14 +141,16 @@ class Writer:
             _log.warning("The audit's head could not be recorded: %s", error)
 
     def back_up(self) -> None:
-        """Keep a copy of the database as it is now."""
-        if self._connection is None or self.problem:
+        """Keep a copy of the database as it is now, where it changed since the last."""
+        if self._connection is None or self.problem or not self._changed:
             return
-        self.changed = False
+        self._changed = False
         try:
-            back_up(self._connection, backup_of(self._path))
+            back_up(self._connection, self._path, backup_of(self._path))
         except (OSError, sqlite3.Error) as error:
             _log.warning("No copy of the database could be made: %s", error)
+        except StoreError as error:
+            self._trouble(error)
 
     def _note_gap(self, connection: sqlite3.Connection, rows: Rows) -> None:
         """Where the audit does not hold the row that was recorded as its last, say so in the audit, for good."""
@@ -166,33 +163,52 @@ class Writer:
         self._head.write(Head(*rows.audit.head()), durable=True)
 
     def _ready(self) -> tuple[sqlite3.Connection, Rows]:
-        """The connection; a new one, checked, while there is trouble. Raises StoreError."""
-        if self.problem or self._connection is None or self._rows is None:
-            self.close()
-            connection = connect(self._path, durable=self._durable)
-            self._connection, self._rows = connection, Rows(connection)
-        return self._connection, self._rows
+        """The connection; a new one, checked, while there is trouble or after the file was replaced."""
+        if self._connection is not None and self._rows is not None and not self.problem and not self._replaced():
+            return self._connection, self._rows
+        self.close()
+        return self._use(connect(self._path, self._way))
 
-    def _fail(self, jobs: Sequence[Job], error: StoreError) -> None:
-        for job in jobs:
-            job.error = StoreError(str(error))
-            job.error.__cause__ = error.__cause__
+    def _use(self, connection: sqlite3.Connection) -> tuple[sqlite3.Connection, Rows]:
+        rows = Rows(connection)
+        self._connection, self._rows, self._file = connection, rows, _file(self._path)
+        self._note_gap(connection, rows)
+        return connection, rows
+
+    def _replaced(self) -> bool:
+        """Whether the path leads to another file now: what is written to the old one would be lost."""
+        return _file(self._path) != self._file
+
+    def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         self._trouble(error)
+        for job in jobs:
+            job.error = StoreError(self.problem)
+            job.error.__cause__ = error
 
-    def _trouble(self, error: StoreError) -> None:
+    def _trouble(self, error: Exception) -> None:
         if self._connection is not None and self._connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
+        sentence = str(error if isinstance(error, StoreError) else explain(error, self._path))
         if not self.problem:
-            _log.error("Nothing can be kept: %s", error)
-        self.problem = str(error)
+            _log.error("Nothing can be kept: %s", sentence)
+        self.problem = sentence
 
     def _well(self) -> None:
         self.commits += 1
-        self.changed = True
+        self._changed = True
         if self.problem:
             _log.warning("The database can be written again.")
             self.problem = ""
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _in_savepoints(connection: sqlite3.Connection, rows: Rows, jobs: Sequence[Job]) -> None:

@@ -56,7 +56,8 @@ class FakeEngine:
             raise EngineError(f"there is no container {container}")
         chunks = self.chunks[container]
         if tail is not None:
-            chunks = b"".join(chunks).splitlines(keepends=True)[-tail or len(chunks) :]
+            lines = b"".join(chunks).splitlines(keepends=True)
+            chunks = lines[max(0, len(lines) - tail) :]
         for chunk in chunks:
             yield chunk
 

@@ -13,7 +13,7 @@ from deploybot import App, Card, Context, Environment, Release, Server, command
     examples=(
         "deploy shop@v1.4 to production",
         "deploy shop",
-        "deploy shop@feature/cart to staging/web1,web2 --dry-run",
+        "deploy shop@feature/cart to production/web1,web2 --dry-run",
         "deploy shop@v1.4 to production because the new cart is ready",
     ),
 )

@@ -70,12 +70,13 @@ class Scope:
         return tuple(name for name in app.environments if (app.name, name) in self.visible) if app else ()
 
     def servers(self) -> tuple[str, ...]:
-        """The servers of the environment."""
-        return self.environment.servers if self.environment else ()
+        """The servers of the environment, if the sender may see it."""
+        place = self.environment
+        return place.servers if place and (place.app, place.name) in self.visible else ()
 
     def tasks(self) -> tuple[str, ...]:
-        """The tasks of the app."""
-        return tuple(self.app.tasks) if self.app else ()
+        """The tasks of the app, if the sender may see it."""
+        return tuple(self.app.tasks) if self.app and self.app.name in self.apps() else ()
 
 
 class NoSuch(UserError):
@@ -138,7 +139,7 @@ def _server(text: str, scope: Scope) -> Server:
         raise Unfit(f"Say which environment before the server `{shown(text)}`.")
     place = f" in {scope.app.name}/{scope.environment.name}"
     if text.lower() not in scope.environment.servers:
-        raise NoSuch("server", text, scope.environment.servers, where=place)
+        raise NoSuch("server", text, scope.servers(), where=place)
     return scope.settings.servers[text.lower()]
 
 
@@ -146,7 +147,7 @@ def _task(text: str, scope: Scope) -> Task:
     if scope.app is None:
         raise Unfit(f"Say which app before the task `{shown(text)}`.")
     if text.lower() not in scope.app.tasks:
-        raise NoSuch("task", text, scope.app.tasks, where=f" of {scope.app.name}")
+        raise NoSuch("task", text, scope.tasks(), where=f" of {scope.app.name}")
     return Task(text.lower())
 
 

@@ -1,0 +1,560 @@
+"""The grammar: what is understood, and what is said, word for word, of what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploybot import App, Card, Context, Deployment, Duration, Environment, Follow, Release, Role, Server, Task
+from deploybot.command import Command, Handler, command
+from deploybot.errors import UsageError, UserError
+from deploybot.loader import load
+from deploybot.parsing import (
+    LONGEST,
+    Call,
+    FollowName,
+    Number,
+    Ref,
+    clean,
+    find,
+    hear,
+    parse,
+    read_command,
+    split,
+)
+from tests.world import EVERYTHING, SETTINGS
+
+COMMANDS = load()
+FORMS = {name: read_command(made) for name, made in COMMANDS.items()}
+SHOP = SETTINGS.apps["shop"]
+PRODUCTION = SHOP.environments["production"]
+STAGING = SHOP.environments["staging"]
+
+
+def read(text: str, visible: frozenset[tuple[str, str]] = EVERYTHING) -> Call:
+    return parse(FORMS, text, SETTINGS, visible)
+
+
+def refusal(text: str, visible: frozenset[tuple[str, str]] = EVERYTHING) -> UserError:
+    with pytest.raises(UserError) as caught:
+        read(text, visible)
+    return caught.value
+
+
+# What is understood
+
+
+@pytest.mark.parametrize("text", [example for made in COMMANDS.values() for example in made.examples])
+def test_every_example_is_understood(text: str) -> None:
+    assert read(text).command.name == text.partition(" ")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ("deploy shop", {"app": SHOP, "ref": Ref(""), "env": STAGING}),
+        ("deploy shop@v1.4 to production", {"app": SHOP, "ref": Ref("v1.4"), "env": PRODUCTION}),
+        ("deploy shop@feature/cart", {"app": SHOP, "ref": Ref("feature/cart"), "env": STAGING}),
+        ("deploy shop@:previous", {"app": SHOP, "ref": Ref(":previous"), "env": STAGING}),
+        ("deploy shop@#41", {"app": SHOP, "ref": Ref("#41", 41), "env": STAGING}),
+        ("deploy shop --dry-run", {"app": SHOP, "ref": Ref(""), "env": STAGING, "dry_run": True}),
+        ("deploy --dry-run", None),
+        ("rollback shop to #41 from production", {"app": SHOP, "release": Ref("#41", 41), "env": PRODUCTION}),
+        ("rollback shop", {"app": SHOP, "env": STAGING}),
+        ("logs shop", {"app": SHOP, "env": STAGING}),
+        ("logs shop tail 200", {"app": SHOP, "env": STAGING, "tail": True, "lines": 200}),
+        ("logs shop 200 follow", {"app": SHOP, "env": STAGING, "lines": 200, "follow": True}),
+        ("logs shop since 1h30m", {"app": SHOP, "env": STAGING, "since": 5400.0}),
+        ('logs shop grep "payment failed"', {"app": SHOP, "env": STAGING, "text": "payment failed"}),
+        ("logs shop grep follow", {"app": SHOP, "env": STAGING, "text": "follow"}),
+        ('logs shop grep "because"', {"app": SHOP, "env": STAGING, "text": "because"}),
+        ("logs shop grep '--help'", {"app": SHOP, "env": STAGING, "text": "--help"}),
+        ("status", {}),
+        ("status shop", {"app": SHOP}),
+        ("status shop production", {"app": SHOP, "env": PRODUCTION}),
+        ("history shop 5 production", {"app": SHOP, "env": PRODUCTION, "count": 5}),
+        ("diff shop@v2 production", {"app": SHOP, "ref": Ref("v2"), "env": PRODUCTION}),
+        ("restart blog", {"app": SETTINGS.apps["blog"], "env": SETTINGS.apps["blog"].environments["live"]}),
+        ("run shop migrate production", {"app": SHOP, "task": "migrate", "env": PRODUCTION}),
+        ("allow @ana deployer", {"who": "@ana", "role": Role.DEPLOYER}),
+        ("allow @ana deployer on shop", {"who": "@ana", "role": Role.DEPLOYER, "app": SHOP}),
+        (
+            "allow slack:T1/U2:ana admin on shop/staging",
+            {"who": "slack:T1/U2:ana", "role": Role.ADMIN, "app": SHOP, "env": STAGING},
+        ),
+        ("cancel #42", {"what": Number(42)}),
+        ("cancel 42", {"what": Number(42)}),
+        ("cancel log-3", {"what": FollowName("log-3")}),
+        ("help deploy", {"topic": "deploy"}),
+        ("DEPLOY Shop TO Production", {"app": SHOP, "ref": Ref(""), "env": PRODUCTION}),
+        ("deploy  shop\n to\tproduction", {"app": SHOP, "ref": Ref(""), "env": PRODUCTION}),
+        ("deploy\u00a0shop", {"app": SHOP, "ref": Ref(""), "env": STAGING}),
+    ],
+)
+def test_arguments(text: str, arguments: dict[str, object] | None) -> None:
+    if arguments is None:
+        assert isinstance(refusal(text), UsageError)
+    else:
+        assert read(text).arguments == arguments
+
+
+def test_servers() -> None:
+    call = read("deploy shop to production/web2,web1,web2")
+    servers = call.arguments["servers"]
+    assert isinstance(servers, tuple)
+    assert servers == (SETTINGS.servers["web2"], SETTINGS.servers["web1"])
+
+
+def test_lock_for_two_hours() -> None:
+    call = read("lock shop production for 2h because we  measure\n it")
+    assert call.arguments == {"app": SHOP, "env": PRODUCTION, "duration": 7200.0}
+    assert call.reason == "we measure it"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "deploy shop —dry-run",
+        "deploy shop \u2013dry-run",
+        "deploy shop --dry\u2011run",
+        "deploy shop \u2010\u2010dry\u2010run",
+    ],
+)
+def test_dashes_of_phones(text: str) -> None:
+    assert read(text).arguments["dry_run"] is True
+
+
+@pytest.mark.parametrize("quotes", ["“”", "„“", "«»", "\u2018\u2019", '""', "''", "``", '“"'])
+def test_quotes_of_phones(quotes: str) -> None:
+    assert read(f"logs shop grep {quotes[0]}two words{quotes[1]} 7").arguments["text"] == "two words"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("deploy shop because the cart", "the cart"),
+        ("deploy shop because: the “cart” isn't", "the “cart” isn't"),
+        ("deploy shop Because because", "because"),
+        ("deploy shop because 👩‍💻 says so", "👩‍💻 says so"),
+        ("deploy shop", ""),
+    ],
+)
+def test_reason(text: str, reason: str) -> None:
+    assert read(text).reason == reason
+
+
+def test_everybody_may_give_a_reason() -> None:
+    assert read("status because I wonder").reason == "I wonder"
+
+
+# What is not, word for word
+
+
+USAGE_DEPLOY = (
+    "Usage: deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run]\nFor example: deploy shop@v1.4 to production"
+)
+USAGE_LOCK = (
+    "Usage: lock <app> <env> [for <duration>] because …\n"
+    "For example: lock shop production for 2h because we are measuring"
+)
+USAGE_LOGS = (
+    "Usage: logs <app> [tail] [<lines>] [follow] [since <since>] [grep <text>] [from <env>[/<server>]] [file]\n"
+    "For example: logs shop tail 200 from production/web1"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence", "hint", "choice"),
+    [
+        (
+            "deploy shpo",
+            "There is no app `shpo`, did you mean `shop`?",
+            "Apps: shop, blog, wiki.",
+            "deploy shop",
+        ),
+        ("deploy nothing", "There is no app `nothing`.", "Apps: shop, blog, wiki.", ""),
+        (
+            "status live",
+            "There is no app `live`.",
+            "`live` is an environment: say the app first. Apps: shop, blog, wiki.",
+            "",
+        ),
+        (
+            "deploy shop@v2 to prod because x",
+            "There is no environment `prod` of shop, did you mean `production`?",
+            "Environments of shop: staging, production.",
+            "deploy shop@v2 to production because x",
+        ),
+        (
+            "logs shop from production/wbe2",
+            "There is no server `wbe2` in shop/production, did you mean `web2`?",
+            "Servers in shop/production: web1, web2.",
+            "logs shop from production/web2",
+        ),
+        (
+            "deploy shop to production/web1,web9",
+            "There is no server `web9` in shop/production, did you mean `web2`?",
+            "Servers in shop/production: web1, web2.",
+            "deploy shop to production/web1,web2",
+        ),
+        (
+            "run shop migrat",
+            "There is no task `migrat` of shop, did you mean `migrate`?",
+            "Tasks of shop: migrate, reindex.",
+            "run shop migrate",
+        ),
+        ("run blog x", "There is no task `x` of blog.", "", ""),
+        (
+            "allow @ana deploy",
+            "There is no role `deploy`, did you mean `deployer`?",
+            "Roles: viewer, deployer, approver, admin.",
+            "allow @ana deployer",
+        ),
+        (
+            "deply shop",
+            "There is no command `deply`, did you mean `deploy`?",
+            "`help` lists what I can do.",
+            "deploy shop",
+        ),
+        ("xyzzy", "There is no command `xyzzy`.", "`help` lists what I can do.", ""),
+        (
+            "deploy wiki --dry-run because x",
+            "Which environment of wiki do you mean: test, live?",
+            "Say it like this: deploy wiki --dry-run to test because x",
+            "deploy wiki --dry-run to test because x",
+        ),
+        ("deploy", "An app should follow `deploy`: shop, blog, wiki.", USAGE_DEPLOY, ""),
+        ("deploy shop to", "An environment should follow `to`: staging, production.", USAGE_DEPLOY, ""),
+        (
+            "deploy shop production",
+            "I do not understand `production` there, did you mean `deploy shop to production`?",
+            USAGE_DEPLOY,
+            "deploy shop to production",
+        ),
+        (
+            "deploy shop prodcution because x",
+            "I do not understand `prodcution` there, did you mean `deploy shop to production because x`?",
+            USAGE_DEPLOY,
+            "deploy shop to production because x",
+        ),
+        (
+            "deploy shop on production",
+            "I do not understand `on` there, did you mean `deploy shop to production`?",
+            USAGE_DEPLOY,
+            "deploy shop to production",
+        ),
+        (
+            "deploy shop v2",
+            "I do not understand `v2` there, did you mean `deploy shop@v2`?",
+            USAGE_DEPLOY,
+            "deploy shop@v2",
+        ),
+        (
+            "deploy shop --dry",
+            "I do not understand `--dry` there, did you mean `deploy shop --dry-run`?",
+            USAGE_DEPLOY,
+            "deploy shop --dry-run",
+        ),
+        ("deploy shop --force", "I do not understand `--force` there.", USAGE_DEPLOY, ""),
+        ("deploy --force", "I do not understand `--force` there.", USAGE_DEPLOY, ""),
+        ("deploy shop to staging to production", "`to` stands there twice.", USAGE_DEPLOY, ""),
+        (
+            "history shop prodution",
+            "There is no environment `prodution` of shop, did you mean `production`?",
+            "Environments of shop: staging, production.",
+            "history shop production",
+        ),
+        ("deploy shop@", "A ref is missing in `shop@`.", USAGE_DEPLOY, ""),
+        ("deploy @v2", "An app is missing in `@v2`.", USAGE_DEPLOY, ""),
+        ("deploy shop to production/web1,", "A server is missing in `production/web1,`.", USAGE_DEPLOY, ""),
+        ('deploy ""', "An app is missing in ``.", USAGE_DEPLOY, ""),
+        (
+            "deploy shop@-rf",
+            "`-rf` is no ref: refs are letters, digits and . _ / + - and begin with none of . / + -",
+            USAGE_DEPLOY,
+            "",
+        ),
+        ("deploy shop because", "The reason should follow `because`.", USAGE_DEPLOY, ""),
+        (
+            "status shop in production",
+            "I do not understand `in` there, did you mean `status shop production`?",
+            "Usage: status [<app>] [<env>]\nFor example: status",
+            "status shop production",
+        ),
+        (
+            "lock shop production",
+            "`lock` wants to know why: add `because …`.",
+            USAGE_LOCK,
+            "",
+        ),
+        ("logs shop since 5", "`5` is no duration such as 90s, 15m, 2h or 1h30m.", USAGE_LOGS, ""),
+        (
+            "logs shop flow",
+            "I do not understand `flow` there, did you mean `logs shop follow`?",
+            USAGE_LOGS,
+            "logs shop follow",
+        ),
+        (
+            "logs shop error",
+            "I do not understand `error` there, did you mean `logs shop grep error`?",
+            USAGE_LOGS,
+            "logs shop grep error",
+        ),
+        (
+            "logs shop grep x 5y",
+            "`5y` is no whole number.",
+            USAGE_LOGS,
+            "",
+        ),
+        (
+            "cancel it",
+            "`it` is no deployment or followed log.",
+            "Usage: cancel <what>\nFor example: cancel #42",
+            "",
+        ),
+        ("apps please", "I do not understand `please` there.", "Usage: apps\nFor example: apps", ""),
+        (
+            "logs shop grep “two words",
+            "The quote that begins at `“two words` does not end.",
+            "Close it, or leave it out: only text with blanks in it needs quotes.",
+            "",
+        ),
+    ],
+)
+def test_refusals(text: str, sentence: str, hint: str, choice: str) -> None:
+    problem = refusal(text)
+    assert (problem.sentence, problem.hint) == (sentence, hint)
+    assert [command for _, command in problem.choices][:1] == ([choice] if choice else [])
+
+
+@pytest.mark.parametrize(
+    "ref",
+    ["-x", "--upload-pack=x", "a..b", "a//b", "/a", "a/", "a.lock", "a b", "ä", "a;b", "$(a)", "a@{1}", "@", "#x"],
+)
+def test_refs_that_git_would_misunderstand(ref: str) -> None:
+    assert isinstance(refusal(f"deploy shop@{ref}"), UsageError)
+
+
+def test_every_proposal_of_a_choice_is_understood() -> None:
+    for text in ("deploy wiki", "deploy shpo", "deploy shop on production", "deploy shop v2", "logs shop error"):
+        for _, choice in refusal(text).choices:
+            read(choice)
+
+
+def test_nothing_is_named_that_one_may_not_see() -> None:
+    problem = refusal("deploy shpo", frozenset({("blog", "live")}))
+    assert (problem.sentence, problem.hint) == ("There is no app `shpo`.", "Apps: blog.")
+    assert refusal("deploy wiki", frozenset({("blog", "live")})).choices == ()
+    assert refusal("deploy shop to prod", frozenset({("shop", "staging")})).hint == "Environments of shop: staging."
+    assert refusal("deploy x", frozenset()).hint == ""
+    blog = frozenset({("blog", "live")})
+    assert refusal("deploy shop to production/web9", blog).sentence == "There is no server `web9` in shop/production."
+    assert refusal("run shop migrat", blog).sentence == "There is no task `migrat` of shop."
+
+
+def test_long_words_are_cut() -> None:
+    assert refusal("deploy " + "x" * 100).sentence == f"There is no app `{'x' * 39}…`."
+
+
+# Before the grammar
+
+
+@pytest.mark.parametrize(
+    ("text", "heard", "addressed"),
+    [
+        ("status", "status", False),
+        ("/status shop", "status shop", True),
+        ("/ status", "status", True),
+        ("!status", "status", True),
+        ("@deploybot status", "status", True),
+        ("@DeployBot: /status", "status", True),
+        ("deploybot, status", "status", True),
+        ("/status@deploybot shop", "status shop", True),
+        ("`deploy shop`", "deploy shop", False),
+        ("@deploybot", "", True),
+        ("  ", "", False),
+        ("deploy shop@v1", "deploy shop@v1", False),
+    ],
+)
+def test_hear(text: str, heard: str, addressed: bool) -> None:  # noqa: FBT001 - an example's column
+    found = hear(text, {"deploybot"})
+    assert found is not None
+    assert (found.text, found.addressed) == (heard, addressed)
+
+
+def test_another_bots_command() -> None:
+    assert hear("/status@otherbot", {"deploybot"}) is None
+
+
+@pytest.mark.parametrize("sign", ["\x00", "\x1b", "\x7f", "\u202e", "\u200f", "\u2066", "\u200b", "\ufeff", "\ud800"])
+def test_what_cannot_be_seen(sign: str) -> None:
+    with pytest.raises(UserError) as caught:
+        clean(f"deploy {sign}shop")
+    assert caught.value.sentence == (
+        f"Your message holds a character that cannot be seen (U+{ord(sign):04X}), so I did not read it."
+    )
+    assert caught.value.hint == "Type it again by hand, or paste it as plain text."
+
+
+def test_too_long() -> None:
+    assert clean("x" * LONGEST)
+    with pytest.raises(UserError) as caught:
+        clean("x" * (LONGEST + 1))
+    assert str(caught.value) == "Your message has 4,001 characters; I read up to 4,000."
+    assert caught.value.hint == "Leave out what the command does not need."
+
+
+# Usage against signature
+
+
+def made(usage: str, handler: Handler) -> Command:
+    command(usage, needs="view")(handler)
+    found = handler.__dict__["__command__"]
+    assert isinstance(found, Command)
+    return found
+
+
+async def none(ctx: Context) -> Card | None: ...
+async def app(ctx: Context, app: App) -> Card | None: ...
+async def app_or_none(ctx: Context, app: App | None) -> Card | None: ...
+async def env_alone(ctx: Context, env: Environment | None = None) -> Card | None: ...
+async def two_apps(ctx: Context, app: App, other: App) -> Card | None: ...
+async def subject(ctx: Context, app: App, number: Deployment) -> Card | None: ...
+async def floating(ctx: Context, number: float) -> Card | None: ...
+async def flag(ctx: Context, *, fast: bool = False) -> Card | None: ...
+async def flag_without_default(ctx: Context, *, fast: bool) -> Card | None: ...
+async def rest(ctx: Context, *words: str) -> Card | None: ...
+async def untyped(ctx: Context, word) -> Card | None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001
+async def no_context(app: App) -> Card | None: ...
+async def nothing_at_all() -> Card | None: ...
+async def server(ctx: Context, server: Server) -> Card | None: ...
+async def release(ctx: Context, ref: Release) -> Card | None: ...
+async def task(ctx: Context, task: Task, app: App) -> Card | None: ...
+def plain(ctx: Context) -> Card | None: ...
+async def unknown(ctx: Context, word: Nowhere) -> Card | None: ...  # type: ignore[name-defined]  # noqa: F821
+
+
+@pytest.mark.parametrize(
+    ("usage", "handler", "words"),
+    [
+        ("go <app", none, "the usage `go <app` cannot be read"),
+        ("go [a] <app>", app, "the usage `go [a] <app>` cannot be read"),
+        ("go  <app>", app, "the usage `go  <app>` cannot be read"),
+        ("go [to <a>] [to <b>]", none, "two groups of the usage begin with `to`"),
+        ("go [because <why>]", none, "`because` needs no group"),
+        ("go <app>", none, "the usage has <app>, but the function has no parameter `app`"),
+        ("go", app, "the function has a parameter `app`, but the usage has no <app>"),
+        ("go <app> <app>", app, "the usage has <app> more than once"),
+        ("go [<app>]", app, "<app> may be left out: give the parameter `app` a default, such as None"),
+        ("go [<app>]", app_or_none, "the parameter `app` takes None: give it that as its default"),
+        ("go [<env>]", env_alone, "<env> is looked up in the app, so that has to come before it"),
+        ("go <app> <other>", two_apps, "a command is about one app: use that type once"),
+        ("go <app> <number>", subject, "a deployment or a followed log has its app already: leave the app out"),
+        ("go <number>", floating, "the parameter `number` has a type that no word can be read as; known are App, "),
+        ("go", flag, "the parameter `fast` is a bool, but the usage has no [fast] or [--fast]"),
+        (
+            "go [--fast] [--slow]",
+            flag,
+            "the usage has [--slow], but the function has no parameter `slow: bool = False`",
+        ),
+        ("go [--fast]", flag_without_default, "the parameter `fast` should have a default: `fast: bool = False`"),
+        ("go <words>", rest, "the parameter `words` should be a plain one that can be given by its name"),
+        ("go <word>", untyped, "the parameter `word` has no type"),
+        ("go <app>", no_context, "the first parameter should be `ctx: Context`"),
+        ("go", nothing_at_all, "the first parameter should be `ctx: Context`"),
+        ("go <server>", server, "<server> is looked up in the environment, so that has to come before it"),
+        ("go <ref>", release, "a release belongs to an app: the usage needs one"),
+        ("go <task> <app>", task, "<task> is looked up in the app, so that has to come before it"),
+        ("go", plain, "the function should be an `async def`"),
+        (
+            "go <word>",
+            unknown,
+            "a type of the function is unknown (name 'Nowhere' is not defined): import it from deploybot",
+        ),
+    ],
+)
+def test_commands_that_do_not_fit(usage: str, handler: Handler, words: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the words are compared
+        read_command(made(usage, handler))
+    assert str(caught.value).startswith(words)
+
+
+def test_unknown_needs() -> None:
+    with pytest.raises(
+        ValueError, match=r"^`needs` should be one of anyone, view, deploy, approve, admin, got 'root'$"
+    ):
+        command("go", needs="root")
+
+
+async def glued(ctx: Context, app: App, env: Environment, many: tuple[int, ...] = ()) -> Card | None: ...
+async def union(ctx: Context, what: Deployment | Follow | int) -> Card | None: ...
+async def wait(ctx: Context, time: Duration) -> Card | None: ...
+
+
+def test_required_glue_and_words() -> None:
+    forms = {"go": read_command(made("go now <app>/<env> [<many>]", glued))}
+    call = parse(forms, "go now shop/production 1,2,1", SETTINGS, EVERYTHING)
+    assert call.arguments == {"app": SHOP, "env": PRODUCTION, "many": (1, 2)}
+    for text, sentence in {
+        "go now shop": "`/` and an environment should follow `shop`.",
+        "go shop": "`now` should follow `go`.",
+        "go": "`now` should follow `go`.",
+    }.items():
+        with pytest.raises(UsageError) as caught:
+            parse(forms, text, SETTINGS, EVERYTHING)
+        assert caught.value.sentence == sentence
+
+
+def test_unions_take_the_first_that_fits() -> None:
+    forms = {"go": read_command(made("go <what>", union)), "wait": read_command(made("wait <time>", wait))}
+    assert parse(forms, "go log-7", SETTINGS, EVERYTHING).arguments == {"what": FollowName("log-7")}
+    assert parse(forms, "wait 90S", SETTINGS, EVERYTHING).arguments == {"time": 90.0}
+
+
+# Whatever comes
+
+
+WORDS: Sequence[str] = sorted(
+    {word for made in COMMANDS.values() for example in made.examples for word in (example, *example.split())}
+    | {*SETTINGS.apps, "to", "from", "on", "in", "because", "--", "—", '"', "'", "“", "@", "/", ",", "#", ":current"}
+    | {"shop@", "@v2", "production/", "/web1", ",,", "shop/production", "#0", "999999999999", "-", "\u202e", "\x00"}
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=12)), max_size=9), st.sampled_from(["", " "]))
+def test_anything_is_understood_or_refused(words: list[str], glue: str) -> None:
+    """Neither another exception, nor a value that was not checked."""
+    text = (glue or " ").join(words)
+    for message in (text, f"{next(iter(COMMANDS))} {text}"):
+        try:
+            heard = hear(message, {"deploybot"})
+            call = read(clean(heard.text if heard else ""))
+        except UserError:
+            continue
+        assert call.command.name in COMMANDS
+        for value in call.arguments.values():
+            if isinstance(value, Ref) and value.text:
+                assert value.text.isascii()
+                assert not value.text.startswith("-")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=60))
+def test_splitting_loses_nothing(text: str) -> None:
+    try:
+        words = split(text)
+    except UserError:
+        return
+    bare = [token for token in words.tokens if not token.quoted]
+    assert all(token.text and not any(sign.isspace() for sign in token.text) for token in bare)
+    assert all(text[token.start : token.end].strip() for token in words.tokens)
+
+
+def test_find() -> None:
+    assert find(FORMS, "Deploy shop") is FORMS["deploy"]
+    assert find(FORMS, "") is None
+    assert find(FORMS, "hello deploy") is None

@@ -35,6 +35,11 @@ class Board:
         return [one.card.title for one in self._open.values()]
 
     @property
+    def keys(self) -> list[str]:
+        """The message ids of the cards that are still open."""
+        return list(self._open)
+
+    @property
     def streams(self) -> list[str]:
         """The requests whose logs are followed, oldest first."""
         return [one.request for one in self._open.values() if one.card.stream]
@@ -52,6 +57,10 @@ class Board:
         """A request is answered: what it left open is not edited any more, so it is printed as it is."""
         left = [message for message, one in self._open.items() if one.request == request]
         return [row for message in left for row in self._end(self._open.pop(message).card, width)]
+
+    def drop_streams(self) -> None:
+        """The logs that were followed have ended with the connection."""
+        self._open = {message: one for message, one in self._open.items() if not one.card.stream}
 
     def leave(self, width: int | None) -> list[Row]:
         """Nobody watches any more: what is open is printed as it was last."""

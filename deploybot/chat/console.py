@@ -16,8 +16,8 @@ from pathlib import Path
 from deploybot.card import Card
 from deploybot.chat import sockets
 from deploybot.chat.mailbox import Room
-from deploybot.chat.protocol import REQUEST_LIMIT, Refused, encode
-from deploybot.chat.session import PLATFORM, Parts, Session
+from deploybot.chat.protocol import REQUEST_LIMIT
+from deploybot.chat.session import PLATFORM, Parts, Session, refuse
 from deploybot.domain import Place
 
 _CLIENTS = 64
@@ -40,7 +40,7 @@ class Console:
         self._path = path
         self._parts = parts
         self._room = Room()
-        self._sessions: set[Session] = set()
+        self._sessions: dict[Session, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
@@ -56,13 +56,14 @@ class Console:
             self._server.close()
             self._path.unlink(missing_ok=True)
             self._server = None
-        await asyncio.gather(*(session.refuse("The bot stops.") for session in tuple(self._sessions)))
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_STOP_WITHIN)
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_STOP_WITHIN)
+        for session in self._sessions:
+            session.close()
+        running = {*self._sessions.values(), *self._tasks}
+        if running:
+            _, late = await asyncio.wait(running, timeout=_STOP_WITHIN)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def send(self, place: Place, card: Card) -> str:
         """Tell everybody; the message's id is the card's key, so it means the same after a restart."""
@@ -79,20 +80,23 @@ class Console:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a client, if it may be here."""
         uid = sockets.peer(writer.get_extra_info("socket"))
-        if uid not in {os.geteuid(), 0} or len(self._sessions) >= _CLIENTS:
+        if uid not in {os.geteuid(), 0}:
             log.warning("a console client of %s was refused", sockets.user(uid))
-            why = "Too many clients." if uid in {os.geteuid(), 0} else "This console belongs to another user."
-            writer.write(encode(Refused(why)))
-            writer.close()
+            await refuse(reader, writer, "This console belongs to another user.")
+            return
+        if len(self._sessions) >= _CLIENTS:
+            await refuse(reader, writer, "Too many clients are connected.")
             return
         session = Session(self._parts, self._room, (reader, writer), uid, self._spawn)
-        self._sessions.add(session)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  this is a coroutine
+        self._sessions[session] = task
         try:
             await session.run()
         except Exception:
             log.exception("a console client's connection broke")
         finally:
-            self._sessions.discard(session)
+            del self._sessions[session]
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run something that outlives its client; what goes wrong in it is logged."""

@@ -23,7 +23,6 @@ _SEND_WITHIN = 30.0
 _STOP_WITHIN = 5.0
 _STORE_PAUSE = 2.0
 _SCAN_PAUSE = 0.25
-_FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _BROKEN_TRIES = 8
 log = logging.getLogger(__name__)
@@ -49,14 +48,25 @@ class _Result:
 
 
 class OutboxWorker:
-    """Delivers what the outbox holds. `jitter` gives numbers from 0 to 1 that spread retries."""
+    """Delivers what the outbox holds to `chats`, by platform.
+
+    `first_pause` is the seconds after a first failure, which double with each further one up to a minute;
+    `jitter` gives numbers from 0 to 1 that spread them.
+    """
 
     def __init__(
-        self, store: Store, chats: Mapping[str, Chat], clock: Clock, *, jitter: Callable[[], float] = random.random
+        self,
+        store: Store,
+        chats: Mapping[str, Chat],
+        clock: Clock,
+        *,
+        first_pause: float = 0.5,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
         self._chats = chats
         self._clock = clock
+        self._first_pause = first_pause
         self._jitter = jitter
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._arrived: dict[int, tuple[OutboxItem, _Result]] = {}
@@ -194,7 +204,7 @@ class OutboxWorker:
 
     def _pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row: doubling, bounded, and spread by half."""
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures - 1, 20))
+        longest = min(_LONGEST_PAUSE, self._first_pause * 2.0 ** min(failures - 1, 20))
         return longest * (0.5 + self._jitter() / 2)
 
     async def _finish(self) -> None:

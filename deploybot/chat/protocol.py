@@ -81,7 +81,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The bot's first line. `user` is the identity that the bot takes the client for, such as `1000:ben`."""
+    """The bot's first line. `user` is the identity that the bot takes the client for, such as `1000/ben`."""
 
     type: ClassVar[str] = "welcome"
     version: int
@@ -196,7 +196,7 @@ def _first(error: Exception) -> str:
 
 
 def bounded(card: Card, limit: int = _CODE_LIMIT) -> Card:
-    """The card with at most `limit` characters of code: the last lines of it, and a line that says so."""
+    """The card with at most `limit` characters of code: the last of it, behind a line that says so."""
     if sum(map(len, card.code)) <= limit:
         return card
     kept: list[str] = []
@@ -208,5 +208,4 @@ def bounded(card: Card, limit: int = _CODE_LIMIT) -> Card:
         kept.append(line)
     if not kept:
         kept.append(card.code[-1][-limit:])
-    left = len(card.code) - len(kept)
-    return replace(card, code=(f"… {left} earlier lines are left out …", *reversed(kept)))
+    return replace(card, code=("… what came before is left out …", *reversed(kept)))

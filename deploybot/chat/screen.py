@@ -167,7 +167,8 @@ class Screen:
 
     async def _show(self, show: Show) -> None:
         """Take a card; waits while much is still to be printed."""
-        self._print(self._board.put(show, self._console.width))
+        lines = self._board.put(show, self._console.width)
+        self._print([*lines, ()] if lines and show.card.final else lines)
         self._redraw()
         while len(self._above) > _BACKLOG:
             self._drained.clear()
@@ -209,6 +210,7 @@ class Screen:
         while True:
             reason = await asyncio.shield(self.link.closed)
             self._connected = False
+            self._board.drop_streams()
             self._note(f"{reason} Waiting for it to come back.")
             try:
                 self.link = await self._gateway.reopen(_BACK_WITHIN)
@@ -217,6 +219,14 @@ class Screen:
                 return
             self._connected = True
             self._note("The bot is back.")
+            for key in self._board.keys:
+                self._spawn(self._watch(key))
+
+    async def _watch(self, key: str) -> None:
+        """Ask what became of a card that was open when the bot went away."""
+        with contextlib.suppress(Lost):
+            done = await self.link.watch(key)
+            self._print(self._board.answered(done.request, self._console.width))
 
     def _redraw(self) -> None:
         self._session.app.invalidate()

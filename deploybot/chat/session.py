@@ -42,6 +42,7 @@ _HELLO_WITHIN = 10.0
 _SEND_WITHIN = 60.0
 _LOOK_AGAIN = 30.0
 _MOST_WORDS = 200
+_REFUSE_WITHIN = 1.0
 
 Reply = Callable[[Card], Awaitable[None]]
 log = logging.getLogger(__name__)
@@ -51,12 +52,13 @@ log = logging.getLogger(__name__)
 class Parts:
     """What a session needs of the bot.
 
-    `handle` runs a command (`Dispatcher.handle`). `complete` takes a line up to the cursor and gives how many
-    characters at its end may be replaced, and by which words. `recall` gives the card of a key
-    (`deployment:42`) as the database tells it now, None where there is none. `bot` is the bot's version.
+    `handle` runs a command (`Dispatcher.handle`); None where there is nothing to say. `complete` takes a line
+    up to the cursor, and gives how many characters at its end may be replaced and by which words. `recall`
+    gives the card of a key (`deployment:42`) as the database tells it now; None where there is none. `bot` is
+    the bot's version.
     """
 
-    handle: Callable[[Incoming, Reply], Awaitable[Card]]
+    handle: Callable[[Incoming, Reply], Awaitable[Card | None]]
     complete: Callable[[str], Awaitable[tuple[int, tuple[str, ...]]]]
     recall: Callable[[str], Awaitable[Card | None]]
     clock: Clock
@@ -94,11 +96,12 @@ class Session:
         self._token = secrets.token_hex(4)
         self._numbers = itertools.count(1)
         self._ready = False
+        self._last_words = ""
 
     @property
     def user(self) -> str:
-        """The identity's user: `1000`, or `1000:ben` for a client that said who it is."""
-        return f"{self._uid}:{self._hello.name}" if self._hello.name else str(self._uid)
+        """The identity's user: `1000`, or `1000/ben` for a client that said who it is."""
+        return f"{self._uid}/{self._hello.name}" if self._hello.name else str(self._uid)
 
     @property
     def listens(self) -> bool:
@@ -106,23 +109,25 @@ class Session:
         return self._hello.room and self._ready
 
     async def run(self) -> None:
-        """Serve the client until it leaves or breaks the protocol; then stop the logs that it follows."""
+        """Serve the client until it leaves, breaks the protocol, or `close`; then stop the logs that it follows."""
         try:
             await self._greet()
             async with asyncio.TaskGroup() as group:
                 sender = group.create_task(self._send())
                 await self._read()
                 sender.cancel()
-        except* ProtocolError as group:
-            await self.refuse(f"This client does not speak the bot's protocol: {group.exceptions[0]}.")
-        except* (OSError, Gone) as group:
-            log.debug("a console client is gone: %r", group.exceptions)
+        except* ProtocolError as errors:
+            self._last_words = f"This client does not speak the bot's protocol: {errors.exceptions[0]}."
+        except* (OSError, Gone) as errors:
+            log.debug("a console client is gone: %r", errors.exceptions)
         finally:
             self._mailbox.close()
             for active in self._active.values():
                 self._stop(active)
             for changed in self._watches:
                 changed.set()
+            if self._last_words:
+                await refuse(self._reader, self._writer, self._last_words)
             self._writer.close()
 
     def told(self, message: str) -> None:
@@ -133,13 +138,10 @@ class Session:
             if key == message:
                 event.set()
 
-    async def refuse(self, sentence: str, hint: str = "") -> None:
-        """Say why the connection ends, and end it."""
-        with contextlib.suppress(OSError):
-            self._writer.write(encode(Refused(sentence, hint)))
-            async with asyncio.timeout(1.0):
-                await self._writer.drain()
-        self._writer.close()
+    def close(self) -> None:
+        """End it, with a word to the client."""
+        self._last_words = "The bot stops."
+        self._mailbox.close()
 
     async def _greet(self) -> None:
         """Take `hello`, answer `welcome`, and queue what the client has missed."""
@@ -219,6 +221,8 @@ class Session:
             await self._reply(request.id, active, card)
 
         card = await self._parts.handle(self._incoming(request.text), reply)
+        if card is None:
+            return Done(request.id)
         if not card.queued or not self.listens:
             await self._put(Show(self._name(card), card, request.id))
         return Done(request.id, ok=card.ok, tone=card.tone, follows=card.key if card.queued else "")
@@ -303,3 +307,16 @@ class Session:
     def _name(self, card: Card) -> str:
         """The message id of a reply: its key, or a new one."""
         return card.key or f"{self._token}-{next(self._numbers)}"
+
+
+async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sentence: str) -> None:
+    """Tell a client why its connection ends, and end it; returns within a second."""
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(_REFUSE_WITHIN):
+            writer.write(encode(Refused(sentence)))
+            writer.write_eof()
+            await writer.drain()
+            # A Unix socket that is closed with something unread takes back what it sent: unix(7) has no lingering.
+            while await reader.read(REQUEST_LIMIT):
+                pass
+    writer.close()

@@ -54,7 +54,7 @@ class Symbols:
 UNICODE: Final = Symbols(
     {Tone.PLAIN: "○", Tone.BUSY: "●", Tone.GOOD: "✓", Tone.WARN: "!", Tone.BAD: "✗", Tone.UNKNOWN: "?"},
     hint="→",
-    button="›",  # noqa: RUF001  the sign of a choice
+    button="▸",
     code="│",
 )
 ASCII: Final = Symbols(

@@ -1,0 +1,350 @@
+"""The outbox's worker, on the real database and a chat that fails: nothing lost, nothing out of order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import pytest
+
+from deploybot.card import Card
+from deploybot.chat.outbox import OutboxWorker
+from deploybot.domain import Place
+from deploybot.errors import StoreError, Unreachable, UserError
+from deploybot.ports import Chat, Tables
+from deploybot.store.database import Database
+from deploybot.testing import memory_store
+from tests.chat.stub import SystemClock
+
+CARDS = int(os.environ.get("N", "100"))
+STATES = 10
+
+
+@dataclass
+class Posted:
+    """A message in the chat, and every state it was shown in."""
+
+    place: Place
+    states: list[Card]
+
+
+@dataclass
+class Platform:
+    """A chat that does as `fault` says before and after each message."""
+
+    platform: str = "console"
+    interval: float = 0.0
+    fault: Callable[[str], Exception | None] = lambda _: None
+    messages: list[Posted] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    calls: int = 0
+    doubtful: int = 0
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def send(self, place: Place, card: Card) -> str:
+        await self._around("before")
+        number = len(self.messages)
+        self.messages.append(Posted(place, [card]))
+        await self._around("after")
+        return str(number)
+
+    async def edit(self, place: Place, message: str, card: Card) -> None:
+        await self._around("before")
+        posted = self.messages[int(message)]
+        assert posted.place == place
+        posted.states.append(card)
+        await self._around("after")
+
+    async def _around(self, moment: str) -> None:
+        self.calls += moment == "before"
+        await asyncio.sleep(0)
+        error = self.fault(moment)
+        if error is not None:
+            self.doubtful += moment == "after"
+            raise error
+        if moment == "after":
+            self.times.append(time.monotonic())
+            self.arrived.set()
+
+    def shown(self, key: str) -> list[Posted]:
+        return [posted for posted in self.messages if posted.states[-1].key == key]
+
+
+def state(key: str, number: int, last: int = STATES - 1) -> Card:
+    return Card(title=str(number), key=key, final=number == last)
+
+
+@asynccontextmanager
+async def running(store: Database, *chats: Chat, pause: float = 0.001) -> AsyncIterator[OutboxWorker]:
+    worker = OutboxWorker(store, {chat.platform: chat for chat in chats}, SystemClock(), first_pause=pause)
+    store.on_outbox = worker.wake
+    task = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        store.on_outbox = None
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[Database]:
+    async with memory_store() as store:
+        yield store
+
+
+async def put(store: Database, card: Card, platform: str = "console", channel: str = "c") -> None:
+    def work(tables: Tables) -> None:
+        tables.outbox.put(Place(platform, channel), card, time.time())
+
+    await store.write(work)
+
+
+async def waiting(store: Database) -> float | None:
+    return await store.read(lambda tables: tables.outbox.next_at())
+
+
+async def drained(store: Database, within: float = 20) -> None:
+    async with asyncio.timeout(within):
+        while await waiting(store) is not None:  # noqa: ASYNC110  the database has no event for this
+            await asyncio.sleep(0.005)
+
+
+async def test_a_message_is_sent_once_and_then_edited(store: Database) -> None:
+    chat = Platform()
+    async with running(store, chat):
+        for number in range(3):
+            await put(store, state("deployment:1", number))
+            await drained(store)
+        await put(store, Card(title="alone"))
+        await drained(store)
+    assert [[card.title for card in posted.states] for posted in chat.messages] == [["0", "1", "2"], ["alone"]]
+
+
+async def test_a_chat_that_wants_pauses_is_not_told_what_was_overtaken(store: Database) -> None:
+    chat = Platform(interval=0.2)
+    async with running(store, chat):
+        for number in range(30):
+            await put(store, state("deployment:1", number, last=29))
+        await drained(store)
+    titles = [card.title for card in chat.messages[0].states]
+    assert len(titles) <= 3
+    assert titles[-1] == "29"
+    assert all(b - a >= 0.19 for a, b in zip(chat.times, chat.times[1:], strict=False))
+
+
+async def test_it_sleeps_while_there_is_nothing_to_do(store: Database) -> None:
+    chat = Platform()
+    async with running(store, chat):
+        await put(store, Card(title="one"))
+        await drained(store)
+        before = time.process_time()
+        await asyncio.sleep(0.5)
+        assert time.process_time() - before < 0.1
+        chat.arrived.clear()
+        start = time.monotonic()
+        await put(store, Card(title="two"))
+        async with asyncio.timeout(5):
+            await chat.arrived.wait()
+        assert time.monotonic() - start < 0.2
+
+
+async def test_a_chat_is_left_alone_for_as_long_as_it_asked(store: Database) -> None:
+    faults = [Unreachable("slack", "429", retry_after=0.5)]
+    chat = Platform(fault=lambda moment: faults.pop() if faults and moment == "before" else None)
+    start = time.monotonic()
+    async with running(store, chat):
+        await put(store, Card(title="one"))
+        await put(store, Card(title="two"))
+        await drained(store)
+    assert [posted.states[0].title for posted in chat.messages] == ["one", "two"]
+    assert chat.times[0] - start >= 0.5
+    assert chat.calls == 3
+
+
+async def test_a_dead_chat_does_not_hold_another(store: Database) -> None:
+    dead = Platform("slack", fault=lambda _: Unreachable("slack", "down"))
+    alive = Platform("telegram")
+    async with running(store, dead, alive, pause=0.05):
+        for number in range(200):
+            await put(store, Card(title=str(number)), "slack")
+        await put(store, Card(title="hello"), "telegram")
+        async with asyncio.timeout(10):
+            await alive.arrived.wait()
+    assert dead.messages == []
+
+
+async def test_a_chat_that_hangs_does_not_hold_another_channel(store: Database) -> None:
+    gate = asyncio.Event()
+
+    class Hanging(Platform):
+        async def send(self, place: Place, card: Card) -> str:
+            if place.channel == "hangs":
+                await gate.wait()
+            return await super().send(place, card)
+
+    chat = Hanging()
+    async with running(store, chat):
+        await put(store, Card(title="first"), channel="hangs")
+        await put(store, Card(title="second"), channel="hangs")
+        await put(store, Card(title="other"), channel="other")
+        async with asyncio.timeout(5):
+            await chat.arrived.wait()
+        assert [posted.states[0].title for posted in chat.messages] == ["other"]
+        gate.set()
+        await drained(store)
+    assert [posted.states[0].title for posted in chat.messages] == ["other", "first", "second"]
+
+
+async def test_what_a_chat_refuses_for_good_is_given_up_and_nothing_else(store: Database) -> None:
+    faults: list[Exception] = [UserError("no such channel")]
+    chat = Platform(fault=lambda moment: faults.pop() if faults and moment == "before" else None)
+    async with running(store, chat):
+        await put(store, Card(title="refused"))
+        await drained(store)
+        await put(store, Card(title="taken"))
+        await drained(store)
+    assert [posted.states[0].title for posted in chat.messages] == ["taken"]
+
+
+async def test_a_fault_of_the_adapter_is_tried_again_and_bounded(store: Database) -> None:
+    faults: list[Exception] = [RuntimeError("bug")] * 3
+    chat = Platform(fault=lambda moment: faults.pop() if faults and moment == "before" else None)
+    async with running(store, chat):
+        await put(store, Card(title="late"))
+        await drained(store)
+        chat.fault = lambda _: RuntimeError("bug")
+        chat.calls = 0
+        await put(store, Card(title="never"))
+        await drained(store)
+    assert chat.messages[0].states[0].title == "late"
+    assert chat.calls == 8
+
+
+async def test_a_message_that_somebody_deleted_is_said_anew(store: Database) -> None:
+    class Deleting(Platform):
+        async def edit(self, place: Place, message: str, card: Card) -> None:
+            if message == "0":
+                raise UserError("there is no such message")
+            await super().edit(place, message, card)
+
+    chat = Deleting()
+    async with running(store, chat):
+        for number in range(3):
+            await put(store, state("deployment:1", number))
+            await drained(store)
+    assert [[card.title for card in posted.states] for posted in chat.messages] == [["0"], ["1", "2"]]
+
+
+async def test_a_platform_that_is_not_configured_any_more(store: Database) -> None:
+    async with running(store, Platform()):
+        await put(store, Card(title="x"), "slack")
+        await drained(store)
+
+
+async def test_what_arrived_but_could_not_be_noted_is_not_sent_again(store: Database) -> None:
+    class Full:
+        """A store whose writes fail while `full`."""
+
+        full = True
+
+        def __init__(self) -> None:
+            self.read = store.read
+
+        async def write(self, work: Callable[[Tables], None]) -> None:
+            if self.full:
+                raise StoreError("the disk is full")
+            await store.write(work)
+
+        @property
+        def problem(self) -> str:
+            return ""
+
+    chat, full = Platform(), Full()
+    await put(store, Card(title="once"))
+    worker = OutboxWorker(store, {"console": chat}, SystemClock())
+    worker._store = full  # type: ignore[assignment]
+    task = asyncio.create_task(worker.run())
+    async with asyncio.timeout(5):
+        await chat.arrived.wait()
+    full.full = False
+    await drained(store)
+    task.cancel()
+    assert chat.calls == 1
+
+
+class Storm:
+    """Cards that change at random, two chats that fail at random, and a worker that is killed at random."""
+
+    def __init__(self, store: Database, seed: int) -> None:
+        self.store = store
+        self.dice = random.Random(seed)  # noqa: S311  a seed repeats what it did
+        self.kills = 0
+        self.chats = [Platform("slack", fault=self.fault), Platform("telegram", fault=self.fault)]
+        self.keys = [f"deployment:{number}" for number in range(CARDS)]
+
+    def fault(self, _: str) -> Exception | None:
+        """One call in ten fails: half of those after the chat did what it was asked."""
+        return Unreachable("chat", "fault") if self.dice.random() < 0.05 else None
+
+    async def feed(self) -> None:
+        """Put every state of every card."""
+        where = {key: (self.dice.choice(["slack", "telegram"]), self.dice.choice("abc")) for key in self.keys}
+        todo = {key: iter(range(STATES)) for key in self.keys}
+        while todo:
+            key = self.dice.choice(list(todo))
+            number = next(todo[key])
+            await put(self.store, state(key, number), *where[key])
+            if number == STATES - 1:
+                del todo[key]
+
+    async def run(self) -> None:
+        """Until everything is said: a worker for a moment, then another."""
+        feeding = asyncio.create_task(self.feed())
+        while not feeding.done() or await waiting(self.store) is not None:
+            chats = {chat.platform: chat for chat in self.chats}
+            worker = OutboxWorker(self.store, chats, SystemClock(), first_pause=0.002)
+            self.store.on_outbox = worker.wake
+            task = asyncio.create_task(worker.run())
+            await asyncio.sleep(self.dice.uniform(0.01, 0.15))
+            await self.kill(worker, task)
+
+    async def kill(self, worker: OutboxWorker, task: asyncio.Task[None]) -> None:
+        """As kill -9 does it: nothing that is on its way ends well."""
+        lanes = [lane.task for lane in worker._lanes.values() if lane.task is not None]
+        for lane in lanes:
+            lane.cancel()
+        self.kills += 1
+        self.chats[0].doubtful += len(lanes)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_thousand_messages_over_chats_that_fail_and_a_worker_that_is_killed(store: Database) -> None:
+    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+    storm = Storm(store, seed)
+    async with asyncio.timeout(100):
+        await storm.run()
+    lost = reordered = extra = 0
+    for key in storm.keys:
+        posted = [one for chat in storm.chats for one in chat.shown(key)]
+        shown = [int(card.title) for one in posted for card in one.states]
+        lost += not shown or shown[-1] != STATES - 1
+        reordered += shown != sorted(shown)
+        extra += len(posted) - 1
+    calls, doubtful = (sum(getattr(chat, name) for chat in storm.chats) for name in ("calls", "doubtful"))
+    sys.stdout.write(
+        f"outbox: cards={CARDS} calls={calls} kills={storm.kills} lost={lost} reordered={reordered} "
+        f"extra={extra} of {doubtful} doubtful, seed={seed}\n"
+    )
+    assert (lost, reordered) == (0, 0)
+    assert extra <= doubtful
+    assert calls >= 1000 * CARDS // 250

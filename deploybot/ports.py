@@ -178,9 +178,7 @@ class Strategy(Protocol):
     def task(self, app: App, environment: Environment, release: Release, task: str, facts: ServerFacts) -> ServerPlan:
         """The steps of a named task of bot.toml."""
 
-    def prune(
-        self, app: App, environment: Environment, keep: tuple[str, ...], facts: ServerFacts
-    ) -> tuple[Step, ...]:
+    def prune(self, app: App, environment: Environment, keep: tuple[str, ...], facts: ServerFacts) -> tuple[Step, ...]:
         """The steps that delete what deploybot made and nobody needs: never a commit of `keep`."""
 
 
@@ -222,7 +220,10 @@ class Claims(Protocol):
         """Replace any earlier code by this one."""
 
     def consume(self, code: str, now: float) -> bool:
-        """True once for the right code in time; each wrong try counts, and the fifth ends the code."""
+        """True once for the right code in time; each wrong try counts, and the fifth ends the code.
+
+        Let the work end well after False: what it raises would undo the counting, too.
+        """
 
 
 class Deployments(Protocol):
@@ -241,7 +242,10 @@ class Deployments(Protocol):
         """The last ones of an app, newest first."""
 
     def move(self, number: int, state: State, *, now: float, outcome: str = "", tail: Sequence[str] = ()) -> Deployment:
-        """Set the state; `started` and `finished` are set on the way. An ended one never moves: StoreError."""
+        """Set the state; `started` and `finished` are set on the way. An empty outcome or tail keeps the one there.
+
+        An ended one never moves, and none moves back: StoreError.
+        """
 
     def replan(self, number: int, plan: Plan) -> None:
         """Replace the plan of a WAITING deployment; StoreError for any other."""
@@ -253,13 +257,16 @@ class Deployments(Protocol):
         """Its steps in the order they were made."""
 
     def begin(self, row: StepRow) -> StepRow:
-        """Keep a step before its job is started; the kept one where it exists already."""
+        """Keep a step before its job is started; the kept one, with its own job, where the step exists already.
+
+        Deployment, phase, server and position tell steps apart.
+        """
 
     def progress(self, job: str, *, offset: int, size: int) -> None:
         """How far a step's log is kept."""
 
     def end(self, job: str, state: StepState, *, code: int, now: float, detail: str = "") -> None:
-        """A step's end."""
+        """A step's end. The same end again changes nothing; another one is refused: StoreError."""
 
     def good(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
         """The last successful deploys and rollbacks with distinct releases, newest first."""

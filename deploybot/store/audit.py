@@ -16,6 +16,8 @@ from deploybot.store.text import clean
 from deploybot.store.trouble import is_trouble
 
 GENESIS = "0" * 64
+GAP = "audit-gap"
+"""The action of the row that says that rows before it were lost, as found at a start."""
 _SELECT = "SELECT number, at, actor, action, subject, detail, previous, hash FROM audit "
 
 

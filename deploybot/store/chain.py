@@ -2,7 +2,8 @@
 
 A chain alone cannot show that its end was cut off. So after each commit the last row's number and hash are
 written to `audit.head` in the data folder (`NUMBER HASH`, fixed width, in place): the table may have grown
-past it when the bot was killed in between, but must still hold that very row.
+past it when the bot was killed in between, but must still hold that very row. Where a start finds that it does
+not, it says so in the audit itself, in a row (`audit-gap`) that no later check passes over.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from deploybot.domain import AuditRow
 from deploybot.ports import Store
-from deploybot.store.audit import GENESIS, link
+from deploybot.store.audit import GAP, GENESIS, link
 
 _PAGE = 1000
 
@@ -50,6 +51,7 @@ class ChainCheck:
         self._head = Head()
         self._broken = 0
         self._why = ""
+        self._gap: AuditRow | None = None
 
     @property
     def head(self) -> Head:
@@ -64,6 +66,8 @@ class ChainCheck:
                 self._broken, self._why = self._head.number + 1, why
                 return False
             self._head = Head(row.number, row.hash)
+            if row.action == GAP and self._gap is None:
+                self._gap = row
         return True
 
     def verdict(self) -> Verdict:
@@ -72,6 +76,10 @@ class ChainCheck:
         if not self._broken and expected and self._head.number < expected.number:
             why = f"row {self._head.number} is the last, but row {expected.number} was recorded as written"
             return Verdict(self._head, self._head.number + 1, why)
+        if not self._broken and self._gap:
+            return Verdict(
+                self._head, self._gap.number, f"rows before it were lost, as a start found: {self._gap.detail}"
+            )
         return Verdict(self._head, self._broken, self._why)
 
     def _wrong(self, row: AuditRow) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from deploybot.errors import StoreError
 from deploybot.ports import Tables
+from deploybot.store.audit import GAP
 from deploybot.store.chain import Head, HeadFile
 from deploybot.store.connection import Way, back_up, connect, open_database
 from deploybot.store.tables import Rows
@@ -158,7 +159,7 @@ class Writer:
         if gap:
             _log.error("The audit has a gap: %s.", gap)
             connection.execute("BEGIN IMMEDIATE")
-            rows.audit.append(actor="deploybot", action="audit-gap", subject="audit", detail=gap, now=time.time())
+            rows.audit.append(actor="deploybot", action=GAP, subject="audit", detail=gap, now=time.time())
             connection.execute("COMMIT")
         self._head.write(Head(*rows.audit.head()), durable=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
 import sqlite3
@@ -206,7 +207,6 @@ async def test_without_a_recorded_head_a_cut_off_end_cannot_show(store: Database
 
 async def _reopened(path: Path) -> tuple[AuditRow, ...]:
     async with Database(path, durable=False) as again:
-        assert (await verify(again)).ok
         return await again.read(lambda tables: tables.audit.page(0))
 
 
@@ -238,9 +238,31 @@ async def test_a_gap_found_at_the_start_is_written_down(store: Database, path: P
     await store.aclose()
     with _unguarded(path) as connection:
         connection.execute(attack)
-    async with Database(path, durable=False) as again:
-        (last,) = await again.read(lambda tables: tables.audit.tail(1))
+    last = (await _reopened(path))[-1]
     assert (last.actor, last.action, last.detail) == ("deploybot", "audit-gap", gap)
+
+
+async def test_a_gap_is_told_by_every_later_check(store: Database, path: Path) -> None:
+    await store.write(_fill)
+    await store.aclose()
+    with _unguarded(path) as connection:
+        connection.execute("DELETE FROM audit WHERE number > 20")
+    for _ in range(2):
+        await _reopened(path)
+        async with Database(path, durable=False) as again:
+            verdict = await verify(again, HeadFile(path.with_name("audit.head")).read())
+        assert (verdict.ok, verdict.broken) == (False, 21)
+        assert verdict.why == (
+            "rows before it were lost, as a start found: row 30 was recorded as written, but row 20 is the last here"
+        )
+
+
+async def test_the_chain_is_checked_while_it_grows(store: Database, path: Path) -> None:
+    await store.write(lambda tables: _fill(tables, 3000))
+    recorded = HeadFile(path.with_name("audit.head")).read()
+    growing = asyncio.gather(*(store.write(lambda tables: _fill(tables, 1)) for _ in range(100)))
+    assert (await verify(store, recorded)).ok
+    await growing
 
 
 @pytest.mark.parametrize("content", [None, b"", b"nonsense", b"1 2 3"])

@@ -68,7 +68,7 @@ def init(
     \b
     Examples:
       deploybot init
-      deploybot init --server deploy@203.0.113.10 --repo git@github.com:acme/shop.git --strategy compose
+      deploybot init --server deploy@203.0.113.10 --repo /srv/git/shop.git --strategy compose
     """  # noqa: D301
     path = options.config or Path("bot.toml")
     if path.exists() and not force:

@@ -16,7 +16,7 @@ from deploybot.cli.common import Failure, Options, write
 if TYPE_CHECKING:
     from tomlkit.items import Item, Table
 
-    from deploybot.settings import Server
+    from deploybot.settings import Server, Settings
 
 
 @click.command(short_help="Pin a server's host key.")
@@ -36,14 +36,9 @@ def trust(options: Options, name: str, fingerprint: str | None, *, yes: bool) ->
       deploybot trust web1
       deploybot trust web1 --fingerprint SHA256:RnJvbSBhIHByb3ZpZGVyJ3MgcGFnZQ
     """  # noqa: D301
-    from deploybot.config.problems import listed, meant
+    server = _server(options.settings(outside=False), name)
     from deploybot.hosts.ssh import fetch_host_key
 
-    settings = options.settings(outside=False)
-    server = settings.servers.get(name)
-    if server is None:
-        near = meant(name, settings.servers)
-        raise Failure(f'no server is named "{name}"{near}', hint=f"There are {listed(settings.servers)}.")
     line, shown = asyncio.run(fetch_host_key(server))
     click.echo(f"{name} ({server.host}, port {server.port}) shows this host key:\n  {line.split()[0]}  {shown}")
     if line in server.host_key:
@@ -57,6 +52,15 @@ def trust(options: Options, name: str, fingerprint: str | None, *, yes: bool) ->
     path = options.path.resolve()
     write(path, pinned(path.read_bytes().decode("utf-8-sig"), name, line))
     click.echo(f"Pinned in {options.path}.")
+
+
+def _server(settings: Settings, name: str) -> Server:
+    from deploybot.config.problems import listed, meant
+
+    if name not in settings.servers:
+        near = meant(name, settings.servers)
+        raise Failure(f'no server is named "{name}"{near}', hint=f"There are {listed(settings.servers)}.")
+    return settings.servers[name]
 
 
 def _warn(server: Server) -> None:

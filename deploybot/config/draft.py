@@ -31,16 +31,14 @@ def draft(part: type[P], table: object, context: Mapping[str, str]) -> P:
 
 
 def _value(field: FieldInfo, value: Any, context: Mapping[str, str]) -> Any:  # noqa: ANN401  as the file has it
-    found = held(field.annotation)
-    if found and not found[1]:
-        return draft(found[0], value, context) if isinstance(value, dict) else _nothing(field)
-    if found:
-        return (
-            {name: draft(found[0], table, context) for name, table in value.items()} if isinstance(value, dict) else {}
-        )
+    if found := held(field.annotation):
+        part, many = found
+        if not isinstance(value, dict):
+            return _nothing(field)
+        return {key: draft(part, one, context) for key, one in value.items()} if many else draft(part, value, context)
     annotation: Any = field.annotation
     adapter = TypeAdapter[Any](Annotated[annotation, *field.metadata] if field.metadata else annotation)
-    if isinstance(value, dict):
+    if isinstance(value, dict) and get_origin(annotation) is dict:
         items = (_checked(adapter, {name: one}, context, {}) for name, one in value.items())
         return {name: one for item in items for name, one in item.items()}
     return _checked(adapter, value, context, _nothing(field))

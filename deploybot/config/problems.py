@@ -63,7 +63,9 @@ def listed(words: Iterable[str], last: str = "and") -> str:
 
 def meant(word: str, known: Iterable[str]) -> str:
     """`, did you mean "web1"?`, or nothing when none comes near."""
-    near = difflib.get_close_matches(word.lower(), [*known], n=1, cutoff=0.6)
+    names = [*known]
+    begun = [name for name in names if len(word) > 1 and name.startswith(word.lower())]
+    near = begun if len(begun) == 1 else difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     return f', did you mean "{near[0]}"?' if near else ""
 
 

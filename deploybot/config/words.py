@@ -53,10 +53,10 @@ def inline_secrets(tree: object, path: Path = ()) -> Iterator[Problem]:
 
 
 def _problem(detail: ErrorDetails, tree: Table) -> Problem:
-    path = _standing(tuple(part for part in detail["loc"] if part != "[key]"), tree)
     if detail["type"] == "extra_forbidden":
-        return Problem(path, _unknown(path))
-    return Problem(path, _sentence(detail))
+        return Problem(detail["loc"], _unknown(detail["loc"]))
+    path = detail["loc"][:-1] if detail["loc"][-1] == "[key]" else detail["loc"]
+    return Problem(_standing(path, tree), _sentence(detail))
 
 
 def _standing(path: Path, tree: Table) -> Path:

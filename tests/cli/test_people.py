@@ -1,0 +1,156 @@
+"""`deploybot allow`, `deny` and `audit`, on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from deploybot.cli import main
+from deploybot.domain import Grant, Identity, Role
+from deploybot.store.database import Database
+from deploybot.store.lock import single_bot
+
+BOT = """
+[bot]
+data = "data"
+[servers.web1]
+ssh = "deploy@203.0.113.10"
+agent = true
+[apps.shop]
+repo = "git@example.com:acme/shop.git"
+strategy = "compose"
+directory = "/srv/shop"
+secrets = { KEY = { env = "NOT_SET_IN_THIS_SHELL" } }
+environments.production.servers = ["web1"]
+"""
+ME = f"console:{os.getuid()}"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bot.toml whose secrets this shell does not have."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DEPLOYBOT_CONFIG", raising=False)
+    Path("bot.toml").write_text(BOT)
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def _grants() -> tuple[Grant, ...]:
+    async def read() -> tuple[Grant, ...]:
+        async with Database(Path("data/deploybot.db"), durable=False) as store:
+            return await store.read(lambda tables: tables.people.grants())
+
+    return asyncio.run(read())
+
+
+def test_the_first_administrator_is_whoever_calls_at_the_console() -> None:
+    result = _run("allow", "ana", "admin")
+    assert result.exit_code == 0, result.output
+    assert result.output == f"ana ({ME}) is admin on every app.\n"
+    assert _grants() == (Grant(1, Role.ADMIN),)
+
+
+def test_roles_are_given_at_places_and_taken_away_again() -> None:
+    _run("allow", "ana", "admin")
+    result = _run("allow", "@Ben", "Deployer", "--on", "shop", "--identity", "slack:T012/U345")
+    assert result.output == "ben (slack:T012/U345) is deployer on every environment of shop.\n"
+    result = _run("allow", "ben", "viewer", "--on", "shop/production", "--identity", "telegram:77")
+    assert result.output == (
+        "ben (slack:T012/U345, telegram:77) is deployer on every environment of shop, viewer on shop/production.\n"
+    )
+    assert _run("deny", "ben", "--on", "shop/production").output == "ben lost 1 role.\n"
+    assert _run("deny", "ben").output == "ben lost 1 role.\n"
+    assert _run("deny", "ben").output == "ben had no such role.\n"
+    assert _grants() == (Grant(1, Role.ADMIN),)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("allow", "ben", "viewer"), "You, at the console, are ana already."),
+        (("allow", "ben", "viewer", "--on", "shpo"), 'no app is named "shpo", did you mean "shop"?'),
+        (("allow", "ben", "viewer", "--on", "shop/prod"), 'shop has no environment "prod", did you mean "production"?'),
+        (("allow", "ben", "viewer", "--on", "*/x"), "--on */x: an environment belongs to an app"),
+        (("allow", "ben", "viewer", "--identity", "ben"), "--identity ben: should be PLATFORM:ID"),
+        (("allow", "ben", "viewer", "--identity", "slack:ben"), "`ben` is no Slack id such as T012/U345"),
+        (("allow", "ben", "viewer", "--identity", ME), f"the console user {os.getuid()} is ana already"),
+        (("allow", "be n", "viewer", "--identity", "console:7"), "`be n` cannot be a person's name"),
+        (("allow", "ana", "viewer"), "that would take the last administrator of everything away"),
+        (("deny", "ana"), "that would take the last administrator of everything away"),
+        (("deny", "anna"), 'there is nobody named "anna", did you mean "ana"?'),
+    ],
+)
+def test_what_cannot_be_is_one_sentence_and_changes_nothing(arguments: tuple[str, ...], sentence: str) -> None:
+    _run("allow", "ana", "admin")
+    result = _run(*arguments)
+    assert result.exit_code == 1
+    assert result.output.splitlines()[0].startswith(sentence)
+    assert _grants() == (Grant(1, Role.ADMIN),)
+    assert len(_run("audit", "tail").output.splitlines()) == 1
+
+
+def test_it_works_while_a_bot_runs() -> None:
+    async def beside() -> tuple[str, str]:
+        async with Database(Path("data/deploybot.db"), durable=False) as store:
+            done = await asyncio.to_thread(_run, "allow", "ana", "admin")
+            person = await store.read(lambda tables: tables.people.of(Identity("console", str(os.getuid()))))
+            return done.output, person.name if person else ""
+
+    Path("data").mkdir(mode=0o700)
+    with single_bot(Path("data")):
+        assert asyncio.run(beside()) == (f"ana ({ME}) is admin on every app.\n", "ana")
+
+
+def test_another_users_database_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    _run("allow", "ana", "admin")
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    result = _run("allow", "ben", "viewer", "--identity", "console:7")
+    assert result.exit_code == 1
+    assert "belongs to" in result.output
+    assert "sudo -u" in result.output
+
+
+def test_the_audit_is_shown_exported_and_verified() -> None:
+    assert "There is no database at" in _run("audit", "tail").output
+    _run("allow", "ana", "admin")
+    _run("allow", "ben", "viewer", "--identity", "console:7", "--on", "shop")
+    (last,) = _run("audit", "tail", "1").output.splitlines()
+    assert last.endswith(f"UTC  {ME} (command line)  allow  ben: viewer on every environment of shop")
+    rows = [json.loads(line) for line in _run("audit", "export").output.splitlines()]
+    assert [row["number"] for row in rows] == [1, 2]
+    assert rows[1]["previous"] == rows[0]["hash"]
+    result = _run("audit", "verify")
+    assert result.exit_code == 0
+    assert result.output == f"The audit is whole: 2 rows, head 2:{rows[1]['hash']}\n"
+    assert _run("audit", "verify", "--head", f"1:{rows[0]['hash']}").exit_code == 0
+
+
+def test_a_tampered_audit_is_found() -> None:
+    for name, uid in (("ana", ME), ("ben", "console:7"), ("cleo", "console:8")):
+        _run("allow", name, "admin", "--identity", uid)
+    with sqlite3.connect("data/deploybot.db") as database:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f"DROP TRIGGER {name}")
+        database.execute("UPDATE audit SET subject = 'eve' WHERE number = 2")
+    database.close()
+    result = _run("audit", "verify")
+    assert result.exit_code == 1
+    assert "The audit is broken at row 2: row 2 was changed." in result.output
+    assert "Rows 1 to 1 are whole." in result.output
+
+
+def test_a_head_that_is_not_there_is_found() -> None:
+    _run("allow", "ana", "admin")
+    assert _run("audit", "verify", "--head", "7:" + "0" * 64).exit_code == 1
+    result = _run("audit", "verify", "--head", "x")
+    assert result.exit_code == 1
+    assert "should be NUMBER:HASH" in result.output

@@ -1,0 +1,256 @@
+"""What `deploybot check` tries, and the cure beside each failure."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from deploybot.check import Row, check
+from deploybot.config import load
+from deploybot.domain import JobState, ServerFacts
+from deploybot.errors import EngineError, HostKeyMismatch, StepFailed, Unreachable
+from deploybot.settings import Settings
+from deploybot.testing import FakeEngine, FakeHost, FakeRefs, FakeServers, Outcome
+
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIm+aGXaJpJuPDizobQ/nP0kxVnjDf6sVXUpFW4WK2Jc"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+BOT = f"""
+[bot]
+data = "data"
+[servers.web1]
+ssh = "deploy@203.0.113.10"
+agent = true
+host_key = "{HOST_KEY}"
+docker = "/var/run/docker.sock"
+[servers.web2]
+ssh = "deploy@203.0.113.11"
+agent = true
+host_key = "{HOST_KEY}"
+[apps.shop]
+repo = "git@example.com:acme/shop.git"
+strategy = "compose"
+directory = "/srv/shop"
+need_memory = "1GB"
+environments.production.servers = ["web1"]
+[apps.site]
+repo = "https://example.com/site.git"
+strategy = "files"
+directory = "/srv/site"
+environments.production.servers = ["web2"]
+"""
+
+
+class Links(FakeServers):
+    """Fake servers whose connections can be dropped; `on_drop` is what a session's end does there."""
+
+    dropped: tuple[str, ...] = ()
+    end: JobState = JobState.DONE
+
+    async def drop(self, name: str) -> None:
+        """Note it; then the job ends."""
+        self.dropped += (name,)
+        host = self[name]
+        job = host.started[-1].job
+        if self.end is JobState.DONE:
+            host.write(job, b"survived\n")
+        host.finish(job, state=self.end)
+
+
+class Hanging(FakeHost):
+    """A server that takes the connection and says nothing."""
+
+    async def facts(self, directory: str = "", *, timeout: float = 15.0) -> ServerFacts:  # noqa: ARG002
+        """Never come back."""
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+class Failing(FakeHost):
+    """A server that answers with an error."""
+
+    error: Exception = Unreachable("", "")
+
+    async def facts(self, directory: str = "", *, timeout: float = 15.0) -> ServerFacts:  # noqa: ARG002
+        """Fail."""
+        raise self.error
+
+
+def _host(name: str, **facts: object) -> FakeHost:
+    usual = FakeHost(name).server_facts
+    known: Mapping[str, object] = {"compose": ("docker", "compose"), "compose_version": "2.26.1", **facts}
+    host = FakeHost(name, dataclasses.replace(usual, **known))  # type: ignore[arg-type]
+    host.script("survive", Outcome(hold=True))
+    return host
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Two servers and two apps."""
+    (tmp_path / "bot.toml").write_text(BOT)
+    return load(tmp_path / "bot.toml", {})
+
+
+@pytest.fixture
+def refs(tmp_path: Path) -> FakeRefs:
+    """A repository with one branch."""
+    return FakeRefs(tmp_path, main=COMMIT)
+
+
+def _links(web1: FakeHost | None = None, web2: FakeHost | None = None, engine: FakeEngine | None = None) -> Links:
+    return Links([web1 or _host("web1"), web2 or _host("web2")], {"web1": engine or FakeEngine()})
+
+
+def _failed(rows: tuple[Row, ...]) -> list[tuple[str, str, str, str]]:
+    return [(row.subject, row.what, row.says, row.cure) for row in rows if row.state == "failed"]
+
+
+async def test_all_is_well(settings: Settings, refs: FakeRefs) -> None:
+    links = _links()
+    rows = await check(settings, links, refs)
+    assert not _failed(rows)
+    assert [(row.subject, row.what) for row in rows] == [
+        ("bot", "data folder"),
+        *(
+            ("server web1", what)
+            for what in (
+                "connection",
+                "user",
+                "tools",
+                "shop/production",
+                "room",
+                "Docker",
+                "Compose",
+                "detached job",
+            )
+        ),
+        *(("server web2", what) for what in ("connection", "user", "tools", "site/production", "room", "detached job")),
+        ("app shop", "repository"),
+        ("app site", "repository"),
+    ]
+    assert sorted(links.dropped) == ["web1", "web2"]
+    assert rows[-1].says == "https://example.com/site.git: main (0123456789)"
+
+
+async def test_a_server_that_hangs_costs_only_its_own_row(settings: Settings, refs: FakeRefs) -> None:
+    started = time.monotonic()
+    rows = await check(settings, _links(web1=Hanging("web1")), refs, within=0.2)
+    assert time.monotonic() - started < 2
+    assert [row[:3] for row in _failed(rows)] == [("server web1", "answer", "no answer within 0.2 s")]
+    assert any(row.subject == "server web2" and row.what == "detached job" and row.state == "ok" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("error", "says", "cure"),
+    [
+        (Unreachable("web1", "connection refused"), "connection refused", "Try `ssh -p 22 deploy@203.0.113.10`"),
+        (Unreachable("web1", "no route", hint="Look there."), "no route", "Look there."),
+        (HostKeyMismatch("web1", "another key"), "another key", "`deploybot trust web1` shows the new fingerprint"),
+        (StepFailed("web1", "probe", 3), "step `probe` on web1 ended with code 3", ""),
+    ],
+)
+async def test_a_server_that_cannot_be_reached_has_a_cure(
+    settings: Settings, refs: FakeRefs, error: Exception, says: str, cure: str
+) -> None:
+    host = Failing("web1")
+    host.error = error
+    failed = _failed(await check(settings, _links(web1=host), refs))
+    assert len(failed) == 1
+    assert failed[0][2] == says
+    assert cure in failed[0][3]
+
+
+async def test_a_server_without_a_pinned_key_is_told_to_be_trusted(settings: Settings, refs: FakeRefs) -> None:
+    server = settings.servers["web1"].model_copy(update={"host_key": ()})
+    settings = settings.model_copy(update={"servers": {**settings.servers, "web1": server}})
+    host = Failing("web1")
+    host.error = HostKeyMismatch("web1", "no host key is pinned")
+    (failed,) = _failed(await check(settings, _links(web1=host), refs))
+    assert failed[3].startswith("No host key is pinned: `deploybot trust web1`")
+
+
+@pytest.mark.parametrize(
+    ("facts", "what", "words"),
+    [
+        ({"git": False}, "tools", ("missing: git", "Install them on the server.")),
+        ({"tools_missing": ("setsid", "sha256sum")}, "tools", ("missing: setsid, sha256sum", "Install")),
+        ({"writable": False}, "shop/production", ("/srv/shop cannot be written by deploy", "install -d -o deploy")),
+        ({"disk_free": 10**8}, "shop/production", ("has 100 MB free, apps.shop.need_disk asks for 500 MB", "Free")),
+        ({"memory_available": 10**8}, "room", ("need_memory asks for 1.0 GB", "Stop something there")),
+        ({"compose": ()}, "Compose", ("neither `docker compose` nor", "docker-compose-plugin")),
+    ],
+)
+async def test_what_a_server_lacks_has_a_cure(
+    settings: Settings, refs: FakeRefs, facts: dict[str, object], what: str, words: tuple[str, str]
+) -> None:
+    (failed,) = _failed(await check(settings, _links(web1=_host("web1", **facts)), refs))
+    assert failed[:2] == ("server web1", what)
+    assert words[0] in failed[2]
+    assert words[1] in failed[3]
+
+
+async def test_unknown_sizes_are_no_failure(settings: Settings, refs: FakeRefs) -> None:
+    rows = await check(settings, _links(web1=_host("web1", disk_free=-1, memory_available=-1)), refs)
+    assert not _failed(rows)
+    assert "memory unknown available" in str(rows)
+
+
+class Old(FakeEngine):
+    """An Engine that is too old."""
+
+    async def version(self) -> str:
+        """Refuse."""
+        raise EngineError("client version 1.24 is too old")
+
+
+async def test_an_engine_that_does_not_answer_has_a_cure(settings: Settings, refs: FakeRefs) -> None:
+    engine = FakeEngine()
+    engine.down = "permission denied on /var/run/docker.sock"
+    (failed,) = _failed(await check(settings, _links(engine=engine), refs))
+    assert failed[1:3] == ("Docker", "permission denied on /var/run/docker.sock")
+    assert "usermod -aG docker deploy" in failed[3]
+    (failed,) = _failed(await check(settings, _links(engine=Old()), refs))
+    assert failed[3] == "The bot works with Docker 20.10 and later."
+
+
+@pytest.mark.parametrize("state", [JobState.ORPHAN, JobState.LOST, JobState.CANCELLED])
+async def test_a_server_that_kills_what_a_session_left_is_found(
+    settings: Settings, refs: FakeRefs, state: JobState
+) -> None:
+    links = _links()
+    links.end = state
+    failed = _failed(await check(settings, links, refs))
+    assert [row[:3] for row in failed] == [
+        (f"server {name}", "detached job", f"after the connection was cut it is {state}") for name in ("web1", "web2")
+    ]
+    assert all("loginctl enable-linger" in row[3] for row in failed)
+
+
+async def test_a_job_that_cannot_be_started_or_ends_at_once_is_told(settings: Settings, refs: FakeRefs) -> None:
+    host = _host("web1")
+    host.script("survive", Outcome(code=1))
+    (failed,) = _failed(await check(settings, _links(web1=host), refs))
+    assert failed[2] == "a job that was just started is done"
+
+
+async def test_a_repository_that_cannot_be_read_has_a_cure(settings: Settings, refs: FakeRefs) -> None:
+    refs.down = "permission denied (publickey)"
+    failed = _failed(await check(settings, _links(), refs))
+    assert [row[:2] for row in failed] == [("app shop", "repository"), ("app site", "repository")]
+    assert "repo_key or repo_token" in failed[0][3]
+    refs.down = ""
+    refs.known.clear()
+    failed = _failed(await check(settings, _links(), refs))
+    assert failed[0][2] == "shop has no ref ``"
+
+
+async def test_a_data_folder_that_cannot_be_is_told(settings: Settings, refs: FakeRefs, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    bot = settings.bot.model_copy(update={"data": tmp_path / "file" / "data"})
+    (failed,) = _failed(await check(settings.model_copy(update={"bot": bot}), _links(), refs))
+    assert failed[:2] == ("bot", "data folder")
+    assert "install -d -m 700" in failed[3]

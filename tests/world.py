@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from deploybot.access import Access, PersonLocks
 from deploybot.card import Card
 from deploybot.command import Command, Incoming, Services
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import AuditRow, Identity, Place, Release, Role
+from deploybot.errors import StoreError
 from deploybot.loader import load
 from deploybot.ports import Store, Tables
 from deploybot.redact import Redactor
 from deploybot.settings import Settings
 from deploybot.testing import FakeClock, FakeDeployments, FakeLogs, FakeReleases, FakeStatus, memory_store
+
+T = TypeVar("T")
 
 V1 = Release("1" * 40, "v1.3")
 V2 = Release("2" * 40, "v1.4")
@@ -24,7 +28,7 @@ MAIN = Release("3" * 40, "main")
 
 SETTINGS = Settings.model_validate(
     {
-        "servers": {name: {"ssh": f"deploy@{name}"} for name in ("web1", "web2", "web3")},
+        "servers": {name: {"name": name, "ssh": f"deploy@{name}"} for name in ("web1", "web2", "web3")},
         "apps": {
             "shop": {
                 "name": "shop",
@@ -69,11 +73,28 @@ TEAM: dict[str, tuple[str, Sequence[tuple[Role, str, str]]]] = {
 STRANGER = "6666"
 
 
+class Moody:
+    """A store whose writes fail while `full` says why; `problem` is what it says of itself."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.full = ""
+        self.problem = ""
+
+    async def read(self, work: Callable[[Tables], T]) -> T:
+        return await self._store.read(work)
+
+    async def write(self, work: Callable[[Tables], T]) -> T:
+        if self.full:
+            raise StoreError(self.full)
+        return await self._store.write(work)
+
+
 @dataclass(slots=True)
 class World:
     """Everything behind `Dispatcher.handle`, and a way to speak to it."""
 
-    store: Store
+    store: Moody
     clock: FakeClock
     deployments: FakeDeployments
     releases: FakeReleases
@@ -81,9 +102,22 @@ class World:
     access: Access
     services: Services
     redactor: Redactor
-    dispatcher: Dispatcher
+    dispatcher: Dispatcher = field(init=False)
     replies: list[Card] = field(default_factory=list)
     ids: itertools.count[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what is only in memory."""
+        self.dispatcher = Dispatcher(
+            services=self.services,
+            access=self.access,
+            store=self.store,
+            clock=self.clock,
+            redactor=self.redactor,
+        )
 
     def incoming(
         self,
@@ -133,13 +167,19 @@ def _hire(tables: Tables) -> None:
 
 
 @asynccontextmanager
-async def make_world(*more: Command, secrets: tuple[str, ...] = ()) -> AsyncIterator[World]:
+async def make_world(
+    *more: Command,
+    secrets: tuple[str, ...] = (),
+    deployments: FakeDeployments | None = None,
+    releases: FakeReleases | None = None,
+) -> AsyncIterator[World]:
     """Make a team of five, and commands beside the real ones."""
-    async with memory_store() as store:
+    async with memory_store() as database:
+        store = Moody(database)
         await store.write(_hire)
         clock, redactor = FakeClock(), Redactor(secrets)
         access = Access(SETTINGS, store, clock)
-        deployments, releases, logs = FakeDeployments(), FakeReleases(), FakeLogs()
+        deployments, releases, logs = deployments or FakeDeployments(), releases or FakeReleases(), FakeLogs()
         releases.put(MAIN, V1, V2)
         services = Services(
             settings=SETTINGS,
@@ -151,5 +191,4 @@ async def make_world(*more: Command, secrets: tuple[str, ...] = ()) -> AsyncIter
             people=access,
             commands=load() | {made.name: made for made in more},
         )
-        dispatcher = Dispatcher(services=services, access=access, store=store, clock=clock, redactor=redactor)
-        yield World(store, clock, deployments, releases, logs, access, services, redactor, dispatcher)
+        yield World(store, clock, deployments, releases, logs, access, services, redactor)

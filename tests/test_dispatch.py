@@ -1,0 +1,620 @@
+"""The way in: who is answered, what is refused in which words, what is kept, and what never leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+
+from deploybot import App, Card, Context, Environment, Kind, Line, Release, Table, Tone
+from deploybot.card import Button
+from deploybot.command import Command, Follow, Handler, command
+from deploybot.dispatch import error_card, masked
+from deploybot.domain import Action, AuditRow, Grant, Identity, Person, Plan, Role
+from deploybot.errors import (
+    Denied,
+    EngineError,
+    Locked,
+    StepFailed,
+    StoreError,
+    Unhealthy,
+    Unreachable,
+    UserError,
+)
+from deploybot.ports import Tables
+from deploybot.redact import MASK, Redactor
+from deploybot.testing import FakeReleases
+from tests.world import SETTINGS, STRANGER, TEAM, V1, V2, World, make_world
+
+SECRET = "correct-horse-battery"
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with make_world(secrets=(SECRET,)) as made:
+        yield made
+
+
+def made(usage: str, handler: Handler, *, needs: str = "view", within: float = 60.0) -> Command:
+    command(usage, needs=needs, within=within)(handler)
+    found = handler.__dict__["__command__"]
+    assert isinstance(found, Command)
+    return found
+
+
+def rows(audit: list[AuditRow]) -> list[tuple[str, str, str, str]]:
+    return [(row.actor, row.action, row.subject, row.detail) for row in audit]
+
+
+# Who is answered
+
+
+async def test_a_deployment_is_asked_for(world: World) -> None:
+    card = await world.say("/deploy shop@v1.4 to production/web2 because the cart", "ben")
+    (asked,) = world.deployments.asked
+    assert (asked.app, asked.environment, asked.release, asked.servers) == ("shop", "production", V2, ("web2",))
+    assert (asked.by, asked.reason) == ("ben", "the cart")
+    assert card.ok
+    text = "deploy shop@v1.4 to production/web2 because the cart"
+    assert rows(await world.audit()) == [
+        ("ben", "request", "shop/production", text),
+        ("ben", "result", "shop/production", f"{text}: #1 deploy shop in production"),
+    ]
+
+
+async def test_looking_is_not_kept(world: World) -> None:
+    await world.say("status")
+    assert await world.audit() == []
+
+
+SORRY = "I do not know you yet: please ask an administrator to type `allow console:6666:6666 viewer`."
+
+
+async def test_strangers_are_told_how_to_be_let_in(world: World) -> None:
+    for text in ("deploy shop", "status", "hello", "allow console:6666:me admin", "\u202e", "x" * 9000):
+        card = await world.say(text, STRANGER)
+        assert card.title == SORRY
+        assert card.private
+        assert not card.ok
+    assert world.deployments.asked == []
+    audit = await world.audit()
+    assert {(row.actor, row.action) for row in audit} == {("console:6666", "denied")}
+
+
+async def test_strangers_may_be_let_in_as_they_are_told(world: World) -> None:
+    card = await world.say("status", STRANGER)
+    wanted = re.search(r"`(.*)`", card.title)
+    assert wanted
+    await world.say(wanted[1])
+    assert (await world.say("status", STRANGER)).title == "board"
+
+
+async def test_strangers_may_ask_for_help_and_who_they_are(world: World) -> None:
+    assert (await world.say("help", STRANGER)).title == "What I can do"
+    assert (await world.say("whoami", STRANGER)).title == SORRY
+
+
+async def test_strangers_in_groups_wear_out_patience(world: World) -> None:
+    async def answers(count: int) -> list[bool]:
+        return [await world.maybe("/status", STRANGER, platform="telegram") is not None for _ in range(count)]
+
+    assert await answers(5) == [True, True, True, False, False]
+    assert await world.maybe("/status", "7777", platform="telegram") is not None
+    world.clock.advance(61)
+    assert await answers(2) == [True, True]
+    assert len(await world.audit()) == 6
+
+
+async def test_talk_in_groups_gets_nothing(world: World) -> None:
+    for who in (STRANGER, "ana"):
+        assert await world.maybe("hello everybody", who, platform="telegram") is None
+        assert await world.maybe("x" * 9000, who, platform="telegram") is None
+        assert await world.maybe("/status@otherbot", who, platform="telegram") is None
+    assert await world.audit() == []
+
+
+async def test_whoever_is_spoken_to_answers(world: World) -> None:
+    assert (await world.say("xyzzy")).title == "There is no command `xyzzy`."
+    assert (await world.say("hello", STRANGER, platform="telegram", private=True)).title.startswith("I do not know")
+    assert (await world.say("@deploybot hello", STRANGER, platform="telegram")).title.startswith("I do not know")
+    for text in ("", "?", "/", "@deploybot"):
+        assert (await world.say(text)).title == "What I can do"
+
+
+async def test_an_identity_is_of_one_platform(world: World) -> None:
+    number = TEAM["ana"][0]
+    card = await world.say("/status", number, platform="telegram")
+    assert card.title == "I do not know you yet: please ask an administrator to type `allow telegram:1000:1000 viewer`."
+
+
+async def test_what_is_not_understood_is_said_privately(world: World) -> None:
+    card = await world.say("deploy shpo")
+    assert card == Card(
+        title="There is no app `shpo`, did you mean `shop`?",
+        hint="Apps: shop, blog, wiki.",
+        tone=Tone.WARN,
+        buttons=(Button("deploy shop", "deploy shop"),),
+        private=True,
+        ok=False,
+    )
+    assert (await world.say("deploy \u202eshop")).title.startswith("Your message holds a character")
+
+
+async def test_suggestions_name_only_what_one_may_see(world: World) -> None:
+    assert (await world.say("status wikki", "ben")).title == "There is no app `wikki`."
+    assert (await world.say("deploy wiki", "ben")).title == "Which environment of wiki do you mean?"
+    assert (await world.say("deploy wiki", "ben")).buttons == ()
+
+
+# Who may
+
+
+ALLOWED = {
+    "apps": "ana ben cem dia",
+    "servers": "ana ben cem dia",
+    "status": "ana ben cem dia",
+    "status shop staging": "ana ben cem dia",
+    "status shop production": "ana ben dia",
+    "status blog": "ana",
+    "history shop": "ana ben cem dia",
+    "history wiki live": "ana cem",
+    "diff shop production": "ana ben dia",
+    "logs shop": "ana ben cem dia",
+    "logs blog": "ana",
+    "deploy shop": "ana ben dia",
+    "deploy shop to production": "ana ben dia",
+    "deploy blog": "ana",
+    "rollback shop to v1.3": "ana ben dia",
+    "restart shop": "ana ben dia",
+    "run shop migrate": "ana ben dia",
+    "lock shop production because x": "ana ben dia",
+    "unlock blog live": "ana",
+    "cancel #7": "ana ben dia",
+    "cancel #8": "ana",
+    "cancel log-1": "ana ben cem dia",
+    "cancel log-2": "ana",
+    "allow @cem viewer": "ana",
+    "allow @cem viewer on shop": "ana dia",
+    "allow @cem viewer on shop/staging": "ana dia",
+    "allow @cem viewer on blog": "ana",
+    "deny @cem": "ana",
+    "deny @cem on shop": "ana dia",
+    "help": "ana ben cem dia eve 6666",
+    "whoami": "ana ben cem dia eve 6666",
+}
+
+
+@pytest.mark.parametrize(("text", "allowed"), ALLOWED.items(), ids=[*ALLOWED])
+async def test_who_may(text: str, allowed: str) -> None:
+    for who in (*TEAM, STRANGER):
+        async with make_world() as world:
+            world.deployments.put(7, "shop", "production", V1)
+            world.deployments.put(8, "blog", "live", V1)
+            world.logs.open["log-1"] = Follow("log-1", "shop", "staging")
+            world.logs.open["log-2"] = Follow("log-2", "blog", "live")
+            card = await world.say(text, who)
+            refused = {row.action for row in await world.audit()} & {"denied"} != set()
+            assert refused is (who not in allowed.split()), (who, card.title)
+
+
+async def test_denied_says_which_rule_and_who_may(world: World) -> None:
+    card = await world.say("deploy shop", "cem")
+    assert card.title == "`deploy` needs the role deployer on shop/staging; you are viewer there."
+    assert card.hint == "Who may: ana, ben, dia."
+    assert card.tone is Tone.BAD
+    assert not card.ok
+    assert rows(await world.audit()) == [("cem", "denied", "shop/staging", "deploy shop")]
+
+
+async def test_nobody_may(world: World) -> None:
+    await world.store.write(lambda tables: tables.people.grant(1, Role.ADMIN, "shop"))
+    async with make_world(made("party", _party, needs="anyone")) as other:
+        card = await other.say("party")
+    assert card.title == "Only claim, help, whoami are for everyone."
+    assert card.hint == "Who may: nobody on the allowlist."
+
+
+async def _party(ctx: Context) -> Card | None: ...
+
+
+async def test_locked_says_who_and_how_to_release(world: World) -> None:
+    await world.say("lock shop production because we measure", "ana")
+    world.clock.advance(720)
+    card = await world.say("deploy shop to production", "ben")
+    assert card.title == (
+        "shop/production is locked by ana since 2027-01-15 08:00 UTC (12 min): “we measure”. "
+        "ana or an admin can release it: `unlock shop production`."
+    )
+    assert (card.tone, card.ok) == (Tone.WARN, False)
+    assert world.deployments.asked == []
+    await world.say("deploy shop to production", "ana")
+    await world.say("deploy shop", "ben")
+    assert [asked.by for asked in world.deployments.asked] == ["ana", "ben"]
+
+
+class Interrupted(FakeReleases):
+    """While a ref is looked up, something else happens."""
+
+    async def resolve(self, app: App, environment: Environment | None, ref: str) -> Release:
+        await self.meanwhile()
+        return await super().resolve(app, environment, ref)
+
+    async def meanwhile(self) -> None:
+        await self.world.store.write(lambda tables: tables.people.revoke(2))
+
+    world: World
+
+
+async def test_rights_are_read_again_after_the_ref_was_looked_up() -> None:
+    releases = Interrupted()
+    async with make_world(releases=releases) as world:
+        releases.world = world
+        card = await world.say("deploy shop", "ben")
+    assert card.title == "`deploy` needs the role deployer on shop/staging; you have no role there."
+    assert world.deployments.asked == []
+
+
+async def test_refs_are_looked_up_only_for_whoever_may(world: World) -> None:
+    await world.say("deploy shop@v1.4", "cem")
+    assert world.releases.asked == []
+
+
+async def test_may_still(world: World) -> None:
+    plan = Plan(kind=_kind(), app="shop", environment="production", release=V1, servers=())
+    assert await world.access.may_still(2, plan) == ""
+    assert (await world.access.may(2, Action.DEPLOY, "shop", "production")).allowed
+    await world.say("lock shop production because x")
+    assert (await world.access.may_still(2, plan)).startswith("shop/production is locked by ana since")
+    await world.say("unlock shop production")
+    await world.say("deny @ben")
+    sentence = "`deploy` needs the role deployer on shop/production; you have no role there."
+    assert await world.access.may_still(2, plan) == sentence
+    assert await world.access.may_still(99, plan) == "You are not on the allowlist."
+
+
+def _kind() -> Kind:
+    return Kind.DEPLOY
+
+
+# Arguments that have to be looked up
+
+
+async def test_deployment_numbers_as_releases(world: World) -> None:
+    world.deployments.put(41, "shop", "production", V1)
+    await world.say("rollback shop from production to #41")
+    assert world.deployments.asked[0].release == V1
+    assert (await world.say("rollback blog to #41")).title == "#41 is a deployment of shop, not of blog."
+    assert (await world.say("rollback shop to #42")).title == "There is no deployment #42."
+    assert world.releases.asked == []
+
+
+async def test_what_is_cancelled_has_to_exist(world: World) -> None:
+    card = await world.say("cancel #4")
+    assert (card.title, card.hint) == ("There is no deployment #4.", "`history APP` lists them.")
+    card = await world.say("cancel log-4")
+    assert (card.title, card.hint) == (
+        "Nobody follows a log called log-4 now.",
+        "It ends by itself after a while.",
+    )
+
+
+# Once
+
+
+async def test_a_repeated_message_runs_once(world: World) -> None:
+    cards = await asyncio.gather(*(world.maybe("deploy shop", ident="one") for _ in range(50)))
+    assert [card is not None for card in cards].count(True) == 1
+    assert len(world.deployments.asked) == 1
+
+
+async def test_a_repeated_message_runs_once_across_a_restart(world: World) -> None:
+    await world.say("deploy shop", ident="one")
+    world.restart()
+    assert await world.maybe("deploy shop", ident="one") is None
+    assert len(world.deployments.asked) == 1
+    assert await world.maybe("deploy shop", ident="two") is not None
+
+
+async def test_messages_without_an_id_are_all_taken(world: World) -> None:
+    incoming = world.incoming("deploy shop")
+    for _ in range(2):
+        again = type(incoming)(
+            identity=incoming.identity, place=incoming.place, text=incoming.text, id="", at=incoming.at
+        )
+        assert await world.dispatcher.handle(again, world.reply) is not None
+    assert len(world.deployments.asked) == 2
+
+
+async def test_what_waited_too_long_is_not_run(world: World) -> None:
+    card = await world.say("deploy shop", age=7200)
+    assert card.title == "This `deploy` reached me 2 h after it was sent, so I did not run it."
+    assert card.hint == "Send it again if you still want it."
+    assert world.deployments.asked == []
+    assert (await world.say("status", age=7200)).ok
+
+
+# What goes wrong
+
+
+BROKEN = [
+    (
+        Unreachable("web1", "no route", hint="Is it up?"),
+        "web1 cannot be reached: no route.",
+        "Is it up?",
+        (),
+    ),
+    (
+        StepFailed("web1", "switch", 3, ("last", "lines")),
+        "Step `switch` on web1 ended with code 3.",
+        "",
+        ("last", "lines"),
+    ),
+    (Unhealthy("web1", "HTTP 500", ("tail",)), "Not healthy on web1: HTTP 500.", "", ("tail",)),
+    (EngineError("the Engine on web1 said no"), "The Engine on web1 said no.", "", ()),
+]
+
+
+@pytest.mark.parametrize(("error", "title", "hint", "code"), BROKEN, ids=[type(row[0]).__name__ for row in BROKEN])
+async def test_failures_say_what_runs_now(
+    world: World, error: Exception, title: str, hint: str, code: tuple[str, ...]
+) -> None:
+    world.deployments.fails = error
+    world.releases.runs["shop", "staging"] = V1
+    card = await world.say("deploy shop")
+    assert (card.title, card.hint, card.code) == (title, hint, code)
+    assert card.lines == (Line("runs there now", "v1.3 (1111111111), as far as I know"),)
+    assert (card.tone, card.ok) == (Tone.BAD, False)
+    assert rows(await world.audit())[-1][3] == f"deploy shop: {title}"
+
+
+async def test_what_runs_now_may_be_unknown(world: World) -> None:
+    world.deployments.fails = Unreachable("web1", "no route")
+    assert (await world.say("restart shop")).lines == (Line("runs there now", "unknown"),)
+    world.releases.fails = StoreError("the database is gone")
+    card = await world.say("diff shop@v1.4")
+    assert card.title == "The database is gone."
+    assert card.lines == (Line("runs there now", "unknown"),)
+
+
+async def test_surprises_are_not_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.deployments.fails = RuntimeError(f"boom with {SECRET}")
+    with caplog.at_level(logging.DEBUG):
+        card = await world.say("deploy shop")
+    match = re.fullmatch(r"Something broke on my side, id ([0-9a-f]{4})\.", card.title)
+    assert match
+    assert card.hint == "The bot's log says more under this id."
+    assert f"id {match[1]}" in caplog.text
+    assert "RuntimeError: boom with" in caplog.text
+    assert SECRET not in caplog.text
+    assert "boom" not in str(card)
+
+
+async def test_a_command_has_a_deadline() -> None:
+    async def wait(_: Context) -> Card | None:
+        await asyncio.Event().wait()
+        return None
+
+    async def time_out(_: Context) -> Card | None:
+        raise TimeoutError
+
+    commands = made("wait", wait, within=0.01), made("change", _copy(wait), needs="admin", within=0.01)
+    async with make_world(*commands, made("clock", time_out)) as other:
+        card = await other.say("wait")
+        assert (card.title, card.hint) == ("`wait` did not come to an end within 0.0 s.", "Try again in a while.")
+        card = await other.say("change")
+        assert card.hint == "Look at `status` before you try again."
+        assert (await other.say("clock")).title.startswith("Something broke on my side")
+
+
+def _copy(handler: Handler) -> Handler:
+    async def copy(ctx: Context) -> Card | None:
+        return await handler(ctx)
+
+    return copy
+
+
+async def test_slow_work_keeps_nobody_waiting() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Context) -> Card | None:
+        begun.set()
+        await go_on.wait()
+        return Card(title="done")
+
+    async with make_world(made("slow", slow)) as other:
+        waiting = asyncio.create_task(other.say("slow"))
+        await begun.wait()
+        assert (await other.say("status")).title == "board"
+        go_on.set()
+        assert (await waiting).title == "done"
+
+
+async def test_cancelling_goes_through() -> None:
+    begun = asyncio.Event()
+
+    async def forever(_: Context) -> Card | None:
+        begun.set()
+        await asyncio.Event().wait()
+        return None
+
+    async with make_world(made("forever", forever)) as other:
+        task = asyncio.create_task(other.say("forever"))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+FULL = "the disk of the bot is full: make room"
+
+
+async def test_nothing_is_begun_while_the_database_cannot_be_written(world: World) -> None:
+    world.store.problem = FULL
+    card = await world.say("deploy shop")
+    assert card.title == "The disk of the bot is full: make room."
+    assert world.deployments.asked == []
+    assert (await world.say("status")).ok
+
+
+async def test_denials_are_told_when_the_audit_cannot_be_written(world: World) -> None:
+    world.store.full = FULL
+    assert (await world.say("status", STRANGER)).title == SORRY
+    assert (await world.say("deploy shop", "cem")).title.startswith("`deploy` needs")
+
+
+async def test_nothing_is_run_that_was_not_kept_first(world: World) -> None:
+    world.store.full = FULL
+    assert (await world.say("deploy shop")).title == "The disk of the bot is full: make room."
+    assert world.deployments.asked == []
+
+
+async def test_a_result_that_cannot_be_kept_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    worlds: list[World] = []
+
+    async def fill(_: Context) -> Card | None:
+        worlds[0].store.full = FULL
+        return Card(title="filled")
+
+    async with make_world(made("fill", fill, needs="admin")) as world:
+        worlds.append(world)
+        assert (await world.say("fill")).title == "filled"
+    assert f"missing in the audit: result of ana on */*: {FULL}" in caplog.text
+
+
+def test_the_table_of_errors(caplog: pytest.LogCaptureFixture) -> None:
+    redactor = Redactor()
+    with caplog.at_level(logging.DEBUG):
+        cards = [
+            error_card(error, redactor)
+            for error in (
+                UserError("that is wrong", hint="do this"),
+                Denied(("no", "never."), who_may="ana"),
+                Denied(("no",)),
+                Locked("shop/production is locked"),
+            )
+        ]
+    assert [(card.title, card.hint, card.private) for card in cards] == [
+        ("That is wrong.", "do this", True),
+        ("No. never.", "Who may: ana.", False),
+        ("No.", "", False),
+        ("shop/production is locked.", "", False),
+    ]
+    assert [record.levelname for record in caplog.records] == ["DEBUG", "INFO", "INFO", "INFO"]
+
+
+# What never leaves
+
+
+async def test_secrets_never_leave() -> None:
+    async def leak(ctx: Context) -> Card | None:
+        await ctx.reply(Card(title=f"on the way {SECRET}"))
+        return everywhere()
+
+    async def fail(_: Context, word: str) -> Card | None:
+        raise UserError(f"{word} is {SECRET}", hint=SECRET)
+
+    commands = made("leak", leak), made("fail <word>", fail, needs="admin")
+    async with make_world(*commands, secrets=(SECRET,)) as other:
+        card = await other.say("leak")
+        failed = await other.say(f"fail {SECRET}")
+        unknown = await other.say(SECRET)
+        texts = [*map(str, (card, failed, unknown, *other.replies)), *map(str, await other.audit())]
+    assert [text for text in texts if SECRET in text] == []
+    assert card == masked(everywhere(), Redactor((SECRET,)))
+    assert card.files == everywhere().files
+    assert failed.title == f"{MASK} is {MASK}."
+
+
+def everywhere() -> Card:
+    return Card(
+        title=SECRET,
+        key="deployment:1",
+        text=SECRET,
+        lines=(Line(SECRET, SECRET, Tone.GOOD),),
+        table=Table((SECRET,), ((SECRET,),), (Tone.BAD,)),
+        code=("a", SECRET),
+        buttons=(Button(SECRET, "status"),),
+        footer=SECRET,
+        hint=SECRET,
+    )
+
+
+# The matrix, through the front door
+
+
+SINGLE = [
+    Grant(0, role, app, environment)
+    for role, app, environment in itertools.product(Role, ("*", "shop", "blog"), ("*", "staging", "production"))
+]
+GRANTS = [(), *((grant,) for grant in SINGLE), *zip(SINGLE[:27], SINGLE[9:], strict=False)]
+PROBES = {
+    Action.VIEW: "look {app} {environment}",
+    Action.DEPLOY: "put {app} {environment}",
+    Action.APPROVE: "bless {app} {environment}",
+    Action.ADMIN: "rule {app} {environment}",
+}
+
+
+async def test_matrix_through_the_front_door(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every role, app, environment and action, typed, mentioned and pressed, in a channel and in private."""
+    ran: list[str] = []
+
+    async def probe(_: Context, app: App, env: Environment) -> Card | None:
+        ran.append(f"{app.name}/{env.name}")
+        return Card(title="ran")
+
+    commands = [
+        made(usage.format(app="<app>", environment="<env>"), _probe(probe), needs=action)
+        for action, usage in PROBES.items()
+    ]
+    cells = wrong = 0
+    async with make_world(*commands) as world:
+        people = [await _hire(world, f"p{number}", grants) for number, grants in enumerate(GRANTS)]
+        ways = [*itertools.product(("{}", "/{}", "!{}", "@deploybot {}"), (True, False))]
+        places = [("shop", "staging"), ("shop", "production"), ("blog", "live"), ("wiki", "test"), ("wiki", "live")]
+        for (who, grants), (app, environment), (action, usage), (way, private) in itertools.product(
+            [*people, (STRANGER, ())], places, PROBES.items(), ways
+        ):
+            ran.clear()
+            text = way.format(usage.format(app=app, environment=environment))
+            await world.maybe(text, who, private=private)
+            cells += 1
+            wrong += (ran == [f"{app}/{environment}"]) is not _expected(grants, action, app, environment)
+    with capsys.disabled():
+        print(f" front door: {wrong} of {cells} cells wrong", end="")  # noqa: T201
+    assert cells == 65 * 5 * 4 * 8
+    assert wrong == 0
+
+
+def _probe(handler: Handler) -> Handler:
+    async def probe(ctx: Context, app: App, env: Environment) -> Card | None:
+        return await handler(ctx, app, env)
+
+    return probe
+
+
+def _expected(grants: tuple[Grant, ...], action: Action, app: str, environment: str) -> bool:
+    least = {"view": "viewer deployer approver admin", "deploy": "deployer approver admin"}
+    roles = least.get(action, "approver admin" if action == "approve" else "admin").split()
+    return any(
+        grant.role in roles and grant.app in {"*", app} and grant.environment in {"*", environment} for grant in grants
+    )
+
+
+async def _hire(world: World, name: str, grants: tuple[Grant, ...]) -> tuple[str, tuple[Grant, ...]]:
+    def hire(tables: Tables) -> Person:
+        person = tables.people.add(name, Identity("console", f"5{name[1:]}"))
+        for grant in grants:
+            tables.people.grant(person.id, grant.role, grant.app, grant.environment)
+        return person
+
+    await world.store.write(hire)
+    return f"5{name[1:]}", grants
+
+
+def test_the_world_is_as_the_tests_think() -> None:
+    assert [*SETTINGS.apps] == ["shop", "blog", "wiki"]

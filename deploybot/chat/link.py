@@ -154,7 +154,9 @@ class Link:
         try:
             line = await self._reader.readline()
             answer = decode_answer(line) if line else None
-        except (OSError, ValueError, ProtocolError) as error:
+        except OSError:
+            raise Lost("The bot has gone away.") from None
+        except (ValueError, ProtocolError) as error:
             raise Lost(f"The bot does not answer as it should: {error}.") from None
         if answer is None:
             raise Lost("The bot has gone away.")

@@ -33,6 +33,7 @@ class Script:
         self._printer = printer
         self._wait = wait
         self._request = ""
+        self._follows = ""
         self._streams = False
         self._interrupted = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
@@ -59,9 +60,9 @@ class Script:
 
     async def _command(self, link: Link, text: str) -> int:
         """Run one command to its end; its exit code."""
-        self._streams, self._stopping = False, None
+        self._streams, self._stopping, self._follows = False, None, ""
         try:
-            done = await self._unless_interrupted(link.say(text, begun=self._begun))
+            done = await self._unless_interrupted(self._say(link, text))
             done = await self._to_the_end(link, done) if done.follows else done
         except Lost as error:
             self._printer.note(f"{error.sentence} Whether the command was run is not known: look at `history`.")
@@ -72,6 +73,15 @@ class Script:
         code = SUCCESS if done.ok else UNKNOWN if done.tone is Tone.UNKNOWN else FAILED
         self._printer.done(done, code)
         return code
+
+    async def _say(self, link: Link, text: str) -> Done:
+        """Have a command answered. Where the bot dies right after it said what it began, that is followed."""
+        try:
+            return await link.say(text, begun=self._begun)
+        except Lost:
+            if not self._follows:
+                raise
+            return Done(self._request, follows=self._follows)
 
     async def _to_the_end(self, link: Link, done: Done) -> Done:
         """Watch a deployment until it has ended, also over a restart of the bot."""
@@ -93,6 +103,8 @@ class Script:
     async def _show(self, show: Show) -> None:
         """Print a card. A followed log that nobody reads any more is stopped."""
         self._streams = self._streams or show.card.stream
+        if show.card.key and not show.card.final and not show.card.stream:
+            self._follows = show.message
         self._printer.show(show)
         if self._printer.broken and self._streams:
             self._interrupted.set()

@@ -168,6 +168,8 @@ async def main(data: Path) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     await bot.console.start()
+    if os.environ.get("RESUME"):
+        bot.spawn(bot.rollout(1, "ok"))
     if ready := os.environ.get("DEPLOYBOT_READY_FD"):
         os.write(int(ready), b"ready\n")
         os.close(int(ready))

@@ -1,0 +1,309 @@
+"""`deploybot chat` in scripts: what is printed, where, and with which exit code; and a bot of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploybot.chat.protocol import SOCKET
+from tests.chat.stub import Bot
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ENV = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PACE": "0.05"}
+STUB = ("--own", "python", str(HERE / "stub.py"))
+
+
+@pytest.fixture
+async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
+    bot = Bot(tmp_path / "data" / SOCKET, pace=0.02)
+    await bot.console.start()
+    yield bot
+    await bot.console.close()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int | None
+    out: str
+    err: str
+
+
+async def start(data: Path, *words: str, **extra: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(HERE / "run_client.py"),
+        str(data),
+        *words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENV | extra,
+    )
+
+
+async def end(process: asyncio.subprocess.Process, text: str = "") -> Ended:
+    async with asyncio.timeout(30):
+        out, err = await process.communicate(text.encode())
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def chat(data: Path, *words: str, text: str = "", **extra: str) -> Ended:
+    return await end(await start(data, *words, **extra), text)
+
+
+async def until(process: asyncio.subprocess.Process, text: str) -> str:
+    assert process.stdout is not None
+    read = ""
+    async with asyncio.timeout(20):
+        while text not in read:
+            line = await process.stdout.readline()
+            assert line, f"{read!r} ended before {text!r}"
+            read += line.decode()
+    return read
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("echo hi", 0),
+        ("fail", 1),
+        ("break x", 1),
+        ("unheard-of", 1),
+        ("deploy ok", 0),
+        ("deploy bad", 1),
+        ("deploy lost", 3),
+    ],
+)
+async def test_exit_codes(bot: Bot, data: Path, line: str, code: int) -> None:
+    ended = await chat(data, "-c", line)
+    assert ended.code == code
+    assert ended.err == ""
+    assert "\x1b" not in ended.out
+    assert len(bot.heard) == 1
+
+
+async def test_progress_is_printed_plainly_and_nothing_twice(bot: Bot, data: Path) -> None:
+    ended = await chat(data, "-c", "deploy ok")
+    lines = ended.out.splitlines()
+    assert lines[:2] == ["● #1 deploy v2 (0123456789) to shop staging — running", "  replaces v1 (abcdef0123)"]
+    assert lines[-3:] == [
+        "✓ #1 deploy v2 (0123456789) to shop staging — done",
+        "  ✓ web1  fetch 0.1 s, build 0.1 s, switch 0.1 s",
+        "  by ben, took 0.3 s",
+    ]
+    assert len(lines) == len(set(lines))
+    assert bot.cards["deployment:1"].final
+
+
+async def test_json_is_one_object_a_line(bot: Bot, data: Path) -> None:
+    ended = await chat(data, "--json", "-c", "deploy bad", "--as", "ben")
+    messages = [json.loads(line) for line in ended.out.splitlines()]
+    assert [one["type"] for one in messages] == ["card"] * (len(messages) - 1) + ["done"]
+    assert messages[-1] == {"type": "done", "request": "2", "ok": False, "exit": 1}
+    assert messages[0]["message"] == "deployment:1"
+    assert messages[0]["card"]["final"] is False
+    assert messages[-2]["edit"] is True
+    assert messages[-2]["card"]["tone"] == "bad"
+    assert bot.heard[0].identity.user == f"{os.getuid()}/ben"
+
+
+async def test_without_waiting_a_script_is_told_what_it_started(bot: Bot, data: Path) -> None:
+    ended = await chat(data, "--no-wait", "-c", "deploy ok")
+    assert ended.code == 0
+    assert ended.out.startswith("● #1 deploy v2 (0123456789) to shop staging — running\n")
+    assert not bot.cards["deployment:1"].final
+
+
+async def test_lines_from_stdin_run_until_one_fails(bot: Bot, data: Path) -> None:
+    ended = await chat(data, text="echo one\n\n# nothing\necho two\nfail\necho never")
+    assert ended.out.splitlines() == ["one", "two", "✗ No.", "  → Ask for less."]
+    assert ended.code == 1
+    assert [one.text for one in bot.heard] == ["echo one", "echo two", "fail"]
+    assert (await chat(data)).code == 0
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_log_reaches_a_file_as_it_is(data: Path) -> None:
+    ended = await chat(data, "-c", "follow 3000")
+    assert ended.out.splitlines() == [
+        "● shop staging, log-1",
+        *[f"line {number} of the log" for number in range(3000)],
+        "log-1 ended after 3000 lines",
+    ]
+
+
+async def test_ctrl_c_stops_a_followed_log(bot: Bot, data: Path) -> None:
+    process = await start(data, "-c", "follow")
+    await until(process, "line 0 of the log")
+    process.send_signal(signal.SIGINT)
+    ended = await end(process)
+    assert ended.code == 0
+    assert "log-1 ended after" in ended.out
+    assert bot.logs["log-1"].is_set()
+
+
+async def test_ctrl_c_leaves_a_deployment_alone(bot: Bot, data: Path) -> None:
+    bot.pace = 0.3
+    process = await start(data, "-c", "deploy ok")
+    await until(process, "running")
+    process.send_signal(signal.SIGINT)
+    ended = await end(process)
+    assert ended.code == 3
+    assert ended.err == "Left before the end. What was begun goes on: `status` and `history` tell of it.\n"
+    await asyncio.gather(*bot.tasks)
+    assert bot.cards["deployment:1"].ok
+
+
+async def test_a_reader_that_leaves_ends_a_followed_log_without_a_complaint(bot: Bot, data: Path) -> None:
+    process = await start(data, "-c", "follow")
+    await until(process, "line 0 of the log")
+    assert process.stdout is not None
+    process.stdout._transport.close()  # type: ignore[attr-defined]
+    async with asyncio.timeout(20):
+        assert await process.wait() == 3
+        await bot.logs["log-1"].wait()
+    assert process.stderr is not None
+    assert "Traceback" not in (await process.stderr.read()).decode()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("-c", "echo hi"), "No bot listens on "),
+        (("-c", " "), "-c takes one command.\n  As in: deploybot chat -c 'status'\n"),
+        (("-c", "echo a\necho b"), "-c takes one command."),
+        (("--as", "Ben B", "-c", "echo hi"), "`Ben B` is not a person's name."),
+    ],
+)
+async def test_wrong_use_and_no_bot(data: Path, words: tuple[str, ...], sentence: str) -> None:
+    ended = await chat(data, *words)
+    assert ended.code == 2
+    assert ended.err.startswith(sentence)
+    assert ended.out == ""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becoming another user needs root")
+async def test_the_console_of_another_users_bot(bot: Bot, data: Path) -> None:
+    for folder in data.parents:
+        if folder.stat().st_uid == 0 and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o011)
+    program = (
+        "import os, sys\n"
+        "from deploybot.chat.client import main\n"
+        "from deploybot.settings import BotSettings, Settings\n"
+        "settings = Settings(bot=BotSettings(data=sys.argv[1]))\n"
+        "os.setgid(65534), os.setuid(65534)\n"
+        "sys.exit(main(settings, line='echo hi'))\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, str(data)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENV,
+    )
+    ended = await end(process)
+    assert ended.code == 2
+    assert ended.err == (
+        "The console of this bot belongs to the user root; only that user and root may use it.\n"
+        "  Run: sudo -u root deploybot chat\n"
+    )
+    assert not bot.heard
+
+
+async def test_a_bot_of_its_own_lives_as_long_as_the_command(data: Path) -> None:
+    ended = await chat(data, "-c", "deploy ok", *STUB, str(data))
+    assert ended.code == 0
+    assert "— done" in ended.out
+    assert ended.err == "No bot runs; one is started for as long as this console needs it.\n"
+    assert not (data / SOCKET).exists()
+
+
+async def test_an_own_bot_is_waited_for_whatever_was_asked(data: Path) -> None:
+    ended = await chat(data, "--no-wait", "-c", "deploy bad", *STUB, str(data))
+    assert ended.code == 1
+    assert "so the deployment's end is waited for" in ended.err
+
+
+async def test_an_own_bot_that_cannot_start_says_why(data: Path) -> None:
+    program = data.with_name("broken.py")
+    program.write_text("import sys; sys.exit('bot.toml is wrong')")
+    ended = await chat(data, "-c", "status", "--own", "python", str(program))
+    assert ended.code == 2
+    assert ended.err.endswith("one could not be started:\nbot.toml is wrong\n  Try: deploybot run\n")
+
+
+async def test_an_own_bot_goes_with_a_client_that_is_killed(data: Path) -> None:
+    process = await start(data, "-c", "follow", *STUB, str(data))
+    await until(process, "line 0 of the log")
+    process.kill()
+    await process.wait()
+    async with asyncio.timeout(10):
+        while (data / SOCKET).exists():  # noqa: ASYNC110  another process takes it away
+            await asyncio.sleep(0.02)
+
+
+async def test_two_clients_that_start_a_bot_at_once(data: Path) -> None:
+    ended = await asyncio.gather(*(chat(data, "-c", f"echo {n}", *STUB, str(data)) for n in range(2)))
+    assert sorted(one.out for one in ended if one.code == 0)
+    assert {one.code for one in ended} <= {0, 2, 3}
+
+
+async def test_a_deployment_is_followed_over_a_restart_of_the_bot(data: Path) -> None:
+    async def run_bot(**extra: str) -> asyncio.subprocess.Process:
+        ready, child = os.pipe()
+        env = ENV | extra | {"DEPLOYBOT_READY_FD": str(child)}
+        words = (sys.executable, str(HERE / "stub.py"), str(data))
+        bot = await asyncio.create_subprocess_exec(*words, env=env, pass_fds=(child,))
+        os.close(child)
+        assert await asyncio.to_thread(os.read, ready, 10) == b"ready\n"
+        os.close(ready)
+        return bot
+
+    first = await run_bot(PACE="100")
+    process = await start(data, "-c", "deploy ok")
+    await until(process, "running")
+    first.kill()
+    await first.wait()
+    second = await run_bot(PACE="1", RESUME="1")
+    ended = await end(process)
+    assert ended.err == "The bot has gone away. Waiting for it to come back.\n"
+    assert ended.code == 0
+    assert "— done" in ended.out
+    second.terminate()
+    assert await second.wait() == 0
+
+
+async def test_a_bot_that_dies_before_it_answers(bot: Bot, data: Path) -> None:
+    process = await start(data, "-c", "wait for it")
+    async with asyncio.timeout(10):
+        while not bot.heard:  # noqa: ASYNC110  another process sends it
+            await asyncio.sleep(0.01)
+    await bot.console.close()
+    ended = await end(process)
+    assert ended.code == 3
+    assert "Whether the command was run is not known" in ended.err
+
+
+async def test_nothing_of_the_client_is_loaded_by_the_server() -> None:
+    program = (
+        "import sys, deploybot.chat.console, deploybot.chat.outbox\n"
+        "print([name for name in sys.modules if name.split('.')[0] in {'rich', 'prompt_toolkit'}])"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=subprocess.PIPE, env=ENV)
+    assert (await process.communicate())[0].decode().strip() == "[]"

@@ -6,6 +6,8 @@ import contextlib
 import logging
 import os
 import sqlite3
+import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +21,10 @@ from deploybot.store.trouble import backup_of, damaged, explain
 
 _WAL_FROM = (3, 51, 3)
 _FINDING = 200
+_UNFINISHED = ".new"
+_LEFT_SECONDS = 3600.0
 Step = Callable[[sqlite_utils.Database], None]
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How a database is used: whether a commit waits for the disk, and seconds to wait for other programs."""
-
-    durable: bool = True
-    busy_within: float = 5.0
 
 
 def journal_mode(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
@@ -37,6 +33,18 @@ def journal_mode(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
     PERSIST is as safe as DELETE and TRUNCATE, and need not change the journal's size at each commit.
     """
     return "WAL" if version >= _WAL_FROM else "PERSIST"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a database is used.
+
+    Whether a commit waits for the disk, how many seconds to wait for other programs, and the journal's mode.
+    """
+
+    durable: bool = True
+    busy_within: float = 5.0
+    journal: str = journal_mode()
 
 
 def connect(path: Path, way: Way, *, steps: Sequence[Step] = STEPS) -> sqlite3.Connection:
@@ -67,7 +75,7 @@ def connect(path: Path, way: Way, *, steps: Sequence[Step] = STEPS) -> sqlite3.C
 def _prepare(connection: sqlite3.Connection, path: Path, way: Way) -> None:
     _check(connection, path)
     for pragma in (
-        f"journal_mode = {journal_mode()}",
+        f"journal_mode = {way.journal}",
         f"synchronous = {'FULL' if way.durable else 'OFF'}",
         "foreign_keys = ON",
         "recursive_triggers = ON",  # or INSERT OR REPLACE would get round the audit's triggers
@@ -143,17 +151,26 @@ def back_up(connection: sqlite3.Connection, path: Path, copy: Path) -> None:
 
     Raises StoreError when the copy shows that the database is damaged: an older good copy stays.
     """
-    new = copy.with_name(copy.name + ".new")
-    new.unlink(missing_ok=True)
-    private_file(new)
+    _sweep(copy)
+    descriptor, name = tempfile.mkstemp(dir=copy.parent, prefix=f"{copy.name}.", suffix=_UNFINISHED)
+    new = Path(name)
     try:
         with contextlib.closing(sqlite3.connect(new)) as target:
             connection.backup(target)
             _check(target, path)
-        with new.open("rb") as file:
-            os.fsync(file.fileno())
+        os.fsync(descriptor)
         new.replace(copy)
         sync_folder(copy.parent)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(copy: Path) -> None:
+    """Delete what is left of copies whose program was killed; a recent one may still be made by another program."""
+    for left in copy.parent.glob(f"{copy.name}.*{_UNFINISHED}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if left.stat().st_mtime < time.time() - _LEFT_SECONDS:
+                left.unlink()

@@ -25,6 +25,7 @@ from deploybot.store.writer import Job, Writer
 
 T = TypeVar("T")
 _GROUP = 256
+_OPEN_SECONDS = 60.0
 _PROBE_SECONDS = 1.0
 
 
@@ -40,17 +41,17 @@ class Database:
         *,
         durable: bool = True,
         answer_within: float = 30.0,
-        busy_within: float = 5.0,
         copy_every: float = 3600.0,
+        way: Way | None = None,
     ) -> None:
         """Take the file, made when first opened. `durable=False` does not wait for the disk: for tests only.
 
-        In seconds: `answer_within` is how long a caller waits at most, `busy_within` how long the thread waits
-        for other programs, and `copy_every` how often a changed database is copied for restoring.
+        A caller waits for `answer_within` seconds at most. A changed database is copied, for restoring, every
+        `copy_every` seconds. `way` sets what should be left to its defaults.
         """
         self.path = path
         self.on_outbox: Callable[[], None] | None = None
-        self._writer = Writer(path, Way(durable=durable, busy_within=busy_within))
+        self._writer = Writer(path, way or Way(durable=durable))
         self._answer_within = answer_within
         self._copy_every = copy_every
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -78,7 +79,18 @@ class Database:
         opened: asyncio.Future[None] = self._loop.create_future()
         ended: asyncio.Future[None] = self._loop.create_future()
         threading.Thread(target=self._main, args=(opened, ended), name="deploybot-store", daemon=True).start()
-        await opened
+        try:
+            async with asyncio.timeout(_OPEN_SECONDS):
+                await opened
+        except TimeoutError as error:
+            self._queue.put(None)
+            raise StoreError(
+                f"the database {self.path} could not be opened within {_OPEN_SECONDS:.0f} s: see what the disk of "
+                "this machine does"
+            ) from error
+        except asyncio.CancelledError:
+            self._queue.put(None)
+            raise
         self._ended = ended
 
     async def aclose(self, *, within: float = 10.0) -> None:
@@ -114,10 +126,13 @@ class Database:
             raise StoreError("the database is closed: the bot is starting or stopping, ask again in a moment")
         future: asyncio.Future[object] = self._loop.create_future()
         self._queue.put(Job(work, future, writes=writes))
+        deadline = asyncio.timeout(self._answer_within)
         try:
-            async with asyncio.timeout(self._answer_within):
+            async with deadline:
                 return cast("T", await future)
         except TimeoutError as error:
+            if not deadline.expired():
+                raise  # the work's own
             raise StoreError(
                 f"the database {self.path} did not answer within {self._answer_within:.0f} s, so whether this was "
                 "kept is unknown: see what the disk of this machine does"

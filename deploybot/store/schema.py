@@ -64,6 +64,10 @@ _FIRST = (
     )""",
     "CREATE INDEX deployments_app ON deployments (app, environment, number)",
     """
+    CREATE INDEX deployments_good ON deployments (app, environment, commit_id, number)
+    WHERE state = 'succeeded' AND kind IN ('deploy', 'rollback')
+    """,
+    """
     CREATE INDEX deployments_open ON deployments (number) WHERE state IN ('waiting', 'running', 'restoring')
     """,
     """

@@ -39,6 +39,11 @@ def explain(error: Exception, path: Path) -> StoreError:
     primary = _primary(error)
     if primary in _DAMAGE:
         return damaged(path, str(error))
+    if isinstance(error, OSError):
+        return StoreError(
+            f"{error.filename or path} cannot be used ({error.strerror}): see that there is space on its disk, "
+            "and that it belongs to the bot's user"
+        )
     if primary in _SENTENCES:
         return StoreError(_SENTENCES[primary].format(path=path, code=getattr(error, "sqlite_errorname", "")))
     return StoreError(f"the database refused a change: {error}")
@@ -50,14 +55,13 @@ def damaged(path: Path, finding: str) -> StoreError:
 
 
 def _cure(path: Path) -> str:
-    copy = backup_of(path)
-    away = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.damaged')}"
+    name, copy = shlex.quote(path.name), backup_of(path)
+    away = f"cd {shlex.quote(str(path.absolute().parent))} && mv {name} {name}.damaged"
     # A journal that belongs to the damaged file would be played back into the restored one.
-    journals = " ".join(shlex.quote(f"{path}{end}") for end in ("-journal", "-wal", "-shm"))
-    command = f"{away} && rm -f {journals}"
+    command = f"{away} && rm -f {name}-journal {name}-wal {name}-shm"
     if not copy.exists():
         return f"There is no copy of it yet. Stop the bot and begin anew with: {command}"
-    restore = f"cp -p {shlex.quote(str(copy))} {shlex.quote(str(path))}"
+    restore = f"cp -p {shlex.quote(copy.name)} {name}"
     return f"Stop the bot and put the last good copy back with: {command} && {restore}"
 
 

@@ -32,7 +32,7 @@ class Job:
         self.future = future
         self.writes = writes
         self.value: object = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def run(self, rows: Rows) -> bool:
         """Do the work and keep its value or error; whether it succeeded. Trouble of the database is raised."""
@@ -43,7 +43,11 @@ class Job:
                 raise
             self.error = StoreError(f"the database refused a change: {error}")
             self.error.__cause__ = error
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the caller
+        except StopIteration as error:
+            # No future can hold this one.
+            self.error = RuntimeError("the work ran out of what it iterated over")
+            self.error.__cause__ = error
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the caller
             self.error = error
         return self.error is None
 
@@ -92,16 +96,19 @@ class Writer:
         try:
             connection, rows = self._ready()
             rows.outbox.touched = rows.audit.touched = False
+            changes = connection.total_changes
             connection.execute("BEGIN IMMEDIATE")
-            if len(jobs) == 1:
-                connection.execute("COMMIT" if jobs[0].run(rows) else "ROLLBACK")
-            else:
+            if len(jobs) > 1:
                 _in_savepoints(connection, rows, jobs)
-                connection.execute("COMMIT")
-        except (OSError, sqlite3.Error, StoreError) as error:
+            elif not jobs[0].run(rows):
+                connection.execute("ROLLBACK")
+                return False
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - the thread lives on, and every caller hears of it
             self._fail(jobs, error)
             return False
-        self._well()
+        if connection.total_changes != changes:
+            self._well()
         return rows.outbox.touched
 
     def read(self, job: Job) -> None:
@@ -115,7 +122,7 @@ class Writer:
             finally:
                 connection.execute("ROLLBACK")
                 connection.execute("PRAGMA query_only = 0")
-        except (OSError, sqlite3.Error, StoreError) as error:
+        except Exception as error:  # noqa: BLE001 - same
             if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY:
                 job.error = StoreError("a read tried to change the database")
             else:
@@ -127,7 +134,7 @@ class Writer:
             connection, _ = self._ready()
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             connection.execute(f"PRAGMA user_version = {1 - version}")
-        except (OSError, sqlite3.Error, StoreError) as error:
+        except Exception as error:  # noqa: BLE001 - same
             self._trouble(error)
         else:
             self._well()

@@ -7,11 +7,13 @@ import itertools
 import os
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from deploybot.card import Card
 from deploybot.errors import StoreError, UserError
 from deploybot.ports import Tables
+from deploybot.store.connection import Way
 from deploybot.store.database import Database
 from deploybot.store.lock import single_bot
 from tests.store.examples import CONSOLE, NOW, ann, eventually, plan, step_row
@@ -37,7 +39,7 @@ def marked(tables: Tables, mark: str) -> None:
     tables.audit.append(actor="ann", action="deploy", subject=mark, now=NOW)
 
 
-async def _write_for_ever(path: Path, name: str, acknowledge: int) -> None:
+async def _write_for_ever(path: Path, name: str, journal: str) -> None:
     """Keep four writers busy; each tells what is kept, as soon as it is told so itself."""
     numbers = itertools.count()
 
@@ -45,18 +47,18 @@ async def _write_for_ever(path: Path, name: str, acknowledge: int) -> None:
         for number in numbers:
             mark = f"{name}-{number}"
             await store.write(lambda tables, mark=mark: marked(tables, mark))  # type: ignore[misc]
-            os.write(acknowledge, mark.encode() + b"\n")
+            os.write(1, mark.encode() + b"\n")
 
-    async with Database(path) as store:
+    async with Database(path, way=Way(journal=journal)) as store:
         await asyncio.gather(*(writer(store) for _ in range(4)))
 
 
-def serve(path: str) -> int:
+def serve(path: str, journal: str) -> int:
     """For each name on stdin, fork a child that writes for ever and acknowledges on stdout; tell its id."""
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            asyncio.run(_write_for_ever(Path(path), line.strip(), 1))
+            asyncio.run(_write_for_ever(Path(path), line.strip(), journal))
         os.write(2, b"%d\n" % child)
         os.waitpid(child, 0)
         os.write(2, b"ended\n")
@@ -86,5 +88,10 @@ def limited(path: str) -> int:
 
 
 if __name__ == "__main__":
-    programs = {"hold": hold, "limited": limited, "serve": serve, "nothing": lambda *_: 0}
+    programs: dict[str, Callable[..., int]] = {
+        "hold": hold,
+        "limited": limited,
+        "serve": serve,
+        "nothing": lambda *_: 0,
+    }
     sys.exit(programs[sys.argv[1]](*sys.argv[2:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -151,6 +152,18 @@ def test_a_copy_that_cannot_be_made_at_the_start_is_told(path: Path, caplog: pyt
         pass
     assert "No copy of the database could be made" in caplog.text
     assert not list(path.parent.glob("*.new"))
+
+
+def test_what_is_left_of_killed_copies_is_swept_away(path: Path) -> None:
+    with _opened(path):
+        pass
+    old, recent = (path.with_name(f"deploybot.db.bak.{name}.new") for name in ("old", "recent"))
+    old.touch()
+    recent.touch()
+    os.utime(old, (0, 0))
+    with _opened(path):
+        pass
+    assert (old.exists(), recent.exists()) == (False, True)
 
 
 async def test_a_changed_database_is_copied_while_it_runs(path: Path) -> None:

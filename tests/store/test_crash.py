@@ -18,10 +18,10 @@ from deploybot.store.database import Database
 from tests.store.examples import NOW, seeded, times
 
 
-@pytest.fixture
-def server(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+@pytest.fixture(params=["PERSIST", "WAL"])
+def server(path: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
     """A program that forks writers: much faster than to start Python for each of them."""
-    argv = [sys.executable, "-m", "tests.store.children", "serve", str(path)]
+    argv = [sys.executable, "-m", "tests.store.children", "serve", str(path), request.param]
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0) as server:
         yield server

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -130,6 +130,30 @@ async def test_a_caller_waits_no_longer_than_the_deadline(path: Path) -> None:
         with pytest.raises(StoreError, match="whether this was kept is unknown"):
             await _add(store, "late")
         release.set()
+
+
+@pytest.mark.parametrize("error", [TimeoutError("mine"), asyncio.CancelledError(), KeyboardInterrupt(), SystemExit(3)])
+async def test_whatever_the_work_raises_the_thread_lives_on(store: Database, error: BaseException) -> None:
+    def work(_: Tables) -> None:
+        raise error
+
+    for ask in (store.write, store.read):
+        task = asyncio.create_task(_caught(ask(work)))
+        assert await task is error
+    assert await store.write(ann) == Person(1, "ann")
+
+
+async def _caught(asked: Coroutine[object, object, None]) -> BaseException | None:
+    try:
+        await asked
+    except BaseException as error:  # noqa: BLE001 - it is what is looked at
+        return error
+    return None
+
+
+async def test_a_work_that_runs_out_says_so(store: Database) -> None:
+    with pytest.raises(RuntimeError, match="ran out"):
+        await store.write(lambda _: next(iter(())))
 
 
 async def test_what_was_asked_for_before_closing_is_done(store: Database, path: Path) -> None:

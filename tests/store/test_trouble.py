@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import Person
-from deploybot.errors import StoreError
+from deploybot.errors import StoreError, UserError
 from deploybot.store.chain import verify
+from deploybot.store.connection import Way
 from deploybot.store.database import Database
 from tests.lab import FullDisk
 from tests.store.examples import NOW, ann, eventually
@@ -135,7 +136,7 @@ def _count(path: Path) -> int:
 
 
 async def test_a_program_that_holds_the_database_is_told_and_waited_out(path: Path) -> None:
-    async with Database(path, durable=False, busy_within=0.05) as store:
+    async with Database(path, way=Way(durable=False, busy_within=0.05)) as store:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
             with pytest.raises(StoreError, match=r"another program holds the database .*: end it"):
@@ -144,6 +145,19 @@ async def test_a_program_that_holds_the_database_is_told_and_waited_out(path: Pa
             other.execute("ROLLBACK")
         await eventually(lambda: store.healthy)
         assert await store.write(ann) == Person(1, "ann")
+
+
+async def test_trouble_is_not_over_because_a_work_refused(path: Path) -> None:
+    async with Database(path, way=Way(durable=False, busy_within=0.05)) as store:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError):
+                await store.write(ann)
+            other.execute("ROLLBACK")
+        with pytest.raises(UserError, match="cannot be a person's name"):
+            await store.write(lambda tables: tables.people.add("bad name"))
+        assert not store.healthy
+        await eventually(lambda: store.healthy)
 
 
 async def test_a_reader_elsewhere_does_not_stop_writes_for_long(path: Path) -> None:

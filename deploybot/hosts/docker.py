@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
@@ -135,7 +135,7 @@ class DockerEngine:
 
     async def logs(
         self, container: str, *, tail: int | None, since: float = 0.0, follow: bool = False, timeout: float = 600.0
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """A container's log as raw chunks of lines that begin with their RFC 3339 time; stdout and stderr together.
 
         Reads no further than it is asked to: what the Engine has more waits there. See the port for the rest.
@@ -150,7 +150,7 @@ class DockerEngine:
                 if text := frames.feed(piece):
                     yield text
 
-    async def events(self, *, since: float = 0.0, timeout: float = 3600.0) -> AsyncIterator[EngineEvent]:
+    async def events(self, *, since: float = 0.0, timeout: float = 3600.0) -> AsyncGenerator[EngineEvent, None]:
         """What happens to containers and images, from `since` (seconds since the epoch) on; ends after `timeout`."""
         query = {"filters": json.dumps({"type": ["container", "image"]})}
         query |= {"since": f"{since:.9f}"} if since > 0 else {}

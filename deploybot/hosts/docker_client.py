@@ -18,11 +18,14 @@ from urllib3.exceptions import HTTPError
 from deploybot.domain import Container, Image
 from deploybot.hosts import docker_json
 from deploybot.hosts.docker_stream import Address, Refused
+from deploybot.hosts.docker_unix import SCHEME, UnixAdapter
 
 T = TypeVar("T")
 
 _NEWEST = (1, 45)
 _BEFORE_NEGOTIATION = "1.41"
+_UNIX = "unix://"
+_CONNECTIONS = 8
 
 
 def attempt(work: Callable[[], T]) -> T:
@@ -42,9 +45,8 @@ class Client:
 
     def __init__(self, address: Address, timeout: float) -> None:
         """Ask the Engine for its versions; `timeout` bounds every wait, in seconds."""
-        asking = _client(address, timeout, _BEFORE_NEGOTIATION)
-        version = asking.version(api_version=False)
-        asking.close()
+        with _client(address, timeout, _BEFORE_NEGOTIATION) as asking:
+            version = asking.version(api_version=False)
         newest = min(_number(version.get("ApiVersion")), _NEWEST)
         # Docker 29 takes nothing older than 1.44.
         major, minor = max(newest, _number(version.get("MinAPIVersion")))
@@ -89,6 +91,8 @@ def _client(address: Address, timeout: float, version: str) -> APIClient:
         pair = (str(address.tls.cert), str(address.tls.key))
         tls = TLSConfig(client_cert=pair, ca_cert=str(address.tls.ca), verify=True)
     client = APIClient(base_url=address.url, version=version, timeout=timeout, tls=tls)  # type: ignore[arg-type]  # seconds may have a fraction
+    if address.url.startswith(_UNIX):
+        client.mount(SCHEME, UnixAdapter(address.url.removeprefix(_UNIX), timeout=timeout, size=_CONNECTIONS))
     # Proxies and passwords that the environment holds are for others.
     client.trust_env = False
     return client

@@ -1,0 +1,47 @@
+"""Podman's Docker-compatible socket through the same adapter."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from deploybot.hosts.docker import DockerEngine
+from tests.lab.podman import Podman, missing
+
+LABELS = {"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}
+
+
+@pytest.fixture(scope="module")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+    if lack := missing():
+        if os.environ.get("CI"):
+            pytest.fail(lack, pytrace=False)
+        pytest.skip(lack)
+    with Podman(tmp_path_factory.mktemp("podman")) as podman:
+        podman.run("web", "sh", "-c", "echo out; sleep 0.1; echo err >&2; exec sleep 1000", labels=LABELS)
+        yield podman
+
+
+async def test_podman_answers_all_that_is_asked_of_docker(podman: Podman) -> None:
+    began = time.time() - 60
+    engine = DockerEngine("web1", f"unix://{podman.socket}")
+    assert (await engine.version())[0].isdecimal()
+    (container,) = await engine.containers("shop")
+    assert (container.name, container.service, container.state) == ("web", "web", "running")
+    assert container.started > began
+    assert await engine.containers("other") == ()
+    assert "localhost/lab/busybox:latest" in [tag for image in await engine.images() for tag in image.tags]
+    usage = await engine.usage(container.id)
+    assert usage.memory > 0
+    assert usage.cpu >= 0
+    log = b"".join([chunk async for chunk in engine.logs(container.id, tail=None)])
+    assert [line.partition(b" ")[2] for line in log.splitlines()] == [b"out", b"err"]
+    assert [one async for one in engine.logs(container.id, tail=1, follow=True, timeout=0.5)] == log.splitlines(
+        keepends=True
+    )[1:]
+    events = [event async for event in engine.events(since=began, timeout=1) if event.kind == "container"]
+    assert {"create", "start"} <= {event.action for event in events if event.project == "shop"}
+    await engine.close()

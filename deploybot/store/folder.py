@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shlex
@@ -41,18 +42,19 @@ def _shut_folder(folder: Path, mode: int) -> None:
 
 
 def private_file(path: Path) -> None:
-    """Make an empty file that only its owner can read (0600), or shut one that others can read."""
+    """Make an empty file that only its owner can read (0600), or shut one that others can read.
+
+    A file that is there is not opened: closing it would release every lock that SQLite holds on it.
+    """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be opened: {error.strerror}; it should belong to the bot's user") from error
-    try:
-        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        mode = stat.S_IMODE(path.stat().st_mode)
         if mode & _OTHERS:
-            os.fchmod(descriptor, 0o600)
+            path.chmod(0o600)
             _log.warning("%s could be read by others (mode %04o); it is 0600 now.", path, mode)
-    finally:
-        os.close(descriptor)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be used: {error.strerror}; it should belong to the bot's user") from error
 
 
 def sync_folder(folder: Path) -> None:

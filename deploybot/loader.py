@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
 import pkgutil
 import stat
 import sys
@@ -81,22 +80,21 @@ def _safe(path: Path) -> ModuleType:
 
 
 def _import(path: Path) -> ModuleType:
+    """Run a file as a module, from its source alone: no compiled copy is read or left beside it."""
     _safe(path)
-    name = f"{PLUGINS}.{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise _Wrong("is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    module = ModuleType(f"{PLUGINS}.{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
     try:
-        _check_imports(ast.parse(path.read_bytes()))
-        spec.loader.exec_module(module)
+        tree = ast.parse(path.read_bytes(), str(path))
+        _check_imports(tree)
+        exec(compile(tree, str(path), "exec"), vars(module))  # noqa: S102 - it is what a plug-in is for
     except _Wrong:
         raise
     except (Exception, SystemExit) as problem:
-        del sys.modules[name]
+        del sys.modules[module.__name__]
         raise _Wrong(_why(path, problem)) from problem
-    if not any(_commands(module)):
+    if not _commands(module):
         raise _Wrong("has no command: mark an async function with @command, or begin the file's name with _")
     return module
 
@@ -105,9 +103,10 @@ def _why(path: Path, problem: BaseException) -> str:
     """Say why a file cannot be imported, and at which line."""
     if _NO_NEEDS in str(problem):
         return _SAY_NEEDS
+    if isinstance(problem, SyntaxError):
+        return f"cannot be imported (line {problem.lineno}): {problem.msg}"
     frames = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == str(path)]
-    line = problem.lineno if isinstance(problem, SyntaxError) else (frames or [None])[-1]
-    where = f" (line {line})" if line else ""
+    where = f" (line {frames[-1]})" if frames else ""
     return f"cannot be imported{where}: {type(problem).__name__}: {problem}"
 
 

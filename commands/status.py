@@ -18,4 +18,5 @@ async def status(ctx: Context, app: App | None = None, env: Environment | None =
     visible = await ctx.people.visible(ctx)
     if app is None:
         return await ctx.status.board(visible)
-    return await ctx.status.detail(app, [place for of, place in visible if of == app and env in {None, place}])
+    wanted = [env.name] if env else list(app.environments)
+    return await ctx.status.detail(app, [place for of, place in visible if of == app and place.name in wanted])

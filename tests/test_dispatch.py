@@ -199,6 +199,7 @@ async def test_who_may(text: str, allowed: str) -> None:
             card = await world.say(text, who)
             refused = {row.action for row in await world.audit()} & {"denied"} != set()
             assert refused is (who not in allowed.split()), (who, card.title)
+            assert "broke" not in card.title
 
 
 async def test_denied_says_which_rule_and_who_may(world: World) -> None:
@@ -581,7 +582,9 @@ async def test_matrix_through_the_front_door(capsys: pytest.CaptureFixture[str])
         ):
             ran.clear()
             text = way.format(usage.format(app=app, environment=environment))
-            await world.maybe(text, who, private=private)
+            card = await world.maybe(text, who, private=private)
+            assert card is not None
+            assert "broke" not in card.title
             cells += 1
             wrong += (ran == [f"{app}/{environment}"]) is not _expected(grants, action, app, environment)
     with capsys.disabled():

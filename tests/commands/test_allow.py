@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import pytest
+
+from deploybot.domain import Grant, Identity, Role
+from deploybot.ports import Tables
+from tests.world import World
+
+HINT = "Write @NAME for somebody I know, and PLATFORM:ID:NAME for somebody new, as `whoami` shows it to them."
+
+
+async def grants(world: World, name: str) -> set[Grant]:
+    def look(tables: Tables) -> set[Grant]:
+        person = tables.people.named(name)
+        return set(tables.people.grants(person.id)) if person else set()
+
+    return await world.store.read(look)
+
+
+@pytest.mark.parametrize(
+    ("text", "title", "grant"),
+    [
+        ("allow @eve viewer", "eve is viewer on every app now.", Grant(5, Role.VIEWER)),
+        (
+            "allow eve deployer on shop",
+            "eve is deployer on every environment of shop now.",
+            Grant(5, Role.DEPLOYER, "shop"),
+        ),
+        (
+            "allow @Eve approver on shop/production",
+            "eve is approver on shop/production now.",
+            Grant(5, Role.APPROVER, "shop", "production"),
+        ),
+        (
+            "allow console:1004 admin on blog",
+            "eve is admin on every environment of blog now.",
+            Grant(5, Role.ADMIN, "blog"),
+        ),
+    ],
+)
+async def test_somebody_known(world: World, text: str, title: str, grant: Grant) -> None:
+    card = await world.say(text)
+    assert card.title == title
+    assert await grants(world, "eve") == {grant}
+    rows = [(row.actor, row.action, row.subject, row.detail) for row in await world.audit() if row.action == "allow"]
+    assert rows == [("ana", "allow", "eve", title.removeprefix("eve is ").removesuffix(" now."))]
+
+
+async def test_a_role_replaces_the_one_before(world: World) -> None:
+    await world.say("allow @ben viewer on shop")
+    assert await grants(world, "ben") == {Grant(2, Role.VIEWER, "shop")}
+
+
+@pytest.mark.parametrize(
+    ("who", "identity"),
+    [
+        ("console:77:fay", Identity("console", "77")),
+        ("telegram:987654321:fay", Identity("telegram", "987654321")),
+        ("slack:T012/U345:fay", Identity("slack", "U345", "T012")),
+        ("Slack:E1.T012/W345:@Fay", Identity("slack", "W345", "E1.T012")),
+    ],
+)
+async def test_somebody_new(world: World, who: str, identity: Identity) -> None:
+    card = await world.say(f"allow {who} viewer on shop")
+    assert card.title == "fay is viewer on every environment of shop now."
+    person = await world.store.read(lambda tables: tables.people.of(identity))
+    assert person
+    assert person.name == "fay"
+
+
+@pytest.mark.parametrize(
+    ("who", "title", "hint"),
+    [
+        ("@evve", "I know nobody called `@evve`, did you mean @eve?", ""),
+        ("@xyzzy", "I know nobody called `@xyzzy`.", ""),
+        ("@@eve", "`@eve` is no person's name: up to 40 of a-z, 0-9, `.`, `_` and `-`, a letter or digit first.", HINT),
+        ("irc:1:fay", "I know no platform `irc`.", f"There are console, slack, telegram. {HINT}"),
+        ("console:ana:fay", "`ana` is no number: on console people are numbers, not names.", HINT),
+        ("slack:@fay:fay", "`@fay` is no Slack id such as T012/U345: names are not identities.", HINT),
+        ("slack:U345:fay", "`U345` is no Slack id such as T012/U345: names are not identities.", HINT),
+        ("console:77", "console:77 is new to me and has no name yet.", "Give one: console:77:NAME"),
+        ("console:1004:fay", "console:1004 is @eve already.", "Use @eve."),
+    ],
+)
+async def test_what_is_wrong(world: World, who: str, title: str, hint: str) -> None:
+    card = await world.say(f"allow {who} viewer")
+    assert (card.title, card.ok) == (title, False)
+    assert card.hint == (hint or "Somebody new is written PLATFORM:ID:NAME, as `whoami` shows it to them.")
+    assert await grants(world, "fay") == set()
+
+
+async def test_an_admin_of_one_app_may_not_give_more(world: World) -> None:
+    assert (await world.say("allow @eve deployer on shop/staging", "dia")).ok
+    for text in ("allow @dia admin", "allow @eve viewer on blog", "allow @eve viewer on wiki/test"):
+        card = await world.say(text, "dia")
+        assert card.title.startswith("`allow` needs the role admin on")
+        assert card.hint == "Who may: ana."
+    assert await grants(world, "dia") == {Grant(4, Role.ADMIN, "shop")}
+
+
+async def test_a_further_identity_is_a_matter_for_admins_of_all(world: World) -> None:
+    """With an identity come all rights of the person: an admin of shop must not become ana."""
+    card = await world.say("allow console:5:ana viewer on shop", "dia")
+    assert card.title == (
+        "There is a @ana already, and to give somebody a further identity one has to be admin of all. "
+        "`allow` needs the role admin on every app; you have no role there."
+    )
+    assert card.hint == "Who may: ana."
+    assert await world.store.read(lambda tables: tables.people.of(Identity("console", "5"))) is None
+    assert (await world.say("allow telegram:5:ana admin")).ok
+    person = await world.store.read(lambda tables: tables.people.of(Identity("telegram", "5")))
+    assert person
+    assert person.name == "ana"
+
+
+async def test_the_last_admin_stays(world: World) -> None:
+    card = await world.say("allow @ana viewer")
+    assert card.title == "That would take the last administrator of everything away."
+    assert card.hint == "Make somebody else admin first: `allow @name admin`."

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deploybot.domain import Grant, Identity, Role
+from tests.world import STRANGER, World
+
+WRONG = "This code is wrong, used, or too old."
+
+
+async def issue(world: World, code: str = "7KQ2-M9XD") -> None:
+    await world.store.write(lambda tables: tables.claims.issue(code, world.clock.now() + 600))
+
+
+async def test_a_stranger_becomes_administrator(world: World) -> None:
+    await issue(world)
+    incoming = replace(world.incoming("claim 7KQ2-M9XD", STRANGER), name="Zoë  O'Neil <x>")
+    card = await world.dispatcher.handle(incoming, world.reply)
+    assert card
+    assert card.title == "Welcome, zo-o-neil-x: you are the administrator of everything now."
+    assert card.hint == "Let others in with `allow`; `help allow` shows how."
+    person = await world.store.read(lambda tables: tables.people.of(Identity("console", STRANGER)))
+    assert person
+    assert await world.store.read(lambda tables: tables.people.grants(person.id)) == (Grant(person.id, Role.ADMIN),)
+
+
+async def test_a_name_that_is_taken(world: World) -> None:
+    await issue(world)
+    incoming = replace(world.incoming("claim 7KQ2-M9XD", STRANGER), name="Ana")
+    card = await world.dispatcher.handle(incoming, world.reply)
+    assert card
+    assert card.title.startswith("Welcome, ana-2:")
+
+
+async def test_a_name_of_nothing(world: World) -> None:
+    await issue(world)
+    incoming = replace(world.incoming("claim 7KQ2-M9XD", STRANGER), name="日本")
+    card = await world.dispatcher.handle(incoming, world.reply)
+    assert card
+    assert card.title.startswith("Welcome, somebody:")
+
+
+async def test_somebody_known(world: World) -> None:
+    await issue(world)
+    assert (await world.say("claim 7KQ2-M9XD", "eve")).title.startswith("Welcome, eve:")
+
+
+async def test_wrong_codes_are_counted(world: World) -> None:
+    await issue(world)
+    for _ in range(5):
+        card = await world.say("claim nonsense", STRANGER)
+        assert card.title == WRONG
+        assert card.hint == "The bot prints a new one when it starts while there is no administrator."
+    assert (await world.say("claim 7KQ2-M9XD", STRANGER)).title == WRONG
+
+
+async def test_once_and_in_time(world: World) -> None:
+    assert (await world.say("claim 7KQ2-M9XD", STRANGER)).title == WRONG
+    await issue(world)
+    world.clock.advance(601)
+    assert (await world.say("claim 7KQ2-M9XD", STRANGER)).title == WRONG
+    await issue(world)
+    assert (await world.say("claim 7KQ2-M9XD", STRANGER)).ok
+    assert (await world.say("claim 7KQ2-M9XD", "eve")).title == WRONG
+
+
+async def test_the_code_is_not_kept(world: World) -> None:
+    await issue(world)
+    await world.say("claim 7KQ2-M9XE", STRANGER)
+    await world.say("claim 7KQ2-M9XD", STRANGER)
+    rows = [(row.actor, row.action, row.subject, row.detail) for row in await world.audit()]
+    assert rows == [("console:6666", "claim", "wrong", ""), ("console:6666", "claim", "right", "")]

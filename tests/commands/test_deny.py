@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from tests.world import World
+
+
+async def test_everything(world: World) -> None:
+    card = await world.say("deny @cem")
+    assert card.title == "cem has lost 2 roles on every app."
+    assert (await world.say("status", "cem")).title.startswith("`status` needs the role viewer")
+    rows = [(row.actor, row.action, row.subject, row.detail) for row in await world.audit() if row.action == "deny"]
+    assert rows == [("ana", "deny", "cem", "2 grants on every app")]
+
+
+async def test_an_app(world: World) -> None:
+    assert (await world.say("deny @cem on wiki", "ana")).title == "cem has lost a role on wiki."
+    assert (await world.say("status", "cem")).code == ("shop/staging",)
+
+
+async def test_an_environment(world: World) -> None:
+    assert (await world.say("deny @cem on shop/staging", "dia")).title == "cem has lost a role on shop/staging."
+
+
+async def test_nothing_to_take(world: World) -> None:
+    card = await world.say("deny @ben on shop/staging")
+    assert card.title == "ben had no role of their own on shop/staging."
+    assert card.hint == "A role that ben has on more than shop/staging still counts there."
+    card = await world.say("deny @eve")
+    assert (card.title, card.hint) == ("eve had no role of their own on every app.", "")
+
+
+async def test_an_admin_of_one_app(world: World) -> None:
+    card = await world.say("deny @ben", "dia")
+    assert card.title == "`deny` needs the role admin on every app; you have no role there."
+    assert (await world.say("deny @ben on shop", "dia")).title == "ben has lost a role on shop."
+
+
+async def test_nobody_and_the_last(world: World) -> None:
+    assert (await world.say("deny @bne")).title == "I know nobody called `@bne`, did you mean @ben?"
+    assert (await world.say("deny @ana")).title == "That would take the last administrator of everything away."
+    assert (await world.say("deny console:999")).title == "I know nobody called `console:999`."

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from deploybot.domain import Kind
+from deploybot.testing import Asked
+from tests.world import MAIN, V1, V2, World
+
+
+async def test_the_newest_to_the_default(world: World) -> None:
+    card = await world.say("deploy shop", "ben")
+    assert card.title == "#1 deploy shop in staging"
+    assert world.deployments.asked == [
+        Asked(kind=Kind.DEPLOY, app="shop", environment="staging", release=MAIN, by="ben"),
+    ]
+
+
+async def test_everything_said(world: World) -> None:
+    await world.say("deploy shop@v1.4 --dry-run to production/web2,web1 because the cart", "ben")
+    assert world.deployments.asked == [
+        Asked(
+            kind=Kind.DEPLOY,
+            app="shop",
+            environment="production",
+            release=V2,
+            servers=("web2", "web1"),
+            dry_run=True,
+            by="ben",
+            reason="the cart",
+        ),
+    ]
+
+
+async def test_what_runs_already_is_deployed_again_and_said(world: World) -> None:
+    world.releases.runs["shop", "staging"] = V1
+    card = await world.say("deploy shop@v1.3")
+    assert card.hint == "v1.3 (1111111111) runs in staging already: this deploys it again."
+    assert len(world.deployments.asked) == 1
+
+
+async def test_which_environment(world: World) -> None:
+    card = await world.say("deploy wiki@v1.4 because x")
+    assert card.title == "Which environment of wiki do you mean: test, live?"
+    assert card.hint == "Say it like this: deploy wiki@v1.4 to test because x"
+    assert [(button.label, button.command) for button in card.buttons] == [
+        ("test", "deploy wiki@v1.4 to test because x"),
+        ("live", "deploy wiki@v1.4 to live because x"),
+    ]
+    assert world.deployments.asked == []
+    await world.say(card.buttons[1].command)
+    assert world.deployments.asked[0].environment == "live"
+
+
+async def test_unknown_ref(world: World) -> None:
+    card = await world.say("deploy shop@v9")
+    assert card.title == "shop has no ref `v9`."
+    assert world.deployments.asked == []

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from deploybot import Changes, Commit, Line, Tone
+from tests.world import V1, V2, World
+
+COMMITS = (Commit("b" * 40, "ana", "Mend the cart", 2.0), Commit("a" * 40, "ben", "Break the cart", 1.0))
+
+
+async def test_commits_authors_and_warnings(world: World) -> None:
+    world.releases.runs["shop", "production"] = V1
+    world.releases.between["v1.3", "v1.4"] = Changes(
+        commits=COMMITS, total=12, removed=1, files=40, warnings=("migrations/7.sql",)
+    )
+    card = await world.say("diff shop@v1.4 production")
+    assert card.title == "shop/production: v1.3 (1111111111) → v1.4 (2222222222)"
+    assert card.text == "12 commits by 2 authors, 40 files changed."
+    assert card.table
+    assert card.table.columns == ("commit", "author", "what")
+    assert card.table.rows == (("bbbbbbbbbb", "ana", "Mend the cart"), ("aaaaaaaaaa", "ben", "Break the cart"))
+    assert card.lines == (
+        Line("goes away", "1 commit that v1.3 (1111111111) has", Tone.WARN),
+        Line("look at", "migrations/7.sql", Tone.WARN),
+    )
+    assert card.footer == "10 older commits are not shown."
+    assert card.tone is Tone.WARN
+
+
+async def test_little(world: World) -> None:
+    world.releases.runs["shop", "staging"] = V1
+    world.releases.between["v1.3", "v1.4"] = Changes(commits=COMMITS[:1], total=1, files=1)
+    card = await world.say("diff shop@v1.4")
+    assert (card.text, card.footer, card.tone) == ("1 commit by 1 author, 1 file changed.", "", Tone.PLAIN)
+
+
+async def test_only_back(world: World) -> None:
+    world.releases.runs["shop", "staging"] = V2
+    world.releases.between["v1.4", "v1.3"] = Changes(removed=3, files=2)
+    card = await world.say("diff shop@v1.3")
+    assert card.text == "0 commits by 0 authors, 2 files changed."
+    assert card.table is None
+    assert card.lines == (Line("goes away", "3 commits that v1.4 (2222222222) has", Tone.WARN),)
+
+
+async def test_the_first(world: World) -> None:
+    card = await world.say("diff shop@v1.4")
+    assert card.title == "Nothing runs in shop/staging yet: v1.4 (2222222222) would be the first."
+
+
+async def test_the_same(world: World) -> None:
+    world.releases.runs["shop", "staging"] = V2
+    card = await world.say("diff shop@v1.4")
+    assert card.title == "v1.4 (2222222222) runs in shop/staging already: nothing would change."
+
+
+async def test_nothing_is_claimed_of_what_is_not_known(world: World) -> None:
+    world.releases.runs["shop", "staging"] = V1
+    card = await world.say("diff shop@v1.4")
+    assert card.text == "One of them is not in the repository any more, so I cannot tell what lies between them."
+    assert card.tone is Tone.UNKNOWN

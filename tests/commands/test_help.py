@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from tests.world import STRANGER, World
+
+
+async def test_all_commands(world: World) -> None:
+    card = await world.say("help")
+    assert card.title == "What I can do"
+    headings = [(line.name, line.text) for line in card.lines if line.name.isupper()]
+    assert headings == [
+        ("LOOK", "for viewers and up"),
+        ("DEPLOY", "for deployers and up"),
+        ("LET PEOPLE IN", "for admins"),
+        ("YOU AND ME", "for everybody"),
+    ]
+    shown = {line.name for line in card.lines}
+    assert {made.usage for made in world.services.commands.values()} <= shown
+    assert card.hint == "`help COMMAND` tells more, with examples."
+
+
+async def test_one_command(world: World) -> None:
+    card = await world.say("help /Rollback", STRANGER)
+    assert card.title == "rollback <app> [from <env>] [to <release>]"
+    assert card.text == (
+        "Put the last good release of an app back, or the one you name.\n\n"
+        "A release is named by its ref, or by the number of the deployment that deployed it."
+    )
+    assert card.code[0] == "rollback shop from production"
+    assert card.footer == "For deployers and up."
+
+
+async def test_every_page_reads(world: World) -> None:
+    for name, made in world.services.commands.items():
+        card = await world.say(f"help {name}")
+        assert card.title == made.usage
+        assert card.text.split("\n", maxsplit=1)[0].endswith(".")
+        assert card.code
+
+
+async def test_what_does_not_exist(world: World) -> None:
+    card = await world.say("help rolback")
+    assert card.title == "There is no command `rolback`, did you mean `rollback`?"
+    assert card.hint == "`help` lists what I can do."
+    assert (await world.say("help me")).title == "There is no command `me`."

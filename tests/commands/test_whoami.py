@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from deploybot import Line
+from tests.world import World
+
+
+async def test_somebody_with_roles(world: World) -> None:
+    card = await world.say("whoami", "cem")
+    assert card.title == "You are cem."
+    assert card.lines == (Line("shop/staging", "viewer"), Line("every environment of wiki", "viewer"))
+    assert (card.text, card.footer, card.private) == ("", "console:1002", True)
+
+
+async def test_somebody_without_a_role(world: World) -> None:
+    card = await world.say("whoami", "eve")
+    assert card.text == "You have no role anywhere now: ask an administrator for one."
+
+
+async def test_a_stranger(world: World) -> None:
+    incoming = world.incoming("whoami", "31", platform="telegram", private=True)
+    card = await world.dispatcher.handle(incoming, world.reply)
+    assert card
+    assert card.title == "I do not know you yet: please ask an administrator to type `allow telegram:31:31 viewer`."

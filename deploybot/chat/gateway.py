@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from deploybot.chat.child import OwnBot
 from deploybot.chat.link import Link, Lost, NoBot, OnShow, open_link
 from deploybot.errors import UserError
 
-_OTHER_WITHIN = 5.0
+_LOCK = "deploybot.lock"
+_START_WITHIN = 20.0
 _PAUSE = 0.2
 _LONGEST_PAUSE = 2.0
 
@@ -51,16 +52,33 @@ class Gateway:
             if not self._wanted.command:
                 raise
         self._say("No bot runs; one is started for as long as this console needs it.")
+        end = time.monotonic() + _START_WITHIN
+        for last in (False, True):
+            link = await self._start(last=last) or await self._other(end)
+            if link is not None:
+                return link
+        raise NoBot(f"No bot listens on {self._wanted.path}.", hint="Try: deploybot run")
+
+    async def _start(self, *, last: bool) -> Link | None:
+        """Start a bot and connect to it; None where that failed and may yet go well: not the `last` time."""
         own = OwnBot(self._wanted.command)
         try:
             await own.start()
-        except UserError as error:
-            # Another client may have started one at the same moment: then that bot is the one to talk to.
-            with contextlib.suppress(NoBot):
-                return await self._retry(_OTHER_WITHIN if "already" in error.sentence else _PAUSE)
-            raise
+        except UserError:
+            if last and not _holder_lives(self._wanted.path.parent):
+                raise
+            return None
         self._own = own
         return await self._connect()
+
+    async def _other(self, end: float) -> Link | None:
+        """Connect to the bot that another client has started at the same moment; None where there is none any more."""
+        while _holder_lives(self._wanted.path.parent) and time.monotonic() < end:
+            try:
+                return await self._connect()
+            except (NoBot, Lost):
+                await asyncio.sleep(_PAUSE)
+        return None
 
     async def reopen(self, within: float) -> Link:
         """A new link after a loss, tried for so many seconds; an own bot that died is started again."""
@@ -95,3 +113,12 @@ class Gateway:
                     raise
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def _holder_lives(folder: Path) -> bool:
+    """Whether the process that the data folder's lock file names lives; the bot writes itself there."""
+    try:
+        os.kill(int((folder / _LOCK).read_text()), 0)
+    except (OSError, ValueError) as error:
+        return isinstance(error, PermissionError)
+    return True

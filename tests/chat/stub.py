@@ -18,6 +18,7 @@ from deploybot.chat.protocol import SOCKET
 from deploybot.chat.session import PLACE, Parts, Reply
 from deploybot.command import Incoming
 from deploybot.errors import Unreachable
+from deploybot.store.lock import single_bot
 
 WORDS = ("deploy", "diff", "status")
 STEPS = ("fetch", "build", "switch")
@@ -180,4 +181,5 @@ async def main(data: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    with single_bot(Path(sys.argv[1])):
+        asyncio.run(main(Path(sys.argv[1])))

@@ -258,10 +258,11 @@ async def test_an_own_bot_goes_with_a_client_that_is_killed(data: Path) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_two_clients_that_start_a_bot_at_once(data: Path) -> None:
-    ended = await asyncio.gather(*(chat(data, "-c", f"echo {n}", *STUB, str(data)) for n in range(2)))
-    assert sorted(one.out for one in ended if one.code == 0)
-    assert {one.code for one in ended} <= {0, 2, 3}
+async def test_of_two_clients_that_start_a_bot_at_once_both_find_one(data: Path) -> None:
+    ended = await asyncio.gather(*(chat(data, "-c", f"echo {number}", *STUB, str(data)) for number in range(3)))
+    # A bot goes with the client that started it, so that another's answer may be lost; but nobody finds none.
+    assert {one.code for one in ended} <= {0, 3}
+    assert 0 in {one.code for one in ended}
 
 
 async def test_a_deployment_is_followed_over_a_restart_of_the_bot(data: Path) -> None:

@@ -96,6 +96,13 @@ def test_a_database_that_is_a_folder_is_told(path: Path) -> None:
         open_database(path, WAY)
 
 
+def test_a_file_that_cannot_be_looked_at_is_told(path: Path) -> None:
+    path.parent.mkdir(mode=0o700)
+    path.symlink_to("deploybot.db")
+    with pytest.raises(StoreError, match="cannot be used: Too many levels of symbolic links"):
+        open_database(path, WAY)
+
+
 def test_each_migration_is_applied_once_and_after_a_copy(path: Path) -> None:
     with _opened(path):
         assert not list(path.parent.glob("*.before-*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -29,13 +30,15 @@ def server(path: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Po
         server.stdin.close()
 
 
-def _killed(server: subprocess.Popen[bytes], name: str, after: float) -> set[str]:
-    """Let a writer run, kill it after so many seconds; what it acknowledged."""
+def _killed(server: subprocess.Popen[bytes], name: str, after: float, *, writing: bool) -> set[str]:
+    """Let a writer run, kill it so many seconds after its start or its first write; what it acknowledged."""
     assert server.stdin
     assert server.stdout
     assert server.stderr
     server.stdin.write(name.encode() + b"\n")
     child = int(server.stderr.readline())
+    if writing:
+        assert select.select([server.stdout], [], [], 20)[0]
     time.sleep(after)  # the moment is what is random here
     os.kill(child, signal.SIGKILL)
     assert server.stderr.readline() == b"ended\n"
@@ -69,7 +72,7 @@ async def test_killed_at_random_nothing_acknowledged_is_lost_and_nothing_is_half
 ) -> None:
     rng, acknowledged, rounds = seeded(), set[str](), times(60)
     for number in range(rounds):
-        acknowledged |= _killed(server, f"r{number}", rng.uniform(0.005, 0.1))
+        acknowledged |= _killed(server, f"r{number}", rng.uniform(0, 0.1), writing=number % 4 != 0)
     async with Database(path) as store:
         deployments, steps, cards, audit = await store.read(_kept)
         assert acknowledged <= set(deployments)
@@ -77,4 +80,4 @@ async def test_killed_at_random_nothing_acknowledged_is_lost_and_nothing_is_half
         assert len(set(deployments)) == len(deployments)
         assert (await verify(store, HeadFile(path.with_name("audit.head")).read())).ok
     print(f"kills={rounds} acknowledged={len(acknowledged)} kept={len(deployments)}")  # noqa: T201 - 0 of how many
-    assert len(acknowledged) > rounds
+    assert len(acknowledged) > rounds // 2

@@ -15,7 +15,7 @@ from deploybot.domain import Person
 from deploybot.errors import StoreError, UserError
 from deploybot.ports import Store, Tables
 from deploybot.store.database import Database
-from tests.store.examples import NOW, ann
+from tests.store.examples import NOW, ann, eventually
 
 
 async def _add(store: Database, name: str) -> Person:
@@ -189,6 +189,15 @@ async def test_no_thread_is_left(path: Path) -> None:
         if thread.name == "deploybot-store":
             thread.join(5)
             assert not thread.is_alive()
+
+
+async def test_a_start_that_is_cancelled_leaves_no_thread(path: Path) -> None:
+    opening = asyncio.create_task(Database(path, durable=False).open())
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await eventually(lambda: "deploybot-store" not in {thread.name for thread in threading.enumerate()})
 
 
 async def test_two_programs_take_turns(store: Database, path: Path) -> None:

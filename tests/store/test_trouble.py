@@ -225,3 +225,26 @@ def test_a_limit_on_files_is_told_and_over_when_it_is_raised(path: Path) -> None
     kept, sentence, after = ended.stdout.splitlines()
     assert "does not read or write" in sentence
     assert int(after) == int(kept) + 1
+
+
+async def test_an_audit_head_that_cannot_be_written_is_told(
+    store: Database, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = path.with_name("audit.head")
+    head.unlink()
+    head.mkdir()
+    await store.write(_much)
+    await store.aclose()
+    assert "The audit's head could not be recorded" in caplog.text
+    with pytest.raises(StoreError, match=r"audit\.head cannot be used \(Is a directory\)"):
+        await Database(path).open()
+
+
+async def test_a_failed_copy_while_it_runs_is_only_told(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with Database(path, durable=False, copy_every=0.01) as store:
+        copy = path.with_name("deploybot.db.bak")
+        copy.unlink()
+        copy.mkdir()
+        await store.write(ann)
+        await eventually(lambda: "No copy of the database could be made" in caplog.text)
+        assert store.healthy

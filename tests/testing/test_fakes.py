@@ -51,7 +51,8 @@ async def test_a_chat_remembers_every_state() -> None:
     chat = FakeChat()
     message = await chat.send(PLACE, Card(title="one"))
     await chat.edit(PLACE, message, Card(title="two"))
-    await chat.send(PLACE, Card(title="three"))
+    later = await chat.send(PLACE, Card(title="later"))
+    await chat.edit(PLACE, later, Card(title="three"))
     assert [card.title for card in chat.said(PLACE)] == ["two", "three"]
     assert [card.title for card in chat.messages[0].states] == ["one", "two"]
     assert chat.said(Place("console", "other")) == []

@@ -73,8 +73,9 @@ class Board:
         symbols = self._symbols.animated(FRAMES[frame % len(FRAMES)])
         whole = [self._region_rows(one.card, width, symbols) for one in self._open.values()]
         if sum(map(len, whole)) > height and whole:
-            short = [part[:1] for part in whole[:-1]][-max(height - _LEAST, 0) :]
-            room = max(height - len(short), 1)
+            short = [part[:1] for part in whole[:-1]]
+            short = short[max(len(short) - max(height - _LEAST, 0), 0) :]
+            room = height - len(short)
             newest = whole[-1] if len(whole[-1]) <= room else [*whole[-1][: room - 1], (Span("  …", Look.DIM),)]
             whole = [*short, newest[:room]]
         return [cut_row(row, width) for part in whole for row in part]

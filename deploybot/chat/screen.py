@@ -24,6 +24,7 @@ from deploybot.chat.link import Link, Lost
 from deploybot.chat.protocol import Show
 from deploybot.chat.render import styled
 from deploybot.chat.spans import Look, Row, Span, Symbols
+from deploybot.chat.text import clean, wrap
 from deploybot.errors import UserError
 
 _FRAME_SECONDS = 0.1
@@ -130,8 +131,8 @@ class Screen:
         return 0
 
     def _greeting(self) -> str:
-        """The first line's rest."""
-        return f", you are {self._wanted.name or self.link.welcome.user}. Type help; Tab completes, Ctrl-D leaves."
+        """Who the bot takes the person for, and how to begin."""
+        return f", you are console:{self.link.welcome.user}. Type help; Tab completes, Ctrl-D leaves."
 
     async def _read(self) -> str | None:
         """The next line; None when the person leaves."""
@@ -146,10 +147,10 @@ class Screen:
         try:
             done = await self.link.say(line)
             self._print(self._board.answered(done.request, self._console.width))
+        except Lost as error:
+            self._note(f"{error.sentence} This was not answered: {line}")
         except UserError as error:
-            self._note(
-                error.sentence if not isinstance(error, Lost) else f"{error.sentence} This was not answered: {line}"
-            )
+            self._note(error.sentence)
 
     async def _leave(self) -> None:
         """Print what is open, and go."""
@@ -159,9 +160,7 @@ class Screen:
         going_on = self._board.titles
         self._print(self._board.leave(self._console.width))
         if going_on and self._gateway.own:
-            self._note(
-                "The bot stops with this console. What was begun goes on on its servers; the next bot takes it up."
-            )
+            self._note("The bot stops, too. What was begun goes on on the servers; the next bot takes it up.")
         self._flush()
         await self._gateway.close()
 
@@ -176,7 +175,7 @@ class Screen:
 
     def _note(self, sentence: str) -> None:
         """Say something that did not come from the bot."""
-        self._print([(Span(sentence, Look.DIM),)])
+        self._print([(Span(line, Look.DIM),) for line in wrap(clean(sentence), self._console.width)])
 
     def _print(self, lines: list[Row]) -> None:
         """Print rows above the prompt, soon."""

@@ -68,6 +68,10 @@ class Bot:
     async def say_echo(self, rest: str, _: Reply) -> Card:
         return Card(title=rest)
 
+    async def say_tell(self, rest: str, _: Reply) -> Card:
+        await self.console.send(PLACE, Card(title=rest))
+        return Card(title="told")
+
     async def say_nothing(self, *_: object) -> None:
         return None
 

@@ -1,0 +1,89 @@
+"""What is drawn while it is open, and what is printed for good."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deploybot.card import Button, Card, Tone
+from deploybot.chat.board import Board
+from deploybot.chat.protocol import Show
+from deploybot.chat.spans import ASCII, UNICODE, Row, row_text, row_width
+from tests.chat.cards import RESTORED, RUNNING, TYPO
+
+STREAM = Card(
+    title="shop, following",
+    key="log-1",
+    tone=Tone.BUSY,
+    code=("one",),
+    stream=True,
+    final=False,
+    buttons=(Button("Stop", "cancel log-1"),),
+)
+
+
+def texts(rows: list[Row]) -> list[str]:
+    return [row_text(row) for row in rows]
+
+
+def show(card: Card, request: str = "") -> Show:
+    return Show(card.key or "m1", card, request)
+
+
+def test_an_open_card_is_drawn_and_an_ended_one_is_printed() -> None:
+    board = Board(UNICODE)
+    assert board.put(show(RUNNING), 80) == []
+    assert texts(board.region(80, 20))[0] == "⠋ " + RUNNING.title
+    assert texts(board.region(80, 20, frame=1))[0] == "⠙ " + RUNNING.title
+    ended = replace(RUNNING, title="#42 done", tone=Tone.GOOD, final=True)
+    assert texts(board.put(show(ended), 80))[0] == "✓ #42 done"
+    assert board.region(80, 20) == []
+
+
+def test_a_card_that_is_not_edited_is_printed_at_once() -> None:
+    board = Board(ASCII)
+    assert texts(board.put(show(TYPO), 80)) == ["x " + TYPO.title, "  -> deploy shop"]
+    assert board.titles == []
+
+
+def test_the_region_never_outgrows_the_terminal() -> None:
+    board = Board(UNICODE)
+    for number in range(12):
+        board.put(show(replace(RUNNING, key=f"deployment:{number}", title=f"#{number} running")), 40)
+    for height in (1, 2, 5, 12, 20, 300):
+        for width in (10, 40, 80):
+            region = board.region(width, height)
+            assert len(region) <= height
+            assert all(row_width(row) <= width for row in region)
+    small = texts(board.region(40, 6))
+    titles = ["⠋ #8 running", "⠋ #9 running", "⠋ #10 running", "⠋ #11 running"]
+    assert small == [*titles, "  Faster checkout — Ann Example", "  …"]
+
+
+def test_a_followed_log_is_printed_as_it_comes() -> None:
+    board = Board(UNICODE)
+    assert texts(board.put(show(STREAM, "7"), 80)) == ["● shop, following", "one"]
+    assert texts(board.put(show(replace(STREAM, code=("two", "three")), "7"), 80)) == ["two", "three"]
+    assert texts(board.region(80, 20)) == ["⠋ shop, following  Ctrl-C stops it"]
+    assert board.streams == ["7"]
+    end = Card(title="Stopped after 3 lines.", key="log-1", stream=True, code=("four",), footer="12 s")
+    assert texts(board.put(show(end, "7"), 80)) == ["four", "Stopped after 3 lines.", "  12 s"]
+    assert board.streams == []
+
+
+def test_what_an_answered_request_left_open_is_printed_and_what_the_room_tells_of_is_not() -> None:
+    board = Board(UNICODE)
+    board.put(show(replace(RUNNING, key="looking", title="Looking"), "1"), 80)
+    board.put(show(RUNNING, ""), 80)
+    assert texts(board.answered("1", 80))[0] == "● Looking"
+    assert board.titles == [RUNNING.title]
+    assert board.answered("1", 80) == []
+
+
+def test_leaving_prints_what_was_open() -> None:
+    board = Board(UNICODE)
+    board.put(show(STREAM), 80)
+    board.put(show(replace(RESTORED, final=False)), 80)
+    board.drop_streams()
+    assert board.keys == ["deployment:43"]
+    assert texts(board.leave(80))[0].startswith("! #43")
+    assert board.titles == []

@@ -20,6 +20,8 @@ PORT = 22
 COMPOSE_PLUGIN = Path("/usr/local/lib/docker/cli-plugins/docker-compose")
 COMPOSE_ALONE = Path("/usr/local/lib/deploybot-lab")
 """Where `tests/lab/install` keeps `docker-compose`, the form with a dash."""
+COMPOSE_1 = COMPOSE_ALONE / "1"
+"""Where it keeps the `docker-compose` of old, version 1.29."""
 
 
 @dataclass(frozen=True, kw_only=True)

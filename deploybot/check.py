@@ -10,20 +10,24 @@ import enum
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from deploybot.domain import JobState, ServerFacts
+from deploybot.domain import JobState, Release, ServerFacts
 from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
 from deploybot.ports import Engine, Host, RefSource, Servers
 from deploybot.settings import App, Environment, Server, Settings
+from deploybot.strategies.needs import check_compose, check_server
+from deploybot.strategies.steps import Site
 from deploybot.units import show_duration, show_size
 
 WITHIN = 30.0
 _SCRIPT = "survive"
 _JOB_DEADLINE = 20.0
+_ANY = Release("0" * 40)
+_INSTEAD_OF_GIT = frozenset({"tar", "gzip"})
 
 
 class Links(Servers, Protocol):
@@ -113,13 +117,13 @@ async def _server(server: Server, settings: Settings, links: Links) -> AsyncIter
     yield Row(subject, "user", State.OK, f"{facts.user or server.user} (uid {facts.uid}) on {facts.system}")
     yield _tools(subject, facts)
     placed = _placed(server.name, settings)
-    for one in placed:
-        yield await _directory(subject, one, host)
-    yield _room(subject, facts, [one.app for one in placed])
+    yield _room(subject, facts)
     if server.docker:
         yield await _engine(subject, links.engine(server.name), server)
     if any(one.app.strategy == "compose" for one in placed):
         yield _compose(subject, facts)
+    for one in placed:
+        yield await _place(subject, one, host)
     yield await _survival(subject, server, host, links)
 
 
@@ -142,41 +146,33 @@ def _placed(name: str, settings: Settings) -> list[_Placed]:
 
 
 def _tools(subject: str, facts: ServerFacts) -> Row:
-    missing = [*facts.tools_missing, *([] if facts.git else ["git"])]
+    missing = [tool for tool in facts.tools_missing if not (facts.git and tool in _INSTEAD_OF_GIT)]
     if missing:
         return Row(subject, "tools", State.FAILED, f"missing: {', '.join(missing)}", "Install them on the server.")
-    return Row(subject, "tools", State.OK, "sh, git and the usual tools")
+    return Row(subject, "tools", State.OK, "all there" if facts.git else "all there, with tar and gzip in place of git")
 
 
-async def _directory(subject: str, placed: _Placed, host: Host) -> Row:
+async def _place(subject: str, placed: _Placed, host: Host) -> Row:
+    """Whether a release could go there now, by the rules that a deployment asks."""
     what = f"{placed.app.name}/{placed.environment.name}"
     directory = placed.directory
     try:
         facts = await host.facts(directory)
+        site = Site(app=placed.app, environment=placed.environment, facts=facts)
+        check_server(site, _ANY)
+        if placed.app.strategy == "compose":
+            check_compose(site)
     except Unreachable as error:
         return Row(subject, what, State.FAILED, error.why, error.hint)
-    if not facts.writable:
-        cure = f"On the server: `sudo install -d -o {facts.user} {directory}`."
-        return Row(subject, what, State.FAILED, f"{directory} cannot be written by {facts.user}", cure)
-    if 0 <= facts.disk_free < placed.app.need_disk:
-        need = f"apps.{placed.app.name}.need_disk asks for {show_size(placed.app.need_disk)}"
-        cure = "Free some space there (`docker system df` shows what Docker holds), or ask for less."
-        return Row(subject, what, State.FAILED, f"{directory} has {show_size(facts.disk_free)} free, {need}", cure)
+    except UserError as error:
+        return Row(subject, what, State.FAILED, error.sentence, error.hint)
     runs = f", {facts.current[:10]} runs there" if facts.current else ""
-    says = f"{directory} can be written, {show_size(facts.disk_free)} free{runs}"
-    return Row(subject, what, State.OK, says)
+    return Row(subject, what, State.OK, f"{directory} can be written, {show_size(facts.disk_free)} free{runs}")
 
 
-def _room(subject: str, facts: ServerFacts, apps: Sequence[App]) -> Row:
-    need = max((app.need_memory for app in apps), default=0)
-    says = (
-        f"disk {show_size(facts.disk_free)} of {show_size(facts.disk_total)} free, "
-        f"memory {show_size(facts.memory_available)} available"
-    )
-    if 0 <= facts.memory_available < need:
-        cure = "Stop something there, add swap, or lower need_memory."
-        return Row(subject, "room", State.FAILED, f"{says}; need_memory asks for {show_size(need)}", cure)
-    return Row(subject, "room", State.OK, says)
+def _room(subject: str, facts: ServerFacts) -> Row:
+    disk = f"{show_size(facts.disk_free)} of {show_size(facts.disk_total)} of disk free"
+    return Row(subject, "room", State.OK, f"{disk}, {show_size(facts.memory_available)} of memory available")
 
 
 async def _engine(subject: str, engine: Engine | None, server: Server) -> Row:
@@ -196,8 +192,7 @@ async def _engine(subject: str, engine: Engine | None, server: Server) -> Row:
 
 def _compose(subject: str, facts: ServerFacts) -> Row:
     if not facts.compose:
-        cure = "Install the `docker-compose-plugin` package (or `docker-compose`) on the server."
-        return Row(subject, "Compose", State.FAILED, "neither `docker compose` nor `docker-compose` runs there", cure)
+        return Row(subject, "Compose", State.SKIPPED, "none")
     return Row(subject, "Compose", State.OK, f"`{' '.join(facts.compose)}` {facts.compose_version}")
 
 

@@ -217,8 +217,8 @@ class Environment(Part):
 class App(Part):
     """`[apps.NAME]`: a thing that is deployed.
 
-    `build` and `restart` are shell text for the `files` strategy, `output` the folder that the build
-    leaves; `script` is the path of the repository's own deploy script; `keep` is how many good releases
+    `build` (strategy `files`) and `restart` (`files` and `script`) are shell text, `output` is the folder
+    that the build leaves; `script` is the path of the repository's own deploy script; `keep` is how many good releases
     stay deployable; `need_disk` and `need_memory` must be free on the server before anything starts.
     """
 

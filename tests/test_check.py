@@ -82,7 +82,12 @@ class Failing(FakeHost):
 
 def _host(name: str, **facts: object) -> FakeHost:
     usual = FakeHost(name).server_facts
-    known: Mapping[str, object] = {"compose": ("docker", "compose"), "compose_version": "2.26.1", **facts}
+    known: Mapping[str, object] = {
+        "docker": "27.0.0",
+        "compose": ("docker", "compose"),
+        "compose_version": "2.26.1",
+        **facts,
+    }
     host = FakeHost(name, dataclasses.replace(usual, **known))  # type: ignore[arg-type]
     host.script("survive", Outcome(hold=True))
     return host
@@ -121,14 +126,14 @@ async def test_all_is_well(settings: Settings, refs: FakeRefs) -> None:
                 "connection",
                 "user",
                 "tools",
-                "shop/production",
                 "room",
                 "Docker",
                 "Compose",
+                "shop/production",
                 "detached job",
             )
         ),
-        *(("server web2", what) for what in ("connection", "user", "tools", "site/production", "room", "detached job")),
+        *(("server web2", what) for what in ("connection", "user", "tools", "room", "site/production", "detached job")),
         ("app shop", "repository"),
         ("app site", "repository"),
     ]
@@ -176,27 +181,33 @@ async def test_a_server_without_a_pinned_key_is_told_to_be_trusted(settings: Set
 @pytest.mark.parametrize(
     ("facts", "what", "words"),
     [
-        ({"git": False}, "tools", ("missing: git", "Install them on the server.")),
         ({"tools_missing": ("setsid", "sha256sum")}, "tools", ("missing: setsid, sha256sum", "Install")),
-        ({"writable": False}, "shop/production", ("/srv/shop cannot be written by deploy", "install -d -o deploy")),
-        ({"disk_free": 10**8}, "shop/production", ("has 100 MB free, apps.shop.need_disk asks for 500 MB", "Free")),
-        ({"memory_available": 10**8}, "room", ("need_memory asks for 1.0 GB", "Stop something there")),
-        ({"compose": ()}, "Compose", ("neither `docker compose` nor", "docker-compose-plugin")),
+        ({"git": False, "tools_missing": ("tar",)}, "tools", ("missing: tar", "Install")),
+        ({"writable": False}, "shop/production", ("deploy may not write to /srv/shop on web1", "-o deploy /srv/shop")),
+        ({"disk_free": 10**8}, "shop/production", ("web1 is short of disk: 100 MB are free", "need_disk")),
+        ({"memory_available": 10**8}, "shop/production", ("web1 is short of memory", "need_memory")),
+        ({"compose": ()}, "shop/production", ("web1 has no Docker Compose", "docker-compose-plugin")),
+        ({"docker": ""}, "shop/production", ("web1 has no Docker that deploy may use", "usermod -aG docker deploy")),
     ],
 )
 async def test_what_a_server_lacks_has_a_cure(
     settings: Settings, refs: FakeRefs, facts: dict[str, object], what: str, words: tuple[str, str]
 ) -> None:
-    (failed,) = _failed(await check(settings, _links(web1=_host("web1", **facts)), refs))
-    assert failed[:2] == ("server web1", what)
-    assert words[0] in failed[2]
-    assert words[1] in failed[3]
+    failed = _failed(await check(settings, _links(web1=_host("web1", **facts)), refs))
+    (found,) = [row for row in failed if row[:2] == ("server web1", what)]
+    assert words[0] in found[2]
+    assert words[1] in found[3]
+
+
+async def test_a_server_without_git_but_with_tar_is_fine(settings: Settings, refs: FakeRefs) -> None:
+    assert not _failed(await check(settings, _links(web1=_host("web1", git=False)), refs))
+    assert not _failed(await check(settings, _links(web1=_host("web1", tools_missing=("tar", "gzip"))), refs))
 
 
 async def test_unknown_sizes_are_no_failure(settings: Settings, refs: FakeRefs) -> None:
     rows = await check(settings, _links(web1=_host("web1", disk_free=-1, memory_available=-1)), refs)
     assert not _failed(rows)
-    assert "memory unknown available" in str(rows)
+    assert "unknown of memory available" in str(rows)
 
 
 class Old(FakeEngine):

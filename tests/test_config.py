@@ -91,6 +91,7 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         (f"{APP}step_timeout = 0", "step_timeout: should be more than 0 seconds, got 0"),
         (f"{APP}branch = '-x'", 'apps.shop.branch: should be a branch name, such as "main", got "-x"'),
         (f"{APP}script = 'x'", 'apps.shop.script: is for strategy = "script" only; this one is "compose"'),
+        (f"{APP}restart = 'make'", 'restart: is for strategy = "files" or "script" only; this one is "compose"'),
         (f"{APP}build = 'make'", 'apps.shop.build: is for strategy = "files" only; this one is "compose"'),
         (f"{APP}health = {{ within = '5s' }}", "should have exactly one of http, tcp, docker and command, has nothing"),
         (f"{APP}health = {{ tcp = 'a:1', docker = true }}", "apps.shop.health: should have exactly one of"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from deploybot.config.problems import Path, Problem, dotted, listed, meant
 from deploybot.config.tables import within
@@ -15,7 +16,13 @@ _ONE_OF: dict[type, tuple[str, ...]] = {
     Health: ("http", "tcp", "docker", "command"),
     Logs: ("docker", "file", "journald", "command"),
 }
-_STRATEGY_KEYS = {"compose": "compose", "build": "files", "output": "files", "restart": "files", "script": "script"}
+_STRATEGY_KEYS = {
+    "compose": ("compose",),
+    "build": ("files",),
+    "output": ("files",),
+    "restart": ("files", "script"),
+    "script": ("script",),
+}
 _RESERVED = "DEPLOYBOT_"
 
 
@@ -60,7 +67,8 @@ def _server(path: Path, server: Server, settings: Settings) -> Iterator[Problem]
 
 
 def _loopback(url: str) -> bool:
-    host = url.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    """Whether a URL, found right before, leads no further than this machine."""
+    host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -93,9 +101,10 @@ def _way(start: str, settings: Settings) -> list[str]:
 
 def _strategy(path: Path, app: App) -> Iterator[Problem]:
     chosen = str(app.strategy)
-    for key, strategy in _STRATEGY_KEYS.items():
-        if key in app.model_fields_set and chosen not in {"", strategy}:
-            yield Problem((*path, key), f'is for strategy = "{strategy}" only; this one is "{chosen}"')
+    for key, strategies in _STRATEGY_KEYS.items():
+        if key in app.model_fields_set and chosen not in {"", *strategies}:
+            only = listed((f'"{strategy}"' for strategy in strategies), "or")
+            yield Problem((*path, key), f'is for strategy = {only} only; this one is "{chosen}"')
     if app.strategy == "script" and not app.script:
         yield Problem((*path, "script"), 'is missing: strategy "script" needs the path of the script in the repository')
 
@@ -103,7 +112,7 @@ def _strategy(path: Path, app: App) -> Iterator[Problem]:
 def _repository(path: Path, app: App) -> Iterator[Problem]:
     web = app.repo.startswith(("http://", "https://"))
     ssh = app.repo.startswith("ssh://") or ("@" in app.repo and not web)
-    if app.repo and app.repo_token and not app.repo.startswith("https://"):
+    if app.repo and app.repo_token and not (app.repo.startswith("https://") or (web and _loopback(app.repo))):
         yield Problem((*path, "repo_token"), "is for a repo with https:// only")
     for key in ("repo_key", "repo_host_key"):
         if app.repo and getattr(app, key) and not ssh:

@@ -119,7 +119,10 @@ class Screen:
     async def run(self) -> int:
         """Until the person leaves. Raises UserError where there is no bot."""
         self.link = await self._gateway.open()
-        self._print([(Span(f"deploybot {self.link.welcome.bot}", Look.TITLE), Span(self._greeting(), Look.DIM))])
+        welcome = self.link.welcome
+        who = Span(f", you are console:{welcome.user}", Look.DIM)
+        self._print([(Span(f"deploybot {welcome.bot}", Look.TITLE), who)])
+        self._note("Type help; Tab completes, Ctrl-D leaves.")
         for work in (self._keep_printing(), self._keep_turning(), self._keep_connected()):
             self._spawn(work)
         try:
@@ -129,10 +132,6 @@ class Screen:
         finally:
             await self._leave()
         return 0
-
-    def _greeting(self) -> str:
-        """Who the bot takes the person for, and how to begin."""
-        return f", you are console:{self.link.welcome.user}. Type help; Tab completes, Ctrl-D leaves."
 
     async def _read(self) -> str | None:
         """The next line; None when the person leaves."""

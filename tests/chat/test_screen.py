@@ -54,12 +54,12 @@ class Terminal:
         shown = await self.run("capture-pane", "-p", *(["-S", "-500"] if history else []))
         return "\n".join(line.rstrip() for line in shown.rstrip().splitlines())
 
-    async def until(self, text: str, within: float = 15) -> str:
-        """The screen once it shows this text."""
+    async def until(self, text: str, within: float = 15, *, prompt: str = "") -> str:
+        """The screen once it shows this text, and has this last line."""
         shown = ""
         try:
             async with asyncio.timeout(within):
-                while text not in (shown := await self.screen()):  # noqa: ASYNC110  tmux has no event for this
+                while text not in (shown := await self.screen()) or not shown.endswith(prompt):  # noqa: ASYNC110  tmux has no event for this
                     await asyncio.sleep(0.05)
         except TimeoutError:
             pytest.fail(f"{text!r} is not on the screen:\n{shown}")
@@ -84,8 +84,11 @@ async def bot(tmp_path: Path) -> AsyncIterator[Bot]:
 async def test_a_deployment_is_redrawn_in_place(terminal: Terminal, bot: Bot) -> None:
     await terminal.open("--as", "ben")
     first = await terminal.until("ben>")
-    greeting = f"deploybot 0.0-stub, you are console:{os.getuid()}/ben. Type help; Tab completes, Ctrl-D leaves."
-    assert first.splitlines() == [greeting, "ben>"]
+    greeting = [
+        f"deploybot 0.0-stub, you are console:{os.getuid()}/ben",
+        "Type help; Tab completes, Ctrl-D leaves.",
+    ]
+    assert first.splitlines() == [*greeting, "ben>"]
     await terminal.type("deploy ok", "Enter")
     going = await terminal.until("fetch 0.1 s, …")
     assert [line.strip() for line in going.splitlines()][-5:] == [
@@ -98,7 +101,7 @@ async def test_a_deployment_is_redrawn_in_place(terminal: Terminal, bot: Bot) ->
     await terminal.until("build 0.1 s, …")
     ended = await terminal.until("— done")
     assert ended.splitlines() == [
-        greeting,
+        *greeting,
         "ben> deploy ok",
         "✓ #1 deploy v2 (0123456789) to shop staging — done",
         "  replaces v1 (abcdef0123)",
@@ -131,9 +134,7 @@ async def test_a_small_terminal(terminal: Terminal, bot: Bot) -> None:
     await terminal.until("deploybot>")
     for _ in range(6):
         await terminal.type("deploy ok", "Enter")
-    await terminal.until("#6 deploy")
-    shown = await terminal.screen()
-    assert shown.splitlines()[-1] == "deploybot>"
+    shown = await terminal.until("#6 deploy", prompt="\ndeploybot>")
     assert len(shown.splitlines()) <= 10
     await asyncio.gather(*bot.tasks)
     await terminal.until("took 0.3 s")
@@ -151,16 +152,14 @@ async def test_ctrl_c_stops_a_log_and_else_clears_the_line(terminal: Terminal, b
     await terminal.until("line 99 of the log")
     await terminal.until("shop staging, log-1  Ctrl-C stops it")
     await terminal.type("C-c")
-    shown = await terminal.until("log-1 ended after")
-    assert shown.splitlines()[-1] == "deploybot>"
+    await terminal.until("log-1 ended after", prompt="\ndeploybot>")
     everything = (await terminal.screen(history=True)).splitlines()
     lines = [line for line in everything if line.startswith("line ")]
     assert lines == [f"line {number} of the log" for number in range(bot.sent)][-len(lines) :]
     await terminal.type("half a line")
     await terminal.until("deploybot> half a line")
     await terminal.type("C-c")
-    await asyncio.sleep(0.2)
-    assert (await terminal.screen()).splitlines()[-1] == "deploybot>"
+    await terminal.until("log-1 ended after", prompt="\ndeploybot>")
     assert "Traceback" not in await terminal.screen()
 
 

@@ -179,6 +179,7 @@ def render(answers: Answers) -> str:
         f"[apps.{answers.app}]",
         f"repo = {_text(answers.repo)}",
         '# branch = "main"               # what `deploy` without a ref takes; else the repository\'s default',
+        *([_REPO_HOST_KEY] if "@" in answers.repo else []),
         f"strategy = {_text(answers.strategy)}",
         f"directory = {_text(answers.directory)}",
         *_OF_STRATEGY[answers.strategy],
@@ -192,6 +193,10 @@ def render(answers: Answers) -> str:
     return "\n".join(parts)
 
 
+_REPO_HOST_KEY = (
+    '# repo_host_key = "ssh-ed25519 AAAA…"   '
+    "# its host's public key; not needed for github.com, gitlab.com, bitbucket.org and codeberg.org"
+)
 _OF_STRATEGY = {
     "compose": (
         'health = { docker = true, within = "2m" }   # the containers\' own checks; or http = "http://127.0.0.1:8000/"',

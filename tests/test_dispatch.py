@@ -7,6 +7,7 @@ import itertools
 import logging
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,8 @@ from deploybot import App, Card, Context, Environment, Kind, Line, Release, Tabl
 from deploybot.card import Button
 from deploybot.command import Command, Follow, Handler, command
 from deploybot.dispatch import error_card, masked
+from deploybot.dispatch.lookup import Subject, arguments_of
+from deploybot.dispatch.turns import Patience, Recent
 from deploybot.domain import Action, AuditRow, Grant, Identity, Person, Plan, Role
 from deploybot.errors import (
     Denied,
@@ -25,9 +28,10 @@ from deploybot.errors import (
     Unreachable,
     UserError,
 )
+from deploybot.parsing import Call, Ref
 from deploybot.ports import Tables
 from deploybot.redact import MASK, Redactor
-from deploybot.testing import FakeReleases
+from deploybot.testing import FakeClock, FakeReleases
 from tests.world import SETTINGS, STRANGER, TEAM, V1, V2, World, make_world
 
 SECRET = "correct-horse-battery"
@@ -148,6 +152,15 @@ async def test_suggestions_name_only_what_one_may_see(world: World) -> None:
     assert (await world.say("status wikki", "ben")).title == "There is no app `wikki`."
     assert (await world.say("deploy wiki", "ben")).title == "Which environment of wiki do you mean?"
     assert (await world.say("deploy wiki", "ben")).buttons == ()
+
+
+async def test_completing(world: World) -> None:
+    ana, ben = (Identity("console", TEAM[who][0]) for who in ("ana", "ben"))
+    assert await world.dispatcher.complete(ana, "/deploy ") == (0, ("shop", "blog", "wiki"))
+    assert await world.dispatcher.complete(ben, "@deploybot deploy ") == (0, ("shop",))
+    assert await world.dispatcher.complete(Identity("console", STRANGER), "deploy ") == (0, ())
+    assert await world.dispatcher.complete(ana, "/deploy@other ") == (0, ())
+    assert await world.dispatcher.complete(ana, "deploy " + "x" * 5000) == (0, ())
 
 
 # Who may
@@ -303,6 +316,13 @@ async def test_what_is_cancelled_has_to_exist(world: World) -> None:
     )
 
 
+async def test_a_ref_without_an_app(world: World) -> None:
+    call = Call(command=world.services.commands["diff"], text="", arguments={}, app=None, environment=None)
+    subject = Subject(Action.VIEW, None, None, {})
+    with pytest.raises(UserError, match=r"^`v1` needs an app to be looked up in\.$"):
+        await arguments_of(replace(call, arguments={"ref": Ref("v1")}), subject, world.services)
+
+
 # Once
 
 
@@ -318,6 +338,13 @@ async def test_a_repeated_message_runs_once_across_a_restart(world: World) -> No
     assert await world.maybe("deploy shop", ident="one") is None
     assert len(world.deployments.asked) == 1
     assert await world.maybe("deploy shop", ident="two") is not None
+
+
+def test_memories_are_bounded() -> None:
+    recent = Recent(limit=2)
+    assert [recent.first(key) for key in "abbca"] == [True, True, False, True, True]
+    patience = Patience(FakeClock(), answers=1, seconds=60.0, limit=2)
+    assert [patience.allows(key) for key in "aabca"] == [True, False, True, True, True]
 
 
 async def test_messages_without_an_id_are_all_taken(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import pytest
@@ -19,6 +20,7 @@ from deploybot.parsing import (
     Number,
     Ref,
     clean,
+    complete,
     find,
     hear,
     parse,
@@ -514,6 +516,86 @@ def test_unions_take_the_first_that_fits() -> None:
     assert parse(forms, "wait 90S", SETTINGS, EVERYTHING).arguments == {"time": 90.0}
 
 
+async def loose(
+    ctx: Context,
+    app: App | None = None,
+    env: Environment | None = None,
+    server: Server | None = None,
+    task: Task | None = None,
+) -> Card | None: ...
+async def somewhere(ctx: Context, *, app: App | None = None, env: Environment) -> Card | None: ...
+
+
+def test_what_leans_on_something_that_was_not_said() -> None:
+    forms = {
+        "go": read_command(made("go [<app>] [<env>] [<server>] [<task>]", loose)),
+        "be": read_command(made("be [<app>] [<env>]", somewhere)),
+    }
+    call = parse(forms, "go shop migrate staging web1", SETTINGS, EVERYTHING)
+    assert [*call.arguments] == ["app", "task", "env", "server"]
+    for text, sentence in {
+        "go web1": "There is no app `web1`.",
+        "go shop web1": "There is no environment `web1` of shop.",
+        "be": "An app should follow `be`.",
+    }.items():
+        with pytest.raises(UserError) as caught:
+            parse(forms, text, SETTINGS, EVERYTHING)
+        assert caught.value.sentence == sentence
+
+
+# While it is typed
+
+
+@pytest.mark.parametrize(
+    ("line", "count", "words"),
+    [
+        ("", 0, (*COMMANDS,)),
+        ("de", 2, ("deny", "deploy")),
+        ("Dep", 3, ("deploy",)),
+        ("deploy ", 0, ("shop", "blog", "wiki")),
+        ("deploy s", 1, ("shop",)),
+        ("deploy shop", 4, ("shop",)),
+        ("deploy shop@", 0, (":current", ":previous")),
+        ("deploy shop@:p", 2, (":previous",)),
+        ("deploy shop@v1", 0, ()),
+        ("deploy nothing@v1", 0, ()),
+        ("deploy shop ", 0, ("to", "--dry-run")),
+        ("deploy shop -", 1, ("--dry-run",)),
+        ("deploy shop to ", 0, ("staging", "production")),
+        ("deploy shop to prod", 4, ("production",)),
+        ("deploy shop to production/", 0, ("web1", "web2")),
+        ("deploy shop to production/web1,", 0, ("web1", "web2")),
+        ("deploy shop to production/web1,web2", 4, ("web2",)),
+        ("deploy shop to production --", 2, ("--dry-run",)),
+        ("status ", 0, ("shop", "blog", "wiki")),
+        ("status shop ", 0, ("staging", "production")),
+        ("run shop ", 0, ("migrate", "reindex")),
+        ("run shop migrate p", 1, ("production",)),
+        ("allow @ana d", 1, ("deployer",)),
+        ("allow @ana deployer ", 0, ("on",)),
+        ("allow @ana deployer on shop/st", 2, ("staging",)),
+        ("logs shop from ", 0, ("staging", "production")),
+        ("logs shop t", 1, ("tail",)),
+        ("deploy shop nonsense ", 0, ()),
+        ("deploy shop because ", 0, ()),
+        ("deploy shop because st", 0, ()),
+        ('logs shop grep "two ', 0, ()),
+        ("xyzzy ", 0, ()),
+        ("cancel ", 0, ()),
+    ],
+)
+def test_complete(line: str, count: int, words: tuple[str, ...]) -> None:
+    assert complete(FORMS, line, SETTINGS, EVERYTHING) == (count, words)
+
+
+def test_completion_shows_nothing_that_one_may_not_see() -> None:
+    visible = frozenset({("shop", "staging")})
+    assert complete(FORMS, "deploy ", SETTINGS, visible) == (0, ("shop",))
+    assert complete(FORMS, "deploy shop to ", SETTINGS, visible) == (0, ("staging",))
+    assert complete(FORMS, "deploy shop to production/", SETTINGS, visible) == (0, ())
+    assert complete(FORMS, "run blog ", SETTINGS, visible) == (0, ())
+
+
 # Whatever comes
 
 
@@ -524,12 +606,14 @@ WORDS: Sequence[str] = sorted(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=int(os.environ.get("N", "600")), deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=12)), max_size=9), st.sampled_from(["", " "]))
 def test_anything_is_understood_or_refused(words: list[str], glue: str) -> None:
     """Neither another exception, nor a value that was not checked."""
     text = (glue or " ").join(words)
     for message in (text, f"{next(iter(COMMANDS))} {text}"):
+        count, proposed = complete(FORMS, message, SETTINGS, EVERYTHING)
+        assert all(word.lower().startswith(message[len(message) - count :].lower()) for word in proposed)
         try:
             heard = hear(message, {"deploybot"})
             call = read(clean(heard.text if heard else ""))
@@ -542,7 +626,7 @@ def test_anything_is_understood_or_refused(words: list[str], glue: str) -> None:
                 assert not value.text.startswith("-")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=int(os.environ.get("N", "300")), deadline=None)
 @given(st.text(max_size=60))
 def test_splitting_loses_nothing(text: str) -> None:
     try:

@@ -12,6 +12,7 @@ from deploybot.ports import Clock, Redactor, Store, Tables
 
 log = logging.getLogger(__name__)
 
+_READ = 5_000
 _LONGEST = 500
 
 
@@ -55,7 +56,7 @@ class Book:
             log.error("missing in the audit: %s of %s on %s: %s", action, actor, subject, problem)  # noqa: TRY400
 
     def _line(self, text: str) -> str:
-        return self._redactor.text(" ".join(text.split()))[:_LONGEST]
+        return self._redactor.text(" ".join(text[:_READ].split()))[:_LONGEST]
 
 
 def _actor(incoming: Incoming, person: Person | None) -> str:

@@ -16,9 +16,9 @@ from deploybot.dispatch.book import Book
 from deploybot.dispatch.lookup import Subject, arguments_of, subject_of
 from deploybot.dispatch.replies import error_card, masked
 from deploybot.dispatch.turns import Patience, Recent
-from deploybot.domain import Action, Person
+from deploybot.domain import Action, Identity, Person
 from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError
-from deploybot.parsing import Call, Form, Heard, clean, find, hear, parse, read_command
+from deploybot.parsing import LONGEST, Call, Form, Heard, clean, complete, find, hear, parse, read_command
 from deploybot.policy import OPEN_COMMANDS
 from deploybot.ports import Clock, Redactor, Store
 from deploybot.units import show_duration
@@ -96,6 +96,15 @@ class Dispatcher:
             card = error_card(error, self._redactor)
         return masked(card, self._redactor) if card is not None else None
 
+    async def complete(self, identity: Identity, line: str) -> tuple[int, tuple[str, ...]]:
+        """What may come next in a line that somebody types: how many characters to replace, and by which words."""
+        heard = hear(line, self._names)
+        if heard is None or len(line) > LONGEST:
+            return 0, ()
+        typed = heard.text + line[len(line.rstrip()) :]
+        visible = self._visible(await self._access.known(identity))
+        return complete(self._forms, typed, self._services.settings, visible)
+
     async def _answer(self, incoming: Incoming, reply: Reply) -> Card | None:
         heard = hear(incoming.text, self._names)
         if heard is None:
@@ -122,8 +131,10 @@ class Dispatcher:
         return stranger_card(incoming.identity, incoming.name)
 
     def _parse(self, text: str, known: Known) -> Call:
-        visible = frozenset((app.name, environment.name) for app, environment in self._access.seen_by(known))
-        return parse(self._forms, clean(text), self._services.settings, visible)
+        return parse(self._forms, clean(text), self._services.settings, self._visible(known))
+
+    def _visible(self, known: Known) -> frozenset[tuple[str, str]]:
+        return frozenset((app.name, environment.name) for app, environment in self._access.seen_by(known))
 
     async def _obey(self, call: Call, incoming: Incoming, reply: Reply) -> Card | None:
         """Authorise and run a call; a changing one once only, and with its request and result in the audit."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from deploybot.command import Command
 from deploybot.errors import UsageError, UserError
 from deploybot.parsing.advice import Better, corrected, leftover
+from deploybot.parsing.complete import complete
 from deploybot.parsing.form import Form, read_command
 from deploybot.parsing.kinds import FollowName, NoSuch, Number, Ref, Scope, Unfit, default_environment, nearest, shown
 from deploybot.parsing.reader import Reader
@@ -28,6 +29,7 @@ __all__ = [
     "Number",
     "Ref",
     "clean",
+    "complete",
     "default_environment",
     "find",
     "hear",

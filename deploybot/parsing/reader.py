@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 from deploybot.errors import UserError
 from deploybot.parsing.form import Form, Parameter
@@ -16,6 +15,15 @@ from deploybot.settings import Environment
 def with_article(noun: str) -> str:
     """`an app`, `a role`."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+class Missing(Unfit):
+    """The message ends where `part` should stand."""
+
+    def __init__(self, sentence: str, part: Part) -> None:
+        """Take the sentence and what is missing."""
+        super().__init__(sentence)
+        self.part = part
 
 
 @dataclass(slots=True)
@@ -56,14 +64,17 @@ class Reader:
 
     def objection(self, parts: tuple[Part, ...], ahead: int = 0) -> UserError | None:
         """Why the tokens from here, or some ahead, cannot be read as these parts; None if they can."""
-        scope = Scope(self.scope.settings, self.scope.visible, self.scope.app, self.scope.environment)
-        trial = Reader(self.form, self.words, scope, self.at + ahead)
+        trial = Reader(self.form, self.words, self.fresh_scope(), self.at + ahead)
         try:
             for part in parts:
                 trial.part(part)
         except (NoSuch, Unfit) as problem:
             return problem
         return None
+
+    def fresh_scope(self) -> Scope:
+        """What is known so far, for a trial that leaves no trace."""
+        return Scope(self.scope.settings, self.scope.visible, self.scope.app, self.scope.environment)
 
     def group(self, group: Group) -> None:
         """Read a whole group."""
@@ -80,12 +91,13 @@ class Reader:
         elif self.is_word(part):
             self.at += 1
         else:
-            raise Unfit(f"`{part}` should follow `{shown(self.words.tokens[self.at - 1].text)}`.")
+            sentence = f"`{part}` should follow `{shown(self.words.tokens[self.at - 1].text)}`."
+            raise Unfit(sentence) if self.token else Missing(sentence, part)
 
     def _cell(self, cell: Cell) -> None:
         token = self.token
         if token is None:
-            self._missing(self.form.parameters[cell.name])
+            raise self._missing(cell)
         if not token.quoted and token.text.startswith("-"):
             raise Unfit(f"I do not understand `{shown(token.text)}` there.")
         name, rest = cell.name, token.text
@@ -120,11 +132,12 @@ class Reader:
             raise problem
         raise Unfit(f"`{shown(text)}` is no {parameter.noun}.")
 
-    def _missing(self, parameter: Parameter) -> NoReturn:
+    def _missing(self, cell: Cell) -> Missing:
+        parameter = self.form.parameters[cell.name]
         before = shown(self.words.tokens[self.at - 1].text)
         names = KINDS[parameter.types[0]].names(self.scope)
         which = f": {', '.join(names)}" if names else ""
-        raise Unfit(f"{with_article(parameter.noun).capitalize()} should follow `{before}`{which}.")
+        return Missing(f"{with_article(parameter.noun).capitalize()} should follow `{before}`{which}.", cell)
 
     def find_out(self) -> None:
         """Fill in what was not typed but can be known: the app's default environment, the newest release."""

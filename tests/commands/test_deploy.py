@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from deploybot.domain import Kind
 from deploybot.testing import Asked
-from tests.world import MAIN, V1, V2, World
+from tests.world import MAIN, V2, World
 
 
 async def test_the_newest_to_the_default(world: World) -> None:
@@ -27,13 +27,6 @@ async def test_everything_said(world: World) -> None:
             reason="the cart",
         ),
     ]
-
-
-async def test_what_runs_already_is_deployed_again_and_said(world: World) -> None:
-    world.releases.runs["shop", "staging"] = V1
-    card = await world.say("deploy shop@v1.3")
-    assert card.hint == "v1.3 (1111111111) runs in staging already: this deploys it again."
-    assert len(world.deployments.asked) == 1
 
 
 async def test_which_environment(world: World) -> None:

@@ -1,6 +1,7 @@
 """How people are written down in commands: `@ana`, or `slack:T012/U345:ana` for somebody new.
 
-The form is `PLATFORM:ID[:NAME]`; Slack's ids are `TEAM/USER`, the others' are whole numbers.
+The form is `PLATFORM:ID[:NAME]`; Slack's ids are `TEAM/USER`, Telegram's are whole numbers, and at the
+console they are a user id, with `/NAME` where people share that user (`console:1000/ben`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from deploybot.errors import UserError
 PLATFORMS = ("console", "slack", "telegram")
 
 _NUMBER = re.compile(r"[0-9]{1,20}")
+_CONSOLE = re.compile(r"[0-9]{1,20}(?:/[a-z0-9][a-z0-9_-]{0,39})?")
 _SLACK = re.compile(r"(?P<team>[A-Z0-9][A-Z0-9.-]{0,63})/(?P<user>[A-Z0-9]{2,32})")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _HINT = "Write @NAME for somebody I know, and PLATFORM:ID:NAME for somebody new, as `whoami` shows it to them."
@@ -55,7 +57,7 @@ def _identity(platform: str, user: str) -> Identity:
         if match is None:
             raise UserError(f"`{user[:40]}` is no Slack id such as T012/U345: names are not identities.", hint=_HINT)
         return Identity(platform, match["user"], match["team"])
-    if not _NUMBER.fullmatch(user):
+    if not (_CONSOLE if platform == "console" else _NUMBER).fullmatch(user):
         raise UserError(f"`{user[:40]}` is no number: on {platform} people are numbers, not names.", hint=_HINT)
     return Identity(platform, user)
 

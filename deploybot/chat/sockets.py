@@ -89,6 +89,11 @@ def _answers(path: Path) -> bool:
         return False
     except BlockingIOError:
         return True
+    except PermissionError:
+        owner = user(path.lstat().st_uid)
+        raise UserError(
+            f"{path} belongs to the user {owner}.", hint="Remove it, or run the bot as that user."
+        ) from None
     return True
 
 

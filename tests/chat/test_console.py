@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from deploybot.access import Who, identity_text, read_who
 from deploybot.card import Card, Tone
 from deploybot.chat.link import Link, Lost, NoBot, open_link
 from deploybot.chat.protocol import SOCKET, Done, Hello, Show, decode_answer, encode
 from deploybot.chat.session import IN_FLIGHT, PLACE
+from deploybot.domain import Identity
 from deploybot.errors import UserError
 from tests.chat.stub import Bot
 
@@ -79,6 +81,21 @@ async def test_a_command_is_handled_as_the_person_who_typed_it(bot: Bot) -> None
     assert (his.identity.user, his.name) == (f"{os.getuid()}/ben", "ben")
     assert mine.place == PLACE
     assert mine.id != his.id
+
+
+@pytest.mark.parametrize("user", ["1000", "1000/ben"])
+def test_an_identity_at_the_console_can_be_written_down(user: str) -> None:
+    identity = Identity("console", user)
+    assert read_who(identity_text(identity)) == Who(identity, "")
+    assert read_who(f"{identity_text(identity)}:ben") == Who(identity, "ben")
+
+
+@pytest.mark.parametrize(
+    "text", ["console:ben", "console:1000/", "console:1000/../x", "console:1000/Ben", "telegram:1/ben"]
+)
+def test_what_is_no_identity(text: str) -> None:
+    with pytest.raises(UserError):
+        read_who(text)
 
 
 async def test_the_socket_is_private(bot: Bot) -> None:

@@ -54,7 +54,8 @@ class Form:
 
 def _parameter(name: str, annotation: object, *, has_default: bool) -> Parameter:
     """Read an annotation; ValueError for a type that nothing can be read as."""
-    parts = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    union = typing.get_origin(annotation) in {types.UnionType, typing.Union}
+    parts = typing.get_args(annotation) if union else (annotation,)
     kinds = tuple(part for part in parts if part is not types.NoneType)
     many = len(kinds) == 1 and typing.get_origin(kinds[0]) is tuple
     if many:

@@ -52,14 +52,14 @@ log = logging.getLogger(__name__)
 class Parts:
     """What a session needs of the bot.
 
-    `handle` runs a command (`Dispatcher.handle`); None where there is nothing to say. `complete` takes a line
-    up to the cursor, and gives how many characters at its end may be replaced and by which words. `recall`
-    gives the card of a key (`deployment:42`) as the database tells it now; None where there is none. `bot` is
-    the bot's version.
+    `handle` runs a command (`Dispatcher.handle`); None where there is nothing to say. `complete`
+    (`Dispatcher.complete`) takes who types and the line up to the cursor, and gives how many characters at its
+    end may be replaced and by which words. `recall` gives the card of a key (`deployment:42`) as the database
+    tells it now; None where there is none. `bot` is the bot's version.
     """
 
     handle: Callable[[Incoming, Reply], Awaitable[Card | None]]
-    complete: Callable[[str], Awaitable[tuple[int, tuple[str, ...]]]]
+    complete: Callable[[Identity, str], Awaitable[tuple[int, tuple[str, ...]]]]
     recall: Callable[[str], Awaitable[Card | None]]
     clock: Clock
     bot: str
@@ -102,6 +102,10 @@ class Session:
     def user(self) -> str:
         """The identity's user: `1000`, or `1000/ben` for a client that said who it is."""
         return f"{self._uid}/{self._hello.name}" if self._hello.name else str(self._uid)
+
+    @property
+    def _identity(self) -> Identity:
+        return Identity(PLATFORM, self.user)
 
     @property
     def listens(self) -> bool:
@@ -196,7 +200,7 @@ class Session:
             elif isinstance(request, Watch):
                 await self._put(await self._watch(request))
             else:
-                count, words = await self._parts.complete(request.text)
+                count, words = await self._parts.complete(self._identity, request.text)
                 await self._put(Candidates(request.id, words[:_MOST_WORDS], count))
         except Gone:
             log.debug("nobody waits for the answer any more")
@@ -296,7 +300,7 @@ class Session:
     def _incoming(self, text: str) -> Incoming:
         """A line as dispatch takes it."""
         return Incoming(
-            identity=Identity(PLATFORM, self.user),
+            identity=self._identity,
             place=PLACE,
             text=text,
             id=f"{self._token}-{next(self._numbers)}",

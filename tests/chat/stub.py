@@ -17,6 +17,7 @@ from deploybot.chat.console import Console
 from deploybot.chat.protocol import SOCKET
 from deploybot.chat.session import PLACE, Parts, Reply
 from deploybot.command import Incoming
+from deploybot.domain import Identity
 from deploybot.errors import Unreachable
 from deploybot.store.lock import single_bot
 
@@ -49,7 +50,8 @@ class Bot:
         )
         self.console = Console(self.path, parts)
 
-    async def complete(self, text: str) -> tuple[int, tuple[str, ...]]:
+    async def complete(self, identity: Identity, text: str) -> tuple[int, tuple[str, ...]]:
+        assert identity.platform == "console"
         word = text.rpartition(" ")[2]
         return len(word), tuple(one for one in WORDS if one.startswith(word))
 

@@ -1,0 +1,202 @@
+"""The card of a deployment: a pure function of what the database knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deploybot.card import Button, Card, Line, Tone
+from deploybot.domain import Changes, Deployment, Kind, Phase, Plan, ServerPlan, State, StepRow, StepState
+from deploybot.units import show_duration
+
+COMMITS_SHOWN = 5
+WARNINGS_SHOWN = 5
+
+_TONES = {
+    State.WAITING: Tone.PLAIN,
+    State.RUNNING: Tone.BUSY,
+    State.RESTORING: Tone.WARN,
+    State.SUCCEEDED: Tone.GOOD,
+    State.FAILED: Tone.BAD,
+    State.RESTORED: Tone.WARN,
+    State.CANCELLED: Tone.WARN,
+    State.UNKNOWN: Tone.UNKNOWN,
+}
+_STEP_TONES = {
+    StepState.PENDING: Tone.BUSY,
+    StepState.STARTED: Tone.BUSY,
+    StepState.DONE: Tone.GOOD,
+    StepState.FAILED: Tone.BAD,
+    StepState.CANCELLED: Tone.WARN,
+    StepState.UNKNOWN: Tone.UNKNOWN,
+}
+_VERBS = {
+    Kind.DEPLOY: "deploy {release} to {place}",
+    Kind.ROLLBACK: "roll back {place} to {release}",
+    Kind.RESTART: "restart {place}",
+    Kind.TASK: "run {task} in {place}",
+}
+_WORDS = {
+    State.WAITING: "waiting",
+    State.RUNNING: "running",
+    State.RESTORING: "putting the old release back",
+    State.SUCCEEDED: "done",
+    State.FAILED: "failed",
+    State.RESTORED: "failed, the old release is back",
+    State.CANCELLED: "cancelled",
+    State.UNKNOWN: "end unknown",
+}
+
+
+def key(number: int) -> str:
+    """The key of a deployment's card: saying it again edits the message."""
+    return f"deployment:{number}"
+
+
+def what(plan: Plan) -> str:
+    """What a plan does, such as `deploy v2 (0123456789) to shop production`."""
+    place = f"{plan.app} {plan.environment}"
+    return _VERBS[plan.kind].format(release=plan.release, place=place, task=plan.task)
+
+
+def deployment_card(deployment: Deployment, steps: Sequence[StepRow], *, waits_for: str = "") -> Card:
+    """The card as it should read now. `waits_for` says what a waiting deployment waits for."""
+    plan = deployment.plan
+    return Card(
+        key=key(deployment.number),
+        title=f"#{deployment.number} {what(plan)} — {_WORDS[deployment.state]}",
+        tone=_TONES[deployment.state],
+        text=_text(deployment, waits_for),
+        lines=tuple(_line(part, steps, deployment.state) for part in plan.servers),
+        code=deployment.tail,
+        buttons=_buttons(deployment),
+        footer=_footer(deployment),
+        final=deployment.state.ended,
+        ok=deployment.state in {State.SUCCEEDED, State.RUNNING, State.WAITING},
+    )
+
+
+def plan_card(plan: Plan, *, log_hint: str = "") -> Card:
+    """What would happen, for `--dry-run`."""
+    lines = []
+    for part in plan.servers:
+        steps = [f"{step.name} (at most {show_duration(step.timeout)})" for step in part.steps]
+        if part.gate is not None:
+            steps.append(f"health: {part.gate.kind} {part.gate.target} within {show_duration(part.gate.within)}")
+        back = "" if part.replaces is None else f"; if it fails: {', '.join(s.name for s in part.restore) or 'nothing'}"
+        lines.append(Line(part.server, " → ".join(steps) + back))
+    return Card(
+        title=f"Would {what(plan)}",
+        text=_about(plan),
+        lines=tuple(lines),
+        footer=f"plan {plan.digest[:12]}, nothing was done",
+        hint=log_hint,
+    )
+
+
+def _text(deployment: Deployment, waits_for: str) -> str:
+    parts = [_about(deployment.plan)]
+    if deployment.reason:
+        parts.append(f"because {deployment.reason}")
+    if deployment.state is State.WAITING and waits_for:
+        parts.append(f"Waits for {waits_for}.")
+    if deployment.cancel_by and not deployment.state.ended:
+        parts.append(f"{deployment.cancel_by} asked to cancel it; it is being stopped.")
+    if deployment.outcome:
+        parts.append(deployment.outcome)
+    return "\n".join(part for part in parts if part)
+
+
+def _about(plan: Plan) -> str:
+    """Release, what it replaces, and what lies between."""
+    if plan.kind in {Kind.RESTART, Kind.TASK}:
+        return f"{plan.release} stays in place."
+    lines = []
+    if plan.release.subject:
+        lines.append(f"{plan.release.subject} — {plan.release.author}")
+    before = {str(part.replaces): None for part in plan.servers if part.replaces is not None}
+    same = all(part.replaces is not None and part.replaces.commit == plan.release.commit for part in plan.servers)
+    if same:
+        lines.append("The same release is there already.")
+    elif before:
+        lines.append(f"replaces {', '.join(before)}")
+    else:
+        lines.append("the first release here")
+    lines += _changes(plan.changes)
+    lines += [f"! {warning}" for warning in plan.warnings]
+    return "\n".join(lines)
+
+
+def _changes(changes: Changes) -> list[str]:
+    if not changes.total and not changes.removed:
+        return []
+    lines = [f"{changes.total} new commit{'' if changes.total == 1 else 's'}, {changes.files} files changed"]
+    lines += [f"  {one.sha[:10]} {one.subject} — {one.author}" for one in changes.commits[:COMMITS_SHOWN]]
+    if changes.total > COMMITS_SHOWN:
+        lines.append(f"  … and {changes.total - COMMITS_SHOWN} more")
+    if changes.removed:
+        lines.append(f"! takes back {changes.removed} commit{'' if changes.removed == 1 else 's'}")
+    if changes.warnings:
+        more = len(changes.warnings) - WARNINGS_SHOWN
+        shown = ", ".join(changes.warnings[:WARNINGS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        lines.append(f"! touches {shown}")
+    return lines
+
+
+def _line(part: ServerPlan, steps: Sequence[StepRow], state: State) -> Line:
+    """One server: its steps with their ends, and the one that is being done."""
+    mine = [row for row in steps if row.server == part.server and row.phase is not Phase.CLEANUP]
+    if not mine:
+        return Line(part.server, "nothing done" if state.ended else "not begun")
+    words = []
+    for row in mine:
+        back = "back: " if row.phase is Phase.RESTORE else ""
+        words.append(f"{back}{row.name} {_ending(row)}")
+    tone = _STEP_TONES[mine[-1].state]
+    forward = [row for row in mine if row.phase is Phase.FORWARD]
+    if tone is Tone.GOOD and not state.ended:
+        all_done = len(forward) == len(part.steps)
+        words.append("checking health" if all_done and part.gate is not None and len(mine) == len(forward) else "…")
+        tone = Tone.BUSY
+    elif tone is Tone.GOOD and len(mine) > len(forward):
+        tone = Tone.WARN
+    elif tone is Tone.GOOD and state is State.FAILED:
+        tone = Tone.BAD
+    return Line(part.server, ", ".join(words), tone)
+
+
+def _ending(row: StepRow) -> str:
+    """`0.4 s`, `failed (code 3)`, `…` while it runs."""
+    took = show_duration(max(row.finished - row.started, 0.0))
+    return {
+        StepState.PENDING: "…",
+        StepState.STARTED: "…",
+        StepState.DONE: took,
+        StepState.FAILED: f"failed (code {row.code}) after {took}",
+        StepState.CANCELLED: f"stopped after {took}",
+        StepState.UNKNOWN: "unknown",
+    }[row.state]
+
+
+def _buttons(deployment: Deployment) -> tuple[Button, ...]:
+    plan = deployment.plan
+    if not deployment.state.ended:
+        can = deployment.state is not State.RESTORING and not deployment.cancel_by
+        return (Button("Cancel", f"cancel #{deployment.number}", danger=True),) if can else ()
+    buttons = []
+    if plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}:
+        if deployment.state is State.SUCCEEDED and any(part.replaces for part in plan.servers):
+            buttons.append(Button("Roll back", f"rollback {plan.app} from {plan.environment}", danger=True))
+        if deployment.state in {State.FAILED, State.RESTORED, State.CANCELLED, State.UNKNOWN}:
+            buttons.append(Button("Try again", f"deploy {plan.app}@{plan.release.commit} to {plan.environment}"))
+    if deployment.state in {State.FAILED, State.UNKNOWN}:
+        buttons.append(Button("What runs now", f"status {plan.app} {plan.environment}"))
+    return tuple(buttons)
+
+
+def _footer(deployment: Deployment) -> str:
+    parts = [f"by {deployment.requester_name}"]
+    if deployment.finished:
+        parts.append(f"took {show_duration(deployment.finished - (deployment.started or deployment.created))}")
+    if deployment.state.ended and deployment.state is not State.SUCCEEDED:
+        parts.append(f"full log: logs #{deployment.number}")
+    return ", ".join(parts)

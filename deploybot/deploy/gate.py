@@ -1,0 +1,125 @@
+"""The health gate: asks a release on a server whether it came up, until it says yes or its time is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from deploybot.deploy.steps import Stop
+from deploybot.domain import Container, Gate
+from deploybot.errors import EngineError, Unhealthy, Unreachable
+from deploybot.ports import Clock, Engine, Host, Servers
+
+ASK_WITHIN = 5.0
+PAUSE_FIRST = 0.1
+PAUSE_MOST = 2.0
+TAIL = 15
+LOG_WITHIN = 10.0
+
+
+class HealthGate:
+    """Opens gates. A check that cannot be asked counts as not healthy, with its reason."""
+
+    def __init__(self, servers: Servers, clock: Clock) -> None:
+        """Take the ports."""
+        self._servers = servers
+        self._clock = clock
+
+    async def pass_through(self, server: str, gate: Gate, stop: Stop) -> None:
+        """Return once the release is healthy; Unhealthy with the last reason when `within` is over."""
+        check = self._check(server, gate)
+        end = self._clock.now() + gate.within
+        pause = PAUSE_FIRST
+        while True:
+            why = await _ask(check)
+            if not why:
+                return
+            if stop.why is not None:
+                raise stop.why
+            if self._clock.now() + pause > end:
+                raise Unhealthy(server, why, await self._last_words(server, gate))
+            await asyncio.gather(asyncio.wait_for(stop.wait(), timeout=pause), return_exceptions=True)
+            pause = min(pause * 1.6, PAUSE_MOST)
+
+    def _check(self, server: str, gate: Gate) -> Callable[[], Awaitable[str]]:
+        host = self._servers.host(server)
+        if gate.kind == "http":
+            return lambda: _http(host, gate)
+        if gate.kind == "tcp":
+            return lambda: _tcp(host, gate)
+        engine = self._servers.engine(server)
+        if engine is None:
+            raise Unhealthy(server, f"bot.toml gives no Docker Engine for {server}, so its health cannot be asked")
+        return lambda: _docker(engine, gate)
+
+    async def _last_words(self, server: str, gate: Gate) -> tuple[str, ...]:
+        """The last log lines of the containers that are not well; nothing where there is no engine to ask."""
+        engine = self._servers.engine(server)
+        if engine is None or gate.kind != "docker":
+            return ()
+        try:
+            async with asyncio.timeout(LOG_WITHIN):
+                return await _words_of(engine, gate.target)
+        except (Unreachable, EngineError, TimeoutError) as problem:
+            return (f"(the containers' logs could not be read: {problem})",)
+
+
+async def _ask(check: Callable[[], Awaitable[str]]) -> str:
+    """Why it is not healthy; empty when it is."""
+    try:
+        async with asyncio.timeout(ASK_WITHIN * 2):
+            return await check()
+    except (Unreachable, EngineError) as problem:
+        return str(problem)
+    except TimeoutError:
+        return f"no answer within {ASK_WITHIN * 2:.0f} s"
+
+
+async def _http(host: Host, gate: Gate) -> str:
+    status, body = await host.http_status(gate.target, timeout=ASK_WITHIN)
+    if status == gate.status or (not gate.status and 200 <= status < 300):  # noqa: PLR2004  any 2xx
+        return ""
+    words = body.strip().splitlines()
+    return f"{gate.target} answers {status}" + (f": {words[0][:120]}" if words else "")
+
+
+async def _tcp(host: Host, gate: Gate) -> str:
+    name, _, port = gate.target.rpartition(":")
+    await host.tcp_open(name.strip("[]"), int(port), timeout=ASK_WITHIN)
+    return ""
+
+
+async def _docker(engine: Engine, gate: Gate) -> str:
+    containers = [one for one in await engine.containers(gate.target) if not one.oneoff]
+    if not containers:
+        return f"no container of {gate.target} exists"
+    ill = [f"{one.service or one.name} is {ailment(one)}" for one in containers if ailment(one)]
+    return ", ".join(ill)
+
+
+def ailment(container: Container) -> str:
+    """What is wrong with a container; empty when it runs well, or ended well (a migration, say)."""
+    if container.state == "running":
+        return "" if container.health in {"", "healthy"} else container.health
+    if container.state == "exited":
+        return "" if container.exit_code == 0 else f"exited with code {container.exit_code}"
+    return container.state
+
+
+async def _words_of(engine: Engine, project: str) -> tuple[str, ...]:
+    lines: list[str] = []
+    for container in await engine.containers(project):
+        if container.oneoff or not ailment(container):
+            continue
+        data = bytearray()
+        async for chunk in engine.logs(container.id, tail=TAIL):
+            data += chunk
+        name = container.service or container.name
+        lines += [f"{name} | {_text(line)}" for line in bytes(data).splitlines()[-TAIL:]]
+    return tuple(lines)
+
+
+def _text(line: bytes) -> str:
+    """A log line without its time, cut at 300 characters."""
+    _, _, text = line.decode("utf-8", errors="replace").partition(" ")
+    return text[:300]

@@ -1,0 +1,305 @@
+"""Deployments as commands see them: asked for, queued one after the other, cancelled, resumed."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from deploybot.card import Card
+from deploybot.command import Context
+from deploybot.deploy.cards import deployment_card, plan_card, what
+from deploybot.deploy.journal import Journal
+from deploybot.deploy.plan import Planner
+from deploybot.deploy.runner import Runner, Teller
+from deploybot.deploy.steps import Stop
+from deploybot.domain import Deployment, Person, Plan, Release, State
+from deploybot.errors import Cancelled, Denied, DeploybotError, StoreError, UserError
+from deploybot.ports import Clock, Store, Tables
+from deploybot.settings import App, Environment, Settings
+
+log = logging.getLogger(__name__)
+
+STORE_PAUSE = 2.0
+
+MayStill = Callable[[int, Plan], Awaitable[str]]
+
+
+class Deployments:
+    """command.DeploymentService, and the queue: one deployment at a time for an app's environment."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        planner: Planner,
+        runner: Runner,
+        journal: Journal,
+        tell: Teller,
+        may_still: MayStill,
+    ) -> None:
+        """Take the ports and parts; `may_still(person, plan)` says why it may not begin, or gives an empty text."""
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._planner = planner
+        self._runner = runner
+        self._journal = journal
+        self._tell = tell
+        self._may_still = may_still
+        self._stops: dict[int, Stop] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
+
+    async def resume(self) -> tuple[Deployment, ...]:
+        """After a start: take up every deployment that has not ended; gives them."""
+        found = await self._store.read(lambda tables: tables.deployments.open())
+        for deployment in sorted(found, key=lambda one: (one.state is State.WAITING, one.number)):
+            self._launch(deployment)
+        return found
+
+    async def close(self) -> None:
+        """Let go of what runs: the jobs go on on their servers and are taken up at the next start."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def request(
+        self,
+        ctx: Context,
+        app: App,
+        environment: Environment,
+        release: Release,
+        *,
+        rollback: bool = False,
+        servers: Sequence[str] = (),
+        dry_run: bool = False,
+    ) -> Card:
+        """Plan a release and run it when its turn comes, or only show the plan."""
+        plan = await self._planner.deploy(app, environment, release, rollback=rollback, servers=servers)
+        if dry_run:
+            return plan_card(plan)
+        return await self._add(ctx, plan)
+
+    async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
+        """Restart what runs."""
+        return await self._add(ctx, await self._planner.restart(app, environment))
+
+    async def task(self, ctx: Context, app: App, environment: Environment, task: str) -> Card:
+        """Run a named task on the environment's first server."""
+        return await self._add(ctx, await self._planner.task(app, environment, task))
+
+    async def cancel(self, ctx: Context, number: int) -> Card:
+        """Stop a deployment that has not ended; the card tells how it went."""
+        by = _required(ctx.person).name
+        now = self._clock.now()
+
+        def ask(tables: Tables) -> Deployment:
+            deployment = tables.deployments.get(number)
+            if deployment is None:
+                raise UserError(f"There is no deployment #{number}.", hint="See them with: history APP")
+            if deployment.state.ended:
+                raise UserError(f"#{number} has ended already: {deployment.state.value}.")
+            if deployment.state is State.RESTORING:
+                raise UserError(f"#{number} is putting the old release back; that is not interrupted.")
+            if not tables.deployments.ask_cancel(number, by):
+                raise UserError(f"{deployment.cancel_by} has cancelled #{number} already; it is being stopped.")
+            tables.audit.append(actor=by, action="cancel", subject=f"#{number}", detail=ctx.reason, now=now)
+            self._tell(tables, number)
+            return deployment
+
+        deployment = await self._store.write(ask)
+        self._stop_of(number).set(Cancelled(by))
+        return Card(title=f"Stopping #{number} ({what(deployment.plan)}). Its card tells when it has stopped.")
+
+    async def get(self, number: int) -> Deployment | None:
+        """One deployment by its number."""
+        return await self._store.read(lambda tables: tables.deployments.get(number))
+
+    async def history(self, app: App, environment: Environment | None, limit: int) -> tuple[Deployment, ...]:
+        """The last deployments, newest first."""
+        name = environment.name if environment else None
+        return await self._store.read(lambda tables: tables.deployments.recent(app.name, name, limit))
+
+    def log_file(self, number: int) -> str:
+        """The path of a deployment's full log, put together anew."""
+        return str(self._journal.whole(number))
+
+    async def _add(self, ctx: Context, plan: Plan) -> Card:
+        """Number it, say its card and write the audit row in one transaction, then set it going."""
+        person = _required(ctx.person)
+        refusal = await self._may_still(person.id, plan)
+        if refusal:
+            raise Denied((refusal,))
+        now = self._clock.now()
+
+        def add(tables: Tables) -> tuple[Deployment, str]:
+            deployment = tables.deployments.add(
+                plan, requester=person, reason=ctx.reason, place=ctx.incoming.place, now=now
+            )
+            waits_for = self._waits_for(deployment, tables.deployments.open())
+            tables.audit.append(
+                actor=person.name,
+                action=f"{plan.kind.value} asked",
+                subject=f"#{deployment.number} {plan.app}/{plan.environment}",
+                detail=f"{what(plan)}, plan {plan.digest[:12]}" + (f", because {ctx.reason}" if ctx.reason else ""),
+                now=now,
+            )
+            if not waits_for:
+                deployment = tables.deployments.move(deployment.number, State.RUNNING, now=now)
+            self._tell(tables, deployment.number, waits_for)
+            return deployment, waits_for
+
+        deployment, waits_for = await self._store.write(add)
+        self._launch(deployment)
+        return dataclasses.replace(deployment_card(deployment, (), waits_for=waits_for), queued=True)
+
+    def _waits_for(self, deployment: Deployment, others: Iterable[Deployment]) -> str:
+        """The deployment that is before this one at the same place, in words; empty when its turn is now."""
+        place = (deployment.plan.app, deployment.plan.environment)
+        before = [
+            one for one in others if (one.plan.app, one.plan.environment) == place and one.number < deployment.number
+        ]
+        if not before:
+            return ""
+        last = before[-1]
+        return f"#{last.number} ({what(last.plan)} by {last.requester_name}, {last.state.value})"
+
+    def _stop_of(self, number: int) -> Stop:
+        return self._stops.setdefault(number, Stop())
+
+    def _launch(self, deployment: Deployment) -> None:
+        number = deployment.number
+        stop = self._stop_of(number)
+        if deployment.cancel_by:
+            stop.set(Cancelled(deployment.cancel_by))
+        task = asyncio.create_task(self._insist(number, stop), name=f"deployment-{number}")
+        self._tasks[number] = task
+
+        def forget(_: asyncio.Task[None]) -> None:
+            self._tasks.pop(number, None)
+            self._stops.pop(number, None)
+
+        task.add_done_callback(forget)
+
+    async def _insist(self, number: int, stop: Stop) -> None:
+        """Run a deployment to its end; a database that cannot be written is waited for, nothing is lost by it."""
+        while True:
+            try:
+                await self._in_turn(number, stop)
+            except StoreError as problem:
+                log.error("#%s waits for the database: %s", number, problem)  # noqa: TRY400  the sentence says it all
+                await asyncio.sleep(STORE_PAUSE)
+            except Exception:
+                mark = secrets.token_hex(2)
+                log.exception("#%s broke, id %s", number, mark)
+                await self._broke(number, mark)
+                return
+            else:
+                return
+
+    async def _in_turn(self, number: int, stop: Stop) -> None:
+        """Wait until it is this deployment's turn, then run it."""
+        deployment = await self.get(number)
+        if deployment is None or deployment.state.ended:
+            return
+        turn = self._turns.setdefault((deployment.plan.app, deployment.plan.environment), asyncio.Lock())
+        if not await _acquire(turn, stop):
+            await self._end_waiting(number, State.CANCELLED, f"{_sentence(stop.why)} It had not begun.")
+            return
+        try:
+            begun = await self._begin(number, stop)
+            if begun is not None:
+                await self._runner.run(begun, stop)
+        finally:
+            turn.release()
+
+    async def _begin(self, number: int, stop: Stop) -> Deployment | None:
+        """Check again that it may run, and plan anew what had to wait; None when it ended here."""
+        deployment = await self.get(number)
+        if deployment is None or deployment.state.ended:
+            return None
+        if deployment.state is not State.WAITING:
+            return deployment
+        if stop.why is not None:
+            await self._end_waiting(number, State.CANCELLED, f"{_sentence(stop.why)} It had not begun.")
+            return None
+        refusal = await self._may_still(deployment.requester, deployment.plan)
+        if refusal:
+            await self._end_waiting(number, State.FAILED, f"{refusal} Nothing was done.")
+            return None
+        try:
+            plan = await self._plan_again(deployment)
+        except DeploybotError as problem:
+            await self._end_waiting(number, State.FAILED, f"{problem}. Nothing was done.")
+            return None
+        now = self._clock.now()
+
+        def begin(tables: Tables) -> Deployment:
+            tables.deployments.replan(number, plan)
+            moved = tables.deployments.move(number, State.RUNNING, now=now)
+            self._tell(tables, number)
+            return moved
+
+        return await self._store.write(begin)
+
+    async def _plan_again(self, deployment: Deployment) -> Plan:
+        """The same wish, planned against what is there now: the deployment before it has changed that."""
+        old = deployment.plan
+        app = self._settings.apps.get(old.app)
+        environment = app.environments.get(old.environment) if app else None
+        if app is None or environment is None:
+            raise UserError(f"bot.toml has no {old.app} {old.environment} any more")
+        return await self._planner.again(app, environment, old)
+
+    async def _end_waiting(self, number: int, state: State, outcome: str) -> None:
+        now = self._clock.now()
+
+        def end(tables: Tables) -> None:
+            ended = tables.deployments.move(number, state, now=now, outcome=outcome)
+            tables.audit.append(
+                actor="deploybot",
+                action=f"{ended.plan.kind.value} {state.value}",
+                subject=f"#{number} {ended.plan.app}/{ended.plan.environment}",
+                detail=outcome,
+                now=now,
+            )
+            self._tell(tables, number)
+
+        await self._store.write(end)
+
+    async def _broke(self, number: int, mark: str) -> None:
+        """Say that the bot itself failed: then nothing is known, and nothing is claimed."""
+        outcome = f"Something broke on my side, id {mark}. What runs now: status."
+        await self._end_waiting(number, State.UNKNOWN, outcome)
+
+
+async def _acquire(turn: asyncio.Lock, stop: Stop) -> bool:
+    """Take the turn; False when somebody wishes to stop before it comes."""
+    mine = asyncio.ensure_future(turn.acquire())
+    wish = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({mine, wish}, return_when=asyncio.FIRST_COMPLETED)
+        return mine.done()
+    finally:
+        wish.cancel()
+        if not mine.done():
+            mine.cancel()
+        await asyncio.gather(mine, wish, return_exceptions=True)
+
+
+def _sentence(why: Exception | None) -> str:
+    text = str(why)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _required(person: Person | None) -> Person:
+    """The person of a command that needs one; dispatch has made sure of it."""
+    if person is None:
+        raise UserError("Only people on the allowlist can do that.")
+    return person

@@ -1,0 +1,273 @@
+"""One step to its end: written down, sent, started once, followed, recorded; taken up again after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import re
+import secrets
+from collections.abc import Callable, Mapping
+
+from deploybot.deploy.journal import Journal
+from deploybot.domain import Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState, Upload
+from deploybot.errors import Cancelled, StepFailed, StepUnknown, Unreachable
+from deploybot.ports import Clock, Host, RefSource, Servers, Store, Tables
+from deploybot.settings import App
+
+log = logging.getLogger(__name__)
+
+TAIL = 15
+LOOK_EVERY = 2.0
+GRACE = 10.0
+RETRY_FIRST = 0.5
+RETRY_MOST = 10.0
+UNREACHABLE_START = 60.0
+_UNSAFE = re.compile(r"[^a-z0-9._-]")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A step in its place: which deployment, phase, server and position, and the values it gets."""
+
+    deployment: Deployment
+    app: App
+    phase: Phase
+    server: str
+    position: int
+    step: Step
+    secrets: Mapping[str, str]
+
+    def first_row(self, now: float) -> StepRow:
+        """The row to keep before anything happens, with a job id nobody can guess."""
+        phase = self.phase.value[0]
+        name = f"{self.deployment.number}-{phase}-{self.server}-{self.position}-{secrets.token_hex(5)}"
+        return StepRow(
+            deployment=self.deployment.number,
+            phase=self.phase,
+            server=self.server,
+            position=self.position,
+            name=self.step.name,
+            job=_UNSAFE.sub("_", name),
+            state=StepState.PENDING,
+            started=now,
+        )
+
+
+class Stop:
+    """A wish to stop a deployment: set once, with the error that every waiting step then raises."""
+
+    def __init__(self) -> None:
+        """Nobody wishes anything yet."""
+        self._event = asyncio.Event()
+        self.why: Exception | None = None
+
+    def set(self, why: Exception) -> None:
+        """Wish it; the first reason stays."""
+        if self.why is None:
+            self.why = why
+            self._event.set()
+
+    async def wait(self) -> None:
+        """Return once somebody wishes it."""
+        await self._event.wait()
+
+
+class StepRunner:
+    """Runs steps as detached jobs."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        servers: Servers,
+        refs: RefSource,
+        journal: Journal,
+        clock: Clock,
+        tell: Callable[[Tables, int], None],
+    ) -> None:
+        """Take the ports; `tell(tables, number)` queues the deployment's card in the same transaction."""
+        self._store = store
+        self._servers = servers
+        self._refs = refs
+        self._journal = journal
+        self._clock = clock
+        self._tell = tell
+
+    async def run(self, work: Work, stop: Stop) -> StepRow:
+        """Bring a step to its end, whatever has become of it so far.
+
+        Raises StepFailed, StepUnknown, or what `stop` holds once the job was stopped for it.
+        """
+        fresh = work.first_row(self._clock.now())
+        number = work.deployment.number
+
+        def begin(tables: Tables) -> StepRow:
+            row = tables.deployments.begin(fresh)
+            if row.job == fresh.job:
+                self._tell(tables, number)
+            return row
+
+        row = await self._store.write(begin)
+        if row.state not in {StepState.PENDING, StepState.STARTED}:
+            return self._as_before(row)
+        row = self._journal.mend(row)
+        host = self._servers.host(work.server)
+        try:
+            status = await self._insist(work, host, row, stop)
+        except StepFailed as problem:
+            words = "\n".join((str(problem), *problem.tail)).encode()
+            await self._end(self._journal.append(row, words, last=True), StepState.FAILED, problem.code)
+            raise
+        return await self._follow(work, host, row, status, stop)
+
+    def _as_before(self, row: StepRow) -> StepRow:
+        """What a step that had ended before a restart says again."""
+        if row.state is StepState.DONE:
+            return row
+        if row.state is StepState.UNKNOWN:
+            raise StepUnknown(row.server, row.name, row.detail)
+        if row.state is StepState.CANCELLED:
+            raise Cancelled(row.detail or "a person")
+        raise StepFailed(row.server, row.name, row.code, self._journal.tail(row, TAIL))
+
+    async def _insist(self, work: Work, host: Host, row: StepRow, stop: Stop) -> JobStatus:
+        """Start the job, or find it as an earlier bot left it; tries again while the server does not answer."""
+        last = self._clock.now() + UNREACHABLE_START
+        pause = RETRY_FIRST
+        while True:
+            if stop.why is not None:
+                await self._stopped(host, row, stop.why)
+            try:
+                return await self._start(work, host, row)
+            except Unreachable as problem:
+                if self._clock.now() > last:
+                    why = f"{problem}; whether it was started there is not known"
+                    raise await self._unknown(row, why) from problem
+                log.info("step %s of #%s waits: %s", row.name, row.deployment, problem)
+                await _pause(stop, pause)
+                pause = min(pause * 2, RETRY_MOST)
+
+    async def _start(self, work: Work, host: Host, row: StepRow) -> JobStatus:
+        if row.state is StepState.STARTED:
+            return (await host.poll(row.job, row.offset, limit=0)).status
+        for upload in work.step.uploads:
+            await self._send(work, host, upload)
+        env = {**dict(work.step.env), **work.secrets}
+        return await host.start(row.job, work.step.script, env, deadline=work.step.timeout)
+
+    async def _send(self, work: Work, host: Host, upload: Upload) -> None:
+        if upload.kind == "bundle":
+            source = await self._refs.bundle(work.app, upload.commit, upload.have)
+        else:
+            source = await self._refs.archive(work.app, upload.commit)
+        await host.upload(source, upload.target)
+
+    async def _follow(self, work: Work, host: Host, row: StepRow, status: JobStatus, stop: Stop) -> StepRow:
+        """Take the log and wait for the end; a server that goes away in between is waited for."""
+        give_up = self._clock.now() + work.step.timeout + UNREACHABLE_START
+        pause = RETRY_FIRST
+        while True:
+            try:
+                row, status = await self._take(host, row)
+                if status.state is not JobState.RUNNING:
+                    return await self._ended(row, status)
+                row = await self._note(row)
+                await self._wait(host, row, stop)
+                pause = RETRY_FIRST
+            except Unreachable as problem:
+                if self._clock.now() > give_up:
+                    raise await self._unknown(row, str(problem)) from problem
+                log.info("lost sight of step %s of #%s: %s", row.name, row.deployment, problem)
+                await _pause(stop, pause)
+                pause = min(pause * 2, RETRY_MOST)
+            if stop.why is not None:
+                await self._stopped(host, row, stop.why)
+
+    async def _take(self, host: Host, row: StepRow) -> tuple[StepRow, JobStatus]:
+        """Fetch what the log has grown by; all of it once the job has ended."""
+        while True:
+            chunk = await host.poll(row.job, row.offset)
+            size, running = chunk.status.size, chunk.status.state is JobState.RUNNING
+            more = bool(chunk.data) and row.offset + len(chunk.data) < size
+            kept = self._journal.append(row, chunk.data, last=not running and not more)
+            if not more or kept.offset == row.offset:
+                return kept, chunk.status
+            row = self._journal.skip(kept, size)
+
+    async def _note(self, row: StepRow) -> StepRow:
+        """Keep how far the log is, and that the job was seen to run."""
+
+        def note(tables: Tables) -> None:
+            tables.deployments.progress(row.job, offset=row.offset, size=row.size)
+            self._tell(tables, row.deployment)
+
+        await self._store.write(note)
+        return dataclasses.replace(row, state=StepState.STARTED)
+
+    async def _wait(self, host: Host, row: StepRow, stop: Stop) -> None:
+        """Until the job ends, somebody wishes to stop, or it is time to look at the log again."""
+        ended = asyncio.ensure_future(host.wait(row.job, timeout=LOOK_EVERY))
+        wish = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({ended, wish}, timeout=LOOK_EVERY + GRACE, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                ended.result()
+        finally:
+            for task in (ended, wish):
+                task.cancel()
+            await asyncio.gather(ended, wish, return_exceptions=True)
+
+    async def _ended(self, row: StepRow, status: JobStatus) -> StepRow:
+        """Record an end and say it as a return or an error."""
+        if status.state in {JobState.ORPHAN, JobState.LOST, JobState.NEVER}:
+            raise await self._unknown(row, status.detail or _WHY[status.state])
+        if status.state is JobState.CANCELLED:
+            row = await self._end(row, StepState.CANCELLED, status.code)
+            raise Cancelled("a person")
+        good = status.code == 0
+        row = await self._end(row, StepState.DONE if good else StepState.FAILED, status.code)
+        if not good:
+            raise StepFailed(row.server, row.name, status.code, self._journal.tail(row, TAIL))
+        return row
+
+    async def _stopped(self, host: Host, row: StepRow, why: Exception) -> None:
+        """Stop the job on the server, record it, and raise why; an end that came first counts."""
+        try:
+            status = await host.cancel(row.job, grace=GRACE)
+            row, _ = await self._take(host, row)
+        except Unreachable as problem:
+            raise await self._unknown(row, f"{problem}, so it could not be stopped") from problem
+        if status.state in {JobState.DONE, JobState.ORPHAN, JobState.LOST}:
+            await self._ended(row, status)
+        else:
+            await self._end(row, StepState.CANCELLED, status.code, str(why))
+        raise why
+
+    async def _unknown(self, row: StepRow, why: str) -> StepUnknown:
+        await self._end(row, StepState.UNKNOWN, -1, why)
+        return StepUnknown(row.server, row.name, why)
+
+    async def _end(self, row: StepRow, state: StepState, code: int, detail: str = "") -> StepRow:
+        now = self._clock.now()
+
+        def end(tables: Tables) -> None:
+            tables.deployments.progress(row.job, offset=row.offset, size=row.size)
+            tables.deployments.end(row.job, state, code=code, now=now, detail=detail)
+            self._tell(tables, row.deployment)
+
+        await self._store.write(end)
+        return dataclasses.replace(row, state=state, code=code, finished=now, detail=detail)
+
+
+_WHY = {
+    JobState.ORPHAN: "its runner on the server died and left processes behind",
+    JobState.LOST: "the server was restarted, or the job's files are gone",
+    JobState.NEVER: "the server has no trace of it any more",
+}
+
+
+async def _pause(stop: Stop, seconds: float) -> None:
+    """Wait before the next try, unless somebody wishes to stop."""
+    with_limit = asyncio.wait_for(stop.wait(), timeout=seconds)
+    await asyncio.gather(with_limit, return_exceptions=True)

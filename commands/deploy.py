@@ -8,6 +8,7 @@ from deploybot import App, Card, Context, Environment, Release, Server, command
 @command(
     "deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run]",
     needs="deploy",
+    within=600,
     examples=(
         "deploy shop@v1.4 to production",
         "deploy shop",

@@ -10,6 +10,7 @@ from deploybot import App, Card, Changes, Context, Environment, Line, Release, T
 @command(
     "diff <app>[@<ref>] [<env>]",
     needs="view",
+    within=600,
     examples=("diff shop@v1.4 production", "diff shop", "diff shop@:previous production"),
 )
 async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:

@@ -8,6 +8,7 @@ from deploybot import App, Card, Context, Environment, Release, UserError, comma
 @command(
     "rollback <app> [from <env>] [to <release>]",
     needs="deploy",
+    within=600,
     examples=(
         "rollback shop from production",
         "rollback shop",

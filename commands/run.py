@@ -5,7 +5,9 @@ from __future__ import annotations
 from deploybot import App, Card, Context, Environment, Task, command
 
 
-@command("run <app> <task> [<env>]", needs="deploy", examples=("run shop migrate", "run shop migrate production"))
+@command(
+    "run <app> <task> [<env>]", needs="deploy", within=120, examples=("run shop migrate", "run shop migrate production")
+)
 async def run(ctx: Context, app: App, task: Task, env: Environment) -> Card:
     """Run a task that bot.toml gives the app.
 

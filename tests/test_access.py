@@ -16,6 +16,7 @@ from tests.world import STRANGER, make_world
 
 IDENTITIES = st.one_of(
     st.builds(Identity, st.sampled_from(["console", "telegram"]), st.from_regex(r"[0-9]{1,20}", fullmatch=True)),
+    st.builds(Identity, st.just("console"), st.from_regex(r"[0-9]{1,20}/[a-z0-9][a-z0-9_-]{0,39}", fullmatch=True)),
     st.builds(
         Identity,
         st.just("slack"),

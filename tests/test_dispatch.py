@@ -113,6 +113,13 @@ async def test_strangers_in_groups_wear_out_patience(world: World) -> None:
     assert len(await world.audit()) == 6
 
 
+async def test_many_strangers_together_wear_out_patience_too(world: World) -> None:
+    answers = [await world.maybe("/status", str(user), platform="telegram") for user in range(9000, 9040)]
+    assert [card is not None for card in answers] == [True] * 30 + [False] * 10
+    assert (await world.say("status", STRANGER)).title == SORRY
+    assert (await world.say("/status", "9999", platform="slack")).title.startswith("I do not know")
+
+
 async def test_talk_in_groups_gets_nothing(world: World) -> None:
     for who in (STRANGER, "ana"):
         assert await world.maybe("hello everybody", who, platform="telegram") is None
@@ -486,6 +493,14 @@ async def test_nothing_is_begun_while_the_database_cannot_be_written(world: Worl
     assert card.title == "The disk of the bot is full: make room."
     assert world.deployments.asked == []
     assert (await world.say("status")).ok
+
+
+async def test_who_cannot_be_told_apart_is_not_told_why(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.store.gone = "the database at /var/lib/deploybot is damaged"
+    card = await world.say("deploy shop")
+    assert card.title == "I cannot tell who you are: my database does not answer."
+    assert card.hint == "The bot's log says why."
+    assert "cannot tell who is speaking: the database at /var/lib/deploybot is damaged" in caplog.text
 
 
 async def test_denials_are_told_when_the_audit_cannot_be_written(world: World) -> None:

@@ -74,14 +74,17 @@ STRANGER = "6666"
 
 
 class Moody:
-    """A store whose writes fail while `full` says why; `problem` is what it says of itself."""
+    """A store whose writes fail while `full` says why, and reads while `gone` does; `problem` is its own word."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.full = ""
+        self.gone = ""
         self.problem = ""
 
     async def read(self, work: Callable[[Tables], T]) -> T:
+        if self.gone:
+            raise StoreError(self.gone)
         return await self._store.read(work)
 
     async def write(self, work: Callable[[Tables], T]) -> T:

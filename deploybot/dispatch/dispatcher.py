@@ -6,6 +6,7 @@ Commands, buttons and the console all come through `Dispatcher.handle`; nothing 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -23,11 +24,14 @@ from deploybot.policy import OPEN_COMMANDS
 from deploybot.ports import Clock, Redactor, Store
 from deploybot.units import show_duration
 
+log = logging.getLogger(__name__)
+
 Reply = Callable[[Card], Awaitable[None]]
 
 _CHANGES_NOTHING = frozenset({Action.ANYONE, Action.VIEW})
 _GREETINGS = frozenset({"", "?"})
 _CONSOLE = "console"
+_SEE_LOG = "The bot's log says why."
 _LOOK_SECONDS = 5.0
 
 
@@ -81,6 +85,7 @@ class Dispatcher:
         self._forms: Mapping[str, Form] = {name: read_command(made) for name, made in services.commands.items()}
         self._taken = Recent()
         self._patience = Patience(clock, answers=3, seconds=60.0)
+        self._patience_with_all = Patience(clock, answers=30, seconds=60.0)
 
     async def handle(self, incoming: Incoming, reply: Reply) -> Card | None:
         """Answer one message; None where nothing is to be said. Never raises but when it is cancelled.
@@ -113,7 +118,7 @@ class Dispatcher:
         form = find(self._forms, text)
         if form is None and not _is_loud(incoming, heard):
             return None
-        known = await self._access.known(incoming.identity)
+        known = await self._known(incoming)
         if known.person is None:
             if not self._has_patience(incoming):
                 return None
@@ -121,9 +126,20 @@ class Dispatcher:
                 return await self._turn_away(incoming)
         return await self._obey(self._parse(text, known), incoming, reply)
 
+    async def _known(self, incoming: Incoming) -> Known:
+        """Who is speaking. Where that cannot be told, neither is why: it may be a stranger."""
+        try:
+            return await self._access.known(incoming.identity)
+        except StoreError as problem:
+            log.error("cannot tell who is speaking: %s", problem)  # noqa: TRY400 - the sentence says it all
+            raise UserError("I cannot tell who you are: my database does not answer.", hint=_SEE_LOG) from None
+
     def _has_patience(self, incoming: Incoming) -> bool:
-        """Whether a stranger is answered once more."""
-        return incoming.identity.platform == _CONSOLE or self._patience.allows(incoming.identity)
+        """Whether a stranger is answered once more; strangers together do not get all of the bot's time either."""
+        identity = incoming.identity
+        if identity.platform == _CONSOLE:
+            return True
+        return self._patience.allows(identity) and self._patience_with_all.allows(identity.platform)
 
     async def _turn_away(self, incoming: Incoming) -> Card:
         """Tell a stranger how to be let in."""

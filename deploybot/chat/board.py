@@ -46,9 +46,11 @@ class Board:
 
     def put(self, show: Show, width: int | None) -> list[Row]:
         """Take a message; the rows to print for good."""
-        card, before = show.card, self._open.pop(show.message, None)
+        card, before = show.card, self._open.get(show.message)
         if not card.final and card.key:
             self._open[show.message] = _Open(card, show.request)
+        else:
+            self._open.pop(show.message, None)
         if card.stream:
             return self._stream(card, before, width)
         return rows(card, width, self._symbols) if card.final or not card.key else []

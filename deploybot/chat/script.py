@@ -28,6 +28,8 @@ class Interrupted(Exception):
 class Script:
     """Runs commands one after the other. With `wait`, a deployment's command ends when the deployment does."""
 
+    _link: Link
+
     def __init__(self, wanted: Wanted, printer: Printer, *, wait: bool) -> None:
         self._gateway = Gateway(wanted, self._show, printer.note)
         self._printer = printer
@@ -44,13 +46,13 @@ class Script:
         Raises UserError where there is no bot, or a line is too long to be sent.
         """
         loop = asyncio.get_running_loop()
-        link = await self._gateway.open()
-        loop.add_signal_handler(signal.SIGINT, self._interrupt, link)
+        self._link = await self._gateway.open()
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
         code = SUCCESS
         try:
             async for line in lines:
-                code = await self._command(link, line)
-                if code != SUCCESS or link.closed.done():
+                code = await self._command(line)
+                if code != SUCCESS:
                     break
         finally:
             loop.remove_signal_handler(signal.SIGINT)
@@ -58,12 +60,14 @@ class Script:
             await self._gateway.close()
         return code
 
-    async def _command(self, link: Link, text: str) -> int:
+    async def _command(self, text: str) -> int:
         """Run one command to its end; its exit code."""
         self._streams, self._stopping, self._follows = False, None, ""
         try:
-            done = await self._unless_interrupted(self._say(link, text))
-            done = await self._to_the_end(link, done) if done.follows else done
+            if self._link.closed.done():
+                self._link = await self._unless_interrupted(self._gateway.reopen(_BACK_WITHIN))
+            done = await self._unless_interrupted(self._say(text))
+            done = await self._to_the_end(done) if done.follows else done
         except Lost as error:
             self._printer.note(f"{error.sentence} Whether the command was run is not known: look at `history`.")
             return UNKNOWN
@@ -74,16 +78,16 @@ class Script:
         self._printer.done(done, code)
         return code
 
-    async def _say(self, link: Link, text: str) -> Done:
+    async def _say(self, text: str) -> Done:
         """Have a command answered. Where the bot dies right after it said what it began, that is followed."""
         try:
-            return await link.say(text, begun=self._begun)
+            return await self._link.say(text, begun=self._begun)
         except Lost:
             if not self._follows:
                 raise
             return Done(self._request, follows=self._follows)
 
-    async def _to_the_end(self, link: Link, done: Done) -> Done:
+    async def _to_the_end(self, done: Done) -> Done:
         """Watch a deployment until it has ended, also over a restart of the bot."""
         if not self._wait and not self._gateway.own:
             return done
@@ -91,11 +95,11 @@ class Script:
             self._printer.note("This bot runs for this command only, so the deployment's end is waited for.")
         while True:
             try:
-                return await self._unless_interrupted(link.watch(done.follows))
+                return await self._unless_interrupted(self._link.watch(done.follows))
             except Lost as error:
                 self._printer.note(f"{error.sentence} Waiting for it to come back.")
             try:
-                link = await self._unless_interrupted(self._gateway.reopen(_BACK_WITHIN))
+                self._link = await self._unless_interrupted(self._gateway.reopen(_BACK_WITHIN))
             except UserError as error:
                 self._printer.note(f"{error.sentence} How the deployment ended is not known.")
                 return Done(done.request, ok=False, tone=Tone.UNKNOWN)
@@ -112,16 +116,16 @@ class Script:
     def _begun(self, request: str) -> None:
         self._request = request
 
-    def _interrupt(self, link: Link) -> None:
+    def _interrupt(self) -> None:
         """Ctrl-C: stops a followed log, which then ends by itself; else, and the second time, leaves."""
-        if self._streams and self._stopping is None and not link.closed.done():
-            self._stopping = asyncio.create_task(self._stop(link))
+        if self._streams and self._stopping is None and not self._link.closed.done():
+            self._stopping = asyncio.create_task(self._stop())
         else:
             self._interrupted.set()
 
-    async def _stop(self, link: Link) -> None:
+    async def _stop(self) -> None:
         with contextlib.suppress(Lost):
-            await link.stop(self._request)
+            await self._link.stop(self._request)
 
     async def _unless_interrupted(self, work: Coroutine[None, None, T]) -> T:
         """What the work gives; Interrupted when Ctrl-C ends it."""

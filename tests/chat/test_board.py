@@ -59,6 +59,13 @@ def test_the_region_never_outgrows_the_terminal() -> None:
     assert small == [*titles, "  Faster checkout — Ann Example", "  …"]
 
 
+def test_open_cards_keep_their_places() -> None:
+    board = Board(UNICODE)
+    for number in (1, 2, 3, 1, 2, 1):
+        board.put(show(Card(title=f"#{number}", key=f"deployment:{number}", tone=Tone.BUSY, final=False)), 80)
+    assert texts(board.region(80, 20)) == ["⠋ #1", "⠋ #2", "⠋ #3"]
+
+
 def test_a_followed_log_is_printed_as_it_comes() -> None:
     board = Board(UNICODE)
     assert texts(board.put(show(STREAM, "7"), 80)) == ["● shop, following", "one"]

@@ -123,6 +123,7 @@ async def test_json_is_one_object_a_line(bot: Bot, data: Path) -> None:
 
 
 async def test_without_waiting_a_script_is_told_what_it_started(bot: Bot, data: Path) -> None:
+    bot.pace = 2
     ended = await chat(data, "--no-wait", "-c", "deploy ok")
     assert ended.code == 0
     assert ended.out.startswith("● #1 deploy v2 (0123456789) to shop staging — running\n")
@@ -288,6 +289,19 @@ async def test_a_deployment_is_followed_over_a_restart_of_the_bot(data: Path) ->
     assert "— done" in ended.out
     second.terminate()
     assert await second.wait() == 0
+
+
+async def test_a_script_goes_on_with_a_bot_that_was_restarted_between_its_commands(bot: Bot, data: Path) -> None:
+    process = await start(data)
+    assert process.stdin is not None
+    process.stdin.write(b"echo one\n")
+    await until(process, "one")
+    await bot.console.close()
+    again = Bot(bot.path)
+    await again.console.start()
+    ended = await end(process, "echo two\n")
+    assert (ended.code, ended.out) == (0, "two\n")
+    await again.console.close()
 
 
 async def test_a_bot_that_dies_before_it_answers(bot: Bot, data: Path) -> None:

@@ -29,6 +29,7 @@ from deploybot.shapes import (
     RelativePath,
     Repository,
     Seconds,
+    ServerPath,
     ServiceName,
     ServiceOrAll,
     ShellText,
@@ -182,7 +183,7 @@ class Compose(Part):
 
     files: tuple[RelativePath, ...] = ()
     profiles: tuple[ServiceName, ...] = ()
-    env_file: str | None = None
+    env_file: ServerPath | None = None
     project: Name | None = None
     source: Literal["build", "images"] = "build"
     order: tuple[ServiceName, ...] = ()

@@ -86,6 +86,11 @@ def _absolute(path: str) -> str:
     return "/" + "/".join(filter(None, path.split("/")))
 
 
+def _file_there(path: str) -> str:
+    """A file in the release, or anywhere on the server."""
+    return _absolute(path) if path.startswith("/") else _inside(path)
+
+
 def _glob(pattern: str) -> str:
     if not pattern or pattern.startswith(("/", "!", "-")) or ".." in pattern.split("/") or not pattern.isprintable():
         raise ValueError('should be a pattern such as "migrations/**", relative to the repository')
@@ -274,6 +279,7 @@ ServiceOrAll = Annotated[
 JournalUnit = Annotated[str, _matching(r"[A-Za-z0-9@_.:][A-Za-z0-9@_.:-]*", "should be a systemd unit")]
 RelativePath = Annotated[str, AfterValidator(_inside)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+ServerPath = Annotated[str, AfterValidator(_file_there)]
 LocalPath = Annotated[Path, AfterValidator(_anchored)]
 Glob = Annotated[str, AfterValidator(_glob)]
 ShellText = Annotated[str, AfterValidator(_shell_text)]

@@ -24,6 +24,7 @@ _STRATEGY_KEYS = {
     "script": ("script",),
 }
 _RESERVED = "DEPLOYBOT_"
+_SHELLS_OWN = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "OPTIND", "PPID", "SHELLOPTS", "UID"})
 
 
 def check(settings: Settings) -> Iterator[Problem]:
@@ -125,6 +126,8 @@ def _names(path: Path, env: dict[str, str], secrets: dict[str, Secret]) -> Itera
         for name in names:
             if name.startswith(_RESERVED):
                 yield Problem((*table, name), f"{_RESERVED}… is the bot's own: take another name")
+            if name in _SHELLS_OWN:
+                yield Problem((*table, name), "is the shell's own and cannot be set: take another name")
     for name in env.keys() & secrets.keys():
         yield Problem((*path, name), "stands in env and in secrets; keep one")
     for name, value in env.items():

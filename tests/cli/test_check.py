@@ -1,0 +1,121 @@
+"""`deploybot check`: what was understood, the table, and its JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from deploybot.check import Row, State
+from deploybot.cli import main
+from deploybot.cli.check import plain
+
+ROOT = Path(__file__).parents[2]
+BOT = """
+[bot]
+data = "data"
+[servers.web1]
+ssh = "deploy@203.0.113.10"
+password = { env = "PASSWORD" }
+agent = true
+[servers.web2]
+ssh = "deploy@10.0.0.7"
+agent = true
+jump = "web1"
+docker = "/run/docker.sock"
+[apps.shop]
+repo = "git@example.com:acme/shop.git"
+branch = "main"
+strategy = "compose"
+directory = "/srv/shop"
+tasks = { migrate = "./migrate" }
+health = { docker = true }
+secrets = { DATABASE_URL = { env = "PASSWORD" } }
+[apps.shop.environments.production]
+servers = ["web2"]
+default = true
+on_failure = "leave"
+"""
+ROWS = (
+    Row("server web1", "connection", State.OK, "deploy@203.0.113.10 answers in 0.1 s"),
+    Row("server web1", "detached job", State.FAILED, "it is orphan", "loginctl enable-linger deploy"),
+    Row("app shop", "repository", State.SKIPPED, "not tried"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bot.toml and its secret."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DEPLOYBOT_CONFIG", raising=False)
+    monkeypatch.setenv("PASSWORD", "pa55word-c4n4ry")
+    Path("bot.toml").write_text(BOT)
+
+
+def _check(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["check", *arguments])
+
+
+def test_what_was_understood_is_said_without_a_secret(tmp_path: Path) -> None:
+    result = _check("--offline")
+    assert result.exit_code == 0
+    assert result.output == (
+        f"{tmp_path}/bot.toml\n"
+        f"  data in {tmp_path}/data\n"
+        "  server web1: deploy@203.0.113.10, by password or agent, no host key pinned, no Docker\n"
+        "  server web2: deploy@10.0.0.7, by agent, through web1, no host key pinned, Docker at /run/docker.sock\n"
+        "  app shop: compose from git@example.com:acme/shop.git, branch main, the last 5 good releases stay, "
+        "tasks migrate\n"
+        "    production: /srv/shop on web2, the default, health by Docker, a failed release is left, "
+        "secrets DATABASE_URL\n"
+    )
+
+
+def test_a_wrong_file_is_told_as_text_and_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PASSWORD")
+    result = _check()
+    assert result.exit_code == 2
+    assert result.output.startswith("bot.toml has 2 problems:\n  servers.web1.password: the variable PASSWORD is not")
+    result = _check("--json")
+    assert result.exit_code == 2
+    said = json.loads(result.output)
+    assert said["ok"] is False
+    assert len(said["problems"]) == 2
+
+
+def test_offline_json_says_ok() -> None:
+    assert json.loads(_check("--offline", "--json").output) == {"ok": True, "problems": [], "rows": []}
+
+
+def test_without_a_terminal_the_table_is_plain_and_stable() -> None:
+    assert [*plain(ROWS)] == [
+        "server web1  connection    ok       deploy@203.0.113.10 answers in 0.1 s",
+        "server web1  detached job  failed   it is orphan",
+        "                                    -> loginctl enable-linger deploy",
+        "app shop     repository    skipped  not tried",
+    ]
+
+
+def test_at_a_terminal_the_table_has_colours() -> None:
+    ours, theirs = pty.openpty()
+    code = "from tests.cli.test_check import ROWS; from deploybot.cli.check import show; show(ROWS)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        stdout=theirs,
+        cwd=ROOT,
+        timeout=30,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLUMNS": "100"},
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert "\x1b[1;31mfailed" in shown
+    assert "loginctl enable-linger deploy" in shown

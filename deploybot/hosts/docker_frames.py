@@ -11,6 +11,7 @@ import re
 import struct
 
 _LINE_END = b"\r\n"
+_NEWLINE = 10
 _LONGEST_SIZE_LINE = 1024
 _HEADER = struct.Struct(">BxxxL")
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) ")
@@ -29,26 +30,25 @@ class Chunked:
         self.done = False
         self._buffer = b""
         self._left = 0
+        self._gap = 0
 
     def feed(self, data: bytes) -> bytes:
         """The part of the body that is in `data`. Raises BadStream where no size of a chunk stands in its place."""
-        buffer = self._buffer + data if self._buffer else data
+        buffer = self._buffer + data
         position, end, pieces = 0, len(buffer), list[bytes]()
-        while not self.done and position < end:
-            if self._left:
-                piece = buffer[position : position + self._left]
-                pieces.append(piece)
-                position += len(piece)
-                self._left -= len(piece)
-                continue
-            # The end of the chunk before stands in front of every size but the first.
-            start = position + 2 if buffer.startswith(_LINE_END, position) else position
-            line_end = buffer.find(_LINE_END, start)
-            if line_end < 0:
-                break
-            self._left = _chunk_size(buffer[start:line_end])
-            self.done = not self._left
-            position = line_end + 2
+        while position < end and not self.done:
+            if not self._left:
+                line_end = buffer.find(_LINE_END, position + self._gap)
+                if line_end < 0:
+                    break
+                self._left = _chunk_size(buffer[position + self._gap : line_end])
+                self.done = not self._left
+                # From now on the end of the chunk before stands in front of every size.
+                self._gap, position = 2, line_end + 2
+            piece = buffer[position : position + self._left]
+            pieces.append(piece)
+            position += len(piece)
+            self._left -= len(piece)
         self._buffer = buffer[position:]
         if len(self._buffer) > _LONGEST_SIZE_LINE:
             raise BadStream("no chunk size where one should be")
@@ -57,9 +57,12 @@ class Chunked:
 
 def _chunk_size(line: bytes) -> int:
     try:
-        return int(line.partition(b";")[0], 16)
+        return int(line, 16)
     except ValueError:
-        raise BadStream("no chunk size where one should be") from None
+        size, extension, _ = line.partition(b";")
+        if not extension or not size.strip(b" ").isalnum():
+            raise BadStream("no chunk size where one should be") from None
+        return _chunk_size(size.strip(b" "))
 
 
 class Frames:
@@ -88,28 +91,48 @@ class Frames:
         """Take the frames out of `buffer`; what is incomplete of a header or of its time stays for later."""
         out: list[bytes] = []
         position, end = 0, len(buffer)
-        unpack = _HEADER.unpack_from
         while position < end:
             if not self._left:
+                position = self._whole_lines(buffer, position, out)
                 if end - position < _HEADER.size:
                     break
-                self._stream, self._left = unpack(buffer, position)
+                self._begin(buffer, position, out)
                 position += _HEADER.size
-                if self._open and self._left:
-                    self._skip = self._open == self._stream
-                    if not self._skip:
-                        out.append(b"\n")
                 continue
             if self._skip and end - position < min(self._left, _LONGEST_TIME):
                 break
-            payload = buffer[position : position + self._left]
-            position += len(payload)
-            self._left -= len(payload)
-            self._open = 0 if payload.endswith(b"\n") else self._stream
-            if self._skip:
-                repeated = _TIME.match(payload)
-                payload = payload[repeated.end() :] if repeated else payload
-                self._skip = False
-            out.append(payload)
+            position += self._take(buffer[position : position + self._left], out)
         self._buffer = buffer[position:]
         return b"".join(out)
+
+    def _whole_lines(self, buffer: bytes, position: int, out: list[bytes]) -> int:
+        """Take frames as long as each holds a whole line, as nearly all do; where the first other one begins."""
+        last = len(buffer) - _HEADER.size
+        while not self._open and position <= last:
+            start = position + _HEADER.size
+            stop = start + _HEADER.unpack_from(buffer, position)[1]
+            if stop > len(buffer) or buffer[stop - 1] != _NEWLINE:
+                break
+            out.append(buffer[start:stop])
+            position = stop
+        return position
+
+    def _begin(self, buffer: bytes, position: int, out: list[bytes]) -> None:
+        """Read the header of a frame that needs a closer look."""
+        self._stream, self._left = _HEADER.unpack_from(buffer, position)
+        if self._open and self._left:
+            self._skip = self._open == self._stream
+            if not self._skip:
+                out.append(b"\n")
+
+    def _take(self, payload: bytes, out: list[bytes]) -> int:
+        """Take what has come of a frame's payload; how much that was."""
+        size = len(payload)
+        self._left -= size
+        self._open = 0 if payload.endswith(b"\n") else self._stream
+        if self._skip:
+            repeated = _TIME.match(payload)
+            payload = payload[repeated.end() :] if repeated else payload
+            self._skip = False
+        out.append(payload)
+        return size

@@ -1,0 +1,134 @@
+"""All lines of a log in a compressed file: streamed, masked, bounded in size and time, for its owner alone."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from deploybot.errors import UserError
+
+MOST_BYTES = 1_000_000_000
+"""What goes into one file, before compression."""
+LEAVE_FREE = 200_000_000
+"""What is left free on the bot's disk, in bytes."""
+KEPT = 20
+"""How many files are kept: a chat has its own copy as soon as it was sent."""
+_FLUSH = 524_288
+_LEVEL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A file that was written. `whole` is False where it was ended at the bound."""
+
+    path: Path
+    lines: int
+    raw: int
+    size: int
+    whole: bool
+
+
+async def export(path: Path, batches: AsyncIterator[list[bytes]]) -> Export:
+    """Write lines to a new gzip file (RFC 1952); nothing is left of it when that fails.
+
+    Raises UserError when the bot's disk has no room.
+    """
+    try:
+        writer = await asyncio.to_thread(_Writer, path)
+        try:
+            await _fill(writer, batches)
+            return await asyncio.to_thread(writer.close)
+        except BaseException:
+            writer.discard()
+            raise
+    except OSError as problem:
+        raise UserError(f"The log could not be written: {problem.strerror}.", hint=_ROOM) from problem
+
+
+async def _fill(writer: _Writer, batches: AsyncIterator[list[bytes]]) -> None:
+    """Collect lines while those collected before are compressed."""
+    flushing = asyncio.get_running_loop().create_future()
+    flushing.set_result(None)
+    try:
+        async for batch in batches:
+            if writer.add(batch):
+                await flushing
+                if writer.raw > MOST_BYTES:
+                    break
+                flushing = asyncio.ensure_future(asyncio.to_thread(writer.flush, writer.take()))
+    finally:
+        await asyncio.wait([flushing])
+    await flushing
+
+
+_ROOM = "Make room on the bot's disk, or ask for fewer lines."
+
+
+class _Writer:
+    """Collects lines, and compresses and writes them by the megabyte."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_room(path.parent)
+        self._path = path
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._file: IO[bytes] = os.fdopen(handle, "wb")
+        self._gzip = gzip.GzipFile(fileobj=self._file, mode="wb", filename=path.stem, compresslevel=_LEVEL)
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._lines = 0
+        self.raw = 0
+
+    def add(self, lines: list[bytes]) -> bool:
+        """Take lines; whether enough wait to be written."""
+        block = b"\n".join(lines) + b"\n"
+        self._waiting.append(block)
+        self._lines += len(lines)
+        self._size += len(block)
+        return self._size >= _FLUSH
+
+    def take(self) -> bytes:
+        """What waits to be written."""
+        block = b"".join(self._waiting)
+        self._waiting.clear()
+        self._size = 0
+        return block
+
+    def flush(self, block: bytes) -> None:
+        """Compress and write; blocks."""
+        _check_room(self._path.parent)
+        self._gzip.write(block)
+        self.raw += len(block)
+
+    def close(self) -> Export:
+        """Write the rest; blocks."""
+        whole = self.raw <= MOST_BYTES
+        self.flush(self.take())
+        self._gzip.close()
+        self._file.close()
+        return Export(self._path, self._lines, self.raw, self._path.stat().st_size, whole)
+
+    def discard(self) -> None:
+        """Delete the file."""
+        self._path.unlink(missing_ok=True)
+        self._file.close()
+
+
+def _make_room(folder: Path) -> None:
+    """Delete all but the newest files, and see whether there is room for another."""
+    files = sorted(folder.glob("*.gz"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in files[KEPT - 1 :]:
+        old.unlink(missing_ok=True)
+    _check_room(folder)
+
+
+def _check_room(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < LEAVE_FREE:
+        raise UserError("The bot's disk has no room for a log.", hint=_ROOM)

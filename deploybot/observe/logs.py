@@ -1,0 +1,316 @@
+"""Logs of apps for people: the last lines, what is written now, or everything as a file.
+
+All servers are asked at once. One that does not answer is said to be silent, and the others are shown. Lines are
+clean and masked before anything is searched in them or shown: a search must not tell what was masked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from operator import itemgetter
+
+from deploybot.card import Button, Card, File, Line, Tone
+from deploybot.command import Context, Follow, LogQuery
+from deploybot.errors import DeploybotError, Unreachable
+from deploybot.observe.export import MOST_BYTES, Export, export
+from deploybot.observe.follow import Followed, Follower
+from deploybot.observe.merge import merge
+from deploybot.observe.sources import Labels, Reading, Source, find, of_app, read
+from deploybot.observe.times import Entry, Stamps, Wanted
+from deploybot.ports import Clock, Servers
+from deploybot.redact import Redactor
+from deploybot.settings import App, Environment, Settings
+from deploybot.units import show_duration, show_size
+
+SHOWN = 1000
+"""Lines in one answer; who asks for more gets a file."""
+SEARCHED = 200_000
+"""Lines of each log that `grep` looks through, from its end."""
+SHOW_WITHIN = 20.0
+"""Seconds for a log to give its last lines."""
+FILE_WITHIN = 600.0
+"""Seconds for all logs of a file."""
+FOLLOW_WITHIN = 3600.0
+"""Seconds after which following ends by itself."""
+LINE_SHOWN = 2000
+"""Bytes of a line in a chat."""
+LINE_KEPT = 65_536
+"""Bytes of a line in a file."""
+
+_when = itemgetter(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What somebody wants to see, and what was found of it: sources by server, and troubles by server."""
+
+    app: App
+    environment: Environment
+    query: LogQuery
+    targets: tuple[str, ...]
+    found: dict[str, list[Source]]
+    troubles: dict[str, DeploybotError] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> list[Source]:
+        """All sources, in the order of bot.toml."""
+        return [source for server in self.targets for source in self.found.get(server, ())]
+
+    @property
+    def labels(self) -> Labels:
+        """Labels that tell all of them apart, also those of servers that are silent now."""
+        return Labels(len(self.targets) > 1, Labels.of(self.sources).parts)
+
+    @property
+    def name(self) -> str:
+        """`the log of shop in production`."""
+        at = f" on {self.query.server}" if self.query.server else ""
+        return f"the log of {self.app.name} in {self.environment.name}{at}"
+
+
+class AppLogs:
+    """`command.LogService`."""
+
+    def __init__(self, settings: Settings, servers: Servers, clock: Clock, redactor: Redactor) -> None:
+        """Files go to `exports` in the bot's data folder."""
+        self._folder = settings.bot.data / "exports"
+        self._servers = servers
+        self._clock = clock
+        self._redactor = redactor
+        self._numbers = itertools.count(1)
+        self._followed: dict[str, tuple[Follow, asyncio.Event]] = {}
+
+    async def show(self, ctx: Context, app: App, environment: Environment, query: LogQuery) -> Card:
+        """The lines that were asked for; with `follow`, replies along the way and gives the closing card."""
+        of_app(app)
+        look = await self._look(app, environment, query)
+        if not look.sources and not (query.follow and len(look.targets) > 1):
+            raise next(iter(look.troubles.values()))
+        if query.follow:
+            return await self._follow(ctx, look)
+        if query.file or query.lines > SHOWN:
+            return await self._file(look)
+        return await self._last(look)
+
+    def following(self, name: str) -> Follow | None:
+        """The log that is followed under that name; None when there is none, or no more."""
+        return self._followed[name][0] if name in self._followed else None
+
+    def stop(self, name: str) -> bool:
+        """Stop a following log by the name on its card (`log-3`); False when there is none."""
+        if name not in self._followed:
+            return False
+        self._followed[name][1].set()
+        return True
+
+    async def _look(self, app: App, environment: Environment, query: LogQuery) -> _Look:
+        targets = (query.server,) if query.server else environment.servers
+        found: dict[str, list[Source]] = {}
+        troubles: dict[str, DeploybotError] = {}
+        answers = await asyncio.gather(
+            *(find(app, environment, server, self._servers) for server in targets), return_exceptions=True
+        )
+        for server, answer in zip(targets, answers, strict=True):
+            if isinstance(answer, DeploybotError):
+                troubles[server] = answer
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                found[server] = answer
+        return _Look(app, environment, query, tuple(targets), found, troubles)
+
+    def _reading(self, query: LogQuery, *, limit: int, timeout: float) -> Reading:
+        return Reading(
+            tail=SEARCHED if query.grep and not query.follow else query.lines,
+            since=self._clock.now() - query.since if query.since else 0.0,
+            follow=query.follow,
+            limit=limit,
+            timeout=timeout,
+        )
+
+    async def _last(self, look: _Look) -> Card:
+        """The last lines of each server, by time."""
+        reading = self._reading(look.query, limit=LINE_SHOWN, timeout=SHOW_WITHIN)
+        wanted = _search(look.query.grep)
+        tails = [_Tail(source, look.labels.prefix(source), look.query.lines) for source in look.sources]
+        await asyncio.gather(*(tail.fill(reading, self._redactor, wanted) for tail in tails))
+        by_server = [
+            sorted((line for tail in tails if tail.source.server == server for line in tail.lines), key=_when)
+            for server in look.targets
+        ]
+        lines = sorted((line for of_server in by_server for line in of_server[-look.query.lines :]), key=_when)
+        shown = lines[-SHOWN:]
+        troubles = look.troubles | {tail.source.server: tail.trouble for tail in tails if tail.trouble}
+        if troubles and not shown:
+            raise next(iter(troubles.values()))
+        return Card(
+            title=_sentence(look.name),
+            tone=Tone.WARN if troubles else Tone.PLAIN,
+            text="" if shown else _nothing(look.query),
+            lines=_told(troubles),
+            code=tuple(text.decode("utf-8", errors="replace") for _, text in shown),
+            footer=_footer(look.query, len(shown)),
+            ok=not troubles,
+        )
+
+    async def _file(self, look: _Look) -> Card:
+        """All lines that were asked for, by time, as a file."""
+        reading = self._reading(look.query, limit=LINE_KEPT, timeout=FILE_WITHIN)
+        troubles, wanted, sources = dict(look.troubles), _search(look.query.grep), look.sources
+        if len(sources) == 1 and (not look.query.since or sources[0].stamps is not Stamps.FREE):
+            # One log is in order as it is, and keeps its times where they are.
+            sources = [replace(sources[0], stamps=Stamps.NONE)]
+
+        async def told(source: Source) -> AsyncIterator[list[Entry]]:
+            prefix, last = look.labels.prefix(source), b""
+            try:
+                async with aclosing(read(source, reading, self._redactor)) as batches:
+                    async for batch in batches:
+                        last = batch[-1][0]
+                        yield _written(batch, prefix, source.stamps, wanted)
+            except DeploybotError as problem:
+                troubles[source.server] = problem
+                yield [(last, prefix + f"-- the log ends here: {problem}".encode())]
+
+        async def batches() -> AsyncIterator[list[bytes]]:
+            async for batch in merge([told(source) for source in sources]):
+                yield [text for _, text in batch]
+
+        made = await export(self._folder / self._file_name(look), batches())
+        return _file_card(look, made, troubles)
+
+    def _file_name(self, look: _Look) -> str:
+        now = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y%m%d-%H%M%S")
+        return f"{look.app.name}-{look.environment.name}-{now}-{secrets.token_hex(3)}.log.gz"
+
+    async def _follow(self, ctx: Context, look: _Look) -> Card:
+        """Show what is written until it is stopped or its time is over; the closing card."""
+        number = next(self._numbers)
+        name, stop = f"log-{number}", asyncio.Event()
+        running = Card(
+            title=f"{name}: following {look.name}",
+            key=f"log:{number}",
+            tone=Tone.BUSY,
+            buttons=(Button("Stop", f"cancel {name}"),),
+            footer=f"Ends by itself after {show_duration(FOLLOW_WITHIN)}; `cancel {name}` stops it now.",
+            stream=True,
+            final=False,
+        )
+
+        async def show(lines: tuple[str, ...]) -> None:
+            await ctx.reply(replace(running, code=lines))
+
+        reading = self._reading(look.query, limit=LINE_SHOWN, timeout=FOLLOW_WITHIN)
+        follower = Follower(
+            Followed(
+                find=lambda server: find(look.app, look.environment, server, self._servers),
+                servers=look.targets,
+                labels=look.labels,
+                reading=reading,
+                wanted=_search(look.query.grep),
+            ),
+            redactor=self._redactor,
+            clock=self._clock,
+            show=show,
+        )
+        self._followed[name] = (Follow(name, look.app.name, look.environment.name), stop)
+        try:
+            await show(())
+            stopped = await follower.run(stop, look.found)
+        finally:
+            del self._followed[name]
+        end = "stopped" if stopped else "ended"
+        return Card(title=f"{name}: {end} following {look.name}", key=running.key, stream=True)
+
+
+class _Tail:
+    """The last lines of one source that are wanted, and what went wrong on the way."""
+
+    def __init__(self, source: Source, prefix: bytes, count: int) -> None:
+        self.source = source
+        self.lines: deque[Entry] = deque(maxlen=min(count, SHOWN))
+        self.trouble: DeploybotError | None = None
+        self._prefix = prefix
+
+    async def fill(self, reading: Reading, redactor: Redactor, wanted: Wanted) -> None:
+        """Read the source to its end."""
+        try:
+            async with asyncio.timeout(reading.timeout), aclosing(read(self.source, reading, redactor)) as batches:
+                async for batch in batches:
+                    found = [entry for entry in batch if wanted(entry)] if wanted else batch
+                    self.lines.extend((key, self._prefix + text) for key, text in found)
+        except DeploybotError as problem:
+            self.trouble = problem
+        except TimeoutError:
+            self.trouble = Unreachable(
+                f"The log on {self.source.server}",
+                f"it did not come to its end within {show_duration(reading.timeout)}",
+            )
+
+
+def _search(text: str) -> Wanted:
+    """Whether a line holds a text, upper and lower case alike; None where every line is wanted."""
+    if not text:
+        return None
+    if text.isascii():
+        found = re.compile(re.escape(text.encode()), re.IGNORECASE).search
+        return lambda entry: found(entry[1]) is not None
+    folded = text.casefold()
+    return lambda entry: folded in entry[1].decode("utf-8", errors="replace").casefold()
+
+
+def _written(batch: list[Entry], prefix: bytes, stamps: Stamps, wanted: Wanted) -> list[Entry]:
+    """Lines as they stand in a file: their time in front of them, where it is not in them anyway."""
+    if wanted:
+        batch = [entry for entry in batch if wanted(entry)]
+    if stamps in {Stamps.FREE, Stamps.NONE}:
+        return [(key, prefix + text) for key, text in batch]
+    between = b"Z " + prefix
+    return [(key, key + between + text) if key else (key, prefix + text) for key, text in batch]
+
+
+def _sentence(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _told(troubles: Mapping[str, DeploybotError]) -> tuple[Line, ...]:
+    return tuple(Line(server, str(problem), Tone.BAD) for server, problem in troubles.items())
+
+
+def _nothing(query: LogQuery) -> str:
+    parts = [
+        f"holds “{query.grep}”" if query.grep else "",
+        f"was written in the last {show_duration(query.since)}" if query.since else "",
+    ]
+    return f"No line {' and '.join(filter(None, parts))}." if any(parts) else "Nothing was written yet."
+
+
+def _footer(query: LogQuery, shown: int) -> str:
+    """What was looked through, and how to see more."""
+    parts = [
+        f"searched the last {SEARCHED:,} lines of each log, upper and lower case alike" if query.grep else "",
+        f"the last {query.lines:,} lines of each server; add a number for more, `file` for all of them"
+        if shown >= query.lines
+        else "",
+    ]
+    return _sentence("; ".join(filter(None, parts)))
+
+
+def _file_card(look: _Look, made: Export, troubles: Mapping[str, DeploybotError]) -> Card:
+    size = f"{made.lines:,} lines, {show_size(made.raw)} ({show_size(made.size)} compressed)"
+    return Card(
+        title=f"{_sentence(look.name)}: {size}",
+        tone=Tone.WARN if troubles or not made.whole else Tone.PLAIN,
+        text="" if made.whole else f"The file ends at {show_size(MOST_BYTES)}: ask for less with `since` or a number.",
+        lines=_told(troubles),
+        files=(File(str(made.path), made.path.name),),
+        ok=not troubles,
+    )

@@ -1,0 +1,183 @@
+"""Where the log of an app is: containers, a file, journald or a command, on each server of an environment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import cast
+
+from deploybot.domain import Container
+from deploybot.errors import DeploybotError, Unreachable, UserError
+from deploybot.observe.text import Lines, clean
+from deploybot.observe.times import Entry, Stamps, Timer, key_of
+from deploybot.ports import Engine, Host, Servers
+from deploybot.redact import Redactor, Stream
+from deploybot.settings import App, Environment, Logs, project_name
+
+FIND_WITHIN = 10.0
+"""Seconds for a server to say what containers there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a source is read.
+
+    `tail` is how many lines from the end, `since` in seconds since the epoch, 0.0 for all; `limit` cuts lines,
+    in bytes; after `timeout` seconds it ends.
+    """
+
+    tail: int
+    since: float = 0.0
+    follow: bool = False
+    limit: int
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One log on one server. `part` tells it from the others there: a service or a container, or empty.
+
+    `id` is the container's, `live` whether it may still write.
+    """
+
+    server: str
+    part: str
+    stamps: Stamps
+    open: Callable[[Reading], AsyncIterator[bytes]]
+    id: str = ""
+    live: bool = True
+
+
+def of_app(app: App) -> Logs:
+    """Where an app's log is: as bot.toml says, or in all containers of its Compose project."""
+    if app.logs:
+        return app.logs
+    if app.strategy == "compose":
+        return Logs(docker="*")
+    raise UserError(
+        f"bot.toml does not say where the log of {app.name} is.",
+        hint=f'Add one of `logs = {{ file = "/path" }}`, `{{ journald = "unit" }}`, `{{ docker = "service" }}` or '
+        f'`{{ command = "…" }}` to [apps.{app.name}].',
+    )
+
+
+async def find(app: App, environment: Environment, server: str, servers: Servers) -> list[Source]:
+    """The logs of an app on one server. Raises UserError, Unreachable or EngineError."""
+    logs = of_app(app)
+    if logs.docker:
+        return await containers_on(app, environment, server, servers)
+    host = servers.host(server)
+    if logs.file:
+        return [_script(host, "logs_file", Stamps.FREE, {"DEPLOYBOT_FILE": logs.file})]
+    if logs.journald:
+        return [_script(host, "logs_journald", Stamps.JOURNAL, {"DEPLOYBOT_UNIT": logs.journald})]
+    values = {"DEPLOYBOT_COMMAND": logs.command or "", "DEPLOYBOT_DIRECTORY": environment.directory or app.directory}
+    return [_script(host, "logs_command", Stamps.FREE, values)]
+
+
+async def containers_on(app: App, environment: Environment, server: str, servers: Servers) -> list[Source]:
+    """The logs of an app's containers on one server."""
+    engine = servers.engine(server)
+    if engine is None:
+        raise UserError(
+            f"The log of {app.name} is in containers, but bot.toml gives {server} no Docker.",
+            hint=f'Add `docker = "/var/run/docker.sock"` to [servers.{server}].',
+        )
+    project, service = project_name(app, environment), of_app(app).docker
+    try:
+        async with asyncio.timeout(FIND_WITHIN):
+            found = await engine.containers(project)
+    except TimeoutError:
+        raise Unreachable(f"Docker on {server}", f"no answer within {FIND_WITHIN:.0f} s") from None
+    mine = [one for one in found if not one.oneoff and service in {"*", one.service}]
+    if not mine:
+        raise UserError(_nothing(server, project, service or "*", found), hint="Has it been deployed there?")
+    return [_container(engine, server, one, _part(one, mine)) for one in mine]
+
+
+def _nothing(server: str, project: str, service: str, found: Sequence[Container]) -> str:
+    if not found:
+        return f"{server} has no container of {project}."
+    others = ", ".join(sorted({one.service or one.name for one in found}))
+    return f"{server} has no container of the service {service}; there are: {others}."
+
+
+def _part(one: Container, mine: Sequence[Container]) -> str:
+    """What tells a container from the others: its service, and its name where a service has several."""
+    twins = [other for other in mine if other.service == one.service]
+    if len(mine) == 1:
+        return ""
+    return one.service if len(twins) == 1 and one.service else one.name
+
+
+def _container(engine: Engine, server: str, one: Container, part: str) -> Source:
+    def open_log(reading: Reading) -> AsyncIterator[bytes]:
+        return engine.logs(
+            one.id, tail=reading.tail, since=reading.since, follow=reading.follow, timeout=reading.timeout
+        )
+
+    return Source(server, part, Stamps.DOCKER, open_log, one.id, one.state == "running")
+
+
+def _script(host: Host, script: str, stamps: Stamps, values: dict[str, str]) -> Source:
+    def open_log(reading: Reading) -> AsyncIterator[bytes]:
+        env = values | {
+            "DEPLOYBOT_LINES": str(reading.tail),
+            "DEPLOYBOT_SINCE": f"{reading.since:.0f}" if reading.since else "",
+            "DEPLOYBOT_FOLLOW": "1" if reading.follow else "",
+            "DEPLOYBOT_SECONDS": f"{reading.timeout:.0f}",
+        }
+        return host.stream(script, env, timeout=reading.timeout)
+
+    return Source(host.name, "", stamps, open_log)
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What stands in front of lines: the server, the part of it, both, or nothing where there is but one log."""
+
+    servers: bool
+    parts: bool
+
+    @classmethod
+    def of(cls, sources: Sequence[Source]) -> Labels:
+        """Labels that tell these sources apart."""
+        parts = {source.part for source in sources}
+        return cls(len({source.server for source in sources}) > 1, len(parts) > 1)
+
+    def label(self, source: Source) -> str:
+        """`web1`, `api`, `web1/api` or nothing."""
+        return "/".join(filter(None, (source.server if self.servers else "", source.part if self.parts else "")))
+
+    def prefix(self, source: Source) -> bytes:
+        """The label as it stands in front of a line."""
+        label = self.label(source)
+        return f"{label} | ".encode() if label else b""
+
+
+async def read(source: Source, reading: Reading, redactor: Redactor) -> AsyncGenerator[list[Entry], None]:
+    """A source's lines in batches as they arrive: clean, masked, timed, and none from before `since`.
+
+    A line whose time is unknown is never left out. What reading raises comes after the lines before it.
+    """
+    stream, lines, timer = Stream(redactor, prepare=clean), Lines(reading.limit), Timer(source.stamps)
+    since = key_of(reading.since) if reading.since and source.stamps is Stamps.FREE else b""
+    chunks = cast("AsyncGenerator[bytes, None]", source.open(reading))
+    failure: DeploybotError | None = None
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                if batch := _from(since, timer.entries(lines.feed(stream.feed(chunk)))):
+                    yield batch
+    except DeploybotError as problem:
+        failure = problem
+    if batch := _from(since, timer.entries([*lines.feed(stream.flush()), *lines.flush()])):
+        yield batch
+    if failure:
+        raise failure
+
+
+def _from(since: bytes, batch: list[Entry]) -> list[Entry]:
+    return [entry for entry in batch if not entry[0] or entry[0] >= since] if since else batch

@@ -17,7 +17,7 @@ from deploybot.card import Card
 from deploybot.chat import sockets
 from deploybot.chat.mailbox import Room
 from deploybot.chat.protocol import REQUEST_LIMIT
-from deploybot.chat.session import PLATFORM, Parts, Session, refuse
+from deploybot.chat.session import PLATFORM, Parts, Session
 from deploybot.domain import Place
 
 _CLIENTS = 64
@@ -82,10 +82,10 @@ class Console:
         uid = sockets.peer(writer.get_extra_info("socket"))
         if uid not in {os.geteuid(), 0}:
             log.warning("a console client of %s was refused", sockets.user(uid))
-            await refuse(reader, writer, "This console belongs to another user.")
+            await sockets.refuse(reader, writer, "This console belongs to another user.")
             return
         if len(self._sessions) >= _CLIENTS:
-            await refuse(reader, writer, "Too many clients are connected.")
+            await sockets.refuse(reader, writer, "Too many clients are connected.")
             return
         session = Session(self._parts, self._room, (reader, writer), uid, self._spawn)
         task = asyncio.current_task()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploybot.chat import sockets
 from deploybot.chat.child import OwnBot
 from deploybot.chat.link import Link, Lost, NoBot, OnShow, open_link
 from deploybot.errors import UserError
@@ -51,6 +53,7 @@ class Gateway:
         except NoBot:
             if not self._wanted.command:
                 raise
+        _check_owner(self._wanted.path.parent)
         self._say("No bot runs; one is started for as long as this console needs it.")
         end = time.monotonic() + _START_WITHIN
         for last in (False, True):
@@ -113,6 +116,16 @@ class Gateway:
                     raise
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def _check_owner(folder: Path) -> None:
+    """Refuse to start a bot in another user's data folder: what it wrote there, that user's bot could not use."""
+    with contextlib.suppress(OSError):
+        owner = folder.stat().st_uid
+        if owner != os.geteuid():
+            name = sockets.user(owner)
+            hint = f"Start it as that user: sudo -u {name} deploybot run"
+            raise UserError(f"No bot runs, and its data folder {folder} belongs to the user {name}.", hint=hint)
 
 
 def _holder_lives(folder: Path) -> bool:

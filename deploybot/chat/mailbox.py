@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from deploybot.card import Card
+from deploybot.card import Card, Tone
 from deploybot.chat.protocol import Answer, Show, bounded
 
 _CODE_KEPT = 100_000
@@ -64,7 +64,7 @@ class Mailbox:
     """One client's unsent messages. A card of the room never waits; a reply waits for a free place.
 
     `current` gives the newest state of a card of the room. At most `replies` replies and `cards` cards of
-    the room are held; `skipped` counts the cards that had to go unsent.
+    the room are held; `skipped` counts the cards that went unsent since the client was last told so.
     """
 
     def __init__(self, current: Callable[[str], Card | None], *, replies: int = 64, cards: int = 200) -> None:
@@ -101,7 +101,7 @@ class Mailbox:
     async def take(self) -> Answer:
         """The next message to send; Gone after `close`."""
         while not self.closed:
-            while self._cards or self._replies:
+            while self._cards or self._replies or self.skipped:
                 if (answer := self._next()) is not None:
                     return answer
             self._ready.clear()
@@ -120,6 +120,9 @@ class Mailbox:
             message, _ = self._cards.popitem(last=False)
             card = self._current(message)
             return None if card is None or self._sent.get(message) is card else self._mark(Show(message, card))
+        if self.skipped:
+            title, self.skipped = f"{self.skipped} messages were skipped: this client did not keep up.", 0
+            return Show("skipped", Card(title=title, tone=Tone.WARN))
         answer = self._replies.popleft()
         self._free.set()
         return self._mark(answer) if isinstance(answer, Show) else answer

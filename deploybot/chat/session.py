@@ -21,7 +21,6 @@ from deploybot.chat.protocol import (
     Done,
     Hello,
     ProtocolError,
-    Refused,
     Say,
     Show,
     Stop,
@@ -42,7 +41,6 @@ _HELLO_WITHIN = 10.0
 _SEND_WITHIN = 60.0
 _LOOK_AGAIN = 30.0
 _MOST_WORDS = 200
-_REFUSE_WITHIN = 1.0
 
 Reply = Callable[[Card], Awaitable[None]]
 log = logging.getLogger(__name__)
@@ -131,7 +129,7 @@ class Session:
             for changed in self._watches:
                 changed.set()
             if self._last_words:
-                await refuse(self._reader, self._writer, self._last_words)
+                await sockets.refuse(self._reader, self._writer, self._last_words)
             self._writer.close()
 
     def told(self, message: str) -> None:
@@ -311,16 +309,3 @@ class Session:
     def _name(self, card: Card) -> str:
         """The message id of a reply: its key, or a new one."""
         return card.key or f"{self._token}-{next(self._numbers)}"
-
-
-async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sentence: str) -> None:
-    """Tell a client why its connection ends, and end it; returns within a second."""
-    with contextlib.suppress(OSError):
-        async with asyncio.timeout(_REFUSE_WITHIN):
-            writer.write(encode(Refused(sentence)))
-            writer.write_eof()
-            await writer.drain()
-            # A Unix socket that is closed with something unread takes back what it sent: unix(7) has no lingering.
-            while await reader.read(REQUEST_LIMIT):
-                pass
-    writer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import pwd
@@ -12,9 +13,11 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from deploybot.chat.protocol import REQUEST_LIMIT, Refused, encode
 from deploybot.errors import UserError
 
 _LONGEST = 107
+_REFUSE_WITHIN = 1.0
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -72,6 +75,19 @@ def connect(path: Path) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sentence: str) -> None:
+    """Tell a client why its connection ends, and end it; returns within a second."""
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(_REFUSE_WITHIN):
+            writer.write(encode(Refused(sentence)))
+            writer.write_eof()
+            await writer.drain()
+            # A Unix socket that is closed with something unread takes back what it sent: unix(7) has no lingering.
+            while await reader.read(REQUEST_LIMIT):
+                pass
+    writer.close()
 
 
 def _check_folder(folder: Path) -> None:

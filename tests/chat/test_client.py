@@ -249,6 +249,16 @@ async def test_an_own_bot_that_cannot_start_says_why(data: Path) -> None:
     assert ended.err.endswith("one could not be started:\nbot.toml is wrong\n  Try: deploybot run\n")
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="giving a folder to another user needs root")
+async def test_no_bot_is_started_in_another_users_folder(data: Path) -> None:
+    data.mkdir(mode=0o700)
+    os.chown(data, 65534, 65534)
+    ended = await chat(data, "-c", "status", *STUB, str(data))
+    assert ended.code == 2
+    assert ended.err.startswith(f"No bot runs, and its data folder {data} belongs to the user nobody.\n")
+    assert list(data.iterdir()) == []  # noqa: ASYNC240
+
+
 async def test_an_own_bot_goes_with_a_client_that_is_killed(data: Path) -> None:
     process = await start(data, "-c", "follow", *STUB, str(data))
     await until(process, "line 0 of the log")

@@ -84,8 +84,9 @@ async def test_a_slow_reader_holds_back_replies_and_not_the_room() -> None:
         room.put(f"m{number}", Card(title=str(number)), seen=True)
         box.post(f"m{number}")
     assert box.skipped == 2
-    taken = [await box.take() for _ in range(5)]
-    assert [one.message for one in taken if isinstance(one, Show)] == ["m2", "m3", "m4"]
+    taken = [await box.take() for _ in range(6)]
+    assert [one.message for one in taken if isinstance(one, Show)] == ["m2", "m3", "m4", "skipped"]
+    assert taken[-2:] == [Done("0"), Done("1")]
 
 
 async def test_a_reply_goes_on_when_there_is_room_again() -> None:

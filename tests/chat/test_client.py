@@ -251,7 +251,7 @@ async def test_an_own_bot_that_cannot_start_says_why(data: Path) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="giving a folder to another user needs root")
 async def test_no_bot_is_started_in_another_users_folder(data: Path) -> None:
-    data.mkdir(mode=0o700)
+    data.mkdir(mode=0o700)  # noqa: ASYNC240  nothing else runs yet
     os.chown(data, 65534, 65534)
     ended = await chat(data, "-c", "status", *STUB, str(data))
     assert ended.code == 2

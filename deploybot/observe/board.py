@@ -1,0 +1,123 @@
+"""The board and the table of servers as cards. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from deploybot.card import Card, Line, Table, Tone
+from deploybot.domain import ServerFacts
+from deploybot.errors import DeploybotError
+from deploybot.observe import words
+from deploybot.observe.look import Look
+from deploybot.observe.words import Record, Word, joined, worst
+from deploybot.settings import App, Environment
+from deploybot.units import show_size
+
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An app on a server of an environment: what is recorded, and what was found."""
+
+    app: App
+    environment: Environment
+    record: Record
+    look: Look
+
+    @property
+    def server(self) -> str:
+        """The server's name."""
+        return self.look.server
+
+    @property
+    def name(self) -> str:
+        """`shop/production`."""
+        return f"{self.app.name}/{self.environment.name}"
+
+
+def board_card(entries: Sequence[Entry], now: float) -> Card:
+    """One line for each entry; the entries of a server that does not answer are one red line together."""
+    if not entries:
+        return Card(title="There is nothing here that you may see.")
+    silent = {entry.server for entry in entries if isinstance(entry.look.facts, DeploybotError)}
+    lines = [_silent([entry for entry in entries if entry.server == server]) for server in sorted(silent)]
+    lines += [_line(entry, now) for entry in entries if entry.server not in silent]
+    ill = sum(line.tone in {Tone.BAD, Tone.UNKNOWN} for line in lines[len(silent) :])
+    return Card(
+        title=_title(len(entries), len(silent), ill), tone=worst(line.tone for line in lines), lines=tuple(lines)
+    )
+
+
+def _title(count: int, silent: int, ill: int) -> str:
+    parts = [
+        f"{silent} server{'s do' if silent > 1 else ' does'} not answer" if silent else "",
+        f"{ill} need{'s' if ill == 1 else ''} a look" if ill else "",
+    ]
+    told = " and ".join(filter(None, parts))
+    return f"{count} place{'s' if count > 1 else ''}: {told or 'all well'}"
+
+
+def _silent(entries: Sequence[Entry]) -> Line:
+    """A server that does not answer, and what should run there."""
+    should = [f"{entry.name} {entry.record.running.release}" for entry in entries if entry.record.running]
+    told = f"{entries[0].look.facts}; as far as I know it runs {', '.join(should)}" if should else entries[0].look.facts
+    return Line(entries[0].server, str(told), Tone.BAD)
+
+
+def _line(entry: Entry, now: float) -> Line:
+    told = summary(entry, now)
+    return Line(f"{entry.name} {entry.server}", joined(told), worst(word.tone for word in told))
+
+
+def summary(entry: Entry, now: float) -> list[Word]:
+    """All that is known of one entry, the most wanted first."""
+    look, record = entry.look, entry.record
+    free = [] if isinstance(look.facts, DeploybotError) else [words.disk(look.facts)]
+    return [
+        *words.release(look, record),
+        *words.since(record, now),
+        words.health(look, record),
+        *words.restarts(look),
+        *words.load(look),
+        *free,
+        *words.going_on(record, now),
+    ]
+
+
+def servers_card(found: Mapping[str, ServerFacts | DeploybotError]) -> Card:
+    """A row for each server."""
+    if not found:
+        return Card(title="There is no server here that you may see.")
+    rows = {name: _row(facts) for name, facts in found.items()}
+    silent = sum(isinstance(facts, DeploybotError) for facts in found.values())
+    tones = tuple(tone for _, tone in rows.values())
+    answer = f"{len(found) - silent} of {len(found)} answer" if silent else "all answer"
+    return Card(
+        title=f"{len(found)} server{'s' if len(found) > 1 else ''}: {answer}",
+        tone=worst(tones),
+        table=Table(
+            ("server", "answers", "system", "Docker", "Compose", "disk free", "memory free"),
+            tuple((name, *cells) for name, (cells, _) in rows.items()),
+            tones,
+        ),
+        lines=tuple(
+            Line(name, str(facts), Tone.BAD) for name, facts in found.items() if isinstance(facts, DeploybotError)
+        ),
+    )
+
+
+def _row(facts: ServerFacts | DeploybotError) -> tuple[tuple[str, ...], Tone]:
+    if isinstance(facts, DeploybotError):
+        return ("no", *(_UNKNOWN,) * 5), Tone.BAD
+    total = f" of {show_size(facts.disk_total)}" if facts.disk_total > 0 else ""
+    cells = (
+        f"as {facts.user}" if facts.user else "yes",
+        facts.system or _UNKNOWN,
+        facts.docker or "none",
+        facts.compose_version or "none",
+        show_size(facts.disk_free) + total,
+        show_size(facts.memory_available),
+    )
+    return cells, Tone.WARN if words.disk(facts).tone is Tone.WARN else Tone.GOOD

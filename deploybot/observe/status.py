@@ -1,0 +1,101 @@
+"""The board: what runs where and how it is, by asking every server and not by remembering.
+
+What the bot put somewhere comes from its database, what is there from the server; where they differ both are said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from deploybot.card import Card
+from deploybot.domain import Deployment, Release
+from deploybot.observe.board import Entry, board_card, servers_card
+from deploybot.observe.detail import Section, detail_card
+from deploybot.observe.look import Looker, Place
+from deploybot.observe.words import Record
+from deploybot.ports import Clock, Servers, Store, Tables
+from deploybot.settings import App, Environment
+
+HISTORY = 5
+"""Deployments in the story of one app."""
+
+_Spot = tuple[App, Environment, str]
+
+
+class Status:
+    """`command.StatusService`."""
+
+    def __init__(self, servers: Servers, store: Store, clock: Clock) -> None:
+        """Take the ports."""
+        self._servers = servers
+        self._store = store
+        self._clock = clock
+        self._looker = Looker(servers)
+
+    async def board(self, pairs: Sequence[Place]) -> Card:
+        """One line for each server of each environment, and one alone for a server that does not answer."""
+        return board_card(await self._entries(pairs, quick=True), self._clock.now())
+
+    async def detail(self, app: App, environments: Sequence[Environment]) -> Card:
+        """The whole story of one app."""
+        entries, past = await asyncio.gather(
+            self._entries([(app, environment) for environment in environments], quick=False),
+            self._store.read(lambda tables: [_past(tables, app, environment) for environment in environments]),
+        )
+        sections = [
+            Section(
+                environment=environment,
+                entries=tuple(entry for entry in entries if entry.environment is environment),
+                history=history,
+                previous=previous,
+            )
+            for environment, (history, previous) in zip(environments, past, strict=True)
+        ]
+        return detail_card(app, sections, self._clock.now())
+
+    async def servers(self, names: Sequence[str]) -> Card:
+        """Every server: reachable, system, Docker, disk, memory."""
+        found = await asyncio.gather(*(self._looker.facts(name) for name in names))
+        return servers_card(dict(zip(names, found, strict=True)))
+
+    async def _entries(self, pairs: Sequence[Place], *, quick: bool) -> list[Entry]:
+        spots = [(app, environment, server) for app, environment in pairs for server in environment.servers]
+        now = self._clock.now()
+        looks = (self._looker.look((app, environment), server, quick=quick) for app, environment, server in spots)
+        records, found = await asyncio.gather(
+            self._store.read(lambda tables: _records(tables, spots, now)), asyncio.gather(*looks)
+        )
+        return [
+            Entry(app=app, environment=environment, record=record, look=look)
+            for (app, environment, _), record, look in zip(spots, records, found, strict=True)
+        ]
+
+
+def _records(tables: Tables, spots: Sequence[_Spot], now: float) -> list[Record]:
+    """What the database holds of each spot."""
+    running = {(one.app, one.environment, one.server): one for one in tables.running.all()}
+    locks = {(one.app, one.environment): one for one in tables.locks.all(now)}
+    unfinished = tables.deployments.open()
+    people: dict[int, str] = {}
+
+    def record(spot: _Spot) -> Record:
+        app, environment, server = spot[0].name, spot[1].name, spot[2]
+        mine = running.get((app, environment, server))
+        if mine and mine.deployment not in people:
+            found = tables.deployments.get(mine.deployment)
+            people[mine.deployment] = found.requester_name if found else ""
+        return Record(
+            running=mine,
+            by=people[mine.deployment] if mine else "",
+            lock=locks.get((app, environment)),
+            open=tuple(one for one in unfinished if (one.plan.app, one.plan.environment) == (app, environment)),
+        )
+
+    return [record(spot) for spot in spots]
+
+
+def _past(tables: Tables, app: App, environment: Environment) -> tuple[tuple[Deployment, ...], Release | None]:
+    """The last deployments, and the good release before the present one."""
+    good = [one.plan.release for one in tables.deployments.good(app.name, environment.name, 2)]
+    return tables.deployments.recent(app.name, environment.name, HISTORY), good[1] if good[1:] else None

@@ -1,0 +1,188 @@
+"""What was found on a server, in words with a tone: health, drift, load. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from deploybot.card import Tone
+from deploybot.domain import Container, Deployment, Lock, Running, ServerFacts, State, Usage
+from deploybot.errors import DeploybotError
+from deploybot.observe.look import Look
+from deploybot.units import show_duration, show_size
+
+_SHORT = 10
+_WORST = (Tone.BAD, Tone.WARN, Tone.UNKNOWN, Tone.BUSY, Tone.GOOD, Tone.PLAIN)
+DISK_SHORT = 0.1
+"""The share of free disk below which a server is warned about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """Something to say, and how good it is."""
+
+    text: str
+    tone: Tone = Tone.PLAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the bot's database holds of an app on a server of an environment."""
+
+    running: Running | None = None
+    by: str = ""
+    lock: Lock | None = None
+    open: tuple[Deployment, ...] = ()
+
+
+def worst(tones: Iterable[Tone]) -> Tone:
+    """The tone that matters most."""
+    found = set(tones)
+    return next((tone for tone in _WORST if tone in found), Tone.PLAIN)
+
+
+def joined(words: Iterable[Word]) -> str:
+    """The words in one line."""
+    return " · ".join(word.text for word in words if word.text)
+
+
+def ago(then: float, now: float) -> str:
+    """`3 min ago`."""
+    return f"{show_duration(max(now - then, 0.0))} ago"
+
+
+def release(look: Look, record: Record) -> list[Word]:
+    """What runs, by what is there; where that is not what the bot put there, both are said."""
+    running = record.running
+    if isinstance(look.facts, DeploybotError):
+        return [Word(f"{running.release}, as far as I know" if running else "unknown", Tone.UNKNOWN)]
+    here, half = look.facts.current, look.facts.switching
+    words = []
+    if half and half != here:
+        words.append(Word(f"half switched from {here[:_SHORT] or 'nothing'} to {half[:_SHORT]}", Tone.BAD))
+    if running is None:
+        told = f"runs {here[:_SHORT]}, which I did not put there" if here else "nothing deployed yet"
+        words.insert(0, Word(told, Tone.WARN if here else Tone.PLAIN))
+    elif here == running.release.commit:
+        words.insert(0, Word(str(running.release)))
+    elif here:
+        told = f"runs {here[:_SHORT]}, but #{running.deployment} put {running.release} there"
+        words.insert(0, Word(told, Tone.BAD))
+    else:
+        told = f"#{running.deployment} put {running.release} there, but nothing is in {look.facts.directory} now"
+        words.insert(0, Word(told, Tone.BAD))
+    return words
+
+
+def since(record: Record, now: float) -> list[Word]:
+    """Since when, by which deployment and whose."""
+    running = record.running
+    if running is None:
+        return []
+    by = f" by {record.by}" if record.by else ""
+    return [Word(f"{ago(running.since, now)} (#{running.deployment}{by})")]
+
+
+def health(look: Look, record: Record) -> Word:
+    """How it is now, by its containers and the health check; unknown where nothing can be asked."""
+    expected = record.running is not None
+    return _containers_health(look, expected=expected) or _checked(look) or _alive(look, expected=expected)
+
+
+def _containers_health(look: Look, *, expected: bool) -> Word | None:
+    """What is wrong with the containers."""
+    if isinstance(look.containers, DeploybotError):
+        return Word("health unknown: Docker does not answer", Tone.BAD)
+    ill = ", ".join(filter(None, map(_ailing, _containers(look))))
+    if ill:
+        return Word(ill, Tone.BAD)
+    return Word("no containers", Tone.BAD) if expected and look.containers == () else None
+
+
+def _checked(look: Look) -> Word | None:
+    """What the health check saw, unless it passed."""
+    if isinstance(look.health, DeploybotError):
+        return Word("does not answer", Tone.BAD)
+    return Word(look.health, Tone.BAD) if look.health else None
+
+
+def _alive(look: Look, *, expected: bool) -> Word:
+    """The word for something of which nothing bad is known."""
+    states = {one.health for one in _containers(look)}
+    if "starting" in states:
+        return Word("starting", Tone.BUSY)
+    if look.health == "" or "healthy" in states:
+        return Word("healthy", Tone.GOOD)
+    if states:
+        return Word("running", Tone.GOOD)
+    return Word("health unknown", Tone.UNKNOWN) if expected else Word("")
+
+
+def _ailing(one: Container) -> str:
+    """What is wrong with a container; empty when it runs, or ended well (a migration, say)."""
+    name = one.service or one.name
+    if one.state == "running":
+        return f"{name} unhealthy" if one.health == "unhealthy" else ""
+    if one.state == "exited":
+        return f"{name} exited with {one.exit_code}" if one.exit_code else ""
+    return f"{name} {one.state}"
+
+
+def state_of(one: Container) -> Word:
+    """A container's state and health."""
+    if _ailing(one):
+        told = f"exited with {one.exit_code}" if one.state == "exited" else one.health or one.state
+        return Word(told, Tone.BAD)
+    if one.state == "exited":
+        return Word("ended well")
+    return Word(one.health or one.state, Tone.BUSY if one.health == "starting" else Tone.GOOD)
+
+
+def restarts(look: Look) -> list[Word]:
+    """How often containers were restarted since they were made."""
+    count = sum(one.restarts for one in _containers(look))
+    return [Word(f"{count} restart{'s' if count > 1 else ''}", Tone.WARN)] if count else []
+
+
+def load(look: Look) -> list[Word]:
+    """CPU and memory of all containers together, as far as they are known."""
+    running = [one.id for one in _containers(look) if one.state == "running"]
+    usages = [look.usage.get(one, Usage()) for one in running]
+    words = []
+    if usages and all(one.cpu >= 0 for one in usages):
+        words.append(Word(f"CPU {sum(one.cpu for one in usages):.0f} %"))
+    if usages and all(one.memory >= 0 for one in usages):
+        words.append(Word(show_size(sum(one.memory for one in usages))))
+    return words
+
+
+def disk(facts: ServerFacts) -> Word:
+    """The free disk of a server."""
+    if facts.disk_free < 0:
+        return Word("disk unknown", Tone.UNKNOWN)
+    short = 0 < facts.disk_total * DISK_SHORT > facts.disk_free
+    return Word(f"disk {show_size(facts.disk_free)} free", Tone.WARN if short else Tone.PLAIN)
+
+
+def going_on(record: Record, now: float) -> list[Word]:
+    """A deployment that has not ended, and who holds a lock."""
+    words = [Word(_open(one, now), Tone.BUSY) for one in record.open]
+    if record.lock:
+        words.append(Word(locked(record.lock, now)))
+    return words
+
+
+def _open(one: Deployment, now: float) -> str:
+    told = {State.WAITING: "waits", State.RESTORING: "is being taken back"}.get(one.state, "is running")
+    return f"#{one.number} {one.plan.release} {told} since {show_duration(now - (one.started or one.created))}"
+
+
+def locked(lock: Lock, now: float) -> str:
+    """Who holds it, since when, until when, why."""
+    until = f", for {show_duration(lock.until - now)} more" if lock.until else ""
+    why = f": {lock.reason}" if lock.reason else ""
+    return f"locked by {lock.holder} since {show_duration(now - lock.since)}{until}{why}"
+
+
+def _containers(look: Look) -> Sequence[Container]:
+    return look.containers if isinstance(look.containers, tuple) else ()

@@ -52,6 +52,12 @@ def key(number: int) -> str:
     return f"deployment:{number}"
 
 
+def number_of(card: str) -> int | None:
+    """The number in a card's key; None where it is no deployment's."""
+    head, _, number = card.partition(":")
+    return int(number) if head == "deployment" and number.isascii() and number.isdigit() else None
+
+
 def what(plan: Plan) -> str:
     """What a plan does, such as `deploy v2 (0123456789) to shop production`."""
     place = f"{plan.app} {plan.environment}"

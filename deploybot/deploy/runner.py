@@ -29,7 +29,8 @@ from deploybot.domain import (
     StepState,
 )
 from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable
-from deploybot.ports import Clock, Servers, Store, Tables
+from deploybot.masking import masked
+from deploybot.ports import Clock, Redactor, Servers, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
 log = logging.getLogger(__name__)
@@ -52,9 +53,10 @@ class _End:
 class Teller:
     """Queues the card of a deployment as the tables know it, inside the caller's transaction."""
 
-    def __init__(self, clock: Clock, places: Callable[[Deployment], Iterable[Place]]) -> None:
+    def __init__(self, clock: Clock, redactor: Redactor, places: Callable[[Deployment], Iterable[Place]]) -> None:
         """`places` says where a deployment's card belongs."""
         self._clock = clock
+        self._redactor = redactor
         self._places = places
 
     def __call__(self, tables: Tables, number: int, waits_for: str = "") -> None:
@@ -62,7 +64,8 @@ class Teller:
         deployment = tables.deployments.get(number)
         if deployment is None:
             return
-        card = deployment_card(deployment, tables.deployments.steps(number), waits_for=waits_for)
+        steps = tables.deployments.steps(number)
+        card = masked(deployment_card(deployment, steps, waits_for=waits_for), self._redactor)
         for place in self._places(deployment):
             tables.outbox.put(place, card, self._clock.now())
 

@@ -121,6 +121,18 @@ class Deployments:
         """One deployment by its number."""
         return await self._store.read(lambda tables: tables.deployments.get(number))
 
+    async def card(self, number: int) -> Card | None:
+        """A deployment's card as it reads now."""
+
+        def look(tables: Tables) -> Card | None:
+            deployment = tables.deployments.get(number)
+            if deployment is None:
+                return None
+            waits_for = self._waits_for(deployment, tables.deployments.open())
+            return deployment_card(deployment, tables.deployments.steps(number), waits_for=waits_for)
+
+        return await self._store.read(look)
+
     async def history(self, app: App, environment: Environment | None, limit: int) -> tuple[Deployment, ...]:
         """The last deployments, newest first."""
         name = environment.name if environment else None
@@ -155,8 +167,13 @@ class Deployments:
             self._tell(tables, deployment.number, waits_for)
             return deployment, waits_for
 
-        deployment, waits_for = await self._store.write(add)
-        self._launch(deployment)
+        async def commit() -> tuple[Deployment, str]:
+            made, waits_for = await self._store.write(add)
+            self._launch(made)
+            return made, waits_for
+
+        # Whoever asked may have gone by now; what is committed has to be set going all the same.
+        deployment, waits_for = await asyncio.shield(asyncio.create_task(commit()))
         return dataclasses.replace(deployment_card(deployment, (), waits_for=waits_for), queued=True)
 
     def _waits_for(self, deployment: Deployment, others: Iterable[Deployment]) -> str:

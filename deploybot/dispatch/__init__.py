@@ -1,6 +1,7 @@
 """The one place where messages become work: parse, authorise, run, reply."""
 
 from deploybot.dispatch.dispatcher import Dispatcher
-from deploybot.dispatch.replies import error_card, masked
+from deploybot.dispatch.replies import error_card
+from deploybot.masking import masked
 
 __all__ = ["Dispatcher", "error_card", "masked"]

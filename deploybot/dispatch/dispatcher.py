@@ -15,10 +15,11 @@ from deploybot.card import Card, Line
 from deploybot.command import Context, Incoming, Services
 from deploybot.dispatch.book import Book
 from deploybot.dispatch.lookup import Subject, arguments_of, subject_of
-from deploybot.dispatch.replies import error_card, masked
+from deploybot.dispatch.replies import error_card
 from deploybot.dispatch.turns import Patience, Recent
 from deploybot.domain import Action, Identity, Person
 from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError
+from deploybot.masking import masked
 from deploybot.parsing import LONGEST, Call, Form, Heard, clean, complete, find, hear, parse, read_command
 from deploybot.policy import OPEN_COMMANDS
 from deploybot.ports import Clock, Redactor, Store

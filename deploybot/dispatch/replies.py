@@ -12,12 +12,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import secrets
 import traceback
 
-from deploybot.card import Button, Card, Line, Table, Tone
+from deploybot.card import Button, Card, Line, Tone
 from deploybot.errors import Denied, DeploybotError, Locked, StepFailed, Unhealthy, Unreachable, UserError
 from deploybot.ports import Redactor
 
@@ -85,28 +84,4 @@ def _broke(error: Exception, redactor: Redactor) -> Card:
         hint="The bot's log says more under this id.",
         tone=Tone.BAD,
         ok=False,
-    )
-
-
-def masked(card: Card, redactor: Redactor) -> Card:
-    """The card with every text that people see passed through the redactor."""
-    text = redactor.text
-    return dataclasses.replace(
-        card,
-        title=text(card.title),
-        text=text(card.text),
-        lines=tuple(Line(text(line.name), text(line.text), line.tone) for line in card.lines),
-        table=_masked_table(card.table, redactor) if card.table else None,
-        code=tuple(text("\n".join(card.code)).split("\n")) if card.code else (),
-        buttons=tuple(Button(text(button.label), button.command, button.danger) for button in card.buttons),
-        footer=text(card.footer),
-        hint=text(card.hint),
-    )
-
-
-def _masked_table(table: Table, redactor: Redactor) -> Table:
-    return Table(
-        tuple(map(redactor.text, table.columns)),
-        tuple(tuple(map(redactor.text, row)) for row in table.rows),
-        table.tones,
     )

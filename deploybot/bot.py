@@ -1,0 +1,275 @@
+"""The composition root: the only place that builds adapters, puts them together, and starts and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from deploybot import __version__
+from deploybot.access import Access, PersonLocks
+from deploybot.card import Card
+from deploybot.chat.child import LIFE_FD, READY_FD
+from deploybot.chat.console import Console
+from deploybot.chat.outbox import OutboxWorker
+from deploybot.chat.session import Parts
+from deploybot.command import Services
+from deploybot.config import secrets_of
+from deploybot.deploy.cards import number_of
+from deploybot.deploy.gate import HealthGate
+from deploybot.deploy.journal import Journal
+from deploybot.deploy.plan import Planner
+from deploybot.deploy.releases import Releases
+from deploybot.deploy.runner import Runner, Teller
+from deploybot.deploy.service import Deployments
+from deploybot.deploy.steps import StepRunner
+from deploybot.dispatch import Dispatcher
+from deploybot.domain import Deployment, Place, Role
+from deploybot.hosts.servers import SshServers
+from deploybot.loader import load
+from deploybot.observe.logs import AppLogs
+from deploybot.observe.status import Board
+from deploybot.ports import Clock, RefSource, Servers, Store, Tables
+from deploybot.redact import Redactor
+from deploybot.settings import Settings
+from deploybot.sources.git import GitSource
+from deploybot.store.database import Database
+from deploybot.store.lock import single_bot
+from deploybot.strategies import STRATEGIES
+from deploybot.units import show_duration
+
+log = logging.getLogger(__name__)
+
+CLAIM_LIFE = 900.0
+STOP_WITHIN = 8.0
+_NOISY = ("asyncssh", "docker", "urllib3", "asyncio")
+
+
+class SystemClock:
+    """ports.Clock over the system's clock."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """What stands between the core and the world. `servers` and `store` may be wrapped, for tests that break them."""
+
+    database: Database
+    pool: SshServers
+    store: Store
+    servers: Servers
+    refs: RefSource
+    redactor: Redactor
+    clock: Clock
+
+
+def adapters(settings: Settings) -> Adapters:
+    """The real ones."""
+    redactor = Redactor(secrets_of(settings))
+    database = Database(settings.bot.data / "deploybot.db")
+    pool = SshServers(settings)
+    return Adapters(
+        database=database,
+        pool=pool,
+        store=database,
+        servers=pool,
+        refs=GitSource(settings.bot.data, redactor),
+        redactor=redactor,
+        clock=SystemClock(),
+    )
+
+
+class Bot:
+    """The bot, put together from settings and adapters; `serve` runs it until it is told to stop."""
+
+    def __init__(self, settings: Settings, world: Adapters) -> None:
+        """Put it together; nothing is started, opened or connected. Raises ConfigError for a bad plug-in."""
+        self._settings = settings
+        self._world = world
+        self._access = Access(settings, world.store, world.clock)
+        self.deployments = _deployments(settings, world, self._access)
+        services = Services(
+            settings=settings,
+            deployments=self.deployments,
+            releases=Releases(world.store, world.refs),
+            status=Board(settings=settings, store=world.store, servers=world.servers, clock=world.clock),
+            logs=AppLogs(settings, world.servers, world.clock, world.redactor),
+            locks=PersonLocks(world.store, world.clock),
+            people=self._access,
+            commands=load(settings.bot.plugins),
+        )
+        dispatcher = Dispatcher(
+            services=services, access=self._access, store=world.store, clock=world.clock, redactor=world.redactor
+        )
+        parts = Parts(
+            handle=dispatcher.handle,
+            complete=dispatcher.complete,
+            recall=self._recall,
+            clock=world.clock,
+            bot=__version__,
+        )
+        self._console = Console(settings.bot.data / "console.sock", parts)
+        self._outbox = OutboxWorker(world.store, {self._console.platform: self._console}, world.clock)
+        world.database.on_outbox = self._outbox.wake
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask `serve` to end."""
+        self._stop.set()
+
+    async def serve(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Start everything, take up what ran, call `ready`, and go on until `stop`; then leave within ten seconds."""
+        await self._world.database.open()
+        outbox = asyncio.create_task(self._outbox.run(), name="outbox")
+        try:
+            await self._offer_claim()
+            await self._console.start()
+            resumed = await self.deployments.resume()
+            if resumed:
+                log.info("taking up %s", ", ".join(f"#{one.number}" for one in resumed))
+            ready()
+            await self._stop.wait()
+        finally:
+            log.info("stopping; what runs on servers goes on there")
+            await self._close(outbox)
+
+    async def _close(self, outbox: asyncio.Task[None]) -> None:
+        """Take no new work, let go of what runs, deliver what can be delivered, and close the database last."""
+        try:
+            async with asyncio.timeout(STOP_WITHIN):
+                await self.deployments.close()
+                outbox.cancel()
+                await asyncio.gather(outbox, return_exceptions=True)
+                await self._console.close()
+                await self._world.pool.close()
+        except TimeoutError:
+            log.warning("not everything could be closed within %s", show_duration(STOP_WITHIN))
+        await self._world.database.aclose()
+
+    async def _recall(self, key: str) -> Card | None:
+        """The card of a key as the database tells it now."""
+        number = number_of(key)
+        return None if number is None else await self.deployments.card(number)
+
+    async def _offer_claim(self) -> None:
+        """While there is no administrator, print a one-time code that makes one."""
+        code = secrets.token_hex(4)
+        until = self._world.clock.now() + CLAIM_LIFE
+
+        def offer(tables: Tables) -> bool:
+            if any(grant.role is Role.ADMIN for grant in tables.people.grants()):
+                return False
+            tables.claims.issue(code, until)
+            return True
+
+        if await self._world.store.write(offer):
+            print(  # noqa: T201  the one thing that a start says to a person
+                f"There is no administrator yet. Type this in a chat within {show_duration(CLAIM_LIFE)}: claim {code}\n"
+                "Or here: deploybot allow NAME admin",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _deployments(settings: Settings, world: Adapters, access: Access) -> Deployments:
+    """The deployment engine with all its parts."""
+    journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
+    tell = Teller(world.clock, world.redactor, _places)
+    steps = StepRunner(
+        store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
+    )
+    runner = Runner(
+        settings=settings,
+        store=world.store,
+        servers=world.servers,
+        steps=steps,
+        gate=HealthGate(world.servers, world.clock),
+        clock=world.clock,
+        tell=tell,
+    )
+    planner = Planner(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
+    return Deployments(
+        settings=settings,
+        store=world.store,
+        clock=world.clock,
+        planner=planner,
+        runner=runner,
+        journal=journal,
+        tell=tell,
+        may_still=access.may_still,
+    )
+
+
+def _places(deployment: Deployment) -> tuple[Place, ...]:
+    """Where a deployment's card belongs: where it was asked for."""
+    return (deployment.place,) if deployment.place is not None else ()
+
+
+async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapters) -> None:
+    """Run the bot until SIGTERM, SIGINT, or the end of the client that started it.
+
+    Raises UserError when another bot has the data folder, ConfigError for a bad plug-in, StoreError for a
+    database that cannot be used.
+    """
+    with single_bot(settings.bot.data):
+        world = adapt(settings)
+        _log_to_stderr(settings.bot.log_level, world.redactor)
+        bot = Bot(settings, world)
+        with _told_to_stop(bot.stop):
+            await bot.serve(_say_ready)
+
+
+@contextlib.contextmanager
+def _told_to_stop(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` on SIGTERM and SIGINT, and when the client whose bot this is goes away."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    life = os.environ.pop(LIFE_FD, "")
+    if life:
+        loop.add_reader(int(life), stop)
+    try:
+        yield
+    finally:
+        if life:
+            loop.remove_reader(int(life))
+
+
+def _say_ready() -> None:
+    """Tell whoever started this that it listens; a service manager reads the log instead."""
+    ready = os.environ.pop(READY_FD, "")
+    if ready:
+        with os.fdopen(int(ready), "wb", buffering=0) as pipe:
+            pipe.write(b"ready\n")
+    log.info("ready")
+
+
+class _Masked(logging.Formatter):
+    """`TIME LEVEL LOGGER: TEXT`, in UTC, with every secret masked, in tracebacks, too."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+        self.converter = time.gmtime
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redactor.text(super().format(record))
+
+
+def _log_to_stderr(level: str, redactor: Redactor) -> None:
+    """Log everything at this level; libraries only from warnings on."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Masked(redactor))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)

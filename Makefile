@@ -2,28 +2,26 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header
 SEED ?=
 N ?= 50
 BASE ?= python:3.11-slim-bookworm
+TAG ?= deploybot
 
 .DEFAULT_GOAL := help
 
-$(STAMP): requirements-dev.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
-
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 8
 
 .PHONY: demo
 demo: $(STAMP) ## Set up and try the bot: a real SSH server, a real repository, the console as chat
 	$(BIN)/deploybot demo
 
 .PHONY: test
-test: $(STAMP) ## Set up and run every test
+test: $(STAMP) ## Set up and run every test (ARGS=… for pytest)
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: lint
@@ -34,26 +32,49 @@ lint: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/lint-imports
 
 .PHONY: fmt
-fmt: $(STAMP) ## Format and mend what can be mended by itself
+fmt: $(STAMP) ## Format, and mend what mends itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: $(STAMP) ## Measure against the peers, on the laboratory (needs root)
+bench: $(STAMP) ## Measure against the peers, in the laboratory (as root)
 	$(BIN)/python -m benchmarks
 
 .PHONY: chaos
-chaos: $(STAMP) ## Kill the bot N times in mid-deployment and count what went wrong
+chaos: $(STAMP) ## Kill the bot N times in mid-deployment and count what went wrong (N=50 SEED=…)
 	$(BIN)/python -m tests.chaos --runs $(N) $(if $(SEED),--seed $(SEED))
 
 .PHONY: image
-image: ## Build the bot's container image (BASE=… for another base)
-	docker build --build-arg BASE=$(BASE) --tag deploybot .
+image: ## Build the bot's container image (BASE=… for another base, TAG=… for its name)
+	docker build --build-arg BASE=$(BASE) --tag $(TAG) .
+
+.PHONY: wheels
+wheels: $(STAMP) ## Download what the image is made of, to build it without a network
+	$(PIP) download --require-hashes --only-binary=:all: --dest wheels -r requirements.lock
+	$(PIP) download --require-hashes --only-binary=:all: --dest wheels -r requirements-build.lock
 
 .PHONY: lock
-lock: ## Pin all dependencies anew, with hashes
+lock: venv ## Pin all dependencies anew, with hashes
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip install --quiet uv==0.13.8
-	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --all-extras pyproject.toml -o requirements.lock
-	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --all-extras --group dev pyproject.toml -o requirements-dev.lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	$(LOCK) pyproject.toml --output-file requirements.lock
+	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock
+	$(LOCK) --group build --output-file requirements-build.lock
 
+.PHONY: clean
+clean: ## Delete what these targets made
+	rm -rf $(VENV) build dist wheels .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(MAKE) --no-print-directory venv
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: venv
+venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "deploybot needs Python 3.11 or later, and $(PYTHON) is none: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }

@@ -262,8 +262,11 @@ class Deployments(Protocol):
         Deployment, phase, server and position tell steps apart.
         """
 
-    def progress(self, job: str, *, offset: int, size: int) -> None:
-        """How far a step's log is kept."""
+    def progress(self, job: str, *, offset: int, size: int, anew: bool = False) -> None:
+        """How far a step's log is kept; the step was seen to run, so a PENDING one is STARTED from now on.
+
+        Less than before is refused (StoreError), unless the log is fetched `anew`.
+        """
 
     def end(self, job: str, state: StepState, *, code: int, now: float, detail: str = "") -> None:
         """A step's end. The same end again changes nothing; another one is refused: StoreError."""

@@ -69,6 +69,12 @@ class Deployments:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def idle(self, number: int) -> None:
+        """Return once nothing is being done for a deployment: its end is written, its clean-up over."""
+        task = self._tasks.get(number)
+        if task is not None:
+            await asyncio.wait({task})
+
     async def request(
         self,
         ctx: Context,

@@ -111,7 +111,7 @@ class StepRunner:
         row = await self._store.write(begin)
         if row.state not in {StepState.PENDING, StepState.STARTED}:
             return self._as_before(row)
-        row = self._journal.mend(row)
+        row = await self._mended(row)
         host = self._servers.host(work.server)
         try:
             status = await self._insist(work, host, row, stop)
@@ -120,6 +120,13 @@ class StepRunner:
             await self._end(self._journal.append(row, words, last=True), StepState.FAILED, problem.code)
             raise
         return await self._follow(work, host, row, status, stop)
+
+    async def _mended(self, row: StepRow) -> StepRow:
+        """The row after its log file was brought back to what the row says, or both to their beginning."""
+        mended = self._journal.mend(row)
+        if mended.offset < row.offset:
+            await self._store.write(lambda tables: tables.deployments.progress(row.job, offset=0, size=0, anew=True))
+        return mended
 
     def _as_before(self, row: StepRow) -> StepRow:
         """What a step that had ended before a restart says again."""

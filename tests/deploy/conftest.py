@@ -1,0 +1,239 @@
+"""A shop on two servers in memory, with the real database, strategy and deployment engine."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploybot.card import Card
+from deploybot.command import Context, Incoming, Services
+from deploybot.deploy.cards import key
+from deploybot.deploy.gate import HealthGate
+from deploybot.deploy.journal import Journal
+from deploybot.deploy.plan import Planner
+from deploybot.deploy.releases import Releases
+from deploybot.deploy.runner import Runner, Teller
+from deploybot.deploy.service import Deployments
+from deploybot.deploy.steps import StepRunner
+from deploybot.domain import Deployment, Identity, Person, Place, Plan, Release, Running
+from deploybot.redact import Redactor
+from deploybot.settings import App, Environment, Settings
+from deploybot.store.database import Database
+from deploybot.strategies import STRATEGIES
+from deploybot.testing import (
+    FakeClock,
+    FakeHost,
+    FakeLogs,
+    FakeRefs,
+    FakeServers,
+    FakeStatus,
+    Outcome,
+    memory_store,
+)
+
+V1, V2, V3 = (Release(digit * 40, f"v{digit}") for digit in "123")
+PLACE = Place("console", "console")
+HEALTH = "http://127.0.0.1:8000/healthz"
+SECRET = "correct-horse-battery"
+
+
+class Ticking(FakeClock):
+    """A clock on which a quarter of a second passes whenever somebody looks at it."""
+
+    def now(self) -> float:
+        self.advance(0.25)
+        return FakeClock.now(self)
+
+
+def settings_of(data: Path, **environment: object) -> Settings:
+    """bot.toml of the shop; `environment` adds keys to production."""
+    made = Settings.model_validate(
+        {
+            "bot": {"data": str(data)},
+            "servers": {name: {"name": name, "ssh": f"deploy@{name}"} for name in ("web1", "web2")},
+            "apps": {
+                "shop": {
+                    "name": "shop",
+                    "repo": "git@example.com:acme/shop.git",
+                    "strategy": "files",
+                    "directory": "/srv/shop",
+                    "restart": "./restart",
+                    "health": {"http": HEALTH, "within": "2s"},
+                    "secrets": {"TOKEN": {"env": "TOKEN"}},
+                    "tasks": {"migrate": "./migrate"},
+                    "environments": {
+                        "production": {"name": "production", "app": "shop", "servers": ["web1", "web2"], **environment},
+                        "staging": {"name": "staging", "app": "shop", "servers": ["web1"]},
+                    },
+                }
+            },
+        }
+    )
+    made.apps["shop"].secrets["TOKEN"]._value = SECRET
+    return made
+
+
+@dataclass(slots=True)
+class Shop:
+    """The engine with everything around it, and words for what tests do with it."""
+
+    settings: Settings
+    store: Database
+    hosts: FakeServers
+    refs: FakeRefs
+    clock: FakeClock
+    refusal: str = ""
+    deployments: Deployments = field(init=False)
+    person: Person = field(init=False)
+    ids: itertools.count[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.start_bot()
+
+    def start_bot(self) -> None:
+        """A bot as it is right after a start: nothing in memory."""
+        redactor = Redactor((SECRET,))
+        journal = Journal(self.settings.bot.data / "logs", redactor, limit=100_000)
+        tell = Teller(self.clock, redactor, lambda deployment: (deployment.place,) if deployment.place else ())
+        steps = StepRunner(
+            store=self.store, servers=self.hosts, refs=self.refs, journal=journal, clock=self.clock, tell=tell
+        )
+        runner = Runner(
+            settings=self.settings,
+            store=self.store,
+            servers=self.hosts,
+            steps=steps,
+            gate=HealthGate(self.hosts, self.clock),
+            clock=self.clock,
+            tell=tell,
+        )
+        self.deployments = Deployments(
+            settings=self.settings,
+            store=self.store,
+            clock=self.clock,
+            planner=Planner(store=self.store, servers=self.hosts, refs=self.refs, strategies=STRATEGIES),
+            runner=runner,
+            journal=journal,
+            tell=tell,
+            may_still=self._may_still,
+        )
+
+    async def _may_still(self, person: int, plan: Plan) -> str:
+        del person, plan
+        return self.refusal
+
+    @property
+    def app(self) -> App:
+        return self.settings.apps["shop"]
+
+    @property
+    def production(self) -> Environment:
+        return self.app.environments["production"]
+
+    def ctx(self, reason: str = "") -> Context:
+        """A command of ana's."""
+        incoming = Incoming(
+            identity=Identity("console", "1000"), place=PLACE, text="", id=str(next(self.ids)), at=self.clock.now()
+        )
+        services = Services(
+            settings=self.settings,
+            deployments=self.deployments,
+            releases=Releases(self.store, self.refs),
+            status=FakeStatus(),
+            logs=FakeLogs(),
+            locks=_Nothing(),
+            people=_Nothing(),
+        )
+        return Context(incoming=incoming, person=self.person, services=services, reply=_silence, reason=reason)
+
+    async def ask(self, release: Release, **more: object) -> Card:
+        """Ask for a deployment to production."""
+        return await self.deployments.request(self.ctx(), self.app, self.production, release, **more)  # type: ignore[arg-type]
+
+    async def end_of(self, number: int) -> Deployment:
+        """A deployment once it has ended and its clean-up is over."""
+        async with asyncio.timeout(20):
+            await self.deployments.idle(number)
+        found = await self.deployments.get(number)
+        assert found is not None
+        return found
+
+    async def deploy(self, release: Release, **more: object) -> Deployment:
+        """Ask for a deployment and see it to its end."""
+        card = await self.ask(release, **more)
+        return await self.end_of(int(card.key.partition(":")[2]))
+
+    async def card(self, number: int) -> Card:
+        """What the outbox holds for a deployment now."""
+        items = await self.store.read(lambda tables: tables.outbox.due(self.clock.now() + 1, 1000))
+        return next(item.card for item in items if item.key == key(number))
+
+    async def running(self) -> dict[str, Running]:
+        rows = await self.store.read(lambda tables: tables.running.get("shop", "production"))
+        return {row.server: row for row in rows}
+
+    def log_of(self, number: int) -> str:
+        """The full log of a deployment."""
+        return Path(self.deployments.log_file(number)).read_text()
+
+    async def started(self, number: int, script: str, server: str = "web1", phase: str = "") -> str:
+        """The id of a job, once it was started."""
+        async with asyncio.timeout(10):
+            while True:
+                for one in self.hosts[server].started:
+                    if one.script == script and one.job.startswith(f"{number}-{phase}"):
+                        return one.job
+                await asyncio.sleep(0)
+
+
+class _Nothing:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  it stands for anything
+        raise AssertionError(f"{name} has no part in deployments")
+
+
+async def _silence(card: Card) -> None:
+    del card
+
+
+def fetched(host: FakeHost, env: Mapping[str, str]) -> None:
+    """What the script `fetch` leaves on a server."""
+    facts = host.server_facts
+    host.server_facts = replace(facts, releases=tuple(dict.fromkeys((*facts.releases, env["DEPLOYBOT_RELEASE"]))))
+
+
+def switched(host: FakeHost, env: Mapping[str, str]) -> None:
+    """What the script `switch` leaves on a server."""
+    host.server_facts = replace(host.server_facts, current=env["DEPLOYBOT_RELEASE"])
+
+
+GOOD_SWITCH = Outcome(effect=switched, log=b"switched\n")
+
+
+@asynccontextmanager
+async def make_shop(folder: Path, **environment: object) -> AsyncIterator[Shop]:
+    """The shop, with nothing deployed yet."""
+    hosts = [FakeHost(name) for name in ("web1", "web2")]
+    for host in hosts:
+        host.script("fetch", Outcome(effect=fetched))
+        host.script("switch", GOOD_SWITCH)
+    refs = FakeRefs(folder, v1=V1.commit, v2=V2.commit, v3=V3.commit)
+    async with memory_store() as store:
+        shop = Shop(settings_of(folder / "data", **environment), store, FakeServers(hosts), refs, Ticking())
+        shop.person = await store.write(lambda tables: tables.people.add("ana", Identity("console", "1000")))
+        try:
+            yield shop
+        finally:
+            await shop.deployments.close()
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    async with make_shop(tmp_path) as made:
+        yield made

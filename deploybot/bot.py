@@ -102,7 +102,7 @@ class Bot:
             settings=settings,
             deployments=self.deployments,
             releases=Releases(world.store, world.refs),
-            status=Board(settings=settings, store=world.store, servers=world.servers, clock=world.clock),
+            status=Board(world.servers, world.store, world.clock),
             logs=AppLogs(settings, world.servers, world.clock, world.redactor),
             locks=PersonLocks(world.store, world.clock),
             people=self._access,
@@ -184,7 +184,7 @@ class Bot:
 def _deployments(settings: Settings, world: Adapters, access: Access) -> Deployments:
     """The deployment engine with all its parts."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
-    tell = Teller(world.clock, world.redactor, _places)
+    tell = Teller(clock=world.clock, redactor=world.redactor, journal=journal, places=_places)
     steps = StepRunner(
         store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
     )
@@ -194,6 +194,7 @@ def _deployments(settings: Settings, world: Adapters, access: Access) -> Deploym
         servers=world.servers,
         steps=steps,
         gate=HealthGate(world.servers, world.clock),
+        journal=journal,
         clock=world.clock,
         tell=tell,
     )

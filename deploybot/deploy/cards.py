@@ -203,6 +203,4 @@ def _footer(deployment: Deployment) -> str:
     parts = [f"by {deployment.requester_name}"]
     if deployment.finished:
         parts.append(f"took {show_duration(deployment.finished - (deployment.started or deployment.created))}")
-    if deployment.state.ended and deployment.state is not State.SUCCEEDED:
-        parts.append(f"full log: logs #{deployment.number}")
     return ", ".join(parts)

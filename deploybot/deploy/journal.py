@@ -86,11 +86,14 @@ class Journal:
             text = file.read().decode("utf-8", errors="replace")
         return tuple(line[:500] for line in text.splitlines() if line.strip())[-lines:]
 
+    def file(self, number: int) -> Path:
+        """Where `whole` puts the log of a deployment."""
+        return self.folder(number) / f"deployment-{number}.txt"
+
     def whole(self, number: int) -> Path:
-        """One file with the whole log of a deployment, each step under its heading; made anew each time."""
-        folder = self.folder(number)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target = folder / f"deployment-{number}.txt"
+        """Put the whole log of a deployment into one file, each step under its heading; the file."""
+        target = self.file(number)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(target, "wb", opener=_private) as out:
             for path in self._parts(number):
                 out.write(f"== {path.stem} ==\n".encode())

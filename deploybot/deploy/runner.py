@@ -11,8 +11,10 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
+from deploybot.card import File
 from deploybot.deploy.cards import deployment_card, what
 from deploybot.deploy.gate import HealthGate
+from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import HEALTH_STEP
 from deploybot.deploy.steps import StepRunner, Stop, Work
 from deploybot.domain import (
@@ -51,11 +53,22 @@ class _End:
 
 
 class Teller:
-    """Queues the card of a deployment as the tables know it, inside the caller's transaction."""
+    """Queues the card of a deployment as the tables know it, inside the caller's transaction.
 
-    def __init__(self, clock: Clock, redactor: Redactor, places: Callable[[Deployment], Iterable[Place]]) -> None:
+    The card of one that has ended hands over its whole log.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        redactor: Redactor,
+        journal: Journal,
+        places: Callable[[Deployment], Iterable[Place]],
+    ) -> None:
         """`places` says where a deployment's card belongs."""
         self._clock = clock
+        self._journal = journal
         self._redactor = redactor
         self._places = places
 
@@ -66,6 +79,9 @@ class Teller:
             return
         steps = tables.deployments.steps(number)
         card = masked(deployment_card(deployment, steps, waits_for=waits_for), self._redactor)
+        path = self._journal.file(number)
+        if deployment.state.ended and path.exists():
+            card = dataclasses.replace(card, files=(File(str(path), path.name),))
         for place in self._places(deployment):
             tables.outbox.put(place, card, self._clock.now())
 
@@ -81,10 +97,12 @@ class Runner:
         servers: Servers,
         steps: StepRunner,
         gate: HealthGate,
+        journal: Journal,
         clock: Clock,
         tell: Teller,
     ) -> None:
         """Take the ports and the parts that do the single things."""
+        self._journal = journal
         self._settings = settings
         self._store = store
         self._servers = servers
@@ -96,6 +114,7 @@ class Runner:
     async def run(self, deployment: Deployment, stop: Stop) -> Deployment:
         """Bring a RUNNING or RESTORING deployment to its end, and give it as it ended."""
         end = await self._to_its_end(deployment, stop)
+        self._journal.whole(deployment.number)
         ended = await self._record(deployment, end)
         await self._clean_up(ended)
         return ended

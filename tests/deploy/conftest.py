@@ -101,7 +101,7 @@ class Shop:
         """A bot as it is right after a start: nothing in memory."""
         redactor = Redactor((SECRET,))
         journal = Journal(self.settings.bot.data / "logs", redactor, limit=100_000)
-        tell = Teller(self.clock, redactor, lambda deployment: (deployment.place,) if deployment.place else ())
+        tell = Teller(clock=self.clock, redactor=redactor, journal=journal, places=_places)
         steps = StepRunner(
             store=self.store, servers=self.hosts, refs=self.refs, journal=journal, clock=self.clock, tell=tell
         )
@@ -111,6 +111,7 @@ class Shop:
             servers=self.hosts,
             steps=steps,
             gate=HealthGate(self.hosts, self.clock),
+            journal=journal,
             clock=self.clock,
             tell=tell,
         )
@@ -196,6 +197,10 @@ class Shop:
 class _Nothing:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  it stands for anything
         raise AssertionError(f"{name} has no part in deployments")
+
+
+def _places(deployment: Deployment) -> tuple[Place, ...]:
+    return (deployment.place,) if deployment.place else ()
 
 
 async def _silence(card: Card) -> None:

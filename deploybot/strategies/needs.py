@@ -1,0 +1,74 @@
+"""What a server must have before anything starts; each lack is told with its cure."""
+
+from __future__ import annotations
+
+from deploybot.domain import Release
+from deploybot.errors import UserError
+from deploybot.strategies.steps import Site
+from deploybot.units import show_size
+
+OLDEST_COMPOSE = (1, 27)
+WAITING_COMPOSE = (2, 17)
+_ARCHIVE_TOOLS = ("tar", "gzip")
+
+
+def check_server(site: Site, release: Release) -> None:
+    """Raise UserError where the server cannot take the release.
+
+    A release that is there already needs no room: going back must work on a full server, too.
+    """
+    facts, app = site.facts, site.app
+    if not facts.writable:
+        user = facts.user or "the user that the bot logs in as"
+        raise UserError(
+            f"{user} may not write to {site.directory} on {site.server}.",
+            hint=f"Once, as root there: install -d -o {facts.user or 'USER'} {site.directory}",
+        )
+    if site.holds(release):
+        return
+    lacks = [tool for tool in _ARCHIVE_TOOLS if tool in facts.tools_missing]
+    if not facts.git and lacks:
+        raise UserError(
+            f"{site.server} has neither git nor {' nor '.join(lacks)}, so no release can be unpacked there.",
+            hint="Install git there, or tar and gzip.",
+        )
+    if 0 <= facts.disk_free < app.need_disk:
+        raise UserError(
+            f"{site.server} is short of disk: {show_size(facts.disk_free)} are free for {site.directory}, "
+            f"and {app.name} needs {show_size(app.need_disk)}.",
+            hint=f"Free some there (`df -h`, `docker system df`), or lower apps.{app.name}.need_disk.",
+        )
+    if 0 <= facts.memory_available < app.need_memory:
+        raise UserError(
+            f"{site.server} is short of memory: {show_size(facts.memory_available)} are available, "
+            f"and {app.name} needs {show_size(app.need_memory)}.",
+            hint=f"Stop something there (`ps aux --sort=-rss`), or lower apps.{app.name}.need_memory.",
+        )
+
+
+def check_compose(site: Site) -> None:
+    """Raise UserError where the server has no Docker or no Compose that can be used."""
+    facts = site.facts
+    if not facts.docker:
+        raise UserError(
+            f"{site.server} has no Docker that {facts.user or 'the bot'} may use, and {site.app.name} needs it.",
+            hint=f"Install Docker there, and let the user use it: usermod -aG docker {facts.user or 'USER'}",
+        )
+    if not facts.compose:
+        raise UserError(
+            f"{site.server} has no Docker Compose, and {site.app.name} needs it.",
+            hint="Install docker-compose-plugin (Docker's packages) or docker-compose-v2 (the distribution's) there.",
+        )
+    if version(facts.compose_version) < OLDEST_COMPOSE:
+        raise UserError(
+            f"{site.server} has Docker Compose {facts.compose_version}, and 1.27 is the oldest that will do.",
+            hint="Install docker-compose-plugin (Docker's packages) or docker-compose-v2 (the distribution's) there.",
+        )
+
+
+def version(text: str) -> tuple[int, int]:
+    """Major and minor of `2.26.1`, `v2.24.5-desktop.1`; what cannot be read counts as Compose 2 without extras."""
+    parts = text.lstrip("v").split(".")
+    if len(parts) > 1 and parts[0].isdecimal() and parts[1].isdecimal():
+        return int(parts[0]), int(parts[1])
+    return 2, 0

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Builds a fetched release in its own directory, which is complete afterwards. A release is built once.
+#   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE
+#   DEPLOYBOT_COMMAND   the build command of bot.toml, shell text
+#   DEPLOYBOT_OUTPUT    a path that must be there afterwards, or nothing
+set -eu
+umask 022
+
+cd -- "$DEPLOYBOT_DIRECTORY/releases/$DEPLOYBOT_RELEASE"
+if [ -e .deploybot-complete ]; then
+    echo "built before"
+    exit 0
+fi
+sh -c "$DEPLOYBOT_COMMAND"
+if [ -n "$DEPLOYBOT_OUTPUT" ] && [ ! -e "$DEPLOYBOT_OUTPUT" ]; then
+    echo "The build command ended well, but left no $DEPLOYBOT_OUTPUT in $PWD." >&2
+    exit 1
+fi
+# Not all systems can write out one folder only.
+sync -f . 2>/dev/null || sync
+: >.deploybot-complete

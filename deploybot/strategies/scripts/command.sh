@@ -1,0 +1,19 @@
+#!/bin/sh
+# Runs a command of bot.toml in the directory of the current release.
+#   DEPLOYBOT_DIRECTORY
+#   DEPLOYBOT_COMMAND   shell text
+# Where the release is run by Compose, plain `docker compose` means this app's project.
+set -eu
+umask 022
+
+cd -- "$DEPLOYBOT_DIRECTORY"
+link=$(readlink current) || { echo "Nothing is deployed in $DEPLOYBOT_DIRECTORY yet." >&2; exit 1; }
+# The way that Compose was called when it started the containers: another path would be another configuration.
+cd -- "releases/${link##*/}"
+if [ -e .deploybot-compose ]; then
+    COMPOSE_FILE=$(cat .deploybot-compose)
+    COMPOSE_PATH_SEPARATOR='
+'
+    export COMPOSE_FILE COMPOSE_PATH_SEPARATOR
+fi
+exec sh -c "$DEPLOYBOT_COMMAND"

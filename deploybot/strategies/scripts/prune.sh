@@ -1,0 +1,89 @@
+#!/bin/sh
+# Deletes what deploybot made for releases that nobody needs any more, and nothing else.
+#   DEPLOYBOT_DIRECTORY
+#   DEPLOYBOT_KEEP      full commits, one a line
+#   DEPLOYBOT_IMAGES    the repository below which this app's images are tagged, or nothing
+set -eu
+
+say() { printf '%s\n' "$*"; }
+
+newline='
+'
+cd -- "$DEPLOYBOT_DIRECTORY"
+current=$(readlink current || :)
+switching=$(cat switching 2>/dev/null || :)
+needed="$newline$DEPLOYBOT_KEEP$newline${current##*/}$newline$switching$newline"
+code=0
+
+is_needed() {
+    case $needed in *"$newline$1$newline"*) return 0 ;; esac
+    return 1
+}
+
+remove() {
+    # Without its name it is no release any more, however far the deletion comes.
+    gone=${1%.tmp-*}.tmp-gone
+    [ "$1" = "$gone" ] || mv -- "$1" "$gone"
+    rm -rf -- "$gone" 2>/dev/null || {
+        say "$gone holds files of another user, which could not be deleted: delete it by hand" >&2
+        code=1
+    }
+}
+
+prune_releases() {
+    for path in releases/*; do
+        name=${path##*/}
+        case $name in
+        '*') ;;
+        *.tmp-*) remove "$path" ;;
+        *)
+            if [ -e "$path/.deploybot-release" ] && ! is_needed "$name"; then
+                remove "$path"
+                say "deleted $path"
+            fi
+            ;;
+        esac
+    done
+    [ ! -d incoming ] || find incoming -type f -mtime +1 -exec rm -f -- {} +
+}
+
+plain_git() {
+    HOME="$DEPLOYBOT_DIRECTORY/incoming" XDG_CONFIG_HOME="$DEPLOYBOT_DIRECTORY/incoming" \
+        GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git -c safe.directory='*' --git-dir="$DEPLOYBOT_DIRECTORY/repo.git" "$@"
+}
+
+prune_commits() {
+    for ref in $(plain_git for-each-ref --format='%(refname)' refs/deploybot/); do
+        is_needed "${ref##*/}" || plain_git update-ref -d "$ref"
+    done
+    # Refs stay loose files, and the memory is bounded: servers are small.
+    plain_git -c gc.autoDetach=false -c gc.packRefs=false -c pack.threads=1 -c pack.windowMemory=32m \
+        gc --auto --quiet || code=1
+}
+
+# An image without a name of its own, which only its digests hold, goes with the last name that was ours.
+remove_image() {
+    id=$(docker image inspect --format '{{.Id}}' "$1")
+    docker image rm "$1" >/dev/null 2>&1 || return 0
+    say "deleted image $1"
+    names=$(docker image inspect --format '{{join .RepoTags " "}}' "$id" 2>/dev/null) || return 0
+    [ -z "$names" ] || return 0
+    for digest in $(docker image inspect --format '{{join .RepoDigests " "}}' "$id" 2>/dev/null); do
+        docker image rm "$digest" >/dev/null 2>&1 || :
+    done
+}
+
+prune_images() {
+    for image in $(docker image ls --filter "reference=$DEPLOYBOT_IMAGES/*" --format '{{.Repository}}:{{.Tag}}'); do
+        grep -qsF "\"$image\"" releases/*/deploybot.images*.yaml || remove_image "$image"
+    done
+}
+
+prune_releases
+if [ -e repo.git/HEAD ] && command -v git >/dev/null; then
+    prune_commits
+fi
+if [ -n "$DEPLOYBOT_IMAGES" ]; then
+    prune_images
+fi
+exit "$code"

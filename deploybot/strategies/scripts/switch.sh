@@ -1,0 +1,56 @@
+#!/bin/sh
+# Makes a complete release the current one: runs its script if it has one, moves the link `current`, restarts.
+#   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE, DEPLOYBOT_PREVIOUS
+#   DEPLOYBOT_SCRIPT    the repository's own deploy script, or nothing
+#   DEPLOYBOT_COMMAND   the restart command of bot.toml, shell text, or nothing
+#   DEPLOYBOT_RESTORE   yes: DEPLOYBOT_PREVIOUS has failed, and this release is put back
+set -eu
+umask 022
+
+fail() { printf '%s\n' "$*" >&2; exit 1; }
+
+is_ours() { [ -n "$1" ] && [ -e "releases/$1/.deploybot-release" ]; }
+
+run_script() {
+    cd -- "releases/$DEPLOYBOT_RELEASE"
+    [ -f "$DEPLOYBOT_SCRIPT" ] || fail "There is no $DEPLOYBOT_SCRIPT in this release."
+    if [ -x "$DEPLOYBOT_SCRIPT" ]; then "./$DEPLOYBOT_SCRIPT"; else sh "./$DEPLOYBOT_SCRIPT"; fi
+}
+
+begin_switch() {
+    [ -e "releases/$DEPLOYBOT_RELEASE/.deploybot-complete" ] ||
+        fail "$DEPLOYBOT_RELEASE is not complete in $DEPLOYBOT_DIRECTORY/releases. Deploy it again."
+    if [ -d current ] && [ ! -L current ]; then
+        fail "$DEPLOYBOT_DIRECTORY/current is a folder and has to become a link. Move the folder away."
+    fi
+    if [ "$DEPLOYBOT_RESTORE" != yes ] && is_ours "$DEPLOYBOT_PREVIOUS"; then
+        : >"releases/$DEPLOYBOT_PREVIOUS/.deploybot-good"
+    fi
+    printf '%s\n' "$DEPLOYBOT_RELEASE" >switching.tmp
+    mv -f switching.tmp switching
+}
+
+point_current() {
+    ln -sfn -- "releases/$DEPLOYBOT_RELEASE" current.tmp
+    # A mv that does not know -T would move the link into the old release.
+    mv -T -f -- current.tmp current 2>/dev/null || {
+        rm -f current.tmp
+        ln -sfn -- "releases/$DEPLOYBOT_RELEASE" current
+    }
+}
+
+end_switch() {
+    rm -f switching
+    # What failed and was never good is fetched and built anew the next time.
+    failed=releases/$DEPLOYBOT_PREVIOUS
+    [ "$DEPLOYBOT_RESTORE" = yes ] && [ "$DEPLOYBOT_PREVIOUS" != "$DEPLOYBOT_RELEASE" ] || return 0
+    is_ours "$DEPLOYBOT_PREVIOUS" || return 0
+    [ -e "$failed/.deploybot-good" ] || rm -f -- "$failed/.deploybot-complete"
+}
+
+cd -- "$DEPLOYBOT_DIRECTORY"
+begin_switch
+[ -z "$DEPLOYBOT_SCRIPT" ] || (run_script)
+point_current
+[ -z "$DEPLOYBOT_COMMAND" ] || (cd -- "releases/$DEPLOYBOT_RELEASE" && sh -c "$DEPLOYBOT_COMMAND")
+end_switch

@@ -1,0 +1,188 @@
+"""The steps that all strategies share: environment, fetching, switching, commands, pruning, gates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from deploybot.domain import Gate, Release, ServerFacts, ServerPlan, Step, Upload
+from deploybot.errors import UserError
+from deploybot.settings import App, Environment, project_name
+
+OURS = "DEPLOYBOT_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """An app's environment on one server, as it was found."""
+
+    app: App
+    environment: Environment
+    facts: ServerFacts
+
+    @property
+    def directory(self) -> str:
+        """The app's directory on the server."""
+        return self.environment.directory or self.app.directory
+
+    @property
+    def server(self) -> str:
+        """The server's name, for sentences."""
+        return self.facts.server or "the server"
+
+    def holds(self, release: Release) -> bool:
+        """Whether the release is on the server, complete."""
+        return release.commit in self.facts.releases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """From one release to another on a site. `back` says that `release` is put back because `previous` failed."""
+
+    site: Site
+    release: Release
+    previous: str
+    back: bool = False
+
+    def step(
+        self,
+        name: str,
+        script: str,
+        values: Mapping[str, str],
+        *,
+        uploads: Sequence[Upload] = (),
+        timeout: float = 0.0,
+        switches: bool = False,
+    ) -> Step:
+        """A step with everything its script, and the commands of bot.toml in it, may rely on.
+
+        What bot.toml sets comes first: it cannot replace a value of ours. `timeout` is the app's unless given.
+        """
+        app, environment = self.site.app, self.site.environment
+        ours = {
+            "DEPLOYBOT_DIRECTORY": self.site.directory,
+            "DEPLOYBOT_RELEASE": self.release.commit,
+            "DEPLOYBOT_REF": self.release.ref,
+            "DEPLOYBOT_APP": app.name,
+            "DEPLOYBOT_ENVIRONMENT": environment.name,
+            "DEPLOYBOT_PREVIOUS": self.previous,
+            "DEPLOYBOT_RESTORE": "yes" if self.back else "no",
+            **values,
+        }
+        clear = {name: value for name, value in (app.env | environment.env).items() if not name.startswith(OURS)}
+        named = (app.secrets.keys() - environment.env.keys()) | environment.secrets.keys()
+        secrets = [name for name in named if name not in ours and not name.startswith(OURS)]
+        return Step(
+            name=name,
+            script=script,
+            env=tuple(sorted((clear | ours).items())),
+            secrets=tuple(sorted(secrets)),
+            uploads=tuple(uploads),
+            timeout=timeout or app.step_timeout,
+            switches=switches,
+        )
+
+    def fetch(self, *, built_later: bool) -> tuple[Step, ...]:
+        """Bring the release's files to the server; nothing where they are there.
+
+        A server with git gets a bundle of what it lacks, another one an archive of the whole tree.
+        """
+        site, commit = self.site, self.release.commit
+        if site.holds(self.release):
+            return ()
+        if not site.facts.git:
+            upload = Upload(kind="archive", target=f"{site.directory}/incoming/{commit}.tar.gz", commit=commit)
+        elif commit not in site.facts.have:
+            target = f"{site.directory}/incoming/{commit}.bundle"
+            upload = Upload(kind="bundle", target=target, commit=commit, have=site.facts.have)
+        else:
+            upload = None
+        values = {
+            "DEPLOYBOT_FROM": upload.kind if upload else "have",
+            "DEPLOYBOT_UPLOAD": upload.target if upload else "",
+            "DEPLOYBOT_BUILT": "no" if built_later else "yes",
+        }
+        return (self.step("fetch", "fetch", values, uploads=(upload,) if upload else ()),)
+
+    def switch(self, *, script: str = "", command: str = "", name: str = "switch") -> Step:
+        """Run the release's script if it has one, move `current`, run the restart command if there is one."""
+        values = {"DEPLOYBOT_SCRIPT": script, "DEPLOYBOT_COMMAND": command}
+        return self.step(name, "switch", values, switches=True)
+
+    def command(self, name: str, command: str, values: Mapping[str, str] | None = None) -> Step:
+        """Run a command of bot.toml in the directory of the current release."""
+        return self.step(name, "command", {**(values or {}), "DEPLOYBOT_COMMAND": command})
+
+
+def moves(site: Site, release: Release, previous: Release | None) -> tuple[Move, Move | None]:
+    """The way to a release, and the way back to `previous` where that is on the server to go back to."""
+    there = Move(site=site, release=release, previous=previous.commit if previous else "")
+    if previous is None or not site.holds(previous):
+        return there, None
+    return there, Move(site=site, release=previous, previous=release.commit, back=True)
+
+
+def plan(
+    site: Site, steps: Sequence[Step], *, replaces: Release | None = None, restore: Sequence[Step] = ()
+) -> ServerPlan:
+    """A server's plan with the gate that bot.toml asks for."""
+    return ServerPlan(
+        server=site.facts.server,
+        steps=tuple(steps),
+        gate=gate(site.app, site.environment),
+        replaces=replaces,
+        restore=tuple(restore),
+    )
+
+
+def gate(app: App, environment: Environment) -> Gate | None:
+    """The health gate of an environment; None where bot.toml has none."""
+    health = environment.health or app.health
+    if health is None:
+        return None
+    if health.http:
+        return Gate(kind="http", target=health.http, within=health.within, status=health.status)
+    if health.tcp:
+        return Gate(kind="tcp", target=health.tcp, within=health.within)
+    if health.command:
+        return Gate(kind="command", target=health.command, within=health.within)
+    return Gate(kind="docker", target=project_name(app, environment), within=health.within)
+
+
+def prune(site: Site, keep: Sequence[str], *, images: str = "") -> tuple[Step, ...]:
+    """Delete releases that are neither kept nor in use; nothing where there is none."""
+    stays = {*keep, site.facts.current, site.facts.switching}
+    if not set(site.facts.releases) - stays:
+        return ()
+    move = Move(site=site, release=Release(commit=keep[0] if keep else site.facts.current), previous="")
+    values = {"DEPLOYBOT_KEEP": "\n".join(keep), "DEPLOYBOT_IMAGES": images}
+    return (move.step("prune", "prune", values),)
+
+
+def standing(site: Site, release: Release) -> Move:
+    """A move that goes nowhere: for what is done to the release that runs. UserError where none does."""
+    if not site.facts.current:
+        raise UserError(
+            f"Nothing of {site.app.name} is deployed in {site.directory} on {site.server} yet.",
+            hint=f"Deploy it first: deploy {site.app.name} to {site.environment.name}",
+        )
+    if site.facts.current != release.commit:
+        release = Release(commit=site.facts.current)
+    return Move(site=site, release=release, previous="")
+
+
+def task_command(app: App, task: str) -> str:
+    """The shell text of a task; UserError with the tasks there are."""
+    if task not in app.tasks:
+        known = f"Its tasks: {', '.join(sorted(app.tasks))}." if app.tasks else f"Add some as apps.{app.name}.tasks."
+        raise UserError(f"{app.name} has no task `{task}`.", hint=known)
+    return app.tasks[task]
+
+
+def restart_command(app: App) -> str:
+    """The restart command; UserError where bot.toml has none."""
+    if not app.restart:
+        raise UserError(
+            f"How {app.name} is restarted is not known.", hint=f"Set apps.{app.name}.restart to a command in bot.toml."
+        )
+    return app.restart

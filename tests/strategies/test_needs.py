@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deploybot.domain import Release, ServerFacts
+from deploybot.errors import UserError
+from deploybot.strategies import STRATEGIES
+from deploybot.strategies.needs import version
+from tests.strategies.conftest import make_app, only
+
+NEW = Release(commit="b" * 40, ref="v2")
+GOOD = ServerFacts(
+    home="/home/deploy",
+    server="web1",
+    user="deploy",
+    git=True,
+    disk_free=10**10,
+    memory_available=10**9,
+    docker="24.0.5",
+    compose=("docker", "compose"),
+    compose_version="2.26.1",
+)
+
+
+def refusal(facts: ServerFacts, strategy: str = "files", **more: object) -> UserError:
+    app = make_app(strategy, **more)
+    with pytest.raises(UserError) as caught:
+        STRATEGIES[strategy].deploy(app, only(app), NEW, None, facts)
+    return caught.value
+
+
+@pytest.mark.parametrize("strategy", ["files", "compose", "script"])
+def test_a_good_server_is_taken(strategy: str) -> None:
+    app = make_app(strategy, script="x", need_memory="500MB")
+    assert STRATEGIES[strategy].deploy(app, only(app), NEW, None, GOOD).steps
+
+
+def test_disk() -> None:
+    error = refusal(replace(GOOD, disk_free=200_000_000))
+    assert error.sentence == "web1 is short of disk: 200 MB are free for /srv/shop, and shop needs 500 MB."
+    assert "docker system df" in error.hint
+    assert "apps.shop.need_disk" in error.hint
+
+
+def test_memory() -> None:
+    error = refusal(replace(GOOD, memory_available=100_000_000), need_memory="256MB")
+    assert error.sentence == "web1 is short of memory: 100 MB are available, and shop needs 256 MB."
+
+
+def test_what_is_unknown_does_not_refuse() -> None:
+    app = make_app("files", need_memory="1GB")
+    assert STRATEGIES["files"].deploy(app, only(app), NEW, None, replace(GOOD, disk_free=-1, memory_available=-1)).steps
+
+
+def test_going_back_needs_no_room() -> None:
+    app = make_app("files", need_memory="1GB")
+    full = replace(GOOD, disk_free=0, memory_available=0, releases=(NEW.commit,))
+    assert STRATEGIES["files"].deploy(app, only(app), NEW, None, full).steps
+
+
+def test_rights() -> None:
+    error = refusal(replace(GOOD, writable=False))
+    assert error.sentence == "deploy may not write to /srv/shop on web1."
+    assert error.hint == "Once, as root there: install -d -o deploy /srv/shop"
+
+
+def test_tools() -> None:
+    error = refusal(replace(GOOD, git=False, tools_missing=("tar", "curl", "gzip")))
+    assert error.sentence == "web1 has neither git nor tar nor gzip, so no release can be unpacked there."
+    app = make_app("files")
+    for facts in (replace(GOOD, tools_missing=("tar",)), replace(GOOD, git=False, tools_missing=("curl",))):
+        assert STRATEGIES["files"].deploy(app, only(app), NEW, None, facts).steps
+
+
+def test_docker_and_compose() -> None:
+    error = refusal(replace(GOOD, docker=""), "compose")
+    assert error.sentence == "web1 has no Docker that deploy may use, and shop needs it."
+    assert "usermod -aG docker deploy" in error.hint
+    error = refusal(replace(GOOD, compose=()), "compose")
+    assert error.sentence == "web1 has no Docker Compose, and shop needs it."
+    error = refusal(replace(GOOD, compose=("docker-compose",), compose_version="1.25.0"), "compose")
+    assert error.sentence == "web1 has Docker Compose 1.25.0, and 1.27 is the oldest that will do."
+    app = make_app("compose")
+    with pytest.raises(UserError, match="no Docker Compose"):
+        STRATEGIES["compose"].restart(app, only(app), NEW, replace(GOOD, compose=(), current=NEW.commit))
+
+
+def test_versions() -> None:
+    assert [version(text) for text in ("2.26.1", "v2.24.5-desktop.1", "1.29.2", "5.0.0", "", "dev")] == [
+        *((2, 26), (2, 24), (1, 29), (5, 0), (2, 0), (2, 0)),
+    ]

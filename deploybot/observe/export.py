@@ -34,13 +34,15 @@ class Export:
     whole: bool
 
 
-async def export(path: Path, batches: AsyncIterator[list[bytes]]) -> Export:
+async def export(
+    path: Path, batches: AsyncIterator[list[bytes]], *, most: int = MOST_BYTES, leave: int = LEAVE_FREE
+) -> Export:
     """Write lines to a new gzip file (RFC 1952); nothing is left of it when that fails.
 
-    Raises UserError when the bot's disk has no room.
+    It ends after `most` bytes before compression. Raises UserError when that would not leave `leave` bytes free.
     """
     try:
-        writer = await asyncio.to_thread(_Writer, path)
+        writer = await asyncio.to_thread(_Writer, path, most, leave)
         try:
             await _fill(writer, batches)
             return await asyncio.to_thread(writer.close)
@@ -59,7 +61,7 @@ async def _fill(writer: _Writer, batches: AsyncIterator[list[bytes]]) -> None:
         async for batch in batches:
             if writer.add(batch):
                 await flushing
-                if writer.raw > MOST_BYTES:
+                if writer.full:
                     break
                 flushing = asyncio.ensure_future(asyncio.to_thread(writer.flush, writer.take()))
     finally:
@@ -73,17 +75,25 @@ _ROOM = "Make room on the bot's disk, or ask for fewer lines."
 class _Writer:
     """Collects lines, and compresses and writes them by the megabyte."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, most: int, leave: int) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_room(path.parent)
+        _check_room(path.parent, leave)
         self._path = path
+        self._most = most
+        self._leave = leave
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._file: IO[bytes] = os.fdopen(handle, "wb")
         self._gzip = gzip.GzipFile(fileobj=self._file, mode="wb", filename=path.stem, compresslevel=_LEVEL)
         self._waiting: list[bytes] = []
         self._size = 0
         self._lines = 0
-        self.raw = 0
+        self._raw = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the bound is passed."""
+        return self._raw > self._most
 
     def add(self, lines: list[bytes]) -> bool:
         """Take lines; whether enough wait to be written."""
@@ -102,17 +112,17 @@ class _Writer:
 
     def flush(self, block: bytes) -> None:
         """Compress and write; blocks."""
-        _check_room(self._path.parent)
+        _check_room(self._path.parent, self._leave)
         self._gzip.write(block)
-        self.raw += len(block)
+        self._raw += len(block)
 
     def close(self) -> Export:
         """Write the rest; blocks."""
-        whole = self.raw <= MOST_BYTES
+        whole = not self.full
         self.flush(self.take())
         self._gzip.close()
         self._file.close()
-        return Export(self._path, self._lines, self.raw, self._path.stat().st_size, whole)
+        return Export(self._path, self._lines, self._raw, self._path.stat().st_size, whole)
 
     def discard(self) -> None:
         """Delete the file."""
@@ -121,14 +131,12 @@ class _Writer:
 
 
 def _make_room(folder: Path) -> None:
-    """Delete all but the newest files, and see whether there is room for another."""
+    """Delete all but the newest files."""
     files = sorted(folder.glob("*.gz"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in files[KEPT - 1 :]:
         old.unlink(missing_ok=True)
-    _check_room(folder)
 
 
-def _check_room(folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < LEAVE_FREE:
+def _check_room(folder: Path, leave: int) -> None:
+    if shutil.disk_usage(folder).free < leave:
         raise UserError("The bot's disk has no room for a log.", hint=_ROOM)

@@ -11,7 +11,7 @@ from typing import cast
 from deploybot.domain import Container
 from deploybot.errors import DeploybotError, Unreachable, UserError
 from deploybot.observe.text import Lines, clean
-from deploybot.observe.times import Entry, Stamps, Timer, key_of
+from deploybot.observe.times import DOCKER_WIDTH, Entry, Stamps, Timer, key_of
 from deploybot.ports import Engine, Host, Servers
 from deploybot.redact import Redactor, Stream
 from deploybot.settings import App, Environment, Logs, project_name
@@ -162,7 +162,8 @@ async def read(source: Source, reading: Reading, redactor: Redactor) -> AsyncGen
 
     A line whose time is unknown is never left out. What reading raises comes after the lines before it.
     """
-    stream, lines, timer = Stream(redactor, prepare=clean), Lines(reading.limit), Timer(source.stamps)
+    stream, timer = Stream(redactor, prepare=clean), Timer(source.stamps)
+    lines = Lines(reading.limit + (DOCKER_WIDTH if source.stamps is Stamps.DOCKER else 0))
     since = key_of(reading.since) if reading.since and source.stamps is Stamps.FREE else b""
     chunks = cast("AsyncGenerator[bytes, None]", source.open(reading))
     failure: DeploybotError | None = None

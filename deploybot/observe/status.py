@@ -23,10 +23,10 @@ HISTORY = 5
 _Spot = tuple[App, Environment, str]
 
 
-class Status:
+class Board:
     """`command.StatusService`."""
 
-    def __init__(self, servers: Servers, store: Store, clock: Clock) -> None:
+    def __init__(self, *, store: Store, servers: Servers, clock: Clock) -> None:
         """Take the ports."""
         self._servers = servers
         self._store = store

@@ -20,6 +20,8 @@ Wanted = Callable[[Entry], bool] | None
 _STAMP = re.compile(
     rb"\[?(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?(?:\s?(Z|UTC|[+-]\d\d:?\d\d))?(?![\d:])"
 )
+DOCKER_WIDTH = 31
+"""Bytes of the time that Docker writes, with the blank behind it."""
 _EXACT = 29
 """Where the Z stands in the times that Docker writes."""
 

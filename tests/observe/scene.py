@@ -1,0 +1,137 @@
+"""An app on two servers whose containers write when a test says so, and a person who reads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from deploybot.card import Card
+from deploybot.command import Context, Incoming, LogQuery, Services
+from deploybot.domain import Container, Identity, Place
+from deploybot.errors import DeploybotError
+from deploybot.observe.logs import AppLogs
+from deploybot.redact import Redactor
+from deploybot.settings import App, Environment, Settings
+from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeServers
+
+SECRET = "correct-horse-battery"
+
+
+def settings(data: Path, **app: object) -> Settings:
+    """bot.toml with the app `shop` on web1 and web2."""
+    shop: dict[str, object] = {
+        "name": "shop",
+        "repo": "git@example.com:acme/shop.git",
+        "strategy": "compose",
+        "directory": "/srv/shop",
+        "environments": {"production": {"name": "production", "app": "shop", "servers": ["web1", "web2"]}},
+    }
+    servers = {name: {"name": name, "ssh": f"deploy@{name}"} for name in ("web1", "web2")}
+    return Settings.model_validate({"bot": {"data": data}, "servers": servers, "apps": {"shop": shop | app}})
+
+
+def container(name: str, service: str = "web", **more: object) -> Container:
+    """A container that runs."""
+    known: dict[str, object] = {"id": name, "name": name, "service": service, "image": "shop", "state": "running"}
+    return Container(**(known | more))  # type: ignore[arg-type]  # the example's own fields
+
+
+def stamped(second: int, text: str) -> bytes:
+    """A line as Docker gives it."""
+    return f"2026-11-21T01:23:{second:02}.000000000Z {text}\n".encode()
+
+
+class LiveEngine(FakeEngine):
+    """An Engine whose followed logs go on: `write`, `end` and `fail` make them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, int | None, float]] = []
+        self._live: dict[str, asyncio.Queue[bytes | DeploybotError | None]] = {}
+
+    def write(self, container: str, chunk: bytes) -> None:
+        """Let a container print."""
+        self._queue(container).put_nowait(chunk)
+
+    def end(self, container: str) -> None:
+        """Let a container's log come to its end."""
+        self._queue(container).put_nowait(None)
+
+    def fail(self, container: str, problem: DeploybotError) -> None:
+        """Break a log off."""
+        self._queue(container).put_nowait(problem)
+
+    def _queue(self, container: str) -> asyncio.Queue[bytes | DeploybotError | None]:
+        return self._live.setdefault(container, asyncio.Queue())
+
+    async def logs(
+        self, container: str, *, tail: int | None, since: float = 0.0, follow: bool = False, timeout: float = 600.0
+    ) -> AsyncIterator[bytes]:
+        self.asked.append((container, tail, since))
+        if not follow:
+            async for chunk in super().logs(container, tail=tail, since=since, timeout=timeout):
+                yield chunk
+            return
+        self._reach()
+        while (said := await self._queue(container).get()) is not None:
+            if isinstance(said, DeploybotError):
+                raise said
+            yield said
+
+
+@dataclass
+class Scene:
+    """The log service over servers that a test moves, and what the reader has been shown."""
+
+    settings: Settings
+    engines: dict[str, LiveEngine] = field(default_factory=lambda: {"web1": LiveEngine(), "web2": LiveEngine()})
+    clock: FakeClock = field(default_factory=lambda: FakeClock(1_795_224_300.0))
+    cards: list[Card] = field(default_factory=list)
+    hosts: dict[str, FakeHost] = field(default_factory=lambda: {name: FakeHost(name) for name in ("web1", "web2")})
+
+    def __post_init__(self) -> None:
+        servers = FakeServers(self.hosts.values(), self.engines)
+        self.logs = AppLogs(self.settings, servers, self.clock, Redactor((SECRET,)))
+        self._shown = asyncio.Event()
+
+    @property
+    def app(self) -> App:
+        return self.settings.apps["shop"]
+
+    @property
+    def environment(self) -> Environment:
+        return self.app.environments["production"]
+
+    @property
+    def lines(self) -> list[str]:
+        """All lines that replies brought."""
+        return [line for card in self.cards for line in card.code]
+
+    def put(self, server: str, *containers: Container, **chunks: list[bytes]) -> None:
+        """Let a server have containers and what they have written."""
+        self.engines[server].all["shop-production"] = containers
+        self.engines[server].chunks |= chunks
+
+    async def show(self, **query: object) -> Card:
+        """Ask for a log, and return the closing card."""
+        return await self.logs.show(self._context(), self.app, self.environment, LogQuery(**query))  # type: ignore[arg-type]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return when replies have made a condition true."""
+        async with asyncio.timeout(10):
+            while not condition():
+                await self._shown.wait()
+                self._shown.clear()
+
+    def _context(self) -> Context:
+        async def reply(card: Card) -> None:
+            self.cards.append(card)
+            self._shown.set()
+
+        incoming = Incoming(
+            identity=Identity("console", "0"), place=Place("console", "1"), text="", id="", at=self.clock.now()
+        )
+        return Context(incoming=incoming, person=None, services=cast("Services", None), reply=reply)

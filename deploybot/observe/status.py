@@ -26,7 +26,7 @@ _Spot = tuple[App, Environment, str]
 class Board:
     """`command.StatusService`."""
 
-    def __init__(self, *, store: Store, servers: Servers, clock: Clock) -> None:
+    def __init__(self, servers: Servers, store: Store, clock: Clock) -> None:
         """Take the ports."""
         self._servers = servers
         self._store = store

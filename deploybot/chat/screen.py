@@ -123,6 +123,7 @@ class Screen:
         who = Span(f", you are console:{welcome.user}", Look.DIM)
         self._print([(Span(f"deploybot {welcome.bot}", Look.TITLE), who)])
         self._note("Type help; Tab completes, Ctrl-D leaves.")
+        self._flush()
         for work in (self._keep_printing(), self._keep_turning(), self._keep_connected()):
             self._spawn(work)
         try:
@@ -145,7 +146,7 @@ class Screen:
         """Run a command."""
         try:
             done = await self.link.say(line)
-            self._print(self._board.answered(done.request, self._console.width))
+            self._print(self._board.answered(done.request, self._width))
         except Lost as error:
             self._note(f"{error.sentence} This was not answered: {line}")
         except UserError as error:
@@ -157,7 +158,7 @@ class Screen:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         going_on = self._board.titles
-        self._print(self._board.leave(self._console.width))
+        self._print(self._board.leave(self._width))
         if going_on and self._gateway.own:
             self._note("The bot stops, too. What was begun goes on on the servers; the next bot takes it up.")
         self._flush()
@@ -165,7 +166,7 @@ class Screen:
 
     async def _show(self, show: Show) -> None:
         """Take a card; waits while much is still to be printed."""
-        lines = self._board.put(show, self._console.width)
+        lines = self._board.put(show, self._width)
         self._print([*lines, ()] if lines and show.card.final else lines)
         self._redraw()
         while len(self._above) > _BACKLOG:
@@ -174,7 +175,7 @@ class Screen:
 
     def _note(self, sentence: str) -> None:
         """Say something that did not come from the bot."""
-        self._print([(Span(line, Look.DIM),) for line in wrap(clean(sentence), self._console.width)])
+        self._print([(Span(line, Look.DIM),) for line in wrap(clean(sentence), self._width)])
 
     def _print(self, lines: list[Row]) -> None:
         """Print rows above the prompt, soon."""
@@ -224,7 +225,12 @@ class Screen:
         """Ask what became of a card that was open when the bot went away."""
         with contextlib.suppress(Lost):
             done = await self.link.watch(key)
-            self._print(self._board.answered(done.request, self._console.width))
+            self._print(self._board.answered(done.request, self._width))
+
+    @property
+    def _width(self) -> int:
+        """The terminal's columns as they are now, whatever `COLUMNS` said when the shell began."""
+        return self._session.app.output.get_size().columns
 
     def _redraw(self) -> None:
         self._session.app.invalidate()

@@ -41,7 +41,13 @@ class Terminal:
         return (await process.communicate())[0].decode()
 
     async def open(self, *words: str, width: int = 80, height: int = 24) -> None:
-        env = {"PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(self.folder / "state"), "LANG": "C.UTF-8", "PACE": "0.4"}
+        env = {
+            "PYTHONPATH": str(ROOT),
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            "LANG": "C.UTF-8",
+            "PACE": "0.4",
+            "COLUMNS": "80",
+        }
         sets = [f"{name}={value}" for name, value in env.items()]
         client = [sys.executable, str(HERE / "run_client.py"), str(self.folder / "data"), *words]
         command = shlex.join(["env", *sets, *client]) + "; echo ended with $?; exec sleep 1000"
@@ -99,7 +105,7 @@ async def test_a_deployment_is_redrawn_in_place(terminal: Terminal, bot: Bot) ->
         "ben>",
     ]
     await terminal.until("build 0.1 s, …")
-    ended = await terminal.until("— done")
+    ended = await terminal.until("— done", prompt="\nben>")
     assert ended.splitlines() == [
         *greeting,
         "ben> deploy ok",
@@ -122,7 +128,7 @@ async def test_typing_goes_on_while_cards_change(terminal: Terminal, bot: Bot) -
     await terminal.until("deploybot> echo typed mean")
     await terminal.until("#3 deploy")
     await terminal.type("while", "Enter")
-    shown = await terminal.until("✓ #3 deploy v2 (0123456789) to shop staging — done")
+    shown = await terminal.until("✓ #3 deploy v2 (0123456789) to shop staging — done", prompt="\ndeploybot>")
     assert shown.count("#1 deploy") == shown.count("#2 deploy") == shown.count("#3 deploy") == 1
     assert "✗ #2 deploy v2 (0123456789) to shop staging — failed" in shown
     assert "\ntyped meanwhile\n" in shown
@@ -137,11 +143,10 @@ async def test_a_small_terminal(terminal: Terminal, bot: Bot) -> None:
     shown = await terminal.until("#6 deploy", prompt="\ndeploybot>")
     assert len(shown.splitlines()) <= 10
     await asyncio.gather(*bot.tasks)
-    await terminal.until("took 0.3 s")
+    await terminal.until("✓ #6 deploy", prompt="took 0.3 s\n\ndeploybot>")
     everything = await terminal.screen(history=True)
     for number in range(1, 7):
-        assert f"✓ #{number} deploy v2 (0123456789) to shop" in everything
-        assert f" #{number} deploy v2 (0123456789) to shop\n  staging — running" not in everything.split(" — done")[-1]
+        assert everything.count(f"✓ #{number} deploy v2 (0123456789) to shop\n  staging — done\n") == 1
 
 
 async def test_ctrl_c_stops_a_log_and_else_clears_the_line(terminal: Terminal, bot: Bot) -> None:

@@ -19,9 +19,11 @@ RUN set -eu; \
 COPY pyproject.toml README.md LICENSE ./
 COPY deploybot deploybot
 COPY commands commands
+# sqlite-utils wants pip, but only for a command of its own: an image that cannot install anything is safer.
 RUN set -eu; \
     tools/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir dist .; \
-    tools/bin/pip --python /opt/deploybot/bin/python install --no-index --no-deps dist/*.whl
+    tools/bin/pip --python /opt/deploybot/bin/python install --no-index --no-deps dist/*.whl; \
+    tools/bin/pip --python /opt/deploybot/bin/python uninstall --yes pip
 
 FROM ${BASE}
 # git and ssh fetch the apps' repositories. ssh wants its user to have a name, and a home that exists.

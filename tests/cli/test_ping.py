@@ -77,7 +77,11 @@ def test_something_else_at_the_socket_is_1() -> None:
     with socket.socket(socket.AF_UNIX) as other:
         other.bind("data/console.sock")
         other.listen()
-        stranger = threading.Thread(target=lambda: other.accept()[0].close())
+
+        def hang_up() -> None:
+            other.accept()[0].close()
+
+        stranger = threading.Thread(target=hang_up)
         stranger.start()
         result = CliRunner().invoke(main, ["ping"])
         stranger.join(10)

@@ -3,6 +3,7 @@
 `tests/lab/install` installs what they are made of; `Lab` makes them.
 """
 
+from tests.lab import debian
 from tests.lab.disk import FullDisk
 from tests.lab.engine import Engine
 from tests.lab.images import WEB_PORT, Image, crashing, web
@@ -27,6 +28,7 @@ __all__ = [
     "Repo",
     "Sshd",
     "crashing",
+    "debian",
     "until",
     "web",
 ]

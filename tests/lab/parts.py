@@ -11,7 +11,7 @@ from tests.lab.sshd import COMPOSE_1, COMPOSE_ALONE, COMPOSE_PLUGIN
 
 _PROGRAMS = (
     *("sshd", "ssh-keygen", "dockerd", "docker", "docker-init", "docker-registry"),
-    *("busybox", "iptables", "ip", "nsenter", "unshare"),
+    *("busybox", "iptables", "ip", "nsenter", "unshare", "debootstrap"),
 )
 _COMPOSE = (COMPOSE_PLUGIN, COMPOSE_ALONE / "docker-compose", COMPOSE_1 / "docker-compose")
 

@@ -32,7 +32,7 @@ from deploybot.deploy.service import Deployments
 from deploybot.deploy.steps import StepRunner
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import Deployment, Place, Role
-from deploybot.hosts.servers import SshServers
+from deploybot.hosts.interim.servers import SshServers
 from deploybot.loader import load
 from deploybot.observe.logs import AppLogs
 from deploybot.observe.status import Board

@@ -135,17 +135,21 @@ def _about(plan: Plan) -> str:
 def _changes(changes: Changes) -> list[str]:
     if not changes.total and not changes.removed:
         return []
-    lines = [f"{changes.total} new commit{'' if changes.total == 1 else 's'}, {changes.files} files changed"]
+    lines = [f"{_count(changes.total, 'new commit')}, {_count(changes.files, 'file')} changed"]
     lines += [f"  {one.sha[:10]} {one.subject} — {one.author}" for one in changes.commits[:COMMITS_SHOWN]]
     if changes.total > COMMITS_SHOWN:
         lines.append(f"  … and {changes.total - COMMITS_SHOWN} more")
     if changes.removed:
-        lines.append(f"! takes back {changes.removed} commit{'' if changes.removed == 1 else 's'}")
+        lines.append(f"! takes back {_count(changes.removed, 'commit')}")
     if changes.warnings:
         more = len(changes.warnings) - WARNINGS_SHOWN
         shown = ", ".join(changes.warnings[:WARNINGS_SHOWN]) + (f" and {more} more" if more > 0 else "")
         lines.append(f"! touches {shown}")
     return lines
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 def _line(part: ServerPlan, steps: Sequence[StepRow], state: State) -> Line:

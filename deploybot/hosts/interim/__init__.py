@@ -1,0 +1,1 @@
+"""Stands in until the pool of hosts/ is whole."""

@@ -1,0 +1,160 @@
+"""The play: a bot is used by two people, is killed, and what it said is compared with what the shop itself says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from deploybot.chat.child import OwnBot
+from deploybot.demo.stage import ANA, BEN, Said, Stage
+
+_BEGUN_WITHIN = 30.0
+_PAGE_WITHIN = 10.0
+
+
+async def play(stage: Stage) -> None:
+    """All scenes, from a bot that starts to an audit that is whole."""
+    await _people(stage)
+    async with _bot(stage):
+        await _first_release(stage)
+        await _next_release(stage)
+        await _broken_release(stage)
+        await _back_and_forth(stage)
+        await _no_right(stage)
+        await _typing_errors(stage)
+        said, saying = await _killed(stage)
+    try:
+        async with _bot(stage):
+            await _taken_up(stage, said, saying)
+            await _record(stage)
+    finally:
+        saying.cancel()
+
+
+@asynccontextmanager
+async def _bot(stage: Stage) -> AsyncIterator[OwnBot]:
+    """A bot that runs, as `deploybot run` does on its machine."""
+    bot = stage.town.bot()
+    await bot.start()
+    try:
+        yield bot
+    finally:
+        await bot.stop()
+
+
+async def _people(stage: Stage) -> None:
+    stage.title("Two people")
+    stage.tell(
+        "Nobody may do anything until somebody allows it. Ana, who owns this machine's user,",
+        "becomes the administrator; ben may look, and no more.",
+    )
+    await stage.shell("allow", "ana", "admin")
+    await stage.shell("allow", "ben", "viewer", "--identity", f"console:{os.getuid()}/ben")
+    stage.tell("`deploybot run` is started, and everything from here on is said to it by `deploybot chat`.")
+
+
+async def _first_release(stage: Stage) -> None:
+    stage.title("The first release")
+    await stage.say(ANA, "apps", "shop", "staging", "production")
+    await stage.say(ANA, "help deploy", "deploy <app>[@<ref>]")
+    await stage.say(ANA, "deploy shop@v1", "the first release here", "— done")
+    await stage.serves("staging", "v1")
+    await stage.say(ANA, "deploy shop@v1 to production because we open today", "because we open today", "— done")
+    await stage.serves("production", "v1")
+    await stage.say(ANA, "status", "shop", "v1")
+
+
+async def _next_release(stage: Stage) -> None:
+    stage.title("The next release, with what it changes")
+    await stage.say(ANA, "diff shop@v2 production", "Sell a lantern, too", "migrations/0001-prices.sql")
+    await stage.say(ANA, "deploy shop@v2 to production --dry-run", "nothing was done")
+    await stage.serves("production", "v1")
+    await stage.say(
+        ANA, "deploy shop@v2 to production", "replaces v1", "Keep prices in the database — Emil Ek", "— done"
+    )
+    await stage.serves("production", "v2")
+    await stage.say(ANA, "logs shop tail 6 from production", "migrated: 0001-prices.sql")
+    stage.tell("The payment key is a secret of bot.toml: the shop wrote it into its log, the bot masks it.")
+
+
+async def _broken_release(stage: Stage) -> None:
+    stage.title("A broken release is taken back")
+    stage.tell("v3 starts, but its migration is misspelt, and its health check answers 500.")
+    await stage.say(ANA, "deploy shop@v3 to production", "answers 500", "the old release is back", "v2", code=1)
+    await stage.serves("production", "v2")
+    await stage.serves("staging", "v1")
+
+
+async def _back_and_forth(stage: Stage) -> None:
+    stage.title("Back, and forth again")
+    await stage.say(ANA, "rollback shop from production because the lantern is sold out", "roll back", "— done")
+    await stage.serves("production", "v1")
+    await stage.say(ANA, "deploy shop@v2 to production", "— done")
+    await stage.serves("production", "v2")
+    built = [line for line in stage.town.builds("production") if line.endswith("begins")]
+    stage.compare("builds that production has had", ", ".join(built), "v1 begins, v2 begins, v3 begins")
+
+
+async def _no_right(stage: Stage) -> None:
+    stage.title("Ben, who may look")
+    await stage.say(BEN, "whoami", "ben", "viewer")
+    await stage.say(BEN, "status shop production", "v2")
+    await stage.say(BEN, "deploy shop@v1 to production", "needs the role deployer", "ana", code=1)
+    await stage.serves("production", "v2")
+
+
+async def _typing_errors(stage: Stage) -> None:
+    stage.title("Slips of the finger")
+    await stage.say(ANA, "deploy shpo@v2 to production", "shop", code=1)
+    await stage.say(ANA, "deploy shop@v22 to production", "v2", code=1)
+    await stage.say(ANA, "dpeloy shop@v2", "deploy", code=1)
+    await stage.serves("production", "v2")
+
+
+async def _killed(stage: Stage) -> tuple[Said, asyncio.Task[None]]:
+    """Kill the bot while it deploys v4; ana's console goes on waiting."""
+    stage.title("The bot is killed in the middle of a deployment")
+    stage.tell("v4 is built on the server, with a picture for each page: that takes a few seconds.")
+    said = Said()
+    saying = asyncio.create_task(stage.saying(said, ANA, "deploy shop@v4 to production"))
+    try:
+        await stage.until("the build of v4", lambda: len(_made(stage)) > 1, _BEGUN_WITHIN)
+        await _kill(stage)
+    except BaseException:
+        saying.cancel()
+        raise
+    return said, saying
+
+
+async def _taken_up(stage: Stage, said: Said, saying: asyncio.Task[None]) -> None:
+    stage.tell("`deploybot run` again: the new bot finds what the old one began, and what became of it.")
+    await saying
+    stage.compare("exit code of ana's command, over the bot's death", said.code, 0)
+    stage.compare("its card says done", "— done" in said.text, wanted=True)
+    await stage.serves("production", "v4")
+    stage.compare("builds of v4", stage.town.builds("production").count("v4 begins"), 1)
+    stage.compare("pages of v4, all different", len(_made(stage)), len(set(_made(stage))))
+
+
+async def _kill(stage: Stage) -> None:
+    """Kill the bot, and see that the build goes on without it."""
+    process, before = stage.town.bot_pid, len(_made(stage))
+    os.kill(process, signal.SIGKILL)
+    stage.tell(f"kill -9 {process}: the bot is gone, at page {before} of the build.")
+    await stage.until("another page", lambda: len(_made(stage)) > before, _PAGE_WITHIN)
+    stage.tell(f"The build goes on without it: page {len(_made(stage))}.")
+
+
+def _made(stage: Stage) -> list[str]:
+    """The pages of v4 that were made, in their order."""
+    return [line for line in stage.town.builds("production") if line.startswith("v4 page")]
+
+
+async def _record(stage: Stage) -> None:
+    stage.title("What is left on record")
+    await stage.say(ANA, "history shop", "v3", "restored", "v4", "succeeded")
+    await stage.shell("audit", "tail", "6", holds=("deploy succeeded",))
+    await stage.shell("audit", "verify", holds=("The audit is whole",))

@@ -1,0 +1,148 @@
+"""What the demo's audience sees: narration, what people type, what the bot answers, and what was found to be true."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from deploybot.demo.town import Town
+from deploybot.errors import UserError
+
+ANA, BEN = "ana", "ben"
+_ANSWER_WITHIN = 90.0
+_ASK_WITHIN = 5.0
+_PAUSE = 0.05
+_WIDTH = 78
+
+
+class TooLate(UserError):
+    """Something that the demo waits for did not come."""
+
+
+@dataclass(slots=True)
+class Said:
+    """What was answered so far, and the exit code once that is known."""
+
+    lines: list[str] = field(default_factory=list)
+    code: int | None = None
+
+    @property
+    def text(self) -> str:
+        """All lines."""
+        return "\n".join(self.lines)
+
+
+class Stage:
+    """Plays to `out`, and keeps what came out wrong."""
+
+    def __init__(self, town: Town, out: TextIO) -> None:
+        """Take the town that is played in."""
+        self.town = town
+        self._out = out
+        self.right = 0
+        self.wrong: list[str] = []
+
+    def title(self, text: str) -> None:
+        """Begin a scene."""
+        self._write("", f"── {text} ".ljust(_WIDTH, "─"))
+
+    def tell(self, *lines: str) -> None:
+        """Say something to the audience."""
+        self._write("", *(f"# {line}" for line in lines))
+
+    async def say(self, person: str, line: str, *holds: str, code: int = 0) -> Said:
+        """Have a person type a line into `deploybot chat`; the exit code and what the answer `holds` are compared."""
+        said = Said()
+        await self.saying(said, person, line)
+        self._compare_said(line, said, holds, code)
+        return said
+
+    async def saying(self, said: Said, person: str, line: str) -> None:
+        """The same without comparing; `said` fills while the answer comes."""
+        self._write("", f"{person}> {line}")
+        speaker = () if person == ANA else ("--as", person)
+        await self._run(said, "chat", *speaker, "-c", line)
+
+    async def shell(self, *words: str, holds: tuple[str, ...] = ()) -> Said:
+        """Run `deploybot WORDS` as in a terminal."""
+        said = Said()
+        self._write("", f"$ deploybot {' '.join(words)}")
+        await self._run(said, *words)
+        self._compare_said(" ".join(words), said, holds, 0)
+        return said
+
+    async def serves(self, environment: str, release: str) -> None:
+        """Ask the shop itself what it is."""
+        url = self.town.url(environment)
+        self.compare(f"{environment}, asked at {url}, says", await asyncio.to_thread(_get, url), f"shop {release}")
+
+    def compare(self, what: str, got: object, wanted: object) -> None:
+        """Show an outcome; one that is not what was wanted spoils the demo."""
+        if self._note(f"{what}: {got}, and not {wanted}", right=got == wanted):
+            self._write(f"  => {what}: {got}")
+
+    async def until(self, what: str, condition: Callable[[], bool], within: float) -> None:
+        """Wait for something that nothing tells of. TooLate after so many seconds."""
+        end = time.monotonic() + within
+        while not condition():
+            if time.monotonic() > end:
+                raise TooLate(f"{what}: that did not happen within {within:.0f} s")
+            await asyncio.sleep(_PAUSE)
+
+    def _compare_said(self, line: str, said: Said, holds: tuple[str, ...], code: int) -> None:
+        self._note(f"`{line}` ended with {said.code}, and not {code}", right=said.code == code)
+        for text in holds:
+            self._note(f"the answer to `{line}` does not hold “{text}”", right=text in said.text)
+        key = self.town.payment_key
+        self._note(f"the answer to `{line}` shows the payment key", right=key not in said.text)
+
+    def _note(self, trouble: str, *, right: bool) -> bool:
+        if right:
+            self.right += 1
+        else:
+            self.wrong.append(trouble)
+            self._write(f"  => WRONG: {trouble}")
+        return right
+
+    async def _run(self, said: Said, *words: str) -> None:
+        """Run a subcommand and show its output as it comes."""
+        process = await asyncio.create_subprocess_exec(
+            *self.town.command(*words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONIOENCODING": "utf-8", "COLUMNS": str(_WIDTH)},
+        )
+        assert process.stdout is not None  # noqa: S101  it was asked for
+        try:
+            async with asyncio.timeout(_ANSWER_WITHIN):
+                async for line in process.stdout:
+                    said.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+                    self._write(said.lines[-1])
+                said.code = await process.wait()
+        except TimeoutError:
+            raise TooLate(f"`deploybot {' '.join(words)}` did not end within {_ANSWER_WITHIN:.0f} s") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+    def _write(self, *lines: str) -> None:
+        self._out.write("".join(f"{line}\n" for line in lines))
+        self._out.flush()
+
+
+def _get(url: str) -> str:
+    """What a page says; what is wrong where it says nothing."""
+    try:
+        with urllib.request.urlopen(url, timeout=_ASK_WITHIN) as answer:  # noqa: S310  http, and made here
+            return str(answer.read(1000).decode()).strip()
+    except OSError as error:
+        return f"no answer ({error})"

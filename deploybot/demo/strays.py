@@ -1,0 +1,38 @@
+"""Processes that the demo's server started, also those that live on without it: found by their environment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+MARK = "DEPLOYBOT_DEMO"
+"""The variable that everything started on the demo's server has; its value is the demo's folder."""
+_WITHIN = 5.0
+_PAUSE = 0.02
+
+
+def strays(folder: Path) -> Iterator[int]:
+    """The processes of a demo's server that live now. One that has just ended is none: its environment is gone."""
+    mark = os.fsencode(f"{MARK}={folder}")
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                yield int(entry.name)
+
+
+def end_strays(folder: Path) -> tuple[int, ...]:
+    """Kill them until there are none, also of those that they start meanwhile; who is left after five seconds."""
+    end = time.monotonic() + _WITHIN
+    while (left := tuple(strays(folder))) and time.monotonic() < end:
+        for process in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        # Nothing tells of the end of processes that are not one's children.
+        time.sleep(_PAUSE)
+    return left

@@ -105,6 +105,7 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         (f"{APP}compose = {{ env_file = '-x' }}", "compose.env_file: should be a relative path without `..`"),
         (f"{APP}compose = {{ env_file = '/' }}", "compose.env_file: should be a path below `/`"),
         (f"{SERVER}certificate = {{ file = 'x' }}", "servers.web1.certificate: belongs to a key, and there is none"),
+        (f"{SERVER}key = {{ file = 'x' }}", "servers.web1.agent: stands in place of a key, and there is one"),
         (f"{SERVER}jump = 'web2'", 'servers.web1.jump: no server is named "web2", did you mean "web1"?'),
         (f"{SERVER}jump = 'web1'", "servers.web1.jump: goes round in a circle: web1 → web1"),
         (f"{SERVER}docker = 'var/run'", 'servers.web1.docker: should be "/path" (a socket on the server)'),
@@ -357,7 +358,8 @@ def test_relative_paths_start_from_the_file(write: Write, tmp_path: Path) -> Non
     (tmp_path / "key").write_text("k")
     (tmp_path / "key").chmod(0o600)
     text = f"[bot]\ndata = 'data'\n{SERVER}key = {{ file = 'key' }}\n{APP}{ENVIRONMENT}"
-    settings = load(write(text.replace("git@example.com:acme/shop.git", "./shop.git")), {})
+    text = text.replace("git@example.com:acme/shop.git", "./shop.git").replace("agent = true\n", "")
+    settings = load(write(text), {})
     assert settings.bot.data == tmp_path / "data"
     key = settings.servers["web1"].key
     assert key is not None
@@ -408,7 +410,10 @@ def test_private_keys_of_servers_repositories_and_engines_are_looked_at(
     for name in ("open", "ca", "cert"):
         (tmp_path / name).write_text("x")
         (tmp_path / name).chmod(0o644)
-    text = SERVER + "key = { file = 'open' }\ncertificate = { file = 'none' }\ndocker = 'tcp://127.0.0.1:2376'\n"
+    text = (
+        SERVER.replace("agent = true\n", "")
+        + "key = { file = 'open' }\ncertificate = { file = 'none' }\ndocker = 'tcp://127.0.0.1:2376'\n"
+    )
     found = problems(text + "docker_tls = { ca = 'ca', cert = 'cert', key = 'open' }\n")
     assert [problem.partition(":")[0] for problem in found] == [
         "servers.web1.key",

@@ -36,10 +36,9 @@ def trust(options: Options, name: str, fingerprint: str | None, *, yes: bool) ->
       deploybot trust web1
       deploybot trust web1 --fingerprint SHA256:RnJvbSBhIHByb3ZpZGVyJ3MgcGFnZQ
     """  # noqa: D301
-    server = _server(options.settings(outside=False), name)
-    from deploybot.hosts.ssh import fetch_host_key
-
-    line, shown = asyncio.run(fetch_host_key(server))
+    settings = options.settings(outside=False)
+    server = _server(settings, name)
+    line, shown = asyncio.run(_shown(options.settings() if server.jump else settings, name))
     click.echo(f"{name} ({server.host}, port {server.port}) shows this host key:\n  {line.split()[0]}  {shown}")
     if line in server.host_key:
         click.echo("It is pinned already.")
@@ -52,6 +51,17 @@ def trust(options: Options, name: str, fingerprint: str | None, *, yes: bool) ->
     path = options.path.resolve()
     write(path, pinned(path.read_bytes().decode("utf-8-sig"), name, line))
     click.echo(f"Pinned in {options.path}.")
+
+
+async def _shown(settings: Settings, name: str) -> tuple[str, str]:
+    """The key that the server shows, as a line and as a fingerprint; a jump host has to be logged in to for it."""
+    from deploybot.hosts.ssh import Pool
+
+    pool = Pool(settings.servers)
+    try:
+        return await pool.host_key(name)
+    finally:
+        await pool.close()
 
 
 def _server(settings: Settings, name: str) -> Server:

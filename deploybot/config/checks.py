@@ -55,6 +55,8 @@ def _exactly_one(settings: Settings) -> Iterator[Problem]:
 def _server(path: Path, server: Server, settings: Settings) -> Iterator[Problem]:
     if not (server.key or server.password or server.agent):
         yield Problem(path, "has no way to log in: give key, password or agent = true")
+    if server.key and server.agent:
+        yield Problem((*path, "agent"), "stands in place of a key, and there is one; keep one of them")
     for key in ("passphrase", "certificate"):
         if getattr(server, key) and not server.key:
             yield Problem((*path, key), "belongs to a key, and there is none")

@@ -2,8 +2,8 @@
 
 Three ways lead to an Engine: its socket on the server, forwarded through the pooled SSH connection; a Unix socket
 of the bot's own machine; TCP with TLS. The API is the Docker Engine API at the version both sides know, for Docker
-20.10 and later. Podman's service (`podman system service`, tried: 4.3.1, API 1.41) answers all of it; what differs
-there: CPU needs a second look even on `quick`, and events of images have no digest.
+20.10 and later. Podman's service (`podman system service`; tried: 4.3.1, API 1.41) answers all of it; it gives times
+in logs to the second only, an exit code with every event, and no id with events of images.
 
 Everything the bot asks of an Engine is a GET. Nothing is created, started or removed through it.
 """
@@ -22,10 +22,11 @@ from urllib.parse import quote, urlencode
 
 from deploybot.domain import Container, EngineEvent, Image, Usage
 from deploybot.errors import DeploybotError
-from deploybot.hosts.docker_errors import explain
+from deploybot.hosts.docker_errors import explain, unexplained
 from deploybot.hosts.docker_frames import Frames
 from deploybot.hosts.docker_json import Sample, event
 from deploybot.hosts.docker_stream import Address, Refused, get
+from deploybot.ports import Host
 from deploybot.settings import DockerTls, Server
 
 if TYPE_CHECKING:
@@ -39,19 +40,35 @@ _RECENT = 15.0
 _STALE = 600.0
 _REMEMBERED = 500
 _LONGEST_EVENT = 1_048_576
+_ASK_WITHIN = 5.0
+_WHY: dict[str, type[OSError]] = {
+    "missing": FileNotFoundError,
+    "denied": PermissionError,
+    "stopped": ConnectionRefusedError,
+}
 
 
-def engine(server: Server, forward: Callable[[str, str], Awaitable[Path]]) -> DockerEngine | None:
+def engine(
+    server: Server, forward: Callable[[str, str], Awaitable[Path]], host: Host | None = None
+) -> DockerEngine | None:
     """The Engine that bot.toml gives a server, or None.
 
     `forward(server name, remote path)` gives the path of a local socket that leads to the remote one through SSH.
+    `host` is the same server, to ask it why nobody answers there.
     """
     if server.docker is None:
         return None
-    if server.docker.startswith("/"):
-        remote = server.docker
-        return DockerEngine(server.name, lambda: forward(server.name, remote), shown=remote)
-    return DockerEngine(server.name, server.docker, tls=server.docker_tls)
+    if not server.docker.startswith("/"):
+        return DockerEngine(server.name, server.docker, tls=server.docker_tls)
+    remote = server.docker
+
+    async def why() -> str:
+        if host is None:
+            return ""
+        chunks = host.stream("docker_why", {"DEPLOYBOT_SOCKET": remote}, timeout=_ASK_WITHIN)
+        return b"".join([chunk async for chunk in chunks]).decode(errors="replace").strip()
+
+    return DockerEngine(server.name, lambda: forward(server.name, remote), shown=remote, why=why)
 
 
 class DockerEngine:
@@ -64,17 +81,20 @@ class DockerEngine:
         *,
         tls: DockerTls | None = None,
         shown: str = "",
+        why: Callable[[], Awaitable[str]] | None = None,
         timeout: float = 8.0,
     ) -> None:
         """Describe the Engine of `server`.
 
         `way` is `unix:///path`, `tcp://host:port`, or gives the path of a forwarded socket each time it is asked.
-        `shown` is how errors call the socket. `timeout` bounds, in seconds, every call, and every wait of a stream.
+        `shown` is how errors call the socket; `why` tells why nobody answers at it: `missing`, `denied`, `stopped`
+        or nothing. `timeout` bounds, in seconds, every call, and every wait of a stream.
         """
         self._what = f"Docker on {server}"
         self._way = way
         self._tls = tls
         self._shown = shown or str(way).removeprefix("unix://")
+        self._why = why
         self._timeout = timeout
         self._lock = asyncio.Lock()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"docker-{server}")
@@ -159,7 +179,7 @@ class DockerEngine:
             async for piece in pieces:
                 *lines, waiting = (waiting + piece).split(b"\n")
                 if len(waiting) > _LONGEST_EVENT:
-                    raise self._explained(ValueError("an event without end"))
+                    raise explain(self._what, self._shown, ValueError("an event without end"))
                 for line in lines:
                     if line.strip():
                         yield self._event(line)
@@ -168,7 +188,7 @@ class DockerEngine:
         try:
             return event(json.loads(line))
         except ValueError as problem:
-            raise self._explained(problem) from problem
+            raise explain(self._what, self._shown, problem) from problem
 
     async def _stream(self, target: str, *, timeout: float, endless: bool) -> AsyncGenerator[bytes, None]:
         """The body of an answer. One that is `endless` may be quiet, and ends after `timeout` seconds."""
@@ -190,7 +210,7 @@ class DockerEngine:
             if not endless:
                 raise TimeoutError
         except (OSError, Refused, ValueError) as problem:
-            raise self._explained(problem) from problem
+            raise await self._explained(problem) from problem
 
     async def _call(self, work: Callable[[Client], T]) -> T:
         client = await self._connected()
@@ -214,14 +234,23 @@ class DockerEngine:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except (OSError, Refused, ValueError) as problem:
             self._drop()
-            raise self._explained(problem) from problem
+            raise await self._explained(problem) from problem
 
     def _drop(self) -> None:
         client, self._client = self._client, None
         if client:
             client.close()
 
-    def _explained(self, problem: Exception) -> DeploybotError:
+    async def _explained(self, problem: Exception) -> DeploybotError:
+        """The error to raise; where SSH only says that a socket did not open, the server is asked why."""
+        if self._why and unexplained(problem):
+            try:
+                async with asyncio.timeout(_ASK_WITHIN):
+                    word = await self._why()
+            except (DeploybotError, TimeoutError):
+                word = ""
+            if word in _WHY:
+                problem = _WHY[word](word)
         return explain(self._what, self._shown, problem)
 
 

@@ -47,9 +47,9 @@ class Client:
         """Ask the Engine for its versions; `timeout` bounds every wait, in seconds."""
         with _client(address, timeout, _BEFORE_NEGOTIATION) as asking:
             version = asking.version(api_version=False)
-        newest = min(_number(version.get("ApiVersion")), _NEWEST)
+        theirs = _number(version.get("ApiVersion"))
         # Docker 29 takes nothing older than 1.44.
-        major, minor = max(newest, _number(version.get("MinAPIVersion")))
+        major, minor = max(min(theirs, _NEWEST), _number(version.get("MinAPIVersion") or "1.0"))
         self.api = f"{major}.{minor}"
         self._client = _client(address, timeout, self.api)
 

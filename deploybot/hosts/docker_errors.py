@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterator
 
 from deploybot.errors import DeploybotError, EngineError, Unreachable
-from deploybot.hosts.docker_stream import Refused
+from deploybot.hosts.docker_stream import CutShort, Refused
 
 _START_IT = "Look at it on the server with `systemctl status docker`, and start it with `systemctl start docker`."
 _GROUP = "Add the user to the group docker there (`usermod -aG docker USER`) and let it log in anew."
@@ -44,16 +44,38 @@ def explain(what: str, place: str, problem: BaseException) -> DeploybotError:
     """The error to raise for what happened to `what`, such as `Docker on web1`, at the socket or address `place`."""
     if isinstance(problem, Refused):
         return EngineError(f"{what} refused: {problem}")
-    causes = tuple(_causes(problem))
-    for kind, sentence, hint in _PLAIN:
-        for cause in causes:
-            if isinstance(cause, kind):
-                return Unreachable(what, sentence.format(place=place, problem=cause), hint=hint)
-    if any(isinstance(cause, ValueError) for cause in causes):
+    known = _known(problem)
+    if known:
+        cause, sentence, hint = known
+        return Unreachable(what, sentence.format(place=place, problem=cause), hint=hint)
+    if _is(problem, ValueError):
         return EngineError(f"{what}: at {place} something answers that is not Docker's API ({problem})")
-    if any(isinstance(cause, OSError) for cause in causes):
+    if _is(problem, OSError):
         return Unreachable(what, _CLOSED.format(place=place), hint=_CLOSED_HINT)
     return EngineError(f"{what}: {problem}")
+
+
+def unexplained(problem: BaseException) -> bool:
+    """Whether all that is known is that a connection was closed before an answer came, as SSH does for any reason."""
+    return (
+        _is(problem, OSError)
+        and not _is(problem, ValueError)
+        and not _is(problem, CutShort)
+        and not isinstance(problem, Refused)
+        and not _known(problem)
+    )
+
+
+def _known(problem: BaseException) -> tuple[BaseException, str, str] | None:
+    """The cause that has a sentence of its own, the sentence and the hint."""
+    causes = tuple(_causes(problem))
+    return next(
+        ((cause, says, hint) for kind, says, hint in _PLAIN for cause in causes if isinstance(cause, kind)), None
+    )
+
+
+def _is(problem: BaseException, kind: type[Exception]) -> bool:
+    return any(isinstance(cause, kind) for cause in _causes(problem))
 
 
 def _causes(problem: BaseException) -> Iterator[BaseException]:

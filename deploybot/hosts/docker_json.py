@@ -14,6 +14,7 @@ from deploybot.domain import Container, EngineEvent, Image, Usage
 
 PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
+_ENDS = frozenset({"die", "died"})
 
 Json = Mapping[str, Any]
 
@@ -62,11 +63,12 @@ def event(found: Json) -> EngineEvent:
     actor = found.get("Actor") or {}
     attributes = actor.get("Attributes") or {}
     nano = found.get("timeNano") or 0
-    code = str(attributes.get("exitCode", attributes.get("containerExitCode", "")))
+    action = found.get("Action", "")
+    code = str(attributes.get("exitCode") or attributes.get("containerExitCode", "")) if action in _ENDS else ""
     return EngineEvent(
         at=nano / 1e9 if nano else float(found.get("time") or 0),
         kind=found.get("Type", ""),
-        action=found.get("Action", ""),
+        action=action,
         id=actor.get("ID", ""),
         name=attributes.get("name", ""),
         image=attributes.get("image", ""),

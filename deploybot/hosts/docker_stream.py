@@ -36,6 +36,10 @@ class BrokenOff(ConnectionError):
     """The connection ended before the answer did."""
 
 
+class CutShort(BrokenOff):
+    """It ended within the answer's body."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where an Engine listens: `unix:///path` or `tcp://host:port`, the latter with TLS files."""
@@ -55,7 +59,7 @@ class Answer:
     async def read(self, timeout: float) -> bytes:
         """What has arrived, at least a byte; nothing at the end.
 
-        Raises TimeoutError when nothing comes for `timeout` seconds (reading may go on then), BrokenOff when
+        Raises TimeoutError when nothing comes for `timeout` seconds (reading may go on then), CutShort when
         the connection ends before the body, BadStream and OSError.
         """
         piece = b""
@@ -64,7 +68,7 @@ class Answer:
                 data = await self._reader.read(_BLOCK)
             if not data:
                 if self._chunked or self._left > 0:
-                    raise BrokenOff("the connection was cut before the end")
+                    raise CutShort("the connection was cut before the end")
                 break
             self._left -= len(data) if self._left > 0 else 0
             piece = self._chunked.feed(data) if self._chunked else data

@@ -20,6 +20,7 @@ from deploybot.hosts.docker import DockerEngine
 from deploybot.hosts.docker import engine as engine_of
 from deploybot.hosts.docker_errors import explain
 from deploybot.settings import DockerTls, Server
+from deploybot.testing import FakeHost
 from tests.hosts.tls import door, make_tls
 from tests.lab import Engine, Image
 
@@ -300,6 +301,34 @@ async def test_through_ssh_a_missing_socket_gets_a_hint(engine: Engine, tmp_path
         await docker.close()
 
 
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("missing", "there is no socket at /nope.sock"),
+        ("denied", "may not be used by this user"),
+        ("stopped", "nothing listens at /nope.sock"),
+        ("", "was closed without a whole answer"),
+        ("anything", "was closed without a whole answer"),
+    ],
+)
+async def test_through_ssh_the_server_is_asked_why(engine: Engine, tmp_path: Path, word: str, says: str) -> None:
+    host = FakeHost("web1")
+    host.streams["docker_why"] = [word.encode() + b"\n"]
+
+    async def forward(_server: str, _remote: str) -> Path:
+        return tmp_path / "s"
+
+    docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/nope.sock"), forward, host)
+    assert docker is not None
+    async with connected(engine) as connection:
+        await connection.forward_local_path(str(tmp_path / "s"), "/nope.sock")
+        for call in (docker.version(), watch(docker)):
+            with pytest.raises(Unreachable, match=says):
+                await call
+    assert host.started[0].env == {"DEPLOYBOT_SOCKET": "/nope.sock"}
+    await docker.close()
+
+
 async def test_through_tls(engine: Engine, tmp_path: Path) -> None:
     tls = make_tls(tmp_path / "tls")
     container = shell(engine, "echo one")
@@ -334,6 +363,30 @@ async def test_a_server_that_is_no_engine_is_recognized(tmp_path: Path) -> None:
         with pytest.raises(EngineError, match="not Docker's API"):
             await docker.version()
         await docker.close()
+
+
+@pytest.mark.parametrize(
+    ("newest", "least", "spoken"),
+    [("1.41", "1.12", "1.41"), ("1.52", "1.44", "1.45"), ("1.60", "1.50", "1.50"), ("1.41", None, "1.41")],
+)
+async def test_the_version_of_the_api_is_one_that_both_know(
+    tmp_path: Path, newest: str, least: str | None, spoken: str
+) -> None:
+    asked = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).split()[1].decode())
+        floor = f', "MinAPIVersion": "{least}"' if least else ""
+        body = f'{{"Version": "29.0.0", "ApiVersion": "{newest}"{floor}}}'.encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_unix_server(answer, tmp_path / "s"):
+        docker = DockerEngine("web1", f"unix://{tmp_path}/s")
+        assert await docker.version() == "29.0.0"
+        await docker.close()
+    assert asked == ["/version", f"/v{spoken}/version"]
 
 
 async def test_proxies_of_the_environment_are_not_used(

@@ -6,16 +6,18 @@ It stands on ports only. What was tried becomes a `Row`, and a row that failed s
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import enum
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from deploybot.domain import JobState, Release, ServerFacts
+from deploybot.domain import JobState, JobStatus, Release, ServerFacts
 from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
 from deploybot.ports import Engine, Host, RefSource, Servers
 from deploybot.settings import App, Environment, Server, Settings
@@ -26,6 +28,7 @@ from deploybot.units import show_duration, show_size
 WITHIN = 30.0
 _SCRIPT = "survive"
 _JOB_DEADLINE = 20.0
+_RETRIES = (0.1, 0.5)
 _ANY = Release("0" * 40)
 _INSTEAD_OF_GIT = frozenset({"tar", "gzip"})
 
@@ -69,14 +72,20 @@ class _Placed:
         return self.environment.directory or self.app.directory
 
 
-async def check(settings: Settings, links: Links, refs: RefSource, *, within: float = WITHIN) -> tuple[Row, ...]:
-    """Try everything at once; a server or repository has `within` seconds, and one that hangs costs only its row."""
+async def check(
+    settings: Settings, links: Links, refs: RefSource, *, mask: Callable[[str], str] = str, within: float = WITHIN
+) -> tuple[Row, ...]:
+    """Try everything at once; a server or repository has `within` seconds, and one that hangs costs only its row.
+
+    `mask` takes secrets out of what others said.
+    """
     tries = [
         _bounded(f"server {name}", _server(server, settings, links), within)
         for name, server in settings.servers.items()
     ]
     tries += [_bounded(f"app {name}", _repository(app, refs), within) for name, app in settings.apps.items()]
-    return (_data(settings.bot.data), *[row for rows in await asyncio.gather(*tries) for row in rows])
+    rows = [_data(settings.bot.data), *(row for rows in await asyncio.gather(*tries) for row in rows)]
+    return tuple(dataclasses.replace(row, says=mask(row.says), cure=mask(row.cure)) for row in rows)
 
 
 async def _bounded(subject: str, tries: AsyncIterator[Row], within: float) -> list[Row]:
@@ -205,14 +214,25 @@ async def _survival(subject: str, server: Server, host: Host, links: Links) -> R
         if started.state is not JobState.RUNNING:
             return Row(subject, what, State.FAILED, f"a job that was just started is {started.state}", _KILLED)
         await links.drop(server.name)
-        ended = await host.wait(job, timeout=_JOB_DEADLINE)
+        ended = await _wait(host, job)
         chunk = await host.poll(job, 0)
         await host.forget([job])
+    except Unreachable as error:
+        return Row(subject, what, State.FAILED, str(error), error.hint)
     except DeploybotError as error:
         return Row(subject, what, State.FAILED, str(error), _KILLED)
     if ended.state is JobState.DONE and ended.code == 0 and chunk.data.endswith(b"survived\n"):
         return Row(subject, what, State.OK, "went on while the connection was cut, and its end and log were read after")
     return Row(subject, what, State.FAILED, f"after the connection was cut it is {ended.state}", _KILLED)
+
+
+async def _wait(host: Host, job: str) -> JobStatus:
+    """The job's end. The first calls may still meet the connection that was cut."""
+    for pause in _RETRIES:
+        with contextlib.suppress(Unreachable):
+            return await host.wait(job, timeout=_JOB_DEADLINE)
+        await asyncio.sleep(pause)
+    return await host.wait(job, timeout=_JOB_DEADLINE)
 
 
 _KILLED = (

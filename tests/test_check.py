@@ -169,6 +169,13 @@ async def test_a_server_that_cannot_be_reached_has_a_cure(
     assert cure in failed[0][3]
 
 
+async def test_secrets_in_what_others_say_are_masked(settings: Settings, refs: FakeRefs) -> None:
+    host = Failing("web1")
+    host.error = Unreachable("web1", "no login with hunter22", hint="Not with hunter22.")
+    rows = await check(settings, _links(web1=host), refs, mask=lambda text: text.replace("hunter22", "•••"))
+    assert _failed(rows)[0][2:] == ("no login with •••", "Not with •••.")
+
+
 async def test_a_server_without_a_pinned_key_is_told_to_be_trusted(settings: Settings, refs: FakeRefs) -> None:
     server = settings.servers["web1"].model_copy(update={"host_key": ()})
     settings = settings.model_copy(update={"servers": {**settings.servers, "web1": server}})

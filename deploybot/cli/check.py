@@ -60,7 +60,15 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
 
 
 async def _try(settings: Settings) -> tuple[Row, ...]:
-    raise NotImplementedError
+    """Try everything with the adapters that the bot itself uses."""
+    from deploybot.bot import adapters
+    from deploybot.check import check
+
+    world = adapters(settings)
+    try:
+        return await check(settings, world.pool, world.refs, mask=world.redactor.text)
+    finally:
+        await world.pool.close()
 
 
 def understood(settings: Settings) -> Iterator[str]:

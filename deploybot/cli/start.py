@@ -58,9 +58,9 @@ def chat(options: Options, line: str | None, as_name: str | None, *, as_json: bo
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def demo(arguments: tuple[str, ...]) -> None:
     """Set up a server, a repository and two people of your own, and try the bot on them."""
-    from deploybot import demo as play
+    from deploybot.demo import main as play
 
-    sys.exit(play.main(arguments))
+    sys.exit(play(arguments))
 
 
 @click.command(short_help="Print the version.")

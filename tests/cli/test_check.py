@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 from deploybot.check import Row, State
 from deploybot.cli import main
 from deploybot.cli.check import plain
+from tests.lab import Repo, Sshd
 
 ROOT = Path(__file__).parents[2]
 BOT = """
@@ -119,3 +121,65 @@ def test_at_a_terminal_the_table_has_colours() -> None:
     assert done.returncode == 0
     assert "\x1b[1;31mfailed" in shown
     assert "loginctl enable-linger deploy" in shown
+
+
+def _real(sshd: Sshd, repo: str, host_key: str = "") -> None:
+    """A bot.toml for a real server and a real repository."""
+    Path("bot.toml").write_text(f"""
+[bot]
+data = "data"
+[servers.web1]
+ssh = "{sshd.ssh_target}"
+key = {{ file = "{sshd.client_key}" }}
+host_key = "{host_key or sshd.host_key}"
+connect_timeout = "3s"
+[apps.site]
+repo = "{repo}"
+strategy = "files"
+directory = "{sshd.box.account.home}/site"
+environments.production.servers = ["web1"]
+""")
+
+
+def _rows(result: Result) -> dict[tuple[str, str], dict[str, str]]:
+    return {(row["subject"], row["what"]): row for row in json.loads(result.output)["rows"]}
+
+
+def test_a_real_server_and_repository_are_really_tried(sshd: Sshd, make_repo: Callable[[str], Repo]) -> None:
+    repo = make_repo("site")
+    repo.commit({"index.html": "hello"}, "The first page")
+    _real(sshd, str(repo.path))
+    result = _check("--json")
+    assert result.exit_code == 0, result.output
+    rows = _rows(result)
+    assert {row["state"] for row in rows.values()} == {"ok"}
+    assert "went on while the connection was cut" in rows["server web1", "detached job"]["says"]
+    assert "The first page" in rows["app site", "repository"]["says"]
+    assert not [*(sshd.home / ".deploybot" / "jobs").glob("check-*")]
+
+
+def test_a_job_survives_on_busybox_too(busybox_server: Sshd, make_repo: Callable[[str], Repo]) -> None:
+    repo = make_repo("site")
+    repo.commit({"index.html": "hello"}, "The first page")
+    _real(busybox_server, str(repo.path))
+    result = _check("--json")
+    assert result.exit_code == 0, result.output
+    assert _rows(result)["server web1", "detached job"]["state"] == "ok"
+
+
+def test_a_real_server_that_hangs_or_shows_another_key_is_one_row(
+    sshd: Sshd, sshds: Callable[[int], list[Sshd]], make_repo: Callable[[str], Repo]
+) -> None:
+    repo = make_repo("site")
+    repo.commit({"index.html": "hello"}, "The first page")
+    _real(sshd, str(repo.path))
+    sshd.pause()
+    rows = _rows(_check("--json"))
+    sshd.resume()
+    assert [key for key, row in rows.items() if row["state"] == "failed"] == [("server web1", "connection")]
+    assert rows["app site", "repository"]["state"] == "ok"
+    _real(sshd, "/nowhere/site.git", host_key=sshds(1)[0].host_key)
+    result = _check()
+    assert result.exit_code == 1
+    assert "-> If the server was set up anew, `deploybot trust web1`" in result.output
+    assert result.output.endswith("\n1 of 3 are well.\n")

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from deploybot.check import Row, State
 from deploybot.cli import main
 from deploybot.cli.check import plain
-from tests.lab import Repo, Sshd
+from tests.lab import Engine, Repo, Sshd
 
 ROOT = Path(__file__).parents[2]
 BOT = """
@@ -183,3 +183,21 @@ def test_a_real_server_that_hangs_or_shows_another_key_is_one_row(
     assert result.exit_code == 1
     assert "-> If the server was set up anew, `deploybot trust web1`" in result.output
     assert result.output.endswith("\n1 of 3 are well.\n")
+
+
+def test_docker_and_compose_are_tried(engine: Engine, make_repo: Callable[[str], Repo]) -> None:
+    repo = make_repo("site")
+    repo.commit({"compose.yaml": "services: {}\n"}, "Nothing yet")
+    _real(engine.sshd, str(repo.path))
+    text = Path("bot.toml").read_text().replace('"files"', '"compose"')
+    Path("bot.toml").write_text(text.replace("connect_timeout", 'docker = "/var/run/docker.sock"\nconnect_timeout'))
+    result = _check("--json")
+    assert result.exit_code == 0, result.output
+    rows = _rows(result)
+    assert rows["server web1", "Docker"]["says"].startswith("Engine ")
+    assert "docker" in rows["server web1", "Compose"]["says"]
+    engine.stop()
+    rows = _rows(_check("--json"))
+    assert rows["server web1", "Docker"]["state"] == "failed"
+    assert rows["server web1", "Docker"]["cure"]
+    assert rows["server web1", "detached job"]["state"] == "ok"

@@ -108,12 +108,12 @@ class Bot:
             people=self._access,
             commands=load(settings.bot.plugins),
         )
-        dispatcher = Dispatcher(
+        self.dispatcher = Dispatcher(
             services=services, access=self._access, store=world.store, clock=world.clock, redactor=world.redactor
         )
         parts = Parts(
-            handle=dispatcher.handle,
-            complete=dispatcher.complete,
+            handle=self.dispatcher.handle,
+            complete=self.dispatcher.complete,
             recall=self._recall,
             clock=world.clock,
             bot=__version__,

@@ -1,0 +1,230 @@
+"""The whole bot on real servers: a message goes in as text, and the truth is asked from the application itself."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from deploybot.bot import Adapters, Bot, adapters
+from deploybot.card import Card
+from deploybot.chat.render import plain
+from deploybot.command import Incoming
+from deploybot.config import load
+from deploybot.domain import Deployment, Identity, Place, Role, State
+from deploybot.ports import Tables
+from deploybot.settings import Settings
+from tests.lab import Repo, Sshd
+
+PLACE = Place("console", "console")
+PEOPLE = {"ana": ("1", Role.ADMIN), "ben": ("2", Role.VIEWER)}
+ENDS_WITHIN = 60
+
+
+@dataclass(slots=True)
+class Office:
+    """A running bot and the people who talk to it."""
+
+    settings: Settings
+    world: Adapters
+    bot: Bot
+    ids: itertools.count[int] = field(default_factory=itertools.count)
+
+    async def say(self, text: str, who: str = "ana") -> Card:
+        """Type a command; the card that answers."""
+        incoming = Incoming(
+            identity=Identity("console", PEOPLE.get(who, (who,))[0]),
+            place=PLACE,
+            text=text,
+            id=f"{os.urandom(4).hex()}-{next(self.ids)}",
+            at=time.time(),
+            name=who,
+        )
+        card = await self.bot.dispatcher.handle(incoming, _silence)
+        assert card is not None
+        return card
+
+    async def read(self, text: str, who: str = "ana") -> str:
+        """Type a command; the answer as it reads in a terminal."""
+        return plain(await self.say(text, who), 100)
+
+    async def end_of(self, number: int) -> Deployment:
+        """A deployment once it has ended."""
+        async with asyncio.timeout(ENDS_WITHIN):
+            await self.bot.deployments.idle(number)
+        found = await self.bot.deployments.get(number)
+        assert found is not None
+        assert found.state.ended
+        return found
+
+    async def deploy(self, text: str) -> Deployment:
+        """Type a deployment and see it to its end."""
+        card = await self.say(text)
+        assert card.queued, plain(card, 100)
+        return await self.end_of(int(card.key.partition(":")[2]))
+
+    async def step(self, number: int, name: str) -> None:
+        """Return once a step was seen to run."""
+        async with asyncio.timeout(ENDS_WITHIN):
+            while True:
+                rows = await self.world.store.read(lambda tables: tables.deployments.steps(number))
+                if any(row.name == name and row.state.value == "started" for row in rows):
+                    return
+                await asyncio.sleep(0.02)
+
+    async def log_of(self, number: int) -> str:
+        """The full log of a deployment."""
+        return await asyncio.to_thread(Path(self.bot.deployments.log_file(number)).read_text)
+
+
+async def _silence(card: Card) -> None:
+    del card
+
+
+@asynccontextmanager
+async def open_office(path: Path) -> AsyncIterator[Office]:
+    """A bot on a bot.toml, with ana and ben on its allowlist."""
+    settings = load(path, os.environ)
+    world = adapters(settings)
+    bot = Bot(settings, world)
+    ready = asyncio.Event()
+    serving = asyncio.create_task(bot.serve(ready.set))
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if serving.done():
+        serving.result()
+
+    def let_in(tables: Tables) -> None:
+        people = tables.people
+        for name, (user, role) in PEOPLE.items():
+            if people.named(name) is None:
+                people.grant(people.add(name, Identity("console", user)).id, role)
+
+    await world.store.write(let_in)
+    try:
+        yield Office(settings, world, bot)
+    finally:
+        bot.stop()
+        await serving
+
+
+OpenOffice = Callable[[Path], AbstractAsyncContextManager[Office]]
+
+
+def server_toml(server: Sshd, name: str = "web1", *, more: str = "") -> str:
+    """A server's table of bot.toml."""
+    return f"""
+[servers.{name}]
+ssh = "{server.user}@{server.address}:{server.port}"
+key = {{ file = "{server.client_key}" }}
+host_key = "{server.host_key}"
+{more}
+"""
+
+
+def served(address: str, port: int = 8000) -> str:
+    """What an application answers at `/`; what stood in the way where it does not."""
+    try:
+        with urllib.request.urlopen(f"http://{address}:{port}/", timeout=5) as answer:
+            return str(answer.read().decode().strip())
+    except urllib.error.HTTPError as error:
+        return f"{error.code}"
+    except OSError as error:
+        return f"nothing: {type(error).__name__}"
+
+
+FILES_APP = """
+[apps.shop]
+repo = "{repo}"
+strategy = "files"
+directory = "{directory}"
+build = "sh ./build"
+restart = "sh ./restart"
+need_disk = "{need_disk}"
+health = {{ http = "http://127.0.0.1:8000/healthz", within = "5s" }}
+logs = {{ file = "{directory}/shop.log" }}
+[apps.shop.environments.live]
+servers = [{servers}]
+"""
+# A site served by busybox; its server outlives the job that starts it, as a real one does.
+RESTART = """\
+[ "$(cat ../../refused 2>/dev/null)" != "$(cat index.html)" ] || exit 7
+printf 'serving %s\\n' "$(cat index.html)" >>../../shop.log
+[ ! -e ../../pid ] || kill "$(cat ../../pid)" 2>/dev/null || :
+setsid busybox httpd -f -p 8000 -h "$PWD/www" </dev/null >/dev/null 2>&1 &
+echo "$!" >../../pid
+"""
+
+
+def make_shop(repo: Repo) -> dict[str, str]:
+    """v1 and v2 are good, v3 does not build, v4 has no health, v5 takes its time to build."""
+    common: dict[str, str | None] = {"build": "mkdir -p www; cp index.html www; cp index.html www/healthz\n"}
+    made = {}
+    for name, files in {
+        "v1": {},
+        "v2": {},
+        "v3": {"build": "echo compiling; echo 'main.c:3: error: expected ;' >&2; exit 2\n"},
+        "v4": {"build": "mkdir -p www; cp index.html www\n"},
+        "v5": {"build": "echo begun; sleep 3; mkdir -p www; cp index.html www; cp index.html www/healthz; echo over\n"},
+    }.items():
+        made[name] = repo.commit({"index.html": f"{name}\n", "restart": RESTART, **common, **files}, f"Release {name}")
+        repo.tag(name)
+    return made
+
+
+@pytest.fixture
+def shop(make_repo: Callable[..., Repo]) -> Repo:
+    repo = make_repo("shop")
+    make_shop(repo)
+    return repo
+
+
+@dataclass(slots=True)
+class FilesShop:
+    """The shop on servers of its own, and the bot.toml that says so."""
+
+    path: Path
+    repo: Repo
+    servers: list[Sshd]
+
+    def write(self, *, need_disk: str = "1MB", directory: str = "", servers: str = "") -> Path:
+        """Write bot.toml anew."""
+        names = [f"web{at}" for at in range(1, len(self.servers) + 1)]
+        tables = [server_toml(server, name) for name, server in zip(names, self.servers, strict=True)]
+        app = FILES_APP.format(
+            repo=self.repo.url,
+            directory=directory or f"{self.servers[0].home}/shop",
+            need_disk=need_disk,
+            servers=servers or ", ".join(f'"{name}"' for name in names),
+        )
+        self.path.write_text(f'[bot]\ndata = "{self.path.parent / "data"}"\n{"".join(tables)}\n{app}')
+        return self.path
+
+
+@pytest.fixture
+def files_shop(make_sshd: Callable[..., Sshd], shop: Repo, tmp_path: Path) -> FilesShop:
+    made = FilesShop(tmp_path / "bot.toml", shop, [make_sshd()])
+    made.write()
+    return made
+
+
+@pytest.fixture
+async def office(files_shop: FilesShop) -> AsyncIterator[Office]:
+    async with open_office(files_shop.path) as made:
+        yield made
+
+
+def ended(deployment: Deployment, state: State) -> str:
+    """Make sure of the state; the outcome."""
+    assert deployment.state is state, deployment.outcome
+    return deployment.outcome

@@ -1,0 +1,40 @@
+"""`python -m tests.chaos --runs N [--seed S]`: a line a run, and last the figures; exit code 1 unless they are zero."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.figures import chaos
+from tests.lab import Lab
+from tests.lab.parts import missing
+
+
+def main() -> int:
+    """Run it; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Kills the bot in mid-deployment.")
+    parser.add_argument("--runs", type=int, default=50, help="how many runs (50)")
+    parser.add_argument("--seed", default="", help="what decides everything that is left to chance")
+    parser.add_argument("--lanes", type=int, default=2, help="how many bots at the same time (2)")
+    parser.add_argument("--folder", type=Path, help="where the bots' data and logs are to stay; left out: they go")
+    wanted = parser.parse_args()
+    if lack := missing():
+        sys.stderr.write(f"{lack}\n")
+        return 2
+    seed = wanted.seed or secrets.token_hex(4)
+    with Lab() as lab, tempfile.TemporaryDirectory(prefix="deploybot-chaos-") as passing:
+        folder = wanted.folder or Path(passing)
+        figures = asyncio.run(chaos(lab, folder, runs=wanted.runs, seed=seed, lanes=wanted.lanes, say=_say))
+    return 1 if figures.findings else 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - what it is for
+
+
+if __name__ == "__main__":
+    sys.exit(main())

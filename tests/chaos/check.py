@@ -1,0 +1,243 @@
+"""Holds what the bot says of a deployment to what its servers, their files and its own database say."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploybot.card import Card
+from deploybot.chat.protocol import Show
+from deploybot.deploy.cards import key
+from deploybot.domain import Deployment, Phase, Running, ServerPlan, State, StepRow, StepState
+from deploybot.store.chain import ChainCheck, HeadFile, Verdict
+from deploybot.store.codec import decode
+from deploybot.store.tables import Rows
+from tests.chaos.app import Kind, Mark, There
+from tests.chaos.findings import Findings
+from tests.chaos.scenario import Fault, Scenario
+
+_NOW = re.compile(r"Now there: (.+)\.$", re.MULTILINE)
+_BUSY_SECONDS = 10.0
+_PAGE = 1000
+_UNTOUCHED = "was not touched"
+_JOB = re.compile(r"(.*)-[0-9a-f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the bot's database says of a deployment."""
+
+    deployment: Deployment
+    steps: tuple[StepRow, ...]
+    running: Mapping[str, Running]
+    card: Card | None
+    unsent: int
+    audit: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What was found on one server: before and after the run, the marks and jobs of the run, and what still runs."""
+
+    before: There
+    after: There
+    marks: Sequence[Mark]
+    jobs: frozenset[str]
+    still: Sequence[str]
+    logs: Mapping[str, bytes]
+
+
+def newest(data: Path) -> int:
+    """The number of the last deployment, 0 for none."""
+    with closing(_open(data)) as connection:
+        row = connection.execute("SELECT max(number) FROM deployments").fetchone()
+    return int(row[0] or 0)
+
+
+def told(data: Path, number: int) -> Told | None:
+    """What the database says of a deployment; None where it does not know it."""
+    head = HeadFile(data / "audit.head").read()
+    with closing(_open(data)) as connection:
+        rows = Rows(connection)
+        deployment = rows.deployments.get(number)
+        if deployment is None:
+            return None
+        chain = ChainCheck(head)
+        while (page := rows.audit.page(chain.head.number, _PAGE)) and chain.follow(page):
+            pass
+        plan = deployment.plan
+        card = connection.execute("SELECT card FROM outbox WHERE key = ?", (key(number),)).fetchone()
+        unsent = connection.execute("SELECT count(*) FROM outbox WHERE state <> 'sent'").fetchone()
+        return Told(
+            deployment=deployment,
+            steps=rows.deployments.steps(number),
+            running={row.server: row for row in rows.running.get(plan.app, plan.environment)},
+            card=decode(Card, card[0]) if card else None,
+            unsent=int(unsent[0]),
+            audit=chain.verdict(),
+        )
+
+
+def _open(data: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{(data / 'deploybot.db').as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
+
+
+def check(scenario: Scenario, said: Told, servers: Mapping[str, Server], shows: Sequence[Show], logs: Path) -> Findings:
+    """Everything that does not fit. `logs` is where the bot keeps the logs of its deployments."""
+    found = Findings()
+    if not said.deployment.state.ended:
+        found.lost.append(f"#{said.deployment.number} has no end, it is {said.deployment.state}")
+        return found
+    _check_state(scenario, said, found)
+    rebooted = {trouble.server for trouble in scenario.troubles if trouble.fault is Fault.REBOOT}
+    for part in said.deployment.plan.servers:
+        server = servers[part.server]
+        _check_server(said, part, server, found, serves=part.server not in rebooted)
+        _check_jobs(said, part.server, server, found)
+        _check_logs(said, part.server, server, logs, found)
+    _check_words(said, servers, found)
+    _check_cards(said, shows, found)
+    if said.unsent:
+        found.lost.append(f"{said.unsent} messages were never delivered")
+    if not said.audit.ok:
+        found.untrue.append(f"the audit is broken: {said.audit.why}")
+    return found
+
+
+def _check_state(scenario: Scenario, said: Told, found: Findings) -> None:
+    """Whether it ended as such a release has to end."""
+    state, cancelled = said.deployment.state, bool(said.deployment.cancel_by)
+    if state in _ends(scenario) or (cancelled and state is State.CANCELLED):
+        return
+    found.untrue.append(f"ended as {state}: {said.deployment.outcome!r}, tail {said.deployment.tail[-3:]}")
+
+
+def _ends(scenario: Scenario) -> set[State]:
+    faults = {trouble.fault for trouble in scenario.troubles}
+    if Fault.REBOOT in faults:
+        return {state for state in State if state.ended and state is not State.CANCELLED}
+    if scenario.rollback or scenario.kind is Kind.GOOD:
+        # A release whose health cannot be asked in time is taken back, however well it is.
+        return {State.SUCCEEDED, State.RESTORED} if faults else {State.SUCCEEDED}
+    if scenario.kind is Kind.BROKEN and scenario.site.strategy == "files":
+        return {State.FAILED}
+    return {State.RESTORED}
+
+
+def _check_server(said: Told, part: ServerPlan, server: Server, found: Findings, *, serves: bool) -> None:
+    """The link, what is served (unless it was rebooted) and the bot's record, after an end that claims to know them."""
+    state, plan = said.deployment.state, said.deployment.plan
+    if state in {State.UNKNOWN, State.FAILED} and _UNTOUCHED not in said.deployment.outcome:
+        return
+    touched = _is_touched(said, part)
+    if state is State.SUCCEEDED:
+        current, served = plan.release.commit, plan.release.commit
+    else:
+        current = server.before.current
+        served = current if touched else server.before.served
+    after, name = server.after, part.server
+    if after.current != current or after.switching != (server.before.switching if not touched else ""):
+        found.untrue.append(f"{state}, but {name} has {after}, not {current}")
+    if serves and after.served != served:
+        found.untrue.append(f"{state}, but {name} serves {after.served or 'nothing'}, not {served}")
+    if serves and (touched or state is State.SUCCEEDED) and not after.healthy:
+        found.untrue.append(f"{state}, but {name} is not healthy")
+    row = said.running.get(name)
+    if row is None or (row.healthy and row.release.commit != after.current):
+        found.untrue.append(f"{state}, and the bot takes {name} to run {row}, but there is {after.current}")
+    if state is State.SUCCEEDED and row and (row.deployment, row.healthy) != (said.deployment.number, True):
+        found.untrue.append(f"done, but the record of {name} is {row}")
+
+
+def _is_touched(said: Told, part: ServerPlan) -> bool:
+    begun = {row.position for row in said.steps if row.server == part.server and row.phase is Phase.FORWARD}
+    return any(step.switches and at in begun for at, step in enumerate(part.steps))
+
+
+def _check_words(said: Told, servers: Mapping[str, Server], found: Findings) -> None:
+    """`Now there: web1 0123456789; web2 nothing.` against the servers' files."""
+    match = _NOW.search(said.deployment.outcome)
+    for words in match[1].split("; ") if match else ():
+        name, _, claim = words.partition(" ")
+        after = servers[name].after
+        there = after.current[:10] or "nothing"
+        truth = f"half-way between {there} and {after.switching[:10]}" if after.switching else there
+        if claim != truth and not claim.startswith("unknown"):
+            found.untrue.append(f"the card says that {name} has {claim}, but it has {truth}")
+
+
+def _check_jobs(said: Told, name: str, server: Server, found: Findings) -> None:
+    """Each step was started at most once, is known, and ended as the bot says."""
+    number = said.deployment.number
+    rows = {row.job: row for row in said.steps if row.server == name}
+    starts = Counter((mark.script, _step_of(mark.job)) for mark in server.marks if mark.word == "begin")
+    found.doubled.extend(f"{script} of {step} ran {n} times on {name}" for (script, step), n in starts.items() if n > 1)
+    jobs = Counter(map(_step_of, server.jobs))
+    found.doubled.extend(f"step {step} had {count} jobs on {name}" for step, count in jobs.items() if count > 1)
+    found.untrue.extend(f"{name} ran job {job}, which #{number} does not know" for job in server.jobs - rows.keys())
+    ended = {mark.job for mark in server.marks if mark.word == "end"}
+    for row in rows.values():
+        begun = {mark.job for mark in server.marks}
+        if row.state in {StepState.PENDING, StepState.STARTED}:
+            found.lost.append(f"step {row.name} on {name} has no end, it is {row.state}")
+        if row.state is StepState.DONE and row.job in begun and row.job not in ended:
+            found.untrue.append(f"step {row.name} on {name} is called done, but did not come to its end")
+        if row.state is StepState.FAILED and row.job in ended:
+            found.untrue.append(f"step {row.name} on {name} is called failed, but came to its end")
+    if said.deployment.state is not State.UNKNOWN:
+        found.untrue.extend(f"job {job} still runs on {name}" for job in server.still)
+
+
+def _step_of(job: str) -> str:
+    """A job's name without its random end: the step that it does."""
+    match = _JOB.fullmatch(job)
+    return match[1] if match else job
+
+
+def _check_logs(said: Told, name: str, server: Server, logs: Path, found: Findings) -> None:
+    """What the bot kept of each job's log, line by line against the server's own."""
+    for row in said.steps:
+        truth = server.logs.get(row.job)
+        if row.server != name or truth is None:
+            continue
+        kept = _kept(logs, row)
+        if kept == truth:
+            continue
+        here, there = Counter(kept.splitlines()), Counter(truth.splitlines())
+        lost, doubled = (there - here).total(), (here - there).total()
+        what = f"log of {row.name} on {name} ({row.job}): {len(kept)} bytes kept of {len(truth)}"
+        if lost or not doubled:
+            found.lost.append(f"{what}, {lost} lines are missing")
+        if doubled:
+            found.doubled.append(f"{what}, {doubled} lines too many")
+
+
+def _kept(logs: Path, row: StepRow) -> bytes:
+    """The bot's file of one step."""
+    phase = {Phase.FORWARD: 1, Phase.RESTORE: 2, Phase.CLEANUP: 3}[row.phase]
+    path = logs / str(row.deployment) / f"{phase}-{row.server}-{row.position:02d}-{row.name}.log"
+    return path.read_bytes() if path.exists() else b""
+
+
+def _check_cards(said: Told, shows: Sequence[Show], found: Findings) -> None:
+    """The card that people saw: one, with one end, which is the database's."""
+    number = said.deployment.number
+    mine = [show for show in shows if show.card.key == key(number)]
+    finals = [show for show in mine if show.card.final]
+    if not finals:
+        found.lost.append(f"nobody was shown the end of #{number}")
+    if len({show.message for show in mine}) > 1:
+        found.doubled.append(f"#{number} has more than one card")
+    ends = {(show.card.title, show.card.text, show.card.code) for show in finals}
+    if len(ends) > 1:
+        found.untrue.append(f"#{number} was said to end in {len(ends)} ways: {ends}")
+    if finals and any(not show.card.final for show in mine[mine.index(finals[0]) :]):
+        found.untrue.append(f"the card of #{number} went on after its end")
+    for card in (said.card, finals[-1].card if finals else None):
+        if card is not None and (not card.final or said.deployment.outcome not in card.text):
+            found.untrue.append(f"the last card of #{number} says {card.title!r}, {card.text!r}")

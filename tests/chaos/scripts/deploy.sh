@@ -1,0 +1,8 @@
+#!/bin/sh
+set -eu
+step=deploy
+. ./lib.sh
+mark "$step" begin
+build
+restart
+mark "$step" end

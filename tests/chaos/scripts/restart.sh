@@ -1,0 +1,7 @@
+#!/bin/sh
+set -eu
+step=restart
+. ./lib.sh
+mark "$step" begin
+restart
+mark "$step" end

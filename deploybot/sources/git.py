@@ -201,25 +201,33 @@ async def _both(mirror: Mirror, remote: Remote, old: str, new: str) -> bool:
 
 
 async def _described(mirror: Mirror, commit: str, ref: str) -> Release:
-    kind = (await mirror.types([commit])).get(commit, "nothing")
-    if kind not in {"commit", "tag"}:
-        raise UserError(f"`{ref}` names no commit but a {kind}.", hint="Name a branch, a tag of a commit, or a commit.")
-    said = await mirror.git("log", "-1", "--encoding=UTF-8", _FORMAT, f"{commit}^{{commit}}", "--")
+    try:
+        said = await mirror.git("log", "-1", "--encoding=UTF-8", _FORMAT, f"{commit}^{{commit}}", "--")
+    except GitFailed:
+        kind = (await mirror.types([commit])).get(commit, "")
+        if kind not in {"blob", "tree"}:
+            raise
+        raise UserError(
+            f"`{ref}` names no commit but a {kind}.", hint="Name a branch, a tag of a commit, or a commit."
+        ) from None
     sha, author, at, subject = fields(said.rstrip(b"\n"), 4)[0]
     return Release(commit=sha, ref=ref, subject=_plain(subject), author=_plain(author), committed=float(at))
 
 
 async def _between(app: App, mirror: Mirror, old: str, new: str) -> Changes:
-    counts = await mirror.git("rev-list", "--left-right", "--count", f"{old}...{new}", "--")
-    removed, total = map(int, counts.split())
     limit = f"-{MOST_COMMITS}"
-    said = await mirror.git("log", limit, "-z", "--encoding=UTF-8", _FORMAT, f"{old}..{new}", "--")
+    diff = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new, "--")
+    counts, said, paths = await asyncio.gather(
+        mirror.git("rev-list", "--left-right", "--count", f"{old}...{new}", "--"),
+        mirror.git("log", limit, "-z", "--encoding=UTF-8", _FORMAT, f"{old}..{new}", "--"),
+        mirror.git(*diff),
+    )
+    removed, total = map(int, counts.split())
     commits = tuple(
         Commit(sha=sha, author=_plain(author), subject=_plain(subject), at=float(at))
         for sha, author, at, subject in fields(said, 4)
     )
-    diff = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new, "--")
-    files = fields(await mirror.git(*diff), 1)
+    files = fields(paths, 1)
     warned = fields(await mirror.git(*diff, *_globs(app.warn_paths)), 1) if app.warn_paths and files else []
     warnings = tuple(_plain(path) for (path,) in warned[:MOST_WARNINGS])
     return Changes(commits=commits, total=total, removed=removed, files=len(files), warnings=warnings)

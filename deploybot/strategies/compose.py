@@ -75,7 +75,8 @@ def _project(site: Site) -> dict[str, str]:
 
 def _run(move: Move) -> tuple[Step, ...]:
     """Images, containers, link. Where nothing has to be made the first of them only looks."""
-    switch = move.switch(name="restored" if move.back else "switch")
+    # A health command gets what the last step gets, and may well call Compose.
+    switch = move.switch("restored" if move.back else "switch", values=_project(move.site))
     return _build(move), _up(move, "restore" if move.back else "up", "up"), switch
 
 

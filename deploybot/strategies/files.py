@@ -24,7 +24,7 @@ class Files:
         there, back = moves(site, release, previous)
         command = app.restart or ""
         steps = (*there.fetch(built_later=bool(app.build)), *_build(there), there.switch(command=command))
-        restore = (back.switch(command=command, name="restore"),) if back else ()
+        restore = (back.switch("restore", command=command),) if back else ()
         return plan(site, steps, replaces=previous, restore=restore)
 
     def restart(self, app: App, environment: Environment, release: Release, facts: ServerFacts) -> ServerPlan:

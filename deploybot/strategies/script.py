@@ -20,7 +20,7 @@ class Script:
         there, back = moves(site, release, previous)
         script = app.script or ""
         steps = (*there.fetch(built_later=False), there.switch(script=script))
-        restore = (back.switch(script=script, name="restore"),) if back else ()
+        restore = (back.switch("restore", script=script),) if back else ()
         return plan(site, steps, replaces=previous, restore=restore)
 
     def restart(self, app: App, environment: Environment, release: Release, facts: ServerFacts) -> ServerPlan:

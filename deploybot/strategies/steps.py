@@ -104,10 +104,12 @@ class Move:
         }
         return (self.step("fetch", "fetch", values, uploads=(upload,) if upload else ()),)
 
-    def switch(self, *, script: str = "", command: str = "", name: str = "switch") -> Step:
+    def switch(
+        self, name: str = "switch", *, script: str = "", command: str = "", values: Mapping[str, str] | None = None
+    ) -> Step:
         """Run the release's script if it has one, move `current`, run the restart command if there is one."""
-        values = {"DEPLOYBOT_SCRIPT": script, "DEPLOYBOT_COMMAND": command}
-        return self.step(name, "switch", values, switches=True)
+        ours = {**(values or {}), "DEPLOYBOT_SCRIPT": script, "DEPLOYBOT_COMMAND": command}
+        return self.step(name, "switch", ours, switches=True)
 
     def command(self, name: str, command: str, values: Mapping[str, str] | None = None) -> Step:
         """Run a command of bot.toml in the directory of the current release."""

@@ -87,7 +87,8 @@ class LocalServer:
         """Run steps one after the other; what they said. StepEnded at the first that fails."""
         return "".join(self._run(step, secrets or {}) for step in steps)
 
-    def _run(self, step: Step, secrets: Mapping[str, str]) -> str:
+    def send(self, step: Step) -> None:
+        """Put a step's uploads in place."""
         for upload in step.uploads:
             make = (
                 self.source.bundle(self.app, upload.commit, upload.have)
@@ -97,6 +98,9 @@ class LocalServer:
             target = Path(upload.target)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(asyncio.run(make), target)
+
+    def _run(self, step: Step, secrets: Mapping[str, str]) -> str:
+        self.send(step)
         env = {"PATH": self.path, "HOME": str(self.directory.parent), **self.more, **dict(step.env)}
         env |= {name: secrets[name] for name in step.secrets if name in secrets}
         done = subprocess.run(

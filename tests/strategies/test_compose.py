@@ -56,7 +56,7 @@ UP = PROJECT | {
     "DEPLOYBOT_COMPOSE_WAIT": "120",
     "DEPLOYBOT_COMPOSE_WAITS": "yes",
 }
-LINK = {"DEPLOYBOT_SCRIPT": "", "DEPLOYBOT_COMMAND": ""}
+LINK = PROJECT | {"DEPLOYBOT_SCRIPT": "", "DEPLOYBOT_COMMAND": ""}
 
 
 def step(name: str, script: str, env: dict[str, str], *, switches: bool = False) -> Step:

@@ -57,6 +57,15 @@ link_shared() {
     done
 }
 
+# A disk that filled up on the way should not stay full; git does not always say that it did.
+ended() {
+    left=$(df -Pk . | awk 'NR == 2 { print $4 }')
+    rm -rf -- "$new" "$new.index"
+    if [ "$1" -ne 0 ] && [ "${left:-999999}" -lt 1024 ]; then
+        say "No space left: $left kB were free for $DEPLOYBOT_DIRECTORY." >&2
+    fi
+}
+
 tell_gaps() {
     if [ -e "$new/.gitmodules" ]; then
         say "note: the repository has submodules, which stay empty"
@@ -75,6 +84,8 @@ fi
 mkdir -p releases incoming
 rm -rf -- "$release".tmp-*
 new=$release.tmp-$$
+trap 'ended $?' EXIT
+trap 'exit 1' HUP INT TERM
 mkdir -- "$new"
 
 case $DEPLOYBOT_FROM in

@@ -3,8 +3,16 @@
 #   DEPLOYBOT_HEALTH   the command, shell text
 #   DEPLOYBOT_WITHIN   seconds
 set -eu
-if [ -d "$DEPLOYBOT_DIRECTORY/current/" ]; then
-    cd "$DEPLOYBOT_DIRECTORY/current/"
+cd -- "$DEPLOYBOT_DIRECTORY"
+if link=$(readlink current); then
+    # Compose would take the way through the link for another project directory.
+    cd -- "releases/${link##*/}"
+fi
+if [ -e .deploybot-compose ]; then
+    COMPOSE_FILE=$(cat .deploybot-compose)
+    COMPOSE_PATH_SEPARATOR='
+'
+    export COMPOSE_FILE COMPOSE_PATH_SEPARATOR
 fi
 end=$(($(date +%s) + DEPLOYBOT_WITHIN))
 code=0

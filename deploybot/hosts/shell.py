@@ -51,13 +51,17 @@ def script(name: str) -> str:
     return _text(name)
 
 
+def program(name: str, env: Mapping[str, str]) -> bytes:
+    """A packaged script with its values before it, for an `sh` that reads its commands from stdin."""
+    return _bytes(_exports(env) + script(name))
+
+
 def frame(text: str, env: Mapping[str, str]) -> Input:
     """A script's text and its values, as the runner reads them.
 
     Raises UserError for a value that no environment can hold; the sentence names it and never shows it.
     """
-    exports = "".join(f"{_name(name)}={_value(name, value)}\nexport {name}\n" for name, value in env.items())
-    data = f"bot_script={quote(text)}\nbot_environment={quote(exports)}\n#end"
+    data = f"bot_script={quote(text)}\nbot_environment={quote(_exports(env))}\n#end"
     return Input(_bytes(data), hashlib.sha256(_bytes(text)).hexdigest())
 
 
@@ -77,6 +81,10 @@ def _text(name: str) -> str:
         if file.is_file():
             return file.read_text(encoding="utf-8")
     raise KeyError(name)
+
+
+def _exports(env: Mapping[str, str]) -> str:
+    return "".join(f"{_name(name)}={_value(name, value)}\nexport {name}\n" for name, value in env.items())
 
 
 def _name(name: str) -> str:

@@ -1,0 +1,96 @@
+"""What `probe.sh` tells, as `ServerFacts`. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
+
+from deploybot.domain import ServerFacts
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
+_VERSION = re.compile(r"v?(\d+(?:\.\d+)*[\w.+~-]*)", re.ASCII)
+_KIB = 1024
+_LONGEST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class DockerFacts:
+    """What is kept of a server's Docker between two probes."""
+
+    docker: str = ""
+    compose: tuple[str, ...] = ()
+    compose_version: str = ""
+
+    def fill(self, facts: ServerFacts) -> ServerFacts:
+        """The facts with these of Docker."""
+        return replace(facts, docker=self.docker, compose=self.compose, compose_version=self.compose_version)
+
+
+def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
+    """The facts in a probe's output; None when it is not whole."""
+    told = _records(output)
+    if "end" not in told:
+        return None
+    return ServerFacts(
+        home=_one(told, "home") or "/",
+        server=server,
+        user=_one(told, "user"),
+        uid=_number(_one(told, "uid")),
+        system=_one(told, "system"),
+        boot_id=_one(told, "boot_id"),
+        disk_free=_bytes(_one(told, "disk_free_kib")),
+        disk_total=_bytes(_one(told, "disk_total_kib")),
+        memory_available=_bytes(_one(told, "memory_available_kib")),
+        git=_one(told, "git") == "yes",
+        tools_missing=tuple(told["tool_missing"]),
+        docker=_version(_one(told, "docker")),
+        compose=tuple(_one(told, "compose").split()),
+        compose_version=_version(_one(told, "compose_version")),
+        writable=_one(told, "writable") == "yes",
+        directory=directory,
+        current=_commit(_one(told, "current").rstrip("/").rpartition("/")[2]),
+        switching=_commit(_one(told, "switching")),
+        releases=_commits(told["release"]),
+        have=_commits(told["have"]),
+    )
+
+
+def docker_facts(facts: ServerFacts) -> DockerFacts:
+    """The part of the facts that is kept."""
+    return DockerFacts(facts.docker, facts.compose, facts.compose_version)
+
+
+def _records(output: bytes) -> defaultdict[str, list[str]]:
+    """Values by name. What a login shell printed stands before the first name, in the same record."""
+    told = defaultdict[str, list[str]](list)
+    for record in output.split(b"\0")[:-1]:
+        name, _, value = record.decode("utf-8", "replace").partition("=")
+        told[name.rpartition("\n")[2]].append(value)
+    return told
+
+
+def _one(told: defaultdict[str, list[str]], name: str) -> str:
+    return told[name][0].strip() if told[name] else ""
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else -1
+
+
+def _bytes(kib: str) -> int:
+    number = _number(kib)
+    return number * _KIB if number >= 0 else -1
+
+
+def _version(text: str) -> str:
+    match = _VERSION.match(text)
+    return match[1] if match else ""
+
+
+def _commit(text: str) -> str:
+    return text if _COMMIT.fullmatch(text) else ""
+
+
+def _commits(texts: list[str]) -> tuple[str, ...]:
+    return tuple(sorted({text for text in texts if _COMMIT.fullmatch(text)}))

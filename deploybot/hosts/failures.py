@@ -1,0 +1,95 @@
+"""asyncssh's and the system's errors as `Unreachable`, in plain words, without anything secret."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import asyncssh
+
+from deploybot.errors import Unreachable
+from deploybot.settings import Server
+
+BROKE = "the connection broke"
+_LONGEST = 200
+_OVERLOADED = "Look at sshd's log there: is it overloaded, or does it ban the bot's address?"
+_NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
+_FORBIDDEN = 1
+"""RFC 4254, 5.1: administratively prohibited."""
+Failure = (OSError, asyncssh.Error, ValueError)
+"""What opening a connection may raise; a TimeoutError is an OSError."""
+
+
+def connecting(server: Server, problem: Exception) -> Unreachable:
+    """Why a connection could not be opened. `problem` is one of `Failure`, raised on the way to or at `server`."""
+    if isinstance(problem, Unreachable):
+        return problem
+    why, hint = _network(server, problem) or _login(server, problem)
+    return Unreachable(server.name, why, hint=hint)
+
+
+def opening(what: str, problem: asyncssh.ChannelOpenError) -> Unreachable:
+    """Why something behind a server could not be reached through it; `what` names it."""
+    if problem.code == _FORBIDDEN:
+        hint = "AllowTcpForwarding and AllowStreamLocalForwarding in its sshd_config must allow it."
+        return Unreachable(what, "the SSH server forbids forwarding", hint=hint)
+    return Unreachable(what, plain(problem.reason) or "the connection was refused")
+
+
+def plain(text: str) -> str:
+    """What the other side said, in one printable line of bounded length."""
+    return "".join(sign if sign.isprintable() else " " for sign in text).strip()[:_LONGEST]
+
+
+def _network(server: Server, problem: Exception) -> tuple[str, str] | None:
+    place = f"{server.host} port {server.port}"
+    if isinstance(problem, asyncssh.ChannelOpenError):
+        hint = f"Try it from {server.jump}; its sshd must also allow AllowTcpForwarding."
+        return f"{server.jump} cannot reach {place}: {plain(problem.reason) or 'refused'}", hint
+    for kind, why, hint in _NETWORK:
+        if isinstance(problem, kind):
+            return why.format(place=place, host=server.host, seconds=f"{server.connect_timeout:g} s"), hint
+    if isinstance(problem, OSError) and problem.errno in _NO_WAY:
+        return f"there is no route to {server.host}", "Is the network up, or a VPN down?"
+    return None
+
+
+_NETWORK: tuple[tuple[type[Exception], str, str], ...] = (
+    (
+        TimeoutError,
+        "no answer from {place} within {seconds}",
+        "Is the machine up, and does a firewall let the bot through?",
+    ),
+    (ConnectionRefusedError, "{place} refuses connections", "Does sshd run there, and on that port?"),
+    (socket.gaierror, "the name {host} is not known", "Is it spelled right in bot.toml, and does DNS answer here?"),
+    (ConnectionError, "{place} closed the connection before the login", _OVERLOADED),
+    (asyncssh.ConnectionLost, "{place} closed the connection before the login", _OVERLOADED),
+    (asyncssh.ProtocolError, "{place} does not speak SSH as it should", "Is it really sshd that answers there?"),
+)
+
+
+def _login(server: Server, problem: Exception) -> tuple[str, str]:
+    if isinstance(problem, asyncssh.PermissionDenied):
+        return f"the login as {server.user} was refused", _login_hint(server)
+    if isinstance(problem, asyncssh.KeyEncryptionError):
+        return "its key file cannot be opened: the passphrase is wrong", f"See servers.{server.name}.passphrase."
+    if isinstance(problem, asyncssh.KeyImportError):
+        return (
+            "its key or certificate file cannot be read",
+            "Is it as ssh-keygen writes it, or does it need a passphrase?",
+        )
+    if isinstance(problem, OSError):
+        words = problem.strerror or type(problem).__name__
+        return (f"{problem.filename}: {words}" if problem.filename else words), ""
+    if isinstance(problem, asyncssh.KeyExchangeFailed):
+        return "no way to encrypt is known to both sides", "Is its sshd very old? OpenSSH 7 and later work."
+    reason = problem.reason if isinstance(problem, asyncssh.Error) else str(problem)
+    return f"SSH failed: {plain(reason)}", ""
+
+
+def _login_hint(server: Server) -> str:
+    if server.certificate is not None:
+        return f"Is the certificate still valid, and does the server trust its CA for {server.user}?"
+    if server.key is not None or server.agent:
+        return f"Is the public key in ~{server.user}/.ssh/authorized_keys there?"
+    return f"Is the password right, and does sshd there allow PasswordAuthentication for {server.user}?"

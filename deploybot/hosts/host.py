@@ -1,0 +1,156 @@
+"""`ports.Host` over SSH: one server, through the pool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from deploybot.domain import JobChunk, JobStatus, ServerFacts
+from deploybot.errors import StepFailed, Unreachable
+from deploybot.hosts import facts as facts_of
+from deploybot.hosts import failures, http, shell
+from deploybot.hosts.jobs import LOG_CAP, Jobs
+from deploybot.hosts.link import LONGEST_ANSWER, Link
+from deploybot.hosts.ssh import Pool
+from deploybot.hosts.upload import upload
+
+T = TypeVar("T")
+_CANCEL = 30.0
+_FORGET = 30.0
+_WAIT = 15.0
+_TAIL = 15
+_KEPT_OF_STREAM = 4_096
+
+
+class SshHost:
+    """One server of bot.toml."""
+
+    def __init__(self, name: str, pool: Pool, *, log_cap: int = LOG_CAP) -> None:
+        """Connect to nothing yet; `log_cap` bounds the log of a job on the server, in bytes."""
+        self._name = name
+        self._pool = pool
+        self._jobs = Jobs(name, self._link, log_cap=log_cap)
+        self._docker: tuple[Link, facts_of.DockerFacts] | None = None
+
+    @property
+    def name(self) -> str:
+        """The server's name in bot.toml."""
+        return self._name
+
+    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = False) -> ServerFacts:
+        """Probe the server in one round trip.
+
+        The versions of Docker and Compose, which take a tenth of a second to ask for, are asked for once a
+        connection, and again where there were none, or where `docker` is True.
+        """
+        async with self._within(timeout):
+            link = await self._link()
+            kept = self._docker[1] if self._docker and self._docker[0] is link and not docker else None
+            env = {"PROBE_DIRECTORY": directory, "PROBE_DOCKER": "no" if kept else "yes"}
+            async with link.session("exec sh", shell.program("probe", env)) as exchange:
+                output = await exchange.rest(LONGEST_ANSWER)
+                facts = facts_of.parse(output, server=self._name, directory=directory)
+                if facts is None:
+                    await exchange.status()
+                    said = failures.plain(exchange.errors) or "it says nothing"
+                    raise Unreachable(self._name, f"its shell gives no answer: {said}")
+        if kept:
+            return kept.fill(facts)
+        if facts.docker or facts.compose:
+            self._docker = (link, facts_of.docker_facts(facts))
+        return facts
+
+    async def upload(self, source: Path, target: str, *, timeout: float = 600.0) -> None:
+        """Put a local file at an absolute path; nothing is sent when the same content is there."""
+        async with self._within(timeout):
+            await upload(await self._link(), source, target)
+
+    async def start(
+        self, job: str, script: str, env: Mapping[str, str], *, deadline: float, timeout: float = 30.0
+    ) -> JobStatus:
+        """Start a detached job once, however often this is called; a short one has ended when this returns."""
+        async with self._within(timeout):
+            return await self._jobs.start(job, script, env, deadline=deadline)
+
+    async def wait(self, job: str, *, timeout: float) -> JobStatus:
+        """Return as soon as the job has ended, or its status after `timeout` seconds."""
+        async with self._within(timeout + _WAIT):
+            return await self._jobs.wait(job, timeout=timeout)
+
+    async def poll(self, job: str, offset: int, *, limit: int = 262_144, timeout: float = 15.0) -> JobChunk:
+        """A job's status, and up to `limit` bytes of its log from `offset`."""
+        async with self._within(timeout):
+            return await self._jobs.poll(job, offset, limit=limit)
+
+    async def cancel(self, job: str, *, grace: float = 10.0) -> JobStatus:
+        """TERM the job's process group, KILL it after `grace` seconds; a job never started can never start."""
+        async with self._within(grace + _CANCEL):
+            return await self._jobs.cancel(job, grace=grace)
+
+    async def forget(self, jobs: Sequence[str]) -> None:
+        """Delete the files of jobs that have ended."""
+        async with self._within(_FORGET):
+            await self._jobs.forget(jobs)
+
+    async def http_status(self, url: str, *, timeout: float) -> tuple[int, str]:
+        """GET an http(s) URL as seen from the server: status code and the first 200 characters."""
+        return await http.get(url, self._open_tcp(timeout), timeout=timeout)
+
+    async def tcp_open(self, host: str, port: int, *, timeout: float) -> None:
+        """Connect to host:port as seen from the server; Unreachable when refused."""
+        _, writer = await self._pool.open_tcp(self._name, host, port, timeout=timeout)
+        writer.channel.abort()
+
+    async def stream(self, script: str, env: Mapping[str, str], *, timeout: float) -> AsyncIterator[bytes]:
+        """Run a packaged script attached and give its output, stderr included, as it comes.
+
+        It is stopped when the iterator is closed, and after `timeout` seconds, which ends the output, too. Raises
+        StepFailed when it ends with another code than 0, Unreachable when the link breaks.
+        """
+        end = asyncio.get_running_loop().time() + timeout
+        frame = shell.frame(shell.script(script), env)
+        command = shell.runner().command("stream", len(frame.data), max(1, round(timeout)))
+        last = b""
+        async with self._within(timeout):
+            link = await self._link()
+        async with link.long_session(command, frame.data) as exchange:
+            while data := await _before(end, exchange.read()):
+                last = (last + data)[-_KEPT_OF_STREAM:]
+                yield data
+            code = await _before(end, exchange.status())
+        if code:
+            lines = last.decode("utf-8", "replace").splitlines()[-_TAIL:]
+            raise StepFailed(self._name, script, code, tuple(lines))
+
+    def close(self) -> None:
+        """Follow no job any more; they go on."""
+        self._jobs.close()
+
+    async def _link(self) -> Link:
+        return await self._pool.link(self._name)
+
+    def _open_tcp(self, timeout: float) -> http.Open:
+        return lambda host, port: self._pool.open_tcp(self._name, host, port, timeout=timeout)
+
+    @asynccontextmanager
+    async def _within(self, seconds: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as problem:
+            raise Unreachable(self._name, f"no answer within {seconds:g} s", hint="Is it overloaded?") from problem
+
+
+async def _before(end: float, waiting: Awaitable[T]) -> T | None:
+    """What is waited for, or None when the loop's clock shows `end` first.
+
+    It bounds single waits, because a timeout around a generator's body would also strike the code that iterates.
+    """
+    try:
+        async with asyncio.timeout_at(end):
+            return await waiting
+    except TimeoutError:
+        return None

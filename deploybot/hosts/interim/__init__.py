@@ -1,1 +1,0 @@
-"""Stands in until the pool of hosts/ is whole."""

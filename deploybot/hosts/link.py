@@ -1,0 +1,150 @@
+"""One open connection to one server: its sessions, what runs over them, and the sockets forwarded through it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import asyncssh
+
+from deploybot.errors import Unreachable
+from deploybot.hosts import failures, shell
+from deploybot.hosts.answers import Answer, parse
+from deploybot.hosts.exchange import Broken, Exchange, opened
+
+SESSIONS = 8
+"""How many a connection has at once: sshd allows 10 (MaxSessions), and counts one until its process is gone."""
+LONG_SESSIONS = 5
+LONGEST_ANSWER = 4_194_304
+_PAUSE = 0.02
+_LONGEST_PAUSE = 0.5
+_BUSY = {2, 4}
+"""RFC 4254, 5.1: connect failed, as sshd says beyond MaxSessions, and resource shortage."""
+_numbers = itertools.count(1)
+
+
+class Link:
+    """An open connection. It never comes back: the pool makes a new one."""
+
+    def __init__(self, server: str, connection: asyncssh.SSHClientConnection, sockets: Path) -> None:
+        """Take a connection that is logged in, and the folder where forwarded sockets may lie."""
+        self.server = server
+        self.connection = connection
+        self.refusal = "the runner was not put there yet"
+        self._sockets = sockets
+        self._sessions = asyncio.Semaphore(SESSIONS)
+        self._long = asyncio.Semaphore(LONG_SESSIONS)
+        self._forwards: dict[str, Path] = {}
+        self._forwarding = asyncio.Lock()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent over it any more."""
+        return self.connection.is_closed()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether as many sessions as may be are in use for long."""
+        return self._long.locked()
+
+    async def prepare(self) -> None:
+        """Put the runner on the server, checked by its SHA-256; `refusal` says why where the server refuses.
+
+        It is the first command on every connection, which also lets sshd turn Nagle's algorithm off.
+        """
+        runner = shell.runner()
+        async with self.session("exec sh", runner.installer) as exchange:
+            answer = parse(await exchange.rest(LONGEST_ANSWER))
+            if answer is None:
+                await exchange.status()
+                self.refusal = f"its shell gives no answer: {failures.plain(exchange.errors) or 'it says nothing'}"
+            else:
+                self.refusal = "" if answer.state == "ready" else answer.words
+
+    @asynccontextmanager
+    async def session(self, command: str, data: bytes = b"", *, more: bool = False) -> AsyncIterator[Exchange]:
+        """Run a command with `data` as its stdin, which stays open with `more`; it is left when the block is.
+
+        Waits while the server has no session to spare. Raises Unreachable when the link breaks.
+        """
+        try:
+            async with self._sessions, self._exchange(command) as exchange:
+                await exchange.write(data)
+                if not more:
+                    exchange.write_eof()
+                yield exchange
+        except Broken as problem:
+            hint = "What runs there goes on; the next call connects again."
+            raise Unreachable(self.server, failures.BROKE, hint=hint) from problem
+
+    @asynccontextmanager
+    async def long_session(self, command: str, data: bytes = b"") -> AsyncIterator[Exchange]:
+        """The same for a command that takes its time; some sessions are always left for the short ones."""
+        async with self._long, self.session(command, data, more=True) as exchange:
+            yield exchange
+
+    @asynccontextmanager
+    async def lingering(self) -> AsyncIterator[bool]:
+        """Whether the session that the caller has may last for long; if so, it counts as such while the block runs."""
+        if self._long.locked():
+            yield False
+        else:
+            async with self._long:
+                yield True
+
+    async def ask(self, verb: str, *words: str | int, data: bytes = b"") -> Answer:
+        """Let the runner do a short thing. Raises Unreachable when no whole answer comes."""
+        said = self.refusal
+        for _ in range(2):
+            if self.refusal:
+                await self.prepare()
+            async with self.session(shell.runner().command(verb, *words), data) as exchange:
+                answer = parse(await exchange.rest(LONGEST_ANSWER))
+                if answer is not None:
+                    return answer
+                await exchange.status()
+                said = self.refusal or failures.plain(exchange.errors) or "it says nothing"
+            self.refusal = said
+        raise Unreachable(self.server, f"its shell gives no answer: {said}")
+
+    async def forward(self, remote: str) -> Path:
+        """A local socket that leads to a Unix socket on the server, for as long as this connection lives."""
+        async with self._forwarding:
+            if remote not in self._forwards:
+                local = self._sockets / f"{next(_numbers)}.sock"
+                await self.connection.forward_local_path(str(local), remote)
+                self._forwards[remote] = local
+            return self._forwards[remote]
+
+    def gone(self) -> None:
+        """Remove what the connection leaves behind: asyncssh closes forwarded sockets and keeps their files."""
+        for local in self._forwards.values():
+            with contextlib.suppress(OSError):
+                local.unlink()
+        self._forwards.clear()
+
+    @asynccontextmanager
+    async def _exchange(self, command: str) -> AsyncIterator[Exchange]:
+        async with AsyncExitStack() as stack:
+            pause = _PAUSE
+            while (exchange := await self._try(stack, command)) is None:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            yield exchange
+
+    async def _try(self, stack: AsyncExitStack, command: str) -> Exchange | None:
+        """Open a session; None where the server has none to spare right now."""
+        try:
+            return await stack.enter_async_context(opened(self.connection, command))
+        except asyncssh.ChannelOpenError as problem:
+            if self.closed:
+                raise Broken from problem
+            if problem.code not in _BUSY:
+                raise Unreachable(self.server, f"no command can be run: {failures.plain(problem.reason)}") from problem
+            return None
+        except (asyncssh.Error, OSError) as problem:
+            raise Broken from problem

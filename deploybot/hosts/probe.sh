@@ -1,0 +1,94 @@
+#!/bin/sh
+# Tells what a server is, as NAME=VALUE records that each end with a NUL. Read from stdin by sh, after assignments.
+#   PROBE_DIRECTORY   an app's directory, or empty
+#   PROBE_DOCKER      yes: ask Docker and Compose for their versions, which takes them a while
+set -u
+
+tell() { printf '%s=%s\0' "$1" "$2"; }
+found() { command -v "$1" >/dev/null 2>&1; }
+
+# A full NFS mount or a Docker that hangs must not hang the probe with it.
+soon() {
+    if found timeout; then timeout 5 "$@"; else "$@"; fi
+}
+
+tell_system() {
+    tell home "${HOME:-/}"
+    tell user "${USER:-${LOGNAME:-$(id -un 2>/dev/null)}}"
+    tell uid "$(id -u 2>/dev/null)"
+    for file in /etc/os-release /usr/lib/os-release; do
+        [ -r "$file" ] || continue
+        tell system "$(. "$file" && printf '%s' "${PRETTY_NAME:-}")"
+        break
+    done
+    { read -r boot_id && tell boot_id "$boot_id"; } </proc/sys/kernel/random/boot_id
+    while read -r name size _; do
+        case $name in MemAvailable:)
+            tell memory_available_kib "$size"
+            break
+            ;;
+        esac
+    done </proc/meminfo
+}
+
+tell_tools() {
+    for tool in setsid mkfifo sha256sum ln tar gzip head tail cat mv rm ls find grep sed awk tr sleep; do
+        found "$tool" || tell tool_missing "$tool"
+    done
+    if found git; then tell git yes; fi
+}
+
+tell_docker() {
+    if found docker; then
+        tell docker "$(soon docker version --format '{{.Server.Version}}' 2>/dev/null </dev/null)"
+        version=$(soon docker compose version --short 2>/dev/null </dev/null) && tell compose "docker compose" &&
+            tell compose_version "$version" && return
+    fi
+    if found docker-compose; then
+        tell compose docker-compose
+        tell compose_version "$(soon docker-compose version --short 2>/dev/null </dev/null)"
+    fi
+}
+
+# Of the directory, or of the nearest one above it that is there.
+tell_room() {
+    there=$PROBE_DIRECTORY
+    while [ ! -e "$there" ]; do
+        there=${there%/*}
+        there=${there:-/}
+    done
+    if [ -d "$there" ] && [ -w "$there" ] && [ -x "$there" ]; then tell writable yes; else tell writable no; fi
+    # POSIX: one header line, then name, size, used, available in KiB, and the name may have blanks.
+    soon df -Pk -- "$there" 2>/dev/null | {
+        read -r _
+        read -r line
+        # shellcheck disable=SC2086 # fields of a line
+        set -- ${line%%%*}
+        while [ "$#" -gt 4 ]; do shift; done
+        tell disk_total_kib "${1:-}"
+        tell disk_free_kib "${3:-}"
+    }
+}
+
+tell_app() {
+    cd -- "$PROBE_DIRECTORY" 2>/dev/null || return
+    if [ -L current ]; then tell current "$(readlink current)"; fi
+    if [ -f switching ]; then { read -r commit && tell switching "$commit"; } <switching; fi
+    for complete in releases/*/.deploybot-complete; do
+        [ -e "$complete" ] || continue
+        complete=${complete%/*}
+        tell release "${complete#releases/}"
+    done
+    if [ -d repo.git ] && found git; then
+        GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 \
+            soon git -c safe.directory='*' --git-dir=repo.git for-each-ref --format='%(objectname)' refs/deploybot 2>/dev/null |
+            while read -r commit; do tell have "$commit"; done
+    fi
+}
+
+tell_system
+tell_tools
+[ "$PROBE_DOCKER" != yes ] || tell_docker
+tell_room
+[ -z "$PROBE_DIRECTORY" ] || tell_app
+tell end end

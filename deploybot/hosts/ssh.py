@@ -1,0 +1,164 @@
+"""The pool: one SSH connection a server, opened when first needed, shared by all, opened again after it broke."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import asyncssh
+
+from deploybot.errors import Unreachable
+from deploybot.hosts import failures, login
+from deploybot.hosts.link import Link
+from deploybot.hosts.login import fetch_host_key
+from deploybot.settings import Server
+
+__all__ = ["Pool", "fetch_host_key"]
+
+HANDSHAKES = 6
+"""How many at once to one address: sshd drops logins at random from the tenth on (MaxStartups)."""
+_LONGEST_SOCKETS_PATH = 80
+_GOODBYE = 2.0
+
+
+class Pool:
+    """The connections to all servers of bot.toml."""
+
+    def __init__(self, servers: Mapping[str, Server], *, sockets: Path | None = None) -> None:
+        """Connect to nothing yet.
+
+        `sockets` is a folder of the bot's own for forwarded sockets: what lies in it is deleted. Where none is
+        given, or its path is too long for a Unix socket, a new one is made, and deleted by `close`.
+        """
+        self._servers = servers
+        self._given = sockets
+        self._sockets: Path | None = None
+        self._links: dict[str, Link] = {}
+        self._opening: dict[str, asyncio.Task[Link]] = {}
+        self._doors: dict[tuple[str, int], asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(HANDSHAKES))
+        self._closed = False
+
+    async def link(self, name: str) -> Link:
+        """The open connection to a server, made if there is none; all who ask meanwhile share one handshake.
+
+        Raises KeyError for a name that bot.toml does not have, else HostKeyMismatch or Unreachable.
+        """
+        link = self._links.get(name)
+        if link is not None and not link.closed:
+            return link
+        if name not in self._opening:
+            server = self._servers[name]
+            if self._closed:
+                raise Unreachable(name, "the bot is shutting down")
+            task = asyncio.create_task(self._open(server), name=f"connect to {name}")
+            task.add_done_callback(lambda done: self._opened(name, done))
+            self._opening[name] = task
+        return await asyncio.shield(self._opening[name])
+
+    async def connection(self, name: str) -> asyncssh.SSHClientConnection:
+        """The same as asyncssh has it."""
+        return (await self.link(name)).connection
+
+    async def forward(self, name: str, remote: str) -> Path:
+        """A private local socket that leads to a Unix socket on a server; another one after a reconnect."""
+        link = await self.link(name)
+        try:
+            return await link.forward(remote)
+        except (asyncssh.Error, OSError) as problem:
+            raise failures.connecting(self._servers[name], problem) from problem
+
+    async def open_tcp(
+        self, name: str, host: str, port: int, *, timeout: float
+    ) -> tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]:
+        """Connect to host:port as seen from a server, within `timeout` seconds; Unreachable when refused."""
+        what = f"{host}:{port} on {name}"
+        try:
+            async with asyncio.timeout(timeout):
+                connection = await self.connection(name)
+                return await connection.open_connection(host, port, encoding=None)
+        except TimeoutError as problem:
+            raise Unreachable(what, f"no answer within {timeout:g} s") from problem
+        except asyncssh.ChannelOpenError as problem:
+            raise failures.opening(what, problem) from problem
+        except (asyncssh.Error, OSError) as problem:
+            raise Unreachable(name, failures.BROKE) from problem
+
+    async def host_key(self, name: str) -> tuple[str, str]:
+        """The key that a server shows, through its jump host where it has one; see `fetch_host_key`."""
+        server = self._servers[name]
+        return await fetch_host_key(server, tunnel=await self._tunnel(server))
+
+    async def drop(self, name: str) -> None:
+        """Cut the connection to a server without a word, as a broken link would."""
+        link = self._links.get(name)
+        if link is not None:
+            link.connection.abort()
+            await self._wait_closed(link)
+
+    async def close(self) -> None:
+        """Say goodbye to all servers, for at most a few seconds. Detached jobs go on there."""
+        self._closed = True
+        for task in self._opening.values():
+            task.cancel()
+        await asyncio.gather(*self._opening.values(), return_exceptions=True)
+        for link in self._links.values():
+            link.connection.close()
+        await asyncio.gather(*(self._wait_closed(link) for link in self._links.values()))
+        self._links.clear()
+        if self._sockets is not None:
+            await asyncio.to_thread(shutil.rmtree, self._sockets, ignore_errors=True)
+
+    async def _open(self, server: Server) -> Link:
+        tunnel = await self._tunnel(server)
+        sockets = self._folder()
+        async with self._doors[server.host, server.port]:
+            connection = await login.connect(server, tunnel)
+        link = Link(server.name, connection, sockets)
+        try:
+            async with asyncio.timeout(server.connect_timeout):
+                await link.prepare()
+        except TimeoutError as problem:
+            connection.abort()
+            why = f"logged in, but its shell gave no answer within {server.connect_timeout:g} s"
+            raise Unreachable(server.name, why, hint="What do its .bashrc and .profile do?") from problem
+        except BaseException:
+            connection.abort()
+            raise
+        return link
+
+    async def _tunnel(self, server: Server) -> asyncssh.SSHClientConnection | None:
+        return await self.connection(server.jump) if server.jump else None
+
+    def _opened(self, name: str, task: asyncio.Task[Link]) -> None:
+        self._opening.pop(name, None)
+        if task.cancelled() or task.exception() is not None:
+            return
+        old = self._links.get(name)
+        if old is not None:
+            old.gone()
+        self._links[name] = task.result()
+
+    def _folder(self) -> Path:
+        """Where sockets lie, made and emptied at first need, readable by nobody else."""
+        if self._sockets is None:
+            given = self._given
+            if given is None or len(str(given)) > _LONGEST_SOCKETS_PATH:
+                self._sockets = Path(tempfile.mkdtemp(prefix="deploybot-"))
+            else:
+                shutil.rmtree(given, ignore_errors=True)
+                given.mkdir(mode=0o700, parents=True)
+                self._sockets = given
+        return self._sockets
+
+    async def _wait_closed(self, link: Link) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                await link.connection.wait_closed()
+        if not link.closed:
+            link.connection.abort()
+        link.gone()

@@ -32,13 +32,14 @@ from deploybot.deploy.service import Deployments
 from deploybot.deploy.steps import StepRunner
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import Deployment, Place, Role
-from deploybot.hosts.interim.servers import SshServers
+from deploybot.hosts.servers import SshServers
+from deploybot.hosts.ssh import Pool
 from deploybot.loader import load
 from deploybot.observe.logs import AppLogs
 from deploybot.observe.status import Board
-from deploybot.ports import Clock, RefSource, Servers, Store, Tables
+from deploybot.ports import Clock, Engine, RefSource, Servers, Store, Tables
 from deploybot.redact import Redactor
-from deploybot.settings import Settings
+from deploybot.settings import Server, Settings
 from deploybot.sources.git import GitSource
 from deploybot.store.database import Database
 from deploybot.store.lock import single_bot
@@ -77,7 +78,7 @@ def adapters(settings: Settings) -> Adapters:
     """The real ones."""
     redactor = Redactor(secrets_of(settings))
     database = Database(settings.bot.data / "deploybot.db")
-    pool = SshServers(settings)
+    pool = _servers(settings)
     return Adapters(
         database=database,
         pool=pool,
@@ -87,6 +88,20 @@ def adapters(settings: Settings) -> Adapters:
         redactor=redactor,
         clock=SystemClock(),
     )
+
+
+def _servers(settings: Settings) -> SshServers:
+    """All servers over one pool; docker-py is imported only where bot.toml gives an engine: it takes 20 MB."""
+    pool = Pool(settings.servers, sockets=settings.bot.data / "sockets")
+
+    def engine(server: Server) -> Engine | None:
+        if server.docker is None:
+            return None
+        from deploybot.hosts import docker  # noqa: PLC0415  see above
+
+        return docker.engine(server, pool.forward)
+
+    return SshServers(settings.servers, pool, engine)
 
 
 class Bot:

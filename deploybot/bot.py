@@ -99,9 +99,10 @@ def _servers(settings: Settings) -> SshServers:
             return None
         from deploybot.hosts import docker  # noqa: PLC0415  see above
 
-        return docker.engine(server, pool.forward)
+        return docker.engine(server, pool.forward, servers.host(server.name))
 
-    return SshServers(settings.servers, pool, engine)
+    servers = SshServers(settings.servers, pool, engine)
+    return servers
 
 
 class Bot:

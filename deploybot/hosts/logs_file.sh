@@ -1,34 +1,19 @@
 #!/bin/sh
-# The end of a log file, and what is written to it from then on.
-# Takes DEPLOYBOT_FILE, DEPLOYBOT_LINES, and to follow DEPLOYBOT_FOLLOW=1 and DEPLOYBOT_SECONDS.
+# The end of a log file, and with DEPLOYBOT_FOLLOW=1 what is written to it from then on.
+# Takes DEPLOYBOT_FILE and DEPLOYBOT_LINES. Why there is no log is told behind a byte 034, with exit code 66.
 set -eu
 
 fail() {
-    printf '%s\n' "$1" >&2
+    printf '\034%s\n' "$1"
     exit 66
 }
 
-# While it is followed a NUL goes out every two seconds. When writing it fails nobody listens any more.
-follow() {
-    "$@" &
-    reader=$!
-    trap 'kill "$reader" 2>/dev/null || :' EXIT
-    trap 'exit 1' HUP INT TERM
-    trap '' PIPE
-    left=$DEPLOYBOT_SECONDS
-    while [ "$left" -gt 0 ] && kill -0 "$reader" 2>/dev/null && printf '\000' 2>/dev/null; do
-        sleep 2
-        left=$((left - 2))
-    done
-}
-
-[ -e "$DEPLOYBOT_FILE" ] || fail "there is no file $DEPLOYBOT_FILE"
-[ -f "$DEPLOYBOT_FILE" ] || [ -p "$DEPLOYBOT_FILE" ] || fail "$DEPLOYBOT_FILE is no file"
+[ -e "$DEPLOYBOT_FILE" ] || fail "there is no file $DEPLOYBOT_FILE that the user $(id -un) can see"
+[ ! -d "$DEPLOYBOT_FILE" ] || fail "$DEPLOYBOT_FILE is a folder"
 [ -r "$DEPLOYBOT_FILE" ] || fail "the user $(id -un) may not read $DEPLOYBOT_FILE"
 
 if [ -n "${DEPLOYBOT_FOLLOW:-}" ]; then
     # -F goes on with the new file after a rotation.
-    follow tail -n "$DEPLOYBOT_LINES" -F "$DEPLOYBOT_FILE"
-else
-    exec tail -n "$DEPLOYBOT_LINES" "$DEPLOYBOT_FILE"
+    exec tail -n "$DEPLOYBOT_LINES" -F "$DEPLOYBOT_FILE"
 fi
+exec tail -n "$DEPLOYBOT_LINES" "$DEPLOYBOT_FILE"

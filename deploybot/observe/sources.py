@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from deploybot.domain import Container
-from deploybot.errors import DeploybotError, Unreachable, UserError
+from deploybot.errors import DeploybotError, StepFailed, Unreachable, UserError
 from deploybot.observe.text import Lines, clean
 from deploybot.observe.times import DOCKER_WIDTH, Entry, Stamps, Timer, key_of
 from deploybot.ports import Engine, Host, Servers
@@ -18,6 +18,9 @@ from deploybot.settings import App, Environment, Logs, project_name
 
 FIND_WITHIN = 10.0
 """Seconds for a server to say what containers there are."""
+_REFUSAL = b"\x1c"
+"""How the packaged scripts begin to say that there is no log."""
+_LONGEST_REFUSAL = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,16 +125,32 @@ def _container(engine: Engine, server: str, one: Container, part: str) -> Source
 
 
 def _script(host: Host, script: str, stamps: Stamps, values: dict[str, str]) -> Source:
-    def open_log(reading: Reading) -> AsyncIterator[bytes]:
+    async def open_log(reading: Reading) -> AsyncIterator[bytes]:
         env = values | {
             "DEPLOYBOT_LINES": str(reading.tail),
             "DEPLOYBOT_SINCE": f"{reading.since:.0f}" if reading.since else "",
             "DEPLOYBOT_FOLLOW": "1" if reading.follow else "",
-            "DEPLOYBOT_SECONDS": f"{reading.timeout:.0f}",
         }
-        return host.stream(script, env, timeout=reading.timeout)
+        chunks = cast("AsyncGenerator[bytes, None]", host.stream(script, env, timeout=reading.timeout))
+        refusal = b""
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    if refusal or chunk.startswith(_REFUSAL):
+                        refusal += chunk[:_LONGEST_REFUSAL]
+                        continue
+                    yield chunk
+        except StepFailed as problem:
+            raise UserError(_failed(host.name, problem.code, refusal)) from problem
 
     return Source(host.name, "", stamps, open_log)
+
+
+def _failed(server: str, code: int, refusal: bytes) -> str:
+    """Why a script gave no log, or not all of it."""
+    if refusal:
+        return f"{server}: {refusal.removeprefix(_REFUSAL).decode(errors='replace').strip()}."
+    return f"{server}: what reads the log ended with code {code}."
 
 
 @dataclass(frozen=True, slots=True)

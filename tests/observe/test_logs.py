@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from deploybot.card import Card, Tone
-from deploybot.errors import DeploybotError, EngineError, Unreachable, UserError
+from deploybot.errors import DeploybotError, EngineError, StepFailed, Unreachable, UserError
 from deploybot.observe import logs as module
 from deploybot.redact import MASK
+from deploybot.testing import FakeHost
 from tests.observe.scene import SECRET, Scene, container, settings, stamped
 
 
@@ -151,6 +153,33 @@ async def test_other_sources_are_packaged_scripts(
     assert (values | expected).items() <= started.env.items()
 
 
+class Failing(FakeHost):
+    """A server on which every script prints something and ends badly."""
+
+    said = b""
+
+    async def stream(self, script: str, env: Mapping[str, str], *, timeout: float) -> AsyncIterator[bytes]:
+        async for chunk in super().stream(script, env, timeout=timeout):
+            yield chunk
+        yield self.said
+        raise StepFailed(self.name, script, 66)
+
+
+async def test_a_script_that_finds_no_log_says_why(tmp_path: Path) -> None:
+    scene = Scene(settings(tmp_path, logs={"file": "/x"}), hosts={"web1": Failing("web1"), "web2": FakeHost("web2")})
+    Failing.said = b"\x1cthere is no file /x\n"
+    with pytest.raises(UserError, match=r"web1: there is no file /x\."):
+        await scene.show(server="web1")
+
+
+async def test_a_script_that_ends_badly_has_its_lines_shown(tmp_path: Path) -> None:
+    scene = Scene(settings(tmp_path, logs={"command": "x"}), hosts={"web1": Failing("web1"), "web2": FakeHost("web2")})
+    Failing.said = b"a line\n"
+    card = await scene.show(server="web1")
+    assert card.code == ("a line",)
+    assert card.lines[0].text == "web1: what reads the log ended with code 66."
+
+
 async def test_lines_of_a_file_from_before_are_left_out_where_their_time_is_known(tmp_path: Path) -> None:
     scene = Scene(settings(tmp_path, logs={"file": "/x"}))
     lines = [b"no time\n", b"2026-11-21 01:00:00 old\n", b"  old, too\n", b"2026-11-21 01:24:50 new\n", b"  new, too\n"]
@@ -288,7 +317,7 @@ async def test_who_goes_away_leaves_nothing_open(scene: Scene) -> None:
 
 async def test_followed_scripts_that_end_end_the_following(tmp_path: Path) -> None:
     scene = Scene(settings(tmp_path, logs={"file": "/var/log/shop.log"}))
-    scene.hosts["web1"].streams["logs_file"] = [b"one\n\0", b"two\n"]
+    scene.hosts["web1"].streams["logs_file"] = [b"one\n", b"two\n"]
     card = await scene.show(follow=True, server="web1")
     assert scene.lines[:2] == ["one", "two"]
     assert scene.lines[-1] == "-- web1: has come to an end"

@@ -40,8 +40,7 @@ def _demo(folder: Path | None, *, keep: bool, by_itself: bool) -> int:
     alone = by_itself or not (sys.stdin.isatty() and sys.stdout.isatty())
     with folder_of(folder, keep=keep) as where:
         code = _until_told(_played(where, sys.stdout) if alone else _visited(where))
-        if keep:
-            click.echo(f"Left in {where}.")
+    click.echo(f"Nothing of it runs any more; its files are in {where}." if keep else "Everything is put away.")
     return code
 
 
@@ -70,7 +69,6 @@ def _until_told(work: Coroutine[None, None, int]) -> int:
             try:
                 return await task
             except asyncio.CancelledError:
-                sys.stderr.write("\nStopped; everything is put away.\n")
                 return STOPPED
 
     return asyncio.run(doing())
@@ -78,10 +76,16 @@ def _until_told(work: Coroutine[None, None, int]) -> int:
 
 @contextlib.contextmanager
 def _ended_by(task: asyncio.Task[int]) -> Iterator[None]:
+    """Have the signals cancel the task: once, so that a second Ctrl-C does not keep it from putting things away."""
+
+    def end() -> None:
+        if not task.cancelling():
+            task.cancel()
+
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     for number in numbers:
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, end)
     try:
         yield
     finally:
@@ -109,7 +113,7 @@ async def _played(folder: Path, out: TextIO) -> int:
             f"{len(stage.wrong)} of {stage.right + len(stage.wrong)} outcomes were wrong, in {took}:", *stage.wrong
         )
         return WRONG
-    stage.tell(f"All {stage.right} outcomes were right, in {took}. Everything is put away.")
+    stage.tell(f"All {stage.right} outcomes were right, in {took}.")
     return RIGHT
 
 

@@ -1,4 +1,4 @@
-"""The demo's SSH server, a process of its own: `python -m deploybot.demo.server FOLDER`.
+"""The demo's SSH server, a process of its own.
 
 It lets one user in by one key, runs what it is asked to by `/bin/sh -c` in a home of its own, takes files by SFTP,
 and forwards TCP to this machine alone. It says `ready PORT` on stdout, and ends, with all that it has started, when
@@ -20,6 +20,7 @@ import asyncssh
 from deploybot.demo.strays import MARK, end_strays
 
 USER = "deploy"
+_END_WITHIN = 2.0
 _LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -95,8 +96,20 @@ class Sessions:
     def __init__(self, folder: Path) -> None:
         """Take the demo's folder."""
         self._environment = login_environment(folder)
+        self._running: set[asyncio.Task[None]] = set()
 
-    async def run(self, session: asyncssh.SSHServerProcess[bytes]) -> None:
+    def begin(self, session: asyncssh.SSHServerProcess[bytes]) -> None:
+        """Run what a session asks for, beside the others."""
+        task = asyncio.create_task(self._run(session))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def ended(self) -> None:
+        """Return when no session is left, or after two seconds."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=_END_WITHIN)
+
+    async def _run(self, session: asyncssh.SSHServerProcess[bytes]) -> None:
         """Run one command; its channel ends when the command and its output have, as with OpenSSH.
 
         When the client goes away first, the command finds its stdin ended and its output closed, and lives on.
@@ -121,19 +134,36 @@ class Sessions:
             os.close(descriptor)
         with contextlib.suppress(OSError, asyncssh.Error):
             await session.redirect(to_stdin, from_stdout, from_stderr, send_eof=False)
-            await session.stdout.drain()
-            await session.stderr.drain()
+            await _flow(session)
         code = await process.wait()
         with contextlib.suppress(OSError):
             if code < 0:
                 session.exit_with_signal(signal.Signals(-code).name.removeprefix("SIG"))
             else:
                 session.exit(code)
+        await session.wait_closed()
+
+
+async def _flow(session: asyncssh.SSHServerProcess[bytes]) -> None:
+    """Return when the command's output has ended, or the channel has."""
+
+    async def output() -> None:
+        await session.stdout.drain()
+        await session.stderr.drain()
+
+    # asyncssh 2.24 wakes nobody who waits for redirected output when the connection is lost.
+    tasks = {asyncio.create_task(output()), asyncio.create_task(session.channel.wait_closed())}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def serve(folder: Path) -> None:
     """Listen on a free port of 127.0.0.1, say which, and go on until stdin ends."""
-    keys, life = Keys(folder / "keys"), asyncio.StreamReader()
+    keys, sessions, life = Keys(folder / "keys"), Sessions(folder), asyncio.StreamReader()
     opener = asyncssh.read_private_key(str(keys.client))
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(life), sys.stdin.buffer)
@@ -146,24 +176,22 @@ async def serve(folder: Path) -> None:
         agent_forwarding=False,
         allow_pty=False,
         encoding=None,
-        process_factory=Sessions(folder).run,
+        process_factory=sessions.begin,
         sftp_factory=asyncssh.SFTPServer,
     ) as acceptor:
         sys.stdout.write(f"ready {acceptor.get_port()}\n")
         sys.stdout.flush()
         await life.read()
+        acceptor.close()
+        await asyncio.to_thread(end_strays, folder)
+        await sessions.ended()
 
 
-def main() -> None:
-    """Serve the folder of the command line."""
-    folder = Path(sys.argv[1])
+def main(folder: Path) -> None:
+    """Serve this folder until stdin ends."""
     # Paths that clients give without a beginning begin where this process is.
     os.chdir(home(folder))
     try:
         asyncio.run(serve(folder))
     finally:
         end_strays(folder)
-
-
-if __name__ == "__main__":
-    main()

@@ -49,6 +49,7 @@ class Stage:
         self._out = out
         self.right = 0
         self.wrong: list[str] = []
+        self._said: list[str] = []
 
     def title(self, text: str) -> None:
         """Begin a scene."""
@@ -82,9 +83,18 @@ class Stage:
     async def serves(self, environment: str, release: str) -> None:
         """Ask the shop itself what it is."""
         url = self.town.url(environment)
-        self.compare(f"{environment}, asked at {url}, says", await asyncio.to_thread(_get, url), f"shop {release}")
+        self.compare(f"{environment}, asked at {url}", await asyncio.to_thread(_get, url), f"shop {release}")
 
-    def compare(self, what: str, got: object, wanted: object) -> None:
+    def kept_secret(self) -> None:
+        """See that the shop's secret is in nothing that was said, and in nothing that the bot keeps."""
+        key, data = self.town.payment_key, self.town.folder / "data"
+        found = ["an answer"] if any(key in line for line in self._said) else []
+        found += [file.name for file in data.rglob("*") if file.is_file() and key.encode() in file.read_bytes()]
+        self.compare(
+            "the payment key, in all answers and the bot's own files", ", ".join(found) or "nowhere", "nowhere"
+        )
+
+    def compare(self, what: str, got: str, wanted: str) -> None:
         """Show an outcome; one that is not what was wanted spoils the demo."""
         if self._note(f"{what}: {got}, and not {wanted}", right=got == wanted):
             self._write(f"  => {what}: {got}")
@@ -101,8 +111,6 @@ class Stage:
         self._note(f"`{line}` ended with {said.code}, and not {code}", right=said.code == code)
         for text in holds:
             self._note(f"the answer to `{line}` does not hold “{text}”", right=text in said.text)
-        key = self.town.payment_key
-        self._note(f"the answer to `{line}` shows the payment key", right=key not in said.text)
 
     def _note(self, trouble: str, *, right: bool) -> bool:
         if right:
@@ -126,6 +134,7 @@ class Stage:
             async with asyncio.timeout(_ANSWER_WITHIN):
                 async for line in process.stdout:
                     said.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+                    self._said.append(said.lines[-1])
                     self._write(said.lines[-1])
                 said.code = await process.wait()
         except TimeoutError:

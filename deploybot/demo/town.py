@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +24,12 @@ from deploybot.demo.server import USER, Keys, home
 from deploybot.demo.strays import end_strays
 from deploybot.errors import UserError
 
-_READY_WITHIN = 20.0
+_READY_WITHIN = 30.0
 _END_WITHIN = 10.0
 _RUN_WITHIN = 30.0
+_BOT_GONE_WITHIN = 15.0
+_PAUSE = 0.05
+_SERVER = "import pathlib, sys; from deploybot.demo.server import main; main(pathlib.Path(sys.argv[1]))"
 _NEEDED = ("git", "sh", "setsid", "sha256sum", "mkfifo")
 
 _BOT_TOML = """\
@@ -143,7 +148,30 @@ async def town(folder: Path) -> AsyncIterator[Town]:
             folder=folder, user=USER, ssh_port=ssh_port, host_key=host_key, within=HEALTHY_WITHIN, **ports
         )
         made.config.write_text(text)
-        yield made
+        try:
+            yield made
+        finally:
+            await _without_bot(folder / "data" / "deploybot.lock")
+
+
+async def _without_bot(lock: Path) -> None:
+    """Wait until no bot holds its lock: one that a console has started goes some moments after the console."""
+    end = time.monotonic() + _BOT_GONE_WITHIN
+    while process := _bot_of(lock):
+        if time.monotonic() > end:
+            os.kill(process, signal.SIGKILL)
+            return
+        await asyncio.sleep(_PAUSE)
+
+
+def _bot_of(lock: Path) -> int:
+    """The process that holds a bot's lock, 0 where none does."""
+    with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(file.read())
+    return 0
 
 
 @contextlib.asynccontextmanager
@@ -151,7 +179,7 @@ async def _server(folder: Path) -> AsyncIterator[int]:
     """The SSH server as a process in a session of its own; its port. What it started ends with it."""
     with (folder / "server" / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "deploybot.demo.server", str(folder)),
+            *(sys.executable, "-c", _SERVER, str(folder)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -12,8 +12,7 @@ from deploybot.deploy.plan import digest_of
 from deploybot.domain import JobState, Kind, State, StepState
 from deploybot.errors import UserError
 from deploybot.testing import Outcome
-
-from .conftest import GOOD_SWITCH, HEALTH, PLACE, SECRET, V1, V2, V3, Shop, make_shop
+from tests.deploy.conftest import GOOD_SWITCH, HEALTH, PLACE, SECRET, V1, V2, V3, Shop, make_shop
 
 
 async def test_a_good_release_runs_everywhere_and_is_recorded(shop: Shop) -> None:

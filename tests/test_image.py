@@ -144,9 +144,9 @@ def test_it_deploys_to_a_server(compose: Compose, place: Path, builder: Engine) 
     run(*git, "add", "--all", cwd=sources)
     run(*git, "commit", "--quiet", "--message=First", cwd=sources)
     run(*git, "clone", "--quiet", "--bare", sources, place / "etc/site.git")
-    etc = f"{place / 'etc'}:/etc/deploybot"
-    compose("run", "--rm", "-T", "--volume", etc, "bot", "trust", "web1", "--yes")
     compose("run", "--rm", "-T", "bot", "allow", "ana", "admin")
+    builder.docker("run", "--rm", "--volume", f"{place / 'etc'}:/etc/deploybot", "deploybot", "trust", "web1", "--yes")
+    assert "went on" in compose("run", "--rm", "-T", "bot", "check")
     compose("up", "--detach", "--wait", "--wait-timeout", "60")
     said = compose("exec", "-T", "bot", "deploybot", "chat", "-c", "deploy site@main")
     assert "✓" in said

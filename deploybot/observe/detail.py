@@ -90,8 +90,9 @@ def _past(one: Deployment, now: float) -> Line:
 
 def _rows(entry: Entry, now: float) -> Iterator[tuple[tuple[str, ...], Tone]]:
     look = entry.look
-    for one in look.containers if isinstance(look.containers, tuple) else ():
-        state = words.state_of(one)
+    containers = look.containers if isinstance(look.containers, tuple) else ()
+    for one in containers:
+        state = words.state_of(one, containers)
         usage = look.usage.get(one.id, Usage())
         yield (entry.server, one.name, state.text, _up(one, now), str(one.restarts), *_load(one, usage)), state.tone
 

@@ -16,7 +16,7 @@ from deploybot.ports import Engine, Host, Servers
 from deploybot.redact import Redactor, Stream
 from deploybot.settings import App, Environment, Logs, project_name
 
-FIND_WITHIN = 10.0
+FIND_WITHIN = 5.0
 """Seconds for a server to say what containers there are."""
 _REFUSAL = b"\x1c"
 """How the packaged scripts begin to say that there is no log."""

@@ -13,6 +13,8 @@ from deploybot.units import show_duration, show_size
 
 _SHORT = 10
 _WORST = (Tone.BAD, Tone.WARN, Tone.UNKNOWN, Tone.BUSY, Tone.GOOD, Tone.PLAIN)
+_DEPENDS_ON = "com.docker.compose.depends_on"
+"""Compose writes `service:condition:restart` there, with commas between."""
 DISK_SHORT = 0.1
 """The share of free disk below which a server is warned about."""
 
@@ -93,10 +95,24 @@ def _containers_health(look: Look, *, expected: bool) -> Word | None:
     """What is wrong with the containers."""
     if isinstance(look.containers, DeploybotError):
         return Word("health unknown: Docker does not answer", Tone.BAD)
-    ill = ", ".join(filter(None, map(_ailing, _containers(look))))
+    containers = _containers(look)
+    ill = ", ".join(filter(None, map(_ailing, containers)))
+    ended = ", ".join(f"{one.service or one.name} has ended" for one in containers if has_stopped(one, containers))
     if ill:
-        return Word(ill, Tone.BAD)
+        return Word(", ".join(filter(None, (ill, ended))), Tone.BAD)
+    if ended:
+        runs = any(one.state == "running" for one in containers)
+        return Word(ended, Tone.WARN if runs else Tone.BAD)
     return Word("no containers", Tone.BAD) if expected and look.containers == () else None
+
+
+def has_stopped(one: Container, containers: Sequence[Container]) -> bool:
+    """Whether a container ended with code 0 though no other was started on the condition that it ends."""
+    if one.state != "exited" or one.exit_code:
+        return False
+    awaited = f"{one.service}:service_completed_successfully"
+    waiting = (dict(other.labels).get(_DEPENDS_ON, "") for other in containers)
+    return not any(part.startswith(awaited) for text in waiting for part in text.split(","))
 
 
 def _checked(look: Look) -> Word | None:
@@ -119,7 +135,7 @@ def _alive(look: Look, *, expected: bool) -> Word:
 
 
 def _ailing(one: Container) -> str:
-    """What is wrong with a container; empty when it runs, or ended well (a migration, say)."""
+    """What is wrong with a container; empty when it runs, or ended with code 0."""
     name = one.service or one.name
     if one.state == "running":
         return f"{name} unhealthy" if one.health == "unhealthy" else ""
@@ -128,13 +144,13 @@ def _ailing(one: Container) -> str:
     return f"{name} {one.state}"
 
 
-def state_of(one: Container) -> Word:
+def state_of(one: Container, containers: Sequence[Container]) -> Word:
     """A container's state and health."""
-    if _ailing(one):
-        told = f"exited with {one.exit_code}" if one.state == "exited" else one.health or one.state
-        return Word(told, Tone.BAD)
     if one.state == "exited":
-        return Word("ended well")
+        tone = Tone.BAD if one.exit_code else Tone.WARN if has_stopped(one, containers) else Tone.PLAIN
+        return Word(f"exited with {one.exit_code}", tone)
+    if _ailing(one):
+        return Word(one.health or one.state, Tone.BAD)
     return Word(one.health or one.state, Tone.BUSY if one.health == "starting" else Tone.GOOD)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -82,46 +81,32 @@ class LiveEngine(FakeEngine):
             yield said
 
 
-@dataclass
-class Scene:
-    """The log service over servers that a test moves, and what the reader has been shown."""
+class Reader:
+    """A person who asks for logs; `cards` and `lines` are what replies have shown."""
 
-    settings: Settings
-    engines: dict[str, LiveEngine] = field(default_factory=lambda: {"web1": LiveEngine(), "web2": LiveEngine()})
-    clock: FakeClock = field(default_factory=lambda: FakeClock(1_795_224_300.0))
-    cards: list[Card] = field(default_factory=list)
-    hosts: dict[str, FakeHost] = field(default_factory=lambda: {name: FakeHost(name) for name in ("web1", "web2")})
-
-    def __post_init__(self) -> None:
-        servers = FakeServers(self.hosts.values(), self.engines)
-        self.logs = AppLogs(self.settings, servers, self.clock, Redactor((SECRET,)))
+    def __init__(self, logs: AppLogs, app: App, environment: Environment) -> None:
+        self.logs = logs
+        self.app = app
+        self.environment = environment
+        self.cards: list[Card] = []
         self._shown = asyncio.Event()
-
-    @property
-    def app(self) -> App:
-        return self.settings.apps["shop"]
-
-    @property
-    def environment(self) -> Environment:
-        return self.app.environments["production"]
 
     @property
     def lines(self) -> list[str]:
         """All lines that replies brought."""
         return [line for card in self.cards for line in card.code]
 
-    def put(self, server: str, *containers: Container, **chunks: list[bytes]) -> None:
-        """Let a server have containers and what they have written."""
-        self.engines[server].all["shop-production"] = containers
-        self.engines[server].chunks |= chunks
-
     async def show(self, **query: object) -> Card:
         """Ask for a log, and return the closing card."""
         return await self.logs.show(self._context(), self.app, self.environment, LogQuery(**query))  # type: ignore[arg-type]
 
+    def follow(self, **query: object) -> asyncio.Task[Card]:
+        """Follow a log."""
+        return asyncio.create_task(self.show(follow=True, **query))
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return when replies have made a condition true."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not condition():
                 await self._shown.wait()
                 self._shown.clear()
@@ -131,7 +116,29 @@ class Scene:
             self.cards.append(card)
             self._shown.set()
 
-        incoming = Incoming(
-            identity=Identity("console", "0"), place=Place("console", "1"), text="", id="", at=self.clock.now()
-        )
+        incoming = Incoming(identity=Identity("console", "0"), place=Place("console", "1"), text="", id="", at=0.0)
         return Context(incoming=incoming, person=None, services=cast("Services", None), reply=reply)
+
+
+class Scene(Reader):
+    """The log service over servers that a test moves."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        hosts: Mapping[str, FakeHost] | None = None,
+        engines: Mapping[str, LiveEngine] | None = None,
+    ) -> None:
+        self.hosts = hosts or {name: FakeHost(name) for name in ("web1", "web2")}
+        self.engines = {name: LiveEngine() for name in ("web1", "web2")} if engines is None else dict(engines)
+        self.clock = FakeClock(1_795_224_300.0)
+        servers = FakeServers(self.hosts.values(), self.engines)
+        shop = settings.apps["shop"]
+        logs = AppLogs(settings, servers, self.clock, Redactor((SECRET,)))
+        super().__init__(logs, shop, shop.environments["production"])
+
+    def put(self, server: str, *containers: Container, **chunks: list[bytes]) -> None:
+        """Let a server have containers and what they have written."""
+        self.engines[server].all["shop-production"] = containers
+        self.engines[server].chunks |= chunks

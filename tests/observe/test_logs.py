@@ -124,9 +124,8 @@ async def test_an_app_without_a_known_log_is_told_how_to_name_one(tmp_path: Path
     assert "[apps.shop]" in caught.value.hint
 
 
-async def test_a_server_without_docker_is_told_how_to_get_it(scene: Scene) -> None:
-    scene.engines.clear()
-    scene.__post_init__()
+async def test_a_server_without_docker_is_told_how_to_get_it(tmp_path: Path) -> None:
+    scene = Scene(settings(tmp_path), engines={})
     with pytest.raises(UserError, match=r"bot\.toml gives web1 no Docker") as caught:
         await scene.show(server="web1")
     assert "[servers.web1]" in caught.value.hint
@@ -241,12 +240,8 @@ async def test_an_error_of_our_own_is_not_hidden(scene: Scene) -> None:
         await scene.show()
 
 
-def follow(scene: Scene, **query: object) -> asyncio.Task[Card]:
-    return asyncio.create_task(scene.show(follow=True, **query))
-
-
 async def test_following_shows_lines_as_they_come_until_it_is_stopped(scene: Scene) -> None:
-    task = follow(scene)
+    task = scene.follow()
     scene.engines["web1"].write("one", stamped(1, "hello"))
     await scene.until(lambda: "web1 | hello" in scene.lines)
     scene.engines["web2"].write("two", stamped(2, f"there {SECRET}"))
@@ -265,7 +260,7 @@ async def test_following_shows_lines_as_they_come_until_it_is_stopped(scene: Sce
 
 
 async def test_following_can_search(scene: Scene) -> None:
-    task = follow(scene, server="web1", grep="ERR")
+    task = scene.follow(server="web1", grep="ERR")
     scene.engines["web1"].write("one", stamped(1, "fine") + stamped(2, "an error") + stamped(3, "fine"))
     await scene.until(lambda: bool(scene.lines))
     assert scene.lines == ["an error"]
@@ -274,7 +269,7 @@ async def test_following_can_search(scene: Scene) -> None:
 
 
 async def test_a_server_that_dies_says_so_in_a_line_and_the_others_go_on(scene: Scene) -> None:
-    task = follow(scene)
+    task = scene.follow()
     scene.engines["web1"].write("one", stamped(1, "hello"))
     await scene.until(lambda: "web1 | hello" in scene.lines)
     scene.engines["web1"].fail("one", EngineError("the engine is gone"))
@@ -287,7 +282,7 @@ async def test_a_server_that_dies_says_so_in_a_line_and_the_others_go_on(scene: 
 
 async def test_a_server_that_is_silent_from_the_start_is_told_and_the_others_go_on(scene: Scene) -> None:
     scene.engines["web2"].down = "no route to host"
-    task = follow(scene)
+    task = scene.follow()
     scene.engines["web1"].write("one", stamped(1, "hello"))
     await scene.until(lambda: "web1 | hello" in scene.lines)
     assert any(line.startswith("-- web2: ") and "I go on trying" in line for line in scene.lines)
@@ -296,7 +291,7 @@ async def test_a_server_that_is_silent_from_the_start_is_told_and_the_others_go_
 
 
 async def test_a_flood_is_counted_and_its_end_is_shown(scene: Scene) -> None:
-    task = follow(scene, server="web1")
+    task = scene.follow(server="web1")
     scene.engines["web1"].write("one", b"".join(stamped(1, f"line {number}") for number in range(100_000)))
     await scene.until(lambda: any("line 99999" in line for line in scene.lines))
     assert len(scene.lines) < 1000
@@ -306,7 +301,7 @@ async def test_a_flood_is_counted_and_its_end_is_shown(scene: Scene) -> None:
 
 
 async def test_who_goes_away_leaves_nothing_open(scene: Scene) -> None:
-    task = follow(scene)
+    task = scene.follow()
     await scene.until(lambda: bool(scene.cards))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

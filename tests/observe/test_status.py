@@ -181,6 +181,7 @@ async def test_a_half_switched_server_is_called_out(town: Town) -> None:
         ({"health": "", "state": "exited", "exit_code": 137}, "web exited with 137", Tone.BAD),
         ({"health": "", "state": "restarting"}, "web restarting", Tone.BAD),
         ({"restarts": 3}, "3 restarts", Tone.WARN),
+        ({"health": "", "state": "exited"}, "web has ended", Tone.BAD),
     ],
 )
 async def test_the_health_of_containers(town: Town, changes: dict[str, object], says: str, tone: Tone) -> None:
@@ -325,7 +326,29 @@ async def test_a_stopped_container_has_no_uptime(town: Town) -> None:
     town.engines["web2"].all.clear()
     card = await town.tell()
     assert card.table is not None
-    assert card.table.rows == (("once", "ended well", "-", "0", "-", "-"),)
+    assert card.table.rows == (("once", "exited with 0", "-", "0", "-", "-"),)
+    assert card.table.tones == (Tone.WARN,)
+
+
+@pytest.mark.parametrize(
+    ("condition", "says", "tone"),
+    [
+        ("migrate:service_completed_successfully:false", "healthy", Tone.GOOD),
+        ("db:service_healthy:false,migrate:service_completed_successfully:true", "healthy", Tone.GOOD),
+        ("migrate:service_started:false", "migrate has ended", Tone.WARN),
+        ("", "migrate has ended", Tone.WARN),
+    ],
+)
+async def test_a_service_that_ends_is_fine_only_where_another_waits_for_its_end(
+    town: Town, condition: str, says: str, tone: Tone
+) -> None:
+    await town.deployed()
+    (web,) = town.engines["web1"].all["shop-production"]
+    web = replace(web, labels=(("com.docker.compose.depends_on", condition),))
+    town.engines["web1"].all["shop-production"] = (web, container("m", "migrate", state="exited"))
+    line = (await town.show()).lines[0]
+    assert f" · {says} · " in line.text
+    assert line.tone is tone
 
 
 async def test_servers_as_a_table(town: Town) -> None:

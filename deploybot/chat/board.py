@@ -12,6 +12,7 @@ from deploybot.chat.spans import Look, Row, Span, Symbols, cut_row
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _LEAST = 3
+_REMEMBERED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Board:
     def __init__(self, symbols: Symbols) -> None:
         self._symbols = symbols
         self._open: dict[str, _Open] = {}
+        self._ended: dict[str, Card] = {}
 
     @property
     def titles(self) -> list[str]:
@@ -53,7 +55,17 @@ class Board:
             self._open.pop(show.message, None)
         if card.stream:
             return self._stream(card, before, width)
-        return rows(card, width, self._symbols) if card.final or not card.key else []
+        if card.key and (not card.final or self._told_before(show)):
+            return []
+        return rows(card, width, self._symbols)
+
+    def _told_before(self, show: Show) -> bool:
+        """Whether this end was printed before: after a restart a bot tells it to the room and to who asked for it."""
+        before = self._ended.pop(show.message, None)
+        self._ended[show.message] = show.card
+        if len(self._ended) > _REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+        return before == show.card
 
     def answered(self, request: str, width: int | None) -> list[Row]:
         """A request is answered: what it left open is not edited any more, so it is printed as it is."""

@@ -139,14 +139,10 @@ def _behind(sign: str, text: str, width: int | None) -> Iterator[Row]:
 
 def _buttons(buttons: Sequence[Button], width: int | None, symbols: Symbols) -> Iterator[Row]:
     """Buttons as what to type instead: beside each other where they fit, else below each other."""
-    made: list[Row] = [
-        (
-            Span(f"{symbols.button} ", Look.DIM),
-            Span(f"{clean_line(button.label)}: ", Look.DIM),
-            Span(clean_line(button.command), Look.KEY),
-        )
-        for button in buttons
-    ]
+    made: list[Row] = []
+    for button in buttons:
+        label = "" if button.label == button.command else f"{clean_line(button.label)}: "
+        made.append((Span(f"{symbols.button} {label}", Look.DIM), Span(clean_line(button.command), Look.KEY)))
     joined = tuple(span for number, row in enumerate(made) for span in ((Span("   "), *row) if number else row))
     if width is not None and row_width(joined) <= width:
         made = [joined] if made else []

@@ -39,6 +39,16 @@ def test_an_open_card_is_drawn_and_an_ended_one_is_printed() -> None:
     assert board.region(80, 20) == []
 
 
+def test_an_end_that_is_told_twice_is_printed_once() -> None:
+    board = Board(UNICODE)
+    board.put(show(RUNNING, request="7"), 80)
+    ended = replace(RUNNING, title="#42 done", tone=Tone.GOOD, final=True)
+    assert board.put(show(ended), 80) != []
+    assert board.put(show(ended, request="8"), 80) == []
+    assert texts(board.put(show(replace(ended, footer="by ana")), 80))[-2] == "  by ana"
+    assert board.put(show(replace(ended, key="deployment:43")), 80) != []
+
+
 def test_a_card_that_is_not_edited_is_printed_at_once() -> None:
     board = Board(ASCII)
     assert texts(board.put(show(TYPO), 80)) == ["x " + TYPO.title, "  -> deploy shop"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from deploybot.card import Card, Line, Table, Tone
+from deploybot.card import Button, Card, Line, Table, Tone
 from deploybot.chat.render import plain, rows, styled
 from deploybot.chat.spans import ASCII, row_width
 from tests.chat.cards import HELP, LOG, RESTORED, RUNNING, STATUS, TYPO
@@ -188,3 +188,9 @@ def test_a_table_without_rows() -> None:
 def test_a_table_of_many_columns_and_no_room() -> None:
     table = Table(tuple("abcdefghij"), (tuple("0123456789"),), (Tone.UNKNOWN,))
     assert plain(Card(title="t", table=table), 20).splitlines()[:3] == ["t", "  ? 0", "      b  1"]
+
+
+def test_a_button_that_is_called_as_its_command_is_shown_once() -> None:
+    buttons = (Button("deploy shop@v2", "deploy shop@v2"), Button("Cancel", "cancel #42"))
+    shown = "t\n  ▸ deploy shop@v2   ▸ Cancel: cancel #42"
+    assert plain(Card(title="t", buttons=buttons), 80) == shown

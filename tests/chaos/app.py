@@ -15,11 +15,12 @@ _HTTP_WITHIN = 5.0
 
 
 class Kind(enum.StrEnum):
-    """How a release behaves."""
+    """How a release behaves: well; not to be built; never healthy; never healthy on servers without git."""
 
     GOOD = "good"
     BROKEN = "broken"
     SICK = "sick"
+    HALF = "half"
 
 
 class Source:
@@ -127,6 +128,17 @@ def still_running(sshd: Sshd) -> list[str]:
             if Path(f"/proc/{pid}/comm").read_text().strip() != "busybox":
                 found |= _job_in(Path(f"/proc/{pid}/environ").read_bytes())
     return sorted(found)
+
+
+def runners(sshd: Sshd) -> list[int]:
+    """The processes on a server that look after its jobs."""
+    found = []
+    for pid in sshd.processes():
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if words[0] == b"sh" and b".deploybot/" in words[1] and words[2] == b"run":
+                found.append(pid)
+    return found
 
 
 def _job_in(environ: bytes) -> set[str]:

@@ -6,14 +6,13 @@ import asyncio
 import signal
 import sqlite3
 import time
-from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 
 from deploybot.deploy.cards import key, number_of
-from tests.chaos import app
-from tests.chaos.app import There
-from tests.chaos.check import Server, check, newest, told
+from tests.chaos.app import Kind
+from tests.chaos.check import newest
 from tests.chaos.findings import Findings
+from tests.chaos.judge import Judge, remember
 from tests.chaos.process import STOP_WITHIN, Life
 from tests.chaos.scenario import Death, Scenario, Trouble
 from tests.chaos.world import World
@@ -21,9 +20,9 @@ from tests.chaos.world import World
 END_WITHIN = 100.0
 BACK_WITHIN = 30.0
 _QUIET_SECONDS = 0.3
-_QUIET_WITHIN = 30.0
+_QUIET_WITHIN = 40.0
 _JOB_CALLS = frozenset({"host.start", "host.poll", "host.wait"})
-_LEAVES_WELL = 0
+_LEFT_WELL = 0
 
 
 @dataclass(slots=True)
@@ -43,31 +42,33 @@ class Run:
 
     def __init__(self, world: World, scenario: Scenario) -> None:
         self._world = world
-        self._scenario = scenario
-        self._report = Report(scenario)
+        self._scenario = scenario if world.good[scenario.site] > 1 else scenario.without_rollback()
+        self._report = Report(self._scenario)
         self._found = self._report.findings
-        self._last = 0
-        self._number: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._numbers: list[int] = []
+        self._begun = asyncio.Event()
         self._lives: list[Life] = []
         self._timers: list[asyncio.Task[None]] = []
         self._troubled: list[tuple[float, float]] = []
 
     async def play(self) -> Report:
         """Play it, and tell."""
-        began, world, site = time.monotonic(), self._world, self._scenario.site
+        began, world = time.monotonic(), self._world
+        if not world.bot.alive:
+            await world.bot.start()
+        before = await remember(world, self._scenario.site)
+        world.person.shows.clear()
         keeper = asyncio.create_task(self._keep())
         try:
-            await world.bot.back(within=BACK_WITHIN)
-            self._last = newest(world.data)
-            before = await world.look(site)
-            known = {name: self._evidence(name) for name in site.servers}
-            world.person.shows.clear()
-            await self._through_it()
+            await self._through_it(before.newest)
             await self._settle()
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, *self._timers, return_exceptions=True)
-        await self._judge(before, known)
+        judge = Judge(world, self._scenario, before)
+        await judge.hear(self._numbers)
+        self._found.add(judge.findings)
+        self._report.end = ", ".join(judge.ends) or self._report.end
         times = (reattached(life, self._troubled) for life in self._lives[1:])
         self._report.reattached = [taken for taken in times if taken is not None]
         self._report.seconds = time.monotonic() - began
@@ -80,14 +81,14 @@ class Run:
             death = deaths.pop(0) if deaths else None
             if death and not death.point:
                 self._timers.append(asyncio.create_task(self._strike(death)))
-            if bot.alive:
-                bot.arm(death.point if death else None)
-            else:
+            if self._lives:
                 await bot.start(death.point if death else None)
+            else:
+                bot.arm(death.point if death else None)
             self._lives.append(bot.life)
             code = await bot.ended()
             self._report.kills += 1
-            if death is None or code not in {-signal.SIGKILL, _LEAVES_WELL}:
+            if death is None or code not in {-signal.SIGKILL, _LEFT_WELL}:
                 self._found.lost.append(f"the bot died by itself, with {code}: {bot.last_words()}")
             await asyncio.sleep(death.rest if death else 0)
 
@@ -101,56 +102,60 @@ class Run:
             self._found.lost.append(f"{death.how.name} did not end the bot within {STOP_WITHIN:.0f} s")
             bot.kill()
 
-    async def _through_it(self) -> None:
-        """Ask for the deployment and follow it to its end, while everything happens."""
-        person = self._world.person
-        others: list[Coroutine[None, None, None]] = [self._suffer(trouble) for trouble in self._scenario.troubles]
-        tasks = [asyncio.create_task(other) for other in others]
-        if self._scenario.cancel_after:
+    async def _through_it(self, last: int) -> None:
+        """Ask for the deployments and follow them to their ends, while everything happens."""
+        scenario, person = self._scenario, self._world.person
+        troubles = [asyncio.create_task(self._suffer(trouble)) for trouble in scenario.troubles]
+        if scenario.cancel_after:
             self._timers.append(asyncio.create_task(self._cancel()))
         try:
             async with asyncio.timeout(END_WITHIN):
-                number = await self._ask()
-                if number:
-                    self._number.set_result(number)
+                await self._ask(scenario.kind, last, rollback=scenario.rollback)
+                if scenario.followed and self._numbers:
+                    await self._ask(Kind.GOOD, self._numbers[0])
+                for number in self._numbers:
                     await person.follow(key(number))
         except TimeoutError:
             self._found.lost.append(f"no end within {END_WITHIN:.0f} s: {self._world.bot.last_words()}")
         for timer in self._timers:
             timer.cancel()
-        await asyncio.gather(*tasks)
+        await asyncio.gather(*troubles)
 
-    async def _ask(self) -> int:
-        """Ask for it; the deployment's number, 0 where none came of it."""
-        scenario, site = self._scenario, self._scenario.site
-        if scenario.rollback:
+    async def _ask(self, kind: Kind, last: int, *, rollback: bool = False) -> None:
+        """Ask for a deployment, and take down its number where it was begun; `last` is the newest before it."""
+        site, person = self._scenario.site, self._world.person
+        if rollback:
             words = f"rollback {site.app} from {site.environment}"
         else:
-            commit = await asyncio.to_thread(self._world.source.release, scenario.kind)
+            commit = await asyncio.to_thread(self._world.source.release, kind)
             words = f"deploy {site.app}@{commit} to {site.environment}"
-        done = await self._world.person.say(words)
-        if done is not None:
-            if not done.follows and self._world.person.shows:
-                self._report.end = f"refused: {self._world.person.shows[-1].card.title}"
-            return number_of(done.follows) or 0
-        self._report.end = "the bot died before it was begun"
-        number = await self._newest()
-        return number if number > self._last else 0
+        done = await person.say(words)
+        if done is None:
+            self._report.end = "the bot died before it was begun"
+            number = await self._newest()
+        else:
+            number = number_of(done.follows) or 0
+            if not number and person.shows:
+                self._report.end = f"refused: {person.shows[-1].card.title}"
+        if number > last:
+            self._numbers.append(number)
+            self._begun.set()
 
     async def _newest(self) -> int:
         """The last deployment's number, once a bot is back and has put its database right."""
+        bot = self._world.bot
         while True:
-            await self._world.bot.back(within=BACK_WITHIN)
+            await bot.back(within=BACK_WITHIN)
             try:
                 return newest(self._world.data)
             except sqlite3.OperationalError:
                 # It was killed in mid-commit, again.
-                await self._world.bot.ended()
+                await bot.ended()
 
     async def _cancel(self) -> None:
         await asyncio.sleep(self._scenario.cancel_after)
-        number = await asyncio.shield(self._number)
-        await self._world.person.say(f"cancel #{number}")
+        await self._begun.wait()
+        await self._world.person.say(f"cancel #{self._numbers[0]}")
 
     async def _suffer(self, trouble: Trouble) -> None:
         await asyncio.sleep(trouble.after)
@@ -168,42 +173,6 @@ class Run:
         except TimeoutError:
             self._found.lost.append(f"the bot finds no rest: {bot.life.calls[-5:]}")
         bot.arm(None)
-
-    async def _judge(self, before: Mapping[str, There], known: Mapping[str, tuple[int, set[str]]]) -> None:
-        """Hold everything to the truth."""
-        world, site = self._world, self._scenario.site
-        after = await world.look(site)
-        if not self._number.done():
-            if after != before or newest(world.data) != self._last:
-                self._found.untrue.append(f"nothing was begun, but there is {after}, and before there was {before}")
-            return
-        number = self._number.result()
-        said = told(world.data, number)
-        if said is None:
-            self._found.lost.append(f"#{number} is not in the database")
-            return
-        state = said.deployment.state
-        self._report.end = f"#{number} {state}" + (" (was cancelled)" if said.deployment.cancel_by else "")
-        servers = {name: self._server(name, before[name], after[name], known[name]) for name in site.servers}
-        self._found.add(check(self._scenario, said, servers, world.person.shows, world.data / "logs"))
-
-    def _server(self, name: str, before: There, after: There, known: tuple[int, set[str]]) -> Server:
-        site, sshd = self._scenario.site, self._world.ways[name].sshd
-        jobs = app.jobs_of(sshd) - known[1]
-        logs = {job: log for job in jobs if (log := app.log_of(site, sshd, job)) is not None}
-        return Server(
-            before=before,
-            after=after,
-            marks=app.marks(site, sshd)[known[0] :],
-            jobs=frozenset(jobs),
-            still=app.still_running(sshd),
-            logs=logs,
-        )
-
-    def _evidence(self, name: str) -> tuple[int, set[str]]:
-        """How many marks there are on a server, and its jobs."""
-        sshd = self._world.ways[name].sshd
-        return len(app.marks(self._scenario.site, sshd)), app.jobs_of(sshd)
 
 
 def reattached(life: Life, troubled: list[tuple[float, float]]) -> float | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -20,6 +22,7 @@ from tests.chaos.person import Person
 from tests.chaos.process import Bot
 from tests.chaos.scenario import Fault, Trouble
 from tests.lab import Lab, LabError, Proxy, Sshd
+from tests.lab.run import send
 
 PERSON = "ana"
 
@@ -27,7 +30,8 @@ PERSON = "ana"
 class World:
     """Use it as an async context manager; the bot is started by whoever needs it.
 
-    `web1` is a usual server, `web2` one with nothing but busybox, so without git.
+    `web1` is a usual server, `web2` one with nothing but busybox, so without git. `good` counts the good
+    releases of each site that one can go back through.
     """
 
     def __init__(self, lab: Lab, folder: Path) -> None:
@@ -42,6 +46,7 @@ class World:
         self.sites: tuple[Site, ...] = ()
         self.bot = Bot(self._config, folder / "bot.log")
         self.person = Person(self.data, self.bot)
+        self.good: Counter[Site] = Counter()
 
     async def __aenter__(self) -> Self:
         """Make the servers and bot.toml, and let the person in."""
@@ -78,6 +83,8 @@ class World:
                 await asyncio.to_thread(sshd.kill_sessions)
         elif trouble.fault is Fault.REBOOT:
             await asyncio.to_thread(sshd.reboot)
+        elif trouble.fault is Fault.RUNNER:
+            send(app.runners(sshd), signal.SIGKILL)
         elif trouble.fault is Fault.SSHD:
             await asyncio.to_thread(sshd.stop)
             await asyncio.sleep(trouble.lasts)

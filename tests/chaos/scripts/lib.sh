@@ -34,7 +34,10 @@ build() {
     fi
     mkdir -p site
     printf '%s' "$DEPLOYBOT_RELEASE" >site/version
-    if [ "$kind" = good ]; then : >site/healthz; fi
+    case $kind in
+    good) : >site/healthz ;;
+    half) ! command -v git >/dev/null || : >site/healthz ;;
+    esac
     talk 20
 }
 

@@ -38,6 +38,7 @@ services:
     image: lab/busybox
     command: ["sh", "-c", 'trap "exit 0" TERM; sleep 100000 & wait']
     volumes: ["data:/data"]
+    healthcheck: {{test: ["CMD", "true"], interval: 0.3s}}
 volumes:
   data: {{}}
 """
@@ -70,6 +71,13 @@ def flavour(request: pytest.FixtureRequest) -> Flavour:
 @pytest.fixture(params=NAMES, ids=NAMES.__getitem__)
 def any_flavour(request: pytest.FixtureRequest) -> Flavour:
     """Both, and Compose 2 alone where there is busybox and no git."""
+    assert isinstance(request.param, Flavour)
+    return request.param
+
+
+@pytest.fixture(params=[ALPINE, ONE], ids=NAMES.__getitem__)
+def lone_flavour(request: pytest.FixtureRequest) -> Flavour:
+    """Compose 2 and Compose 1 as binaries of their own."""
     assert isinstance(request.param, Flavour)
     return request.param
 
@@ -205,11 +213,9 @@ def test_deploying_what_runs_changes_nothing(make_server: MakeComposeServer, eng
     assert [container(engine, name)["Id"] for name in ("web", "db")] == before
 
 
-def test_broken_files_fail_before_the_switch(
-    make_server: MakeComposeServer, engine: Engine, repo: Repo, flavour: Flavour
-) -> None:
+def test_broken_files_fail_before_the_switch(make_server: MakeComposeServer, engine: Engine, repo: Repo) -> None:
     repo.commit({"compose.yaml": YAML.replace("build: .", "biuld: .")})
-    server = make_server(repo, flavour)
+    server = make_server(repo)
     deploy(server, "v1")
     with pytest.raises(StepEnded, match="biuld") as caught:
         deploy(server, "main")
@@ -225,11 +231,9 @@ def test_broken_files_fail_before_the_switch(
     assert page(engine) == "v1"
 
 
-def test_busy_port_is_told_in_the_engines_words(
-    make_server: MakeComposeServer, engine: Engine, repo: Repo, flavour: Flavour
-) -> None:
+def test_busy_port_is_told_in_the_engines_words(make_server: MakeComposeServer, engine: Engine, repo: Repo) -> None:
     engine.docker("run", "-d", "-p", "8000:1", "lab/busybox", "sleep", "1000")
-    server = make_server(repo, flavour)
+    server = make_server(repo)
     with pytest.raises(StepEnded, match="port is already allocated") as caught:
         deploy(server, "v1")
     assert caught.value.step.name == "up"
@@ -250,12 +254,10 @@ def test_crashing_container_without_a_health_check(
     assert caught.value.said.splitlines()[-1] == "web keeps restarting"
 
 
-def test_a_container_that_ends_well_is_no_failure(
-    make_server: MakeComposeServer, engine: Engine, repo: Repo, flavour: Flavour
-) -> None:
+def test_a_container_that_ends_well_is_no_failure(make_server: MakeComposeServer, engine: Engine, repo: Repo) -> None:
     once = "  once:\n    image: lab/busybox\n    command: echo migrated\n"
     repo.commit({"compose.yaml": YAML.replace("  db:\n", once + "  db:\n"), "www/healthz": "ok"})
-    server = make_server(repo, flavour)
+    server = make_server(repo)
     deploy(server, "main")
     assert server.facts().current == repo.sha("main")
     state = container(engine, "web")["State"]
@@ -386,10 +388,10 @@ def trusted(engine: Engine, registry: Registry) -> Registry:
 
 
 def test_cycle_from_images(
-    make_server: MakeComposeServer, engine: Engine, trusted: Registry, repo: Repo, any_flavour: Flavour
+    make_server: MakeComposeServer, engine: Engine, trusted: Registry, repo: Repo, lone_flavour: Flavour
 ) -> None:
     yaml = 'services:\n  web:\n    image: {}\n    ports: ["8000:8000"]\n    # {}\n'
-    server = make_server(repo, any_flavour, compose={"source": "images"})
+    server = make_server(repo, lone_flavour, compose={"source": "images"})
     for text in ("one", "two"):
         digest = push(engine, trusted, text)
         repo.commit({"compose.yaml": yaml.format(trusted.name("shop"), text)})
@@ -419,11 +421,9 @@ def test_cycle_from_images(
     )
 
 
-def test_image_that_cannot_be_pulled(
-    make_server: MakeComposeServer, trusted: Registry, repo: Repo, flavour: Flavour
-) -> None:
+def test_image_that_cannot_be_pulled(make_server: MakeComposeServer, trusted: Registry, repo: Repo) -> None:
     repo.commit({"compose.yaml": f"services:\n  web:\n    image: {trusted.name('nothing')}\n"})
-    server = make_server(repo, flavour, compose={"source": "images"})
+    server = make_server(repo, compose={"source": "images"})
     with pytest.raises(StepEnded, match="nothing") as caught:
         deploy(server, "main")
     assert caught.value.step.name == "build"

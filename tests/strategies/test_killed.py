@@ -21,7 +21,7 @@ from tests.lab import FullDisk, Repo
 from tests.strategies.conftest import SCRIPTS, LocalServer, MakeServer, StepEnded, make_app, only
 
 FILES = STRATEGIES["files"]
-KILLS = int(os.environ.get("N", "25"))
+KILLS = int(os.environ.get("N", "10"))
 
 
 @pytest.fixture

@@ -16,11 +16,22 @@ _LONGEST = 200
 
 @dataclass(frozen=True, slots=True)
 class DockerFacts:
-    """What is kept of a server's Docker between two probes."""
+    """What is known of a server's Docker from an earlier probe over the same connection."""
 
     docker: str = ""
     compose: tuple[str, ...] = ()
     compose_version: str = ""
+
+    @property
+    def wanted(self) -> str:
+        """What the next probe has to ask for: what is not there may have come since, what is there stays."""
+        return "yes" if not self.compose else "engine" if not self.docker else "no"
+
+    def learn(self, facts: ServerFacts) -> DockerFacts:
+        """This, with what a new probe has found."""
+        return DockerFacts(
+            facts.docker or self.docker, facts.compose or self.compose, facts.compose_version or self.compose_version
+        )
 
     def fill(self, facts: ServerFacts) -> ServerFacts:
         """The facts with these of Docker."""
@@ -56,17 +67,12 @@ def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
     )
 
 
-def docker_facts(facts: ServerFacts) -> DockerFacts:
-    """The part of the facts that is kept."""
-    return DockerFacts(facts.docker, facts.compose, facts.compose_version)
-
-
 def _records(output: bytes) -> defaultdict[str, list[str]]:
-    """Values by name. What a login shell printed stands before the first name, in the same record."""
+    """Values by name. What a login shell printed stands before the first NUL."""
     told = defaultdict[str, list[str]](list)
-    for record in output.split(b"\0")[:-1]:
+    for record in output.split(b"\0")[1:-1]:
         name, _, value = record.decode("utf-8", "replace").partition("=")
-        told[name.rpartition("\n")[2]].append(value)
+        told[name].append(value)
     return told
 
 

@@ -33,7 +33,8 @@ class SshHost:
         self._name = name
         self._pool = pool
         self._jobs = Jobs(name, self._link, log_cap=log_cap)
-        self._docker: tuple[Link, facts_of.DockerFacts] | None = None
+        self._docker = facts_of.DockerFacts()
+        self._docker_of: Link | None = None
 
     @property
     def name(self) -> str:
@@ -43,13 +44,14 @@ class SshHost:
     async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = False) -> ServerFacts:
         """Probe the server in one round trip.
 
-        The versions of Docker and Compose, which take a tenth of a second to ask for, are asked for once a
-        connection, and again where there were none, or where `docker` is True.
+        The versions of Docker and Compose, which take a tenth of a second to ask for, are asked for until they are
+        known, and again after a reconnect or where `docker` is True.
         """
         async with self._within(timeout):
             link = await self._link()
-            kept = self._docker[1] if self._docker and self._docker[0] is link and not docker else None
-            env = {"PROBE_DIRECTORY": directory, "PROBE_DOCKER": "no" if kept else "yes"}
+            if docker or self._docker_of is not link:
+                self._docker, self._docker_of = facts_of.DockerFacts(), link
+            env = {"PROBE_DIRECTORY": directory, "PROBE_DOCKER": self._docker.wanted}
             async with link.session("exec sh", shell.program("probe", env)) as exchange:
                 output = await exchange.rest(LONGEST_ANSWER)
                 facts = facts_of.parse(output, server=self._name, directory=directory)
@@ -57,11 +59,8 @@ class SshHost:
                     await exchange.status()
                     said = failures.plain(exchange.errors) or "it says nothing"
                     raise Unreachable(self._name, f"its shell gives no answer: {said}")
-        if kept:
-            return kept.fill(facts)
-        if facts.docker or facts.compose:
-            self._docker = (link, facts_of.docker_facts(facts))
-        return facts
+        self._docker = self._docker.learn(facts)
+        return self._docker.fill(facts)
 
     async def upload(self, source: Path, target: str, *, timeout: float = 600.0) -> None:
         """Put a local file at an absolute path; nothing is sent when the same content is there."""

@@ -86,6 +86,7 @@ async def fetch_host_key(server: Server, *, tunnel: asyncssh.SSHClientConnection
                 server.port,
                 tunnel=tunnel,
                 server_host_key_algs=_HOST_KEY_ALGORITHMS,
+                config=None,
                 options=asyncssh.SSHClientConnectionOptions(known_hosts=None, client_keys=None, **_NOTHING_ELSE),
             )
     except failures.Failure as problem:

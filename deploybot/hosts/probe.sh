@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tells what a server is, as NAME=VALUE records that each end with a NUL. Read from stdin by sh, after assignments.
+# Tells what a server is, as NAME=VALUE records, each between two NULs. Read from stdin by sh, after assignments.
 #   PROBE_DIRECTORY   an app's directory, or empty
 #   PROBE_DOCKER      yes: ask Docker and Compose for their versions, which takes them a while
 set -u
@@ -7,7 +7,7 @@ set -u
 tell() { printf '%s=%s\0' "$1" "$2"; }
 found() { command -v "$1" >/dev/null 2>&1; }
 
-# A full NFS mount or a Docker that hangs must not hang the probe with it.
+# A Docker that hangs must not hang the probe with it.
 soon() {
     if found timeout; then timeout 5 "$@"; else "$@"; fi
 }
@@ -15,7 +15,13 @@ soon() {
 tell_system() {
     tell home "${HOME:-/}"
     tell user "${USER:-${LOGNAME:-$(id -un 2>/dev/null)}}"
-    tell uid "$(id -u 2>/dev/null)"
+    while read -r name uid _; do
+        case $name in Uid:)
+            tell uid "$uid"
+            break
+            ;;
+        esac
+    done </proc/self/status
     for file in /etc/os-release /usr/lib/os-release; do
         [ -r "$file" ] || continue
         tell system "$(. "$file" && printf '%s' "${PRETTY_NAME:-}")"
@@ -38,13 +44,22 @@ tell_tools() {
     if found git; then tell git yes; fi
 }
 
+# Whether it is worth the while to ask for an Engine: its socket is there and ours to use, or another is configured.
+may_have_engine() {
+    [ -n "${DOCKER_HOST:-}${DOCKER_CONTEXT:-}" ] || [ -w /var/run/docker.sock ] ||
+        grep -qs currentContext "${DOCKER_CONFIG:-$HOME/.docker}/config.json"
+}
+
 tell_docker() {
     if found docker; then
-        tell docker "$(soon docker version --format '{{.Server.Version}}' 2>/dev/null </dev/null)"
+        if may_have_engine; then
+            tell docker "$(soon docker version --format '{{.Server.Version}}' 2>/dev/null </dev/null)"
+        fi
+        [ "$PROBE_DOCKER" = yes ] || return
         version=$(soon docker compose version --short 2>/dev/null </dev/null) && tell compose "docker compose" &&
             tell compose_version "$version" && return
     fi
-    if found docker-compose; then
+    if [ "$PROBE_DOCKER" = yes ] && found docker-compose; then
         tell compose docker-compose
         tell compose_version "$(soon docker-compose version --short 2>/dev/null </dev/null)"
     fi
@@ -58,16 +73,16 @@ tell_room() {
         there=${there:-/}
     done
     if [ -d "$there" ] && [ -w "$there" ] && [ -x "$there" ]; then tell writable yes; else tell writable no; fi
-    # POSIX: one header line, then name, size, used, available in KiB, and the name may have blanks.
-    soon df -Pk -- "$there" 2>/dev/null | {
-        read -r _
-        read -r line
-        # shellcheck disable=SC2086 # fields of a line
-        set -- ${line%%%*}
-        while [ "$#" -gt 4 ]; do shift; done
-        tell disk_total_kib "${1:-}"
-        tell disk_free_kib "${3:-}"
-    }
+    # POSIX: size, used and available stand before the first per cent sign; names around them may have blanks.
+    size='' used='' free=''
+    set -f
+    for word in $(df -Pk -- "$there" 2>/dev/null); do
+        case $word in *%) break ;; esac
+        size=$used used=$free free=$word
+    done
+    set +f
+    tell disk_total_kib "$size"
+    tell disk_free_kib "$free"
 }
 
 tell_app() {
@@ -80,15 +95,20 @@ tell_app() {
         tell release "${complete#releases/}"
     done
     if [ -d repo.git ] && found git; then
-        GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 \
-            soon git -c safe.directory='*' --git-dir=repo.git for-each-ref --format='%(objectname)' refs/deploybot 2>/dev/null |
-            while read -r commit; do tell have "$commit"; done
+        for commit in $(
+            GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git -c safe.directory='*' --git-dir=repo.git \
+                for-each-ref --format='%(objectname)' refs/deploybot 2>/dev/null
+        ); do
+            tell have "$commit"
+        done
     fi
 }
 
+# What a login shell prints stands before this.
+printf '\0'
 tell_system
 tell_tools
-[ "$PROBE_DOCKER" != yes ] || tell_docker
+[ "$PROBE_DOCKER" = no ] || tell_docker
 tell_room
 [ -z "$PROBE_DIRECTORY" ] || tell_app
 tell end end

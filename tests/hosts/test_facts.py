@@ -1,0 +1,181 @@
+"""Facts of servers: read from a probe's output, and from real servers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploybot.errors import Unreachable
+from deploybot.hosts.facts import DockerFacts, parse
+from tests.conftest import MakeSshd
+from tests.hosts.conftest import Reach, server_of
+from tests.lab import Access, Repo, Sshd
+
+MakeRepo = Callable[[str], Repo]
+
+NEW, OLD, HALF = "a" * 40, "b" * 40, "c" * 64
+
+
+def told(*records: str) -> bytes:
+    return b"\0" + b"".join(record.encode() + b"\0" for record in (*records, "end=end"))
+
+
+def test_everything_that_is_told() -> None:
+    facts = parse(
+        told(
+            "home=/home/deploy",
+            "user=deploy",
+            "uid=1000",
+            "system=Debian GNU/Linux 12 (bookworm)",
+            "boot_id=7a-b",
+            "disk_total_kib=100",
+            "disk_free_kib=40",
+            "memory_available_kib=7",
+            "git=yes",
+            "tool_missing=tar",
+            "tool_missing=gzip",
+            "docker=20.10.24+dfsg1",
+            "compose=docker compose",
+            "compose_version=v2.26.1-4",
+            "writable=yes",
+            f"current=releases/{NEW}",
+            f"switching={OLD}",
+            f"release={OLD}",
+            f"release={NEW}",
+            f"have={NEW}",
+            f"have={NEW}",
+        ),
+        server="web1",
+        directory="/srv/shop",
+    )
+    assert facts is not None
+    assert (facts.home, facts.user, facts.uid, facts.boot_id) == ("/home/deploy", "deploy", 1000, "7a-b")
+    assert (facts.disk_total, facts.disk_free, facts.memory_available) == (102_400, 40_960, 7_168)
+    assert (facts.git, facts.tools_missing, facts.writable) == (True, ("tar", "gzip"), True)
+    assert (facts.docker, facts.compose, facts.compose_version) == (
+        "20.10.24+dfsg1",
+        ("docker", "compose"),
+        "2.26.1-4",
+    )
+    assert (facts.current, facts.switching, facts.releases, facts.have) == (NEW, OLD, (NEW, OLD), (NEW,))
+    assert (facts.server, facts.directory) == ("web1", "/srv/shop")
+
+
+def test_what_is_not_told_is_unknown() -> None:
+    facts = parse(told("home=/root", "disk_free_kib=", "uid=x"), server="web1", directory="")
+    assert facts is not None
+    assert (facts.disk_free, facts.disk_total, facts.memory_available, facts.uid) == (-1, -1, -1, -1)
+    assert not facts.writable
+    assert (facts.docker, facts.compose, facts.current) == ("", (), "")
+
+
+def test_a_probe_that_was_cut_tells_nothing() -> None:
+    assert parse(told("home=/root")[:-8], server="web1", directory="") is None
+
+
+def test_what_a_login_shell_prints_does_not_count() -> None:
+    facts = parse(b"Welcome!\nhome=/tmp\n" + told("home=/root"), server="web1", directory="")
+    assert facts is not None
+    assert facts.home == "/root"
+
+
+def test_names_that_are_no_commits_are_no_releases() -> None:
+    facts = parse(
+        told("release=../../etc", "release=v1", "current=releases/20240101", "switching=$(id)", "have=HEAD"),
+        server="web1",
+        directory="/srv",
+    )
+    assert facts is not None
+    assert (facts.releases, facts.current, facts.switching, facts.have) == ((), "", "", ())
+
+
+@given(st.binary())
+def test_no_output_breaks_it(output: bytes) -> None:
+    parse(output + told(), server="web1", directory="")
+
+
+def test_docker_is_asked_for_until_it_is_known() -> None:
+    nothing = DockerFacts()
+    compose = DockerFacts(compose=("docker", "compose"), compose_version="2.1")
+    both = DockerFacts("26.1", ("docker", "compose"), "2.1")
+    assert (nothing.wanted, compose.wanted, both.wanted) == ("yes", "engine", "no")
+
+
+async def test_a_server_as_it_is(sshd: Sshd, reach: Reach) -> None:
+    facts = await reach(server_of(sshd)).facts(str(sshd.home))
+    disk = os.statvfs(sshd.home)
+    assert (facts.home, facts.user, facts.uid) == (str(sshd.home), sshd.user, sshd.box.account.uid)
+    assert facts.system == "Debian GNU/Linux 12 (bookworm)"
+    assert facts.boot_id == (sshd.box.directory / "etc/boot_id").read_text().strip()
+    assert facts.disk_total == pytest.approx(disk.f_blocks * disk.f_frsize, rel=0.1)
+    assert facts.disk_free == pytest.approx(disk.f_bavail * disk.f_frsize, rel=0.1)
+    assert facts.memory_available > 100_000_000
+    assert (facts.git, facts.tools_missing, facts.writable) == (True, (), True)
+    assert facts.compose == ("docker", "compose")
+    assert facts.compose_version.startswith("2.")
+
+
+async def test_a_server_with_busybox_alone(busybox_server: Sshd, reach: Reach) -> None:
+    facts = await reach(server_of(busybox_server)).facts("/home/deploy")
+    assert (facts.home, facts.git, facts.docker, facts.compose) == ("/home/deploy", False, "", ())
+    assert facts.tools_missing == ()
+    assert facts.disk_free > 0
+    assert facts.writable
+
+
+async def test_an_apps_directory(sshd: Sshd, reach: Reach, make_repo: MakeRepo) -> None:
+    directory = sshd.home / "shop with blank"
+    for commit in (NEW, OLD):
+        (directory / "releases" / commit).mkdir(parents=True)
+        (directory / "releases" / commit / ".deploybot-complete").touch()
+    (directory / "releases" / HALF).mkdir()
+    (directory / "current").symlink_to(f"releases/{OLD}")
+    (directory / "switching").write_text(f"{NEW}\n")
+    repo = make_repo("shop")
+    commit = repo.commit({"page": "first"})
+    shutil.copytree(repo.path, directory / "repo.git")
+    refs = directory / "repo.git/refs/deploybot"
+    refs.mkdir(parents=True)
+    (refs / commit).write_text(f"{commit}\n")
+    facts = await reach(server_of(sshd)).facts(str(directory))
+    assert facts.releases == (NEW, OLD)
+    assert (facts.current, facts.switching, facts.have) == (OLD, NEW, (commit,))
+    shutil.rmtree(directory)
+    gone = await reach(server_of(sshd)).facts(str(directory))
+    assert (gone.releases, gone.current, gone.switching, gone.have, gone.writable) == ((), "", "", (), True)
+
+
+@pytest.mark.parametrize("directory", ["/", "/srv/not/there/at/all", "/etc/passwd/below"])
+async def test_a_directory_that_cannot_be_written(sshd: Sshd, reach: Reach, directory: str) -> None:
+    facts = await reach(server_of(sshd)).facts(directory)
+    assert not facts.writable
+    assert facts.disk_free > 0 or "passwd" in directory
+
+
+@pytest.mark.parametrize("directory", ["$(touch {0})", "`touch {0}`", "'; touch {0}; '", "-rf {0}", "a\ntouch {0}"])
+async def test_a_directory_is_a_value_and_no_code(sshd: Sshd, reach: Reach, tmp_path: Path, directory: str) -> None:
+    canary = sshd.home / "canary"
+    await reach(server_of(sshd)).facts("/" + directory.format(canary))
+    assert not canary.exists()
+
+
+async def test_a_server_without_a_tool_says_which(sshd: Sshd, make_sshd: MakeSshd, reach: Reach) -> None:
+    tools = sshd.box.directory.parent / "few-tools"
+    tools.mkdir(exist_ok=True)
+    for name in ("sh", "df", "head", "cat", "grep", "readlink", "id"):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    bare = make_sshd(access=Access(path=str(tools)))
+    facts = await reach(server_of(bare)).facts()
+    assert {"setsid", "mkfifo", "sha256sum", "tar"} <= set(facts.tools_missing)
+
+
+async def test_a_shell_that_does_not_work_is_told(make_sshd: MakeSshd, reach: Reach) -> None:
+    server = make_sshd(shell="/bin/false")
+    with pytest.raises(Unreachable, match="its shell gives no answer: it says nothing"):
+        await reach(server_of(server)).facts()

@@ -10,7 +10,7 @@ from deploybot.domain import ServerFacts
 from deploybot.errors import DeploybotError
 from deploybot.observe import words
 from deploybot.observe.look import Look
-from deploybot.observe.words import Record, Word, joined, worst
+from deploybot.observe.words import Record, Word, advice, joined, trouble, worst
 from deploybot.settings import App, Environment
 from deploybot.units import show_size
 
@@ -42,11 +42,14 @@ def board_card(entries: Sequence[Entry], now: float) -> Card:
     if not entries:
         return Card(title="There is nothing here that you may see.")
     silent = {entry.server for entry in entries if isinstance(entry.look.facts, DeploybotError)}
-    lines = [_silent([entry for entry in entries if entry.server == server]) for server in sorted(silent)]
+    lines = [_silent(server, [entry for entry in entries if entry.server == server]) for server in sorted(silent)]
     lines += [_line(entry, now) for entry in entries if entry.server not in silent]
     ill = sum(line.tone in {Tone.BAD, Tone.UNKNOWN} for line in lines[len(silent) :])
     return Card(
-        title=_title(len(entries), len(silent), ill), tone=worst(line.tone for line in lines), lines=tuple(lines)
+        title=_title(len(entries), len(silent), ill),
+        tone=worst(line.tone for line in lines),
+        lines=tuple(lines),
+        hint=advice(part for entry in entries for part in (entry.look.facts, entry.look.containers)),
     )
 
 
@@ -59,11 +62,12 @@ def _title(count: int, silent: int, ill: int) -> str:
     return f"{count} place{'s' if count > 1 else ''}: {told or 'all well'}"
 
 
-def _silent(entries: Sequence[Entry]) -> Line:
+def _silent(server: str, entries: Sequence[Entry]) -> Line:
     """A server that does not answer, and what should run there."""
-    should = [f"{entry.name} {entry.record.running.release}" for entry in entries if entry.record.running]
-    told = f"{entries[0].look.facts}; as far as I know it runs {', '.join(should)}" if should else entries[0].look.facts
-    return Line(entries[0].server, str(told), Tone.BAD)
+    problem = entries[0].look.facts
+    told = trouble(problem, server) if isinstance(problem, DeploybotError) else ""
+    should = ", ".join(f"{entry.name} {entry.record.running.release}" for entry in entries if entry.record.running)
+    return Line(server, f"{told}; as far as I know it runs {should}" if should else told, Tone.BAD)
 
 
 def _line(entry: Entry, now: float) -> Line:
@@ -102,8 +106,11 @@ def servers_card(found: Mapping[str, ServerFacts | DeploybotError]) -> Card:
             tuple((name, *cells) for name, (cells, _) in rows.items()),
             tones,
         ),
+        hint=advice(found.values()),
         lines=tuple(
-            Line(name, str(facts), Tone.BAD) for name, facts in found.items() if isinstance(facts, DeploybotError)
+            Line(name, trouble(facts, name), Tone.BAD)
+            for name, facts in found.items()
+            if isinstance(facts, DeploybotError)
         ),
     )
 

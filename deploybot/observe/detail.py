@@ -10,7 +10,7 @@ from deploybot.domain import Container, Deployment, Kind, Release, State, Usage
 from deploybot.errors import DeploybotError
 from deploybot.observe import words
 from deploybot.observe.board import Entry, summary
-from deploybot.observe.words import Word, ago, joined, worst
+from deploybot.observe.words import Word, advice, ago, joined, trouble, worst
 from deploybot.settings import App, Environment
 from deploybot.units import show_duration, show_size
 
@@ -37,8 +37,9 @@ class Section:
 
 def detail_card(app: App, sections: Sequence[Section], now: float) -> Card:
     """Environments with their servers and their past, then all containers as a table."""
-    lines = [line for section in sections for line in _section(section, now)]
-    rows = [row for section in sections for entry in section.entries for row in _rows(entry, now)]
+    lines = [line for section in sections for line in _section(section, now, named=len(sections) > 1)]
+    entries = [entry for section in sections for entry in section.entries]
+    rows = [row for entry in entries for row in _rows(entry, now)]
     tones = [line.tone for line in lines if not line.name.startswith("#")]
     names = ", ".join(section.environment.name for section in sections)
     return Card(
@@ -46,13 +47,15 @@ def detail_card(app: App, sections: Sequence[Section], now: float) -> Card:
         tone=worst(tones),
         lines=tuple(lines),
         table=_table(rows),
+        hint=advice(part for entry in entries for part in (entry.look.facts, entry.look.containers, entry.look.health)),
     )
 
 
-def _section(section: Section, now: float) -> Iterator[Line]:
+def _section(section: Section, now: float, *, named: bool) -> Iterator[Line]:
     record = section.entries[0].record
     doing = words.going_on(record, now)
-    yield Line(section.environment.name, joined(doing), worst(word.tone for word in doing))
+    if doing or named:
+        yield Line(section.environment.name, joined(doing), worst(word.tone for word in doing))
     for entry in section.entries:
         yield from _server(entry, now)
     if section.previous:
@@ -68,7 +71,7 @@ def _server(entry: Entry, now: float) -> Iterator[Line]:
     busy = {word.text for word in words.going_on(entry.record, now)}
     told = [word for word in told if word.text not in busy]
     if isinstance(facts, DeploybotError):
-        yield Line(entry.server, str(facts), Tone.BAD)
+        yield Line(entry.server, trouble(facts, entry.server), Tone.BAD)
     else:
         memory = [Word(f"memory {show_size(facts.memory_available)} free")] if facts.memory_available >= 0 else []
         kept = [Word(f"{len(facts.releases)} releases kept")] if facts.releases else []
@@ -76,7 +79,7 @@ def _server(entry: Entry, now: float) -> Iterator[Line]:
     yield Line(entry.server, joined(told), worst(word.tone for word in told))
     for problem in (look.containers, look.health):
         if isinstance(problem, DeploybotError) and problem is not facts:
-            yield Line(entry.server, str(problem), Tone.BAD)
+            yield Line(entry.server, trouble(problem, entry.server), Tone.BAD)
 
 
 def _past(one: Deployment, now: float) -> Line:

@@ -25,6 +25,7 @@ from deploybot.observe.follow import Followed, Follower
 from deploybot.observe.merge import merge
 from deploybot.observe.sources import Labels, Reading, Source, find, of_app, read
 from deploybot.observe.times import Entry, Stamps, Wanted
+from deploybot.observe.words import advice, trouble
 from deploybot.ports import Clock, Servers
 from deploybot.redact import Redactor
 from deploybot.settings import App, Environment, Settings
@@ -158,6 +159,7 @@ class AppLogs:
             lines=_told(troubles),
             code=tuple(text.decode("utf-8", errors="replace") for _, text in shown),
             footer=_footer(look.query, len(shown)),
+            hint=advice(troubles.values()),
             ok=not troubles,
         )
 
@@ -282,7 +284,7 @@ def _sentence(name: str) -> str:
 
 
 def _told(troubles: Mapping[str, DeploybotError]) -> tuple[Line, ...]:
-    return tuple(Line(server, str(problem), Tone.BAD) for server, problem in troubles.items())
+    return tuple(Line(server, trouble(problem, server), Tone.BAD) for server, problem in troubles.items())
 
 
 def _nothing(query: LogQuery) -> str:
@@ -311,6 +313,7 @@ def _file_card(look: _Look, made: Export, troubles: Mapping[str, DeploybotError]
         tone=Tone.WARN if troubles or not made.whole else Tone.PLAIN,
         text="" if made.whole else f"The file ends at {show_size(MOST_BYTES)}: ask for less with `since` or a number.",
         lines=_told(troubles),
+        hint=advice(troubles.values()),
         files=(File(str(made.path), made.path.name),),
         ok=not troubles,
     )

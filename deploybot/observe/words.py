@@ -48,6 +48,17 @@ def joined(words: Iterable[Word]) -> str:
     return " · ".join(word.text for word in words if word.text)
 
 
+def trouble(problem: DeploybotError, server: str) -> str:
+    """Why a server, or something on it, does not answer, for a line that has the server's name before it."""
+    return str(problem).removeprefix(f"{server} ").removeprefix(f"{server}: ")
+
+
+def advice(problems: Iterable[object]) -> str:
+    """The first hint that an error among these has."""
+    hints = (getattr(problem, "hint", "") for problem in problems if isinstance(problem, DeploybotError))
+    return next(filter(None, hints), "")
+
+
 def ago(then: float, now: float) -> str:
     """`3 min ago`."""
     return f"{show_duration(max(now - then, 0.0))} ago"

@@ -176,7 +176,7 @@ async def test_a_script_that_ends_badly_has_its_lines_shown(tmp_path: Path) -> N
     Failing.said = b"a line\n"
     card = await scene.show(server="web1")
     assert card.code == ("a line",)
-    assert card.lines[0].text == "web1: what reads the log ended with code 66."
+    assert card.lines[0].text == "what reads the log ended with code 66."
 
 
 async def test_lines_of_a_file_from_before_are_left_out_where_their_time_is_known(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ async def test_a_command_of_bot_toml_is_a_log_too(sshd: Sshd, tmp_path: Path) ->
     async with reader(tmp_path, sshd, logs={"command": command}) as (person, _):
         card = await person.show(lines=7)
     assert card.code == ("lines 7", "oops", "\ufffdjunk")
-    assert card.lines[0].text == "web1: what reads the log ended with code 3."
+    assert card.lines[0].text == "what reads the log ended with code 3."
 
 
 async def test_containers_are_read_through_ssh(engine: Engine, tmp_path: Path) -> None:

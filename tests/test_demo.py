@@ -1,0 +1,344 @@
+"""The demo: played whole, stopped half-way, and at a terminal; and that nothing of it is left."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import asyncssh
+import pexpect
+import pytest
+
+from deploybot.config import load
+from deploybot.demo import main
+from deploybot.demo.repository import changes, make
+from deploybot.demo.server import Keys
+from deploybot.demo.stage import Stage
+from deploybot.demo.strays import MARK, end_strays, strays
+from deploybot.demo.town import Town, folder_of, lacks, town
+from deploybot.errors import UserError
+from deploybot.settings import Server
+
+ROOT = Path(__file__).parents[1]
+DEMO = (sys.executable, "-m", "deploybot", "demo")
+pytestmark = pytest.mark.timeout(300)
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Whatever the demo makes, it makes below `tmp_path`."""
+    return os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "LANG": "C.UTF-8"}
+
+
+def living(folder: Path) -> list[str]:
+    """The command lines of processes that have to do with a folder, by their arguments or environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command, variables = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if bytes(folder) in command or bytes(folder) in variables:
+            found.append(command.replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+def wait_for(condition: Callable[[], object], within: float = 30.0) -> bool:
+    end = time.monotonic() + within
+    while not (done := condition()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return bool(done)
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The whole session, without a terminal."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = subprocess.run(
+        DEMO,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(folder),
+        timeout=280,
+    )
+    return folder, done
+
+
+def test_every_outcome_is_right(played: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    _, done = played
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    assert done.stderr == ""
+    assert "WRONG" not in done.stdout
+    assert re.search(r"# All [5-9]\d outcomes were right, in ", done.stdout)
+    assert done.stdout.endswith("Everything is put away.\n")
+
+
+def test_the_transcript_tells_the_story(played: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    _, done = played
+    scenes = [
+        "ana> deploy shop@v1\n",
+        ": shop v1\n",
+        "  ! touches migrations/0001-prices.sql\n",
+        "its payment key is •••\n",
+        "failed, the old release is back\n",
+        "ana> rollback shop from production because the lantern is sold out\n",
+        "✗ `deploy` needs the role deployer on shop/production; you are viewer there.\n",
+        "did you mean `shop`?\n",
+        "# kill -9 ",
+        "The bot has gone away. Waiting for it to come back.\n",
+        "  => builds of v4: 1, 13 pages, 0 of them twice\n",
+        "The audit is whole",
+        "  => the payment key, in all answers and the bot's own files: nowhere\n",
+    ]
+    places = [done.stdout.find(scene) for scene in scenes]
+    assert -1 not in places, scenes[places.index(-1)]
+    assert places == sorted(places)
+    assert "\x1b" not in done.stdout
+
+
+def test_nothing_is_left(played: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, done = played
+    assert list(folder.iterdir()) == []
+    assert living(folder) == []
+    ports = {int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)/", done.stdout)}
+    assert len(ports) == 2
+    listening = Path("/proc/net/tcp").read_text()
+    assert not [port for port in ports if f" 0100007F:{port:04X} 00000000:0000 0A" in listening]
+
+
+def begun(tmp_path: Path, *words: str) -> subprocess.Popen[str]:
+    """A demo in which v1 has just been deployed, and the next command is running."""
+    process = subprocess.Popen(
+        (*DEMO, *words),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(tmp_path),
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "=> staging" in line:
+            break
+    assert living(tmp_path)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_stopped_half_way_it_puts_everything_away(tmp_path: Path, number: signal.Signals) -> None:
+    with begun(tmp_path) as process:
+        process.send_signal(number)
+        process.send_signal(number)
+        told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.endswith("Everything is put away.\n")
+    assert "Traceback" not in told
+    assert list(tmp_path.iterdir()) == []
+    assert living(tmp_path) == []
+
+
+def test_killed_it_leaves_files_and_no_process(tmp_path: Path) -> None:
+    with begun(tmp_path) as process:
+        process.kill()
+        process.communicate(timeout=60)
+    assert wait_for(lambda: not living(tmp_path)), living(tmp_path)
+
+
+def test_its_folder_may_be_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "here" / "demo"
+    with begun(tmp_path, "--dir", str(folder), "--keep") as process:
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=60)
+    assert f"Nothing of it runs any more; its files are in {folder}.\n" in told
+    assert living(tmp_path) == []
+    assert {"bot.toml", "data", "keys", "server", "shop"} <= {entry.name for entry in folder.iterdir()}
+    assert (folder / "server" / "log").read_text() == ""
+
+
+def test_at_a_terminal_it_leaves_one_at_the_prompt(tmp_path: Path) -> None:
+    demo = terminal(tmp_path)
+    demo.expect_exact("puts everything away")
+    demo.expect_exact("deploybot>")
+    demo.sendline("status")
+    demo.expect_exact("2 places: all well")
+    assert len(living(tmp_path)) > 3
+    demo.send("\x03")
+    demo.sendline("exit")
+    demo.expect_exact("Everything is put away.")
+    demo.expect(pexpect.EOF)
+    demo.close()
+    assert demo.exitstatus == 0
+    assert list(tmp_path.iterdir()) == []
+    assert living(tmp_path) == []
+
+
+def test_a_closed_terminal_ends_it(tmp_path: Path) -> None:
+    demo = terminal(tmp_path)
+    demo.expect_exact("deploybot>")
+    # It asks after a tenth of a second whether the demo has ended, which takes longer to put all away.
+    with suppress(pexpect.ExceptionPexpect):
+        demo.close(force=False)
+    assert wait_for(lambda: not living(tmp_path)), living(tmp_path)
+    assert wait_for(lambda: not [*tmp_path.iterdir()])
+
+
+def terminal(tmp_path: Path) -> pexpect.spawn[str]:
+    variables = environment(tmp_path) | {"TERM": "xterm"}
+    return pexpect.spawn(DEMO[0], list(DEMO[1:]), env=variables, encoding="utf-8", timeout=90, dimensions=(40, 120))
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[Town]:
+    async with town(tmp_path / "demo") as made:
+        yield made
+
+
+def server_of(here: Town) -> Server:
+    return load(here.config, os.environ).servers["local"]
+
+
+@asynccontextmanager
+async def connect(
+    here: Town, *, user: str = "deploy", key: asyncssh.SSHKey | str | None = None, password: str | None = None
+) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    server = server_of(here)
+    known = asyncssh.import_known_hosts(f"[127.0.0.1]:{server.port} {server.host_key[0]}")
+    keys = None if password else [key or str(Keys(here.folder / "keys").client)]
+    async with asyncssh.connect(
+        server.host,
+        server.port,
+        username=user,
+        client_keys=keys,
+        password=password,
+        known_hosts=known,
+        config=None,
+        agent_path=None,
+    ) as link:
+        yield link
+
+
+async def test_the_server_lets_nobody_in_but_its_user_with_the_key(here: Town) -> None:
+    strange = asyncssh.generate_private_key("ssh-ed25519")
+    for refused in (connect(here, key=strange), connect(here, user="root"), connect(here, password="deploy")):
+        with pytest.raises(asyncssh.PermissionDenied):
+            await refused.__aenter__()
+    async with connect(here) as link:
+        assert (await link.run("echo in")).stdout == "in\n"
+
+
+async def test_the_server_runs_commands_as_sshd_does(here: Town) -> None:
+    home = here.folder / "server" / "home"
+    async with connect(here) as link:
+        done = await link.run("cat; pwd; echo sorry >&2; exit 3", input=b"\xff\0\n", encoding=None)
+        assert (done.exit_status, done.stdout, done.stderr) == (3, b"\xff\0\n" + bytes(home) + b"\n", b"sorry\n")
+        assert (await link.run("kill -TERM $$")).exit_signal == ("TERM", False, "", "en-US")
+        variables = str((await link.run("env")).stdout).splitlines()
+        assert {line.partition("=")[0] for line in variables} <= {
+            *("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "PWD", "OLDPWD", "_", "SHLVL", MARK)
+        }
+        async with link.start_sftp_client() as files:
+            assert await files.realpath(".") == str(home)
+        assert (await link.run()).exit_status == 1
+
+
+async def test_a_command_outlives_its_connection_and_ends_with_the_server(tmp_path: Path) -> None:
+    async with town(tmp_path / "demo") as here:
+        async with connect(here) as link:
+            process = await link.create_process("exec 2>&1; echo begun; sleep 1000; echo never", encoding="utf-8")
+            assert await process.stdout.readline() == "begun\n"
+        assert len(list(strays(here.folder))) == 2
+    assert list(strays(here.folder)) == []
+
+
+async def test_the_server_forwards_to_this_machine_alone(here: Town) -> None:
+    async with connect(here) as link:
+        reader, writer = await link.open_connection("127.0.0.1", server_of(here).port)
+        assert (await reader.read(4)) == b"SSH-"
+        writer.close()
+        with pytest.raises(asyncssh.ChannelOpenError):
+            await link.open_connection("192.0.2.1", 80)
+
+
+async def test_its_bot_toml_is_one_that_the_bot_takes(here: Town) -> None:
+    settings = load(here.config, os.environ)
+    assert settings.apps["shop"].secrets["PAYMENT_KEY"].reveal() == here.payment_key
+    assert {*settings.apps["shop"].environments} == {"staging", "production"}
+    assert here.ports["staging"] != here.ports["production"]
+
+
+def test_the_repository_is_the_same_every_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    heads = []
+    for name in ("one", "two"):
+        make(tmp_path / name)
+        command = ("git", f"--git-dir={tmp_path / name / '.git'}", "log", "--format=%H %an %s %D", "--all")
+        heads.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert heads[0] == heads[1]
+    assert len(heads[0].splitlines()) == len(changes())
+    assert [f"tag: v{number}" in heads[0] for number in range(1, 6)] == [True] * 4 + [False]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(Town(folder=tmp_path, ports={"staging": 1}, payment_key="pay_1234"), io.StringIO())
+
+
+async def test_what_is_wrong_spoils_the_play(stage: Stage) -> None:
+    stage.compare("builds", "1", "1")
+    assert (stage.right, stage.wrong) == (1, [])
+    stage.compare("builds", "2", "1")
+    await stage.serves("staging", "v1")
+    assert stage.wrong[0] == "builds: 2, and not 1"
+    assert stage.wrong[1].startswith("staging, asked at http://127.0.0.1:1/: no answer (")
+    with pytest.raises(UserError, match="never: that did not happen within 0 s"):
+        await stage.until("never", lambda: False, 0.0)
+
+
+def test_a_secret_in_the_bots_files_spoils_the_play(stage: Stage) -> None:
+    data = stage.town.folder / "data"
+    data.mkdir()
+    (data / "deploybot.db").write_bytes(b"\0pay_12345\0")
+    stage.kept_secret()
+    assert stage.wrong == ["the payment key, in all answers and the bot's own files: deploybot.db, and not nowhere"]
+
+
+def test_a_machine_that_lacks_something_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lacks() == ""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert lacks().startswith("The demo needs git, sh, setsid, sha256sum, mkfifo, which this machine has not")
+    assert main([]) == 1
+    assert "install them" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_there_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").write_text("x")
+    assert main(["--dir", str(tmp_path)]) == 1
+    assert f"{tmp_path} is there already." in capsys.readouterr().err
+    assert (tmp_path / "mine").read_text() == "x"
+    assert main(["--nonsense"]) == 2
+    with folder_of(None, keep=False) as folder:
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()
+
+
+def test_strays_are_found_by_their_mark_and_ended(tmp_path: Path) -> None:
+    variables = os.environ | {MARK: str(tmp_path)}
+    with subprocess.Popen(("sh", "-c", "setsid sleep 1000 & wait"), env=variables) as process:
+        assert wait_for(lambda: len(list(strays(tmp_path))) == 2)
+        assert list(strays(tmp_path.parent)) == []
+        assert end_strays(tmp_path) == ()
+        assert process.wait(10) == -signal.SIGKILL
+    assert list(strays(tmp_path)) == []

@@ -39,14 +39,20 @@ class Refs:
 def parse_refs(text: str) -> Refs:
     """Read the output of `git ls-remote --symref` (git-ls-remote(1), OUTPUT)."""
     raw: dict[str, str] = {}
-    default = ""
+    default = head = ""
     for line in text.splitlines():
         value, _, name = line.partition("\t")
-        if value.startswith("ref: ") and name == "HEAD":
-            default = value.removeprefix("ref: refs/heads/")
-        elif name.startswith("refs/"):
+        if name.startswith("refs/"):
             raw[name] = value
+        elif value.startswith("ref: "):
+            default = value.removeprefix("ref: refs/heads/")
+        else:
+            head = value
     branches = _below(raw, "refs/heads/")
+    if not default:
+        # Servers of old, and plain file servers, tell only the commit.
+        same = [name for name, commit in branches.items() if commit == head]
+        default = next((name for name in ("main", "master", *same) if name in same), "")
     tags = _below(raw, "refs/tags/")
     peeled = {name.removesuffix("^{}"): commit for name, commit in tags.items() if name.endswith("^{}")}
     plain = {name: commit for name, commit in tags.items() if not name.endswith("^{}")}

@@ -14,6 +14,7 @@ import pytest
 from deploybot.errors import Unreachable, UserError
 from deploybot.settings import App
 from deploybot.sources.git import GitSource
+from deploybot.sources.mirror import parse_refs
 from tests.lab import FullDisk, Repo
 from tests.lab.run import run
 
@@ -280,6 +281,15 @@ async def test_empty_repository(source: GitSource, app: App, repo: Repo) -> None
     assert repo.path.exists()
     with pytest.raises(UserError, match="no ref `main`"):
         await source.resolve(app, "main")
+
+
+def test_default_branch_where_the_server_tells_only_its_commit() -> None:
+    one, two = "1" * 40, "2" * 40
+    said = f"{one}\tHEAD\n{two}\trefs/heads/a\n{one}\trefs/heads/b\n{one}\trefs/heads/master\n{two}\trefs/tags/main\n"
+    assert parse_refs(said).default == "master"
+    assert parse_refs(said.replace("master", "x")).default == "b"
+    assert parse_refs(said.replace(f"{one}\tHEAD", f"ref: refs/heads/a\tHEAD\n{two}\tHEAD")).default == "a"
+    assert parse_refs(f"ref: refs/heads/gone\tHEAD\n{one}\trefs/heads/b\n").default == ""
 
 
 async def test_sha256_repositories(source: GitSource, make_app: MakeApp, tmp_path: Path) -> None:

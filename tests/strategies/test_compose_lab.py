@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Release, ServerFacts, ServerPlan
+from deploybot.domain import Release, ServerFacts, ServerPlan, Step
 from deploybot.redact import Redactor
 from deploybot.sources.git import GitSource
 from deploybot.strategies import STRATEGIES
@@ -211,6 +211,17 @@ def test_deploying_what_runs_changes_nothing(make_server: MakeComposeServer, eng
     before = [container(engine, name)["Id"] for name in ("web", "db")]
     deploy(server, "v1")
     assert [container(engine, name)["Id"] for name in ("web", "db")] == before
+
+
+def test_health_commands_and_tasks_mean_this_project(make_server: MakeComposeServer, repo: Repo) -> None:
+    server = make_server(repo)
+    server.run((plan := planned(server, "v1")).steps)
+    command = "docker compose exec -T web cat /www/index.html && docker compose ps -q | wc -l"
+    env = (*plan.steps[-1].env, ("DEPLOYBOT_HEALTH", command), ("DEPLOYBOT_WITHIN", "5"))
+    assert server.run([Step(name="health", script="health_command", env=env)]).split() == ["v12"]
+    wrong = (*plan.steps[-1].env, ("DEPLOYBOT_HEALTH", "false"), ("DEPLOYBOT_WITHIN", "1"))
+    with pytest.raises(StepEnded, match="still ends with 1"):
+        server.run([Step(name="health", script="health_command", env=wrong)])
 
 
 def test_broken_files_fail_before_the_switch(make_server: MakeComposeServer, engine: Engine, repo: Repo) -> None:

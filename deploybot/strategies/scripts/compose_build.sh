@@ -111,7 +111,7 @@ empty one. Make $DEPLOYBOT_DIRECTORY/shared/$name, which is then linked into eve
 }
 
 repository() {
-    lower=$(printf '%s' "$1" | tr 'A-Z' 'a-z' | sed 's/[^a-z0-9]\{1,\}/-/g; s/^-//; s/-$//')
+    lower=$(printf '%s' "$1" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9]\{1,\}/-/g; s/^-//; s/-$//')
     say "$DEPLOYBOT_IMAGES/$lower"
 }
 
@@ -151,7 +151,7 @@ write_pins() {
     {
         say "# Made by deploybot: the images of this release."
         say "services:"
-        say "$services" | while read -r service image built _; do
+        say "$services" | while read -r service image _; do
             pin "$service" "$image"
         done
     } >"$PINS.tmp"
@@ -177,18 +177,19 @@ take_turn() {
     flock -n 9 || { say "waiting for another build on this server"; flock 9; }
 }
 
+# is_pulled IMAGE BUILT POLICY
 is_pulled() {
-    case $DEPLOYBOT_COMPOSE_SOURCE:$built:$policy in
+    case $DEPLOYBOT_COMPOSE_SOURCE:$2:$3 in
     build:yes:*) return 1 ;;
     images:*:never | images:*:missing | images:*:if_not_present | build:*) ;;
     *) return 0 ;;
     esac
-    ! docker image inspect "$image" >/dev/null 2>&1
+    ! docker image inspect "$1" >/dev/null 2>&1
 }
 
 pull_images() {
     missing=$(say "$services" | while read -r service image built policy; do
-        if is_pulled; then
+        if is_pulled "$image" "$built" "$policy"; then
             [ "$image" != - ] ||
                 fail "Service $service has no image to pull. Give it one, or set compose.source to build."
             say "$service"

@@ -102,12 +102,12 @@ tell_ill() {
     if [ -z "$ill" ] && look; then ill=$(list_ill); fi
     [ -n "$ill" ] || return 0
     docker ps -a --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" --format '{{.Names}}: {{.Status}}'
+    checks='{{if .State.Health}}{{range .State.Health.Log}}{{.Output}}{{"\n"}}{{end}}{{end}}'
     say "$ill" | while IFS=: read -r words id; do
         [ -n "$id" ] || continue
         name=${words%% *}
         docker logs --tail 30 "$id" 2>&1 | sed "s/^/$name | /"
-        docker inspect --format '{{if .State.Health}}{{range .State.Health.Log}}{{.Output}}{{"\n"}}{{end}}{{end}}' "$id" |
-            grep . | tail -n 1 | sed "s/^/$name, health check | /"
+        docker inspect --format "$checks" "$id" | grep . | tail -n 1 | sed "s/^/$name, health check | /"
     done
     say "$ill" | sed 's/:[0-9a-f]*$//' >&2
 }
@@ -150,8 +150,9 @@ restart() {
 }
 
 cd -- "$DEPLOYBOT_DIRECTORY/releases/$DEPLOYBOT_RELEASE"
-[ -e .deploybot-complete ] && [ -e .deploybot-compose ] ||
-    fail "$DEPLOYBOT_RELEASE is not complete in $DEPLOYBOT_DIRECTORY. Deploy it again."
+for file in .deploybot-complete .deploybot-compose; do
+    [ -e "$file" ] || fail "$DEPLOYBOT_RELEASE is not complete in $DEPLOYBOT_DIRECTORY. Deploy it again."
+done
 COMPOSE_FILE=$(cat .deploybot-compose)
 export COMPOSE_FILE
 ill=

@@ -14,7 +14,7 @@ fail() { say "$*" >&2; exit 1; }
 plain_git() {
     HOME="$DEPLOYBOT_DIRECTORY/incoming" XDG_CONFIG_HOME="$DEPLOYBOT_DIRECTORY/incoming" \
         GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 \
-        git -c safe.directory='*' --git-dir="$DEPLOYBOT_DIRECTORY/repo.git" "$@"
+        git --git-dir="$DEPLOYBOT_DIRECTORY/repo.git" "$@"
 }
 
 take_bundle() {

@@ -49,7 +49,7 @@ prune_releases() {
 
 plain_git() {
     HOME="$DEPLOYBOT_DIRECTORY/incoming" XDG_CONFIG_HOME="$DEPLOYBOT_DIRECTORY/incoming" \
-        GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git -c safe.directory='*' --git-dir="$DEPLOYBOT_DIRECTORY/repo.git" "$@"
+        GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git --git-dir="$DEPLOYBOT_DIRECTORY/repo.git" "$@"
 }
 
 prune_commits() {

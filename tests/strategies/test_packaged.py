@@ -1,0 +1,62 @@
+"""The scripts as files: which there are, that both shells take them, and rules that keep values from being run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deploybot.domain import Release, ServerFacts
+from deploybot.strategies import STRATEGIES
+from tests.strategies.conftest import SCRIPTS, make_app, only
+
+FILES = sorted(SCRIPTS.glob("*.sh"))
+
+
+@pytest.mark.parametrize("shell", [("dash",), ("busybox", "ash")], ids=["dash", "busybox"])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_both_shells_take_it(path: Path, shell: tuple[str, ...]) -> None:
+    done = subprocess.run([*shell, "-n", path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_rules(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("#!/bin/sh\n# ")
+    assert "\nset -eu\n" in text
+    code = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    assert not [line for line in code if re.search(r"\beval\b|(^|[^<])<<[^<]|^\s*(source|\.)\s", line)]
+    # The only text that is run is a command of bot.toml.
+    run = [line.strip() for line in code if re.search(r"\bsh -c\b", line)]
+    assert all(re.search(r'sh -c "\$DEPLOYBOT_(COMMAND|HEALTH)"', line) for line in run)
+    assert not [line for line in text.splitlines() if len(line) > 120]
+
+
+def test_every_step_has_its_script() -> None:
+    commits = [Release(commit=digit * 40) for digit in "abc"]
+    facts = ServerFacts(
+        home="/",
+        git=True,
+        docker="24",
+        compose=("docker", "compose"),
+        current=commits[0].commit,
+        releases=tuple(release.commit for release in commits[:2]),
+    )
+    names = {path.stem for path in FILES}
+    for name, strategy in STRATEGIES.items():
+        app = make_app(name, script="x", build="make", restart="reload", tasks={"t": "true"})
+        environment = only(app)
+        plan = strategy.deploy(app, environment, commits[2], commits[0], facts)
+        more = (
+            *strategy.restart(app, environment, commits[0], facts).steps,
+            *strategy.task(app, environment, commits[0], "t", facts).steps,
+            *strategy.prune(app, environment, (commits[2].commit,), facts),
+        )
+        assert len(more) == 3
+        steps = (*plan.steps, *plan.restore, *more)
+        assert {step.script for step in steps} <= names
+        assert [step.switches for step in plan.steps] == sorted(step.switches for step in plan.steps)
+        assert plan.steps[-1].switches

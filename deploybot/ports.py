@@ -59,8 +59,11 @@ class Host(Protocol):
     def name(self) -> str:
         """The server's name in bot.toml."""
 
-    async def facts(self, directory: str = "", *, timeout: float = 15.0) -> ServerFacts:
-        """Probe the server, and an app's directory on it where one is given, in one round trip."""
+    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
+        """Probe the server, and an app's directory on it where one is given, in one round trip.
+
+        Without `docker` nobody waits for Docker and Compose to tell their versions, unless they are known already.
+        """
 
     async def upload(self, source: Path, target: str, *, timeout: float = 600.0) -> None:
         """Put a local file at an absolute path: temporary name, size and SHA-256 checked, then rename.

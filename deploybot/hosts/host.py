@@ -41,17 +41,17 @@ class SshHost:
         """The server's name in bot.toml."""
         return self._name
 
-    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = False) -> ServerFacts:
+    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
         """Probe the server in one round trip.
 
         The versions of Docker and Compose, which take a tenth of a second to ask for, are asked for until they are
-        known, and again after a reconnect or where `docker` is True.
+        known, and again after a reconnect; never where `docker` is False.
         """
         async with self._within(timeout):
             link = await self._link()
-            if docker or self._docker_of is not link:
+            if self._docker_of is not link:
                 self._docker, self._docker_of = facts_of.DockerFacts(), link
-            env = {"PROBE_DIRECTORY": directory, "PROBE_DOCKER": self._docker.wanted}
+            env = {"PROBE_DIRECTORY": directory, "PROBE_DOCKER": self._docker.wanted if docker else "no"}
             async with link.session("exec sh", shell.program("probe", env)) as exchange:
                 output = await exchange.rest(LONGEST_ANSWER)
                 facts = facts_of.parse(output, server=self._name, directory=directory)

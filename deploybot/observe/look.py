@@ -61,9 +61,9 @@ class Looker:
         """What is found of an app on a server; `quick` takes what CPU and memory are at hand."""
         app, environment = place
         host, engine = self._servers.host(server), self._servers.engine(server)
-        health = environment.health or app.health
+        health, directory = environment.health or app.health, environment.directory or app.directory
         facts, containers, healthy = await asyncio.gather(
-            within(host.facts(environment.directory or app.directory, timeout=LOOK_WITHIN), server),
+            within(host.facts(directory, timeout=LOOK_WITHIN, docker=False), server),
             self._containers(engine, project_name(app, environment), server) if runs_containers(app) else nothing(),
             self._healthy(host, health, server) if health and (health.http or health.tcp) else nothing(),
         )

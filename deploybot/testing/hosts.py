@@ -111,8 +111,9 @@ class FakeHost:
         """The server's name."""
         return self._name
 
-    async def facts(self, directory: str = "", *, timeout: float = 15.0) -> ServerFacts:
+    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
         """The facts as they are set."""
+        del docker  # here they are all known
         await self._reach(timeout)
         return self._answer(replace(self.server_facts, server=self._name, directory=directory))
 

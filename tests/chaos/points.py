@@ -125,9 +125,9 @@ class DeadlyHost:
     def name(self) -> str:
         return self._host.name
 
-    async def facts(self, directory: str = "", *, timeout: float = 15.0) -> ServerFacts:
+    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
         with self._around("host.facts", self.name):
-            return await self._host.facts(directory, timeout=timeout)
+            return await self._host.facts(directory, timeout=timeout, docker=docker)
 
     async def upload(self, source: Path, target: str, *, timeout: float = 600.0) -> None:
         with self._around("host.upload", self.name):

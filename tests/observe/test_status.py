@@ -131,9 +131,9 @@ async def test_a_server_that_is_down_is_one_red_line_and_the_rest_answers(town: 
 class Hanging(FakeHost):
     """A server that takes every call and answers none."""
 
-    async def facts(self, directory: str = "", *, timeout: float = 15.0) -> ServerFacts:
+    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
         await asyncio.Event().wait()
-        raise AssertionError(directory, timeout)
+        raise AssertionError(directory, timeout, docker)
 
 
 async def test_a_server_that_hangs_is_one_red_line_within_seconds(town: Town) -> None:

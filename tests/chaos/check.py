@@ -114,6 +114,10 @@ def check(
         _check_jobs(said, part.server, server, found)
         _check_logs(said, part.server, server, logs, found)
     _check_words(said, servers, found)
+    if deployment.state is State.CANCELLED and not deployment.outcome.startswith(
+        f"Cancelled by {deployment.cancel_by}."
+    ):
+        found.untrue.append(f"{deployment.cancel_by or 'nobody'} cancelled it, but it says: {deployment.outcome!r}")
     _check_cards(said, shows, found)
     if said.unsent:
         found.lost.append(f"{said.unsent} messages were never delivered")

@@ -51,6 +51,11 @@ class Life:
         self.calls.append(call)
         self.open += {"before": 1, "within": 0}.get(call.moment, -1)
 
+    def comes_to(self, point: Failpoint, since: float) -> bool:
+        """Whether it has come to a failpoint, counted from a time on."""
+        times = (call for call in reversed(self.calls) if (call.name, call.moment) == (point.name, point.moment))
+        return sum(call.at > since for call in times) >= point.count
+
 
 class Bot:
     """Starts bots, one at a time. `died` is told of every end."""
@@ -132,6 +137,10 @@ class Bot:
         except TimeoutError:
             return False
         return True
+
+    def look_again(self) -> None:
+        """Have those who wait in `until` ask their conditions anew."""
+        self._moved.set()
 
     async def quiet(self, *, for_seconds: float) -> bool:
         """Wait until it has done nothing for a while, and no call is open; False where it died."""

@@ -47,6 +47,7 @@ class Run:
         self._found = self._report.findings
         self._numbers: list[int] = []
         self._begun = asyncio.Event()
+        self._over = False
         self._lives: list[Life] = []
         self._timers: list[asyncio.Task[None]] = []
         self._troubled: list[tuple[float, float]] = []
@@ -119,6 +120,8 @@ class Run:
             self._found.lost.append(f"no end within {END_WITHIN:.0f} s: {self._world.bot.last_words()}")
         for timer in self._timers:
             timer.cancel()
+        self._over = True
+        self._world.bot.look_again()
         await asyncio.gather(*troubles)
 
     async def _ask(self, kind: Kind, last: int, *, rollback: bool = False) -> None:
@@ -158,7 +161,14 @@ class Run:
         await self._world.person.say(f"cancel #{self._numbers[0]}")
 
     async def _suffer(self, trouble: Trouble) -> None:
-        await asyncio.sleep(trouble.after)
+        """Let a fault happen when it is time, unless all is over before."""
+        point, since = trouble.point, time.monotonic()
+        if point is None:
+            await asyncio.sleep(trouble.after)
+        elif not await self._world.bot.until(lambda life: self._over or life.comes_to(point, since), within=END_WITHIN):
+            return
+        if self._over:
+            return
         began = time.monotonic()
         await self._world.suffer(trouble)
         self._troubled.append((began, time.monotonic()))

@@ -92,15 +92,16 @@ class Death:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """A fault of a server or of the way to it: when, and how long, in seconds."""
+    """A fault of a server or of the way to it: when (in seconds, or as the bot makes a call), and for how long."""
 
     fault: Fault
     server: str
-    after: float
+    after: float = 0.0
+    point: Failpoint | None = None
     lasts: float
 
     def __str__(self) -> str:
-        return f"{self.fault} {self.server} at {self.after:.1f} s"
+        return f"{self.fault} {self.server} {self.point or f'at {self.after:.1f} s'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +142,7 @@ def draw(dice: random.Random, sites: Sequence[Site]) -> Scenario:
     first = _Range({name: max(round(count * share), 1) for name, count in _CALLS.items()}, seconds)
     later = _Range({name: (count + 2) // 3 for name, count in first.calls.items()}, _RECOVERY_SECONDS)
     deaths = tuple(_death(dice, later if at else first) for at in range(_one_of(dice, _DEATHS)))
-    trouble = _trouble(dice, site, seconds) if dice.random() < _TROUBLED or not deaths else None
+    trouble = _trouble(dice, site, first) if dice.random() < _TROUBLED or not deaths else None
     return Scenario(
         site=site,
         kind=kind,
@@ -164,21 +165,28 @@ class _Range:
 def _death(dice: random.Random, range_: _Range) -> Death:
     rest = dice.choice((0.0, 0.0, dice.uniform(0.0, _REST_SECONDS)))
     if dice.random() < _BY_POINT:
-        name = _one_of(dice, range_.calls)
-        moments = ("before", "within", "after") if name == "store.write" else ("before", "after")
-        return Death(point=Failpoint(name, dice.choice(moments), dice.randint(1, range_.calls[name])), rest=rest)
+        return Death(point=_point(dice, range_.calls), rest=rest)
     how = signal.SIGTERM if dice.random() < _TERMINATED else signal.SIGKILL
     return Death(after=dice.uniform(0.02, range_.seconds), how=how, rest=rest)
 
 
-def _trouble(dice: random.Random, site: Site, seconds: float) -> Trouble:
+def _trouble(dice: random.Random, site: Site, range_: _Range) -> Trouble:
     fault = _one_of(dice, _FAULTS)
+    remote = {name: count for name, count in range_.calls.items() if name.startswith("host.")}
+    by_point = dice.random() < _BY_POINT
     return Trouble(
         fault=fault,
         server=dice.choice(site.servers),
-        after=dice.uniform(0.05, seconds),
+        after=0.0 if by_point else dice.uniform(0.05, range_.seconds),
+        point=_point(dice, remote) if by_point else None,
         lasts=_LONG_SECONDS if fault is Fault.SILENCE else dice.uniform(0.2, 3.0),
     )
+
+
+def _point(dice: random.Random, calls: dict[str, int]) -> Failpoint:
+    name = _one_of(dice, calls)
+    moments = ("before", "within", "after") if name == "store.write" else ("before", "after")
+    return Failpoint(name, dice.choice(moments), dice.randint(1, calls[name]))
 
 
 def _one_of(dice: random.Random, weights: dict[T, int]) -> T:

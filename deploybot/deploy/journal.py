@@ -8,6 +8,7 @@ job runs, so that no secret is cut in two before it is masked.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deploybot.domain import StepRow
+from deploybot.errors import StoreError
 from deploybot.ports import Redactor
 
 LINE_LIMIT = 65_536
@@ -43,13 +45,13 @@ class Journal:
     def mend(self, row: StepRow) -> StepRow:
         """Bring the file back to what the database says of it, or start both anew where the file lost bytes."""
         path = self.path(row)
-        there = path.stat().st_size if path.exists() else 0
-        if there < row.size:
-            path.unlink(missing_ok=True)
-            return _at(row, 0, 0)
-        if there > row.size:
-            with path.open("r+b") as file:
-                file.truncate(row.size)
+        with self._kept():
+            there = path.stat().st_size if path.exists() else 0
+            if there < row.size:
+                path.unlink(missing_ok=True)
+                return _at(row, 0, 0)
+            if there > row.size:
+                os.truncate(path, row.size)
         return row
 
     def append(self, row: StepRow, data: bytes, *, last: bool) -> StepRow:
@@ -65,9 +67,10 @@ class Journal:
         if len(text) > room:
             text = (text[:room] + _CUT.encode() if room > 0 else b"") + (text[-TAIL_BYTES:] if last else b"")
         path = self.path(row)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(path, "ab", opener=_private) as file:
-            file.write(text)
+        with self._kept():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(path, "ab", opener=_private) as file:
+                file.write(text)
         return _at(row, row.offset + taken, row.size + len(text))
 
     def skip(self, row: StepRow, size: int) -> StepRow:
@@ -93,14 +96,24 @@ class Journal:
     def whole(self, number: int) -> Path:
         """Put the whole log of a deployment into one file, each step under its heading; the file."""
         target = self.file(number)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(target, "wb", opener=_private) as out:
-            for path in self._parts(number):
-                out.write(f"== {path.stem} ==\n".encode())
-                with path.open("rb") as part:
-                    shutil.copyfileobj(part, out)
-                out.write(b"\n")
+        with self._kept():
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(target, "wb", opener=_private) as out:
+                for path in self._parts(number):
+                    out.write(f"== {path.stem} ==\n".encode())
+                    with path.open("rb") as part:
+                        shutil.copyfileobj(part, out)
+                    out.write(b"\n")
         return target
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Say what to do where a file cannot be written: a full disk, mostly."""
+        try:
+            yield
+        except OSError as problem:
+            words = f"a log in {self._folder} cannot be kept: {problem.strerror}"
+            raise StoreError(f"{words}. Free some space there; the deployment goes on by itself.") from problem
 
     def _parts(self, number: int) -> Iterator[Path]:
         yield from sorted(self.folder(number).glob("[123]-*.log"))

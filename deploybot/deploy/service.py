@@ -212,17 +212,20 @@ class Deployments:
 
     async def _insist(self, number: int, stop: Stop) -> None:
         """Run a deployment to its end; a database that cannot be written is waited for, nothing is lost by it."""
+        work, broken = self._in_turn(number, stop), False
         while True:
             try:
-                await self._in_turn(number, stop)
+                await work
             except StoreError as problem:
-                log.error("#%s waits for the database: %s", number, problem)  # noqa: TRY400  the sentence says it all
+                log.error("#%s waits: %s", number, problem)  # noqa: TRY400  the sentence says it all
                 await asyncio.sleep(STORE_PAUSE)
+                work = self._in_turn(number, stop)
             except Exception:
                 mark = secrets.token_hex(2)
                 log.exception("#%s broke, id %s", number, mark)
-                await self._broke(number, mark)
-                return
+                if broken:
+                    return
+                work, broken = self._broke(number, mark), True
             else:
                 return
 

@@ -303,3 +303,31 @@ async def test_cards_go_where_it_was_asked(shop: Shop) -> None:
     await shop.deploy(V1)
     items = await shop.store.read(lambda tables: tables.outbox.due(shop.clock.now() + 1, 10))
     assert {item.place for item in items} == {PLACE}
+
+
+async def test_a_log_that_cannot_be_kept_is_waited_for_and_nothing_starts_twice(shop: Shop) -> None:
+    logs = shop.settings.bot.data / "logs"
+    logs.parent.mkdir(parents=True, exist_ok=True)
+    logs.write_text("in the way")
+    await shop.ask(V1)
+    await shop.started(1, "fetch")
+    deployment = await shop.deployments.get(1)
+    assert deployment is not None
+    assert deployment.state is State.RUNNING
+    logs.unlink()
+    assert (await shop.end_of(1)).state is State.SUCCEEDED
+    jobs = [one.job for one in shop.hosts["web1"].started]
+    assert len(jobs) == len(set(jobs))
+
+
+async def test_what_breaks_inside_the_bot_ends_as_unknown(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    shop.hosts["web1"].script("fetch", Outcome(effect=_explode))
+    ended = await shop.deploy(V1)
+    assert ended.state is State.UNKNOWN
+    assert ended.outcome.startswith("Something broke on my side, id ")
+    assert "a slip of the pen" not in ended.outcome
+    assert "a slip of the pen" in caplog.text
+
+
+def _explode(*_: object) -> None:
+    raise ZeroDivisionError("a slip of the pen")

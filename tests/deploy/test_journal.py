@@ -10,7 +10,9 @@ import pytest
 
 from deploybot.deploy.journal import LINE_LIMIT, TAIL_BYTES, Journal
 from deploybot.domain import Phase, StepRow, StepState
+from deploybot.errors import StoreError
 from deploybot.redact import Redactor
+from tests.lab import FullDisk
 
 SECRET = "correct-horse-battery"
 ROW = StepRow(
@@ -100,6 +102,15 @@ def test_the_middle_of_a_flood_is_left_out_and_its_end_is_kept(journal: Journal)
     assert "longer than keep_logs" in text
     assert journal.tail(row, 1) == ("the error",)
     assert len(text) < 50_000 + 2 * TAIL_BYTES
+
+
+def test_a_full_disk_is_a_store_error_that_says_what_to_do(full_disk: FullDisk) -> None:
+    journal = Journal(full_disk.path / "logs", Redactor(), limit=50_000)
+    with pytest.raises(StoreError, match=r"cannot be kept: No space left on device\. Free some space there"):
+        journal.append(ROW, b"one\n" * 1000, last=True)
+    full_disk.empty()
+    assert journal.append(journal.mend(ROW), b"one\n", last=True).offset == 4
+    assert journal.path(ROW).read_bytes() == b"one\n"
 
 
 def test_the_whole_log_is_one_private_file(journal: Journal) -> None:

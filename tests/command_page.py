@@ -16,8 +16,8 @@ _INTRODUCTION = """\
 
 This page is made from the files in `commands/`; the bot says the same with `help` and `help COMMAND`.
 
-The same words work everywhere: as a slash command (`/deploy shop`), behind a mention (`@deploybot deploy shop`), in a
-direct message, and in the console (`deploy shop`).
+At the console a command is typed as it stands here (`deploy shop`); a `/` or `@deploybot` before it is understood,
+too, as the chats to come will have it.
 
 - What stands in `[ ]` may be left out, and such parts may stand in any order. Words stand for themselves, `<names>`
   for what you fill in.

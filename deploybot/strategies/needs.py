@@ -49,10 +49,13 @@ def check_server(site: Site, release: Release) -> None:
 def check_compose(site: Site) -> None:
     """Raise UserError where the server has no Docker or no Compose that can be used."""
     facts = site.facts
+    user = facts.user or "USER"
     if not facts.docker:
         raise UserError(
             f"{site.server} has no Docker that {facts.user or 'the bot'} may use, and {site.app.name} needs it.",
-            hint=f"Install Docker there, and let the user use it: usermod -aG docker {facts.user or 'USER'}",
+            hint=f"Does it run there (systemctl status docker)? May the user use it (usermod -aG docker {user})?"
+            if facts.compose
+            else f"Install Docker there, and let the user use it: usermod -aG docker {user}",
         )
     if not facts.compose:
         raise UserError(

@@ -77,7 +77,10 @@ def test_tools() -> None:
 def test_docker_and_compose() -> None:
     error = refusal(replace(GOOD, docker=""), "compose")
     assert error.sentence == "web1 has no Docker that deploy may use, and shop needs it."
-    assert "usermod -aG docker deploy" in error.hint
+    assert "systemctl status docker" in error.hint
+    error = refusal(replace(GOOD, docker="", compose=()), "compose")
+    assert error.sentence == "web1 has no Docker that deploy may use, and shop needs it."
+    assert error.hint == "Install Docker there, and let the user use it: usermod -aG docker deploy"
     error = refusal(replace(GOOD, compose=()), "compose")
     assert error.sentence == "web1 has no Docker Compose, and shop needs it."
     error = refusal(replace(GOOD, compose=("docker-compose",), compose_version="1.25.0"), "compose")

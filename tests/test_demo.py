@@ -135,17 +135,28 @@ def begun(tmp_path: Path, *words: str) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_stopped_half_way_it_puts_everything_away(tmp_path: Path, number: signal.Signals) -> None:
+def test_stopped_half_way_it_puts_everything_away(tmp_path: Path) -> None:
     with begun(tmp_path) as process:
-        process.send_signal(number)
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
         told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert told.endswith("Everything is put away.\n")
     assert "Traceback" not in told
     assert list(tmp_path.iterdir()) == []
     assert living(tmp_path) == []
+
+
+def test_one_wrong_outcome_fails_it(tmp_path: Path) -> None:
+    with begun(tmp_path) as process:
+        (pid,) = tmp_path.glob("*/server/staging/shop.pid")
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+        told, _ = process.communicate(timeout=250)
+    assert process.returncode == 1
+    wrong = re.findall(r"  => WRONG: (.*)\n", told)
+    assert "no answer (" in wrong[-1]
+    assert f"# {len(wrong)} of " in told
+    assert told.endswith("Everything is put away.\n")
 
 
 def test_killed_it_leaves_files_and_no_process(tmp_path: Path) -> None:
@@ -158,7 +169,7 @@ def test_killed_it_leaves_files_and_no_process(tmp_path: Path) -> None:
 def test_its_folder_may_be_kept(tmp_path: Path) -> None:
     folder = tmp_path / "here" / "demo"
     with begun(tmp_path, "--dir", str(folder), "--keep") as process:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         told, _ = process.communicate(timeout=60)
     assert f"Nothing of it runs any more; its files are in {folder}.\n" in told
     assert living(tmp_path) == []

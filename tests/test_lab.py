@@ -273,12 +273,12 @@ class TestEngine:
 
 class TestRegistry:
     def test_push_here_and_pull_there_by_one_name(self, engine: Engine, engine2: Engine, registry: Registry) -> None:
-        name = registry.name("shop", "v1")
+        name = registry.name("one-name", "v1")
         for each in (engine, engine2):
             each.trust(registry)
         engine.load(Image(name, files={"/made": "here"}))
         engine.docker("push", name)
-        assert registry.tags("shop") == ["v1"]
+        assert registry.tags("one-name") == ["v1"]
         engine2.docker("pull", name)
         assert engine2.docker("run", "--rm", name, "cat", "/made") == "here"
 

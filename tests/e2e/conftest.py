@@ -160,7 +160,10 @@ servers = [{servers}]
 RESTART = """\
 [ "$(cat ../../refused 2>/dev/null)" != "$(cat index.html)" ] || exit 7
 printf 'serving %s\\n' "$(cat index.html)" >>../../shop.log
-[ ! -e ../../pid ] || kill "$(cat ../../pid)" 2>/dev/null || :
+if read -r old 2>/dev/null <../../pid; then
+    kill "$old" 2>/dev/null || :
+    while kill -0 "$old" 2>/dev/null; do sleep 0.05; done
+fi
 setsid busybox httpd -f -p 8000 -h "$PWD/www" </dev/null >/dev/null 2>&1 &
 echo "$!" >../../pid
 """

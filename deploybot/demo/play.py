@@ -7,11 +7,13 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from deploybot.chat.child import OwnBot
 from deploybot.demo.stage import ANA, BEN, Said, Stage
 
 _BEGUN_WITHIN = 30.0
+_DEAD_WITHIN = 10.0
 _PAGE_WITHIN = 10.0
 
 
@@ -23,8 +25,8 @@ async def play(stage: Stage) -> None:
         await _next_release(stage)
         await _broken_release(stage)
         await _back_and_forth(stage)
-        await _no_right(stage)
         await _typing_errors(stage)
+        await _no_right(stage)
         said, saying = await _killed(stage)
     try:
         async with _bot(stage):
@@ -38,6 +40,7 @@ async def play(stage: Stage) -> None:
 async def _bot(stage: Stage) -> AsyncIterator[OwnBot]:
     """A bot that runs, as `deploybot run` does on its machine."""
     bot = stage.town.bot()
+    stage.bots.append(bot)
     try:
         await bot.start()
         yield bot
@@ -64,7 +67,7 @@ async def _first_release(stage: Stage) -> None:
     await stage.serves("staging", "v1")
     await stage.say(ANA, "deploy shop@v1 to production because we open today", "because we open today", "— done")
     await stage.serves("production", "v1")
-    await stage.say(ANA, "status", "shop", "v1")
+    await stage.say(ANA, "status", "2 places: all well", "shop/staging", "shop/production")
 
 
 async def _next_release(stage: Stage) -> None:
@@ -83,7 +86,7 @@ async def _next_release(stage: Stage) -> None:
 async def _broken_release(stage: Stage) -> None:
     stage.title("A broken release is taken back")
     stage.tell("v3 starts, but its migration is misspelt, and its health check answers 500.")
-    await stage.say(ANA, "deploy shop@v3 to production", "answers 500", "the old release is back", "v2", code=1)
+    await stage.say(ANA, "deploy shop@v3 to production", "answers 500", "the old release is back", code=1)
     await stage.serves("production", "v2")
     await stage.serves("staging", "v1")
 
@@ -100,17 +103,17 @@ async def _back_and_forth(stage: Stage) -> None:
 
 async def _no_right(stage: Stage) -> None:
     stage.title("Ben, who may look")
-    await stage.say(BEN, "whoami", "ben", "viewer")
-    await stage.say(BEN, "status shop production", "v2")
-    await stage.say(BEN, "deploy shop@v1 to production", "needs the role deployer", "ana", code=1)
+    await stage.say(BEN, "whoami", "You are ben", "viewer")
+    await stage.say(BEN, "status shop production", "v2", "healthy")
+    await stage.say(BEN, "deploy shop@v1 to production", "needs the role deployer", "Who may: ana", code=1)
     await stage.serves("production", "v2")
 
 
 async def _typing_errors(stage: Stage) -> None:
     stage.title("Slips of the finger")
-    await stage.say(ANA, "deploy shpo@v2 to production", "shop", code=1)
-    await stage.say(ANA, "deploy shop@v22 to production", "v2", code=1)
-    await stage.say(ANA, "dpeloy shop@v2", "deploy", code=1)
+    await stage.say(ANA, "deploy shpo@v2 to production", "did you mean `shop`?", code=1)
+    await stage.say(ANA, "deploy shop@v22 to production", "There is no ref `v22`", "Nearest: v2", code=1)
+    await stage.say(ANA, "dpeloy shop@v2", "did you mean `deploy`?", code=1)
     await stage.serves("production", "v2")
 
 
@@ -146,6 +149,7 @@ async def _kill(stage: Stage) -> None:
     """Kill the bot, and see that the build goes on without it."""
     process, before = stage.town.bot_pid, len(_made(stage))
     os.kill(process, signal.SIGKILL)
+    await stage.until("the end of the bot", lambda: not Path(f"/proc/{process}").exists(), _DEAD_WITHIN)
     stage.tell(f"kill -9 {process}: the bot is gone, at page {before} of the build.")
     await stage.until("another page", lambda: len(_made(stage)) > before, _PAGE_WITHIN)
     stage.tell(f"The build goes on without it: page {len(_made(stage))}.")
@@ -158,7 +162,7 @@ def _made(stage: Stage) -> list[str]:
 
 async def _record(stage: Stage) -> None:
     stage.title("What is left on record")
-    await stage.say(ANA, "history shop", "v3", "restored", "v4", "succeeded")
-    await stage.shell("audit", "tail", "6", holds=("deploy succeeded",))
+    await stage.say(ANA, "history shop", "v2 → v3", "restored", "v2 → v4", "succeeded")
+    await stage.shell("audit", "tail", "6", holds=("ben  denied", "deploy succeeded"))
     await stage.shell("audit", "verify", holds=("The audit is whole",))
     stage.kept_secret()

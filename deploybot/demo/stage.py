@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from deploybot.chat.child import OwnBot
 from deploybot.demo.town import Town
 from deploybot.errors import UserError
 
@@ -41,7 +42,7 @@ class Said:
 
 
 class Stage:
-    """Plays to `out`, and keeps what came out wrong."""
+    """Plays to `out`, and keeps what came out wrong. `bots` are those that ran, for their last words."""
 
     def __init__(self, town: Town, out: TextIO) -> None:
         """Take the town that is played in."""
@@ -49,6 +50,7 @@ class Stage:
         self._out = out
         self.right = 0
         self.wrong: list[str] = []
+        self.bots: list[OwnBot] = []
         self._said: list[str] = []
 
     def title(self, text: str) -> None:

@@ -95,7 +95,7 @@ def test_the_transcript_tells_the_story(played: tuple[Path, subprocess.Completed
         "ana> rollback shop from production because the lantern is sold out\n",
         "did you mean `shop`?\n",
         "✗ `deploy` needs the role deployer on shop/production; you are viewer there.\n",
-        "# kill -9 ",
+        "$ kill -9 ",
         "The bot has gone away. Waiting for it to come back.\n",
         "  => builds of v4: 1, 13 pages, 0 of them twice\n",
         "The audit is whole",

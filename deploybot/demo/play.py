@@ -148,11 +148,11 @@ async def _taken_up(stage: Stage, said: Said, saying: asyncio.Task[None]) -> Non
 async def _kill(stage: Stage) -> None:
     """Kill the bot, and see that the build goes on without it."""
     process, before = stage.town.bot_pid, len(_made(stage))
+    stage.type(f"kill -9 {process}")
     os.kill(process, signal.SIGKILL)
     await stage.until("the end of the bot", lambda: not Path(f"/proc/{process}").exists(), _DEAD_WITHIN)
-    stage.tell(f"kill -9 {process}: the bot is gone, at page {before} of the build.")
     await stage.until("another page", lambda: len(_made(stage)) > before, _PAGE_WITHIN)
-    stage.tell(f"The build goes on without it: page {len(_made(stage))}.")
+    stage.tell(f"The bot died at page {before} of the build. That goes on without it: page {len(_made(stage))}.")
 
 
 def _made(stage: Stage) -> list[str]:

@@ -61,6 +61,10 @@ class Stage:
         """Say something to the audience."""
         self._write("", *(f"# {line}" for line in lines))
 
+    def type(self, line: str) -> None:
+        """Show a line that is typed into a shell."""
+        self._write("", f"$ {line}")
+
     async def say(self, person: str, line: str, *holds: str, code: int = 0) -> Said:
         """Have a person type a line into `deploybot chat`; the exit code and what the answer `holds` are compared."""
         said = Said()
@@ -77,7 +81,7 @@ class Stage:
     async def shell(self, *words: str, holds: tuple[str, ...] = ()) -> Said:
         """Run `deploybot WORDS` as in a terminal."""
         said = Said()
-        self._write("", f"$ deploybot {' '.join(words)}")
+        self.type(f"deploybot {' '.join(words)}")
         await self._run(said, *words)
         self._compare_said(" ".join(words), said, holds, 0)
         return said

@@ -28,6 +28,15 @@ _HOST_KEY_ALGORITHMS = (
     "rsa-sha2-512",
     "rsa-sha2-256",
 )
+_CIPHERS = (
+    "aes256-gcm@openssh.com",
+    "aes128-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes256-ctr",
+    "aes192-ctr",
+    "aes128-ctr",
+)
+"""asyncssh's own, but AES-GCM first: its ChaCha20 sets up six ciphers a packet, and takes twice the time."""
 
 
 class Watcher(asyncssh.SSHClient):
@@ -64,6 +73,7 @@ async def connect(server: Server, tunnel: asyncssh.SSHClientConnection | None) -
                 client_keys=keys or None,
                 password=server.password.reveal() if server.password else None,
                 preferred_auth=_ways(server),
+                encryption_algs=_CIPHERS,
                 keepalive_interval=_KEEPALIVE,
                 keepalive_count_max=_KEEPALIVES_MISSED,
                 **_NOTHING_ELSE,

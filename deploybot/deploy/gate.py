@@ -38,7 +38,7 @@ class HealthGate:
                 raise stop.why
             if self._clock.now() + pause > end:
                 raise Unhealthy(server, why, await self._last_words(server, gate))
-            await asyncio.gather(asyncio.wait_for(stop.wait(), timeout=pause), return_exceptions=True)
+            await stop.pause(pause)
             pause = min(pause * 1.6, PAUSE_MOST)
 
     def _check(self, server: str, gate: Gate) -> Callable[[], Awaitable[str]]:

@@ -50,23 +50,25 @@ class Journal:
             if there < row.size:
                 path.unlink(missing_ok=True)
                 return _at(row, 0, 0)
-            if there > row.size:
-                os.truncate(path, row.size)
+            _cut_back(path, row.size)
         return row
 
     def append(self, row: StepRow, data: bytes, *, last: bool) -> StepRow:
         """Keep the whole lines of `data`, which begins at `row.offset`; all of it when it is the `last`.
 
-        Gives the row with its new offset and size, which the caller commits.
+        Gives the row with its new offset and size, which the caller commits. What a row that was never committed
+        has left in the file goes.
         """
         taken = len(data) if last else _whole_lines(data)
         if not taken:
             return row
+        path = self.path(row)
+        with self._kept():
+            _cut_back(path, row.size)
         text = self._redactor.text(data[:taken].decode("utf-8", errors="replace")).encode()
         room = self._limit - self._used(row.deployment)
         if len(text) > room:
             text = (text[:room] + _CUT.encode() if room > 0 else b"") + (text[-TAIL_BYTES:] if last else b"")
-        path = self.path(row)
         with self._kept():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with open(path, "ab", opener=_private) as file:
@@ -124,6 +126,12 @@ class Journal:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _cut_back(path: Path, size: int) -> None:
+    """Cut a file that is longer than it should be."""
+    if path.exists() and path.stat().st_size > size:
+        os.truncate(path, size)
 
 
 def _whole_lines(data: bytes) -> int:

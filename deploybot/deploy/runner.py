@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 LOOK_WITHIN = 10.0
 TAIL_SHOWN = 20
 CLEANUP_WITHIN = 300.0
+FORGET_BACK = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -160,7 +161,9 @@ class Runner:
             try:
                 await self._step(deployment, Phase.FORWARD, part.server, (position, step), stop)
             except DeploybotError as problem:
-                stop.set(problem)
+                # Of a step that was stopped because another failed, a restart knows no more than that.
+                if not isinstance(problem, Cancelled):
+                    stop.set(problem)
                 raise
 
     async def _switch(self, deployment: Deployment, part: ServerPlan, stop: Stop) -> None:
@@ -330,13 +333,20 @@ class Runner:
                         await self._step(deployment, Phase.CLEANUP, part.server, numbered, stop)
             except (DeploybotError, TimeoutError) as problem:
                 log.warning("clean-up after #%s on %s: %s", deployment.number, part.server, problem)
-        rows = await self._steps_of(deployment)
+        rows = await self._store.read(lambda tables: _left_behind(tables, deployment))
         for server in {row.server for row in rows}:
             jobs = [row.job for row in rows if row.server == server and row.state is not StepState.UNKNOWN]
             try:
                 await self._servers.host(server).forget(jobs)
             except (DeploybotError, TimeoutError) as problem:
                 log.info("job files of #%s stay on %s: %s", deployment.number, server, problem)
+
+
+def _left_behind(tables: Tables, deployment: Deployment) -> tuple[StepRow, ...]:
+    """The steps of a deployment, and of some before it: a bot that was killed left the files of their jobs."""
+    plan = deployment.plan
+    recent = tables.deployments.recent(plan.app, plan.environment, FORGET_BACK)
+    return tuple(row for one in recent if one.state.ended for row in tables.deployments.steps(one.number))
 
 
 async def _pass_on(outer: Stop, inner: Stop) -> None:
@@ -351,7 +361,7 @@ def _worst_first(results: Sequence[object], why: Exception | None) -> list[BaseE
     problems = [one for one in results if isinstance(one, BaseException)]
     strange = [one for one in problems if not isinstance(one, DeploybotError)]
     first = [why] if why is not None and problems else []
-    return [*strange, *first, *problems]
+    return [*strange, *first, *sorted(problems, key=lambda one: isinstance(one, Cancelled))]
 
 
 def _switched(deployment: Deployment, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import secrets
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from deploybot.card import Card
@@ -14,15 +15,16 @@ from deploybot.deploy.cards import deployment_card, plan_card, what
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import Planner
 from deploybot.deploy.runner import Runner, Teller
-from deploybot.deploy.steps import Stop
+from deploybot.deploy.steps import UNREACHABLE_START, Stop
 from deploybot.domain import Deployment, Person, Plan, Release, State
-from deploybot.errors import Cancelled, Denied, DeploybotError, StoreError, UserError
+from deploybot.errors import Cancelled, Denied, DeploybotError, StoreError, Unreachable, UserError
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
 log = logging.getLogger(__name__)
 
 STORE_PAUSE = 2.0
+PLAN_PAUSE = 2.0
 
 MayStill = Callable[[int, Plan], Awaitable[str]]
 
@@ -53,7 +55,7 @@ class Deployments:
         self._may_still = may_still
         self._stops: dict[int, Stop] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
+        self._turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def resume(self) -> tuple[Deployment, ...]:
         """After a start: take up every deployment that has not ended; gives them."""
@@ -184,12 +186,12 @@ class Deployments:
 
     def _waits_for(self, deployment: Deployment, others: Iterable[Deployment]) -> str:
         """The deployment that is before this one at the same place, in words; empty when its turn is now."""
-        place = (deployment.plan.app, deployment.plan.environment)
-        before = [
-            one for one in others if (one.plan.app, one.plan.environment) == place and one.number < deployment.number
-        ]
+        place = _place(deployment.plan)
+        before = [one for one in others if _place(one.plan) == place and one.number < deployment.number]
         if not before:
-            return ""
+            # What it would plan on now, the clean-up may be about to delete.
+            busy = deployment.state is State.WAITING and self._turns[place].locked()
+            return "the clean-up after the one before" if busy else ""
         last = before[-1]
         return f"#{last.number} ({what(last.plan)} by {last.requester_name}, {last.state.value})"
 
@@ -234,7 +236,7 @@ class Deployments:
         deployment = await self.get(number)
         if deployment is None or deployment.state.ended:
             return
-        turn = self._turns.setdefault((deployment.plan.app, deployment.plan.environment), asyncio.Lock())
+        turn = self._turns[_place(deployment.plan)]
         if not await _acquire(turn, stop):
             await self._end_waiting(number, State.CANCELLED, f"{_sentence(stop.why)} It had not begun.")
             return
@@ -252,17 +254,15 @@ class Deployments:
             return None
         if deployment.state is not State.WAITING:
             return deployment
-        if stop.why is not None:
-            await self._end_waiting(number, State.CANCELLED, f"{_sentence(stop.why)} It had not begun.")
-            return None
-        refusal = await self._may_still(deployment.requester, deployment.plan)
-        if refusal:
-            await self._end_waiting(number, State.FAILED, f"{refusal} Nothing was done.")
-            return None
         try:
-            plan = await self._plan_again(deployment)
+            plan = await self._plan_again(deployment, stop)
+        except Cancelled as problem:
+            await self._end_waiting(number, State.CANCELLED, f"{_sentence(problem)} It had not begun.")
+            return None
+        except StoreError:
+            raise
         except DeploybotError as problem:
-            await self._end_waiting(number, State.FAILED, f"{problem}. Nothing was done.")
+            await self._end_waiting(number, State.FAILED, f"{str(problem).rstrip('.')}. Nothing was done.")
             return None
         now = self._clock.now()
 
@@ -274,14 +274,31 @@ class Deployments:
 
         return await self._store.write(begin)
 
-    async def _plan_again(self, deployment: Deployment) -> Plan:
-        """The same wish, planned against what is there now: the deployment before it has changed that."""
+    async def _plan_again(self, deployment: Deployment, stop: Stop) -> Plan:
+        """The same wish, planned against what is there now: the deployment before it has changed that.
+
+        Whoever asked may not look any more, so a server that does not answer is asked again for a while. Raises
+        what speaks against it, or the wish to stop.
+        """
+        refusal = await self._may_still(deployment.requester, deployment.plan)
+        if refusal:
+            raise Denied((refusal,))
         old = deployment.plan
         app = self._settings.apps.get(old.app)
         environment = app.environments.get(old.environment) if app else None
         if app is None or environment is None:
             raise UserError(f"bot.toml has no {old.app} {old.environment} any more")
-        return await self._planner.again(app, environment, old)
+        last = self._clock.now() + UNREACHABLE_START
+        while True:
+            if stop.why is not None:
+                raise stop.why
+            try:
+                return await self._planner.again(app, environment, old)
+            except Unreachable as problem:
+                if self._clock.now() > last:
+                    raise
+                log.info("#%s is not planned yet: %s", deployment.number, problem)
+            await stop.pause(PLAN_PAUSE)
 
     async def _end_waiting(self, number: int, state: State, outcome: str) -> None:
         now = self._clock.now()
@@ -303,6 +320,11 @@ class Deployments:
         """Say that the bot itself failed: then nothing is known, and nothing is claimed."""
         outcome = f"Something broke on my side, id {mark}. What runs now: status."
         await self._end_waiting(number, State.UNKNOWN, outcome)
+
+
+def _place(plan: Plan) -> tuple[str, str]:
+    """Where only one deployment runs at a time."""
+    return plan.app, plan.environment
 
 
 async def _acquire(turn: asyncio.Lock, stop: Stop) -> bool:

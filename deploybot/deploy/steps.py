@@ -72,6 +72,10 @@ class Stop:
         """Return once somebody wishes it."""
         await self._event.wait()
 
+    async def pause(self, seconds: float) -> None:
+        """Wait before the next try, unless somebody wishes it."""
+        await asyncio.gather(asyncio.wait_for(self.wait(), timeout=seconds), return_exceptions=True)
+
 
 class StepRunner:
     """Runs steps as detached jobs."""
@@ -99,6 +103,8 @@ class StepRunner:
 
         Raises StepFailed, StepUnknown, or what `stop` holds once the job was stopped for it.
         """
+        if stop.why is not None and not await self._is_begun(work):
+            raise stop.why
         fresh = work.first_row(self._clock.now())
         number = work.deployment.number
 
@@ -110,15 +116,10 @@ class StepRunner:
 
         row = await self._store.write(begin)
         if row.state not in {StepState.PENDING, StepState.STARTED}:
-            return self._as_before(row)
+            return self._as_before(row, stop)
         row = await self._mended(row)
         host = self._servers.host(work.server)
-        try:
-            status = await self._insist(work, host, row, stop)
-        except StepFailed as problem:
-            words = "\n".join((str(problem), *problem.tail)).encode()
-            await self._end(self._journal.append(row, words, last=True), StepState.FAILED, problem.code)
-            raise
+        status = await self._insist(work, host, row, stop)
         return await self._follow(work, host, row, status, stop)
 
     async def _mended(self, row: StepRow) -> StepRow:
@@ -128,14 +129,20 @@ class StepRunner:
             await self._store.write(lambda tables: tables.deployments.progress(row.job, offset=0, size=0, anew=True))
         return mended
 
-    def _as_before(self, row: StepRow) -> StepRow:
+    async def _is_begun(self, work: Work) -> bool:
+        """Whether the step has a row already."""
+        place = (work.phase, work.server, work.position)
+        rows = await self._store.read(lambda tables: tables.deployments.steps(work.deployment.number))
+        return any((row.phase, row.server, row.position) == place for row in rows)
+
+    def _as_before(self, row: StepRow, stop: Stop) -> StepRow:
         """What a step that had ended before a restart says again."""
         if row.state is StepState.DONE:
             return row
         if row.state is StepState.UNKNOWN:
             raise StepUnknown(row.server, row.name, row.detail)
         if row.state is StepState.CANCELLED:
-            raise Cancelled(row.detail or "a person")
+            raise stop.why or Cancelled(row.detail or "a person")
         raise StepFailed(row.server, row.name, row.code, self._journal.tail(row, TAIL))
 
     async def _insist(self, work: Work, host: Host, row: StepRow, stop: Stop) -> JobStatus:
@@ -147,12 +154,17 @@ class StepRunner:
                 await self._stopped(host, row, stop.why)
             try:
                 return await self._start(work, host, row)
+            except StepFailed as problem:
+                # The server refused it: what it said stands for a log.
+                words = "\n".join((str(problem), *problem.tail)).encode()
+                await self._end(self._journal.append(row, words, last=True), StepState.FAILED, problem.code)
+                raise
             except Unreachable as problem:
                 if self._clock.now() > last:
                     why = f"{problem}; whether it was started there is not known"
                     raise await self._unknown(row, why) from problem
                 log.info("step %s of #%s waits: %s", row.name, row.deployment, problem)
-                await _pause(stop, pause)
+                await stop.pause(pause)
                 pause = min(pause * 2, RETRY_MOST)
 
     async def _start(self, work: Work, host: Host, row: StepRow) -> JobStatus:
@@ -186,7 +198,7 @@ class StepRunner:
                 if self._clock.now() > give_up:
                     raise await self._unknown(row, str(problem)) from problem
                 log.info("lost sight of step %s of #%s: %s", row.name, row.deployment, problem)
-                await _pause(stop, pause)
+                await stop.pause(pause)
                 pause = min(pause * 2, RETRY_MOST)
             if stop.why is not None:
                 await self._stopped(host, row, stop.why)
@@ -240,16 +252,30 @@ class StepRunner:
 
     async def _stopped(self, host: Host, row: StepRow, why: Exception) -> None:
         """Stop the job on the server, record it, and raise why; an end that came first counts."""
-        try:
-            status = await host.cancel(row.job, grace=GRACE)
-            row, _ = await self._take(host, row)
-        except Unreachable as problem:
-            raise await self._unknown(row, f"{problem}, so it could not be stopped") from problem
-        if status.state in {JobState.DONE, JobState.ORPHAN, JobState.LOST}:
-            await self._ended(row, status)
-        else:
+        row, status = await self._stop(host, row)
+        if status.state is JobState.RUNNING:
+            raise await self._unknown(row, "it was told to stop and goes on")
+        if status.state is JobState.CANCELLED:
             await self._end(row, StepState.CANCELLED, status.code, str(why))
+        else:
+            await self._ended(row, status)
         raise why
+
+    async def _stop(self, host: Host, row: StepRow) -> tuple[StepRow, JobStatus]:
+        """Stop the job and take the rest of its log; tries again while the server does not answer."""
+        last = self._clock.now() + UNREACHABLE_START
+        pause = RETRY_FIRST
+        while True:
+            try:
+                await host.cancel(row.job, grace=GRACE)
+                return await self._take(host, row)
+            except (Unreachable, StepFailed) as problem:
+                if self._clock.now() > last:
+                    words = "; ".join((str(problem), *getattr(problem, "tail", ())))
+                    raise await self._unknown(row, f"{words}, so it could not be stopped") from problem
+                log.info("step %s of #%s is to stop: %s", row.name, row.deployment, problem)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RETRY_MOST)
 
     async def _unknown(self, row: StepRow, why: str) -> StepUnknown:
         await self._end(row, StepState.UNKNOWN, -1, why)
@@ -272,9 +298,3 @@ _WHY = {
     JobState.LOST: "the server was restarted, or the job's files are gone",
     JobState.NEVER: "the server has no trace of it any more",
 }
-
-
-async def _pause(stop: Stop, seconds: float) -> None:
-    """Wait before the next try, unless somebody wishes to stop."""
-    with_limit = asyncio.wait_for(stop.wait(), timeout=seconds)
-    await asyncio.gather(with_limit, return_exceptions=True)

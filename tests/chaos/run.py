@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sqlite3
 import time
 from dataclasses import dataclass, field
@@ -89,7 +88,7 @@ class Run:
             self._lives.append(bot.life)
             code = await bot.ended()
             self._report.kills += 1
-            if death is None or code not in {-signal.SIGKILL, _LEFT_WELL}:
+            if death is None or code not in {-death.how, _LEFT_WELL}:
                 self._found.lost.append(f"the bot died by itself, with {code}: {bot.last_words()}")
             await asyncio.sleep(death.rest if death else 0)
 

@@ -11,6 +11,8 @@ from deploybot.errors import Unreachable
 from deploybot.settings import Server
 
 BROKE = "the connection broke"
+CANNOT_CREATE = 73
+"""The exit code told where a server took nothing and so has none to tell; the name is from sysexits.h."""
 _LONGEST = 200
 _OVERLOADED = "Look at sshd's log there: is it overloaded, or does it ban the bot's address?"
 _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}

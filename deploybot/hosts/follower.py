@@ -57,7 +57,7 @@ class Follower:
         try:
             async with link.session(command, data) as exchange:
                 output = await self._until_started(exchange)
-                async with link.lingering() as granted, asyncio.timeout(None if granted else AT_ONCE):
+                async with link.following() as granted, asyncio.timeout(None if granted else AT_ONCE):
                     output += await exchange.rest(LONGEST_ANSWER)
                 self.answer = parse(output)
                 if self.answer is None and not has_started(output):

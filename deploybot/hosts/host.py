@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -103,7 +103,7 @@ class SshHost:
         _, writer = await self._pool.open_tcp(self._name, host, port, timeout=timeout)
         writer.channel.abort()
 
-    async def stream(self, script: str, env: Mapping[str, str], *, timeout: float) -> AsyncIterator[bytes]:
+    async def stream(self, script: str, env: Mapping[str, str], *, timeout: float) -> AsyncGenerator[bytes, None]:
         """Run a packaged script attached and give its output, stderr included, as it comes.
 
         It is stopped when the iterator is closed, and after `timeout` seconds, which ends the output, too. Raises
@@ -113,9 +113,12 @@ class SshHost:
         frame = shell.frame(shell.script(script), env)
         command = shell.runner().command("stream", len(frame.data), max(1, round(timeout)))
         last = b""
-        async with self._within(timeout):
-            link = await self._link()
-        async with link.long_session(command, frame.data) as exchange:
+        async with AsyncExitStack() as stack:
+            async with self._within(timeout):
+                link = await self._link()
+                if refusal := await link.refused():
+                    raise StepFailed(self._name, script, failures.CANNOT_CREATE, (refusal,))
+                exchange = await stack.enter_async_context(link.long_session(command, frame.data))
             while data := await _before(end, exchange.read()):
                 last = (last + data)[-_KEPT_OF_STREAM:]
                 yield data

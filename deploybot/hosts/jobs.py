@@ -10,18 +10,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from deploybot.domain import JobChunk, JobState, JobStatus
 from deploybot.errors import StepFailed, Unreachable
-from deploybot.hosts import shell
+from deploybot.hosts import failures, shell
 from deploybot.hosts.answers import Answer, parse
 from deploybot.hosts.follower import Follower, NoAnswer
 from deploybot.hosts.link import LONGEST_ANSWER, Link
 
 LOG_CAP = 67_108_864
-NOT_STARTED = 73
-"""The exit code told for a job that the server refused to take: `cannot create` of sysexits.h."""
 FIRST_LOG = 65_536
 """How much of the log comes with the end of a job that was followed; `runner.sh` knows it, too."""
 _JOB = re.compile(r"[a-z0-9_][a-z0-9._-]{0,79}", re.ASCII)
-_REMEMBERED = 32
+_REMEMBERED = 8
+_LONGEST_PIECE = 2_097_152
 _MOST_AT_ONCE = 50
 _LONGEST_GRACE = 60
 _LOOK_AGAIN = 1.0
@@ -75,8 +74,10 @@ class Jobs:
         """A job's status and its log from `offset`, up to `limit` bytes."""
         answer = self._end(job)
         if answer is not None and len(answer.data) < FIRST_LOG:
+            if offset + limit >= answer.size:
+                self._ended.pop(job, None)
             return JobChunk(answer.status, answer.data[offset : offset + limit])
-        answer = await self._there(job, offset, limit)
+        answer = await self._there(job, offset, min(limit, _LONGEST_PIECE))
         return JobChunk(answer.status, answer.data)
 
     async def cancel(self, job: str, *, grace: float) -> JobStatus:
@@ -110,10 +111,8 @@ class Jobs:
         link = await self._connect()
         said = ""
         for _ in range(2):
-            if link.refusal:
-                await link.prepare()
-            if link.refusal:
-                raise self._refused(script, link.refusal)
+            if refusal := await link.refused():
+                raise self._refused(script, refusal)
             follower = Follower(link, command, data)
             try:
                 await follower.begin()
@@ -166,7 +165,7 @@ class Jobs:
         return await link.ask("poll", _valid(job), offset, limit)
 
     def _refused(self, script: str, words: str) -> StepFailed:
-        return StepFailed(self._server, script, NOT_STARTED, (f"Nothing was run: {words}",))
+        return StepFailed(self._server, script, failures.CANNOT_CREATE, (f"Nothing was run: {words}",))
 
 
 def _valid(job: str) -> str:

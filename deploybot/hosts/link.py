@@ -18,7 +18,10 @@ from deploybot.hosts.exchange import Broken, Exchange, opened
 
 SESSIONS = 8
 """How many a connection has at once: sshd allows 10 (MaxSessions), and counts one until its process is gone."""
-LONG_SESSIONS = 5
+FOLLOWERS = 2
+"""How many of them may stay to hear of a job's end, after they have started it."""
+LONG_SESSIONS = 4
+"""How many more may last for long; what is left is for short commands, always."""
 LONGEST_ANSWER = 4_194_304
 _PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
@@ -37,6 +40,7 @@ class Link:
         self.refusal = "the runner was not put there yet"
         self._sockets = sockets
         self._sessions = asyncio.Semaphore(SESSIONS)
+        self._following = asyncio.Semaphore(FOLLOWERS)
         self._long = asyncio.Semaphore(LONG_SESSIONS)
         self._forwards: dict[str, Path] = {}
         self._forwarding = asyncio.Lock()
@@ -88,28 +92,32 @@ class Link:
             yield exchange
 
     @asynccontextmanager
-    async def lingering(self) -> AsyncIterator[bool]:
-        """Whether the session that the caller has may last for long; if so, it counts as such while the block runs."""
-        if self._long.locked():
+    async def following(self) -> AsyncIterator[bool]:
+        """Whether the session that the caller has may stay to hear of a job's end, while the block runs."""
+        if self._following.locked():
             yield False
         else:
-            async with self._long:
+            async with self._following:
                 yield True
+
+    async def refused(self) -> str:
+        """Why the runner cannot be used there, after another try to put it there; empty when it can."""
+        if self.refusal:
+            await self.prepare()
+        return self.refusal
 
     async def ask(self, verb: str, *words: str | int, data: bytes = b"") -> Answer:
         """Let the runner do a short thing. Raises Unreachable when no whole answer comes."""
-        said = self.refusal
         for _ in range(2):
-            if self.refusal:
-                await self.prepare()
+            if await self.refused():
+                break
             async with self.session(shell.runner().command(verb, *words), data) as exchange:
                 answer = parse(await exchange.rest(LONGEST_ANSWER))
                 if answer is not None:
                     return answer
                 await exchange.status()
-                said = self.refusal or failures.plain(exchange.errors) or "it says nothing"
-            self.refusal = said
-        raise Unreachable(self.server, f"its shell gives no answer: {said}")
+                self.refusal = failures.plain(exchange.errors) or "it says nothing"
+        raise Unreachable(self.server, f"its shell gives no answer: {self.refusal}")
 
     async def forward(self, remote: str) -> Path:
         """A local socket that leads to a Unix socket on the server, for as long as this connection lives."""

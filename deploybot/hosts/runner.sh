@@ -91,12 +91,25 @@ signal_group() {
     kill "-$1" "-$bot_leader" 2>/dev/null || kill "-$1" "$bot_leader" 2>/dev/null
 }
 
-# The watchdog's end: too late.
-expire() {
+# The watchdog: waits for the deadline, for as long as there is anything to watch, then ends the job.
+watch_over() {
+    bot_before=${!:-}
+    trap '[ "${!:-}" = "$bot_before" ] || kill "$!" 2>/dev/null; exit 0' TERM
+    while [ "$bot_deadline" -gt 0 ]; do
+        bot_turn=30
+        [ "$bot_deadline" -gt "$bot_turn" ] || bot_turn=$bot_deadline
+        nap "$bot_turn"
+        runner_lives || group_lives || exit 0
+        bot_deadline=$((bot_deadline - bot_turn))
+    done
     : >late
-    printf '\n[deploybot] stopped: its %s s are over\n' "$bot_deadline" >>log
+    printf '\n[deploybot] stopped: its %s s are over\n' "$1" >>log
     signal_group TERM
-    nap 10
+    bot_tries=10
+    while group_lives && [ "$bot_tries" -gt 0 ]; do
+        nap 1
+        bot_tries=$((bot_tries - 1))
+    done
     signal_group KILL
 }
 
@@ -182,7 +195,7 @@ run() {
     (write_log) <&7 >/dev/null 2>&1 6>&- 7<&- 9>&- &
     bot_writer=$!
     exec 7<&-
-    (later "$bot_deadline" expire) </dev/null >/dev/null 2>&1 6>&- 9>&- &
+    (watch_over "$bot_deadline") </dev/null >/dev/null 2>&1 6>&- 9>&- &
     bot_watchdog=$!
     # sshd counts a session until the process it started is gone; this one is not needed any more.
     kill "$bot_parent" 2>/dev/null

@@ -9,6 +9,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 
@@ -80,7 +81,12 @@ class Pool:
         try:
             async with asyncio.timeout(timeout):
                 connection = await self.connection(name)
-                return await connection.open_connection(host, port, encoding=None)
+                opening = asyncio.ensure_future(connection.open_connection(host, port, encoding=None))
+                try:
+                    return await asyncio.shield(opening)
+                except asyncio.CancelledError:
+                    opening.add_done_callback(_close_late)
+                    raise
         except TimeoutError as problem:
             raise Unreachable(what, f"no answer within {timeout:g} s") from problem
         except asyncssh.ChannelOpenError as problem:
@@ -162,3 +168,9 @@ class Pool:
         if not link.closed:
             link.connection.abort()
         link.gone()
+
+
+def _close_late(opening: asyncio.Task[tuple[asyncssh.SSHReader[Any], asyncssh.SSHWriter[Any]]]) -> None:
+    """Close what was opened after everybody had stopped waiting for it."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[1].channel.abort()

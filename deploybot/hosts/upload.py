@@ -17,7 +17,6 @@ from deploybot.hosts.link import Link
 
 _CHUNK = 262_144
 _LONGEST_ANSWER = 65_536
-_CANNOT_CREATE = 73
 
 
 async def upload(link: Link, source: Path, target: str) -> None:
@@ -25,6 +24,8 @@ async def upload(link: Link, source: Path, target: str) -> None:
 
     Raises StepFailed with the server's words, Unreachable when the link breaks: then the old file is untouched.
     """
+    if refusal := await link.refused():
+        raise StepFailed(link.server, f"upload of {target}", failures.CANNOT_CREATE, (refusal,))
     size, digest = await asyncio.to_thread(_measure, source)
     env = {"RECEIVE_TARGET": target, "RECEIVE_SHA256": digest, "RECEIVE_SIZE": str(size)}
     frame = shell.frame(shell.script("receive"), env)
@@ -32,16 +33,15 @@ async def upload(link: Link, source: Path, target: str) -> None:
         said = await _word(exchange)
         if said == "send":
             await _send(exchange, source)
-            said = (await exchange.rest(_LONGEST_ANSWER)).decode("utf-8", "replace")
-        else:
-            said += "\n" + (await exchange.rest(_LONGEST_ANSWER)).decode("utf-8", "replace")
+            said = ""
+        said += (await exchange.rest(_LONGEST_ANSWER)).decode("utf-8", "replace")
         code = await exchange.status()
-        words = tuple(failures.plain(line) for line in (said + exchange.errors).splitlines() if line.strip())
-    if code == 0 and words in {("same",), ("placed",)}:
+    if code == 0 and said.strip() in {"same", "placed"}:
         return
+    words = tuple(failures.plain(line) for line in f"{said}\n{exchange.errors}".splitlines() if line.strip())
     if not words:
         raise Unreachable(link.server, "it did not say whether it took the file")
-    raise StepFailed(link.server, f"upload of {target}", code or _CANNOT_CREATE, words)
+    raise StepFailed(link.server, f"upload of {target}", code or failures.CANNOT_CREATE, words)
 
 
 def _measure(source: Path) -> tuple[int, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
@@ -70,6 +72,12 @@ def reach(pools: list[Pool]) -> Reach:
 def job() -> str:
     """A fresh id."""
     return f"1-f-web1-0-{secrets.token_hex(5)}"
+
+
+def chance() -> tuple[random.Random, str]:
+    """Randomness, and the words that tell how to have the same again: `SEED` repeats a run."""
+    seed = int(os.environ.get("SEED") or secrets.randbelow(2**32))
+    return random.Random(seed), f"SEED={seed}"  # noqa: S311  it makes test data
 
 
 async def ended(host: SshHost, job: str, within: float = 30) -> JobStatus:

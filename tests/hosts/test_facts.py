@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -172,7 +171,7 @@ async def test_a_directory_that_cannot_be_written(sshd: Sshd, reach: Reach, dire
 
 
 @pytest.mark.parametrize("directory", ["$(touch {0})", "`touch {0}`", "'; touch {0}; '", "-rf {0}", "a\ntouch {0}"])
-async def test_a_directory_is_a_value_and_no_code(sshd: Sshd, reach: Reach, tmp_path: Path, directory: str) -> None:
+async def test_a_directory_is_a_value_and_no_code(sshd: Sshd, reach: Reach, directory: str) -> None:
     canary = sshd.home / "canary"
     await reach(server_of(sshd)).facts("/" + directory.format(canary))
     assert not canary.exists()
@@ -189,6 +188,6 @@ async def test_a_server_without_a_tool_says_which(sshd: Sshd, make_sshd: MakeSsh
 
 
 async def test_a_shell_that_does_not_work_is_told(make_sshd: MakeSshd, reach: Reach) -> None:
-    server = make_sshd(shell="/bin/false")
+    server = make_sshd(shell="/bin/false")  # noqa: S604  a login shell
     with pytest.raises(Unreachable, match="its shell gives no answer: it says nothing"):
         await reach(server_of(server)).facts()

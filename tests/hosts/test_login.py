@@ -123,10 +123,14 @@ async def test_the_key_of_a_server_behind_another(make_sshd: MakeSshd, sshd: Ssh
     assert (await pool.host_key("inner"))[1] == fingerprint(inner.host_key)
 
 
+def locked(key: Path, copy: Path, passphrase: str) -> Path:
+    shutil.copy(key, copy)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", passphrase, "-f", str(copy)], check=True)
+    return copy
+
+
 async def test_a_key_with_a_passphrase(sshd: Sshd, reach: Reach, tmp_path: Path) -> None:
-    key = tmp_path / "key"
-    shutil.copy(sshd.client_key, key)
-    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "sesame", "-f", str(key)], check=True)
+    key = locked(sshd.client_key, tmp_path / "key", "sesame")
     right = server_of(sshd, key=FileRef(file=key), passphrase=secret("sesame"))
     assert (await reach(right).facts()).user == sshd.user
     wrong = await refused(reach, server_of(sshd, key=FileRef(file=key), passphrase=secret("simsim")))

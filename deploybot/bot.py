@@ -99,7 +99,7 @@ def _servers(settings: Settings) -> SshServers:
             return None
         from deploybot.hosts import docker  # noqa: PLC0415  see above
 
-        return docker.engine(server, pool.forward, servers.host(server.name))
+        return docker.engine(server, pool, servers.host(server.name))
 
     servers = SshServers(settings.servers, pool, engine)
     return servers

@@ -1,9 +1,10 @@
 """A Docker Engine behind the port `Engine`: docker-py in worker threads, streams on the event loop.
 
-Three ways lead to an Engine: its socket on the server, forwarded through the pooled SSH connection; a Unix socket
-of the bot's own machine; TCP with TLS. The API is the Docker Engine API at the version both sides know, for Docker
-20.10 and later. Podman's service (`podman system service`; tried: 4.3.1, API 1.41) answers all of it; it gives times
-in logs to the second only, an exit code with every event, and no id with events of images.
+Three ways lead to an Engine: its socket on the server, through the pooled SSH connection (forwarded for docker-py, a
+channel of its own for every stream); a Unix socket of the bot's own machine; TCP with TLS. The API is the Docker
+Engine API at the version both sides know, for Docker 20.10 and later. Podman's service (`podman system service`;
+tried: 4.3.1, API 1.41) answers all of it; it gives times in logs to the second only, an exit code with every event,
+and no id with events of images.
 
 Everything the bot asks of an Engine is a GET. Nothing is created, started or removed through it.
 """
@@ -17,15 +18,18 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote, urlencode
+
+import asyncssh
 
 from deploybot.domain import Container, EngineEvent, Image, Usage
 from deploybot.errors import DeploybotError
 from deploybot.hosts.docker_errors import explain, unexplained
 from deploybot.hosts.docker_frames import Frames
 from deploybot.hosts.docker_json import Sample, event
-from deploybot.hosts.docker_stream import Address, Refused, get
+from deploybot.hosts.docker_stream import Dial, Refused, get
+from deploybot.hosts.docker_wire import Address, ChannelWire, SocketWire, Wire
 from deploybot.ports import Host
 from deploybot.settings import DockerTls, Server
 
@@ -48,19 +52,26 @@ _WHY: dict[str, type[OSError]] = {
 }
 
 
-def engine(
-    server: Server, forward: Callable[[str, str], Awaitable[Path]], host: Host | None = None
-) -> DockerEngine | None:
-    """The Engine that bot.toml gives a server, or None.
+class Ssh(Protocol):
+    """What an Engine behind SSH needs of the pool of connections."""
 
-    `forward(server name, remote path)` gives the path of a local socket that leads to the remote one through SSH.
-    `host` is the same server, to ask it why nobody answers there.
-    """
+    async def forward(self, name: str, remote: str) -> Path:
+        """A local socket that leads to a Unix socket on a server; another one after a reconnect."""
+
+    async def connection(self, name: str) -> asyncssh.SSHClientConnection:
+        """The open connection to a server."""
+
+
+def engine(server: Server, ssh: Ssh, host: Host | None = None) -> DockerEngine | None:
+    """The Engine that bot.toml gives a server, or None. `host` is the same server, to ask why nobody answers there."""
     if server.docker is None:
         return None
     if not server.docker.startswith("/"):
         return DockerEngine(server.name, server.docker, tls=server.docker_tls)
     remote = server.docker
+
+    async def dial() -> Wire:
+        return await ChannelWire.dial(await ssh.connection(server.name), remote)
 
     async def why() -> str:
         if host is None:
@@ -68,7 +79,7 @@ def engine(
         chunks = host.stream("docker_why", {"DEPLOYBOT_SOCKET": remote}, timeout=_ASK_WITHIN)
         return b"".join([chunk async for chunk in chunks]).decode(errors="replace").strip()
 
-    return DockerEngine(server.name, lambda: forward(server.name, remote), shown=remote, why=why)
+    return DockerEngine(server.name, lambda: ssh.forward(server.name, remote), dial=dial, shown=remote, why=why)
 
 
 class DockerEngine:
@@ -79,6 +90,7 @@ class DockerEngine:
         server: str,
         way: str | Callable[[], Awaitable[Path]],
         *,
+        dial: Dial | None = None,
         tls: DockerTls | None = None,
         shown: str = "",
         why: Callable[[], Awaitable[str]] | None = None,
@@ -87,11 +99,13 @@ class DockerEngine:
         """Describe the Engine of `server`.
 
         `way` is `unix:///path`, `tcp://host:port`, or gives the path of a forwarded socket each time it is asked.
+        `dial` is a shorter way for streams, where there is one.
         `shown` is how errors call the socket; `why` tells why nobody answers at it: `missing`, `denied`, `stopped`
         or nothing. `timeout` bounds, in seconds, every call, and every wait of a stream.
         """
         self._what = f"Docker on {server}"
         self._way = way
+        self._dial = dial
         self._tls = tls
         self._shown = shown or str(way).removeprefix("unix://")
         self._why = why
@@ -196,7 +210,7 @@ class DockerEngine:
         deadline = loop.time() + timeout
         client = await self._connected()
         try:
-            async with get(self._address, f"/v{client.api}{target}", timeout=self._timeout) as answer:
+            async with get(self._dialled, f"/v{client.api}{target}", timeout=self._timeout) as answer:
                 while (left := deadline - loop.time()) > 0:
                     try:
                         piece = await answer.read(min(left, self._timeout))
@@ -211,6 +225,9 @@ class DockerEngine:
                 raise TimeoutError
         except (OSError, Refused, ValueError) as problem:
             raise await self._explained(problem) from problem
+
+    async def _dialled(self) -> Wire:
+        return await (self._dial() if self._dial else SocketWire.dial(self._address))
 
     async def _call(self, work: Callable[[Client], T]) -> T:
         client = await self._connected()

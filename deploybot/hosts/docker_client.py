@@ -17,8 +17,9 @@ from urllib3.exceptions import HTTPError
 
 from deploybot.domain import Container, Image
 from deploybot.hosts import docker_json
-from deploybot.hosts.docker_stream import Address, Refused
+from deploybot.hosts.docker_stream import Refused
 from deploybot.hosts.docker_unix import SCHEME, UnixAdapter
+from deploybot.hosts.docker_wire import Address
 
 T = TypeVar("T")
 

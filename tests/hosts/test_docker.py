@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import subprocess
 import sys
@@ -263,20 +264,38 @@ async def connected(engine: Engine) -> AsyncIterator[asyncssh.SSHClientConnectio
         yield connection
 
 
+class Tunnel:
+    """What the pool does for an Engine, over one connection at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = itertools.count()
+        self._open: asyncssh.SSHClientConnection | None = None
+        self._path = folder / "none"
+
+    async def use(self, connection: asyncssh.SSHClientConnection, remote: str = "/var/run/docker.sock") -> None:
+        self._open = connection
+        self._path = self._folder / f"{next(self._numbers)}.sock"
+        await connection.forward_local_path(str(self._path), remote)
+
+    async def forward(self, name: str, remote: str) -> Path:
+        assert (name, remote.endswith(".sock")) == ("web1", True)
+        return self._path
+
+    async def connection(self, name: str) -> asyncssh.SSHClientConnection:
+        assert name == "web1"
+        assert self._open
+        return self._open
+
+
 async def test_through_ssh_and_again_when_the_connection_was_lost(engine: Engine, tmp_path: Path) -> None:
     container = start(engine, "sh", "-c", "echo one; sleep 1000")
-    places: list[str] = []
-
-    async def forward(server: str, remote: str) -> Path:
-        assert (server, remote) == ("web1", "/var/run/docker.sock")
-        return Path(places[-1])
-
-    docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/var/run/docker.sock"), forward)
+    tunnel = Tunnel(tmp_path)
+    docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/var/run/docker.sock"), tunnel)
     assert docker is not None
-    for number in range(2):
+    for _ in range(2):
         async with connected(engine) as connection:
-            places.append(str(tmp_path / f"{number}.sock"))
-            await connection.forward_local_path(places[-1], "/var/run/docker.sock")
+            await tunnel.use(connection)
             assert len(await docker.containers("shop")) == 1
             log = docker.logs(container, tail=None, follow=True)
             assert texts(await anext(log)) == [b"one"]
@@ -288,18 +307,39 @@ async def test_through_ssh_and_again_when_the_connection_was_lost(engine: Engine
     await docker.close()
 
 
-async def test_through_ssh_a_missing_socket_gets_a_hint(engine: Engine, tmp_path: Path) -> None:
+async def test_through_ssh_a_log_that_is_read_slowly_waits_at_the_engine(engine: Engine, tmp_path: Path) -> None:
+    container = start(engine, "sh", "-c", "yes 'a line of a container that cannot stop'")
+    tunnel = Tunnel(tmp_path)
+    docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/var/run/docker.sock"), tunnel)
+    assert docker is not None
     async with connected(engine) as connection:
-        await connection.forward_local_path(str(tmp_path / "s"), "/nope.sock")
+        await tunnel.use(connection)
+        await docker.version()
+        before, end = resident(), time.monotonic() + 4
+        async with aclosing(docker.logs(container, tail=None, follow=True)) as log:
+            while time.monotonic() < end:
+                assert await anext(log)
+                await asyncio.sleep(0.02)
+    engine.docker("kill", container)
+    assert resident() - before < 10e6
+    await docker.close()
 
-        async def forward() -> Path:
-            return tmp_path / "s"
 
-        docker = DockerEngine("web1", forward, shown="/nope.sock")
-        with pytest.raises(Unreachable, match=r"the connection to /nope\.sock was closed") as caught:
-            await docker.version()
-        assert "group docker" in caught.value.hint
-        await docker.close()
+async def test_through_ssh_a_stream_can_be_cancelled_at_any_moment(engine: Engine, tmp_path: Path) -> None:
+    container = start(engine, "sh", "-c", "while :; do echo line; sleep 0.01; done")
+    tunnel = Tunnel(tmp_path)
+    docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/var/run/docker.sock"), tunnel)
+    assert docker is not None
+    async with connected(engine) as connection:
+        await tunnel.use(connection)
+        await docker.version()
+        for moment in range(30):
+            task = asyncio.create_task(read(docker.logs(container, tail=1, follow=True)))
+            await asyncio.sleep(moment / 1000)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert len(await docker.containers("shop")) == 1
+    await docker.close()
 
 
 @pytest.mark.parametrize(
@@ -316,13 +356,11 @@ async def test_through_ssh_the_server_is_asked_why(engine: Engine, tmp_path: Pat
     host = FakeHost("web1")
     host.streams["docker_why"] = [word.encode() + b"\n"]
 
-    async def forward(_server: str, _remote: str) -> Path:
-        return tmp_path / "s"
-
-    docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/nope.sock"), forward, host)
+    tunnel = Tunnel(tmp_path)
+    docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/nope.sock"), tunnel, host)
     assert docker is not None
     async with connected(engine) as connection:
-        await connection.forward_local_path(str(tmp_path / "s"), "/nope.sock")
+        await tunnel.use(connection, "/nope.sock")
         for call in (docker.version(), watch(docker)):
             with pytest.raises(Unreachable, match=says):
                 await call
@@ -402,11 +440,8 @@ async def test_proxies_of_the_environment_are_not_used(
         await docker.close()
 
 
-def test_without_docker_in_bot_toml_there_is_no_engine() -> None:
-    async def forward(_server: str, _remote: str) -> Path:
-        raise AssertionError
-
-    assert engine_of(Server(name="web1", ssh="deploy@web1"), forward) is None
+def test_without_docker_in_bot_toml_there_is_no_engine(tmp_path: Path) -> None:
+    assert engine_of(Server(name="web1", ssh="deploy@web1"), Tunnel(tmp_path)) is None
 
 
 def test_docker_py_is_imported_only_when_an_engine_is_used() -> None:

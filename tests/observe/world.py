@@ -59,7 +59,7 @@ async def world(data: Path, machines: Sequence[Sshd], *, socket: str = "", **app
     engines: list[docker.DockerEngine] = []
 
     def engine(server: Server) -> Engine | None:
-        found = docker.engine(server, pool.forward, hosts.host(server.name))
+        found = docker.engine(server, pool, hosts.host(server.name))
         engines.extend([found] if found else [])
         return found
 

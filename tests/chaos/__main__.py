@@ -1,4 +1,4 @@
-"""`python -m tests.chaos --runs N [--seed S]`: a line a run, and last the figures; exit code 1 unless they are zero."""
+"""`python -m tests.chaos`: a line a run, and last the figures; exit code 1 unless nothing was found."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.chaos.dice import by_chance, point_by_point
 from tests.chaos.figures import chaos
 from tests.lab import Lab
 from tests.lab.parts import missing
+
+RUNS = 50
 
 
 def main() -> int:
     """Run it; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Kills the bot in mid-deployment.")
-    parser.add_argument("--runs", type=int, default=50, help="how many runs (50)")
+    parser.add_argument("--runs", type=int, help="how many runs (50; with --every all of them)")
+    parser.add_argument("--every", action="store_true", help="kill it once at every failpoint, instead of by chance")
     parser.add_argument("--seed", default="", help="what decides everything that is left to chance")
     parser.add_argument("--lanes", type=int, default=2, help="how many bots at the same time (2)")
     parser.add_argument("--folder", type=Path, help="where the bots' data and logs are to stay; left out: they go")
@@ -28,7 +32,9 @@ def main() -> int:
     seed = wanted.seed or secrets.token_hex(4)
     with Lab() as lab, tempfile.TemporaryDirectory(prefix="deploybot-chaos-") as passing:
         folder = wanted.folder or Path(passing)
-        figures = asyncio.run(chaos(lab, folder, runs=wanted.runs, seed=seed, lanes=wanted.lanes, say=_say))
+        choose = point_by_point(seed) if wanted.every else by_chance(seed)
+        runs = wanted.runs or (sys.maxsize if wanted.every else RUNS)
+        figures = asyncio.run(chaos(lab, folder, choose, runs=runs, seed=seed, lanes=wanted.lanes, say=_say))
     return 1 if figures.findings else 0
 
 

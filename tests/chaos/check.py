@@ -219,8 +219,8 @@ def _check_jobs(said: Told, name: str, server: Server, found: Findings) -> None:
             found.untrue.append(f"step {row.name} on {name} is called done, but did not come to its end")
         if row.state is StepState.FAILED and row.job in ended:
             found.untrue.append(f"step {row.name} on {name} is called failed, but came to its end")
-    if said.deployment.state is not State.UNKNOWN:
-        found.untrue.extend(f"job {job} still runs on {name}" for job in server.still)
+    known = {job for job, row in rows.items() if row.state is not StepState.UNKNOWN}
+    found.untrue.extend(f"job {job} still runs on {name}" for job in server.still if job in known)
 
 
 def _step_of(job: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.chaos.dice import Choose
 from tests.chaos.findings import Findings
 from tests.chaos.run import Report, Run
-from tests.chaos.scenario import Scenario, draw, undisturbed
+from tests.chaos.scenario import undisturbed
 from tests.chaos.world import World
 from tests.lab import Lab
 
@@ -49,25 +49,31 @@ class Figures:
         )
 
 
-async def chaos(lab: Lab, folder: Path, *, runs: int, seed: str, lanes: int, say: Callable[[str], None]) -> Figures:
-    """So many runs, in so many worlds side by side; `say` gets a line a run, and last the figures."""
+async def chaos(
+    lab: Lab, folder: Path, choose: Choose, *, runs: int, seed: str, lanes: int, say: Callable[[str], None]
+) -> Figures:
+    """So many runs at most, in so many worlds side by side; `say` gets a line a run, and last the figures."""
     figures = Figures(seed)
     numbers = iter(range(1, runs + 1))
 
-    def tell(name: str, report: Report) -> None:
+    def tell(run: int, report: Report) -> None:
         figures.add(report)
         took = f", back in {', '.join(f'{taken:.1f}' for taken in report.reattached)} s" if report.reattached else ""
-        say(f"{name}: {report.scenario} → {report.end}, {report.kills} kills{took}, {report.seconds:.1f} s")
+        say(f"{run}: {report.scenario} → {report.end}, {report.kills} kills{took}, {report.seconds:.1f} s")
         for finding in report.findings:
             say(f"    {finding}")
 
     async def lane(number: int) -> None:
         async with World(lab, folder / f"world-{number}") as world:
             for site in world.sites:
-                await _prepare(world, undisturbed(site), figures)
+                # So that there is something to go back to.
+                report = await Run(world, undisturbed(site)).play()
+                figures.findings.add(report.findings)
             for run in numbers:
-                scenario = draw(random.Random(f"{seed}/{run}"), world.sites)  # noqa: S311 - no secret is drawn
-                tell(f"{run}", await Run(world, scenario).play())
+                scenario = choose(run, world.sites)
+                if scenario is None:
+                    return
+                tell(run, await Run(world, scenario).play())
 
     async with asyncio.TaskGroup() as group:
         for number in range(min(lanes, runs)):
@@ -76,9 +82,3 @@ async def chaos(lab: Lab, folder: Path, *, runs: int, seed: str, lanes: int, say
         figures.findings.lost.append(f"re-attached only after {figures.slowest:.1f} s")
     say(str(figures))
     return figures
-
-
-async def _prepare(world: World, scenario: Scenario, figures: Figures) -> None:
-    """Something that goes well, so that there is something to go back to."""
-    report = await Run(world, scenario).play()
-    figures.findings.add(report.findings)

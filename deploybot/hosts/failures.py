@@ -38,6 +38,12 @@ def opening(what: str, problem: asyncssh.ChannelOpenError) -> Unreachable:
     return Unreachable(what, plain(problem.reason) or "the connection was refused")
 
 
+def silent(name: str, seconds: float) -> Unreachable:
+    """A server that let the bot in, but whose login shell does not get to the first command."""
+    why = f"logged in, but its shell gave no answer within {seconds:g} s"
+    return Unreachable(name, why, hint="What do its .bashrc and .profile do?")
+
+
 def plain(text: str) -> str:
     """What the other side said, in one printable line of bounded length."""
     return "".join(sign if sign.isprintable() else " " for sign in text).strip()[:_LONGEST]

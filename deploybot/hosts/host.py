@@ -143,6 +143,8 @@ class SshHost:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError as problem:
+            if self._pool.silent(self._name):
+                raise failures.silent(self._name, seconds) from problem
             raise Unreachable(self._name, f"no answer within {seconds:g} s", hint="Is it overloaded?") from problem
 
 

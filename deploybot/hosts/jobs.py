@@ -117,7 +117,8 @@ class Jobs:
             try:
                 await follower.begin()
             except NoAnswer as problem:
-                link.refusal = said = str(problem)
+                said = str(problem)
+                link.lost_runner(said)
             else:
                 return follower
         raise Unreachable(self._server, f"its shell gives no answer: {said}")

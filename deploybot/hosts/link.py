@@ -34,16 +34,22 @@ class Link:
     """An open connection. It never comes back: the pool makes a new one."""
 
     def __init__(self, server: str, connection: asyncssh.SSHClientConnection, sockets: Path) -> None:
-        """Take a connection that is logged in, and the folder where forwarded sockets may lie."""
+        """Take a connection that is logged in, and the folder where forwarded sockets may lie.
+
+        `heard` says whether a command has come to its end yet: a shell that starts hangs now and then.
+        """
         self.server = server
         self.connection = connection
-        self.refusal = "the runner was not put there yet"
+        self._refusal = "the runner was not put there yet"
         self._sockets = sockets
         self._sessions = asyncio.Semaphore(SESSIONS)
         self._following = asyncio.Semaphore(FOLLOWERS)
         self._long = asyncio.Semaphore(LONG_SESSIONS)
         self._forwards: dict[str, Path] = {}
         self._forwarding = asyncio.Lock()
+        self._preparing = asyncio.Lock()
+        self._begun = False
+        self.heard = False
 
     @property
     def closed(self) -> bool:
@@ -55,19 +61,29 @@ class Link:
         """Whether as many sessions as may be are in use for long."""
         return self._long.locked()
 
-    async def prepare(self) -> None:
-        """Put the runner on the server, checked by its SHA-256; `refusal` says why where the server refuses.
+    async def begun(self) -> None:
+        """Run a command if none has been yet: until then sshd leaves Nagle's algorithm on, which slows what is forwarded."""
+        if not self._begun:
+            await self.refused()
 
-        It is the first command on every connection, which also lets sshd turn Nagle's algorithm off.
-        """
-        runner = shell.runner()
-        async with self.session("exec sh", runner.installer) as exchange:
+    async def refused(self) -> str:
+        """Put the runner there, checked by its SHA-256, unless that is done; why the server refuses, or empty."""
+        async with self._preparing:
+            if self._refusal:
+                self._refusal = await self._prepare()
+            return self._refusal
+
+    def lost_runner(self, said: str) -> None:
+        """Note that the runner did not answer, and what the server said instead: it will be put there again."""
+        self._refusal = said
+
+    async def _prepare(self) -> str:
+        async with self.session("exec sh", shell.runner().installer) as exchange:
             answer = parse(await exchange.rest(LONGEST_ANSWER))
             if answer is None:
                 await exchange.status()
-                self.refusal = f"its shell gives no answer: {failures.plain(exchange.errors) or 'it says nothing'}"
-            else:
-                self.refusal = "" if answer.state == "ready" else answer.words
+                return f"its shell gives no answer: {failures.plain(exchange.errors) or 'it says nothing'}"
+            return "" if answer.state == "ready" else answer.words
 
     @asynccontextmanager
     async def session(self, command: str, data: bytes = b"", *, more: bool = False) -> AsyncIterator[Exchange]:
@@ -77,10 +93,12 @@ class Link:
         """
         try:
             async with self._sessions, self._exchange(command) as exchange:
+                self._begun = True
                 await exchange.write(data)
                 if not more:
                     exchange.write_eof()
                 yield exchange
+                self.heard = True
         except Broken as problem:
             hint = "What runs there goes on; the next call connects again."
             raise Unreachable(self.server, failures.BROKE, hint=hint) from problem
@@ -100,27 +118,24 @@ class Link:
             async with self._following:
                 yield True
 
-    async def refused(self) -> str:
-        """Why the runner cannot be used there, after another try to put it there; empty when it can."""
-        if self.refusal:
-            await self.prepare()
-        return self.refusal
-
     async def ask(self, verb: str, *words: str | int, data: bytes = b"") -> Answer:
         """Let the runner do a short thing. Raises Unreachable when no whole answer comes."""
+        said = ""
         for _ in range(2):
-            if await self.refused():
+            if said := await self.refused():
                 break
             async with self.session(shell.runner().command(verb, *words), data) as exchange:
                 answer = parse(await exchange.rest(LONGEST_ANSWER))
                 if answer is not None:
                     return answer
                 await exchange.status()
-                self.refusal = failures.plain(exchange.errors) or "it says nothing"
-        raise Unreachable(self.server, f"its shell gives no answer: {self.refusal}")
+                said = f"its shell gives no answer: {failures.plain(exchange.errors) or 'it says nothing'}"
+                self.lost_runner(said)
+        raise Unreachable(self.server, said)
 
     async def forward(self, remote: str) -> Path:
         """A local socket that leads to a Unix socket on the server, for as long as this connection lives."""
+        await self.begun()
         async with self._forwarding:
             if remote not in self._forwards:
                 local = self._sockets / f"{next(_numbers)}.sock"

@@ -62,8 +62,20 @@ class Pool:
         return await asyncio.shield(self._opening[name])
 
     async def connection(self, name: str) -> asyncssh.SSHClientConnection:
-        """The same as asyncssh has it."""
-        return (await self.link(name)).connection
+        """The same as asyncssh has it, ready for channels of other kinds than sessions."""
+        link = await self.link(name)
+        seconds = self._servers[name].connect_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                await link.begun()
+        except TimeoutError as problem:
+            raise failures.silent(name, seconds) from problem
+        return link.connection
+
+    def silent(self, name: str) -> bool:
+        """Whether a server is connected, but no command there has come to its end yet."""
+        link = self._links.get(name)
+        return link is not None and not link.closed and not link.heard
 
     async def forward(self, name: str, remote: str) -> Path:
         """A private local socket that leads to a Unix socket on a server; another one after a reconnect."""
@@ -123,19 +135,7 @@ class Pool:
         tunnel = await self._tunnel(server)
         sockets = self._folder()
         async with self._doors[server.host, server.port]:
-            connection = await login.connect(server, tunnel)
-        link = Link(server.name, connection, sockets)
-        try:
-            async with asyncio.timeout(server.connect_timeout):
-                await link.prepare()
-        except TimeoutError as problem:
-            connection.abort()
-            why = f"logged in, but its shell gave no answer within {server.connect_timeout:g} s"
-            raise Unreachable(server.name, why, hint="What do its .bashrc and .profile do?") from problem
-        except BaseException:
-            connection.abort()
-            raise
-        return link
+            return Link(server.name, await login.connect(server, tunnel), sockets)
 
     async def _tunnel(self, server: Server) -> asyncssh.SSHClientConnection | None:
         return await self.connection(server.jump) if server.jump else None

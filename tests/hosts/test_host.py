@@ -374,5 +374,5 @@ async def test_a_login_shell_that_hangs_is_told(make_sshd: MakeSshd, reach: Reac
     server = make_sshd(shell="/bin/bash")  # noqa: S604  a login shell
     (server.home / ".bashrc").write_text("sleep 1000\n")
     with pytest.raises(Unreachable, match=r"logged in, but its shell gave no answer within 1 s") as caught:
-        await reach(server_of(server, connect_timeout=1.0)).facts()
+        await reach(server_of(server)).facts(timeout=1)
     assert ".bashrc" in caught.value.hint

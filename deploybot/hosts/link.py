@@ -62,7 +62,7 @@ class Link:
         return self._long.locked()
 
     async def begun(self) -> None:
-        """Run a command if none has been yet: until then sshd leaves Nagle's algorithm on, which slows what is forwarded."""
+        """Run a command if none has been yet: until then sshd leaves Nagle's algorithm on, and forwarding is slow."""
         if not self._begun:
             await self.refused()
 

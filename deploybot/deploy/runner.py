@@ -22,6 +22,7 @@ from deploybot.domain import (
     Kind,
     Phase,
     Place,
+    Plan,
     Release,
     Running,
     ServerPlan,
@@ -156,7 +157,7 @@ class Runner:
 
     async def _prepare_one(self, deployment: Deployment, part: ServerPlan, stop: Stop) -> None:
         for position, step in enumerate(part.steps):
-            if step.switches:
+            if _is_felt(deployment.plan, step):
                 return
             try:
                 await self._step(deployment, Phase.FORWARD, part.server, (position, step), stop)
@@ -168,7 +169,8 @@ class Runner:
 
     async def _switch(self, deployment: Deployment, part: ServerPlan, stop: Stop) -> None:
         """From the first switching step on, then the health gate."""
-        first = next((at for at, step in enumerate(part.steps) if step.switches), len(part.steps))
+        plan = deployment.plan
+        first = next((at for at, step in enumerate(part.steps) if _is_felt(plan, step)), len(part.steps))
         for position in range(first, len(part.steps)):
             step = part.steps[position]
             try:
@@ -364,13 +366,18 @@ def _worst_first(results: Sequence[object], why: Exception | None) -> list[BaseE
     return [*strange, *first, *sorted(problems, key=lambda one: isinstance(one, Cancelled))]
 
 
+def _is_felt(plan: Plan, step: Step) -> bool:
+    """Whether a step may change what serves: a restart and a task do so, though they switch to nothing."""
+    return step.switches or plan.kind in {Kind.RESTART, Kind.TASK}
+
+
 def _switched(deployment: Deployment, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
-    """The servers on which a switching step was begun: what serves there may have changed."""
+    """The servers on which something that is felt was begun: what serves there may have changed."""
     begun = {(row.server, row.position) for row in rows if row.phase is Phase.FORWARD}
     return tuple(
         part
         for part in deployment.plan.servers
-        if any(step.switches and (part.server, at) in begun for at, step in enumerate(part.steps))
+        if any(_is_felt(deployment.plan, step) and (part.server, at) in begun for at, step in enumerate(part.steps))
     )
 
 

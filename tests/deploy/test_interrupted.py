@@ -131,3 +131,14 @@ async def test_files_of_jobs_that_a_killed_bot_left_go_with_the_next_clean_up(sh
     await shop.hosts["web1"].start("job-web1", "old", {}, deadline=1.0)
     await shop.deploy(V3)
     assert (await shop.hosts["web1"].poll("job-web1", 0)).status.state is JobState.NEVER
+
+
+async def test_a_restart_that_fails_does_not_say_that_nothing_was_touched(shop: Shop) -> None:
+    await shop.deploy(V1)
+    web1, web2 = (shop.hosts[name] for name in ("web1", "web2"))
+    web1.script("command", Outcome(code=1, log=b"it does not come up again\n"))
+    await shop.deployments.restart(shop.ctx(), shop.app, shop.production)
+    ended = await shop.end_of(2)
+    assert (ended.state, ended.tail) == (State.FAILED, ("it does not come up again",))
+    assert ended.outcome.endswith("Now there: web1 1111111111; web2 1111111111.")
+    assert not [one for one in web2.started if one.script == "command"], "it stops at the first that fails"

@@ -17,6 +17,6 @@ async def status(ctx: Context, app: App | None = None, env: Environment | None =
     """
     visible = await ctx.people.visible(ctx)
     if app is None:
-        return await ctx.status.board(visible)
+        return await ctx.status.board(visible, ctx.reply)
     wanted = [env.name] if env else list(app.environments)
     return await ctx.status.detail(app, [place for of, place in visible if of == app and place.name in wanted])

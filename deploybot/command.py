@@ -148,8 +148,10 @@ class ReleaseService(Protocol):
 class StatusService(Protocol):
     """The board."""
 
-    async def board(self, pairs: Sequence[tuple[App, Environment]]) -> Card:
-        """One line for each server of each environment."""
+    async def board(
+        self, pairs: Sequence[tuple[App, Environment]], tell: Callable[[Card], Awaitable[None]] | None = None
+    ) -> Card:
+        """One line for each server of each environment; `tell` is given the board without servers that are late."""
 
     async def detail(self, app: App, environments: Sequence[Environment]) -> Card:
         """The whole story of one app."""

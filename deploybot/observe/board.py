@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploybot.card import Card, Line, Table, Tone
 from deploybot.domain import ServerFacts
@@ -51,6 +51,14 @@ def board_card(entries: Sequence[Entry], now: float) -> Card:
         lines=tuple(lines),
         hint=advice(part for entry in entries for part in (entry.look.facts, entry.look.containers)),
     )
+
+
+def early_card(entries: Sequence[Entry], late: Sequence[str], now: float) -> Card:
+    """The board so far, while the servers `late` have not answered yet."""
+    card = board_card(entries, now)
+    waiting = tuple(Line(server, "no answer yet", Tone.BUSY) for server in late)
+    title = f"Waiting for {len(late)} server{'s' if len(late) > 1 else ''}. {card.title} so far"
+    return replace(card, title=title, tone=Tone.BUSY, lines=(*waiting, *card.lines), final=False)
 
 
 def _title(count: int, silent: int, ill: int) -> str:

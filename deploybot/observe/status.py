@@ -6,13 +6,18 @@ What the bot put somewhere comes from its database, what is there from the serve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from deploybot.card import Card
 from deploybot.domain import Deployment, Release
-from deploybot.observe.board import Entry, board_card, servers_card
+from deploybot.errors import Unreachable
+from deploybot.observe.board import Entry, board_card, early_card, servers_card
 from deploybot.observe.detail import Section, detail_card
-from deploybot.observe.look import Looker, Place
+from deploybot.observe.look import Look, Looker, Place
+from deploybot.observe.patience import some_are_late
 from deploybot.observe.words import Record
 from deploybot.ports import Clock, Servers, Store, Tables
 from deploybot.settings import App, Environment
@@ -21,6 +26,7 @@ HISTORY = 5
 """Deployments in the story of one app."""
 
 _Spot = tuple[App, Environment, str]
+_Tell = Callable[[Card], Awaitable[None]]
 
 
 class Board:
@@ -33,9 +39,40 @@ class Board:
         self._clock = clock
         self._looker = Looker(servers)
 
-    async def board(self, pairs: Sequence[Place]) -> Card:
-        """One line for each server of each environment, and one alone for a server that does not answer."""
-        return board_card(await self._entries(pairs, quick=True), self._clock.now())
+    async def board(self, pairs: Sequence[Place], tell: _Tell | None = None) -> Card:
+        """One line for each server of each environment, and one alone for a server that does not answer.
+
+        While single servers keep everybody waiting, `tell` is given the board of the others. The card that is
+        returned has the same key then, and takes its place.
+        """
+        spots = _spots(pairs)
+        looks = [asyncio.create_task(self._look(spot, quick=True)) for spot in spots]
+        try:
+            records = await self._records(spots)
+            key = await self._tell_early(spots, records, looks, tell) if tell else ""
+            found = await asyncio.gather(*looks)
+        finally:
+            for look in looks:
+                look.cancel()
+        return replace(board_card(_entries(spots, records, found), self._clock.now()), key=key)
+
+    async def _tell_early(
+        self, spots: Sequence[_Spot], records: Sequence[Record], looks: Sequence[asyncio.Task[Look]], tell: _Tell
+    ) -> str:
+        """Tell what there is if some servers are late; the key of that card, or nothing."""
+        if not await some_are_late(looks):
+            return ""
+        come = [
+            (spot, record, look.result())
+            for spot, record, look in zip(spots, records, looks, strict=True)
+            if look.done()
+        ]
+        late = {server for (_, _, server), look in zip(spots, looks, strict=True) if not look.done()}
+        early = early_card(_entries(*zip(*come, strict=True)), sorted(late), self._clock.now())
+        key = f"status:{secrets.token_hex(4)}"
+        with contextlib.suppress(Unreachable):
+            await tell(replace(early, key=key))
+        return key
 
     async def detail(self, app: App, environments: Sequence[Environment]) -> Card:
         """The whole story of one app."""
@@ -60,16 +97,29 @@ class Board:
         return servers_card(dict(zip(names, found, strict=True)))
 
     async def _entries(self, pairs: Sequence[Place], *, quick: bool) -> list[Entry]:
-        spots = [(app, environment, server) for app, environment in pairs for server in environment.servers]
+        spots = _spots(pairs)
+        looks = asyncio.gather(*(self._look(spot, quick=quick) for spot in spots))
+        records, found = await asyncio.gather(self._records(spots), looks)
+        return _entries(spots, records, found)
+
+    async def _look(self, spot: _Spot, *, quick: bool) -> Look:
+        app, environment, server = spot
+        return await self._looker.look((app, environment), server, quick=quick)
+
+    async def _records(self, spots: Sequence[_Spot]) -> list[Record]:
         now = self._clock.now()
-        looks = (self._looker.look((app, environment), server, quick=quick) for app, environment, server in spots)
-        records, found = await asyncio.gather(
-            self._store.read(lambda tables: _records(tables, spots, now)), asyncio.gather(*looks)
-        )
-        return [
-            Entry(app=app, environment=environment, record=record, look=look)
-            for (app, environment, _), record, look in zip(spots, records, found, strict=True)
-        ]
+        return await self._store.read(lambda tables: _records(tables, spots, now))
+
+
+def _spots(pairs: Sequence[Place]) -> list[_Spot]:
+    return [(app, environment, server) for app, environment in pairs for server in environment.servers]
+
+
+def _entries(spots: Sequence[_Spot], records: Sequence[Record], found: Sequence[Look]) -> list[Entry]:
+    return [
+        Entry(app=app, environment=environment, record=record, look=look)
+        for (app, environment, _), record, look in zip(spots, records, found, strict=True)
+    ]
 
 
 def _records(tables: Tables, spots: Sequence[_Spot], now: float) -> list[Record]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from deploybot.card import Card
@@ -172,7 +172,11 @@ class FakeReleases:
 class FakeStatus:
     """`command.StatusService`: cards that say what they were asked for."""
 
-    async def board(self, pairs: Sequence[tuple[App, Environment]]) -> Card:
+    async def board(
+        self,
+        pairs: Sequence[tuple[App, Environment]],
+        tell: Callable[[Card], Awaitable[None]] | None = None,  # noqa: ARG002
+    ) -> Card:
         """Name the pairs."""
         return Card(title="board", code=tuple(f"{app.name}/{environment.name}" for app, environment in pairs))
 

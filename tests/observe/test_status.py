@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.card import Card, Tone
+from deploybot.card import Card, Line, Tone
 from deploybot.domain import (
     Deployment,
     Identity,
@@ -136,16 +136,36 @@ class Hanging(FakeHost):
         raise AssertionError(directory, timeout, docker)
 
 
-async def test_a_server_that_hangs_is_one_red_line_within_seconds(town: Town) -> None:
+async def test_a_server_that_hangs_is_one_red_line_within_seconds_and_keeps_nobody_waiting(town: Town) -> None:
     await town.deployed()
     town.board = Board(
         FakeServers([Hanging("web1"), town.hosts["web2"]], {"web2": town.engines["web2"]}), town.store, town.clock
     )
     began = time.monotonic()
-    card = await town.show()
+    early: list[tuple[float, Card]] = []
+
+    async def tell(card: Card) -> None:
+        early.append((time.monotonic() - began, card))
+
+    card = await town.board.board([(town.app, town.environment)], tell)
     assert 4 < time.monotonic() - began < 6
     assert "cannot be reached: no answer within 5 s" in card.lines[0].text
     assert card.lines[1].tone is Tone.GOOD
+    ((after, told),) = early
+    assert after < 1
+    assert (told.title, told.final, told.key) == ("Waiting for 1 server. 1 place: all well so far", False, card.key)
+    assert told.lines == (Line("web1", "no answer yet", Tone.BUSY), card.lines[1])
+
+
+async def test_nothing_is_told_twice_where_all_servers_answer(town: Town) -> None:
+    await town.deployed()
+    told: list[Card] = []
+
+    async def tell(card: Card) -> None:
+        told.append(card)
+
+    card = await town.board.board([(town.app, town.environment)], tell)
+    assert (told, card.key) == ([], "")
 
 
 async def test_what_runs_though_the_bot_put_something_else_there_is_called_out(town: Town) -> None:

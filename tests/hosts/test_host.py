@@ -36,7 +36,7 @@ def bash_server(lab: Lab) -> Sshd:
     return lab.sshd("redhat", access=Access(path=f"{folder}:/usr/bin:/bin"))
 
 
-@pytest.fixture(params=["sshd", "busybox_server", "bash_server"])
+@pytest.fixture(params=["sshd", "busybox_server"])
 def server(request: pytest.FixtureRequest) -> Sshd:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Sshd)
@@ -50,6 +50,12 @@ def host(server: Sshd, reach: Reach) -> SshHost:
 
 class TestSshHost(HostContract):
     """The same assertions as for the server in memory."""
+
+    @pytest.fixture(params=["sshd", "busybox_server", "bash_server"])
+    def server(self, request: pytest.FixtureRequest) -> Sshd:
+        found = request.getfixturevalue(request.param)
+        assert isinstance(found, Sshd)
+        return found
 
     @pytest.fixture
     def work(self) -> Work:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,20 +41,21 @@ class Console:
         self._socket.close()
 
     def ask(self, text: str) -> Message:
-        """Type a line, and return the card that ends it. Raises LabError when it did not end well."""
-        card, _ = self.ask_both(text)
-        return card
+        """Type a line, and return the card as it is when all is over."""
+        last: Message = {}
+        for card in self.cards(text):
+            last = card
+        return last
 
-    def ask_both(self, text: str) -> tuple[Message, Message]:
-        """The same, with the done message, whatever the end was."""
+    def cards(self, text: str) -> Iterator[Message]:
+        """Type a line; its cards as they come, of a deployment the last one alone."""
         request = str(next(self._numbers))
         self._put({"type": "say", "id": request, "text": text})
-        last: Message = {}
         while (message := self._get())["type"] != "done" or message["request"] != request:
-            last = message.get("card", last) if message.get("request") == request else last
+            if message.get("request") == request:
+                yield message["card"]
         if follows := message.get("follows", ""):
-            last = self._until_final(follows)
-        return last, message
+            yield self._until_final(follows)
 
     def _until_final(self, key: str) -> Message:
         while not self._cards.get(key, {"final": False}).get("final", True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -18,7 +19,9 @@ SERVERS = 20
 ROUNDS = 5
 _WARM = 1 / 30
 _COLD = 1 / 10
-_HANGS_WITHIN = 6.0
+HANGS = 3
+_OTHERS_WITHIN = 1.0
+_WHOLE_WITHIN = 5.5
 _DIRECTORY = "/run/site"
 """Below `/run`, which each of the laboratory's servers has of its own."""
 _PEER = "`ssh` in a loop"
@@ -43,7 +46,7 @@ def rows(ground: Ground) -> Iterator[Row]:
     yield compared(f"status of {SERVERS} servers, cold", cold, loops, _PEER, at_most=_COLD)
     yield compared(f"status of {SERVERS} servers, warm", warm, loops, _PEER, at_most=_WARM)
     with bot, bot.console() as console:
-        yield _hanging(console, servers["web07"])
+        yield from _hanging(console, servers["web07"])
 
 
 def _app(repo: object, servers: dict[str, Sshd]) -> str:
@@ -85,20 +88,36 @@ def _ask(console: Console) -> Message:
     return card
 
 
-def _hanging(console: Console, server: Sshd) -> Row:
+def _hanging(console: Console, server: Sshd) -> Iterator[Row]:
     """Stop one server as a process is stopped: its connection stays open, and nothing answers."""
     _ask(console)
-    well_times = [timed(lambda: _ask(console)) for _ in range(ROUNDS)]
+    before = statistics.median(timed(partial(_ask, console)) for _ in range(ROUNDS))
     server.pause()
     try:
-        hung = [timed(lambda: console.ask_both("status")) for _ in range(2)]
+        others, whole = zip(*(_timed_cards(console) for _ in range(HANGS)), strict=True)
     finally:
         server.resume()
-    return Row(
-        what="status with one server that hangs, whole answer",
-        ours=seconds(max(hung)),
-        peer=f"{seconds(statistics.median(well_times))} when none hangs",
-        target=f"≤ {_HANGS_WITHIN:.0f} s",
-        met=max(hung) <= _HANGS_WITHIN,
-        count=len(hung),
+    peer = f"{seconds(before)} when none hangs"
+    yield Row(
+        what=f"status, one of {SERVERS} servers hangs: the others' lines",
+        ours=seconds(statistics.median(others)),
+        peer=peer,
+        target=f"≤ {seconds(_OTHERS_WITHIN)}",
+        met=statistics.median(others) <= _OTHERS_WITHIN,
+        count=HANGS,
     )
+    yield Row(
+        what="the same: its own line, too",
+        ours=seconds(statistics.median(whole)),
+        peer=peer,
+        target=f"≤ {seconds(_WHOLE_WITHIN)}",
+        met=max(whole) <= _WHOLE_WITHIN,
+        count=HANGS,
+    )
+
+
+def _timed_cards(console: Console) -> tuple[float, float]:
+    """The seconds until the first card, which holds everybody else, and until the last."""
+    began = time.perf_counter()
+    after = [time.perf_counter() - began for card in console.cards("status") if len(card["lines"]) == SERVERS]
+    return after[0], after[-1]

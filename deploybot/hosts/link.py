@@ -91,9 +91,10 @@ class Link:
 
         Waits while the server has no session to spare. Raises Unreachable when the link breaks.
         """
+        # From here on nobody need run a first command of their own: this one is on its way.
+        self._begun = True
         try:
             async with self._sessions, self._exchange(command) as exchange:
-                self._begun = True
                 await exchange.write(data)
                 if not more:
                     exchange.write_eof()
@@ -137,7 +138,8 @@ class Link:
         """A local socket that leads to a Unix socket on the server, for as long as this connection lives."""
         await self.begun()
         async with self._forwarding:
-            if remote not in self._forwards:
+            # What clears up temporary folders takes sockets, too.
+            if remote not in self._forwards or not self._forwards[remote].exists():
                 local = self._sockets / f"{next(_numbers)}.sock"
                 await self.connection.forward_local_path(str(local), remote)
                 self._forwards[remote] = local

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from deploybot import __version__
 from deploybot.access import Access, PersonLocks
@@ -74,11 +75,11 @@ class Adapters:
     clock: Clock
 
 
-def adapters(settings: Settings) -> Adapters:
-    """The real ones."""
+def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
+    """The real ones; `beside` a bot that may run with the same settings, whose forwarded sockets are left alone."""
     redactor = Redactor(secrets_of(settings))
     database = Database(settings.bot.data / "deploybot.db")
-    pool = _servers(settings)
+    pool = _servers(settings, None if beside else settings.bot.data / "sockets")
     return Adapters(
         database=database,
         pool=pool,
@@ -90,9 +91,9 @@ def adapters(settings: Settings) -> Adapters:
     )
 
 
-def _servers(settings: Settings) -> SshServers:
+def _servers(settings: Settings, sockets: Path | None) -> SshServers:
     """All servers over one pool; docker-py is imported only where bot.toml gives an engine: it takes 20 MB."""
-    pool = Pool(settings.servers, sockets=settings.bot.data / "sockets")
+    pool = Pool(settings.servers, sockets=sockets)
 
     def engine(server: Server) -> Engine | None:
         if server.docker is None:

@@ -374,7 +374,7 @@ def test_relative_paths_start_from_the_file(write: Write, tmp_path: Path) -> Non
         (b"hunter22\n", 0o644, "others can read {file}; run `chmod 600 {file}`"),
         (b"hunter22\n", 0o640, "others can read {file}"),
         (b"\n", 0o600, "the file {file} is empty"),
-        (b"abc\n", 0o600, "holds less than 4 characters: too short to be masked in logs"),
+        (b"abc\n", 0o600, "holds fewer than 4 characters: too short to be masked in logs"),
         (b"\xff\xfe12345", 0o600, "{file} is not UTF-8 text"),
         (b"ab\0cd", 0o600, "holds a NUL byte"),
         (b"x" * 1_000_001, 0o600, "{file} is larger than 1 MB"),
@@ -397,7 +397,7 @@ def test_a_folder_is_no_secret(problems: Callable[..., list[str]], tmp_path: Pat
     assert f"{tmp_path} is not a file" in problems(f"{SERVER}passphrase = {{ file = '.' }}")[1]
 
 
-@pytest.mark.parametrize(("value", "problem"), [("", "is empty"), ("abc", "less than 4 characters")])
+@pytest.mark.parametrize(("value", "problem"), [("", "is empty"), ("abc", "fewer than 4 characters")])
 def test_a_secret_variable_must_hold_something(problems: Callable[..., list[str]], value: str, problem: str) -> None:
     found = problems(f"{APP}secrets = {{ S = {{ env = 'S' }} }}\n{ENVIRONMENT}{SERVER}", S=value)
     assert found == [f"apps.shop.secrets.S: the variable S {found[0].partition('variable S ')[2]}"]

@@ -60,11 +60,11 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
 
 
 async def _try(settings: Settings) -> tuple[Row, ...]:
-    """Try everything with the adapters that the bot itself uses."""
+    """Try everything with the adapters that the bot itself uses, which may run meanwhile."""
     from deploybot.bot import adapters
     from deploybot.check import check
 
-    world = adapters(settings)
+    world = adapters(settings, beside=True)
     try:
         return await check(settings, world.pool, world.refs, mask=world.redactor.text)
     finally:

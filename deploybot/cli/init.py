@@ -184,7 +184,7 @@ def render(answers: Answers) -> str:
         f"directory = {_text(answers.directory)}",
         *_OF_STRATEGY[answers.strategy],
         '# secrets = { DATABASE_URL = { env = "DATABASE_URL" } }   # reach every step\'s environment, masked',
-        '# tasks = { migrate = "./migrate" }                       # what `run NAME` may run; nothing else can be run',
+        '# tasks = { migrate = "./migrate" }                       # what `run APP NAME` may run; nothing else can',
         "",
         f"[apps.{answers.app}.environments.production]",
         'servers = ["web1"]',

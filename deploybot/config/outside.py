@@ -79,7 +79,7 @@ def _usable(value: str, what: str) -> str:
     if not value.strip():
         raise ValueError(f"{what} is empty")
     if len(value) < _SHORTEST:
-        raise ValueError(f"{what} holds less than {_SHORTEST} characters: too short to be masked in logs")
+        raise ValueError(f"{what} holds fewer than {_SHORTEST} characters: too short to be masked in logs")
     if "\0" in value:
         raise ValueError(f"{what} holds a NUL byte")
     return value

@@ -124,6 +124,8 @@ class GitSource:
         plain = app.repo.rstrip("/").removesuffix(".git").replace(":", "/").rpartition("/")[2]
         name = f"{_UNSAFE.sub('-', plain).strip('-.')[:40] or 'repository'}-{digest}"
         folder = self._data / "mirrors" / name
+        # `deploybot check` comes here before the bot has made its folder.
+        self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         remote = remote_of(app, folder)
         mirror = self._mirrors.setdefault(

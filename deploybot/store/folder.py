@@ -13,6 +13,8 @@ from deploybot.errors import StoreError
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _OURS = {"deploybot.db", "deploybot.lock"}
+_BEFORE_US = {"mirrors"}
+"""What `deploybot check` may have made before the bot was ever started."""
 _log = logging.getLogger(__name__)
 
 
@@ -32,7 +34,7 @@ def private_folder(folder: Path) -> None:
 
 def _shut_folder(folder: Path, mode: int) -> None:
     names = {entry.name for entry in folder.iterdir()}
-    if names and not names & _OURS:
+    if names - _BEFORE_US and not names & _OURS:
         raise StoreError(
             f"the data folder {folder} can be read by others (mode {mode:04o}) and holds other things: "
             f"run `chmod 700 {shlex.quote(str(folder))}`, or name a folder of the bot's own as `data` in bot.toml"

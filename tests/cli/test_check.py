@@ -158,6 +158,25 @@ def test_a_real_server_and_repository_are_really_tried(sshd: Sshd, make_repo: Ca
     assert not [*(sshd.home / ".deploybot" / "jobs").glob("check-*")]
 
 
+def test_a_check_leaves_the_sockets_of_a_bot_that_runs(sshd: Sshd, make_repo: Callable[[str], Repo]) -> None:
+    repo = make_repo("site")
+    repo.commit({"index.html": "hello"}, "The first page")
+    _real(sshd, str(repo.path))
+    theirs = Path("data/sockets/1.sock")
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    assert _check().exit_code == 0
+    assert theirs.exists()
+
+
+def test_what_a_check_makes_is_for_nobody_else(sshd: Sshd, make_repo: Callable[[str], Repo]) -> None:
+    repo = make_repo("site")
+    repo.commit({"index.html": "hello"}, "The first page")
+    _real(sshd, str(repo.path))
+    assert _check().exit_code == 0
+    assert Path("data").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_job_survives_on_busybox_too(busybox_server: Sshd, make_repo: Callable[[str], Repo]) -> None:
     repo = make_repo("site")
     repo.commit({"index.html": "hello"}, "The first page")

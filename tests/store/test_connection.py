@@ -83,6 +83,14 @@ def test_a_folder_with_other_things_is_not_touched(path: Path) -> None:
     assert _mode(path.parent) == 0o755
 
 
+def test_a_folder_that_a_check_began_is_shut(path: Path) -> None:
+    (path.parent / "mirrors").mkdir(parents=True)
+    path.parent.chmod(0o755)
+    with _opened(path):
+        pass
+    assert _mode(path.parent) == 0o700
+
+
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be used: Not a directory"):

@@ -117,6 +117,9 @@ class Link:
             return await future
         finally:
             del self._waiting[request.id]
+            if future.done() and not future.cancelled():
+                # Where sending failed, nobody has waited for what the end of the connection left here.
+                future.exception()
 
     async def _send(self, request: Request) -> None:
         """Write a line."""

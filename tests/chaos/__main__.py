@@ -35,7 +35,7 @@ def main() -> int:
         choose = point_by_point(seed) if wanted.every else by_chance(seed)
         runs = wanted.runs or (sys.maxsize if wanted.every else RUNS)
         figures = asyncio.run(chaos(lab, folder, choose, runs=runs, seed=seed, lanes=wanted.lanes, say=_say))
-    return 1 if figures.findings else 0
+    return 0 if figures.good else 1
 
 
 def _say(line: str) -> None:

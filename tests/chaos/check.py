@@ -14,15 +14,17 @@ from pathlib import Path
 from deploybot.card import Card
 from deploybot.chat.protocol import Show
 from deploybot.deploy.cards import key
-from deploybot.domain import Deployment, Phase, Running, ServerPlan, State, StepRow, StepState
+from deploybot.domain import Deployment, Kind, Phase, Running, ServerPlan, State, StepRow, StepState
 from deploybot.store.chain import ChainCheck, HeadFile, Verdict
 from deploybot.store.codec import decode
 from deploybot.store.tables import Rows
-from tests.chaos.app import Kind, Mark, There
+from tests.chaos import app
+from tests.chaos.app import Mark, There
 from tests.chaos.findings import Findings
-from tests.chaos.scenario import Fault, Scenario
+from tests.chaos.scenario import Fault, Scenario, Wish
 
 _NOW = re.compile(r"Now there: (.+)\.$", re.MULTILINE)
+_RELEASING = {Kind.DEPLOY, Kind.ROLLBACK}
 _BUSY_SECONDS = 10.0
 _PAGE = 1000
 _UNTOUCHED = ("was not touched.", "Nothing was done.")
@@ -136,10 +138,12 @@ def ends_of(scenario: Scenario) -> AbstractSet[State]:
 
 
 def _usual_ends(scenario: Scenario, faults: AbstractSet[Fault]) -> AbstractSet[State]:
-    if scenario.rollback or scenario.kind is Kind.GOOD:
+    if scenario.wish in {Wish.RESTART, Wish.RUN}:
+        return {State.SUCCEEDED, State.FAILED} if faults else {State.SUCCEEDED}
+    if scenario.kind is app.Kind.GOOD:
         # A release whose health cannot be asked in time is taken back, however well it is.
         return {State.SUCCEEDED, State.RESTORED} if faults else {State.SUCCEEDED}
-    if scenario.kind is Kind.BROKEN and scenario.site.strategy == "files":
+    if scenario.kind is app.Kind.BROKEN and scenario.site.strategy == "files":
         return {State.FAILED}
     return {State.RESTORED}
 
@@ -149,8 +153,10 @@ def _check_there(said: Told, part: ServerPlan, server: Server, after: There, fou
     state, plan = said.deployment.state, said.deployment.plan
     if state in {State.UNKNOWN, State.FAILED} and not said.deployment.outcome.endswith(_UNTOUCHED):
         return
+    if plan.kind in {Kind.RESTART, Kind.TASK} and state is not State.SUCCEEDED:
+        return
     name, touched = part.server, _is_touched(said, part)
-    new = state is State.SUCCEEDED
+    new = state is State.SUCCEEDED and plan.kind is not Kind.TASK
     current = plan.release.commit if new else server.before.current
     if after.current != current or after.switching != ("" if new or touched else server.before.switching):
         found.untrue.append(f"{state}, but {name} has {after}, not {current}")
@@ -169,7 +175,11 @@ def _check_record(said: Told, name: str, after: There, found: Findings) -> None:
     state, row = said.deployment.state, said.running.get(name)
     if row is None or (row.healthy and row.release.commit != after.current):
         found.untrue.append(f"{state}, and the bot takes {name} to run {row}, but there is {after.current}")
-    elif state is State.SUCCEEDED and (row.deployment, row.healthy) != (said.deployment.number, True):
+    elif (
+        said.deployment.plan.kind in _RELEASING
+        and state is State.SUCCEEDED
+        and (row.deployment, row.healthy) != (said.deployment.number, True)
+    ):
         found.untrue.append(f"done, but the record of {name} is {row}")
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from tests.chaos.app import Site
 from tests.lab import Proxy, Sshd
 
-GATE_SECONDS = 3
+TASK = "talk"
+_GATE_SECONDS = 3
 _BUILD_LINES = 4000
 _APP = """
 [apps.{app}]
@@ -21,10 +22,12 @@ keep = 2
 need_disk = "1MB"
 step_timeout = "60s"
 env = {{ BUILD_LINES = "{lines}" }}
+restart = "./restart.sh"
+tasks = {{ {task} = "./talk.sh" }}
 {strategy_keys}
 """
 _STRATEGY_KEYS = {
-    "files": 'build = "./build.sh"\noutput = "site"\nrestart = "./restart.sh"',
+    "files": 'build = "./build.sh"\noutput = "site"',
     "script": 'script = "deploy.sh"',
 }
 _HEALTH = {
@@ -65,6 +68,7 @@ def _app(app: str, strategy: str, repo: str) -> str:
         repo=_quoted(repo),
         strategy=_quoted(strategy),
         lines=_BUILD_LINES,
+        task=TASK,
         strategy_keys=_STRATEGY_KEYS[strategy],
     )
 
@@ -76,7 +80,7 @@ def _environment(site: Site) -> str:
             f"servers = {json.dumps(site.servers)}",
             f"directory = {_quoted(site.directory)}",
             f'env = {{ PORT = "{site.port}" }}',
-            _HEALTH[site.strategy].format(port=site.port, within=GATE_SECONDS),
+            _HEALTH[site.strategy].format(port=site.port, within=_GATE_SECONDS),
         )
     )
 

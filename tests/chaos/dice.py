@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from tests.chaos.app import Kind, Site
 from tests.chaos.points import Failpoint
-from tests.chaos.scenario import Death, Fault, Scenario, Trouble
+from tests.chaos.scenario import Death, Fault, Scenario, Trouble, Wish
 
 T = TypeVar("T")
 Choose = Callable[[int, Sequence[Site]], Scenario | None]
 """What happens in a run, by its number, counted from 1, at the sites that there are; None after the last."""
-_ROLLBACKS = 0.1
+_WISHES = {Wish.DEPLOY: 16, Wish.ROLLBACK: 2, Wish.RESTART: 1, Wish.RUN: 1}
 _KINDS = {Kind.GOOD: 6, Kind.SICK: 2, Kind.HALF: 2, Kind.BROKEN: 1}
 _DEATHS = {0: 1, 1: 10, 2: 6, 3: 2}
 _TROUBLED = 0.35
@@ -46,6 +46,7 @@ _CALLS = {
 """The calls at which a bot is killed, and how often a good deployment to one server makes each."""
 _SHARES = {Kind.GOOD: 1.0, Kind.BROKEN: 0.7, Kind.SICK: 1.3, Kind.HALF: 1.4}
 """How many more or fewer calls the others make."""
+_OTHERS_SHARE = 0.5
 _SECONDS = {Kind.GOOD: 2.5, Kind.BROKEN: 1.5, Kind.SICK: 6.0, Kind.HALF: 7.0}
 """How long they take."""
 _FAULTS = {
@@ -80,16 +81,16 @@ def draw(dice: random.Random, sites: Sequence[Site]) -> Scenario:
     """A run in which at least one thing goes wrong."""
     site = dice.choice(sites)
     kind = _one_of(dice, _KINDS)
-    rollback = dice.random() < _ROLLBACKS
-    kind = Kind.GOOD if rollback or (kind is Kind.HALF and len(site.servers) == 1) else kind
-    first = _range(site, kind, share=0.6 if rollback else 1.0)
+    wish = _one_of(dice, _WISHES)
+    kind = Kind.GOOD if wish is not Wish.DEPLOY or (kind is Kind.HALF and len(site.servers) == 1) else kind
+    first = _range(site, kind, share=1.0 if wish is Wish.DEPLOY else _OTHERS_SHARE)
     later = _Range({name: (count + 2) // 3 for name, count in first.calls.items()}, _RECOVERY_SECONDS)
     deaths = tuple(_death(dice, later if at else first) for at in range(_one_of(dice, _DEATHS)))
     trouble = _trouble(dice, site, first) if dice.random() < _TROUBLED or not deaths else None
     return Scenario(
         site=site,
         kind=kind,
-        rollback=rollback,
+        wish=wish,
         deaths=deaths,
         troubles=(trouble,) if trouble else (),
         cancel_after=dice.uniform(0.1, first.seconds) if dice.random() < _CANCELLED else 0.0,

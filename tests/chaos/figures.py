@@ -36,6 +36,11 @@ class Figures:
         self.reattached += report.reattached
 
     @property
+    def good(self) -> bool:
+        """Whether all that is promised was kept."""
+        return not self.findings and self.slowest <= REATTACHED_WITHIN
+
+    @property
     def slowest(self) -> float:
         """The seconds within which 99 of 100 re-attachments were done; 0.0 where there was none."""
         times = sorted(self.reattached)
@@ -79,6 +84,6 @@ async def chaos(
         for number in range(min(lanes, runs)):
             group.create_task(lane(number))
     if figures.slowest > REATTACHED_WITHIN:
-        figures.findings.lost.append(f"re-attached only after {figures.slowest:.1f} s")
+        say(f"re-attaching took {figures.slowest:.1f} s, and {REATTACHED_WITHIN:.0f} s are promised")
     say(str(figures))
     return figures

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deploybot.domain import Release, State
+from deploybot.domain import Kind, Release, State
 from tests.chaos import app
 from tests.chaos.app import Site, There
 from tests.chaos.check import Server, Told, check, ends_of, newest, told
@@ -16,6 +17,7 @@ from tests.chaos.world import World
 from tests.lab import until
 
 _LEFT_SECONDS = 10.0
+_GOOD = {Kind.DEPLOY: 1, Kind.ROLLBACK: -1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,8 @@ class Judge:
                 for name in self._sshds
             }
             self.findings.add(check(ends, said, servers, self._world.person.shows, self._world.data / "logs"))
-            ends = ends_of(undisturbed(self._scenario.site))
-            before = {part.server: _standing(part.replaces) for part in said.deployment.plan.servers}
+            ends = ends_of(dataclasses.replace(undisturbed(self._scenario.site), troubles=self._scenario.troubles))
+            before = {**before, **{part.server: _standing(part.replaces) for part in said.deployment.plan.servers}}
 
     def _all_ended(self) -> bool:
         return not any(map(app.still_running, self._sshds.values()))
@@ -96,7 +98,7 @@ class Judge:
         deployment = said.deployment
         self.ends.append(f"#{deployment.number} {deployment.state}")
         if deployment.state is State.SUCCEEDED:
-            self._world.good[self._scenario.site] += -1 if deployment.plan.kind == "rollback" else 1
+            self._world.good[self._scenario.site] += _GOOD.get(deployment.plan.kind, 0)
 
     def _server(self, name: str, number: int, before: There, after: There | None, still: Sequence[str]) -> Server:
         site, sshd = self._scenario.site, self._sshds[name]

@@ -11,6 +11,15 @@ from tests.chaos.app import Kind, Site
 from tests.chaos.points import Failpoint
 
 
+class Wish(enum.StrEnum):
+    """What a person asks for: the command, but for its object."""
+
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+    RESTART = "restart"
+    RUN = "run"
+
+
 class Fault(enum.StrEnum):
     """What happens to the way to a server, to the server, or (`runner`) to what looks after a job there."""
 
@@ -60,19 +69,20 @@ class Trouble:
 class Scenario:
     """A run: what is asked for, how the bot dies, what else goes wrong, when it is cancelled (0.0: never).
 
-    `followed` says that a good release of the same site is asked for right after, and has to wait.
+    `kind` is that of the release to deploy. `followed` says that a good release of the same site is asked for
+    right after, and has to wait.
     """
 
     site: Site
+    wish: Wish = Wish.DEPLOY
     kind: Kind = Kind.GOOD
-    rollback: bool = False
     deaths: tuple[Death, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     cancel_after: float = 0.0
     followed: bool = False
 
     def __str__(self) -> str:
-        what = "rollback" if self.rollback else self.kind.value
+        what = self.kind if self.wish is Wish.DEPLOY else self.wish
         words = [f"{self.site.app}/{self.site.environment} {what}", *map(str, self.deaths), *map(str, self.troubles)]
         if self.cancel_after:
             words.append(f"cancelled at {self.cancel_after:.1f} s")
@@ -80,7 +90,7 @@ class Scenario:
 
     def without_rollback(self) -> Scenario:
         """The same, where there is nothing to go back to yet."""
-        return dataclasses.replace(self, rollback=False)
+        return dataclasses.replace(self, wish=Wish.DEPLOY) if self.wish is Wish.ROLLBACK else self
 
 
 def undisturbed(site: Site) -> Scenario:

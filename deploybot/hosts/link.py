@@ -136,7 +136,6 @@ class Link:
 
     async def forward(self, remote: str) -> Path:
         """A local socket that leads to a Unix socket on the server, for as long as this connection lives."""
-        await self.begun()
         async with self._forwarding:
             # What clears up temporary folders takes sockets, too.
             if remote not in self._forwards or not self._forwards[remote].exists():

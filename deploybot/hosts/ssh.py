@@ -79,6 +79,7 @@ class Pool:
 
     async def forward(self, name: str, remote: str) -> Path:
         """A private local socket that leads to a Unix socket on a server; another one after a reconnect."""
+        await self.connection(name)
         link = await self.link(name)
         try:
             return await link.forward(remote)

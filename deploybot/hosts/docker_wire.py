@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import socket
 import ssl
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import asyncssh
 
 from deploybot.settings import DockerTls
 
-_BLOCK = 65_536
+_BLOCK = 131_072
 _WINDOW = 524_288
+_GATHER = 0.004
+"""Seconds in which the next bytes may join the first: a log comes in pieces of a line or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,67 +29,120 @@ class Address:
     tls: DockerTls | None = None
 
 
-class Wire(Protocol):
-    """A connection of bytes both ways."""
+class Wire(abc.ABC):
+    """A connection of bytes both ways. Who reads slowly holds the other side back.
 
-    def write(self, data: bytes) -> None:
-        """Send; a request is short, and nobody waits for it to be taken."""
-
-    async def read(self) -> bytes:
-        """Up to 64 KiB of what has come, at least a byte; nothing at the end."""
-
-    def abort(self) -> None:
-        """Drop the connection at once."""
-
-
-class SocketWire:
-    """Over a socket of this machine."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take what asyncio has connected."""
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def dial(cls, address: Address) -> SocketWire:
-        """Connect, with TLS where files are given. Raises OSError."""
-        parts = urlsplit(address.url)
-        if parts.scheme == "unix":
-            return cls(*await asyncio.open_unix_connection(parts.path, limit=_BLOCK))
-        context = _tls_context(address.tls) if address.tls else None
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port, ssl=context, limit=_BLOCK)
-        _keep_alive(writer.get_extra_info("socket"))
-        return cls(reader, writer)
-
-    def write(self, data: bytes) -> None:
-        """Send."""
-        self._writer.write(data)
-
-    async def read(self) -> bytes:
-        """What has come."""
-        return await self._reader.read(_BLOCK)
-
-    def abort(self) -> None:
-        """Drop the connection at once."""
-        self._writer.transport.abort()
-
-
-class ChannelWire(asyncssh.SSHUNIXSession[bytes]):
-    """Over a channel that leads to a Unix socket of the server (`direct-streamlocal@openssh.com`, OpenSSH's PROTOCOL).
-
-    asyncssh gives the server a whole new window with the first bytes that it hands over after a pause, however many
-    it still holds: who reads slowly, pausing again each time, would collect everything in memory. So reading is
-    paused only when more than a window waits here, and goes on only when nothing does.
+    asyncssh gives a server a whole new window with the first bytes that it hands over after a pause, however many
+    it still holds: with a pause after every few bytes it would collect everything in memory. So reading is paused
+    only when two windows wait here, and goes on when there is room for all that one pause can have left.
     """
 
     def __init__(self) -> None:
         """Nothing has come yet."""
-        self._channel: asyncssh.SSHUNIXChannel[bytes] | None = None
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._paused = False
         self._ended = False
         self._news = asyncio.Event()
+
+    @abc.abstractmethod
+    def write(self, data: bytes) -> None:
+        """Send; a request is short, and nobody waits for it to be taken."""
+
+    @abc.abstractmethod
+    def abort(self) -> None:
+        """Drop the connection at once."""
+
+    @abc.abstractmethod
+    def _hold(self, *, back: bool) -> None:
+        """Hold the other side back, or let it go on."""
+
+    async def read(self) -> bytes:
+        """About 128 KiB of what has come, at least a byte; nothing at the end. A cancelled read loses nothing."""
+        while not self._waiting and not self._ended:
+            self._news.clear()
+            await self._news.wait()
+        if self._size < _BLOCK and not self._ended:
+            await asyncio.sleep(_GATHER)
+        taken, size = [], 0
+        while self._waiting and size < _BLOCK:
+            taken.append(self._waiting.popleft())
+            size += len(taken[-1])
+        self._size -= size
+        if self._paused and self._size <= _WINDOW:
+            self._paused = False
+            self._hold(back=False)
+        return b"".join(taken)
+
+    def _take(self, data: bytes) -> None:
+        """Keep what has come."""
+        self._waiting.append(data)
+        self._size += len(data)
+        if self._size > 2 * _WINDOW and not self._paused:
+            self._paused = True
+            self._hold(back=True)
+        self._news.set()
+
+    def _end(self) -> None:
+        """Nothing more will come. Whether that was all is seen by what came."""
+        self._ended = True
+        self._news.set()
+
+
+class SocketWire(Wire, asyncio.Protocol):
+    """Over a socket of this machine."""
+
+    def __init__(self) -> None:
+        """Made by `dial`."""
+        super().__init__()
+        self._transport: asyncio.Transport | None = None
+
+    @classmethod
+    async def dial(cls, address: Address) -> SocketWire:
+        """Connect, with TLS where files are given. Raises OSError."""
+        loop, parts = asyncio.get_running_loop(), urlsplit(address.url)
+        if parts.scheme == "unix":
+            return (await loop.create_unix_connection(cls, parts.path))[1]
+        context = _tls_context(address.tls) if address.tls else None
+        transport, wire = await loop.create_connection(cls, parts.hostname or "", parts.port or 0, ssl=context)
+        _keep_alive(transport.get_extra_info("socket"))
+        return wire
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio."""
+        self._take(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by asyncio at the end, too."""
+        del exc
+        self._end()
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+        if self._transport:
+            self._transport.write(data)
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        if self._transport:
+            self._transport.abort()
+
+    def _hold(self, *, back: bool) -> None:
+        if self._transport and not self._transport.is_closing():
+            (self._transport.pause_reading if back else self._transport.resume_reading)()
+
+
+class ChannelWire(Wire, asyncssh.SSHUNIXSession[bytes]):
+    """Over a channel to a Unix socket of the server (`direct-streamlocal@openssh.com`, OpenSSH's PROTOCOL)."""
+
+    def __init__(self) -> None:
+        """Made by `dial`."""
+        super().__init__()
+        self._channel: asyncssh.SSHUNIXChannel[bytes] | None = None
 
     @classmethod
     async def dial(cls, connection: asyncssh.SSHClientConnection, path: str) -> ChannelWire:
@@ -117,51 +173,26 @@ class ChannelWire(asyncssh.SSHUNIXSession[bytes]):
     def data_received(self, data: bytes, datatype: Any) -> None:  # noqa: ANN401  asyncssh's
         """Called by asyncssh."""
         del datatype  # there is one kind here
-        self._waiting.append(data)
-        self._size += len(data)
-        if self._size > _WINDOW and not self._paused and self._channel:
-            self._paused = True
-            self._channel.pause_reading()
-        self._news.set()
-
-    def eof_received(self) -> bool:
-        """Called by asyncssh at the end; the channel closes."""
-        self._end()
-        return False
+        self._take(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by asyncssh when the channel is closed."""
-        del exc  # whoever reads sees by what came whether that was all
+        """Called by asyncssh at the end, too."""
+        del exc
         self._end()
-
-    def _end(self) -> None:
-        self._ended = True
-        self._news.set()
 
     def write(self, data: bytes) -> None:
         """Send."""
         if self._channel:
             self._channel.write(data)
 
-    async def read(self) -> bytes:
-        """What has come."""
-        while not self._waiting and not self._ended:
-            self._news.clear()
-            await self._news.wait()
-        taken, size = [], 0
-        while self._waiting and size < _BLOCK:
-            taken.append(self._waiting.popleft())
-            size += len(taken[-1])
-        self._size -= size
-        if self._paused and not self._waiting and self._channel:
-            self._paused = False
-            self._channel.resume_reading()
-        return b"".join(taken)
-
     def abort(self) -> None:
         """Drop the channel at once."""
         if self._channel:
             self._channel.abort()
+
+    def _hold(self, *, back: bool) -> None:
+        if self._channel:
+            (self._channel.pause_reading if back else self._channel.resume_reading)()
 
 
 def _tls_context(tls: DockerTls) -> ssl.SSLContext:

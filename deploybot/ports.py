@@ -126,10 +126,18 @@ class Engine(Protocol):
         """
 
     def logs(
-        self, container: str, *, tail: int | None, since: float = 0.0, follow: bool = False, timeout: float = 600.0
+        self,
+        container: str,
+        *,
+        tail: int | None,
+        since: float = 0.0,
+        follow: bool = False,
+        times: bool = True,
+        timeout: float = 600.0,
     ) -> AsyncIterator[bytes]:
-        """A container's log as raw chunks of lines that begin with their RFC 3339 time; stdout and stderr together.
+        """A container's log as raw chunks of lines, stdout and stderr together.
 
+        Lines begin with their RFC 3339 time, unless `times` is False, which makes a long log come a fifth sooner.
         `tail` is how many lines from the end, None for all; `since` is seconds since the epoch. After `timeout`
         seconds a followed log ends, any other raises Unreachable; so does one that breaks off before its end.
         """
@@ -265,9 +273,10 @@ class Deployments(Protocol):
         Deployment, phase, server and position tell steps apart.
         """
 
-    def progress(self, job: str, *, offset: int, size: int, anew: bool = False) -> None:
+    def progress(self, job: str, *, offset: int, size: int, anew: bool = False, detail: str = "") -> None:
         """How far a step's log is kept; the step was seen to run, so a PENDING one is STARTED from now on.
 
+        `detail` says why it cannot be seen any more; the next progress takes it back.
         Less than before is refused (StoreError), unless the log is fetched `anew`.
         """
 

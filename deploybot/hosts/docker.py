@@ -168,16 +168,24 @@ class DockerEngine:
         return sample
 
     async def logs(
-        self, container: str, *, tail: int | None, since: float = 0.0, follow: bool = False, timeout: float = 600.0
+        self,
+        container: str,
+        *,
+        tail: int | None,
+        since: float = 0.0,
+        follow: bool = False,
+        times: bool = True,
+        timeout: float = 600.0,
     ) -> AsyncGenerator[bytes, None]:
-        """A container's log as raw chunks of lines that begin with their RFC 3339 time; stdout and stderr together.
+        """A container's log as raw chunks of lines, stdout and stderr together.
 
         Reads no further than it is asked to: what the Engine has more waits there. See the port for the rest.
         """
-        query = {"stdout": 1, "stderr": 1, "timestamps": 1, "tail": "all" if tail is None else tail}
+        query = {"stdout": 1, "stderr": 1, "timestamps": int(times), "tail": "all" if tail is None else tail}
         query |= {"since": f"{since:.9f}"} if since > 0 else {}
         query |= {"follow": 1} if follow else {}
-        frames = Frames()
+        # With times the first byte tells whether there are frames; without, the container has to.
+        frames = Frames() if times else Frames(framed=not await self._call(lambda client: client.tty(container)))
         target = f"/containers/{quote(container, safe='')}/logs?{urlencode(query)}"
         async with aclosing(self._stream(target, timeout=timeout, endless=follow)) as pieces:
             async for piece in pieces:

@@ -77,6 +77,10 @@ class Client:
             return docker_json.container(self._client.inspect_container(which))
         return None
 
+    def tty(self, which: str) -> bool:
+        """Whether a container has a terminal, so that its log is not framed."""
+        return bool(self._client.inspect_container(which)["Config"]["Tty"])
+
     def images(self) -> tuple[Image, ...]:
         """All images but intermediate ones."""
         return tuple(docker_json.image(one) for one in self._client.images())

@@ -66,15 +66,18 @@ def _chunk_size(line: bytes) -> int:
 
 
 class Frames:
-    """Joins stdout and stderr of a container's log into one run of whole lines, each beginning with its time.
+    """Joins stdout and stderr of a container's log into one run of whole lines.
 
-    Whether there are frames is seen from the first byte, for a log with times begins with a digit where it has
-    none. The Engine cuts lines at 16 KiB and sets a time before every part: here they are one line again. Where
-    the other stream speaks in the middle of a line, the line is ended first, so that nothing is mixed or kept back.
+    The Engine cuts lines at 16 KiB and sets a time before every part: here they are one line again. Where the other
+    stream speaks in the middle of a line, the line is ended first, so that nothing is mixed or kept back.
     """
 
-    def __init__(self) -> None:
-        self._framed: bool | None = None
+    def __init__(self, *, framed: bool | None = None) -> None:
+        """Say whether there are frames; left out, it is seen from the first byte.
+
+        That takes a log with times: without frames it begins with a digit.
+        """
+        self._framed = framed
         self._buffer = b""
         self._left = 0
         self._stream = 0

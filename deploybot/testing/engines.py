@@ -47,11 +47,18 @@ class FakeEngine:
         return Usage(-1.0, known.memory, known.memory_limit) if quick else known
 
     async def logs(
-        self, container: str, *, tail: int | None, since: float = 0.0, follow: bool = False, timeout: float = 600.0
+        self,
+        container: str,
+        *,
+        tail: int | None,
+        since: float = 0.0,
+        follow: bool = False,
+        times: bool = True,
+        timeout: float = 600.0,
     ) -> AsyncIterator[bytes]:
         """All chunks of a container's log, or its last lines; a followed one ends with them."""
         self._reach()
-        del since, follow, timeout  # the chunks are what a test wants to come
+        del since, follow, times, timeout  # the chunks are what a test wants to come
         if container not in self.chunks:
             raise EngineError(f"there is no container {container}")
         chunks = self.chunks[container]

@@ -125,6 +125,17 @@ async def test_a_log_of_a_terminal(docker: DockerEngine, engine: Engine) -> None
     assert texts(await read(docker.logs(container, tail=None))) == [b"one", b"two"]
 
 
+@pytest.mark.parametrize("options", [(), ("-t",)])
+async def test_a_log_without_times(docker: DockerEngine, engine: Engine, options: tuple[str, ...]) -> None:
+    container = shell(engine, "echo one; sleep 0.1; printf '\\001\\000\\000\\000 two\\n' >&2", options=options)
+    log = await read(docker.logs(container, tail=None, times=False))
+    assert log.splitlines() == [b"one", b"\x01\x00\x00\x00 two"]
+    long = shell(engine, "head -c 100000 /dev/zero | tr '\\0' x; echo; echo after")
+    assert await read(docker.logs(long, tail=None, times=False)) == b"x" * 100_000 + b"\nafter\n"
+    with pytest.raises(EngineError, match="No such container: nope"):
+        await read(docker.logs("nope", tail=None, times=False))
+
+
 async def test_a_line_of_a_megabyte_is_one_line(docker: DockerEngine, engine: Engine) -> None:
     container = shell(engine, "echo before; head -c 1000000 /dev/zero | tr '\\0' x; echo; echo after")
     assert texts(await read(docker.logs(container, tail=None))) == [b"before", b"x" * 1_000_000, b"after"]

@@ -67,11 +67,18 @@ class LiveEngine(FakeEngine):
         return self._live.setdefault(container, asyncio.Queue())
 
     async def logs(
-        self, container: str, *, tail: int | None, since: float = 0.0, follow: bool = False, timeout: float = 600.0
+        self,
+        container: str,
+        *,
+        tail: int | None,
+        since: float = 0.0,
+        follow: bool = False,
+        times: bool = True,
+        timeout: float = 600.0,
     ) -> AsyncIterator[bytes]:
         self.asked.append((container, tail, since))
         if not follow:
-            async for chunk in super().logs(container, tail=tail, since=since, timeout=timeout):
+            async for chunk in super().logs(container, tail=tail, since=since, times=times, timeout=timeout):
                 yield chunk
             return
         self._reach()

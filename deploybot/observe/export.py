@@ -35,16 +35,16 @@ class Export:
 
 
 async def export(
-    path: Path, batches: AsyncIterator[list[bytes]], *, most: int = MOST_BYTES, leave: int = LEAVE_FREE
+    path: Path, blocks: AsyncIterator[bytes], *, most: int = MOST_BYTES, leave: int = LEAVE_FREE
 ) -> Export:
-    """Write lines to a new gzip file (RFC 1952); nothing is left of it when that fails.
+    """Write blocks of whole lines to a new gzip file (RFC 1952); nothing is left of it when that fails.
 
     It ends after `most` bytes before compression. Raises UserError when that would not leave `leave` bytes free.
     """
     try:
         writer = await asyncio.to_thread(_Writer, path, most, leave)
         try:
-            await _fill(writer, batches)
+            await _fill(writer, blocks)
             return await asyncio.to_thread(writer.close)
         except BaseException:
             writer.discard()
@@ -53,13 +53,13 @@ async def export(
         raise UserError(f"The log could not be written: {problem.strerror}.", hint=_ROOM) from problem
 
 
-async def _fill(writer: _Writer, batches: AsyncIterator[list[bytes]]) -> None:
+async def _fill(writer: _Writer, blocks: AsyncIterator[bytes]) -> None:
     """Collect lines while those collected before are compressed."""
     flushing = asyncio.get_running_loop().create_future()
     flushing.set_result(None)
     try:
-        async for batch in batches:
-            if writer.add(batch):
+        async for block in blocks:
+            if writer.add(block):
                 await flushing
                 if writer.full:
                     break
@@ -95,11 +95,10 @@ class _Writer:
         """Whether the bound is passed."""
         return self._raw > self._most
 
-    def add(self, lines: list[bytes]) -> bool:
-        """Take lines; whether enough wait to be written."""
-        block = b"\n".join(lines) + b"\n"
+    def add(self, block: bytes) -> bool:
+        """Take whole lines; whether enough wait to be written."""
         self._waiting.append(block)
-        self._lines += len(lines)
+        self._lines += block.count(b"\n")
         self._size += len(block)
         return self._size >= _FLUSH
 

@@ -11,7 +11,7 @@ import itertools
 import re
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from deploybot.errors import DeploybotError, Unreachable
 from deploybot.observe.export import MOST_BYTES, Export, export
 from deploybot.observe.follow import Followed, Follower
 from deploybot.observe.merge import merge
-from deploybot.observe.sources import Labels, Reading, Source, find, of_app, read
+from deploybot.observe.sources import Labels, Reading, Source, find, of_app, read, read_blocks
 from deploybot.observe.times import Entry, Stamps, Wanted
 from deploybot.observe.words import advice, trouble
 from deploybot.ports import Clock, Servers
@@ -166,10 +166,35 @@ class AppLogs:
     async def _file(self, look: _Look) -> Card:
         """All lines that were asked for, by time, as a file."""
         reading = self._reading(look.query, limit=LINE_KEPT, timeout=FILE_WITHIN)
-        troubles, wanted, sources = dict(look.troubles), _search(look.query.grep), look.sources
-        if len(sources) == 1 and (not look.query.since or sources[0].stamps is not Stamps.FREE):
+        troubles, sources = dict(look.troubles), look.sources
+        alone = len(sources) == 1 and (not look.query.since or sources[0].stamps is not Stamps.FREE)
+        if alone:
             # One log is in order as it is, and keeps its times where they are.
             sources = [replace(sources[0], stamps=Stamps.NONE)]
+        if alone and not look.query.grep and not look.labels.prefix(sources[0]):
+            blocks = self._plain(sources[0], reading, troubles)
+        else:
+            blocks = self._merged(look, sources, reading, troubles)
+        made = await export(self._folder / self._file_name(look), blocks)
+        return _file_card(look, made, troubles)
+
+    async def _plain(
+        self, source: Source, reading: Reading, troubles: dict[str, DeploybotError]
+    ) -> AsyncIterator[bytes]:
+        """One log as it is, in blocks of lines; what goes wrong is added to `troubles`."""
+        try:
+            async with aclosing(read_blocks(source, reading, self._redactor)) as blocks:
+                async for block in blocks:
+                    yield block
+        except DeploybotError as problem:
+            troubles[source.server] = problem
+            yield _last_words(problem) + b"\n"
+
+    async def _merged(
+        self, look: _Look, sources: Sequence[Source], reading: Reading, troubles: dict[str, DeploybotError]
+    ) -> AsyncIterator[bytes]:
+        """The lines of several logs that are wanted, by time; the same otherwise."""
+        wanted = _search(look.query.grep)
 
         async def told(source: Source) -> AsyncIterator[list[Entry]]:
             prefix, last = look.labels.prefix(source), b""
@@ -180,14 +205,10 @@ class AppLogs:
                         yield _written(batch, prefix, source.stamps, wanted)
             except DeploybotError as problem:
                 troubles[source.server] = problem
-                yield [(last, prefix + f"-- the log ends here: {problem}".encode())]
+                yield [(last, prefix + _last_words(problem))]
 
-        async def batches() -> AsyncIterator[list[bytes]]:
-            async for batch in merge([told(source) for source in sources]):
-                yield [text for _, text in batch]
-
-        made = await export(self._folder / self._file_name(look), batches())
-        return _file_card(look, made, troubles)
+        async for batch in merge([told(source) for source in sources]):
+            yield b"".join(text + b"\n" for _, text in batch)
 
     def _file_name(self, look: _Look) -> str:
         now = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y%m%d-%H%M%S")
@@ -277,6 +298,10 @@ def _written(batch: list[Entry], prefix: bytes, stamps: Stamps, wanted: Wanted) 
         return [(key, prefix + text) for key, text in batch]
     between = b"Z " + prefix
     return [(key, key + between + text) if key else (key, prefix + text) for key, text in batch]
+
+
+def _last_words(problem: DeploybotError) -> bytes:
+    return f"-- the log ends here: {problem}".encode()
 
 
 def _sentence(name: str) -> str:

@@ -181,20 +181,42 @@ async def read(source: Source, reading: Reading, redactor: Redactor) -> AsyncGen
 
     A line whose time is unknown is never left out. What reading raises comes after the lines before it.
     """
-    stream, timer = Stream(redactor, prepare=clean), Timer(source.stamps)
+    timer = Timer(source.stamps)
     lines = Lines(reading.limit + (DOCKER_WIDTH if source.stamps is Stamps.DOCKER else 0))
     since = key_of(reading.since) if reading.since and source.stamps is Stamps.FREE else b""
+    async with aclosing(_pieces(source, reading, redactor)) as pieces:
+        async for piece in pieces:
+            text = lines.flush() if piece is None else lines.feed(piece)
+            if batch := _from(since, timer.entries(text)):
+                yield batch
+
+
+async def read_blocks(source: Source, reading: Reading, redactor: Redactor) -> AsyncGenerator[bytes, None]:
+    """A source's lines as they arrive, as blocks of whole lines: clean and masked, and nothing else.
+
+    Where nothing is asked of single lines this is three times as fast.
+    """
+    lines = Lines(reading.limit)
+    async with aclosing(_pieces(source, reading, redactor)) as pieces:
+        async for piece in pieces:
+            block = b"".join(line + b"\n" for line in lines.flush()) if piece is None else lines.block(piece)
+            if block:
+                yield block
+
+
+async def _pieces(source: Source, reading: Reading, redactor: Redactor) -> AsyncGenerator[bytes | None, None]:
+    """The clean and masked text of a source, and None after its end. Then comes what reading has raised."""
+    stream = Stream(redactor, prepare=clean)
     chunks = cast("AsyncGenerator[bytes, None]", source.open(reading))
     failure: DeploybotError | None = None
     try:
         async with aclosing(chunks):
             async for chunk in chunks:
-                if batch := _from(since, timer.entries(lines.feed(stream.feed(chunk)))):
-                    yield batch
+                yield stream.feed(chunk)
     except DeploybotError as problem:
         failure = problem
-    if batch := _from(since, timer.entries([*lines.feed(stream.flush()), *lines.flush()])):
-        yield batch
+    yield stream.flush()
+    yield None
     if failure:
         raise failure
 

@@ -14,9 +14,9 @@ from deploybot.observe.export import KEPT, export
 from tests.lab import FullDisk
 
 
-async def lines(count: int, size: int = 10) -> AsyncIterator[list[bytes]]:
+async def lines(count: int, size: int = 10) -> AsyncIterator[bytes]:
     for number in range(count):
-        yield [b"%0*d" % (size, number)]
+        yield b"%0*d\n" % (size, number)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -40,8 +40,8 @@ async def test_it_ends_at_the_bound(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_left_when_reading_fails(tmp_path: Path) -> None:
-    async def broken() -> AsyncIterator[list[bytes]]:
-        yield [b"x" * 1_000_000]
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"x" * 1_000_000 + b"\n"
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):

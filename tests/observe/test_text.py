@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from deploybot.observe.text import Lines, clean, cut
@@ -54,3 +56,17 @@ def test_of_a_line_of_a_megabyte_no_more_than_the_limit_is_kept() -> None:
         assert lines.feed(b"x" * 1000) == []
         assert len(lines._rest) == 11
     assert lines.feed(b"\nnext\n") == [b"x" * 10 + " …".encode(), b"next"]
+
+
+def test_blocks_hold_the_same_lines() -> None:
+    dice = random.Random(7)
+    for _ in range(2000):
+        text = b"".join(dice.choice([b"\n", b"x" * dice.randrange(1, 14), b"yz"]) for _ in range(dice.randrange(30)))
+        one_by_one, as_blocks, blocks = Lines(10), Lines(10), b""
+        expected: list[bytes] = []
+        while text:
+            piece, text = text[: dice.randrange(1, 40)], text[dice.randrange(1, 40) :]
+            expected += one_by_one.feed(piece)
+            blocks += as_blocks.block(piece)
+        assert blocks == b"".join(line + b"\n" for line in expected)
+        assert as_blocks.flush() == one_by_one.flush()

@@ -87,6 +87,12 @@ async def ended(host: SshHost, job: str, within: float = 30) -> JobStatus:
     return status
 
 
+async def finished(host: SshHost, job: str, text: str, **values: str) -> JobStatus:
+    """Start a job that runs a shell text, and wait for its end; the status of one that was not taken."""
+    status = await host.start(job, RUN, command(text, **values), deadline=60)
+    return await ended(host, job) if status.state is JobState.RUNNING else status
+
+
 async def whole_log(host: SshHost, job: str) -> bytes:
     """All of a job's log, in pieces."""
     log = b""

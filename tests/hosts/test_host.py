@@ -21,7 +21,7 @@ from deploybot.hosts.ssh import Pool
 from deploybot.ports import Host, Servers
 from deploybot.testing import FakeEngine
 from tests.conftest import MakeSshd
-from tests.hosts.conftest import RUN, Reach, command, server_of, through, until
+from tests.hosts.conftest import RUN, Reach, command, finished, server_of, through, until
 from tests.hosts.tls import make_tls
 from tests.hosts_contract import PRINTED, HostContract, Task, Work
 from tests.lab import Access, Lab, Proxy, Sshd
@@ -370,7 +370,7 @@ async def test_a_login_shell_that_talks_is_listened_past(make_sshd: MakeSshd, re
     (server.home / ".bashrc").write_text("echo Welcome to deploybot/1 done 0 0 0; echo; echo warning >&2\n")
     host = reach(server_of(server))
     assert (await host.facts()).server == "web1"
-    assert (await host.start(job, RUN, command("echo hi"), deadline=60)).state is JobState.DONE
+    assert (await finished(host, job, "echo hi")).state is JobState.DONE
     assert (await host.poll(job, 0)).data == b"hi\n"
     await host.upload(Path(__file__), f"{server.home}/file")
     await host.forget([job])

@@ -15,7 +15,7 @@ import pytest
 
 from deploybot.domain import JobState
 from deploybot.hosts.shell import quote
-from tests.hosts.conftest import RUN, Reach, chance, command, ended, server_of, whole_log
+from tests.hosts.conftest import RUN, Reach, chance, command, finished, server_of, whole_log
 from tests.lab import Sshd
 
 COUNT = int(os.environ.get("N", "12000"))
@@ -61,8 +61,7 @@ async def test_no_string_is_ever_run_and_all_arrive(
         env = {f"V{number}": value for number, value in enumerate(values)}
         job = f"inject-{secrets.token_hex(6)}"
         text = f'cd; n=0; while [ $n -lt {A_JOB} ]; do eval "printf \'%s\\\\0\' \\"\\$V$n\\""; n=$((n + 1)); done'
-        await host.start(job, RUN, command(text, **env), deadline=60)
-        status = await ended(host, job)
+        status = await finished(host, job, text, **env)
         assert (status.state, status.code) == (JobState.DONE, 0), seed
         arrived = (await whole_log(host, job)).split(b"\0")[:-1]
         assert arrived == [exactly(value) for value in values], seed
@@ -83,7 +82,7 @@ async def test_a_command_of_bot_toml_is_text_for_a_shell_and_its_values_are_not(
     job = f"inject-{secrets.token_hex(6)}"
     value = "$(echo run) `echo run` \\ ' \" \n; echo run"
     text = f"printf '%s|' \"$VALUE\" {quote(value)}"
-    await host.start(job, RUN, command(text, VALUE=value), deadline=60)
+    await finished(host, job, text, VALUE=value)
     assert await whole_log(host, job) == f"{value}|{value}|".encode()
 
 

@@ -28,12 +28,13 @@ class Reading:
     """How a source is read.
 
     `tail` is how many lines from the end, `since` in seconds since the epoch, 0.0 for all; `limit` cuts lines,
-    in bytes; after `timeout` seconds it ends.
+    in bytes; after `timeout` seconds it ends. Without `times` a container's lines come without the Engine's time.
     """
 
     tail: int
     since: float = 0.0
     follow: bool = False
+    times: bool = True
     limit: int
     timeout: float
 
@@ -118,7 +119,12 @@ def _part(one: Container, mine: Sequence[Container]) -> str:
 def _container(engine: Engine, server: str, one: Container, part: str) -> Source:
     def open_log(reading: Reading) -> AsyncIterator[bytes]:
         return engine.logs(
-            one.id, tail=reading.tail, since=reading.since, follow=reading.follow, timeout=reading.timeout
+            one.id,
+            tail=reading.tail,
+            since=reading.since,
+            follow=reading.follow,
+            times=reading.times,
+            timeout=reading.timeout,
         )
 
     return Source(server, part, Stamps.DOCKER, open_log, one.id, one.state == "running")

@@ -49,6 +49,7 @@ class LiveEngine(FakeEngine):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[tuple[str, int | None, float]] = []
+        self.times: list[bool] = []
         self._live: dict[str, asyncio.Queue[bytes | DeploybotError | None]] = {}
 
     def write(self, container: str, chunk: bytes) -> None:
@@ -77,6 +78,7 @@ class LiveEngine(FakeEngine):
         timeout: float = 600.0,
     ) -> AsyncIterator[bytes]:
         self.asked.append((container, tail, since))
+        self.times.append(times)
         if not follow:
             async for chunk in super().logs(container, tail=tail, since=since, times=times, timeout=timeout):
                 yield chunk

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from deploybot import (
     App,
     Card,
@@ -46,8 +48,15 @@ async def history(ctx: Context, app: App, env: Environment | None = None, count:
     return Card(
         title=f"The last {len(found)} of {where}" if len(found) > 1 else f"The only one of {where} so far",
         table=Table(COLUMNS, tuple(map(row, found)), tuple(TONES[one.state] for one in found)),
-        hint=f"`rollback {app.name} to #{found[-1].number}` puts back what that one deployed.",
+        hint=_advice(app, found),
     )
+
+
+def _advice(app: App, found: Sequence[Deployment]) -> str:
+    """How to go back to the oldest of the releases shown that came up."""
+    kinds = {Kind.DEPLOY, Kind.ROLLBACK}
+    good = [one.number for one in found if one.state is State.SUCCEEDED and one.plan.kind in kinds]
+    return f"`rollback {app.name} to #{good[-1]}` puts back what that one deployed." if good else ""
 
 
 def row(deployment: Deployment) -> tuple[str, ...]:

@@ -319,7 +319,7 @@ async def test_what_is_cancelled_has_to_exist(world: World) -> None:
     card = await world.say("cancel log-4")
     assert (card.title, card.hint) == (
         "Nobody follows a log called log-4 now.",
-        "It ends by itself after a while.",
+        "It has been stopped, or its hour is over.",
     )
 
 

@@ -208,7 +208,12 @@ USAGE_LOGS = (
             "Tasks of shop: migrate, reindex.",
             "run shop migrate",
         ),
-        ("run blog x", "There is no task `x` of blog.", "", ""),
+        (
+            "run blog x",
+            "There is no task `x` of blog.",
+            "It has none: name some in [apps.blog.tasks] of bot.toml.",
+            "",
+        ),
         (
             "allow @ana deploy",
             "There is no role `deploy`, did you mean `deployer`?",

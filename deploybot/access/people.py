@@ -199,7 +199,13 @@ def stranger_card(identity: Identity, name: str) -> Card:
         tone=Tone.WARN,
         private=True,
         ok=False,
+        hint=_shell_hint(identity, name) if identity.platform == "console" else "",
     )
+
+
+def _shell_hint(identity: Identity, name: str) -> str:
+    """Who talks at the console owns the bot, and may have no administrator to ask."""
+    return f"Or in a shell here: `deploybot allow {name_from(name)} ROLE --identity {identity_text(identity)}`."
 
 
 def _by_id(people: Iterable[Person], wanted: int) -> Person | None:

@@ -8,9 +8,7 @@ ends: so it goes with its client, however that dies.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
 from collections.abc import Sequence
 
 from deploybot.errors import UserError
@@ -57,18 +55,17 @@ class OwnBot:
             raise UserError(f"No bot runs, and one could not be started:\n{words}", hint="Try: deploybot run")
 
     async def stop(self) -> None:
-        """Stop it as SIGTERM does: what runs on servers goes on there, and the next bot takes it up."""
+        """Stop it as SIGTERM would: what runs on servers goes on there, and the next bot takes it up."""
         if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+        # Not by a signal: Popen looks first whether it has ended, which takes its exit code from asyncio.
+        os.close(self._life)
         try:
             async with asyncio.timeout(_STOP_WITHIN):
                 await self._process.wait()
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
-        os.close(self._life)
         if self._drain is not None:
             await asyncio.wait((self._drain,), timeout=1.0)
             self._drain.cancel()

@@ -130,7 +130,7 @@ class Runner:
                 await self._switch(deployment, part, stop)
         except (StepFailed, StepUnknown, Unhealthy, Unreachable, Cancelled) as problem:
             return await self._bad_end(deployment, problem)
-        return self._good_end(deployment)
+        return await self._good_end(deployment)
 
     async def _go_on_restoring(self, deployment: Deployment) -> _End:
         """What went wrong was written when the restoration began; only the restoration is left to do."""
@@ -204,10 +204,11 @@ class Runner:
         app = self._settings.apps[deployment.plan.app]
         return app, app.environments[deployment.plan.environment]
 
-    def _good_end(self, deployment: Deployment) -> _End:
+    async def _good_end(self, deployment: Deployment) -> _End:
         plan = deployment.plan
         if plan.kind is Kind.TASK:
-            return _End(State.SUCCEEDED, f"{plan.task} ended well.")
+            said = [self._journal.tail(row, TAIL_SHOWN) for row in await self._steps_of(deployment)]
+            return _End(State.SUCCEEDED, f"{plan.task} ended well.", said[-1] if said else ())
         outcome = "Everything is healthy." if any(part.gate for part in plan.servers) else "All steps ended well."
         rows = tuple(self._row(deployment, part.server, plan.release) for part in plan.servers)
         return _End(State.SUCCEEDED, outcome, released=() if plan.kind is Kind.RESTART else rows)

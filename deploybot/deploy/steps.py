@@ -198,6 +198,8 @@ class StepRunner:
                 if self._clock.now() > give_up:
                     raise await self._unknown(row, str(problem)) from problem
                 log.info("lost sight of step %s of #%s: %s", row.name, row.deployment, problem)
+                if not row.detail:
+                    row = await self._note(row, problem.why)
                 await stop.pause(pause)
                 pause = min(pause * 2, RETRY_MOST)
             if stop.why is not None:
@@ -214,15 +216,15 @@ class StepRunner:
                 return kept, chunk.status
             row = self._journal.skip(kept, size)
 
-    async def _note(self, row: StepRow) -> StepRow:
-        """Keep how far the log is, and that the job was seen to run."""
+    async def _note(self, row: StepRow, lost: str = "") -> StepRow:
+        """Keep how far the log is, that the job was seen to run, and why it cannot be seen now."""
 
         def note(tables: Tables) -> None:
-            tables.deployments.progress(row.job, offset=row.offset, size=row.size)
+            tables.deployments.progress(row.job, offset=row.offset, size=row.size, detail=lost)
             self._tell(tables, row.deployment)
 
         await self._store.write(note)
-        return dataclasses.replace(row, state=StepState.STARTED)
+        return dataclasses.replace(row, state=StepState.STARTED, detail=lost)
 
     async def _wait(self, host: Host, row: StepRow, stop: Stop) -> None:
         """Until the job ends, somebody wishes to stop, or it is time to look at the log again."""

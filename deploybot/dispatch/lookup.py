@@ -65,7 +65,7 @@ async def _deployment(number: int, services: Services) -> Deployment:
 def _follow(name: str, services: Services) -> Follow:
     follow = services.logs.following(name)
     if follow is None:
-        raise UserError(f"Nobody follows a log called {name} now.", hint="It ends by itself after a while.")
+        raise UserError(f"Nobody follows a log called {name} now.", hint="It has been stopped, or its hour is over.")
     return follow
 
 

@@ -90,7 +90,7 @@ def summary(entry: Entry, now: float) -> list[Word]:
     return [
         *words.release(look, record),
         *words.since(record, now),
-        words.health(look, record),
+        words.health(look, record, checked=bool(entry.environment.health or entry.app.health)),
         *words.restarts(look),
         *words.load(look),
         *free,

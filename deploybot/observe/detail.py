@@ -74,7 +74,7 @@ def _server(entry: Entry, now: float) -> Iterator[Line]:
         yield Line(entry.server, trouble(facts, entry.server), Tone.BAD)
     else:
         memory = [Word(f"memory {show_size(facts.memory_available)} free")] if facts.memory_available >= 0 else []
-        kept = [Word(f"{len(facts.releases)} releases kept")] if facts.releases else []
+        kept = [Word(_kept(len(facts.releases)))] if facts.releases else []
         told += [*memory, *kept]
     yield Line(entry.server, joined(told), worst(word.tone for word in told))
     for problem in (look.containers, look.health):
@@ -82,9 +82,14 @@ def _server(entry: Entry, now: float) -> Iterator[Line]:
             yield Line(entry.server, trouble(problem, entry.server), Tone.BAD)
 
 
+def _kept(count: int) -> str:
+    return f"{count} release{'s' if count > 1 else ''} kept"
+
+
 def _past(one: Deployment, now: float) -> Line:
     what = f"run {one.plan.task} on" if one.plan.kind is Kind.TASK else str(one.plan.kind)
-    when = ago(one.finished or one.started or one.created, now)
+    begun = one.started or one.created
+    when = ago(one.finished or begun, now) if one.state.ended else f"for {show_duration(max(now - begun, 0.0))}"
     why = f", because {one.reason}" if one.reason else ""
     end = f"; {one.outcome}" if one.outcome and one.state is not State.SUCCEEDED else ""
     text = f"{what} {one.plan.release}: {one.state} {when} by {one.requester_name}{why}{end}"

@@ -96,10 +96,13 @@ def since(record: Record, now: float) -> list[Word]:
     return [Word(f"{ago(running.since, now)} (#{running.deployment}{by})")]
 
 
-def health(look: Look, record: Record) -> Word:
-    """How it is now, by its containers and the health check; unknown where nothing can be asked."""
+def health(look: Look, record: Record, *, checked: bool) -> Word:
+    """How it is now, by its containers and the health check that bot.toml gives if it is `checked`."""
     expected = record.running is not None
-    return _containers_health(look, expected=expected) or _checked(look) or _alive(look, expected=expected)
+    known = _containers_health(look, expected=expected) or _checked(look) or _alive(look)
+    if known is None and expected:
+        return Word("health unknown", Tone.UNKNOWN) if checked else Word("no health check")
+    return known or Word("")
 
 
 def _containers_health(look: Look, *, expected: bool) -> Word | None:
@@ -133,8 +136,8 @@ def _checked(look: Look) -> Word | None:
     return Word(look.health, Tone.BAD) if look.health else None
 
 
-def _alive(look: Look, *, expected: bool) -> Word:
-    """The word for something of which nothing bad is known."""
+def _alive(look: Look) -> Word | None:
+    """The word for something of which nothing bad is known; None where nothing can be asked."""
     states = {one.health for one in _containers(look)}
     if "starting" in states:
         return Word("starting", Tone.BUSY)
@@ -142,7 +145,7 @@ def _alive(look: Look, *, expected: bool) -> Word:
         return Word("healthy", Tone.GOOD)
     if states:
         return Word("running", Tone.GOOD)
-    return Word("health unknown", Tone.UNKNOWN) if expected else Word("")
+    return None
 
 
 def _ailing(one: Container) -> str:
@@ -200,15 +203,15 @@ def going_on(record: Record, now: float) -> list[Word]:
 
 
 def _open(one: Deployment, now: float) -> str:
-    told = {State.WAITING: "waits", State.RESTORING: "is being taken back"}.get(one.state, "is running")
-    return f"#{one.number} {one.plan.release} {told} since {show_duration(now - (one.started or one.created))}"
+    told = {State.WAITING: "waiting", State.RESTORING: "being taken back"}.get(one.state, "running")
+    return f"#{one.number} {one.plan.release} {told} for {show_duration(now - (one.started or one.created))}"
 
 
 def locked(lock: Lock, now: float) -> str:
     """Who holds it, since when, until when, why."""
-    until = f", for {show_duration(lock.until - now)} more" if lock.until else ""
+    until = f", {show_duration(lock.until - now)} left" if lock.until else ""
     why = f": {lock.reason}" if lock.reason else ""
-    return f"locked by {lock.holder} since {show_duration(now - lock.since)}{until}{why}"
+    return f"locked by {lock.holder} {ago(lock.since, now)}{until}{why}"
 
 
 def _containers(look: Look) -> Sequence[Container]:

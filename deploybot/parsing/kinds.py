@@ -147,7 +147,10 @@ def _task(text: str, scope: Scope) -> Task:
     if scope.app is None:
         raise Unfit(f"Say which app before the task `{shown(text)}`.")
     if text.lower() not in scope.app.tasks:
-        raise NoSuch("task", text, scope.tasks(), where=f" of {scope.app.name}")
+        problem = NoSuch("task", text, scope.tasks(), where=f" of {scope.app.name}")
+        if not scope.app.tasks:
+            problem.hint = f"It has none: name some in [apps.{scope.app.name}.tasks] of bot.toml."
+        raise problem
     return Task(text.lower())
 
 

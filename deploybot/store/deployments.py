@@ -188,13 +188,14 @@ class DeploymentRows:
         same = "WHERE deployment = ? AND phase = ? AND server = ? AND position = ?"
         return _step(self._run(_SELECT_STEP + same, where).fetchone())
 
-    def progress(self, job: str, *, offset: int, size: int, anew: bool = False) -> None:
+    def progress(self, job: str, *, offset: int, size: int, anew: bool = False, detail: str = "") -> None:
         """How far the log of a step seen to run is kept; never less than before, but `anew`: StoreError."""
         sql = """
-            UPDATE steps SET offset = ?1, size = ?2, state = CASE state WHEN 'pending' THEN 'started' ELSE state END
+            UPDATE steps SET offset = ?1, size = ?2, detail = ?5,
+                state = CASE state WHEN 'pending' THEN 'started' ELSE state END
             WHERE job = ?3 AND (offset <= ?1 OR ?4)
         """
-        if self._run(sql, (offset, size, job, anew)).rowcount != 1:
+        if self._run(sql, (offset, size, job, anew, clean(detail))).rowcount != 1:
             raise StoreError(f"the log of job {job} cannot be kept up to {offset}: it is unknown, or kept further")
 
     def end(self, job: str, state: StepState, *, code: int, now: float, detail: str = "") -> None:

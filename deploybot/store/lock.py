@@ -6,9 +6,10 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
-from deploybot.errors import UserError
+from deploybot.errors import StoreError, UserError
 from deploybot.store.folder import private_file, private_folder
 
 
@@ -21,7 +22,7 @@ def single_bot(data: Path) -> Iterator[None]:
     private_folder(data)
     path = data / "deploybot.lock"
     private_file(path)
-    with path.open("r+b", buffering=0) as file:
+    with _opened(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -29,6 +30,14 @@ def single_bot(data: Path) -> Iterator[None]:
         file.truncate()
         file.write(b"%d\n" % os.getpid())
         yield
+
+
+def _opened(path: Path) -> FileIO:
+    try:
+        return path.open("r+b", buffering=0)
+    except OSError as error:
+        why = f"{path} cannot be written: {error.strerror}"
+        raise StoreError(f"{why}; the data folder should be on a writable disk and belong to the bot's user") from error
 
 
 def _taken(data: Path, pid: str) -> UserError:

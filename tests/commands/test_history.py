@@ -24,6 +24,14 @@ def deployment(number: int, *, kind: Kind = Kind.DEPLOY, environment: str = "pro
     )
 
 
+async def test_nothing_that_came_up_is_nothing_to_go_back_to(world: World) -> None:
+    world.deployments.rows = {
+        1: replace(deployment(1), state=State.FAILED),
+        2: deployment(2, kind=Kind.RESTART),
+    }
+    assert (await world.say("history shop production")).hint == ""
+
+
 async def test_a_table(world: World) -> None:
     world.deployments.rows = {
         1: deployment(1),

@@ -21,3 +21,9 @@ async def test_a_stranger(world: World) -> None:
     card = await world.dispatcher.handle(incoming, world.reply)
     assert card
     assert card.title == "I do not know you yet: please ask an administrator to type `allow telegram:31:31 viewer`."
+
+
+async def test_a_stranger_at_the_console_may_help_themselves(world: World) -> None:
+    card = await world.dispatcher.handle(world.incoming("whoami", "31", private=True), world.reply)
+    assert card
+    assert card.hint == "Or in a shell here: `deploybot allow 31 ROLE --identity console:31`."

@@ -290,6 +290,13 @@ async def test_restart_and_task_are_deployments_too(shop: Shop) -> None:
     assert [part.server for part in done.plan.servers] == ["web1"]
 
 
+async def test_what_a_task_says_is_on_its_card(shop: Shop) -> None:
+    await shop.deploy(V1)
+    shop.hosts["web1"].script("command", Outcome(log=b"3 rows changed\n"))
+    await shop.deployments.task(shop.ctx(), shop.app, shop.production, "migrate")
+    assert (await shop.end_of(2)).tail == ("3 rows changed",)
+
+
 async def test_everything_is_in_the_audit(shop: Shop) -> None:
     await shop.deploy(V3)
     rows = await shop.store.read(lambda tables: tables.audit.tail(10))

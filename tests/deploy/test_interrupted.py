@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from deploybot.card import Line, Tone
+from deploybot.deploy.cards import deployment_card
 from deploybot.deploy.journal import Journal
 from deploybot.domain import Deployment, JobState, Phase, State, StepRow, StepState
 from deploybot.ports import Tables
@@ -70,6 +72,32 @@ async def test_stopping_insists_while_the_server_does_not_answer(shop: Shop) -> 
     ended = await shop.end_of(2)
     assert (ended.state, card.queued) == (State.CANCELLED, True)
     assert (await web1.poll(job, 0)).status.state in {JobState.CANCELLED, JobState.NEVER}
+
+
+async def test_a_card_says_that_a_step_is_out_of_sight_until_it_is_seen_again(shop: Shop) -> None:
+    web1 = shop.hosts["web1"]
+    web1.script("fetch", Outcome(hold=True))
+    await shop.ask(V1)
+    job = await shop.started(1, "fetch")
+    web1.cut("the connection broke")
+    assert (await line_of(shop, "fetch … (out of sight: the connection broke; trying again)")).tone is Tone.UNKNOWN
+    web1.down = ""
+    assert (await line_of(shop, "fetch …")).tone is Tone.BUSY
+    web1.finish(job)
+    assert (await shop.end_of(1)).state is State.SUCCEEDED
+
+
+async def line_of(shop: Shop, text: str) -> Line:
+    """web1's line of the first deployment's card, once it reads like this."""
+    async with asyncio.timeout(10):
+        while True:
+            deployment = await shop.deployments.get(1)
+            assert deployment
+            steps = await shop.store.read(lambda tables: tables.deployments.steps(1))
+            line = deployment_card(deployment, steps).lines[0]
+            if line.text == text:
+                return line
+            await asyncio.sleep(0.02)
 
 
 async def test_who_cancelled_is_told_the_same_after_a_restart(shop: Shop) -> None:

@@ -257,6 +257,14 @@ async def test_what_cannot_be_checked_is_called_unknown(store: Database, tmp_pat
     assert line.tone is Tone.UNKNOWN
 
 
+async def test_what_has_no_check_is_not_called_ill(store: Database, tmp_path: Path) -> None:
+    town = Town(store, tmp_path, strategy="files", health=None)
+    await town.deployed()
+    card = await town.show()
+    assert " · no health check · " in card.lines[0].text
+    assert card.title == "2 places: all well"
+
+
 async def test_locks_and_what_goes_on_are_told(town: Town) -> None:
     await town.deployed(V1)
     await town.deployed(V2, "web1", state=State.RUNNING)
@@ -264,7 +272,7 @@ async def test_locks_and_what_goes_on_are_told(town: Town) -> None:
     await town.store.write(lambda tables: tables.locks.take(lock))
     line = (await town.show()).lines[0]
     assert line.text.endswith(
-        " · #2 v2 (2222222222) is running since 3 min 10 s · locked by ben since 1 min, for 1 h more: release day"
+        " · #2 v2 (2222222222) running for 3 min 10 s · locked by ben 1 min ago, 1 h left: release day"
     )
     assert line.tone is Tone.BUSY
 

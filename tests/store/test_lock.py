@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.errors import UserError
+from deploybot.errors import StoreError, UserError
 from deploybot.store.lock import single_bot
 
 
@@ -81,6 +81,12 @@ def test_the_file_is_private_and_a_strange_one_is_no_obstacle(tmp_path: Path) ->
         lock.write_bytes(b"\xff nonsense")
         with pytest.raises(UserError, match="another process"), single_bot(tmp_path / "data"):
             pass
+
+
+def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data" / "deploybot.lock").mkdir(mode=0o700, parents=True)
+    with pytest.raises(StoreError, match="cannot be written: Is a directory"), single_bot(tmp_path / "data"):
+        pass
 
 
 def test_jobs_of_the_bot_do_not_inherit_it(tmp_path: Path) -> None:

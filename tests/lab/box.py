@@ -72,7 +72,9 @@ class Service:
         return self.launcher.poll() is None
 
     def send(self, what: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send it a signal; none where it has ended: its number may be another's by now."""
+        if not self.alive:
+            return
         send([self.pid], what)
         # nsenter stops with its child and would never notice that the child went on.
         send([self.launcher.pid], signal.SIGCONT)

@@ -160,6 +160,15 @@ async def test_a_forwarded_socket_leads_to_the_server(
     assert not again.parent.exists()
 
 
+async def test_a_forwarded_socket_that_was_deleted_is_made_again(sshd: Sshd, pools: list[Pool]) -> None:
+    pool = Pool({"web1": server_of(sshd)})
+    pools.append(pool)
+    async with echoing_socket(sshd) as remote:
+        local = await pool.forward("web1", remote)
+        local.unlink()
+        assert await asked(await pool.forward("web1", remote)) == b"hello\n"
+
+
 async def test_a_folder_with_a_path_too_long_for_sockets_is_not_used(
     sshd: Sshd, pools: list[Pool], tmp_path: Path
 ) -> None:

@@ -15,6 +15,10 @@ from typing import Any
 import asyncssh
 
 _BUFFERED = 262_144
+"""Bytes that wait to be read, and the channel's window, which must not be larger.
+
+With the first bytes after a pause asyncssh gives the server a whole new window, whatever it still holds.
+"""
 _STDERR = 8_192
 _KILLED = 255
 
@@ -156,7 +160,9 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
 async def opened(connection: asyncssh.SSHClientConnection, command: str) -> AsyncIterator[Exchange]:
     """Run a command; it is left when the block is. Raises asyncssh.ChannelOpenError when no session can be had."""
     exchange = Exchange(connection)
-    opening = asyncio.ensure_future(connection.create_session(lambda: exchange, command, encoding=None))
+    opening = asyncio.ensure_future(
+        connection.create_session(lambda: exchange, command, encoding=None, window=_BUFFERED)
+    )
     try:
         await asyncio.shield(opening)
     except asyncio.CancelledError:

@@ -7,7 +7,7 @@ import gzip
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -151,6 +151,21 @@ async def test_a_flood_is_survived(engine: Engine, tmp_path: Path) -> None:
     assert len(person.lines) < 2_000
     assert worst < 0.5
     assert resident() - before < 40e6
+
+
+async def test_a_script_that_floods_is_held_back_on_its_server(sshd: Sshd, tmp_path: Path) -> None:
+    async with reader(tmp_path, sshd, logs={"command": "yes 'a line without end'"}) as (_, made):
+        host = made.servers.host("web1")
+        await host.facts(docker=False)
+        values = {"DEPLOYBOT_COMMAND": "yes 'a line without end'", "DEPLOYBOT_DIRECTORY": "/"}
+        before, size = resident(), 0
+        async with aclosing(host.stream("logs_command", values, timeout=60)) as chunks:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > 20_000_000:
+                    break
+                await asyncio.sleep(0.02)
+        assert resident() - before < 20e6
 
 
 def resident() -> int:

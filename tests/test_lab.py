@@ -99,7 +99,7 @@ class TestSshd:
         one, two = sshds(2)
         async with connect(one) as connection:
             await connection.run("echo 1 >mine; setsid sleep 60 >/dev/null 2>&1 &")
-        assert await output(two, "ls; ps -eo args | grep -c '[s]leep 60' || true") == "0"
+        assert await output(two, "ls mine; ps -eo args | grep -c '[s]leep 60' || true") == "0"
         assert (one.home / "mine").read_text() == "1\n"
 
     async def test_password(self, make_sshd: MakeSshd) -> None:

@@ -37,14 +37,16 @@ list_pinned_services() {
 }
 
 # Fills `seen` with a line a container of the pinned services: service, state, exit code, health or -, when it was
-# started, its id. What follows runs where `set -e` does not count, so each failure has to be looked for.
+# started, its id, how often the Engine restarted it. What follows runs where `set -e` does not count, so each failure
+# has to be looked for.
 look() {
     ids=$(docker ps -aq --no-trunc --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" \
         --filter label=com.docker.compose.oneoff=False) || { ill="the Docker Engine does not answer:"; return 1; }
     seen=
     [ -n "$ids" ] || return 0
     format='{{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}} {{.State.ExitCode}}'
-    format="$format {{if .State.Health}}{{.State.Health.Status}}{{else}}-{{end}} {{.State.StartedAt}} {{.ID}}"
+    format="$format {{if .State.Health}}{{.State.Health.Status}}{{else}}-{{end}} {{.State.StartedAt}}"
+    format="$format {{.ID}} {{.RestartCount}}"
     # Names of Docker's own fields: for others it falls back to raw JSON, in which a missing Health is an error.
     # One of them may just have gone: the others are told all the same.
     # shellcheck disable=SC2086 # ids have no blanks
@@ -70,6 +72,15 @@ list_coming() {
     '
 }
 
+# Containers that the Engine restarted since it was looked at (the earlier `seen`), whatever they do at this moment.
+list_restarted() {
+    printf '%s\n=\n%s\n' "$1" "$seen" | awk '
+        $1 == "=" { now = 1; next }
+        !now { started[$6] = $5; next }
+        $7 > 0 && started[$6] != $5 { print $1 " keeps restarting:" $6 }
+    '
+}
+
 # Waits until all containers run and are healthy, or have ended well. Otherwise `ill` says what is wrong.
 settle() {
     end=$(($(date +%s) + DEPLOYBOT_COMPOSE_WAIT))
@@ -86,20 +97,19 @@ settle() {
 
 # Containers that were started since and have no health check: they must at least stay up for a moment.
 watch_new() {
-    new=$(say "$seen" | awk '$2 == "running" && $4 == "-"' | grep -vxF -e "$1") || return 0
+    say "$seen" | awk '$2 == "running" && $4 == "-"' | grep -qvxF -e "$1" || return 0
+    up=$seen
     sleep 2
     settle || return 1
-    ill=$(printf '%s\n=\n%s\n' "$new" "$seen" | awk '
-        $1 == "=" { now = 1; next }
-        !now { started[$6] = $5; next }
-        $6 in started && started[$6] != $5 { print $1 " keeps restarting:" $6 }
-    ')
+    ill=$(list_restarted "$up")
     [ -z "$ill" ]
 }
 
 # People see the end of the log: what each container that is not well said last, then what is wrong with them all.
 tell_ill() {
-    if [ -z "$ill" ] && look; then ill=$(list_ill); fi
+    if [ -z "$ill" ] && look; then
+        ill=$({ list_ill; list_coming; list_restarted "$before"; } | awk -F: '!told[$2]++')
+    fi
     [ -n "$ill" ] || return 0
     docker ps -a --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" --format '{{.Names}}: {{.Status}}'
     checks='{{if .State.Health}}{{range .State.Health.Log}}{{.Output}}{{"\n"}}{{end}}{{end}}'
@@ -156,6 +166,7 @@ done
 COMPOSE_FILE=$(cat .deploybot-compose)
 export COMPOSE_FILE
 ill=
+before=
 code=0
 case $DEPLOYBOT_ACTION in
 up)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from deploybot import App, Card, Context, Environment, Release, Server, command
 
 
 @command(
-    "deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run]",
+    "deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run] [--at <time>]",
     needs="deploy",
     within=600,
     examples=(
@@ -14,16 +16,25 @@ from deploybot import App, Card, Context, Environment, Release, Server, command
         "deploy shop",
         "deploy shop@feature/cart to production/web1,web2 --dry-run",
         "deploy shop@v1.4 to production because the new cart is ready",
+        "deploy shop@v1.4 to production --at 18:00",
     ),
 )
 async def deploy(
-    ctx: Context, app: App, env: Environment, ref: Release, servers: tuple[Server, ...] = (), *, dry_run: bool = False
+    ctx: Context,
+    app: App,
+    env: Environment,
+    ref: Release,
+    servers: tuple[Server, ...] = (),
+    *,
+    dry_run: bool = False,
+    time: dt.time | None = None,
 ) -> Card:
     """Put a release on an app's servers.
 
     Its health is checked, and the old release is put back if it does not come up. The ref is a branch, a tag, a
     commit, `:current`, `:previous`, or `#41` for what deployment 41 deployed; without one it is the newest
-    commit of the app's branch. `--dry-run` shows the plan and does nothing.
+    commit of the app's branch. `--dry-run` shows the plan and does nothing. With `--at` it begins at that time of
+    day, in the bot's time zone: what a ref means is settled now, everything else is looked at again then.
     """
     names = [server.name for server in servers]
-    return await ctx.deployments.request(ctx, app, env, ref, servers=names, dry_run=dry_run)
+    return await ctx.deployments.request(ctx, app, env, ref, servers=names, dry_run=dry_run, at=time)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import time
 from typing import NewType, Protocol
 
 from deploybot.card import Card
@@ -107,8 +108,12 @@ class DeploymentService(Protocol):
         rollback: bool = False,
         servers: Sequence[str] = (),
         dry_run: bool = False,
+        at: time | None = None,
     ) -> Card:
-        """Plan a release for an environment (or some of its servers) and run it, or only show the plan."""
+        """Plan a release for an environment (or some of its servers) and run it, or only show the plan.
+
+        `at` is the time of day, in the bot's time zone, before which it does not begin.
+        """
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
         """Restart what runs."""

@@ -275,6 +275,7 @@ class State(enum.StrEnum):
 class Deployment:
     """One run of a plan. `requester` is a person's id; times are 0.0 until they have come.
 
+    `not_before` is when it may begin, where whoever asked named a time; else 0.0.
     `cancel_by` is the person who asked to cancel, or empty. `outcome` is the sentence that tells the end,
     `tail` the last masked lines of what failed.
     """
@@ -287,6 +288,7 @@ class Deployment:
     reason: str = ""
     place: Place | None = None
     created: float = 0.0
+    not_before: float = 0.0
     started: float = 0.0
     finished: float = 0.0
     cancel_by: str = ""

@@ -240,8 +240,17 @@ class Claims(Protocol):
 class Deployments(Protocol):
     """Deployments and their steps."""
 
-    def add(self, plan: Plan, *, requester: Person, reason: str, place: Place | None, now: float) -> Deployment:
-        """Add a deployment with the next number, WAITING."""
+    def add(
+        self,
+        plan: Plan,
+        *,
+        requester: Person,
+        reason: str,
+        place: Place | None,
+        now: float,
+        not_before: float = 0.0,
+    ) -> Deployment:
+        """Add a deployment with the next number, WAITING; it may not begin before `not_before`, if that is given."""
 
     def get(self, number: int) -> Deployment | None:
         """One deployment."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, Strict, model_validator
 from pydantic.fields import FieldInfo
@@ -34,6 +35,7 @@ from deploybot.shapes import (
     ServiceOrAll,
     ShellText,
     SshTarget,
+    TimeZone,
     one_or_many,
     ssh_target,
 )
@@ -108,13 +110,14 @@ class BotSettings(Part):
     """`[bot]`.
 
     `data` holds the database, git mirrors, logs of deployments and the local socket; `plugins` your own
-    commands; `keep_logs` bounds the kept log of one deployment.
+    commands; `keep_logs` bounds the kept log of one deployment; times of day are meant in `timezone`.
     """
 
     data: LocalPath = Path("/var/lib/deploybot")
     plugins: LocalPath | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     keep_logs: Bytes = 10_000_000
+    timezone: TimeZone = ZoneInfo("UTC")
 
 
 class DockerTls(Part):

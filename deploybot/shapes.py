@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import difflib
 import ipaddress
 import re
 import struct
@@ -14,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from deploybot.units import duration, size
@@ -256,6 +259,17 @@ def _branch(name: str) -> str:
     return name
 
 
+def _time_zone(name: object) -> ZoneInfo:
+    """A zone of the tz database; the file is looked up, so its name is checked first."""
+    if isinstance(name, ZoneInfo):
+        return name
+    if isinstance(name, str) and re.fullmatch(r"[A-Za-z][\w+-]*(/[A-Za-z][\w+-]*)*", name, re.ASCII):
+        with contextlib.suppress(ZoneInfoNotFoundError, OSError):
+            return ZoneInfo(name)
+    near = difflib.get_close_matches(str(name), available_timezones(), n=1) or ["Europe/Berlin"]
+    raise ValueError(f'should be a time zone such as "{near[0]}"')
+
+
 def one_or_many(value: object) -> object:
     """A text alone as a list of one."""
     return [value] if isinstance(value, str) else value
@@ -290,3 +304,4 @@ DockerAddress = Annotated[str, AfterValidator(_docker)]
 HostKey = Annotated[str, AfterValidator(_host_key)]
 Repository = Annotated[str, AfterValidator(_repository)]
 BranchName = Annotated[str, AfterValidator(_branch)]
+TimeZone = Annotated[ZoneInfo, PlainValidator(_time_zone)]

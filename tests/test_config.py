@@ -67,6 +67,12 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
     ("text", "problem"),
     [
         ('[bot]\nlog_level = "inf"', 'log_level: should be "debug", "info", "warning" or "error", got "inf", did you'),
+        (
+            '[bot]\ntimezone = "Asia/Shangai"',
+            'timezone: should be a time zone such as "Asia/Shanghai", got "Asia/Shangai"',
+        ),
+        ('[bot]\ntimezone = "../UTC"', 'timezone: should be a time zone such as "UTC", got "../UTC"'),
+        ("[bot]\ntimezone = 2", 'timezone: should be a time zone such as "Europe/Berlin", got 2'),
         ("[bot]\nkeep_logs = 1.5", 'keep_logs: should be a size such as "500MB" or "2GiB", got 1.5'),
         ("[bot]\ndata = 5", "data: should be a path in quotes, got 5"),
         ("[bot]\nplugins = 'none'", "plugins: there is no folder"),

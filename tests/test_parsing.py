@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Sequence
 
@@ -63,6 +64,9 @@ def test_every_example_is_understood(text: str) -> None:
         ("deploy shop@:previous", {"app": SHOP, "ref": Ref(":previous"), "env": STAGING}),
         ("deploy shop@#41", {"app": SHOP, "ref": Ref("#41", 41), "env": STAGING}),
         ("deploy shop --dry-run", {"app": SHOP, "ref": Ref(""), "env": STAGING, "dry_run": True}),
+        ("deploy shop --at 9:05", {"app": SHOP, "ref": Ref(""), "env": STAGING, "time": dt.time(9, 5)}),
+        ("deploy shop --at 24:00", None),
+        ("deploy shop --at 6pm", None),
         ("deploy --dry-run", None),
         ("rollback shop to #41 from production", {"app": SHOP, "release": Ref("#41", 41), "env": PRODUCTION}),
         ("rollback shop", {"app": SHOP, "env": STAGING}),
@@ -156,7 +160,8 @@ def test_everybody_may_give_a_reason() -> None:
 
 
 USAGE_DEPLOY = (
-    "Usage: deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run]\nFor example: deploy shop@v1.4 to production"
+    "Usage: deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run] [--at <time>]\n"
+    "For example: deploy shop@v1.4 to production"
 )
 USAGE_LOCK = (
     "Usage: lock <app> <env> [for <duration>] because …\n"
@@ -564,14 +569,14 @@ def test_what_leans_on_something_that_was_not_said() -> None:
         ("deploy shop@:p", 2, (":previous",)),
         ("deploy shop@v1", 0, ()),
         ("deploy nothing@v1", 0, ()),
-        ("deploy shop ", 0, ("to", "--dry-run")),
-        ("deploy shop -", 1, ("--dry-run",)),
+        ("deploy shop ", 0, ("to", "--dry-run", "--at")),
+        ("deploy shop -", 1, ("--dry-run", "--at")),
         ("deploy shop to ", 0, ("staging", "production")),
         ("deploy shop to prod", 4, ("production",)),
         ("deploy shop to production/", 0, ("web1", "web2")),
         ("deploy shop to production/web1,", 0, ("web1", "web2")),
         ("deploy shop to production/web1,web2", 4, ("web2",)),
-        ("deploy shop to production --", 2, ("--dry-run",)),
+        ("deploy shop to production --", 2, ("--dry-run", "--at")),
         ("status ", 0, ("shop", "blog", "wiki")),
         ("status shop ", 0, ("staging", "production")),
         ("run shop ", 0, ("migrate", "reindex")),

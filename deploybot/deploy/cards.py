@@ -81,8 +81,8 @@ def deployment_card(deployment: Deployment, steps: Sequence[StepRow], *, waits_f
     )
 
 
-def plan_card(plan: Plan, *, log_hint: str = "") -> Card:
-    """What would happen, for `--dry-run`."""
+def plan_card(plan: Plan, *, begins: str = "") -> Card:
+    """What would happen, for `--dry-run`, and when it would begin if that is not now."""
     lines = []
     for part in plan.servers:
         steps = [f"{step.name} (at most {show_duration(step.timeout)})" for step in part.steps]
@@ -94,8 +94,7 @@ def plan_card(plan: Plan, *, log_hint: str = "") -> Card:
         title=f"Would {what(plan)}",
         text=_about(plan),
         lines=tuple(lines),
-        footer=f"plan {plan.digest[:12]}, nothing was done",
-        hint=log_hint,
+        footer=f"plan {plan.digest[:12]}, {f'to begin at {begins}, ' if begins else ''}nothing was done",
     )
 
 

@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import time
 
 from deploybot.card import Card
 from deploybot.command import Context
@@ -16,6 +17,7 @@ from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import Planner
 from deploybot.deploy.runner import Runner, Teller
 from deploybot.deploy.steps import UNREACHABLE_START, Stop
+from deploybot.deploy.turns import begins, is_early, last_before, next_time, place_of, show_moment, take_turn
 from deploybot.domain import Deployment, Person, Plan, Release, State
 from deploybot.errors import Cancelled, Denied, DeploybotError, StoreError, Unreachable, UserError
 from deploybot.ports import Clock, Store, Tables
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 
 STORE_PAUSE = 2.0
 PLAN_PAUSE = 2.0
+CLOCK_LOOKS = 30.0  # the machine's clock may be set, and machines sleep
+LATE = 600.0
 
 MayStill = Callable[[int, Plan], Awaitable[str]]
 
@@ -60,8 +64,12 @@ class Deployments:
     async def resume(self) -> tuple[Deployment, ...]:
         """After a start: take up every deployment that has not ended; gives them."""
         found = await self._store.read(lambda tables: tables.deployments.open())
-        for deployment in sorted(found, key=lambda one: (one.state is State.WAITING, one.number)):
-            self._launch(deployment)
+        now = self._clock.now()
+        for deployment in sorted(found, key=lambda one: (one.state is State.WAITING, begins(one), one.number)):
+            if deployment.state is State.WAITING and 0 < deployment.not_before < now - LATE:
+                await self._end_waiting(deployment.number, State.FAILED, self._too_late(deployment, now))
+            else:
+                self._launch(deployment)
         return found
 
     async def close(self) -> None:
@@ -87,12 +95,15 @@ class Deployments:
         rollback: bool = False,
         servers: Sequence[str] = (),
         dry_run: bool = False,
+        at: time | None = None,
     ) -> Card:
-        """Plan a release and run it when its turn comes, or only show the plan."""
+        """Plan a release and run it when its turn comes, not before `at`, or only show the plan."""
         plan = await self._planner.deploy(app, environment, release, rollback=rollback, servers=servers)
+        zone = self._settings.bot.timezone
+        not_before = next_time(at, zone, self._clock.now()) if at else 0.0
         if dry_run:
-            return plan_card(plan)
-        return await self._add(ctx, plan)
+            return plan_card(plan, begins=show_moment(not_before, zone) if at else "")
+        return await self._add(ctx, plan, not_before)
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
         """Restart what runs."""
@@ -150,7 +161,7 @@ class Deployments:
         """The path of a deployment's full log, put together anew."""
         return str(self._journal.whole(number))
 
-    async def _add(self, ctx: Context, plan: Plan) -> Card:
+    async def _add(self, ctx: Context, plan: Plan, not_before: float = 0.0) -> Card:
         """Number it, say its card and write the audit row in one transaction, then set it going."""
         person = _required(ctx.person)
         refusal = await self._may_still(person.id, plan)
@@ -160,7 +171,12 @@ class Deployments:
 
         def add(tables: Tables) -> tuple[Deployment, str]:
             deployment = tables.deployments.add(
-                plan, requester=person, reason=ctx.reason, place=ctx.incoming.place, now=now
+                plan,
+                requester=person,
+                reason=ctx.reason,
+                place=ctx.incoming.place,
+                now=now,
+                not_before=not_before,
             )
             waits_for = self._waits_for(deployment, tables.deployments.open())
             tables.audit.append(
@@ -185,15 +201,16 @@ class Deployments:
         return dataclasses.replace(deployment_card(deployment, (), waits_for=waits_for), queued=True)
 
     def _waits_for(self, deployment: Deployment, others: Iterable[Deployment]) -> str:
-        """The deployment that is before this one at the same place, in words; empty when its turn is now."""
-        place = _place(deployment.plan)
-        before = [one for one in others if _place(one.plan) == place and one.number < deployment.number]
-        if not before:
-            # What it would plan on now, the clean-up may be about to delete.
-            busy = deployment.state is State.WAITING and self._turns[place].locked()
-            return "the clean-up after the one before" if busy else ""
-        last = before[-1]
-        return f"#{last.number} ({what(last.plan)} by {last.requester_name}, {last.state.value})"
+        """What comes before this one at the same place, in words; empty when its turn is now."""
+        now = self._clock.now()
+        if is_early(deployment, now):
+            return show_moment(deployment.not_before, self._settings.bot.timezone)
+        last = last_before(deployment, others, now)
+        if last is not None:
+            return f"#{last.number} ({what(last.plan)} by {last.requester_name}, {last.state.value})"
+        # What it would plan on now, the clean-up may be about to delete.
+        busy = deployment.state is State.WAITING and self._turns[place_of(deployment.plan)].locked()
+        return "the clean-up after the one before" if busy else ""
 
     def _stop_of(self, number: int) -> Stop:
         return self._stops.setdefault(number, Stop())
@@ -236,8 +253,9 @@ class Deployments:
         deployment = await self.get(number)
         if deployment is None or deployment.state.ended:
             return
-        turn = self._turns[_place(deployment.plan)]
-        if not await _acquire(turn, stop):
+        turn = self._turns[place_of(deployment.plan)]
+        await self._until_its_time(deployment, turn, stop)
+        if not await take_turn(turn, stop):
             await self._end_waiting(number, State.CANCELLED, f"{_sentence(stop.why)} It had not begun.")
             return
         try:
@@ -246,6 +264,24 @@ class Deployments:
                 await self._runner.run(begun, stop)
         finally:
             turn.release()
+
+    async def _until_its_time(self, deployment: Deployment, turn: asyncio.Lock, stop: Stop) -> None:
+        """Wait for the time before which it may not begin; if another one runs then, its card says so."""
+        if not is_early(deployment, self._clock.now()):
+            return
+        while stop.why is None and (left := deployment.not_before - self._clock.now()) > 0:
+            await stop.pause(min(left, CLOCK_LOOKS))
+
+        def tell(tables: Tables) -> None:
+            self._tell(tables, deployment.number, self._waits_for(deployment, tables.deployments.open()))
+
+        if turn.locked() and stop.why is None:
+            await self._store.write(tell)
+
+    def _too_late(self, deployment: Deployment, now: float) -> str:
+        zone = self._settings.bot.timezone
+        due, late = show_moment(deployment.not_before, zone), show_moment(now, zone)
+        return f"It was to begin at {due}, and it is {late}: too late to begin by itself. Nothing was done."
 
     async def _begin(self, number: int, stop: Stop) -> Deployment | None:
         """Check again that it may run, and plan anew what had to wait; None when it ended here."""
@@ -320,25 +356,6 @@ class Deployments:
         """Say that the bot itself failed: then nothing is known, and nothing is claimed."""
         outcome = f"Something broke on my side, id {mark}. What runs now: status."
         await self._end_waiting(number, State.UNKNOWN, outcome)
-
-
-def _place(plan: Plan) -> tuple[str, str]:
-    """Where only one deployment runs at a time."""
-    return plan.app, plan.environment
-
-
-async def _acquire(turn: asyncio.Lock, stop: Stop) -> bool:
-    """Take the turn; False when somebody wishes to stop before it comes."""
-    mine = asyncio.ensure_future(turn.acquire())
-    wish = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({mine, wish}, return_when=asyncio.FIRST_COMPLETED)
-        return mine.done()
-    finally:
-        wish.cancel()
-        if not mine.done():
-            mine.cancel()
-        await asyncio.gather(mine, wish, return_exceptions=True)
 
 
 def _sentence(why: Exception | None) -> str:

@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import time
 
 from deploybot.command import Duration, Follow, Task
 from deploybot.domain import Deployment, Release, Role
@@ -21,6 +22,7 @@ _FEW = 12
 _SHOWN = 40
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _NUMBER = re.compile(r"#?([0-9]{1,9})")
+_TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _FOLLOW = re.compile(r"log-[0-9]{1,9}")
 _REF = re.compile(r":?[A-Za-z0-9_][A-Za-z0-9_./+-]{0,199}")
 _REF_NUMBER = re.compile(r"#[0-9]{1,9}")
@@ -173,6 +175,13 @@ def _duration(text: str, _: Scope) -> Duration:
         raise Unfit(f"`{shown(text)}` is no duration such as 90s, 15m, 2h or 1h30m.") from None
 
 
+def _time(text: str, _: Scope) -> time:
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise Unfit(f"`{shown(text)}` is no time of day such as 18:00.")
+    return time(int(match[1]), int(match[2]))
+
+
 def _text(text: str, _: Scope) -> str:
     return text
 
@@ -221,6 +230,7 @@ KINDS: Mapping[object, Kind] = {
     Follow: Kind("followed log", _follow),
     int: Kind("number", _whole),
     Duration: Kind("duration", _duration),
+    time: Kind("time of day", _time),
     Release: Kind("ref", _ref),
     str: Kind("text", _text),
 }

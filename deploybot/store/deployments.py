@@ -17,7 +17,7 @@ from deploybot.store.codec import decode, encode
 from deploybot.store.text import clean
 
 _SELECT = """
-    SELECT number, plan, state, requester, requester_name, reason, place, created, started, finished,
+    SELECT number, plan, state, requester, requester_name, reason, place, created, not_before, started, finished,
            cancel_by, outcome, tail
     FROM deployments
     """
@@ -43,7 +43,7 @@ def _plan(text: str) -> Plan:
 
 
 def _deployment(row: sqlite3.Row) -> Deployment:
-    number, plan, state, requester, name, reason, place, created, started, finished, cancel_by, outcome, tail = row
+    number, plan, state, requester, name, reason, place, created, at, started, finished, cancel_by, outcome, tail = row
     return Deployment(
         number=number,
         plan=_plan(plan),
@@ -53,6 +53,7 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         reason=reason,
         place=decode(Place, place) if place else None,
         created=created,
+        not_before=at,
         started=started,
         finished=finished,
         cancel_by=cancel_by,
@@ -87,7 +88,16 @@ class DeploymentRows:
         """Take the connection whose transaction this works in."""
         self._run = connection.execute
 
-    def add(self, plan: Plan, *, requester: Person, reason: str, place: Place | None, now: float) -> Deployment:
+    def add(
+        self,
+        plan: Plan,
+        *,
+        requester: Person,
+        reason: str,
+        place: Place | None,
+        now: float,
+        not_before: float = 0.0,
+    ) -> Deployment:
         """Add a deployment with the next number, WAITING."""
         made = Deployment(
             number=0,
@@ -98,12 +108,13 @@ class DeploymentRows:
             reason=clean(reason),
             place=place,
             created=now,
+            not_before=not_before,
         )
         sql = """
             INSERT INTO deployments (app, environment, kind, commit_id, state, plan,
-                                     requester, requester_name, reason, place, created)
-            VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?)"""
-        whose = (made.requester, made.requester_name, made.reason, encode(place) if place else None, now)
+                                     requester, requester_name, reason, place, created, not_before)
+            VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?)"""
+        whose = (made.requester, made.requester_name, made.reason, encode(place) if place else None, now, not_before)
         what = (plan.app, plan.environment, plan.kind.value, plan.release.commit, encode(plan))
         return replace(made, number=self._run(sql, what + whose).lastrowid or 0)
 

@@ -163,5 +163,10 @@ def m001_first(db: Database) -> None:
         db.execute(statement)
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (m001_first,)
+def m002_not_before(db: Database) -> None:
+    """Deployments that begin at a time."""
+    db.execute("ALTER TABLE deployments ADD COLUMN not_before REAL NOT NULL DEFAULT 0")
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (m001_first, m002_not_before)
 """All migrations, in order."""

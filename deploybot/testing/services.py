@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import time
 
 from deploybot.card import Card
 from deploybot.command import Context, Follow, LogQuery
@@ -23,6 +24,7 @@ class Asked:
     task: str = ""
     servers: tuple[str, ...] = ()
     dry_run: bool = False
+    at: time | None = None
     by: str = ""
     reason: str = ""
 
@@ -56,10 +58,11 @@ class FakeDeployments:
         rollback: bool = False,
         servers: Sequence[str] = (),
         dry_run: bool = False,
+        at: time | None = None,
     ) -> Card:
         """Keep it."""
         kind = Kind.ROLLBACK if rollback else Kind.DEPLOY
-        return self._ask(ctx, kind, app, environment, release=release, servers=tuple(servers), dry_run=dry_run)
+        return self._ask(ctx, kind, app, environment, release=release, servers=tuple(servers), dry_run=dry_run, at=at)
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
         """Keep it."""
@@ -102,6 +105,7 @@ class FakeDeployments:
         servers: tuple[str, ...] = (),
         *,
         dry_run: bool = False,
+        at: time | None = None,
     ) -> Card:
         if self.fails is not None:
             raise self.fails
@@ -113,6 +117,7 @@ class FakeDeployments:
             task=task,
             servers=servers,
             dry_run=dry_run,
+            at=at,
             by=ctx.person.name if ctx.person else "",
             reason=ctx.reason,
         )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import time
+
 from deploybot.domain import Kind
 from deploybot.testing import Asked
 from tests.world import MAIN, V2, World
@@ -14,7 +16,7 @@ async def test_the_newest_to_the_default(world: World) -> None:
 
 
 async def test_everything_said(world: World) -> None:
-    await world.say("deploy shop@v1.4 --dry-run to production/web2,web1 because the cart", "ben")
+    await world.say("deploy shop@v1.4 --dry-run to production/web2,web1 --at 18:00 because the cart", "ben")
     assert world.deployments.asked == [
         Asked(
             kind=Kind.DEPLOY,
@@ -23,6 +25,7 @@ async def test_everything_said(world: World) -> None:
             release=V2,
             servers=("web2", "web1"),
             dry_run=True,
+            at=time(18),
             by="ben",
             reason="the cart",
         ),

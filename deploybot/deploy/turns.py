@@ -1,0 +1,63 @@
+"""Whose turn it is: one deployment at a time for an app's environment, and none before its time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from deploybot.deploy.steps import Stop
+from deploybot.domain import Deployment, Plan, State
+
+
+def place_of(plan: Plan) -> tuple[str, str]:
+    """Where only one deployment runs at a time."""
+    return plan.app, plan.environment
+
+
+def next_time(at: time, zone: ZoneInfo, now: float) -> float:
+    """When it is that time of day next, after `now`; both in seconds since the epoch."""
+    today = datetime.fromtimestamp(now, zone).date()
+    moments = (datetime.combine(today + timedelta(days=days), at, zone).timestamp() for days in (0, 1, 2))
+    return next(moment for moment in moments if moment > now)
+
+
+def show_moment(at: float, zone: ZoneInfo) -> str:
+    """Seconds since the epoch as `2026-11-21 18:00 CET`."""
+    return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M %Z")
+
+
+def begins(deployment: Deployment) -> float:
+    """Since when it may begin: what it is queued by."""
+    return deployment.not_before or deployment.created
+
+
+def is_early(deployment: Deployment, now: float) -> bool:
+    """Whether it waits for its time."""
+    return deployment.state is State.WAITING and deployment.not_before > now
+
+
+def last_before(deployment: Deployment, others: Iterable[Deployment], now: float) -> Deployment | None:
+    """The one of those that have not ended which this one comes right after; None where it is the next."""
+    place, key = place_of(deployment.plan), _order(deployment)
+    before = [one for one in others if place_of(one.plan) == place and _order(one) < key and not is_early(one, now)]
+    return max(before, key=_order, default=None)
+
+
+def _order(deployment: Deployment) -> tuple[bool, float, int]:
+    return deployment.state is State.WAITING, begins(deployment), deployment.number
+
+
+async def take_turn(turn: asyncio.Lock, stop: Stop) -> bool:
+    """Take the turn; False when somebody wishes to stop before it comes."""
+    mine = asyncio.ensure_future(turn.acquire())
+    wish = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({mine, wish}, return_when=asyncio.FIRST_COMPLETED)
+        return mine.done()
+    finally:
+        wish.cancel()
+        if not mine.done():
+            mine.cancel()
+        await asyncio.gather(mine, wish, return_exceptions=True)

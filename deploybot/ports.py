@@ -289,6 +289,9 @@ class Deployments(Protocol):
         Less than before is refused (StoreError), unless the log is fetched `anew`.
         """
 
+    def note(self, job: str, detail: str) -> None:
+        """Why a step that is to be started cannot be, for now; the next progress takes it back."""
+
     def end(self, job: str, state: StepState, *, code: int, now: float, detail: str = "") -> None:
         """A step's end. The same end again changes nothing; another one is refused: StoreError."""
 

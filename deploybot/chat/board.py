@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from deploybot.card import Card
+from deploybot.card import Card, Tone
 from deploybot.chat.protocol import Show
 from deploybot.chat.render import log_rows, rows, title_rows
 from deploybot.chat.spans import Look, Row, Span, Symbols, cut_row
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _LEAST = 3
+_LOST = "So it was when the bot went away. What was begun goes on on the servers."
 _REMEMBERED = 50
 
 
@@ -72,9 +73,13 @@ class Board:
         left = [message for message, one in self._open.items() if one.request == request]
         return [row for message in left for row in self._end(self._open.pop(message).card, width)]
 
-    def drop_streams(self) -> None:
-        """The logs that were followed have ended with the connection."""
-        self._open = {message: one for message, one in self._open.items() if not one.card.stream}
+    def lose_sight(self) -> None:
+        """The bot went away: followed logs have ended with it, and how the other cards go on is not known."""
+        self._open = {
+            message: replace(one, card=_out_of_sight(one.card))
+            for message, one in self._open.items()
+            if not one.card.stream
+        }
 
     def leave(self, width: int | None) -> list[Row]:
         """Nobody watches any more: what is open is printed as it was last."""
@@ -111,3 +116,9 @@ class Board:
         if card.stream:
             return [(*title_rows(card, None, symbols)[0], Span("  Ctrl-C stops it", Look.DIM))]
         return rows(card, width, symbols)
+
+
+def _out_of_sight(card: Card) -> Card:
+    """A card that nobody keeps true any more."""
+    lines = (replace(line, tone=Tone.UNKNOWN) if line.tone is Tone.BUSY else line for line in card.lines)
+    return replace(card, tone=Tone.UNKNOWN, lines=tuple(lines), buttons=(), footer=_LOST)

@@ -33,6 +33,9 @@ class Printer(Protocol):
     def done(self, done: Done, code: int) -> None:
         """A command is answered, with the exit code that it stands for."""
 
+    def lose_sight(self) -> None:
+        """The bot went away: what it showed last is not kept true any more."""
+
     def note(self, sentence: str) -> None:
         """Say something that is no answer, on stderr."""
 
@@ -50,6 +53,9 @@ class _Lines:
     def note(self, sentence: str) -> None:
         """Say something that is no answer, on stderr."""
         sys.stderr.write(sentence + "\n")
+
+    def lose_sight(self) -> None:
+        """Nothing: what was printed was true when it was."""
 
     def close(self) -> None:
         """Nothing to put right."""
@@ -121,6 +127,11 @@ class LivePrinter:
     def done(self, done: Done, code: int) -> None:  # noqa: ARG002  the cards said it
         """Print what the command left open."""
         self._say(self._board.answered(done.request, self._console.width))
+        self._draw()
+
+    def lose_sight(self) -> None:
+        """Redraw what is open as unknown."""
+        self._board.lose_sight()
         self._draw()
 
     def note(self, sentence: str) -> None:

@@ -209,7 +209,7 @@ class Screen:
         while True:
             reason = await asyncio.shield(self.link.closed)
             self._connected = False
-            self._board.drop_streams()
+            self._board.lose_sight()
             self._note(f"{reason} Waiting for it to come back.")
             try:
                 self.link = await self._gateway.reopen(_BACK_WITHIN)

@@ -97,6 +97,7 @@ class Script:
             try:
                 return await self._unless_interrupted(self._link.watch(done.follows))
             except Lost as error:
+                self._printer.lose_sight()
                 self._printer.note(f"{error.sentence} Waiting for it to come back.")
             try:
                 self._link = await self._unless_interrupted(self._gateway.reopen(_BACK_WITHIN))

@@ -160,7 +160,7 @@ def _line(part: ServerPlan, steps: Sequence[StepRow], state: State) -> Line:
     for row in mine:
         back = "back: " if row.phase is Phase.RESTORE else ""
         words.append(f"{back}{row.name} {_ending(row)}")
-    lost = mine[-1].state is StepState.STARTED and mine[-1].detail
+    lost = mine[-1].state in {StepState.PENDING, StepState.STARTED} and mine[-1].detail
     tone = Tone.UNKNOWN if lost else _STEP_TONES[mine[-1].state]
     forward = [row for row in mine if row.phase is Phase.FORWARD]
     if tone is Tone.GOOD and not state.ended:
@@ -178,7 +178,7 @@ def _ending(row: StepRow) -> str:
     """`0.4 s`, `failed (code 3)`, `…` while it runs."""
     took = show_duration(max(row.finished - row.started, 0.0))
     return {
-        StepState.PENDING: "…",
+        StepState.PENDING: f"… (not known to have begun: {row.detail}; trying again)" if row.detail else "…",
         StepState.STARTED: f"… (out of sight: {row.detail}; trying again)" if row.detail else "…",
         StepState.DONE: took,
         StepState.FAILED: f"failed (code {row.code}) after {took}",

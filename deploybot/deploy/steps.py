@@ -164,6 +164,8 @@ class StepRunner:
                     why = f"{problem}; whether it was started there is not known"
                     raise await self._unknown(row, why) from problem
                 log.info("step %s of #%s waits: %s", row.name, row.deployment, problem)
+                if not row.detail:
+                    row = await self._doubt(row, problem.why)
                 await stop.pause(pause)
                 pause = min(pause * 2, RETRY_MOST)
 
@@ -225,6 +227,16 @@ class StepRunner:
 
         await self._store.write(note)
         return dataclasses.replace(row, state=StepState.STARTED, detail=lost)
+
+    async def _doubt(self, row: StepRow, why: str) -> StepRow:
+        """Say why it is not known yet whether the job was started."""
+
+        def note(tables: Tables) -> None:
+            tables.deployments.note(row.job, why)
+            self._tell(tables, row.deployment)
+
+        await self._store.write(note)
+        return dataclasses.replace(row, detail=why)
 
     async def _wait(self, host: Host, row: StepRow, stop: Stop) -> None:
         """Until the job ends, somebody wishes to stop, or it is time to look at the log again."""

@@ -209,6 +209,11 @@ class DeploymentRows:
         if self._run(sql, (offset, size, job, anew, clean(detail))).rowcount != 1:
             raise StoreError(f"the log of job {job} cannot be kept up to {offset}: it is unknown, or kept further")
 
+    def note(self, job: str, detail: str) -> None:
+        """Why a step that is to be started cannot be, for now; the next progress takes it back."""
+        sql = "UPDATE steps SET detail = ? WHERE job = ? AND state IN ('pending', 'started')"
+        self._run(sql, (clean(detail), job))
+
     def end(self, job: str, state: StepState, *, code: int, now: float, detail: str = "") -> None:
         """A step's end. The same end twice is one; another end for an ended step is refused: StoreError."""
         row = self._run(_SELECT_STEP + "WHERE job = ?", (job,)).fetchone()

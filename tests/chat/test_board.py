@@ -100,7 +100,20 @@ def test_leaving_prints_what_was_open() -> None:
     board = Board(UNICODE)
     board.put(show(STREAM), 80)
     board.put(show(replace(RESTORED, final=False)), 80)
-    board.drop_streams()
-    assert board.keys == ["deployment:43"]
     assert texts(board.leave(80))[0].startswith("! #43")
     assert board.titles == []
+
+
+def test_what_was_open_when_the_bot_went_away_is_not_shown_as_going_on() -> None:
+    board = Board(UNICODE)
+    board.put(show(STREAM), 80)
+    board.put(show(RUNNING), 80)
+    board.lose_sight()
+    assert board.keys == [RUNNING.key]
+    drawn = texts(board.region(80, 20))
+    assert drawn[0] == "? " + RUNNING.title
+    assert [line for line in drawn if line.startswith(("⠋", "●"))] == []
+    assert drawn[-1] == "  So it was when the bot went away. What was begun goes on on the servers."
+    assert not any("cancel" in line.lower() for line in drawn)
+    board.put(show(RUNNING), 80)
+    assert texts(board.region(80, 20))[0] == "⠋ " + RUNNING.title

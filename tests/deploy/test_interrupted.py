@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
+
+import pytest
 
 from deploybot.card import Line, Tone
 from deploybot.deploy.cards import deployment_card
 from deploybot.deploy.journal import Journal
-from deploybot.domain import Deployment, JobState, Phase, State, StepRow, StepState
+from deploybot.domain import Deployment, JobState, JobStatus, Phase, State, StepRow, StepState
+from deploybot.errors import Unreachable
 from deploybot.ports import Tables
 from deploybot.redact import Redactor
-from deploybot.testing import Outcome
+from deploybot.testing import FakeHost, Outcome
 from tests.deploy.conftest import V1, V2, V3, Shop
 
 
@@ -84,6 +88,27 @@ async def test_a_card_says_that_a_step_is_out_of_sight_until_it_is_seen_again(sh
     web1.down = ""
     assert (await line_of(shop, "fetch …")).tone is Tone.BUSY
     web1.finish(job)
+    assert (await shop.end_of(1)).state is State.SUCCEEDED
+
+
+async def test_a_card_says_that_a_step_cannot_be_started_yet(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = asyncio.Event()
+    start = FakeHost.start
+
+    async def slow(host: FakeHost, job: str, script: str, env: Mapping[str, str], *, deadline: float) -> JobStatus:
+        if not answers.is_set():
+            raise Unreachable(host.name, "no answer in 10 s")
+        return await start(host, job, script, env, deadline=deadline)
+
+    monkeypatch.setattr(FakeHost, "start", slow)
+    shop.hosts["web1"].script("fetch", Outcome(hold=True))
+    await shop.ask(V1)
+    words = "fetch … (not known to have begun: no answer in 10 s; trying again)"
+    assert (await line_of(shop, words)).tone is Tone.UNKNOWN
+    answers.set()
+    assert (await line_of(shop, "fetch …")).tone is Tone.BUSY
+    shop.hosts["web1"].script("fetch", Outcome())
+    shop.hosts["web1"].finish(await shop.started(1, "fetch"))
     assert (await shop.end_of(1)).state is State.SUCCEEDED
 
 

@@ -26,7 +26,7 @@ async def logs(
     app: App,
     env: Environment,
     *,
-    lines: int = 0,
+    lines: int | None = None,
     since: Duration = Duration(0),  # noqa: B008 - a number under another name
     text: str = "",
     server: Server | None = None,
@@ -40,7 +40,9 @@ async def logs(
     `follow` goes on with what comes, until it is stopped or an hour is over; `since` takes 90s, 15m, 2h or 1d;
     `grep` keeps the lines that hold a text; `file` gives a compressed file instead of a message.
     """
-    if lines > MOST:
+    if lines == 0:
+        raise UserError("No line would be shown.", hint=f"Say how many, as in `logs {app.name} tail {FEW}`.")
+    if lines and lines > MOST:
         raise UserError(
             f"That is more than I show: up to {MOST:,} lines.", hint=f"Say `logs {app.name} since 1h file`."
         )

@@ -6,6 +6,7 @@ Reading is pure. A release or a deployment cannot be known from bot.toml alone: 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -169,10 +170,10 @@ def _whole(text: str, _: Scope) -> int:
 
 
 def _duration(text: str, _: Scope) -> Duration:
-    try:
-        return Duration(duration(text.lower()))
-    except ValueError:
-        raise Unfit(f"`{shown(text)}` is no duration such as 90s, 15m, 2h or 1h30m.") from None
+    with contextlib.suppress(ValueError):
+        if seconds := duration(text.lower()):
+            return Duration(seconds)
+    raise Unfit(f"`{shown(text)}` is no duration such as 90s, 15m, 2h or 1h30m.")
 
 
 def _time(text: str, _: Scope) -> time:

@@ -26,6 +26,12 @@ async def test_queries(world: World, text: str, place: str, query: LogQuery) -> 
     assert [("/".join(asked[:2]), asked[2]) for asked in world.logs.asked] == [(place, query)]
 
 
+async def test_no_lines(world: World) -> None:
+    card = await world.say("logs shop tail 0")
+    assert (card.title, card.hint) == ("No line would be shown.", "Say how many, as in `logs shop tail 50`.")
+    assert (await world.say("logs shop since 0m")).title == "`0m` is no duration such as 90s, 15m, 2h or 1h30m."
+
+
 async def test_too_many_lines(world: World) -> None:
     card = await world.say("logs shop 200001")
     assert card.title == "That is more than I show: up to 200,000 lines."

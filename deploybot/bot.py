@@ -12,7 +12,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploybot import __version__
 from deploybot.access import Access, PersonLocks
@@ -20,7 +22,8 @@ from deploybot.card import Card
 from deploybot.chat.child import LIFE_FD, READY_FD
 from deploybot.chat.console import Console
 from deploybot.chat.outbox import OutboxWorker
-from deploybot.chat.session import Parts
+from deploybot.chat.parts import Parts
+from deploybot.chat.places import places_of
 from deploybot.command import Services
 from deploybot.config import secrets_of
 from deploybot.deploy.cards import number_of
@@ -32,13 +35,13 @@ from deploybot.deploy.runner import Runner, Teller
 from deploybot.deploy.service import Deployments
 from deploybot.deploy.steps import StepRunner
 from deploybot.dispatch import Dispatcher
-from deploybot.domain import Deployment, Place, Role
+from deploybot.domain import Role
 from deploybot.hosts.servers import SshServers
 from deploybot.hosts.ssh import Pool
 from deploybot.loader import load
 from deploybot.observe.logs import AppLogs
 from deploybot.observe.status import Board
-from deploybot.ports import Clock, Engine, RefSource, Servers, Store, Tables
+from deploybot.ports import Clock, Engine, LiveChat, RefSource, Servers, Store, Tables
 from deploybot.redact import Redactor
 from deploybot.settings import Server, Settings
 from deploybot.sources.git import GitSource
@@ -46,6 +49,9 @@ from deploybot.store.database import Database
 from deploybot.store.lock import single_bot
 from deploybot.strategies import STRATEGIES
 from deploybot.units import show_duration
+
+if TYPE_CHECKING:
+    from deploybot.web import WebServer
 
 log = logging.getLogger(__name__)
 
@@ -135,8 +141,10 @@ class Bot:
             clock=world.clock,
             bot=__version__,
         )
-        self._console = Console(settings.bot.data / "console.sock", parts)
-        self._outbox = OutboxWorker(world.store, {self._console.platform: self._console}, world.clock)
+        console = Console(settings.bot.data / "console.sock", parts)
+        self._web = _web(settings, self._problems)
+        self._chats: tuple[LiveChat, ...] = (console, *_chats(settings, parts, world, self._web))
+        self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)
         world.database.on_outbox = self._outbox.wake
         self._stop = asyncio.Event()
 
@@ -150,7 +158,10 @@ class Bot:
         outbox = asyncio.create_task(self._outbox.run(), name="outbox")
         try:
             await self._offer_claim()
-            await self._console.start()
+            for chat in self._chats:
+                await chat.start()
+            if self._web is not None:
+                await self._web.start()
             resumed = await self.deployments.resume()
             if resumed:
                 log.info("taking up %s", ", ".join(f"#{one.number}" for one in resumed))
@@ -167,11 +178,17 @@ class Bot:
                 await self.deployments.close()
                 outbox.cancel()
                 await asyncio.gather(outbox, return_exceptions=True)
-                await self._console.close()
+                if self._web is not None:
+                    await self._web.close()
+                await asyncio.gather(*(chat.close() for chat in self._chats))
                 await self._world.pool.close()
         except TimeoutError:
             log.warning("not everything could be closed within %s", show_duration(STOP_WITHIN))
         await self._world.database.aclose()
+
+    def _problems(self) -> dict[str, str]:
+        """What is ill, by name."""
+        return {"database": self._world.store.problem, **{chat.platform: chat.problem for chat in self._chats}}
 
     async def _recall(self, key: str) -> Card | None:
         """The card of a key as the database tells it now."""
@@ -201,7 +218,8 @@ class Bot:
 def _deployments(settings: Settings, world: Adapters, access: Access) -> Deployments:
     """The deployment engine with all its parts."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
-    tell = Teller(clock=world.clock, redactor=world.redactor, journal=journal, places=_places)
+    places = partial(places_of, settings=settings)
+    tell = Teller(clock=world.clock, redactor=world.redactor, journal=journal, places=places)
     steps = StepRunner(
         store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
     )
@@ -228,9 +246,19 @@ def _deployments(settings: Settings, world: Adapters, access: Access) -> Deploym
     )
 
 
-def _places(deployment: Deployment) -> tuple[Place, ...]:
-    """Where a deployment's card belongs: where it was asked for."""
-    return (deployment.place,) if deployment.place is not None else ()
+def _web(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServer | None:
+    """The HTTP server where bot.toml asks for one; aiohttp is imported only then."""
+    if settings.http is None:
+        return None
+    from deploybot.web import WebServer  # noqa: PLC0415  see above
+
+    return WebServer(settings.http.listen, problems)
+
+
+def _chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer | None) -> Iterator[LiveChat]:
+    """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
+    del settings, parts, world, server
+    yield from ()
 
 
 async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapters) -> None:

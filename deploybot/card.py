@@ -23,11 +23,17 @@ class Tone(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A button that runs `command` as the person who presses it, through the same policy."""
+    """A button that runs `command` as the person who presses it, through the same policy.
+
+    With `asks`, such as `Why?`, the chat asks the person for a text first, and adds it after `because`, or
+    where `asks_code` is set, a one-time code, after `code`.
+    """
 
     label: str
     command: str
     danger: bool = False
+    asks: str = ""
+    asks_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class Incoming:
 
     `id` is the platform's id of the message (a repeated one runs once), `at` when it was sent (seconds
     since the epoch), `name` how the platform calls the sender, for people to read and never to trust.
+    `press` is the hash of the button's token where a button was pressed: what changes something uses it up.
     """
 
     identity: Identity
@@ -45,6 +46,7 @@ class Incoming:
     id: str
     at: float
     name: str = ""
+    press: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from deploybot.card import Button, Card, Line, Table
+from deploybot.card import Card, Line, Table
 from deploybot.ports import Redactor
 
 
@@ -18,7 +18,7 @@ def masked(card: Card, redactor: Redactor) -> Card:
         lines=tuple(Line(text(line.name), text(line.text), line.tone) for line in card.lines),
         table=_masked_table(card.table, redactor) if card.table else None,
         code=tuple(text("\n".join(card.code)).split("\n")) if card.code else (),
-        buttons=tuple(Button(text(button.label), button.command, button.danger) for button in card.buttons),
+        buttons=tuple(dataclasses.replace(button, label=text(button.label)) for button in card.buttons),
         footer=text(card.footer),
         hint=text(card.hint),
     )

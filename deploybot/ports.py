@@ -391,6 +391,41 @@ class Seen(Protocol):
         """True exactly once for each id of a platform's message. Ids are kept for two days."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ButtonRow:
+    """What stands behind one button of a message. `message` is empty until its id is known; `used` is 0.0 until then.
+
+    Only the hash of the token that the message carries is kept (SHA-256, hex).
+    """
+
+    hash: str
+    platform: str
+    channel: str
+    message: str
+    command: str
+    made: float
+    used: float = 0.0
+
+
+class Buttons(Protocol):
+    """What buttons of messages do when they are pressed. Kept for thirty days."""
+
+    def add(self, row: ButtonRow) -> None:
+        """Keep a new one."""
+
+    def get(self, token_hash: str) -> ButtonRow | None:
+        """The button of that hash."""
+
+    def bind(self, token_hash: str, message: str) -> bool:
+        """Tie a button to its message; False where it is tied to another one already."""
+
+    def use(self, token_hash: str, now: float) -> bool:
+        """Use a button up: True exactly once."""
+
+    def keep_only(self, platform: str, channel: str, message: str, hashes: Sequence[str]) -> int:
+        """Delete the unused buttons that a message does not show any more; how many went."""
+
+
 class Tables(Protocol):
     """All repositories of rows, inside one transaction."""
 
@@ -426,6 +461,10 @@ class Tables(Protocol):
     def seen(self) -> Seen:
         """Messages taken already."""
 
+    @property
+    def buttons(self) -> Buttons:
+        """Buttons of messages."""
+
 
 class Store(Protocol):
     """The database, behind one writer thread. Work must be short, do no I/O and keep nothing of `Tables`."""
@@ -460,6 +499,20 @@ class Chat(Protocol):
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
         """Replace a message."""
+
+
+class LiveChat(Chat, Protocol):
+    """A chat that is started and stopped with the bot."""
+
+    @property
+    def problem(self) -> str:
+        """Why nothing arrives there or comes from there, and what to do; empty when all is well."""
+
+    async def start(self) -> None:
+        """Begin to listen. Returns soon: a platform that does not answer is tried again in the background."""
+
+    async def close(self) -> None:
+        """Stop listening, and let go of everything, within five seconds."""
 
 
 class Redactor(Protocol):

@@ -18,6 +18,7 @@ from deploybot.shapes import (
     AbsolutePath,
     BranchName,
     Bytes,
+    Channels,
     DockerAddress,
     EnvName,
     Glob,
@@ -34,8 +35,10 @@ from deploybot.shapes import (
     ServiceName,
     ServiceOrAll,
     ShellText,
+    SlackChannel,
     SshTarget,
     TimeZone,
+    WebUrl,
     one_or_many,
     ssh_target,
 )
@@ -118,6 +121,33 @@ class BotSettings(Part):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     keep_logs: Bytes = 10_000_000
     timezone: TimeZone = ZoneInfo("UTC")
+
+
+class Slack(Part):
+    """`[slack]`: Socket Mode with `app_token`, HTTP mode with `signing_secret`. `channel` is told of everything."""
+
+    bot_token: Secret
+    app_token: Secret | None = None
+    signing_secret: Secret | None = None
+    channel: SlackChannel | None = None
+    api_url: WebUrl = "https://slack.com/api"
+
+
+class Telegram(Part):
+    """`[telegram]`: long polling, or a webhook with `webhook_secret`. `chat` and its `topic` are told of everything."""
+
+    token: Secret
+    chat: Whole | None = None
+    topic: Whole = Field(default=0, ge=0)
+    webhook_secret: Secret | None = None
+    api_url: WebUrl = "https://api.telegram.org"
+
+
+class Http(Part):
+    """`[http]`: where the bot's HTTP server listens, and the address by which it is reached from outside."""
+
+    listen: HostPort = "127.0.0.1:8080"
+    url: WebUrl | None = None
 
 
 class DockerTls(Part):
@@ -251,6 +281,7 @@ class App(Part):
     need_disk: Bytes = 500_000_000
     need_memory: Bytes = 0
     step_timeout: Seconds = 900.0
+    channel: Channels = ()
     environments: dict[Name, Environment] = Field(min_length=1)
 
 
@@ -262,6 +293,9 @@ class Settings(Part):
     bot: BotSettings = Field(default_factory=BotSettings)
     servers: dict[Name, Server] = Field(default_factory=dict)
     apps: dict[Name, App] = Field(default_factory=dict)
+    slack: Slack | None = None
+    telegram: Telegram | None = None
+    http: Http | None = None
     path: Path | None = Field(default=None, exclude=True)
 
 

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from deploybot.domain import Place
 from deploybot.units import duration, size
 
 _SSH = re.compile(r"([a-z_A-Z][\w.-]*\$?)@(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9_.-]*)(?::(\d{1,5}))?", re.ASCII)
@@ -270,6 +271,43 @@ def _time_zone(name: object) -> ZoneInfo:
     raise ValueError(f'should be a time zone such as "{near[0]}"')
 
 
+def _slack_channel(text: str) -> str:
+    if not re.fullmatch(r"[CGD][A-Z0-9]{5,30}", text, re.ASCII):
+        raise ValueError(
+            'should be the id of a Slack channel, such as "C0123456789" (at the end of the channel\'s details)'
+        )
+    return text
+
+
+def _web_url(url: str) -> str:
+    """An address of ours, or of an API: https, or http where it does not leave the machine or the network."""
+    parts = _split(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or "@" in url:
+        raise ValueError('should be an address such as "https://bot.example.com"')
+    return url.rstrip("/")
+
+
+def _place(value: object) -> Place:
+    """A channel of any chat: Slack's id, or Telegram's number, with `/TOPIC` behind it where one is meant."""
+    if isinstance(value, Place):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str):
+        if match := re.fullmatch(r"(-?[1-9][0-9]{3,15})(?:/([1-9][0-9]{0,9}))?", value, re.ASCII):
+            return Place("telegram", match[1], match[2] or "")
+        with contextlib.suppress(ValueError):
+            return Place("slack", _slack_channel(value))
+    raise ValueError(
+        'should be a channel: Slack\'s id such as "C0123456789", or a Telegram chat such as -1001234567890'
+    )
+
+
+def one_or_many_of_any(value: object) -> object:
+    """A text or number alone as a list of one."""
+    return [value] if isinstance(value, str | int) else value
+
+
 def one_or_many(value: object) -> object:
     """A text alone as a list of one."""
     return [value] if isinstance(value, str) else value
@@ -304,4 +342,7 @@ DockerAddress = Annotated[str, AfterValidator(_docker)]
 HostKey = Annotated[str, AfterValidator(_host_key)]
 Repository = Annotated[str, AfterValidator(_repository)]
 BranchName = Annotated[str, AfterValidator(_branch)]
+SlackChannel = Annotated[str, AfterValidator(_slack_channel)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+Channels = Annotated[tuple[Annotated[Place, PlainValidator(_place)], ...], BeforeValidator(one_or_many_of_any)]
 TimeZone = Annotated[ZoneInfo, PlainValidator(_time_zone)]

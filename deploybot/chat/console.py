@@ -16,8 +16,9 @@ from pathlib import Path
 from deploybot.card import Card
 from deploybot.chat import sockets
 from deploybot.chat.mailbox import Room
+from deploybot.chat.parts import Parts
 from deploybot.chat.protocol import REQUEST_LIMIT
-from deploybot.chat.session import PLATFORM, Parts, Session
+from deploybot.chat.session import PLATFORM, Session
 from deploybot.domain import Place
 
 _CLIENTS = 64
@@ -34,6 +35,7 @@ class Console:
 
     platform = PLATFORM
     interval = 0.0
+    problem = ""
 
     def __init__(self, path: Path, parts: Parts) -> None:
         """`path` is the socket, `data/console.sock`."""

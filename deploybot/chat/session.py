@@ -7,12 +7,13 @@ import contextlib
 import itertools
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from deploybot.card import Card, Tone
 from deploybot.chat import sockets
 from deploybot.chat.mailbox import Gone, Mailbox, Room
+from deploybot.chat.parts import Parts
 from deploybot.chat.protocol import (
     REQUEST_LIMIT,
     VERSION,
@@ -32,7 +33,6 @@ from deploybot.chat.protocol import (
 from deploybot.command import Incoming
 from deploybot.domain import Identity, Place
 from deploybot.errors import Unreachable
-from deploybot.ports import Clock
 
 PLATFORM = "console"
 PLACE = Place(PLATFORM, channel="console")
@@ -42,25 +42,7 @@ _SEND_WITHIN = 60.0
 _LOOK_AGAIN = 30.0
 _MOST_WORDS = 200
 
-Reply = Callable[[Card], Awaitable[None]]
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a session needs of the bot.
-
-    `handle` runs a command (`Dispatcher.handle`); None where there is nothing to say. `complete`
-    (`Dispatcher.complete`) takes who types and the line up to the cursor, and gives how many characters at its
-    end may be replaced and by which words. `recall` gives the card of a key (`deployment:42`) as the database
-    tells it now; None where there is none. `bot` is the bot's version.
-    """
-
-    handle: Callable[[Incoming, Reply], Awaitable[Card | None]]
-    complete: Callable[[Identity, str], Awaitable[tuple[int, tuple[str, ...]]]]
-    recall: Callable[[str], Awaitable[Card | None]]
-    clock: Clock
-    bot: str
 
 
 @dataclass(slots=True)

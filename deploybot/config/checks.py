@@ -42,6 +42,27 @@ def check(settings: Settings) -> Iterator[Problem]:
         for inner, environment in app.environments.items():
             yield from _environment((*path, "environments", inner), app, environment, settings)
     yield from _shared(settings)
+    yield from _chats(settings)
+
+
+def _chats(settings: Settings) -> Iterator[Problem]:
+    """What chats need of each other and of the HTTP server, and channels of chats that are not there."""
+    slack, telegram, http = settings.slack, settings.telegram, settings.http
+    if slack and bool(slack.app_token) == bool(slack.signing_secret):
+        yield Problem(("slack",), "should have exactly one of app_token (Socket Mode) and signing_secret (HTTP mode)")
+    if slack and slack.signing_secret and (http is None or http.url is None):
+        yield Problem(("slack", "signing_secret"), "is for HTTP mode, which needs `url` in [http]")
+    if telegram and telegram.webhook_secret and (http is None or http.url is None):
+        yield Problem(("telegram", "webhook_secret"), "is for webhooks, which need `url` in [http]")
+    if telegram and telegram.topic and telegram.chat is None:
+        yield Problem(("telegram", "topic"), "is a topic of `chat`, and there is none")
+    there = {name for name, part in (("slack", slack), ("telegram", telegram)) if part}
+    for name, app in settings.apps.items():
+        for place in app.channel:
+            if place.platform not in there:
+                yield Problem(
+                    ("apps", name, "channel"), f"{place.channel} is on {place.platform}: there is no [{place.platform}]"
+                )
 
 
 def _exactly_one(settings: Settings) -> Iterator[Problem]:

@@ -14,11 +14,10 @@ from deploybot.config.tables import table_at, tables
 from deploybot.redact import Redactor
 from deploybot.settings import App, Environment, FileRef, Part, Secret, Settings
 
-_CHAT_AND_RULES = frozenset({"channel", "hooks", "approvals", "rollout", "freeze", "auto", "after"})
+_RULES = frozenset({"hooks", "approvals", "rollout", "freeze", "auto", "after"})
 LATER: dict[type[Part], frozenset[str]] = {
-    Settings: frozenset({"slack", "telegram", "http"}),
-    App: _CHAT_AND_RULES,
-    Environment: _CHAT_AND_RULES,
+    App: _RULES,
+    Environment: _RULES,
 }
 """Keys that the design has and this version does not: taken silently, they would promise what is not kept."""
 

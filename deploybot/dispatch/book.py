@@ -7,7 +7,7 @@ import logging
 from deploybot.access import identity_text
 from deploybot.command import Incoming
 from deploybot.domain import Person
-from deploybot.errors import StoreError
+from deploybot.errors import StoreError, UserError
 from deploybot.ports import Clock, Redactor, Store, Tables
 
 log = logging.getLogger(__name__)
@@ -26,12 +26,17 @@ class Book:
         self._redactor = redactor
 
     async def first(self, incoming: Incoming, person: Person | None, subject: str, text: str) -> bool:
-        """Keep a request; False, and nothing is kept, when this very message was taken before."""
+        """Keep a request; False, and nothing is kept, when this very message was taken before.
+
+        Uses up the button that was pressed; UserError when somebody was faster.
+        """
         message, now = f"{incoming.place.channel}:{incoming.id}", self._clock.now()
 
         def take(tables: Tables) -> bool:
             if incoming.id and not tables.seen.first(incoming.identity.platform, message, now):
                 return False
+            if incoming.press and not tables.buttons.use(incoming.press, now):
+                raise UserError("This button was pressed already.", hint="Its message tells what came of it.")
             actor, detail = _actor(incoming, person), self._line(text)
             tables.audit.append(actor=actor, action="request", subject=subject, detail=detail, now=now)
             return True

@@ -168,5 +168,27 @@ def m002_not_before(db: Database) -> None:
     db.execute("ALTER TABLE deployments ADD COLUMN not_before REAL NOT NULL DEFAULT 0")
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (m001_first, m002_not_before)
+_BUTTONS = (
+    """
+    CREATE TABLE buttons (
+        hash TEXT PRIMARY KEY CHECK (length(hash) = 64),
+        platform TEXT NOT NULL,
+        channel TEXT NOT NULL,
+        message TEXT NOT NULL DEFAULT '',
+        command TEXT NOT NULL CHECK (command <> ''),
+        made REAL NOT NULL,
+        used REAL NOT NULL DEFAULT 0
+    ) WITHOUT ROWID""",
+    "CREATE INDEX buttons_message ON buttons (platform, channel, message)",
+    "CREATE INDEX buttons_made ON buttons (made)",
+)
+
+
+def m003_buttons(db: Database) -> None:
+    """What stands behind the buttons of messages."""
+    for statement in _BUTTONS:
+        db.execute(statement)
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (m001_first, m002_not_before, m003_buttons)
 """All migrations, in order."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from deploybot.store.audit import AuditRows
+from deploybot.store.buttons import ButtonRows
 from deploybot.store.claims import ClaimRows
 from deploybot.store.deployments import DeploymentRows
 from deploybot.store.locks import LockRows
@@ -27,3 +28,4 @@ class Rows:
         self.outbox = OutboxRows(connection)
         self.audit = AuditRows(connection)
         self.seen = SeenRows(connection)
+        self.buttons = ButtonRows(connection)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from deploybot.card import Button, Card, Line, Table, Tone
 from deploybot.chat.console import Console
+from deploybot.chat.parts import Parts, Reply
 from deploybot.chat.protocol import SOCKET
-from deploybot.chat.session import PLACE, Parts, Reply
+from deploybot.chat.session import PLACE
 from deploybot.command import Incoming
 from deploybot.domain import Identity
 from deploybot.errors import Unreachable

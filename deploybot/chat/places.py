@@ -1,0 +1,27 @@
+"""Where a deployment's card belongs."""
+
+from __future__ import annotations
+
+from deploybot.domain import Deployment, Place
+from deploybot.settings import Settings
+
+
+def places_of(deployment: Deployment, settings: Settings) -> tuple[Place, ...]:
+    """Where it was asked for, and the channels of its app, or where it has none those of the chats; each once."""
+    app = settings.apps.get(deployment.plan.app)
+    places = [deployment.place] if deployment.place is not None else []
+    places += (app.channel if app else ()) or home_places(settings)
+    seen: dict[tuple[str, str], Place] = {}
+    for place in places:
+        # A thread of a channel that is told anyway: the one who asked is answered there, and the channel is told, too.
+        seen.setdefault((place.platform, place.channel), place)
+    return tuple(seen.values())
+
+
+def home_places(settings: Settings) -> tuple[Place, ...]:
+    """The channels that bot.toml gives the chats themselves."""
+    slack, telegram = settings.slack, settings.telegram
+    found = [Place("slack", slack.channel)] if slack and slack.channel else []
+    if telegram and telegram.chat is not None:
+        found.append(Place("telegram", str(telegram.chat), str(telegram.topic or "")))
+    return tuple(found)

@@ -7,42 +7,15 @@ import bisect
 import itertools
 import os
 import random
-import selectors
 import sys
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from deploybot.chat.pace import Pace, Rate
+from tests.chat.clock import on_a_jumping_clock
 
 RUNS = int(os.environ.get("N", "40"))
 SECOND, MINUTE = Rate(1, 1.0), Rate(20, 60.0)
-
-
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type, unused-ignore]  chosen at run time
-    """Does not wait: time is passed on by as much."""
-
-    jumped = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:  # noqa: ANN401  the Protocol's
-        self.jumped += timeout or 0.0
-        return super().select(0)
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    """A loop in which an hour is over at once."""
-
-    def __init__(self) -> None:
-        self._clock = _Selector()
-        super().__init__(self._clock)
-
-    def time(self) -> float:
-        return self._clock.jumped
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    with asyncio.Runner(loop_factory=_Loop) as runner:
-        runner.run(work)
 
 
 def most(times: Sequence[float], seconds: float) -> int:
@@ -88,7 +61,7 @@ def test_no_window_sees_more_than_its_rate() -> None:
         for _ in range(RUNS):
             broken.extend(await storm(dice))
 
-    run(all_runs())
+    on_a_jumping_clock(all_runs())
     sys.stdout.write(f"pace: rates broken in {len(broken)} of {RUNS} storms of 250 calls, seed={seed}\n")
     assert broken == []
 
@@ -106,7 +79,7 @@ def test_calls_that_waited_for_all_the_others_still_keep_their_channels_distance
         await asyncio.gather(*(call(channel) for channel in ("a", "b", "mine", "c", "mine", "mine")))
         assert all(later - earlier >= SECOND.seconds for earlier, later in itertools.pairwise(went))
 
-    run(work())
+    on_a_jumping_clock(work())
 
 
 def test_a_channel_with_much_to_say_does_not_hold_the_others() -> None:
@@ -120,7 +93,7 @@ def test_a_channel_with_much_to_say_does_not_hold_the_others() -> None:
         for task in flood:
             task.cancel()
 
-    run(work())
+    on_a_jumping_clock(work())
 
 
 def test_channels_without_a_rate_of_their_own_take_turns() -> None:
@@ -135,7 +108,7 @@ def test_channels_without_a_rate_of_their_own_take_turns() -> None:
         await asyncio.gather(*(call(channel) for channel in "aaaaaabc"))
         assert order.index("c") <= 3
 
-    run(work())
+    on_a_jumping_clock(work())
 
 
 def test_a_channels_calls_keep_their_order() -> None:
@@ -150,7 +123,7 @@ def test_a_channels_calls_keep_their_order() -> None:
         await asyncio.gather(*map(call, range(50)))
         assert order == [*range(50)]
 
-    run(work())
+    on_a_jumping_clock(work())
 
 
 def test_a_call_that_is_given_up_takes_no_turn() -> None:
@@ -166,7 +139,7 @@ def test_a_call_that_is_given_up_takes_no_turn() -> None:
         await pace.turn("c", SECOND)
         assert loop.time() - begun < 1.2
 
-    run(work())
+    on_a_jumping_clock(work())
 
 
 def test_only_channels_that_are_at_rest_are_forgotten() -> None:
@@ -182,4 +155,4 @@ def test_only_channels_that_are_at_rest_are_forgotten() -> None:
         await pace.turn("new", SECOND)
         assert len(pace._lines) <= 10
 
-    run(work())
+    on_a_jumping_clock(work())

@@ -18,7 +18,32 @@ BOT_TOKEN = "xoxb-1234567890-abcdefghijkl"
 APP_TOKEN = "xapp-1-A0APP-1234567890-abcdef"
 TEAM = "T0TEAM"
 BUILT_IN = frozenset(
-    ["away", "apps", "call", "collapse", "dnd", "expand", "feed", "help", "invite", "join", "leave", "me", "msg", "mute", "open", "remind", "rename", "search", "shortcuts", "shrug", "star", "status", "topic", "who"]
+    [
+        "away",
+        "apps",
+        "call",
+        "collapse",
+        "dnd",
+        "expand",
+        "feed",
+        "help",
+        "invite",
+        "join",
+        "leave",
+        "me",
+        "msg",
+        "mute",
+        "open",
+        "remind",
+        "rename",
+        "search",
+        "shortcuts",
+        "shrug",
+        "star",
+        "status",
+        "topic",
+        "who",
+    ]
 )
 
 

@@ -69,8 +69,9 @@ class Closed(UserError):
 
 def make_bot(settings: Telegram, *, poll: float = 0.0, grace: float = 10.0) -> Bot:
     """The library's bot, which connects when it is first used; `poll` is how long a long poll lasts, in seconds."""
-    for name in ("httpx", "httpcore", "telegram"):  # they log addresses, and the token is part of each
+    for name in ("httpx", "httpcore"):  # they log addresses, and the token is part of each
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("telegram").setLevel(logging.CRITICAL)  # each of its errors is told here, in a line
     calls = HTTPXRequest(_CONNECTIONS, read_timeout=10.0, connect_timeout=5.0, pool_timeout=10.0)
     polls = HTTPXRequest(1, read_timeout=poll + grace, connect_timeout=5.0, pool_timeout=5.0)
     base = settings.api_url

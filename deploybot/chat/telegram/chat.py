@@ -113,6 +113,7 @@ class TelegramChat:
     async def close(self) -> None:
         """Hear nothing more; answers on their way get a moment."""
         await self._line.close()
+        self._questions.close()
         for wait in (_STOP_WITHIN, _LET_GO_WITHIN):
             if self._tasks:
                 _, late = await asyncio.wait(self._tasks, timeout=wait)

@@ -33,6 +33,7 @@ _LONGEST_PAUSE = 30.0
 _LAST_POLL_WITHIN = 1.5
 _CONNECT_WITHIN = 30.0
 _READ_WITHIN = 10.0
+_BATCH = 100
 _OLD_ERROR = 120.0
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class Line:
         while True:
             updates = await self._poll()
             self._well()
-            late, self._late = self._late, False
+            late, self._late = self._late, self._late and len(updates) == _BATCH
             tasks = [task for update in updates if (task := self._once(update, late=late))]
             if updates:
                 self._offset = updates[-1].update_id + 1
@@ -150,13 +151,17 @@ class Line:
                 await asyncio.wait(tasks, timeout=self._patience.handed)
 
     async def _poll(self) -> Sequence[Update]:
-        """A long poll. One update that the library cannot read must not keep the others from us."""
+        """A long poll, or a short one for what has waited while we were away.
+
+        One update that the library cannot read must not keep the others from us.
+        """
         patience = self._patience
+        seconds = 0 if self._late else int(patience.poll)
         try:
-            async with asyncio.timeout(patience.poll + patience.grace):
-                return await self._bot.get_updates(self._offset, timeout=int(patience.poll), allowed_updates=UPDATES)
+            async with asyncio.timeout(seconds + patience.grace):
+                return await self._bot.get_updates(self._offset, limit=_BATCH, timeout=seconds, allowed_updates=UPDATES)
         except UNREADABLE:
-            asked = {"offset": self._offset, "timeout": 0, "allowed_updates": UPDATES}
+            asked = {"offset": self._offset, "limit": _BATCH, "timeout": 0, "allowed_updates": UPDATES}
             async with asyncio.timeout(patience.grace):
                 raw = await self._bot.do_api_request("getUpdates", asked)
             return [self._read(one) for one in raw]

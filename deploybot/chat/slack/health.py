@@ -20,7 +20,7 @@ DEAD_TOKENS: Final = {
 
 
 class Health:
-    """Problems by their source (`bot_token`, `app_token`, `link`, `api`); `problem` is the first of them, or empty."""
+    """Problems by their source: a token, the link, the API, a method that lacks its scope."""
 
     def __init__(self) -> None:
         self._problems: dict[str, str] = {}
@@ -29,6 +29,10 @@ class Health:
     def problem(self) -> str:
         """Why nothing arrives or comes, and what to do; empty when all is well."""
         return next(iter(self._problems.values()), "")
+
+    def is_ill(self, source: str) -> bool:
+        """Whether something is known to be wrong with it."""
+        return source in self._problems
 
     def ill(self, source: str, why: str) -> None:
         """Something is wrong; a line in the log where it is news."""

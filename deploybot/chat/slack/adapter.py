@@ -17,13 +17,14 @@ from deploybot.chat.desk import Desk
 from deploybot.chat.parts import Parts
 from deploybot.chat.slack.api import Refused, SlackApi
 from deploybot.chat.slack.blocks import Rendered, bare, render
-from deploybot.chat.slack.bolt import PATH, Door, Hearing
+from deploybot.chat.slack.bolt import Door, Hearing
 from deploybot.chat.slack.files import Files
 from deploybot.chat.slack.health import Health
 from deploybot.chat.slack.heard import Heard, read
 from deploybot.chat.slack.link import Link, Times
 from deploybot.chat.slack.people import Directory
 from deploybot.chat.slack.reception import PLATFORM, Reception
+from deploybot.chat.slack.scopes import HOOK
 from deploybot.command import Incoming
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, StoreError, Unreachable
@@ -70,7 +71,7 @@ class Slack:
         self._running: list[asyncio.Task[None]] = []
         if settings.signing_secret and server is not None:
             door = Door(settings.signing_secret.reveal(), self._hearing, parts.clock)
-            server.add_post(PATH, door.handle)
+            server.add_post(HOOK, door.handle)
 
     @property
     def problem(self) -> str:

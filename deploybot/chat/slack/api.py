@@ -15,7 +15,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from deploybot.chat.pace import Pace, Rate
-from deploybot.chat.slack.health import DEAD_TOKENS, Health
+from deploybot.chat.slack.health import DEAD_TOKENS, GRANT, Health
 from deploybot.chat.slack.scopes import SCOPES
 from deploybot.chat.slack.sdk import quiet_logger
 from deploybot.errors import Unreachable, UserError
@@ -152,15 +152,13 @@ class SlackApi:
             self._quiet[key] = asyncio.get_running_loop().time() + wait
             return Unreachable("Slack", "too many messages", retry_after=wait)
         if why in DEAD_TOKENS:
-            self._health.ill(token, f"{token} {DEAD_TOKENS[why]} ({why})")
-            return Unreachable("Slack", f"{token} {DEAD_TOKENS[why]} ({why})", retry_after=_DEAD_PAUSE)
+            wrong, cure = DEAD_TOKENS[why]
+            self._health.ill(token, f"{token} {wrong}: {cure} ({why})")
+            return Unreachable("Slack", f"{token} {wrong} ({why})", hint=cure, retry_after=_DEAD_PAUSE)
         if why == "missing_scope" and isinstance(body, dict):
-            needed = body.get("needed", "")
-            told = (
-                f"the app lacks the scope {needed}: paste what `deploybot slack-manifest` prints, and install it again"
-            )
-            self._health.ill(method, told)
-            return Unreachable("Slack", told, retry_after=_SCOPE_PAUSE)
+            wrong = f"the app lacks the scope {body.get('needed', '')}"
+            self._health.ill(method, f"{wrong}: {GRANT}")
+            return Unreachable("Slack", wrong, hint=GRANT, retry_after=_SCOPE_PAUSE)
         if why in _PASSING or status != _OK or not why:
             return Unreachable("Slack", f"{method} ended with {why or f'status {status}'}")
         return Refused(method, why)

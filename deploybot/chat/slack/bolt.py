@@ -29,7 +29,6 @@ from slack_sdk.web.async_client import AsyncWebClient
 from deploybot.chat.slack.sdk import quiet_logger
 from deploybot.ports import Clock
 
-PATH: Final = "/slack/events"
 _FRESH: Final = 300.0
 _REMEMBERED: Final = 5_000
 _READ_WITHIN: Final = 5.0

@@ -30,12 +30,11 @@ def slack_manifest(options: Options, *, url: str) -> None:
     """  # noqa: D301
     from deploybot.chat.slack.manifest import manifest
 
-    if url and not url.startswith("https://"):
-        raise Wrong(
-            "Slack only knocks at addresses with https://.", hint="Put a reverse proxy with TLS before the bot."
-        )
     commands, configured = _commands_and_url(options)
-    click.echo(manifest(commands.values(), url or configured), nl=False)
+    hook = url or configured
+    if hook and not hook.startswith("https://"):
+        raise Wrong("Slack knocks only at addresses with https://.", hint="Put a proxy with TLS before the bot.")
+    click.echo(manifest(commands.values(), hook), nl=False)
 
 
 def _commands_and_url(options: Options) -> tuple[Mapping[str, Command], str]:

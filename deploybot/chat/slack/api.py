@@ -86,12 +86,12 @@ class SlackApi:
         self._heed(key)
         given = {name: value for name, value in args.items() if value is not None and value != ""}
         is_app = SCOPES[method] == ("connections:write",)
-        if is_app:
-            given["token"] = self._app_token
+        # The library takes the token out of these, into the header.
+        other = {"token": self._app_token} if is_app else None
         try:
             async with asyncio.timeout(WITHIN):
                 if method in _FORMS:
-                    answer = await self._client.api_call(method, params=given)
+                    answer = await self._client.api_call(method, data=given, params=other)
                 else:
                     answer = await self._client.api_call(method, json=given)
         except SlackApiError as error:

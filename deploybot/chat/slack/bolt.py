@@ -69,8 +69,11 @@ class Hearing:
 
     async def request(self, headers: dict[str, str | Sequence[str]], body: str) -> web.Response:
         """One request of HTTP mode that was verified."""
-        request = AsyncBoltRequest(body=body, headers=headers)
-        return await to_aiohttp_response(await self._dispatched(self._app.async_dispatch(request)))
+
+        async def dispatch() -> BoltResponse:
+            return await self._app.async_dispatch(AsyncBoltRequest(body=body, headers=headers))
+
+        return await to_aiohttp_response(await self._dispatched(dispatch()))
 
     @staticmethod
     async def _dispatched(answer: Awaitable[BoltResponse]) -> BoltResponse:

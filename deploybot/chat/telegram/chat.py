@@ -136,7 +136,7 @@ class TelegramChat:
     async def _meet(self) -> None:
         """Look at the chats that bot.toml names, and set the menu, which may be refused: people can type."""
         try:
-            for chat in self._homes:
+            for chat in dict.fromkeys(self._homes):
                 await self._post.look(chat)
             await set_menus(self._bot, self._parts.commands.values())
         except BadRequest as error:

@@ -32,7 +32,7 @@ _STYLES = (("*", "b"), ("_", "i"), ("~", "s"))
 
 @dataclass(slots=True)
 class Seen:
-    """Text without markup, the same as HTML, and whom it wakes. `styled` lists what markup made bold, a link and so on."""
+    """Text without markup, the same as HTML, and whom it wakes. `styled` lists what markup made of it: bold, links."""
 
     text: str = ""
     html: str = ""
@@ -79,7 +79,7 @@ def read_text(text: str) -> Seen:
     return seen
 
 
-def _block(seen: Seen, block: Json) -> None:
+def _block(seen: Seen, block: Json) -> None:  # noqa: C901  one case for each kind
     match block["type"]:
         case "rich_text":
             for part in block["elements"]:
@@ -98,6 +98,8 @@ def _block(seen: Seen, block: Json) -> None:
                 _button(seen, button)
         case "input":
             _object(seen, block["label"])
+            for option in block["element"].get("options", ()):
+                _button(seen, option)
         case _:
             pass
 
@@ -131,7 +133,7 @@ def _rich_element(seen: Seen, element: Json) -> None:
             seen.say(EMOJI.get(element["name"], f":{element['name']}:"))
         case "link":
             seen.styled.append(element["url"])
-            seen.say(element.get("text", element["url"]), "u")
+            seen.say(str(element.get("text") or element["url"]), "u")
         case "broadcast":
             _ping(seen, f"@{element['range']}")
         case "user":
@@ -210,9 +212,9 @@ def typed(text: str, users: dict[str, str], bot: tuple[str, str]) -> str:
 
 
 def _typed(word: str, users: dict[str, str]) -> str:
-    name = word.removeprefix("@").rstrip(",:")
-    if word.startswith("@") and name in users:
-        return f"<@{users[name]}>{word[len(name) + 1 :]}"
+    mention = re.match(r"@([\w.-]*\w)", word)
+    if mention and mention[1] in users:
+        return f"<@{users[mention[1]]}|{mention[1]}>{escape(word[mention.end() :])}"
     if re.fullmatch(r"https?://\S+", word):
         return f"<{escape(word)}>"
     if re.fullmatch(r"[\w.+-]+@[\w-]+\.[a-z]{2,}", word):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING
 
 from telegram import Message, Update
 from telegram.error import BadRequest, TelegramError
@@ -37,7 +38,9 @@ from deploybot.domain import Place
 from deploybot.errors import DeploybotError, Unreachable
 from deploybot.ports import Store
 from deploybot.settings import Telegram
-from deploybot.web import WebServer
+
+if TYPE_CHECKING:
+    from deploybot.web import WebServer
 
 _STOP_WITHIN = 2.0
 _LET_GO_WITHIN = 1.0

@@ -16,14 +16,17 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from aiohttp import web
 from telegram import Bot, Update
 from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
 from deploybot.chat.telegram.calls import seconds_of, told
 from deploybot.chat.telegram.ears import Me
 from deploybot.dispatch.turns import Recent
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 PATH = "/telegram/updates"
 UPDATES = ["message", "callback_query"]
@@ -197,6 +200,8 @@ class Line:
 
     async def receive(self, request: web.Request) -> web.StreamResponse:
         """One update by webhook. 200 when it was handed over; anything else has it delivered again."""
+        from aiohttp import web  # noqa: PLC0415  ten megabytes, which long polls do without
+
         given = request.headers.getall(_HEADER, [])
         if len(given) != 1 or not hmac.compare_digest(given[0].encode("utf-8", "replace"), self._secret.encode()):
             return web.Response(status=403)

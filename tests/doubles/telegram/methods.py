@@ -283,6 +283,7 @@ class Methods:
         reaction = object_of(params, "reaction")
         if number_of(params, "message_id") not in room.messages or not isinstance(reaction, list):
             raise Refused("Bad Request: message to react not found")
+        self._double.reacted_at.append(time.monotonic())
         self._double.reactions += [(str(room.id), text_of(params, "message_id"), one["emoji"]) for one in reaction]
         return True
 

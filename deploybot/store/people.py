@@ -8,6 +8,17 @@ import sqlite3
 from deploybot.domain import Grant, Identity, Person, Role
 from deploybot.errors import UserError
 
+_MERGE = (
+    "UPDATE identities SET person = :stays WHERE person = :gone",
+    "UPDATE deployments SET requester = :stays WHERE requester = :gone",
+    "UPDATE OR IGNORE approvals SET person = :stays WHERE person = :gone",
+    "DELETE FROM approvals WHERE person = :gone",
+    "UPDATE locks SET person = :stays WHERE person = :gone",
+    "DELETE FROM grants WHERE person = :gone",
+    "DELETE FROM links WHERE person = :gone",
+    "DELETE FROM codes WHERE person = :gone",
+    "DELETE FROM persons WHERE id = :gone",
+)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}", re.ASCII)
 
 
@@ -94,6 +105,16 @@ class PeopleRows:
         gone = self._run(sql, (person, app, environment)).rowcount
         self._refuse_anarchy(governed)
         return gone
+
+    def merge(self, person: int, into: int) -> None:
+        """Make two persons one: identities, deployments, approvals and locks go over, grants do not.
+
+        The last admin of all stays: UserError. An approval that both gave is one.
+        """
+        governed = self._admins()
+        for statement in _MERGE:
+            self._run(statement, {"gone": person, "stays": into})
+        self._refuse_anarchy(governed)
 
     def _admins(self) -> bool:
         sql = "SELECT 1 FROM grants WHERE role = 'admin' AND app = '*' AND environment = '*' LIMIT 1"

@@ -10,7 +10,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,10 @@ from deploybot.access import Access, PersonLocks
 from deploybot.card import Card
 from deploybot.chat.child import LIFE_FD, READY_FD
 from deploybot.chat.console import Console
+from deploybot.chat.heads import Heads
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.chat.parts import Parts
-from deploybot.chat.places import places_of
+from deploybot.chat.places import home_places, places_of
 from deploybot.command import Services
 from deploybot.config import secrets_of
 from deploybot.deploy.cards import number_of
@@ -155,7 +156,11 @@ class Bot:
     async def serve(self, ready: Callable[[], None] = lambda: None) -> None:
         """Start everything, take up what ran, call `ready`, and go on until `stop`; then leave within ten seconds."""
         await self._world.database.open()
-        outbox = asyncio.create_task(self._outbox.run(), name="outbox")
+        heads = Heads(self._world.store, self._world.clock, self._settings.bot.timezone, home_places(self._settings))
+        work = [
+            asyncio.create_task(self._outbox.run(), name="outbox"),
+            asyncio.create_task(heads.run(), name="audit-heads"),
+        ]
         try:
             await self._offer_claim()
             for chat in self._chats:
@@ -169,15 +174,16 @@ class Bot:
             await self._stop.wait()
         finally:
             log.info("stopping; what runs on servers goes on there")
-            await self._close(outbox)
+            await self._close(work)
 
-    async def _close(self, outbox: asyncio.Task[None]) -> None:
+    async def _close(self, work: Sequence[asyncio.Task[None]]) -> None:
         """Take no new work, let go of what runs, deliver what can be delivered, and close the database last."""
         try:
             async with asyncio.timeout(STOP_WITHIN):
                 await self.deployments.close()
-                outbox.cancel()
-                await asyncio.gather(outbox, return_exceptions=True)
+                for task in work:
+                    task.cancel()
+                await asyncio.gather(*work, return_exceptions=True)
                 if self._web is not None:
                     await self._web.close()
                 await asyncio.gather(*(chat.close() for chat in self._chats))

@@ -70,6 +70,12 @@ _CAUSES = (
         "Make room in the bot's data folder, then try again.",
     ),
     _cause(
+        # git does not always say why it could not.
+        r"couldn't write|could not write|unable to (?:write|create|append)|Read-only file system",
+        "the bot's own copy of it cannot be written",
+        "See that the disk of the bot's data folder has room and may be written to, then try again.",
+    ),
+    _cause(
         r"Repository not found|not found|does not appear to be a git repository|No such file or directory",
         "there is no repository at that address, or the bot may not see it",
         "Look at apps.{app}.repo, and at the rights of its key or token.",

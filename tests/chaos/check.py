@@ -90,6 +90,12 @@ def told(data: Path, number: int) -> Told | None:
         )
 
 
+def clean_ups(data: Path) -> frozenset[str]:
+    """The jobs of all clean-ups in the database: they come after their deployment's end, maybe in the next run."""
+    with closing(_open(data)) as connection:
+        return frozenset(job for (job,) in connection.execute("SELECT job FROM steps WHERE phase = 'cleanup'"))
+
+
 def _open(data: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{(data / 'deploybot.db').as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from deploybot.domain import Kind, Release, State
 from tests.chaos import app
 from tests.chaos.app import Site, There
-from tests.chaos.check import Server, Told, check, ends_of, newest, told
+from tests.chaos.check import Server, Told, check, clean_ups, ends_of, newest, told
 from tests.chaos.findings import Findings
 from tests.chaos.scenario import Fault, Scenario, undisturbed
 from tests.chaos.world import World
@@ -81,7 +81,7 @@ class Judge:
     def _find_strange(self, numbers: Sequence[int], after: Mapping[str, There]) -> None:
         """What nobody asked for."""
         for name, sshd in self._sshds.items():
-            jobs = app.jobs_of(sshd) - self._before.jobs[name]
+            jobs = app.jobs_of(sshd) - self._before.jobs[name] - clean_ups(self._world.data)
             strange = [job for job in jobs if int(job.partition("-")[0]) not in numbers]
             self.findings.untrue.extend(f"job {job} ran on {name}, and nobody asked for it" for job in strange)
         begun = newest(self._world.data)

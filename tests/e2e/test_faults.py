@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from deploybot.domain import State
 from tests.e2e.conftest import FilesShop, Office, ended, open_office, served
-from tests.lab import Lab, Proxy, Sshd
+from tests.lab import Lab, Proxy, Sshd, until
 
 
 async def test_the_main_job(office: Office, files_shop: FilesShop) -> None:
@@ -107,6 +107,38 @@ async def test_a_link_that_is_cut_in_mid_step_changes_nothing(files_shop: FilesS
             log = await office.log_of(number)
     assert (log.count("begun\n"), log.count("over\n")) == (1, 1)
     assert served(server.address) == "v5"
+
+
+async def test_a_bot_whose_own_disk_fills_up_takes_no_new_work_and_loses_nothing(
+    files_shop: FilesShop, lab: Lab
+) -> None:
+    disk = lab.full_disk(size=64 << 20)
+    text = files_shop.path.read_text()
+    files_shop.path.write_text(text.replace(f"{files_shop.path.parent / 'data'}", f"{disk.outside}/data"))
+    try:
+        async with open_office(files_shop.path) as office:
+            card = await office.say("deploy shop@v5")
+            number = int(card.key.partition(":")[2])
+            await office.step(number, "build")
+            disk.fill()
+            refused = await office.say("deploy shop@v2")
+            while not office.world.store.problem:
+                assert "the bot's own copy of it cannot be written" in refused.title
+                refused = await office.say("deploy shop@v2")
+            refused = await office.say("deploy shop@v2")
+            assert not refused.ok
+            assert "full: free some space" in refused.title
+            assert "web1" in await office.read("status shop")
+            server = files_shop.servers[0]
+            await asyncio.to_thread(until, lambda: not server.processes(), within=20, what="the end of the build")
+            disk.empty()
+            done = await office.end_of(number)
+            log = await office.log_of(number)
+        assert ended(done, State.SUCCEEDED) == "Everything is healthy."
+        assert (log.count("begun\n"), log.count("over\n")) == (1, 1)
+        assert served(server.address) == "v5"
+    finally:
+        disk.unmount()
 
 
 async def test_a_bot_that_goes_away_in_mid_step_is_followed_by_one_that_finishes(files_shop: FilesShop) -> None:

@@ -88,7 +88,9 @@ class Release:
     """An immutable thing to deploy.
 
     `commit` is a full SHA (40 or 64 hex digits); `ref` is what a person typed;
-    `subject`, `author` and `committed` describe the commit for people.
+    `subject`, `author` and `committed` describe the commit for people. `typed` is the ref of the command that is
+    being run (empty: the newest of the branch), which may mean another commit later; None where the commit itself
+    is meant, as it is in all rows.
     """
 
     commit: str
@@ -96,6 +98,7 @@ class Release:
     subject: str = ""
     author: str = ""
     committed: float = 0.0
+    typed: str | None = field(default=None, compare=False)
 
     @property
     def short(self) -> str:
@@ -309,7 +312,7 @@ class Binding:
 
     `ref` is the ref that was typed (empty: the newest of the branch), None where nobody typed one and the commit
     alone counts. `config` are dotted keys of bot.toml with their values as text, secrets by where they come from;
-    `replaces` and `steps` go by server.
+    `replaces` and `steps` go by server, the steps with the SHA-256 (hex) of all that they would do.
     """
 
     ref: str | None
@@ -363,13 +366,17 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkCode:
-    """A one-time code by which a person takes in a further identity: whose it is, and where it was asked for."""
+class Link:
+    """A person's wish to take in a further identity: from where they asked, until when, and for which `other`.
+
+    `other` is None until the code was typed with it.
+    """
 
     person: int
     identity: Identity
-    place: Place | None
+    place: Place
     until: float
+    other: Identity | None = None
 
 
 class Phase(enum.StrEnum):

@@ -101,6 +101,11 @@ class Question:
         return place_name(self.app, self.environment)
 
     @property
+    def is_one_place(self) -> bool:
+        """Whether it is about one environment, whose rules bot.toml holds."""
+        return self.app not in {None, EVERY} and self.environment not in {None, EVERY}
+
+    @property
     def changes_release(self) -> bool:
         """Whether it is about bringing something to run."""
         return self.action is Action.DEPLOY and self.command not in _CHANGES_NO_RELEASE
@@ -230,16 +235,21 @@ def _unlock(question: Question) -> Finding | None:
 
 def _approvals(question: Question) -> Finding | None:
     """Let nothing begin that lacks approvals; until then a request may be made and waits."""
-    if not question.changes_release:
+    wanted = question.wanted
+    if not question.changes_release or not question.is_one_place:
         return None
-    wanted, asked = question.wanted, question.asked
     if wanted is None:
-        return _passes(f"{question.place[:1].upper()}{question.place[1:]} needs no approvals.")
+        return _passes(f"{question.place} needs no approvals.")
     if question.command == Kind.RESTART:
         return _passes("A restart needs no approval: what runs stays what it is.")
     if not question.begins:
         return _passes(f"It will wait for {wanted} who did not ask for it.")
-    if asked is None:
+    return _enough(question, wanted)
+
+
+def _enough(question: Question, wanted: Wanted) -> Finding:
+    """Count what is there when something is about to begin."""
+    if question.asked is None:
         return _refuses(f"It was asked for before {question.place} wanted {wanted}: ask for it again.")
     there = len(counting(question))
     if there >= wanted.count:
@@ -248,16 +258,21 @@ def _approvals(question: Question) -> Finding | None:
 
 
 def _approver(question: Question) -> Finding | None:
-    """Take approvals from those whom the place names, once each, and from nobody for what they asked for."""
-    person, wanted, asked = question.person, question.wanted, question.asked
+    """Take approvals, and rejections, from those whom the place names."""
+    person, wanted = question.person, question.wanted
     if question.action is not Action.APPROVE or person is None or wanted is None:
         return None
-    if wanted.names and person.name not in wanted.names:
-        return _refuses(f"{question.place} wants {wanted}.")
-    if not _has(person, wanted.role, question):
-        return _refuses(f"{question.place} wants {wanted}.")
-    if asked is None or question.command != "approve":
-        return _passes(f"{question.place} wants {wanted}: that may be you.")
+    named = not wanted.names or person.name in wanted.names
+    if named and _has(person, wanted.role, question):
+        return _passes(f"{question.place} wants {wanted}: you are one of them.")
+    return _refuses(f"{question.place} wants {wanted}: you are none of them.")
+
+
+def _another(question: Question) -> Finding | None:
+    """Let nobody approve what they asked for themselves, and nobody twice."""
+    person, asked = question.person, question.asked
+    if question.command != "approve" or person is None or asked is None:
+        return None
     if asked.requester == person.id:
         return _refuses("You asked for it yourself: somebody else has to approve it.")
     if person.id in asked.approved:
@@ -273,7 +288,8 @@ def _has(person: Person, least: Role, question: Question) -> bool:
 def _after(question: Question) -> Finding | None:
     """Deploy only what is healthy in the environment that comes before; what ran well here may come back."""
     before = question.before
-    if not question.changes_release or question.command in {Kind.RESTART, Kind.TASK}:
+    stays = question.command in {Kind.RESTART, Kind.TASK}
+    if not question.changes_release or not question.is_one_place or stays:
         return None
     if before is None:
         return _passes("No other environment has to come first.")
@@ -298,6 +314,7 @@ RULES: Mapping[str, Rule] = {
     "unlocking": _unlock,
     "approvals": _approvals,
     "approver": _approver,
+    "another person": _another,
     "after": _after,
 }
 """Every rule by the name that people read."""

@@ -16,7 +16,6 @@ from deploybot.card import Card
 from deploybot.domain import (
     Approval,
     AuditRow,
-    Binding,
     Changes,
     Container,
     Deployment,
@@ -26,7 +25,7 @@ from deploybot.domain import (
     Image,
     JobChunk,
     JobStatus,
-    LinkCode,
+    Link,
     Lock,
     LogLine,
     Person,
@@ -228,11 +227,8 @@ class People(Protocol):
     def revoke(self, person: int, app: str | None = None, environment: str | None = None) -> int:
         """Take grants away: all, an app's, or one; how many went. The last admin of all stays: UserError."""
 
-    def merge(self, person: int, into: int) -> None:
-        """Make two persons one: identities, deployments, approvals and locks go over, grants do not.
-
-        The last admin of all stays: UserError.
-        """
+    def merge(self, person: int, into: Person) -> None:
+        """Make two persons one: all that was one's is the other's. Of two roles for a place the higher one stays."""
 
 
 class Claims(Protocol):
@@ -481,21 +477,21 @@ class Codes(Protocol):
     def paused(self, person: int, now: float) -> float:
         """Until when no code is taken; 0.0 where codes are taken."""
 
-    def forget(self, person: int) -> None:
-        """Begin anew: the person has a new secret."""
-
 
 class Links(Protocol):
-    """One-time codes by which people link their identities. Only hashes are kept."""
+    """One-time codes by which people link their identities, one at a time for each. Only hashes are kept."""
 
-    def issue(self, link: LinkCode, code: str) -> None:
+    def issue(self, link: Link, code: str) -> None:
         """Replace the person's earlier code by this one."""
 
-    def find(self, code: str, now: float) -> LinkCode | None:
-        """The link of a code that is in time."""
+    def take(self, code: str, other: Identity, now: float) -> Link | None:
+        """Use a code up for another identity: its link, once; None for a code that is wrong, used, or too old."""
 
-    def consume(self, person: int) -> bool:
-        """Use up the person's code: True exactly once."""
+    def get(self, person: int, now: float) -> Link | None:
+        """A person's link that waits for its confirmation or its code."""
+
+    def end(self, person: int) -> None:
+        """Forget a person's link."""
 
     def fail(self, identity: Identity, now: float) -> None:
         """Count a wrong code of somebody; the fifth in a row stops their tries for a quarter of an hour."""
@@ -519,8 +515,8 @@ class CodeSecrets(Protocol):
     async def confirm(self, person: int) -> None:
         """Put the offered secret in force."""
 
-    async def forget(self, person: int) -> None:
-        """Delete what there is of a person."""
+    async def move(self, person: int, into: int) -> None:
+        """Give a person's secret to another one who has none; delete it otherwise."""
 
 
 class Tables(Protocol):

@@ -186,7 +186,8 @@ def _order(path: Path, app: App) -> Iterator[Problem]:
     told: set[str] = set()
     for start, environment in app.environments.items():
         if environment.after and environment.after not in app.environments:
-            text = f'no environment of {path[1]} is named "{environment.after}"{meant(environment.after, app.environments)}'
+            near = meant(environment.after, app.environments)
+            text = f'no environment of {path[1]} is named "{environment.after}"{near}'
             yield Problem((*path, "environments", start, "after"), text)
         way = [start]
         while (before := app.environments.get(way[-1])) and before.after and way.count(way[-1]) == 1:

@@ -8,38 +8,33 @@ request's times it also does after a restart, because it only looks at the rows 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from deploybot.card import Button, Card, Tone
 from deploybot.command import Context
-from deploybot.deploy.binding import binding_of, config_of, differences
+from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.cards import what
 from deploybot.deploy.codes import step_of
 from deploybot.deploy.compare import compare_url
-from deploybot.deploy.plan import Planner
 from deploybot.deploy.questions import Questions, wanted_of
 from deploybot.deploy.request_cards import ask_again
-from deploybot.deploy.steps import UNREACHABLE_START, Stop
-from deploybot.domain import Action, Approval, Deployment, Person, Plan, Request, State, Verdict
-from deploybot.errors import Denied, DeploybotError, Unreachable, UserError, Voided
-from deploybot.policy import NEEDS_APPROVAL, Decision, Wanted, counting, decide
+from deploybot.deploy.requests import NOTHING_DONE, expired_text, waiting, wanting
+from deploybot.deploy.steps import Stop
+from deploybot.domain import Approval, Deployment, Person, Plan, Request, State, Verdict
+from deploybot.errors import Denied, DeploybotError, StoreError, UserError, Voided
+from deploybot.policy import NEEDS_APPROVAL, counting
 from deploybot.ports import Clock, CodeSecrets, Store, Tables
 from deploybot.settings import Environment, Settings
-from deploybot.units import show_duration, show_time
+from deploybot.units import show_time
 
-log = logging.getLogger(__name__)
-
-CLOCK_LOOKS = 30.0
+CLOCK_LOOKS = 30.0  # the machine's clock may be set, and machines sleep
 REMIND_LEFT = 0.25
-PLAN_PAUSE = 2.0
-_NOTHING_DONE = "Nothing was deployed."
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class _Desk:
     """One request in this bot's memory: one click at a time, and a bell for the task that waits."""
 
@@ -49,11 +44,10 @@ class _Desk:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """What came of an approval: how many there are now, of how many, and whether that is enough."""
+    """What came of an approval: how many count now, of how many; `refused` says why it was not taken."""
 
-    there: int
-    wanted: int
-    enough: bool
+    there: int = 0
+    wanted: int = 0
     refused: str = ""
 
 
@@ -66,7 +60,7 @@ class Approvals:
         settings: Settings,
         store: Store,
         clock: Clock,
-        planner: Planner,
+        bonds: Bonds,
         codes: CodeSecrets,
         tell: Callable[[Tables, int], None],
     ) -> None:
@@ -74,11 +68,11 @@ class Approvals:
         self._settings = settings
         self._store = store
         self._clock = clock
-        self._planner = planner
+        self._bonds = bonds
         self._codes = codes
         self._tell = tell
         self._questions = Questions(settings, clock)
-        self._desks: defaultdict[int, _Desk] = defaultdict(_Desk)
+        self._desks: WeakValueDictionary[int, _Desk] = WeakValueDictionary()
 
     def request_for(self, plan: Plan, ref: str | None, not_before: float) -> Request | None:
         """The request that a plan needs, to be kept with its deployment; None where it needs no approvals.
@@ -95,7 +89,7 @@ class Approvals:
         differs = before != plan.release.commit
         return Request(
             deployment=0,
-            binding=binding_of(plan, self._settings, ref=ref),
+            binding=self._bonds.bind(plan, ref),
             wanted=wanted.count,
             approvers=environment.approvers,
             expires=expires,
@@ -105,24 +99,28 @@ class Approvals:
         )
 
     async def refresh(self, deployments: Sequence[Deployment]) -> None:
-        """After a start: ask for what bot.toml asks for now, never for less than was asked for at first."""
+        """After a start: ask for what bot.toml asks for now, never for less than was asked for at first.
+
+        A button that was pressed when the bot died may be used up for nothing: so the cards are said anew.
+        """
+        note = f"I was started anew; press again what does not show here ({self._time()})"
 
         def refresh(tables: Tables) -> None:
             for one in deployments:
-                if one.awaits_approval:
-                    self._refresh_one(tables, one)
+                if one.awaits_approval and not one.cancel_by:
+                    self._ask_for_more(tables, one)
+                    tables.requests.note(one.number, note)
+                    self._tell(tables, one.number)
 
         await self._store.write(refresh)
 
-    def _refresh_one(self, tables: Tables, deployment: Deployment) -> None:
-        request = tables.requests.get(deployment.number)
-        environment = self._environment(deployment.plan)
+    def _ask_for_more(self, tables: Tables, deployment: Deployment) -> None:
+        request, environment = tables.requests.get(deployment.number), self._environment(deployment.plan)
         if request is None or environment is None or not environment.approvals:
             return
         code = request.code or environment.approval_code is not None
         count = max(request.wanted, environment.approvals)
-        if tables.requests.ask(deployment.number, wanted=count, approvers=environment.approvers, code=code):
-            self._tell(tables, deployment.number)
+        tables.requests.ask(deployment.number, wanted=count, approvers=environment.approvers, code=code)
 
     async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
         """Approve a request as the sender, with a one-time code where it asks for one.
@@ -131,24 +129,26 @@ class Approvals:
         Void, and so ended, is what has changed since it was asked for: that is the answer, too.
         """
         person = _required(ctx.person)
-        async with self._desks[number].turn:
+        async with self._desk(number).turn:
             try:
-                return await self._approve(ctx, person, number, code)
+                return await self._approve(person, number, code)
+            except StoreError:
+                raise
             except DeploybotError as problem:
-                await self._note(number, f"{person.name}: {problem}")
+                await self._note(number, f"{person.name}: {problem} ({self._time()})")
                 raise
 
-    async def _approve(self, ctx: Context, person: Person, number: int, code: str) -> Card:
-        deployment, request = await self._store.read(lambda tables: _open(tables, number))
+    async def _approve(self, person: Person, number: int, code: str) -> Card:
+        deployment, request = await self._store.read(lambda tables: wanting(tables, number, self._clock.now()))
         step = await self._step(person, request, code)
-        changed = await self.changes(deployment, request)
+        changed = await self._bonds.changes(deployment, request)
         if changed:
-            return await self._void(number, changed)
+            return await self.void(number, changed)
         given = await self._store.write(lambda tables: self._give(tables, person, number, step))
         if given.refused:
             raise UserError(given.refused, hint="Your phone shows a new one every 30 seconds.")
-        self._desks[number].bell.set()
-        if given.enough:
+        self._desk(number).bell.set()
+        if given.there >= given.wanted:
             return Card(title=f"#{number} is approved.", tone=Tone.GOOD)
         return Card(title=f"#{number} has {given.there} of {given.wanted} approvals now.", tone=Tone.GOOD)
 
@@ -167,14 +167,12 @@ class Approvals:
     def _give(self, tables: Tables, person: Person, number: int, step: int) -> _Given:
         """Keep an approval, if everything still allows it."""
         now = self._clock.now()
-        deployment, request = _open(tables, number)
-        if now >= request.expires:
-            raise UserError(f"#{number} has expired: its time was {show_time(request.expires)}.")
-        self._may(tables, person, deployment, "approve")
+        deployment, request = wanting(tables, number, now)
+        self._questions.insist(self._questions.may_decide(tables, person.id, deployment, "approve"))
         if request.code:
             refused = self._use_code(tables, person, number, step, now)
             if refused:
-                return _Given(0, 0, enough=False, refused=refused)
+                return _Given(refused=refused)
         tables.requests.approve(number, Approval(person.id, person.name, now))
         tables.requests.note(number, "")
         given = self._count(tables, deployment, now)
@@ -191,29 +189,19 @@ class Approvals:
         if step and tables.codes.use(person.id, step):
             return ""
         tables.codes.fail(person.id, now)
-        subject = f"#{number}"
-        tables.audit.append(actor=person.name, action="approve wrong code", subject=subject, now=now)
+        tables.audit.append(actor=person.name, action="approve wrong code", subject=f"#{number}", now=now)
         return "This code is wrong, or was used already."
 
     def _count(self, tables: Tables, deployment: Deployment, now: float) -> _Given:
         """Count the approvals that count now, and note since when they are enough."""
-        number = deployment.number
-        question = self._questions.ask(
-            tables,
-            deployment.requester,
-            action=Action.DEPLOY,
-            command=deployment.plan.kind.value,
-            app=deployment.plan.app,
-            environment=deployment.plan.environment,
-            number=number,
-            begins=True,
-        )
+        question = self._questions.may_begin(tables, deployment)
+        if question.wanted is None:
+            raise StoreError(f"the request of #{deployment.number} is not in the database any more")
         counts = counting(question)
-        wanted = _asked_for(question.wanted)
-        tables.requests.count_only(number, counts)
-        enough = len(counts) >= wanted
-        tables.deployments.approve(number, now if enough else 0.0)
-        return _Given(len(counts), wanted, enough)
+        tables.requests.count_only(deployment.number, counts)
+        enough = len(counts) >= question.wanted.count
+        tables.deployments.approve(deployment.number, now if enough else 0.0)
+        return _Given(len(counts), question.wanted.count)
 
     async def reject(self, ctx: Context, number: int) -> Card:
         """End a request that has not begun, with the sender's reason. Raises UserError or Denied."""
@@ -222,63 +210,54 @@ class Approvals:
             raise UserError("A rejection needs a reason.", hint=f"Like this: `reject #{number} because …`.")
 
         def reject(tables: Tables) -> Deployment:
-            deployment, _ = _waiting(tables, number)
-            self._may(tables, person, deployment, "reject")
-            words = f"Rejected by {person.name}: {ctx.reason.rstrip('.')}. {_NOTHING_DONE}"
+            deployment, _ = waiting(tables, number)
+            self._questions.insist(self._questions.may_decide(tables, person.id, deployment, "reject"))
+            words = f"Rejected by {person.name}: {ctx.reason.rstrip('.')}. {NOTHING_DONE}"
             return self._end(tables, deployment, Verdict.REJECTED, words, actor=person.name)
 
         rejected = await self._store.write(reject)
-        self._desks[number].bell.set()
+        self._desk(number).bell.set()
         return Card(title=f"#{number} ({what(rejected.plan)}) is rejected.")
 
     async def wait(self, number: int, stop: Stop) -> bool:
-        """Until a request is approved (True) or has ended; reminds, and lets it expire, at its times.
+        """Until a deployment wants no approval any more (True) or has ended; reminds, and lets it expire.
 
         A wish to stop is for the caller: then it gives True, too.
         """
-        bell = self._desks[number].bell
+        desk = self._desk(number)
         while True:
-            bell.clear()
-            seconds = await self._store.write(lambda tables: self._look(tables, number))
-            if seconds < 0:
-                self._desks.pop(number, None)
-                return False
-            if seconds == 0 or stop.why is not None:
-                return True
-            await _first(bell, stop, min(seconds, CLOCK_LOOKS))
+            desk.bell.clear()
+            seconds = await self._look(number)
+            if seconds <= 0 or stop.why is not None:
+                return seconds >= 0
+            await _first(desk.bell, stop, min(seconds, CLOCK_LOOKS))
 
-    def _look(self, tables: Tables, number: int) -> float:
-        """Do what the time has come for; the seconds until the next, 0.0 where it waits no more, -1.0 if it ended."""
-        now = self._clock.now()
-        deployment, request = tables.deployments.get(number), tables.requests.get(number)
-        if deployment is None or request is None or deployment.state.ended:
+    async def _look(self, number: int) -> float:
+        """The seconds until there is something to do for a request; 0.0 where it waits no more, -1.0 where it ended."""
+        deployment = await self._store.read(lambda tables: tables.deployments.get(number))
+        if deployment is None or deployment.state.ended:
             return -1.0
         if not deployment.awaits_approval:
             return 0.0
-        if now >= request.expires and not deployment.cancel_by:
-            self._end(tables, deployment, Verdict.EXPIRED, _expired(deployment, request))
+        return await self._store.write(lambda tables: self._do_what_is_due(tables, number))
+
+    def _do_what_is_due(self, tables: Tables, number: int) -> float:
+        """Remind people, or let it expire; the same number as `_look`."""
+        now = self._clock.now()
+        try:
+            deployment, request = waiting(tables, number)
+        except UserError:
+            return 0.0  # it was decided or cancelled just now: what comes of it is looked at next
+        if not deployment.awaits_approval:
+            return 0.0
+        if now >= request.expires:
+            self._end(tables, deployment, Verdict.EXPIRED, expired_text(deployment, request))
             return -1.0
         if now >= request.remind_at and tables.requests.remind(number):
             self._audit(tables, "deploybot", f"{deployment.plan.kind.value} reminded", deployment, "")
             self._tell(tables, number)
         next_at = request.expires if now >= request.remind_at else request.remind_at
         return max(next_at - now, 0.001)
-
-    def judge(self, tables: Tables, deployment: Deployment) -> Decision:
-        """What the policy says of a deployment that is about to begin, on everything as it is now."""
-        plan = deployment.plan
-        question = self._questions.ask(
-            tables,
-            deployment.requester,
-            action=Action.DEPLOY,
-            command=plan.kind.value,
-            app=plan.app,
-            environment=plan.environment,
-            release=plan.release,
-            number=deployment.number,
-            begins=True,
-        )
-        return decide(question)
 
     def send_back(self, tables: Tables, deployment: Deployment) -> None:
         """Let a deployment that was approved wait for approvals again: some of them do not count any more."""
@@ -287,96 +266,26 @@ class Approvals:
         self._audit(tables, "deploybot", f"{deployment.plan.kind.value} lacks approvals", deployment, detail)
         self._tell(tables, deployment.number)
 
-    async def changes(self, deployment: Deployment, request: Request) -> tuple[str, ...]:
-        """What has changed since it was asked for, as sentences.
+    async def void(self, number: int, changed: Sequence[str]) -> Card:
+        """End a request whose approvals count for nothing any more; the card that says so, and offers a new one."""
 
-        Raises Unreachable where that cannot be known now, UserError where it could not be done any more.
-        """
-        old, plan = request.binding, deployment.plan
-        config = config_of(plan, self._settings)
-        if config != old.config:
-            return differences(old, replace(old, config=config, digest=""))
-        app = self._settings.apps[plan.app]
-        commit = plan.release.commit
-        if old.ref is not None:
-            commit = await self._planner.meaning(app, old.ref)
-            if not commit:
-                return differences(old, replace(old, commit="", digest=""))
-        again = await self._planner.again(app, app.environments[plan.environment], plan)
-        return differences(old, binding_of(again, self._settings, ref=old.ref, commit=commit))
+        def void(tables: Tables) -> tuple[str, ...]:
+            deployment, request = tables.deployments.get(number), tables.requests.get(number)
+            if deployment is None or request is None or deployment.state.ended:
+                return ()  # somebody was faster: its card tells how it ended
+            words = f"{Voided(tuple(changed))}. {NOTHING_DONE}"
+            self._end(tables, deployment, Verdict.VOID, words[:1].upper() + words[1:])
+            return (ask_again(deployment, request),)
 
-    async def verify(self, deployment: Deployment, stop: Stop) -> None:
-        """Look once more whether what was approved is what would be done; Voided where it is not.
-
-        For one that was approved by nobody because nobody had to, there is nothing to look at. A server or a
-        repository that does not answer is asked again for a minute.
-        """
-        last = self._clock.now() + UNREACHABLE_START
-        request = await self._store.read(lambda tables: tables.requests.get(deployment.number))
-        while request is not None:
-            if stop.why is not None:
-                raise stop.why
-            try:
-                changed = await self.changes(deployment, request)
-            except Unreachable as problem:
-                if self._clock.now() > last:
-                    raise
-                log.info("#%s is not looked at yet: %s", deployment.number, problem)
-                await stop.pause(PLAN_PAUSE)
-                continue
-            if changed:
-                raise Voided(changed)
-            return
-
-    async def guard(self, deployment: Deployment, stop: Stop) -> None:
-        """The last look before a first step: rights, approvals and what they are bound to. Raises Voided."""
-
-        def look(tables: Tables) -> Decision | None:
-            asked = tables.requests.get(deployment.number) is not None
-            return self.judge(tables, deployment) if asked and not tables.deployments.steps(deployment.number) else None
-
-        if await self._store.read(look) is None:
-            return
-        await self.verify(deployment, stop)
-        decision = await self._store.read(look)
-        if decision is not None and not decision.allowed:
-            raise Voided(decision.reasons)
-
-    async def void(self, number: int, changed: Sequence[str]) -> None:
-        """End a request whose approvals count for nothing any more."""
-        await self._void(number, changed)
-
-    async def _void(self, number: int, changed: Sequence[str]) -> Card:
-        def void(tables: Tables) -> tuple[Deployment, Request]:
-            deployment, request = _waiting(tables, number)
-            words = f"{Voided(tuple(changed))}. {_NOTHING_DONE}"
-            return self._end(tables, deployment, Verdict.VOID, words), request
-
-        deployment, request = await self._store.write(void)
-        self._desks[number].bell.set()
-        again = ask_again(deployment.plan, request.binding.ref)
+        again = await self._store.write(void)
+        self._desk(number).bell.set()
         return Card(
-            title=f"#{number} is void, and was not deployed.",
-            text="\n".join(changed),
+            title=f"#{number} is void, and was not deployed." if again else f"#{number} has ended already.",
+            text="\n".join(changed) if again else "",
             tone=Tone.WARN,
             ok=False,
-            buttons=(Button("Ask anew", again),),
+            buttons=tuple(Button("Ask anew", command) for command in again),
         )
-
-    def _may(self, tables: Tables, person: Person, deployment: Deployment, command: str) -> None:
-        """Ask the policy for who decides about a request; Denied."""
-        question = self._questions.ask(
-            tables,
-            person.id,
-            action=Action.APPROVE,
-            command=command,
-            app=deployment.plan.app,
-            environment=deployment.plan.environment,
-            number=deployment.number,
-        )
-        decision = decide(question)
-        if not decision.allowed:
-            raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "nobody on the allowlist")
 
     def _end(
         self, tables: Tables, deployment: Deployment, verdict: Verdict, words: str, *, actor: str = "deploybot"
@@ -393,62 +302,29 @@ class Approvals:
         tables.audit.append(actor=actor, action=action, subject=subject, detail=detail, now=self._clock.now())
 
     async def _note(self, number: int, text: str) -> None:
-        """Say on an open request's card that somebody tried in vain: its button was used up and has to be made anew."""
-        at = time.strftime("%H:%M:%S UTC", time.gmtime(self._clock.now()))
+        """Say on an open request's card that somebody tried in vain: their button was used up and has to come anew."""
 
         def note(tables: Tables) -> None:
             deployment = tables.deployments.get(number)
             if deployment is not None and deployment.awaits_approval:
-                tables.requests.note(number, f"{text} ({at})")
+                tables.requests.note(number, text)
                 self._tell(tables, number)
 
         await self._store.write(note)
 
+    def _desk(self, number: int) -> _Desk:
+        """A request's, which lasts as long as somebody is at it."""
+        desk = self._desks.get(number)
+        if desk is None:
+            desk = self._desks[number] = _Desk()
+        return desk
+
+    def _time(self) -> str:
+        return time.strftime("%H:%M:%S UTC", time.gmtime(self._clock.now()))
+
     def _environment(self, plan: Plan) -> Environment | None:
         app = self._settings.apps.get(plan.app)
         return app.environments.get(plan.environment) if app else None
-
-
-def _waiting(tables: Tables, number: int) -> tuple[Deployment, Request]:
-    """A request whose deployment has not begun; UserError for everything else."""
-    deployment, request = tables.deployments.get(number), tables.requests.get(number)
-    if deployment is None:
-        raise UserError(f"There is no deployment #{number}.", hint="See them with: history APP")
-    if request is None:
-        raise UserError(f"#{number} needs no approval.")
-    if deployment.state.ended:
-        ended = request.verdict.value or deployment.state.value
-        raise UserError(f"#{number} has ended already: {ended}.", hint=deployment.outcome)
-    if deployment.state is not State.WAITING:
-        raise UserError(f"#{number} has begun already.", hint=f"`cancel #{number}` stops it.")
-    if deployment.cancel_by:
-        raise UserError(f"{deployment.cancel_by} has cancelled #{number} already.")
-    return deployment, request
-
-
-def _open(tables: Tables, number: int) -> tuple[Deployment, Request]:
-    """A request that still wants approvals; UserError for everything else."""
-    deployment, request = _waiting(tables, number)
-    if not deployment.awaits_approval:
-        by = ", ".join(one.name for one in request.approvals if one.counts)
-        raise UserError(f"#{number} is approved already, by {by}.")
-    return deployment, request
-
-
-def _asked_for(wanted: Wanted | None) -> int:
-    """How many approvals a request wants: it always wants some."""
-    if wanted is None:
-        raise ValueError("a request wants approvals")
-    return wanted.count
-
-
-def _expired(deployment: Deployment, request: Request) -> str:
-    there = sum(one.counts for one in request.approvals)
-    had = f"{there or 'none'} of the {request.wanted} approvals it needs"
-    if deployment.not_before:
-        return f"It was to begin at {show_time(deployment.not_before)}, and had {had} by then. {_NOTHING_DONE}"
-    within = show_duration(request.expires - deployment.created)
-    return f"It had {had} within {within}, and has expired. {_NOTHING_DONE}"
 
 
 async def _first(bell: asyncio.Event, stop: Stop, seconds: float) -> None:

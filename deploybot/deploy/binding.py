@@ -26,7 +26,7 @@ def binding_of(plan: Plan, settings: Settings, *, ref: str | None, commit: str =
         commit=commit or plan.release.commit,
         config=config_of(plan, settings),
         replaces=tuple((part.server, part.replaces.commit if part.replaces else "") for part in plan.servers),
-        steps=tuple((part.server, steps_text(plan, part)) for part in plan.servers),
+        steps=tuple((part.server, f"{steps_text(plan, part)} [{_felt_digest(plan, part)}]") for part in plan.servers),
     )
     return dataclasses.replace(made, digest=_digest(dataclasses.asdict(made)))
 
@@ -83,12 +83,14 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no place in a binding")
 
 
-def steps_text(plan: Plan, part: ServerPlan) -> str:
-    """The steps that are felt on a server, the health gate, and the steps back.
+def _felt(plan: Plan, part: ServerPlan) -> tuple[Step, ...]:
+    """The steps that are felt on a server. What only brings files there depends on what an earlier try has left."""
+    return tuple(step for step in part.steps if step.switches or plan.kind in {Kind.RESTART, Kind.TASK})
 
-    What only brings files there is left out: it depends on what an earlier try has left.
-    """
-    felt = [_step(step) for step in part.steps if step.switches or plan.kind is Kind.TASK]
+
+def steps_text(plan: Plan, part: ServerPlan) -> str:
+    """The steps that are felt on a server, the health gate, and the steps back, for people."""
+    felt = [_step(step) for step in _felt(plan, part)]
     if part.gate is not None:
         within = show_duration(part.gate.within)
         felt.append(f"health: {part.gate.kind} {part.gate.target} within {within}")
@@ -100,22 +102,28 @@ def _step(step: Step) -> str:
     return f"{step.name} (at most {show_duration(step.timeout)})"
 
 
+def _felt_digest(plan: Plan, part: ServerPlan) -> str:
+    """The SHA-256 (hex) of what is felt on a server: scripts, values, names of secrets, gate, and the way back."""
+    steps = [dataclasses.asdict(step) for step in (*_felt(plan, part), *part.restore)]
+    return _digest([steps, dataclasses.asdict(part.gate) if part.gate else None])
+
+
 def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def differences(old: Binding, new: Binding) -> tuple[str, ...]:
     """What has changed, each as a sentence from what to what; none where the two bind to the same."""
-    if old.digest == new.digest:
-        return ()
     found = [*_release(old, new), *_pairs("config", old.config, new.config)]
     found += _pairs("what it replaces", _shortened(old.replaces), _shortened(new.replaces))
-    return tuple(found) or tuple(_pairs("steps", old.steps, new.steps))
+    if not found and old.steps != new.steps:
+        found = [f"steps: {server} would do other things than those shown" for server, _ in new.steps]
+    return tuple(found)
 
 
 def _release(old: Binding, new: Binding) -> Iterator[str]:
     if old.commit != new.commit:
-        name = f"`{old.ref}`" if old.ref else "the newest of the branch" if old.ref is not None else "it"
+        name = f"`{old.ref}`" if old.ref else "the newest of the branch"
         now = new.commit[:_SHORT] or "gone"
         yield f"release: {name} was {old.commit[:_SHORT]} and is {now}"
 

@@ -10,16 +10,14 @@ _URL = re.compile(r"(?:ssh|https?)://(?:[^@/]*@)?(?P<host>[^:/]+)(?::\d+)?/(?P<p
 _PATH = re.compile(r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)+")
 
 _FORMS: dict[str, Callable[[str, str, str], str]] = {
-    # docs.github.com: "Comparing commits"
     "github.com": lambda base, old, new: f"{base}/compare/{old}...{new}",
-    # docs.gitlab.com: "Compare revisions"
     "gitlab.com": lambda base, old, new: f"{base}/-/compare/{old}...{new}",
-    # support.atlassian.com: "Branch or compare": the newer one comes first, parted by a carriage return
     "bitbucket.org": lambda base, old, new: f"{base}/branches/compare/{new}%0D{old}",
-    # Forgejo's and Gitea's router: /{owner}/{repo}/compare/{base}...{head}
     "codeberg.org": lambda base, old, new: f"{base}/compare/{old}...{new}",
     "gitea.com": lambda base, old, new: f"{base}/compare/{old}...{new}",
 }
+"""As each host documents it: GitHub's "Comparing commits", GitLab's "Compare revisions", Bitbucket's "Branch or
+compare" (the newer one comes first, parted by a carriage return), Forgejo's and Gitea's router."""
 _LIKE = {"github": "github.com", "gitlab": "gitlab.com", "gitea": "gitea.com", "forgejo": "codeberg.org"}
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deploybot.domain import EVERY, Action, Identity, Lock, Person, Release, Request, Role
-from deploybot.policy import Asked, Before, Question, Wanted
+from deploybot.domain import EVERY, Action, Deployment, Identity, Lock, Person, Plan, Release, Request, Role
+from deploybot.errors import Denied, Locked
+from deploybot.policy import Asked, Before, Decision, Question, Wanted, decide, tell_lock
 from deploybot.ports import Clock, Tables
 from deploybot.settings import Environment, Settings
 
@@ -69,10 +70,56 @@ class Questions:
             people=people,
             lock=_lock_in_the_way(tables.locks.all(self._clock.now()), person, app, environment),
             wanted=wanted_of(place, request),
-            asked=_asked(tables, number, request),
+            asked=_asked(tables, request),
             before=self._before(tables, place, release) if place and place.after else None,
             begins=begins,
         )
+
+    def may_request(self, tables: Tables, person: int, plan: Plan) -> Question:
+        """Whether somebody may ask for a plan."""
+        return self._of_plan(tables, person, plan)
+
+    def may_begin(self, tables: Tables, deployment: Deployment) -> Question:
+        """Whether a deployment may begin, for who asked for it."""
+        return self._of_plan(tables, deployment.requester, deployment.plan, number=deployment.number)
+
+    def may_decide(self, tables: Tables, person: int, deployment: Deployment, command: str) -> Question:
+        """Whether somebody may approve or reject a request."""
+        plan = deployment.plan
+        return self.ask(
+            tables,
+            person,
+            action=Action.APPROVE,
+            command=command,
+            app=plan.app,
+            environment=plan.environment,
+            number=deployment.number,
+        )
+
+    def _of_plan(self, tables: Tables, person: int, plan: Plan, *, number: int = 0) -> Question:
+        return self.ask(
+            tables,
+            person,
+            action=Action.DEPLOY,
+            command=plan.kind.value,
+            app=plan.app,
+            environment=plan.environment,
+            release=plan.release,
+            number=number,
+            begins=bool(number),
+        )
+
+    def insist(self, question: Question) -> None:
+        """Ask the policy, and raise what it answers: Denied, or Locked where nothing but a lock stands in the way."""
+        self.refuse(question, decide(question))
+
+    def refuse(self, question: Question, decision: Decision) -> None:
+        """Raise a decision that is a no."""
+        if decision.allowed:
+            return
+        if decision.held and question.lock is not None:
+            raise Locked(tell_lock(question.lock, self._clock.now()))
+        raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "nobody on the allowlist")
 
     def _place(self, app: str | None, environment: str | None) -> Environment | None:
         found = self._settings.apps.get(app or "")
@@ -99,8 +146,8 @@ class Questions:
         )
 
 
-def _asked(tables: Tables, number: int, request: Request | None) -> Asked | None:
-    deployment = tables.deployments.get(number) if request else None
+def _asked(tables: Tables, request: Request | None) -> Asked | None:
+    deployment = tables.deployments.get(request.deployment) if request else None
     if request is None or deployment is None:
         return None
     given = tuple(one.person for one in request.approvals if one.counts)

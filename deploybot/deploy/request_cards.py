@@ -6,14 +6,11 @@ from collections.abc import Iterator
 
 from deploybot.card import Button, Card, Line, Tone
 from deploybot.deploy.binding import steps_text
-from deploybot.domain import Deployment, Kind, Plan, Request, State, Verdict
+from deploybot.domain import Deployment, Kind, Request, State, Verdict
 from deploybot.units import show_time
 
-WORDS = {
-    Verdict.REJECTED: "rejected",
-    Verdict.VOID: "void, nothing was deployed",
-    Verdict.EXPIRED: "expired",
-}
+AUTHORS_SHOWN = 10
+_WORDS = {Verdict.REJECTED: "rejected", Verdict.VOID: "void", Verdict.EXPIRED: "expired"}
 
 
 def reminder_key(number: int) -> str:
@@ -21,24 +18,19 @@ def reminder_key(number: int) -> str:
     return f"reminder:{number}"
 
 
-def ask_again(plan: Plan, ref: str | None) -> str:
-    """The command that asks for the same anew; `ref` as it was typed, or None for the very commit."""
+def ask_again(deployment: Deployment, request: Request) -> str:
+    """The command that asks for the same anew: the ref as it was typed, or the very commit where none was."""
+    plan, ref = deployment.plan, request.binding.ref
     named = plan.release.commit if ref is None else ref
     servers = ",".join(part.server for part in plan.servers)
     match plan.kind:
         case Kind.TASK:
-            return f"run {plan.app} {plan.task} {plan.environment}"
-        case Kind.RESTART:
-            return f"restart {plan.app} {plan.environment}"
+            text = f"run {plan.app} {plan.task} {plan.environment}"
         case Kind.ROLLBACK:
-            return f"rollback {plan.app} from {plan.environment} to {named}"
+            text = f"rollback {plan.app} from {plan.environment} to {named}"
         case _:
-            return f"deploy {plan.app}{f'@{named}' if named else ''} to {plan.environment}/{servers}"
-
-
-def approved_by(request: Request) -> str:
-    """The names of those whose approval counts."""
-    return ", ".join(one.name for one in request.approvals if one.counts)
+            text = f"deploy {plan.app}{f'@{named}' if named else ''} to {plan.environment}/{servers}"
+    return f"{text} because {deployment.reason}" if deployment.reason else text
 
 
 def wanted_text(request: Request) -> str:
@@ -48,30 +40,36 @@ def wanted_text(request: Request) -> str:
     return f"{request.wanted} by {', '.join(first)} or {last}" if first else f"{request.wanted} by {last}"
 
 
+def word(deployment: Deployment, request: Request) -> str:
+    """What a request's title says of it; empty where it says what any deployment's does."""
+    if deployment.awaits_approval and not deployment.cancel_by:
+        missing = request.wanted - len(_counting(request))
+        return f"wants {missing} approval{'' if missing == 1 else 's'}"
+    return _WORDS.get(request.verdict, "")
+
+
 def request_lines(deployment: Deployment, request: Request) -> Iterator[Line]:
-    """All that an approver has to know: what exactly, where, in place of what, by which steps, and what is missing."""
+    """All that an approver has to know: who, what exactly, in place of what, by which steps, and what is missing."""
     plan = deployment.plan
     named = f"{plan.release.ref}, " if plan.release.ref and plan.release.ref != plan.release.commit else ""
     yield Line("asked by", deployment.requester_name)
-    if deployment.reason:
-        yield Line("because", deployment.reason)
     yield Line("release", f"{named}{plan.release.commit}")
     for part in plan.servers:
-        stays = plan.kind is Kind.TASK
         before = f"replaces {part.replaces}" if part.replaces else "the first release there"
-        yield Line(part.server, f"{f'{part.replaces} stays' if stays else before}: {steps_text(plan, part)}")
+        stays = f"{part.replaces} stays" if plan.kind is Kind.TASK else before
+        yield Line(part.server, f"{stays}: {steps_text(plan, part)}")
+    if authors := tuple(dict.fromkeys(one.author for one in plan.changes.commits)):
+        more = f" and {len(authors) - AUTHORS_SHOWN} more" if len(authors) > AUTHORS_SHOWN else ""
+        yield Line("authors", ", ".join(authors[:AUTHORS_SHOWN]) + more)
     if request.compare:
         yield Line("compare", request.compare)
-    yield from (Line("look at", path, Tone.WARN) for path in plan.changes.warnings)
     yield from _state(request)
 
 
 def _state(request: Request) -> Iterator[Line]:
-    there = approved_by(request)
-    count = sum(one.counts for one in request.approvals)
     code = ", with a one-time code" if request.code else ""
     yield Line("wants", f"{wanted_text(request)}, other than who asked{code}")
-    yield Line("approved", f"{count} of {request.wanted}" + (f": {there}" if there else ""))
+    yield approved_line(request)
     for one in request.approvals:
         if not one.counts:
             yield Line("approved", f"{one.name}'s does not count any more", Tone.WARN)
@@ -80,30 +78,41 @@ def _state(request: Request) -> Iterator[Line]:
     yield Line("expires", show_time(request.expires))
 
 
+def approved_line(request: Request) -> Line:
+    """Who has approved, of how many."""
+    there = _counting(request)
+    return Line("approved", f"{len(there)} of {request.wanted}" + (f": {', '.join(there)}" if there else ""))
+
+
+def _counting(request: Request) -> tuple[str, ...]:
+    """The names of those whose approval counts."""
+    return tuple(one.name for one in request.approvals if one.counts)
+
+
 def request_buttons(deployment: Deployment, request: Request) -> tuple[Button, ...]:
     """Approve and reject while that is open; afterwards, where it ended without a decision, asking anew."""
     number = deployment.number
-    reject = Button("Reject", f"reject #{number}", danger=True, asks="Why?")
-    if deployment.awaits_approval and not deployment.cancel_by:
-        code = {"asks": "Your one-time code?", "asks_code": True} if request.code else {}
-        return (Button("Approve", f"approve #{number}", **code), reject)  # type: ignore[arg-type]
     if deployment.state is State.WAITING and not deployment.cancel_by:
-        return (reject,)
+        reject = Button("Reject", f"reject #{number}", danger=True, asks="Why?")
+        return (_approve(number, request), reject) if deployment.awaits_approval else (reject,)
     if request.verdict in {Verdict.VOID, Verdict.EXPIRED}:
-        return (Button("Ask anew", ask_again(deployment.plan, request.binding.ref)),)
+        return (Button("Ask anew", ask_again(deployment, request)),)
     return ()
+
+
+def _approve(number: int, request: Request) -> Button:
+    asks = "Your one-time code?" if request.code else ""
+    return Button("Approve", f"approve #{number}", asks=asks, asks_code=request.code)
 
 
 def reminder_card(deployment: Deployment, request: Request, title: str) -> Card:
     """The message that reminds people of a request, and says what became of it; `title` tells what was asked."""
-    waits = deployment.awaits_approval
-    missing = request.wanted - sum(one.counts for one in request.approvals)
-    wants = f"still wants {missing} approval{'' if missing == 1 else 's'}"
+    waits = deployment.awaits_approval and not deployment.cancel_by
+    done = word(deployment, request) or ("cancelled" if not deployment.approved else "approved")
     expires = f"Asked by {deployment.requester_name}; it expires at {show_time(request.expires)}."
-    done = WORDS.get(request.verdict) or ("cancelled" if deployment.state is State.CANCELLED else "approved")
     return Card(
         key=reminder_key(deployment.number),
-        title=f"#{deployment.number} {title} {wants if waits else f'— {done}'}",
+        title=f"#{deployment.number} {title} {f'still {done}' if waits else f'— {done}'}",
         text=expires if waits else "",
         tone=Tone.WARN if waits else Tone.PLAIN,
         buttons=request_buttons(deployment, request) if waits else (),

@@ -89,6 +89,4 @@ class RequestRows:
 
     def _approvals(self, number: int) -> tuple[Approval, ...]:
         sql = "SELECT person, name, at, counts FROM approvals WHERE deployment = ? ORDER BY at, person"
-        return tuple(
-            Approval(person, name, at, bool(counts)) for person, name, at, counts in self._run(sql, (number,))
-        )
+        return tuple(Approval(person, name, at, bool(counts)) for person, name, at, counts in self._run(sql, (number,)))

@@ -46,10 +46,6 @@ class CodeRows:
         row = self._run("SELECT until FROM codes WHERE person = ? AND until > ?", (person, now)).fetchone()
         return float(row[0]) if row else 0.0
 
-    def forget(self, person: int) -> None:
-        """Begin anew: the person has a new secret."""
-        self._run("DELETE FROM codes WHERE person = ?", (person,))
-
 
 class CodeFiles:
     """`ports.CodeSecrets` in a folder: `7` holds a secret in force, `7.new` one that is not confirmed yet."""
@@ -74,9 +70,12 @@ class CodeFiles:
         """Put the offered secret in force."""
         await asyncio.to_thread(_rename, self._folder / f"{person}.new", self._folder / str(person))
 
-    async def forget(self, person: int) -> None:
-        """Delete what there is of a person."""
-        await asyncio.to_thread(_delete, self._folder / str(person), self._folder / f"{person}.new")
+    async def move(self, person: int, into: int) -> None:
+        """Give a person's secret to another one who has none; delete it otherwise."""
+        await asyncio.to_thread(_delete, self._folder / f"{person}.new")
+        if await self.get(person) is not None and await self.get(into) is None:
+            await asyncio.to_thread(_rename, self._folder / str(person), self._folder / str(into))
+        await asyncio.to_thread(_delete, self._folder / str(person))
 
 
 def _read(path: Path) -> str | None:
@@ -109,9 +108,8 @@ def _rename(old: Path, new: Path) -> None:
         raise StoreError(f"{new} cannot be written: {error.strerror}") from error
 
 
-def _delete(*paths: Path) -> None:
-    for path in paths:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StoreError(f"{path} cannot be deleted: {error.strerror}") from error
+def _delete(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be deleted: {error.strerror}") from error

@@ -6,8 +6,9 @@ import hashlib
 import hmac
 import os
 import sqlite3
+from dataclasses import replace
 
-from deploybot.domain import Identity, LinkCode, Place
+from deploybot.domain import Identity, Link
 from deploybot.store.codec import decode, encode
 
 TRIES = 5
@@ -21,25 +22,33 @@ class LinkRows:
         """Take the connection whose transaction this works in."""
         self._run = connection.execute
 
-    def issue(self, link: LinkCode, code: str) -> None:
+    def issue(self, link: Link, code: str) -> None:
         """Replace the person's earlier code by this one."""
         salt = os.urandom(16)
-        sql = "INSERT OR REPLACE INTO links (person, identity, place, salt, hash, until) VALUES (?, ?, ?, ?, ?, ?)"
-        place = encode(link.place) if link.place else None
-        self._run(sql, (link.person, encode(link.identity), place, salt, _hash(salt, code), link.until))
+        sql = "INSERT OR REPLACE INTO links (person, link, salt, hash, until) VALUES (?, ?, ?, ?, ?)"
+        self._run(sql, (link.person, encode(link), salt, _hash(salt, code), link.until))
 
-    def find(self, code: str, now: float) -> LinkCode | None:
-        """The link of a code that is in time. All are compared, so that the time tells nothing."""
-        rows = self._run("SELECT person, identity, place, salt, hash, until FROM links WHERE until > ?", (now,))
-        found = [row for row in rows if hmac.compare_digest(_hash(row[3], code), row[4])]
+    def take(self, code: str, other: Identity, now: float) -> Link | None:
+        """Use a code up for another identity: its link, once; None for a code that is wrong, used, or too old.
+
+        All codes are compared, so that the time it takes tells nothing.
+        """
+        rows = self._run("SELECT link, salt, hash FROM links WHERE until > ?", (now,)).fetchall()
+        found = [decode(Link, link) for link, salt, kept in rows if hmac.compare_digest(_hash(salt, code), kept)]
         if not found:
             return None
-        person, identity, place, _, _, until = found[0]
-        return LinkCode(person, decode(Identity, identity), decode(Place, place) if place else None, until)
+        link = replace(found[0], other=other)
+        self._run("UPDATE links SET link = ?, hash = x'' WHERE person = ?", (encode(link), link.person))
+        return link
 
-    def consume(self, person: int) -> bool:
-        """Use up the person's code: True exactly once."""
-        return self._run("DELETE FROM links WHERE person = ?", (person,)).rowcount == 1
+    def get(self, person: int, now: float) -> Link | None:
+        """A person's link that waits for its confirmation or its code."""
+        row = self._run("SELECT link FROM links WHERE person = ? AND until > ?", (person, now)).fetchone()
+        return decode(Link, row[0]) if row else None
+
+    def end(self, person: int) -> None:
+        """Forget a person's link."""
+        self._run("DELETE FROM links WHERE person = ?", (person,))
 
     def fail(self, identity: Identity, now: float) -> None:
         """Count a wrong code of somebody; the fifth in a row stops their tries for a quarter of an hour."""

@@ -236,8 +236,7 @@ _CODES = (
     """
     CREATE TABLE links (
         person INTEGER PRIMARY KEY REFERENCES persons (id),
-        identity TEXT NOT NULL,
-        place TEXT,
+        link TEXT NOT NULL,
         salt BLOB NOT NULL,
         hash BLOB NOT NULL,
         until REAL NOT NULL

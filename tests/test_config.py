@@ -52,14 +52,14 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         SERVER
         + APP
         + 'kepe = 3\nkeep = "two"\nsecrets = { KEY = { env = "NOT_THERE" } }\n'
-        + '[apps.shop.environments.production]\nservers = ["wbe1"]\napprovals = 1\n'
+        + '[apps.shop.environments.production]\nservers = ["wbe1"]\nfreeze = 1\n'
     )
     assert problems(text) == [
         'apps.shop.kepe: unknown key, did you mean "keep"?',
         'apps.shop.keep: should be a whole number, got "two"',
         "apps.shop.secrets.KEY: the variable NOT_THERE is not set; set it where the bot is started",
         'apps.shop.environments.production.servers: no server is named "wbe1", did you mean "web1"?',
-        "apps.shop.environments.production.approvals: not in this version of deploybot; take it out",
+        "apps.shop.environments.production.freeze: not in this version of deploybot; take it out",
     ]
 
 

@@ -235,7 +235,7 @@ async def test_nobody_may(world: World) -> None:
     await world.store.write(lambda tables: tables.people.grant(1, Role.ADMIN, "shop"))
     async with make_world(made("party", _party, needs="anyone")) as other:
         card = await other.say("party")
-    assert card.title == "Only claim, help, whoami are for everyone."
+    assert card.title == "Only claim, help, link, whoami are for everyone."
     assert card.hint == "Who may: nobody on the allowlist."
 
 

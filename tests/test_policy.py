@@ -128,7 +128,7 @@ def test_nowhere_a_role() -> None:
 def test_a_plugin_cannot_open_itself() -> None:
     decision = ask(Action.ANYONE, "party")
     assert not decision.allowed
-    assert decision.reasons == ("Only claim, help, whoami are for everyone.",)
+    assert decision.reasons == ("Only claim, help, link, whoami are for everyone.",)
 
 
 @pytest.mark.parametrize("command", sorted(OPEN_COMMANDS))

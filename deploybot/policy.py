@@ -262,6 +262,8 @@ def _approver(question: Question) -> Finding | None:
     person, wanted = question.person, question.wanted
     if question.action is not Action.APPROVE or person is None or wanted is None:
         return None
+    if not _has(person, Role.APPROVER, question):
+        return None  # the rule about roles says it
     named = not wanted.names or person.name in wanted.names
     if named and _has(person, wanted.role, question):
         return _passes(f"{question.place} wants {wanted}: you are one of them.")

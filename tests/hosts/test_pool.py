@@ -234,7 +234,10 @@ async def echoing_socket(sshd: Sshd) -> AsyncIterator[str]:
     path = sshd.home / "echo.sock"
     path.unlink(missing_ok=True)
 
+    echoes: list[asyncio.StreamWriter] = []
+
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        echoes.append(writer)
         while line := await reader.readline():
             writer.write(line)
         writer.close()
@@ -242,3 +245,6 @@ async def echoing_socket(sshd: Sshd) -> AsyncIterator[str]:
     async with await asyncio.start_unix_server(echo, str(path)):
         path.chmod(0o777)
         yield str(path)
+        for writer in echoes:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in echoes), return_exceptions=True)

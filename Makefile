@@ -22,7 +22,7 @@ demo: $(STAMP) ## Set up and try the bot: a real SSH server, a real repository, 
 
 .PHONY: test
 test: $(STAMP) ## Set up and run every test (ARGS=… for pytest)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ARGS)
 
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and the direction of imports

@@ -273,6 +273,17 @@ async def test_a_command_outlives_its_connection_and_ends_with_the_server(tmp_pa
     assert list(strays(here.folder)) == []
 
 
+async def test_output_that_nobody_hears_any_more_is_no_trouble(here: Town) -> None:
+    async with connect(here) as link:
+        for _ in range(20):
+            process = await link.create_process("while echo on; do :; done")
+            await process.stdout.readline()
+            process.close()
+            await process.wait_closed()
+        assert (await link.run("echo in")).stdout == "in\n"
+    assert (here.folder / "server" / "log").read_text() == ""
+
+
 async def test_the_server_forwards_to_this_machine_alone(here: Town) -> None:
     async with connect(here) as link:
         reader, writer = await link.open_connection("127.0.0.1", server_of(here).port)

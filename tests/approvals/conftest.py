@@ -143,7 +143,7 @@ class Town:
     async def until(self, number: int, true: Callable[[Deployment], bool]) -> None:
         """Wait for a deployment to be so."""
         async with asyncio.timeout(20):
-            while not true(await self.deployment(number)):
+            while not true(await self.deployment(number)):  # noqa: ASYNC110 - nobody tells it
                 await asyncio.sleep(0.001)
 
     @asynccontextmanager

@@ -105,27 +105,25 @@ def _forged(
     """A token that should not work, and where it is pressed."""
     good, gone, used = tokens
     token, slack = chance.choice(good), town.desks["slack"]
+    elsewhere = {
+        3: (token, "slack", chance.choice(["m2", "m3", "", "M1", "m1 "]), slack),
+        4: (token, chance.choice(["telegram", "console", "", "SLACK"]), "m1", slack),
+        5: (token, "slack", "m1", town.desks["telegram"]),
+        6: (chance.choice(gone), "slack", "m2", slack),  # of what has ended
+        7: (chance.choice(used), "slack", "m3", slack),  # pressed before, or not shown any more
+    }
+    return elsewhere.get(kind) or (_mutated(chance, kind, token), "slack", "m1", slack)
+
+
+def _mutated(chance: random.Random, kind: int, token: str) -> str:
+    """One character is another one; longer or shorter; made up, also of what no token holds."""
     letters = string.ascii_letters + string.digits + "-_"
-    match kind:
-        case 0:  # one character is another one
-            at = chance.randrange(len(token))
-            other = chance.choice([one for one in letters if one != token[at]])
-            return token[:at] + other + token[at + 1 :], "slack", "m1", slack
-        case 1:  # longer or shorter
-            return chance.choice([token[:-1], token + chance.choice(letters), "", token * 3]), "slack", "m1", slack
-        case 2:  # made up, also of what no token holds
-            made = "".join(chance.choice(letters + "é\ud800\0 ") for _ in range(chance.randrange(80)))
-            return made, "slack", "m1", slack
-        case 3:  # in another message
-            return token, "slack", chance.choice(["m2", "m3", "", "M1", "m1 "]), slack
-        case 4:  # in another channel
-            return token, chance.choice(["telegram", "console", "", "SLACK"]), "m1", slack
-        case 5:  # in another chat
-            return token, "slack", "m1", town.desks["telegram"]
-        case 6:  # of what has ended
-            return chance.choice(gone), "slack", "m2", slack
-        case _:  # pressed before, or not shown any more
-            return chance.choice(used), "slack", "m3", slack
+    if kind == 0:
+        at = chance.randrange(len(token))
+        return token[:at] + chance.choice([one for one in letters if one != token[at]]) + token[at + 1 :]
+    if kind == 1:
+        return chance.choice([token[:-1], token + chance.choice(letters), "", token * 3])
+    return "".join(chance.choice(letters + "é\ud800\0 ") for _ in range(chance.randrange(80)))
 
 
 async def test_tokens_pressed_by_many_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,16 +103,17 @@ class Approvals:
 
         A button that was pressed when the bot died may be used up for nothing: so the cards are said anew.
         """
+        open_ones = [one for one in deployments if one.awaits_approval and not one.cancel_by]
         note = f"I was started anew; press again what does not show here ({self._time()})"
 
         def refresh(tables: Tables) -> None:
-            for one in deployments:
-                if one.awaits_approval and not one.cancel_by:
-                    self._ask_for_more(tables, one)
-                    tables.requests.note(one.number, note)
-                    self._tell(tables, one.number)
+            for one in open_ones:
+                self._ask_for_more(tables, one)
+                tables.requests.note(one.number, note)
+                self._tell(tables, one.number)
 
-        await self._store.write(refresh)
+        if open_ones:
+            await self._store.write(refresh)
 
     def _ask_for_more(self, tables: Tables, deployment: Deployment) -> None:
         request, environment = tables.requests.get(deployment.number), self._environment(deployment.plan)

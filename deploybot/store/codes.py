@@ -72,10 +72,16 @@ class CodeFiles:
 
     async def move(self, person: int, into: int) -> None:
         """Give a person's secret to another one who has none; delete it otherwise."""
-        await asyncio.to_thread(_delete, self._folder / f"{person}.new")
         if await self.get(person) is not None and await self.get(into) is None:
             await asyncio.to_thread(_rename, self._folder / str(person), self._folder / str(into))
-        await asyncio.to_thread(_delete, self._folder / str(person))
+        await self.forget(person)
+
+    async def forget(self, person: int) -> bool:
+        """Delete what there is of a person; whether a secret was in force."""
+        known = await asyncio.to_thread((self._folder / str(person)).exists)
+        for path in (self._folder / f"{person}.new", self._folder / str(person)):
+            await asyncio.to_thread(_delete, path)
+        return known
 
 
 def _read(path: Path) -> str | None:

@@ -84,11 +84,13 @@ class Town:
         self._connect()
         await self.shop.deployments.resume()
 
-    async def say(self, text: str, who: str = "ana", *, platform: str = "console", press: str = "") -> Card:
+    async def say(
+        self, text: str, who: str = "ana", *, platform: str = "console", press: str = "", private: bool = True
+    ) -> Card:
         """Somebody types this, or presses a button."""
         incoming = Incoming(
             identity=self.identity(who, platform),
-            place=Place(platform, platform, private=platform != "console"),
+            place=Place(platform, platform, private=private and platform != "console"),
             text=text,
             id=f"m{next(self.ids)}",
             at=self.shop.clock.now(),
@@ -143,7 +145,7 @@ class Town:
     async def until(self, number: int, true: Callable[[Deployment], bool]) -> None:
         """Wait for a deployment to be so."""
         async with asyncio.timeout(20):
-            while not true(await self.deployment(number)):
+            while not true(await self.deployment(number)):  # noqa: ASYNC110 - nobody tells it
                 await asyncio.sleep(0.001)
 
     @asynccontextmanager

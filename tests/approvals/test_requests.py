@@ -470,7 +470,8 @@ async def test_what_was_asked_for_before_approvals_were_wanted_has_to_be_asked_a
         town.shop.hosts["web1"].finish(await town.shop.started(first, "fetch"))
         ended = await town.end_of(second)
         assert ended.outcome == (
-            "It was asked for before shop/production wanted 1 approval by an approver: ask for it again. Nothing was done."
+            "It was asked for before shop/production wanted 1 approval by an approver: ask for it again. "
+            "Nothing was done."
         )
 
 

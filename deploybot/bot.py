@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 
 CLAIM_LIFE = 900.0
 STOP_WITHIN = 8.0
-_NOISY = ("asyncssh", "docker", "urllib3", "asyncio")
+_NOISY = ("asyncssh", "docker", "urllib3", "asyncio", "httpx", "httpcore", "telegram")
 
 
 class SystemClock:
@@ -141,6 +141,7 @@ class Bot:
             recall=self._recall,
             clock=world.clock,
             bot=__version__,
+            commands=services.commands,
         )
         console = Console(settings.bot.data / "console.sock", parts)
         self._web = _web(settings, self._problems)
@@ -263,8 +264,11 @@ def _web(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServe
 
 def _chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer | None) -> Iterator[LiveChat]:
     """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
-    del settings, parts, world, server
-    yield from ()
+    if settings.telegram is not None:
+        from deploybot.chat.telegram.chat import TelegramChat  # noqa: PLC0415  see above
+
+        url = (settings.http.url if settings.http else None) or ""
+        yield TelegramChat(settings.telegram, parts, world.store, server=server, url=url)
 
 
 async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapters) -> None:

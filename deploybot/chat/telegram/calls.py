@@ -1,0 +1,209 @@
+"""Calls to the Bot API: at the pace Telegram takes, with its errors as ours, and never with the token in a text.
+
+The limits are those of https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this, with a margin
+for the way there: two messages that leave a second apart may arrive a little less than a second apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from telegram import Bot, ForceReply, InlineKeyboardMarkup, LinkPreviewOptions, Message, ReplyParameters
+from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
+from telegram.request import HTTPXRequest
+
+from deploybot.chat.pace import Pace, Rate
+from deploybot.domain import Place
+from deploybot.errors import Unreachable, UserError
+from deploybot.settings import Telegram
+
+T = TypeVar("T")
+
+WHAT = "Telegram"
+_WITHIN = 20.0
+_UPLOAD_WITHIN = 60.0
+_CONNECTIONS = 16
+_NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
+_GENERAL = "1"
+_OVERALL, _CHAT, _GROUP = Rate(28, 1.0), Rate(1, 1.1), Rate(18, 60.0)
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How fast we speak: in all, in any chat, and in a group besides."""
+
+    overall: Rate = _OVERALL
+    chat: Rate = _CHAT
+    group: Rate = _GROUP
+
+
+class Moved(UserError):
+    """A group became a supergroup, which has another number."""
+
+    def __init__(self, chat: str) -> None:
+        """Take the new number."""
+        super().__init__(f"The Telegram group is a supergroup now: {chat}.")
+        self.chat = chat
+
+
+class Closed(UserError):
+    """The bot may not write there: it was removed or blocked, or nobody has started a chat with it."""
+
+
+def make_bot(settings: Telegram, *, poll: float = 0.0, grace: float = 10.0) -> Bot:
+    """The library's bot, which connects when it is first used; `poll` is how long a long poll lasts, in seconds."""
+    for name in ("httpx", "httpcore", "telegram"):  # they log addresses, and the token is part of each
+        logging.getLogger(name).setLevel(logging.WARNING)
+    calls = HTTPXRequest(_CONNECTIONS, read_timeout=10.0, connect_timeout=5.0, pool_timeout=10.0)
+    polls = HTTPXRequest(1, read_timeout=poll + grace, connect_timeout=5.0, pool_timeout=5.0)
+    base = settings.api_url
+    return Bot(
+        settings.token.reveal(),
+        base_url=f"{base}/bot",
+        base_file_url=f"{base}/file/bot",
+        request=calls,
+        get_updates_request=polls,
+    )
+
+
+def told(error: BaseException) -> str:
+    """What happened, in words without an address or a token."""
+    if isinstance(error, BadRequest | Forbidden):
+        return error.message
+    if isinstance(error, TelegramError) and error.__cause__ is None:
+        return f"it answered “{error.message[:100]}”"
+    cause = error.__cause__ or error
+    return "no answer in time" if "Time" in type(cause).__name__ else f"the connection failed ({type(cause).__name__})"
+
+
+class Calls:
+    """What the chat does at Telegram. Raises Unreachable to try again, Moved, Closed or UserError for good."""
+
+    def __init__(self, bot: Bot, limits: Limits) -> None:
+        """Take the bot and how fast it may speak."""
+        self._bot = bot
+        self._limits = limits
+        self._pace = Pace([limits.overall])
+        self._quiet: dict[str, float] = {}
+
+    async def send(
+        self,
+        place: Place,
+        html: str,
+        markup: InlineKeyboardMarkup | ForceReply | None = None,
+        reply_to: int = 0,
+    ) -> int:
+        """Post a message; its number in its chat. `reply_to` is the number of the message it answers, 0 for none."""
+
+        async def work() -> Message:
+            return await self._bot.send_message(
+                int(place.channel),
+                html,
+                parse_mode="HTML",
+                reply_markup=markup,
+                link_preview_options=_NO_PREVIEW,
+                message_thread_id=_topic(place),
+                reply_parameters=_reply(reply_to),
+            )
+
+        return (await self._said(place.channel, work)).message_id
+
+    async def edit(self, place: Place, message: int, html: str, markup: InlineKeyboardMarkup) -> None:
+        """Replace a message and its buttons; nothing happens where it reads so already."""
+
+        async def work() -> object:
+            return await self._bot.edit_message_text(
+                html,
+                int(place.channel),
+                message,
+                parse_mode="HTML",
+                reply_markup=markup,
+                link_preview_options=_NO_PREVIEW,
+            )
+
+        try:
+            await self._said(place.channel, work)
+        except UserError as error:
+            if "message is not modified" not in error.sentence:
+                raise
+
+    async def document(self, place: Place, name: str, content: bytes, reply_to: int) -> None:
+        """Hand over a file, below a message."""
+
+        async def work() -> Message:
+            return await self._bot.send_document(
+                int(place.channel),
+                content,
+                filename=name,
+                disable_content_type_detection=True,
+                message_thread_id=_topic(place),
+                reply_parameters=_reply(reply_to),
+            )
+
+        await self._said(place.channel, work, _UPLOAD_WITHIN)
+
+    async def answer(self, query: str, text: str = "", *, alert: bool = False, url: str = "") -> None:
+        """Answer the press of a button: a note for the one who pressed, or an address to open."""
+        await self._tried(
+            "", lambda: self._bot.answer_callback_query(query, text or None, show_alert=alert, url=url or None), _WITHIN
+        )
+
+    async def see(self, place: Place, message: int) -> None:
+        """Put a pair of eyes below a message: it was seen, and the answer takes a while."""
+        await self._tried("", lambda: self._bot.set_message_reaction(int(place.channel), message, "👀"), _WITHIN)
+
+    async def _said(self, chat: str, work: Callable[[], Awaitable[T]], within: float = _WITHIN) -> T:
+        """A call that counts as a message: when it is its turn, and unless the chat is to be left alone."""
+        self._keep_quiet(chat)
+        rates = (self._limits.chat, self._limits.group) if chat.startswith("-") else (self._limits.chat,)
+        await self._pace.turn(chat, *rates)
+        self._keep_quiet(chat)
+        return await self._tried(chat, work, within)
+
+    def _keep_quiet(self, chat: str) -> None:
+        """Raise Unreachable while Telegram has asked for silence in this chat."""
+        left = self._quiet.get(chat, 0.0) - time.monotonic()
+        if left > 0:
+            raise Unreachable(WHAT, "it asked for a pause", retry_after=left)
+        self._quiet.pop(chat, None)
+
+    async def _tried(self, chat: str, work: Callable[[], Awaitable[T]], within: float) -> T:
+        """A call, its errors as ours."""
+        try:
+            async with asyncio.timeout(within):
+                return await work()
+        except RetryAfter as error:
+            seconds = seconds_of(error)
+            self._quiet[chat] = time.monotonic() + seconds
+            raise Unreachable(WHAT, "it asked for a pause", retry_after=seconds) from None
+        except ChatMigrated as error:
+            raise Moved(str(error.new_chat_id)) from None
+        except InvalidToken:
+            raise Unreachable(WHAT, "it does not accept the bot's token") from None
+        except Forbidden as error:
+            raise Closed(f"Telegram: {told(error)}.") from None
+        except BadRequest as error:
+            raise UserError(f"Telegram: {told(error)}.") from None
+        except (TelegramError, TimeoutError) as error:
+            raise Unreachable(WHAT, told(error)) from None
+
+
+def seconds_of(error: RetryAfter) -> float:
+    """How long Telegram wants to be left alone, and a moment more for the clocks' sake."""
+    asked = error.retry_after
+    return (float(asked) if isinstance(asked, int | float) else asked.total_seconds()) + 0.1
+
+
+def _topic(place: Place) -> int | None:
+    """A forum's topic; the general one is said by leaving it out."""
+    return int(place.thread) if place.thread and place.thread != _GENERAL else None
+
+
+def _reply(message: int) -> ReplyParameters | None:
+    return ReplyParameters(message, allow_sending_without_reply=True) if message else None

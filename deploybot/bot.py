@@ -264,6 +264,11 @@ def _web(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServe
 
 def _chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer | None) -> Iterator[LiveChat]:
     """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
+    if settings.slack is not None:
+        from deploybot.chat.desk import Desk  # noqa: PLC0415  see above
+        from deploybot.chat.slack.adapter import Slack  # noqa: PLC0415  see above
+
+        yield Slack(settings.slack, parts, Desk(world.store, world.clock, "slack"), server)
     if settings.telegram is not None:
         from deploybot.chat.telegram.chat import TelegramChat  # noqa: PLC0415  see above
 

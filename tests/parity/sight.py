@@ -28,8 +28,14 @@ class Sight:
 
 
 def text_of(card: Card) -> str:
-    """All that a card says, but for its buttons; of a file its name."""
-    table = [card.table.columns, *card.table.rows] if card.table else []
+    """All that a card says, but for its buttons; of a file its name.
+
+    A table that is too wide is shown as a line a row, which begins with the first cell: what stands above the first
+    column, and above one that is empty, can be left out.
+    """
+    rows = card.table.rows if card.table else ()
+    heads = card.table.columns if card.table else ()
+    table = [*rows, [head for number, head in enumerate(heads) if number and any(row[number] for row in rows)]]
     parts = [card.title, card.text, *card.code, card.hint, card.footer]
     parts += [f"{line.name} {line.text}" for line in card.lines]
     parts += [cell for row in table for cell in row]
@@ -37,8 +43,8 @@ def text_of(card: Card) -> str:
 
 
 def words(text: str) -> Iterator[str]:
-    """Words as a person reads them: what stands alone without a letter or a digit is decoration."""
-    return (word for word in literal(text).split() if any(sign.isalnum() for sign in word))
+    """Words as a person reads them: what stands alone without a letter or a digit is decoration, a colon may follow."""
+    return (word.rstrip(":,") for word in literal(text).split() if any(sign.isalnum() for sign in word))
 
 
 def literal(text: str) -> str:

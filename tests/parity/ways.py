@@ -24,18 +24,28 @@ from deploybot.chat.render import plain
 from deploybot.chat.slack.adapter import Slack
 from deploybot.chat.slack.names import slash_name
 from deploybot.chat.talk import LINES
+from deploybot.chat.telegram.chat import TelegramChat
 from deploybot.command import Incoming
 from deploybot.domain import Identity, Place
 from deploybot.ports import LiveChat
 from deploybot.settings import Secret
 from deploybot.settings import Slack as SlackSettings
+from deploybot.settings import Telegram as TelegramSettings
 from tests.doubles.scene import Double, Post
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
+from tests.doubles.telegram import TelegramDouble
 from tests.parity.sight import Sight
 from tests.world import STRANGER, World
 from tests.world import TEAM as PEOPLE
 
+Lacks = Callable[[Sight], list[str]]
+
 _WITHIN = 10.0
+
+
+def holds(*phrases: str) -> Lacks:
+    """Which of these phrases are not to be seen."""
+    return lambda sight: [phrase for phrase in phrases if phrase not in sight.text]
 
 
 @dataclass(slots=True)
@@ -55,11 +65,12 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something the bot has said. `cards` are what it should read, `where` is the way's own."""
+    """Something the bot has said: the cards, what is seen of them, the channel, and the id of what the outbox said."""
 
     cards: tuple[Card, ...]
     sight: Sight
     where: str
+    id: str = ""
 
 
 class Way(ABC):
@@ -109,6 +120,10 @@ class Way(ABC):
     async def type(self, who: str, where: str, text: str) -> None:
         """Have a person write a line."""
 
+    async def type_to_others(self, who: str, where: str, text: str) -> None:
+        """Have a person write a line that is not for the bot."""
+        raise NotImplementedError(f"everything on {self.name} is for the bot: {who} {where} {text}")
+
     @abstractmethod
     async def click(self, who: str, message: Message, label: str, answer: str) -> None:
         """Have a person press a button of a message, and answer what it asks."""
@@ -118,8 +133,8 @@ class Way(ABC):
         """Have the outbox say a card, or edit the message that it has."""
 
     @abstractmethod
-    async def until(self, who: str, where: str, fits: Callable[[Sight], bool]) -> Sight:
-        """What a person sees there once it fits; AssertionError where that does not come."""
+    async def until(self, who: str, where: str, lacks: Lacks) -> Sight:
+        """What a person sees there once it lacks nothing; AssertionError where that does not come."""
 
     def new_place(self) -> str:
         """Where nobody has said anything yet."""
@@ -141,7 +156,7 @@ class Way(ABC):
         async with asyncio.timeout(_WITHIN):
             heard = await self.heard.get()
         cards = tuple(heard.cards.values())
-        sight = await self.until(who, where, lambda sight: not sight.lacks(cards))
+        sight = await self.until(who, where, lambda sight: sight.lacks(cards))
         return Message(cards, sight, where)
 
 
@@ -197,10 +212,10 @@ class ConsoleWay(Way):
             await self._console.send(place, card)
         else:
             await self._console.edit(place, card.key, card)
-        sight = await self.until("ana", "room", lambda sight: not sight.lacks([card]))
+        sight = await self.until("ana", "room", lambda sight: sight.lacks([card]))
         return Message((card,), sight, "room")
 
-    async def until(self, who: str, where: str, fits: Callable[[Sight], bool]) -> Sight:
+    async def until(self, who: str, where: str, lacks: Lacks) -> Sight:
         del where
 
         def sight() -> Sight:
@@ -209,9 +224,9 @@ class ConsoleWay(Way):
 
         try:
             async with asyncio.timeout(_WITHIN), self._changed:
-                await self._changed.wait_for(lambda: fits(sight()))
+                await self._changed.wait_for(lambda: not lacks(sight()))
         except TimeoutError:
-            raise AssertionError(f"{who} sees only: {sight()}") from None
+            raise AssertionError(f"{who} misses {lacks(sight())} in: {sight()}") from None
         return sight()
 
     async def _link(self, who: str) -> Link:
@@ -240,7 +255,7 @@ class DoubleWay(Way):
     async def close(self) -> None:
         await self.chat.close()
         await self.double.close()
-        assert self.double.violations == []
+        assert self.double.violations == [], self.double.violations
 
     @abstractmethod
     def user(self, who: str) -> str:
@@ -249,6 +264,9 @@ class DoubleWay(Way):
     @abstractmethod
     def place(self, where: str) -> Place:
         """A channel as the outbox knows it."""
+
+    async def type_to_others(self, who: str, where: str, text: str) -> None:
+        await self.double.say(self.user(who), where, text)
 
     async def click(self, who: str, message: Message, label: str, answer: str) -> None:
         await self.double.press(self.user(who), self.post_with(message, label), label, answer=answer)
@@ -259,22 +277,21 @@ class DoubleWay(Way):
         return next(post for post in reversed(posts) if label in {one.label for one in post.buttons})
 
     async def show(self, card: Card, message: Message | None = None) -> Message:
+        where = message.where if message else self.new_place()
         if message is None:
-            where = self.new_place()
             number = await self.chat.send(self.place(where), card)
-            where_is = f"{where} {number}"
         else:
-            where, _, number = message.where.partition(" ")
-            where_is = message.where
+            number = message.id
             await self.chat.edit(self.place(where), number, card)
-        sight = await self.until("ana", where, lambda sight: not sight.lacks([card]))
-        return Message((card,), sight, where_is.partition(" ")[0] if message is None else where)
+        sight = await self.until("ana", where, lambda sight: sight.lacks([card]))
+        return Message((card,), sight, where, number)
 
-    async def until(self, who: str, where: str, fits: Callable[[Sight], bool]) -> Sight:
+    async def until(self, who: str, where: str, lacks: Lacks) -> Sight:
         try:
-            await self.double.scene.until(lambda _: fits(self.sight(who, where)), within=_WITHIN)
-        except AssertionError as error:
-            raise AssertionError(f"{who} sees only: {self.sight(who, where)}\n{error}") from None
+            await self.double.scene.until(lambda _: not lacks(self.sight(who, where)), within=_WITHIN)
+        except AssertionError:
+            sight = self.sight(who, where)
+            raise AssertionError(f"{who} misses {lacks(sight)} in: {sight}; {self.double.violations}") from None
         return self.sight(who, where)
 
     def sight(self, who: str, where: str) -> Sight:
@@ -335,4 +352,44 @@ class SlackWay(DoubleWay):
             text = f"{slash_name(name)} {rest}".strip()
         elif self._manner == "mention":
             text = f"@deploybot {text}"
+        await self._double.say(self.user(who), where, text)
+
+
+class TelegramWay(DoubleWay):
+    """Telegram. `manner` is where people speak: with commands in a `group`, by the bot's `name` there, or `private`."""
+
+    def __init__(self, world: World, manner: str = "group") -> None:
+        super().__init__(world)
+        self.name, self._manner = f"telegram {manner}", manner
+        self.double = self._double = TelegramDouble()
+        self.people = frozenset(self._double.user(self.user(who)).name for who in (*PEOPLE, STRANGER))
+
+    async def start(self) -> None:
+        await self.double.start()
+        settings = TelegramSettings.model_validate({"token": {"env": "T"}, "api_url": self._double.api_url})
+        settings.token.fill(self._double.token)
+        self.chat = TelegramChat(settings, self.parts, self.world.store)
+        await self.chat.start()
+
+    def user(self, who: str) -> str:
+        return PEOPLE[who][0] if who in PEOPLE else who
+
+    def identity(self, who: str) -> Identity:
+        return Identity("telegram", self.user(who))
+
+    def place(self, where: str) -> Place:
+        return Place("telegram", where, private=not where.startswith("-"))
+
+    def new_place(self) -> str:
+        if self._manner == "private":
+            return ""
+        where = f"-100{next(self.numbers):010}"
+        self._double.group(where)
+        return where
+
+    async def say(self, who: str, text: str, where: str = "") -> Message:
+        return await super().say(who, text, where or self.new_place() or self.user(who))
+
+    async def type(self, who: str, where: str, text: str) -> None:
+        text = f"@{self._double.username} {text}" if self._manner == "name" else f"/{text}"
         await self._double.say(self.user(who), where, text)

@@ -10,7 +10,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from deploybot.access import Access, PersonLocks
 from deploybot.card import Card
 from deploybot.chat.child import LIFE_FD, READY_FD
 from deploybot.chat.console import Console
+from deploybot.chat.desk import Desk
 from deploybot.chat.heads import Heads
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.chat.parts import Parts
@@ -42,7 +43,7 @@ from deploybot.hosts.ssh import Pool
 from deploybot.loader import load
 from deploybot.observe.logs import AppLogs
 from deploybot.observe.status import Board
-from deploybot.ports import Clock, Engine, LiveChat, RefSource, Servers, Store, Tables
+from deploybot.ports import Clock, Engine, Finding, LiveChat, RefSource, Servers, Store, Tables
 from deploybot.redact import Redactor
 from deploybot.settings import Server, Settings
 from deploybot.sources.git import GitSource
@@ -265,7 +266,6 @@ def _web(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServe
 def _chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer | None) -> Iterator[LiveChat]:
     """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
     if settings.slack is not None:
-        from deploybot.chat.desk import Desk  # noqa: PLC0415  see above
         from deploybot.chat.slack.adapter import Slack  # noqa: PLC0415  see above
 
         yield Slack(settings.slack, parts, Desk(world.store, world.clock, "slack"), server)
@@ -274,6 +274,16 @@ def _chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer 
 
         url = (settings.http.url if settings.http else None) or ""
         yield TelegramChat(settings.telegram, parts, world.store, server=server, url=url)
+
+
+def chat_checks(settings: Settings) -> dict[str, AsyncIterator[Finding]]:
+    """What `deploybot check` tries of the chats, by name."""
+    checks: dict[str, AsyncIterator[Finding]] = {}
+    if settings.slack is not None:
+        from deploybot.chat.slack.probe import probe  # noqa: PLC0415  see `_chats`
+
+        checks["Slack"] = probe(settings)
+    return checks
 
 
 async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapters) -> None:

@@ -9,21 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from deploybot.card import Card
 from deploybot.chat.desk import Desk
 from deploybot.chat.parts import Parts
-from deploybot.chat.slack.api import SlackApi
-from deploybot.chat.slack.blocks import Rendered, render
-from deploybot.chat.slack.bolt import PATH, Door, Hearing
+from deploybot.chat.slack.api import Refused, SlackApi
+from deploybot.chat.slack.blocks import Rendered, bare, render
+from deploybot.chat.slack.bolt import Door, Hearing
 from deploybot.chat.slack.files import Files
 from deploybot.chat.slack.health import Health
 from deploybot.chat.slack.heard import Heard, read
 from deploybot.chat.slack.link import Link, Times
 from deploybot.chat.slack.people import Directory
 from deploybot.chat.slack.reception import PLATFORM, Reception
+from deploybot.chat.slack.scopes import HOOK
 from deploybot.command import Incoming
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, StoreError, Unreachable
@@ -36,6 +37,7 @@ _LOOK_AGAIN: Final = 300.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _MOST_TASKS: Final = 1_000
 _STOP_WITHIN: Final = 2.0
+_TOO_MUCH: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
 
 
 class Slack:
@@ -64,11 +66,12 @@ class Slack:
         self._files: Files | None = None
         self._reception = Reception(self, parts, desk)
         self._ready = asyncio.Event()
+        self._doubted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: list[asyncio.Task[None]] = []
         if settings.signing_secret and server is not None:
             door = Door(settings.signing_secret.reveal(), self._hearing, parts.clock)
-            server.add_post(PATH, door.handle)
+            server.add_post(HOOK, door.handle)
 
     @property
     def problem(self) -> str:
@@ -110,20 +113,27 @@ class Slack:
         """Find out who the bot is, and then now and again whether its token still works."""
         pause = _FIRST_PAUSE
         while True:
+            wait = _LOOK_AGAIN
             try:
-                answer = await self.api.call("auth.test")
+                self._introduce(await self.api.call("auth.test"))
+                pause = _FIRST_PAUSE
             except DeploybotError as problem:
-                self._health.ill("api", f"{problem}")
-                await asyncio.sleep(max(pause, getattr(problem, "retry_after", 0.0)))
+                if not self._health.is_ill("bot_token"):
+                    self._health.ill("api", f"{problem}")
+                wait = max(pause, getattr(problem, "retry_after", 0.0))
                 pause = min(pause * 2, _LONGEST_PAUSE)
-                continue
-            self._health.well("api")
-            if not self._ready.is_set():
-                team, enterprise = str(answer["team_id"]), str(answer.get("enterprise_id") or "")
-                self._reception.open(enterprise or team, Directory(self.api, team, enterprise))
-                self._ready.set()
-            pause = _FIRST_PAUSE
-            await asyncio.sleep(_LOOK_AGAIN)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._doubted.wait()
+            self._doubted.clear()
+
+    def _introduce(self, answer: Mapping[str, Any]) -> None:
+        """Slack knows the bot, and says in which team it is."""
+        self._health.well("api")
+        if not self._ready.is_set():
+            team, enterprise = str(answer["team_id"]), str(answer.get("enterprise_id") or "")
+            self._reception.open(enterprise or team, Directory(self.api, team, enterprise))
+            self._ready.set()
 
     async def _listen(self, link: Link) -> None:
         """Socket Mode, once the bot knows who it is."""
@@ -162,23 +172,13 @@ class Slack:
 
     def revoked(self) -> None:
         """Slack says that the app or its token is gone: look at once."""
-        self._health.ill(
-            "bot_token", "the app was removed from the workspace: install it again, and give its new token"
-        )
+        self._doubted.set()
 
     async def send(self, place: Place, card: Card) -> str:
         """Post a message; its `ts`. Raises Unreachable, or Refused where Slack would say no again."""
         tokens = await self._desk.lay_out(place, card.buttons)
-        made = render(card, tokens)
-        answer = await self.api.call(
-            "chat.postMessage",
-            channel=place.channel,
-            thread_ts=place.thread,
-            text=made.text,
-            blocks=made.blocks,
-            unfurl_links=False,
-            unfurl_media=False,
-        )
+        where = {"channel": place.channel, "thread_ts": place.thread, "unfurl_links": False, "unfurl_media": False}
+        made, answer = await self._say("chat.postMessage", card, tokens, where)
         message = str(answer["ts"])
         # It is said: an untied button is tied by the first press, and saying it twice would be worse.
         with contextlib.suppress(StoreError):
@@ -189,22 +189,32 @@ class Slack:
     async def edit(self, place: Place, message: str, card: Card) -> None:
         """Replace a message, and its buttons."""
         tokens = await self._desk.lay_out(place, card.buttons, message)
-        made = render(card, tokens)
-        await self.api.call("chat.update", channel=place.channel, ts=message, text=made.text, blocks=made.blocks)
+        made, _ = await self._say("chat.update", card, tokens, {"channel": place.channel, "ts": message})
         self._follow(place, message, card, made)
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
         """Answer so that only the sender sees it."""
         place = incoming.place
-        made = render(card, await self._desk.lay_out(place, card.buttons))
-        await self.api.call(
-            "chat.postEphemeral",
-            channel=place.channel,
-            user=incoming.identity.user,
-            thread_ts=place.thread,
-            text=made.text,
-            blocks=made.blocks,
-        )
+        where = {"channel": place.channel, "user": incoming.identity.user, "thread_ts": place.thread}
+        await self._say("chat.postEphemeral", card, await self._desk.lay_out(place, card.buttons), where)
+
+    async def _say(
+        self, method: str, card: Card, tokens: Sequence[str], where: Mapping[str, object]
+    ) -> tuple[Rendered, Mapping[str, Any]]:
+        """Say a card; what was said, and Slack's answer. Where Slack does not take its blocks, as text alone."""
+        made = render(card, tokens)
+        try:
+            return made, await self._put(method, made, where)
+        except Refused as refused:
+            if refused.error not in _TOO_MUCH:
+                raise
+            log.warning("Slack does not take the blocks of a message (%s): it is said as text", refused.error)
+        made = bare(card)
+        return made, await self._put(method, made, where)
+
+    async def _put(self, method: str, made: Rendered, where: Mapping[str, object]) -> Mapping[str, Any]:
+        """Nothing in the text may link or wake anybody: `parse` says so, since an edit's default is another."""
+        return await self.api.call(method, **where, text=made.text, blocks=made.blocks, parse="none", link_names=False)
 
     def _follow(self, place: Place, message: str, card: Card, made: Rendered) -> None:
         if self._files is not None:

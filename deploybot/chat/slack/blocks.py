@@ -13,21 +13,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from deploybot.card import Button, Card, Line, Table, Tone
+from deploybot.chat.slack.heard import ASK, CODE, RUN
 from deploybot.chat.slack.literal import columns, cut, escaped, last_lines, line, plain, visible, width
 
 Json = dict[str, Any]
 
 ROOM: Final = 12_000
-"""Characters of JSON for all blocks; Slack refuses somewhere above 13,000 (`msg_blocks_too_long`)."""
+"""Bytes of JSON for all blocks; Slack refuses somewhere above 13,000 characters (`msg_blocks_too_long`)."""
 
-_TITLE, _HINT, _FOOTER, _NOTICE = 500, 600, 300, 400
+_TITLE, _HINT, _FOOTER, _NOTICE, _BARE = 500, 600, 300, 400, 3_500
 _TEXT, _LINES, _CODE, _TABLE = 3_000, 6_500, 6_000, 4_000
 _NAME, _SAYS = 120, 900
 _ELEMENT: Final = 2_900
 _LINE_COSTS: Final = 110
 _SCALES: Final = (1.0, 0.7, 0.5, 0.35, 0.2, 0.1, 0.04)
 _WIDEST: Final = 92
-_LABEL, _CONFIRM_LABEL, _CONFIRM_TEXT, _ASKS = 75, 30, 280, 150
+_LABEL, _CONFIRM_LABEL, _CONFIRM_TEXT, _ASKS = 75, 30, 300, 150
 _BUTTONS_A_ROW: Final = 20
 _MOST_BUTTONS: Final = 100
 _CUT: Final = "Too long for one message: the whole is in the thread."
@@ -53,13 +54,29 @@ class Rendered:
 
 def render(card: Card, tokens: Sequence[str] = ()) -> Rendered:
     """A card with the tokens of its buttons, as many as it has buttons; without tokens it has no buttons."""
-    notice = escaped(cut(f"{_sign(card.tone)}{line(card.title)}", _NOTICE)) or "…"
+    buttons = [*_actions(card.buttons, tokens)]
     for scale in _SCALES:
         sketch = _Sketch(card, scale)
-        blocks = [*sketch.blocks(), *_actions(card.buttons, tokens)]
-        if len(json.dumps(blocks, ensure_ascii=False)) <= ROOM:
-            break
-    return Rendered(blocks, notice, whole(card) if sketch.was_cut else "")
+        blocks = [*sketch.blocks(), *buttons]
+        if scale == _SCALES[-1] or len(json.dumps(blocks, ensure_ascii=False).encode()) <= ROOM:
+            return Rendered(blocks, notice(card), whole(card) if sketch.was_cut else "")
+    raise AssertionError("the last scale is taken as it is")
+
+
+def bare(card: Card) -> Rendered:
+    """A card as nothing but text, as much of it as fits: for what Slack does not take as blocks."""
+    text = whole(card)
+    return Rendered([], _asleep(escaped(cut(text, _BARE))), text if len(text) > _BARE else "")
+
+
+def notice(card: Card) -> str:
+    """What a notification shows."""
+    return _asleep(escaped(cut(f"{_sign(card.tone)}{line(card.title)}", _NOTICE))) or "…"
+
+
+def _asleep(text: str) -> str:
+    """A text in which no `@` stands before a name: blocks are literal, but many kinds of clients read this."""
+    return text.replace("@", "@\u200b")
 
 
 class _Sketch:
@@ -135,7 +152,8 @@ class _Sketch:
 
     def _first(self, lines: Sequence[str], most: int) -> list[str]:
         """The first lines that fit."""
-        room, kept = self._room(most), []
+        room = self._room(most)
+        kept: list[str] = []
         for number, text in enumerate(lines):
             room -= len(text) + 1
             if room < 0:
@@ -184,10 +202,10 @@ def _actions(buttons: Sequence[Button], tokens: Sequence[str]) -> Iterator[Json]
 
 
 def _button(number: int, button: Button, token: str) -> Json:
-    label = cut(line(button.label), _LABEL - 12) or "…"
+    label = line(button.label) or "…"
     made: Json = {
         "type": "button",
-        "text": words(label),
+        "text": words(label, _LABEL),
         "action_id": action_id(number, button),
         "value": token,
     }
@@ -196,8 +214,8 @@ def _button(number: int, button: Button, token: str) -> Json:
         if not button.asks:
             made["confirm"] = {
                 "title": words("Are you sure?"),
-                "text": words(cut(line(button.command), _CONFIRM_TEXT) or label),
-                "confirm": words(cut(label, _CONFIRM_LABEL - 12)),
+                "text": words(line(button.command) or label, _CONFIRM_TEXT),
+                "confirm": words(label, _CONFIRM_LABEL),
                 "deny": words("No"),
                 "style": "danger",
             }
@@ -206,13 +224,16 @@ def _button(number: int, button: Button, token: str) -> Json:
 
 def action_id(number: int, button: Button) -> str:
     """What Slack hands back with a press beside the token: whether, and what, the person is asked first."""
-    kind = "code" if button.asks_code else "ask" if button.asks else "run"
+    kind = CODE if button.asks_code else ASK if button.asks else RUN
     return f"{kind}:{number}:{cut(line(button.asks), _ASKS)}"
 
 
-def words(text: str) -> Json:
-    """A `plain_text` object; nothing in it is turned into a picture."""
-    return {"type": "plain_text", "text": plain(text), "emoji": False}
+def words(text: str, most: int = _LABEL) -> Json:
+    """A `plain_text` object of at most so many characters; nothing in it is turned into a picture."""
+    room = most
+    while len(shown := plain(cut(text, room))) > most:
+        room -= len(shown) - most
+    return {"type": "plain_text", "text": shown, "emoji": False}
 
 
 def said(text: str) -> Json:

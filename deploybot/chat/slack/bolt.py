@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -29,7 +29,6 @@ from slack_sdk.web.async_client import AsyncWebClient
 from deploybot.chat.slack.sdk import quiet_logger
 from deploybot.ports import Clock
 
-PATH: Final = "/slack/events"
 _FRESH: Final = 300.0
 _REMEMBERED: Final = 5_000
 _READ_WITHIN: Final = 5.0
@@ -63,7 +62,7 @@ class Hearing:
         response = await run_async_bolt_app(self._app, request)
         await send_async_response(client, request, response, 0.0)
 
-    async def request(self, headers: dict[str, str], body: str) -> web.Response:
+    async def request(self, headers: dict[str, str | Sequence[str]], body: str) -> web.Response:
         """One request of HTTP mode that was verified."""
         return await to_aiohttp_response(await self._app.async_dispatch(AsyncBoltRequest(body=body, headers=headers)))
 
@@ -94,7 +93,7 @@ class Door:
             return web.Response(status=401)
         if not self._first(signature):
             return web.Response(status=200)
-        headers = {
+        headers: dict[str, str | Sequence[str]] = {
             name: value
             for name, value in request.headers.items()
             if name.lower().startswith(("x-slack", "content-type"))

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Final
 from deploybot.card import Card
 from deploybot.chat.slack.api import Refused
 from deploybot.chat.slack.blocks import render
+from deploybot.chat.slack.heard import RUN
+from deploybot.chat.slack.views import choice, is_choice
 from deploybot.command import Incoming
 from deploybot.domain import Place
+from deploybot.errors import DeploybotError
 
 if TYPE_CHECKING:
     from deploybot.chat.desk import Desk
@@ -48,12 +51,13 @@ class Answers:
 class Corner:
     """A `talk.Room` for the answer to one message."""
 
-    def __init__(self, slack: Slack, desk: Desk, answers: Answers, url: str) -> None:
-        """`url` is the response_url that came with the message, or empty."""
+    def __init__(self, slack: Slack, desk: Desk, answers: Answers, url: str, trigger: str = "") -> None:
+        """`url` is the response_url that came with the message, `trigger` what opens one modal; or empty."""
         self._slack = slack
         self._desk = desk
         self._answers = answers
         self._url = url
+        self._trigger = trigger
         self.platform = slack.platform
         self.interval = slack.interval
         self.edit_interval = slack.edit_interval
@@ -77,7 +81,9 @@ class Corner:
             await self._post(place, card, _INVITE)
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
-        """Answer so that only the sender sees it."""
+        """Answer so that only the sender sees it: what leaves them a choice, as a modal where one may be opened."""
+        if is_choice(card) and await self._let_choose(incoming.place, card):
+            return
         if self._url:
             try:
                 await self._post(incoming.place, card)
@@ -86,6 +92,22 @@ class Corner:
             else:
                 return
         await self._slack.whisper(incoming, card)
+
+    async def _let_choose(self, place: Place, card: Card) -> bool:
+        """Open the modal; False where that cannot be any more: a trigger is good once, for three seconds."""
+        trigger, self._trigger = self._trigger, ""
+        if not trigger:
+            return False
+        about = {"channel": place.channel, "thread": place.thread, "url": self._url, "kind": RUN}
+        tokens = await self._desk.lay_out(place, card.buttons)
+        try:
+            view = choice(card, tokens, about)
+            opened = await self._slack.api.call("views.open", trigger_id=trigger, view=view)
+        except DeploybotError as problem:
+            log.info("Slack: a choice is said as a message: %s", problem)
+            return False
+        await self._desk.sent(place, card.buttons, tokens, str(opened["view"]["id"]))
+        return True
 
     async def _post(self, place: Place, card: Card, more: str = "") -> None:
         """Through the response_url. Refused where it is used up."""

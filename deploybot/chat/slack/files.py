@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -29,10 +29,8 @@ class Uploader(Protocol):
         """Raises Unreachable for what may pass, another DeploybotError for what will not."""
 
 
-class Spawn(Protocol):
-    """Runs something in the background."""
-
-    def __call__(self, work: Coroutine[None, None, None]) -> None: ...
+Spawn = Callable[[Coroutine[None, None, None]], None]
+"""Runs something in the background."""
 
 
 class Files:

@@ -19,6 +19,9 @@ Json = Mapping[str, Any]
 ANSWER: Final = "answer"
 """The id of a modal's one input, and of its block."""
 
+RUN, ASK, CODE, REFRESH = "run", "ask", "code", "home"
+"""What a button wants: the first part of its action id."""
+
 _ANGLES: Final = re.compile(r"<([^<>]*)>")
 
 
@@ -26,7 +29,7 @@ _ANGLES: Final = re.compile(r"<([^<>]*)>")
 class Line:
     """A line for the bot. `answer_url` is where only the sender sees what is posted, or empty.
 
-    `typed` is the slash command as it was typed, empty for a message; `at` is when it was sent, 0.0 for just now.
+    `trigger` opens one modal within three seconds, empty for a message; `at` is when it was sent, 0.0 for just now.
     """
 
     user: str
@@ -36,7 +39,7 @@ class Line:
     thread: str = ""
     at: float = 0.0
     answer_url: str = ""
-    typed: str = ""
+    trigger: str = ""
 
     @property
     def private(self) -> bool:
@@ -46,7 +49,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pressed:
-    """A button of a message, or of the home tab (then there is no channel). `kind` is what it asks: run, ask, code."""
+    """A button of a message, or of the home tab (then there is no channel).
+
+    `kind` is what it wants: RUN, or with the person asked first ASK (`asks` says what) and CODE; REFRESH the home tab.
+    """
 
     user: str
     id: str
@@ -62,10 +68,11 @@ class Pressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """A modal that was filled in; `about` is what it was opened with."""
+    """A modal that was filled in; `about` is what it was opened with, `answer` a text or the value that was chosen."""
 
     user: str
     id: str
+    view: str
     about: Mapping[str, str]
     answer: str
 
@@ -111,7 +118,7 @@ def _slash(body: Json) -> Line:
         text=f"/{command_line(body['command'], text)}",
         id=f"slash:{body['trigger_id']}",
         answer_url=body.get("response_url", ""),
-        typed=f"{body['command']} {text}".strip(),
+        trigger=body["trigger_id"],
     )
 
 
@@ -140,7 +147,7 @@ def _said(body: Json, event: Json) -> Line | None:
         channel=event["channel"],
         text=typed(event["text"], _bot(body)),
         # A mention in a direct message may arrive as both events.
-        id=f"message:{event['ts']}",
+        id=f"message:{event['channel']}:{event['ts']}",
         thread=event.get("thread_ts", ""),
         at=float(event["ts"]),
     )
@@ -170,11 +177,14 @@ def _pressed(body: Json) -> Pressed:
 
 def _submitted(body: Json) -> Submitted:
     view = body["view"]
+    field = view["state"]["values"][ANSWER][ANSWER]
+    chosen = field.get("selected_option") or {}
     return Submitted(
         user=body["user"]["id"],
         id=f"view:{view['id']}",
+        view=view["id"],
         about=json.loads(view["private_metadata"]),
-        answer=view["state"]["values"][ANSWER][ANSWER].get("value") or "",
+        answer=chosen.get("value") or field.get("value") or "",
     )
 
 

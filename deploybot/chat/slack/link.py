@@ -33,10 +33,14 @@ _SHORT_LIFE: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """Seconds: between pings (a socket is dead after four unanswered), between looks at it, and between tries."""
+    """Seconds: between pings (a socket is dead after four unanswered), between looks at it, and between tries.
+
+    `linger` is how long a socket that Slack will close is listened to after the next one is there.
+    """
 
     ping: float = 5.0
     look: float = 5.0
+    linger: float = 5.0
     first_pause: float = 0.5
     longest_pause: float = 30.0
 
@@ -44,7 +48,9 @@ class Times:
 class _Socket(SocketModeClient):
     """Slack's client without its own reconnecting: it only says that it should be replaced, and why."""
 
-    def __init__(self, url: str, heard: Callable[[SocketModeClient, SocketModeRequest], Awaitable[None]], ping: float):
+    def __init__(
+        self, url: str, heard: Callable[[SocketModeClient, SocketModeRequest], Awaitable[None]], ping: float
+    ) -> None:
         super().__init__(
             app_token="",
             logger=quiet_logger(),
@@ -58,6 +64,7 @@ class _Socket(SocketModeClient):
         self.wss_uri = url
         self.greeted = asyncio.Event()
         self.ended = asyncio.Event()
+        self.over = asyncio.Event()
         self.reason = ""
         self.socket_mode_request_listeners.append(heard)  # type: ignore[arg-type]  # the library's own annotation is of its base
 
@@ -76,13 +83,14 @@ class _Socket(SocketModeClient):
     async def _broke(self, message: aiohttp.WSMessage) -> None:
         del message
         self.ended.set()
+        self.over.set()
 
     async def drop(self) -> None:
         """Let go of it, within a second or so, whatever the other side does."""
         self.closed = True
         with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
             async with asyncio.timeout(_CLOSE_WITHIN):
-                await self.disconnect()
+                await self.disconnect()  # type: ignore[no-untyped-call]
         tasks = [self.message_processor, self.current_session_monitor, self.message_receiver]
         running = [task for task in tasks if task is not None]
         for task in running:
@@ -106,6 +114,7 @@ class Link:
         self._health = health
         self._times = times
         self._socket: _Socket | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -116,7 +125,8 @@ class Link:
                 try:
                     await self._replace()
                 except DeploybotError as problem:
-                    self._health.ill("link", f"no connection: {problem}")
+                    if not self._health.is_ill("app_token"):
+                        self._health.ill("link", f"no connection: {problem}")
                     await asyncio.sleep(max(pause, getattr(problem, "retry_after", 0.0)))
                     pause = min(pause * 2, self._times.longest_pause)
                     continue
@@ -129,6 +139,9 @@ class Link:
                 else:
                     pause = self._times.first_pause
         finally:
+            for task in self._leaving:
+                task.cancel()
+            await asyncio.gather(*self._leaving, return_exceptions=True)
             if self._socket is not None:
                 await self._socket.drop()
 
@@ -137,14 +150,27 @@ class Link:
         fresh = await self._connect()
         old, self._socket = self._socket, fresh
         if old is not None:
-            await old.drop()
+            task = asyncio.create_task(self._leave(old))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, socket: _Socket) -> None:
+        """Let go of a socket; of one that still works once it is closed, or has had time to say what it has."""
+        try:
+            if await socket.is_connected():
+                async with asyncio.timeout(self._times.linger):
+                    await socket.over.wait()
+        except TimeoutError:
+            log.debug("Slack: the socket before is closed from here")
+        finally:
+            await socket.drop()
 
     async def _connect(self) -> _Socket:
         """A socket that Slack has greeted. Unreachable says why there is none."""
         socket = _Socket(await self._open_url(), self._heard, self._times.ping)
         try:
             async with asyncio.timeout(_CONNECT_WITHIN):
-                await socket.connect()
+                await socket.connect()  # type: ignore[no-untyped-call]
                 ended = asyncio.create_task(socket.ended.wait())
                 greeted = asyncio.create_task(socket.greeted.wait())
                 try:

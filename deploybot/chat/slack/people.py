@@ -16,7 +16,7 @@ from typing import Any, Final
 from deploybot.chat.slack.api import Refused, SlackApi
 from deploybot.errors import Unreachable
 
-_KEPT: Final = 600.0
+_KEPT: Final = 300.0
 _MOST: Final = 2_000
 _PATIENCE: Final = 20.0
 _PAUSE: Final = 0.5

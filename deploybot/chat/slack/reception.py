@@ -5,18 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from deploybot.card import Card, Tone
 from deploybot.chat.desk import Desk
-from deploybot.chat.parts import Parts
+from deploybot.chat.parts import Parts, Reply
 from deploybot.chat.slack.api import Refused
 from deploybot.chat.slack.corner import Answers, Corner
-from deploybot.chat.slack.heard import USER, Heard, HomeOpened, Line, Pressed, Revoked, Submitted
+from deploybot.chat.slack.heard import (
+    ASK,
+    CODE,
+    REFRESH,
+    RUN,
+    USER,
+    Heard,
+    HomeOpened,
+    Line,
+    Pressed,
+    Revoked,
+    Submitted,
+)
+from deploybot.chat.slack.names import advice
 from deploybot.chat.slack.people import Directory, Kind, Member
-from deploybot.chat.slack.views import REFRESH, completed, home, question
+from deploybot.chat.slack.repeats import WINDOW, Key, Repeats, words_of
+from deploybot.chat.slack.views import completed, home, question
 from deploybot.chat.talk import Talk
 from deploybot.command import Incoming
 from deploybot.domain import Identity, Place
@@ -30,6 +45,7 @@ log = logging.getLogger(__name__)
 PLATFORM: Final = "slack"
 _TOLD_AGAIN: Final = 3600.0
 _REMEMBERED: Final = 1_000
+_RECEIVED: Final = 10_000
 _UNKNOWN: Final = "Slack does not tell me who you are now, so I did nothing."
 
 
@@ -44,7 +60,8 @@ class Reception:
         self._team = ""
         self._directory: Directory | None = None
         self._told: OrderedDict[str, float] = OrderedDict()
-        self._working: set[tuple[str, str, str]] = set()
+        self._repeats = Repeats(parts.commands)
+        self._received: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def open(self, team: str, directory: Directory) -> None:
         """`team` stands in people's identities; `directory` knows who they are."""
@@ -52,7 +69,9 @@ class Reception:
         self._directory = directory
 
     async def receive(self, heard: Heard) -> None:
-        """Do what somebody asked for. Never raises but when it is cancelled."""
+        """Do what somebody asked for, once: Slack may hand it over again. Never raises but when it is cancelled."""
+        if not self._first_time(heard):
+            return
         try:
             match heard:
                 case Line():
@@ -68,19 +87,28 @@ class Reception:
         except DeploybotError as problem:
             log.warning("Slack: something could not be answered: %s", problem)
 
+    def _first_time(self, heard: Heard) -> bool:
+        """False for what was handed over before. The dispatcher knows what changed something after a restart, too."""
+        if isinstance(heard, Revoked):
+            return True
+        key = (heard.user, heard.id)
+        if key in self._received:
+            return False
+        self._received[key] = None
+        if len(self._received) > _RECEIVED:
+            self._received.popitem(last=False)
+        return True
+
     async def _line(self, line: Line) -> None:
-        """A command. One that somebody sends again while it is being worked on, since Slack was slow, runs once."""
+        """A command. One that somebody sends again because Slack was slow runs once."""
         place = Place(PLATFORM, line.channel, line.thread, private=line.private)
         incoming = self._incoming(line.user, place, line.text, line.id, at=line.at)
-        work = (line.user, line.channel, line.typed)
-        if line.typed and work in self._working:
-            await self._tell(incoming, line.answer_url, _sentence("I am at it already.", "It runs once."))
-            return
-        self._working.add(work)
-        try:
-            await self._answer(incoming, line.answer_url)
-        finally:
-            self._working.discard(work)
+        key = self._repeats.key(line.user, line.channel, line.thread, line.text)
+        since = self._repeats.seconds_since(key) if key else None
+        if since is None:
+            await self._answer(incoming, line.answer_url, trigger=line.trigger, key=key)
+        elif await self._admitted(incoming, line.answer_url):
+            await self._tell(incoming, line.answer_url, _again(since))
 
     async def _pressed(self, pressed: Pressed) -> None:
         """A button: run what stands behind it, or ask first."""
@@ -89,10 +117,9 @@ class Reception:
             return
         place = _place(pressed.channel, pressed.thread)
         incoming = self._incoming(pressed.user, place, "", pressed.id)
-        if pressed.kind == "run":
-            about = {"token": pressed.token, "message": pressed.message}
-            await self._press(incoming, about, pressed.answer_url)
-        elif await self._admitted(incoming, pressed.answer_url):
+        if pressed.kind == RUN:
+            await self._press(incoming, pressed.answer_url, pressed.token, pressed.message)
+        elif pressed.kind in {ASK, CODE} and await self._admitted(incoming, pressed.answer_url):
             await self._ask(incoming, pressed)
 
     async def _ask(self, incoming: Incoming, pressed: Pressed) -> None:
@@ -107,7 +134,7 @@ class Reception:
         }
         try:
             await self._desk.press(pressed.token, pressed.channel, pressed.message)
-            view = question(pressed.asks, about, code=pressed.kind == "code")
+            view = question(pressed.asks, about, code=pressed.kind == CODE)
             await self._slack.api.call("views.open", trigger_id=pressed.trigger, view=view)
         except Refused as refused:
             if refused.error not in {"expired_trigger_id", "trigger_expired"}:
@@ -118,31 +145,52 @@ class Reception:
             await self._tell(incoming, pressed.answer_url, _sentence(error.sentence, error.hint))
 
     async def _submitted(self, submitted: Submitted) -> None:
-        """The answer to a modal: the button's command with it."""
-        about = submitted.about
-        place = _place(about["channel"], about["thread"])
-        incoming = self._incoming(submitted.user, place, "", submitted.id)
-        await self._press(incoming, about, about["url"], submitted.answer)
+        """A modal that came back: with the button that was chosen in it, or the answer to one pressed before."""
+        about, answer = submitted.about, submitted.answer
+        incoming = self._incoming(submitted.user, _place(about["channel"], about["thread"]), "", submitted.id)
+        if about["kind"] == RUN:
+            await self._press(incoming, about["url"], answer, submitted.view)
+        else:
+            add = partial(completed, answer=answer, code=about["kind"] == CODE)
+            await self._press(incoming, about["url"], about["token"], about["message"], add)
 
-    async def _press(self, incoming: Incoming, about: Mapping[str, str], url: str, answer: str | None = None) -> None:
-        """Run what stands behind a button."""
-        try:
-            press = await self._desk.press(about["token"], incoming.place.channel, about["message"])
-        except UserError as error:
-            if await self._admitted(incoming, url):
-                await self._tell(incoming, url, _sentence(error.sentence, error.hint))
+    async def _press(
+        self, incoming: Incoming, url: str, token: str, message: str, add: Callable[[str], str] = str
+    ) -> None:
+        """Run what stands behind a button; `add` puts to its command what the person answered."""
+        if not await self._admitted(incoming, url):
             return
-        text = press.command
-        if answer is not None:
-            text = completed(text, answer, code=about["kind"] == "code")
-        await self._answer(replace(incoming, text=text, press=press.hash), url)
+        try:
+            press = await self._desk.press(token, incoming.place.channel, message)
+        except UserError as error:
+            await self._tell(incoming, url, _sentence(error.sentence, error.hint))
+            return
+        await self._answer(replace(incoming, text=add(press.command), press=press.hash), url)
 
-    async def _answer(self, incoming: Incoming, url: str) -> None:
+    async def _answer(self, incoming: Incoming, url: str, *, trigger: str = "", key: Key | None = None) -> None:
         """Have a member's command answered."""
         member = await self._admitted(incoming, url)
-        if member is not None:
-            corner = Corner(self._slack, self._desk, self._answers, url)
-            await Talk(corner, replace(incoming, name=member.name)).answer(self._parts)
+        if member is None:
+            if key:
+                self._repeats.forget(key)
+            return
+        corner = Corner(self._slack, self._desk, self._answers, url, trigger)
+
+        async def handle(incoming: Incoming, reply: Reply) -> Card | None:
+            card = await self._parts.handle(incoming, reply)
+            if key and card is not None and not card.ok:
+                self._repeats.forget(key)
+            return self._advised(incoming, card) if card is not None else None
+
+        await Talk(corner, replace(incoming, name=member.name)).answer(replace(self._parts, handle=handle))
+
+    def _advised(self, incoming: Incoming, card: Card) -> Card:
+        """The card; where it is help, with what commands are called here."""
+        name, *topic = words_of(incoming.text) or [""]
+        if name not in {"", "help"}:
+            return card
+        asked = [word.removeprefix("/") for word in topic] or sorted(self._parts.commands)
+        return replace(card, hint="\n".join(filter(None, (card.hint, advice(asked)))))
 
     async def _admitted(self, incoming: Incoming, url: str) -> Member | None:
         """The member who did something; nobody else is heard, and only people of this workspace are told so."""
@@ -157,12 +205,12 @@ class Reception:
             return member
         log.info("Slack: %s (%s) is not heard", incoming.identity.user, member.kind)
         told = member.kind is Kind.GUEST or (member.kind is Kind.STRANGER and url)
-        if told and self._first_time(incoming.identity.user):
+        if told and self._not_told(incoming.identity.user):
             await self._tell(incoming, url, _sentence("I only work for full members of this workspace."))
         return None
 
-    def _first_time(self, user: str) -> bool:
-        """Once an hour for each."""
+    def _not_told(self, user: str) -> bool:
+        """True once an hour for each."""
         now = asyncio.get_running_loop().time()
         if now - self._told.get(user, -_TOLD_AGAIN) < _TOLD_AGAIN:
             return False
@@ -203,6 +251,12 @@ class Reception:
 
 def _place(channel: str, thread: str) -> Place:
     return Place(PLATFORM, channel, thread, private=channel.startswith("D"))
+
+
+def _again(since: float) -> Card:
+    """What is said to a command that was sent again."""
+    hint = f"If you mean it a second time, send it again in {WINDOW - since:.0f} s."
+    return _sentence(f"I have this already, since {since:.0f} s, and run it once.", hint)
 
 
 def _sentence(title: str, hint: str = "") -> Card:

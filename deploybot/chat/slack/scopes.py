@@ -1,4 +1,4 @@
-"""Which calls of the Web API the bot makes, and the scopes that each needs; pure.
+"""What the app asks of Slack: calls of the Web API, events, and the scopes that each needs; pure.
 
 docs.slack.dev/reference/scopes. `SlackApi.call` knows no other method, so this is all that the app asks for.
 """
@@ -6,6 +6,9 @@ docs.slack.dev/reference/scopes. `SlackApi.call` knows no other method, so this 
 from __future__ import annotations
 
 from typing import Final
+
+HOOK: Final = "/slack/events"
+"""The path at which Slack knocks in HTTP mode."""
 
 SCOPES: Final[dict[str, tuple[str, ...]]] = {
     "apps.connections.open": ("connections:write",),

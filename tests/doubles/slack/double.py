@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from aiohttp import web
 
 from tests.doubles.scene import Post, Scene, Unkind
-from tests.doubles.slack.mrkdwn import Json, escape, typed
+from tests.doubles.slack.manifest import EVENTS, RESERVED, make
+from tests.doubles.slack.mrkdwn import Json, decode, escape, typed
 from tests.doubles.slack.state import BOT_NAME, BOT_USER, Message, State, User
 from tests.doubles.slack.web import WebApi
 from tests.doubles.slack.wire import Wire
@@ -17,52 +18,24 @@ from tests.doubles.slack.wire import Wire
 BOT_TOKEN = "xoxb-1234567890-abcdefghijkl"
 APP_TOKEN = "xapp-1-A0APP-1234567890-abcdef"
 TEAM = "T0TEAM"
-BUILT_IN = frozenset(
-    [
-        "away",
-        "apps",
-        "call",
-        "collapse",
-        "dnd",
-        "expand",
-        "feed",
-        "help",
-        "invite",
-        "join",
-        "leave",
-        "me",
-        "msg",
-        "mute",
-        "open",
-        "remind",
-        "rename",
-        "search",
-        "shortcuts",
-        "shrug",
-        "star",
-        "status",
-        "topic",
-        "who",
-    ]
-)
 
 
 class SlackDouble:
-    """`tests.doubles.scene.Double`. `commands` are the slash commands of the app (`/deploy`), None for any free name.
+    """`tests.doubles.scene.Double`.
 
-    `web` is the Web API (`web.dead`, `web.scopes`, `web.rates`), `wire` the way to the bot (`wire.hook`, `wire.cut`).
+    Without `install` the app has every free name as a slash command, all scopes and all events. `web` is the Web API
+    (`web.dead`, `web.scopes`, `web.rates`), `wire` the way to the bot (`wire.hook`, `wire.cut`).
     """
 
     platform = "slack"
 
-    def __init__(
-        self, *, now: Callable[[], float] = time.time, enterprise: str = "", commands: frozenset[str] | None = None
-    ) -> None:
+    def __init__(self, *, now: Callable[[], float] = time.time, enterprise: str = "") -> None:
         self.state = State(now, TEAM, enterprise)
         self.scene: Scene = self.state.scene
         self.violations: list[str] = self.state.violations
         self.unkind = Unkind()
-        self.commands = commands
+        self.commands: frozenset[str] | None = None
+        self.events = frozenset(EVENTS)
         self.wire = Wire(self.unkind, self.violations, now)
         self.web = WebApi(self.state, self.unkind, BOT_TOKEN, APP_TOKEN, self.wire.ticket)
         self.user(BOT_USER, BOT_NAME, bot=True)
@@ -81,6 +54,16 @@ class SlackDouble:
             setattr(made, flag, value)
         self.state.users[user] = made
         return made
+
+    def install(self, manifest: str) -> None:
+        """Make the app of a manifest: it gets the commands, events and scopes that stand there, and no others."""
+        made = make(manifest)
+        self.commands, self.events = made.commands, made.events
+        self.web.scopes = ",".join(made.scopes)
+        self.wire.disabled, self.web.home = not made.socket_mode, made.home
+        self.state.interactive, self.state.direct = made.interactive, made.direct
+        if "commands" not in made.scopes:
+            self.commands = frozenset()
 
     async def start(self) -> None:
         """Listen on loopback."""
@@ -114,6 +97,9 @@ class SlackDouble:
         raw = typed(text, names, (BOT_NAME, BOT_USER))
         message = Message(channel, self.state.new_ts(), self.state.user(user).name, escape(text), thread=thread)
         self.state.put(message)
+        if there.direct and not self.state.direct:
+            self.state.tell(user, channel, "Sending messages to this app has been turned off.")
+            return message.ts
         if there.direct:
             event = {"type": "message", "channel_type": "im", **self._event(user, message, raw)}
         elif f"<@{BOT_USER}>" in raw and there.bot_in:
@@ -137,7 +123,10 @@ class SlackDouble:
         }
 
     async def deliver_event(self, event: Json, *, event_id: str = "") -> str:
-        """Hand over an event of the Events API; its id."""
+        """Hand over an event of the Events API, if the app listens to it; its id."""
+        kind = f"message.{event['channel_type']}" if event["type"] == "message" else event["type"]
+        if kind not in self.events:
+            return ""
         self._events += 1
         event_id = event_id or f"Ev{self._events:08d}"
         payload = {
@@ -168,7 +157,7 @@ class SlackDouble:
         if thread:
             self.state.tell(user, channel, f"{command} is not supported in threads. Sorry!")
             return
-        free = command.removeprefix("/") not in BUILT_IN if self.commands is None else command in self.commands
+        free = command.removeprefix("/") not in RESERVED if self.commands is None else command in self.commands
         if not free:
             self.state.tell(user, channel, f"{command} is not a valid command of this app.")
             return
@@ -180,7 +169,7 @@ class SlackDouble:
             "command": command,
             "text": typed(rest.strip(), names, (BOT_NAME, BOT_USER)),
             "response_url": self._answer_url(channel, user),
-            "trigger_id": self.state.new_trigger(user),
+            "trigger_id": self.state.new_trigger(user, channel),
         }
         if await self.wire.hand_over("slash_commands", payload) is None:
             self.state.tell(user, channel, f"{command} failed with the error “operation_timeout”")
@@ -202,8 +191,14 @@ class SlackDouble:
         return f"{self.web.url}/answers/{self.state.new_answer(channel, user, message)}"
 
     async def press(self, user: str, post: Post, label: str, *, answer: str = "") -> None:
-        """Have a person press a button, agree where Slack asks back, and answer the modal that opens."""
-        trigger = self.state.new_trigger(user)
+        """Have a person press a button, agree where Slack asks back, and answer the modal that opens.
+
+        The buttons of a modal are what can be chosen in it, or what sends it off.
+        """
+        if post.id in self.state.views:
+            await self.submit(user, self.state.views[post.id], answer or label)
+            return
+        trigger = self.state.new_trigger(user, post.channel)
         action = self._action(post, label)
         await self.press_raw(user, post, action, trigger)
         if answer:
@@ -211,6 +206,9 @@ class SlackDouble:
 
     async def press_raw(self, user: str, post: Post, action: Json, trigger: str) -> None:
         """Hand over a press with whatever value."""
+        if not self.state.interactive:
+            self.state.tell(user, post.channel, "This app is not configured to handle interactive responses.")
+            return
         where = self._container(post)
         payload = {
             "type": "block_actions",
@@ -283,18 +281,28 @@ class SlackDouble:
         await self.submit(user, view, answer)
 
     async def submit(self, user: str, view: Json, answer: str) -> None:
-        """Submit a modal with this text in its first input."""
+        """Submit a modal with this text, or choice, in its input. It closes when the app has acknowledged it."""
         field = next(block for block in view["blocks"] if block["type"] == "input")
         element = field["element"]
-        if not element.get("min_length", 0) <= len(answer) <= element.get("max_length", 3000):
-            raise AssertionError("Slack does not let this text be submitted: too short or too long")
-        value = {"type": "plain_text_input", "value": answer}
+        values = {field["block_id"]: {element["action_id"]: _filled(element, answer)}}
         payload = {
             "type": "view_submission",
             **self._who(user),
-            "trigger_id": self.state.new_trigger(user),
-            "view": {**view, "state": {"values": {field["block_id"]: {element["action_id"]: value}}}},
+            "trigger_id": self.state.new_trigger(user, "modal"),
+            "view": {**view, "state": {"values": values}},
             "response_urls": [],
         }
         if await self.wire.hand_over("interactive", payload) is None:
             self.state.tell(user, "modal", "We had some trouble connecting. Try again?")
+        else:
+            self.state.close_view(view["id"])
+
+
+def _filled(element: Json, answer: str) -> Json:
+    """What a person made of an input. AssertionError where Slack would not let them."""
+    if element["type"] == "static_select":
+        fitting = [one for one in element["options"] if decode(one["text"]["text"]) == answer]
+        assert fitting, f"there is no {answer!r} to choose"
+        return {"type": "static_select", "selected_option": fitting[0]}
+    assert element.get("min_length", 0) <= len(answer) <= element.get("max_length", 3000), "too short or too long"
+    return {"type": "plain_text_input", "value": answer}

@@ -32,7 +32,7 @@ _STYLES = (("*", "b"), ("_", "i"), ("~", "s"))
 
 @dataclass(slots=True)
 class Seen:
-    """Text without markup, the same as HTML, and whom it wakes. `styled` lists what markup made bold, a link and so on."""
+    """Text without markup, the same as HTML, and whom it wakes. `styled` lists what markup made of it: bold, links."""
 
     text: str = ""
     html: str = ""
@@ -79,7 +79,7 @@ def read_text(text: str) -> Seen:
     return seen
 
 
-def _block(seen: Seen, block: Json) -> None:
+def _block(seen: Seen, block: Json) -> None:  # noqa: C901  one case for each kind
     match block["type"]:
         case "rich_text":
             for part in block["elements"]:
@@ -98,6 +98,8 @@ def _block(seen: Seen, block: Json) -> None:
                 _button(seen, button)
         case "input":
             _object(seen, block["label"])
+            for option in block["element"].get("options", ()):
+                _button(seen, option)
         case _:
             pass
 
@@ -131,7 +133,7 @@ def _rich_element(seen: Seen, element: Json) -> None:
             seen.say(EMOJI.get(element["name"], f":{element['name']}:"))
         case "link":
             seen.styled.append(element["url"])
-            seen.say(element.get("text", element["url"]), "u")
+            seen.say(str(element.get("text") or element["url"]), "u")
         case "broadcast":
             _ping(seen, f"@{element['range']}")
         case "user":

@@ -1,7 +1,7 @@
 """What Slack takes and what it refuses of messages and views; pure.
 
 Block Kit's reference gives the shapes and limits (docs.slack.dev/reference/block-kit). Where Slack is known to be
-lenient, or does not say, this is not: the total of all blocks is measured as JSON.
+lenient, or does not say, this is not: the total of all blocks is measured as bytes of JSON.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ _VALUE: Final = 2_000
 _ID: Final = 255
 _TITLE: Final = 24
 _METADATA: Final = 3_000
+_OPTIONS: Final = 100
+_OPTION_VALUE: Final = 150
+_ELEMENTS: Final[Mapping[object, frozenset[str]]] = {
+    "plain_text_input": frozenset({"initial_value", "multiline", "min_length", "max_length"}),
+    "static_select": frozenset({"options", "initial_option", "confirm"}),
+}
 _STYLES: Final = frozenset({"bold", "italic", "strike", "code"})
 
 _BLOCKS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
@@ -93,7 +99,7 @@ def _all_blocks(blocks: object, most: int, types: tuple[str, ...]) -> Iterator[s
         return
     if len(blocks) > most:
         yield f"blocks: {len(blocks)}, more than {most}"
-    if len(json.dumps(blocks, ensure_ascii=False)) > ALL_BLOCKS:
+    if len(json.dumps(blocks, ensure_ascii=False).encode()) > ALL_BLOCKS:
         yield "msg_blocks_too_long"
     names = [block["block_id"] for block in blocks if isinstance(block, dict) and "block_id" in block]
     if len(set(names)) < len(names):
@@ -237,24 +243,31 @@ def _input(block: Json, at: str) -> Iterator[str]:
     if "hint" in block:
         yield from _text(block["hint"], f"{at}.hint", _VALUE, plain=True)
     element = block["element"]
-    if element.get("type") != "plain_text_input":
+    may = _ELEMENTS.get(element.get("type"), frozenset())
+    if not may:
         yield f"{at}.element: unknown type {element.get('type')!r}"
-    may = {
-        "type",
-        "action_id",
-        "placeholder",
-        "initial_value",
-        "multiline",
-        "min_length",
-        "max_length",
-        "focus_on_load",
-    }
-    if unknown := element.keys() - may:
+    elif unknown := element.keys() - may - {"type", "action_id", "placeholder", "focus_on_load"}:
         yield f"{at}.element: unknown {sorted(unknown)}"
+    if not 0 < len(str(element.get("action_id", ""))) <= _ID:
+        yield f"{at}.element.action_id: none, or too long"
     if "placeholder" in element:
         yield from _text(element["placeholder"], f"{at}.placeholder", _HEADER, plain=True)
     if not 0 <= element.get("max_length", 0) <= _SECTION:
         yield f"{at}.max_length: more than {_SECTION}"
+    if element.get("type") == "static_select":
+        yield from _options(element.get("options"), f"{at}.options")
+
+
+def _options(options: object, at: str) -> Iterator[str]:
+    if not isinstance(options, list) or not 1 <= len(options) <= _OPTIONS:
+        yield f"{at}: no list, or not 1 to {_OPTIONS}"
+        return
+    for option in options:
+        if unknown := option.keys() - {"text", "value", "description"}:
+            yield f"{at}: unknown {sorted(unknown)}"
+        yield from _text(option.get("text"), f"{at}.text", _LABEL, plain=True)
+        if not 0 < len(str(option.get("value", ""))) <= _OPTION_VALUE:
+            yield f"{at}.value: empty, or longer than {_OPTION_VALUE}"
 
 
 def _text(text: object, at: str, most: int, *, plain: bool = False) -> Iterator[str]:

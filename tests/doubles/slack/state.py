@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import itertools
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.doubles.scene import Post, Scene
+from tests.doubles.scene import Post, Press, Scene
 from tests.doubles.slack.mrkdwn import Json, Seen, read_blocks, read_text
 
 BOT_USER = "U0BOT"
@@ -76,6 +77,7 @@ class Trigger:
     """A trigger_id; a view may be opened with it once, within three seconds."""
 
     user: str
+    channel: str
     until: float
     used: bool = False
 
@@ -98,6 +100,8 @@ class State:
     views: dict[str, Json] = field(default_factory=dict)
     opened: dict[str, str] = field(default_factory=dict)
     view_opened: asyncio.Event = field(default_factory=asyncio.Event)
+    interactive: bool = True
+    direct: bool = True
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def user(self, user: str) -> User:
@@ -112,11 +116,15 @@ class State:
         """A message's id: seconds, and a number that never comes twice."""
         return f"{int(self.now())}.{next(self._numbers):06d}"
 
-    def new_trigger(self, user: str) -> str:
-        """A trigger_id for something that a person did."""
+    def new_trigger(self, user: str, channel: str) -> str:
+        """A trigger_id for something that a person did in a channel."""
         made = f"{next(self._numbers)}.{secrets.token_hex(8)}"
-        self.triggers[made] = Trigger(user, asyncio.get_running_loop().time() + TRIGGER_LIFE)
+        self.triggers[made] = Trigger(user, channel, asyncio.get_running_loop().time() + TRIGGER_LIFE)
         return made
+
+    def new_view(self) -> str:
+        """A modal's id."""
+        return f"V{next(self._numbers):06d}"
 
     def new_answer(self, channel: str, user: str, message: str = "") -> str:
         """The last part of a response_url."""
@@ -144,6 +152,27 @@ class State:
                 at=self.now(),
             )
         )
+
+    def show_view(self, view: Json, trigger: Trigger) -> None:
+        """Show a modal to the person whose trigger opened it: what can be chosen in it is its buttons."""
+        seen = read_blocks(view["blocks"])
+        post = Post(
+            id=view["id"],
+            channel=trigger.channel,
+            author=BOT_NAME,
+            text=f"{view['title']['text']}\n{seen.text.strip()}",
+            html=f"<h3>{html.escape(view['title']['text'])}</h3>{seen.html}",
+            buttons=tuple(seen.buttons) or (Press(view["submit"]["text"], ""),),
+            pings=tuple(seen.pings),
+            only_for=trigger.user,
+            at=self.now(),
+        )
+        self.scene.put(post)
+
+    def close_view(self, view: str) -> None:
+        """Take a modal away."""
+        self.scene.posts[:] = [post for post in self.scene.posts if post.id != view]
+        self.views.pop(view, None)
 
     def tell(self, user: str, channel: str, text: str) -> None:
         """What Slack itself tells one person."""

@@ -17,14 +17,15 @@ from tests.doubles.slack.rates import Rates
 from tests.doubles.slack.rules import check_message, check_view
 from tests.doubles.slack.state import BOT_NAME, BOT_USER, Message, State
 
-_MESSAGE: Final = {"channel", "text", "blocks", "thread_ts", "unfurl_links", "unfurl_media", "mrkdwn", "metadata"}
+_TEXT: Final = {"text", "blocks", "parse", "link_names", "metadata"}
+_MESSAGE: Final = {"channel", *_TEXT, "thread_ts", "unfurl_links", "unfurl_media", "mrkdwn"}
 METHODS: Final[dict[str, tuple[str, set[str], set[str]]]] = {
     # method: scope, arguments that must be there, arguments that may be there
     "auth.test": ("", set(), set()),
     "apps.connections.open": ("connections:write", set(), set()),
     "chat.postMessage": ("chat:write", {"channel"}, _MESSAGE),
-    "chat.update": ("chat:write", {"channel", "ts"}, {"text", "blocks", "metadata"}),
-    "chat.postEphemeral": ("chat:write", {"channel", "user"}, {"text", "blocks", "thread_ts"}),
+    "chat.update": ("chat:write", {"channel", "ts"}, _TEXT),
+    "chat.postEphemeral": ("chat:write", {"channel", "user"}, {*_TEXT, "thread_ts"}),
     "views.open": ("", {"view", "trigger_id"}, set()),
     "views.publish": ("", {"view", "user_id"}, {"hash"}),
     "views.update": ("", {"view", "view_id"}, {"hash"}),
@@ -48,7 +49,10 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class WebApi:
-    """`dead` is the error that every call gets (`token_revoked`); `scopes` are those that were granted."""
+    """`dead` is the error that every call gets (`token_revoked`); `scopes` are those that were granted.
+
+    `narrow` is the error that every message with blocks gets: Slack refuses some for reasons of its own.
+    """
 
     state: State
     unkind: Unkind
@@ -58,6 +62,8 @@ class WebApi:
     url: str = ""
     dead: str = ""
     dead_app: str = ""
+    home: bool = True
+    narrow: str = ""
     scopes: str = ALL_SCOPES
     rates: Rates = field(default_factory=Rates)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -169,8 +175,9 @@ class WebApi:
         if parent.thread and parent.thread != thread:
             raise Refused("invalid_thread_ts", breach="a reply is no thread")
 
-    @staticmethod
-    def _check(args: Json) -> None:
+    def _check(self, args: Json) -> None:
+        if self.narrow and args.get("blocks"):
+            raise Refused(self.narrow)
         for breach in check_message(args):
             error = breach if breach in {"msg_blocks_too_long", "no_text"} else "invalid_blocks"
             raise Refused(error, breach=breach, response_metadata={"messages": [breach]})
@@ -182,7 +189,7 @@ class WebApi:
             raise Refused("message_not_found")
         if message.author != BOT_NAME:
             raise Refused("cant_update_message", breach="another's message")
-        message.text, message.blocks = args.get("text") or "", args.get("blocks") or []
+        message.text, message.blocks = args.get("text") or "", args.get("blocks", message.blocks)
         self.state.put(message)
         return {"channel": message.channel, "ts": message.ts, "text": message.text}
 
@@ -201,9 +208,10 @@ class WebApi:
             raise Refused("expired_trigger_id")
         view = self._view(args["view"], "modal")
         trigger.used = True
-        view["id"] = f"V{len(self.state.views)}"
+        view["id"] = self.state.new_view()
         self.state.views[view["id"]] = view
         self.state.opened[args["trigger_id"]] = view["id"]
+        self.state.show_view(view, trigger)
         self.state.view_opened.set()
         return {"view": view}
 
@@ -217,6 +225,8 @@ class WebApi:
         return {**view}
 
     def _views_publish(self, args: Json) -> Json:
+        if not self.home:
+            raise Refused("not_enabled")
         view = self._view(args["view"], "home")
         self.state.views[f"home:{args['user_id']}"] = view
         seen = read_blocks(view["blocks"])

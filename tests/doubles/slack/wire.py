@@ -25,7 +25,8 @@ LIFE = 360
 class Wire:
     """Delivers envelopes to whoever is connected. `hook` is the bot's address in HTTP mode.
 
-    `delays` are the seconds after which the envelopes so far were acknowledged.
+    `delays` are the seconds after which the envelopes so far were acknowledged; with `deaf` no ping is answered,
+    with `disabled` Socket Mode is off.
     """
 
     unkind: Unkind
@@ -41,6 +42,7 @@ class Wire:
     opened: int = 0
     delays: list[float] = field(default_factory=list)
     deaf: bool = False
+    disabled: bool = False
     _acks: dict[str, asyncio.Future[Json]] = field(default_factory=dict)
     _turn: int = 0
 
@@ -59,8 +61,9 @@ class Wire:
         self.tickets.discard(ticket)
         socket = web.WebSocketResponse(autoping=not self.deaf)
         await socket.prepare(request)
-        if len(self.sockets) >= MOST_SOCKETS:
-            await socket.send_json({"type": "disconnect", "reason": "too_many_websockets"})
+        if self.disabled or len(self.sockets) >= MOST_SOCKETS:
+            reason = "link_disabled" if self.disabled else "too_many_websockets"
+            await socket.send_json({"type": "disconnect", "reason": reason})
             return socket
         self.opened += 1
         await socket.send_json(
@@ -157,7 +160,8 @@ class Wire:
                 }
             )
             async with asyncio.timeout(self.ack_within):
-                return await future
+                answer: Json = await future
+                return answer
         finally:
             del self._acks[envelope]
 
@@ -169,7 +173,8 @@ class Wire:
         status, text = await post(self.hook, body, headers, within=self.ack_within)
         if status != 200:
             return None
-        return json.loads(text) if text.startswith("{") else {}
+        answered: Json = json.loads(text) if text.startswith("{") else {}
+        return answered
 
 
 def encode(kind: str, payload: Json) -> tuple[bytes, str]:

@@ -1,14 +1,23 @@
-"""What came of what people did: for comparing two worlds."""
+"""What is said to people and comes of what they do: for comparing two worlds."""
 
 from __future__ import annotations
 
 import re
 
+from deploybot.card import Card
 from deploybot.ports import Tables
 from tests.world import World
 
 Effects = dict[str, object]
 _IDENTITY = re.compile(r"\b(?:console|slack|telegram):\S+")
+
+
+async def direct(world: World, line: str, who: str = "ana") -> tuple[Card, ...]:
+    """What dispatch itself says to a line, each card as it reads last."""
+    world.replies.clear()
+    last = await world.maybe(line, who)
+    cards = [*world.replies, *([last] if last else [])]
+    return tuple({card.key or str(number): card for number, card in enumerate(cards)}.values())
 
 
 async def effects(world: World) -> Effects:

@@ -43,8 +43,8 @@ def text_of(card: Card) -> str:
 
 
 def words(text: str) -> Iterator[str]:
-    """Words as a person reads them: what stands alone without a letter or a digit is decoration, a colon may follow."""
-    return (word.rstrip(":,") for word in literal(text).split() if any(sign.isalnum() for sign in word))
+    """Words as a person reads them: what stands alone without a letter or a digit is decoration, as is a stop."""
+    return (word.rstrip(":,.") for word in literal(text).split() if any(sign.isalnum() for sign in word))
 
 
 def literal(text: str) -> str:

@@ -37,6 +37,7 @@ CHANGES = Changes(
     files=31,
     warnings=("migrations/0007_price.sql", "docker-compose.yml"),
 )
+APPROVE = Button("Approve", "approve #7", asks="Your one-time code?", asks_code=True)
 MARKUP = (
     "<b>bold</b> &amp; *bold* _it_ ~no~ `code` <!channel> <@U1000> <https://x.example|click> [click](https://x.example)",
     "@here @channel @everyone #general example.com /etc/passwd \u202eevil\u202c \u200bzero",
@@ -59,8 +60,8 @@ def deployments() -> Iterator[Card]:
     ]
     for kind, state in itertools.product(Kind, State):
         plan = Plan(
-            kind=kind, app="shop", environment="production", release=V2, servers=servers, task="migrate", changes=CHANGES,
-            warnings=("no backup today",),
+            kind=kind, app="shop", environment="production", release=V2, servers=servers, task="migrate",
+            changes=CHANGES, warnings=("no backup today",),
         )  # fmt: skip
         ended = state.ended
         deployment = Deployment(
@@ -80,14 +81,14 @@ def others() -> Iterator[Card]:
         yield Card(title=f"A {tone} card", tone=tone, lines=(Line("name", f"says {tone}", tone),))
     for number, text in enumerate(MARKUP):
         yield Card(
-            title=text, key=f"markup:{number}", text=text, lines=(Line(text, text),), code=(text,), hint=text, footer=text,
-            table=Table(("name", "says"), ((f"row{number}", text),)),
+            title=text, key=f"markup:{number}", text=text, lines=(Line(text, text),), code=(text,), hint=text,
+            footer=text, table=Table(("name", "says"), ((f"row{number}", text),)),
         )  # fmt: skip
-    yield Card(
-        title="Buttons",
-        buttons=tuple(Button(f"Environment {n}", f"deploy shop to e{n}", danger=n == 1) for n in range(8)),
+    many = tuple(
+        Button(f"Environment {number}", f"deploy shop to e{number}", danger=number == 1) for number in range(8)
     )
-    yield Card(title="Asks", buttons=(Button("Reject", "reject #1", asks="Why?"), Button("Approve", "approve #1", asks="Code?", asks_code=True)))  # fmt: skip
+    yield Card(title="Buttons", buttons=many)
+    yield Card(title="Asks", buttons=(Button("Reject", "reject #1", asks="Why?"), APPROVE))
     yield Card(title="x")
 
 

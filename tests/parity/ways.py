@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -88,7 +88,7 @@ class Way(ABC):
             recall=_recall,
             clock=world.clock,
             bot="0",
-            **_commands_of(world),
+            commands=world.services.commands,
         )
 
     async def _handle(self, incoming: Incoming, reply: Reply) -> Card | None:
@@ -136,6 +136,10 @@ class Way(ABC):
     async def until(self, who: str, where: str, lacks: Lacks) -> Sight:
         """What a person sees there once it lacks nothing; AssertionError where that does not come."""
 
+    @abstractmethod
+    async def seen(self, who: str, where: str) -> str:
+        """All that somebody sees there now, of people and of the bot."""
+
     def new_place(self) -> str:
         """Where nobody has said anything yet."""
         return "room"
@@ -151,10 +155,14 @@ class Way(ABC):
         await self.click(who, message, label, answer)
         return await self.answered(who, message.where)
 
+    async def next_heard(self) -> Heard:
+        """The next thing that dispatch has answered."""
+        async with asyncio.timeout(_WITHIN):
+            return await self.heard.get()
+
     async def answered(self, who: str, where: str) -> Message:
         """What came of the next thing that dispatch hears, once it is there to be seen."""
-        async with asyncio.timeout(_WITHIN):
-            heard = await self.heard.get()
+        heard = await self.next_heard()
         cards = tuple(heard.cards.values())
         sight = await self.until(who, where, lambda sight: sight.lacks(cards))
         return Message(cards, sight, where)
@@ -162,11 +170,6 @@ class Way(ABC):
 
 async def _recall(_: str) -> Card | None:
     return None
-
-
-def _commands_of(world: World) -> dict[str, Mapping[str, object]]:
-    """Some chats want to know the commands, for their menus."""
-    return {"commands": world.services.commands} if "commands" in Parts.__dataclass_fields__ else {}
 
 
 class ConsoleWay(Way):
@@ -229,6 +232,11 @@ class ConsoleWay(Way):
             raise AssertionError(f"{who} misses {lacks(sight())} in: {sight()}") from None
         return sight()
 
+    async def seen(self, who: str, where: str) -> str:
+        del where
+        await self._link(who)
+        return "\n".join(plain(show.card) for show in self._shown[who])
+
     async def _link(self, who: str) -> Link:
         if who not in self._links:
             shown = self._shown[who] = []
@@ -271,6 +279,10 @@ class DoubleWay(Way):
     async def click(self, who: str, message: Message, label: str, answer: str) -> None:
         await self.double.press(self.user(who), self.post_with(message, label), label, answer=answer)
 
+    @abstractmethod
+    async def press_again(self, who: str, post: Post, label: str) -> None:
+        """Have somebody's client press a button as it was in an older state of a message."""
+
     def post_with(self, message: Message, label: str) -> Post:
         """The newest post of a channel that has such a button."""
         posts = [post for post in self.double.scene.posts if post.channel == message.where]
@@ -293,6 +305,10 @@ class DoubleWay(Way):
             sight = self.sight(who, where)
             raise AssertionError(f"{who} misses {lacks(sight)} in: {sight}; {self.double.violations}") from None
         return self.sight(who, where)
+
+    async def seen(self, who: str, where: str) -> str:
+        user = self.user(who)
+        return "\n".join(post.text for post in self.double.scene.seen_by(user, where) + self.private(user))
 
     def sight(self, who: str, where: str) -> Sight:
         """What somebody sees of what the bot has said in a channel, and to them alone."""
@@ -349,10 +365,17 @@ class SlackWay(DoubleWay):
     async def type(self, who: str, where: str, text: str) -> None:
         if self._manner == "slash":
             name, _, rest = text.partition(" ")
-            text = f"{slash_name(name)} {rest}".strip()
+            known = name in self.world.services.commands
+            text = f"{slash_name(name)} {rest}".strip() if known else f"/deploybot {text}"
         elif self._manner == "mention":
             text = f"@deploybot {text}"
         await self._double.say(self.user(who), where, text)
+
+    async def press_again(self, who: str, post: Post, label: str) -> None:
+        value = next(one.value for one in post.buttons if one.label == label)
+        action = {"type": "button", "block_id": "b", "action_id": "run:0:", "value": value}
+        trigger = self._double.state.new_trigger(self.user(who), post.channel)
+        await self._double.press_raw(self.user(who), post, action, trigger)
 
 
 class TelegramWay(DoubleWay):
@@ -393,3 +416,7 @@ class TelegramWay(DoubleWay):
     async def type(self, who: str, where: str, text: str) -> None:
         text = f"@{self._double.username} {text}" if self._manner == "name" else f"/{text}"
         await self._double.say(self.user(who), where, text)
+
+    async def press_again(self, who: str, post: Post, label: str) -> None:
+        value = next(one.value for one in post.buttons if one.label == label)
+        await self._double.send_press(self.user(who), post, value)

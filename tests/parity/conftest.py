@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -39,37 +40,42 @@ def way_of(name: str, world: World, folder: Path) -> Way:
 
 
 @asynccontextmanager
-async def connected(name: str, folder: Path) -> AsyncIterator[Way]:
-    """A way to a world of its own, whose people are known there, too."""
-    async with furnished() as world:
-        way = way_of(name, world, folder)
-        identities = {who: way.identity(who) for who in TEAM}
+async def connected(world: World, *names: str, folder: Path) -> AsyncIterator[list[Way]]:
+    """Ways to a world, whose people are known on each of them."""
+    ways = [way_of(name, world, folder) for name in names]
 
-        def link(tables: Tables) -> None:
-            for who, identity in identities.items():
-                person = tables.people.named(who)
-                assert person is not None
-                tables.people.link(person.id, identity)
+    def link(tables: Tables) -> None:
+        for way, who in itertools.product(ways, TEAM):
+            person = tables.people.named(who)
+            assert person is not None
+            tables.people.link(person.id, way.identity(who))
 
-        await world.store.write(link)
-        await way.start()
-        try:
-            yield way
-        finally:
-            await way.close()
+    await world.store.write(link)
+    async with AsyncExitStack() as stack:
+        for way in ways:
+            stack.push_async_callback(way.close)
+            await way.start()
+        yield ways
+
+
+@asynccontextmanager
+async def one_way(name: str, folder: Path) -> AsyncIterator[Way]:
+    """A way to a world of its own."""
+    async with furnished() as world, connected(world, name, folder=folder) as (way,):
+        yield way
 
 
 @pytest.fixture(params=PLATFORMS)
 async def way(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Way]:
     """The console, Slack and Telegram, one after the other."""
-    async with connected(request.param, tmp_path) as made:
+    async with one_way(request.param, tmp_path) as made:
         yield made
 
 
 @pytest.fixture(params=MANNERS)
 async def manner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Way]:
     """The same, and the other ways of speaking on each."""
-    async with connected(request.param, tmp_path) as made:
+    async with one_way(request.param, tmp_path) as made:
         yield made
 
 

@@ -218,4 +218,4 @@ class Slack:
 
     def _follow(self, place: Place, message: str, card: Card, made: Rendered) -> None:
         if self._files is not None:
-            self._files.follow(place, message, card, made.whole)
+            self._files.follow(place, message, card, was_cut=made.was_cut)

@@ -24,13 +24,14 @@ ROOM: Final = 12_000
 _TITLE, _HINT, _FOOTER, _NOTICE, _BARE = 500, 600, 300, 400, 3_500
 _TEXT, _LINES, _CODE, _TABLE = 3_000, 6_500, 6_000, 4_000
 _NAME, _SAYS = 120, 900
+_CLIP, _MOST_ROWS = 8_000, 500
 _ELEMENT: Final = 2_900
 _LINE_COSTS: Final = 110
 _SCALES: Final = (1.0, 0.7, 0.5, 0.35, 0.2, 0.1, 0.04)
 _WIDEST: Final = 92
 _LABEL, _CONFIRM_LABEL, _CONFIRM_TEXT, _ASKS = 75, 30, 300, 150
 _BUTTONS_A_ROW: Final = 20
-_MOST_BUTTONS: Final = 100
+_BUTTONS_ROOM: Final = 5_000
 _CUT: Final = "Too long for one message: the whole is in the thread."
 _SIGNS: Final = {
     Tone.PLAIN: "",
@@ -45,33 +46,33 @@ _MARKS: Final = {Tone.PLAIN: " ", Tone.BUSY: "…", Tone.GOOD: "✓", Tone.WARN:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A message: its blocks, the text for notifications, and the whole card as plain text where something was cut."""
+    """A message: its blocks, the text for notifications, and whether something was cut."""
 
     blocks: list[Json]
     text: str
-    whole: str = ""
+    was_cut: bool = False
 
 
 def render(card: Card, tokens: Sequence[str] = ()) -> Rendered:
     """A card with the tokens of its buttons, as many as it has buttons; without tokens it has no buttons."""
-    buttons = [*_actions(card.buttons, tokens)]
+    buttons, left_out = _actions(card.buttons, tokens)
     for scale in _SCALES:
-        sketch = _Sketch(card, scale)
+        sketch = _Sketch(card, scale, was_cut=left_out)
         blocks = [*sketch.blocks(), *buttons]
-        if scale == _SCALES[-1] or len(json.dumps(blocks, ensure_ascii=False).encode()) <= ROOM:
-            return Rendered(blocks, notice(card), whole(card) if sketch.was_cut else "")
+        if scale == _SCALES[-1] or _bytes(blocks) <= ROOM:
+            return Rendered(blocks, notice(card), sketch.was_cut)
     raise AssertionError("the last scale is taken as it is")
 
 
 def bare(card: Card) -> Rendered:
     """A card as nothing but text, as much of it as fits: for what Slack does not take as blocks."""
     text = whole(card)
-    return Rendered([], _asleep(escaped(cut(text, _BARE))), text if len(text) > _BARE else "")
+    return Rendered([], _asleep(escaped(cut(text, _BARE))), len(text) > _BARE)
 
 
 def notice(card: Card) -> str:
     """What a notification shows."""
-    return _asleep(escaped(cut(f"{_sign(card.tone)}{line(card.title)}", _NOTICE))) or "…"
+    return _asleep(escaped(cut(f"{_sign(card.tone)}{line(card.title[:_CLIP])}", _NOTICE))) or "…"
 
 
 def _asleep(text: str) -> str:
@@ -82,16 +83,17 @@ def _asleep(text: str) -> str:
 class _Sketch:
     """A try to fit a card into a message; `scale` shrinks its long parts."""
 
-    def __init__(self, card: Card, scale: float) -> None:
+    def __init__(self, card: Card, scale: float, *, was_cut: bool) -> None:
         self._card = card
         self._scale = scale
-        self.was_cut = False
+        self.was_cut = was_cut
 
     def blocks(self) -> Iterator[Json]:
         """The blocks, without buttons."""
         card = self._card
-        sections = [_section(_run(self._cut(f"{_sign(card.tone)}{line(card.title)}" or "…", _TITLE), "bold"))]
-        if text := self._text(visible(card.text)):
+        title = f"{_sign(card.tone)}{self._line(card.title, _TITLE)}" or "…"
+        sections = [_section(_run(title, "bold"))]
+        if text := self._text(visible(self._clip(card.text))):
             sections.append(_section(_run(text)))
         if card.lines:
             sections.append(_section(self._lines(card.lines)))
@@ -100,9 +102,9 @@ class _Sketch:
         if card.code:
             sections += self._code(card.code)
         end = []
-        if hint := self._cut(visible(card.hint), _HINT).strip():
+        if hint := self._cut(visible(self._clip(card.hint)), _HINT).strip():
             end.append(_section(_run(f"→ {hint}")))
-        if footer := self._cut(line(card.footer), _FOOTER):
+        if footer := self._line(card.footer, _FOOTER):
             end.append(_section(_run(footer, "italic")))
         if self.was_cut and card.final:
             end.append(_section(_run(_CUT, "italic")))
@@ -116,6 +118,14 @@ class _Sketch:
         self.was_cut |= short != text
         return short
 
+    def _clip(self, text: str) -> str:
+        """As much of a text as can matter: what is longer costs no more."""
+        self.was_cut |= len(text) > _CLIP
+        return text[:_CLIP]
+
+    def _line(self, text: str, most: int) -> str:
+        return self._cut(line(self._clip(text)), most)
+
     def _text(self, text: str) -> str:
         """A line that begins with `! ` is a warning."""
         rows = (f"{_sign(Tone.WARN)}{row[2:]}" if row.startswith("! ") else row for row in text.split("\n"))
@@ -126,7 +136,7 @@ class _Sketch:
         room = self._room(_LINES)
         elements: list[Json] = []
         for number, one in enumerate(lines):
-            name, says = self._cut(line(one.name), _NAME), self._cut(visible(one.text), _SAYS)
+            name, says = self._line(one.name, _NAME), self._cut(visible(self._clip(one.text)), _SAYS)
             room -= len(name) + len(says) + _LINE_COSTS
             if room < 0 and number:
                 self.was_cut = True
@@ -138,8 +148,9 @@ class _Sketch:
 
     def _table(self, table: Table) -> Json:
         """Monospaced where it is narrow; else each row as a line with the columns' names in it."""
-        heads = [line(head) for head in table.columns]
-        rows = [[line(cell) for cell in row] for row in table.rows]
+        heads = [line(self._clip(head)) for head in table.columns]
+        rows = [[line(self._clip(cell)) for cell in row] for row in table.rows[:_MOST_ROWS]]
+        self.was_cut |= len(rows) < len(table.rows)
         tones = [*table.tones, *[Tone.PLAIN] * (len(rows) - len(table.tones))]
         toned = any(tone is not Tone.PLAIN for tone in tones)
         marked = [[_MARKS[tone], *row] if toned else row for tone, row in zip(tones, rows, strict=True)]
@@ -164,9 +175,9 @@ class _Sketch:
 
     def _code(self, code: Sequence[str]) -> list[Json]:
         """The last lines of a log."""
-        rows = [visible(row.rstrip("\n")).replace("\n", " ") for row in code]
+        rows = [visible(self._clip(row.rstrip())).replace("\n", " ") for row in code[-_MOST_ROWS:]]
         kept = last_lines(rows, self._room(_CODE))
-        self.was_cut |= kept != rows
+        self.was_cut |= len(kept) < len(code) or kept != rows
         text = "\n".join(kept)
         return [_preformatted(text)] if text.strip() else []
 
@@ -194,11 +205,22 @@ def _preformatted(text: str) -> Json:
     return {"type": "rich_text_preformatted", "elements": _run(text)}
 
 
-def _actions(buttons: Sequence[Button], tokens: Sequence[str]) -> Iterator[Json]:
-    """The buttons, in rows."""
-    made = [_button(n, *pair) for n, pair in enumerate(zip(buttons, tokens, strict=False))][:_MOST_BUTTONS]
-    for at in range(0, len(made), _BUTTONS_A_ROW):
-        yield {"type": "actions", "elements": made[at : at + _BUTTONS_A_ROW]}
+def _actions(buttons: Sequence[Button], tokens: Sequence[str]) -> tuple[list[Json], bool]:
+    """The buttons in rows, as many as there is room for; whether some were left out."""
+    room, made = _BUTTONS_ROOM, []
+    for number, (button, token) in enumerate(zip(buttons, tokens, strict=False)):
+        made.append(_button(number, button, token))
+        room -= _bytes(made[-1])
+        if room < 0:
+            made.pop()
+            break
+    starts = range(0, len(made), _BUTTONS_A_ROW)
+    rows: list[Json] = [{"type": "actions", "elements": made[at : at + _BUTTONS_A_ROW]} for at in starts]
+    return rows, len(made) < min(len(buttons), len(tokens))
+
+
+def _bytes(made: object) -> int:
+    return len(json.dumps(made, ensure_ascii=False).encode())
 
 
 def _button(number: int, button: Button, token: str) -> Json:
@@ -249,4 +271,5 @@ def whole(card: Card) -> str:
         parts += columns([[line(cell) for cell in row] for row in (card.table.columns, *card.table.rows)])
     parts += [visible(row.rstrip("\n")) for row in card.code]
     parts += [visible(card.hint), line(card.footer)]
+    parts += [f"{line(button.label)}: {line(button.command)}" for button in card.buttons]
     return "\n".join(part for part in parts if part) + "\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from deploybot.card import Card
+from deploybot.chat.slack.blocks import whole
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, Unreachable
 
@@ -41,14 +42,14 @@ class Files:
         self._spawn = spawn
         self._done: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 
-    def follow(self, place: Place, message: str, card: Card, whole: str) -> None:
-        """Take up what belongs to a message as it is now; while it may change yet, nothing is uploaded for length."""
+    def follow(self, place: Place, message: str, card: Card, *, was_cut: bool) -> None:
+        """Take up what belongs to a message as it is now: its files, and if it is final and was cut, the whole."""
         thread = place.thread or message
         for file in card.files:
             if self._first(place.channel, message, file.path):
                 self._spawn(self._from_disk(file.name, file.path, place.channel, thread))
-        if whole and card.final and self._first(place.channel, message, WHOLE):
-            self._spawn(self._insist(WHOLE, whole.encode(), place.channel, thread))
+        if was_cut and card.final and self._first(place.channel, message, WHOLE):
+            self._spawn(self._whole(card, place.channel, thread))
 
     def _first(self, channel: str, message: str, what: str) -> bool:
         key = (channel, message, what)
@@ -58,6 +59,10 @@ class Files:
         while len(self._done) > _REMEMBERED:
             self._done.popitem(last=False)
         return True
+
+    async def _whole(self, card: Card, channel: str, thread: str) -> None:
+        text = await asyncio.to_thread(whole, card)
+        await self._insist(WHOLE, text.encode(errors="replace"), channel, thread)
 
     async def _from_disk(self, name: str, path: str, channel: str, thread: str) -> None:
         try:

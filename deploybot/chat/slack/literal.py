@@ -12,7 +12,6 @@ from typing import Final
 
 _TERMINAL: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]*[0-~])?")
 _LINE_ENDS: Final = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _JOINERS: Final = "\n\u200c\u200d"
 _ENTITY: Final = re.compile(r"&(?=(?:amp|lt|gt);)")
 _MARKS: Final = re.compile("([\u0300-\u036f\u20d0-\u20ff]{3})[\u0300-\u036f\u20d0-\u20ff]+")
@@ -25,8 +24,14 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     text = _LINE_ENDS.sub("\n", _TERMINAL.sub("", text)).expandtabs(_TAB)
-    shown = "".join(sign for sign in text if sign in _JOINERS or unicodedata.category(sign) not in _HIDDEN)
-    return _MARKS.sub(r"\1", shown)
+    if not text.replace("\n", "").isprintable():
+        text = "".join(sign for sign in text if sign.isprintable() or _is_seen(sign))
+    return _MARKS.sub(r"\1", text)
+
+
+def _is_seen(sign: str) -> bool:
+    """Of the signs that Python calls not printable, blanks and joiners are kept."""
+    return sign in _JOINERS or unicodedata.category(sign) == "Zs"
 
 
 def line(text: str) -> str:

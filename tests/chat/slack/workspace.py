@@ -95,7 +95,6 @@ class Workspace:
         return next(post for post in self.double.scene.posts if (post.channel, post.id) == (channel, message))
 
 
-
 @asynccontextmanager
 async def open_workspace(
     *commands: Command,

@@ -1,8 +1,8 @@
 """The rooms in which one message, or one pressed button, is answered.
 
-A group has no message for one person alone. So what is wrong with a command is said in the group, below the command;
-what holds something for its reader alone goes to the private chat; and what comes of a pressed button at once, and
-is a refusal, is told to whoever pressed, in the note that Telegram has for that.
+A group has no message for one person alone. So what is wrong with a command is said in the group, below the command,
+with buttons that obey its sender alone; what holds something for its reader alone goes to the private chat; and what
+comes of a pressed button at once, and is a refusal, is told to whoever pressed, in the note that Telegram has for that.
 """
 
 from __future__ import annotations
@@ -43,30 +43,39 @@ class Answer:
         self._post = post
         self._me = me
         self._reply_to = reply_to
+        self._told = False
 
     async def send(self, place: Place, card: Card) -> str:
         """Say a card."""
-        message = await self._post.send(place, card, self._reply_to)
-        self.said()
-        return message
+        return await self._say(place, card)
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
         """Replace a message."""
-        await self._post.edit(place, message, card)
+        async with self._post.answering(place):
+            await self._post.edit(place, message, card)
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
         """What is wrong with a command is no secret; anything else private goes to the private chat."""
         if not card.ok:
-            await self.send(incoming.place, card)
+            await self._say(incoming.place, card, incoming.identity.user)
             return
         try:
-            await self._post.send(Place("telegram", incoming.identity.user, private=True), card)
+            if not self._told:
+                await self._post.send(Place("telegram", incoming.identity.user, private=True), card)
+                self._told = True
         except Closed:
             button = InlineKeyboardButton("Open a chat with me", url=f"https://t.me/{self._me}")
             await self._post.note(incoming.place, _FOR_YOU, InlineKeyboardMarkup([[button]]), self._reply_to)
         else:
             await self._post.note(incoming.place, _THERE, reply_to=self._reply_to)
         self.said()
+
+    async def _say(self, place: Place, card: Card, owner: str = "") -> str:
+        """Say a card; its buttons are for `owner` alone, where one is given."""
+        async with self._post.answering(place):
+            message = await self._post.send(place, card, reply_to=self._reply_to, owner=owner)
+        self.said()
+        return message
 
     def said(self) -> None:
         """Something was said."""
@@ -100,26 +109,19 @@ class Pressed(Answer):
         self._spawn = spawn
         self._timer = asyncio.get_running_loop().call_later(_SOON, self._wait_no_more)
 
-    async def send(self, place: Place, card: Card) -> str:
+    async def _say(self, place: Place, card: Card, owner: str = "") -> str:
         """Say a card; a refusal that comes at once, and has no more to say, only to whoever pressed."""
         short = not (card.code or card.lines or card.table or card.files or card.buttons or card.key)
         if self._open and not card.ok:
-            await self.answer(alert_of(card, NOTE), alert=True)
-            if short:
+            heard = await self.answer(alert_of(card, NOTE), alert=True)
+            if short and heard:
                 return ""
-        return await super().send(place, card)
+        return await super()._say(place, card, owner)
 
-    async def whisper(self, incoming: Incoming, card: Card) -> None:
-        """The same for what was private from the start."""
-        if not card.ok:
-            await self.send(incoming.place, card)
-        else:
-            await super().whisper(incoming, card)
-
-    async def answer(self, text: str = "", *, alert: bool = False, url: str = "") -> None:
-        """Answer the press, once; that nobody waits for it any more is no reason to stop."""
+    async def answer(self, text: str = "", *, alert: bool = False, url: str = "") -> bool:
+        """Answer the press, once; whether that arrived. That nobody waits for it any more is no reason to stop."""
         if not self._open:
-            return
+            return False
         self._open = False
         self._timer.cancel()
         try:
@@ -129,6 +131,12 @@ class Pressed(Answer):
             log.info("a press could not be answered: %s", error)
         except DeploybotError as error:
             log.warning("a press was not answered: %s", error)
+        else:
+            return True
+        return False
 
     def _wait_no_more(self) -> None:
-        self._spawn(self.answer())
+        self._spawn(self._acknowledge())
+
+    async def _acknowledge(self) -> None:
+        await self.answer()

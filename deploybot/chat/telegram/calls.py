@@ -1,19 +1,21 @@
 """Calls to the Bot API: at the pace Telegram takes, with its errors as ours, and never with the token in a text.
 
-The limits are those of https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this, with a margin
-for the way there: two messages that leave a second apart may arrive a little less than a second apart.
+The limits are those of https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this; `Pace` leaves a
+margin for the way there, since two messages that leave a second apart may arrive a little less than a second apart.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import IO, TypeVar
 
-from telegram import Bot, ForceReply, InlineKeyboardMarkup, LinkPreviewOptions, Message, ReplyParameters
+from telegram import Bot, ForceReply, InlineKeyboardMarkup, InputFile, LinkPreviewOptions, Message, ReplyParameters
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
@@ -27,10 +29,15 @@ T = TypeVar("T")
 WHAT = "Telegram"
 _WITHIN = 20.0
 _UPLOAD_WITHIN = 60.0
+_TURN_WITHIN = 25.0
+_ANSWER_TRIES = 3
+_TOKEN_PAUSE = 60.0
+_LONGEST_REST = 3.0
 _CONNECTIONS = 16
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 _GENERAL = "1"
-_OVERALL, _CHAT, _GROUP = Rate(28, 1.0), Rate(1, 1.1), Rate(18, 60.0)
+_OVERALL, _CHAT, _GROUP = Rate(28, 1.0), Rate(1, 1.0), Rate(20, 60.0)
+_NO_TOPIC = ("thread not found", "TOPIC_CLOSED", "TOPIC_DELETED")
 log = logging.getLogger(__name__)
 
 
@@ -52,14 +59,19 @@ class Moved(UserError):
         self.chat = chat
 
 
+class NoTopic(UserError):
+    """The topic is closed or gone."""
+
+
 class Closed(UserError):
     """The bot may not write there: it was removed or blocked, or nobody has started a chat with it."""
 
 
 def make_bot(settings: Telegram, *, poll: float = 0.0, grace: float = 10.0) -> Bot:
     """The library's bot, which connects when it is first used; `poll` is how long a long poll lasts, in seconds."""
-    for name in ("httpx", "httpcore", "telegram"):  # they log addresses, and the token is part of each
+    for name in ("httpx", "httpcore"):  # they log addresses, and the token is part of each
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("telegram").setLevel(logging.CRITICAL)  # each of its errors is told here, in a line
     calls = HTTPXRequest(_CONNECTIONS, read_timeout=10.0, connect_timeout=5.0, pool_timeout=10.0)
     polls = HTTPXRequest(1, read_timeout=poll + grace, connect_timeout=5.0, pool_timeout=5.0)
     base = settings.api_url
@@ -133,36 +145,62 @@ class Calls:
             if "message is not modified" not in error.sentence:
                 raise
 
-    async def document(self, place: Place, name: str, content: bytes, reply_to: int) -> None:
-        """Hand over a file, below a message."""
+    async def document(self, place: Place, name: str, content: bytes | Path, reply_to: int) -> None:
+        """Hand over a file, below a message. OSError where it cannot be read."""
 
         async def work() -> Message:
-            return await self._bot.send_document(
-                int(place.channel),
-                content,
-                filename=name,
-                disable_content_type_detection=True,
-                message_thread_id=_topic(place),
-                reply_parameters=_reply(reply_to),
-            )
+            handle = io.BytesIO(content) if isinstance(content, bytes) else await asyncio.to_thread(_open, content)
+            with handle:
+                return await self._bot.send_document(
+                    int(place.channel),
+                    InputFile(handle, filename=name, read_file_handle=False),
+                    disable_content_type_detection=True,
+                    message_thread_id=_topic(place),
+                    reply_parameters=_reply(reply_to),
+                )
 
         await self._said(place.channel, work, _UPLOAD_WITHIN)
 
     async def answer(self, query: str, text: str = "", *, alert: bool = False, url: str = "") -> None:
-        """Answer the press of a button: a note for the one who pressed, or an address to open."""
-        await self._tried(
-            "", lambda: self._bot.answer_callback_query(query, text or None, show_alert=alert, url=url or None), _WITHIN
-        )
+        """Answer the press of a button: a note for the one who pressed, or an address to open.
+
+        Whoever pressed waits and sees a clock, so it is tried again at once where Telegram fails.
+        """
+
+        async def work() -> bool:
+            return await self._bot.answer_callback_query(query, text or None, show_alert=alert, url=url or None)
+
+        for left in reversed(range(_ANSWER_TRIES)):
+            try:
+                await self._tried("", work, _WITHIN)
+            except Unreachable as error:
+                if not left or error.retry_after > _LONGEST_REST:
+                    raise
+                await asyncio.sleep(error.retry_after)
+            else:
+                return
 
     async def see(self, place: Place, message: int) -> None:
         """Put a pair of eyes below a message: it was seen, and the answer takes a while."""
         await self._tried("", lambda: self._bot.set_message_reaction(int(place.channel), message, "👀"), _WITHIN)
 
+    async def delete(self, place: Place, message: int) -> None:
+        """Take a message out of a chat, where the bot may."""
+        await self._tried("", lambda: self._bot.delete_message(int(place.channel), message), _WITHIN)
+
+    async def look(self, chat: str) -> None:
+        """See that a chat is there."""
+        await self._tried("", lambda: self._bot.get_chat(int(chat)), _WITHIN)
+
     async def _said(self, chat: str, work: Callable[[], Awaitable[T]], within: float = _WITHIN) -> T:
         """A call that counts as a message: when it is its turn, and unless the chat is to be left alone."""
         self._keep_quiet(chat)
         rates = (self._limits.chat, self._limits.group) if chat.startswith("-") else (self._limits.chat,)
-        await self._pace.turn(chat, *rates)
+        try:
+            async with asyncio.timeout(_TURN_WITHIN):
+                await self._pace.turn(chat, *rates)
+        except TimeoutError:
+            raise Unreachable(WHAT, "there is more to say in that chat than it takes", retry_after=1.0) from None
         self._keep_quiet(chat)
         return await self._tried(chat, work, within)
 
@@ -185,10 +223,12 @@ class Calls:
         except ChatMigrated as error:
             raise Moved(str(error.new_chat_id)) from None
         except InvalidToken:
-            raise Unreachable(WHAT, "it does not accept the bot's token") from None
+            raise Unreachable(WHAT, "it does not accept the bot's token", retry_after=_TOKEN_PAUSE) from None
         except Forbidden as error:
             raise Closed(f"Telegram: {told(error)}.") from None
         except BadRequest as error:
+            if any(sign in error.message for sign in _NO_TOPIC):
+                raise NoTopic(f"Telegram: {told(error)}.") from None
             raise UserError(f"Telegram: {told(error)}.") from None
         except (TelegramError, TimeoutError) as error:
             raise Unreachable(WHAT, told(error)) from None
@@ -198,6 +238,10 @@ def seconds_of(error: RetryAfter) -> float:
     """How long Telegram wants to be left alone, and a moment more for the clocks' sake."""
     asked = error.retry_after
     return (float(asked) if isinstance(asked, int | float) else asked.total_seconds()) + 0.1
+
+
+def _open(path: Path) -> IO[bytes]:
+    return path.open("rb")
 
 
 def _topic(place: Place) -> int | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 
 from telegram import Message, Update
-from telegram.error import TelegramError
+from telegram.error import BadRequest, TelegramError
 
 from deploybot.card import Card
 from deploybot.chat.desk import Desk
@@ -15,7 +15,16 @@ from deploybot.chat.parts import Parts
 from deploybot.chat.talk import Talk
 from deploybot.chat.telegram.answers import INTERVAL, Seen
 from deploybot.chat.telegram.calls import Calls, Limits, make_bot
-from deploybot.chat.telegram.ears import identity_of, meant, name_of, place_of, sender, start_payload
+from deploybot.chat.telegram.ears import (
+    holds_code,
+    identity_of,
+    is_hidden,
+    meant,
+    name_of,
+    place_of,
+    sender,
+    start_payload,
+)
 from deploybot.chat.telegram.line import PATH, Line, Patience
 from deploybot.chat.telegram.literal import literal
 from deploybot.chat.telegram.menu import set_menus
@@ -23,8 +32,9 @@ from deploybot.chat.telegram.post import Post
 from deploybot.chat.telegram.presses import Presses
 from deploybot.chat.telegram.questions import ANSWER_WITHIN, Question, Questions, command_of, is_question
 from deploybot.command import Incoming
+from deploybot.dispatch.turns import Patience as Allowance
 from deploybot.domain import Place
-from deploybot.errors import DeploybotError
+from deploybot.errors import DeploybotError, Unreachable
 from deploybot.ports import Store
 from deploybot.settings import Telegram
 from deploybot.web import WebServer
@@ -32,6 +42,10 @@ from deploybot.web import WebServer
 _STOP_WITHIN = 2.0
 _LET_GO_WITHIN = 1.0
 _NOT_YOURS = "That question is closed, or was for somebody else: press the button again."
+_HIDDEN = (
+    "You write as the group, so I cannot tell who you are, and do nothing. "
+    "Switch off “Remain anonymous” in your rights as an administrator here, or write to me in private."
+)
 _LIMITS = Limits()
 _PATIENCE = Patience()
 log = logging.getLogger(__name__)
@@ -41,8 +55,8 @@ class TelegramChat:
     """`ports.LiveChat` for Telegram.
 
     By long polls, or where `settings.webhook_secret` is given, by webhook: then `server` takes them, and `url` is the
-    address by which Telegram reaches it. `limits`, `patience` and `answer_within` (seconds for the answer to a
-    button's question) are for tests.
+    address by which Telegram reaches it. `homes` are the chats that bot.toml names. `limits`, `patience` and
+    `answer_within` (seconds for the answer to a button's question) are for tests.
     """
 
     platform = "telegram"
@@ -56,12 +70,15 @@ class TelegramChat:
         *,
         server: WebServer | None = None,
         url: str = "",
+        homes: Sequence[str] = (),
         limits: Limits = _LIMITS,
         patience: Patience = _PATIENCE,
         answer_within: float = ANSWER_WITHIN,
     ) -> None:
         """Put it together; nothing is connected."""
         self._parts = parts
+        self._homes = homes
+        self._hidden = Allowance(parts.clock, answers=1, seconds=300.0)
         self._bot = make_bot(settings, poll=patience.poll, grace=patience.grace)
         self._calls = Calls(self._bot, limits)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,6 +113,7 @@ class TelegramChat:
     async def close(self) -> None:
         """Hear nothing more; answers on their way get a moment."""
         await self._line.close()
+        self._questions.close()
         for wait in (_STOP_WITHIN, _LET_GO_WITHIN):
             if self._tasks:
                 _, late = await asyncio.wait(self._tasks, timeout=wait)
@@ -116,11 +134,15 @@ class TelegramChat:
         await self._post.edit(place, message, card)
 
     async def _meet(self) -> None:
-        """Set the menu, which may fail: people can type."""
+        """Look at the chats that bot.toml names, and set the menu, which may be refused: people can type."""
         try:
+            for chat in self._homes:
+                await self._post.look(chat)
             await set_menus(self._bot, self._parts.commands.values())
-        except TelegramError as error:
-            log.warning("the menu of commands could not be set: %s", type(error).__name__)
+        except BadRequest as error:
+            log.warning("the menu of commands could not be set: %s", error.message)
+        except Unreachable as error:
+            raise TelegramError(error.why) from error
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run something in a task of its own; what goes wrong in it is logged."""
@@ -154,6 +176,7 @@ class TelegramChat:
             return
         user = sender(message)
         if user is None:
+            await self._turn_away(message)
             return
         if is_question(message):
             await self._answered(message, self._questions.answered(message, user))
@@ -163,13 +186,30 @@ class TelegramChat:
             return
         text = meant(message, self._line.me)
         if text is not None:
+            if holds_code(text):
+                self._spawn(self._hide(message))
             await self._obey(message, self._incoming(message, text, place_of(message)))
+
+    async def _turn_away(self, message: Message) -> None:
+        """Tell an administrator who hides behind the group why nothing comes of a command; now and then only."""
+        asked = is_hidden(message) and (message.text or "").startswith("/") and meant(message, self._line.me)
+        if asked and self._hidden.allows(message.chat.id):
+            await self._post.note(place_of(message), literal(_HIDDEN), reply_to=message.message_id)
+
+    async def _hide(self, message: Message) -> None:
+        """Take a one-time code out of the chat, where the bot may."""
+        try:
+            await self._calls.delete(place_of(message), message.message_id)
+        except DeploybotError as error:
+            log.info("a one-time code could not be taken out of a chat: %s", error)
 
     async def _answered(self, message: Message, question: Question | None) -> None:
         """An answer makes a command complete, which is answered where the button stood."""
         if question is None:
             await self._post.note(place_of(message), literal(_NOT_YOURS), reply_to=message.message_id)
             return
+        if question.asks == "code":
+            self._spawn(self._hide(message))
         text = command_of(question, message.text or "")
         incoming = self._incoming(message, text, question.place, press=question.press.hash)
         same = question.place.channel == str(message.chat.id)
@@ -181,7 +221,7 @@ class TelegramChat:
         elsewhere = "" if place.channel == str(message.chat.id) else f"{message.chat.id}/"
         return Incoming(
             identity=identity_of(user),
-            place=place,
+            place=self._post.known(place),
             text=text,
             id=f"{elsewhere}{message.message_id}",
             at=message.date.timestamp(),

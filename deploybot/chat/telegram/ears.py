@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 from telegram import Message, User
 
+from deploybot.chat.telegram.literal import JOINER
 from deploybot.domain import Identity, Place
 
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z0-9_]+)(?:@(?P<bot>[A-Za-z0-9_]+))?(?=\s|\Z)")
 _ROOMS = frozenset({"private", "group", "supergroup"})
 _START = "start"
 _HELP = "/help"
+_CODE = re.compile(r"\bcode\s+[0-9]{3}\s?[0-9]{3,5}\s*\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,16 @@ def sender(message: Message) -> User | None:
     if user is None or user.is_bot or hidden or message.chat.type not in _ROOMS or message.edit_date:
         return None
     return user
+
+
+def is_hidden(message: Message) -> bool:
+    """Whether an administrator wrote it who hides behind the group."""
+    return message.sender_chat is not None and message.sender_chat.id == message.chat.id
+
+
+def holds_code(text: str) -> bool:
+    """Whether a command ends with a one-time code, which nobody else is to read."""
+    return _CODE.search(text) is not None
 
 
 def place_of(message: Message) -> Place:
@@ -64,7 +76,7 @@ def meant(message: Message, me: Me) -> str | None:
     In groups these are commands (`/status`, `/status@thebot`), messages that begin or end with the bot's name, and
     replies to the bot's messages, which is what the bot sees in privacy mode; without it, nothing else is heard.
     """
-    text = (message.text or "").strip()
+    text = (message.text or "").replace(JOINER, "").strip()  # what was copied out of a card holds it
     if text.startswith("/"):
         return _command(text, me)
     if (rest := _without_name(text, me)) is not None:

@@ -14,21 +14,26 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 from telegram import Bot, Update
-from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
+from telegram.error import Conflict, EndPointNotFound, InvalidToken, RetryAfter, TelegramError
 
 from deploybot.chat.telegram.calls import seconds_of, told
 from deploybot.chat.telegram.ears import Me
+from deploybot.dispatch.turns import Recent
 
 PATH = "/telegram/updates"
 UPDATES = ["message", "callback_query"]
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
 _HEADER = "X-Telegram-Bot-Api-Secret-Token"
 _LONGEST_PAUSE = 30.0
 _LAST_POLL_WITHIN = 1.5
+_CONNECT_WITHIN = 30.0
+_READ_WITHIN = 10.0
+_BATCH = 100
 _OLD_ERROR = 120.0
 log = logging.getLogger(__name__)
 
@@ -57,9 +62,9 @@ class Patience:
 class Line:
     """Hands updates to `take`, with whether they may have waited long, and says in `problem` why none come.
 
-    `take` gives the task that works on an update, or None; it is given again what was not confirmed. `meet`
-    is called once when Telegram has answered for the first time. `url` is the bot's address for webhooks, with
-    their secret; empty for long polls.
+    `take` gives the task that works on an update, or None; each update is given to it once. `meet` is called when
+    Telegram has answered for the first time, until it does not raise. `url` is the bot's address for webhooks,
+    with their secret; empty for long polls.
     """
 
     def __init__(
@@ -82,6 +87,9 @@ class Line:
         self._failures = 0
         self._late = True
         self._late_until = 0.0
+        self._rival_until = 0.0
+        self._taken = Recent()
+        self._met = False
         self._run: asyncio.Task[None] | None = None
         self.me = Me(0, "")
         self.problem = "Telegram has not answered yet."
@@ -115,32 +123,60 @@ class Line:
 
     async def _connect(self) -> None:
         """Who we are there; then no webhook for long polls, or ours."""
-        await self._bot.initialize()
-        if not self.me.id:
-            self.me = Me(self._bot.id, self._bot.username)
-            log.info("Telegram knows me as @%s", self.me.name)
-        if self._url:
-            await self._bot.set_webhook(self._url, allowed_updates=UPDATES, secret_token=self._secret)
-            loop = asyncio.get_running_loop()
-            self._late_until = loop.time() + 2 * self._patience.look
-        else:
-            await self._bot.delete_webhook()
+        async with asyncio.timeout(_CONNECT_WITHIN):
+            await self._bot.initialize()
+            if not self.me.id:
+                self.me = Me(self._bot.id, self._bot.username)
+                log.info("Telegram knows me as @%s", self.me.name)
+            if self._url:
+                await self._bot.set_webhook(self._url, allowed_updates=UPDATES, secret_token=self._secret)
+                self._late_until = asyncio.get_running_loop().time() + 2 * self._patience.look
+            else:
+                await self._bot.delete_webhook()
         self._well()
-        await self._meet()
+        if not self._met:
+            await self._meet()
+            self._met = True
 
     async def _listen(self) -> None:
         """Long polls. An update is confirmed by the poll after it, when it was handed over."""
-        patience = self._patience
         while True:
-            async with asyncio.timeout(patience.poll + patience.grace):
-                updates = await self._bot.get_updates(self._offset, timeout=int(patience.poll), allowed_updates=UPDATES)
+            updates = await self._poll()
             self._well()
-            late, self._late = self._late, False
-            tasks = [task for update in updates if (task := self._take(update, late))]
+            late, self._late = self._late, self._late and len(updates) == _BATCH
+            tasks = [task for update in updates if (task := self._once(update, late=late))]
             if updates:
                 self._offset = updates[-1].update_id + 1
             if tasks:
-                await asyncio.wait(tasks, timeout=patience.handed)
+                await asyncio.wait(tasks, timeout=self._patience.handed)
+
+    async def _poll(self) -> Sequence[Update]:
+        """A long poll, or a short one for what has waited while we were away.
+
+        One update that the library cannot read must not keep the others from us.
+        """
+        patience = self._patience
+        seconds = 0 if self._late else int(patience.poll)
+        try:
+            async with asyncio.timeout(seconds + patience.grace):
+                return await self._bot.get_updates(self._offset, limit=_BATCH, timeout=seconds, allowed_updates=UPDATES)
+        except UNREADABLE:
+            asked = {"offset": self._offset, "limit": _BATCH, "timeout": 0, "allowed_updates": UPDATES}
+            async with asyncio.timeout(patience.grace):
+                raw = await self._bot.do_api_request("getUpdates", asked)
+            return [self._read(one) for one in raw]
+
+    def _read(self, raw: dict[str, object]) -> Update:
+        """An update; an empty one where it cannot be read, which is stepped over."""
+        try:
+            return Update.de_json(raw, self._bot)
+        except UNREADABLE:
+            log.exception("Telegram sent an update that I cannot read")
+            return Update(int(str(raw["update_id"])))
+
+    def _once(self, update: Update, *, late: bool) -> asyncio.Task[None] | None:
+        """Begin to work on an update, unless that was done."""
+        return self._take(update, late) if self._taken.first(update.update_id) else None
 
     async def _watch(self) -> None:
         """Look now and then whether Telegram still delivers to us, and whether it can."""
@@ -162,20 +198,25 @@ class Line:
     async def receive(self, request: web.Request) -> web.StreamResponse:
         """One update by webhook. 200 when it was handed over; anything else has it delivered again."""
         given = request.headers.getall(_HEADER, [])
-        if len(given) != 1 or not hmac.compare_digest(given[0].encode(), self._secret.encode()):
+        if len(given) != 1 or not hmac.compare_digest(given[0].encode("utf-8", "replace"), self._secret.encode()):
             return web.Response(status=403)
         if not self.me.id:
             return web.Response(status=503)
         try:
-            update = Update.de_json(json.loads(await request.read()), self._bot)
-        except (ValueError, KeyError, TypeError):
+            async with asyncio.timeout(_READ_WITHIN):
+                raw = json.loads(await request.read())
+            update = self._read(raw)
+        except UNREADABLE:
             return web.Response(status=400)
-        task = self._take(update, asyncio.get_running_loop().time() < self._late_until)
+        task = self._once(update, late=asyncio.get_running_loop().time() < self._late_until)
         if task is not None:
             await asyncio.wait([task], timeout=self._patience.handed)
         return web.Response()
 
     def _well(self) -> None:
+        """Telegram answered; another poller is only gone when it has let us poll for a while."""
+        if asyncio.get_running_loop().time() < self._rival_until:
+            return
         if self.problem and self._failures:
             log.info("Telegram answers again")
         self._failures, self.problem = 0, ""
@@ -192,11 +233,12 @@ class Line:
         patience = self._patience
         self._late = True
         match error:
-            case InvalidToken():
+            case InvalidToken() | EndPointNotFound():
                 self._ill(_REFUSED, logging.ERROR)
                 return patience.token
             case Conflict() if "webhook" not in error.message:
                 self._ill(_RIVAL, logging.ERROR)
+                self._rival_until = asyncio.get_running_loop().time() + 2 * patience.poll
                 return patience.rival
             case RetryAfter():
                 self._ill("Telegram asked for a pause.")

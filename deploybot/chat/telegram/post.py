@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import gzip
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from telegram import InlineKeyboardMarkup
 
-from deploybot.card import Card, File
+from deploybot.card import Card
 from deploybot.chat.desk import Desk
-from deploybot.chat.telegram.calls import Calls, Moved
+from deploybot.chat.telegram.calls import Calls, Moved, NoTopic
 from deploybot.chat.telegram.keys import keyboard
 from deploybot.chat.telegram.page import Page, page_of
 from deploybot.domain import Place
@@ -28,6 +29,7 @@ from deploybot.units import show_size
 _DOCUMENT = 50_000_000
 """A bot may send files of so many bytes."""
 _TRIES = 5
+_AT_ONCE = 3
 _REMEMBERED = 1_000
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class Post:
         self._desk = desk
         self._spawn = spawn
         self._moves: dict[str, str] = {}
+        self._answering: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._handed: OrderedDict[tuple[str, int], None] = OrderedDict()
 
     def moved(self, old: str, new: str) -> None:
@@ -63,23 +66,51 @@ class Post:
             channel = self._moves.get(channel, channel)
         return dataclasses.replace(place, channel=channel) if channel != place.channel else place
 
-    async def send(self, place: Place, card: Card, reply_to: int = 0) -> str:
-        """Say a card; its message's id."""
+    def known(self, place: Place) -> Place:
+        """The place with the number that its chat had first, so that both numbers are one place to the bot."""
+        before = {new: old for old, new in self._moves.items()}
+        channel = place.channel
+        for _ in before:
+            channel = before.get(channel, channel)
+        return dataclasses.replace(place, channel=channel) if channel != place.channel else place
+
+    async def look(self, chat: str) -> None:
+        """See whether a chat that bot.toml names is there, and under which number. Raises Unreachable."""
+        try:
+            await self._calls.look(chat)
+        except Moved as move:
+            self.moved(chat, move.chat)
+        except UserError as error:
+            log.warning("the chat %s of bot.toml: %s Add me to it, or correct its number.", chat, error)
+
+    @asynccontextmanager
+    async def answering(self, place: Place) -> AsyncIterator[None]:
+        """Wait for a chance to answer: few answers a chat stand in line with what the outbox has to say there."""
+        turns = self._answering.setdefault(place.channel, asyncio.Semaphore(_AT_ONCE))
+        async with turns:
+            yield
+
+    async def send(self, place: Place, card: Card, *, reply_to: int = 0, owner: str = "") -> str:
+        """Say a card; its message's id. Its buttons are for `owner` alone, where one is given."""
         while True:
             real = self.now(place)
             try:
-                number = await self._send(real, card, reply_to)
+                number = await self._send(real, card, reply_to, owner)
             except Moved as move:
                 if move.chat in {real.channel, place.channel}:
                     raise
                 self.moved(real.channel, move.chat)
+            except NoTopic:
+                if not place.thread:
+                    raise
+                place = dataclasses.replace(place, thread="")
             else:
                 return str(number) if real.channel == place.channel else f"{number}@{real.channel}"
 
-    async def _send(self, place: Place, card: Card, reply_to: int) -> int:
+    async def _send(self, place: Place, card: Card, reply_to: int, owner: str) -> int:
         page = page_of(card)
         tokens = await self._desk.lay_out(place, card.buttons)
-        markup = keyboard(card.buttons, tokens) if tokens else None
+        markup = keyboard(card.buttons, tokens, owner) if tokens else None
         number = await self._calls.send(place, page.html, markup, reply_to)
         try:
             await self._desk.sent(place, card.buttons, tokens, str(number))
@@ -124,18 +155,17 @@ class Post:
             await self._file(place, number, page.name(card), page.whole.encode("utf-8", "replace"))
         for file in card.files:
             try:
-                name, content = await asyncio.to_thread(_content, file)
+                size = (await asyncio.to_thread(Path(file.path).stat)).st_size
+                if size > _DOCUMENT:
+                    too_big = f"{file.name} has {show_size(size)}, more than Telegram takes from a bot"
+                    await self._sorry(place, number, f"{too_big}. The bot's machine has it: {file.path}")
+                elif size:
+                    await self._file(place, number, file.name, Path(file.path))
             except OSError as error:
                 log.warning("%s cannot be handed over: %s", file.name, error.strerror)
                 await self._sorry(place, number, f"{file.name} cannot be read here.")
-                continue
-            if len(content) > _DOCUMENT:
-                too_big = f"{name} has {show_size(len(content))}, more than Telegram takes from a bot"
-                await self._sorry(place, number, f"{too_big}. The bot's machine has it: {file.path}")
-            elif content:
-                await self._file(place, number, name, content)
 
-    async def _file(self, place: Place, number: int, name: str, content: bytes) -> None:
+    async def _file(self, place: Place, number: int, name: str, content: bytes | Path) -> None:
         """Send a file, with patience: the message it belongs to is there already."""
         for _ in range(_TRIES):
             try:
@@ -151,15 +181,6 @@ class Post:
 
     async def _sorry(self, place: Place, number: int, sentence: str) -> None:
         try:
-            await self.send(place, Card(title=sentence), number)
+            await self.send(place, Card(title=sentence), reply_to=number)
         except DeploybotError as error:
             log.warning("Telegram: an explanation did not arrive: %s", error)
-
-
-def _content(file: File) -> tuple[str, bytes]:
-    """A file's name and content; what is too big is packed, since logs shrink well."""
-    path = Path(file.path)
-    content = path.read_bytes()
-    if len(content) > _DOCUMENT and not file.name.endswith(".gz"):
-        return f"{file.name}.gz", gzip.compress(content)
-    return file.name, content

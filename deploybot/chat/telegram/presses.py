@@ -73,6 +73,8 @@ class Presses:
     async def _obey(self, query: CallbackQuery, place: Place, message: int, room: Pressed) -> None:
         """Look up what the button does, and have it done. UserError for one that does nothing any more."""
         data = read_data(query.data or "")
+        if data.owner not in {"", str(query.from_user.id)}:
+            raise UserError("This asks somebody else.", hint="Type the command yourself, and I ask you.")
         press = await self._desk.press(data.token, place.channel, str(message))
         if data.asks:
             await self._ask(query, data, Question(
@@ -81,7 +83,7 @@ class Presses:
             return
         incoming = Incoming(
             identity=identity_of(query.from_user),
-            place=place,
+            place=self._post.known(place),
             text=press.command,
             id=f"press {query.id}",
             at=self._parts.clock.now(),
@@ -102,7 +104,8 @@ class Presses:
         log.info("a button that was pressed while I was away was not obeyed")
         name = name_of(query.from_user)
         title = f"A button was pressed here while I was away, so I did not do what it says ({name})."
-        await self._post.send(place, Card(title=title, hint="Press it again if you still want it."), message)
+        card = Card(title=title, hint="Press it again if you still want it.")
+        await self._post.send(place, card, reply_to=message)
 
 
 def _place(message: MaybeInaccessibleMessage) -> Place:

@@ -50,7 +50,7 @@ class Questions:
         self._calls = calls
         self._spawn = spawn
         self._within = within
-        self._open: OrderedDict[tuple[str, int], Question] = OrderedDict()
+        self._open: OrderedDict[tuple[str, int], tuple[Question, asyncio.TimerHandle]] = OrderedDict()
         self._tickets: OrderedDict[str, Question] = OrderedDict()
 
     async def ask(self, question: Question, user: User) -> bool:
@@ -81,10 +81,18 @@ class Questions:
         """The question that a message answers, which is closed by it; None where that is for another person."""
         replied = message.reply_to_message
         key = (str(message.chat.id), replied.message_id if replied else 0)
-        question = self._open.get(key)
-        if question is None or question.user != user.id:
+        question, timer = self._open.get(key, (None, None))
+        if question is None or timer is None or question.user != user.id:
             return None
-        return self._open.pop(key)
+        timer.cancel()
+        del self._open[key]
+        return question
+
+    def close(self) -> None:
+        """Wait for no answer any more."""
+        for _, timer in self._open.values():
+            timer.cancel()
+        self._open.clear()
 
     async def _put(self, question: Question, place: Place, user: User) -> None:
         same = place.channel == question.place.channel
@@ -94,19 +102,21 @@ class Questions:
         reply = ForceReply(selective=not place.private, input_field_placeholder="Your answer")
         number = await self._calls.send(place, html, reply, reply_to=question.card if same else 0)
         key = (place.channel, number)
-        self._open[key] = question
+        timer = asyncio.get_running_loop().call_later(self._within, self._give_up, key, place)
+        self._open[key] = question, timer
         while len(self._open) > _MOST:
-            self._open.popitem(last=False)
-        self._spawn(self._close(key, place, question))
+            _, (_, oldest) = self._open.popitem(last=False)
+            oldest.cancel()
 
-    async def _close(self, key: tuple[str, int], place: Place, question: Question) -> None:
+    def _give_up(self, key: tuple[str, int], place: Place) -> None:
         """Close a question that nobody has answered."""
-        await asyncio.sleep(self._within)
-        if self._open.pop(key, None) is None:
-            return
+        question, _ = self._open.pop(key)
+        self._spawn(self._tell_closed(place, key[1], question))
+
+    async def _tell_closed(self, place: Place, number: int, question: Question) -> None:
         try:
             await self._calls.send(
-                place, literal(f"No answer came to “{question.text}”. Press the button again."), reply_to=key[1]
+                place, literal(f"No answer came to “{question.text}”. Press the button again."), reply_to=number
             )
         except DeploybotError:
             return  # whoever did not answer a question does not wait for this either

@@ -36,7 +36,10 @@ def way_of(name: str, world: World, folder: Path) -> Way:
     platform, _, manner = name.partition(" ")
     if platform == "console":
         return ConsoleWay(world, folder)
-    return SlackWay(world, manner) if platform == "slack" else TelegramWay(world, manner)
+    if platform == "slack":
+        return SlackWay(world, manner)
+    place, _, limits = manner.partition(" ")
+    return TelegramWay(world, place, hurried=limits != "limited")
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ STATES = ("waiting", "running", "switching", "done")
 @asynccontextmanager
 async def both(folder: Path) -> AsyncIterator[tuple[World, DoubleWay, DoubleWay, OutboxWorker]]:
     """A world with both chats and the outbox's worker."""
-    async with furnished() as world, connected(world, "slack slash", "telegram group", folder=folder) as ways:
+    async with furnished() as world, connected(world, "slack slash", "telegram group limited", folder=folder) as ways:
         slack, telegram = (way for way in ways if isinstance(way, DoubleWay))
         worker = OutboxWorker(world.store, {way.chat.platform: way.chat for way in (slack, telegram)}, SystemClock())
         task = asyncio.create_task(worker.run())

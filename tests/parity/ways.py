@@ -18,12 +18,14 @@ from deploybot.card import Card
 from deploybot.chat.console import Console
 from deploybot.chat.desk import Desk
 from deploybot.chat.link import Link, open_link
+from deploybot.chat.pace import Rate
 from deploybot.chat.parts import Parts, Reply
 from deploybot.chat.protocol import Show
 from deploybot.chat.render import plain
 from deploybot.chat.slack.adapter import Slack
 from deploybot.chat.slack.names import slash_name
 from deploybot.chat.talk import LINES
+from deploybot.chat.telegram.calls import Limits
 from deploybot.chat.telegram.chat import TelegramChat
 from deploybot.command import Incoming
 from deploybot.domain import Identity, Place
@@ -34,6 +36,7 @@ from deploybot.settings import Telegram as TelegramSettings
 from tests.doubles.scene import Double, Post
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
 from tests.doubles.telegram import TelegramDouble
+from tests.doubles.telegram.limits import FREE
 from tests.parity.sight import Sight
 from tests.world import STRANGER, World
 from tests.world import TEAM as PEOPLE
@@ -41,6 +44,7 @@ from tests.world import TEAM as PEOPLE
 Lacks = Callable[[Sight], list[str]]
 
 _WITHIN = 10.0
+_FAST = Rate(1_000, 1.0)
 
 
 def holds(*phrases: str) -> Lacks:
@@ -379,19 +383,23 @@ class SlackWay(DoubleWay):
 
 
 class TelegramWay(DoubleWay):
-    """Telegram. `manner` is where people speak: with commands in a `group`, by the bot's `name` there, or `private`."""
+    """Telegram. `manner` is where people speak: with commands in a `group`, by the bot's `name` there, or `private`.
 
-    def __init__(self, world: World, manner: str = "group") -> None:
+    `hurried` is without the limits of messages a second, where these are not what is tested.
+    """
+
+    def __init__(self, world: World, manner: str = "group", *, hurried: bool = True) -> None:
         super().__init__(world)
         self.name, self._manner = f"telegram {manner}", manner
-        self.double = self._double = TelegramDouble()
+        self.double = self._double = TelegramDouble(FREE if hurried else None)
+        self._limits = Limits(_FAST, _FAST, _FAST) if hurried else Limits()
         self.people = frozenset(self._double.user(self.user(who)).name for who in (*PEOPLE, STRANGER))
 
     async def start(self) -> None:
         await self.double.start()
         settings = TelegramSettings.model_validate({"token": {"env": "T"}, "api_url": self._double.api_url})
         settings.token.fill(self._double.token)
-        self.chat = TelegramChat(settings, self.parts, self.world.store)
+        self.chat = TelegramChat(settings, self.parts, self.world.store, limits=self._limits)
         await self.chat.start()
 
     def user(self, who: str) -> str:

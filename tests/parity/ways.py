@@ -341,6 +341,11 @@ class SlackWay(DoubleWay):
             self._double.user(self.user(who), who)
         self.people = frozenset(PEOPLE) | {self.user(STRANGER).lower()}
 
+    @property
+    def chat_double(self) -> SlackDouble:
+        """The double, with what Slack alone has."""
+        return self._double
+
     async def start(self) -> None:
         await self.double.start()
         settings = SlackSettings.model_validate(
@@ -394,6 +399,11 @@ class TelegramWay(DoubleWay):
         self.double = self._double = TelegramDouble(FREE if hurried else None)
         self._limits = Limits(_FAST, _FAST, _FAST) if hurried else Limits()
         self.people = frozenset(self._double.user(self.user(who)).name for who in (*PEOPLE, STRANGER))
+
+    @property
+    def chat_double(self) -> TelegramDouble:
+        """The double, with what Telegram alone has."""
+        return self._double
 
     async def start(self) -> None:
         await self.double.start()

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -37,7 +39,8 @@ _CONNECTIONS = 16
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 _GENERAL = "1"
 _OVERALL, _CHAT, _GROUP = Rate(28, 1.0), Rate(1, 1.0), Rate(20, 60.0)
-_NO_TOPIC = ("thread not found", "TOPIC_CLOSED", "TOPIC_DELETED")
+_NO_TOPIC = ("thread not found", "topic_closed", "topic_deleted")
+_NOT_MODIFIED = "message is not modified"
 log = logging.getLogger(__name__)
 
 
@@ -72,6 +75,7 @@ def make_bot(settings: Telegram, *, poll: float = 0.0, grace: float = 10.0) -> B
     for name in ("httpx", "httpcore"):  # they log addresses, and the token is part of each
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("telegram").setLevel(logging.CRITICAL)  # each of its errors is told here, in a line
+    os.environ.setdefault("PTB_TIMEDELTA", "true")  # the library warns of times as numbers, wherever it is told to wait
     calls = HTTPXRequest(_CONNECTIONS, read_timeout=10.0, connect_timeout=5.0, pool_timeout=10.0)
     polls = HTTPXRequest(1, read_timeout=poll + grace, connect_timeout=5.0, pool_timeout=5.0)
     base = settings.api_url
@@ -126,8 +130,8 @@ class Calls:
 
         return (await self._said(place.channel, work)).message_id
 
-    async def edit(self, place: Place, message: int, html: str, markup: InlineKeyboardMarkup) -> None:
-        """Replace a message and its buttons; nothing happens where it reads so already."""
+    async def edit(self, place: Place, message: int, html: str, markup: InlineKeyboardMarkup | None) -> None:
+        """Replace a message and its buttons, of which None leaves none; nothing happens where it reads so already."""
 
         async def work() -> object:
             return await self._bot.edit_message_text(
@@ -142,7 +146,7 @@ class Calls:
         try:
             await self._said(place.channel, work)
         except UserError as error:
-            if "message is not modified" not in error.sentence:
+            if _NOT_MODIFIED not in error.sentence.lower():
                 raise
 
     async def document(self, place: Place, name: str, content: bytes | Path, reply_to: int) -> None:
@@ -227,7 +231,7 @@ class Calls:
         except Forbidden as error:
             raise Closed(f"Telegram: {told(error)}.") from None
         except BadRequest as error:
-            if any(sign in error.message for sign in _NO_TOPIC):
+            if any(sign in error.message.lower() for sign in _NO_TOPIC):
                 raise NoTopic(f"Telegram: {told(error)}.") from None
             raise UserError(f"Telegram: {told(error)}.") from None
         except (TelegramError, TimeoutError) as error:
@@ -237,7 +241,7 @@ class Calls:
 def seconds_of(error: RetryAfter) -> float:
     """How long Telegram wants to be left alone, and a moment more for the clocks' sake."""
     asked = error.retry_after
-    return (float(asked) if isinstance(asked, int | float) else asked.total_seconds()) + 0.1
+    return (asked.total_seconds() if isinstance(asked, timedelta) else float(asked)) + 0.1
 
 
 def _open(path: Path) -> IO[bytes]:

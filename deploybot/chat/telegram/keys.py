@@ -58,8 +58,8 @@ def read_data(data: str) -> Data:
     return Data(token, {_REASON: "because", _CODE: "code"}.get(sign, ""), rest)
 
 
-def keyboard(buttons: Sequence[Button], tokens: Sequence[str], owner: str = "") -> InlineKeyboardMarkup:
-    """The buttons in rows; an empty keyboard takes those away that were there."""
+def keyboard(buttons: Sequence[Button], tokens: Sequence[str], owner: str = "") -> InlineKeyboardMarkup | None:
+    """The buttons in rows; None for none."""
     rows: list[list[InlineKeyboardButton]] = []
     room = 0
     for button, token in zip(buttons[:_MOST], tokens[:_MOST], strict=True):
@@ -72,4 +72,4 @@ def keyboard(buttons: Sequence[Button], tokens: Sequence[str], owner: str = "") 
             room = _ROW_LABELS
         rows[-1].append(made)
         room -= len(label)
-    return InlineKeyboardMarkup(rows)
+    return InlineKeyboardMarkup(rows) if rows else None

@@ -33,7 +33,7 @@ _LINKS = re.compile(
 
 def units(text: str) -> int:
     """The length of a text as Telegram counts it."""
-    return len(text) + sum(sign > "\uffff" for sign in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def unlinked(text: str) -> str:
@@ -55,8 +55,7 @@ def cut(text: str, room: int) -> str:
     """The beginning of a text, at most `room` units of it; `…` stands for the rest."""
     if units(text) <= room:
         return text
-    kept = text[: max(room - 1, 0)]
-    while kept and units(kept) > room - 1:
-        kept = kept[:-1]
+    most = max(room - 1, 0)
+    kept = text[:most].encode("utf-16-le", "surrogatepass")[: 2 * most].decode("utf-16-le", "ignore")
     whole, gap, _ = kept.rpartition(" ")
     return f"{(whole if gap and len(whole) > len(kept) // 2 else kept).rstrip()}…"

@@ -110,7 +110,7 @@ class Post:
     async def _send(self, place: Place, card: Card, reply_to: int, owner: str) -> int:
         page = page_of(card)
         tokens = await self._desk.lay_out(place, card.buttons)
-        markup = keyboard(card.buttons, tokens, owner) if tokens else None
+        markup = keyboard(card.buttons, tokens, owner)
         number = await self._calls.send(place, page.html, markup, reply_to)
         try:
             await self._desk.sent(place, card.buttons, tokens, str(number))

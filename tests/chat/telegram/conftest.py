@@ -18,6 +18,7 @@ from deploybot.chat.parts import Parts, Reply
 from deploybot.chat.telegram.calls import Limits
 from deploybot.chat.telegram.chat import TelegramChat
 from deploybot.chat.telegram.line import Patience
+from deploybot.chat.telegram.literal import JOINER
 from deploybot.command import Command, Incoming
 from deploybot.domain import Identity, Place
 from deploybot.ports import Tables
@@ -26,6 +27,7 @@ from deploybot.web import WebServer
 from tests.doubles.scene import Post
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
+from tests.doubles.telegram.rooms import Json
 from tests.world import TEAM, World, make_world
 
 GROUP = "-1001000000001"
@@ -53,14 +55,18 @@ class Town:
     chat: TelegramChat
     heard: list[Incoming] = field(default_factory=list)
 
-    async def say(self, user: str, text: str, channel: str = GROUP, **more: object) -> str:
-        """Have somebody write; the number of their message."""
-        return await self.double.say(user, channel, text, **more)  # type: ignore[arg-type]
+    async def say(self, user: str, text: str, channel: str = GROUP, *, fields: Json | None = None, **more: str) -> str:
+        """Have somebody write, with `fields` in the message besides; the number of their message."""
+        return await self.double.say(user, channel, text, **more, **(fields or {}))  # type: ignore[arg-type]
 
     async def sees(self, text: str, channel: str = "", *, within: float = 10.0) -> Post:
         """The newest message of the bot that holds a text."""
         return await self.double.scene.until(
-            lambda post: post.author == self.double.username and text in post.text and channel in {"", post.channel},
+            lambda post: (
+                post.author == self.double.username
+                and text in post.text.replace(JOINER, "")
+                and channel in {"", post.channel}
+            ),
             within=within,
         )
 
@@ -73,9 +79,9 @@ class Town:
         """Everything that is to be seen anywhere."""
         return "\n".join(post.text for post in self.double.scene.posts)
 
-    async def ask(self, user: str, text: str, answer: str, channel: str = GROUP, **more: object) -> Post:
+    async def ask(self, user: str, text: str, answer: str, channel: str = GROUP) -> Post:
         """Have somebody write, and wait for the answer."""
-        await self.say(user, text, channel, **more)
+        await self.say(user, text, channel)
         return await self.sees(answer, channel)
 
     async def settled(self, user: str = ANA) -> None:

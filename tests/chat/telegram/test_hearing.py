@@ -1,4 +1,4 @@
-"""Who is heard, and where the answer goes: commands in groups, topics and private, and all that is none of our business."""
+"""Who is heard, and where the answer goes: in groups, topics and private; and all that is none of our business."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from deploybot.command import Context, command
 from tests.chat.telegram.conftest import ANA, BEN, CEM, GROUP, HOOK_SECRET, Town, open_town, until
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
+from tests.doubles.telegram.rooms import Json
 from tests.world import STRANGER
 
 SUPPORT = {"id": 777000, "is_bot": False, "first_name": "Telegram"}
 ANONYMOUS = {"id": 1087968824, "is_bot": True, "first_name": "Group", "username": "GroupAnonymousBot"}
+NEWS = {"id": -1005, "type": "channel", "title": "News"}
 SOMEONE = {"type": "hidden_user", "sender_user_name": "someone", "date": 1_700_000_000}
 
 
@@ -73,22 +75,21 @@ async def test_mentions_work_in_the_middle_of_a_topic(town: Town) -> None:
 
 async def test_threads_of_replies_are_no_topics(town: Town) -> None:
     """Outside of forums Telegram numbers threads of replies, too, and refuses those numbers in an answer."""
-    await town.say(ANA, "/status", message_thread_id=99)
+    await town.say(ANA, "/status", fields={"message_thread_id": 99})
     assert (await town.sees("board")).thread == ""
 
 
 async def test_what_was_copied_out_of_a_card_is_understood(town: Town) -> None:
     card = await town.ask(ANA, "/frobnicate", "frobnicate")
-    assert "\u2060" not in "/help"
     await town.say(ANA, "/\u2060help deploy")
     assert "deploy shop@v1.4" in (await town.sees("Put a release on")).text
     assert card.channel == GROUP
 
 
-IGNORED = {
+IGNORED: dict[str, Json] = {
     "another bot": {"from": {"id": 5, "is_bot": True, "first_name": "Other", "username": "otherbot"}},
-    "a channel": {"sender_chat": {"id": -1005, "type": "channel", "title": "News"}},
-    "a post of the linked channel": {"sender_chat": {"id": -1005, "type": "channel", "title": "News"}, "from": SUPPORT, "is_automatic_forward": True},
+    "a channel": {"sender_chat": NEWS},
+    "a post of the linked channel": {"sender_chat": NEWS, "from": SUPPORT, "is_automatic_forward": True},
     "a forward": {"forward_origin": SOMEONE},
     "a message through an inline bot": {"via_bot": {"id": 5, "is_bot": True, "first_name": "Other"}},
     "an edit that comes as a message": {"edit_date": 1_900_000_000},
@@ -98,7 +99,7 @@ IGNORED = {
 @pytest.mark.parametrize("who", IGNORED)
 async def test_nobody_else_is_heard(town: Town, who: str) -> None:
     for channel in (GROUP, ANA):
-        await town.say(ANA, "/deploy shop", channel, **IGNORED[who])
+        await town.say(ANA, "/deploy shop", channel, fields=IGNORED[who])
     await town.settled()
     assert town.said() == []
     assert town.world.deployments.asked == []
@@ -117,9 +118,9 @@ async def test_other_kinds_of_updates_are_not_even_asked_for(town: Town, kind: s
 
 
 async def test_an_administrator_who_hides_is_told_why_once(town: Town) -> None:
-    hidden = {"from": ANONYMOUS, "sender_chat": {"id": int(GROUP), "type": "supergroup", "title": "g"}}
+    hidden: Json = {"from": ANONYMOUS, "sender_chat": {"id": int(GROUP), "type": "supergroup", "title": "g"}}
     for _ in range(3):
-        await town.say(ANA, "/deploy shop", **hidden)
+        await town.say(ANA, "/deploy shop", fields=hidden)
     await town.sees("Remain anonymous", GROUP)
     await town.settled()
     assert len(town.said(GROUP)) == 1
@@ -137,7 +138,7 @@ async def test_strangers_are_told_in_private_and_in_groups_how_to_be_let_in(town
 
 async def test_a_name_is_no_identity(town: Town) -> None:
     await town.say(
-        STRANGER, "/deploy shop", **{"from": {"id": 6666, "is_bot": False, "first_name": "ana", "username": "ana"}}
+        STRANGER, "/deploy shop", fields={"from": {"id": 6666, "is_bot": False, "first_name": "ana", "username": "ana"}}
     )
     await town.sees("allow telegram:6666:ana")
     assert town.world.deployments.asked == []

@@ -43,7 +43,8 @@ class TelegramDouble:
 
     Users and groups are made when they are first spoken of: channels below zero are supergroups that the bot
     is a member of, and a channel that is a user's id is their private chat. `links` are all texts that Telegram
-    would have made a link of by itself, `replies` which messages of which chats were answered; `press_life` is how many seconds a press can be answered.
+    would have made a link of by itself, `replies` which messages of which chats were answered; `press_life` is how
+    many seconds a press can be answered.
     """
 
     platform = "telegram"
@@ -145,6 +146,7 @@ class TelegramDouble:
         if unkind.dropped > 0 and request.transport is not None:
             unkind.dropped -= 1
             request.transport.abort()
+            return web.Response(status=500)
         return None
 
     def user(self, user: str, *, started: bool = True) -> User:

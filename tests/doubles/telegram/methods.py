@@ -240,7 +240,9 @@ class Methods:
         self._double.states[room.id, number] = state
         said.text = seen.text
         said.json["text"] = seen.text
-        said.json["reply_markup"] = object_of(params, "reply_markup")
+        said.json.pop("reply_markup", None)
+        if said.buttons:
+            said.json["reply_markup"] = object_of(params, "reply_markup")
         self._show(room, said, seen)
         return said.json
 

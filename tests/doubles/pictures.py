@@ -54,11 +54,13 @@ async def telegram_deployment(studio: Studio) -> None:
 
 
 async def slack_deployment(studio: Studio) -> None:
-    """The same in Slack, where it was not asked for, with its end; and a release that is broken."""
+    """A broken release in Slack: it does not come up, and the old one is put back."""
     await studio.look("slack", "ben")
     await studio.until("#2", "done")
-    await studio.write("/deploy shop@v3 to staging")
-    await studio.until("#3", "the old release is back")
+    await studio.write("/deploy shop@v1 to production")
+    await studio.until("#3", "done")
+    await studio.write("/deploy shop@v3 to production because everybody wants a cart")
+    await studio.until("#4", "the old release is back")
 
 
 SCENES: dict[str, Callable[[Studio], Awaitable[None]]] = {

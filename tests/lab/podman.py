@@ -44,9 +44,11 @@ class Podman:
         """Start it, and return when it listens."""
         command = ["podman", *map(str, self._options), "system", "service", "-t", "0", f"unix://{self.socket}"]
         with (self._directory / "log").open("wb") as log:
-            self._service = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._service = service = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
-            until(self.socket.exists, within=60, what="start of podman")
+            until(lambda: self.socket.exists() or service.poll() is not None, within=60, what="start of podman")
+            if service.poll() is not None:
+                raise LabError(f"podman did not start: {(self._directory / 'log').read_text()}")
             self.podman("load", stdin=BUSYBOX.archive())
         except LabError:
             self._stop()

@@ -46,9 +46,7 @@ class Podman:
         with (self._directory / "log").open("wb") as log:
             self._service = service = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
-            until(lambda: self.socket.exists() or service.poll() is not None, within=60, what="start of podman")
-            if service.poll() is not None:
-                raise LabError(f"podman did not start: {(self._directory / 'log').read_text()}")
+            self._await(service)
             self.podman("load", stdin=BUSYBOX.archive())
         except LabError:
             self._stop()
@@ -64,6 +62,11 @@ class Podman:
         """Remove the containers, and stop it."""
         self.podman("rm", "--all", "--force", "--time", "0")
         self._stop()
+
+    def _await(self, service: subprocess.Popen[bytes]) -> None:
+        until(lambda: self.socket.exists() or service.poll() is not None, within=60, what="start of podman")
+        if service.poll() is not None:
+            raise LabError(f"podman did not start: {(self._directory / 'log').read_text()}")
 
     def _stop(self) -> None:
         if self._service:

@@ -10,7 +10,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,11 @@ from deploybot.access import Access, PersonLocks
 from deploybot.card import Card
 from deploybot.chat.child import LIFE_FD, READY_FD
 from deploybot.chat.console import Console
+from deploybot.chat.desk import Desk
 from deploybot.chat.heads import Heads
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.chat.parts import Parts
-from deploybot.chat.places import home_places, places_of
+from deploybot.chat.places import channels_of, home_places, places_of
 from deploybot.command import Services
 from deploybot.config import secrets_of
 from deploybot.deploy.approvals import Approvals
@@ -44,7 +45,7 @@ from deploybot.hosts.ssh import Pool
 from deploybot.loader import load
 from deploybot.observe.logs import AppLogs
 from deploybot.observe.status import Board
-from deploybot.ports import Clock, CodeSecrets, Engine, LiveChat, RefSource, Servers, Store, Tables
+from deploybot.ports import Clock, CodeSecrets, Engine, Finding, LiveChat, RefSource, Servers, Store, Tables
 from deploybot.redact import Redactor
 from deploybot.settings import Server, Settings
 from deploybot.sources.git import GitSource
@@ -61,7 +62,7 @@ log = logging.getLogger(__name__)
 
 CLAIM_LIFE = 900.0
 STOP_WITHIN = 8.0
-_NOISY = ("asyncssh", "docker", "urllib3", "asyncio")
+_NOISY = ("asyncssh", "docker", "urllib3", "asyncio", "httpx", "httpcore", "telegram")
 
 
 class SystemClock:
@@ -145,6 +146,7 @@ class Bot:
             recall=self._recall,
             clock=world.clock,
             bot=__version__,
+            commands=services.commands,
         )
         console = Console(settings.bot.data / "console.sock", parts)
         self._web = _web(settings, self._problems)
@@ -270,8 +272,26 @@ def _web(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServe
 
 def _chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer | None) -> Iterator[LiveChat]:
     """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
-    del settings, parts, world, server
-    yield from ()
+    if settings.slack is not None:
+        from deploybot.chat.slack.adapter import Slack  # noqa: PLC0415  see above
+
+        yield Slack(settings.slack, parts, Desk(world.store, world.clock, "slack"), server)
+    if settings.telegram is not None:
+        from deploybot.chat.telegram.chat import TelegramChat  # noqa: PLC0415  see above
+
+        url = (settings.http.url if settings.http else None) or ""
+        homes = channels_of(settings, TelegramChat.platform)
+        yield TelegramChat(settings.telegram, parts, world.store, server=server, url=url, homes=homes)
+
+
+def chat_checks(settings: Settings) -> dict[str, AsyncIterator[Finding]]:
+    """What `deploybot check` tries of the chats, by name."""
+    checks: dict[str, AsyncIterator[Finding]] = {}
+    if settings.slack is not None:
+        from deploybot.chat.slack.probe import probe  # noqa: PLC0415  see `_chats`
+
+        checks["Slack"] = probe(settings)
+    return checks
 
 
 async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapters) -> None:

@@ -1,4 +1,4 @@
-"""`deploybot check`: really tries every server and repository of bot.toml, all at once, each within a deadline.
+"""`deploybot check`: really tries every server, repository and chat of bot.toml, all at once, each within a deadline.
 
 It stands on ports only. What was tried becomes a `Row`, and a row that failed says what to do.
 """
@@ -12,14 +12,15 @@ import enum
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from deploybot.domain import JobState, JobStatus, Release, ServerFacts
 from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
-from deploybot.ports import Engine, Host, RefSource, Servers
+from deploybot.ports import Engine, Finding, Host, RefSource, Servers
 from deploybot.settings import App, Environment, Server, Settings
 from deploybot.strategies.needs import check_compose, check_server
 from deploybot.strategies.steps import Site
@@ -73,17 +74,24 @@ class _Placed:
 
 
 async def check(
-    settings: Settings, links: Links, refs: RefSource, *, mask: Callable[[str], str] = str, within: float = WITHIN
+    settings: Settings,
+    links: Links,
+    refs: RefSource,
+    *,
+    chats: Mapping[str, AsyncIterator[Finding]] = MappingProxyType({}),
+    mask: Callable[[str], str] = str,
+    within: float = WITHIN,
 ) -> tuple[Row, ...]:
-    """Try everything at once; a server or repository has `within` seconds, and one that hangs costs only its row.
+    """Try everything at once; a server, repository or chat has `within` seconds, one that hangs costs only its row.
 
-    `mask` takes secrets out of what others said.
+    `chats` try themselves, by name. `mask` takes secrets out of what others said.
     """
     tries = [
         _bounded(f"server {name}", _server(server, settings, links), within)
         for name, server in settings.servers.items()
     ]
     tries += [_bounded(f"app {name}", _repository(app, refs), within) for name, app in settings.apps.items()]
+    tries += [_bounded(name, _chat(name, findings), within) for name, findings in chats.items()]
     rows = [_data(settings.bot.data), *(row for rows in await asyncio.gather(*tries) for row in rows)]
     return tuple(dataclasses.replace(row, says=mask(row.says), cure=mask(row.cure)) for row in rows)
 
@@ -239,6 +247,11 @@ _KILLED = (
     "Something there ends what a session leaves behind: `loginctl enable-linger USER`, or `KillUserProcesses=no` "
     "in /etc/systemd/logind.conf."
 )
+
+
+async def _chat(name: str, findings: AsyncIterator[Finding]) -> AsyncIterator[Row]:
+    async for found in findings:
+        yield Row(name, found.what, State.FAILED if found.cure else State.OK, found.says, found.cure)
 
 
 async def _repository(app: App, refs: RefSource) -> AsyncIterator[Row]:

@@ -606,6 +606,15 @@ class Chat(Protocol):
         """Replace a message."""
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What `deploybot check` found of a chat: what was tried, what was seen, and the cure; none where all is well."""
+
+    what: str
+    says: str
+    cure: str = ""
+
+
 class LiveChat(Chat, Protocol):
     """A chat that is started and stopped with the bot."""
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
@@ -599,7 +599,7 @@ PROBES = {
 }
 
 
-async def test_matrix_through_the_front_door(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_matrix_through_the_front_door(figure: Callable[[str], None]) -> None:
     """Every role, app, environment and action, typed, mentioned and pressed, in a channel and in private."""
     ran: list[str] = []
 
@@ -626,8 +626,7 @@ async def test_matrix_through_the_front_door(capsys: pytest.CaptureFixture[str])
             assert "broke" not in card.title
             cells += 1
             wrong += (ran == [f"{app}/{environment}"]) is not _expected(grants, action, app, environment)
-    with capsys.disabled():
-        print(f" front door: {wrong} of {cells} cells wrong", end="")  # noqa: T201
+    figure(f"{wrong} of {cells} cells wrong")
     assert cells == 65 * 5 * 4 * 8
     assert wrong == 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -74,7 +74,7 @@ def oracle(person: Person | None, question: Question) -> bool:
     return best >= wanted
 
 
-def test_matrix(capsys: pytest.CaptureFixture[str]) -> None:
+def test_matrix(figure: Callable[[str], None]) -> None:
     cells = wrong = 0
     for grants in grant_shapes():
         for person, action, command, app, environment, lock in itertools.product(
@@ -93,8 +93,7 @@ def test_matrix(capsys: pytest.CaptureFixture[str]) -> None:
             )
             cells += 1
             wrong += decide(question).allowed is not oracle(person, question)
-    with capsys.disabled():
-        print(f" policy: {wrong} of {cells} cells wrong, seed={SEED}", end="")  # noqa: T201
+    figure(f"{wrong} of {cells} cells wrong, seed={SEED}")
     assert cells >= 10_000
     assert wrong == 0
 

@@ -11,16 +11,20 @@ import contextlib
 import dataclasses
 import logging
 from collections import deque
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 from deploybot.card import Card
 from deploybot.chat.parts import Parts
 from deploybot.command import Incoming
-from deploybot.errors import DeploybotError, Unreachable
+from deploybot.errors import DeploybotError, StoreError, Unreachable
 from deploybot.ports import Chat
+
+T = TypeVar("T")
 
 LINES = 40
 INSIST = 120.0
+_PARTING = 3.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 20.0
 log = logging.getLogger(__name__)
@@ -39,13 +43,17 @@ class Room(Chat, Protocol):
 
 @dataclasses.dataclass(slots=True)
 class _Message:
-    """A card with a key: what it should read, what was sent of it, and who brings the one to the other."""
+    """A card with a key: what it should read, what of it was `shown`, and who brings the one to the other.
+
+    `changed` says that there is something to bring, `urgent` that it need not wait for more to come.
+    """
 
     card: Card
     lines: deque[str]
+    shown: Card | None = None
     id: str = ""
     changed: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
-    ended: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    urgent: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
 
@@ -57,6 +65,7 @@ class Talk:
         self._room = room
         self._incoming = incoming
         self._messages: dict[str, _Message] = {}
+        self._over = False
 
     async def answer(self, parts: Parts) -> None:
         """Have the message handled, and say everything that comes of it. Never raises but when it is cancelled."""
@@ -66,6 +75,8 @@ class Talk:
                 await self.reply(card)
         except DeploybotError as error:
             log.warning("%s: an answer did not arrive: %s", self._room.platform, error)
+        except Exception:
+            log.exception("%s: answering a message broke", self._room.platform)
         finally:
             await self._finish()
 
@@ -73,12 +84,14 @@ class Talk:
         """Say a card. Raises Unreachable where a message that stands alone cannot be said for two minutes."""
         if card.queued:
             return
-        if card.key:
+        if card.private and not self._incoming.place.private:
+            # What is whispered cannot be edited: of a card that changes, the end is said.
+            if card.final:
+                await self._insist(lambda: self._room.whisper(self._incoming, card))
+        elif card.key:
             self._put(card)
-        elif card.private and not self._incoming.place.private:
-            await self._insist_whisper(card)
         else:
-            await self._insist("", card)
+            await self._insist(lambda: self._room.send(self._incoming.place, card))
 
     def _put(self, card: Card) -> None:
         """Take a newer state of a message; of a followed log the last lines are shown."""
@@ -89,61 +102,73 @@ class Talk:
         if card.stream:
             message.lines.extend(card.code)
             card = dataclasses.replace(card, code=tuple(message.lines))
-        self._set(message, card)
-
-    @staticmethod
-    def _set(message: _Message, card: Card) -> None:
         message.card = card
         message.changed.set()
         if card.final:
-            message.ended.set()
+            message.urgent.set()
+        else:
+            message.urgent.clear()
 
     async def _keep(self, message: _Message) -> None:
-        """Bring a message to its newest state until that is final."""
+        """Bring a message to its newest state, until the talk is over and that has arrived."""
         while True:
             await message.changed.wait()
-            message.changed.clear()
-            card = message.card
             try:
-                message.id = await self._insist(message.id, card)
+                await self._insist(lambda: self._show(message))
             except DeploybotError as error:
-                log.warning("%s: a message was given up: %s", self._room.platform, error)
-                return
-            if card.final:
+                log.warning("%s: a state of a message was given up: %s", self._room.platform, error)
+            except Exception:
+                log.exception("%s: saying a message broke", self._room.platform)
+            if self._over and not message.changed.is_set():
                 return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._room.edit_interval):
-                    await message.ended.wait()
+                    await message.urgent.wait()
+
+    async def _show(self, message: _Message) -> None:
+        """Send a message, or edit it, as it should read now. One that cannot be edited any more is said anew."""
+        place, card = self._incoming.place, message.card
+        message.changed.clear()
+        if card == message.shown:
+            return
+        if message.id:
+            try:
+                await self._room.edit(place, message.id, card)
+            except (Unreachable, StoreError):
+                raise
+            except DeploybotError as error:
+                log.info("%s: a message cannot be edited and is said anew: %s", self._room.platform, error)
+                message.id = ""
+        if not message.id:
+            message.id = await self._room.send(place, card)
+        message.shown = card
 
     async def _finish(self) -> None:
-        """Let the last states arrive; what was left open stays as it was."""
+        """Let the last states arrive; what was left open stays as it was, without its buttons."""
+        self._over = True
         for message in self._messages.values():
             if not message.card.final:
-                self._set(message, dataclasses.replace(message.card, final=True, buttons=()))
+                message.card = dataclasses.replace(message.card, final=True, buttons=())
+            message.changed.set()
+            message.urgent.set()
         tasks = [message.task for message in self._messages.values() if message.task is not None]
-        await asyncio.gather(*tasks, return_exceptions=True)
+        me = asyncio.current_task()
+        within = _PARTING if me is not None and me.cancelling() else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _insist(self, message: str, card: Card) -> str:
-        """Send or edit, again and again while the platform does not answer."""
-        place, loop = self._incoming.place, asyncio.get_running_loop()
+    async def _insist(self, say: Callable[[], Awaitable[T]]) -> T:
+        """Say something, again and again while the chat (or the database, for its buttons) does not answer."""
+        loop = asyncio.get_running_loop()
         end, pause = loop.time() + INSIST, _FIRST_PAUSE
         while True:
             try:
-                if message:
-                    await self._room.edit(place, message, card)
-                    return message
-                return await self._room.send(place, card)
-            except Unreachable as problem:
-                wait = problem.retry_after or pause
+                return await say()
+            except (Unreachable, StoreError) as problem:
+                asked = problem.retry_after if isinstance(problem, Unreachable) else 0.0
+                wait = asked or pause
                 if loop.time() + wait > end:
                     raise
                 await asyncio.sleep(wait)
                 pause = min(pause * 2, _LONGEST_PAUSE)
-
-    async def _insist_whisper(self, card: Card) -> None:
-        """The same for what only the sender is to see."""
-        try:
-            await self._room.whisper(self._incoming, card)
-        except Unreachable as problem:
-            await asyncio.sleep(min(problem.retry_after or _FIRST_PAUSE, INSIST))
-            await self._room.whisper(self._incoming, card)

@@ -17,6 +17,7 @@ from deploybot.cli.common import Options, Told
 from deploybot.cli.init import init
 from deploybot.cli.people import allow, deny
 from deploybot.cli.ping import ping
+from deploybot.cli.slack_manifest import slack_manifest
 from deploybot.cli.start import chat, demo, run, version
 from deploybot.cli.trust import trust
 
@@ -50,5 +51,5 @@ def main(ctx: click.Context, config: Path | None) -> None:
     ctx.obj = Options(config)
 
 
-for command in (init, trust, check, run, chat, ping, demo, allow, deny, forget_code, audit, version):
+for command in (init, trust, check, run, chat, ping, demo, allow, deny, forget_code, slack_manifest, audit, version):
     main.add_command(command)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def check(options: Options, *, offline: bool, as_json: bool) -> None:
-    """Say what the bot understood of bot.toml, then try every server and repository in it, all at once.
+    """Say what the bot understood of bot.toml, then try every server, repository and chat in it, all at once.
 
     On each server: SSH and its host key, the user, shell tools, the apps' directories, disk, memory, Docker,
     Compose, and whether a job goes on when the connection breaks. Nothing is changed there. Beside each
@@ -61,12 +61,12 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
 
 async def _try(settings: Settings) -> tuple[Row, ...]:
     """Try everything with the adapters that the bot itself uses, which may run meanwhile."""
-    from deploybot.bot import adapters
+    from deploybot.bot import adapters, chat_checks
     from deploybot.check import check
 
     world = adapters(settings, beside=True)
     try:
-        return await check(settings, world.pool, world.refs, mask=world.redactor.text)
+        return await check(settings, world.pool, world.refs, chats=chat_checks(settings), mask=world.redactor.text)
     finally:
         await world.pool.close()
 

@@ -1,0 +1,275 @@
+"""A card as Block Kit. Pure.
+
+Everything is said in `rich_text` and `plain_text`, where Slack reads no markup, so nothing that people or commits
+wrote can link, format or wake anybody. What is longer than a message may be is cut, and comes whole beside it.
+The shapes are those of docs.slack.dev/reference/block-kit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from deploybot.card import Button, Card, Line, Table, Tone
+from deploybot.chat.slack.heard import ASK, CODE, RUN
+from deploybot.chat.slack.literal import columns, cut, escaped, last_lines, line, plain, visible, width
+
+Json = dict[str, Any]
+
+ROOM: Final = 12_000
+"""Bytes of JSON for all blocks; Slack refuses somewhere above 13,000 characters (`msg_blocks_too_long`)."""
+
+_TITLE, _HINT, _FOOTER, _NOTICE, _BARE = 500, 600, 300, 400, 3_500
+_TEXT, _LINES, _CODE, _TABLE = 3_000, 6_500, 6_000, 4_000
+_NAME, _SAYS = 120, 900
+_CLIP, _MOST_ROWS = 8_000, 500
+_ELEMENT: Final = 2_900
+_LINE_COSTS: Final = 110
+_SCALES: Final = (1.0, 0.7, 0.5, 0.35, 0.2, 0.1, 0.04)
+_WIDEST: Final = 92
+_LABEL, _CONFIRM_LABEL, _CONFIRM_TEXT, _ASKS = 75, 30, 300, 150
+_BUTTONS_A_ROW: Final = 20
+_BUTTONS_ROOM: Final = 5_000
+_CUT: Final = "Too long for one message: the whole is in the thread."
+_SIGNS: Final = {
+    Tone.PLAIN: "",
+    Tone.BUSY: "⏳",
+    Tone.GOOD: "✅",
+    Tone.WARN: "⚠️",
+    Tone.BAD: "❌",
+    Tone.UNKNOWN: "❔",
+}
+_MARKS: Final = {Tone.PLAIN: " ", Tone.BUSY: "…", Tone.GOOD: "✓", Tone.WARN: "!", Tone.BAD: "✗", Tone.UNKNOWN: "?"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A message: its blocks, the text for notifications, and whether something was cut."""
+
+    blocks: list[Json]
+    text: str
+    was_cut: bool = False
+
+
+def render(card: Card, tokens: Sequence[str] = ()) -> Rendered:
+    """A card with the tokens of its buttons, as many as it has buttons; without tokens it has no buttons."""
+    buttons, left_out = _actions(card.buttons, tokens)
+    for scale in _SCALES:
+        sketch = _Sketch(card, scale, was_cut=left_out)
+        blocks = [*sketch.blocks(), *buttons]
+        if scale == _SCALES[-1] or _bytes(blocks) <= ROOM:
+            return Rendered(blocks, notice(card), sketch.was_cut)
+    raise AssertionError("the last scale is taken as it is")
+
+
+def bare(card: Card) -> Rendered:
+    """A card as nothing but text, as much of it as fits: for what Slack does not take as blocks."""
+    text = whole(card)
+    return Rendered([], _asleep(escaped(cut(text, _BARE))), len(text) > _BARE)
+
+
+def notice(card: Card) -> str:
+    """What a notification shows."""
+    return _asleep(escaped(cut(f"{_sign(card.tone)}{line(card.title[:_CLIP])}", _NOTICE))) or "…"
+
+
+def _asleep(text: str) -> str:
+    """A text in which no `@` stands before a name: blocks are literal, but many kinds of clients read this."""
+    return text.replace("@", "@\u200b")
+
+
+class _Sketch:
+    """A try to fit a card into a message; `scale` shrinks its long parts."""
+
+    def __init__(self, card: Card, scale: float, *, was_cut: bool) -> None:
+        self._card = card
+        self._scale = scale
+        self.was_cut = was_cut
+
+    def blocks(self) -> Iterator[Json]:
+        """The blocks, without buttons."""
+        card = self._card
+        title = f"{_sign(card.tone)}{self._line(card.title, _TITLE)}" or "…"
+        sections = [_section(_run(title, "bold"))]
+        if text := self._text(visible(self._clip(card.text))):
+            sections.append(_section(_run(text)))
+        if card.lines:
+            sections.append(_section(self._lines(card.lines)))
+        if card.table is not None and card.table.columns:
+            sections.append(self._table(card.table))
+        if card.code:
+            sections += self._code(card.code)
+        end = []
+        if hint := self._cut(visible(self._clip(card.hint)), _HINT).strip():
+            end.append(_section(_run(f"→ {hint}")))
+        if footer := self._line(card.footer, _FOOTER):
+            end.append(_section(_run(footer, "italic")))
+        if self.was_cut and card.final:
+            end.append(_section(_run(_CUT, "italic")))
+        yield {"type": "rich_text", "elements": [*sections, *end]}
+
+    def _room(self, most: int) -> int:
+        return max(int(most * self._scale), 40)
+
+    def _cut(self, text: str, most: int) -> str:
+        short = cut(text, self._room(most))
+        self.was_cut |= short != text
+        return short
+
+    def _clip(self, text: str) -> str:
+        """As much of a text as can matter: what is longer costs no more."""
+        self.was_cut |= len(text) > _CLIP
+        return text[:_CLIP]
+
+    def _line(self, text: str, most: int) -> str:
+        return self._cut(line(self._clip(text)), most)
+
+    def _text(self, text: str) -> str:
+        """A line that begins with `! ` is a warning."""
+        rows = (f"{_sign(Tone.WARN)}{row[2:]}" if row.startswith("! ") else row for row in text.split("\n"))
+        return self._cut("\n".join(rows).strip("\n"), _TEXT)
+
+    def _lines(self, lines: Sequence[Line]) -> list[Json]:
+        """Named lines below each other, as many as there is room for."""
+        room = self._room(_LINES)
+        elements: list[Json] = []
+        for number, one in enumerate(lines):
+            name, says = self._line(one.name, _NAME), self._cut(visible(self._clip(one.text)), _SAYS)
+            room -= len(name) + len(says) + _LINE_COSTS
+            if room < 0 and number:
+                self.was_cut = True
+                return [*elements, *_run(f"\n… and {len(lines) - number} more")]
+            elements += _run(("\n" if number else "") + _sign(one.tone))
+            elements += _run(name, "bold")
+            elements += _run(f"  {says}" if says else "")
+        return elements
+
+    def _table(self, table: Table) -> Json:
+        """Monospaced where it is narrow; else each row as a line with the columns' names in it."""
+        heads = [line(self._clip(head)) for head in table.columns]
+        rows = [[line(self._clip(cell)) for cell in row] for row in table.rows[:_MOST_ROWS]]
+        self.was_cut |= len(rows) < len(table.rows)
+        tones = [*table.tones, *[Tone.PLAIN] * (len(rows) - len(table.tones))]
+        toned = any(tone is not Tone.PLAIN for tone in tones)
+        marked = [[_MARKS[tone], *row] if toned else row for tone, row in zip(tones, rows, strict=True)]
+        lines = columns([["", *heads] if toned else heads, *marked])
+        if max(map(width, lines)) <= _WIDEST:
+            kept = self._first(lines, _TABLE)
+            return _preformatted("\n".join(kept) or " ")
+        parts = [Line(row[0], _named(heads[1:], row[1:]), tone) for row, tone in zip(rows, tones, strict=True)]
+        return _section(self._lines(parts) or _run(" "))
+
+    def _first(self, lines: Sequence[str], most: int) -> list[str]:
+        """The first lines that fit."""
+        room = self._room(most)
+        kept: list[str] = []
+        for number, text in enumerate(lines):
+            room -= len(text) + 1
+            if room < 0:
+                self.was_cut = True
+                return [*kept, f"… and {len(lines) - number} more"]
+            kept.append(text)
+        return kept
+
+    def _code(self, code: Sequence[str]) -> list[Json]:
+        """The last lines of a log."""
+        rows = [visible(self._clip(row.rstrip())).replace("\n", " ") for row in code[-_MOST_ROWS:]]
+        kept = last_lines(rows, self._room(_CODE))
+        self.was_cut |= len(kept) < len(code) or kept != rows
+        text = "\n".join(kept)
+        return [_preformatted(text)] if text.strip() else []
+
+
+def _named(heads: Iterable[str], cells: Iterable[str]) -> str:
+    return ", ".join(f"{head}: {cell}" for head, cell in zip(heads, cells, strict=True) if cell)
+
+
+def _sign(tone: Tone) -> str:
+    """A tone's symbol and a blank, or nothing."""
+    return f"{_SIGNS[tone]} " if _SIGNS[tone] else ""
+
+
+def _run(text: str, style: str = "") -> list[Json]:
+    """Literal text in one style, in as many elements as it takes; none for an empty one."""
+    look = {"style": {style: True}} if style else {}
+    return [{"type": "text", "text": text[at : at + _ELEMENT], **look} for at in range(0, len(text), _ELEMENT)]
+
+
+def _section(elements: list[Json]) -> Json:
+    return {"type": "rich_text_section", "elements": elements}
+
+
+def _preformatted(text: str) -> Json:
+    return {"type": "rich_text_preformatted", "elements": _run(text)}
+
+
+def _actions(buttons: Sequence[Button], tokens: Sequence[str]) -> tuple[list[Json], bool]:
+    """The buttons in rows, as many as there is room for; whether some were left out."""
+    room, made = _BUTTONS_ROOM, []
+    for number, (button, token) in enumerate(zip(buttons, tokens, strict=False)):
+        made.append(_button(number, button, token))
+        room -= _bytes(made[-1])
+        if room < 0:
+            made.pop()
+            break
+    starts = range(0, len(made), _BUTTONS_A_ROW)
+    rows: list[Json] = [{"type": "actions", "elements": made[at : at + _BUTTONS_A_ROW]} for at in starts]
+    return rows, len(made) < min(len(buttons), len(tokens))
+
+
+def _bytes(made: object) -> int:
+    return len(json.dumps(made, ensure_ascii=False).encode())
+
+
+def _button(number: int, button: Button, token: str) -> Json:
+    label = line(button.label) or "…"
+    made: Json = {
+        "type": "button",
+        "text": words(label, _LABEL),
+        "action_id": action_id(number, button),
+        "value": token,
+    }
+    if button.danger:
+        made["style"] = "danger"
+        if not button.asks:
+            made["confirm"] = {
+                "title": words("Are you sure?"),
+                "text": words(line(button.command) or label, _CONFIRM_TEXT),
+                "confirm": words(label, _CONFIRM_LABEL),
+                "deny": words("No"),
+                "style": "danger",
+            }
+    return made
+
+
+def action_id(number: int, button: Button) -> str:
+    """What Slack hands back with a press beside the token: whether, and what, the person is asked first."""
+    kind = CODE if button.asks_code else ASK if button.asks else RUN
+    return f"{kind}:{number}:{cut(line(button.asks), _ASKS)}"
+
+
+def words(text: str, most: int = _LABEL) -> Json:
+    """A `plain_text` object of at most so many characters; nothing in it is turned into a picture."""
+    room = most
+    while len(shown := plain(cut(text, room))) > most:
+        room -= len(shown) - most
+    return {"type": "plain_text", "text": shown, "emoji": False}
+
+
+def said(text: str) -> Json:
+    """A block that says one thing."""
+    return {"type": "rich_text", "elements": [_section(_run(text or "…"))]}
+
+
+def whole(card: Card) -> str:
+    """A card as plain text, nothing left out."""
+    parts = [line(card.title), visible(card.text)]
+    parts += [f"{_sign(one.tone)}{line(one.name)}  {visible(one.text)}".rstrip() for one in card.lines]
+    if card.table is not None:
+        parts += columns([[line(cell) for cell in row] for row in (card.table.columns, *card.table.rows)])
+    parts += [visible(row.rstrip("\n")) for row in card.code]
+    parts += [visible(card.hint), line(card.footer)]
+    parts += [f"{line(button.label)}: {line(button.command)}" for button in card.buttons]
+    return "\n".join(part for part in parts if part) + "\n"

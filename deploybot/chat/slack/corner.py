@@ -1,0 +1,119 @@
+"""Where one message is answered: its channel or thread, and the address where only its sender sees what is said."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from deploybot.card import Card
+from deploybot.chat.slack.api import Refused
+from deploybot.chat.slack.blocks import render
+from deploybot.chat.slack.heard import RUN
+from deploybot.chat.slack.views import choice, is_choice
+from deploybot.command import Incoming
+from deploybot.domain import Place
+from deploybot.errors import DeploybotError
+
+if TYPE_CHECKING:
+    from deploybot.chat.desk import Desk
+    from deploybot.chat.slack.adapter import Slack
+
+log = logging.getLogger(__name__)
+
+ELSEWHERE: Final = "elsewhere"
+"""The id of a message that only its asker saw: it cannot be edited."""
+
+_USES: Final = 5
+_REMEMBERED: Final = 5_000
+_OUTSIDE: Final = frozenset({"not_in_channel", "channel_not_found"})
+_INVITE: Final = "Only you see this: I am not in this channel. `/invite @deploybot` lets me in."
+
+
+class Answers:
+    """How often each response_url was used: Slack takes five posts in half an hour."""
+
+    def __init__(self) -> None:
+        self._used: OrderedDict[str, int] = OrderedDict()
+
+    def take(self, url: str) -> bool:
+        """True where it may be used once more."""
+        if not url:
+            return False
+        used = self._used[url] = self._used.get(url, 0) + 1
+        self._used.move_to_end(url)
+        while len(self._used) > _REMEMBERED:
+            self._used.popitem(last=False)
+        return used <= _USES
+
+
+class Corner:
+    """A `talk.Room` for the answer to one message."""
+
+    def __init__(self, slack: Slack, desk: Desk, answers: Answers, url: str, trigger: str = "") -> None:
+        """`url` is the response_url that came with the message, `trigger` what opens one modal; or empty."""
+        self._slack = slack
+        self._desk = desk
+        self._answers = answers
+        self._url = url
+        self._trigger = trigger
+        self.platform = slack.platform
+        self.interval = slack.interval
+        self.edit_interval = slack.edit_interval
+
+    async def send(self, place: Place, card: Card) -> str:
+        """Post where the message came from; where the bot is not in that channel, to the sender alone."""
+        try:
+            return await self._slack.send(place, card)
+        except Refused as refused:
+            if refused.error not in _OUTSIDE or not self._url:
+                raise
+        if card.final:
+            await self._post(place, card, _INVITE)
+        return ELSEWHERE
+
+    async def edit(self, place: Place, message: str, card: Card) -> None:
+        """Replace a message."""
+        if message != ELSEWHERE:
+            await self._slack.edit(place, message, card)
+        elif card.final:
+            await self._post(place, card, _INVITE)
+
+    async def whisper(self, incoming: Incoming, card: Card) -> None:
+        """Answer so that only the sender sees it: what leaves them a choice, as a modal where one may be opened."""
+        if is_choice(card) and await self._let_choose(incoming.place, card):
+            return
+        if self._url:
+            try:
+                await self._post(incoming.place, card)
+            except Refused as refused:
+                log.info("Slack: %s", refused)
+            else:
+                return
+        await self._slack.whisper(incoming, card)
+
+    async def _let_choose(self, place: Place, card: Card) -> bool:
+        """Open the modal; False where that cannot be any more: a trigger is good once, for three seconds."""
+        trigger, self._trigger = self._trigger, ""
+        if not trigger:
+            return False
+        about = {"channel": place.channel, "thread": place.thread, "url": self._url, "kind": RUN}
+        tokens = await self._desk.lay_out(place, card.buttons)
+        try:
+            view = choice(card, tokens, about)
+            opened = await self._slack.api.call("views.open", trigger_id=trigger, view=view)
+        except DeploybotError as problem:
+            log.info("Slack: a choice is said as a message: %s", problem)
+            return False
+        await self._desk.sent(place, card.buttons, tokens, str(opened["view"]["id"]))
+        return True
+
+    async def _post(self, place: Place, card: Card, more: str = "") -> None:
+        """Through the response_url. Refused where it is used up."""
+        if not self._answers.take(self._url):
+            raise Refused("an answer", "used_url")
+        hint = "\n".join(filter(None, (card.hint, more)))
+        made = render(replace(card, hint=hint), await self._desk.lay_out(place, card.buttons))
+        message = {"response_type": "ephemeral", "replace_original": False, "text": made.text, "blocks": made.blocks}
+        await self._slack.api.answer(self._url, {**message, **({"thread_ts": place.thread} if place.thread else {})})

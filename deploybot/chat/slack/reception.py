@@ -1,0 +1,263 @@
+"""What is done with each thing that somebody did in Slack: look who it is, and have it answered by the dispatcher."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from deploybot.card import Card, Tone
+from deploybot.chat.desk import Desk
+from deploybot.chat.parts import Parts, Reply
+from deploybot.chat.slack.api import Refused
+from deploybot.chat.slack.corner import Answers, Corner
+from deploybot.chat.slack.heard import (
+    ASK,
+    CODE,
+    REFRESH,
+    RUN,
+    USER,
+    Heard,
+    HomeOpened,
+    Line,
+    Pressed,
+    Revoked,
+    Submitted,
+)
+from deploybot.chat.slack.names import advice
+from deploybot.chat.slack.people import Directory, Kind, Member
+from deploybot.chat.slack.repeats import WINDOW, Key, Repeats, words_of
+from deploybot.chat.slack.views import completed, home, question
+from deploybot.chat.talk import Talk
+from deploybot.command import Incoming
+from deploybot.domain import Identity, Place
+from deploybot.errors import DeploybotError, UserError
+
+if TYPE_CHECKING:
+    from deploybot.chat.slack.adapter import Slack
+
+log = logging.getLogger(__name__)
+
+PLATFORM: Final = "slack"
+_TOLD_AGAIN: Final = 3600.0
+_REMEMBERED: Final = 1_000
+_RECEIVED: Final = 10_000
+_UNKNOWN: Final = "Slack does not tell me who you are now, so I did nothing."
+
+
+class Reception:
+    """Takes what was heard. `open` has to be called first: identities need to know the team."""
+
+    def __init__(self, slack: Slack, parts: Parts, desk: Desk) -> None:
+        self._slack = slack
+        self._parts = parts
+        self._desk = desk
+        self._answers = Answers()
+        self._team = ""
+        self._directory: Directory | None = None
+        self._told: OrderedDict[str, float] = OrderedDict()
+        self._repeats = Repeats(parts.commands)
+        self._received: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def open(self, team: str, directory: Directory) -> None:
+        """`team` stands in people's identities; `directory` knows who they are."""
+        self._team = team
+        self._directory = directory
+
+    async def receive(self, heard: Heard) -> None:
+        """Do what somebody asked for, once: Slack may hand it over again. Never raises but when it is cancelled."""
+        if not self._first_time(heard):
+            return
+        try:
+            match heard:
+                case Line():
+                    await self._line(heard)
+                case Pressed():
+                    await self._pressed(heard)
+                case Submitted():
+                    await self._submitted(heard)
+                case HomeOpened():
+                    await self._show_home(heard.user, heard.id)
+                case Revoked():
+                    self._slack.revoked()
+        except DeploybotError as problem:
+            log.warning("Slack: something could not be answered: %s", problem)
+
+    def _first_time(self, heard: Heard) -> bool:
+        """False for what was handed over before. The dispatcher knows what changed something after a restart, too."""
+        if isinstance(heard, Revoked):
+            return True
+        key = (heard.user, heard.id)
+        if key in self._received:
+            return False
+        self._received[key] = None
+        if len(self._received) > _RECEIVED:
+            self._received.popitem(last=False)
+        return True
+
+    async def _line(self, line: Line) -> None:
+        """A command. One that somebody sends again because Slack was slow runs once."""
+        place = Place(PLATFORM, line.channel, line.thread, private=line.private)
+        incoming = self._incoming(line.user, place, line.text, line.id, at=line.at)
+        key = self._repeats.key(line.user, line.channel, line.thread, line.text)
+        since = self._repeats.seconds_since(key) if key else None
+        if since is None:
+            await self._answer(incoming, line.answer_url, trigger=line.trigger, key=key)
+        elif await self._admitted(incoming, line.answer_url):
+            await self._tell(incoming, line.answer_url, _again(since))
+
+    async def _pressed(self, pressed: Pressed) -> None:
+        """A button: run what stands behind it, or ask first."""
+        if pressed.kind == REFRESH:
+            await self._show_home(pressed.user, pressed.id)
+            return
+        place = _place(pressed.channel, pressed.thread)
+        incoming = self._incoming(pressed.user, place, "", pressed.id)
+        if pressed.kind == RUN:
+            await self._press(incoming, pressed.answer_url, pressed.token, pressed.message)
+        elif pressed.kind in {ASK, CODE} and await self._admitted(incoming, pressed.answer_url):
+            await self._ask(incoming, pressed)
+
+    async def _ask(self, incoming: Incoming, pressed: Pressed) -> None:
+        """Open the modal, if the button still works: its trigger is good for three seconds."""
+        about = {
+            "token": pressed.token,
+            "channel": pressed.channel,
+            "message": pressed.message,
+            "thread": pressed.thread,
+            "kind": pressed.kind,
+            "url": pressed.answer_url,
+        }
+        try:
+            await self._desk.press(pressed.token, pressed.channel, pressed.message)
+            view = question(pressed.asks, about, code=pressed.kind == CODE)
+            await self._slack.api.call("views.open", trigger_id=pressed.trigger, view=view)
+        except Refused as refused:
+            if refused.error not in {"expired_trigger_id", "trigger_expired"}:
+                raise
+            late = _sentence("Slack was too slow to ask you.", "Press the button again.")
+            await self._tell(incoming, pressed.answer_url, late)
+        except UserError as error:
+            await self._tell(incoming, pressed.answer_url, _sentence(error.sentence, error.hint))
+
+    async def _submitted(self, submitted: Submitted) -> None:
+        """A modal that came back: with the button that was chosen in it, or the answer to one pressed before."""
+        about, answer = submitted.about, submitted.answer
+        incoming = self._incoming(submitted.user, _place(about["channel"], about["thread"]), "", submitted.id)
+        if about["kind"] == RUN:
+            await self._press(incoming, about["url"], answer, submitted.view)
+        else:
+            add = partial(completed, answer=answer, code=about["kind"] == CODE)
+            await self._press(incoming, about["url"], about["token"], about["message"], add)
+
+    async def _press(
+        self, incoming: Incoming, url: str, token: str, message: str, add: Callable[[str], str] = str
+    ) -> None:
+        """Run what stands behind a button; `add` puts to its command what the person answered."""
+        if not await self._admitted(incoming, url):
+            return
+        try:
+            press = await self._desk.press(token, incoming.place.channel, message)
+        except UserError as error:
+            await self._tell(incoming, url, _sentence(error.sentence, error.hint))
+            return
+        await self._answer(replace(incoming, text=add(press.command), press=press.hash), url)
+
+    async def _answer(self, incoming: Incoming, url: str, *, trigger: str = "", key: Key | None = None) -> None:
+        """Have a member's command answered."""
+        member = await self._admitted(incoming, url)
+        if member is None:
+            if key:
+                self._repeats.forget(key)
+            return
+        corner = Corner(self._slack, self._desk, self._answers, url, trigger)
+
+        async def handle(incoming: Incoming, reply: Reply) -> Card | None:
+            card = await self._parts.handle(incoming, reply)
+            if key and card is not None and not card.ok:
+                self._repeats.forget(key)
+            return self._advised(incoming, card) if card is not None else None
+
+        await Talk(corner, replace(incoming, name=member.name)).answer(replace(self._parts, handle=handle))
+
+    def _advised(self, incoming: Incoming, card: Card) -> Card:
+        """The card; where it is help, with what commands are called here."""
+        name, *topic = words_of(incoming.text) or [""]
+        if name not in {"", "help"}:
+            return card
+        asked = [word.removeprefix("/") for word in topic] or sorted(self._parts.commands)
+        return replace(card, hint="\n".join(filter(None, (card.hint, advice(asked)))))
+
+    async def _admitted(self, incoming: Incoming, url: str) -> Member | None:
+        """The member who did something; nobody else is heard, and only people of this workspace are told so."""
+        assert self._directory is not None  # noqa: S101  `open` comes first
+        try:
+            member = await self._directory.look_up(incoming.identity.user)
+        except DeploybotError as problem:
+            log.warning("Slack: cannot tell who somebody is: %s", problem)
+            await self._tell(incoming, url, _sentence(_UNKNOWN, "Try again in a moment."))
+            return None
+        if member.kind is Kind.MEMBER:
+            return member
+        log.info("Slack: %s (%s) is not heard", incoming.identity.user, member.kind)
+        told = member.kind is Kind.GUEST or (member.kind is Kind.STRANGER and url)
+        if told and self._not_told(incoming.identity.user):
+            await self._tell(incoming, url, _sentence("I only work for full members of this workspace."))
+        return None
+
+    def _not_told(self, user: str) -> bool:
+        """True once an hour for each."""
+        now = asyncio.get_running_loop().time()
+        if now - self._told.get(user, -_TOLD_AGAIN) < _TOLD_AGAIN:
+            return False
+        self._told[user] = now
+        self._told.move_to_end(user)
+        while len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+        return True
+
+    async def _tell(self, incoming: Incoming, url: str, card: Card) -> None:
+        """Say something that no command says, to the sender alone."""
+        await Talk(Corner(self._slack, self._desk, self._answers, url), incoming).reply(card)
+
+    async def _show_home(self, user: str, ident: str) -> None:
+        """The board, as `status` shows it to this person."""
+        assert self._directory is not None  # noqa: S101  `open` comes first
+        member = await self._directory.look_up(user)
+        if member.kind is not Kind.MEMBER:
+            return
+        incoming = self._incoming(user, Place(PLATFORM, f"home-{user}", private=True), "status", ident)
+
+        async def show(card: Card) -> None:
+            await self._slack.api.call("views.publish", user_id=user, view=home(card))
+
+        card = await self._parts.handle(replace(incoming, name=member.name), show)
+        if card is not None:
+            await show(card)
+
+    def _incoming(self, user: str, place: Place, text: str, ident: str, *, at: float = 0.0) -> Incoming:
+        return Incoming(
+            identity=Identity(PLATFORM, user, self._team),
+            place=place,
+            text=text.replace(USER, f"slack:{self._team}/"),
+            id=ident,
+            at=at or self._parts.clock.now(),
+        )
+
+
+def _place(channel: str, thread: str) -> Place:
+    return Place(PLATFORM, channel, thread, private=channel.startswith("D"))
+
+
+def _again(since: float) -> Card:
+    """What is said to a command that was sent again."""
+    hint = f"If you mean it a second time, send it again in {WINDOW - since:.0f} s."
+    return _sentence(f"I have this already, since {since:.0f} s, and run it once.", hint)
+
+
+def _sentence(title: str, hint: str = "") -> Card:
+    return Card(title=title, hint=hint, tone=Tone.WARN, private=True, ok=False)

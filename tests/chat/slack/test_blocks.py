@@ -1,0 +1,184 @@
+"""Cards as blocks: never more than Slack takes, and everything literal, whatever people and commits wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+
+import pytest
+
+from deploybot import Button, Card, Line, Table, Tone
+from deploybot.chat.slack.blocks import bare, render, whole
+from deploybot.chat.slack.literal import cut, escaped, last_lines, visible
+from tests.doubles.slack.mrkdwn import escape, read_blocks, read_text
+from tests.doubles.slack.rules import check_message
+
+N = int(os.environ.get("N", "5000"))
+SEED = int(os.environ.get("SEED", "0")) or random.randrange(1 << 32)
+MARKUP = (
+    "<!channel>", "<!here|x>", "@channel", "@here", "@everyone", "<@U0BOT>", "<#C1|ops>", "&lt;!channel&gt;", "&amp;",
+    "*bold*", "_it_", "~no~", "`code`", "```\nx", "<https://evil.example|safe>", "https://evil.example/x?a=b&c=d",
+    "mailto:a@b.example", ":fire:", "> quote", "<!date^1^{date}|x>", "<", ">", "&", "|", "\u202egnp.exe", "\u2066x\u2069",
+    "\u200b", "e\u0301" * 3, "\u0000", "\x1b[31mred\x1b[0m", "\r\n", "\u2028", "日本語", "🚀", "👩‍👩‍👧", "feature/a_b-c*d", "v1.4_rc*",
+    "[text](https://evil.example)", "<b>x</b>", "\ud800", "a" * 20, " ", "\t",
+)  # fmt: skip
+UNSEEN = re.compile("[\u202a-\u202e\u2066-\u2069\u200b\u200e\u200f\x00-\x09\x0b-\x1f\x7f]")
+
+
+def some_text(dice: random.Random, most: int = 3) -> str:
+    return "".join(dice.choice(MARKUP) for _ in range(dice.randint(1, most)))
+
+
+def some_card(dice: random.Random) -> Card:
+    def text() -> str:
+        return some_text(dice)
+
+    tones = list(Tone)
+    return Card(
+        title=text(),
+        tone=dice.choice(tones),
+        text=text() if dice.random() < 0.5 else "",
+        lines=tuple(Line(text(), text(), dice.choice(tones)) for _ in range(dice.randint(0, 5))),
+        table=Table(("who", text()), tuple((text(), text()) for _ in range(dice.randint(0, 4))))
+        if dice.random() < 0.3
+        else None,
+        code=tuple(text() for _ in range(dice.randint(0, 4))),
+        buttons=tuple(
+            Button(text(), text(), danger=dice.random() < 0.3, asks=text() if dice.random() < 0.2 else "")
+            for _ in range(dice.randint(0, 4))
+        ),
+        footer=text() if dice.random() < 0.3 else "",
+        hint=text() if dice.random() < 0.3 else "",
+        final=dice.random() < 0.5,
+    )
+
+
+def tokens_of(card: Card) -> tuple[str, ...]:
+    return tuple(f"token{number:019d}" for number in range(len(card.buttons)))
+
+
+def as_payload(card: Card) -> dict[str, object]:
+    made = render(card, tokens_of(card))
+    return {"text": made.text, "blocks": json.loads(json.dumps(made.blocks))}
+
+
+def shown(text: str) -> str:
+    """What is to be seen of a text."""
+    return " ".join(visible(text).split())
+
+
+def test_generated_texts_are_taken_and_wake_nobody_and_are_literal() -> None:
+    print(f"seed {SEED}")
+    dice = random.Random(SEED)
+    refused = pings = changed = 0
+    for _ in range(N):
+        card = some_card(dice)
+        payload = as_payload(card)
+        refused += bool([*check_message(payload)])
+        seen, notice = read_blocks(payload["blocks"]), read_text(str(payload["text"]))  # type: ignore[arg-type]
+        pings += bool(seen.pings or notice.pings)
+        text = " ".join(seen.text.split())
+        wanted = [card.title, *(line.name for line in card.lines), *(line.text for line in card.lines), card.footer]
+        changed += not all(shown(one) in text for one in wanted) or bool(seen.styled or UNSEEN.search(seen.text))
+        for button, press in zip(card.buttons, seen.buttons, strict=True):
+            changed += not (shown(press.label) in {shown(button.label), "…"} or press.label.endswith("…"))
+    print(f"{refused} of {N} refused, {pings} of {N} woke somebody, {changed} of {N} were not literal")
+    assert (refused, pings, changed) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("sign", ["a", "é", "日", "🚀", "&", "<"])
+@pytest.mark.parametrize("size", [9_000])
+def test_however_long_a_card_is_it_fits(sign: str, size: int) -> None:
+    long = sign * size
+    card = Card(
+        title=long,
+        text=long,
+        lines=tuple(Line(f"web{number}", long) for number in range(30)),
+        table=Table(("a", "b"), tuple((str(row), sign * 400) for row in range(100))),
+        code=tuple(long for _ in range(8)),
+        buttons=tuple(Button(long, f"deploy {long}", danger=True, asks=long) for _ in range(120)),
+        footer=long,
+        hint=long,
+    )
+    for more in (card, Card(title="x", code=(long,)), Card(title="x", text=long), Card(title=long)):
+        payload = as_payload(more)
+        assert [*check_message(payload)] == []
+        assert render(more).was_cut is True
+        assert "whole is in the thread" in read_blocks(render(more).blocks).text
+    assert whole(card).count(sign) >= 35 * size
+
+
+def test_what_fits_is_not_cut() -> None:
+    card = Card(title="Log of shop", code=tuple(f"line {number} of the log" for number in range(40)), footer="web1")
+    made = render(card)
+    assert not made.was_cut
+    assert all(f"line {number} of" in read_blocks(made.blocks).text for number in range(40))
+
+
+def test_of_a_long_log_the_end_is_kept() -> None:
+    text = read_blocks(render(Card(title="Log", code=tuple(f"line {number}" for number in range(5_000)))).blocks).text
+    assert "line 4999" in text
+    assert "line 3\n" not in text
+
+
+def test_a_table_is_lined_up() -> None:
+    card = Card(
+        title="Status", table=Table(("app", "release"), (("shop", "v1"), ("日本", "v2")), (Tone.GOOD, Tone.BAD))
+    )
+    rows = read_blocks(render(card).blocks).text.splitlines()
+    assert rows[-3:] == ["   app   release", "✓  shop  v1", "✗  日本  v2"]
+
+
+def test_a_wide_table_becomes_lines() -> None:
+    card = Card(title="Apps", table=Table(("app", "about"), (("shop", "x" * 120), ("blog", ""))))
+    text = read_blocks(render(card).blocks).text
+    assert f"shop  about: {'x' * 120}" in text
+    assert text.rstrip().endswith("blog")
+
+
+def test_a_dangerous_button_asks_back_unless_it_asks_anyway() -> None:
+    card = Card(
+        title="x", buttons=(Button("Cancel", "cancel #1", danger=True), Button("No", "x", danger=True, asks="Why?"))
+    )
+    sure, why = render(card, ("t1", "t2")).blocks[-1]["elements"]
+    assert sure["confirm"]["text"]["text"] == "cancel #1"
+    assert "confirm" not in why
+    assert (why["action_id"], why["value"]) == ("ask:1:Why?", "t2")
+
+
+def test_a_warning_in_a_text_stands_out() -> None:
+    assert "⚠️ disk is full" in read_blocks(render(Card(title="x", text="fine\n! disk is full")).blocks).text
+
+
+def test_as_nothing_but_text_it_is_literal_too() -> None:
+    card = Card(title="<!channel> @here", text="*x* " * 2_000)
+    made = bare(card)
+    assert len(made.text) < 4_000 * 5
+    assert made.was_cut
+    assert read_text(made.text).pings == []
+
+
+def test_the_notification_says_the_title() -> None:
+    seen = read_text(render(Card(title="#42 a & b <c> @channel", tone=Tone.GOOD)).text)
+    assert seen.text.replace("\u200b", "") == "✅ #42 a & b <c> @channel"
+    assert seen.pings == []
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "short"),
+    [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("one two three", 9, "one two…"), ("", 0, ""), ("abc", 0, "…")],
+)
+def test_a_cut_is_at_a_sensible_place(text: str, most: int, short: str) -> None:
+    assert cut(text, most) == short
+
+
+def test_last_lines_of_a_log() -> None:
+    assert last_lines(["a", "b", "c"], 4) == ["b", "c"]
+    assert last_lines(["a", "b" * 50], 10) == ["b" * 9 + "…"]
+    assert last_lines([], 10) == []
+
+
+def test_escaping_is_the_one_that_slack_describes() -> None:
+    assert escaped("<&>") == escape("<&>") == "&lt;&amp;&gt;"

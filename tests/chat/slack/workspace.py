@@ -1,0 +1,159 @@
+"""A workspace in which the bot is: the real adapter and dispatcher, and the double in place of Slack."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from deploybot import Card
+from deploybot.chat.desk import Desk
+from deploybot.chat.parts import Parts
+from deploybot.chat.slack.adapter import Slack
+from deploybot.chat.slack.link import Times
+from deploybot.chat.slack.scopes import HOOK
+from deploybot.command import Command
+from deploybot.domain import Identity, Place
+from deploybot.ports import Tables
+from deploybot.settings import Slack as SlackSettings
+from deploybot.web import WebServer
+from tests.doubles.scene import Post
+from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
+from tests.world import World, make_world
+
+ROOM = "C0OPS00"
+PEOPLE = {"UANA": "ana", "UBEN": "ben", "UCEM": "cem"}
+SIGNING_SECRET = "0123456789abcdef0123456789abcdef"
+QUICK = Times(ping=0.2, look=0.1, linger=0.3, first_pause=0.02, longest_pause=0.2)
+
+
+def settings_for(double: SlackDouble, *, http: bool = False, bot_token: str = BOT_TOKEN) -> SlackSettings:
+    """`[slack]` of bot.toml with its secrets filled in."""
+    way = {"signing_secret": {"env": "SIGNING"}} if http else {"app_token": {"env": "APP"}}
+    made = SlackSettings.model_validate(
+        {"bot_token": {"env": "BOT"}, **way, "api_url": double.api_url, "channel": ROOM}
+    )
+    made.bot_token.fill(bot_token)
+    if made.app_token is not None:
+        made.app_token.fill(APP_TOKEN)
+    if made.signing_secret is not None:
+        made.signing_secret.fill(SIGNING_SECRET)
+    return made
+
+
+@dataclass
+class Workspace:
+    """The double, the chat under test, and what is behind it."""
+
+    double: SlackDouble
+    world: World
+    slack: Slack
+    desk: Desk
+    server: WebServer | None = None
+
+    async def say(self, text: str, user: str = "UANA", channel: str = ROOM, *, thread: str = "") -> str:
+        """Write a message or a slash command."""
+        return await self.double.say(user, channel, text, thread=thread)
+
+    async def reads(self, *words: str, channel: str = "", within: float = 5.0) -> Post:
+        """The newest message of the bot that says all of this."""
+
+        def fits(post: Post) -> bool:
+            return (
+                post.author == "deploybot"
+                and channel in {"", post.channel}
+                and all(word in post.text for word in words)
+            )
+
+        return await self.double.scene.until(fits, within=within)
+
+    async def ask(self, text: str, *words: str, user: str = "UANA", channel: str = ROOM) -> Post:
+        """Say something, and read the answer with these words."""
+        await self.say(text, user, channel)
+        return await self.reads(*words)
+
+    async def rest(self) -> None:
+        """Return when the bot is at work on nothing any more."""
+        async with asyncio.timeout(10):
+            while tasks := self.slack._tasks:
+                await asyncio.wait(tasks)
+
+    @property
+    def posts(self) -> list[Post]:
+        """What the bot said, in order."""
+        return [post for post in self.double.scene.posts if post.author == "deploybot"]
+
+    async def send(self, card: Card, place: Place | None = None) -> Post:
+        """Send a card as the outbox does; what people see of it."""
+        place = place or Place("slack", ROOM)
+        message = await self.slack.send(place, card)
+        return self.shown(message, place.channel)
+
+    def shown(self, message: str, channel: str = ROOM) -> Post:
+        """A message as people see it now."""
+        return next(post for post in self.double.scene.posts if (post.channel, post.id) == (channel, message))
+
+
+@asynccontextmanager
+async def open_workspace(
+    *commands: Command,
+    http: bool = False,
+    enterprise: str = "",
+    prepare: Callable[[SlackDouble], None] = lambda _: None,
+    times: Times = QUICK,
+    ready: bool = True,
+) -> AsyncIterator[Workspace]:
+    """A workspace with the bot in it; it ends with a look at what the double did not like."""
+    async with make_world(*commands) as world:
+        double = SlackDouble(now=world.clock.now, enterprise=enterprise)
+        for user, name in PEOPLE.items():
+            double.user(user, name)
+        await double.start()
+        prepare(double)
+        await world.store.write(lambda tables: _link(tables, enterprise or TEAM))
+        made = await _open(double, world, http=http, times=times)
+        try:
+            if ready and not http:
+                async with asyncio.timeout(5):
+                    await double.wire.connected.wait()
+            yield made
+        finally:
+            await made.slack.close()
+            if made.server is not None:
+                await made.server.close()
+            await double.close()
+        assert double.violations == []
+
+
+async def _open(double: SlackDouble, world: World, *, http: bool, times: Times) -> Workspace:
+    parts = Parts(
+        handle=world.dispatcher.handle,
+        complete=world.dispatcher.complete,
+        recall=_nothing,
+        clock=world.clock,
+        bot="0.0",
+        commands=world.services.commands,
+    )
+    desk = Desk(world.store, world.clock, "slack")
+    server = WebServer("127.0.0.1:0", dict) if http else None
+    slack = Slack(settings_for(double, http=http), parts, desk, server, times=times)
+    await slack.start()
+    if server is not None:
+        await server.start()
+        assert server._runner is not None
+        double.wire.hook = f"http://127.0.0.1:{server._runner.addresses[0][1]}{HOOK}"
+        double.wire.signing_secret = SIGNING_SECRET
+    return Workspace(double, world, slack, desk, server)
+
+
+def _link(tables: Tables, team: str) -> None:
+    for user, name in PEOPLE.items():
+        person = tables.people.named(name)
+        assert person is not None
+        tables.people.link(person.id, Identity("slack", user, team))
+
+
+async def _nothing(key: str) -> Card | None:
+    del key
+    return None

@@ -24,7 +24,7 @@ def engine(town: Town) -> Approvals:
 
 
 def bonds(town: Town) -> Bonds:
-    return town.shop.deployments._bonds
+    return town.shop.deployments._beginning._bonds
 
 
 async def test_a_command_of_ones_own_is_asked_the_same(town: Town) -> None:

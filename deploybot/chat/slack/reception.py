@@ -30,7 +30,8 @@ from deploybot.chat.slack.heard import (
 )
 from deploybot.chat.slack.names import advice
 from deploybot.chat.slack.people import Directory, Kind, Member
-from deploybot.chat.slack.repeats import WINDOW, Key, Repeats, words_of
+from deploybot.chat.slack.repeats import Key, Repeats, words_of
+from deploybot.chat.slack.times import Times
 from deploybot.chat.slack.views import completed, home, question
 from deploybot.chat.talk import Talk
 from deploybot.command import Incoming
@@ -52,7 +53,7 @@ _UNKNOWN: Final = "Slack does not tell me who you are now, so I did nothing."
 class Reception:
     """Takes what was heard. `open` has to be called first: identities need to know the team."""
 
-    def __init__(self, slack: Slack, parts: Parts, desk: Desk) -> None:
+    def __init__(self, slack: Slack, parts: Parts, desk: Desk, times: Times) -> None:
         self._slack = slack
         self._parts = parts
         self._desk = desk
@@ -60,7 +61,7 @@ class Reception:
         self._team = ""
         self._directory: Directory | None = None
         self._told: OrderedDict[str, float] = OrderedDict()
-        self._repeats = Repeats(parts.commands)
+        self._repeats = Repeats(parts.commands, times.again)
         self._received: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def open(self, team: str, directory: Directory) -> None:
@@ -108,7 +109,7 @@ class Reception:
         if since is None:
             await self._answer(incoming, line.answer_url, trigger=line.trigger, key=key)
         elif await self._admitted(incoming, line.answer_url):
-            await self._tell(incoming, line.answer_url, _again(since))
+            await self._tell(incoming, line.answer_url, _again(since, self._repeats.window - since))
 
     async def _pressed(self, pressed: Pressed) -> None:
         """A button: run what stands behind it, or ask first."""
@@ -253,9 +254,9 @@ def _place(channel: str, thread: str) -> Place:
     return Place(PLATFORM, channel, thread, private=channel.startswith("D"))
 
 
-def _again(since: float) -> Card:
+def _again(since: float, left: float) -> Card:
     """What is said to a command that was sent again."""
-    hint = f"If you mean it a second time, send it again in {WINDOW - since:.0f} s."
+    hint = f"If you mean it a second time, send it again in {left:.0f} s."
     return _sentence(f"I have this already, since {since:.0f} s, and run it once.", hint)
 
 

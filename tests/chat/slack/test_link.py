@@ -8,19 +8,11 @@ import time
 
 import pytest
 
-from deploybot.chat.slack.link import Times
-from tests.chat.slack.workspace import QUICK, Workspace, open_workspace
+from deploybot.chat.slack.times import Times
+from tests.chat.slack.workspace import QUICK, Workspace, open_workspace, until
 from tests.doubles.slack import SlackDouble
 
 USUAL = Times()
-
-
-async def until(condition: object, *, within: float = 5.0) -> None:
-    """Look every few milliseconds whether something is so."""
-    assert callable(condition)
-    async with asyncio.timeout(within):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_a_socket_that_will_be_closed_is_replaced_before(workspace: Workspace) -> None:

@@ -59,6 +59,7 @@ class Slack:
         """Take bot.toml's `[slack]`. In HTTP mode `server` gets a route; it must not have been started."""
         self._settings = settings
         self._desk = desk
+        self._clock = parts.clock
         self._health = Health()
         self._user = ""
         self._times = times or Times()
@@ -151,12 +152,12 @@ class Slack:
         """Take a payload that was acknowledged."""
         heard = read(body, self._user)
         if heard is not None:
-            self.spawn(self._receive(heard))
+            self.spawn(self._receive(heard, self._clock.now()))
 
-    async def _receive(self, heard: Heard) -> None:
+    async def _receive(self, heard: Heard, at: float) -> None:
         """Slack may knock before the bot knows who it is itself: in HTTP mode, right after the start."""
         await self._ready.wait()
-        await self._reception.receive(heard)
+        await self._reception.receive(heard, at)
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run something that outlives its caller; what goes wrong in it is logged."""

@@ -20,9 +20,13 @@ help: ## Show this list
 demo: $(STAMP) ## Set up and try the bot: a real SSH server, a real repository, the console as chat
 	$(BIN)/deploybot demo
 
+.PHONY: doubles
+doubles: $(STAMP) ## Try the bot in Slack and Telegram with no account: doubles of both in a browser
+	$(BIN)/python -m tests.doubles
+
 .PHONY: test
 test: $(STAMP) ## Set up and run every test (ARGS=… for pytest)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ARGS)
 
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and the direction of imports

@@ -158,7 +158,8 @@ class OutboxWorker:
         try:
             async with asyncio.timeout(_SEND_WITHIN):
                 message = await self._deliver(chat, item)
-        except (Unreachable, TimeoutError) as error:
+        except (Unreachable, StoreError, TimeoutError) as error:
+            # StoreError: buttons that could not be written down are the bot's own trouble, not the message's end.
             lane.failures += 1
             asked = error.retry_after if isinstance(error, Unreachable) else 0.0
             wait = max(asked, 0.0 if asked else self._pause(lane.failures))
@@ -181,7 +182,7 @@ class OutboxWorker:
         if item.message:
             try:
                 await chat.edit(item.place, item.message, item.card)
-            except Unreachable:
+            except (Unreachable, StoreError):
                 raise
             except DeploybotError as error:
                 log.info("%s: a message cannot be edited and is said anew: %s", item.place.platform, error)

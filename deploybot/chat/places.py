@@ -25,3 +25,9 @@ def home_places(settings: Settings) -> tuple[Place, ...]:
     if telegram and telegram.chat is not None:
         found.append(Place("telegram", str(telegram.chat), str(telegram.topic or "")))
     return tuple(found)
+
+
+def channels_of(settings: Settings, platform: str) -> tuple[str, ...]:
+    """The channels of a platform that bot.toml names, each once."""
+    places = (*home_places(settings), *(place for app in settings.apps.values() for place in app.channel))
+    return tuple(dict.fromkeys(place.channel for place in places if place.platform == platform))

@@ -243,6 +243,22 @@ async def test_a_message_that_somebody_deleted_is_said_anew(store: Database) -> 
     assert [[card.title for card in posted.states] for posted in chat.messages] == [["0"], ["1", "2"]]
 
 
+@pytest.mark.parametrize("moment", ["first", "edit"])
+async def test_buttons_that_cannot_be_written_down_delay_their_message_only(store: Database, moment: str) -> None:
+    chat = Platform()
+    async with running(store, chat):
+        if moment == "edit":
+            await put(store, state("deployment:1", 0))
+            await drained(store)
+        faults = [StoreError("the disk is full")] * 6
+        chat.fault = lambda moment: faults.pop() if faults and moment == "before" else None
+        await put(store, state("deployment:1", STATES - 1))
+        await drained(store)
+    (posted,) = chat.messages
+    assert posted.states[-1].final
+    assert not faults
+
+
 async def test_a_platform_that_is_not_configured_any_more(store: Database) -> None:
     async with running(store, Platform()):
         await put(store, Card(title="x"), "slack")

@@ -43,7 +43,8 @@ class TelegramDouble:
 
     Users and groups are made when they are first spoken of: channels below zero are supergroups that the bot
     is a member of, and a channel that is a user's id is their private chat. `links` are all texts that Telegram
-    would have made a link of by itself; `press_life` is how many seconds a press can be answered.
+    would have made a link of by itself, `replies` which messages of which chats were answered; `press_life` is how
+    many seconds a press can be answered.
     """
 
     platform = "telegram"
@@ -64,6 +65,7 @@ class TelegramDouble:
         self.states: dict[tuple[int, int], tuple[str, tuple[dict[str, str], ...]]] = {}
         self.actions: list[tuple[str, str]] = []
         self.reactions: list[tuple[str, str, str]] = []
+        self.replies: list[tuple[str, str]] = []
         self.links: list[str] = []
         self.calls: list[str] = []
         self.privacy = True
@@ -144,6 +146,7 @@ class TelegramDouble:
         if unkind.dropped > 0 and request.transport is not None:
             unkind.dropped -= 1
             request.transport.abort()
+            return web.Response(status=500)
         return None
 
     def user(self, user: str, *, started: bool = True) -> User:

@@ -70,11 +70,9 @@ class Inbox:
             self._poll.set_exception(_conflict())
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._poll = mine
-        try:
-            return await self._next(mine, limit, seconds)
-        finally:
-            if mine.done() and not mine.cancelled():
-                mine.exception()
+        # A poll whose client has gone is ended by the next one, and nobody hears of it.
+        mine.add_done_callback(lambda ended: ended.exception())
+        return await self._next(mine, limit, seconds)
 
     async def _next(self, ended: asyncio.Future[None], limit: int, seconds: float) -> list[Json]:
         with contextlib.suppress(TimeoutError):

@@ -32,6 +32,7 @@ _TAGS = {
     "blockquote": "blockquote",
 }
 _ATTRIBUTE = re.compile(r"""\s*([A-Za-z0-9_-]+)(?:\s*=\s*("[^"]*"|'[^']*'|[A-Za-z0-9._-]+))?""")
+_PLAIN = re.compile("[^<&]+")
 _REFERENCE = re.compile(r"&(lt|gt|amp|quot|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});")
 _AUTO = {
     "mention": re.compile(r"(?<!\w)@[A-Za-z0-9_]{2,32}(?!\w)"),
@@ -147,8 +148,9 @@ class _Parser:
                 self._put(html.unescape(match[0]))
                 self._at = match.end()
             else:
-                self._put(sign)
-                self._at += 1
+                end = plain.end() if (plain := _PLAIN.match(self._text, self._at)) else self._at + 1
+                self._put(self._text[self._at : end])
+                self._at = end
         if self._open:
             raise self._wrong(f'Can\'t find end tag corresponding to start tag "{self._open[-1].name}"')
         return self._trimmed()

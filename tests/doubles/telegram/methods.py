@@ -194,14 +194,15 @@ class Methods:
         self._show(room, said, seen, files)
         return message
 
-    @staticmethod
-    def _replied(room: Room, params: Params) -> Said | None:
+    def _replied(self, room: Room, params: Params) -> Said | None:
         reply = object_of(params, "reply_parameters")
         if not isinstance(reply, dict):
             return None
         found = room.messages.get(reply.get("message_id", 0))
         if found is None and not reply.get("allow_sending_without_reply"):
             raise Refused("Bad Request: message to be replied not found")
+        if found is not None:
+            self._double.replies.append((str(room.id), str(reply["message_id"])))
         return found
 
     def _show(self, room: Room, said: Said, seen: Read, files: tuple[tuple[str, bytes], ...] = ()) -> None:
@@ -239,7 +240,9 @@ class Methods:
         self._double.states[room.id, number] = state
         said.text = seen.text
         said.json["text"] = seen.text
-        said.json["reply_markup"] = object_of(params, "reply_markup")
+        said.json.pop("reply_markup", None)
+        if said.buttons:
+            said.json["reply_markup"] = object_of(params, "reply_markup")
         self._show(room, said, seen)
         return said.json
 
@@ -249,9 +252,13 @@ class Methods:
         return self._changed(params, said, Read(said.text, html))
 
     async def _delete(self, params: Params) -> bool:
-        room = self._open_room(params)
-        if room.messages.pop(number_of(params, "message_id"), None) is None:
-            raise Refused("Bad Request: message to delete not found")
+        said, room = self._said(params, "message to delete not found"), self._open_room(params)
+        if not (said.by_bot or room.kind == "private" or room.may_delete):
+            raise Refused("Bad Request: message can't be deleted")
+        number = number_of(params, "message_id")
+        del room.messages[number]
+        scene = self._double.scene
+        scene.posts = [post for post in scene.posts if (post.channel, post.id) != (str(room.id), str(number))]
         return True
 
     async def _answer(self, params: Params) -> bool:

@@ -39,7 +39,10 @@ class Said:
 
 @dataclass(slots=True)
 class Room:
-    """A chat. `status` is what the bot is in it; `moved_to` the supergroup that a group has become."""
+    """A chat. `status` is what the bot is in it, `moved_to` the supergroup that a group has become.
+
+    `may_write` is whether the bot may, `may_delete` whether it may take out what others wrote.
+    """
 
     id: int
     kind: str
@@ -48,6 +51,7 @@ class Room:
     topics: set[int] = field(default_factory=set)
     status: str = "member"
     may_write: bool = True
+    may_delete: bool = False
     moved_to: int = 0
     members: dict[int, User] = field(default_factory=dict)
     messages: dict[int, Said] = field(default_factory=dict)

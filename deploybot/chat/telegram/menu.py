@@ -1,0 +1,51 @@
+"""The menu that Telegram shows beside the input: the commands, each kind of chat its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from telegram import (
+    Bot,
+    BotCommand,
+    BotCommandScope,
+    BotCommandScopeAllChatAdministrators,
+    BotCommandScopeAllGroupChats,
+    BotCommandScopeAllPrivateChats,
+)
+
+from deploybot.command import Command
+from deploybot.domain import Action
+
+_NAME = re.compile(r"[a-z0-9_]{1,32}")
+_DESCRIPTION = 256
+_PRIVATE_ONLY = frozenset({"claim"})
+
+
+def menus(commands: Iterable[Command]) -> tuple[tuple[BotCommandScope, tuple[BotCommand, ...]], ...]:
+    """What is shown where. A menu gives no right: it leaves out what would be refused most of the time.
+
+    Names that Telegram does not take (a hyphen in them) are left out, too; they can still be typed.
+    """
+    known = sorted((one for one in commands if _NAME.fullmatch(one.name)), key=lambda one: one.name)
+    shared = [one for one in known if one.name not in _PRIVATE_ONLY]
+    ordinary = [one for one in shared if one.needs is not Action.ADMIN]
+    return (
+        (BotCommandScopeAllPrivateChats(), _entries(known)),
+        (BotCommandScopeAllGroupChats(), _entries(ordinary)),
+        (BotCommandScopeAllChatAdministrators(), _entries(shared)),
+    )
+
+
+async def set_menus(bot: Bot, commands: Iterable[Command]) -> None:
+    """Put them there. Raises the library's TelegramError."""
+    for scope, entries in menus(commands):
+        await bot.set_my_commands(entries, scope)
+
+
+def _entries(commands: Iterable[Command]) -> tuple[BotCommand, ...]:
+    return tuple(BotCommand(one.name, _first_line(one)) for one in commands)
+
+
+def _first_line(one: Command) -> str:
+    return one.help.split("\n", 1)[0][:_DESCRIPTION] or one.usage[:_DESCRIPTION]

@@ -1,0 +1,186 @@
+"""Cards become messages: sent, edited in place, their buttons tied to them, their files behind them.
+
+A message's id is its number in its chat, and `NUMBER@CHAT` where the chat is another than the place says, because
+the group became a supergroup (https://core.telegram.org/bots/api#responseparameters).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from telegram import InlineKeyboardMarkup
+
+from deploybot.card import Card
+from deploybot.chat.desk import Desk
+from deploybot.chat.telegram.calls import Calls, Moved, NoTopic
+from deploybot.chat.telegram.keys import keyboard
+from deploybot.chat.telegram.page import Page, page_of
+from deploybot.domain import Place
+from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError
+from deploybot.units import show_size
+
+_DOCUMENT = 50_000_000
+"""A bot may send files of so many bytes."""
+_TRIES = 5
+_AT_ONCE = 3
+_REMEMBERED = 1_000
+log = logging.getLogger(__name__)
+
+Spawn = Callable[[Coroutine[None, None, None]], object]
+
+
+class Post:
+    """Sends and edits cards. `spawn` runs what nobody waits for."""
+
+    def __init__(self, calls: Calls, desk: Desk, spawn: Spawn) -> None:
+        self._calls = calls
+        self._desk = desk
+        self._spawn = spawn
+        self._moves: dict[str, str] = {}
+        self._answering: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._handed: OrderedDict[tuple[str, int], None] = OrderedDict()
+
+    def moved(self, old: str, new: str) -> None:
+        """Note that a group has another number now; what bot.toml and the database call it goes on to work."""
+        if self._moves.get(old) != new:
+            log.warning(
+                "the Telegram group %s became the supergroup %s: write %s in bot.toml where %s stands",
+                old,
+                new,
+                new,
+                old,
+            )
+        self._moves[old] = new
+
+    def now(self, place: Place) -> Place:
+        """The place with the number that its chat has now."""
+        channel = place.channel
+        for _ in self._moves:
+            channel = self._moves.get(channel, channel)
+        return dataclasses.replace(place, channel=channel) if channel != place.channel else place
+
+    def known(self, place: Place) -> Place:
+        """The place with the number that its chat had first, so that both numbers are one place to the bot."""
+        before = {new: old for old, new in self._moves.items()}
+        channel = place.channel
+        for _ in before:
+            channel = before.get(channel, channel)
+        return dataclasses.replace(place, channel=channel) if channel != place.channel else place
+
+    async def look(self, chat: str) -> None:
+        """See whether a chat that bot.toml names is there, and under which number. Raises Unreachable."""
+        try:
+            await self._calls.look(chat)
+        except Moved as move:
+            self.moved(chat, move.chat)
+        except UserError as error:
+            log.warning("the chat %s of bot.toml: %s Add me to it, or correct its number.", chat, error)
+
+    @asynccontextmanager
+    async def answering(self, place: Place) -> AsyncIterator[None]:
+        """Wait for a chance to answer: few answers a chat stand in line with what the outbox has to say there."""
+        turns = self._answering.setdefault(place.channel, asyncio.Semaphore(_AT_ONCE))
+        async with turns:
+            yield
+
+    async def send(self, place: Place, card: Card, *, reply_to: int = 0, owner: str = "") -> str:
+        """Say a card; its message's id. Its buttons are for `owner` alone, where one is given."""
+        while True:
+            real = self.now(place)
+            try:
+                number = await self._send(real, card, reply_to, owner)
+            except Moved as move:
+                if move.chat in {real.channel, place.channel}:
+                    raise
+                self.moved(real.channel, move.chat)
+            except NoTopic:
+                if not place.thread:
+                    raise
+                place = dataclasses.replace(place, thread="")
+            else:
+                return str(number) if real.channel == place.channel else f"{number}@{real.channel}"
+
+    async def _send(self, place: Place, card: Card, reply_to: int, owner: str) -> int:
+        page = page_of(card)
+        tokens = await self._desk.lay_out(place, card.buttons)
+        markup = keyboard(card.buttons, tokens, owner)
+        number = await self._calls.send(place, page.html, markup, reply_to)
+        try:
+            await self._desk.sent(place, card.buttons, tokens, str(number))
+        except StoreError as error:
+            # The message is there, and must not be sent again; the desk ties the buttons when one is pressed.
+            log.warning("the buttons of a message could not be tied to it: %s", error)
+        self._hand_over(place, number, card, page)
+        return number
+
+    async def edit(self, place: Place, message: str, card: Card) -> None:
+        """Replace a message. UserError where it cannot be any more, so that the card is said anew."""
+        number, _, chat = message.partition("@")
+        real = dataclasses.replace(place, channel=chat or place.channel)
+        if self.now(real).channel != real.channel:
+            raise UserError("The message stayed behind when its Telegram group became a supergroup.")
+        tokens = await self._desk.lay_out(real, card.buttons, number)
+        page = page_of(card)
+        try:
+            await self._calls.edit(real, int(number), page.html, keyboard(card.buttons, tokens))
+        except Moved as move:
+            self.moved(real.channel, move.chat)
+            raise
+        self._hand_over(real, int(number), card, page)
+
+    async def note(
+        self, place: Place, html: str, markup: InlineKeyboardMarkup | None = None, reply_to: int = 0
+    ) -> None:
+        """Say a sentence of the chat's own."""
+        await self._calls.send(self.now(place), html, markup, reply_to)
+
+    def _hand_over(self, place: Place, number: int, card: Card, page: Page) -> None:
+        """Send the files of a message that will not change any more, once, without keeping its sender waiting."""
+        if not card.final or not (card.files or page.whole) or (place.channel, number) in self._handed:
+            return
+        self._handed[place.channel, number] = None
+        while len(self._handed) > _REMEMBERED:
+            self._handed.popitem(last=False)
+        self._spawn(self._files(place, number, card, page))
+
+    async def _files(self, place: Place, number: int, card: Card, page: Page) -> None:
+        if page.whole:
+            await self._file(place, number, page.name(card), page.whole.encode("utf-8", "replace"))
+        for file in card.files:
+            try:
+                size = (await asyncio.to_thread(Path(file.path).stat)).st_size
+                if size > _DOCUMENT:
+                    too_big = f"{file.name} has {show_size(size)}, more than Telegram takes from a bot"
+                    await self._sorry(place, number, f"{too_big}. The bot's machine has it: {file.path}")
+                elif size:
+                    await self._file(place, number, file.name, Path(file.path))
+            except OSError as error:
+                log.warning("%s cannot be handed over: %s", file.name, error.strerror)
+                await self._sorry(place, number, f"{file.name} cannot be read here.")
+
+    async def _file(self, place: Place, number: int, name: str, content: bytes | Path) -> None:
+        """Send a file, with patience: the message it belongs to is there already."""
+        for _ in range(_TRIES):
+            try:
+                await self._calls.document(place, name, content, number)
+            except Unreachable as error:
+                await asyncio.sleep(error.retry_after or 2.0)
+            except DeploybotError as error:
+                log.warning("Telegram did not take %s: %s", name, error)
+                return
+            else:
+                return
+        log.warning("Telegram did not take %s: it did not answer", name)
+
+    async def _sorry(self, place: Place, number: int, sentence: str) -> None:
+        try:
+            await self.send(place, Card(title=sentence), reply_to=number)
+        except DeploybotError as error:
+            log.warning("Telegram: an explanation did not arrive: %s", error)

@@ -1,0 +1,114 @@
+"""Pressed buttons: their token is looked up, what they ask is asked, and their command goes to dispatch."""
+
+from __future__ import annotations
+
+import logging
+
+from telegram import CallbackQuery, MaybeInaccessibleMessage, Message
+
+from deploybot.card import Card
+from deploybot.chat.desk import Desk
+from deploybot.chat.parts import Parts
+from deploybot.chat.talk import Talk
+from deploybot.chat.telegram.answers import NOTE, Pressed
+from deploybot.chat.telegram.calls import Calls
+from deploybot.chat.telegram.ears import identity_of, name_of, place_of
+from deploybot.chat.telegram.keys import Data, read_data
+from deploybot.chat.telegram.line import Line
+from deploybot.chat.telegram.literal import cut
+from deploybot.chat.telegram.post import Post, Spawn
+from deploybot.chat.telegram.questions import Question, Questions
+from deploybot.command import Incoming
+from deploybot.domain import Place
+from deploybot.errors import StoreError, UserError
+
+_NO_DATABASE = "My database does not answer, so I cannot tell what this button does."
+_ASK = {"because": "Why?", "code": "Your one-time code?"}
+log = logging.getLogger(__name__)
+
+
+class Presses:
+    """Takes presses. A press has no time of its own: one that may have waited long is asked about first."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        *,
+        post: Post,
+        desk: Desk,
+        questions: Questions,
+        parts: Parts,
+        line: Line,
+        spawn: Spawn,
+    ) -> None:
+        self._calls = calls
+        self._post = post
+        self._desk = desk
+        self._questions = questions
+        self._parts = parts
+        self._line = line
+        self._spawn = spawn
+
+    async def take(self, query: CallbackQuery, *, late: bool) -> None:
+        """One press. `late` is whether it may have waited while the bot was away."""
+        message = query.message
+        if query.from_user.is_bot or message is None:
+            return
+        place = _place(message)
+        room = Pressed(self._post, self._line.me.name, self._calls, query.id, self._spawn)
+        if late:
+            await room.answer()
+            if room.too_late:
+                await self._stale(query, place, message.message_id)
+                return
+        try:
+            await self._obey(query, place, message.message_id, room)
+        except StoreError:
+            await room.answer(_NO_DATABASE, alert=True)
+        except UserError as refusal:
+            await room.answer(cut(f"{refusal.sentence} {refusal.hint}".strip(), NOTE), alert=True)
+        finally:
+            await room.answer()
+
+    async def _obey(self, query: CallbackQuery, place: Place, message: int, room: Pressed) -> None:
+        """Look up what the button does, and have it done. UserError for one that does nothing any more."""
+        data = read_data(query.data or "")
+        if data.owner not in {"", str(query.from_user.id)}:
+            raise UserError("This asks somebody else.", hint="Type the command yourself, and I ask you.")
+        press = await self._desk.press(data.token, place.channel, str(message))
+        if data.asks:
+            await self._ask(query, data, Question(
+                query.from_user.id, press, place, message, data.asks, data.question or _ASK[data.asks]
+            ), room)  # fmt: skip
+            return
+        incoming = Incoming(
+            identity=identity_of(query.from_user),
+            place=self._post.known(place),
+            text=press.command,
+            id=f"press {query.id}",
+            at=self._parts.clock.now(),
+            name=name_of(query.from_user),
+            press=press.hash,
+        )
+        await Talk(room, incoming).answer(self._parts)
+
+    async def _ask(self, query: CallbackQuery, data: Data, question: Question, room: Pressed) -> None:
+        """Ask for a reason below the card, and for a code in the private chat, which may have to be opened first."""
+        if not await self._questions.ask(question, query.from_user):
+            await room.answer(url=f"https://t.me/{self._line.me.name}?start={question.ticket}")
+        elif data.asks == "code" and not question.place.private:
+            await room.answer("I asked you in our private chat.")
+
+    async def _stale(self, query: CallbackQuery, place: Place, message: int) -> None:
+        """Tell that a press from while the bot was away was not obeyed."""
+        log.info("a button that was pressed while I was away was not obeyed")
+        name = name_of(query.from_user)
+        title = f"A button was pressed here while I was away, so I did not do what it says ({name})."
+        card = Card(title=title, hint="Press it again if you still want it.")
+        await self._post.send(place, card, reply_to=message)
+
+
+def _place(message: MaybeInaccessibleMessage) -> Place:
+    if isinstance(message, Message):
+        return place_of(message)
+    return Place("telegram", str(message.chat.id), private=message.chat.type == "private")

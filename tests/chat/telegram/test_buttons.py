@@ -1,0 +1,255 @@
+"""Buttons: they run their command once, through dispatch, for whom they ask; forged ones do nothing at all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+
+import pytest
+
+from deploybot.card import Button, Card
+from deploybot.chat.telegram.keys import data_of, keyboard, read_data
+from deploybot.command import Command, Context, command
+from tests.chat.telegram.conftest import ANA, BEN, CEM, GROUP, Town, open_town, place, until
+from tests.doubles.scene import Post
+from tests.world import STRANGER
+
+FORGERIES = int(os.environ.get("N", "300"))
+CARD = Card(
+    title="#42 waits for approval",
+    key="deployment:42",
+    final=False,
+    buttons=(
+        Button("Deploy", "deploy shop because of a button"),
+        Button("Look", "status"),
+        Button("Reject", "deploy shop to staging", danger=True, asks="Why do you reject it?"),
+        Button("Approve", "confirm #42", asks="Your one-time code?", asks_code=True),
+    ),
+)
+
+
+@command("confirm <number> [code <code>]", needs="view")
+async def confirm(ctx: Context, number: str, code: str = "") -> Card:
+    """Confirm with a code."""
+    return Card(title=f"confirmed {number} with {code}", text=ctx.incoming.press[:8])
+
+
+CONFIRM: Command = confirm.__dict__["__command__"]
+
+
+async def shown(town: Town, card: Card = CARD, channel: str = GROUP) -> Post:
+    """The card in a channel."""
+    town.double.group(channel) if channel.startswith("-") else town.double.user(channel)
+    number = await town.chat.send(place(channel), card)
+    return next(post for post in town.double.scene.posts if (post.channel, post.id) == (channel, number))
+
+
+async def test_a_button_runs_its_command_once_as_the_one_who_presses(town: Town) -> None:
+    card = await shown(town)
+    await town.double.press(BEN, card, "Deploy")
+    await town.sees("#1 deploy shop", GROUP)
+    (asked,) = town.world.deployments.asked
+    assert (asked.by, asked.reason) == ("ben", "of a button")
+    assert town.heard[-1].press
+    again = await town.double.send_press(BEN, card, card.buttons[0].value)
+    await again.done.wait()
+    assert len(town.world.deployments.asked) == 1
+
+
+async def test_every_press_is_answered(town: Town) -> None:
+    card = await shown(town)
+    for label in ("Look", "Deploy"):
+        await town.double.press(BEN, card, label)
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(pressed.done.wait() for pressed in town.double.pressed.values()))
+
+
+async def test_an_answer_that_fails_is_given_again(town: Town) -> None:
+    card = await shown(town)
+    town.double.unkind_to = frozenset({"answerCallbackQuery"})
+    town.double.unkind.broken = 2
+    pressed = await town.double.send_press(STRANGER, card, card.buttons[0].value)
+    async with asyncio.timeout(10):
+        await pressed.done.wait()
+    assert pressed.alert
+
+
+async def test_who_may_not_is_told_alone(town: Town) -> None:
+    card = await shown(town)
+    for user in (CEM, STRANGER):
+        pressed = await town.double.send_press(user, card, card.buttons[0].value)
+        async with asyncio.timeout(10):
+            await pressed.done.wait()
+        assert pressed.alert
+        assert 0 < len(pressed.text) <= 200
+    assert town.said() == [card.text]
+    assert town.world.deployments.asked == []
+
+
+async def test_what_was_asked_of_one_person_is_answered_by_them_alone(town: Town) -> None:
+    card = await town.ask(BEN, "/deploy wiki", "wiki")
+    typo = await town.ask(BEN, "/deploy shpo", "did you mean")
+    assert card.channel == typo.channel == GROUP
+    (choice,) = typo.buttons
+    pressed = await town.double.send_press(ANA, typo, choice.value)
+    async with asyncio.timeout(10):
+        await pressed.done.wait()
+    assert "somebody else" in pressed.text
+    assert pressed.alert
+    assert town.world.deployments.asked == []
+    await town.double.press(BEN, typo, choice.label)
+    await town.sees("#1 deploy shop", GROUP)
+    assert [one.by for one in town.world.deployments.asked] == ["ben"]
+
+
+async def test_a_reason_is_asked_of_who_pressed_and_nobody_else_can_give_it(town: Town) -> None:
+    card = await shown(town)
+    await town.double.press(BEN, card, "Reject")
+    question = await town.sees("Why do you reject it?", GROUP)
+    await town.say(ANA, "because I say so", reply_to=question.id)
+    await town.sees("was for somebody else", GROUP)
+    assert town.world.deployments.asked == []
+    await town.say(BEN, "the numbers are wrong, /deploy blog", reply_to=question.id)
+    await town.sees("#1 deploy shop in staging", GROUP)
+    (asked,) = town.world.deployments.asked
+    assert asked.reason == "the numbers are wrong, /deploy blog"
+    await town.say(BEN, "once more", reply_to=question.id)
+    await until(lambda: sum("that question is closed" in text.lower() for text in town.said()) == 2)
+    assert len(town.world.deployments.asked) == 1
+
+
+async def test_the_question_stands_in_the_topic_of_its_card(town: Town) -> None:
+    town.double.group(GROUP, forum=True, topics=(7,))
+    number = await town.chat.send(place(thread="7"), CARD)
+    card = next(post for post in town.double.scene.posts if post.id == number)
+    await town.double.press(BEN, card, "Reject", answer="no")
+    assert (await town.sees("Why do you reject it?")).thread == "7"
+    assert (await town.sees("#1 deploy shop in staging")).thread == "7"
+
+
+async def test_a_question_nobody_answers_is_closed() -> None:
+    async with open_town(answer_within=0.2) as town:
+        card = await shown(town)
+        await town.double.press(BEN, card, "Reject")
+        question = await town.sees("Why do you reject it?", GROUP)
+        await town.sees("No answer came", GROUP)
+        await town.say(BEN, "too late", reply_to=question.id)
+        await town.sees("That question is closed", GROUP)
+        assert town.world.deployments.asked == []
+
+
+async def test_a_code_is_asked_in_private_and_taken_out_of_the_chat() -> None:
+    async with open_town(CONFIRM) as town:
+        card = await shown(town)
+        await town.double.press(BEN, card, "Approve", answer="123 456")
+        question = await town.sees("Your one-time code?")
+        assert question.channel == BEN
+        await town.sees("confirmed #42 with 123456", GROUP)
+        await until(lambda: not any("123 456" in post.text for post in town.double.scene.posts))
+
+
+async def test_a_code_is_asked_once_the_private_chat_is_open() -> None:
+    async with open_town(CONFIRM) as town:
+        card = await shown(town)
+        town.double.user(BEN, started=False)
+        await town.double.press(BEN, card, "Approve", answer="654321")
+        await town.sees("confirmed #42 with 654321", GROUP)
+
+
+async def test_a_link_to_a_question_is_no_use_to_others() -> None:
+    async with open_town(CONFIRM) as town:
+        card = await shown(town)
+        town.double.user(BEN, started=False)
+        pressed = await town.double.send_press(BEN, card, card.buttons[3].value)
+        async with asyncio.timeout(10):
+            await pressed.done.wait()
+        ticket = pressed.url.rpartition("=")[2]
+        await town.ask(ANA, f"/start {ticket}", "help", ANA)
+        assert not any("one-time code" in text for text in town.said(ANA))
+
+
+async def test_a_code_typed_in_a_group_is_taken_out_where_the_bot_may() -> None:
+    async with open_town(CONFIRM) as town:
+        for may in (True, False):
+            town.double.group(GROUP).may_delete = may
+            await town.say(BEN, "/confirm #7 code 123456")
+            await town.sees("confirmed #7 with 123456", GROUP)
+            await until(lambda: "deleteMessage" in town.double.calls)
+            town.double.calls.clear()
+            await until(lambda may=may: ("code 123456" in town.all_text()) is not may)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("too_late", [True, False])
+async def test_a_press_from_while_the_bot_was_away_is_told_and_not_obeyed(too_late: bool) -> None:  # noqa: FBT001
+    """A press has no time of its own; whether Telegram still takes its answer tells how long it has waited."""
+    async with open_town(started=False) as town:
+        card = await shown(town)
+        town.double.press_life = 0.0 if too_late else 15.0
+        pressed = await town.double.send_press(BEN, card, card.buttons[0].value)
+        await town.chat.start()
+        await town.sees("while I was away" if too_late else "#1 deploy", GROUP)
+        await town.settled()
+        assert len(town.world.deployments.asked) == (not too_late)
+        assert pressed.answered is not too_late
+        pressed.answered = True  # it could not be
+
+
+def mutations(dice: random.Random, token: str) -> tuple[str, ...]:
+    """What a forger may send for a token."""
+    other = dice.choice([sign for sign in "ABCDabcd0123" if sign != token[-1]])
+    words = "deploy shop"[: dice.randint(0, 11)] + dice.choice(["", "\0", "💥", "?", "!", "#", "' OR 1=1 --"])
+    signs = (f"{token[:-2]}?{token[-1]}", f"{token[:-2]}!{BEN}", f"{token[1:]}#")
+    return (f"{token[:-1]}{other}", token[:-1], f"{token}A", token.swapcase(), secrets.token_urlsafe(18), words, *signs)
+
+
+async def test_forged_presses_do_nothing(town: Town, capsys: pytest.CaptureFixture[str]) -> None:
+    seed = random.randrange(1 << 32)  # noqa: S311  no secret is drawn
+    dice = random.Random(seed)  # noqa: S311
+    here, other = await shown(town), await shown(town, CARD, "-1001000000002")
+    token = here.buttons[0].value
+    presses = []
+    for number in range(FORGERIES):
+        elsewhere = number % 4 == 0
+        value = token if elsewhere else dice.choice(mutations(dice, token))
+        presses.append(await town.double.send_press(dice.choice([ANA, BEN]), other if elsewhere else here, value))
+    async with asyncio.timeout(60):
+        for pressed in presses:
+            await pressed.done.wait()
+    refusals = ("does not work any more", "asks somebody else")
+    accepted = sum(not any(refusal in pressed.text for refusal in refusals) for pressed in presses)
+    with capsys.disabled():
+        print(f" seed {seed}: {accepted} of {len(presses)} forged presses were accepted", end="")  # noqa: T201
+    assert (accepted, town.world.deployments.asked, town.heard) == (0, [], [])
+
+
+async def test_one_button_pressed_fifty_times_at_once_is_one_deployment(town: Town) -> None:
+    card = await shown(town)
+    presses = [await town.double.send_press(BEN, card, card.buttons[0].value) for _ in range(50)]
+    async with asyncio.timeout(30):
+        for pressed in presses:
+            await pressed.done.wait()
+    await town.settled()
+    assert len(town.world.deployments.asked) == 1
+
+
+@pytest.mark.parametrize("signs", ["a", "ä", "💥", "Ж", "\u202e"])
+def test_the_data_of_a_button_keeps_to_its_64_bytes_and_is_read_back(signs: str) -> None:
+    token = secrets.token_urlsafe(18)
+    for length in range(70):
+        for code in (False, True):
+            data = data_of(Button("x", "y", asks=signs * length + "?", asks_code=code), token)
+            assert len(data.encode()) <= 64
+            assert (read_data(data).token, read_data(data).asks) == (token, "code" if code else "because")
+    assert read_data(data_of(Button("x", "y"), token, "9" * 19)).owner == "9" * 19
+    assert read_data(data_of(Button("x", "y"), token)).token == token
+
+
+def test_many_buttons_with_long_labels_fit_into_a_keyboard() -> None:
+    buttons = [Button("long label " * 20, f"command {number}", danger=number == 1) for number in range(200)]
+    made = keyboard(buttons, ["t" * 24] * 200)
+    assert made is not None
+    rows = made.inline_keyboard
+    assert sum(map(len, rows)) == 90
+    assert max(map(len, rows)) <= 8

@@ -1,0 +1,152 @@
+"""Where a deployment's card goes: where it was asked for, to its app's channels, else to those of the chats."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+import time
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from deploybot.card import Card
+from deploybot.chat.places import home_places, places_of
+from deploybot.deploy.cards import deployment_card
+from deploybot.domain import Deployment, Kind, Place, Plan, Release, State
+from deploybot.errors import Unreachable
+from deploybot.ports import Tables
+from deploybot.settings import Settings
+from deploybot.store.database import Database
+from deploybot.testing import memory_store
+from tests.chat.test_outbox import Platform, drained, running
+
+SLACK, TELEGRAM = Place("slack", "C0123456SHOP"), Place("telegram", "-1001234567890")
+HOME_SLACK, HOME_TELEGRAM = Place("slack", "C0123456HOME"), Place("telegram", "-100999", "7")
+ASKED = Place("telegram", "1000", private=True)
+RELEASE = Release("1" * 40, "v1")
+BOTH = ("C0123456SHOP", -1001234567890)
+
+
+def settings(*channels: str | int, home: bool = True) -> Settings:
+    app = {
+        "name": "shop",
+        "repo": "git@example.com:acme/shop.git",
+        "strategy": "files",
+        "directory": "/srv/shop",
+        "environments": {"live": {"name": "live", "app": "shop", "servers": ["web"]}},
+        "channel": list(channels),
+    }
+    chats = {
+        "slack": {"bot_token": {"env": "A"}, "app_token": {"env": "B"}, "channel": "C0123456HOME"},
+        "telegram": {"token": {"env": "C"}, "chat": -100999, "topic": 7},
+    }
+    return Settings.model_validate({"apps": {"shop": app}, **(chats if home else {})})
+
+
+def deployment(place: Place | None = ASKED, state: State = State.RUNNING, number: int = 42) -> Deployment:
+    plan = Plan(kind=Kind.DEPLOY, app="shop", environment="live", release=RELEASE, servers=())
+    return Deployment(number=number, plan=plan, state=state, requester=1, requester_name="ana", place=place)
+
+
+@pytest.mark.parametrize(
+    ("channels", "asked", "expected"),
+    [
+        (BOTH, ASKED, (ASKED, SLACK, TELEGRAM)),
+        (BOTH, None, (SLACK, TELEGRAM)),
+        (BOTH, replace(SLACK, thread="17.1"), (replace(SLACK, thread="17.1"), TELEGRAM)),
+        (BOTH[:1], ASKED, (ASKED, SLACK)),
+        ((), ASKED, (ASKED, HOME_SLACK, HOME_TELEGRAM)),
+        ((), HOME_SLACK, (HOME_SLACK, HOME_TELEGRAM)),
+        ((), None, (HOME_SLACK, HOME_TELEGRAM)),
+    ],
+)
+def test_who_is_told(channels: tuple[str | int, ...], asked: Place | None, expected: tuple[Place, ...]) -> None:
+    assert places_of(deployment(asked), settings(*channels)) == expected
+
+
+def test_without_chats_only_who_asked_is_told() -> None:
+    assert places_of(deployment(), settings(home=False)) == (ASKED,)
+    assert home_places(settings(home=False)) == ()
+
+
+def test_an_app_that_is_not_in_bot_toml_any_more_is_told_of_where_the_chats_are() -> None:
+    gone = replace(deployment(), plan=replace(deployment().plan, app="gone"))
+    assert places_of(gone, settings(*BOTH)) == (ASKED, HOME_SLACK, HOME_TELEGRAM)
+
+
+STATES = (State.WAITING, State.RUNNING, State.RESTORING, State.RESTORED)
+COUNT = int(os.environ.get("N", "40"))
+
+
+async def tell(store: Database, given: Deployment) -> None:
+    """Queue a deployment's card as `deploy.runner.Teller` does: one row a place, in one transaction."""
+
+    def work(tables: Tables) -> None:
+        for place in places_of(given, settings(*BOTH)):
+            tables.outbox.put(place, deployment_card(given, ()), 0.0)
+
+    await store.write(work)
+
+
+@dataclass
+class Failing(Platform):
+    """A chat that refuses one call in ten before it does anything, now and then with a Retry-After of its own."""
+
+    dice: random.Random = field(default_factory=random.Random)
+    quiet_until: dict[str, float] = field(default_factory=dict)
+    too_soon: int = 0
+    failures: int = 0
+
+    async def send(self, place: Place, card: Card) -> str:
+        self._admit(place)
+        return await super().send(place, card)
+
+    async def edit(self, place: Place, message: str, card: Card) -> None:
+        self._admit(place)
+        await super().edit(place, message, card)
+
+    def _admit(self, place: Place) -> None:
+        now = time.monotonic()
+        self.too_soon += now < self.quiet_until.get(place.channel, 0.0)
+        if self.dice.random() < 0.1:
+            self.failures += 1
+            asked = self.dice.choice([0.0, 0.05])
+            self.quiet_until[place.channel] = now + asked
+            raise Unreachable(self.platform, "injected", retry_after=asked)
+
+
+async def test_every_place_is_told_of_every_end_once_however_often_a_chat_fails() -> None:
+    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+    dice = random.Random(seed)  # noqa: S311  a seed repeats what it did
+    chats = [Failing(name, interval=0.002, dice=dice) for name in ("slack", "telegram")]
+    asked = [dice.choice([ASKED, SLACK, TELEGRAM, None]) for _ in range(COUNT)]
+    async with memory_store() as store, running(store, *chats):
+        for state in STATES:
+            for number, place in enumerate(asked):
+                await tell(store, deployment(place, state, number))
+                await asyncio.sleep(0)
+        await drained(store)
+    cards = {(posted.place.channel, posted.states[-1].key): posted for chat in chats for posted in chat.messages}
+    posts, calls, failures = (
+        sum(values) for values in zip(*((len(chat.messages), chat.calls, chat.failures) for chat in chats), strict=True)
+    )
+    expected = [
+        (place, number) for number in range(COUNT) for place in places_of(deployment(asked[number]), settings(*BOTH))
+    ]
+    lost = [
+        (place.channel, number)
+        for place, number in expected
+        if not (posted := cards.get((place.channel, f"deployment:{number}"))) or not posted.states[-1].final
+    ]
+    sys.stdout.write(
+        f"places: {len(lost)} of {len(expected)} ends lost, {posts - len(cards)} of {posts} said twice, "
+        f"{sum(chat.too_soon for chat in chats)} of {calls + failures} calls before their Retry-After, "
+        f"{failures} failures, seed={seed}\n"
+    )
+    assert lost == []
+    assert posts == len(cards)
+    assert not any(chat.too_soon for chat in chats)
+    assert failures
+    assert calls < len(expected) * len(STATES), "states that were overtaken are not sent"

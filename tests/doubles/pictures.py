@@ -1,0 +1,95 @@
+"""`python -m tests.doubles.pictures docs/pictures`: plays scenes on the doubles, and keeps what the page shows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from urllib.parse import urlencode
+
+from deploybot.errors import UserError
+from tests.doubles.browser import Browser, browser, missing
+from tests.doubles.page import Page
+from tests.doubles.street import CHANNEL, GROUP, PEOPLE, Street, street
+
+_DEPLOYED_WITHIN = 60.0
+_SIZE = {"width": 1000, "height": 620}
+
+
+class Studio:
+    """The street and a browser that looks at it."""
+
+    def __init__(self, made: Street, page: Page, window: Browser) -> None:
+        self.street = made
+        self.window = window
+        self._page = page
+
+    async def look(self, chat: str, who: str) -> None:
+        """Show a chat's public room as somebody sees it."""
+        slack, telegram, _ = PEOPLE[who]
+        where = {"as": slack, "room": CHANNEL} if chat == "slack" else {"as": telegram, "room": GROUP}
+        await self.window.open(f"{self._page.url}/?{urlencode({'chat': chat, **where})}")
+
+    async def write(self, text: str) -> None:
+        """Have whoever looks write something."""
+        await self.window.type("#text", text)
+
+    async def until(self, *phrases: str) -> None:
+        """Wait until one message says all of this."""
+        there = f"{json.dumps(phrases)}.every(text => one.innerText.includes(text))"
+        script = f"[...document.querySelectorAll('article')].some(one => {there})"
+        await self.window.until(script, within=_DEPLOYED_WITHIN)
+
+
+async def telegram_deployment(studio: Studio) -> None:
+    """A deployment in Telegram while it goes on."""
+    await studio.look("telegram", "ana")
+    await studio.write("/deploy shop@v1")
+    await studio.until("#1", "done")
+    await studio.write("/deploy shop@v4 because the price list is new")
+    await studio.until("#2", "running", "fetch")
+
+
+async def slack_deployment(studio: Studio) -> None:
+    """A broken release in Slack: it does not come up, and the old one is put back."""
+    await studio.look("slack", "ben")
+    await studio.until("#2", "done")
+    await studio.write("/deploy shop@v1 to production")
+    await studio.until("#3", "done")
+    await studio.write("/deploy shop@v3 to production because everybody wants a cart")
+    await studio.until("#4", "the old release is back")
+
+
+SCENES: dict[str, Callable[[Studio], Awaitable[None]]] = {
+    "telegram-deployment": telegram_deployment,
+    "slack-deployment": slack_deployment,
+}
+
+
+async def main(folder: Path, work: Path) -> None:
+    """Make all pictures."""
+    if lack := missing():
+        raise UserError(lack)
+    async with street(work / "town") as made:
+        page = Page(made.chats())
+        await page.start()
+        async with browser(work / "profile", **_SIZE) as window:
+            studio = Studio(made, page, window)
+            for name, scene in SCENES.items():
+                await scene(studio)
+                (folder / f"{name}.png").write_bytes(await window.picture())
+                sys.stdout.write(f"{name}.png\n")
+        await page.close()
+        violations = made.slack.violations + made.telegram.violations
+        if violations:
+            raise UserError("\n".join(violations))
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1]).resolve()
+    target.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="deploybot-pictures-") as made_for_it:
+        asyncio.run(main(target, Path(made_for_it).resolve()))

@@ -1,0 +1,89 @@
+"""The world that is spoken to, the ways to it, and a second one just like it in which dispatch is asked directly."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from deploybot.ports import Tables
+from tests.parity.ways import ConsoleWay, SlackWay, TelegramWay, Way
+from tests.world import TEAM, V1, V2, World, make_world
+
+_BEGUN = time.time()
+PLATFORMS = ("console", "slack slash", "telegram group")
+MANNERS = (*PLATFORMS, "slack mention", "slack direct", "telegram name")
+
+
+@asynccontextmanager
+async def furnished() -> AsyncIterator[World]:
+    """A world in which there is something to see: a deployment, what runs, a log that is followed."""
+    async with make_world() as world:
+        # Platforms say when a message was sent by their own clock.
+        world.clock.advance(_BEGUN - world.clock.now())
+        world.deployments.put(42, "shop", "production", V2)
+        for environment in ("staging", "production"):
+            world.releases.runs["shop", environment] = V2
+            world.releases.good["shop", environment] = V1
+        yield world
+
+
+def way_of(name: str, world: World, folder: Path) -> Way:
+    platform, _, manner = name.partition(" ")
+    if platform == "console":
+        return ConsoleWay(world, folder)
+    if platform == "slack":
+        return SlackWay(world, manner)
+    place, _, limits = manner.partition(" ")
+    return TelegramWay(world, place, hurried=limits != "limited")
+
+
+@asynccontextmanager
+async def connected(world: World, *names: str, folder: Path) -> AsyncIterator[list[Way]]:
+    """Ways to a world, whose people are known on each of them."""
+    ways = [way_of(name, world, folder) for name in names]
+
+    def link(tables: Tables) -> None:
+        for way, who in itertools.product(ways, TEAM):
+            person = tables.people.named(who)
+            assert person is not None
+            tables.people.link(person.id, way.identity(who))
+
+    await world.store.write(link)
+    async with AsyncExitStack() as stack:
+        for way in ways:
+            stack.push_async_callback(way.close)
+            await way.start()
+        yield ways
+
+
+@asynccontextmanager
+async def one_way(name: str, folder: Path) -> AsyncIterator[Way]:
+    """A way to a world of its own."""
+    async with furnished() as world, connected(world, name, folder=folder) as (way,):
+        yield way
+
+
+@pytest.fixture(params=PLATFORMS)
+async def way(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Way]:
+    """The console, Slack and Telegram, one after the other."""
+    async with one_way(request.param, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=MANNERS)
+async def manner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Way]:
+    """The same, and the other ways of speaking on each."""
+    async with one_way(request.param, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def plain_world() -> AsyncIterator[World]:
+    """The world in which dispatch is asked directly."""
+    async with furnished() as world:
+        yield world

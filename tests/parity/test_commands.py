@@ -1,0 +1,57 @@
+"""Every command, typed on every platform in every manner, does and answers what it does and answers anywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from deploybot.card import Card
+from deploybot.command import Command
+from tests.parity.effects import direct, effects
+from tests.parity.ways import Way
+from tests.world import World
+
+MORE = (
+    "deploy shop@v1.4 to staging because the logo is wrong & <b>bold</b> *stars* _lines_ `ticks`",
+    "lock shop staging for 2h because of 50 % off, <!channel> @here [link](http://x.example)",
+    "unlock shop staging",
+    "run shop migrate staging",
+)
+BY_PLATFORM = frozenset({"whoami", "deny"})
+"""Commands whose answers say an identity as the platform writes it."""
+
+
+def lines_of(command: Command) -> tuple[str, ...]:
+    """What its help gives as examples; a command without any is called by its name alone."""
+    return command.examples or (command.name,)
+
+
+async def test_every_command_has_the_same_effect_and_all_of_its_answer_is_seen(manner: Way, plain_world: World) -> None:
+    commands = plain_world.services.commands
+    lines = [line for command in commands.values() for line in lines_of(command)]
+    for line in [*lines, *MORE]:
+        told = await direct(plain_world, line)
+        message = await manner.say("ana", line)
+        assert await effects(manner.world) == await effects(plain_world), line
+        if line.split()[0] not in BY_PLATFORM:
+            assert message.cards == told, line
+    assert len(lines) >= len(commands)
+
+
+async def test_nobody_is_heard_who_does_not_talk_to_the_bot(way: Way) -> None:
+    """A console's every line is for the bot; in a channel only what is addressed to it is heard."""
+    if way.name == "console":
+        return
+    for line in ("deploy shop@v1.4 to staging", "status shop", "dploy shop", "what does deploybot do?"):
+        await way.type_to_others("ana", way.new_place(), line)
+    await way.say("ana", "whoami")
+    assert way.heard.empty()
+    assert await way.world.audit() == []
+
+
+async def test_a_card_that_changes_is_one_message_in_its_last_state(way: Way) -> None:
+    states = [Card(title=f"state {number}", key="deployment:7", final=number == 2) for number in range(3)]
+    message = await way.show(states[0])
+    for state in states[1:]:
+        message = await way.show(dataclasses.replace(state), message)
+    assert "state 2" in message.sight.text
+    assert "state 1" not in message.sight.text

@@ -228,6 +228,6 @@ def _buttons(deployment: Deployment, request: Request | None) -> tuple[Button, .
 
 def _footer(deployment: Deployment) -> str:
     parts = [f"by {deployment.requester_name}"]
-    if deployment.finished:
-        parts.append(f"took {show_duration(deployment.finished - (deployment.started or deployment.created))}")
+    if deployment.finished and deployment.started:
+        parts.append(f"took {show_duration(deployment.finished - deployment.started)}")
     return ", ".join(parts)

@@ -497,7 +497,7 @@ async def test_one_that_had_begun_without_a_step_is_looked_at_again(town: Town, 
         assert (ended.state, (await town.request(number)).verdict) == (State.CANCELLED, Verdict.VOID)
     else:
         assert ended.state is State.FAILED
-        assert ended.outcome.startswith("It needs 1 approval by an approver who did not ask for it; none there.")
+        assert ended.outcome.startswith("It needs 1 approval by an approver, other than who asked; none there.")
 
 
 async def test_after_staging(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,6 +151,23 @@ async def test_the_real_limits_are_kept() -> None:
         async with asyncio.timeout(20):
             await asyncio.gather(*map(chatter, ["1001", "1002", "1003", "1004", GROUP, NEW]))
         assert town.double.violations == []
+
+
+async def test_in_a_busy_group_all_are_seen_at_once_and_deployments_are_not_held_up() -> None:
+    """A group takes a message a second; whoever asks sees within a second that they were heard."""
+    async with open_town(double=TelegramDouble(), limits=Limits()) as town:
+        asked = [await town.say(ANA, "/status") for _ in range(12)]
+        begun = time.monotonic()
+
+        def noticed() -> set[str]:
+            reacted = {message for _, message, _ in town.double.reactions}
+            return reacted | {message for _, message in town.double.replies}
+
+        await until(lambda: noticed() == set(asked))
+        assert max(town.double.reacted_at) - begun < 1.0
+        async with asyncio.timeout(6):
+            await town.chat.send(place(), RUNNING)
+        assert len(town.double.replies) < len(asked), "the outbox waited until all was answered"
 
 
 @pytest.mark.parametrize("channel", [GROUP, ANA])

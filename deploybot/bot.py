@@ -25,7 +25,7 @@ from deploybot.chat.desk import Desk
 from deploybot.chat.heads import Heads
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.chat.parts import Parts
-from deploybot.chat.places import channels_of, home_places, places_of
+from deploybot.chat.places import home_places, places_named, places_of
 from deploybot.command import Services
 from deploybot.config import secrets_of
 from deploybot.deploy.cards import number_of
@@ -273,7 +273,7 @@ def _chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer 
         from deploybot.chat.telegram.chat import TelegramChat  # noqa: PLC0415  see above
 
         url = (settings.http.url if settings.http else None) or ""
-        homes = channels_of(settings, TelegramChat.platform)
+        homes = [place.channel for place in places_named(settings) if place.platform == TelegramChat.platform]
         yield TelegramChat(settings.telegram, parts, world.store, server=server, url=url, homes=homes)
 
 
@@ -284,6 +284,10 @@ def chat_checks(settings: Settings) -> dict[str, AsyncIterator[Finding]]:
         from deploybot.chat.slack.probe import probe  # noqa: PLC0415  see `_chats`
 
         checks["Slack"] = probe(settings)
+    if settings.telegram is not None:
+        from deploybot.chat.telegram.probe import probe as probe_telegram  # noqa: PLC0415  see `_chats`
+
+        checks["Telegram"] = probe_telegram(settings)
     return checks
 
 

@@ -27,7 +27,7 @@ def home_places(settings: Settings) -> tuple[Place, ...]:
     return tuple(found)
 
 
-def channels_of(settings: Settings, platform: str) -> tuple[str, ...]:
-    """The channels of a platform that bot.toml names, each once."""
+def places_named(settings: Settings) -> tuple[Place, ...]:
+    """All channels that bot.toml names, each once."""
     places = (*home_places(settings), *(place for app in settings.apps.values() for place in app.channel))
-    return tuple(dict.fromkeys(place.channel for place in places if place.platform == platform))
+    return tuple(dict.fromkeys(places))

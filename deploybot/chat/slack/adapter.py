@@ -60,6 +60,7 @@ class Slack:
         self._settings = settings
         self._desk = desk
         self._health = Health()
+        self._user = ""
         self._times = times or Times()
         self._hearing = Hearing(self._take)
         self._api: SlackApi | None = None
@@ -131,6 +132,7 @@ class Slack:
         """Slack knows the bot, and says in which team it is."""
         self._health.well("api")
         if not self._ready.is_set():
+            self._user = str(answer["user_id"])
             team, enterprise = str(answer["team_id"]), str(answer.get("enterprise_id") or "")
             self._reception.open(enterprise or team, Directory(self.api, team, enterprise))
             self._ready.set()
@@ -146,7 +148,7 @@ class Slack:
 
     def _take(self, body: dict[str, Any]) -> None:
         """Take a payload that was acknowledged."""
-        heard = read(body)
+        heard = read(body, self._user)
         if heard is not None:
             self.spawn(self._receive(heard))
 

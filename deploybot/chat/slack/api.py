@@ -32,11 +32,11 @@ _FORMS: Final = frozenset({"apps.connections.open", "users.info", "conversations
 _PASSING: Final = frozenset(
     {"fatal_error", "internal_error", "service_unavailable", "request_timeout", "ratelimited", "team_added_to_org"}
 )
-# A minute sees at most: 58 messages in a channel, 49 edits in all, and 95, 45 or 9 calls of the others.
+# `Pace` lets half of a rate through at once, and the other half drip.
 _TIER_4: Final = Rate(95, 60)
 _RATES: Final = {
-    "chat.postMessage": Rate(3, 1.9),
-    "chat.update": Rate(10, 6.2),
+    "chat.postMessage": Rate(3, 2.0),
+    "chat.update": Rate(10, 6.7),
     "apps.connections.open": Rate(10, 60),
     "conversations.info": Rate(45, 60),
 }

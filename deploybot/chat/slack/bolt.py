@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -29,6 +30,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 from deploybot.chat.slack.sdk import quiet_logger
 from deploybot.ports import Clock
 
+log = logging.getLogger(__name__)
+
+_OK: Final = 200
 _FRESH: Final = 300.0
 _REMEMBERED: Final = 5_000
 _READ_WITHIN: Final = 5.0
@@ -48,7 +52,8 @@ class Hearing:
             # Requests are verified before Bolt has them, and what the bot said itself is told by `heard`.
             request_verification_enabled=False,
             ignoring_self_events_enabled=False,
-            name="deploybot",
+            # Bolt gives the logger of this name the level of the one above: `deploybot` would say nothing any more.
+            name=quiet_logger().name,
         )
         self._app.middleware(self._acknowledge)
 
@@ -59,12 +64,26 @@ class Hearing:
 
     async def envelope(self, client: SocketModeClient, request: SocketModeRequest) -> None:
         """One envelope of Socket Mode."""
-        response = await run_async_bolt_app(self._app, request)
+        response = await self._dispatched(run_async_bolt_app(self._app, request))
         await send_async_response(client, request, response, 0.0)
 
     async def request(self, headers: dict[str, str | Sequence[str]], body: str) -> web.Response:
         """One request of HTTP mode that was verified."""
-        return await to_aiohttp_response(await self._app.async_dispatch(AsyncBoltRequest(body=body, headers=headers)))
+
+        async def dispatch() -> BoltResponse:
+            return await self._app.async_dispatch(AsyncBoltRequest(body=body, headers=headers))
+
+        return await to_aiohttp_response(await self._dispatched(dispatch()))
+
+    @staticmethod
+    async def _dispatched(answer: Awaitable[BoltResponse]) -> BoltResponse:
+        """Bolt's answer. What Bolt itself cannot read is acknowledged, too: Slack would only send it again."""
+        try:
+            response = await answer
+        except Exception:
+            log.exception("Slack: something that was handed over could not be read")
+            return BoltResponse(status=_OK)
+        return response if response.status == _OK else BoltResponse(status=_OK)
 
 
 async def _authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:

@@ -93,14 +93,17 @@ class Revoked:
 Heard = Line | Pressed | Submitted | HomeOpened | Revoked
 
 
-def read(body: Json) -> Heard | None:
-    """A payload in either mode; None for what is nobody's: bots, edits, other events. Never raises."""
+def read(body: Json, bot: str = "") -> Heard | None:
+    """A payload in either mode; None for what is nobody's: bots, edits, other events. Never raises.
+
+    `bot` is the bot's own user id where that is known already.
+    """
     try:
         if "command" in body:
             return _slash(body)
         match body.get("type"):
             case "event_callback":
-                return _event(body)
+                return _event(body, bot)
             case "block_actions":
                 return _pressed(body)
             case "view_submission":
@@ -122,11 +125,11 @@ def _slash(body: Json) -> Line:
     )
 
 
-def _event(body: Json) -> Heard | None:
+def _event(body: Json, bot: str) -> Heard | None:
     event = body["event"]
     match event["type"]:
         case "app_mention" | "message":
-            return _said(body, event)
+            return _said(event, bot or _bot(body))
         case "app_home_opened" if event.get("tab") == "home":
             return HomeOpened(user=event["user"], id=f"home:{body['event_id']}")
         case "app_uninstalled":
@@ -137,7 +140,7 @@ def _event(body: Json) -> Heard | None:
             return None
 
 
-def _said(body: Json, event: Json) -> Line | None:
+def _said(event: Json, bot: str) -> Line | None:
     """A message or a mention; an edited one, one of a bot and one with a subtype are nobody's."""
     nobody = event.get("subtype") or event.get("bot_id") or event.get("edited") or event.get("hidden")
     if nobody or (event["type"] == "message" and event.get("channel_type") != "im"):
@@ -145,7 +148,7 @@ def _said(body: Json, event: Json) -> Line | None:
     return Line(
         user=event["user"],
         channel=event["channel"],
-        text=typed(event["text"], _bot(body)),
+        text=typed(event["text"], bot),
         # A mention in a direct message may arrive as both events.
         id=f"message:{event['channel']}:{event['ts']}",
         thread=event.get("thread_ts", ""),
@@ -154,7 +157,7 @@ def _said(body: Json, event: Json) -> Line | None:
 
 
 def _bot(body: Json) -> str:
-    """The bot's user id."""
+    """The bot's user id, as the payload tells it."""
     return next((one["user_id"] for one in body.get("authorizations") or () if one.get("is_bot")), "")
 
 

@@ -25,7 +25,7 @@ INTERVAL = 3.0
 """Seconds between two messages to one chat: a group takes twenty a minute."""
 NOTE = 200
 """How many characters the answer to a press may have."""
-_SOON = 0.7
+_SOON = 0.5
 _FOR_YOU = "This is for you alone. Open a chat with me, press Start, and ask again there."
 _THERE = "I answered in our private chat."
 log = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING
 
 from telegram import Message, Update
 from telegram.error import BadRequest, TelegramError
@@ -37,7 +38,9 @@ from deploybot.domain import Place
 from deploybot.errors import DeploybotError, Unreachable
 from deploybot.ports import Store
 from deploybot.settings import Telegram
-from deploybot.web import WebServer
+
+if TYPE_CHECKING:
+    from deploybot.web import WebServer
 
 _STOP_WITHIN = 2.0
 _LET_GO_WITHIN = 1.0
@@ -136,7 +139,7 @@ class TelegramChat:
     async def _meet(self) -> None:
         """Look at the chats that bot.toml names, and set the menu, which may be refused: people can type."""
         try:
-            for chat in self._homes:
+            for chat in dict.fromkeys(self._homes):
                 await self._post.look(chat)
             await set_menus(self._bot, self._parts.commands.values())
         except BadRequest as error:

@@ -16,14 +16,17 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from aiohttp import web
 from telegram import Bot, Update
-from telegram.error import Conflict, EndPointNotFound, InvalidToken, RetryAfter, TelegramError
+from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
 from deploybot.chat.telegram.calls import seconds_of, told
 from deploybot.chat.telegram.ears import Me
 from deploybot.dispatch.turns import Recent
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 PATH = "/telegram/updates"
 UPDATES = ["message", "callback_query"]
@@ -161,10 +164,10 @@ class Line:
             async with asyncio.timeout(seconds + patience.grace):
                 return await self._bot.get_updates(self._offset, limit=_BATCH, timeout=seconds, allowed_updates=UPDATES)
         except UNREADABLE:
-            asked = {"offset": self._offset, "limit": _BATCH, "timeout": 0, "allowed_updates": UPDATES}
+            url = f"{self._bot.base_url}/getUpdates?offset={self._offset}&limit={_BATCH}&timeout=0"
             async with asyncio.timeout(patience.grace):
-                raw = await self._bot.do_api_request("getUpdates", asked)
-            return [self._read(one) for one in raw]
+                raw = await self._bot.request.retrieve(url)
+            return [self._read(one) for one in json.loads(raw)["result"]]
 
     def _read(self, raw: dict[str, object]) -> Update:
         """An update; an empty one where it cannot be read, which is stepped over."""
@@ -197,6 +200,8 @@ class Line:
 
     async def receive(self, request: web.Request) -> web.StreamResponse:
         """One update by webhook. 200 when it was handed over; anything else has it delivered again."""
+        from aiohttp import web  # noqa: PLC0415  ten megabytes, which long polls do without
+
         given = request.headers.getall(_HEADER, [])
         if len(given) != 1 or not hmac.compare_digest(given[0].encode("utf-8", "replace"), self._secret.encode()):
             return web.Response(status=403)
@@ -233,10 +238,13 @@ class Line:
         patience = self._patience
         self._late = True
         match error:
-            case InvalidToken() | EndPointNotFound():
+            case InvalidToken():
                 self._ill(_REFUSED, logging.ERROR)
                 return patience.token
-            case Conflict() if "webhook" not in error.message:
+            case Conflict() if "webhook" in error.message.lower():
+                self._ill("Somebody set a webhook for my bot in Telegram, so I could not poll: I take it away.")
+                return patience.first
+            case Conflict():
                 self._ill(_RIVAL, logging.ERROR)
                 self._rival_until = asyncio.get_running_loop().time() + 2 * patience.poll
                 return patience.rival

@@ -13,7 +13,7 @@ from deploybot.chat.talk import Talk
 from deploybot.chat.telegram.answers import NOTE, Pressed
 from deploybot.chat.telegram.calls import Calls
 from deploybot.chat.telegram.ears import identity_of, name_of, place_of
-from deploybot.chat.telegram.keys import Data, read_data
+from deploybot.chat.telegram.keys import read_data
 from deploybot.chat.telegram.line import Line
 from deploybot.chat.telegram.literal import cut
 from deploybot.chat.telegram.post import Post, Spawn
@@ -77,9 +77,16 @@ class Presses:
             raise UserError("This asks somebody else.", hint="Type the command yourself, and I ask you.")
         press = await self._desk.press(data.token, place.channel, str(message))
         if data.asks:
-            await self._ask(query, data, Question(
-                query.from_user.id, press, place, message, data.asks, data.question or _ASK[data.asks]
-            ), room)  # fmt: skip
+            question = Question(
+                user=query.from_user.id,
+                press=press,
+                place=place,
+                card=message,
+                asks=data.asks,
+                text=data.question or _ASK[data.asks],
+                aside=data.asks == "code" or (query.message is not None and query.message.chat.type == "channel"),
+            )
+            await self._ask(query, question, room)
             return
         incoming = Incoming(
             identity=identity_of(query.from_user),
@@ -92,11 +99,11 @@ class Presses:
         )
         await Talk(room, incoming).answer(self._parts)
 
-    async def _ask(self, query: CallbackQuery, data: Data, question: Question, room: Pressed) -> None:
-        """Ask for a reason below the card, and for a code in the private chat, which may have to be opened first."""
+    async def _ask(self, query: CallbackQuery, question: Question, room: Pressed) -> None:
+        """Ask below the card, or in the private chat, which may have to be opened first."""
         if not await self._questions.ask(question, query.from_user):
             await room.answer(url=f"https://t.me/{self._line.me.name}?start={question.ticket}")
-        elif data.asks == "code" and not question.place.private:
+        elif question.aside and not question.place.private:
             await room.answer("I asked you in our private chat.")
 
     async def _stale(self, query: CallbackQuery, place: Place, message: int) -> None:

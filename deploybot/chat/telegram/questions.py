@@ -1,6 +1,6 @@
 """Questions that a button asks before it does something: a forced reply, tied to the person who pressed.
 
-The question stands where the card is; one for a code stands in the person's private chat. Whoever answers is asked
+The question stands where the card is, or in the person's private chat. Whoever answers is asked
 the same questions by dispatch as anybody else. Questions are kept in memory only: after a restart the button is
 pressed again, and an answer that comes too late is never taken for a command.
 """
@@ -31,7 +31,10 @@ _MOST = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an answer is for. `place` and `card` are where the button stood, `asks` is `because` or `code`."""
+    """What an answer is for. `place` and `card` are where the button stood, `asks` is `because` or `code`.
+
+    `aside` is whether it is asked in the private chat: a code always is, and in a channel nobody can reply.
+    """
 
     user: int
     press: Press
@@ -39,6 +42,7 @@ class Question:
     card: int
     asks: str
     text: str
+    aside: bool
     ticket: str = field(default_factory=lambda: secrets.token_urlsafe(18))
 
 
@@ -55,12 +59,11 @@ class Questions:
 
     async def ask(self, question: Question, user: User) -> bool:
         """Ask; False where a private chat is needed and the person has never opened one: then a ticket is kept."""
-        private = question.asks == "code"
-        place = Place("telegram", str(user.id), private=True) if private else question.place
+        place = Place("telegram", str(user.id), private=True) if question.aside else question.place
         try:
             await self._put(question, place, user)
         except Closed:
-            if not private:
+            if not question.aside:
                 raise
             self._tickets[question.ticket] = question
             while len(self._tickets) > _MOST:

@@ -129,6 +129,14 @@ async def test_the_question_stands_in_the_topic_of_its_card(town: Town) -> None:
     assert (await town.sees("#1 deploy shop in staging")).thread == "7"
 
 
+async def test_in_a_channel_where_nobody_can_reply_the_reason_is_asked_in_private(town: Town) -> None:
+    town.double.group(GROUP, kind="channel")
+    card = await shown(town)
+    await town.double.press(BEN, card, "Reject", answer="no")
+    assert (await town.sees("Why do you reject it?")).channel == BEN
+    await town.sees("#1 deploy shop in staging", GROUP)
+
+
 async def test_a_question_nobody_answers_is_closed() -> None:
     async with open_town(answer_within=0.2) as town:
         card = await shown(town)

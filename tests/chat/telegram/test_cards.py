@@ -152,6 +152,22 @@ async def test_the_real_limits_are_kept() -> None:
         assert town.double.violations == []
 
 
+async def test_in_a_busy_group_all_are_seen_at_once_and_deployments_are_not_held_up() -> None:
+    """A group takes a message a second; whoever asks sees within a second that they were heard."""
+    async with open_town(double=TelegramDouble(), limits=Limits()) as town:
+        asked = [await town.say(ANA, "/status") for _ in range(12)]
+        begun = asyncio.get_running_loop().time()
+        await until(lambda: len(town.heard) == len(asked))
+        async with asyncio.timeout(6):
+            number = await town.chat.send(place(), RUNNING)
+        seen = {message for _, message, _ in town.double.reactions}
+        answered = {message for _, message in town.double.replies}
+        assert seen | answered == set(asked)
+        assert len(answered) < len(asked), "the outbox waited until all was answered"
+        assert find(town, number).buttons
+        assert max(town.double.reacted_at) - begun < 1.0
+
+
 @pytest.mark.parametrize("channel", [GROUP, ANA])
 async def test_a_pause_that_is_asked_for_is_kept(town: Town, channel: str) -> None:
     await say(town, RESTORED, channel)

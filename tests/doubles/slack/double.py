@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator
 
@@ -94,7 +95,8 @@ class SlackDouble:
             return ""
         there = self.state.channel(channel)
         names = {one.name: one.id for one in self.state.users.values()}
-        raw = typed(text, names, (BOT_NAME, BOT_USER))
+        # Events give the ids of people who are mentioned, slash commands their names, too.
+        raw = re.sub(r"<@(\w+)\|[^>]*>", r"<@\1>", typed(text, names, (BOT_NAME, BOT_USER)))
         message = Message(channel, self.state.new_ts(), self.state.user(user).name, escape(text), thread=thread)
         self.state.put(message)
         if there.direct and not self.state.direct:

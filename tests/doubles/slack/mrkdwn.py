@@ -212,9 +212,9 @@ def typed(text: str, users: dict[str, str], bot: tuple[str, str]) -> str:
 
 
 def _typed(word: str, users: dict[str, str]) -> str:
-    name = word.removeprefix("@").rstrip(",:")
-    if word.startswith("@") and name in users:
-        return f"<@{users[name]}>{word[len(name) + 1 :]}"
+    mention = re.match(r"@([\w.-]*\w)", word)
+    if mention and mention[1] in users:
+        return f"<@{users[mention[1]]}|{mention[1]}>{escape(word[mention.end() :])}"
     if re.fullmatch(r"https?://\S+", word):
         return f"<{escape(word)}>"
     if re.fullmatch(r"[\w.+-]+@[\w-]+\.[a-z]{2,}", word):

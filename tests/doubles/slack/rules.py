@@ -52,7 +52,8 @@ def check_message(payload: Json) -> Iterator[str]:
         yield "no_text"
     if isinstance(text, str) and len(text) > TEXT:
         yield f"text: {len(text)} characters, more than {TEXT}"
-    if blocks is not None:
+    # An empty list takes the blocks of a message away, says the reference of chat.update.
+    if blocks is not None and blocks != []:
         yield from _all_blocks(
             blocks, _MESSAGE_BLOCKS, ("rich_text", "section", "header", "context", "actions", "divider")
         )

@@ -101,6 +101,7 @@ class State:
     opened: dict[str, str] = field(default_factory=dict)
     view_opened: asyncio.Event = field(default_factory=asyncio.Event)
     interactive: bool = True
+    trigger_life: float = TRIGGER_LIFE
     direct: bool = True
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -119,7 +120,7 @@ class State:
     def new_trigger(self, user: str, channel: str) -> str:
         """A trigger_id for something that a person did in a channel."""
         made = f"{next(self._numbers)}.{secrets.token_hex(8)}"
-        self.triggers[made] = Trigger(user, channel, asyncio.get_running_loop().time() + TRIGGER_LIFE)
+        self.triggers[made] = Trigger(user, channel, asyncio.get_running_loop().time() + self.trigger_life)
         return made
 
     def new_view(self) -> str:

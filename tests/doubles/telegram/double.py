@@ -65,6 +65,7 @@ class TelegramDouble:
         self.states: dict[tuple[int, int], tuple[str, tuple[dict[str, str], ...]]] = {}
         self.actions: list[tuple[str, str]] = []
         self.reactions: list[tuple[str, str, str]] = []
+        self.reacted_at: list[float] = []
         self.replies: list[tuple[str, str]] = []
         self.links: list[str] = []
         self.calls: list[str] = []

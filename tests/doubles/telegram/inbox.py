@@ -108,6 +108,8 @@ class Inbox:
     def deliver(self, webhook: Webhook) -> None:
         """Deliver by webhook from now on; without a URL, wait for polls again."""
         self.webhook = webhook
+        if webhook.url and self._poll is not None and not self._poll.done():
+            self._poll.set_exception(Refused("Conflict: terminated by setWebhook request", 409))
         if self._post is not None:
             self._post.cancel()
         self._post = asyncio.create_task(self._deliver()) if webhook.url else None

@@ -283,19 +283,21 @@ class Methods:
         reaction = object_of(params, "reaction")
         if number_of(params, "message_id") not in room.messages or not isinstance(reaction, list):
             raise Refused("Bad Request: message to react not found")
+        self._double.reacted_at.append(time.monotonic())
         self._double.reactions += [(str(room.id), text_of(params, "message_id"), one["emoji"]) for one in reaction]
         return True
 
     def _get_chat(self, params: Params) -> Json:
-        room = self._open_room(params)
-        return room.json() | {"accent_color_id": 0, "max_reaction_count": 11, "accepted_gift_types": {
+        room = self._room(params)
+        room.look(self._double.users.get(room.id))
+        rights = {"permissions": dict.fromkeys(_RIGHTS, True)} if room.group else {}
+        return room.json() | rights | {"accent_color_id": 0, "max_reaction_count": 11, "accepted_gift_types": {
             "unlimited_gifts": False, "limited_gifts": False, "unique_gifts": False, "premium_subscription": False,
             "gifts_from_channels": False}}  # fmt: skip
 
     def _get_chat_member(self, params: Params) -> Json:
         room, user = self._room(params), number_of(params, "user_id")
-        if room.moved_to:
-            room.admit(None)
+        room.look(None)
         if user == self._double.me()["id"]:
             return _member(self._double.me(), room)
         member = room.members.get(user)
@@ -319,7 +321,8 @@ def _member(me: Json, room: Room) -> Json:
         no = dict.fromkeys(_RIGHTS, False)
         return {"status": "restricted", "user": me, "is_member": True, "until_date": 0, **no}
     if room.status == "administrator":
-        return {"status": "administrator", "user": me, "can_be_edited": False, **dict.fromkeys(_ADMIN, False)}
+        rights = dict.fromkeys(_ADMIN, False) | {"can_post_messages": room.may_write}
+        return {"status": "administrator", "user": me, "can_be_edited": False, **rights}
     return {"status": room.status, "user": me}
 
 
@@ -339,6 +342,7 @@ _RIGHTS = [
     "can_send_video_notes",
     "can_send_voice_notes",
     "can_edit_tag",
+    "can_react_to_messages",
 ]
 _ADMIN = [
     "is_anonymous",

@@ -82,18 +82,20 @@ class Room:
             made |= {"message_thread_id": thread, "is_topic_message": True}
         return made
 
-    def admit(self, user: User | None) -> None:
-        """Refuse a bot that may not write here, as the real one says it."""
+    def look(self, user: User | None) -> None:
+        """Refuse a bot that may not see this chat, as the real one says it; `user` is who is in a private chat."""
         if self.moved_to:
             raise Refused("Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=self.moved_to)
-        if self.kind == "private":
-            if user is None or not user.started:
-                raise Refused("Forbidden: bot can't initiate conversation with a user", 403)
-            if user.blocked:
-                raise Refused("Forbidden: bot was blocked by the user", 403)
-            return
-        if self.status in {"kicked", "left"}:
+        if self.kind == "private" and (user is None or not user.started):
+            raise Refused("Forbidden: bot can't initiate conversation with a user", 403)
+        if self.kind != "private" and self.status in {"kicked", "left"}:
             raise Refused(f"Forbidden: bot was kicked from the {self.kind} chat", 403)
+
+    def admit(self, user: User | None) -> None:
+        """Refuse a bot that may not write here."""
+        self.look(user)
+        if user is not None and user.blocked and self.kind == "private":
+            raise Refused("Forbidden: bot was blocked by the user", 403)
         if not self.may_write:
             raise Refused("Bad Request: not enough rights to send text messages to the chat")
 

@@ -1,0 +1,162 @@
+"""Calls of the Web API: the pace, Retry-After, failures, tokens and scopes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from deploybot import Card
+from deploybot.chat.slack import api as api_module
+from deploybot.chat.slack.api import Refused, SlackApi
+from deploybot.chat.slack.health import Health
+from deploybot.domain import Place
+from deploybot.errors import Unreachable
+from tests.chat.slack.test_link import until
+from tests.chat.slack.workspace import ROOM, Workspace, open_workspace
+from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
+
+PLACE = Place("slack", ROOM)
+
+
+@pytest.fixture
+async def double() -> AsyncIterator[SlackDouble]:
+    made = SlackDouble()
+    await made.start()
+    yield made
+    await made.close()
+    assert made.violations == []
+
+
+@pytest.fixture
+async def api(double: SlackDouble) -> AsyncIterator[SlackApi]:
+    made = SlackApi(double.api_url, BOT_TOKEN, APP_TOKEN, Health())
+    yield made
+    await made.close()
+
+
+async def post(api: SlackApi, channel: str = ROOM) -> None:
+    await api.call("chat.postMessage", channel=channel, text="x")
+
+
+async def test_a_channel_is_told_no_faster_than_slack_takes_it(api: SlackApi, double: SlackDouble) -> None:
+    started = time.monotonic()
+    await asyncio.gather(*(post(api) for _ in range(4)), *(post(api, f"C0{number:05d}") for number in range(20)))
+    assert len(double.scene.posts) == 24
+    assert time.monotonic() - started < 6
+
+
+async def test_edits_keep_to_fifty_a_minute_over_all_channels(api: SlackApi, double: SlackDouble) -> None:
+    message = await api.call("chat.postMessage", channel=ROOM, text="x")
+    started = time.monotonic()
+    for number in range(8):
+        await api.call("chat.update", channel=ROOM, ts=message["ts"], text=f"{number}")
+    assert 3 < time.monotonic() - started < 8
+    assert double.web.rates.counts["chat.update"] == 8
+
+
+def test_the_rates_are_below_those_of_slack() -> None:
+    for method, most in (("chat.update", 50), ("conversations.info", 50), ("apps.connections.open", 20), ("", 100)):
+        rate = api_module._RATES.get(method, api_module._TIER_4)
+        burst = rate.count // 2
+        assert burst + 60 * (rate.count - burst) / rate.seconds <= most, method
+
+
+async def test_retry_after_is_obeyed(api: SlackApi, double: SlackDouble) -> None:
+    double.unkind.too_many, double.unkind.retry_after = 1, 2.0
+    with pytest.raises(Unreachable) as caught:
+        await api.call("users.info", user="UANA")
+    assert caught.value.retry_after >= 2
+    with pytest.raises(Unreachable) as again:
+        await api.call("users.info", user="UANA")
+    assert 0 < again.value.retry_after <= caught.value.retry_after
+    assert double.web.rates.counts.get("users.info", 0) == 0, "Slack is left alone"
+    await asyncio.sleep(again.value.retry_after)
+    with pytest.raises(Refused, match="user_not_found"):
+        await api.call("users.info", user="UANA")
+
+
+async def test_failures_that_may_pass_are_told_as_such(api: SlackApi, double: SlackDouble) -> None:
+    double.unkind.broken = 1
+    with pytest.raises(Unreachable, match="status 503"):
+        await post(api)
+    await double.close()
+    with pytest.raises(Unreachable, match=r"chat\.postMessage"):
+        await post(api)
+
+
+async def test_silence_ends(api: SlackApi, double: SlackDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_module, "WITHIN", 0.1)
+    double.unkind.silent = 1
+    with pytest.raises(Unreachable, match="not answered within"):
+        await post(api)
+
+
+async def test_a_refusal_is_for_good_and_has_a_cure(api: SlackApi, double: SlackDouble) -> None:
+    double.state.channel(ROOM).bot_in = False
+    with pytest.raises(Refused, match="not_in_channel") as caught:
+        await post(api)
+    assert caught.value.hint == "Invite the bot there: `/invite @deploybot`."
+
+
+async def test_a_scope_that_is_missing_is_said_once(
+    api: SlackApi, double: SlackDouble, caplog: pytest.LogCaptureFixture
+) -> None:
+    double.web.scopes = "commands,chat:write"
+    for _ in range(3):
+        with pytest.raises(Unreachable, match="lacks the scope users:read"):
+            await api.call("users.info", user="UANA")
+        await post(api)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "slack-manifest" in caplog.text
+
+
+async def test_a_token_that_is_revoked_is_one_line_and_the_problem(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_workspace() as workspace:
+        workspace.double.web.dead = "token_revoked"
+        await workspace.double.deliver_event({"type": "tokens_revoked", "tokens": {"bot": ["U0BOT"], "oauth": []}})
+        await until(lambda: workspace.slack.problem)
+        assert workspace.slack.problem.startswith("bot_token was revoked: install the app again")
+        for _ in range(3):
+            with pytest.raises(Unreachable, match="was revoked"):
+                await workspace.slack.send(PLACE, Card(title="x"))
+        await workspace.rest()
+        assert len([one for one in caplog.records if one.levelno >= logging.ERROR]) == 1
+        workspace.double.web.dead = ""
+        await workspace.slack.send(PLACE, Card(title="x"))
+        assert workspace.slack.problem == ""
+
+
+async def test_a_bot_token_that_never_worked_does_not_keep_the_bot_from_starting() -> None:
+    def dead(double: SlackDouble) -> None:
+        double.web.dead = "invalid_auth"
+
+    async with open_workspace(ready=False, prepare=dead) as workspace:
+        await until(lambda: workspace.slack.problem)
+        assert workspace.slack.problem == "bot_token is not known to Slack: see that it was copied whole (invalid_auth)"
+        assert workspace.double.wire.opened == 0
+
+
+async def test_an_edit_refused_for_good_says_so(workspace: Workspace) -> None:
+    with pytest.raises(Refused, match="message_not_found"):
+        await workspace.slack.edit(PLACE, "1.000001", Card(title="x"))
+
+
+async def test_what_slack_does_not_take_as_blocks_is_said_as_text(workspace: Workspace) -> None:
+    workspace.double.web.narrow = "invalid_blocks"
+    message = await workspace.send(Card(title="#1 done", code=("a < b & <!channel>",), final=True))
+    assert "a < b & <!channel>" in message.text
+    assert message.pings == ()
+    await workspace.slack.edit(PLACE, message.id, Card(title="#1 done", text="x" * 9_000))
+    long = workspace.shown(message.id)
+    assert long.text.endswith("…")
+    await workspace.double.scene.until(lambda post: bool(post.files))
+
+
+async def test_the_libraries_leave_our_loggers_alone(workspace: Workspace) -> None:
+    await workspace.rest()
+    for name in ("", "deploybot", "deploybot.chat", "deploybot.chat.slack"):
+        assert logging.getLogger(name).level in {logging.NOTSET, logging.root.level}

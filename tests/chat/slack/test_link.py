@@ -1,0 +1,116 @@
+"""Socket Mode: sockets that are refreshed, cut, dead or refused; envelopes that come twice."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import pytest
+
+from deploybot.chat.slack.link import Times
+from tests.chat.slack.workspace import QUICK, Workspace, open_workspace
+from tests.doubles.slack import SlackDouble
+
+USUAL = Times()
+
+
+async def until(condition: object, *, within: float = 5.0) -> None:
+    """Look every few milliseconds whether something is so."""
+    assert callable(condition)
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_a_socket_that_will_be_closed_is_replaced_before(workspace: Workspace) -> None:
+    wire = workspace.double.wire
+    (old,) = wire.sockets
+    await wire.warn()
+    await until(lambda: wire.opened == 2)
+    assert old in wire.sockets, "what Slack still says on the old one is heard"
+    for number in range(2):
+        await workspace.say(f"/deploy blog@v1.{3 + number}")
+    await until(lambda: old not in wire.sockets)
+    await workspace.rest()
+    assert len(workspace.world.deployments.asked) == 2
+    assert workspace.slack.problem == ""
+
+
+async def test_a_socket_that_is_cut_is_replaced(workspace: Workspace) -> None:
+    wire = workspace.double.wire
+    for number in range(2, 5):
+        wire.cut()
+        await until(lambda expected=number: wire.opened == expected and wire.sockets)
+    await workspace.ask("/deploy shop@v1.4", "#1 deploy shop")
+
+
+async def test_a_dead_socket_is_noticed_and_replaced() -> None:
+    async with open_workspace(ready=False, prepare=lambda double: setattr(double.wire, "deaf", True)) as workspace:
+        wire = workspace.double.wire
+        await until(lambda: wire.opened == 1)
+        wire.deaf = False
+        await until(lambda: wire.opened == 2)
+        await workspace.ask("/deploy shop@v1.4", "#1 deploy shop")
+
+
+def test_the_usual_times_replace_a_dead_socket_within_a_minute() -> None:
+    # Four pings without an answer, a look, and a connection that takes as long as it may.
+    assert USUAL.ping * 4 + USUAL.look + USUAL.first_pause + 10 < 60
+
+
+async def test_what_is_handed_over_again_after_a_cut_runs_once(workspace: Workspace) -> None:
+    workspace.double.unkind.dropped = 1
+    await workspace.say("@deploybot deploy shop@v1.4")
+    workspace.double.unkind.twice = 1
+    await workspace.say("@deploybot deploy blog@v1.4")
+    await workspace.rest()
+    assert [asked.app for asked in workspace.world.deployments.asked] == ["shop", "blog"]
+    assert not [post for post in workspace.posts if "already" in post.text]
+
+
+async def test_an_envelope_that_comes_twice_runs_once(workspace: Workspace) -> None:
+    workspace.double.unkind.twice = 1
+    await workspace.say("/deploy shop@v1.4")
+    post = await workspace.reads("#1 deploy shop")
+    await workspace.rest()
+    assert [one for one in workspace.posts if one.channel == post.channel] == [post]
+    assert len(workspace.world.deployments.asked) == 1
+
+
+async def test_acknowledged_while_the_web_api_is_silent(workspace: Workspace) -> None:
+    workspace.double.unkind.silent = 3
+    for number in range(20):
+        await workspace.say(f"/status {number}" if number < 0 else f"@deploybot status shop because {number}")
+    assert max(workspace.double.wire.delays) < 1.0
+    workspace.double.unkind.silent = 0
+
+
+async def test_socket_mode_that_is_off_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_workspace(ready=False, prepare=lambda double: setattr(double.wire, "disabled", True)) as workspace:
+        await until(lambda: workspace.slack.problem)
+        assert "Socket Mode is switched off" in workspace.slack.problem
+        workspace.double.wire.disabled = False
+        await until(lambda: not workspace.slack.problem)
+    assert len([record for record in caplog.records if "switched off" in record.getMessage()]) == 1
+
+
+def _without_the_app_token(double: SlackDouble) -> None:
+    double.web.dead_app = "invalid_auth"
+
+
+async def test_an_app_token_that_does_not_work_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_workspace(ready=False, prepare=_without_the_app_token) as workspace:
+        await until(lambda: workspace.slack.problem)
+        assert workspace.slack.problem.startswith("app_token is not known to Slack: ")
+    assert len([one for one in caplog.records if one.levelno >= logging.WARNING]) == 1
+
+
+async def test_closing_leaves_nothing_behind() -> None:
+    before = asyncio.all_tasks()
+    started = time.monotonic()
+    async with open_workspace(times=QUICK) as workspace:
+        await workspace.double.wire.warn()
+        await until(lambda: workspace.double.wire.opened == 2)
+    assert time.monotonic() - started < 5
+    assert asyncio.all_tasks() == before

@@ -1,0 +1,166 @@
+"""`deploybot check` for Telegram: what is missing is named, with its cure, and a bot that runs is not disturbed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from deploybot.bot import chat_checks
+from deploybot.chat.telegram.line import PATH
+from deploybot.chat.telegram.probe import probe
+from deploybot.ports import Finding
+from deploybot.settings import Secret, Settings, Telegram
+from tests.chat.telegram.conftest import GROUP, HOOK_SECRET, open_town, settings_of
+from tests.chat.telegram.test_line import rival
+from tests.doubles.telegram import TelegramDouble
+from tests.doubles.telegram.inbox import Webhook
+from tests.doubles.telegram.limits import FREE
+
+URL = "https://bot.example.com"
+
+
+@pytest.fixture
+async def double() -> AsyncIterator[TelegramDouble]:
+    made = TelegramDouble(FREE)
+    made.group(GROUP)
+    await made.start()
+    yield made
+    await made.close()
+    assert made.violations == []
+
+
+def config(telegram: Telegram, folder: Path, url: str = URL) -> Settings:
+    return Settings.model_validate({"bot": {"data": folder}, "telegram": telegram, "http": {"url": url}})
+
+
+async def findings(settings: Settings, listen: int = 0) -> dict[str, Finding]:
+    return {found.what: found async for found in probe(settings, listen=listen)}
+
+
+async def tried(double: TelegramDouble, folder: Path, *, topic: int = 0, hook: str = "") -> dict[str, Finding]:
+    return await findings(config(settings_of(double, chat=int(GROUP), topic=topic, hook=hook), folder))
+
+
+async def test_all_is_well(double: TelegramDouble, tmp_path: Path) -> None:
+    found = await tried(double, tmp_path)
+    assert [one.cure for one in found.values()] == [""] * 4
+    assert list(found) == ["token", "privacy mode", "long polling", f"chat {GROUP}"]
+    assert found["token"].says == "@thebot"
+    assert found[f"chat {GROUP}"].says == f"the bot may write in “group {GROUP}”"
+    assert [post.text for post in double.scene.posts] == []
+
+
+@pytest.mark.parametrize(
+    ("privacy", "says"), [(True, "on: in groups it hears commands"), (False, "off: in groups it is sent")]
+)
+async def test_privacy_mode_is_explained(double: TelegramDouble, tmp_path: Path, privacy: bool, says: str) -> None:  # noqa: FBT001
+    double.privacy = privacy
+    assert (await tried(double, tmp_path))["privacy mode"].says.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("token", "says"), [("1:no", "does not look like"), (f"123456789:{'A' * 35}", "does not accept it")]
+)
+async def test_a_wrong_token_ends_it(double: TelegramDouble, tmp_path: Path, token: str, says: str) -> None:
+    telegram = settings_of(double)
+    telegram.token.fill(token)
+    found = await findings(config(telegram, tmp_path))
+    assert list(found) == ["token"]
+    assert says in found["token"].says
+    assert "@BotFather" in found["token"].cure
+    assert token not in str(found)
+
+
+async def test_a_telegram_that_is_away_is_told(double: TelegramDouble, tmp_path: Path) -> None:
+    await double.close()
+    (found,) = (await tried(double, tmp_path)).values()
+    assert "cannot be reached" in found.says
+    assert "firewall" in found.cure
+    assert double.token not in str(found)
+
+
+def kicked(double: TelegramDouble) -> None:
+    double.group(GROUP).status = "kicked"
+
+
+def muted(double: TelegramDouble) -> None:
+    double.group(GROUP).may_write = False
+
+
+def moved(double: TelegramDouble) -> None:
+    double.group(GROUP).moved_to = -1009
+
+
+def unknown(double: TelegramDouble) -> None:
+    del double.rooms[int(GROUP)]
+
+
+def channel(double: TelegramDouble) -> None:
+    double.group(GROUP).kind = "channel"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says", "cure"),
+    [
+        (kicked, "kicked", "Add members"),
+        (unknown, "Chat not found", "add @thebot"),
+        (muted, "may not write", "right to send messages"),
+        (moved, "supergroup now", "Write -1009"),
+        (channel, "may not post", "Post messages"),
+    ],
+)
+async def test_what_is_wrong_with_a_group_is_told_with_its_cure(
+    double: TelegramDouble, tmp_path: Path, wrong: Callable[[TelegramDouble], None], says: str, cure: str
+) -> None:
+    wrong(double)
+    found = (await tried(double, tmp_path))[f"chat {GROUP}"]
+    assert says in found.says
+    assert cure in found.cure
+
+
+async def test_a_channel_whose_administrator_it_is_is_well(double: TelegramDouble, tmp_path: Path) -> None:
+    channel(double)
+    double.group(GROUP).status = "administrator"
+    assert (await tried(double, tmp_path))[f"chat {GROUP}"].cure == ""
+
+
+async def test_a_topic_that_is_not_there_is_told(double: TelegramDouble, tmp_path: Path) -> None:
+    double.group(GROUP).forum = True
+    double.group(GROUP).topics = {7}
+    assert (await tried(double, tmp_path, topic=7))[f"chat {GROUP}/7"].cure == ""
+    assert "no such topic" in (await tried(double, tmp_path, topic=8))[f"chat {GROUP}/8"].says
+
+
+async def test_a_webhook_that_stands_in_the_way_of_polls_is_told(double: TelegramDouble, tmp_path: Path) -> None:
+    double.inbox.deliver(Webhook("http://127.0.0.1:9/other"))
+    found = (await tried(double, tmp_path))["long polling"]
+    assert "a webhook is set" in found.says
+    assert "/newbot" in found.cure
+
+
+async def test_two_pollers_are_found(tmp_path: Path) -> None:
+    async with open_town(started=False) as town, rival(town):
+        found = await findings(config(settings_of(town.double), tmp_path), listen=2)
+    assert "another program polls" in found["long polling"].says
+
+
+async def test_what_waits_for_the_bot_is_left_to_it(double: TelegramDouble, tmp_path: Path) -> None:
+    await double.say("1000", GROUP, "/status")
+    assert "left there" in (await tried(double, tmp_path))["long polling"].says
+    assert double.inbox.pending == 1
+
+
+async def test_webhooks_are_looked_at(double: TelegramDouble, tmp_path: Path) -> None:
+    assert (await tried(double, tmp_path, hook=HOOK_SECRET))["webhook"].says == f"{URL}{PATH}, set when the bot starts"
+    double.inbox.deliver(Webhook("http://127.0.0.1:9/other"))
+    assert "another one is set" in (await tried(double, tmp_path, hook=HOOK_SECRET))["webhook"].says
+    double.inbox.webhook.url = f"{URL}{PATH}"
+    double.inbox.webhook.error = "Connection refused"
+    assert "could not deliver lately" in (await tried(double, tmp_path, hook=HOOK_SECRET))["webhook"].says
+
+
+def test_chats_of_bot_toml_are_tried_by_name(tmp_path: Path) -> None:
+    token = Secret(env="T")
+    assert list(chat_checks(config(Telegram(token=token), tmp_path))) == ["Telegram"]

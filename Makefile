@@ -26,7 +26,7 @@ doubles: $(STAMP) ## Try the bot in Slack and Telegram with no account: doubles 
 
 .PHONY: test
 test: $(STAMP) ## Set up and run every test (ARGS=… for pytest)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ARGS)
 
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and the direction of imports

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploybot.card import Button, Card, File, Line, Table, Tone
-from deploybot.command import Command, Context, Duration, Follow, LogQuery, Task, command
+from deploybot.command import Code, Command, Context, Duration, Follow, LogQuery, Task, command
 from deploybot.domain import Changes, Commit, Deployment, Kind, Lock, Person, Release, Role, State, place_name
 from deploybot.errors import Denied, DeploybotError, Locked, Unreachable, UserError
 from deploybot.settings import App, Environment, Server, Settings
@@ -16,6 +16,7 @@ __all__ = [
     "Button",
     "Card",
     "Changes",
+    "Code",
     "Command",
     "Commit",
     "Context",

@@ -28,6 +28,8 @@ from deploybot.chat.parts import Parts
 from deploybot.chat.places import home_places, places_named, places_of
 from deploybot.command import Services
 from deploybot.config import secrets_of
+from deploybot.deploy.approvals import Approvals
+from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.cards import number_of
 from deploybot.deploy.gate import HealthGate
 from deploybot.deploy.journal import Journal
@@ -43,10 +45,11 @@ from deploybot.hosts.ssh import Pool
 from deploybot.loader import load
 from deploybot.observe.logs import AppLogs
 from deploybot.observe.status import Board
-from deploybot.ports import Clock, Engine, Finding, LiveChat, RefSource, Servers, Store, Tables
+from deploybot.ports import Clock, CodeSecrets, Engine, Finding, LiveChat, RefSource, Servers, Store, Tables
 from deploybot.redact import Redactor
 from deploybot.settings import Server, Settings
 from deploybot.sources.git import GitSource
+from deploybot.store.codes import CodeFiles
 from deploybot.store.database import Database
 from deploybot.store.lock import single_bot
 from deploybot.strategies import STRATEGIES
@@ -121,8 +124,9 @@ class Bot:
         """Put it together; nothing is started, opened or connected. Raises ConfigError for a bad plug-in."""
         self._settings = settings
         self._world = world
-        self._access = Access(settings, world.store, world.clock)
-        self.deployments = _deployments(settings, world, self._access)
+        codes = CodeFiles(settings.bot.data / "codes")
+        self._access = Access(settings, world.store, world.clock, codes)
+        self.deployments = _deployments(settings, world, codes)
         services = Services(
             settings=settings,
             deployments=self.deployments,
@@ -223,7 +227,7 @@ class Bot:
             )
 
 
-def _deployments(settings: Settings, world: Adapters, access: Access) -> Deployments:
+def _deployments(settings: Settings, world: Adapters, codes: CodeSecrets) -> Deployments:
     """The deployment engine with all its parts."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
     places = partial(places_of, settings=settings)
@@ -242,6 +246,8 @@ def _deployments(settings: Settings, world: Adapters, access: Access) -> Deploym
         tell=tell,
     )
     planner = Planner(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
+    bonds = Bonds(settings, planner, world.clock)
+    approvals = Approvals(settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, tell=tell)
     return Deployments(
         settings=settings,
         store=world.store,
@@ -250,7 +256,8 @@ def _deployments(settings: Settings, world: Adapters, access: Access) -> Deploym
         runner=runner,
         journal=journal,
         tell=tell,
-        may_still=access.may_still,
+        approvals=approvals,
+        bonds=bonds,
     )
 
 

@@ -22,6 +22,12 @@ Task = NewType("Task", str)
 """A parameter of this type takes the name of a task that bot.toml gives the app."""
 
 
+class Code(str):
+    """A parameter of this type takes a one-time code: six digits. The audit does not keep it."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Follow:
     """A log that somebody follows; `name` stands on its card (`log-3`)."""
@@ -126,6 +132,12 @@ class DeploymentService(Protocol):
     async def cancel(self, ctx: Context, number: int) -> Card:
         """Stop a deployment that has not ended."""
 
+    async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
+        """Approve a deployment that waits for it, with a one-time code where it asks for one."""
+
+    async def reject(self, ctx: Context, number: int) -> Card:
+        """End a deployment that waits for approvals, with the sender's reason."""
+
     async def get(self, number: int) -> Deployment | None:
         """One deployment by its number."""
 
@@ -219,6 +231,17 @@ class PeopleService(Protocol):
 
     async def claim(self, ctx: Context, code: str) -> Card:
         """Make the sender the first administrator with the one-time code."""
+
+    async def why(
+        self, ctx: Context, command: Command, app: App, environment: Environment, release: Release | None = None
+    ) -> Card:
+        """What every rule says to the sender's using a command there, and who may."""
+
+    async def link(self, ctx: Context, word: str) -> Card:
+        """Link a further identity of the sender: a code for them, their code, or a link's confirmation or end."""
+
+    async def totp(self, ctx: Context, code: str) -> Card:
+        """Enrol the sender for one-time codes, or confirm that with the first code."""
 
     async def visible(self, ctx: Context) -> tuple[tuple[App, Environment], ...]:
         """The environments that the sender may see."""

@@ -88,7 +88,9 @@ class Release:
     """An immutable thing to deploy.
 
     `commit` is a full SHA (40 or 64 hex digits); `ref` is what a person typed;
-    `subject`, `author` and `committed` describe the commit for people.
+    `subject`, `author` and `committed` describe the commit for people. `typed` is the ref of the command that is
+    being run (empty: the newest of the branch), which may mean another commit later; None where the commit itself
+    is meant, as it is in all rows.
     """
 
     commit: str
@@ -96,6 +98,7 @@ class Release:
     subject: str = ""
     author: str = ""
     committed: float = 0.0
+    typed: str | None = field(default=None, compare=False)
 
     @property
     def short(self) -> str:
@@ -277,7 +280,7 @@ class Deployment:
 
     `not_before` is when it may begin, where whoever asked named a time; else 0.0.
     `cancel_by` is the person who asked to cancel, or empty. `outcome` is the sentence that tells the end,
-    `tail` the last masked lines of what failed.
+    `tail` the last masked lines of what failed. `approved` is since when it has the approvals that it needs.
     """
 
     number: int
@@ -294,6 +297,86 @@ class Deployment:
     cancel_by: str = ""
     outcome: str = ""
     tail: tuple[str, ...] = ()
+    needs_approval: bool = False
+    approved: float = 0.0
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether it waits for approvals, and so is in nobody's way."""
+        return self.state is State.WAITING and self.needs_approval and not self.approved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What an approval is given for, as it was when it was asked for; `digest` (SHA-256, hex) covers all of it.
+
+    `ref` is the ref that was typed (empty: the newest of the branch), None where nobody typed one and the commit
+    alone counts. `config` are dotted keys of bot.toml with their values as text, secrets by where they come from;
+    `replaces` and `steps` go by server, the steps with the SHA-256 (hex) of all that they would do.
+    """
+
+    ref: str | None
+    commit: str
+    config: tuple[tuple[str, str], ...]
+    replaces: tuple[tuple[str, str], ...]
+    steps: tuple[tuple[str, str], ...]
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's yes to a request. `counts` turns False when their right to give it was found taken away."""
+
+    person: int
+    name: str
+    at: float
+    counts: bool = True
+
+
+class Verdict(enum.StrEnum):
+    """How a request ended without being begun; `NONE` while it is open, and for one that was begun or cancelled."""
+
+    NONE = ""
+    REJECTED = "rejected"
+    VOID = "void"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A deployment that other people have to approve.
+
+    `wanted` approvals are asked for from `approvers`: a role, or names such as `@ana`. `code` says whether each
+    needs a one-time code. `compare` is a page that shows what lies between, or empty. `note` is the last thing
+    that went wrong with an approval.
+    """
+
+    deployment: int
+    binding: Binding
+    wanted: int
+    approvers: tuple[str, ...]
+    expires: float
+    remind_at: float
+    code: bool = False
+    compare: str = ""
+    reminded: bool = False
+    verdict: Verdict = Verdict.NONE
+    note: str = ""
+    approvals: tuple[Approval, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A person's wish to take in a further identity: from where they asked, until when, and for which `other`.
+
+    `other` is None until the code was typed with it.
+    """
+
+    person: int
+    identity: Identity
+    place: Place
+    until: float
+    other: Identity | None = None
 
 
 class Phase(enum.StrEnum):

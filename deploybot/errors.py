@@ -13,6 +13,7 @@
     ├── Unhealthy            the release runs but did not pass its health gate in time
     ├── EngineError          the Docker Engine refused or failed
     ├── Cancelled            a person stopped the deployment
+    ├── Voided               what a deployment was approved for has changed; holds what
     └── StoreError           the bot's own database cannot be written or is damaged
 
 What each becomes in the chat is decided in one place, `deploybot.dispatch`.
@@ -130,6 +131,15 @@ class Cancelled(DeploybotError):
         """Keep who cancelled."""
         super().__init__(f"cancelled by {by}")
         self.by = by
+
+
+class Voided(DeploybotError):
+    """What a deployment was to be approved for has changed; `changed` says what, each from what to what."""
+
+    def __init__(self, changed: tuple[str, ...]) -> None:
+        """Take what has changed: release, config, what it replaces, or steps."""
+        super().__init__(f"void: {'; '.join(changed)}")
+        self.changed = changed
 
 
 class StoreError(DeploybotError):

@@ -1,19 +1,21 @@
 """One pure policy answers every question about rights, with its reasons; default is no.
 
 A question holds all that an answer may depend on, so the same rules serve a command, a button, a
-webhook and the deploy engine. A rule is a function in `RULES`: it allows, refuses, or has nothing to say.
-Allowed is what at least one rule allows and none refuses.
+webhook and the deploy engine. A rule is a function in `RULES`: it allows, passes, refuses, or has nothing to
+say. Allowed is what at least one rule allows and none refuses. What is to come (freeze windows, a queue,
+checks) is a further rule here, with its facts in the question, and binds every way in at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import enum
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from deploybot.domain import EVERY, Action, Grant, Lock, Person, Role, place_name
+from deploybot.domain import EVERY, Action, Grant, Kind, Lock, Person, Role, place_name
 from deploybot.units import show_duration, show_time
 
-OPEN_COMMANDS = frozenset({"help", "whoami", "claim"})
+OPEN_COMMANDS = frozenset({"help", "whoami", "claim", "link"})
 """All that somebody who is not on the allowlist may use; no plug-in can add to it."""
 
 LEAST = {
@@ -24,8 +26,50 @@ LEAST = {
 }
 """The least role that an action needs."""
 
+NEEDS_APPROVAL = frozenset({Kind.DEPLOY, Kind.ROLLBACK, Kind.TASK})
+"""What changes what runs. A restart starts the very same again, and has to work at three in the morning."""
+
 _RANK = {role: rank for rank, role in enumerate(Role)}
-_HELD_BY_NO_LOCK = frozenset({"lock", "unlock", "cancel"})
+_CHANGES_NO_RELEASE = frozenset({"lock", "unlock", "cancel"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What bot.toml asks for in an environment: how many approvals, from which role, and if any, from which names."""
+
+    count: int
+    role: Role = Role.APPROVER
+    names: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """`2 approvals by @ana, @ben or @cem`, `1 approval by an approver`."""
+        *first, last = [f"@{name}" for name in self.names] or [f"an {self.role}"]
+        who = f"{', '.join(first)} or {last}" if first else last
+        return f"{self.count} approval{'' if self.count == 1 else 's'} by {who}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request for approvals: who asked, and who has approved, as ids of persons."""
+
+    requester: int
+    approved: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What `after` asks for: that a release is healthy in the environment named here.
+
+    `release` is for people, `commit` empty where it is not known yet. `there` are server, release, commit and
+    whether it came up healthy, for each server of that environment. `been_here` says that the release has run well
+    in the place that is asked about.
+    """
+
+    environment: str
+    release: str = ""
+    commit: str = ""
+    there: tuple[tuple[str, str, str, bool], ...] = ()
+    been_here: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +77,9 @@ class Question:
     """Whether a person may do something in a place.
 
     `app` and `environment` are names, `*` for every one, or None for “at least one of them”. `grants` and
-    `people` are everybody's. `lock` is the person's lock that holds there now.
+    `people` are everybody's. `lock` is the person's lock that holds there now. `wanted` are the approvals that the
+    place asks for, `asked` the request that the question is about. `begins` is True where a deployment is about to
+    begin: then what it still lacks is a no.
     """
 
     person: Person | None
@@ -44,28 +90,57 @@ class Question:
     grants: tuple[Grant, ...] = ()
     people: tuple[Person, ...] = ()
     lock: Lock | None = None
+    wanted: Wanted | None = None
+    asked: Asked | None = None
+    before: Before | None = None
+    begins: bool = False
+
+    @property
+    def place(self) -> str:
+        """`shop/production`, for people."""
+        return place_name(self.app, self.environment)
+
+    @property
+    def is_one_place(self) -> bool:
+        """Whether it is about one environment, whose rules bot.toml holds."""
+        return self.app not in {None, EVERY} and self.environment not in {None, EVERY}
+
+    @property
+    def changes_release(self) -> bool:
+        """Whether it is about bringing something to run."""
+        return self.action is Action.DEPLOY and self.command not in _CHANGES_NO_RELEASE
+
+
+class Voice(enum.StrEnum):
+    """What a rule says: yes; not in the way; no."""
+
+    ALLOWS = "allows"
+    PASSES = "passes"
+    REFUSES = "refuses"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule says. `held` marks a refusal that a lock is the reason of."""
+    """What one rule says. `held` marks a refusal that a lock is the reason of, `waits` one that approvals can end."""
 
-    allows: bool
+    voice: Voice
     reason: str
     held: bool = False
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """The answer: the sentences of the rules that decided, and on a no who could (names).
 
-    `held` is True when nothing but a lock stands in the way.
+    `held` is True when nothing but a lock stands in the way, `waits` when nothing but missing approvals do.
     """
 
     allowed: bool
     reasons: tuple[str, ...]
     who_may: tuple[str, ...] = ()
     held: bool = False
+    waits: bool = False
 
 
 Rule = Callable[[Question], Finding | None]
@@ -99,44 +174,53 @@ def tell_lock(lock: Lock, now: float) -> str:
     )
 
 
+def _refuses(reason: str) -> Finding:
+    return Finding(Voice.REFUSES, reason)
+
+
+def _passes(reason: str) -> Finding:
+    return Finding(Voice.PASSES, reason)
+
+
 def _open_command(question: Question) -> Finding | None:
     """Let everyone use the few commands that are for everyone."""
     if question.action is not Action.ANYONE:
         return None
     if question.command in OPEN_COMMANDS:
-        return Finding(allows=True, reason=f"`{question.command}` is for everyone.")
-    return Finding(allows=False, reason=f"Only {', '.join(sorted(OPEN_COMMANDS))} are for everyone.")
+        return Finding(Voice.ALLOWS, f"`{question.command}` is for everyone.")
+    return _refuses(f"Only {', '.join(sorted(OPEN_COMMANDS))} are for everyone.")
 
 
 def _known_person(question: Question) -> Finding | None:
     """Refuse whoever is not on the allowlist."""
-    if question.action is Action.ANYONE or question.person is not None:
+    if question.action is Action.ANYONE:
         return None
-    return Finding(allows=False, reason="You are not on the allowlist.")
+    if question.person is None:
+        return _refuses("You are not on the allowlist.")
+    return _passes(f"You are {question.person.name}, who is on the allowlist.")
 
 
 def _role(question: Question) -> Finding | None:
     """Ask for a role that is high enough for the action in that place."""
     if question.action is Action.ANYONE or question.person is None:
         return None
-    place = place_name(question.app, question.environment)
     role = role_of(question.person, question.grants, question.app, question.environment)
     if suffices(role, question.action):
-        return Finding(allows=True, reason=f"You are {role} on {place}.")
+        return Finding(Voice.ALLOWS, f"You are {role} on {question.place}.")
     has = f"you are {role} there" if role else "you have no role there"
-    return Finding(
-        allows=False, reason=f"`{question.command}` needs the role {LEAST[question.action]} on {place}; {has}."
-    )
+    return _refuses(f"`{question.command}` needs the role {LEAST[question.action]} on {question.place}; {has}.")
 
 
 def _lock(question: Question) -> Finding | None:
     """Keep everybody but its holder from deploying where a lock holds; an admin, too, has to unlock first."""
     lock = question.lock
-    if lock is None or question.action is not Action.DEPLOY or question.command in _HELD_BY_NO_LOCK:
+    if not question.changes_release:
         return None
+    if lock is None:
+        return _passes(f"Nobody has locked {question.place}.")
     if question.person is not None and lock.person == question.person.id:
-        return None
-    return Finding(allows=False, reason=f"{lock.app}/{lock.environment} is locked by {lock.holder}.", held=True)
+        return _passes("The lock there is your own.")
+    return Finding(Voice.REFUSES, f"{lock.app}/{lock.environment} is locked by {lock.holder}.", held=True)
 
 
 def _unlock(question: Question) -> Finding | None:
@@ -146,27 +230,135 @@ def _unlock(question: Question) -> Finding | None:
         return None
     if role_of(question.person, question.grants, question.app, question.environment) is Role.ADMIN:
         return None
-    return Finding(allows=False, reason=f"The lock is {lock.holder}'s: {lock.holder} or an admin may release it.")
+    return _refuses(f"The lock is {lock.holder}'s: {lock.holder} or an admin may release it.")
 
 
-RULES: tuple[Rule, ...] = (_open_command, _known_person, _role, _lock, _unlock)
+def _approvals(question: Question) -> Finding | None:
+    """Let nothing begin that lacks approvals; until then a request may be made and waits."""
+    wanted = question.wanted
+    if not question.changes_release or not question.is_one_place:
+        return None
+    if wanted is None:
+        return _passes(f"{question.place} needs no approvals.")
+    if question.command == Kind.RESTART:
+        return _passes("A restart needs no approval: what runs stays what it is.")
+    if not question.begins:
+        return _passes(f"It will wait for {wanted} who did not ask for it.")
+    return _enough(question, wanted)
+
+
+def _enough(question: Question, wanted: Wanted) -> Finding:
+    """Count what is there when something is about to begin."""
+    if question.asked is None:
+        return _refuses(f"It was asked for before {question.place} wanted {wanted}: ask for it again.")
+    there = len(counting(question))
+    if there >= wanted.count:
+        return _passes(f"It has {there} of {wanted}.")
+    return Finding(Voice.REFUSES, f"It needs {wanted} who did not ask for it; {there or 'none'} there.", waits=True)
+
+
+def _approver(question: Question) -> Finding | None:
+    """Take approvals, and rejections, from those whom the place names."""
+    person, wanted = question.person, question.wanted
+    if question.action is not Action.APPROVE or person is None or wanted is None:
+        return None
+    if not _has(person, Role.APPROVER, question):
+        return None  # the rule about roles says it
+    named = not wanted.names or person.name in wanted.names
+    if named and _has(person, wanted.role, question):
+        return _passes(f"{question.place} wants {wanted}: you are one of them.")
+    return _refuses(f"{question.place} wants {wanted}: you are none of them.")
+
+
+def _another(question: Question) -> Finding | None:
+    """Let nobody approve what they asked for themselves, and nobody twice."""
+    person, asked = question.person, question.asked
+    if question.command != "approve" or person is None or asked is None:
+        return None
+    if asked.requester == person.id:
+        return _refuses("You asked for it yourself: somebody else has to approve it.")
+    if person.id in asked.approved:
+        return _refuses("You have approved it already.")
+    return _passes("Somebody else asked for it.")
+
+
+def _has(person: Person, least: Role, question: Question) -> bool:
+    role = role_of(person, question.grants, question.app, question.environment)
+    return role is not None and _RANK[role] >= _RANK[least]
+
+
+def _after(question: Question) -> Finding | None:
+    """Deploy only what is healthy in the environment that comes before; what ran well here may come back."""
+    before = question.before
+    stays = question.command in {Kind.RESTART, Kind.TASK}
+    if not question.changes_release or not question.is_one_place or stays:
+        return None
+    if before is None:
+        return _passes("No other environment has to come first.")
+    if not before.commit:
+        return _passes(f"The same release has to be healthy in {before.environment} first.")
+    if question.command == Kind.ROLLBACK and before.been_here:
+        return _passes(f"{before.release} has run well here before, so {before.environment} is not asked.")
+    if before.there and all(commit == before.commit and healthy for _, _, commit, healthy in before.there):
+        return _passes(f"{before.release} is healthy in {before.environment}.")
+    runs = "; ".join(
+        f"{server}: {release or 'nothing'}{'' if healthy or not release else ', not healthy'}"
+        for server, release, _, healthy in before.there
+    )
+    return _refuses(f"{before.release} has to be healthy in {before.environment} first. There now: {runs}.")
+
+
+RULES: Mapping[str, Rule] = {
+    "open to all": _open_command,
+    "allowlist": _known_person,
+    "role": _role,
+    "lock": _lock,
+    "unlocking": _unlock,
+    "approvals": _approvals,
+    "approver": _approver,
+    "another person": _another,
+    "after": _after,
+}
+"""Every rule by the name that people read."""
+
+
+def counting(question: Question) -> tuple[int, ...]:
+    """Whose approvals of the request count now: each person once, still entitled, and not who asked."""
+    asked = question.asked
+    if asked is None:
+        return ()
+    people = {person.id: person for person in question.people}
+    alone = replace(question, action=Action.APPROVE, command="approve", asked=replace(asked, approved=()), begins=False)
+    given = (people.get(number) for number in dict.fromkeys(asked.approved))
+    return tuple(one.id for one in given if one is not None and _decide(replace(alone, person=one)).allowed)
+
+
+def explain(question: Question) -> dict[str, Finding]:
+    """What every rule that has something to say says, by its name."""
+    findings = {name: rule(question) for name, rule in RULES.items()}
+    return {name: finding for name, finding in findings.items() if finding is not None}
 
 
 def _decide(question: Question) -> Decision:
     """Ask every rule."""
-    findings = [finding for rule in RULES if (finding := rule(question)) is not None]
-    refusals = [finding for finding in findings if not finding.allows]
+    findings = explain(question).values()
+    refusals = [finding for finding in findings if finding.voice is Voice.REFUSES]
+    allows = [finding for finding in findings if finding.voice is Voice.ALLOWS]
     return Decision(
-        allowed=bool(findings) and not refusals,
-        reasons=tuple(finding.reason for finding in refusals or findings),
+        allowed=bool(allows) and not refusals,
+        reasons=tuple(finding.reason for finding in refusals or allows),
         held=bool(refusals) and all(finding.held for finding in refusals),
+        waits=bool(refusals) and all(finding.waits for finding in refusals),
     )
+
+
+def who_may(question: Question) -> tuple[str, ...]:
+    """The names of everybody of `people` who would get a yes."""
+    able = (person.name for person in question.people if _decide(replace(question, person=person)).allowed)
+    return tuple(sorted(able))
 
 
 def decide(question: Question) -> Decision:
     """Answer a question; a no names everybody of `people` who would get a yes."""
     decision = _decide(question)
-    if decision.allowed:
-        return decision
-    able = (person.name for person in question.people if _decide(replace(question, person=person)).allowed)
-    return replace(decision, who_may=tuple(sorted(able)))
+    return decision if decision.allowed else replace(decision, who_may=who_may(question))

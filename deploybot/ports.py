@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from deploybot.card import Card
 from deploybot.domain import (
+    Approval,
     AuditRow,
     Changes,
     Container,
@@ -24,12 +25,14 @@ from deploybot.domain import (
     Image,
     JobChunk,
     JobStatus,
+    Link,
     Lock,
     LogLine,
     Person,
     Place,
     Plan,
     Release,
+    Request,
     Role,
     Running,
     ServerFacts,
@@ -39,6 +42,7 @@ from deploybot.domain import (
     StepRow,
     StepState,
     Usage,
+    Verdict,
 )
 from deploybot.settings import App, Environment
 
@@ -223,6 +227,9 @@ class People(Protocol):
     def revoke(self, person: int, app: str | None = None, environment: str | None = None) -> int:
         """Take grants away: all, an app's, or one; how many went. The last admin of all stays: UserError."""
 
+    def merge(self, person: int, into: Person) -> None:
+        """Make two persons one: all that was one's is the other's. Of two roles for a place the higher one stays."""
+
 
 class Claims(Protocol):
     """The one-time code by which the first administrator is made. Only its hash is kept."""
@@ -249,6 +256,7 @@ class Deployments(Protocol):
         place: Place | None,
         now: float,
         not_before: float = 0.0,
+        needs_approval: bool = False,
     ) -> Deployment:
         """Add a deployment with the next number, WAITING; it may not begin before `not_before`, if that is given."""
 
@@ -269,6 +277,9 @@ class Deployments(Protocol):
 
     def replan(self, number: int, plan: Plan) -> None:
         """Replace the plan of a WAITING deployment; StoreError for any other."""
+
+    def approve(self, number: int, since: float) -> bool:
+        """Note since when a WAITING one has its approvals, 0.0 where it lacks some; False when that was so before."""
 
     def ask_cancel(self, number: int, by: str) -> bool:
         """Note that a person wants it stopped; False when it has ended or somebody asked before."""
@@ -426,6 +437,88 @@ class Buttons(Protocol):
         """Delete the unused buttons that a message does not show any more; how many went."""
 
 
+class Requests(Protocol):
+    """Deployments that wait for approvals."""
+
+    def add(self, request: Request) -> None:
+        """Keep a new one, without approvals."""
+
+    def get(self, number: int) -> Request | None:
+        """The request of a deployment; None for one that needs no approval."""
+
+    def ask(self, number: int, *, wanted: int, approvers: Sequence[str], code: bool) -> bool:
+        """Change what is asked for, as bot.toml has it now; False when it was so before."""
+
+    def approve(self, number: int, approval: Approval) -> bool:
+        """Keep a person's approval; False when theirs is there and counts."""
+
+    def count_only(self, number: int, persons: Sequence[int]) -> bool:
+        """Let the approvals of these persons count and no others; False when it was so before."""
+
+    def remind(self, number: int) -> bool:
+        """Note that people were reminded: True exactly once."""
+
+    def close(self, number: int, verdict: Verdict) -> None:
+        """Note how an open one ended."""
+
+    def note(self, number: int, text: str) -> None:
+        """Note what went wrong with an approval; an empty text takes it back."""
+
+
+class Codes(Protocol):
+    """How people use their one-time codes: never what the codes are made of."""
+
+    def use(self, person: int, step: int) -> bool:
+        """Use up the code of a time step: True for one that is later than all that were used."""
+
+    def fail(self, person: int, now: float) -> None:
+        """Count a wrong code; the fifth in a row stops all further tries for a quarter of an hour."""
+
+    def paused(self, person: int, now: float) -> float:
+        """Until when no code is taken; 0.0 where codes are taken."""
+
+
+class Links(Protocol):
+    """One-time codes by which people link their identities, one at a time for each. Only hashes are kept."""
+
+    def issue(self, link: Link, code: str) -> None:
+        """Replace the person's earlier code by this one."""
+
+    def take(self, code: str, other: Identity, now: float) -> Link | None:
+        """Use a code up for another identity: its link, once; None for a code that is wrong, used, or too old."""
+
+    def get(self, person: int, now: float) -> Link | None:
+        """A person's link that waits for its confirmation or its code."""
+
+    def end(self, person: int) -> None:
+        """Forget a person's link."""
+
+    def fail(self, identity: Identity, now: float) -> None:
+        """Count a wrong code of somebody; the fifth in a row stops their tries for a quarter of an hour."""
+
+    def paused(self, identity: Identity, now: float) -> bool:
+        """Whether somebody has tried too often."""
+
+
+class CodeSecrets(Protocol):
+    """Where the secrets of one-time codes are kept: not in the database. Raises StoreError when it cannot be used."""
+
+    async def get(self, person: int) -> str | None:
+        """A person's secret (base32); None for one who has not enrolled."""
+
+    async def offered(self, person: int) -> str | None:
+        """The secret that a person was shown and has not confirmed."""
+
+    async def offer(self, person: int, secret: str) -> None:
+        """Keep a secret until it is confirmed."""
+
+    async def confirm(self, person: int) -> None:
+        """Put the offered secret in force."""
+
+    async def move(self, person: int, into: int) -> None:
+        """Give a person's secret to another one who has none; delete it otherwise."""
+
+
 class Tables(Protocol):
     """All repositories of rows, inside one transaction."""
 
@@ -464,6 +557,18 @@ class Tables(Protocol):
     @property
     def buttons(self) -> Buttons:
         """Buttons of messages."""
+
+    @property
+    def requests(self) -> Requests:
+        """Deployments that wait for approvals."""
+
+    @property
+    def codes(self) -> Codes:
+        """Uses of one-time codes."""
+
+    @property
+    def links(self) -> Links:
+        """Codes by which identities are linked."""
 
 
 class Store(Protocol):

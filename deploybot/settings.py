@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from deploybot.shapes import (
     AbsolutePath,
+    Approvers,
     BranchName,
     Bytes,
     Channels,
@@ -233,7 +234,12 @@ class Logs(Part):
 
 
 class Environment(Part):
-    """`[apps.APP.environments.NAME]`. What is left out is taken from the app."""
+    """`[apps.APP.environments.NAME]`. What is left out is taken from the app.
+
+    With `approvals`, so many of `approvers` (a role, or persons as `@ana`), each another one than who asked, have
+    to approve within `approval_within` what changes what runs. `after` names the environment of the app in which a
+    release has to be healthy before.
+    """
 
     filled: ClassVar[frozenset[str]] = frozenset({"name", "app"})
 
@@ -246,6 +252,11 @@ class Environment(Part):
     env: dict[EnvName, str] = Field(default_factory=dict)
     secrets: dict[EnvName, Secret] = Field(default_factory=dict)
     on_failure: Literal["restore", "leave"] = "restore"
+    approvals: Whole = Field(default=0, ge=0, le=20)
+    approvers: Approvers = ("approver",)
+    approval_within: Seconds = 14400.0
+    approval_code: Literal["totp"] | None = None
+    after: Name | None = None
 
 
 class App(Part):

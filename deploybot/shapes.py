@@ -303,6 +303,16 @@ def _place(value: object) -> Place:
     )
 
 
+def _approvers(value: object) -> tuple[str, ...]:
+    """The role `approver` or `admin`, or names of persons, each with an @ before it."""
+    given = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if given in {("approver",), ("admin",)}:
+        return given
+    if not given or not all(isinstance(one, str) and re.fullmatch(r"@[a-z0-9][a-z0-9._-]{0,39}", one) for one in given):
+        raise ValueError('should be "approver", "admin", or names such as ["@ana", "@ben"]')
+    return tuple(dict.fromkeys(map(str, given)))
+
+
 def one_or_many_of_any(value: object) -> object:
     """A text or number alone as a list of one."""
     return [value] if isinstance(value, str | int) else value
@@ -345,4 +355,5 @@ BranchName = Annotated[str, AfterValidator(_branch)]
 SlackChannel = Annotated[str, AfterValidator(_slack_channel)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 Channels = Annotated[tuple[Annotated[Place, PlainValidator(_place)], ...], BeforeValidator(one_or_many_of_any)]
+Approvers = Annotated[tuple[str, ...], BeforeValidator(_approvers)]
 TimeZone = Annotated[ZoneInfo, PlainValidator(_time_zone)]

@@ -52,14 +52,14 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         SERVER
         + APP
         + 'kepe = 3\nkeep = "two"\nsecrets = { KEY = { env = "NOT_THERE" } }\n'
-        + '[apps.shop.environments.production]\nservers = ["wbe1"]\napprovals = 1\n'
+        + '[apps.shop.environments.production]\nservers = ["wbe1"]\nfreeze = 1\n'
     )
     assert problems(text) == [
         'apps.shop.kepe: unknown key, did you mean "keep"?',
         'apps.shop.keep: should be a whole number, got "two"',
         "apps.shop.secrets.KEY: the variable NOT_THERE is not set; set it where the bot is started",
         'apps.shop.environments.production.servers: no server is named "wbe1", did you mean "web1"?',
-        "apps.shop.environments.production.approvals: not in this version of deploybot; take it out",
+        "apps.shop.environments.production.freeze: not in this version of deploybot; take it out",
     ]
 
 
@@ -232,6 +232,76 @@ def test_health_urls_that_lead_elsewhere_are_refused(problems: Callable[..., lis
     assert len(found) == 1
     assert found[0].startswith("apps.shop.environments.production.health.http: should ")
     assert "password" not in found[0] or "user and password" in found[0]
+
+
+PRODUCTION = "apps.shop.environments.production"
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        ("approvals = 21", ["approvals: should be at most 20, got 21"]),
+        ("approvals = -1", ["approvals: should be at least 0, got -1"]),
+        ('approvals = "two"', ['approvals: should be a whole number, got "two"']),
+        (
+            'approvers = "admin"\napproval_code = "totp"\napproval_within = "1h"',
+            [
+                f"{key}: says how to approve, and nothing is to be approved: give `approvals`, too"
+                for key in ("approvers", "approval_within", "approval_code")
+            ],
+        ),
+        (
+            "approvals = 1\ndefault = true",
+            ["default: is not for what needs approvals: that is always named; take it out"],
+        ),
+        (
+            'approvals = 2\napprovers = ["@ana", "@ana"]',
+            ["approvers: names 1 person, and 2 have to approve"],
+        ),
+        (
+            'approvals = 3\napprovers = ["@ana", "@ben"]',
+            ["approvers: names 2 persons, and 3 have to approve"],
+        ),
+        (
+            'approvals = 1\napprovers = "deployer"',
+            ['approvers: should be "approver", "admin", or names such as ["@ana", "@ben"], got "deployer"'],
+        ),
+        (
+            'approvals = 1\napprovers = ["ana"]',
+            ['approvers: should be "approver", "admin", or names such as ["@ana", "@ben"], got a list'],
+        ),
+        (
+            "approvals = 1\napprovers = []",
+            ['approvers: should be "approver", "admin", or names such as ["@ana", "@ben"], got an empty list'],
+        ),
+        ('approvals = 1\napproval_code = "sms"', ['approval_code: should be "totp", got "sms"']),
+        ('after = "stagign"', ['after: no environment of shop is named "stagign", did you mean "staging"?']),
+        ('after = "production"', ["after: goes round in a circle: production → production"]),
+        ("aprovals = 1", ['aprovals: unknown key, did you mean "approvals"?']),
+    ],
+)
+def test_rules_of_an_environment(problems: Callable[..., list[str]], keys: str, found: list[str]) -> None:
+    staging = '[apps.shop.environments.staging]\nservers = ["web1"]\ndirectory = "/srv/staging"\n'
+    text = f'{SERVER}{APP}{staging}[{PRODUCTION}]\nservers = ["web1"]\n{keys}\n'
+    assert problems(text) == [f"{PRODUCTION}.{one}" for one in found]
+
+
+def test_a_circle_is_told_once(problems: Callable[..., list[str]]) -> None:
+    places = "".join(
+        f'[apps.shop.environments.{name}]\nservers = ["web1"]\ndirectory = "/srv/{name}"\nafter = "{after}"\n'
+        for name, after in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"))
+    )
+    assert problems(f"{SERVER}{APP}{places}") == [
+        "apps.shop.environments.a.after: goes round in a circle: a → b → c → a"
+    ]
+
+
+def test_good_rules_of_an_environment(write: Write) -> None:
+    keys = 'approvals = 2\napprovers = ["@ana", "@ben"]\napproval_within = "30m"\napproval_code = "totp"\n'
+    settings = load(write(f'{SERVER}{APP}[{PRODUCTION}]\nservers = ["web1"]\n{keys}'), {})
+    production = settings.apps["shop"].environments["production"]
+    assert (production.approvals, production.approvers) == (2, ("@ana", "@ben"))
+    assert (production.approval_within, production.approval_code) == (1800.0, "totp")
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_every_outcome_is_right(played: tuple[Path, subprocess.CompletedProcess[
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     assert done.stderr == ""
     assert "WRONG" not in done.stdout
-    assert re.search(r"# All [5-9]\d outcomes were right, in ", done.stdout)
+    assert re.search(r"# All 9\d outcomes were right, in ", done.stdout)
     assert done.stdout.endswith("Everything is put away.\n")
 
 
@@ -98,6 +98,10 @@ def test_the_transcript_tells_the_story(played: tuple[Path, subprocess.Completed
         "$ kill -9 ",
         "The bot has gone away. Waiting for it to come back.\n",
         "  => builds of v4: 1, 13 pages, 0 of them twice\n",
+        "✗ You asked for it yourself: somebody else has to approve it.\n",
+        "! #8 is void, and was not deployed.\n",
+        "✓ #9 is approved.\n",
+        ": shop v6\n",
         "The audit is whole",
         "  => the payment key, in all answers and the bot's own files: nowhere\n",
     ]
@@ -156,7 +160,7 @@ def test_one_wrong_outcome_fails_it(tmp_path: Path) -> None:
     wrong = re.findall(r"  => WRONG: (.*)\n", told)
     assert "no answer (" in wrong[-1]
     assert f"# {len(wrong)} of " in told
-    assert told.count("# The last words of a bot that ran:") == 2
+    assert told.count("# The last words of a bot that ran:") == 3
     assert told.endswith("Everything is put away.\n")
 
 
@@ -271,6 +275,17 @@ async def test_a_command_outlives_its_connection_and_ends_with_the_server(tmp_pa
             assert await process.stdout.readline() == "begun\n"
         assert len(list(strays(here.folder))) == 2
     assert list(strays(here.folder)) == []
+
+
+async def test_output_that_nobody_hears_any_more_is_no_trouble(here: Town) -> None:
+    async with connect(here) as link:
+        for _ in range(20):
+            process = await link.create_process("while echo on; do :; done")
+            await process.stdout.readline()
+            process.close()
+            await process.wait_closed()
+        assert (await link.run("echo in")).stdout == "in\n"
+    assert (here.folder / "server" / "log").read_text() == ""
 
 
 async def test_the_server_forwards_to_this_machine_alone(here: Town) -> None:

@@ -18,7 +18,15 @@ from deploybot.loader import load
 from deploybot.ports import Store, Tables
 from deploybot.redact import Redactor
 from deploybot.settings import Settings
-from deploybot.testing import FakeClock, FakeDeployments, FakeLogs, FakeReleases, FakeStatus, memory_store
+from deploybot.testing import (
+    FakeClock,
+    FakeCodeSecrets,
+    FakeDeployments,
+    FakeLogs,
+    FakeReleases,
+    FakeStatus,
+    memory_store,
+)
 
 T = TypeVar("T")
 
@@ -105,6 +113,7 @@ class World:
     access: Access
     services: Services
     redactor: Redactor
+    codes: FakeCodeSecrets
     dispatcher: Dispatcher = field(init=False)
     replies: list[Card] = field(default_factory=list)
     ids: itertools.count[int] = field(default_factory=itertools.count)
@@ -181,7 +190,8 @@ async def make_world(
         store = Moody(database)
         await store.write(_hire)
         clock, redactor = FakeClock(), Redactor(secrets)
-        access = Access(SETTINGS, store, clock)
+        codes = FakeCodeSecrets()
+        access = Access(SETTINGS, store, clock, codes)
         deployments, releases, logs = deployments or FakeDeployments(), releases or FakeReleases(), FakeLogs()
         releases.put(MAIN, V1, V2)
         services = Services(
@@ -194,4 +204,4 @@ async def make_world(
             people=access,
             commands=load() | {made.name: made for made in more},
         )
-        yield World(store, clock, deployments, releases, logs, access, services, redactor)
+        yield World(store, clock, deployments, releases, logs, access, services, redactor, codes)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+from deploybot.access.codes import Enrolment
 from deploybot.access.identities import Who, identity_text, name_from, read_who
+from deploybot.access.links import Linking
+from deploybot.access.reasons import reasons_card
 from deploybot.card import Card, Line, Tone
-from deploybot.command import Context
-from deploybot.domain import EVERY, Action, Grant, Identity, Lock, Person, Plan, Role, place_name
+from deploybot.command import Command, Context
+from deploybot.deploy.questions import Questions
+from deploybot.domain import EVERY, Action, Grant, Identity, Lock, Person, Release, Role, place_name
 from deploybot.errors import Denied, UserError
 from deploybot.parsing import nearest
 from deploybot.policy import Decision, Question, decide, tell_lock
-from deploybot.ports import Clock, People, Store, Tables
+from deploybot.ports import Clock, CodeSecrets, People, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
 
@@ -47,11 +50,14 @@ class Access:
     Nothing is remembered between questions: each reads the database anew.
     """
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: Store, clock: Clock, codes: CodeSecrets) -> None:
         """Take bot.toml and the ports."""
         self._settings = settings
         self._store = store
         self._clock = clock
+        self._questions = Questions(settings, clock)
+        self._linking = Linking(store, clock, codes)
+        self._enrolment = Enrolment(store, clock, codes)
 
     async def known(self, identity: Identity) -> Known:
         """Who somebody is, and the allowlist as it stands."""
@@ -63,29 +69,35 @@ class Access:
         return await self._store.read(look)
 
     async def ask(
-        self, who: Identity | int, *, action: Action, command: str, app: str | None, environment: str | None
+        self,
+        who: Identity | int,
+        *,
+        action: Action,
+        command: str,
+        app: str | None,
+        environment: str | None,
+        release: Release | None = None,
+        number: int = 0,
     ) -> Answer:
-        """Ask the policy about a person, by identity or id. Places are as in `policy.Question`."""
-        now = self._clock.now()
+        """Ask the policy about a person, by identity or id. Places are as in `policy.Question`.
 
-        def look(tables: Tables) -> tuple[Question, Lock | None]:
-            people = tables.people.everybody()
-            person = tables.people.of(who) if isinstance(who, Identity) else _by_id(people, who)
-            lock = _lock_in_the_way(tables.locks.all(now), person, app, environment)
-            question = Question(
-                person=person,
+        `release` is what would run, where that is known; `number` the deployment that it is about, or 0.
+        """
+
+        def look(tables: Tables) -> Question:
+            return self._questions.ask(
+                tables,
+                who,
                 action=action,
                 command=command,
                 app=app,
                 environment=environment,
-                grants=tables.people.grants(),
-                people=people,
-                lock=lock,
+                release=release,
+                number=number,
             )
-            return question, lock
 
-        question, lock = await self._store.read(look)
-        return Answer(question.person, decide(question), lock)
+        question = await self._store.read(look)
+        return Answer(question.person, decide(question), question.lock)
 
     async def may(
         self, person: int, action: Action, app: str, environment: str, *, command: str = "deploy"
@@ -94,12 +106,31 @@ class Access:
         answer = await self.ask(person, action=action, command=command, app=app, environment=environment)
         return answer.decision
 
-    async def may_still(self, person: int, plan: Plan) -> str:
-        """Why a plan may not begin now (a person's rights or somebody's lock), or an empty text."""
-        answer = await self.ask(
-            person, action=Action.DEPLOY, command=plan.kind.value, app=plan.app, environment=plan.environment
-        )
-        return "" if answer.decision.allowed else self.refusal(answer)
+    async def why(
+        self, ctx: Context, command: Command, app: App, environment: Environment, release: Release | None = None
+    ) -> Card:
+        """What every rule says to the sender's using a command there, and who may."""
+
+        def look(tables: Tables) -> Question:
+            return self._questions.ask(
+                tables,
+                ctx.incoming.identity,
+                action=command.needs,
+                command=command.name,
+                app=app.name,
+                environment=environment.name,
+                release=release,
+            )
+
+        return reasons_card(await self._store.read(look))
+
+    async def link(self, ctx: Context, word: str) -> Card:
+        """Link a further identity of the sender: a code for them, their code, or a link's confirmation or end."""
+        return await self._linking.step(ctx, word)
+
+    async def totp(self, ctx: Context, code: str) -> Card:
+        """Enrol the sender for one-time codes, or confirm that with the first code."""
+        return await self._enrolment.step(ctx, code)
 
     def refusal(self, answer: Answer) -> str:
         """The sentences of a no."""
@@ -206,18 +237,6 @@ def stranger_card(identity: Identity, name: str) -> Card:
 def _shell_hint(identity: Identity, name: str) -> str:
     """Who talks at the console owns the bot, and may have no administrator to ask."""
     return f"Or in a shell here: `deploybot allow {name_from(name)} ROLE --identity {identity_text(identity)}`."
-
-
-def _by_id(people: Iterable[Person], wanted: int) -> Person | None:
-    return next((person for person in people if person.id == wanted), None)
-
-
-def _lock_in_the_way(
-    locks: Iterable[Lock], person: Person | None, app: str | None, environment: str | None
-) -> Lock | None:
-    """The lock of a place; somebody else's before one's own where a place is several environments."""
-    here = [lock for lock in locks if app in {EVERY, lock.app} and environment in {None, EVERY, lock.environment}]
-    return next((lock for lock in here if person is None or lock.person != person.id), here[0] if here else None)
 
 
 def _find(people: People, wanted: Who) -> Person | None:

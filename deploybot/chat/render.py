@@ -138,11 +138,16 @@ def _behind(sign: str, text: str, width: int | None) -> Iterator[Row]:
 
 
 def _buttons(buttons: Sequence[Button], width: int | None, symbols: Symbols) -> Iterator[Row]:
-    """Buttons as what to type instead: beside each other where they fit, else below each other."""
+    """Buttons as what to type instead: beside each other where they fit, else below each other.
+
+    Where a button asks for something, what is asked for is to be typed instead of the dots.
+    """
     made: list[Row] = []
     for button in buttons:
         label = "" if button.label == button.command else f"{clean_line(button.label)}: "
-        made.append((Span(f"{symbols.button} {label}", Look.DIM), Span(clean_line(button.command), Look.KEY)))
+        asked = f" {'code' if button.asks_code else 'because'} …" if button.asks else ""
+        command = f"{clean_line(button.command)}{asked}"
+        made.append((Span(f"{symbols.button} {label}", Look.DIM), Span(command, Look.KEY)))
     joined = tuple(span for number, row in enumerate(made) for span in ((Span("   "), *row) if number else row))
     if width is not None and row_width(joined) <= width:
         made = [joined] if made else []

@@ -12,6 +12,7 @@ import click
 
 from deploybot.cli.audit import audit
 from deploybot.cli.check import check
+from deploybot.cli.codes import forget_code
 from deploybot.cli.common import Options, Told
 from deploybot.cli.init import init
 from deploybot.cli.people import allow, deny
@@ -50,5 +51,5 @@ def main(ctx: click.Context, config: Path | None) -> None:
     ctx.obj = Options(config)
 
 
-for command in (init, trust, check, run, chat, ping, demo, allow, deny, slack_manifest, audit, version):
+for command in (init, trust, check, run, chat, ping, demo, allow, deny, forget_code, slack_manifest, audit, version):
     main.add_command(command)

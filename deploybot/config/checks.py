@@ -41,6 +41,8 @@ def check(settings: Settings) -> Iterator[Problem]:
         yield from _defaults(path, app)
         for inner, environment in app.environments.items():
             yield from _environment((*path, "environments", inner), app, environment, settings)
+            yield from _approvals((*path, "environments", inner), environment)
+        yield from _order(path, app)
     yield from _shared(settings)
     yield from _chats(settings)
 
@@ -162,6 +164,37 @@ def _defaults(path: Path, app: App) -> Iterator[Problem]:
     first, *more = [name for name, environment in app.environments.items() if environment.default] or [""]
     for name in more:
         yield Problem((*path, "environments", name, "default"), f"{first} is the default already; there is only one")
+
+
+def _approvals(path: Path, environment: Environment) -> Iterator[Problem]:
+    """What is only said where approvals are wanted, and what can never be had."""
+    if not environment.approvals:
+        for key in ("approvers", "approval_within", "approval_code"):
+            if key in environment.model_fields_set:
+                yield Problem((*path, key), "says how to approve, and nothing is to be approved: give `approvals`, too")
+        return
+    if environment.default:
+        yield Problem((*path, "default"), "is not for what needs approvals: that is always named; take it out")
+    names = [name for name in environment.approvers if name.startswith("@")]
+    if names and len(names) < environment.approvals:
+        few = f"{len(names)} person{'' if len(names) == 1 else 's'}"
+        yield Problem((*path, "approvers"), f"names {few}, and {environment.approvals} have to approve")
+
+
+def _order(path: Path, app: App) -> Iterator[Problem]:
+    """`after` names another environment of the app, and none comes after itself. Each circle is told once."""
+    told: set[str] = set()
+    for start, environment in app.environments.items():
+        if environment.after and environment.after not in app.environments:
+            near = meant(environment.after, app.environments)
+            text = f'no environment of {path[1]} is named "{environment.after}"{near}'
+            yield Problem((*path, "environments", start, "after"), text)
+        way = [start]
+        while (before := app.environments.get(way[-1])) and before.after and way.count(way[-1]) == 1:
+            way.append(before.after)
+        if way[-1] == start and len(way) > 1 and start not in told:
+            told.update(way)
+            yield Problem((*path, "environments", start, "after"), f"goes round in a circle: {' → '.join(way)}")
 
 
 def _environment(path: Path, app: App, environment: Environment, settings: Settings) -> Iterator[Problem]:

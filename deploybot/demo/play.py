@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from deploybot.chat.child import OwnBot
-from deploybot.demo.stage import ANA, BEN, Said, Stage
+from deploybot.demo import repository
+from deploybot.demo.stage import ANA, BEN, CEM, Said, Stage
 
 _BEGUN_WITHIN = 30.0
 _DEAD_WITHIN = 10.0
 _PAGE_WITHIN = 10.0
+_ASKED_WITHIN = 30.0
 
 
 async def play(stage: Stage) -> None:
@@ -31,9 +33,12 @@ async def play(stage: Stage) -> None:
     try:
         async with _bot(stage):
             await _taken_up(stage, said, saying)
-            await _record(stage)
     finally:
         saying.cancel()
+    stage.town.want_approvals()
+    async with _bot(stage):
+        await _second_person(stage)
+        await _record(stage)
 
 
 @asynccontextmanager
@@ -160,9 +165,43 @@ def _made(stage: Stage) -> list[str]:
     return [line for line in stage.town.builds("production") if line.startswith("v4 page")]
 
 
+async def _second_person(stage: Stage) -> None:
+    """A request that its own author cannot approve, that is void once the branch moved, and that goes through."""
+    stage.title("Production waits for a second person")
+    stage.tell("bot.toml now says `approvals = 1` for production, and cem may approve. The bot is started anew.")
+    await stage.shell("allow", CEM, "approver", "--identity", f"console:{os.getuid()}/{CEM}")
+    tent, boat = repository.later()
+    stage.town.push(tent)
+    async with _request(stage, "deploy shop@main to production because people camp") as request:
+        await stage.say(ANA, "approve #8", "asked for it", code=1)
+        await stage.serves("production", "v4")
+        stage.tell("Before cem looks at it, somebody pushes to `main`.")
+        stage.town.push(boat)
+        await stage.say(CEM, "approve #8", "#8 is void", "release: `main` was", code=1)
+    stage.compare("ana's request", f"exit code {request.code}", "exit code 1")
+    await stage.serves("production", "v4")
+    async with _request(stage, "deploy shop@main to production because people camp and sail") as request:
+        await stage.say(CEM, "approve #9")
+    stage.compare("ana's second request", f"exit code {request.code}", "exit code 0")
+    await stage.serves("production", "v6")
+
+
+@asynccontextmanager
+async def _request(stage: Stage, line: str) -> AsyncIterator[Said]:
+    """Ana asks for something and waits; what follows happens meanwhile, and then her command comes to its end."""
+    said = Said()
+    saying = asyncio.create_task(stage.saying(said, ANA, line))
+    try:
+        await stage.until("the card of the request", lambda: "▸ Approve" in said.text, _ASKED_WITHIN)
+        yield said
+        await saying
+    finally:
+        saying.cancel()
+
+
 async def _record(stage: Stage) -> None:
     stage.title("What is left on record")
     await stage.say(ANA, "history shop", "v2 → v3", "restored", "v2 → v4", "succeeded")
-    await stage.shell("audit", "tail", "6", holds=("ben  denied", "deploy succeeded"))
+    await stage.shell("audit", "tail", "12", holds=("ana  denied", "cem  approve", "deploy succeeded"))
     await stage.shell("audit", "verify", holds=("The audit is whole",))
     stage.kept_secret()

@@ -61,28 +61,50 @@ def make(path: Path) -> None:
     path.mkdir()
     _git(path, "init", "--quiet")
     _git(path, "symbolic-ref", "HEAD", "refs/heads/main")
-    for number, change in enumerate(changes()):
-        for name, text in change.texts.items():
-            file = path / name
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(text)
-        _git(path, "add", "--all")
-        _git(path, "commit", "--quiet", "--message", change.subject, at=_FIRST + number * _HOUR, by=change.author)
-        if change.tag:
-            _git(path, "tag", change.tag)
+    for change in changes():
+        add(path, change)
+
+
+def add(path: Path, change: Change) -> None:
+    """Commit a change on the branch `main`, an hour after the one before. Raises CalledProcessError."""
+    number = int(_git(path, "rev-list", "--count", "--all"))
+    for name, text in change.texts.items():
+        file = path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    _git(path, "add", "--all")
+    _git(path, "commit", "--quiet", "--message", change.subject, at=_FIRST + number * _HOUR, by=change.author)
+    if change.tag:
+        _git(path, "tag", change.tag)
+
+
+def later() -> tuple[Change, Change]:
+    """What is pushed to `main` while the demo runs, in this order."""
+    articles = _packaged("articles.txt")
+    return (
+        Change(
+            author="Fay Fox", subject="Sell a tent", texts={"articles.txt": f"{articles}a tent\n", "RELEASE": "v5\n"}
+        ),
+        Change(
+            author="Gus Gray",
+            subject="Sell a boat, in a hurry",
+            texts={"articles.txt": f"{articles}a boat\n", "RELEASE": "v6\n"},
+        ),
+    )
 
 
 def _packaged(name: str) -> str:
     return (files("deploybot.demo") / "shop" / name).read_text()
 
 
-def _git(path: Path, *words: str, at: int = _FIRST, by: str = "") -> None:
-    """Run git there, with nothing of the user's own configuration."""
+def _git(path: Path, *words: str, at: int = _FIRST, by: str = "") -> str:
+    """Run git there, with nothing of the user's own configuration; its output."""
     person = {"NAME": by, "EMAIL": f"{by.partition(' ')[0].lower()}@example.com", "DATE": f"{at} +0000"}
     identity = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in person.items()}
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     plain = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "HOME": str(path), "LC_ALL": "C"}
     command = ("git", "-c", "core.autocrlf=false", "-c", "gc.auto=0", *words)
-    subprocess.run(  # noqa: S603  git, with words of ours
-        command, cwd=path, env=own | plain | identity, check=True, capture_output=True, timeout=_WITHIN
+    done = subprocess.run(  # noqa: S603  git, with words of ours
+        command, cwd=path, env=own | plain | identity, check=True, capture_output=True, text=True, timeout=_WITHIN
     )
+    return done.stdout

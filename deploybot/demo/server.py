@@ -161,11 +161,18 @@ async def _flow(session: asyncssh.SSHServerProcess[bytes]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    # asyncssh raises this inside the loop where a command prints after its client has gone.
+    if not isinstance(context.get("exception"), BrokenPipeError):
+        loop.default_exception_handler(context)
+
+
 async def serve(folder: Path) -> None:
     """Listen on a free port of 127.0.0.1, say which, and go on until stdin ends."""
     keys, sessions, life = Keys(folder / "keys"), Sessions(folder), asyncio.StreamReader()
     opener = asyncssh.read_private_key(str(keys.client))
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_tell)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(life), sys.stdin.buffer)
     async with await asyncssh.listen(
         "127.0.0.1",

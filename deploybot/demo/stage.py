@@ -17,7 +17,7 @@ from deploybot.chat.child import OwnBot
 from deploybot.demo.town import Town
 from deploybot.errors import UserError
 
-ANA, BEN = "ana", "ben"
+ANA, BEN, CEM = "ana", "ben", "cem"
 _ANSWER_WITHIN = 90.0
 _ASK_WITHIN = 5.0
 _PAUSE = 0.05

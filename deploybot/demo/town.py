@@ -69,6 +69,11 @@ env = {{ SHOP_PORT = "{production}" }}
 """
 HEALTHY_WITHIN = "6s"
 
+_APPROVALS = """\
+approvals = 1
+approval_within = "1h"
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Town:
@@ -96,6 +101,15 @@ class Town:
         """What builds did, a line each: `v4 begins`, `v4 page 3`, `v4 ends`."""
         file = self.folder / "server" / environment / "builds.log"
         return file.read_text().splitlines() if file.exists() else []
+
+    def push(self, change: repository.Change) -> None:
+        """Have somebody push a change to the branch `main`."""
+        repository.add(self.folder / "shop", change)
+
+    def want_approvals(self) -> None:
+        """Have production wait for a second person, from the next start of the bot on."""
+        with self.config.open("a") as file:
+            file.write(_APPROVALS)
 
     def command(self, *words: str) -> tuple[str, ...]:
         """`deploybot` with this bot.toml."""

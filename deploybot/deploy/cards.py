@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from deploybot.card import Button, Card, Line, Tone
-from deploybot.domain import Changes, Deployment, Kind, Phase, Plan, ServerPlan, State, StepRow, StepState
+from deploybot.deploy.request_cards import approved_line, request_buttons, request_lines
+from deploybot.deploy.request_cards import word as request_word
+from deploybot.domain import Changes, Deployment, Kind, Phase, Plan, Request, ServerPlan, State, StepRow, StepState
 from deploybot.units import show_duration
 
 COMMITS_SHOWN = 5
@@ -64,17 +66,23 @@ def what(plan: Plan) -> str:
     return _VERBS[plan.kind].format(release=plan.release, place=place, task=plan.task)
 
 
-def deployment_card(deployment: Deployment, steps: Sequence[StepRow], *, waits_for: str = "") -> Card:
-    """The card as it should read now. `waits_for` says what a waiting deployment waits for."""
+def deployment_card(
+    deployment: Deployment, steps: Sequence[StepRow], *, waits_for: str = "", request: Request | None = None
+) -> Card:
+    """The card as it should read now.
+
+    `waits_for` says what a waiting deployment waits for, `request` is there for one that needs approvals.
+    """
     plan = deployment.plan
+    word = (request and request_word(deployment, request)) or _WORDS[deployment.state]
     return Card(
         key=key(deployment.number),
-        title=f"#{deployment.number} {what(plan)} — {_WORDS[deployment.state]}",
+        title=f"#{deployment.number} {what(plan)} — {word}",
         tone=_TONES[deployment.state],
         text=_text(deployment, waits_for),
-        lines=tuple(_line(part, steps, deployment.state) for part in plan.servers),
+        lines=tuple(_lines(deployment, steps, request)),
         code=deployment.tail,
-        buttons=_buttons(deployment),
+        buttons=_buttons(deployment, request),
         footer=_footer(deployment),
         final=deployment.state.ended,
         ok=deployment.state in {State.SUCCEEDED, State.RUNNING, State.WAITING},
@@ -151,6 +159,16 @@ def _count(number: int, what: str) -> str:
     return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
+def _lines(deployment: Deployment, steps: Sequence[StepRow], request: Request | None) -> Iterator[Line]:
+    """What is asked for, as long as nothing has been done; then what was, and who approved it."""
+    if request is not None and (deployment.state is State.WAITING or request.verdict):
+        yield from request_lines(deployment, request)
+        return
+    yield from (_line(part, steps, deployment.state) for part in deployment.plan.servers)
+    if request is not None:
+        yield approved_line(request)
+
+
 def _line(part: ServerPlan, steps: Sequence[StepRow], state: State) -> Line:
     """One server: its steps with their ends, and the one that is being done."""
     mine = [row for row in steps if row.server == part.server and row.phase is not Phase.CLEANUP]
@@ -187,11 +205,14 @@ def _ending(row: StepRow) -> str:
     }[row.state]
 
 
-def _buttons(deployment: Deployment) -> tuple[Button, ...]:
+def _buttons(deployment: Deployment, request: Request | None) -> tuple[Button, ...]:
     plan = deployment.plan
+    asked = request_buttons(deployment, request) if request else ()
     if not deployment.state.ended:
         can = deployment.state is not State.RESTORING and not deployment.cancel_by
-        return (Button("Cancel", f"cancel #{deployment.number}", danger=True),) if can else ()
+        return (*asked, Button("Cancel", f"cancel #{deployment.number}", danger=True)) if can else ()
+    if request is not None and request.verdict:
+        return asked
     buttons = []
     if plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}:
         if deployment.state is State.SUCCEEDED and any(part.replaces for part in plan.servers):

@@ -85,6 +85,14 @@ class Planner:
         rollback = old.kind is Kind.ROLLBACK
         return await self.deploy(app, environment, old.release, rollback=rollback, servers=names)
 
+    async def meaning(self, app: App, ref: str) -> str:
+        """The commit that a ref means now; empty where there is no such ref any more. Raises Unreachable."""
+        try:
+            release = await self._refs.resolve(app, ref)
+        except UserError:
+            return ""
+        return release.commit
+
     async def _on_current(
         self, app: App, environment: Environment, names: Sequence[str], kind: Kind, task: str = ""
     ) -> Plan:

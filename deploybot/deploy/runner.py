@@ -16,6 +16,7 @@ from deploybot.deploy.cards import deployment_card, what
 from deploybot.deploy.gate import HealthGate
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import HEALTH_STEP
+from deploybot.deploy.request_cards import reminder_card
 from deploybot.deploy.steps import StepRunner, Stop, Work
 from deploybot.domain import (
     Deployment,
@@ -80,12 +81,17 @@ class Teller:
         if deployment is None:
             return
         steps = tables.deployments.steps(number)
-        card = masked(deployment_card(deployment, steps, waits_for=waits_for), self._redactor)
+        request = tables.requests.get(number) if deployment.needs_approval else None
+        card = masked(deployment_card(deployment, steps, waits_for=waits_for, request=request), self._redactor)
         path = self._journal.file(number)
         if deployment.state.ended and path.exists():
             card = dataclasses.replace(card, files=(File(str(path), path.name),))
+        cards = [card]
+        if request is not None and request.reminded:
+            cards.append(masked(reminder_card(deployment, request, what(deployment.plan)), self._redactor))
         for place in self._places(deployment):
-            tables.outbox.put(place, card, self._clock.now())
+            for one in cards:
+                tables.outbox.put(place, one, self._clock.now())
 
 
 class Runner:

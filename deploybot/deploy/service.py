@@ -7,19 +7,23 @@ import dataclasses
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import time
 
 from deploybot.card import Card
 from deploybot.command import Context
+from deploybot.deploy.approvals import Approvals
+from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.cards import deployment_card, plan_card, what
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import Planner
+from deploybot.deploy.questions import Questions
 from deploybot.deploy.runner import Runner, Teller
 from deploybot.deploy.steps import UNREACHABLE_START, Stop
 from deploybot.deploy.turns import begins, is_early, last_before, next_time, place_of, show_moment, take_turn
-from deploybot.domain import Deployment, Person, Plan, Release, State
-from deploybot.errors import Cancelled, Denied, DeploybotError, StoreError, Unreachable, UserError
+from deploybot.domain import Deployment, Person, Plan, Release, Request, State
+from deploybot.errors import Cancelled, DeploybotError, StoreError, Unreachable, UserError, Voided
+from deploybot.policy import decide
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
@@ -29,8 +33,6 @@ STORE_PAUSE = 2.0
 PLAN_PAUSE = 2.0
 CLOCK_LOOKS = 30.0  # the machine's clock may be set, and machines sleep
 LATE = 600.0
-
-MayStill = Callable[[int, Plan], Awaitable[str]]
 
 
 class Deployments:
@@ -46,9 +48,10 @@ class Deployments:
         runner: Runner,
         journal: Journal,
         tell: Teller,
-        may_still: MayStill,
+        approvals: Approvals,
+        bonds: Bonds,
     ) -> None:
-        """Take the ports and parts; `may_still(person, plan)` says why it may not begin, or gives an empty text."""
+        """Take the ports and parts."""
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -56,7 +59,9 @@ class Deployments:
         self._runner = runner
         self._journal = journal
         self._tell = tell
-        self._may_still = may_still
+        self._approvals = approvals
+        self._bonds = bonds
+        self._questions = Questions(settings, clock)
         self._stops: dict[int, Stop] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -65,6 +70,7 @@ class Deployments:
         """After a start: take up every deployment that has not ended; gives them."""
         found = await self._store.read(lambda tables: tables.deployments.open())
         now = self._clock.now()
+        await self._approvals.refresh(found)
         for deployment in sorted(found, key=lambda one: (one.state is State.WAITING, begins(one), one.number)):
             if deployment.state is State.WAITING and 0 < deployment.not_before < now - LATE:
                 await self._end_waiting(deployment.number, State.FAILED, self._too_late(deployment, now))
@@ -97,13 +103,17 @@ class Deployments:
         dry_run: bool = False,
         at: time | None = None,
     ) -> Card:
-        """Plan a release and run it when its turn comes, not before `at`, or only show the plan."""
+        """Plan a release and run it when its turn comes, not before `at`, or only show the plan.
+
+        Where the environment wants approvals it waits for them first.
+        """
+        typed, release = release.typed, dataclasses.replace(release, typed=None)
         plan = await self._planner.deploy(app, environment, release, rollback=rollback, servers=servers)
         zone = self._settings.bot.timezone
         not_before = next_time(at, zone, self._clock.now()) if at else 0.0
         if dry_run:
             return plan_card(plan, begins=show_moment(not_before, zone) if at else "")
-        return await self._add(ctx, plan, not_before)
+        return await self._add(ctx, plan, not_before, typed=typed)
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
         """Restart what runs."""
@@ -112,6 +122,14 @@ class Deployments:
     async def task(self, ctx: Context, app: App, environment: Environment, task: str) -> Card:
         """Run a named task on the environment's first server."""
         return await self._add(ctx, await self._planner.task(app, environment, task))
+
+    async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
+        """Approve a deployment that waits for it, with a one-time code where it asks for one."""
+        return await self._approvals.approve(ctx, number, code)
+
+    async def reject(self, ctx: Context, number: int) -> Card:
+        """End a deployment that waits for approvals, with the sender's reason."""
+        return await self._approvals.reject(ctx, number)
 
     async def cancel(self, ctx: Context, number: int) -> Card:
         """Stop a deployment that has not ended; the card tells how it went."""
@@ -148,7 +166,8 @@ class Deployments:
             if deployment is None:
                 return None
             waits_for = self._waits_for(deployment, tables.deployments.open())
-            return deployment_card(deployment, tables.deployments.steps(number), waits_for=waits_for)
+            steps, request = tables.deployments.steps(number), tables.requests.get(number)
+            return deployment_card(deployment, steps, waits_for=waits_for, request=request)
 
         return await self._store.read(look)
 
@@ -161,15 +180,14 @@ class Deployments:
         """The path of a deployment's full log, put together anew."""
         return str(self._journal.whole(number))
 
-    async def _add(self, ctx: Context, plan: Plan, not_before: float = 0.0) -> Card:
+    async def _add(self, ctx: Context, plan: Plan, not_before: float = 0.0, *, typed: str | None = None) -> Card:
         """Number it, say its card and write the audit row in one transaction, then set it going."""
         person = _required(ctx.person)
-        refusal = await self._may_still(person.id, plan)
-        if refusal:
-            raise Denied((refusal,))
         now = self._clock.now()
+        request = self._approvals.request_for(plan, typed, not_before)
 
         def add(tables: Tables) -> tuple[Deployment, str]:
+            self._questions.insist(self._questions.may_request(tables, person.id, plan))
             deployment = tables.deployments.add(
                 plan,
                 requester=person,
@@ -177,16 +195,19 @@ class Deployments:
                 place=ctx.incoming.place,
                 now=now,
                 not_before=not_before,
+                needs_approval=request is not None,
             )
+            if request is not None:
+                tables.requests.add(dataclasses.replace(request, deployment=deployment.number))
             waits_for = self._waits_for(deployment, tables.deployments.open())
             tables.audit.append(
                 actor=person.name,
                 action=f"{plan.kind.value} asked",
                 subject=f"#{deployment.number} {plan.app}/{plan.environment}",
-                detail=f"{what(plan)}, plan {plan.digest[:12]}" + (f", because {ctx.reason}" if ctx.reason else ""),
+                detail=f"{what(plan)}, {_bound(plan, request)}" + (f", because {ctx.reason}" if ctx.reason else ""),
                 now=now,
             )
-            if not waits_for:
+            if not waits_for and request is None:
                 deployment = tables.deployments.move(deployment.number, State.RUNNING, now=now)
             self._tell(tables, deployment.number, waits_for)
             return deployment, waits_for
@@ -198,11 +219,14 @@ class Deployments:
 
         # Whoever asked may have gone by now; what is committed has to be set going all the same.
         deployment, waits_for = await asyncio.shield(asyncio.create_task(commit()))
-        return dataclasses.replace(deployment_card(deployment, (), waits_for=waits_for), queued=True)
+        card = deployment_card(deployment, (), waits_for=waits_for, request=request)
+        return dataclasses.replace(card, queued=True)
 
     def _waits_for(self, deployment: Deployment, others: Iterable[Deployment]) -> str:
         """What comes before this one at the same place, in words; empty when its turn is now."""
         now = self._clock.now()
+        if deployment.awaits_approval:
+            return ""
         if is_early(deployment, now):
             return show_moment(deployment.not_before, self._settings.bot.timezone)
         last = last_before(deployment, others, now)
@@ -249,21 +273,26 @@ class Deployments:
                 return
 
     async def _in_turn(self, number: int, stop: Stop) -> None:
-        """Wait until it is this deployment's turn, then run it."""
-        deployment = await self.get(number)
-        if deployment is None or deployment.state.ended:
-            return
-        turn = self._turns[place_of(deployment.plan)]
-        await self._until_its_time(deployment, turn, stop)
-        if not await take_turn(turn, stop):
-            await self._end_waiting(number, State.CANCELLED, f"{_sentence(stop.why)} It had not begun.")
-            return
-        try:
-            begun = await self._begin(number, stop)
-            if begun is not None:
-                await self._runner.run(begun, stop)
-        finally:
-            turn.release()
+        """Wait for approvals where it needs some, then until it is this deployment's turn, then run it.
+
+        One whose approvals do not count any more when its turn comes waits for others.
+        """
+        while await self._approvals.wait(number, stop):
+            deployment = await self.get(number)
+            if deployment is None:
+                return
+            turn = self._turns[place_of(deployment.plan)]
+            await self._until_its_time(deployment, turn, stop)
+            if not await take_turn(turn, stop):
+                await self._end_waiting(number, State.CANCELLED, f"{_sentence(stop.why)} It had not begun.")
+                return
+            try:
+                begun = await self._begin(number, stop)
+                if begun is not None:
+                    await self._runner.run(begun, stop)
+                    return
+            finally:
+                turn.release()
 
     async def _until_its_time(self, deployment: Deployment, turn: asyncio.Lock, stop: Stop) -> None:
         """Wait for the time before which it may not begin; if another one runs then, its card says so."""
@@ -284,31 +313,68 @@ class Deployments:
         return f"It was to begin at {due}, and it is {late}: too late to begin by itself. Nothing was done."
 
     async def _begin(self, number: int, stop: Stop) -> Deployment | None:
-        """Check again that it may run, and plan anew what had to wait; None when it ended here."""
+        """Check again that it may run, and plan anew what had to wait; None when it ended here, or waits again."""
         deployment = await self.get(number)
         if deployment is None or deployment.state.ended:
             return None
-        if deployment.state is not State.WAITING:
-            return deployment
         try:
+            if deployment.state is not State.WAITING:
+                return await self._go_on(deployment, stop)
+            await self._look_again(deployment, stop)
             plan = await self._plan_again(deployment, stop)
+            return await self._store.write(lambda tables: self._move_on(tables, deployment, plan))
         except Cancelled as problem:
             await self._end_waiting(number, State.CANCELLED, f"{_sentence(problem)} It had not begun.")
-            return None
         except StoreError:
             raise
+        except Voided as problem:
+            await self._approvals.void(number, problem.changed)
         except DeploybotError as problem:
             await self._end_waiting(number, State.FAILED, f"{str(problem).rstrip('.')}. Nothing was done.")
+        return None
+
+    async def _go_on(self, deployment: Deployment, stop: Stop) -> Deployment:
+        """Take up one that has begun; before its first step, rights and approvals are looked at once more."""
+        steps = await self._store.read(lambda tables: tables.deployments.steps(deployment.number))
+        if not steps and deployment.state is State.RUNNING and stop.why is None:
+            await self._look_again(deployment, stop)
+        return deployment
+
+    async def _look_again(self, deployment: Deployment, stop: Stop) -> None:
+        """Raise what speaks against beginning: Denied, Locked, Voided, or the wish to stop.
+
+        What only lacks approvals is for the transaction in which it begins.
+        """
+
+        def look(tables: Tables) -> Request | None:
+            question = self._questions.may_begin(tables, deployment)
+            decision = decide(question)
+            if not decision.waits or deployment.state is not State.WAITING:
+                self._questions.refuse(question, decision)
+            return tables.requests.get(deployment.number)
+
+        request = await self._store.read(look)
+        if request is not None:
+            await self._bonds.insist(deployment, request, stop)
+
+    def _move_on(self, tables: Tables, deployment: Deployment, plan: Plan) -> Deployment | None:
+        """Let it begin, if the policy still says yes in this very transaction; None where it lacks approvals.
+
+        What was approved is what runs: Voided where the new plan is another one.
+        """
+        question = self._questions.may_begin(tables, deployment)
+        decision = decide(question)
+        if decision.waits:
+            self._approvals.send_back(tables, deployment)
             return None
-        now = self._clock.now()
-
-        def begin(tables: Tables) -> Deployment:
-            tables.deployments.replan(number, plan)
-            moved = tables.deployments.move(number, State.RUNNING, now=now)
-            self._tell(tables, number)
-            return moved
-
-        return await self._store.write(begin)
+        self._questions.refuse(question, decision)
+        request = tables.requests.get(deployment.number)
+        if request is not None:
+            self._bonds.kept(plan, request)
+        tables.deployments.replan(deployment.number, plan)
+        moved = tables.deployments.move(deployment.number, State.RUNNING, now=self._clock.now())
+        self._tell(tables, deployment.number)
+        return moved
 
     async def _plan_again(self, deployment: Deployment, stop: Stop) -> Plan:
         """The same wish, planned against what is there now: the deployment before it has changed that.
@@ -316,9 +382,6 @@ class Deployments:
         Whoever asked may not look any more, so a server that does not answer is asked again for a while. Raises
         what speaks against it, or the wish to stop.
         """
-        refusal = await self._may_still(deployment.requester, deployment.plan)
-        if refusal:
-            raise Denied((refusal,))
         old = deployment.plan
         app = self._settings.apps.get(old.app)
         environment = app.environments.get(old.environment) if app else None
@@ -356,6 +419,11 @@ class Deployments:
         """Say that the bot itself failed: then nothing is known, and nothing is claimed."""
         outcome = f"Something broke on my side, id {mark}. What runs now: status."
         await self._end_waiting(number, State.UNKNOWN, outcome)
+
+
+def _bound(plan: Plan, request: Request | None) -> str:
+    """What the audit keeps of a plan."""
+    return f"bound to {request.binding.digest[:12]}" if request else f"plan {plan.digest[:12]}"
 
 
 def _sentence(why: Exception | None) -> str:

@@ -30,7 +30,7 @@ def show_moment(at: float, zone: ZoneInfo) -> str:
 
 def begins(deployment: Deployment) -> float:
     """Since when it may begin: what it is queued by."""
-    return deployment.not_before or deployment.created
+    return deployment.not_before or deployment.approved or deployment.created
 
 
 def is_early(deployment: Deployment, now: float) -> bool:
@@ -38,10 +38,15 @@ def is_early(deployment: Deployment, now: float) -> bool:
     return deployment.state is State.WAITING and deployment.not_before > now
 
 
+def is_in_the_way(deployment: Deployment, now: float) -> bool:
+    """Whether others have to wait for it: not what waits for its time, or for approvals."""
+    return not is_early(deployment, now) and not deployment.awaits_approval
+
+
 def last_before(deployment: Deployment, others: Iterable[Deployment], now: float) -> Deployment | None:
     """The one of those that have not ended which this one comes right after; None where it is the next."""
     place, key = place_of(deployment.plan), _order(deployment)
-    before = [one for one in others if place_of(one.plan) == place and _order(one) < key and not is_early(one, now)]
+    before = [one for one in others if place_of(one.plan) == place and _order(one) < key and is_in_the_way(one, now)]
     return max(before, key=_order, default=None)
 
 

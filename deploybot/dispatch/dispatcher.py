@@ -17,7 +17,7 @@ from deploybot.dispatch.book import Book
 from deploybot.dispatch.lookup import Subject, arguments_of, subject_of
 from deploybot.dispatch.replies import error_card
 from deploybot.dispatch.turns import Patience, Recent
-from deploybot.domain import Action, Identity, Person
+from deploybot.domain import Action, Identity, Person, Release
 from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError
 from deploybot.masking import masked
 from deploybot.parsing import LONGEST, Call, Form, Heard, clean, complete, find, hear, parse, read_command
@@ -163,14 +163,14 @@ class Dispatcher:
         self._refuse_stale(request)
         if self._store.problem:
             raise StoreError(self._store.problem)
-        if not await self._book.first(incoming, person, subject.place, call.text):
+        if not await self._book.first(incoming, person, subject.place, call.kept):
             return None
         card = await self._outcome(request)
         said = card.title if card else "no answer"
-        await self._book.result(incoming, person, subject.place, f"{call.text}: {said}")
+        await self._book.result(incoming, person, subject.place, f"{call.kept}: {said}")
         return card
 
-    async def _authorised(self, request: _Request) -> Person | None:
+    async def _authorised(self, request: _Request, release: Release | None = None) -> Person | None:
         """Ask the policy, with grants and locks read now. Raises Denied or Locked, and keeps it in the audit."""
         call, subject = request.call, request.subject
         answer = await self._access.ask(
@@ -179,10 +179,12 @@ class Dispatcher:
             command=call.command.name,
             app=subject.app,
             environment=subject.environment,
+            release=release,
+            number=subject.number,
         )
         if answer.decision.allowed:
             return answer.person
-        await self._book.denied(request.incoming, answer.person, subject.place, call.text)
+        await self._book.denied(request.incoming, answer.person, subject.place, call.kept)
         if answer.decision.held:
             raise Locked(self._access.refusal(answer))
         raise Denied(answer.decision.reasons, who_may=", ".join(answer.decision.who_may) or "nobody on the allowlist")
@@ -212,7 +214,8 @@ class Dispatcher:
     async def _execute(self, request: _Request) -> Card | None:
         """Look up what is still open, ask the policy once more, and run the command."""
         arguments = await arguments_of(request.call, request.subject, self._services)
-        person = await self._authorised(request)
+        release = next((one for one in arguments.values() if isinstance(one, Release)), None)
+        person = await self._authorised(request, release)
 
         async def reply(card: Card) -> None:
             await request.reply(masked(card, self._redactor))

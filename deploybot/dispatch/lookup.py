@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploybot.command import Follow, Services
 from deploybot.domain import Action, Deployment, Release
@@ -22,6 +22,11 @@ class Subject:
     app: str | None
     environment: str | None
     found: Mapping[str, object]
+
+    @property
+    def number(self) -> int:
+        """The deployment that it is about; 0 where there is none."""
+        return next((one.number for one in self.found.values() if isinstance(one, Deployment)), 0)
 
     @property
     def place(self) -> str:
@@ -73,7 +78,8 @@ async def _release(ref: Ref, call: Call, services: Services) -> Release:
     if call.app is None:
         raise UserError(f"`{ref.text}` needs an app to be looked up in.")
     if not ref.number:
-        return await services.releases.resolve(call.app, call.environment, ref.text)
+        found = await services.releases.resolve(call.app, call.environment, ref.text)
+        return replace(found, typed=None if ref.text.startswith(":") else ref.text)
     deployment = await _deployment(ref.number, services)
     if deployment.plan.app != call.app.name:
         raise UserError(f"#{ref.number} is a deployment of {deployment.plan.app}, not of {call.app.name}.")

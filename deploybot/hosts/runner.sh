@@ -39,10 +39,16 @@ refuse() {
 # A sleep that TERM ends at once, with the shell around it.
 nap() { sleep "$1" & wait "$!"; }
 
+# The end of a nap. KILL, because TERM is lost on a child that has not yet put off its shell's traps.
+wake() {
+    [ "${!:-}" = "$bot_before" ] || kill -KILL "$!" 2>/dev/null
+    exit 0
+}
+
 # Does something later: later SECONDS COMMAND...; to be called in the background, TERM ends it.
 later() {
     bot_before=${!:-}
-    trap '[ "${!:-}" = "$bot_before" ] || kill "$!" 2>/dev/null; exit 0' TERM
+    trap wake TERM
     nap "$1"
     shift
     "$@"
@@ -94,7 +100,7 @@ signal_group() {
 # The watchdog: waits for the deadline, for as long as there is anything to watch, then ends the job.
 watch_over() {
     bot_before=${!:-}
-    trap '[ "${!:-}" = "$bot_before" ] || kill "$!" 2>/dev/null; exit 0' TERM
+    trap wake TERM
     while [ "$bot_deadline" -gt 0 ]; do
         bot_turn=30
         [ "$bot_deadline" -gt "$bot_turn" ] || bot_turn=$bot_deadline
@@ -195,8 +201,11 @@ run() {
     (write_log) <&7 >/dev/null 2>&1 6>&- 7<&- 9>&- &
     bot_writer=$!
     exec 7<&-
+    # No trap while the watchdog is forked: a TERM that comes before it has put off ours would be lost.
+    trap - TERM
     (watch_over "$bot_deadline") </dev/null >/dev/null 2>&1 6>&- 9>&- &
     bot_watchdog=$!
+    trap : TERM
     # sshd counts a session until the process it started is gone; this one is not needed any more.
     kill "$bot_parent" 2>/dev/null
     bot_code=0
@@ -216,8 +225,10 @@ finish() {
         done
     fi
     # A program left behind may hold the output open: then the log goes on, and the job has ended all the same.
+    trap - TERM
     (later 1 kill -USR1 "$$") </dev/null >/dev/null 2>&1 9>&- &
     bot_timer=$!
+    trap : TERM
     wait "$bot_writer"
     bot_logged=$?
     kill "$bot_timer" 2>/dev/null

@@ -95,7 +95,10 @@ def _name(name: str) -> str:
 
 def _value(name: str, value: str) -> str:
     try:
+        _bytes(value)
         return quote(value)
+    except UnicodeEncodeError as problem:
+        raise UserError(f"The value of {name} holds half of a surrogate pair, which is no character.") from problem
     except ValueError as problem:
         raise UserError(f"The value of {name} holds a NUL byte, which no environment can.") from problem
 

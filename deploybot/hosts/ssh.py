@@ -130,7 +130,7 @@ class Pool:
         await asyncio.gather(*(self._wait_closed(link) for link in self._links.values()))
         self._links.clear()
         if self._sockets is not None:
-            await asyncio.to_thread(shutil.rmtree, self._sockets, ignore_errors=True)
+            await asyncio.to_thread(_clear, self._given or self._sockets)
 
     async def _open(self, server: Server) -> Link:
         tunnel = await self._tunnel(server)
@@ -153,13 +153,7 @@ class Pool:
     def _folder(self) -> Path:
         """Where sockets lie, made and emptied at first need, readable by nobody else."""
         if self._sockets is None:
-            given = self._given
-            if given is None or len(str(given)) > _LONGEST_SOCKETS_PATH:
-                self._sockets = Path(tempfile.mkdtemp(prefix="deploybot-"))
-            else:
-                shutil.rmtree(given, ignore_errors=True)
-                given.mkdir(mode=0o700, parents=True)
-                self._sockets = given
+            self._sockets = _made(self._given)
         return self._sockets
 
     async def _wait_closed(self, link: Link) -> None:
@@ -169,6 +163,27 @@ class Pool:
         if not link.closed:
             link.connection.abort()
         link.gone()
+
+
+def _made(given: Path | None) -> Path:
+    if given is None:
+        return Path(tempfile.mkdtemp(prefix="deploybot-"))
+    _clear(given)
+    if len(str(given)) <= _LONGEST_SOCKETS_PATH:
+        given.mkdir(mode=0o700, parents=True)
+        return given
+    made = Path(tempfile.mkdtemp(prefix="deploybot-"))
+    # So the next bot finds, and deletes, what one that was killed could not.
+    given.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    given.symlink_to(made)
+    return made
+
+
+def _clear(sockets: Path) -> None:
+    """Delete the folder, and where it is a link, what that leads to."""
+    shutil.rmtree(sockets.resolve(), ignore_errors=True)
+    if sockets.is_symlink():
+        sockets.unlink()
 
 
 def _close_late(opening: asyncio.Task[tuple[asyncssh.SSHReader[Any], asyncssh.SSHWriter[Any]]]) -> None:

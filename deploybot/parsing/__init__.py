@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deploybot.command import Command
+from deploybot.command import Code, Command
 from deploybot.errors import UsageError, UserError
 from deploybot.parsing.advice import Better, corrected, leftover
 from deploybot.parsing.complete import complete
@@ -53,6 +53,15 @@ class Call:
     app: App | None
     environment: Environment | None
     reason: str = ""
+
+    @property
+    def kept(self) -> str:
+        """What was typed, without one-time codes: those are nobody's to read."""
+        text = self.text
+        for value in self.arguments.values():
+            if isinstance(value, Code) and value:
+                text = text.replace(value, "…")
+        return text
 
 
 def find(forms: Mapping[str, Form], text: str) -> Form | None:

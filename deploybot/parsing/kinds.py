@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import time
 
-from deploybot.command import Duration, Follow, Task
+from deploybot.command import Code, Duration, Follow, Task
 from deploybot.domain import Deployment, Release, Role
 from deploybot.errors import UserError
 from deploybot.settings import App, Environment, Server, Settings
@@ -23,6 +23,7 @@ _FEW = 12
 _SHOWN = 40
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _NUMBER = re.compile(r"#?([0-9]{1,9})")
+_CODE = re.compile(r"[0-9]{6}")
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _FOLLOW = re.compile(r"log-[0-9]{1,9}")
 _REF = re.compile(r":?[A-Za-z0-9_][A-Za-z0-9_./+-]{0,199}")
@@ -183,6 +184,12 @@ def _time(text: str, _: Scope) -> time:
     return time(int(match[1]), int(match[2]))
 
 
+def _code(text: str, _: Scope) -> Code:
+    if not _CODE.fullmatch(text):
+        raise Unfit("A one-time code is six digits.")
+    return Code(text)
+
+
 def _text(text: str, _: Scope) -> str:
     return text
 
@@ -232,18 +239,21 @@ KINDS: Mapping[object, Kind] = {
     int: Kind("number", _whole),
     Duration: Kind("duration", _duration),
     time: Kind("time of day", _time),
+    Code: Kind("one-time code", _code),
     Release: Kind("ref", _ref),
     str: Kind("text", _text),
 }
 """By type; the last two take nearly every word, so they are the last to be guessed."""
 
 
-def default_environment(app: App) -> Environment | None:
+def default_environment(app: App, *, changes: bool = False) -> Environment | None:
     """The environment that is meant where none is named: the only one, or the one marked `default`.
 
-    The one place that decides it; what needs an approval is never meant without being named.
+    The one place that decides it; what changes something never means one that needs approvals without naming it.
     """
-    every = tuple(app.environments.values())
+    every = tuple(one for one in app.environments.values() if not (changes and one.approvals))
+    if len(every) < len(app.environments):
+        return next((environment for environment in every if environment.default), None)
     if len(every) == 1:
         return every[0]
     return next((environment for environment in every if environment.default), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from deploybot.domain import Action
 from deploybot.errors import UserError
 from deploybot.parsing.form import Form, Parameter
 from deploybot.parsing.grammar import Cell, Group, Part
@@ -150,7 +151,7 @@ class Reader:
         app = self.scope.app
         if app is None:
             raise Unfit(f"An app should follow `{self.form.grammar.name}`.")
-        found = default_environment(app)
+        found = default_environment(app, changes=self.form.command.needs is not Action.VIEW)
         if found is None:
             names = self.scope.environments()
             raise UserError(

@@ -18,7 +18,7 @@ from deploybot.store.text import clean
 
 _SELECT = """
     SELECT number, plan, state, requester, requester_name, reason, place, created, not_before, started, finished,
-           cancel_by, outcome, tail
+           cancel_by, outcome, tail, needs_approval, approved
     FROM deployments
     """
 _SELECT_STEP = """
@@ -43,7 +43,8 @@ def _plan(text: str) -> Plan:
 
 
 def _deployment(row: sqlite3.Row) -> Deployment:
-    number, plan, state, requester, name, reason, place, created, at, started, finished, cancel_by, outcome, tail = row
+    number, plan, state, requester, name, reason, place, created, at, started, finished, *rest = row
+    cancel_by, outcome, tail, needs_approval, approved = rest
     return Deployment(
         number=number,
         plan=_plan(plan),
@@ -59,6 +60,8 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         cancel_by=cancel_by,
         outcome=outcome,
         tail=decode(tuple[str, ...], tail),
+        needs_approval=bool(needs_approval),
+        approved=approved,
     )
 
 
@@ -97,6 +100,7 @@ class DeploymentRows:
         place: Place | None,
         now: float,
         not_before: float = 0.0,
+        needs_approval: bool = False,
     ) -> Deployment:
         """Add a deployment with the next number, WAITING."""
         made = Deployment(
@@ -109,12 +113,14 @@ class DeploymentRows:
             place=place,
             created=now,
             not_before=not_before,
+            needs_approval=needs_approval,
         )
         sql = """
-            INSERT INTO deployments (app, environment, kind, commit_id, state, plan,
-                                     requester, requester_name, reason, place, created, not_before)
-            VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?)"""
-        whose = (made.requester, made.requester_name, made.reason, encode(place) if place else None, now, not_before)
+            INSERT INTO deployments (app, environment, kind, commit_id, state, plan, requester, requester_name,
+                                     reason, place, created, not_before, needs_approval)
+            VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?)"""
+        where = encode(place) if place else None
+        whose = (made.requester, made.requester_name, made.reason, where, now, not_before, needs_approval)
         what = (plan.app, plan.environment, plan.kind.value, plan.release.commit, encode(plan))
         return replace(made, number=self._run(sql, what + whose).lastrowid or 0)
 
@@ -177,6 +183,13 @@ class DeploymentRows:
         what = (plan.app, plan.environment, plan.kind.value, plan.release.commit, encode(plan))
         if self._run(sql, (*what, number)).rowcount != 1:
             raise StoreError(f"deployment #{number} does not wait, so its plan stays")
+
+    def approve(self, number: int, since: float) -> bool:
+        """Note since when a WAITING one has its approvals, 0.0 where it lacks some; False when that was so before."""
+        sql = """
+            UPDATE deployments SET approved = ?1
+            WHERE number = ?2 AND state = 'waiting' AND needs_approval AND (approved = 0) <> (?1 = 0)"""
+        return self._run(sql, (since, number)).rowcount == 1
 
     def ask_cancel(self, number: int, by: str) -> bool:
         """Note that a person wants it stopped; False when it has ended or somebody asked before."""

@@ -8,6 +8,22 @@ import sqlite3
 from deploybot.domain import Grant, Identity, Person, Role
 from deploybot.errors import UserError
 
+_MERGE = (
+    "UPDATE identities SET person = :stays WHERE person = :gone",
+    "UPDATE deployments SET requester = :stays WHERE requester = :gone",
+    "UPDATE OR IGNORE approvals SET person = :stays WHERE person = :gone",
+    "DELETE FROM approvals WHERE person = :gone",
+    "UPDATE locks SET person = :stays, holder = :name WHERE person = :gone",
+    """
+    UPDATE codes SET step = max(step, (SELECT step FROM codes WHERE person = :gone))
+    WHERE person = :stays AND EXISTS (SELECT 1 FROM codes WHERE person = :gone)""",
+    "UPDATE OR IGNORE codes SET person = :stays WHERE person = :gone",
+    "DELETE FROM codes WHERE person = :gone",
+    "DELETE FROM links WHERE person IN (:gone, :stays)",
+    "DELETE FROM grants WHERE person = :gone",
+    "DELETE FROM persons WHERE id = :gone",
+)
+_RANK = {role: rank for rank, role in enumerate(Role)}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}", re.ASCII)
 
 
@@ -94,6 +110,19 @@ class PeopleRows:
         gone = self._run(sql, (person, app, environment)).rowcount
         self._refuse_anarchy(governed)
         return gone
+
+    def merge(self, person: int, into: Person) -> None:
+        """Make two persons one: all that was one's is the other's. Of two roles for a place the higher one stays.
+
+        An approval that both gave is one.
+        """
+        mine = {(grant.app, grant.environment): grant.role for grant in self.grants(into.id)}
+        for grant in self.grants(person):
+            there = mine.get((grant.app, grant.environment))
+            if there is None or _RANK[grant.role] > _RANK[there]:
+                self.grant(into.id, grant.role, grant.app, grant.environment)
+        for statement in _MERGE:
+            self._run(statement, {"gone": person, "stays": into.id, "name": into.name})
 
     def _admins(self) -> bool:
         sql = "SELECT 1 FROM grants WHERE role = 'admin' AND app = '*' AND environment = '*' LIMIT 1"

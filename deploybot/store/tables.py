@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 
+from deploybot.store.approvals import RequestRows
 from deploybot.store.audit import AuditRows
 from deploybot.store.buttons import ButtonRows
 from deploybot.store.claims import ClaimRows
+from deploybot.store.codes import CodeRows
 from deploybot.store.deployments import DeploymentRows
+from deploybot.store.links import LinkRows
 from deploybot.store.locks import LockRows
 from deploybot.store.outbox import OutboxRows
 from deploybot.store.people import PeopleRows
@@ -29,3 +32,6 @@ class Rows:
         self.audit = AuditRows(connection)
         self.seen = SeenRows(connection)
         self.buttons = ButtonRows(connection)
+        self.requests = RequestRows(connection)
+        self.codes = CodeRows(connection)
+        self.links = LinkRows(connection)

@@ -7,6 +7,7 @@ async with memory_store() as store: ...
 
 from deploybot.testing.chats import FakeChat, Message
 from deploybot.testing.clock import FakeClock
+from deploybot.testing.codes import FakeCodeSecrets
 from deploybot.testing.engines import FakeEngine
 from deploybot.testing.hosts import FakeHost, FakeServers, Outcome, Started
 from deploybot.testing.refs import FakeRefs
@@ -17,6 +18,7 @@ __all__ = [
     "Asked",
     "FakeChat",
     "FakeClock",
+    "FakeCodeSecrets",
     "FakeDeployments",
     "FakeEngine",
     "FakeHost",

@@ -33,11 +33,15 @@ class Asked:
 class FakeDeployments:
     """`command.DeploymentService`: `asked` and `cancelled` are what was wanted, `rows` what there is.
 
+    `approved` are names, numbers and codes, `rejected` names, numbers and reasons.
+
     Set `fails` to have the next request raise it.
     """
 
     asked: list[Asked] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
+    approved: list[tuple[str, int, str]] = field(default_factory=list)
+    rejected: list[tuple[str, int, str]] = field(default_factory=list)
     rows: dict[int, Deployment] = field(default_factory=dict)
     fails: Exception | None = None
 
@@ -76,6 +80,16 @@ class FakeDeployments:
         """Keep it."""
         self.cancelled.append(number)
         return Card(title=f"Stopping #{number}.")
+
+    async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
+        """Keep it."""
+        self.approved.append((ctx.person.name if ctx.person else "", number, code))
+        return Card(title=f"#{number} is approved.")
+
+    async def reject(self, ctx: Context, number: int) -> Card:
+        """Keep it."""
+        self.rejected.append((ctx.person.name if ctx.person else "", number, ctx.reason))
+        return Card(title=f"#{number} is rejected.")
 
     async def get(self, number: int) -> Deployment | None:
         """One of `rows`."""

@@ -194,3 +194,13 @@ def test_a_button_that_is_called_as_its_command_is_shown_once() -> None:
     buttons = (Button("deploy shop@v2", "deploy shop@v2"), Button("Cancel", "cancel #42"))
     shown = "t\n  ▸ deploy shop@v2   ▸ Cancel: cancel #42"
     assert plain(Card(title="t", buttons=buttons), 80) == shown
+
+
+def test_what_a_button_asks_for_is_to_be_typed() -> None:
+    buttons = (
+        Button("Approve", "approve #42", asks="Your one-time code?", asks_code=True),
+        Button("Reject", "reject #42", danger=True, asks="Why?"),
+    )
+    shown = plain(Card(title="t", buttons=buttons), 80)
+    assert "Approve: approve #42 code …" in shown
+    assert "Reject: reject #42 because …" in shown

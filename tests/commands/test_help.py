@@ -10,6 +10,7 @@ async def test_all_commands(world: World) -> None:
     assert headings == [
         ("LOOK", "for viewers and up"),
         ("DEPLOY", "for deployers and up"),
+        ("APPROVE", "for approvers and up"),
         ("LET PEOPLE IN", "for admins"),
         ("YOU AND ME", "for everybody"),
     ]

@@ -14,6 +14,8 @@ import pytest
 
 from deploybot.card import Card
 from deploybot.command import Context, Incoming, Services
+from deploybot.deploy.approvals import Approvals
+from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.cards import key
 from deploybot.deploy.gate import HealthGate
 from deploybot.deploy.journal import Journal
@@ -22,13 +24,15 @@ from deploybot.deploy.releases import Releases
 from deploybot.deploy.runner import Runner, Teller
 from deploybot.deploy.service import Deployments
 from deploybot.deploy.steps import StepRunner
-from deploybot.domain import Deployment, Identity, Person, Place, Plan, Release, Running
+from deploybot.domain import Deployment, Identity, Person, Place, Release, Role, Running
+from deploybot.ports import Tables
 from deploybot.redact import Redactor
 from deploybot.settings import App, Environment, Settings
 from deploybot.store.database import Database
 from deploybot.strategies import STRATEGIES
 from deploybot.testing import (
     FakeClock,
+    FakeCodeSecrets,
     FakeHost,
     FakeLogs,
     FakeRefs,
@@ -42,6 +46,7 @@ V1, V2, V3 = (Release(digit * 40, f"v{digit}") for digit in "123")
 PLACE = Place("console", "console")
 HEALTH = "http://127.0.0.1:8000/healthz"
 SECRET = "correct-horse-battery"
+NO_RIGHT = "`deploy` needs the role deployer on shop/production; you have no role there."
 
 
 class Ticking(FakeClock):
@@ -89,7 +94,7 @@ class Shop:
     hosts: FakeServers
     refs: FakeRefs
     clock: FakeClock
-    refusal: str = ""
+    codes: FakeCodeSecrets = field(default_factory=FakeCodeSecrets)
     deployments: Deployments = field(init=False)
     person: Person = field(init=False)
     ids: itertools.count[int] = field(default_factory=itertools.count)
@@ -115,20 +120,22 @@ class Shop:
             clock=self.clock,
             tell=tell,
         )
+        planner = Planner(store=self.store, servers=self.hosts, refs=self.refs, strategies=STRATEGIES)
+        bonds = Bonds(self.settings, planner, self.clock)
+        approvals = Approvals(
+            settings=self.settings, store=self.store, clock=self.clock, bonds=bonds, codes=self.codes, tell=tell
+        )
         self.deployments = Deployments(
             settings=self.settings,
             store=self.store,
             clock=self.clock,
-            planner=Planner(store=self.store, servers=self.hosts, refs=self.refs, strategies=STRATEGIES),
+            planner=planner,
             runner=runner,
             journal=journal,
             tell=tell,
-            may_still=self._may_still,
+            approvals=approvals,
+            bonds=bonds,
         )
-
-    async def _may_still(self, person: int, plan: Plan) -> str:
-        del person, plan
-        return self.refusal
 
     @property
     def app(self) -> App:
@@ -153,6 +160,10 @@ class Shop:
             people=_Nothing(),
         )
         return Context(incoming=incoming, person=self.person, services=services, reply=_silence, reason=reason)
+
+    async def lose_right(self) -> None:
+        """Ana may do nothing any more."""
+        await self.store.write(lambda tables: tables.people.revoke(self.person.id))
 
     async def ask(self, release: Release, **more: object) -> Card:
         """Ask for a deployment to production."""
@@ -231,11 +242,18 @@ async def make_shop(folder: Path, **environment: object) -> AsyncIterator[Shop]:
     refs = FakeRefs(folder, v1=V1.commit, v2=V2.commit, v3=V3.commit)
     async with memory_store() as store:
         shop = Shop(settings_of(folder / "data", **environment), store, FakeServers(hosts), refs, Ticking())
-        shop.person = await store.write(lambda tables: tables.people.add("ana", Identity("console", "1000")))
+        shop.person = await store.write(_hire)
         try:
             yield shop
         finally:
             await shop.deployments.close()
+
+
+def _hire(tables: Tables) -> Person:
+    """Ana, who may deploy everything."""
+    ana = tables.people.add("ana", Identity("console", "1000"))
+    tables.people.grant(ana.id, Role.DEPLOYER)
+    return ana
 
 
 @pytest.fixture

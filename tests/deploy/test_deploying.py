@@ -12,7 +12,7 @@ from deploybot.deploy.plan import digest_of
 from deploybot.domain import JobState, Kind, State, StepState
 from deploybot.errors import UserError
 from deploybot.testing import Outcome
-from tests.deploy.conftest import GOOD_SWITCH, HEALTH, PLACE, SECRET, V1, V2, V3, Shop, make_shop
+from tests.deploy.conftest import GOOD_SWITCH, HEALTH, NO_RIGHT, PLACE, SECRET, V1, V2, V3, Shop, make_shop
 
 
 async def test_a_good_release_runs_everywhere_and_is_recorded(shop: Shop) -> None:
@@ -177,10 +177,10 @@ async def test_a_waiting_one_whose_asker_lost_the_right_does_not_begin(shop: Sho
     await shop.ask(V1)
     job = await shop.started(1, "fetch")
     await shop.ask(V2)
-    shop.refusal = "ana may not deploy shop production."
+    await shop.lose_right()
     shop.hosts["web1"].finish(job)
     ended = await shop.end_of(2)
-    assert (ended.state, ended.outcome) == (State.FAILED, "ana may not deploy shop production. Nothing was done.")
+    assert (ended.state, ended.outcome) == (State.FAILED, f"{NO_RIGHT} Nothing was done.")
 
 
 async def test_other_environments_do_not_wait(shop: Shop) -> None:

@@ -12,7 +12,7 @@ from deploybot.deploy import service
 from deploybot.deploy.turns import next_time, show_moment
 from deploybot.domain import State
 from deploybot.testing import Outcome
-from tests.deploy.conftest import V1, V2, V3, Shop
+from tests.deploy.conftest import NO_RIGHT, V1, V2, V3, Shop
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NINE, HOUR = time(9), 3600.0
@@ -73,11 +73,11 @@ async def test_it_is_cancelled_while_it_waits(shop: Shop) -> None:
 
 async def test_a_right_that_was_taken_away_meanwhile_counts(shop: Shop) -> None:
     await shop.ask(V1, at=NINE)
-    shop.refusal = "ana may not deploy shop to production any more"
+    await shop.lose_right()
     shop.clock.advance(HOUR)
     ended = await shop.end_of(1)
     assert ended.state is State.FAILED
-    assert ended.outcome == "ana may not deploy shop to production any more. Nothing was done."
+    assert ended.outcome == f"{NO_RIGHT} Nothing was done."
     assert not shop.hosts["web1"].started
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from deploybot.domain import State
 from tests.e2e.conftest import FilesShop, Office, ended, open_office, served
 from tests.lab import Lab, Proxy, Sshd, until
+from tests.lab.run import program
 
 
 async def test_the_main_job(office: Office, files_shop: FilesShop) -> None:
@@ -130,7 +131,8 @@ async def test_a_bot_whose_own_disk_fills_up_takes_no_new_work_and_loses_nothing
             assert "full: free some space" in refused.title
             assert "web1" in await office.read("status shop")
             server = files_shop.servers[0]
-            await asyncio.to_thread(until, lambda: not server.processes(), within=20, what="the end of the build")
+            built = (server.home / "shop/releases").glob
+            await asyncio.to_thread(until, lambda: [*built("*/www/healthz")], within=20, what="what v5 builds")
             disk.empty()
             done = await office.end_of(number)
             log = await office.log_of(number)
@@ -175,7 +177,7 @@ async def test_a_cancelled_build_is_stopped_on_the_server(office: Office, files_
     await office.say(f"cancel #{number}")
     done = await office.end_of(number)
     assert ended(done, State.CANCELLED) == "Cancelled by ana.\nThe release that runs was not touched."
-    assert not [line for line in files_shop.servers[0].processes() if "sleep" in str(line)]
+    assert "sleep" not in {program(pid) for pid in files_shop.servers[0].processes()}
     assert served(files_shop.servers[0].address) == "v1"
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -99,6 +101,21 @@ async def whole_log(host: SshHost, job: str) -> bytes:
     while data := (await host.poll(job, len(log))).data:
         log += data
     return log
+
+
+async def nothing_runs(server: Sshd, within: float = 10) -> None:
+    """Return once no process of the server's user is left; otherwise say which ones are."""
+    with contextlib.suppress(AssertionError):
+        await until(lambda: not server.processes(), within)
+    assert [words(pid) for pid in server.processes()] == []
+
+
+def words(pid: int) -> str:
+    """A process's arguments; empty where it has gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 async def until(condition: Callable[[], object], within: float = 10) -> None:

@@ -21,7 +21,7 @@ from deploybot.hosts.ssh import Pool
 from deploybot.ports import Host, Servers
 from deploybot.testing import FakeEngine
 from tests.conftest import MakeSshd
-from tests.hosts.conftest import RUN, Reach, command, finished, server_of, through, until
+from tests.hosts.conftest import RUN, Reach, command, finished, nothing_runs, server_of, through, until
 from tests.hosts.tls import make_tls
 from tests.hosts_contract import PRINTED, HostContract, Task, Work
 from tests.lab import Access, Lab, Proxy, Sshd
@@ -200,7 +200,7 @@ async def test_a_stream_ends_at_its_deadline(server: Sshd, host: SshHost) -> Non
     out = [piece async for piece in host.stream(RUN, command("echo one; sleep 1000"), timeout=0.5)]
     assert out == [b"one\n"]
     assert time.monotonic() - began < 2
-    await until(lambda: not server.processes())
+    await nothing_runs(server)
 
 
 async def test_a_stream_that_is_left_stops_what_feeds_it(server: Sshd, host: SshHost) -> None:
@@ -208,7 +208,7 @@ async def test_a_stream_that_is_left_stops_what_feeds_it(server: Sshd, host: Ssh
     async with aclosing(host.stream(RUN, command(text), timeout=60)) as out:
         assert await anext(out) == b"one\n"
         assert server.processes()
-    await until(lambda: not server.processes())
+    await nothing_runs(server)
 
 
 async def test_a_stream_is_stopped_on_the_server_when_the_bot_is_gone(sshd: Sshd, reach: Reach) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import os
 import random
 import secrets
-import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -48,7 +48,7 @@ def exactly(text: str) -> bytes:
 
 @pytest.mark.parametrize("name", ["sshd", "busybox_server"])
 async def test_no_string_is_ever_run_and_all_arrive(
-    name: str, request: pytest.FixtureRequest, reach: Reach, capsys: pytest.CaptureFixture[str]
+    name: str, request: pytest.FixtureRequest, reach: Reach, figure: Callable[[str], None]
 ) -> None:
     server: Sshd = request.getfixturevalue(name)
     dice, seed = chance()
@@ -68,8 +68,7 @@ async def test_no_string_is_ever_run_and_all_arrive(
         tried += len(values)
         await host.forget([job])
     canaries = [path for path in (*server.home.rglob("*"), *server.home.glob("*")) if canary in path.name]
-    with capsys.disabled():
-        sys.stdout.write(f"\n{len(canaries)} canary files after {tried} strings through {name} ({seed})\n")
+    figure(f"{len(canaries)} canary files after {tried} strings ({seed})")
     assert canaries == [], seed
 
 

@@ -17,7 +17,20 @@ from deploybot.domain import JobState, JobStatus
 from deploybot.errors import StepFailed, Unreachable
 from deploybot.hosts.host import SshHost
 from tests.conftest import MakeSshd
-from tests.hosts.conftest import RUN, Reach, chance, command, ended, finished, server_of, through, until, whole_log
+from tests.hosts.conftest import (
+    RUN,
+    Reach,
+    chance,
+    command,
+    ended,
+    finished,
+    nothing_runs,
+    server_of,
+    through,
+    until,
+    whole_log,
+    words,
+)
 from tests.lab import FullDisk, Lab, Proxy, Sshd
 
 RUNNING = JobStatus(JobState.RUNNING)
@@ -64,13 +77,6 @@ def runner(server: Sshd, job: str) -> int:
 def release(server: Sshd) -> None:
     """Let a job go on that waits for a file."""
     (server.home / "go").touch()
-
-
-def words(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
 
 
 def is_main(pid: int) -> bool:
@@ -246,7 +252,7 @@ async def test_a_cancelled_job_is_told_first_and_then_killed(server: Sshd, host:
     assert 1 <= time.monotonic() - began < 5
     assert (await waiting).state is JobState.CANCELLED
     assert b"told\n" in await whole_log(host, job)
-    await until(lambda: not server.processes())
+    await nothing_runs(server)
 
 
 async def test_a_job_that_heeds_the_signal_ends_at_once(host: SshHost, job: str) -> None:
@@ -277,7 +283,7 @@ async def test_starting_and_cancelling_at_once_comes_to_one_end(server: Sshd, ho
         assert cancelled.state is JobState.CANCELLED
         assert started.state in {JobState.RUNNING, JobState.CANCELLED}
         assert (await host.poll(name, 0)).status.state is JobState.CANCELLED
-    await until(lambda: not server.processes())
+    await nothing_runs(server)
 
 
 async def test_a_deadline_ends_a_job_also_without_a_bot(server: Sshd, reach: Reach, job: str) -> None:
@@ -292,7 +298,7 @@ async def test_a_deadline_ends_a_job_also_without_a_bot(server: Sshd, reach: Rea
 
 async def test_a_watchdog_dies_with_its_job(server: Sshd, host: SshHost, job: str) -> None:
     await host.start(job, RUN, command("echo done"), deadline=600)
-    await until(lambda: not server.processes(), within=3)
+    await nothing_runs(server, within=3)
 
 
 async def test_a_program_that_is_left_behind_does_not_hold_up_the_end(host: SshHost, job: str) -> None:

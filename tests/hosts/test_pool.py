@@ -172,9 +172,16 @@ async def test_a_forwarded_socket_that_was_deleted_is_made_again(sshd: Sshd, poo
 async def test_a_folder_with_a_path_too_long_for_sockets_is_not_used(
     sshd: Sshd, pools: list[Pool], tmp_path: Path
 ) -> None:
-    pool = Pool({"web1": server_of(sshd)}, sockets=tmp_path / ("x" * 100))
-    pools.append(pool)
-    assert len(str(await pool.forward("web1", "/run/nothing.sock"))) < 60
+    given = tmp_path / ("x" * 100)
+    killed, pool = (Pool({"web1": server_of(sshd)}, sockets=given) for _ in range(2))
+    pools.extend((killed, pool))
+    left = await killed.forward("web1", "/run/nothing.sock")
+    again = await pool.forward("web1", "/run/nothing.sock")
+    assert len(str(again)) < 60
+    assert not left.parent.exists()
+    await pool.close()
+    assert not again.parent.exists()
+    assert not given.is_symlink()
 
 
 async def test_a_forwarded_socket_with_nothing_behind_it_closes(sshd: Sshd, pools: list[Pool]) -> None:
@@ -234,7 +241,10 @@ async def echoing_socket(sshd: Sshd) -> AsyncIterator[str]:
     path = sshd.home / "echo.sock"
     path.unlink(missing_ok=True)
 
+    echoes: list[asyncio.StreamWriter] = []
+
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        echoes.append(writer)
         while line := await reader.readline():
             writer.write(line)
         writer.close()
@@ -242,3 +252,6 @@ async def echoing_socket(sshd: Sshd) -> AsyncIterator[str]:
     async with await asyncio.start_unix_server(echo, str(path)):
         path.chmod(0o777)
         yield str(path)
+        for writer in echoes:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in echoes), return_exceptions=True)

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from deploybot.errors import UserError
 from deploybot.hosts import shell
 
-texts = st.text(st.characters(exclude_characters="\0", exclude_categories=()))
+texts = st.text(st.characters(exclude_characters="\0")) | st.binary().map(
+    lambda data: data.replace(b"\0", b"").decode("utf-8", "surrogateescape")
+)
 
 
 @given(texts)
@@ -64,3 +66,8 @@ def test_the_runner_is_named_by_its_content() -> None:
 def test_packaged_scripts_are_posix_to_every_shell(name: str, program: tuple[str, ...]) -> None:
     checked = subprocess.run([*program, "-n"], input=shell.script(name).encode(), capture_output=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, b"")
+
+
+def test_half_a_surrogate_pair_is_refused_and_not_shown() -> None:
+    with pytest.raises(UserError, match="The value of WHY holds half of a surrogate pair"):
+        shell.frame("", {"WHY": "because \ud800"})

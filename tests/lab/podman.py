@@ -9,7 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING, Self
 
 from tests.lab.images import BUSYBOX
-from tests.lab.run import run, until
+from tests.lab.run import LabError, run, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,8 @@ class Podman:
         self.socket = directory / "podman.sock"
         self._directory = directory
         self._options = (
-            *("--root", directory / "root", "--runroot", directory / "run", "--storage-driver", "vfs"),
+            *("--root", directory / "root", "--runroot", directory / "run", "--tmpdir", directory / "tmp"),
+            *("--storage-driver", "vfs"),
             *("--cgroup-manager", "cgroupfs", "--events-backend", "file"),
         )
         self._service: subprocess.Popen[bytes] | None = None
@@ -44,8 +45,12 @@ class Podman:
         command = ["podman", *map(str, self._options), "system", "service", "-t", "0", f"unix://{self.socket}"]
         with (self._directory / "log").open("wb") as log:
             self._service = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        until(self.socket.exists, within=20, what="start of podman")
-        self.podman("load", stdin=BUSYBOX.archive())
+        try:
+            until(self.socket.exists, within=60, what="start of podman")
+            self.podman("load", stdin=BUSYBOX.archive())
+        except LabError:
+            self._stop()
+            raise
         return self
 
     def __exit__(
@@ -56,6 +61,9 @@ class Podman:
     ) -> None:
         """Remove the containers, and stop it."""
         self.podman("rm", "--all", "--force", "--time", "0")
+        self._stop()
+
+    def _stop(self) -> None:
         if self._service:
             self._service.send_signal(signal.SIGTERM)
             self._service.wait(20)

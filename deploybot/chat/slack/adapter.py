@@ -21,10 +21,11 @@ from deploybot.chat.slack.bolt import Door, Hearing
 from deploybot.chat.slack.files import Files
 from deploybot.chat.slack.health import Health
 from deploybot.chat.slack.heard import Heard, read
-from deploybot.chat.slack.link import Link, Times
+from deploybot.chat.slack.link import Link
 from deploybot.chat.slack.people import Directory
 from deploybot.chat.slack.reception import PLATFORM, Reception
 from deploybot.chat.slack.scopes import HOOK
+from deploybot.chat.slack.times import Times
 from deploybot.command import Incoming
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, StoreError, Unreachable
@@ -34,7 +35,6 @@ from deploybot.web import WebServer
 log = logging.getLogger(__name__)
 
 _LOOK_AGAIN: Final = 300.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _MOST_TASKS: Final = 1_000
 _STOP_WITHIN: Final = 2.0
 _TOO_MUCH: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
@@ -59,13 +59,14 @@ class Slack:
         """Take bot.toml's `[slack]`. In HTTP mode `server` gets a route; it must not have been started."""
         self._settings = settings
         self._desk = desk
+        self._clock = parts.clock
         self._health = Health()
         self._user = ""
         self._times = times or Times()
         self._hearing = Hearing(self._take)
         self._api: SlackApi | None = None
         self._files: Files | None = None
-        self._reception = Reception(self, parts, desk)
+        self._reception = Reception(self, parts, desk, self._times)
         self._ready = asyncio.Event()
         self._doubted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,8 +90,9 @@ class Slack:
     async def start(self) -> None:
         """Begin to listen; returns at once."""
         app_token = self._settings.app_token.reveal() if self._settings.app_token else ""
-        self._api = SlackApi(self._settings.api_url, self._settings.bot_token.reveal(), app_token, self._health)
-        self._files = Files(self._api, self.spawn)
+        bot_token = self._settings.bot_token.reveal()
+        self._api = SlackApi(self._settings.api_url, bot_token, app_token, self._health, self._times)
+        self._files = Files(self._api, self.spawn, self._times)
         self._running = [asyncio.create_task(self._watch(), name="slack")]
         if self._settings.app_token:
             link = Link(self._open_url, self._hearing.envelope, self._health, self._times)
@@ -112,17 +114,17 @@ class Slack:
 
     async def _watch(self) -> None:
         """Find out who the bot is, and then now and again whether its token still works."""
-        pause = _FIRST_PAUSE
+        pause = self._times.first_pause
         while True:
             wait = _LOOK_AGAIN
             try:
                 self._introduce(await self.api.call("auth.test"))
-                pause = _FIRST_PAUSE
+                pause = self._times.first_pause
             except DeploybotError as problem:
                 if not self._health.is_ill("bot_token"):
                     self._health.ill("api", f"{problem}")
                 wait = max(pause, getattr(problem, "retry_after", 0.0))
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = min(pause * 2, self._times.longest_pause)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._doubted.wait()
@@ -150,12 +152,12 @@ class Slack:
         """Take a payload that was acknowledged."""
         heard = read(body, self._user)
         if heard is not None:
-            self.spawn(self._receive(heard))
+            self.spawn(self._receive(heard, self._clock.now()))
 
-    async def _receive(self, heard: Heard) -> None:
+    async def _receive(self, heard: Heard, at: float) -> None:
         """Slack may knock before the bot knows who it is itself: in HTTP mode, right after the start."""
         await self._ready.wait()
-        await self._reception.receive(heard)
+        await self._reception.receive(heard, at)
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run something that outlives its caller; what goes wrong in it is logged."""

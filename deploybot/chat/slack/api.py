@@ -18,11 +18,11 @@ from deploybot.chat.pace import Pace, Rate
 from deploybot.chat.slack.health import DEAD_TOKENS, GRANT, Health
 from deploybot.chat.slack.scopes import SCOPES
 from deploybot.chat.slack.sdk import quiet_logger
+from deploybot.chat.slack.times import Times
 from deploybot.errors import Unreachable, UserError
 
 Json = dict[str, Any]
 
-WITHIN: Final = 10.0
 _UPLOAD_WITHIN: Final = 60.0
 _DEAD_PAUSE: Final = 300.0
 _SCOPE_PAUSE: Final = 60.0
@@ -58,12 +58,15 @@ class Refused(UserError):
 class SlackApi:
     """`app_token` is only used to open sockets; `health` is told of tokens that do not work."""
 
-    def __init__(self, api_url: str, bot_token: str, app_token: str, health: Health) -> None:
+    def __init__(
+        self, api_url: str, bot_token: str, app_token: str, health: Health, times: Times | None = None
+    ) -> None:
+        self._times = times or Times()
         self._app_token = app_token
         self._health = health
         self._pace = Pace(())
         self._quiet: dict[str, float] = {}
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN))
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._times.answer))
         self._client = AsyncWebClient(
             bot_token,
             base_url=f"{api_url.rstrip('/')}/",
@@ -82,14 +85,15 @@ class SlackApi:
         """One call; Slack's answer. Raises Unreachable for what may pass, Refused for what will not."""
         channel = str(args.get("channel", "")) if method == "chat.postMessage" else ""
         key = f"{method} {channel}".rstrip()
-        await self._pace.turn(key, _RATES.get(method, _TIER_4))
+        rate = _RATES.get(method, _TIER_4)
+        await self._pace.turn(key, Rate(rate.count, rate.seconds / self._times.hurry))
         self._heed(key)
         given = {name: value for name, value in args.items() if value is not None and value != ""}
         is_app = SCOPES[method] == ("connections:write",)
         # The library takes the token out of these, into the header.
         other = {"token": self._app_token} if is_app else None
         try:
-            async with asyncio.timeout(WITHIN):
+            async with asyncio.timeout(self._times.answer):
                 if method in _FORMS:
                     answer = await self._client.api_call(method, data=given, params=other)
                 else:
@@ -97,7 +101,7 @@ class SlackApi:
         except SlackApiError as error:
             raise self._refusal(method, key, error, "app_token" if is_app else "bot_token") from None
         except TimeoutError:
-            raise Unreachable("Slack", f"{method} was not answered within {WITHIN:.0f} s") from None
+            raise Unreachable("Slack", f"{method} was not answered within {self._times.answer:g} s") from None
         except (aiohttp.ClientError, SlackClientError, OSError) as error:
             raise Unreachable("Slack", f"{method}: {str(error) or type(error).__name__}") from None
         self._health.well("app_token" if is_app else "bot_token", method)
@@ -106,7 +110,7 @@ class SlackApi:
 
     async def answer(self, url: str, message: Json) -> None:
         """Post to a response_url. Raises Unreachable for what may pass, Refused for what will not."""
-        status, text, wait = await self._post(url, within=WITHIN, json=message)
+        status, text, wait = await self._post(url, within=self._times.answer, json=message)
         if status == _TOO_MANY or status >= _BROKEN:
             raise Unreachable("Slack", f"an answer was refused with status {status}", retry_after=wait)
         if status != _OK:

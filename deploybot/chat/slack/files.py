@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from deploybot.card import Card
 from deploybot.chat.slack.blocks import whole
+from deploybot.chat.slack.times import Times
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, Unreachable
 
@@ -18,8 +19,6 @@ log = logging.getLogger(__name__)
 
 WHOLE: Final = "whole.txt"
 _INSIST: Final = 300.0
-_FIRST_PAUSE: Final = 1.0
-_LONGEST_PAUSE: Final = 30.0
 _REMEMBERED: Final = 2_000
 
 
@@ -37,7 +36,8 @@ Spawn = Callable[[Coroutine[None, None, None]], None]
 class Files:
     """Uploads each file of a message once, in the background: a message never waits for its files."""
 
-    def __init__(self, uploader: Uploader, spawn: Spawn) -> None:
+    def __init__(self, uploader: Uploader, spawn: Spawn, times: Times | None = None) -> None:
+        self._times = times or Times()
         self._uploader = uploader
         self._spawn = spawn
         self._done: OrderedDict[tuple[str, str, str], None] = OrderedDict()
@@ -76,7 +76,7 @@ class Files:
     async def _insist(self, name: str, data: bytes, channel: str, thread: str) -> None:
         """Upload, again and again for some minutes while Slack does not answer."""
         loop = asyncio.get_running_loop()
-        end, pause = loop.time() + _INSIST, _FIRST_PAUSE
+        end, pause = loop.time() + _INSIST, self._times.first_pause
         while True:
             try:
                 await self._uploader.upload(name, data, channel, thread)
@@ -86,7 +86,7 @@ class Files:
                     log.warning("Slack: %s was not uploaded: %s", name, problem)
                     return
                 await asyncio.sleep(wait)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = min(pause * 2, self._times.longest_pause)
             except DeploybotError as problem:
                 log.warning("Slack: %s was not uploaded: %s", name, problem)
                 return

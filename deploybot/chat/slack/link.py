@@ -11,7 +11,6 @@ import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
@@ -21,6 +20,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from deploybot.chat.slack.health import Health
 from deploybot.chat.slack.sdk import quiet_logger
+from deploybot.chat.slack.times import Times
 from deploybot.errors import DeploybotError, Unreachable
 
 log = logging.getLogger(__name__)
@@ -29,20 +29,6 @@ _DISABLED: Final = "link_disabled"
 _CONNECT_WITHIN: Final = 10.0
 _CLOSE_WITHIN: Final = 1.0
 _SHORT_LIFE: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Times:
-    """Seconds: between pings (a socket is dead after four unanswered), between looks at it, and between tries.
-
-    `linger` is how long a socket that Slack will close is listened to after the next one is there.
-    """
-
-    ping: float = 5.0
-    look: float = 5.0
-    linger: float = 5.0
-    first_pause: float = 0.5
-    longest_pause: float = 30.0
 
 
 class _Socket(SocketModeClient):

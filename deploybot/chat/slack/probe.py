@@ -9,6 +9,7 @@ from typing import Final
 
 import aiohttp
 
+from deploybot.chat.places import channels_of
 from deploybot.chat.slack.api import Refused, SlackApi
 from deploybot.chat.slack.health import GRANT, Health
 from deploybot.chat.slack.scopes import HOOK, bot_scopes
@@ -49,8 +50,10 @@ async def probe(settings: Settings) -> AsyncIterator[Finding]:
             yield found
         yield await _socket_mode(app_token, api) if slack.app_token else _http_mode(settings, slack)
         if api.granted:
-            for channel in _channels(settings, slack):
-                yield await _channel(channel, api)
+            # Direct messages need no invitation.
+            for channel in channels_of(settings, "slack"):
+                if not channel.startswith("D"):
+                    yield await _channel(channel, api)
     finally:
         await api.close()
 
@@ -122,13 +125,6 @@ def _http_mode(settings: Settings, slack: SlackSettings) -> Finding:
         return Finding(what, "signing_secret does not look like one", cure)
     url = (settings.http.url if settings.http else None) or ""
     return Finding(what, f"Slack has to reach {url}{HOOK}; its first request tells whether it does")
-
-
-def _channels(settings: Settings, slack: SlackSettings) -> list[str]:
-    """The channels of bot.toml, each once; direct messages need no invitation."""
-    named = [slack.channel or ""]
-    named += [place.channel for app in settings.apps.values() for place in app.channel if place.platform == "slack"]
-    return [channel for channel in dict.fromkeys(named) if channel and not channel.startswith("D")]
 
 
 async def _channel(channel: str, api: SlackApi) -> Finding:

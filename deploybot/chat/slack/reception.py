@@ -30,7 +30,8 @@ from deploybot.chat.slack.heard import (
 )
 from deploybot.chat.slack.names import advice
 from deploybot.chat.slack.people import Directory, Kind, Member
-from deploybot.chat.slack.repeats import WINDOW, Key, Repeats, words_of
+from deploybot.chat.slack.repeats import Key, Repeats, words_of
+from deploybot.chat.slack.times import Times
 from deploybot.chat.slack.views import completed, home, question
 from deploybot.chat.talk import Talk
 from deploybot.command import Incoming
@@ -52,7 +53,7 @@ _UNKNOWN: Final = "Slack does not tell me who you are now, so I did nothing."
 class Reception:
     """Takes what was heard. `open` has to be called first: identities need to know the team."""
 
-    def __init__(self, slack: Slack, parts: Parts, desk: Desk) -> None:
+    def __init__(self, slack: Slack, parts: Parts, desk: Desk, times: Times) -> None:
         self._slack = slack
         self._parts = parts
         self._desk = desk
@@ -60,7 +61,7 @@ class Reception:
         self._team = ""
         self._directory: Directory | None = None
         self._told: OrderedDict[str, float] = OrderedDict()
-        self._repeats = Repeats(parts.commands)
+        self._repeats = Repeats(parts.commands, times.again)
         self._received: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def open(self, team: str, directory: Directory) -> None:
@@ -68,20 +69,23 @@ class Reception:
         self._team = team
         self._directory = directory
 
-    async def receive(self, heard: Heard) -> None:
-        """Do what somebody asked for, once: Slack may hand it over again. Never raises but when it is cancelled."""
+    async def receive(self, heard: Heard, at: float) -> None:
+        """Do what somebody asked for, once: Slack may hand it over again. Never raises but when it is cancelled.
+
+        `at` is when it was handed over, in seconds since the epoch: it may have had to wait.
+        """
         if not self._first_time(heard):
             return
         try:
             match heard:
                 case Line():
-                    await self._line(heard)
+                    await self._line(heard, at)
                 case Pressed():
-                    await self._pressed(heard)
+                    await self._pressed(heard, at)
                 case Submitted():
-                    await self._submitted(heard)
+                    await self._submitted(heard, at)
                 case HomeOpened():
-                    await self._show_home(heard.user, heard.id)
+                    await self._show_home(heard.user, heard.id, at)
                 case Revoked():
                     self._slack.revoked()
         except DeploybotError as problem:
@@ -99,24 +103,24 @@ class Reception:
             self._received.popitem(last=False)
         return True
 
-    async def _line(self, line: Line) -> None:
+    async def _line(self, line: Line, at: float) -> None:
         """A command. One that somebody sends again because Slack was slow runs once."""
         place = Place(PLATFORM, line.channel, line.thread, private=line.private)
-        incoming = self._incoming(line.user, place, line.text, line.id, at=line.at)
+        incoming = self._incoming(line.user, place, line.text, line.id, line.at or at)
         key = self._repeats.key(line.user, line.channel, line.thread, line.text)
         since = self._repeats.seconds_since(key) if key else None
         if since is None:
             await self._answer(incoming, line.answer_url, trigger=line.trigger, key=key)
         elif await self._admitted(incoming, line.answer_url):
-            await self._tell(incoming, line.answer_url, _again(since))
+            await self._tell(incoming, line.answer_url, _again(since, self._repeats.window - since))
 
-    async def _pressed(self, pressed: Pressed) -> None:
+    async def _pressed(self, pressed: Pressed, at: float) -> None:
         """A button: run what stands behind it, or ask first."""
         if pressed.kind == REFRESH:
-            await self._show_home(pressed.user, pressed.id)
+            await self._show_home(pressed.user, pressed.id, at)
             return
         place = _place(pressed.channel, pressed.thread)
-        incoming = self._incoming(pressed.user, place, "", pressed.id)
+        incoming = self._incoming(pressed.user, place, "", pressed.id, at)
         if pressed.kind == RUN:
             await self._press(incoming, pressed.answer_url, pressed.token, pressed.message)
         elif pressed.kind in {ASK, CODE} and await self._admitted(incoming, pressed.answer_url):
@@ -144,10 +148,11 @@ class Reception:
         except UserError as error:
             await self._tell(incoming, pressed.answer_url, _sentence(error.sentence, error.hint))
 
-    async def _submitted(self, submitted: Submitted) -> None:
+    async def _submitted(self, submitted: Submitted, at: float) -> None:
         """A modal that came back: with the button that was chosen in it, or the answer to one pressed before."""
         about, answer = submitted.about, submitted.answer
-        incoming = self._incoming(submitted.user, _place(about["channel"], about["thread"]), "", submitted.id)
+        place = _place(about["channel"], about["thread"])
+        incoming = self._incoming(submitted.user, place, "", submitted.id, at)
         if about["kind"] == RUN:
             await self._press(incoming, about["url"], answer, submitted.view)
         else:
@@ -224,13 +229,13 @@ class Reception:
         """Say something that no command says, to the sender alone."""
         await Talk(Corner(self._slack, self._desk, self._answers, url), incoming).reply(card)
 
-    async def _show_home(self, user: str, ident: str) -> None:
+    async def _show_home(self, user: str, ident: str, at: float) -> None:
         """The board, as `status` shows it to this person."""
         assert self._directory is not None  # noqa: S101  `open` comes first
         member = await self._directory.look_up(user)
         if member.kind is not Kind.MEMBER:
             return
-        incoming = self._incoming(user, Place(PLATFORM, f"home-{user}", private=True), "status", ident)
+        incoming = self._incoming(user, Place(PLATFORM, f"home-{user}", private=True), "status", ident, at)
 
         async def show(card: Card) -> None:
             await self._slack.api.call("views.publish", user_id=user, view=home(card))
@@ -239,23 +244,18 @@ class Reception:
         if card is not None:
             await show(card)
 
-    def _incoming(self, user: str, place: Place, text: str, ident: str, *, at: float = 0.0) -> Incoming:
-        return Incoming(
-            identity=Identity(PLATFORM, user, self._team),
-            place=place,
-            text=text.replace(USER, f"slack:{self._team}/"),
-            id=ident,
-            at=at or self._parts.clock.now(),
-        )
+    def _incoming(self, user: str, place: Place, text: str, ident: str, at: float) -> Incoming:
+        text = text.replace(USER, f"slack:{self._team}/")
+        return Incoming(identity=Identity(PLATFORM, user, self._team), place=place, text=text, id=ident, at=at)
 
 
 def _place(channel: str, thread: str) -> Place:
     return Place(PLATFORM, channel, thread, private=channel.startswith("D"))
 
 
-def _again(since: float) -> Card:
+def _again(since: float, left: float) -> Card:
     """What is said to a command that was sent again."""
-    hint = f"If you mean it a second time, send it again in {WINDOW - since:.0f} s."
+    hint = f"If you mean it a second time, send it again in {left:.0f} s."
     return _sentence(f"I have this already, since {since:.0f} s, and run it once.", hint)
 
 

@@ -17,7 +17,6 @@ from deploybot.command import Command
 from deploybot.domain import Action
 from deploybot.parsing import hear
 
-WINDOW: Final = 30.0
 _REMEMBERED: Final = 2_000
 _LOOKS: Final = frozenset({Action.ANYONE, Action.VIEW})
 
@@ -33,10 +32,11 @@ def words_of(text: str) -> list[str]:
 
 
 class Repeats:
-    """Remembers what was sent, for `WINDOW` seconds."""
+    """Remembers what was sent, for `window` seconds."""
 
-    def __init__(self, commands: Mapping[str, Command]) -> None:
+    def __init__(self, commands: Mapping[str, Command], window: float) -> None:
         """Take the commands there are: what only looks may be asked for again at any time."""
+        self.window = window
         self._commands = commands
         self._taken: OrderedDict[Key, float] = OrderedDict()
 
@@ -49,7 +49,7 @@ class Repeats:
     def seconds_since(self, key: Key) -> float | None:
         """How long ago the same was taken; None for the first time, which is noted."""
         now = asyncio.get_running_loop().time()
-        while self._taken and (len(self._taken) > _REMEMBERED or now - next(iter(self._taken.values())) > WINDOW):
+        while self._taken and (len(self._taken) > _REMEMBERED or now - next(iter(self._taken.values())) > self.window):
             self._taken.popitem(last=False)
         if key in self._taken:
             return now - self._taken[key]

@@ -13,10 +13,10 @@ from deploybot import Card
 from deploybot.chat.slack import api as api_module
 from deploybot.chat.slack.api import Refused, SlackApi
 from deploybot.chat.slack.health import Health
+from deploybot.chat.slack.times import Times
 from deploybot.domain import Place
 from deploybot.errors import Unreachable
-from tests.chat.slack.test_link import until
-from tests.chat.slack.workspace import ROOM, Workspace, open_workspace
+from tests.chat.slack.workspace import QUICK, ROOM, Workspace, open_workspace, until
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
 
 PLACE = Place("slack", ROOM)
@@ -25,6 +25,7 @@ PLACE = Place("slack", ROOM)
 @pytest.fixture
 async def double() -> AsyncIterator[SlackDouble]:
     made = SlackDouble()
+    made.web.rates.hurry = QUICK.hurry
     await made.start()
     yield made
     await made.close()
@@ -33,6 +34,15 @@ async def double() -> AsyncIterator[SlackDouble]:
 
 @pytest.fixture
 async def api(double: SlackDouble) -> AsyncIterator[SlackApi]:
+    made = SlackApi(double.api_url, BOT_TOKEN, APP_TOKEN, Health(), QUICK)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def usual(double: SlackDouble) -> AsyncIterator[SlackApi]:
+    """At the pace of the real Slack."""
+    double.web.rates.hurry = 1.0
     made = SlackApi(double.api_url, BOT_TOKEN, APP_TOKEN, Health())
     yield made
     await made.close()
@@ -42,18 +52,18 @@ async def post(api: SlackApi, channel: str = ROOM) -> None:
     await api.call("chat.postMessage", channel=channel, text="x")
 
 
-async def test_a_channel_is_told_no_faster_than_slack_takes_it(api: SlackApi, double: SlackDouble) -> None:
+async def test_a_channel_is_told_no_faster_than_slack_takes_it(usual: SlackApi, double: SlackDouble) -> None:
     started = time.monotonic()
-    await asyncio.gather(*(post(api) for _ in range(4)), *(post(api, f"C0{number:05d}") for number in range(20)))
+    await asyncio.gather(*(post(usual) for _ in range(4)), *(post(usual, f"C0{number:05d}") for number in range(20)))
     assert len(double.scene.posts) == 24
     assert time.monotonic() - started < 6
 
 
-async def test_edits_keep_to_fifty_a_minute_over_all_channels(api: SlackApi, double: SlackDouble) -> None:
-    message = await api.call("chat.postMessage", channel=ROOM, text="x")
+async def test_edits_keep_to_fifty_a_minute_over_all_channels(usual: SlackApi, double: SlackDouble) -> None:
+    message = await usual.call("chat.postMessage", channel=ROOM, text="x")
     started = time.monotonic()
     for number in range(8):
-        await api.call("chat.update", channel=ROOM, ts=message["ts"], text=f"{number}")
+        await usual.call("chat.update", channel=ROOM, ts=message["ts"], text=f"{number}")
     assert 3 < time.monotonic() - started < 8
     assert double.web.rates.counts["chat.update"] == 8
 
@@ -88,11 +98,12 @@ async def test_failures_that_may_pass_are_told_as_such(api: SlackApi, double: Sl
         await post(api)
 
 
-async def test_silence_ends(api: SlackApi, double: SlackDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_module, "WITHIN", 0.1)
+async def test_silence_ends(double: SlackDouble) -> None:
+    api = SlackApi(double.api_url, BOT_TOKEN, APP_TOKEN, Health(), Times(answer=0.1))
     double.unkind.silent = 1
     with pytest.raises(Unreachable, match="not answered within"):
         await post(api)
+    await api.close()
 
 
 async def test_a_refusal_is_for_good_and_has_a_cure(api: SlackApi, double: SlackDouble) -> None:

@@ -12,46 +12,50 @@ import pytest
 from deploybot import Button, Card, Line, Table, Tone
 from deploybot.chat.slack.blocks import bare, render, whole
 from deploybot.chat.slack.literal import cut, escaped, last_lines, visible
+from tests.chat.slack.workspace import dice, tell
 from tests.doubles.slack.mrkdwn import escape, read_blocks, read_text
 from tests.doubles.slack.rules import check_message
 
 N = int(os.environ.get("N", "5000"))
-SEED = int(os.environ.get("SEED", "0")) or random.randrange(1 << 32)
 MARKUP = (
-    "<!channel>", "<!here|x>", "@channel", "@here", "@everyone", "<@U0BOT>", "<#C1|ops>", "&lt;!channel&gt;", "&amp;",
-    "*bold*", "_it_", "~no~", "`code`", "```\nx", "<https://evil.example|safe>", "https://evil.example/x?a=b&c=d",
-    "mailto:a@b.example", ":fire:", "> quote", "<!date^1^{date}|x>", "<", ">", "&", "|", "\u202egnp.exe", "\u2066x\u2069",
-    "\u200b", "e\u0301" * 3, "\u0000", "\x1b[31mred\x1b[0m", "\r\n", "\u2028", "日本語", "🚀", "👩‍👩‍👧", "feature/a_b-c*d", "v1.4_rc*",
+    "<!channel>", "<!here|x>", "@channel", "@here",
+    "@everyone", "<@U0BOT>", "<#C1|ops>", "&lt;!channel&gt;", "&amp;",
+    "*bold*", "_it_", "~no~",
+    "`code`", "```\nx", "<https://evil.example|safe>", "https://evil.example/x?a=b&c=d",
+    "mailto:a@b.example", ":fire:", "> quote", "<!date^1^{date}|x>", "<",
+    ">", "&", "|", "\u202egnp.exe", "\u2066x\u2069",
+    "\u200b", "e\u0301" * 3, "\u0000", "\x1b[31mred\x1b[0m", "\r\n",
+    "\u2028", "日本語", "🚀", "👩‍👩‍👧", "feature/a_b-c*d", "v1.4_rc*",
     "[text](https://evil.example)", "<b>x</b>", "\ud800", "a" * 20, " ", "\t",
 )  # fmt: skip
 UNSEEN = re.compile("[\u202a-\u202e\u2066-\u2069\u200b\u200e\u200f\x00-\x09\x0b-\x1f\x7f]")
 
 
-def some_text(dice: random.Random, most: int = 3) -> str:
-    return "".join(dice.choice(MARKUP) for _ in range(dice.randint(1, most)))
+def some_text(rolls: random.Random, most: int = 3) -> str:
+    return "".join(rolls.choice(MARKUP) for _ in range(rolls.randint(1, most)))
 
 
-def some_card(dice: random.Random) -> Card:
+def some_card(rolls: random.Random) -> Card:
     def text() -> str:
-        return some_text(dice)
+        return some_text(rolls)
 
     tones = list(Tone)
     return Card(
         title=text(),
-        tone=dice.choice(tones),
-        text=text() if dice.random() < 0.5 else "",
-        lines=tuple(Line(text(), text(), dice.choice(tones)) for _ in range(dice.randint(0, 5))),
-        table=Table(("who", text()), tuple((text(), text()) for _ in range(dice.randint(0, 4))))
-        if dice.random() < 0.3
+        tone=rolls.choice(tones),
+        text=text() if rolls.random() < 0.5 else "",
+        lines=tuple(Line(text(), text(), rolls.choice(tones)) for _ in range(rolls.randint(0, 5))),
+        table=Table(("who", text()), tuple((text(), text()) for _ in range(rolls.randint(0, 4))))
+        if rolls.random() < 0.3
         else None,
-        code=tuple(text() for _ in range(dice.randint(0, 4))),
+        code=tuple(text() for _ in range(rolls.randint(0, 4))),
         buttons=tuple(
-            Button(text(), text(), danger=dice.random() < 0.3, asks=text() if dice.random() < 0.2 else "")
-            for _ in range(dice.randint(0, 4))
+            Button(text(), text(), danger=rolls.random() < 0.3, asks=text() if rolls.random() < 0.2 else "")
+            for _ in range(rolls.randint(0, 4))
         ),
-        footer=text() if dice.random() < 0.3 else "",
-        hint=text() if dice.random() < 0.3 else "",
-        final=dice.random() < 0.5,
+        footer=text() if rolls.random() < 0.3 else "",
+        hint=text() if rolls.random() < 0.3 else "",
+        final=rolls.random() < 0.5,
     )
 
 
@@ -70,11 +74,10 @@ def shown(text: str) -> str:
 
 
 def test_generated_texts_are_taken_and_wake_nobody_and_are_literal() -> None:
-    print(f"seed {SEED}")
-    dice = random.Random(SEED)
+    rolls = dice()
     refused = pings = changed = 0
     for _ in range(N):
-        card = some_card(dice)
+        card = some_card(rolls)
         payload = as_payload(card)
         refused += bool([*check_message(payload)])
         seen, notice = read_blocks(payload["blocks"]), read_text(str(payload["text"]))  # type: ignore[arg-type]
@@ -84,7 +87,7 @@ def test_generated_texts_are_taken_and_wake_nobody_and_are_literal() -> None:
         changed += not all(shown(one) in text for one in wanted) or bool(seen.styled or UNSEEN.search(seen.text))
         for button, press in zip(card.buttons, seen.buttons, strict=True):
             changed += not (shown(press.label) in {shown(button.label), "…"} or press.label.endswith("…"))
-    print(f"{refused} of {N} refused, {pings} of {N} woke somebody, {changed} of {N} were not literal")
+    tell(f"{refused} of {N} refused, {pings} of {N} woke somebody, {changed} of {N} were not literal")
     assert (refused, pings, changed) == (0, 0, 0)
 
 

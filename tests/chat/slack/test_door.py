@@ -12,11 +12,10 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 
-from tests.chat.slack.workspace import SIGNING_SECRET, Workspace, open_workspace
+from tests.chat.slack.workspace import SIGNING_SECRET, Workspace, dice, open_workspace, tell
 from tests.doubles.slack.wire import encode, post, signed
 
 N = int(os.environ.get("N", "500"))
-SEED = int(os.environ.get("SEED", "0")) or random.randrange(1 << 32)
 NOW = 1_800_000_000
 FORM = "application/x-www-form-urlencoded"
 DEPLOY = {
@@ -62,41 +61,40 @@ async def test_a_request_of_another_time_is_refused(served: Workspace, age: int)
 
 
 async def test_forgeries_are_refused(served: Workspace) -> None:
-    print(f"seed {SEED}")
-    dice = random.Random(SEED)
+    rolls = dice()
     body = urlencode(DEPLOY).encode()
     right = signed(SIGNING_SECRET, body, NOW)
     accepted = 0
     async with aiohttp.ClientSession() as session:
         for _ in range(N):
-            forged, headers = forge(dice, body, right)
+            forged, headers = forge(rolls, body, right)
             async with session.post(served.double.wire.hook, data=forged, headers=headers) as answer:
                 accepted += answer.status == 200
                 assert await answer.text() == ""
     await served.rest()
-    print(f"{accepted} of {N} forgeries accepted")
+    tell(f"{accepted} of {N} forgeries accepted")
     assert accepted == 0
     assert served.world.deployments.asked == []
 
 
-def forge(dice: random.Random, body: bytes, right: dict[str, str]) -> tuple[bytes, list[tuple[str, str]]]:
+def forge(rolls: random.Random, body: bytes, right: dict[str, str]) -> tuple[bytes, list[tuple[str, str]]]:
     """A request that Slack did not sign: something of a right one is changed."""
     at, signature = right["X-Slack-Request-Timestamp"], right["X-Slack-Signature"]
-    place = dice.randrange(3, len(signature))
-    other = dice.choice([sign for sign in "0123456789abcdef" if sign != signature[place]])
+    place = rolls.randrange(3, len(signature))
+    other = rolls.choice([sign for sign in "0123456789abcdef" if sign != signature[place]])
     ways = [
         (body + b"&x=1", at, [signature]),
-        (body, str(NOW + dice.randint(1, 200)), [signature]),
+        (body, str(NOW + rolls.randint(1, 200)), [signature]),
         (body, at, [signature[:place] + other + signature[place + 1 :]]),
         (body, at, [signature[:place]]),
         (body, at, [signature, signature]),
         (body, at, []),
         (body, at, [signed("another secret", body, NOW)["X-Slack-Signature"]]),
         (body, at, [signature.upper()]),
-        (body, dice.choice(["", "x", "-1", "1e9", "9" * 40, f"{NOW}.0"]), [signature]),
-        (body, at, [dice.choice(["v0=", "v1=" + signature[3:], "v0=" + "é" * 64, ""])]),
+        (body, rolls.choice(["", "x", "-1", "1e9", "9" * 40, f"{NOW}.0"]), [signature]),
+        (body, at, [rolls.choice(["v0=", "v1=" + signature[3:], "v0=" + "é" * 64, ""])]),
     ]
-    made, stamp, signatures = dice.choice(ways)
+    made, stamp, signatures = rolls.choice(ways)
     headers = [("Content-Type", FORM), ("X-Slack-Request-Timestamp", stamp)]
     return made, headers + [("X-Slack-Signature", one) for one in signatures]
 

@@ -190,14 +190,14 @@ async def test_an_ack_that_is_late_is_noted_and_told_to_the_person(double: Slack
 
 async def test_a_ticket_is_good_once_and_there_are_ten_sockets(double: SlackDouble) -> None:
     async with aiohttp.ClientSession() as session:
-        sockets = []
+        sockets, url = [], ""
         for number in range(11):
-            _, answer = await call(double, "apps.connections.open", APP_TOKEN)
-            socket = await session.ws_connect(answer["url"])
+            url = (await call(double, "apps.connections.open", APP_TOKEN))[1]["url"]
+            socket = await session.ws_connect(url)
             sockets.append(socket)
             assert (await socket.receive_json())["type"] == ("disconnect" if number == 10 else "hello")
         with pytest.raises(aiohttp.WSServerHandshakeError):
-            await session.ws_connect(answer["url"])
+            await session.ws_connect(url)
         for socket in sockets:
             await socket.close()
     assert double.violations == ["a socket with a ticket that was used or made up"]

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card, File
-from deploybot.chat.slack import files as files_module
 from deploybot.chat.slack.blocks import whole
-from deploybot.chat.slack.files import Files
+from deploybot.chat.slack.files import WHOLE, Files
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, Unreachable, UserError
-from tests.chat.slack.workspace import ROOM, Workspace
+from tests.chat.slack.workspace import QUICK, ROOM, Workspace
 
 PLACE = Place("slack", ROOM)
 LONG = Card(title="#1 done", key="deployment:1", code=tuple(f"line {number}" for number in range(5_000)))
@@ -24,7 +23,7 @@ async def test_what_does_not_fit_comes_whole_as_a_file(workspace: Workspace) -> 
     post = await workspace.send(LONG)
     told = await workspace.double.scene.until(lambda one: bool(one.files))
     assert told.thread == post.id
-    assert told.files == ((files_module.WHOLE, whole(LONG).encode()),)
+    assert told.files == ((WHOLE, whole(LONG).encode()),)
     assert "the whole is in the thread" in post.text
 
 
@@ -60,10 +59,7 @@ async def test_a_file_that_is_gone_or_empty_keeps_nobody_waiting(workspace: Work
     assert len(workspace.posts) == 1
 
 
-async def test_an_upload_is_tried_again_while_slack_does_not_answer(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(files_module, "_FIRST_PAUSE", 0.01)
+async def test_an_upload_is_tried_again_while_slack_does_not_answer(workspace: Workspace) -> None:
     post = await workspace.send(Card(title="x"))
     workspace.double.unkind.broken = 2
     assert workspace.slack._files is not None
@@ -79,7 +75,7 @@ class Moody:
         self.tries = 0
 
     async def upload(self, name: str, data: bytes, channel: str, thread: str) -> None:
-        assert (name, channel, thread) == (files_module.WHOLE, ROOM, "1.1")
+        assert (name, channel, thread) == (WHOLE, ROOM, "1.1")
         assert data
         self.tries += 1
         if self.fails:
@@ -94,16 +90,13 @@ class Moody:
         ((Unreachable("Slack", "x", retry_after=999.0),), 1),
     ],
 )
-async def test_how_often_an_upload_is_tried(
-    fails: tuple[DeploybotError, ...], tries: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(files_module, "_FIRST_PAUSE", 0.001)
+async def test_how_often_an_upload_is_tried(fails: tuple[DeploybotError, ...], tries: int) -> None:
     tasks: list[asyncio.Task[None]] = []
 
     def spawn(work: Coroutine[None, None, None]) -> None:
         tasks.append(asyncio.create_task(work))
 
     uploader = Moody(*fails)
-    Files(uploader, spawn).follow(PLACE, "1.1", LONG, was_cut=True)
+    Files(uploader, spawn, QUICK).follow(PLACE, "1.1", LONG, was_cut=True)
     await asyncio.gather(*tasks)
     assert uploader.tries == tries

@@ -5,22 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 
 import pytest
 
-from deploybot.chat.slack.link import Times
-from tests.chat.slack.workspace import QUICK, Workspace, open_workspace
+from deploybot.chat.slack.times import Times
+from tests.chat.slack.workspace import QUICK, Workspace, open_workspace, until
 from tests.doubles.slack import SlackDouble
+from tests.doubles.slack.wire import Wire
 
 USUAL = Times()
-
-
-async def until(condition: object, *, within: float = 5.0) -> None:
-    """Look every few milliseconds whether something is so."""
-    assert callable(condition)
-    async with asyncio.timeout(within):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_a_socket_that_will_be_closed_is_replaced_before(workspace: Workspace) -> None:
@@ -39,10 +33,15 @@ async def test_a_socket_that_will_be_closed_is_replaced_before(workspace: Worksp
 
 async def test_a_socket_that_is_cut_is_replaced(workspace: Workspace) -> None:
     wire = workspace.double.wire
-    for number in range(2, 5):
+    for _ in range(3):
+        opened = wire.opened
         wire.cut()
-        await until(lambda expected=number: wire.opened == expected and wire.sockets)
+        await until(partial(_is_back, wire, opened))
     await workspace.ask("/deploy shop@v1.4", "#1 deploy shop")
+
+
+def _is_back(wire: Wire, before: int) -> bool:
+    return wire.opened > before and bool(wire.sockets)
 
 
 async def test_a_dead_socket_is_noticed_and_replaced() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,14 @@ def test_a_command_that_begins_like_a_free_name_keeps_its_own() -> None:
 def test_advice_names_only_what_is_called_otherwise() -> None:
     assert "/deploy-status" in advice(["deploy", "status"])
     assert advice(["deploy", "lock"]) == ""
+
+
+def test_the_page_takes_ten_steps_at_most_and_names_every_scope() -> None:
+    page = (Path(__file__).parents[3] / "docs/slack.md").read_text()
+    steps = re.findall(r"^(\d+)\. ", page, re.MULTILINE)
+    assert [int(step) for step in steps] == [*range(1, len(steps) + 1)]
+    assert len(steps) <= 10
+    table = page.partition("| scope | for |")[2].partition("\n\n")[0]
+    assert {*re.findall(r"`([a-z_]+(?::[a-z]+)?)`", table)} == {*bot_scopes()}
+    renamed = {*re.findall(r"`(/deploy-[a-z]+)`", page)}
+    assert renamed == {slash_name(name) for name in COMMANDS if name in BUILT_IN}

@@ -10,6 +10,7 @@ from deploybot import Button, Card
 from deploybot.domain import Identity
 from deploybot.ports import Tables
 from tests.chat.slack.workspace import ROOM, Workspace, open_workspace
+from tests.doubles.slack import SlackDouble
 
 NOBODY: dict[str, dict[str, bool | str]] = {
     "guest of many channels": {"restricted": True},
@@ -109,6 +110,18 @@ async def test_an_old_message_is_told_and_not_run(workspace: Workspace) -> None:
     await workspace.double.deliver_event({**event, "ts": at, "event_ts": at})
     await workspace.reads("so I did not run it")
     assert workspace.world.deployments.asked == []
+
+
+async def test_a_command_that_waited_for_slack_is_told_and_not_run() -> None:
+    def away(double: SlackDouble) -> None:
+        double.unkind.broken = 10_000
+
+    async with open_workspace(http=True, prepare=away) as workspace:
+        await workspace.say("/deploy shop@v1.4")
+        workspace.world.clock.advance(400)
+        workspace.double.unkind.broken = 0
+        await workspace.reads("so I did not run it")
+        assert workspace.world.deployments.asked == []
 
 
 async def test_where_slack_does_not_say_who_it_is_nothing_is_done(workspace: Workspace) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.check import check
 from deploybot.chat.slack.manifest import manifest
 from deploybot.chat.slack.probe import probe
+from deploybot.check import check
 from deploybot.loader import load
 from deploybot.ports import Finding
 from deploybot.settings import Settings

@@ -1,11 +1,12 @@
-"""A command that somebody sends again because Slack was slow runs once; one that is meant twice does not need to wait long."""
+"""A command that somebody sends again because Slack was slow runs once."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from deploybot.chat.slack import repeats
-from tests.chat.slack.workspace import Workspace
+from tests.chat.slack.workspace import QUICK, Workspace, open_workspace
 
 
 async def test_a_command_sent_again_runs_once(workspace: Workspace) -> None:
@@ -52,10 +53,9 @@ async def test_what_only_looks_may_be_asked_at_any_time(workspace: Workspace) ->
     assert [post.text.splitlines()[0] for post in workspace.posts] == ["board"] * 3
 
 
-async def test_after_a_while_it_is_meant(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repeats, "WINDOW", 0.0)
-    await workspace.say("/deploy shop@v1.4")
-    await workspace.rest()
-    await workspace.say("/deploy shop@v1.4")
-    await workspace.rest()
-    assert len(workspace.world.deployments.asked) == 2
+async def test_after_a_while_it_is_meant() -> None:
+    async with open_workspace(times=dataclasses.replace(QUICK, again=0.0)) as workspace:
+        for _ in range(2):
+            await workspace.say("/deploy shop@v1.4")
+            await workspace.rest()
+        assert len(workspace.world.deployments.asked) == 2

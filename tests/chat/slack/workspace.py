@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
+import secrets
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,8 +15,8 @@ from deploybot import Card
 from deploybot.chat.desk import Desk
 from deploybot.chat.parts import Parts
 from deploybot.chat.slack.adapter import Slack
-from deploybot.chat.slack.link import Times
 from deploybot.chat.slack.scopes import HOOK
+from deploybot.chat.slack.times import Times
 from deploybot.command import Command
 from deploybot.domain import Identity, Place
 from deploybot.ports import Tables
@@ -22,10 +26,31 @@ from tests.doubles.scene import Post
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
 from tests.world import World, make_world
 
+SEED = int(os.environ.get("SEED", secrets.randbits(32)))
 ROOM = "C0OPS00"
 PEOPLE = {"UANA": "ana", "UBEN": "ben", "UCEM": "cem"}
 SIGNING_SECRET = "0123456789abcdef0123456789abcdef"
-QUICK = Times(ping=0.2, look=0.1, linger=0.3, first_pause=0.02, longest_pause=0.2)
+QUICK = Times(ping=0.2, look=0.1, linger=0.3, first_pause=0.02, longest_pause=0.2, hurry=25.0)
+
+
+def dice() -> random.Random:
+    """What the seed gives; the seed is printed."""
+    tell(f"SEED={SEED}")
+    return random.Random(SEED)  # noqa: S311  a seed repeats what it did
+
+
+def tell(line: str) -> None:
+    """Print a line, under what a test measured."""
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+async def until(condition: Callable[[], object], *, within: float = 5.0) -> None:
+    """Look every few milliseconds whether something is so."""
+    async with asyncio.timeout(within):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.005)
 
 
 def settings_for(double: SlackDouble, *, http: bool = False, bot_token: str = BOT_TOKEN) -> SlackSettings:
@@ -109,6 +134,7 @@ async def open_workspace(
         double = SlackDouble(now=world.clock.now, enterprise=enterprise)
         for user, name in PEOPLE.items():
             double.user(user, name)
+        double.web.rates.hurry = times.hurry
         await double.start()
         prepare(double)
         await world.store.write(lambda tables: _link(tables, enterprise or TEAM))

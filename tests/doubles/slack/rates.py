@@ -34,7 +34,9 @@ class _Bucket:
 
 @dataclass(slots=True)
 class Rates:
-    """Counts calls; times are monotonic seconds."""
+    """Counts calls; times are monotonic seconds. `hurry` is how many times faster than Slack's the rates are."""
+
+    hurry: float = 1.0
 
     _calls: dict[str, deque[float]] = field(default_factory=dict)
     _posts: dict[str, _Bucket] = field(default_factory=dict)
@@ -61,10 +63,10 @@ class Rates:
 
     def _post(self, channel: str, now: float) -> float:
         bucket = self._posts.setdefault(channel, _Bucket(at=now))
-        bucket.level = max(0.0, bucket.level - (now - bucket.at))
+        bucket.level = max(0.0, bucket.level - (now - bucket.at) * self.hurry)
         bucket.at = now
         if bucket.level + 1 > _POSTS_BURST:
-            return 1.0
+            return 1.0 / self.hurry
         bucket.level += 1
         return 0.0
 
@@ -73,9 +75,9 @@ class Rates:
         if most is None:
             return 0.0
         calls = self._calls.setdefault(method, deque())
-        while calls and calls[0] <= now - MINUTE:
+        while calls and calls[0] <= now - MINUTE / self.hurry:
             calls.popleft()
         if len(calls) >= most:
-            return calls[0] + MINUTE - now
+            return calls[0] + MINUTE / self.hurry - now
         calls.append(now)
         return 0.0

@@ -44,6 +44,7 @@ class Wire:
     deaf: bool = False
     disabled: bool = False
     _acks: dict[str, asyncio.Future[Json]] = field(default_factory=dict)
+    _plain: set[asyncio.Future[Json]] = field(default_factory=set)
     _turn: int = 0
 
     def ticket(self) -> str:
@@ -91,6 +92,8 @@ class Wire:
         if future is None:
             self.violations.append("socket: an acknowledgement of nothing")
         elif not future.done():
+            if message.get("payload") and future in self._plain:
+                self.violations.append("socket: an event was answered with a payload")
             future.set_result(message.get("payload") or {})
 
     def _gone(self, socket: web.WebSocketResponse) -> None:
@@ -149,6 +152,8 @@ class Wire:
         envelope = secrets.token_hex(8)
         more = {"retry_attempt": again, "retry_reason": "timeout" if again else ""} if kind == "events_api" else {}
         future = self._acks[envelope] = asyncio.get_running_loop().create_future()
+        if kind == "events_api":
+            self._plain.add(future)
         try:
             await socket.send_json(
                 {
@@ -164,6 +169,7 @@ class Wire:
                 return answer
         finally:
             del self._acks[envelope]
+            self._plain.discard(future)
 
     async def _post(self, kind: str, payload: Json, again: int) -> Json | None:
         body, content = encode(kind, payload)

@@ -1,0 +1,161 @@
+"""Identities of two chats become one person, confirmed from both sides.
+
+A code that was given out to a known person is typed in the other chat: that proves who types there. Then the first
+side is told who that is, and says yes: so neither a stolen code nor one that somebody was talked into typing is enough.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from deploybot.access.identities import identity_text
+from deploybot.card import Button, Card, Tone
+from deploybot.command import Context, Incoming
+from deploybot.domain import Identity, Link, Person
+from deploybot.errors import UserError
+from deploybot.ports import Clock, CodeSecrets, Store, Tables
+from deploybot.units import show_duration
+
+LIFE = 600.0
+CONSOLE = "console"
+_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ASK_FIRST = "Ask for one first: `link`, in the chat where I know you."
+
+
+class Linking:
+    """Links of identities, in rows; each step is one transaction with its row in the audit."""
+
+    def __init__(self, store: Store, clock: Clock, codes: CodeSecrets) -> None:
+        """Take the ports; `codes` are the secrets that go over with a person."""
+        self._store = store
+        self._clock = clock
+        self._codes = codes
+
+    async def step(self, ctx: Context, word: str) -> Card:
+        """One message of the talk: nothing, a code, `yes` or `no`. UserError explains what does not fit."""
+        match word.lower():
+            case "":
+                return await self._begin(ctx)
+            case "yes":
+                return await self._confirm(ctx.incoming)
+            case "no":
+                return await self._end(ctx.incoming)
+            case _:
+                return await self._take(ctx.incoming, word.upper())
+
+    async def _begin(self, ctx: Context) -> Card:
+        """Give out a code, to a known person and in private."""
+        if ctx.person is None:
+            raise UserError("I do not know you here, so begin in the chat where I do: type `link` there.")
+        require_private(ctx.incoming, "a code")
+        code = "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(2))
+        incoming, until = ctx.incoming, self._clock.now() + LIFE
+        link = Link(ctx.person.id, incoming.identity, incoming.place, until)
+        await self._store.write(lambda tables: tables.links.issue(link, code))
+        return Card(
+            title=f"Type this in the other chat, within {show_duration(LIFE)}: link {code}",
+            text="Then I ask you here whether that was you. Give the code to nobody.",
+            private=True,
+        )
+
+    async def _take(self, incoming: Incoming, code: str) -> Card:
+        """Use a code up for who types it, and ask the side that it came from."""
+        now, identity = self._clock.now(), incoming.identity
+
+        def take(tables: Tables) -> tuple[Person, Link] | str:
+            if tables.links.paused(identity, now):
+                return "Too many wrong codes: I take none of yours for a quarter of an hour."
+            link = tables.links.take(code, identity, now)
+            holder = None if link is None else _by_id(tables, link.person)
+            if link is None or holder is None:
+                tables.links.fail(identity, now)
+                return "This code is wrong, used, or too old."
+            if tables.people.of(identity) == holder:
+                tables.links.end(holder.id)
+                return f"You are {holder.name} here already."
+            tables.outbox.put(link.place, _question(tables, incoming, holder), now)
+            _audit(tables, identity_text(identity), "link code", holder, now=now)
+            return holder, link
+
+        taken = await self._store.write(take)
+        if isinstance(taken, str):
+            raise UserError(taken, hint=_ASK_FIRST)
+        holder, link = taken
+        return Card(
+            title=f"Nearly: now say `link yes` in {link.identity.platform}, where the code came from.",
+            text=f"From then on you are {holder.name} here, too.",
+            private=True,
+        )
+
+    async def _confirm(self, incoming: Incoming) -> Card:
+        """Make the two one person, for who asked for the code."""
+        now = self._clock.now()
+
+        def confirm(tables: Tables) -> tuple[Person, Identity, Person | None]:
+            person, link = self._pending(tables, incoming)
+            if link.other is None:
+                raise UserError("Nobody has typed your code yet.", hint="Type `link CODE` in the other chat first.")
+            other = tables.people.of(link.other)
+            if other is None:
+                tables.people.link(person.id, link.other)
+            elif other != person:
+                tables.people.merge(other.id, person)
+            tables.links.end(person.id)
+            was = f"{identity_text(link.other)}, who was {other.name if other else 'nobody'}"
+            _audit(tables, person.name, "link", person, now=now, detail=was)
+            return person, link.other, other
+
+        person, other, before = await self._store.write(confirm)
+        if before is not None and before != person:
+            await self._codes.move(before.id, person.id)
+        return Card(
+            title=f"You are {person.name} in {other.platform}, too: one person, with all roles of both.",
+            hint="`whoami` shows them.",
+            tone=Tone.GOOD,
+            private=True,
+        )
+
+    async def _end(self, incoming: Incoming) -> Card:
+        """Forget a link."""
+
+        def end(tables: Tables) -> None:
+            person, _ = self._pending(tables, incoming)
+            tables.links.end(person.id)
+            _audit(tables, person.name, "link refused", person, now=self._clock.now())
+
+        await self._store.write(end)
+        return Card(title="Nothing was linked.", private=True)
+
+    def _pending(self, tables: Tables, incoming: Incoming) -> tuple[Person, Link]:
+        """The link of the sender, who has to be on the side from which they asked for it."""
+        person = tables.people.of(incoming.identity)
+        link = None if person is None else tables.links.get(person.id, self._clock.now())
+        if person is None or link is None or link.identity != incoming.identity:
+            raise UserError("There is nothing of yours to link here, or it took too long.", hint=_ASK_FIRST)
+        return person, link
+
+
+def require_private(incoming: Incoming, what: str) -> None:
+    """UserError where others could read the answer."""
+    if not incoming.place.private and incoming.identity.platform != CONSOLE:
+        raise UserError(f"Others would see {what} here.", hint="Type it to me in a direct message.")
+
+
+def _question(tables: Tables, incoming: Incoming, holder: Person) -> Card:
+    """What the side that the code came from is asked."""
+    other = tables.people.of(incoming.identity)
+    known = f", whom I know as {other.name}," if other else ""
+    return Card(
+        title=f"{identity_text(incoming.identity)} (“{incoming.name}”){known} typed your code. Is that you?",
+        text=f"If you say yes, they are {holder.name}, with all roles of both. If you do not know them, say no.",
+        tone=Tone.WARN,
+        buttons=(Button("Yes, that is me", "link yes"), Button("No", "link no", danger=True)),
+    )
+
+
+def _audit(tables: Tables, actor: str, action: str, person: Person, *, now: float, detail: str = "") -> None:
+    tables.audit.append(actor=actor, action=action, subject=person.name, detail=detail, now=now)
+
+
+def _by_id(tables: Tables, wanted: int) -> Person | None:
+    return next((person for person in tables.people.everybody() if person.id == wanted), None)

@@ -1,0 +1,346 @@
+"""Approvals: a deployment that other people have to allow, bound to exactly what it would do.
+
+Everything that counts is a row, and every decision is made inside the transaction that keeps it, on grants,
+locks and approvals as they are then. A task of the bot waits for each request; what it does at the
+request's times it also does after a restart, because it only looks at the rows and the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
+
+from deploybot.card import Button, Card, Tone
+from deploybot.command import Context
+from deploybot.deploy.bonds import Bonds
+from deploybot.deploy.cards import what
+from deploybot.deploy.codes import step_of
+from deploybot.deploy.compare import compare_url
+from deploybot.deploy.questions import Questions, wanted_of
+from deploybot.deploy.request_cards import ask_again
+from deploybot.deploy.requests import NOTHING_DONE, expired_text, waiting, wanting
+from deploybot.deploy.steps import Stop
+from deploybot.domain import Approval, Deployment, Person, Plan, Request, State, Verdict
+from deploybot.errors import Denied, DeploybotError, StoreError, UserError, Voided
+from deploybot.policy import NEEDS_APPROVAL, counting
+from deploybot.ports import Clock, CodeSecrets, Store, Tables
+from deploybot.settings import Environment, Settings
+from deploybot.units import show_time
+
+CLOCK_LOOKS = 30.0  # the machine's clock may be set, and machines sleep
+REMIND_LEFT = 0.25
+
+
+@dataclass(slots=True, weakref_slot=True)
+class _Desk:
+    """One request in this bot's memory: one click at a time, and a bell for the task that waits."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What came of an approval: how many count now, of how many; `refused` says why it was not taken."""
+
+    there: int = 0
+    wanted: int = 0
+    refused: str = ""
+
+
+class Approvals:
+    """Requests for approvals: made, approved, rejected, reminded of, expired, and void where something has changed."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        bonds: Bonds,
+        codes: CodeSecrets,
+        tell: Callable[[Tables, int], None],
+    ) -> None:
+        """Take the ports; `tell(tables, number)` queues the cards of a deployment in the same transaction."""
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._bonds = bonds
+        self._codes = codes
+        self._tell = tell
+        self._questions = Questions(settings, clock)
+        self._desks: WeakValueDictionary[int, _Desk] = WeakValueDictionary()
+
+    def request_for(self, plan: Plan, ref: str | None, not_before: float) -> Request | None:
+        """The request that a plan needs, to be kept with its deployment; None where it needs no approvals.
+
+        `ref` is what was typed, None where nobody typed one. With `not_before` it has until then.
+        """
+        environment = self._environment(plan)
+        wanted = wanted_of(environment)
+        if environment is None or wanted is None or plan.kind not in NEEDS_APPROVAL:
+            return None
+        now = self._clock.now()
+        expires = not_before or now + environment.approval_within
+        before = next((part.replaces.commit for part in plan.servers if part.replaces), "")
+        differs = before != plan.release.commit
+        return Request(
+            deployment=0,
+            binding=self._bonds.bind(plan, ref),
+            wanted=wanted.count,
+            approvers=environment.approvers,
+            expires=expires,
+            remind_at=expires - (expires - now) * REMIND_LEFT,
+            code=environment.approval_code is not None,
+            compare=compare_url(self._settings.apps[plan.app].repo, before, plan.release.commit) if differs else "",
+        )
+
+    async def refresh(self, deployments: Sequence[Deployment]) -> None:
+        """After a start: ask for what bot.toml asks for now, never for less than was asked for at first.
+
+        A button that was pressed when the bot died may be used up for nothing: so the cards are said anew.
+        """
+        open_ones = [one for one in deployments if one.awaits_approval and not one.cancel_by]
+        note = f"I was started anew; press again what does not show here ({self._time()})"
+
+        def refresh(tables: Tables) -> None:
+            for one in open_ones:
+                self._ask_for_more(tables, one)
+                tables.requests.note(one.number, note)
+                self._tell(tables, one.number)
+
+        if open_ones:
+            await self._store.write(refresh)
+
+    def _ask_for_more(self, tables: Tables, deployment: Deployment) -> None:
+        request, environment = tables.requests.get(deployment.number), self._environment(deployment.plan)
+        if request is None or environment is None or not environment.approvals:
+            return
+        code = request.code or environment.approval_code is not None
+        count = max(request.wanted, environment.approvals)
+        tables.requests.ask(deployment.number, wanted=count, approvers=environment.approvers, code=code)
+
+    async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
+        """Approve a request as the sender, with a one-time code where it asks for one.
+
+        Raises UserError, Denied or Unreachable where it is not approved by that; the card then says who tried.
+        Void, and so ended, is what has changed since it was asked for: that is the answer, too.
+        """
+        person = _required(ctx.person)
+        async with self._desk(number).turn:
+            try:
+                return await self._approve(person, number, code)
+            except StoreError:
+                raise
+            except DeploybotError as problem:
+                await self._note(number, f"{person.name}: {problem} ({self._time()})")
+                raise
+
+    async def _approve(self, person: Person, number: int, code: str) -> Card:
+        deployment, request = await self._store.read(lambda tables: wanting(tables, number, self._clock.now()))
+        step = await self._step(person, request, code)
+        changed = await self._bonds.changes(deployment, request)
+        if changed:
+            return await self.void(number, changed)
+        given = await self._store.write(lambda tables: self._give(tables, person, number, step))
+        if given.refused:
+            raise UserError(given.refused, hint="Your phone shows a new one every 30 seconds.")
+        self._desk(number).bell.set()
+        if given.there >= given.wanted:
+            return Card(title=f"#{number} is approved.", tone=Tone.GOOD)
+        return Card(title=f"#{number} has {given.there} of {given.wanted} approvals now.", tone=Tone.GOOD)
+
+    async def _step(self, person: Person, request: Request, code: str) -> int:
+        """The time step of a right code, 0 for a wrong one or where none is wanted."""
+        if not request.code:
+            return 0
+        secret = await self._codes.get(person.id)
+        if secret is None:
+            raise UserError("An approval takes a one-time code, and you have none yet.", hint="Type `totp` in private.")
+        if not code:
+            how = f"approve #{request.deployment} code 123456"
+            raise UserError("An approval takes a one-time code of your phone.", hint=f"Like this: `{how}`.")
+        return step_of(secret, code, self._clock.now())
+
+    def _give(self, tables: Tables, person: Person, number: int, step: int) -> _Given:
+        """Keep an approval, if everything still allows it."""
+        now = self._clock.now()
+        deployment, request = wanting(tables, number, now)
+        self._questions.insist(self._questions.may_decide(tables, person.id, deployment, "approve"))
+        if request.code:
+            refused = self._use_code(tables, person, number, step, now)
+            if refused:
+                return _Given(refused=refused)
+        tables.requests.approve(number, Approval(person.id, person.name, now))
+        tables.requests.note(number, "")
+        given = self._count(tables, deployment, now)
+        detail = f"{given.there} of {given.wanted}, bound to {request.binding.digest[:12]}"
+        self._audit(tables, person.name, "approve", deployment, detail)
+        self._tell(tables, number)
+        return given
+
+    def _use_code(self, tables: Tables, person: Person, number: int, step: int, now: float) -> str:
+        """Use a code up; why not, where it is wrong. What is counted here stays, so nothing is raised."""
+        until = tables.codes.paused(person.id, now)
+        if until:
+            return f"Too many wrong codes: I take none of yours before {show_time(until)}."
+        if step and tables.codes.use(person.id, step):
+            return ""
+        tables.codes.fail(person.id, now)
+        tables.audit.append(actor=person.name, action="approve wrong code", subject=f"#{number}", now=now)
+        return "This code is wrong, or was used already."
+
+    def _count(self, tables: Tables, deployment: Deployment, now: float) -> _Given:
+        """Count the approvals that count now, and note since when they are enough."""
+        question = self._questions.may_begin(tables, deployment)
+        if question.wanted is None:
+            raise StoreError(f"the request of #{deployment.number} is not in the database any more")
+        counts = counting(question)
+        tables.requests.count_only(deployment.number, counts)
+        enough = len(counts) >= question.wanted.count
+        tables.deployments.approve(deployment.number, now if enough else 0.0)
+        return _Given(len(counts), question.wanted.count)
+
+    async def reject(self, ctx: Context, number: int) -> Card:
+        """End a request that has not begun, with the sender's reason. Raises UserError or Denied."""
+        person = _required(ctx.person)
+        if not ctx.reason:
+            raise UserError("A rejection needs a reason.", hint=f"Like this: `reject #{number} because …`.")
+
+        def reject(tables: Tables) -> Deployment:
+            deployment, _ = waiting(tables, number)
+            self._questions.insist(self._questions.may_decide(tables, person.id, deployment, "reject"))
+            words = f"Rejected by {person.name}: {ctx.reason.rstrip('.')}. {NOTHING_DONE}"
+            return self._end(tables, deployment, Verdict.REJECTED, words, actor=person.name)
+
+        rejected = await self._store.write(reject)
+        self._desk(number).bell.set()
+        return Card(title=f"#{number} ({what(rejected.plan)}) is rejected.")
+
+    async def wait(self, number: int, stop: Stop) -> bool:
+        """Until a deployment wants no approval any more (True) or has ended; reminds, and lets it expire.
+
+        A wish to stop is for the caller: then it gives True, too.
+        """
+        desk = self._desk(number)
+        while True:
+            desk.bell.clear()
+            seconds = await self._look(number)
+            if seconds <= 0 or stop.why is not None:
+                return seconds >= 0
+            await _first(desk.bell, stop, min(seconds, CLOCK_LOOKS))
+
+    async def _look(self, number: int) -> float:
+        """The seconds until there is something to do for a request; 0.0 where it waits no more, -1.0 where it ended."""
+        deployment = await self._store.read(lambda tables: tables.deployments.get(number))
+        if deployment is None or deployment.state.ended:
+            return -1.0
+        if not deployment.awaits_approval:
+            return 0.0
+        return await self._store.write(lambda tables: self._do_what_is_due(tables, number))
+
+    def _do_what_is_due(self, tables: Tables, number: int) -> float:
+        """Remind people, or let it expire; the same number as `_look`."""
+        now = self._clock.now()
+        try:
+            deployment, request = waiting(tables, number)
+        except UserError:
+            return 0.0  # it was decided or cancelled just now: what comes of it is looked at next
+        if not deployment.awaits_approval:
+            return 0.0
+        if now >= request.expires:
+            self._end(tables, deployment, Verdict.EXPIRED, expired_text(deployment, request))
+            return -1.0
+        if now >= request.remind_at and tables.requests.remind(number):
+            self._audit(tables, "deploybot", f"{deployment.plan.kind.value} reminded", deployment, "")
+            self._tell(tables, number)
+        next_at = request.expires if now >= request.remind_at else request.remind_at
+        return max(next_at - now, 0.001)
+
+    def send_back(self, tables: Tables, deployment: Deployment) -> None:
+        """Let a deployment that was approved wait for approvals again: some of them do not count any more."""
+        given = self._count(tables, deployment, self._clock.now())
+        detail = f"{given.there} of {given.wanted} approvals count any more"
+        self._audit(tables, "deploybot", f"{deployment.plan.kind.value} lacks approvals", deployment, detail)
+        self._tell(tables, deployment.number)
+
+    async def void(self, number: int, changed: Sequence[str]) -> Card:
+        """End a request whose approvals count for nothing any more; the card that says so, and offers a new one."""
+
+        def void(tables: Tables) -> tuple[str, ...]:
+            deployment, request = tables.deployments.get(number), tables.requests.get(number)
+            if deployment is None or request is None or deployment.state.ended:
+                return ()  # somebody was faster: its card tells how it ended
+            words = f"{Voided(tuple(changed))}. {NOTHING_DONE}"
+            self._end(tables, deployment, Verdict.VOID, words[:1].upper() + words[1:])
+            return (ask_again(deployment, request),)
+
+        again = await self._store.write(void)
+        self._desk(number).bell.set()
+        return Card(
+            title=f"#{number} is void, and was not deployed." if again else f"#{number} has ended already.",
+            text="\n".join(changed) if again else "",
+            tone=Tone.WARN,
+            ok=False,
+            buttons=tuple(Button("Ask anew", command) for command in again),
+        )
+
+    def _end(
+        self, tables: Tables, deployment: Deployment, verdict: Verdict, words: str, *, actor: str = "deploybot"
+    ) -> Deployment:
+        ended = tables.deployments.move(deployment.number, State.CANCELLED, now=self._clock.now(), outcome=words)
+        tables.requests.close(deployment.number, verdict)
+        self._audit(tables, actor, f"{ended.plan.kind.value} {verdict}", ended, words)
+        self._tell(tables, deployment.number)
+        return ended
+
+    def _audit(self, tables: Tables, actor: str, action: str, deployment: Deployment, detail: str) -> None:
+        plan = deployment.plan
+        subject = f"#{deployment.number} {plan.app}/{plan.environment}"
+        tables.audit.append(actor=actor, action=action, subject=subject, detail=detail, now=self._clock.now())
+
+    async def _note(self, number: int, text: str) -> None:
+        """Say on an open request's card that somebody tried in vain: their button was used up and has to come anew."""
+
+        def note(tables: Tables) -> None:
+            deployment = tables.deployments.get(number)
+            if deployment is not None and deployment.awaits_approval:
+                tables.requests.note(number, text)
+                self._tell(tables, number)
+
+        await self._store.write(note)
+
+    def _desk(self, number: int) -> _Desk:
+        """A request's, which lasts as long as somebody is at it."""
+        desk = self._desks.get(number)
+        if desk is None:
+            desk = self._desks[number] = _Desk()
+        return desk
+
+    def _time(self) -> str:
+        return time.strftime("%H:%M:%S UTC", time.gmtime(self._clock.now()))
+
+    def _environment(self, plan: Plan) -> Environment | None:
+        app = self._settings.apps.get(plan.app)
+        return app.environments.get(plan.environment) if app else None
+
+
+async def _first(bell: asyncio.Event, stop: Stop, seconds: float) -> None:
+    """Until the bell rings, somebody wishes to stop, or so many seconds are over."""
+    tasks = {asyncio.ensure_future(bell.wait()), asyncio.ensure_future(stop.wait())}
+    try:
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _required(person: Person | None) -> Person:
+    """The person of a command that needs one; dispatch has made sure of it."""
+    if person is None:
+        raise Denied(("You are not on the allowlist.",))
+    return person

@@ -1,0 +1,84 @@
+"""Whether what was asked for is still what would be done: looked at anew in the repository and on the servers."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from deploybot.deploy.binding import binding_of, config_of, differences
+from deploybot.deploy.plan import Planner
+from deploybot.deploy.steps import UNREACHABLE_START, Stop
+from deploybot.domain import Binding, Deployment, Plan, Request
+from deploybot.errors import Unreachable, UserError, Voided
+from deploybot.ports import Clock
+from deploybot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PAUSE = 2.0
+
+
+class Bonds:
+    """Binds requests to plans, and finds out what has changed since."""
+
+    def __init__(self, settings: Settings, planner: Planner, clock: Clock) -> None:
+        """Take bot.toml, what makes plans, and the clock."""
+        self._settings = settings
+        self._planner = planner
+        self._clock = clock
+
+    def bind(self, plan: Plan, ref: str | None) -> Binding:
+        """What approvals of a plan are bound to; `ref` is what was typed, None where nobody typed one."""
+        return binding_of(plan, self._settings, ref=ref)
+
+    def kept(self, plan: Plan, request: Request) -> None:
+        """Raise Voided where a plan is another one than was asked for; the ref is not looked up."""
+        old = request.binding
+        if changed := differences(old, binding_of(plan, self._settings, ref=old.ref)):
+            raise Voided(changed)
+
+    async def changes(self, deployment: Deployment, request: Request) -> tuple[str, ...]:
+        """What has changed since it was asked for, as sentences: release, config, what it replaces, steps.
+
+        Raises Unreachable where that cannot be known now, UserError where it could not be done any more.
+        """
+        old, plan = request.binding, deployment.plan
+        known = replace(old, config=config_of(plan, self._settings))
+        if not known.config:
+            return (f"config: bot.toml has no {plan.app} {plan.environment} any more",)
+        known = replace(known, commit=await self._meaning(plan, old))
+        if not known.commit:
+            return differences(old, known)
+        app = self._settings.apps[plan.app]
+        try:
+            again = await self._planner.again(app, app.environments[plan.environment], plan)
+        except UserError:
+            if found := differences(old, known):
+                return found
+            raise
+        return differences(old, binding_of(again, self._settings, ref=old.ref, commit=known.commit))
+
+    async def _meaning(self, plan: Plan, old: Binding) -> str:
+        """What the ref that was typed means now; the commit itself where none was."""
+        return old.commit if old.ref is None else await self._planner.meaning(self._settings.apps[plan.app], old.ref)
+
+    async def insist(self, deployment: Deployment, request: Request, stop: Stop) -> None:
+        """Raise Voided where something has changed, or the wish to stop.
+
+        A server or a repository that does not answer is asked again for a minute; then it raises Unreachable.
+        """
+        last = self._clock.now() + UNREACHABLE_START
+        while True:
+            if stop.why is not None:
+                raise stop.why
+            try:
+                changed = await self.changes(deployment, request)
+            except Unreachable as problem:
+                if self._clock.now() > last:
+                    raise
+                log.info("#%s is not looked at yet: %s", deployment.number, problem)
+            else:
+                if changed:
+                    raise Voided(changed)
+                return
+            await stop.pause(PAUSE)

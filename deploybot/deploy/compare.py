@@ -1,0 +1,36 @@
+"""The page of a repository's host that shows what lies between two commits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_SCP = re.compile(r"[^@/:]+@(?P<host>[^:/]+):(?P<path>[^:]+)")
+_URL = re.compile(r"(?:ssh|https?)://(?:[^@/]*@)?(?P<host>[^:/]+)(?::\d+)?/(?P<path>.+)")
+_PATH = re.compile(r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)+")
+
+_FORMS: dict[str, Callable[[str, str, str], str]] = {
+    "github.com": lambda base, old, new: f"{base}/compare/{old}...{new}",
+    "gitlab.com": lambda base, old, new: f"{base}/-/compare/{old}...{new}",
+    "bitbucket.org": lambda base, old, new: f"{base}/branches/compare/{new}%0D{old}",
+    "codeberg.org": lambda base, old, new: f"{base}/compare/{old}...{new}",
+    "gitea.com": lambda base, old, new: f"{base}/compare/{old}...{new}",
+}
+"""As each host documents it: GitHub's "Comparing commits", GitLab's "Compare revisions", Bitbucket's "Branch or
+compare" (the newer one comes first, parted by a carriage return), Forgejo's and Gitea's router."""
+_LIKE = {"github": "github.com", "gitlab": "gitlab.com", "gitea": "gitea.com", "forgejo": "codeberg.org"}
+
+
+def compare_url(repo: str, old: str, new: str) -> str:
+    """The page for two full commits of a repository, by its git URL; empty where the host is not known.
+
+    A host of one's own is known by its first label: `gitlab.example.com` is a GitLab.
+    """
+    match = _SCP.fullmatch(repo) or _URL.fullmatch(repo)
+    if match is None or not old:
+        return ""
+    host, path = match["host"].lower(), match["path"].strip("/").removesuffix(".git")
+    form = _FORMS.get(host) or _FORMS.get(_LIKE.get(host.partition(".")[0], ""))
+    if form is None or not _PATH.fullmatch(path):
+        return ""
+    return form(f"https://{host}/{path}", old, new)

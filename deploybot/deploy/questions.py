@@ -1,0 +1,166 @@
+"""What bot.toml and the database say now, put together as a question for the policy.
+
+Whoever asks has to be inside a transaction: so what is answered and what is done about it are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from deploybot.domain import EVERY, Action, Deployment, Identity, Lock, Person, Plan, Release, Request, Role
+from deploybot.errors import Denied, Locked
+from deploybot.policy import Asked, Before, Decision, Question, Wanted, decide, tell_lock
+from deploybot.ports import Clock, Tables
+from deploybot.settings import Environment, Settings
+
+LOOK_BACK = 200
+
+
+def wanted_of(environment: Environment | None, request: Request | None = None) -> Wanted | None:
+    """The approvals that bot.toml asks for. A request keeps what it was asked under, unless more is asked for now."""
+    if environment is not None and environment.approvals:
+        count = max(environment.approvals, request.wanted if request else 0)
+        return _wanted(count, environment.approvers)
+    return _wanted(request.wanted, request.approvers) if request else None
+
+
+def _wanted(count: int, approvers: Iterable[str]) -> Wanted:
+    names = tuple(one.removeprefix("@") for one in approvers if one.startswith("@"))
+    role = next((Role(one) for one in approvers if not one.startswith("@")), Role.APPROVER)
+    return Wanted(count=count, role=role, names=names)
+
+
+class Questions:
+    """Makes questions; keeps nothing."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        """Take bot.toml and the clock."""
+        self._settings = settings
+        self._clock = clock
+
+    def ask(
+        self,
+        tables: Tables,
+        who: Identity | int,
+        *,
+        action: Action,
+        command: str,
+        app: str | None,
+        environment: str | None,
+        release: Release | None = None,
+        number: int = 0,
+        begins: bool = False,
+    ) -> Question:
+        """A question about a person, by identity or id; places are as in `policy.Question`.
+
+        `release` is what would run, `number` the deployment that the question is about, 0 where there is none.
+        `begins` says that it is about to begin.
+        """
+        people = tables.people.everybody()
+        person = tables.people.of(who) if isinstance(who, Identity) else _by_id(people, who)
+        place = self._place(app, environment)
+        request = tables.requests.get(number) if number else None
+        return Question(
+            person=person,
+            action=action,
+            command=command,
+            app=app,
+            environment=environment,
+            grants=tables.people.grants(),
+            people=people,
+            lock=_lock_in_the_way(tables.locks.all(self._clock.now()), person, app, environment),
+            wanted=wanted_of(place, request),
+            asked=_asked(tables, request),
+            before=self._before(tables, place, release) if place and place.after else None,
+            begins=begins,
+        )
+
+    def may_request(self, tables: Tables, person: int, plan: Plan) -> Question:
+        """Whether somebody may ask for a plan."""
+        return self._of_plan(tables, person, plan)
+
+    def may_begin(self, tables: Tables, deployment: Deployment) -> Question:
+        """Whether a deployment may begin, for who asked for it."""
+        return self._of_plan(tables, deployment.requester, deployment.plan, number=deployment.number)
+
+    def may_decide(self, tables: Tables, person: int, deployment: Deployment, command: str) -> Question:
+        """Whether somebody may approve or reject a request."""
+        plan = deployment.plan
+        return self.ask(
+            tables,
+            person,
+            action=Action.APPROVE,
+            command=command,
+            app=plan.app,
+            environment=plan.environment,
+            number=deployment.number,
+        )
+
+    def _of_plan(self, tables: Tables, person: int, plan: Plan, *, number: int = 0) -> Question:
+        return self.ask(
+            tables,
+            person,
+            action=Action.DEPLOY,
+            command=plan.kind.value,
+            app=plan.app,
+            environment=plan.environment,
+            release=plan.release,
+            number=number,
+            begins=bool(number),
+        )
+
+    def insist(self, question: Question) -> None:
+        """Ask the policy, and raise what it answers: Denied, or Locked where nothing but a lock stands in the way."""
+        self.refuse(question, decide(question))
+
+    def refuse(self, question: Question, decision: Decision) -> None:
+        """Raise a decision that is a no."""
+        if decision.allowed:
+            return
+        if decision.held and question.lock is not None:
+            raise Locked(tell_lock(question.lock, self._clock.now()))
+        raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "nobody on the allowlist")
+
+    def _place(self, app: str | None, environment: str | None) -> Environment | None:
+        found = self._settings.apps.get(app or "")
+        return found.environments.get(environment or "") if found else None
+
+    def _before(self, tables: Tables, place: Environment, release: Release | None) -> Before:
+        """How a release does in the environment that comes before."""
+        after = str(place.after)
+        if release is None:
+            return Before(environment=after)
+        rows = {row.server: row for row in tables.running.get(place.app, after)}
+        found = [(name, rows.get(name)) for name in self._settings.apps[place.app].environments[after].servers]
+        there = tuple(
+            (name, str(row.release), row.release.commit, row.healthy) if row else (name, "", "", False)
+            for name, row in found
+        )
+        good = tables.deployments.good(place.app, place.name, LOOK_BACK)
+        return Before(
+            environment=after,
+            release=str(release),
+            commit=release.commit,
+            there=there,
+            been_here=any(one.plan.release.commit == release.commit for one in good),
+        )
+
+
+def _asked(tables: Tables, request: Request | None) -> Asked | None:
+    deployment = tables.deployments.get(request.deployment) if request else None
+    if request is None or deployment is None:
+        return None
+    given = tuple(one.person for one in request.approvals if one.counts)
+    return Asked(requester=deployment.requester, approved=given)
+
+
+def _by_id(people: Iterable[Person], wanted: int) -> Person | None:
+    return next((person for person in people if person.id == wanted), None)
+
+
+def _lock_in_the_way(
+    locks: Iterable[Lock], person: Person | None, app: str | None, environment: str | None
+) -> Lock | None:
+    """The lock of a place; somebody else's before one's own where a place is several environments."""
+    here = [lock for lock in locks if app in {EVERY, lock.app} and environment in {None, EVERY, lock.environment}]
+    return next((lock for lock in here if person is None or lock.person != person.id), here[0] if here else None)

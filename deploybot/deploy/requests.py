@@ -1,0 +1,48 @@
+"""What the rows of a request say, in words: whether it is open, and how it ended. Inside a transaction."""
+
+from __future__ import annotations
+
+from deploybot.domain import Deployment, Request, State
+from deploybot.errors import UserError
+from deploybot.ports import Tables
+from deploybot.units import show_duration, show_time
+
+NOTHING_DONE = "Nothing was deployed."
+
+
+def waiting(tables: Tables, number: int) -> tuple[Deployment, Request]:
+    """A request whose deployment has not begun; UserError for everything else."""
+    deployment, request = tables.deployments.get(number), tables.requests.get(number)
+    if deployment is None:
+        raise UserError(f"There is no deployment #{number}.", hint="See them with: history APP")
+    if request is None:
+        raise UserError(f"#{number} needs no approval.")
+    if deployment.state.ended:
+        ended = request.verdict.value or deployment.state.value
+        raise UserError(f"#{number} has ended already: {ended}.", hint=deployment.outcome)
+    if deployment.state is not State.WAITING:
+        raise UserError(f"#{number} has begun already.", hint=f"`cancel #{number}` stops it.")
+    if deployment.cancel_by:
+        raise UserError(f"{deployment.cancel_by} has cancelled #{number} already.")
+    return deployment, request
+
+
+def wanting(tables: Tables, number: int, now: float) -> tuple[Deployment, Request]:
+    """A request that still wants approvals; UserError for everything else."""
+    deployment, request = waiting(tables, number)
+    if not deployment.awaits_approval:
+        by = ", ".join(one.name for one in request.approvals if one.counts)
+        raise UserError(f"#{number} is approved already, by {by}.")
+    if now >= request.expires:
+        raise UserError(f"#{number} has expired: its time was {show_time(request.expires)}.")
+    return deployment, request
+
+
+def expired_text(deployment: Deployment, request: Request) -> str:
+    """How a request ended that did not get its approvals in time."""
+    there = sum(one.counts for one in request.approvals)
+    had = f"{there or 'none'} of the {request.wanted} approvals it needs"
+    if deployment.not_before:
+        return f"It was to begin at {show_time(deployment.not_before)}, and had {had} by then. {NOTHING_DONE}"
+    within = show_duration(request.expires - deployment.created)
+    return f"It had {had} within {within}, and has expired. {NOTHING_DONE}"

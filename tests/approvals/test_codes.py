@@ -1,0 +1,191 @@
+"""One-time codes: enrolled in private, used once, tried five times, and in neither the database nor the audit."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pyotp
+import pytest
+
+from deploybot.deploy.codes import enrolment, new_secret, step_of
+from deploybot.domain import State
+from deploybot.errors import StoreError
+from deploybot.store.codes import CodeFiles
+from tests.approvals.conftest import Town, make_town
+from tests.deploy.conftest import settings_of
+
+WRONG = "This code is wrong, or was used already."
+
+
+def code(town: Town, secret: str, steps: int = 0) -> str:
+    """What a phone shows now, or so many half minutes later."""
+    return pyotp.TOTP(secret).at(int(town.shop.clock.now()) + 30 * steps)
+
+
+async def enrol(town: Town, who: str) -> str:
+    """Enrol somebody; their secret."""
+    card = await town.say("totp", who, platform="telegram")
+    secret = card.lines[0].text
+    said = await town.say(f"totp {code(town, secret)}", who, platform="telegram")
+    assert said.title == "From now on your phone makes your codes."
+    town.shop.clock.advance(60)
+    return secret
+
+
+async def test_the_codes_of_rfc_6238() -> None:
+    secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+    assert step_of(secret, "287082", 59.0) == 1
+    assert step_of(secret, "287 082", 59.0) == 1
+    assert step_of(secret, "081804", 1111111109.0) == 37037036
+    assert step_of(secret, "287082", 59.0 + 30) == 1
+    assert step_of(secret, "287082", 59.0 + 31) == 0
+    for wrong in ("287083", "", "28708", "2870820", "-87082"):
+        assert step_of(secret, wrong, 59.0) == 0
+    assert len(new_secret()) == 32
+    assert enrolment(secret, "ana") == f"otpauth://totp/deploybot:ana?secret={secret}&issuer=deploybot"
+
+
+async def test_an_approval_takes_a_code(tmp_path: Path) -> None:
+    async with make_town(tmp_path, approval_code="totp") as town:
+        number = await town.ask()
+        lines = {line.name: line.text for line in (await town.card(number)).lines}
+        assert lines["wants"] == "1 by an approver, other than who asked, with a one-time code"
+        button = (await town.card(number)).buttons[0]
+        assert (button.asks, button.asks_code) == ("Your one-time code?", True)
+        card = await town.say(f"approve #{number} code 123456", "ben")
+        assert card.title == "An approval takes a one-time code, and you have none yet."
+        secret = await enrol(town, "ben")
+        card = await town.say(f"approve #{number}", "ben")
+        assert card.hint == f"Like this: `approve #{number} code 123456`."
+        card = await town.say(f"approve #{number} code {code(town, secret, 9)}", "ben")
+        assert card.title == WRONG
+        assert (await town.deployment(number)).awaits_approval
+        assert (await town.say(f"approve #{number} code {code(town, secret)}", "ben")).ok
+        assert (await town.end_of(number)).state is State.SUCCEEDED
+
+
+async def test_a_code_works_once_whatever_it_is_for(tmp_path: Path) -> None:
+    async with make_town(tmp_path, approval_code="totp", approvals=2) as town:
+        secret = await enrol(town, "ben")
+        first, second = await town.ask(), await town.ask()
+        used = code(town, secret)
+        said = await asyncio.gather(
+            *(town.say(f"approve #{number} code {used}", "ben") for number in (first, second) for _ in range(5))
+        )
+        assert sum(card.ok for card in said) == 1
+        town.shop.clock.advance(1000)
+        older = code(town, secret, -1)
+        number = second if (await town.request(first)).approvals else first
+        assert (await town.say(f"approve #{number} code {code(town, secret)}", "ben")).ok
+        third = await town.ask()
+        assert (await town.say(f"approve #{third} code {older}", "ben")).title == WRONG
+
+
+async def test_the_fifth_wrong_one_stops_them_for_a_while(tmp_path: Path) -> None:
+    async with make_town(tmp_path, approval_code="totp") as town:
+        secret = await enrol(town, "ben")
+        number = await town.ask()
+        bad = str((int(code(town, secret)) + 1) % 1_000_000).zfill(6)
+        for _ in range(5):
+            assert (await town.say(f"approve #{number} code {bad}", "ben")).title == WRONG
+        card = await town.say(f"approve #{number} code {code(town, secret)}", "ben")
+        assert card.title.startswith("Too many wrong codes: I take none of yours before 2027-01-15 08:")
+        card = await town.say(f"totp {code(town, secret)}", "ben", platform="telegram")
+        assert card.title.startswith("Too many wrong codes")
+        town.shop.clock.advance(901)
+        assert (await town.say(f"approve #{number} code {code(town, secret)}", "ben")).ok
+
+
+async def test_codes_that_are_asked_for_later_are_asked_for(town: Town) -> None:
+    number = await town.ask()
+    await town.restart(settings_of(town.shop.settings.bot.data, approvals=1, approval_code="totp"))
+    assert "you have none yet" in (await town.say(f"approve #{number}", "ben")).title
+
+
+async def test_enrolment(town: Town) -> None:
+    card = await town.say("totp", "ben", platform="console")
+    assert card.private
+    shared = await town.say("totp", "ben", platform="slack", private=False)
+    assert (shared.title, shared.hint) == (
+        "Others would see your secret here.",
+        "Type it to me in a direct message.",
+    )
+    assert (await town.say("totp 123456", "cem", platform="telegram")).title == (
+        "You have no secret yet that could make codes."
+    )
+    assert (await town.say("totp 12345", "ben", platform="telegram")).title == "A one-time code is six digits."
+    secret = card.lines[0].text
+    assert (await town.say("totp 000000", "ben", platform="telegram")).title == WRONG
+    assert (await town.say(f"totp {code(town, secret)}", "ben", platform="slack")).ok
+    card = await town.say("totp", "ben", platform="slack")
+    assert card.title == "Your phone makes your codes already."
+
+
+async def test_another_phone_takes_a_code_of_the_old_one(town: Town) -> None:
+    old = await enrol(town, "ben")
+    assert (await town.say("totp 000000", "ben", platform="telegram")).title == WRONG
+    card = await town.say(f"totp {code(town, old)}", "ben", platform="telegram")
+    new = card.lines[0].text
+    assert new != old
+    assert town.shop.codes.kept[town.people["ben"].id] == old
+    town.shop.clock.advance(60)
+    await town.say(f"totp {code(town, new)}", "ben", platform="telegram")
+    assert town.shop.codes.kept[town.people["ben"].id] == new
+
+
+async def test_neither_secret_nor_code_is_kept_where_it_can_be_read(tmp_path: Path) -> None:
+    async with make_town(tmp_path, approval_code="totp") as town:
+        secret = await enrol(town, "ben")
+        number = await town.ask()
+        good = code(town, secret)
+        await town.say(f"approve #{number} code {code(town, secret, 5)}", "ben")
+        await town.say(f"approve #{number} code {good}", "ben")
+        await town.end_of(number)
+        rows = "\n".join(f"{row.action} {row.subject} {row.detail}" for row in await town.audit())
+        files = [path.read_bytes() for path in town.store.path.parent.rglob("*") if path.is_file()]
+        assert files
+        assert not [one for one in files if secret.encode() in one or f"code {good}".encode() in one]
+        assert f"approve #{number} code …" in rows
+
+
+async def test_files_of_secrets(tmp_path: Path) -> None:
+    files = CodeFiles(tmp_path / "codes")
+    assert (await files.get(7), await files.offered(7), await files.forget(7)) == (None, None, False)
+    await files.offer(7, "SECRET")
+    assert (await files.get(7), await files.offered(7)) == (None, "SECRET")
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "codes", tmp_path / "codes" / "7.new")} == {
+        0o700,
+        0o600,
+    }
+    await files.confirm(7)
+    assert (await files.get(7), await files.offered(7)) == ("SECRET", None)
+    await files.offer(8, "OTHER")
+    await files.confirm(8)
+    await files.move(8, 7)
+    assert (await files.get(7), await files.get(8)) == ("SECRET", None)
+    await files.move(7, 9)
+    assert (await files.get(7), await files.get(9)) == (None, "SECRET")
+    assert await files.forget(9)
+    assert [*(tmp_path / "codes").iterdir()] == []
+
+
+async def test_files_that_cannot_be_used(tmp_path: Path) -> None:
+    files = CodeFiles(tmp_path / "codes")
+    await files.offer(7, "SECRET")
+    await files.confirm(7)
+    (tmp_path / "codes" / "7").chmod(0o640)
+    with pytest.raises(StoreError, match=r"others can read .*codes/7, which holds a secret: run `chmod 600"):
+        await files.get(7)
+    (tmp_path / "codes" / "8").write_bytes(b"\xff")
+    (tmp_path / "codes" / "8").chmod(0o600)
+    with pytest.raises(StoreError, match="cannot be read"):
+        await files.get(8)
+    for name in ("9", "9.new"):
+        (tmp_path / "codes" / name).mkdir()
+    with pytest.raises(StoreError, match="cannot be written"):
+        await files.offer(9, "SECRET")
+    with pytest.raises(StoreError, match="cannot be written"):
+        await files.confirm(11)
+    with pytest.raises(StoreError, match="cannot be deleted"):
+        await files.forget(9)

@@ -1,0 +1,206 @@
+"""Two accounts become one person: by a code from one side, typed on the other, and a yes on the first."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from deploybot.card import Card
+from deploybot.domain import Grant, Identity, Lock, Role, State
+from deploybot.ports import Tables
+from tests.approvals.conftest import Town, make_town
+
+NEW = "777"
+ASK_FIRST = "Ask for one first: `link`, in the chat where I know you."
+
+
+async def code_of(town: Town, who: str = "ben", platform: str = "slack") -> str:
+    """Ask for a code."""
+    card = await town.say("link", who, platform=platform)
+    assert card.private
+    found = re.search(r"link ([0-9A-Z]{4}-[0-9A-Z]{4})$", card.title)
+    assert found
+    return found[1]
+
+
+async def link(town: Town, who: str, other: str) -> Card:
+    """All three messages."""
+    code = await code_of(town, who)
+    await town.say(f"link {code}", other, platform="telegram")
+    return await town.say("link yes", who, platform="slack")
+
+
+async def questions(town: Town) -> list[Card]:
+    items = await town.store.read(lambda tables: tables.outbox.due(town.shop.clock.now(), 100))
+    return [item.card for item in items if "Is that you?" in item.card.title]
+
+
+async def test_a_stranger_becomes_somebody_known(town: Town) -> None:
+    code = await code_of(town)
+    card = await town.say(f"link {code.lower()}", NEW, platform="telegram")
+    assert (card.title, card.private) == ("Nearly: now say `link yes` in slack, where the code came from.", True)
+    (question,) = await questions(town)
+    assert question.title == "telegram:777 (“777”) typed your code. Is that you?"
+    assert [one.command for one in question.buttons] == ["link yes", "link no"]
+    assert not (await town.say("approve #1", NEW, platform="telegram")).ok
+    card = await town.say("link yes", "ben", platform="slack")
+    assert card.title == "You are ben in telegram, too: one person, with all roles of both."
+    assert (await town.say("whoami", NEW, platform="telegram")).title == "You are ben."
+    number = await town.ask()
+    assert (await town.say(f"approve #{number}", NEW, platform="telegram")).ok
+    rows = [(row.actor, row.action, row.subject, row.detail) for row in await town.audit()]
+    assert ("telegram:777", "link code", "ben", "") in rows
+    assert ("ben", "link", "ben", "telegram:777, who was nobody") in rows
+
+
+async def test_two_persons_become_one(tmp_path: Path) -> None:
+    """Roles of both count, the higher one; a lock, a request and an approval are the person's that stays."""
+    async with make_town(tmp_path, approvals=2) as town:
+        await split(town)
+        by_twin = await town.ask("deploy shop@v2 to production", "777")
+        by_eve = await town.ask("deploy shop@v2 to production", "eve")
+        assert (await town.say(f"approve #{by_eve}", NEW)).title == f"#{by_eve} has 1 of 2 approvals now."
+        await town.say("lock shop staging because x", NEW)
+        card = await link(town, "ben", NEW)
+        assert card.ok
+        grants = await town.store.read(lambda tables: tables.people.grants(town.people["ben"].id))
+        assert grants == (
+            Grant(town.people["ben"].id, Role.APPROVER, "shop"),
+            Grant(town.people["ben"].id, Role.ADMIN, "shop", "production"),
+        )
+        names = await town.store.read(lambda tables: [one.name for one in tables.people.everybody()])
+        assert "twin" not in names
+        lock = await town.store.read(lambda tables: tables.locks.get("shop", "staging", town.shop.clock.now()))
+        assert isinstance(lock, Lock)
+        assert (lock.person, lock.holder) == (town.people["ben"].id, "ben")
+        card = await town.say(f"approve #{by_twin}", "ben")
+        assert card.title.startswith("You asked for it yourself")
+        assert [one.person for one in (await town.request(by_eve)).approvals] == [town.people["ben"].id]
+        assert (await town.say(f"approve #{by_eve}", "ben")).title == "You have approved it already."
+
+
+async def split(town: Town) -> None:
+    """Somebody whom the bot takes for two: ben, and a twin in Telegram and at the console."""
+
+    def hire(tables: Tables) -> None:
+        twin = tables.people.add("twin", Identity("telegram", NEW))
+        tables.people.link(twin.id, Identity("console", NEW))
+        tables.people.grant(twin.id, Role.DEPLOYER, "shop")
+        tables.people.grant(twin.id, Role.ADMIN, "shop", "production")
+
+    await town.store.write(hire)
+
+
+async def test_an_approval_of_ones_own_second_account_is_none_once_they_are_linked(town: Town) -> None:
+    """Ben asked, his twin approved, and before it begins they are found to be one."""
+    await split(town)
+    number = await town.ask("deploy shop@v2 to production", "ben")
+    async with town.busy():
+        assert (await town.say(f"approve #{number}", NEW)).ok
+        assert (await link(town, "ben", NEW)).ok
+    await town.until(number, lambda deployment: deployment.awaits_approval)
+    assert not town.shop.hosts["web1"].started
+    await town.say(f"approve #{number}", "cem")
+    assert (await town.end_of(number)).state is State.SUCCEEDED
+
+
+async def test_the_codes_of_ones_phone_go_along(town: Town) -> None:
+    await split(town)
+    twin = await town.store.read(lambda tables: tables.people.named("twin"))
+    assert twin
+    town.shop.codes.kept[twin.id] = "SECRET"
+    await town.store.write(lambda tables: (tables.codes.use(twin.id, 50), tables.codes.use(town.people["ben"].id, 7)))
+    await link(town, "ben", NEW)
+    assert town.shop.codes.kept == {town.people["ben"].id: "SECRET"}
+    assert not await town.store.write(lambda tables: tables.codes.use(town.people["ben"].id, 50))
+
+
+async def test_a_no_ends_it(town: Town) -> None:
+    code = await code_of(town)
+    await town.say(f"link {code}", NEW, platform="telegram")
+    assert (await town.say("link no", "ben", platform="slack")).title == "Nothing was linked."
+    assert (await town.say("link yes", "ben", platform="slack")).hint == ASK_FIRST
+    assert not (await town.say("whoami", NEW, platform="telegram")).ok
+
+
+async def test_yes_counts_only_where_the_code_came_from(town: Town) -> None:
+    """Who typed the code cannot say yes to it, and nobody else can, not even the same person elsewhere."""
+    code = await code_of(town)
+    early = await town.say("link yes", "ben", platform="slack")
+    assert early.title == "Nobody has typed your code yet."
+    await town.say(f"link {code}", NEW, platform="telegram")
+    for who, platform in ((NEW, "telegram"), ("ben", "console"), ("cem", "slack")):
+        card = await town.say("link yes", who, platform=platform)
+        assert card.title == "There is nothing of yours to link here, or it took too long."
+    assert (await town.say("link yes", "ben", platform="slack")).ok
+
+
+async def test_a_code_is_used_once_and_not_for_long(town: Town) -> None:
+    code = await code_of(town)
+    await town.say(f"link {code}", NEW, platform="telegram")
+    card = await town.say(f"link {code}", "778", platform="telegram")
+    assert (card.title, card.hint) == ("This code is wrong, used, or too old.", ASK_FIRST)
+    late = await code_of(town)
+    town.shop.clock.advance(601)
+    assert not (await town.say(f"link {late}", "779", platform="telegram")).ok
+    again = await code_of(town)
+    await town.say(f"link {again}", "779", platform="telegram")
+    town.shop.clock.advance(601)
+    assert not (await town.say("link yes", "ben", platform="slack")).ok
+
+
+async def test_guessing_is_stopped(town: Town) -> None:
+    code = await code_of(town)
+    for number in range(5):
+        assert "wrong" in (await town.say(f"link {number:04}-AAAA", "fay", platform="telegram")).title
+    card = await town.say(f"link {code}", "fay", platform="telegram")
+    assert card.title == "Too many wrong codes: I take none of yours for a quarter of an hour."
+    town.shop.clock.advance(901)
+    fresh = await code_of(town)
+    assert (await town.say(f"link {fresh}", "fay", platform="telegram")).ok
+
+
+async def test_codes_are_given_in_private_and_to_people_one_knows(town: Town) -> None:
+    card = await town.say("link", NEW, platform="telegram")
+    assert card.title == "I do not know you here, so begin in the chat where I do: type `link` there."
+    card = await town.say("link", "ben", platform="slack", private=False)
+    assert (card.title, card.hint) == ("Others would see a code here.", "Type it to me in a direct message.")
+
+
+async def test_who_is_linked_already_is_told_so(town: Town) -> None:
+    code = await code_of(town)
+    assert (await town.say(f"link {code}", "ben", platform="telegram")).title == "You are ben here already."
+    assert not (await town.say("link yes", "ben", platform="slack")).ok
+
+
+async def test_linked_by_an_admin_meanwhile(town: Town) -> None:
+    code = await code_of(town)
+    await town.say(f"link {code}", NEW, platform="telegram")
+    await town.say(f"allow telegram:{NEW}:ben viewer on shop", "dia")
+    assert (await town.say("link yes", "ben", platform="slack")).ok
+    assert (await town.say("whoami", NEW, platform="telegram")).title == "You are ben."
+
+
+async def test_the_last_admin_stays_one(town: Town) -> None:
+    """Dia is the only one: taken in by somebody, her roles go along."""
+
+    def hire(tables: Tables) -> None:
+        tables.people.add("new", Identity("telegram", NEW))
+
+    await town.store.write(hire)
+    code = (await town.say("link", NEW, platform="telegram")).title.rpartition(" ")[2]
+    await town.say(f"link {code}", "dia", platform="slack")
+    assert (await town.say("link yes", NEW, platform="telegram")).ok
+    grants = await town.store.read(lambda tables: tables.people.grants())
+    new = await town.store.read(lambda tables: tables.people.named("new"))
+    assert new
+    assert Grant(new.id, Role.ADMIN) in grants
+
+
+@pytest.mark.parametrize("word", ["yes", "no"])
+async def test_nothing_to_confirm(town: Town, word: str) -> None:
+    for who in ("ben", NEW):
+        card = await town.say(f"link {word}", who, platform="telegram")
+        assert card.title == "There is nothing of yours to link here, or it took too long."

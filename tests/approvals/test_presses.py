@@ -1,0 +1,171 @@
+"""Buttons: made up, stolen, pressed again and all at once; `N` raises the sizes."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import random
+import string
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from deploybot.card import Card
+from deploybot.chat.desk import Desk
+from deploybot.domain import Place, State
+from deploybot.errors import UserError
+from tests.approvals.conftest import STRANGER, Town, make_town, refused
+from tests.store.examples import seeded
+
+SLACK = Place("slack", "slack")
+FORGERIES = int(os.environ.get("N", "10000"))
+TOKENS = int(os.environ.get("N", "50"))
+AT_ONCE = 50
+
+
+async def shown(town: Town, number: int, message: str, place: Place = SLACK) -> tuple[Card, tuple[str, ...]]:
+    """A request's card as a message with buttons, and their tokens."""
+    card = await town.card(number)
+    desk = town.desks[place.platform]
+    tokens = await desk.lay_out(place, card.buttons)
+    await desk.sent(place, card.buttons, tokens, message)
+    return card, tokens
+
+
+async def test_a_button_does_what_the_command_does(town: Town) -> None:
+    number = await town.ask()
+    _, (approve, reject, cancel) = await shown(town, number, "m1")
+    assert len({approve, reject, cancel}) == 3
+    assert (await town.press(approve, "ben", "m1")).title == f"#{number} is approved."
+    assert (await town.end_of(number)).state is State.SUCCEEDED
+    assert await refused(town, approve, "cem", "m1") == "This button was pressed already."
+
+
+async def test_reject_takes_its_reason_along(town: Town) -> None:
+    number = await town.ask()
+    _, (_, reject, _) = await shown(town, number, "m1")
+    card = await town.press(reject, "ben", "m1", more=" because “no” & <b>never</b>")
+    assert card.ok
+    assert (await town.end_of(number)).outcome == "Rejected by ben: “no” & <b>never</b>. Nothing was deployed."
+
+
+async def test_a_button_that_was_pressed_in_vain_comes_anew(town: Town) -> None:
+    """By who asked it is not even used up; by an approver, when a server is down, it is, and the card says so."""
+    number = await town.ask()
+    _, tokens = await shown(town, number, "m1")
+    assert (await refused(town, tokens[0], "ana", "m1")).startswith("`approve` needs the role approver")
+    town.shop.hosts["web1"].down = "no answer"
+    assert (await town.press(tokens[0], "ben", "m1")).title == "web1 cannot be reached: no answer."
+    card = await town.card(number)
+    assert any(line.name == "tried" for line in card.lines)
+    fresh = await town.desks["slack"].lay_out(SLACK, card.buttons, "m1")
+    assert (fresh[0] != tokens[0], fresh[1:]) == (True, tokens[1:])
+    town.shop.hosts["web1"].down = ""
+    assert (await town.press(fresh[0], "ben", "m1")).ok
+
+
+async def test_forged_and_replayed_presses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Mutations of real tokens, tokens in another message, channel or chat, of an earlier state, or pressed before."""
+    chance = seeded()
+    accepted = 0
+    async with make_town(tmp_path, approvals=20) as town:
+        open_one, ended = await town.ask(), await town.ask()
+        _, good = await shown(town, open_one, "m1")
+        _, gone = await shown(town, ended, "m2")
+        await town.press(gone[1], "ben", "m2", more=" because no")
+        _, used = await shown(town, open_one, "m3")
+        await town.press(used[0], "ben", "m3")
+        await town.desks["slack"].lay_out(SLACK, (), "m3")  # the message shows no buttons any more
+        before = await town.audit()
+        tried = 0
+        for kind in itertools.islice(itertools.cycle(range(8)), FORGERIES):
+            token, channel, message, desk = _forged(chance, kind, (good, gone, used), town)
+            try:
+                press = await desk.press(token, channel, message)
+                # Of an ended request a button may still be one; what it says is refused.
+                card = await town.say(press.command, "cem", platform="slack", press=press.hash)
+                accepted += card.ok
+            except UserError:
+                tried += 1
+        assert tried > FORGERIES // 2
+        assert (await town.request(open_one)).approvals == (await town.request(open_one)).approvals[:1]
+        assert (await town.deployment(open_one)).awaits_approval
+        assert (await town.deployment(ended)).state is State.CANCELLED
+        assert not [row for row in (await town.audit())[len(before) :] if row.action in {"approve", "cancel"}]
+    with capsys.disabled():
+        print(f" presses: {accepted} of {FORGERIES} forged or replayed accepted", end="")  # noqa: T201
+    assert accepted == 0
+
+
+def _forged(
+    chance: random.Random, kind: int, tokens: tuple[tuple[str, ...], ...], town: Town
+) -> tuple[str, str, str, Desk]:
+    """A token that should not work, and where it is pressed."""
+    good, gone, used = tokens
+    token, slack = chance.choice(good), town.desks["slack"]
+    elsewhere = {
+        3: (token, "slack", chance.choice(["m2", "m3", "", "M1", "m1 "]), slack),
+        4: (token, chance.choice(["telegram", "console", "", "SLACK"]), "m1", slack),
+        5: (token, "slack", "m1", town.desks["telegram"]),
+        6: (chance.choice(gone), "slack", "m2", slack),  # of what has ended
+        7: (chance.choice(used), "slack", "m3", slack),  # pressed before, or not shown any more
+    }
+    return elsewhere.get(kind) or (_mutated(chance, kind, token), "slack", "m1", slack)
+
+
+def _mutated(chance: random.Random, kind: int, token: str) -> str:
+    """One character is another one; longer or shorter; made up, also of what no token holds."""
+    letters = string.ascii_letters + string.digits + "-_"
+    if kind == 0:
+        at = chance.randrange(len(token))
+        return token[:at] + chance.choice([one for one in letters if one != token[at]]) + token[at + 1 :]
+    if kind == 1:
+        return chance.choice([token[:-1], token + chance.choice(letters), "", token * 3])
+    return "".join(chance.choice(letters + "é\ud800\0 ") for _ in range(chance.randrange(80)))
+
+
+async def test_tokens_pressed_by_many_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of many tokens is pressed fifty times at once, by two who may: each decides once, and none twice."""
+    async with make_town(tmp_path, approvals=2) as town:
+        decisions: Counter[int] = Counter()
+        for batch in range(0, TOKENS, 50):
+            count = min(50, TOKENS - batch)
+            numbers = [await town.ask() for _ in range(count)]
+            for number in numbers:
+                _, tokens = await shown(town, number, f"m{number}")
+                people = [("ben", "cem")[press % 2] for press in range(AT_ONCE)]
+                said = await asyncio.gather(*(refused(town, tokens[0], who, f"m{number}") for who in people))
+                decisions[number] = said.count("")
+                assert set(said) <= {"", "This button was pressed already."}
+                assert len((await town.request(number)).approvals) == 1
+            await asyncio.gather(*(town.say(f"cancel #{number}") for number in numbers))
+            await asyncio.gather(*map(town.end_of, numbers))
+        approved = await town.store.read(lambda tables: tables.audit.tail(1_000_000))
+        assert sum(row.action == "approve" for row in approved) == len(decisions)
+    with capsys.disabled():
+        total = sum(decisions.values())
+        print(f" presses: {len(decisions)} tokens pressed {AT_ONCE} times at once: {total} decisions", end="")  # noqa: T201
+    assert set(decisions.values()) == {1}
+
+
+@pytest.mark.parametrize("who", [STRANGER, "ana", "eve", "fay"])
+async def test_a_token_is_no_right(town: Town, who: str) -> None:
+    number = await town.ask()
+    _, tokens = await shown(town, number, "m1")
+    assert await refused(town, tokens[0], who, "m1")
+    assert (await town.deployment(number)).awaits_approval
+    assert (await town.press(tokens[0], "ben", "m1")).ok
+
+
+async def test_two_chats_show_it_and_each_button_works_once(tmp_path: Path) -> None:
+    async with make_town(tmp_path, approvals=2) as town:
+        number = await town.ask()
+        _, slack = await shown(town, number, "m1")
+        _, telegram = await shown(town, number, "77", Place("telegram", "telegram"))
+        said = await asyncio.gather(
+            town.press(slack[0], "ben", "m1"), town.press(telegram[0], "ben", "77", platform="telegram")
+        )
+        assert sorted(card.ok for card in said) == [False, True]
+        assert len((await town.request(number)).approvals) == 1

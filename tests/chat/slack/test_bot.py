@@ -1,0 +1,103 @@
+"""The whole bot with Slack: wired by bot.toml, told ill by `/healthz`, and going on where Slack does not."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.chat.slack.workspace import ROOM, SIGNING_SECRET, until
+from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
+from tests.e2e.conftest import Office, open_office
+
+SOCKET_MODE = 'app_token = { env = "SLACK_APP_TOKEN" }'
+HTTP_MODE = 'signing_secret = { env = "SLACK_SIGNING_SECRET" }'
+
+
+@dataclass
+class Town:
+    """A bot.toml with Slack in it, and the double that it names."""
+
+    double: SlackDouble
+    path: Path
+    address: str
+
+    def write(self, way: str = SOCKET_MODE) -> Path:
+        self.path.write_text(f"""
+[bot]
+data = "data"
+[slack]
+bot_token = {{ env = "SLACK_BOT_TOKEN" }}
+{way}
+channel = "{ROOM}"
+api_url = "{self.double.api_url}"
+[http]
+listen = "{self.address}"
+url = "https://bot.example.com"
+""")
+        self.double.wire.hook = f"http://{self.address}/slack/events" if way == HTTP_MODE else ""
+        return self.path
+
+    async def health(self) -> tuple[int, list[str]]:
+        url = f"http://{self.address}/healthz"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            return answer.status, (await answer.json())["ill"]
+
+
+@pytest.fixture
+async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Town]:
+    monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
+    monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
+    monkeypatch.setenv("SLACK_SIGNING_SECRET", SIGNING_SECRET)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    double = SlackDouble()
+    await double.start()
+    double.wire.signing_secret = SIGNING_SECRET
+    yield Town(double, tmp_path / "bot.toml", address)
+    await double.close()
+    assert double.violations == []
+
+
+async def _let_in(office: Office) -> None:
+    card = await office.say("allow slack:T0TEAM/UANA:ana admin")
+    assert card.ok, card.title
+
+
+@pytest.mark.parametrize("way", [SOCKET_MODE, HTTP_MODE])
+async def test_a_person_of_the_console_is_the_same_in_slack(town: Town, way: str) -> None:
+    async with open_office(town.write(way)) as office:
+        await _let_in(office)
+        if way == SOCKET_MODE:
+            await town.double.wire.connected.wait()
+        await town.double.say("UANA", ROOM, "/whoami")
+        post = await town.double.scene.until(lambda one: "You are ana." in one.text)
+        assert post.only_for == "UANA"
+        assert await town.health() == (200, [])
+
+
+async def test_a_revoked_token_is_one_line_and_the_rest_goes_on(town: Town, caplog: pytest.LogCaptureFixture) -> None:
+    town.double.web.dead = "token_revoked"
+    async with open_office(town.write()) as office:
+        await until(lambda: office.bot._chats[1].problem)
+        assert await town.health() == (503, ["slack"])
+        assert (await office.say("whoami")).title == "You are ana."
+    errors = [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR]
+    assert errors == ["Slack: bot_token was revoked: install the app again and give its new token (token_revoked)"]
+    assert BOT_TOKEN not in caplog.text
+
+
+async def test_where_slack_is_away_the_rest_goes_on(town: Town) -> None:
+    path = town.write()
+    await town.double.close()
+    async with open_office(path) as office:
+        assert (await office.say("whoami")).title == "You are ana."
+        chat = office.bot._chats[1]
+        await until(lambda: chat.problem)
+        assert "cannot be reached" in chat.problem

@@ -1,0 +1,123 @@
+"""What approvals are bound to, and the page that compares two commits; pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploybot.deploy.binding import binding_of, config_of, differences, steps_text
+from deploybot.deploy.compare import compare_url
+from deploybot.domain import Gate, Kind, Plan, Release, ServerPlan, Step
+from tests.deploy.conftest import V1, V2, V3, settings_of
+
+OLD, NEW = "a" * 40, "b" * 40
+SETTINGS = settings_of(Path("/nonexistent"), approvals=1)
+FETCH = Step(name="fetch", script="fetch", timeout=60)
+SWITCH = Step(name="switch", script="switch", env=(("A", "1"),), secrets=("TOKEN",), timeout=60, switches=True)
+PART = ServerPlan(
+    server="web1", steps=(FETCH, SWITCH), gate=Gate(kind="http", target="http://x/"), replaces=V1, restore=(SWITCH,)
+)
+PLAN = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V2, servers=(PART,))
+
+
+def changed(plan: Plan, **more: str) -> tuple[str, ...]:
+    return differences(
+        binding_of(PLAN, SETTINGS, ref="main"), binding_of(plan, SETTINGS, ref="main", commit=more.get("commit", ""))
+    )
+
+
+def test_the_same_is_the_same_and_its_digest_too() -> None:
+    one, two = (binding_of(PLAN, SETTINGS, ref="main") for _ in range(2))
+    assert one == two
+    assert (len(one.digest), differences(one, two)) == (64, ())
+
+
+def test_what_only_brings_files_there_is_no_part_of_it() -> None:
+    assert changed(replace(PLAN, servers=(replace(PART, steps=(SWITCH,), cleanup=(FETCH,)),))) == ()
+    assert changed(replace(PLAN, warnings=("disk is nearly full",))) == ()
+
+
+def test_every_part_is_told() -> None:
+    assert changed(PLAN, commit=V3.commit) == ("release: `main` was 2222222222 and is 3333333333",)
+    assert changed(replace(PLAN, servers=(replace(PART, replaces=None),))) == (
+        "what it replaces: web1 was 1111111111 and is nothing",
+    )
+    more = changed(replace(PLAN, servers=(PART, replace(PART, server="web2"))))
+    assert 'config: servers.web2.ssh was not there and is "deploy@web2"' in more
+    assert more[-1] == "what it replaces: web2 was not there and is 1111111111"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        replace(PART, steps=(FETCH, replace(SWITCH, env=(("A", "2"),)))),
+        replace(PART, steps=(FETCH, replace(SWITCH, timeout=61))),
+        replace(PART, steps=(FETCH, SWITCH, SWITCH)),
+        replace(PART, restore=()),
+        replace(PART, gate=None),
+        replace(PART, gate=Gate(kind="http", target="http://x/", status=204)),
+    ],
+)
+def test_steps_are_bound_with_all_their_values(part: ServerPlan) -> None:
+    assert changed(replace(PLAN, servers=(part,))) == ("steps: web1 would do other things than those shown",)
+
+
+def test_the_rules_about_approvals_and_secrets_values_are_no_part_of_it() -> None:
+    other = settings_of(Path("/nonexistent"), approvals=2, approvers=["@ben"], approval_within="1h", after="staging")
+    other.apps["shop"].secrets["TOKEN"]._value = "another"
+    assert config_of(PLAN, other) == config_of(PLAN, SETTINGS)
+    assert not [value for _, value in config_of(PLAN, SETTINGS) if "correct-horse" in value]
+    assert dict(config_of(PLAN, SETTINGS))["apps.shop.secrets"] == '{"TOKEN": {"env": "TOKEN"}}'
+    assert config_of(replace(PLAN, app="blog"), SETTINGS) == ()
+    assert config_of(replace(PLAN, environment="live"), SETTINGS) == ()
+
+
+def test_servers_on_the_way_are_part_of_it() -> None:
+    settings = settings_of(Path("/nonexistent"))
+    settings.servers["web1"].__dict__["jump"] = "web2"
+    settings.servers["web2"].__dict__["jump"] = "web1"
+    keys = {key for key, _ in config_of(PLAN, settings)}
+    assert {"servers.web1.ssh", "servers.web2.ssh"} <= keys
+    assert "servers.web2.ssh" not in dict(config_of(PLAN, SETTINGS))
+
+
+def test_a_task_is_bound_to_its_command() -> None:
+    task = replace(PLAN, kind=Kind.TASK, task="migrate", servers=(replace(PART, steps=(FETCH,)),))
+    assert dict(config_of(task, SETTINGS))["apps.shop.tasks.migrate"] == '"./migrate"'
+    assert steps_text(task, task.servers[0]).startswith("fetch (at most 1 min)")
+    assert dict(config_of(replace(task, task="gone"), SETTINGS))["apps.shop.tasks.gone"] == '""'
+
+
+def test_long_values_are_cut() -> None:
+    old, new = (binding_of(PLAN, SETTINGS, ref=None) for _ in range(2))
+    new = replace(new, config=(("apps.shop.restart", '"' + "x" * 100 + '"'),))
+    old = replace(old, config=())
+    assert differences(old, new) == (f'config: apps.shop.restart was not there and is "{"x" * 58}…',)
+
+
+def test_a_release_is_a_release_without_a_name() -> None:
+    plan = replace(PLAN, release=Release(NEW))
+    assert binding_of(plan, SETTINGS, ref=None).commit == NEW
+
+
+@pytest.mark.parametrize(
+    ("repo", "page"),
+    [
+        ("git@github.com:acme/shop.git", f"https://github.com/acme/shop/compare/{OLD}...{NEW}"),
+        ("https://user:token@github.com/acme/shop", f"https://github.com/acme/shop/compare/{OLD}...{NEW}"),
+        ("ssh://git@gitlab.com:22/a/b/c.git", f"https://gitlab.com/a/b/c/-/compare/{OLD}...{NEW}"),
+        ("git@gitlab.example.com:a/b.git", f"https://gitlab.example.com/a/b/-/compare/{OLD}...{NEW}"),
+        ("git@bitbucket.org:a/b.git", f"https://bitbucket.org/a/b/branches/compare/{NEW}%0D{OLD}"),
+        ("https://codeberg.org/a/b.git", f"https://codeberg.org/a/b/compare/{OLD}...{NEW}"),
+        ("git@forgejo.example.com:a/b.git", f"https://forgejo.example.com/a/b/compare/{OLD}...{NEW}"),
+        ("git@example.com:a/b.git", ""),
+        ("/srv/git/shop.git", ""),
+        ("git@github.com:shop.git", ""),
+        ("git@github.com:a/b<c>.git", ""),
+    ],
+)
+def test_pages_that_compare(repo: str, page: str) -> None:
+    assert compare_url(repo, OLD, NEW) == page
+    assert compare_url(repo, "", NEW) == ""

@@ -1,0 +1,79 @@
+"""A deployment that is asked for in Slack: one message from its beginning to its end, the log in its thread."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from deploybot.domain import Identity, State
+from tests.doubles.scene import Post
+from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
+from tests.e2e.conftest import FilesShop, Office, ended, open_office, served
+
+ROOM = "C0OPS00"
+SLACK = """
+[slack]
+bot_token = {{ env = "SLACK_BOT_TOKEN" }}
+app_token = {{ env = "SLACK_APP_TOKEN" }}
+channel = "{room}"
+api_url = "{url}"
+"""
+
+
+@pytest.fixture
+async def double(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SlackDouble]:
+    monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
+    monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
+    made = SlackDouble()
+    await made.start()
+    yield made
+    await made.close()
+    assert made.violations == []
+
+
+@pytest.fixture
+async def office(double: SlackDouble, files_shop: FilesShop) -> AsyncIterator[Office]:
+    path = files_shop.write()
+    path.write_text(path.read_text() + SLACK.format(room=ROOM, url=double.api_url))
+    async with open_office(path) as made:
+        await made.say(f"allow slack:{TEAM}/UANA:ana admin")
+        await double.wire.connected.wait()
+        yield made
+
+
+def says(*words: str) -> Callable[[Post], bool]:
+    return lambda post: all(word in post.text for word in words)
+
+
+async def test_a_deployment_is_one_message_and_its_log_is_in_its_thread(
+    office: Office, double: SlackDouble, files_shop: FilesShop
+) -> None:
+    await double.say("UANA", ROOM, "/deploy shop@v1 because it is time")
+    begun = await double.scene.until(says("#1", "shop"), within=30)
+    deployment = await office.end_of(1)
+    ended(deployment, State.SUCCEEDED)
+    log = await double.scene.until(lambda post: bool(post.files), within=30)
+    done = await double.scene.until(lambda post: post.id == begun.id and "✅" in post.text, within=30)
+    assert served(files_shop.servers[0].address) == "v1"
+    assert [post.id for post in double.scene.posts if "#1" in post.text] == [begun.id]
+    assert done.edits >= 1
+    assert log.thread == begun.id
+    assert log.files[0][1].decode() == await office.log_of(1)
+
+
+async def test_a_deployment_is_cancelled_by_its_button_once(office: Office, double: SlackDouble) -> None:
+    await double.say("UANA", ROOM, "/deploy shop@v5")
+    card = await double.scene.until(lambda post: "Cancel" in {press.label for press in post.buttons}, within=30)
+    await office.step(1, "build")
+    await double.press("UANA", card, "Cancel")
+    deployment = await office.end_of(1)
+    ended(deployment, State.CANCELLED)
+    gone = await double.scene.until(lambda post: post.id == card.id and "cancelled" in post.text, within=30)
+    assert "Cancel" not in {press.label for press in gone.buttons}
+
+
+async def test_the_person_is_the_same_in_both(office: Office) -> None:
+    person = await office.world.store.read(lambda tables: tables.people.of(Identity("slack", "UANA", TEAM)))
+    assert person is not None
+    assert person.name == "ana"

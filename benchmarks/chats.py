@@ -122,9 +122,9 @@ async def _crowd(ground: Ground, peers: list[Peer]) -> list[Row]:
         try:
             await crowd.connected(*BOTH)
             await asyncio.to_thread(_deploy, bot.console())
+            calm = await crowd.load(SECONDS)
             # One each: Slack takes one message a second in a channel.
             alone = [await crowd.command(number, "/whoami") for number in range(0, PEOPLE, 2)]
-            calm = await crowd.load(SECONDS)
             stormy = await crowd.load(SECONDS / 2, fail=random.SystemRandom())
         finally:
             await asyncio.to_thread(bot.stop)

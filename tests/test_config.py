@@ -247,7 +247,7 @@ PRODUCTION = "apps.shop.environments.production"
             'approvers = "admin"\napproval_code = "totp"\napproval_within = "1h"',
             [
                 f"{key}: says how to approve, and nothing is to be approved: give `approvals`, too"
-                for key in ("approvers", "approval_within", "approval_code")
+                for key in ("approvers", "approval_code", "approval_within")
             ],
         ),
         (

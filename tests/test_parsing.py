@@ -652,3 +652,37 @@ def test_find() -> None:
     assert find(FORMS, "Deploy shop") is FORMS["deploy"]
     assert find(FORMS, "") is None
     assert find(FORMS, "hello deploy") is None
+
+
+# What needs approvals is never meant without its name
+
+
+def test_what_needs_approvals_is_never_meant_by_what_changes_something() -> None:
+    """Looking at it is another thing: there the app's only environment may be meant."""
+    blog = SETTINGS.apps["blog"]
+    live = blog.environments["live"].model_copy(update={"approvals": 1})
+    guarded = SETTINGS.model_copy(
+        update={"apps": {**SETTINGS.apps, "blog": blog.model_copy(update={"environments": {"live": live}})}}
+    )
+    assert parse(FORMS, "logs blog", guarded, EVERYTHING).environment == live
+    assert parse(FORMS, "deploy blog to live", guarded, EVERYTHING).environment == live
+    with pytest.raises(UserError) as caught:
+        parse(FORMS, "deploy blog", guarded, EVERYTHING)
+    assert caught.value.sentence == "Which environment of blog do you mean: live?"
+    assert caught.value.choices == (("live", "deploy blog to live"),)
+
+
+def test_a_default_is_meant_beside_what_needs_approvals() -> None:
+    production = PRODUCTION.model_copy(update={"approvals": 1})
+    places = {"staging": STAGING, "production": production}
+    guarded = SETTINGS.model_copy(update={"apps": {"shop": SHOP.model_copy(update={"environments": places})}})
+    assert parse(FORMS, "deploy shop", guarded, EVERYTHING).environment == STAGING
+
+
+# One-time codes
+
+
+def test_what_is_kept_of_a_message_holds_no_code() -> None:
+    assert read("approve #42 code 123456 because 123456").kept == "approve #42 code … because …"
+    assert read("approve #42").kept == "approve #42"
+    assert refusal("approve #42 code 12345").sentence == "A one-time code is six digits."

@@ -170,7 +170,7 @@ def approval_oracle(question: Question) -> bool:
     return level(me, question) >= 2 and not lacks_approvals(question) and not comes_too_early(question)
 
 
-def test_matrix_of_approvals(capsys: pytest.CaptureFixture[str]) -> None:
+def test_matrix_of_approvals(figure: Callable[[str], None]) -> None:
     chosen = random.Random(SEED)  # noqa: S311 - examples, not secrets
     shapes = [
         tuple(Grant(person.id, role) for person, role in zip(TEAM, roles, strict=True) if role)
@@ -196,8 +196,7 @@ def test_matrix_of_approvals(capsys: pytest.CaptureFixture[str]) -> None:
             )
             cells += 1
             wrong += decide(question).allowed is not approval_oracle(question)
-    with capsys.disabled():
-        print(f" policy: {wrong} of {cells} cells of approvals wrong, seed={SEED}", end="")  # noqa: T201
+    figure(f"{wrong} of {cells} cells of approvals wrong, seed={SEED}")
     assert cells >= 10_000
     assert wrong == 0
 

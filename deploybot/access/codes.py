@@ -5,11 +5,10 @@ from __future__ import annotations
 from deploybot.access.links import require_private
 from deploybot.card import Card, Line, Tone
 from deploybot.command import Context
-from deploybot.deploy.codes import enrolment, new_secret, step_of
+from deploybot.deploy.codes import NEXT_CODE, CodeCheck, enrolment, new_secret, step_of
 from deploybot.domain import Person
 from deploybot.errors import Denied, UserError
-from deploybot.ports import Clock, CodeSecrets, Store, Tables
-from deploybot.units import show_time
+from deploybot.ports import Clock, CodeSecrets, Store
 
 
 class Enrolment:
@@ -67,19 +66,11 @@ class Enrolment:
     async def _use(self, person: Person, step: int) -> None:
         """Use a code up; UserError for a wrong one, which counts."""
         now = self._clock.now()
-
-        def use(tables: Tables) -> str:
-            if until := tables.codes.paused(person.id, now):
-                return f"Too many wrong codes: I take none of yours before {show_time(until)}."
-            if step and tables.codes.use(person.id, step):
-                return ""
-            tables.codes.fail(person.id, now)
-            tables.audit.append(actor=person.name, action="totp wrong code", subject=person.name, now=now)
-            return "This code is wrong, or was used already."
-
-        refused = await self._store.write(use)
+        refused = await self._store.write(
+            lambda tables: CodeCheck.use(tables, person, step, now=now, about=person.name)
+        )
         if refused:
-            raise UserError(refused, hint="Your phone shows a new one every 30 seconds.")
+            raise UserError(refused, hint=NEXT_CODE)
 
     async def _audit(self, person: Person, action: str) -> None:
         now = self._clock.now()

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
 from deploybot.card import Button, Card, Tone
 from deploybot.command import Context
 from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.cards import what
-from deploybot.deploy.codes import step_of
+from deploybot.deploy.codes import NEXT_CODE, CodeCheck
 from deploybot.deploy.compare import compare_url
 from deploybot.deploy.questions import Questions, wanted_of
 from deploybot.deploy.request_cards import ask_again
@@ -25,10 +25,9 @@ from deploybot.deploy.requests import NOTHING_DONE, expired_text, waiting, wanti
 from deploybot.deploy.steps import Stop
 from deploybot.domain import Approval, Deployment, Person, Plan, Request, State, Verdict
 from deploybot.errors import Denied, DeploybotError, StoreError, UserError, Voided
-from deploybot.policy import NEEDS_APPROVAL, counting
+from deploybot.policy import NEEDS_APPROVAL, counting, who_may
 from deploybot.ports import Clock, CodeSecrets, Store, Tables
 from deploybot.settings import Environment, Settings
-from deploybot.units import show_time
 
 CLOCK_LOOKS = 30.0  # the machine's clock may be set, and machines sleep
 REMIND_LEFT = 0.25
@@ -44,11 +43,12 @@ class _Desk:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """What came of an approval: how many count now, of how many; `refused` says why it was not taken."""
+    """How many approvals count now, of how many, and whether that has changed; `refused` says why one was not taken."""
 
     there: int = 0
     wanted: int = 0
     refused: str = ""
+    changed: bool = False
 
 
 class Approvals:
@@ -69,7 +69,7 @@ class Approvals:
         self._store = store
         self._clock = clock
         self._bonds = bonds
-        self._codes = codes
+        self._codes = CodeCheck(codes, clock)
         self._tell = tell
         self._questions = Questions(settings, clock)
         self._desks: WeakValueDictionary[int, _Desk] = WeakValueDictionary()
@@ -97,6 +97,15 @@ class Approvals:
             code=environment.approval_code is not None,
             compare=compare_url(self._settings.apps[plan.app].repo, before, plan.release.commit) if differs else "",
         )
+
+    def add(self, tables: Tables, deployment: Deployment, request: Request) -> None:
+        """Keep the request of a new deployment; it says so where too few people could approve it."""
+        number = deployment.number
+        tables.requests.add(replace(request, deployment=number))
+        able = who_may(self._questions.may_decide(tables, deployment.requester, deployment, "approve"))
+        if len(able) < request.wanted:
+            names = ", ".join(able) or "nobody"
+            tables.requests.note(number, f"too few people could approve it now ({names}): `allow` gives the role")
 
     async def refresh(self, deployments: Sequence[Deployment]) -> None:
         """After a start: ask for what bot.toml asks for now, never for less than was asked for at first.
@@ -141,29 +150,17 @@ class Approvals:
 
     async def _approve(self, person: Person, number: int, code: str) -> Card:
         deployment, request = await self._store.read(lambda tables: wanting(tables, number, self._clock.now()))
-        step = await self._step(person, request, code)
+        step = await self._codes.step(person, request, code) if request.code else 0
         changed = await self._bonds.changes(deployment, request)
         if changed:
             return await self.void(number, changed)
         given = await self._store.write(lambda tables: self._give(tables, person, number, step))
         if given.refused:
-            raise UserError(given.refused, hint="Your phone shows a new one every 30 seconds.")
+            raise UserError(given.refused, hint=NEXT_CODE)
         self._desk(number).bell.set()
         if given.there >= given.wanted:
             return Card(title=f"#{number} is approved.", tone=Tone.GOOD)
         return Card(title=f"#{number} has {given.there} of {given.wanted} approvals now.", tone=Tone.GOOD)
-
-    async def _step(self, person: Person, request: Request, code: str) -> int:
-        """The time step of a right code, 0 for a wrong one or where none is wanted."""
-        if not request.code:
-            return 0
-        secret = await self._codes.get(person.id)
-        if secret is None:
-            raise UserError("An approval takes a one-time code, and you have none yet.", hint="Type `totp` in private.")
-        if not code:
-            how = f"approve #{request.deployment} code 123456"
-            raise UserError("An approval takes a one-time code of your phone.", hint=f"Like this: `{how}`.")
-        return step_of(secret, code, self._clock.now())
 
     def _give(self, tables: Tables, person: Person, number: int, step: int) -> _Given:
         """Keep an approval, if everything still allows it."""
@@ -171,7 +168,7 @@ class Approvals:
         deployment, request = wanting(tables, number, now)
         self._questions.insist(self._questions.may_decide(tables, person.id, deployment, "approve"))
         if request.code:
-            refused = self._use_code(tables, person, number, step, now)
+            refused = self._codes.use(tables, person, step, now=now, about=f"#{number}")
             if refused:
                 return _Given(refused=refused)
         tables.requests.approve(number, Approval(person.id, person.name, now))
@@ -182,27 +179,16 @@ class Approvals:
         self._tell(tables, number)
         return given
 
-    def _use_code(self, tables: Tables, person: Person, number: int, step: int, now: float) -> str:
-        """Use a code up; why not, where it is wrong. What is counted here stays, so nothing is raised."""
-        until = tables.codes.paused(person.id, now)
-        if until:
-            return f"Too many wrong codes: I take none of yours before {show_time(until)}."
-        if step and tables.codes.use(person.id, step):
-            return ""
-        tables.codes.fail(person.id, now)
-        tables.audit.append(actor=person.name, action="approve wrong code", subject=f"#{number}", now=now)
-        return "This code is wrong, or was used already."
-
     def _count(self, tables: Tables, deployment: Deployment, now: float) -> _Given:
         """Count the approvals that count now, and note since when they are enough."""
         question = self._questions.may_begin(tables, deployment)
         if question.wanted is None:
             raise StoreError(f"the request of #{deployment.number} is not in the database any more")
         counts = counting(question)
-        tables.requests.count_only(deployment.number, counts)
+        changed = tables.requests.count_only(deployment.number, counts)
         enough = len(counts) >= question.wanted.count
-        tables.deployments.approve(deployment.number, now if enough else 0.0)
-        return _Given(len(counts), question.wanted.count)
+        changed |= tables.deployments.approve(deployment.number, now if enough else 0.0)
+        return _Given(len(counts), question.wanted.count, changed=changed)
 
     async def reject(self, ctx: Context, number: int) -> Card:
         """End a request that has not begun, with the sender's reason. Raises UserError or Denied."""
@@ -243,7 +229,10 @@ class Approvals:
         return await self._store.write(lambda tables: self._do_what_is_due(tables, number))
 
     def _do_what_is_due(self, tables: Tables, number: int) -> float:
-        """Remind people, or let it expire; the same number as `_look`."""
+        """Remind people, or let it expire; the same number as `_look`.
+
+        Somebody may have lost their role meanwhile: the card does not go on to say that they have approved it.
+        """
         now = self._clock.now()
         try:
             deployment, request = waiting(tables, number)
@@ -254,8 +243,11 @@ class Approvals:
         if now >= request.expires:
             self._end(tables, deployment, Verdict.EXPIRED, expired_text(deployment, request))
             return -1.0
+        changed = self._count(tables, deployment, now).changed
         if now >= request.remind_at and tables.requests.remind(number):
             self._audit(tables, "deploybot", f"{deployment.plan.kind.value} reminded", deployment, "")
+            changed = True
+        if changed:
             self._tell(tables, number)
         next_at = request.expires if now >= request.remind_at else request.remind_at
         return max(next_at - now, 0.001)

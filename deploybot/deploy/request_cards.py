@@ -74,7 +74,7 @@ def _state(request: Request) -> Iterator[Line]:
         if not one.counts:
             yield Line("approved", f"{one.name}'s does not count any more", Tone.WARN)
     if request.note:
-        yield Line("tried", request.note, Tone.WARN)
+        yield Line("note", request.note, Tone.WARN)
     yield Line("expires", show_time(request.expires))
 
 

@@ -13,24 +13,23 @@ from datetime import time
 from deploybot.card import Card
 from deploybot.command import Context
 from deploybot.deploy.approvals import Approvals
+from deploybot.deploy.beginning import Beginning
 from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.cards import deployment_card, plan_card, what
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import Planner
 from deploybot.deploy.questions import Questions
 from deploybot.deploy.runner import Runner, Teller
-from deploybot.deploy.steps import UNREACHABLE_START, Stop
+from deploybot.deploy.steps import Stop
 from deploybot.deploy.turns import begins, is_early, last_before, next_time, place_of, show_moment, take_turn
 from deploybot.domain import Deployment, Person, Plan, Release, Request, State
-from deploybot.errors import Cancelled, DeploybotError, StoreError, Unreachable, UserError, Voided
-from deploybot.policy import decide
+from deploybot.errors import Cancelled, DeploybotError, StoreError, UserError, Voided
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
 log = logging.getLogger(__name__)
 
 STORE_PAUSE = 2.0
-PLAN_PAUSE = 2.0
 CLOCK_LOOKS = 30.0  # the machine's clock may be set, and machines sleep
 LATE = 600.0
 
@@ -60,8 +59,10 @@ class Deployments:
         self._journal = journal
         self._tell = tell
         self._approvals = approvals
-        self._bonds = bonds
         self._questions = Questions(settings, clock)
+        self._beginning = Beginning(
+            settings=settings, store=store, clock=clock, planner=planner, approvals=approvals, bonds=bonds, tell=tell
+        )
         self._stops: dict[int, Stop] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -198,7 +199,7 @@ class Deployments:
                 needs_approval=request is not None,
             )
             if request is not None:
-                tables.requests.add(dataclasses.replace(request, deployment=deployment.number))
+                self._approvals.add(tables, deployment, request)
             waits_for = self._waits_for(deployment, tables.deployments.open())
             tables.audit.append(
                 actor=person.name,
@@ -313,16 +314,12 @@ class Deployments:
         return f"It was to begin at {due}, and it is {late}: too late to begin by itself. Nothing was done."
 
     async def _begin(self, number: int, stop: Stop) -> Deployment | None:
-        """Check again that it may run, and plan anew what had to wait; None when it ended here, or waits again."""
+        """Let it begin, or go on; None when it ended here instead, or waits for approvals again."""
         deployment = await self.get(number)
         if deployment is None or deployment.state.ended:
             return None
         try:
-            if deployment.state is not State.WAITING:
-                return await self._go_on(deployment, stop)
-            await self._look_again(deployment, stop)
-            plan = await self._plan_again(deployment, stop)
-            return await self._store.write(lambda tables: self._move_on(tables, deployment, plan))
+            return await self._beginning.begin(deployment, stop)
         except Cancelled as problem:
             await self._end_waiting(number, State.CANCELLED, f"{_sentence(problem)} It had not begun.")
         except StoreError:
@@ -332,72 +329,6 @@ class Deployments:
         except DeploybotError as problem:
             await self._end_waiting(number, State.FAILED, f"{str(problem).rstrip('.')}. Nothing was done.")
         return None
-
-    async def _go_on(self, deployment: Deployment, stop: Stop) -> Deployment:
-        """Take up one that has begun; before its first step, rights and approvals are looked at once more."""
-        steps = await self._store.read(lambda tables: tables.deployments.steps(deployment.number))
-        if not steps and deployment.state is State.RUNNING and stop.why is None:
-            await self._look_again(deployment, stop)
-        return deployment
-
-    async def _look_again(self, deployment: Deployment, stop: Stop) -> None:
-        """Raise what speaks against beginning: Denied, Locked, Voided, or the wish to stop.
-
-        What only lacks approvals is for the transaction in which it begins.
-        """
-
-        def look(tables: Tables) -> Request | None:
-            question = self._questions.may_begin(tables, deployment)
-            decision = decide(question)
-            if not decision.waits or deployment.state is not State.WAITING:
-                self._questions.refuse(question, decision)
-            return tables.requests.get(deployment.number)
-
-        request = await self._store.read(look)
-        if request is not None:
-            await self._bonds.insist(deployment, request, stop)
-
-    def _move_on(self, tables: Tables, deployment: Deployment, plan: Plan) -> Deployment | None:
-        """Let it begin, if the policy still says yes in this very transaction; None where it lacks approvals.
-
-        What was approved is what runs: Voided where the new plan is another one.
-        """
-        question = self._questions.may_begin(tables, deployment)
-        decision = decide(question)
-        if decision.waits:
-            self._approvals.send_back(tables, deployment)
-            return None
-        self._questions.refuse(question, decision)
-        request = tables.requests.get(deployment.number)
-        if request is not None:
-            self._bonds.kept(plan, request)
-        tables.deployments.replan(deployment.number, plan)
-        moved = tables.deployments.move(deployment.number, State.RUNNING, now=self._clock.now())
-        self._tell(tables, deployment.number)
-        return moved
-
-    async def _plan_again(self, deployment: Deployment, stop: Stop) -> Plan:
-        """The same wish, planned against what is there now: the deployment before it has changed that.
-
-        Whoever asked may not look any more, so a server that does not answer is asked again for a while. Raises
-        what speaks against it, or the wish to stop.
-        """
-        old = deployment.plan
-        app = self._settings.apps.get(old.app)
-        environment = app.environments.get(old.environment) if app else None
-        if app is None or environment is None:
-            raise UserError(f"bot.toml has no {old.app} {old.environment} any more")
-        last = self._clock.now() + UNREACHABLE_START
-        while True:
-            if stop.why is not None:
-                raise stop.why
-            try:
-                return await self._planner.again(app, environment, old)
-            except Unreachable as problem:
-                if self._clock.now() > last:
-                    raise
-                log.info("#%s is not planned yet: %s", deployment.number, problem)
-            await stop.pause(PLAN_PAUSE)
 
     async def _end_waiting(self, number: int, state: State, outcome: str) -> None:
         now = self._clock.now()

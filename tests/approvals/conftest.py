@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ import pytest
 from deploybot.access import Access, PersonLocks
 from deploybot.card import Card
 from deploybot.chat.desk import Desk
-from deploybot.command import Incoming, Services
+from deploybot.command import Context, Incoming, Services
 from deploybot.deploy import approvals
 from deploybot.deploy.releases import Releases
 from deploybot.dispatch import Dispatcher
@@ -114,6 +115,11 @@ class Town:
         """Everybody has one identity in each chat; strangers have none that is known."""
         number = str(1000 + [*TEAM].index(who)) if who in TEAM else who
         return Identity("slack", f"U{number}", "T1") if platform == "slack" else Identity(platform, number)
+
+    def ctx(self, who: str, reason: str = "") -> Context:
+        """What a command of somebody's gets; strangers are nobody."""
+        made = self.shop.ctx(reason)
+        return dataclasses.replace(made, person=self.people.get(who))
 
     async def ask(self, text: str = "deploy shop@v2 to production because it is time", who: str = "ana") -> int:
         """Somebody asks for a deployment; its number."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-
-import pytest
 
 from deploybot.deploy.questions import Questions
 from deploybot.domain import Action, Identity, Role
@@ -121,7 +119,7 @@ def hire(tables: Tables) -> None:
             tables.people.grant(person.id, one.role, *one.scope)
 
 
-async def test_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_cells(tmp_path: Path, figure: Callable[[str], None]) -> None:
     async with make_town(tmp_path) as town:
         await town.store.write(hire)
         number = await town.ask("deploy shop@v2 to production", str(REQUESTER.number))
@@ -134,7 +132,6 @@ async def test_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
             await town.say(f"deny @{one.name}", "dia")
         for one in removed:
             await town.store.read(partial(count.everywhere, one=one, removed=True))
-    with capsys.disabled():
-        print(f" cells: {len(count.wrong)} of {count.cells} wrong", end="")  # noqa: T201
+    figure(f"{len(count.wrong)} of {count.cells} wrong")
     assert count.cells >= 10_000
     assert count.wrong == []

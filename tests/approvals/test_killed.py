@@ -67,7 +67,7 @@ async def die(town: Town, mortal: Mortal, work: asyncio.Task[None]) -> bool:
 
 
 @pytest.mark.parametrize("after", [False, True])
-async def test_killed_at_every_write(tmp_path: Path, *, after: bool, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_killed_at_every_write(tmp_path: Path, *, after: bool, figure: Callable[[str], None]) -> None:
     for at in itertools.count(1):
         folder = tmp_path / str(at)
         folder.mkdir()
@@ -89,8 +89,7 @@ async def test_killed_at_every_write(tmp_path: Path, *, after: bool, capsys: pyt
             await bring_to_its_end(town)
         if not killed:
             break
-    with capsys.disabled():
-        print(f" killed {'after' if after else 'before'} each of {at - 1} writes: 0 lost, 0 untrue", end="")  # noqa: T201
+    figure(f"{'after' if after else 'before'} each of {at - 1} writes: 0 lost, 0 untrue")
     assert at > 10
 
 

@@ -15,8 +15,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pytest
-
 from deploybot.card import Card
 from deploybot.domain import State, Verdict
 from deploybot.redact import Redactor
@@ -28,8 +26,8 @@ from tests.deploy.conftest import settings_of, switched
 from tests.lab.repos import Repo
 from tests.store.examples import seeded
 
-IN_MEMORY = int(os.environ.get("N", "300"))
-IN_GIT = int(os.environ.get("N", "40"))
+IN_MEMORY = int(os.environ.get("N", "150"))
+IN_GIT = int(os.environ.get("N", "25"))
 WEBS = ("web1", "web2")
 RESTARTS = ("./restart", "./restart --hard")
 WORDS = ("main", "stable", "", "commit")
@@ -143,7 +141,7 @@ async def schedules(world: World, count: int) -> None:
     assert world.unapproved == 0
 
 
-async def test_schedules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_schedules(tmp_path: Path, figure: Callable[[str], None]) -> None:
     commits = [digit * 40 for digit in "12345"]
 
     async def point(ref: str, commit: str) -> None:
@@ -156,10 +154,10 @@ async def test_schedules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         town.shop.refs.known = {"main": commits[0], "stable": commits[0], "": commits[0]} | {c: c for c in commits}
         world = World(town, seeded(), point, commits, dict.fromkeys(("main", "stable"), commits[0]))
         await schedules(world, IN_MEMORY)
-    _told(capsys, world, IN_MEMORY, "in memory")
+    _told(figure, world, IN_MEMORY, "in memory")
 
 
-async def test_schedules_in_git(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_schedules_in_git(tmp_path: Path, figure: Callable[[str], None]) -> None:
     """The same with a real repository: `main` is a branch that is moved, also backwards, `stable` a tag."""
     repo = Repo(tmp_path / "shop.git")
     commits = [repo.commit({"index.html": str(number)}, f"Change {number}") for number in range(5)]
@@ -174,10 +172,9 @@ async def test_schedules_in_git(tmp_path: Path, capsys: pytest.CaptureFixture[st
         town.shop.settings.apps["shop"].__dict__["repo"] = repo.url
         world = World(town, seeded(), point, commits, dict.fromkeys(("main", "stable"), commits[0]))
         await schedules(world, IN_GIT)
-    _told(capsys, world, IN_GIT, "in git")
+    _told(figure, world, IN_GIT, "in git")
 
 
-def _told(capsys: pytest.CaptureFixture[str], world: World, count: int, where: str) -> None:
-    with capsys.disabled():
-        ends = ", ".join(f"{number} {what}" for what, number in sorted(world.ends.items()))
-        print(f" schedules {where}: {world.unapproved} of {count} deployed unapproved ({ends})", end="")  # noqa: T201
+def _told(figure: Callable[[str], None], world: World, count: int, where: str) -> None:
+    ends = ", ".join(f"{number} {what}" for what, number in sorted(world.ends.items()))
+    figure(f"{where}: {world.unapproved} of {count} deployed unapproved ({ends})")

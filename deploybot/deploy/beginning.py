@@ -1,0 +1,123 @@
+"""From the turn to the first step: everything that speaks against it is looked at once more, and it is planned anew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from deploybot.deploy.approvals import Approvals
+from deploybot.deploy.bonds import Bonds
+from deploybot.deploy.plan import Planner
+from deploybot.deploy.questions import Questions
+from deploybot.deploy.steps import UNREACHABLE_START, Stop
+from deploybot.domain import Deployment, Plan, Request, State
+from deploybot.errors import Unreachable, UserError
+from deploybot.policy import decide
+from deploybot.ports import Clock, Store, Tables
+from deploybot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PAUSE = 2.0
+
+
+class Beginning:
+    """Lets deployments begin."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        planner: Planner,
+        approvals: Approvals,
+        bonds: Bonds,
+        tell: Callable[[Tables, int], None],
+    ) -> None:
+        """Take the ports and parts; `tell(tables, number)` queues a deployment's card in the same transaction."""
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._planner = planner
+        self._approvals = approvals
+        self._bonds = bonds
+        self._tell = tell
+        self._questions = Questions(settings, clock)
+
+    async def begin(self, deployment: Deployment, stop: Stop) -> Deployment | None:
+        """Let one begin whose turn has come, planned anew if it had to wait; None where it lacks approvals again.
+
+        Raises what speaks against it: Denied, Locked, Voided, Unreachable, UserError, or the wish to stop.
+        """
+        if deployment.state is not State.WAITING:
+            return await self._go_on(deployment, stop)
+        await self._look_again(deployment, stop)
+        plan = await self._plan_again(deployment, stop)
+        return await self._store.write(lambda tables: self._move_on(tables, deployment, plan))
+
+    async def _go_on(self, deployment: Deployment, stop: Stop) -> Deployment:
+        """Take up one that has begun; before its first step, rights and approvals are looked at once more."""
+        steps = await self._store.read(lambda tables: tables.deployments.steps(deployment.number))
+        if not steps and deployment.state is State.RUNNING and stop.why is None:
+            await self._look_again(deployment, stop)
+        return deployment
+
+    async def _look_again(self, deployment: Deployment, stop: Stop) -> None:
+        """Raise what speaks against beginning: Denied, Locked, Voided, or the wish to stop.
+
+        What only lacks approvals is for the transaction in which it begins.
+        """
+
+        def look(tables: Tables) -> Request | None:
+            question = self._questions.may_begin(tables, deployment)
+            decision = decide(question)
+            if not decision.waits or deployment.state is not State.WAITING:
+                self._questions.refuse(question, decision)
+            return tables.requests.get(deployment.number)
+
+        request = await self._store.read(look)
+        if request is not None:
+            await self._bonds.insist(deployment, request, stop)
+
+    def _move_on(self, tables: Tables, deployment: Deployment, plan: Plan) -> Deployment | None:
+        """Let it begin, if the policy still says yes in this very transaction; None where it lacks approvals.
+
+        What was approved is what runs: Voided where the new plan is another one.
+        """
+        question = self._questions.may_begin(tables, deployment)
+        decision = decide(question)
+        if decision.waits:
+            self._approvals.send_back(tables, deployment)
+            return None
+        self._questions.refuse(question, decision)
+        request = tables.requests.get(deployment.number)
+        if request is not None:
+            self._bonds.kept(plan, request)
+        tables.deployments.replan(deployment.number, plan)
+        moved = tables.deployments.move(deployment.number, State.RUNNING, now=self._clock.now())
+        self._tell(tables, deployment.number)
+        return moved
+
+    async def _plan_again(self, deployment: Deployment, stop: Stop) -> Plan:
+        """The same wish, planned against what is there now: the deployment before it has changed that.
+
+        Whoever asked may not look any more, so a server that does not answer is asked again for a while. Raises
+        what speaks against it, or the wish to stop.
+        """
+        old = deployment.plan
+        app = self._settings.apps.get(old.app)
+        environment = app.environments.get(old.environment) if app else None
+        if app is None or environment is None:
+            raise UserError(f"bot.toml has no {old.app} {old.environment} any more")
+        last = self._clock.now() + UNREACHABLE_START
+        while True:
+            if stop.why is not None:
+                raise stop.why
+            try:
+                return await self._planner.again(app, environment, old)
+            except Unreachable as problem:
+                if self._clock.now() > last:
+                    raise
+                log.info("#%s is not planned yet: %s", deployment.number, problem)
+            await stop.pause(PAUSE)

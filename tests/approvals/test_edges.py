@@ -1,0 +1,175 @@
+"""What hardly ever happens: plug-ins that call the services themselves, rows that are gone, everything at once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploybot.deploy.approvals import Approvals
+from deploybot.deploy.binding import config_of
+from deploybot.deploy.bonds import Bonds
+from deploybot.deploy.steps import Stop
+from deploybot.domain import Kind, Plan, State, Verdict
+from deploybot.errors import Cancelled, Denied, StoreError, Unreachable, UserError
+from deploybot.settings import FileRef
+from tests.approvals.conftest import Town, make_town
+from tests.deploy.conftest import V3, settings_of
+
+
+def engine(town: Town) -> Approvals:
+    return town.shop.deployments._approvals
+
+
+def bonds(town: Town) -> Bonds:
+    return town.shop.deployments._beginning._bonds
+
+
+async def test_a_command_of_ones_own_is_asked_the_same(town: Town) -> None:
+    """It passes dispatch by its own `needs`; the service asks for what it does."""
+    number = await town.ask()
+    with pytest.raises(Denied, match="needs the role approver"):
+        await town.shop.deployments.approve(town.ctx("eve"), number)
+    with pytest.raises(Denied, match="not on the allowlist"):
+        await town.shop.deployments.approve(town.ctx("stranger"), number)
+    with pytest.raises(Denied, match="not on the allowlist"):
+        await town.shop.deployments.reject(town.ctx("stranger", "x"), number)
+    with pytest.raises(UserError, match="A rejection needs a reason"):
+        await town.shop.deployments.reject(town.ctx("ben"), number)
+    with pytest.raises(Denied, match="needs the role approver"):
+        await town.shop.deployments.reject(town.ctx("eve", "x"), number)
+    with pytest.raises(UserError, match="There is no deployment #99"):
+        await town.shop.deployments.approve(town.ctx("ben"), 99)
+    with pytest.raises(Denied, match="not on the allowlist"):
+        await town.access.totp(town.ctx("stranger"), "")
+    assert (await town.deployment(number)).awaits_approval
+
+
+async def test_a_store_that_fails_is_no_reason_to_write_again(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = await town.ask()
+
+    async def full(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(town.store, "write", full)
+    with pytest.raises(StoreError, match="the disk is full"):
+        await town.shop.deployments.approve(town.ctx("ben"), number)
+
+
+async def test_a_row_that_is_gone_is_told(town: Town) -> None:
+    staging = await town.ask("deploy shop@v1 to staging")
+    ended = await town.end_of(staging)
+    with pytest.raises(StoreError, match=f"the request of #{staging} is not in the database any more"):
+        await town.store.write(lambda tables: engine(town).send_back(tables, ended))
+
+
+async def test_void_comes_too_late_for_what_has_ended(town: Town) -> None:
+    number = await town.ask()
+    await town.say(f"reject #{number} because no", "ben")
+    card = await engine(town).void(number, ("release: it moved",))
+    assert (card.title, card.buttons) == (f"#{number} has ended already.", ())
+    assert (await town.request(number)).verdict is Verdict.REJECTED
+
+
+async def test_rejected_while_it_was_looked_at(town: Town) -> None:
+    """The waiting task finds in its transaction that somebody was faster."""
+    number = await town.ask()
+    assert await town.store.write(lambda tables: engine(town)._do_what_is_due(tables, number)) > 0
+    await town.say(f"reject #{number} because no", "ben")
+    assert await town.store.write(lambda tables: engine(town)._do_what_is_due(tables, number)) == 0.0
+    approved = await town.ask()
+    async with town.busy():
+        await town.say(f"approve #{approved}", "ben")
+        assert await town.store.write(lambda tables: engine(town)._do_what_is_due(tables, approved)) == 0.0
+    await town.end_of(approved)
+
+
+async def test_what_cannot_be_done_any_more_is_told_as_what_changed(town: Town) -> None:
+    """Where bot.toml is another one, that is why; where it is not, the reason is told and nothing ends."""
+    number = await town.ask("deploy shop@main to production")
+    facts = town.shop.hosts["web1"].server_facts
+    town.shop.hosts["web1"].server_facts = replace(facts, disk_free=1)
+    card = await town.say(f"approve #{number}", "ben")
+    assert "web1" in card.title
+    assert (await town.deployment(number)).awaits_approval
+    town.shop.refs.known["main"] = V3.commit
+    card = await town.say(f"approve #{number}", "ben")
+    assert card.text == "release: `main` was 2222222222 and is 3333333333"
+
+
+async def test_what_does_not_answer_is_asked_again_for_a_minute(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploybot.deploy.bonds.PAUSE", 0.001)
+    number = await town.ask()
+    deployment, request = await town.deployment(number), await town.request(number)
+    stop = Stop()
+    town.shop.hosts["web1"].down = "no answer"
+    waits = asyncio.ensure_future(bonds(town).insist(deployment, request, stop))
+    await asyncio.sleep(0.01)
+    town.shop.hosts["web1"].down = ""
+    async with asyncio.timeout(10):
+        await waits
+    town.shop.hosts["web1"].down = "no answer"
+    # The clock goes on whenever it is looked at.
+    with pytest.raises(Unreachable, match="web1 cannot be reached"):
+        await bonds(town).insist(deployment, request, stop)
+    stop.set(Cancelled("ana"))
+    with pytest.raises(Cancelled):
+        await bonds(town).insist(deployment, request, stop)
+
+
+async def test_what_moves_in_the_last_moment_is_seen(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the last look, before the plan: what runs is bound to the plan itself."""
+    number = await town.ask()
+
+    async def blind(*_: object) -> None:
+        host = town.shop.hosts["web1"]
+        host.server_facts = replace(host.server_facts, current=V3.commit)
+
+    monkeypatch.setattr(Bonds, "insist", blind)
+    await town.say(f"approve #{number}", "ben")
+    ended = await town.end_of(number)
+    assert ended.outcome == "Void: what it replaces: web1 was nothing and is 3333333333. Nothing was deployed."
+
+
+async def test_cancelled_while_it_is_looked_at(town: Town) -> None:
+    number = await town.ask()
+    async with town.busy():
+        await town.say(f"approve #{number}", "ben")
+        await town.say(f"cancel #{number}")
+    assert (await town.end_of(number)).outcome == "Cancelled by ana. It had not begun."
+
+
+async def test_cancelled_right_before_the_bot_died(town: Town) -> None:
+    number = await town.ask()
+    await town.shop.deployments.close()
+    await town.store.write(lambda tables: tables.deployments.ask_cancel(number, "ana"))
+    card = await town.say(f"approve #{number}", "ben")
+    assert card.title == f"ana has cancelled #{number} already."
+    await town.restart()
+    assert (await town.end_of(number)).state is State.CANCELLED
+
+
+async def test_approving_and_rejecting_at_once_ends_in_one_way(tmp_path: Path) -> None:
+    async with make_town(tmp_path) as town:
+        for _ in range(20):
+            number = await town.ask()
+            said = await asyncio.gather(
+                town.say(f"approve #{number}", "ben"), town.say(f"reject #{number} because no", "cem")
+            )
+            ended = await town.end_of(number)
+            request = await town.request(number)
+            assert (ended.state is State.SUCCEEDED) is (request.verdict is Verdict.NONE)
+            assert any(card.ok for card in said)
+
+
+def test_files_are_bound_by_their_paths(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    app = settings.apps["shop"]
+    app.__dict__["repo_key"] = FileRef(file=Path("/etc/key"))
+    plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V3, servers=())
+    assert dict(config_of(plan, settings))["apps.shop.repo_key"] == '{"file": "/etc/key"}'
+    app.__dict__["repo"] = object()
+    with pytest.raises(TypeError, match="object has no place in a binding"):
+        config_of(plan, settings)

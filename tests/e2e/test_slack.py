@@ -73,6 +73,30 @@ async def test_a_deployment_is_cancelled_by_its_button_once(office: Office, doub
     assert "Cancel" not in {press.label for press in gone.buttons}
 
 
+async def test_production_waits_for_a_second_person(double: SlackDouble, files_shop: FilesShop) -> None:
+    path = files_shop.write()
+    path.write_text(f"{path.read_text()}approvals = 1\n{SLACK.format(room=ROOM, url=double.api_url)}")
+    async with open_office(path) as office:
+        for user, name, role in (("UANA", "ana", "admin"), ("UDIA", "dia", "approver")):
+            await office.say(f"allow slack:{TEAM}/{user}:{name} {role}")
+        await double.wire.connected.wait()
+        await double.say("UANA", ROOM, "/deploy shop@v1 to live")
+        card = await double.scene.until(lambda post: "Approve" in {press.label for press in post.buttons}, within=30)
+        await double.press("UANA", card, "Approve")
+        await double.scene.until(says("You asked for it yourself"), within=30)
+        assert served(files_shop.servers[0].address).startswith("nothing")
+        await double.press("UDIA", card, "Approve")
+        ended(await office.end_of(1), State.SUCCEEDED)
+        await double.scene.until(lambda post: post.id == card.id and "✅" in post.text, within=30)
+        await double.say("UANA", ROOM, "/deploy shop@v2 to live")
+        card = await double.scene.until(
+            lambda post: post.id != card.id and "Reject" in {press.label for press in post.buttons}, within=30
+        )
+        await double.press("UDIA", card, "Reject", answer="not on a Friday")
+        await double.scene.until(lambda post: post.id == card.id and "not on a Friday" in post.text, within=30)
+        assert served(files_shop.servers[0].address) == "v1"
+
+
 async def test_the_person_is_the_same_in_both(office: Office) -> None:
     person = await office.world.store.read(lambda tables: tables.people.of(Identity("slack", "UANA", TEAM)))
     assert person is not None

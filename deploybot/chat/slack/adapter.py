@@ -18,6 +18,7 @@ from deploybot.chat.parts import Parts
 from deploybot.chat.slack.api import Refused, SlackApi
 from deploybot.chat.slack.blocks import Rendered, bare, render
 from deploybot.chat.slack.bolt import Door, Hearing
+from deploybot.chat.slack.corner import ELSEWHERE, OUTSIDE
 from deploybot.chat.slack.files import Files
 from deploybot.chat.slack.health import Health
 from deploybot.chat.slack.heard import Heard, read
@@ -179,7 +180,19 @@ class Slack:
         self._doubted.set()
 
     async def send(self, place: Place, card: Card) -> str:
-        """Post a message; its `ts`. Raises Unreachable, or Refused where Slack would say no again."""
+        """Post a message; its `ts`. Raises Unreachable, or Refused where Slack would say no again.
+
+        Where the bot is not in the channel, whoever has asked for the card there sees its beginning and its end.
+        """
+        try:
+            return await self.post(place, card)
+        except Refused as refused:
+            if refused.error not in OUTSIDE or not await self._reception.say_aside(place, card):
+                raise
+        return ELSEWHERE
+
+    async def post(self, place: Place, card: Card) -> str:
+        """The same, and Refused where the bot is not in the channel, whoever has asked."""
         tokens = await self._desk.lay_out(place, card.buttons)
         where = {"channel": place.channel, "thread_ts": place.thread, "unfurl_links": False, "unfurl_media": False}
         made, answer = await self._say("chat.postMessage", card, tokens, where)
@@ -192,6 +205,10 @@ class Slack:
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
         """Replace a message, and its buttons."""
+        if message == ELSEWHERE:
+            if card.final:
+                await self._reception.say_aside(place, card)
+            return
         tokens = await self._desk.lay_out(place, card.buttons, message)
         made, _ = await self._say("chat.update", card, tokens, {"channel": place.channel, "ts": message})
         self._follow(place, message, card, made)

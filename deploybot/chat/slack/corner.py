@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from dataclasses import replace
@@ -27,15 +28,42 @@ ELSEWHERE: Final = "elsewhere"
 
 _USES: Final = 5
 _REMEMBERED: Final = 5_000
-_OUTSIDE: Final = frozenset({"not_in_channel", "channel_not_found"})
+_KNOWN_WITHIN: Final = 1.0
+OUTSIDE: Final = frozenset({"not_in_channel", "channel_not_found"})
+"""Slack's errors where the bot is not in a channel."""
+
 _INVITE: Final = "Only you see this: I am not in this channel. `/invite @deploybot` lets me in."
 
 
 class Answers:
-    """How often each response_url was used: Slack takes five posts in half an hour."""
+    """How often each response_url was used: Slack takes five posts in half an hour.
+
+    It also keeps which of them belongs to a card that the outbox says, for channels in which the bot is not.
+    """
 
     def __init__(self) -> None:
         self._used: OrderedDict[str, int] = OrderedDict()
+        self._asked: OrderedDict[str, asyncio.Future[str]] = OrderedDict()
+
+    def asked(self, key: str, url: str) -> None:
+        """Somebody has asked for the card of that key in the message that came with this address."""
+        future = self._of(key)
+        if not future.done():
+            future.set_result(url)
+
+    async def address(self, key: str) -> str:
+        """Where whoever asked for that card sees it; empty where nobody did. The outbox may know of it first."""
+        try:
+            async with asyncio.timeout(_KNOWN_WITHIN):
+                return await asyncio.shield(self._of(key))
+        except TimeoutError:
+            return ""
+
+    def _of(self, key: str) -> asyncio.Future[str]:
+        future = self._asked.setdefault(key, asyncio.get_running_loop().create_future())
+        while len(self._asked) > _REMEMBERED:
+            self._asked.popitem(last=False)
+        return future
 
     def take(self, url: str) -> bool:
         """True where it may be used once more."""
@@ -65,12 +93,12 @@ class Corner:
     async def send(self, place: Place, card: Card) -> str:
         """Post where the message came from; where the bot is not in that channel, to the sender alone."""
         try:
-            return await self._slack.send(place, card)
+            return await self._slack.post(place, card)
         except Refused as refused:
-            if refused.error not in _OUTSIDE or not self._url:
+            if refused.error not in OUTSIDE or not self._url:
                 raise
         if card.final:
-            await self._post(place, card, _INVITE)
+            await self.say_aside(place, card)
         return ELSEWHERE
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
@@ -78,7 +106,11 @@ class Corner:
         if message != ELSEWHERE:
             await self._slack.edit(place, message, card)
         elif card.final:
-            await self._post(place, card, _INVITE)
+            await self.say_aside(place, card)
+
+    async def say_aside(self, place: Place, card: Card) -> None:
+        """Say something to the sender alone, because the bot is not in that channel."""
+        await self._post(place, card, _INVITE)
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
         """Answer so that only the sender sees it: what leaves them a choice, as a modal where one may be opened."""

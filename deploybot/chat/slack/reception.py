@@ -103,6 +103,17 @@ class Reception:
             self._received.popitem(last=False)
         return True
 
+    async def say_aside(self, place: Place, card: Card) -> bool:
+        """Say a card of the outbox to whoever has asked for it, in a channel that the bot is not in; False: nobody has.
+
+        Raises Unreachable.
+        """
+        url = await self._answers.address(card.key) if card.key else ""
+        if not url:
+            return False
+        await Corner(self._slack, self._desk, self._answers, url).say_aside(place, card)
+        return True
+
     async def _line(self, line: Line, at: float) -> None:
         """A command. One that somebody sends again because Slack was slow runs once."""
         place = Place(PLATFORM, line.channel, line.thread, private=line.private)
@@ -185,6 +196,8 @@ class Reception:
             card = await self._parts.handle(incoming, reply)
             if key and card is not None and not card.ok:
                 self._repeats.forget(key)
+            if card is not None and card.queued:
+                self._answers.asked(card.key, url)
             return self._advised(incoming, card) if card is not None else None
 
         await Talk(corner, replace(incoming, name=member.name)).answer(replace(self._parts, handle=handle))

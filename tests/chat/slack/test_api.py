@@ -54,18 +54,18 @@ async def post(api: SlackApi, channel: str = ROOM) -> None:
 
 async def test_a_channel_is_told_no_faster_than_slack_takes_it(usual: SlackApi, double: SlackDouble) -> None:
     started = time.monotonic()
-    await asyncio.gather(*(post(usual) for _ in range(4)), *(post(usual, f"C0{number:05d}") for number in range(20)))
-    assert len(double.scene.posts) == 24
+    await asyncio.gather(*(post(usual) for _ in range(3)), *(post(usual, f"C0{number:05d}") for number in range(20)))
+    assert len(double.scene.posts) == 23
     assert time.monotonic() - started < 6
 
 
 async def test_edits_keep_to_fifty_a_minute_over_all_channels(usual: SlackApi, double: SlackDouble) -> None:
     message = await usual.call("chat.postMessage", channel=ROOM, text="x")
     started = time.monotonic()
-    for number in range(8):
+    for number in range(7):
         await usual.call("chat.update", channel=ROOM, ts=message["ts"], text=f"{number}")
-    assert 3 < time.monotonic() - started < 8
-    assert double.web.rates.counts["chat.update"] == 8
+    assert 2 < time.monotonic() - started < 8
+    assert double.web.rates.counts["chat.update"] == 7
 
 
 def test_the_rates_are_below_those_of_slack() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
 from tests.doubles.slack.manifest import make, read_yaml
+from tests.doubles.slack.mrkdwn import read_blocks, read_text
 from tests.doubles.slack.rules import check_message, check_view
 from tests.doubles.slack.wire import post
 
@@ -267,3 +268,44 @@ async def test_the_app_gets_only_what_its_manifest_asks_for(double: SlackDouble)
     await double.say("UANA", ROOM, "/rollback shop")
     assert double.scene.posts[-1].text == "/rollback is not a valid command of this app."
     assert await double.deliver_event({"type": "app_mention"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("markup", "pings", "styled", "shown"),
+    [
+        ("<!channel> now", ["@channel"], 0, "@channel now"),
+        ("<!here|@here>", ["@here"], 0, "@here"),
+        ("<!subteam^S1|@ops>", ["@ops"], 0, "@ops"),
+        ("<@U1> look", ["@U1"], 0, "@U1 look"),
+        ("hello @everyone", ["@everyone"], 0, "hello @everyone"),
+        ("<https://evil.example|safe>", [], 1, "safe"),
+        ("see https://evil.example/x", [], 1, "see https://evil.example/x"),
+        ("<#C1|ops>", [], 1, "ops"),
+        ("*bold* and _it_ and ~no~", [], 3, "bold and it and no"),
+        ("`code` <b>", [], 2, "code b"),
+        ("&lt;!channel&gt; a_b_c 2*3*4 me@channel.example", [], 0, "<!channel> a_b_c 2*3*4 me@channel.example"),
+    ],
+)
+def test_whom_markup_wakes_and_what_it_hides(markup: str, pings: list[str], styled: int, shown: str) -> None:
+    seen = read_text(markup)
+    assert (seen.pings, len(seen.styled), seen.text) == (pings, styled, shown)
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": markup}}
+    assert read_blocks([section]).pings == pings
+
+
+def test_whom_rich_text_wakes() -> None:
+    block = rich(
+        {"type": "text", "text": "<!channel> *x* @here "},
+        {"type": "broadcast", "range": "channel"},
+        {"type": "user", "user_id": "U1"},
+        {"type": "usergroup", "usergroup_id": "S1"},
+        {"type": "link", "url": "https://evil.example", "text": "safe"},
+        {"type": "emoji", "name": "x"},
+        {"type": "channel", "channel_id": "C1"},
+    )
+    seen = read_blocks(
+        [block, {"type": "header", "text": text("head")}, {"type": "context", "elements": [text("foot")]}]
+    )
+    assert seen.pings == ["@channel", "@U1", "@S1"]
+    assert seen.styled == ["https://evil.example"]
+    assert seen.text.startswith("<!channel> *x* @here @channel@U1@S1safe❌#C1\nhead")

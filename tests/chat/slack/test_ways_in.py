@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from deploybot import Button, Card, Context, Tone, command
+from deploybot.chat.slack.api import Refused
 from deploybot.command import Command
 from deploybot.domain import Place
 from tests.chat.slack.workspace import ROOM, Workspace, open_workspace
@@ -26,7 +29,14 @@ async def enter(ctx: Context, number: str, code: str = "") -> Card:
     return Card(title=f"{number} with the code {code}")
 
 
-MORE: tuple[Command, ...] = (reject.__dict__["__command__"], enter.__dict__["__command__"])
+@command("begin <number>", needs="deploy")
+async def begin(ctx: Context, number: str) -> Card:
+    """Say what a deployment says that the outbox tells of."""
+    del ctx
+    return Card(title=f"#{number} runs", key=f"deployment:{number}", queued=True)
+
+
+MORE: tuple[Command, ...] = tuple(made.__dict__["__command__"] for made in (reject, enter, begin))
 ASKS = Card(
     title="#7 waits",
     buttons=(
@@ -213,3 +223,20 @@ async def test_unknown_payloads_are_acknowledged_and_passed_over(either: Workspa
         assert await either.double.wire.hand_over(kind, payload) is not None, payload
     await either.rest()
     assert either.posts == []
+
+
+async def test_a_deployment_asked_for_where_the_bot_is_not_is_told_to_who_asked() -> None:
+    place = Place("slack", "C0OTHER")
+    running = Card(title="#1 runs", key="deployment:1", tone=Tone.BUSY, final=False)
+    async with open_workspace(*MORE) as workspace:
+        workspace.double.state.channel(place.channel).bot_in = False
+        sending = asyncio.create_task(workspace.slack.send(place, running))
+        await workspace.say("/begin 1", channel=place.channel)
+        message = await sending
+        await workspace.slack.edit(place, message, replace(running, title="#1 runs on"))
+        await workspace.slack.edit(place, message, replace(running, title="#1 done", tone=Tone.GOOD, final=True))
+        told = [(post.text.splitlines()[0], post.only_for) for post in workspace.posts]
+        assert told == [("⏳ #1 runs", "UANA"), ("✅ #1 done", "UANA")]
+        assert "/invite @deploybot" in workspace.posts[0].text
+        with pytest.raises(Refused, match="not_in_channel"):
+            await workspace.slack.send(place, replace(running, key="deployment:2"))

@@ -16,8 +16,8 @@ MORE = (
     "unlock shop staging",
     "run shop migrate staging",
 )
-BY_PLATFORM = frozenset({"whoami", "deny"})
-"""Commands whose answers say an identity as the platform writes it."""
+BY_PLATFORM = frozenset({"whoami", "deny", "link"})
+"""Commands whose answers say an identity as the platform writes it, or a code where nobody else can read it."""
 
 
 def lines_of(command: Command) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ _COMMAND = re.compile(r"/(?P<name>[A-Za-z0-9_]+)(?:@(?P<bot>[A-Za-z0-9_]+))?(?=\
 _ROOMS = frozenset({"private", "group", "supergroup"})
 _START = "start"
 _HELP = "/help"
-_CODE = re.compile(r"\bcode\s+[0-9]{3}\s?[0-9]{3,5}\s*\Z", re.IGNORECASE)
+_CODE = re.compile(r"\b(?:code|totp)\s+[0-9]{3}\s?[0-9]{3,5}\s*\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ async def test_a_link_to_a_question_is_no_use_to_others() -> None:
             await pressed.done.wait()
         ticket = pressed.url.rpartition("=")[2]
         await town.ask(ANA, f"/start {ticket}", "help", ANA)
-        assert not any("one-time code" in text for text in town.said(ANA))
+        assert not any("Your one-time code?" in text for text in town.said(ANA))
 
 
 async def test_a_code_typed_in_a_group_is_taken_out_where_the_bot_may() -> None:

@@ -31,3 +31,8 @@ def places_named(settings: Settings) -> tuple[Place, ...]:
     """All channels that bot.toml names, each once."""
     places = (*home_places(settings), *(place for app in settings.apps.values() for place in app.channel))
     return tuple(dict.fromkeys(places))
+
+
+def channels_of(settings: Settings, platform: str) -> tuple[str, ...]:
+    """The channels of one platform among them, threads and topics aside; each once."""
+    return tuple(dict.fromkeys(place.channel for place in places_named(settings) if place.platform == platform))

@@ -149,11 +149,9 @@ async def test_it_sleeps_while_there_is_nothing_to_do(store: Database) -> None:
         await asyncio.sleep(0.5)
         assert time.process_time() - before < 0.1
         chat.arrived.clear()
-        start = time.monotonic()
         await put(store, Card(title="two"))
         async with asyncio.timeout(5):
             await chat.arrived.wait()
-        assert time.monotonic() - start < 0.2
 
 
 async def test_a_chat_is_left_alone_for_as_long_as_it_asked(store: Database) -> None:

@@ -191,7 +191,7 @@ async def test_following_a_quiet_container_can_be_cancelled(docker: DockerEngine
     began = time.monotonic()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5
     assert threading.active_count() <= threads
 
 

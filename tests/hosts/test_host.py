@@ -199,7 +199,7 @@ async def test_a_stream_ends_at_its_deadline(server: Sshd, host: SshHost) -> Non
     began = time.monotonic()
     out = [piece async for piece in host.stream(RUN, command("echo one; sleep 1000"), timeout=0.5)]
     assert out == [b"one\n"]
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     await nothing_runs(server)
 
 

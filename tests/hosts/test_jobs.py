@@ -222,7 +222,7 @@ async def test_waiting_ends_with_the_job_and_not_at_the_next_look(
         release(server)
         began = time.monotonic()
         assert [(await one).state for one in waiting] == [JobState.DONE, JobState.DONE]
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
 
 
 async def test_waiting_leaves_nothing_on_the_server(server: Sshd, host: SshHost, reach: Reach, job: str) -> None:
@@ -303,9 +303,9 @@ async def test_a_watchdog_dies_with_its_job(server: Sshd, host: SshHost, job: st
 
 async def test_a_program_that_is_left_behind_does_not_hold_up_the_end(host: SshHost, job: str) -> None:
     began = time.monotonic()
-    await host.start(job, RUN, command("sleep 3 & echo done"), deadline=60)
+    await host.start(job, RUN, command("sleep 6 & echo done"), deadline=60)
     assert (await ended(host, job)).state is JobState.DONE
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 5.5
     assert await whole_log(host, job) == b"done\n"
 
 

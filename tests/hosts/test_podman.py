@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,12 +17,16 @@ LABELS = {"com.docker.compose.project": "shop", "com.docker.compose.service": "w
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+def podman() -> Iterator[Podman]:
     if lack := missing():
         if os.environ.get("CI"):
             pytest.fail(lack, pytrace=False)
         pytest.skip(lack)
-    with Podman(tmp_path_factory.mktemp("podman")) as podman:
+    # Podman takes no path over 50 characters for what it keeps while it runs.
+    with (
+        tempfile.TemporaryDirectory(prefix="podman-", ignore_cleanup_errors=True) as folder,
+        Podman(Path(folder)) as podman,
+    ):
         podman.run("web", "sh", "-c", "echo out; sleep 0.1; echo err >&2; exec sleep 1000", labels=LABELS)
         yield podman
 

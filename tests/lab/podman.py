@@ -44,9 +44,9 @@ class Podman:
         """Start it, and return when it listens."""
         command = ["podman", *map(str, self._options), "system", "service", "-t", "0", f"unix://{self.socket}"]
         with (self._directory / "log").open("wb") as log:
-            self._service = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._service = service = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
-            until(self.socket.exists, within=60, what="start of podman")
+            self._await(service)
             self.podman("load", stdin=BUSYBOX.archive())
         except LabError:
             self._stop()
@@ -62,6 +62,11 @@ class Podman:
         """Remove the containers, and stop it."""
         self.podman("rm", "--all", "--force", "--time", "0")
         self._stop()
+
+    def _await(self, service: subprocess.Popen[bytes]) -> None:
+        until(lambda: self.socket.exists() or service.poll() is not None, within=60, what="start of podman")
+        if service.poll() is not None:
+            raise LabError(f"podman did not start: {(self._directory / 'log').read_text()}")
 
     def _stop(self) -> None:
         if self._service:

@@ -34,7 +34,7 @@ def test_the_second_is_told_at_once_who_holds_it(tmp_path: Path) -> None:
         begun = time.monotonic()
         with pytest.raises(UserError, match=f"process {other.pid}") as raised, single_bot(tmp_path / "data"):
             pass
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 5
         assert "`data` folder of its own" in raised.value.hint
 
 

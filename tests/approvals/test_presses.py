@@ -22,7 +22,7 @@ from tests.store.examples import seeded
 
 SLACK = Place("slack", "slack")
 FORGERIES = int(os.environ.get("N", "10000"))
-TOKENS = int(os.environ.get("N", "50"))
+TOKENS = int(os.environ.get("N", "30"))
 AT_ONCE = 50
 
 

@@ -497,7 +497,7 @@ async def test_one_that_had_begun_without_a_step_is_looked_at_again(town: Town, 
         assert (ended.state, (await town.request(number)).verdict) == (State.CANCELLED, Verdict.VOID)
     else:
         assert ended.state is State.FAILED
-        assert ended.outcome.startswith("It needs 1 approval by an approver who did not ask for it; none there.")
+        assert ended.outcome.startswith("It needs 1 approval by an approver, other than who asked; none there.")
 
 
 async def test_after_staging(tmp_path: Path) -> None:
@@ -568,3 +568,15 @@ async def test_a_request_that_too_few_could_approve_says_so(tmp_path: Path) -> N
     async with make_town(tmp_path / "other", approvers=["@zoe"]) as town:
         note = {line.name: line.text for line in (await town.card(await town.ask())).lines}["note"]
         assert note == "too few people could approve it now (nobody): `allow` gives the role"
+
+
+async def test_a_dry_run_tells_what_it_would_want_and_asks_nobody(town: Town) -> None:
+    card = await town.say("deploy shop@v2 to production --dry-run")
+    assert card.footer.endswith(", after 1 approval by an approver, nothing was done")
+    assert await town.store.read(lambda tables: tables.deployments.open()) == ()
+
+
+async def test_the_card_tells_when_it_would_begin(town: Town) -> None:
+    number = await town.ask("deploy shop@v2 to production --at 09:00")
+    lines = {line.name: line.text for line in (await town.card(number)).lines}
+    assert lines["begins"] == "not before 2027-01-15 09:00 UTC"

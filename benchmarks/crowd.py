@@ -132,14 +132,14 @@ class Crowd:
             else:
                 load.unanswered += 1
         load.ended = time.monotonic()
-        await self._delivered(load)
+        await self.count(load)
         load.failures = sum(one.failures for one in flaky)
         return load
 
-    async def _delivered(self, load: Load) -> None:
-        """Wait until every card of a deployment reads as ended, or for four minutes; count what does not."""
+    async def count(self, load: Load, within: float = _DELIVERED_WITHIN) -> None:
+        """Wait until every card of a deployment reads as ended, or so many seconds; count what does not."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_DELIVERED_WITHIN):
+            async with asyncio.timeout(within):
                 while not all(self._cards().values()):  # noqa: ASYNC110  only all posts together tell
                     await asyncio.sleep(_LOOK)
         cards = self._cards()

@@ -20,12 +20,12 @@ from deploybot.chat.slack.blocks import Rendered, bare, render
 from deploybot.chat.slack.bolt import Door, Hearing
 from deploybot.chat.slack.corner import ELSEWHERE, OUTSIDE
 from deploybot.chat.slack.files import Files
-from deploybot.chat.slack.health import Health
+from deploybot.chat.slack.health import GRANT, Health
 from deploybot.chat.slack.heard import Heard, read
 from deploybot.chat.slack.link import Link
 from deploybot.chat.slack.people import Directory
 from deploybot.chat.slack.reception import PLATFORM, Reception
-from deploybot.chat.slack.scopes import HOOK
+from deploybot.chat.slack.scopes import HOOK, bot_scopes
 from deploybot.chat.slack.times import Times
 from deploybot.command import Incoming
 from deploybot.domain import Place
@@ -135,6 +135,9 @@ class Slack:
         """Slack knows the bot, and says in which team it is."""
         self._health.well("api")
         if not self._ready.is_set():
+            missing = sorted({*bot_scopes()} - {*self.api.granted})
+            if missing and self.api.granted:
+                log.warning("Slack: the app lacks %s: %s", ", ".join(missing), GRANT)
             self._user = str(answer["user_id"])
             team, enterprise = str(answer["team_id"]), str(answer.get("enterprise_id") or "")
             self._reception.open(enterprise or team, Directory(self.api, team, enterprise))

@@ -95,8 +95,8 @@ class _Sketch:
         sections = [_section(_run(title, "bold"))]
         if text := self._text(visible(self._clip(card.text))):
             sections.append(_section(_run(text)))
-        if card.lines:
-            sections.append(_section(self._lines(card.lines)))
+        if lines := self._lines(card.lines):
+            sections.append(_section(lines))
         if card.table is not None and card.table.columns:
             sections.append(self._table(card.table))
         if card.code:

@@ -13,6 +13,7 @@ from deploybot import Card
 from deploybot.chat.slack import api as api_module
 from deploybot.chat.slack.api import Refused, SlackApi
 from deploybot.chat.slack.health import Health
+from deploybot.chat.slack.scopes import bot_scopes
 from deploybot.chat.slack.times import Times
 from deploybot.domain import Place
 from deploybot.errors import Unreachable
@@ -171,3 +172,14 @@ async def test_the_libraries_leave_our_loggers_alone(workspace: Workspace) -> No
     await workspace.rest()
     for name in ("", "deploybot", "deploybot.chat", "deploybot.chat.slack"):
         assert logging.getLogger(name).level in {logging.NOTSET, logging.root.level}
+
+
+async def test_scopes_that_are_missing_are_named_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    def older(double: SlackDouble) -> None:
+        double.web.scopes = ",".join(scope for scope in bot_scopes() if scope != "files:write")
+
+    async with open_workspace(prepare=older) as workspace:
+        assert workspace.slack.problem == ""
+    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warned) == 1
+    assert warned[0].startswith("Slack: the app lacks files:write: paste what")

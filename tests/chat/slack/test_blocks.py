@@ -12,9 +12,10 @@ import pytest
 from deploybot import Button, Card, Line, Table, Tone
 from deploybot.chat.slack.blocks import bare, render, whole
 from deploybot.chat.slack.literal import cut, escaped, last_lines, visible
+from deploybot.chat.slack.views import choice, home, question
 from tests.chat.slack.workspace import dice, tell
 from tests.doubles.slack.mrkdwn import escape, read_blocks, read_text
-from tests.doubles.slack.rules import check_message
+from tests.doubles.slack.rules import check_message, check_view
 
 N = int(os.environ.get("N", "5000"))
 MARKUP = (
@@ -118,6 +119,24 @@ def test_what_fits_is_not_cut() -> None:
     made = render(card)
     assert not made.was_cut
     assert all(f"line {number} of" in read_blocks(made.blocks).text for number in range(40))
+
+
+@pytest.mark.parametrize("nothing", ["", "\u2028", "\u200b", "\x1b[0m", " \n "])
+def test_what_is_not_to_be_seen_leaves_no_empty_blocks(nothing: str) -> None:
+    card = Card(
+        title=nothing,
+        text=nothing,
+        lines=(Line(nothing, nothing),),
+        table=Table((nothing,), ((nothing,),)),
+        code=(nothing,),
+        buttons=(Button(nothing, nothing, danger=True), Button(nothing, nothing, asks=nothing or " ")),
+        footer=nothing,
+        hint=nothing,
+    )
+    assert [*check_message(as_payload(card))] == []
+    assert [*check_view(home(card))] == []
+    assert [*check_view(question(nothing, {}, code=False))] == []
+    assert [*check_view(choice(card, ("t1", "t2"), {}))] == []
 
 
 def test_of_a_long_log_the_end_is_kept() -> None:

@@ -28,9 +28,10 @@ _FORGET_PEAK = "5"
 class Bot:
     """A bot with its own folder: bot.toml, data, log. A context manager that starts and stops it."""
 
-    def __init__(self, folder: Path, servers_and_apps: str) -> None:
-        """Write bot.toml, and make the person who types an administrator."""
+    def __init__(self, folder: Path, servers_and_apps: str, program: str = "deploybot") -> None:
+        """Write bot.toml, and make the person who types an administrator; `program` is the module that runs."""
         self.folder = folder
+        self._program = program
         self._config = folder / "bot.toml"
         self._process: subprocess.Popen[bytes] | None = None
         self.ready_after = 0.0
@@ -51,7 +52,7 @@ class Bot:
         with (self.folder / "log").open("ab") as log:
             began = time.perf_counter()
             self._process = subprocess.Popen(
-                self._command("run"),
+                self._command("run", program=self._program),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -122,5 +123,5 @@ class Bot:
         found = re.search(rf"{name}:\s+(\d+) kB", (self._proc / "status").read_text())
         return int(found[1]) * _KIBIBYTE if found else 0
 
-    def _command(self, *words: str) -> tuple[str, ...]:
-        return (sys.executable, "-m", "deploybot", "-c", str(self._config), *words)
+    def _command(self, *words: str, program: str = "deploybot") -> tuple[str, ...]:
+        return (sys.executable, "-m", program, "-c", str(self._config), *words)

@@ -24,10 +24,12 @@ class Ground:
         self._stack = stack
         self._numbers = itertools.count(1)
 
-    def bot(self, servers: Mapping[str, Sshd], apps: str, *, docker: Iterable[str] = ()) -> Bot:
+    def bot(
+        self, servers: Mapping[str, Sshd], apps: str, *, docker: Iterable[str] = (), program: str = "deploybot"
+    ) -> Bot:
         """A bot that knows these servers, not started yet; those named in `docker` have an Engine."""
         parts = [_server(name, server, docker=name in docker) for name, server in servers.items()]
-        return Bot(self.folder("bot"), "\n".join([*parts, apps]))
+        return Bot(self.folder("bot"), "\n".join([*parts, apps]), program)
 
     def peers(self, servers: Mapping[str, Sshd]) -> Peers:
         """The peers' clients for these servers."""

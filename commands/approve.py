@@ -5,7 +5,12 @@ from __future__ import annotations
 from deploybot import Card, Code, Context, Deployment, command
 
 
-@command("approve <number> [code <code>]", needs="approve", examples=("approve #42", "approve #42 code 123456"))
+@command(
+    "approve <number> [code <code>]",
+    needs="approve",
+    within=120,
+    examples=("approve #42", "approve #42 code 123456"),
+)
 async def approve(ctx: Context, number: Deployment, code: Code = Code("")) -> Card:  # noqa: B008 - a text
     """Approve what somebody else asked for.
 

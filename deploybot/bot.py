@@ -40,6 +40,7 @@ from deploybot.deploy.service import Deployments
 from deploybot.deploy.steps import StepRunner
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import Role
+from deploybot.heap import give_back, keep_one_heap
 from deploybot.hosts.servers import SshServers
 from deploybot.hosts.ssh import Pool
 from deploybot.loader import load
@@ -176,6 +177,7 @@ class Bot:
             resumed = await self.deployments.resume()
             if resumed:
                 log.info("taking up %s", ", ".join(f"#{one.number}" for one in resumed))
+            give_back()
             ready()
             await self._stop.wait()
         finally:
@@ -304,6 +306,7 @@ async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapte
     Raises UserError when another bot has the data folder, ConfigError for a bad plug-in, StoreError for a
     database that cannot be used.
     """
+    keep_one_heap()
     with single_bot(settings.bot.data):
         world = adapt(settings)
         _log_to_stderr(settings.bot.log_level, world.redactor)

@@ -243,7 +243,7 @@ def _approvals(question: Question) -> Finding | None:
     if question.command == Kind.RESTART:
         return _passes("A restart needs no approval: what runs stays what it is.")
     if not question.begins:
-        return _passes(f"It will wait for {wanted} who did not ask for it.")
+        return _passes(f"It will wait for {wanted}, other than who asks.")
     return _enough(question, wanted)
 
 
@@ -254,7 +254,7 @@ def _enough(question: Question, wanted: Wanted) -> Finding:
     there = len(counting(question))
     if there >= wanted.count:
         return _passes(f"It has {there} of {wanted}.")
-    return Finding(Voice.REFUSES, f"It needs {wanted} who did not ask for it; {there or 'none'} there.", waits=True)
+    return Finding(Voice.REFUSES, f"It needs {wanted}, other than who asked; {there or 'none'} there.", waits=True)
 
 
 def _approver(question: Question) -> Finding | None:

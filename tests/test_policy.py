@@ -338,16 +338,14 @@ def test_every_rule_tells_what_it_says() -> None:
 
 def test_what_approvals_say() -> None:
     two = Wanted(count=2, names=("ana", "ben", "cem"))
-    assert told(wanted=two)["approvals"] == (
-        "It will wait for 2 approvals by @ana, @ben or @cem who did not ask for it."
-    )
+    assert told(wanted=two)["approvals"] == ("It will wait for 2 approvals by @ana, @ben or @cem, other than who asks.")
     assert told("restart", wanted=two)["approvals"] == "A restart needs no approval: what runs stays what it is."
     one, asked = Wanted(count=1), Asked(requester=1)
     assert told(wanted=one, begins=True)["approvals"] == (
         "It was asked for before shop/production wanted 1 approval by an approver: ask for it again."
     )
     assert told(wanted=one, asked=asked, begins=True)["approvals"] == (
-        "It needs 1 approval by an approver who did not ask for it; none there."
+        "It needs 1 approval by an approver, other than who asked; none there."
     )
     assert told(wanted=one, asked=replace(asked, approved=(3,)), begins=True)["approvals"] == (
         "It has 1 of 1 approval by an approver."

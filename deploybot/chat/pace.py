@@ -106,6 +106,6 @@ class Pace:
 async def _room(buckets: Sequence[_Bucket]) -> None:
     """Return when all have room for one more call."""
     loop = asyncio.get_running_loop()
-    while pause := max((bucket.wait(loop.time()) for bucket in buckets), default=0.0):
+    while pause := max((bucket.wait(loop.time()) for bucket in buckets), default=0.0):  # noqa: ASYNC110  for time
         # What rounding leaves of a pause may be too short for the clock to go on.
         await asyncio.sleep(max(pause, _TICK))

@@ -77,12 +77,24 @@ def understood(settings: Settings) -> Iterator[str]:
     yield f"  data in {settings.bot.data}" + (
         f", own commands in {settings.bot.plugins}" if settings.bot.plugins else ""
     )
+    yield from _of_chats(settings)
     for server in settings.servers.values():
         yield f"  server {server.name}: {', '.join(_of_server(server))}"
     for app in settings.apps.values():
         yield f"  app {app.name}: {', '.join(_of_app(app))}"
         for environment in app.environments.values():
             yield f"    {environment.name}: {', '.join(_of_environment(environment))}"
+
+
+def _of_chats(settings: Settings) -> Iterator[str]:
+    slack, telegram = settings.slack, settings.telegram
+    if slack:
+        told = f", channel {slack.channel}" if slack.channel else ""
+        yield f"  Slack by {'Socket Mode' if slack.app_token else 'HTTP'}{told}"
+    if telegram:
+        topic = f", topic {telegram.topic}" if telegram.topic else ""
+        told = f", chat {telegram.chat}{topic}" if telegram.chat is not None else ""
+        yield f"  Telegram by {'webhook' if telegram.webhook_secret else 'long polling'}{told}"
 
 
 def _of_server(server: Server) -> Iterator[str]:

@@ -24,13 +24,15 @@ from deploybot.deploy.request_cards import ask_again
 from deploybot.deploy.requests import NOTHING_DONE, expired_text, waiting, wanting
 from deploybot.deploy.steps import Stop
 from deploybot.domain import Approval, Deployment, Person, Plan, Request, State, Verdict
-from deploybot.errors import Denied, DeploybotError, StoreError, UserError, Voided
+from deploybot.errors import Denied, DeploybotError, StoreError, Unreachable, UserError, Voided
 from deploybot.policy import NEEDS_APPROVAL, counting, who_may
 from deploybot.ports import Clock, CodeSecrets, Store, Tables
 from deploybot.settings import Environment, Settings
+from deploybot.units import show_duration
 
 CLOCK_LOOKS = 30.0  # the machine's clock may be set, and machines sleep
 REMIND_LEFT = 0.25
+LOOK_WITHIN = 40.0
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -151,7 +153,7 @@ class Approvals:
     async def _approve(self, person: Person, number: int, code: str) -> Card:
         deployment, request = await self._store.read(lambda tables: wanting(tables, number, self._clock.now()))
         step = await self._codes.step(person, request, code) if request.code else 0
-        changed = await self._bonds.changes(deployment, request)
+        changed = await self._changes(deployment, request)
         if changed:
             return await self.void(number, changed)
         given = await self._store.write(lambda tables: self._give(tables, person, number, step))
@@ -161,6 +163,15 @@ class Approvals:
         if given.there >= given.wanted:
             return Card(title=f"#{number} is approved.", tone=Tone.GOOD)
         return Card(title=f"#{number} has {given.there} of {given.wanted} approvals now.", tone=Tone.GOOD)
+
+    async def _changes(self, deployment: Deployment, request: Request) -> tuple[str, ...]:
+        """What has changed, or Unreachable: whoever approves is told in any case, and their button comes anew."""
+        try:
+            async with asyncio.timeout(LOOK_WITHIN):
+                return await self._bonds.changes(deployment, request)
+        except TimeoutError:
+            why = f"no answer within {show_duration(LOOK_WITHIN)}, so it is not known whether anything has changed"
+            raise Unreachable("the repository or a server", why) from None
 
     def _give(self, tables: Tables, person: Person, number: int, step: int) -> _Given:
         """Keep an approval, if everything still allows it."""
@@ -253,9 +264,10 @@ class Approvals:
         return max(next_at - now, 0.001)
 
     def send_back(self, tables: Tables, deployment: Deployment) -> None:
-        """Let a deployment that was approved wait for approvals again: some of them do not count any more."""
+        """Let what was approved wait for approvals again: some do not count any more, or more are wanted."""
+        self._ask_for_more(tables, deployment)
         given = self._count(tables, deployment, self._clock.now())
-        detail = f"{given.there} of {given.wanted} approvals count any more"
+        detail = f"{given.there} of {given.wanted} approvals count now"
         self._audit(tables, "deploybot", f"{deployment.plan.kind.value} lacks approvals", deployment, detail)
         self._tell(tables, deployment.number)
 

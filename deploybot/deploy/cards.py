@@ -89,8 +89,8 @@ def deployment_card(
     )
 
 
-def plan_card(plan: Plan, *, begins: str = "") -> Card:
-    """What would happen, for `--dry-run`, and when it would begin if that is not now."""
+def plan_card(plan: Plan, *, begins: str = "", wants: str = "") -> Card:
+    """What would happen, for `--dry-run`; when it would begin if that is not now, and which approvals it would want."""
     lines = []
     for part in plan.servers:
         steps = [f"{step.name} (at most {show_duration(step.timeout)})" for step in part.steps]
@@ -98,11 +98,13 @@ def plan_card(plan: Plan, *, begins: str = "") -> Card:
             steps.append(f"health: {part.gate.kind} {part.gate.target} within {show_duration(part.gate.within)}")
         back = "" if part.replaces is None else f"; if it fails: {', '.join(s.name for s in part.restore) or 'nothing'}"
         lines.append(Line(part.server, " → ".join(steps) + back))
+    when = [f"to begin at {begins}"] if begins else []
+    when += [f"after {wants}"] if wants else []
     return Card(
         title=f"Would {what(plan)}",
         text=_about(plan),
         lines=tuple(lines),
-        footer=f"plan {plan.digest[:12]}, {f'to begin at {begins}, ' if begins else ''}nothing was done",
+        footer=", ".join([f"plan {plan.digest[:12]}", *when, "nothing was done"]),
     )
 
 
@@ -226,6 +228,6 @@ def _buttons(deployment: Deployment, request: Request | None) -> tuple[Button, .
 
 def _footer(deployment: Deployment) -> str:
     parts = [f"by {deployment.requester_name}"]
-    if deployment.finished:
-        parts.append(f"took {show_duration(deployment.finished - (deployment.started or deployment.created))}")
+    if deployment.finished and deployment.started:
+        parts.append(f"took {show_duration(deployment.finished - deployment.started)}")
     return ", ".join(parts)

@@ -54,6 +54,8 @@ def request_lines(deployment: Deployment, request: Request) -> Iterator[Line]:
     named = f"{plan.release.ref}, " if plan.release.ref and plan.release.ref != plan.release.commit else ""
     yield Line("asked by", deployment.requester_name)
     yield Line("release", f"{named}{plan.release.commit}")
+    if deployment.not_before:
+        yield Line("begins", f"not before {show_time(deployment.not_before)}")
     for part in plan.servers:
         before = f"replaces {part.replaces}" if part.replaces else "the first release there"
         stays = f"{part.replaces} stays" if plan.kind is Kind.TASK else before

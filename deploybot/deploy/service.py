@@ -18,7 +18,7 @@ from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.cards import deployment_card, plan_card, what
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import Planner
-from deploybot.deploy.questions import Questions
+from deploybot.deploy.questions import Questions, wanted_of
 from deploybot.deploy.runner import Runner, Teller
 from deploybot.deploy.steps import Stop
 from deploybot.deploy.turns import begins, is_early, last_before, next_time, place_of, show_moment, take_turn
@@ -113,7 +113,9 @@ class Deployments:
         zone = self._settings.bot.timezone
         not_before = next_time(at, zone, self._clock.now()) if at else 0.0
         if dry_run:
-            return plan_card(plan, begins=show_moment(not_before, zone) if at else "")
+            wanted = wanted_of(environment)
+            begins_at = show_moment(not_before, zone) if at else ""
+            return plan_card(plan, begins=begins_at, wants=str(wanted) if wanted else "")
         return await self._add(ctx, plan, not_before, typed=typed)
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:

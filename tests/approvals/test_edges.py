@@ -173,3 +173,18 @@ def test_files_are_bound_by_their_paths(tmp_path: Path) -> None:
     app.__dict__["repo"] = object()
     with pytest.raises(TypeError, match="object has no place in a binding"):
         config_of(plan, settings)
+
+
+async def test_a_look_that_takes_too_long_is_told(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = await town.ask()
+    monkeypatch.setattr("deploybot.deploy.approvals.LOOK_WITHIN", 0.05)
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(town.shop.refs, "resolve", never)
+        card = await town.say(f"approve #{number}", "ben")
+    assert card.title.startswith("The repository or a server cannot be reached: no answer within ")
+    assert "ben: the repository or a server" in str((await town.card(number)).lines)
+    assert (await town.say(f"approve #{number}", "ben")).ok

@@ -460,6 +460,19 @@ async def test_after_a_restart_more_can_be_asked_for_and_never_less(town: Town) 
     assert (await town.end_of(number)).state is State.SUCCEEDED
 
 
+async def test_what_is_approved_waits_again_where_more_is_wanted_after_a_restart(town: Town) -> None:
+    async with town.busy():
+        number = await town.ask()
+        await town.say(f"approve #{number}", "ben")
+        await town.restart(settings_of(town.shop.settings.bot.data, approvals=2))
+    await town.until(number, lambda deployment: deployment.awaits_approval)
+    card = await town.card(number)
+    assert card.title.endswith("wants 1 approval")
+    assert {line.name: line.text for line in card.lines}["approved"] == "1 of 2: ben"
+    assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} is approved."
+    assert (await town.end_of(number)).state is State.SUCCEEDED
+
+
 async def test_what_was_asked_for_before_approvals_were_wanted_has_to_be_asked_again(tmp_path: Path) -> None:
     async with make_town(tmp_path, approvals=0) as town:
         town.shop.hosts["web1"].script("fetch", Outcome(hold=True))
@@ -497,7 +510,7 @@ async def test_one_that_had_begun_without_a_step_is_looked_at_again(town: Town, 
         assert (ended.state, (await town.request(number)).verdict) == (State.CANCELLED, Verdict.VOID)
     else:
         assert ended.state is State.FAILED
-        assert ended.outcome.startswith("It needs 1 approval by an approver who did not ask for it; none there.")
+        assert ended.outcome.startswith("It needs 1 approval by an approver, other than who asked; none there.")
 
 
 async def test_after_staging(tmp_path: Path) -> None:
@@ -568,3 +581,15 @@ async def test_a_request_that_too_few_could_approve_says_so(tmp_path: Path) -> N
     async with make_town(tmp_path / "other", approvers=["@zoe"]) as town:
         note = {line.name: line.text for line in (await town.card(await town.ask())).lines}["note"]
         assert note == "too few people could approve it now (nobody): `allow` gives the role"
+
+
+async def test_a_dry_run_tells_what_it_would_want_and_asks_nobody(town: Town) -> None:
+    card = await town.say("deploy shop@v2 to production --dry-run")
+    assert card.footer.endswith(", after 1 approval by an approver, nothing was done")
+    assert await town.store.read(lambda tables: tables.deployments.open()) == ()
+
+
+async def test_the_card_tells_when_it_would_begin(town: Town) -> None:
+    number = await town.ask("deploy shop@v2 to production --at 09:00")
+    lines = {line.name: line.text for line in (await town.card(number)).lines}
+    assert lines["begins"] == "not before 2027-01-15 09:00 UTC"

@@ -16,7 +16,7 @@ from tests.doubles.page import Page
 from tests.doubles.street import CHANNEL, GROUP, PEOPLE, Street, street
 
 _DEPLOYED_WITHIN = 60.0
-_SIZE = {"width": 1000, "height": 620}
+_SIZE = {"width": 1000, "height": 700}
 
 
 class Studio:
@@ -58,14 +58,30 @@ async def slack_deployment(studio: Studio) -> None:
     await studio.look("slack", "ben")
     await studio.until("#2", "done")
     await studio.write("/deploy shop@v1 to production")
+    await studio.until("#3", "wants 1 approval")
+    await studio.look("slack", "ana")
+    await studio.window.click("Approve")
     await studio.until("#3", "done")
     await studio.write("/deploy shop@v3 to production because everybody wants a cart")
+    await studio.until("#4", "wants 1 approval")
+    await studio.look("slack", "ben")
+    await studio.window.click("Approve")
     await studio.until("#4", "the old release is back")
+
+
+async def slack_approval(studio: Studio) -> None:
+    """A request for production in Slack, as somebody sees it who may approve it."""
+    await studio.look("slack", "ana")
+    await studio.write("/deploy shop@v2 to production because the prices have to change today")
+    await studio.until("#5", "wants 1 approval")
+    await studio.look("slack", "ben")
+    await studio.until("#5", "wants 1 approval", "Approve")
 
 
 SCENES: dict[str, Callable[[Studio], Awaitable[None]]] = {
     "telegram-deployment": telegram_deployment,
     "slack-deployment": slack_deployment,
+    "slack-approval": slack_approval,
 }
 
 

@@ -80,13 +80,14 @@ async def street(folder: Path) -> AsyncIterator[Street]:
 
 
 def _configure(made: Town, slack: SlackDouble, telegram: TelegramDouble) -> None:
-    """Add the chats to bot.toml."""
+    """Have production want an approval, and add the chats to bot.toml."""
     for name, token in {"slack_bot": BOT_TOKEN, "slack_app": APP_TOKEN, "telegram": telegram.token}.items():
         file = made.folder / "keys" / name
         file.touch(mode=0o600)
         file.write_text(token)
     chats = _BOT_TOML.format(channel=CHANNEL, slack=slack.api_url, group=GROUP, telegram=telegram.api_url)
-    made.config.write_text(made.config.read_text() + chats)
+    made.want_approvals()
+    made.config.write_text(f"{made.config.read_text()}{chats}")
 
 
 async def _allow(made: Town, who: str) -> None:

@@ -26,6 +26,8 @@ async def effects(world: World) -> Effects:
     return {
         "asked": [*world.deployments.asked],
         "cancelled": [*world.deployments.cancelled],
+        "approved": [*world.deployments.approved],
+        "rejected": [*world.deployments.rejected],
         "logs": [*world.logs.asked],
         "followed": [*world.logs.open],
         **await world.store.read(lambda tables: _kept(tables, now)),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from deploybot.card import Button, Card
 from tests.chat import cards
 from tests.parity.effects import direct, effects
-from tests.parity.test_cards import APPROVE, deployments
+from tests.parity.test_cards import APPROVE, deployments, requests
 from tests.parity.ways import DoubleWay, Way, holds
 from tests.world import STRANGER, World
 
@@ -16,21 +14,32 @@ LOCK = Button("Lock", "lock shop staging", danger=True, asks="Why?")
 STOP = Card(title="shop staging", key="log-3", stream=True, final=False, buttons=(Button("Stop", "cancel log-3"),))
 
 
-def all_buttons() -> dict[str, Button]:
-    """Every button of every card in this suite, by its command."""
-    shown = [*deployments(), cards.RUNNING, cards.RESTORED, STOP]
-    return {button.command: button for card in shown for button in card.buttons}
+def all_buttons() -> set[Button]:
+    """Every button of every card in this suite."""
+    shown = [*deployments(), *requests(), cards.RUNNING, cards.RESTORED, STOP]
+    return {button for card in shown for button in card.buttons}
+
+
+def answered(button: Button) -> tuple[str, str]:
+    """What a person answers to a button, and the command that this makes of it."""
+    if not button.asks:
+        return "", button.command
+    answer = "123456" if button.asks_code else "it is <b>too</b> *risky* today"
+    return answer, f"{button.command} {'code' if button.asks_code else 'because'} {answer}"
 
 
 async def test_every_button_has_the_effect_of_its_command(way: Way, plain_world: World) -> None:
-    buttons = all_buttons()
-    for button in buttons.values():
-        told = await direct(plain_world, button.command)
-        message = await way.show(Card(title="Press", buttons=(button,)))
-        answer = await way.press("ana", message, button.label)
-        assert answer.cards == told, button
+    buttons = sorted(all_buttons(), key=repr)
+    messages = [await way.show(Card(title="Press", buttons=(button,))) for button in buttons]
+    for button, message in zip(buttons, messages, strict=True):
+        answer, command = answered(button)
+        told = await direct(plain_world, command)
+        pressed = await way.press("ana", message, button.label, answer)
+        assert pressed.cards == told, button
         assert await effects(way.world) == await effects(plain_world), button
-    assert len(buttons) >= 4
+    assert {"Approve", "Reject", "Cancel", "Roll back", "Try again", "Ask anew", "Stop"} <= {
+        one.label for one in buttons
+    }
 
 
 async def test_the_choices_of_a_question_are_buttons(way: Way) -> None:
@@ -58,14 +67,15 @@ async def test_a_code_is_asked_where_nobody_else_reads_it(way: Way) -> None:
     assert "123456" not in await way.seen("ben", message.where)
 
 
-@pytest.mark.parametrize("who", ["cem", "eve", STRANGER])
-async def test_who_may_not_is_told_so_and_uses_nothing_up(way: Way, who: str) -> None:
-    message = await way.show(Card(title="Press", buttons=(DEPLOY,)))
-    refused = await way.press(who, message, DEPLOY.label)
-    assert not refused.cards[-1].ok
+async def test_who_may_not_is_told_so_and_uses_nothing_up(way: Way) -> None:
+    messages = {who: await way.show(Card(title="Press", buttons=(DEPLOY,))) for who in ("cem", "eve", STRANGER)}
+    for who, message in messages.items():
+        refused = await way.press(who, message, DEPLOY.label)
+        assert not refused.cards[-1].ok
     assert way.world.deployments.asked == []
-    await way.press("ben", message, DEPLOY.label)
-    assert [asked.by for asked in way.world.deployments.asked] == ["ben"]
+    for message in messages.values():
+        await way.press("ben", message, DEPLOY.label)
+    assert [asked.by for asked in way.world.deployments.asked] == ["ben"] * len(messages)
 
 
 async def test_a_button_decides_once(way: Way) -> None:

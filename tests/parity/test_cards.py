@@ -9,7 +9,10 @@ from pathlib import Path
 
 from deploybot.card import Button, Card, File, Line, Table, Tone
 from deploybot.deploy.cards import deployment_card, plan_card
+from deploybot.deploy.request_cards import reminder_card
 from deploybot.domain import (
+    Approval,
+    Binding,
     Changes,
     Commit,
     Deployment,
@@ -18,11 +21,13 @@ from deploybot.domain import (
     Phase,
     Plan,
     Release,
+    Request,
     ServerPlan,
     State,
     Step,
     StepRow,
     StepState,
+    Verdict,
 )
 from tests.chat import cards
 from tests.parity.ways import Way
@@ -74,6 +79,30 @@ def deployments() -> Iterator[Card]:
         yield plan_card(plan, begins="18:00")
 
 
+def requests() -> Iterator[Card]:
+    """A request for approvals in each of its states, with and without a one-time code; and its reminder."""
+    step = Step(name="switch", script="switch", switches=True)
+    servers = (ServerPlan(server="web1", steps=(step,), replaces=V1, restore=(step,)),)
+    plan = Plan(
+        kind=Kind.DEPLOY, app="shop", environment="production", release=V2, servers=servers, changes=CHANGES
+    )  # fmt: skip
+    binding = Binding(ref="v1.4", commit=V2.commit, config=(), replaces=(), steps=())
+    ben, cem = Approval(1, "ben", 5.0), Approval(2, "cem", 6.0, counts=False)
+    for verdict, code, approved in itertools.product(Verdict, (False, True), ((), (ben, cem))):
+        ended = State.WAITING if verdict is Verdict.NONE else State.CANCELLED
+        deployment = Deployment(
+            number=42, plan=plan, state=ended, requester=1, requester_name="ana", created=1.0, reason="the *logo*",
+            needs_approval=True,
+        )  # fmt: skip
+        request = Request(
+            deployment=42, binding=binding, wanted=2, approvers=("approver", "@dia"), expires=9e8, remind_at=8e8,
+            code=code, compare="https://git.example.com/acme/shop/compare/v1.3...v1.4", verdict=verdict,
+            note="@eve is no approver any more <since today>", approvals=approved,
+        )  # fmt: skip
+        yield deployment_card(deployment, (), request=request)
+        yield reminder_card(deployment, request, "deploy v1.4 to shop production")
+
+
 def others() -> Iterator[Card]:
     """One of each shape that commands answer with."""
     yield from (cards.RUNNING, cards.RESTORED, cards.STATUS, cards.TYPO, cards.HELP, replace(cards.LOG, files=()))
@@ -97,6 +126,13 @@ async def test_every_state_of_a_deployment_is_seen(way: Way) -> None:
     for card in shown:
         await way.show(card)
     assert len(shown) >= len(Kind) * len(State)
+
+
+async def test_every_state_of_a_request_is_seen(way: Way) -> None:
+    shown = [*dict.fromkeys(requests())]
+    for card in shown:
+        await way.show(card)
+    assert len(shown) >= len(Verdict) * 2
 
 
 async def test_every_other_shape_of_card_is_seen(way: Way) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from deploybot.card import Card
 from deploybot.command import Command
 from tests.parity.effects import direct, effects
@@ -18,6 +20,8 @@ MORE = (
 )
 BY_PLATFORM = frozenset({"whoami", "deny"})
 """Commands whose answers say an identity as the platform writes it."""
+SECRET = frozenset({"link", "totp"})
+"""Commands whose answers hold a new secret, and so depend on who else is there."""
 
 
 def lines_of(command: Command) -> tuple[str, ...]:
@@ -27,14 +31,26 @@ def lines_of(command: Command) -> tuple[str, ...]:
 
 async def test_every_command_has_the_same_effect_and_all_of_its_answer_is_seen(manner: Way, plain_world: World) -> None:
     commands = plain_world.services.commands
-    lines = [line for command in commands.values() for line in lines_of(command)]
+    lines = [line for command in commands.values() if command.name not in SECRET for line in lines_of(command)]
     for line in [*lines, *MORE]:
         told = await direct(plain_world, line)
         message = await manner.say("ana", line)
         assert await effects(manner.world) == await effects(plain_world), line
         if line.split()[0] not in BY_PLATFORM:
             assert message.cards == told, line
-    assert len(lines) >= len(commands)
+    assert len(lines) >= len(commands) - len(SECRET)
+
+
+@pytest.mark.parametrize("command", sorted(SECRET))
+async def test_a_secret_is_shown_to_whoever_asks_for_it_and_to_nobody_else(way: Way, command: str) -> None:
+    """At the console, where everybody is the same user, it is shown to who typed; in channels only in private."""
+    message = await way.say("ana", command)
+    others = await way.seen("ben", message.where)
+    shown = [line.text for card in message.cards for line in card.lines] + [card.title for card in message.cards]
+    if message.cards[-1].ok:
+        assert not any(text in others for text in shown)
+    else:
+        assert "in a direct message" in message.cards[-1].hint
 
 
 async def test_nobody_is_heard_who_does_not_talk_to_the_bot(way: Way) -> None:

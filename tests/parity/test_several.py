@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 from deploybot.card import Button, Card
 from deploybot.chat.outbox import OutboxWorker
@@ -17,7 +20,8 @@ from deploybot.ports import Tables
 from tests.chat.stub import SystemClock
 from tests.doubles.flaky import make_flaky
 from tests.parity.conftest import connected, furnished
-from tests.parity.ways import DoubleWay, holds
+from tests.parity.ways import DoubleWay, SlackWay, holds
+from tests.test_web import health, serving
 from tests.world import World
 
 CANCEL = Button("Cancel", "cancel #42", danger=True)
@@ -74,6 +78,28 @@ async def test_one_deployment_in_both_and_one_decision(tmp_path: Path) -> None:
         await slack.press_again("ana", shown[slack.name], "Cancel")
         await slack.until("ana", where[slack.name], holds("This button does not work any more."))
         assert world.deployments.cancelled == [42]
+
+
+async def test_a_revoked_token_is_one_line_and_one_word_and_the_other_chat_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with both(tmp_path) as (world, slack, telegram, worker):
+        ways = (slack, telegram)
+        assert isinstance(slack, SlackWay)
+        slack.chat_double.web.dead = "token_revoked"
+        with caplog.at_level(logging.WARNING):
+            where = {way.name: way.new_place() for way in ways}
+            await put(world, worker, [way.place(where[way.name]) for way in ways], card(7, "running"))
+            await telegram.until("ben", where[telegram.name], holds("#7 running"))
+            await put(world, worker, [way.place(where[way.name]) for way in ways], card(7, "done"))
+            await telegram.until("ben", where[telegram.name], holds("#7 done"))
+            await telegram.say("ben", "whoami")
+        async with serving({way.chat.platform: way.chat.problem for way in ways}) as url:
+            told = await health(url)
+    assert told == (503, {"status": "ill", "ill": ["slack"]})
+    lines = [record.getMessage() for record in caplog.records if "revoked" in record.getMessage()]
+    assert len([line for line in lines if line.startswith("Slack:")]) == 1
+    assert not any("xoxb" in line for line in lines)
 
 
 async def test_no_final_state_is_lost_or_said_twice_while_one_call_in_ten_fails(tmp_path: Path) -> None:

@@ -11,13 +11,23 @@ import io
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, TypeVar
 
-from telegram import Bot, ForceReply, InlineKeyboardMarkup, InputFile, LinkPreviewOptions, Message, ReplyParameters
+from telegram import (
+    Bot,
+    BotCommand,
+    BotCommandScope,
+    ForceReply,
+    InlineKeyboardMarkup,
+    InputFile,
+    LinkPreviewOptions,
+    Message,
+    ReplyParameters,
+)
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
@@ -191,6 +201,10 @@ class Calls:
     async def delete(self, place: Place, message: int) -> None:
         """Take a message out of a chat, where the bot may."""
         await self._tried("", lambda: self._bot.delete_message(int(place.channel), message), _WITHIN)
+
+    async def menu(self, scope: BotCommandScope, entries: Sequence[BotCommand]) -> None:
+        """Set the menu of commands that a kind of chat shows."""
+        await self._tried("", lambda: self._bot.set_my_commands(entries, scope), _WITHIN)
 
     async def look(self, chat: str) -> None:
         """See that a chat is there."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from telegram import Message, Update
-from telegram.error import BadRequest, TelegramError
+from telegram.error import TelegramError
 
 from deploybot.card import Card
 from deploybot.chat.desk import Desk
@@ -28,7 +29,7 @@ from deploybot.chat.telegram.ears import (
 )
 from deploybot.chat.telegram.line import PATH, Line, Patience
 from deploybot.chat.telegram.literal import literal
-from deploybot.chat.telegram.menu import set_menus
+from deploybot.chat.telegram.menu import menus
 from deploybot.chat.telegram.post import Post
 from deploybot.chat.telegram.presses import Presses
 from deploybot.chat.telegram.questions import ANSWER_WITHIN, Question, Questions, command_of, is_question
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 _STOP_WITHIN = 2.0
 _LET_GO_WITHIN = 1.0
+_PAUSES = (1.0, 5.0, 30.0, 120.0)
 _NOT_YOURS = "That question is closed, or was for somebody else: press the button again."
 _HIDDEN = (
     "You write as the group, so I cannot tell who you are, and do nothing. "
@@ -85,6 +87,7 @@ class TelegramChat:
         self._bot = make_bot(settings, poll=patience.poll, grace=patience.grace)
         self._calls = Calls(self._bot, limits)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._introduction: asyncio.Task[None] | None = None
         desk = Desk(store, parts.clock, self.platform)
         self._post = Post(self._calls, desk, self._spawn)
         self._questions = Questions(self._calls, self._spawn, answer_within)
@@ -117,6 +120,8 @@ class TelegramChat:
         """Hear nothing more; answers on their way get a moment."""
         await self._line.close()
         self._questions.close()
+        if self._introduction is not None:
+            self._introduction.cancel()
         for wait in (_STOP_WITHIN, _LET_GO_WITHIN):
             if self._tasks:
                 _, late = await asyncio.wait(self._tasks, timeout=wait)
@@ -136,16 +141,17 @@ class TelegramChat:
         """Replace a message."""
         await self._post.edit(place, message, card)
 
-    async def _meet(self) -> None:
+    def _meet(self) -> None:
+        """Telegram knows us: introduce ourselves, while we listen already."""
+        self._introduction = asyncio.create_task(self._introduce(), name="telegram-introduction")
+        self._introduction.add_done_callback(self._ended)
+
+    async def _introduce(self) -> None:
         """Look at the chats that bot.toml names, and set the menu, which may be refused: people can type."""
-        try:
-            for chat in dict.fromkeys(self._homes):
-                await self._post.look(chat)
-            await set_menus(self._bot, self._parts.commands.values())
-        except BadRequest as error:
-            log.warning("the menu of commands could not be set: %s", error.message)
-        except Unreachable as error:
-            raise TelegramError(error.why) from error
+        for chat in dict.fromkeys(self._homes):
+            await _patiently(partial(self._post.look, chat))
+        for scope, entries in menus(self._parts.commands.values()):
+            await _patiently(partial(self._calls.menu, scope, entries))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run something in a task of its own; what goes wrong in it is logged."""
@@ -250,3 +256,18 @@ class TelegramChat:
             await self._calls.see(place, message)
         except DeploybotError as error:
             log.debug("no reaction is possible there: %s", error)
+
+
+async def _patiently(work: Callable[[], Awaitable[None]]) -> None:
+    """Do something that nobody waits for, again where Telegram does not answer."""
+    for pause in _PAUSES:
+        try:
+            await work()
+        except Unreachable as error:
+            await asyncio.sleep(error.retry_after or pause)
+        except DeploybotError as error:
+            log.warning("%s", error)
+            return
+        else:
+            return
+    log.warning("Telegram: a chat was not looked at, or a menu not set, since it does not answer")

@@ -14,7 +14,7 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,7 @@ class Line:
     """Hands updates to `take`, with whether they may have waited long, and says in `problem` why none come.
 
     `take` gives the task that works on an update, or None; each update is given to it once. `meet` is called when
-    Telegram has answered for the first time, until it does not raise. `url` is the bot's address for webhooks,
+    Telegram has answered for the first time. `url` is the bot's address for webhooks,
     with their secret; empty for long polls.
     """
 
@@ -74,7 +74,7 @@ class Line:
         self,
         bot: Bot,
         take: Take,
-        meet: Callable[[], Awaitable[None]],
+        meet: Callable[[], object],
         *,
         patience: Patience,
         url: str = "",
@@ -119,10 +119,13 @@ class Line:
                 await self._connect()
                 await (self._watch() if self._url else self._listen())
             except (TelegramError, TimeoutError) as error:
-                await asyncio.sleep(self._trouble(error))
-            except Exception:
+                pause = self._trouble(error)
+            except Exception as error:
                 log.exception("listening to Telegram broke")
-                await asyncio.sleep(self._trouble(TimeoutError()))
+                pause = self._trouble(error)
+            else:
+                pause = 0.0
+            await asyncio.sleep(pause)
 
     async def _connect(self) -> None:
         """Who we are there; then no webhook for long polls, or ours."""
@@ -138,8 +141,8 @@ class Line:
                 await self._bot.delete_webhook()
         self._well()
         if not self._met:
-            await self._meet()
             self._met = True
+            self._meet()
 
     async def _listen(self) -> None:
         """Long polls. An update is confirmed by the poll after it, when it was handed over."""
@@ -211,6 +214,8 @@ class Line:
             async with asyncio.timeout(_READ_WITHIN):
                 raw = json.loads(await request.read())
             update = self._read(raw)
+        except TimeoutError:
+            return web.Response(status=408)
         except UNREADABLE:
             return web.Response(status=400)
         task = self._once(update, late=asyncio.get_running_loop().time() < self._late_until)
@@ -251,9 +256,11 @@ class Line:
             case RetryAfter():
                 self._ill("Telegram asked for a pause.")
                 return seconds_of(error)
-            case _:
+            case TelegramError() | TimeoutError():
                 self._ill(f"Telegram cannot be reached: {told(error)}. I go on trying.")
-                return min(patience.first * 2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE)
+            case _:
+                self._ill("Listening to Telegram broke: the log says how. I go on trying.")
+        return min(patience.first * 2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE)
 
 
 _REFUSED = (

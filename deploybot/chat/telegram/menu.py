@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 
 from telegram import (
-    Bot,
     BotCommand,
     BotCommandScope,
     BotCommandScopeAllChatAdministrators,
@@ -19,13 +19,15 @@ from deploybot.domain import Action
 
 _NAME = re.compile(r"[a-z0-9_]{1,32}")
 _DESCRIPTION = 256
+_MOST = 100
 _PRIVATE_ONLY = frozenset({"claim"})
 
 
 def menus(commands: Iterable[Command]) -> tuple[tuple[BotCommandScope, tuple[BotCommand, ...]], ...]:
     """What is shown where. A menu gives no right: it leaves out what would be refused most of the time.
 
-    Names that Telegram does not take (a hyphen in them) are left out, too; they can still be typed.
+    Names that Telegram does not take (a hyphen in them) are left out, too, and what comes after the first hundred;
+    all can still be typed.
     """
     known = sorted((one for one in commands if _NAME.fullmatch(one.name)), key=lambda one: one.name)
     shared = [one for one in known if one.name not in _PRIVATE_ONLY]
@@ -37,14 +39,8 @@ def menus(commands: Iterable[Command]) -> tuple[tuple[BotCommandScope, tuple[Bot
     )
 
 
-async def set_menus(bot: Bot, commands: Iterable[Command]) -> None:
-    """Put them there. Raises the library's TelegramError."""
-    for scope, entries in menus(commands):
-        await bot.set_my_commands(entries, scope)
-
-
 def _entries(commands: Iterable[Command]) -> tuple[BotCommand, ...]:
-    return tuple(BotCommand(one.name, _first_line(one)) for one in commands)
+    return tuple(BotCommand(one.name, _first_line(one)) for one in islice(commands, _MOST))
 
 
 def _first_line(one: Command) -> str:

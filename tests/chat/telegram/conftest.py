@@ -7,7 +7,7 @@ import itertools
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -33,7 +33,7 @@ from tests.world import TEAM, World, make_world
 GROUP = "-1001000000001"
 ANA, BEN, CEM = (TEAM[name][0] for name in ("ana", "ben", "cem"))
 QUICK = Limits(overall=Rate(10_000, 1.0), chat=Rate(10_000, 1.0), group=Rate(10_000, 1.0))
-HASTY = Patience(poll=2.0, grace=1.0, first=0.05, rival=0.2, token=0.3, look=0.2, handed=0.05)
+HASTY = Patience(poll=1.0, grace=1.0, first=0.05, rival=0.2, token=0.3, look=0.2, handed=0.05)
 HOOK_SECRET = "a secret of the webhook, 24+"
 
 
@@ -121,8 +121,10 @@ async def open_town(
 ) -> AsyncIterator[Town]:
     """Build it, start it, take it down; every limit of Telegram must have been kept."""
     double = double or TelegramDouble(FREE)
-    await double.start()
-    async with make_world(*more) as made:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(double.close)
+        await double.start()
+        made = await stack.enter_async_context(make_world(*more))
         made.clock.advance(time.time() - made.clock.now())
         await made.store.write(_link)
         heard: list[Incoming] = []
@@ -153,17 +155,13 @@ async def open_town(
             answer_within=answer_within,
         )
         if server:
+            stack.push_async_callback(server.close)
             await server.start()
-        try:
-            if started:
-                await chat.start()
-                await until(lambda: double.inbox.polls > 1 or bool(double.inbox.webhook.url))
-            yield Town(made, double, chat, heard)
-        finally:
-            await chat.close()
-            if server:
-                await server.close()
-            await double.close()
+        stack.push_async_callback(chat.close)
+        if started:
+            await chat.start()
+            await until(lambda: double.inbox.polls > 1 or bool(double.inbox.webhook.url))
+        yield Town(made, double, chat, heard)
     assert double.violations == []
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
+from itertools import product
 
 import pytest
 from telegram import Update
@@ -213,6 +215,20 @@ async def test_the_menu_is_set_for_each_kind_of_chat(town: Town) -> None:
     assert "allow" not in group
     assert "claim" not in admins
     assert private["deploy"] == "Put a release on an app's servers."
+
+
+async def test_a_menu_holds_a_hundred_commands_with_names_that_telegram_takes() -> None:
+    @command("one", needs="view")
+    async def one(_: Context) -> Card:
+        """Do one of many things."""
+        return Card(title="done")
+
+    made = one.__dict__["__command__"]
+    names = ("with-hyphen", *(f"many{one}{two}" for one, two in product("abcdefghijk", repeat=2)))
+    async with open_town(*(replace(made, name=name, usage=name) for name in names)) as town:
+        await until(lambda: len(town.double.menus) == 3)
+        assert {len(menu) for menu in town.double.menus.values()} == {100}
+        await town.ask(ANA, "/with-hyphen", "done")
 
 
 async def test_start_and_links_to_the_bot_answer_with_help(town: Town) -> None:

@@ -38,6 +38,16 @@ async def test_long_polls_are_long(town: Town) -> None:
     assert town.double.inbox.polls <= 3
 
 
+async def test_a_menu_that_has_to_wait_keeps_nobody_waiting() -> None:
+    async with open_town(started=False) as town:
+        town.double.unkind_to = frozenset({"setMyCommands"})
+        town.double.unkind.too_many = 1
+        await town.chat.start()
+        await town.ask(ANA, "/status", "board")
+        assert len(town.double.menus) < 3
+        await until(lambda: len(town.double.menus) == 3)
+
+
 @pytest.mark.parametrize("how", ["broken", "dropped", "too_many", "silent"])
 async def test_a_poll_that_fails_is_begun_anew(town: Town, how: str) -> None:
     """A silent one is the connection that is up and dead: it has as long as a poll may take, and no longer."""

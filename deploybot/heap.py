@@ -1,0 +1,25 @@
+"""Small memory: what glibc's allocator is told, since the bot is idle nearly always (mallopt(3), malloc_trim(3)).
+
+Each thread would get a heap of its own, of which little is ever given back. One heap for all is enough here: the
+threads mostly wait. Other C libraries have neither function, and are left alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+
+_ARENA_MAX = -8  # M_ARENA_MAX in malloc.h
+
+
+def keep_one_heap() -> None:
+    """One heap for all threads; before they are started."""
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        mallopt(_ARENA_MAX, 1)
+
+
+def give_back() -> None:
+    """Give back what the start has used and nobody needs any more."""
+    gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)

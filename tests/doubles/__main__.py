@@ -46,4 +46,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.doubles", description=__doc__)
     parser.add_argument("--port", type=int, default=_PORT, help="of the page, on 127.0.0.1")
     with tempfile.TemporaryDirectory(prefix="deploybot-doubles-") as made:
-        asyncio.run(main(Path(made).resolve(), parser.parse_args().port))
+        try:
+            asyncio.run(main(Path(made).resolve(), parser.parse_args().port))
+        except OSError as error:
+            sys.exit(f"That did not work: {error.strerror or error}. Another port: python -m tests.doubles --port 0")

@@ -20,7 +20,8 @@ from deploybot.ports import Tables
 from tests.chat.stub import SystemClock
 from tests.doubles.flaky import make_flaky
 from tests.parity.conftest import connected, furnished
-from tests.parity.ways import DoubleWay, SlackWay, holds
+from tests.parity.platforms import SlackWay
+from tests.parity.ways import DoubleWay, holds
 from tests.test_web import health, serving
 from tests.world import World
 

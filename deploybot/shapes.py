@@ -306,7 +306,7 @@ def _place(value: object) -> Place:
 def _approvers(value: object) -> tuple[str, ...]:
     """The role `approver` or `admin`, or names of persons, each with an @ before it."""
     given = tuple(value) if isinstance(value, list | tuple) else (value,)
-    if given in {("approver",), ("admin",)}:
+    if list(given) in [["approver"], ["admin"]]:
         return given
     if not given or not all(isinstance(one, str) and re.fullmatch(r"@[a-z0-9][a-z0-9._-]{0,39}", one) for one in given):
         raise ValueError('should be "approver", "admin", or names such as ["@ana", "@ben"]')

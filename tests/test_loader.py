@@ -53,7 +53,7 @@ def test_the_commands_of_the_house() -> None:
     assert set(found) == names
     assert {made.source for made in found.values()} == {f"commands/{name}.py" for name in names}
     assert list(found) == sorted(found)
-    assert {name for name, made in found.items() if made.needs is Action.ANYONE} == {"help", "whoami", "claim"}
+    assert {name for name, made in found.items() if made.needs is Action.ANYONE} == {"help", "whoami", "claim", "link"}
 
 
 def test_people_own_commands(folder: Folder) -> None:
@@ -93,7 +93,7 @@ def test_everything_wrong_is_said_at_once(folder: Folder) -> None:
         (
             '"view"',
             '"anyone"',
-            '`hello` is open to anyone, which only claim, help, whoami may be: write needs="view"',
+            '`hello` is open to anyone, which only claim, help, link, whoami may be: write needs="view"',
         ),
         (
             '"hello [',

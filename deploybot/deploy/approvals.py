@@ -264,9 +264,10 @@ class Approvals:
         return max(next_at - now, 0.001)
 
     def send_back(self, tables: Tables, deployment: Deployment) -> None:
-        """Let a deployment that was approved wait for approvals again: some of them do not count any more."""
+        """Let what was approved wait for approvals again: some do not count any more, or more are wanted."""
+        self._ask_for_more(tables, deployment)
         given = self._count(tables, deployment, self._clock.now())
-        detail = f"{given.there} of {given.wanted} approvals count any more"
+        detail = f"{given.there} of {given.wanted} approvals count now"
         self._audit(tables, "deploybot", f"{deployment.plan.kind.value} lacks approvals", deployment, detail)
         self._tell(tables, deployment.number)
 

@@ -126,6 +126,7 @@ def _mutated(chance: random.Random, kind: int, token: str) -> str:
     return "".join(chance.choice(letters + "é\ud800\0 ") for _ in range(chance.randrange(80)))
 
 
+@pytest.mark.timeout(120 + TOKENS)
 async def test_tokens_pressed_by_many_at_once(tmp_path: Path, figure: Callable[[str], None]) -> None:
     """Each of many tokens is pressed fifty times at once, by two who may: each decides once, and none twice."""
     async with make_town(tmp_path, approvals=2) as town:

@@ -460,6 +460,19 @@ async def test_after_a_restart_more_can_be_asked_for_and_never_less(town: Town) 
     assert (await town.end_of(number)).state is State.SUCCEEDED
 
 
+async def test_what_is_approved_waits_again_where_more_is_wanted_after_a_restart(town: Town) -> None:
+    async with town.busy():
+        number = await town.ask()
+        await town.say(f"approve #{number}", "ben")
+        await town.restart(settings_of(town.shop.settings.bot.data, approvals=2))
+    await town.until(number, lambda deployment: deployment.awaits_approval)
+    card = await town.card(number)
+    assert card.title.endswith("wants 1 approval")
+    assert {line.name: line.text for line in card.lines}["approved"] == "1 of 2: ben"
+    assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} is approved."
+    assert (await town.end_of(number)).state is State.SUCCEEDED
+
+
 async def test_what_was_asked_for_before_approvals_were_wanted_has_to_be_asked_again(tmp_path: Path) -> None:
     async with make_town(tmp_path, approvals=0) as town:
         town.shop.hosts["web1"].script("fetch", Outcome(hold=True))

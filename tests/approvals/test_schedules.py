@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
+
 from deploybot.card import Card
 from deploybot.domain import State, Verdict
 from deploybot.redact import Redactor
@@ -141,6 +143,7 @@ async def schedules(world: World, count: int) -> None:
     assert world.unapproved == 0
 
 
+@pytest.mark.timeout(120 + IN_MEMORY)
 async def test_schedules(tmp_path: Path, figure: Callable[[str], None]) -> None:
     commits = [digit * 40 for digit in "12345"]
 
@@ -157,6 +160,7 @@ async def test_schedules(tmp_path: Path, figure: Callable[[str], None]) -> None:
     _told(figure, world, IN_MEMORY, "in memory")
 
 
+@pytest.mark.timeout(120 + IN_GIT)
 async def test_schedules_in_git(tmp_path: Path, figure: Callable[[str], None]) -> None:
     """The same with a real repository: `main` is a branch that is moved, also backwards, `stable` a tag."""
     repo = Repo(tmp_path / "shop.git")

@@ -94,7 +94,7 @@ def test_a_wrong_file_is_told_as_text_and_as_json(monkeypatch: pytest.MonkeyPatc
 def test_chats_are_named() -> None:
     token = 'token = { env = "PASSWORD" }'
     Path("bot.toml").write_text(
-        f'{BOT}[telegram]\n{token}\nchat = -1001234567890\ntopic = 7\n'
+        f"{BOT}[telegram]\n{token}\nchat = -1001234567890\ntopic = 7\n"
         '[slack]\nbot_token = { env = "PASSWORD" }\napp_token = { env = "PASSWORD" }\nchannel = "C0123456789"\n'
     )
     said = _check("--offline").output

@@ -7,6 +7,7 @@ Nothing is sent again here: whoever calls knows whether that is wise.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ _RATES: Final = {
     "apps.connections.open": Rate(10, 60),
     "conversations.info": Rate(45, 60),
 }
+_CROWD: Final = 5
 _CURES: Final = {
     "not_in_channel": "Invite the bot there: `/invite @deploybot`.",
     "channel_not_found": "See that the channel is right, and invite the bot there: `/invite @deploybot`.",
@@ -66,6 +68,7 @@ class SlackApi:
         self._health = health
         self._pace = Pace(())
         self._quiet: dict[str, float] = {}
+        self._waiting: Counter[str] = Counter()
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._times.answer))
         self._client = AsyncWebClient(
             bot_token,
@@ -85,8 +88,7 @@ class SlackApi:
         """One call; Slack's answer. Raises Unreachable for what may pass, Refused for what will not."""
         channel = str(args.get("channel", "")) if method == "chat.postMessage" else ""
         key = f"{method} {channel}".rstrip()
-        rate = _RATES.get(method, _TIER_4)
-        await self._pace.turn(key, Rate(rate.count, rate.seconds / self._times.hurry))
+        await self._turn(method, key)
         self._heed(key)
         given = {name: value for name, value in args.items() if value is not None and value != ""}
         is_app = SCOPES[method] == ("connections:write",)
@@ -107,6 +109,21 @@ class SlackApi:
         self._health.well("app_token" if is_app else "bot_token", method)
         self.granted = _scopes(answer.headers) or self.granted
         return answer.data if isinstance(answer.data, dict) else {}
+
+    async def _turn(self, method: str, key: str) -> None:
+        """Return when a call may go out."""
+        rate = _RATES.get(method, _TIER_4)
+        self._waiting[key] += 1
+        try:
+            await self._pace.turn(key, Rate(rate.count, rate.seconds / self._times.hurry))
+        finally:
+            self._waiting[key] -= 1
+            if not self._waiting[key]:
+                del self._waiting[key]
+
+    def is_crowded(self, channel: str) -> bool:
+        """Whether so many messages wait to be posted there that one more would come late, and keep others waiting."""
+        return self._waiting[f"chat.postMessage {channel}"] >= _CROWD
 
     async def answer(self, url: str, message: Json) -> None:
         """Post to a response_url. Raises Unreachable for what may pass, Refused for what will not."""

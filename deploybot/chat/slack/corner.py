@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from deploybot.card import Card
+from deploybot.chat.slack.answers import Answers, Asked
 from deploybot.chat.slack.api import Refused
 from deploybot.chat.slack.blocks import render
 from deploybot.chat.slack.heard import RUN
@@ -26,72 +25,35 @@ log = logging.getLogger(__name__)
 ELSEWHERE: Final = "elsewhere"
 """The id of a message that only its asker saw: it cannot be edited."""
 
-_USES: Final = 5
-_REMEMBERED: Final = 5_000
-_KNOWN_WITHIN: Final = 1.0
 OUTSIDE: Final = frozenset({"not_in_channel", "channel_not_found"})
 """Slack's errors where the bot is not in a channel."""
 
+_CROWDED: Final = "Only you see this: there is a lot going on in this channel."
 _INVITE: Final = "Only you see this: I am not in this channel. `/invite @deploybot` lets me in."
-
-
-class Answers:
-    """How often each response_url was used: Slack takes five posts in half an hour.
-
-    It also keeps which of them belongs to a card that the outbox says, for channels in which the bot is not.
-    """
-
-    def __init__(self) -> None:
-        self._used: OrderedDict[str, int] = OrderedDict()
-        self._asked: OrderedDict[str, asyncio.Future[str]] = OrderedDict()
-
-    def asked(self, key: str, url: str) -> None:
-        """Somebody has asked for the card of that key in the message that came with this address."""
-        future = self._of(key)
-        if not future.done():
-            future.set_result(url)
-
-    async def address(self, key: str) -> str:
-        """Where whoever asked for that card sees it; empty where nobody did. The outbox may know of it first."""
-        try:
-            async with asyncio.timeout(_KNOWN_WITHIN):
-                return await asyncio.shield(self._of(key))
-        except TimeoutError:
-            return ""
-
-    def _of(self, key: str) -> asyncio.Future[str]:
-        future = self._asked.setdefault(key, asyncio.get_running_loop().create_future())
-        while len(self._asked) > _REMEMBERED:
-            self._asked.popitem(last=False)
-        return future
-
-    def take(self, url: str) -> bool:
-        """True where it may be used once more."""
-        if not url:
-            return False
-        used = self._used[url] = self._used.get(url, 0) + 1
-        self._used.move_to_end(url)
-        while len(self._used) > _REMEMBERED:
-            self._used.popitem(last=False)
-        return used <= _USES
 
 
 class Corner:
     """A `talk.Room` for the answer to one message."""
 
-    def __init__(self, slack: Slack, desk: Desk, answers: Answers, url: str, trigger: str = "") -> None:
-        """`url` is the response_url that came with the message, `trigger` what opens one modal; or empty."""
+    def __init__(self, slack: Slack, desk: Desk, answers: Answers, asked: Asked) -> None:
         self._slack = slack
         self._desk = desk
         self._answers = answers
-        self._url = url
-        self._trigger = trigger
+        self._incoming = asked.incoming
+        self._url = asked.url
+        self._trigger = asked.trigger
         self.platform = slack.platform
         self.interval = slack.interval
         self.edit_interval = slack.edit_interval
 
     async def send(self, place: Place, card: Card) -> str:
-        """Post where the message came from; where the bot is not in that channel, to the sender alone."""
+        """Post where the message came from; where the bot is not in that channel, to the sender alone.
+
+        So are answers in a channel in which many wait already: what the outbox has to tell must not wait for them.
+        """
+        if card.final and not card.key and not place.private and self._slack.api.is_crowded(place.channel):
+            await self.whisper(self._incoming, replace(card, hint=_with(card, _CROWDED)))
+            return ELSEWHERE
         try:
             return await self._slack.post(place, card)
         except Refused as refused:
@@ -145,7 +107,11 @@ class Corner:
         """Through the response_url. Refused where it is used up."""
         if not self._answers.take(self._url):
             raise Refused("an answer", "used_url")
-        hint = "\n".join(filter(None, (card.hint, more)))
-        made = render(replace(card, hint=hint), await self._desk.lay_out(place, card.buttons))
+        made = render(replace(card, hint=_with(card, more)), await self._desk.lay_out(place, card.buttons))
         message = {"response_type": "ephemeral", "replace_original": False, "text": made.text, "blocks": made.blocks}
         await self._slack.api.answer(self._url, {**message, **({"thread_ts": place.thread} if place.thread else {})})
+
+
+def _with(card: Card, more: str) -> str:
+    """A card's hint with something more."""
+    return "\n".join(filter(None, (card.hint, more)))

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 from deploybot.card import Card, Tone
 from deploybot.chat.desk import Desk
 from deploybot.chat.parts import Parts, Reply
+from deploybot.chat.slack.answers import Answers, Asked
 from deploybot.chat.slack.api import Refused
-from deploybot.chat.slack.corner import Answers, Corner
+from deploybot.chat.slack.corner import Corner
 from deploybot.chat.slack.heard import (
     ASK,
     CODE,
@@ -108,11 +109,15 @@ class Reception:
 
         Raises Unreachable.
         """
-        url = await self._answers.address(card.key) if card.key else ""
-        if not url:
+        asked = await self._answers.asker(card.key) if card.key else None
+        if asked is None:
             return False
-        await Corner(self._slack, self._desk, self._answers, url).say_aside(place, card)
+        await self._corner(asked).say_aside(place, card)
         return True
+
+    def _corner(self, asked: Asked) -> Corner:
+        """Where something is answered."""
+        return Corner(self._slack, self._desk, self._answers, asked)
 
     async def _line(self, line: Line, at: float) -> None:
         """A command. One that somebody sends again because Slack was slow runs once."""
@@ -190,17 +195,17 @@ class Reception:
             if key:
                 self._repeats.forget(key)
             return
-        corner = Corner(self._slack, self._desk, self._answers, url, trigger)
+        asked = Asked(incoming, url, trigger)
 
         async def handle(incoming: Incoming, reply: Reply) -> Card | None:
             card = await self._parts.handle(incoming, reply)
             if key and card is not None and not card.ok:
                 self._repeats.forget(key)
             if card is not None and card.queued:
-                self._answers.asked(card.key, url)
+                self._answers.belongs(card.key, asked)
             return self._advised(incoming, card) if card is not None else None
 
-        await Talk(corner, replace(incoming, name=member.name)).answer(replace(self._parts, handle=handle))
+        await Talk(self._corner(asked), replace(incoming, name=member.name)).answer(replace(self._parts, handle=handle))
 
     def _advised(self, incoming: Incoming, card: Card) -> Card:
         """The card; where it is help, with what commands are called here."""
@@ -240,7 +245,7 @@ class Reception:
 
     async def _tell(self, incoming: Incoming, url: str, card: Card) -> None:
         """Say something that no command says, to the sender alone."""
-        await Talk(Corner(self._slack, self._desk, self._answers, url), incoming).reply(card)
+        await Talk(self._corner(Asked(incoming, url)), incoming).reply(card)
 
     async def _show_home(self, user: str, ident: str, at: float) -> None:
         """The board, as `status` shows it to this person."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+
 import pytest
 
 from deploybot import Button, Card, Context, UserError, command
+from deploybot.chat.slack.answers import Answers
 from deploybot.chat.slack.api import Refused
-from deploybot.chat.slack.corner import Answers
 from deploybot.command import Command
 from deploybot.errors import Unreachable
-from tests.chat.slack.workspace import ROOM, Workspace, open_workspace
+from tests.chat.slack.workspace import QUICK, ROOM, Workspace, open_workspace
 
 
 @command("chatter", needs="view")
@@ -93,3 +96,18 @@ async def test_a_question_about_a_button_that_is_gone_is_not_asked(workspace: Wo
     await workspace.double.press_raw("UANA", other, action, trigger)
     await workspace.reads("does not work any more")
     assert workspace.double.state.views == {}
+
+
+@pytest.mark.parametrize("command", ["/deploy-status", "@deploybot status"])
+async def test_in_a_busy_channel_nobody_waits_for_others_and_neither_does_the_outbox(command: str) -> None:
+    async with open_workspace(times=dataclasses.replace(QUICK, hurry=6.0)) as workspace:
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(workspace.say(f"{command} because {number}") for number in range(30)))
+        started = loop.time()
+        await workspace.send(Card(title="#1 runs", key="deployment:1", final=False))
+        assert loop.time() - started < 5
+        await workspace.rest()
+        answers = [post for post in workspace.posts if "board" in post.text]
+        assert len(answers) == 30
+        assert {post.only_for for post in answers} == {"", "UANA"}
+        assert all(("a lot going on" in post.text) == bool(post.only_for) for post in answers)

@@ -118,6 +118,20 @@ async def test_a_reason_is_asked_of_who_pressed_and_nobody_else_can_give_it(town
     assert len(town.world.deployments.asked) == 1
 
 
+async def test_whoever_presses_is_told_what_stands_in_the_way(town: Town) -> None:
+    card = await shown(town)
+    town.double.unkind.too_many = 1
+    pressed = await town.double.send_press(BEN, card, card.buttons[2].value)
+    await answered([pressed])
+    assert "cannot ask" in pressed.text
+    town.world.store.gone = "the disk is gone"
+    pressed = await town.double.send_press(BEN, card, card.buttons[0].value)
+    await answered([pressed])
+    assert "database does not answer" in pressed.text
+    assert "disk" not in pressed.text
+    town.world.store.gone = ""
+
+
 async def test_the_question_stands_in_the_topic_of_its_card(town: Town) -> None:
     town.double.group(GROUP, forum=True, topics=(7,))
     number = await town.chat.send(place(thread="7"), CARD)

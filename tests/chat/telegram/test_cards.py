@@ -86,6 +86,19 @@ async def test_a_long_log_shows_its_end_and_goes_along_as_a_file(town: Town) -> 
     assert town.double.replies[-1] == (GROUP, post.id)
 
 
+async def test_a_huge_log_does_not_keep_the_others_waiting(town: Town) -> None:
+    """The event loop is free; made in it, the message alone would block it for a second."""
+    huge = Card(title="t", code=("💥é" * 150,) * 25_000)
+    sending = asyncio.create_task(say(town, huge))
+    loop, worst = asyncio.get_running_loop(), 0.0
+    while not sending.done():
+        before = loop.time()
+        await asyncio.sleep(0.005)
+        worst = max(worst, loop.time() - before)
+    assert worst < 0.5
+    assert "💥" in (await sending).text
+
+
 async def test_a_long_text_shows_its_beginning(town: Town) -> None:
     words = " ".join(f"word{number}" for number in range(3000))
     post = await say(town, Card(title="Everything", text=words, hint="Ask for less."))

@@ -22,7 +22,8 @@ Open {url} in a browser. You are ana, an administrator; on the left you become b
   Slack      {url}/?chat=slack&as=U0ANA&room={channel}
   Telegram   {url}/?chat=telegram&as=1001&room={group}
 
-Try /deploy shop@v2, /deploy shop@v3 to production (a broken release), @deploybot help, /deploy-status.
+Try /deploy shop@v2, /deploy-status, @deploybot help. Production wants an approval: ask for
+/deploy shop@v2 to production as ana, and approve it as ben.
 Ctrl-C ends it, and puts everything away.
 """
 

@@ -41,8 +41,7 @@ class SlackWay(DoubleWay):
         """The double, with what Slack alone has."""
         return self._double
 
-    async def start(self) -> None:
-        await self.double.start()
+    async def connect(self) -> None:
         settings = SlackSettings.model_validate(
             {"bot_token": {"env": "B"}, "app_token": {"env": "A"}, "api_url": self._double.api_url}
         )
@@ -50,6 +49,7 @@ class SlackWay(DoubleWay):
         assert isinstance(settings.app_token, Secret)
         settings.app_token.fill(APP_TOKEN)
         self.chat = Slack(settings, self.parts, Desk(self.world.store, self.world.clock, "slack"))
+        self._double.wire.connected.clear()
         await self.chat.start()
         async with asyncio.timeout(WITHIN):
             await self._double.wire.connected.wait()
@@ -100,8 +100,7 @@ class TelegramWay(DoubleWay):
         """The double, with what Telegram alone has."""
         return self._double
 
-    async def start(self) -> None:
-        await self.double.start()
+    async def connect(self) -> None:
         settings = TelegramSettings.model_validate({"token": {"env": "T"}, "api_url": self._double.api_url})
         settings.token.fill(self._double.token)
         self.chat = TelegramChat(settings, self.parts, self.world.store, limits=self._limits)

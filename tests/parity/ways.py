@@ -164,7 +164,16 @@ class DoubleWay(Way):
 
     async def start(self) -> None:
         await self.double.start()
-        await self.chat.start()
+        await self.connect()
+
+    @abstractmethod
+    async def connect(self) -> None:
+        """Make the chat, and have it connect to the double."""
+
+    async def restart(self) -> None:
+        """Have the chat forget all that is not in the database."""
+        await self.chat.close()
+        await self.connect()
 
     async def close(self) -> None:
         await self.chat.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from deploybot.card import Button, Card, Line, Tone
-from deploybot.deploy.request_cards import approved_line, request_buttons, request_lines
+from deploybot.deploy.request_cards import approved_line, request_buttons, request_lines, steps_line
 from deploybot.deploy.request_cards import word as request_word
 from deploybot.domain import Changes, Deployment, Kind, Phase, Plan, Request, ServerPlan, State, StepRow, StepState
 from deploybot.units import show_duration
@@ -91,19 +91,12 @@ def deployment_card(
 
 def plan_card(plan: Plan, *, begins: str = "", wants: str = "") -> Card:
     """What would happen, for `--dry-run`; when it would begin if that is not now, and which approvals it would want."""
-    lines = []
-    for part in plan.servers:
-        steps = [f"{step.name} (at most {show_duration(step.timeout)})" for step in part.steps]
-        if part.gate is not None:
-            steps.append(f"health: {part.gate.kind} {part.gate.target} within {show_duration(part.gate.within)}")
-        back = "" if part.replaces is None else f"; if it fails: {', '.join(s.name for s in part.restore) or 'nothing'}"
-        lines.append(Line(part.server, " → ".join(steps) + back))
     when = [f"to begin at {begins}"] if begins else []
     when += [f"after {wants}"] if wants else []
     return Card(
         title=f"Would {what(plan)}",
         text=_about(plan),
-        lines=tuple(lines),
+        lines=tuple(Line(part.server, steps_line(part)) for part in plan.servers),
         footer=", ".join([f"plan {plan.digest[:12]}", *when, "nothing was done"]),
     )
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deploybot.card import Button, Card, Line, Tone
-from deploybot.deploy.binding import steps_text
-from deploybot.domain import Deployment, Kind, Request, State, Verdict
-from deploybot.units import show_time
+from deploybot.domain import Deployment, Kind, Request, ServerPlan, State, Verdict
+from deploybot.units import show_duration, show_time
 
 AUTHORS_SHOWN = 10
 _WORDS = {Verdict.REJECTED: "rejected", Verdict.VOID: "void", Verdict.EXPIRED: "expired"}
@@ -59,13 +58,23 @@ def request_lines(deployment: Deployment, request: Request) -> Iterator[Line]:
     for part in plan.servers:
         before = f"replaces {part.replaces}" if part.replaces else "the first release there"
         stays = f"{part.replaces} stays" if plan.kind is Kind.TASK else before
-        yield Line(part.server, f"{stays}: {steps_text(plan, part)}")
+        yield Line(part.server, f"{stays}: {steps_line(part)}")
     if authors := tuple(dict.fromkeys(one.author for one in plan.changes.commits)):
         more = f" and {len(authors) - AUTHORS_SHOWN} more" if len(authors) > AUTHORS_SHOWN else ""
         yield Line("authors", ", ".join(authors[:AUTHORS_SHOWN]) + more)
     if request.compare:
         yield Line("compare", request.compare)
     yield from _state(request)
+
+
+def steps_line(part: ServerPlan) -> str:
+    """All steps on a server, its health gate, and the way back."""
+    steps = [f"{step.name} (at most {show_duration(step.timeout)})" for step in part.steps]
+    if part.gate is not None:
+        steps.append(f"health: {part.gate.kind} {part.gate.target} within {show_duration(part.gate.within)}")
+    if part.replaces is None or (part.gate is None and not part.restore):
+        return " → ".join(steps)
+    return f"{' → '.join(steps)}; if it fails: {', '.join(step.name for step in part.restore) or 'nothing'}"
 
 
 def _state(request: Request) -> Iterator[Line]:

@@ -49,8 +49,8 @@ async def test_the_card_says_all_that_an_approver_has_to_know(town: Town) -> Non
     assert lines["asked by"] == "ana"
     assert lines["release"] == f"v2, {V2.commit}"
     assert lines["web1"] == (
-        "replaces v1 (1111111111): switch (at most 15 min) → health: http http://127.0.0.1:8000/healthz within 2.0 s; "
-        "if it fails: restore (at most 15 min)"
+        "replaces v1 (1111111111): fetch (at most 15 min) → switch (at most 15 min) → "
+        "health: http http://127.0.0.1:8000/healthz within 2.0 s; if it fails: restore"
     )
     assert lines["authors"] == "Ada, Bob"
     assert lines["wants"] == "1 by an approver, other than who asked"

@@ -26,6 +26,7 @@ INTERVAL = 3.0
 NOTE = 200
 """How many characters the answer to a press may have."""
 _SOON = 0.5
+_AT_MOST = 5.0
 _FOR_YOU = "This is for you alone. Open a chat with me, press Start, and ask again there."
 _THERE = "I answered in our private chat."
 log = logging.getLogger(__name__)
@@ -100,11 +101,14 @@ class Pressed(Answer):
     """The room of a pressed button. Whoever pressed is answered within a second, with the reason of a refusal."""
 
     def __init__(self, post: Post, me: str, calls: Calls, query: str, spawn: Spawn) -> None:
-        """`query` is Telegram's id of the press; `too_late` becomes true where nobody waits for its answer any more."""
+        """`query` is Telegram's id of the press.
+
+        `open` is whether it may be answered still; `too_late` becomes true where nobody waits for its answer any more.
+        """
         super().__init__(post, me)
         self._calls = calls
         self._query = query
-        self._open = True
+        self.open = True
         self.too_late = False
         self._spawn = spawn
         self._timer = asyncio.get_running_loop().call_later(_SOON, self._wait_no_more)
@@ -112,7 +116,7 @@ class Pressed(Answer):
     async def _say(self, place: Place, card: Card, owner: str = "") -> str:
         """Say a card; a refusal that comes at once, and has no more to say, only to whoever pressed."""
         short = not (card.code or card.lines or card.table or card.files or card.buttons or card.key)
-        if self._open and not card.ok:
+        if self.open and not card.ok:
             heard = await self.answer(alert_of(card, NOTE), alert=True)
             if short and heard:
                 return ""
@@ -120,9 +124,9 @@ class Pressed(Answer):
 
     async def answer(self, text: str = "", *, alert: bool = False, url: str = "") -> bool:
         """Answer the press, once; whether that arrived. That nobody waits for it any more is no reason to stop."""
-        if not self._open:
+        if not self.open:
             return False
-        self._open = False
+        self.open = False
         self._timer.cancel()
         try:
             await self._calls.answer(self._query, text, alert=alert, url=url)
@@ -134,6 +138,12 @@ class Pressed(Answer):
         else:
             return True
         return False
+
+    def hold(self) -> None:
+        """Let whoever pressed wait a little longer: what they are to be told is on its way."""
+        self._timer.cancel()
+        if self.open:
+            self._timer = asyncio.get_running_loop().call_later(_AT_MOST, self._wait_no_more)
 
     def _wait_no_more(self) -> None:
         self._spawn(self._acknowledge())

@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, TypeVar
 
+import httpx
 from telegram import (
     Bot,
     BotCommand,
@@ -86,8 +87,9 @@ def make_bot(settings: Telegram, *, poll: float = 0.0, grace: float = 10.0) -> B
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("telegram").setLevel(logging.CRITICAL)  # each of its errors is told here, in a line
     os.environ.setdefault("PTB_TIMEDELTA", "true")  # the library warns of times as numbers, wherever it is told to wait
-    calls = HTTPXRequest(_CONNECTIONS, read_timeout=10.0, connect_timeout=5.0, pool_timeout=10.0)
-    polls = HTTPXRequest(1, read_timeout=poll + grace, connect_timeout=5.0, pool_timeout=5.0)
+    tls = {"verify": httpx.create_ssl_context()}  # one for both: each takes most of a megabyte
+    calls = HTTPXRequest(_CONNECTIONS, read_timeout=10.0, connect_timeout=5.0, pool_timeout=10.0, httpx_kwargs=tls)
+    polls = HTTPXRequest(1, read_timeout=poll + grace, connect_timeout=5.0, pool_timeout=5.0, httpx_kwargs=tls)
     base = settings.api_url
     return Bot(
         settings.token.reveal(),
@@ -102,9 +104,9 @@ def told(error: BaseException) -> str:
     """What happened, in words without an address or a token."""
     if isinstance(error, BadRequest | Forbidden):
         return error.message
-    if isinstance(error, TelegramError) and error.__cause__ is None:
-        return f"it answered “{error.message[:100]}”"
     cause = error.__cause__ or error
+    if isinstance(error, TelegramError) and isinstance(cause, TelegramError):
+        return f"it answered “{error.message.partition('. Parsing')[0][:100]}”"
     return "no answer in time" if "Time" in type(cause).__name__ else f"the connection failed ({type(cause).__name__})"
 
 

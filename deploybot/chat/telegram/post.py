@@ -30,6 +30,7 @@ _DOCUMENT = 50_000_000
 """A bot may send files of so many bytes."""
 _TRIES = 5
 _AT_ONCE = 3
+_HEAVY = 50_000
 _REMEMBERED = 1_000
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class Post:
                 return str(number) if real.channel == place.channel else f"{number}@{real.channel}"
 
     async def _send(self, place: Place, card: Card, reply_to: int, owner: str) -> int:
-        page = page_of(card)
+        page = await _page(card)
         tokens = await self._desk.lay_out(place, card.buttons)
         markup = keyboard(card.buttons, tokens, owner)
         number = await self._calls.send(place, page.html, markup, reply_to)
@@ -127,7 +128,7 @@ class Post:
         if self.now(real).channel != real.channel:
             raise UserError("The message stayed behind when its Telegram group became a supergroup.")
         tokens = await self._desk.lay_out(real, card.buttons, number)
-        page = page_of(card)
+        page = await _page(card)
         try:
             await self._calls.edit(real, int(number), page.html, keyboard(card.buttons, tokens))
         except Moved as move:
@@ -184,3 +185,11 @@ class Post:
             await self.send(place, Card(title=sentence), reply_to=number)
         except DeploybotError as error:
             log.warning("Telegram: an explanation did not arrive: %s", error)
+
+
+async def _page(card: Card) -> Page:
+    """A card as a message; a long one is made in a thread, so that it keeps nobody waiting."""
+    rows = len(card.lines) + (len(card.table.rows) if card.table else 0)
+    if len(card.text) + sum(map(len, card.code)) + 100 * rows < _HEAVY:
+        return page_of(card)
+    return await asyncio.to_thread(page_of, card)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
 from telegram import CallbackQuery, MaybeInaccessibleMessage, Message
 
-from deploybot.card import Card
+from deploybot.card import Card, Tone
 from deploybot.chat.desk import Desk
 from deploybot.chat.parts import Parts
 from deploybot.chat.talk import Talk
@@ -15,20 +16,21 @@ from deploybot.chat.telegram.calls import Calls
 from deploybot.chat.telegram.ears import identity_of, name_of, place_of
 from deploybot.chat.telegram.keys import read_data
 from deploybot.chat.telegram.line import Line
-from deploybot.chat.telegram.literal import cut
+from deploybot.chat.telegram.page import alert_of
 from deploybot.chat.telegram.post import Post, Spawn
 from deploybot.chat.telegram.questions import Question, Questions
 from deploybot.command import Incoming
 from deploybot.domain import Place
-from deploybot.errors import StoreError, UserError
+from deploybot.errors import StoreError, Unreachable, UserError
 
 _NO_DATABASE = "My database does not answer, so I cannot tell what this button does."
+_CANNOT_ASK = "I cannot ask you anything just now. Press again in a minute."
 _ASK = {"because": "Why?", "code": "Your one-time code?"}
 log = logging.getLogger(__name__)
 
 
 class Presses:
-    """Takes presses. A press has no time of its own: one that may have waited long is asked about first."""
+    """Takes presses. They have no time of their own: how long one waited shows in whether its answer is still taken."""
 
     def __init__(
         self,
@@ -56,37 +58,40 @@ class Presses:
             return
         place = _place(message)
         room = Pressed(self._post, self._line.me.name, self._calls, query.id, self._spawn)
-        if late:
-            await room.answer()
-            if room.too_late:
-                await self._stale(query, place, message.message_id)
-                return
         try:
-            await self._obey(query, place, message.message_id, room)
+            await self._obey(query, place, message, room, late=late)
         except StoreError:
-            await room.answer(_NO_DATABASE, alert=True)
+            await self._refuse(place, message.message_id, room, Card(title=_NO_DATABASE))
         except UserError as refusal:
-            await room.answer(cut(f"{refusal.sentence} {refusal.hint}".strip(), NOTE), alert=True)
+            await self._refuse(place, message.message_id, room, Card(title=refusal.sentence, hint=refusal.hint))
+        except Unreachable as error:
+            log.warning("a question could not be asked: %s", error)
+            await room.answer(_CANNOT_ASK, alert=True)
         finally:
             await room.answer()
 
-    async def _obey(self, query: CallbackQuery, place: Place, message: int, room: Pressed) -> None:
+    async def _obey(
+        self, query: CallbackQuery, place: Place, message: MaybeInaccessibleMessage, room: Pressed, *, late: bool
+    ) -> None:
         """Look up what the button does, and have it done. UserError for one that does nothing any more."""
         data = read_data(query.data or "")
         if data.owner not in {"", str(query.from_user.id)}:
             raise UserError("This asks somebody else.", hint="Type the command yourself, and I ask you.")
-        press = await self._desk.press(data.token, place.channel, str(message))
+        press = await self._desk.press(data.token, place.channel, str(message.message_id))
         if data.asks:
             question = Question(
                 user=query.from_user.id,
                 press=press,
                 place=place,
-                card=message,
+                card=message.message_id,
                 asks=data.asks,
                 text=data.question or _ASK[data.asks],
-                aside=data.asks == "code" or (query.message is not None and query.message.chat.type == "channel"),
+                aside=data.asks == "code" or message.chat.type == "channel",
             )
             await self._ask(query, question, room)
+            return
+        if late and not await room.answer() and room.too_late:
+            await self._stale(query, place, message.message_id)
             return
         incoming = Incoming(
             identity=identity_of(query.from_user),
@@ -99,8 +104,15 @@ class Presses:
         )
         await Talk(room, incoming).answer(self._parts)
 
+    async def _refuse(self, place: Place, message: int, room: Pressed, card: Card) -> None:
+        """Tell whoever pressed why nothing comes of it; below the message where that cannot be told to them alone."""
+        if room.open and (await room.answer(alert_of(card, NOTE), alert=True) or room.too_late):
+            return
+        await self._post.send(place, dataclasses.replace(card, tone=Tone.WARN), reply_to=message)
+
     async def _ask(self, query: CallbackQuery, question: Question, room: Pressed) -> None:
         """Ask below the card, or in the private chat, which may have to be opened first."""
+        room.hold()
         if not await self._questions.ask(question, query.from_user):
             await room.answer(url=f"https://t.me/{self._line.me.name}?start={question.ticket}")
         elif question.aside and not question.place.private:

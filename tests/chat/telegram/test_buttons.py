@@ -13,6 +13,7 @@ import pytest
 from deploybot.card import Button, Card
 from deploybot.chat.telegram.keys import data_of, keyboard, read_data
 from deploybot.command import Command, Context, command
+from deploybot.errors import UserError
 from tests.chat.telegram.conftest import ANA, BEN, CEM, GROUP, Town, open_town, place, until
 from tests.doubles.scene import Post
 from tests.doubles.telegram.double import Pressed
@@ -67,6 +68,37 @@ async def test_every_press_is_answered(town: Town) -> None:
     await answered([*town.double.pressed.values()])
 
 
+async def test_a_press_that_takes_a_while_is_answered_before_it_is_done() -> None:
+    gate = asyncio.Event()
+
+    @command("dawdle", needs="view")
+    async def dawdle(ctx: Context) -> Card:
+        """Take a while."""
+        del ctx
+        await gate.wait()
+        raise UserError("It did not work out.")
+
+    async with open_town(dawdle.__dict__["__command__"]) as town:
+        card = await shown(town, Card(title="t", buttons=(Button("Go", "dawdle"),)))
+        pressed = await town.double.send_press(BEN, card, card.buttons[0].value)
+        await answered([pressed])
+        assert pressed.text == ""
+        gate.set()
+        await town.sees("It did not work out.", GROUP)
+
+
+async def test_an_answer_that_never_arrives_is_no_reason_not_to_obey(town: Town) -> None:
+    card = await shown(town)
+    town.double.unkind_to = frozenset({"answerCallbackQuery"})
+    town.double.unkind.broken = 100
+    pressed = await town.double.send_press(BEN, card, card.buttons[0].value)
+    await town.sees("#1 deploy shop", GROUP)
+    refused = await town.double.send_press(CEM, card, card.buttons[0].value)
+    await town.sees("pressed already", GROUP)
+    town.double.unkind.broken = 0
+    pressed.answered = refused.answered = True  # Telegram did not let it
+
+
 async def test_an_answer_that_fails_is_given_again(town: Town) -> None:
     card = await shown(town)
     town.double.unkind_to = frozenset({"answerCallbackQuery"})
@@ -116,6 +148,20 @@ async def test_a_reason_is_asked_of_who_pressed_and_nobody_else_can_give_it(town
     await town.say(BEN, "once more", reply_to=question.id)
     await until(lambda: sum("that question is closed" in text.lower() for text in town.said()) == 2)
     assert len(town.world.deployments.asked) == 1
+
+
+async def test_whoever_presses_is_told_what_stands_in_the_way(town: Town) -> None:
+    card = await shown(town)
+    town.double.unkind.too_many = 1
+    pressed = await town.double.send_press(BEN, card, card.buttons[2].value)
+    await answered([pressed])
+    assert "cannot ask" in pressed.text
+    town.world.store.gone = "the disk is gone"
+    pressed = await town.double.send_press(BEN, card, card.buttons[0].value)
+    await answered([pressed])
+    assert "database does not answer" in pressed.text
+    assert "disk" not in pressed.text
+    town.world.store.gone = ""
 
 
 async def test_the_question_stands_in_the_topic_of_its_card(town: Town) -> None:

@@ -104,9 +104,9 @@ def told(error: BaseException) -> str:
     """What happened, in words without an address or a token."""
     if isinstance(error, BadRequest | Forbidden):
         return error.message
-    if isinstance(error, TelegramError) and error.__cause__ is None:
-        return f"it answered “{error.message[:100]}”"
     cause = error.__cause__ or error
+    if isinstance(error, TelegramError) and isinstance(cause, TelegramError):
+        return f"it answered “{error.message.partition('. Parsing')[0][:100]}”"
     return "no answer in time" if "Time" in type(cause).__name__ else f"the connection failed ({type(cause).__name__})"
 
 

@@ -105,11 +105,10 @@ class Presses:
         await Talk(room, incoming).answer(self._parts)
 
     async def _refuse(self, place: Place, message: int, room: Pressed, card: Card) -> None:
-        """Tell whoever pressed why nothing comes of it; below the message where they wait no more for that."""
-        if room.open:
-            await room.answer(alert_of(card, NOTE), alert=True)
-        else:
-            await self._post.send(place, dataclasses.replace(card, tone=Tone.WARN), reply_to=message)
+        """Tell whoever pressed why nothing comes of it; below the message where that cannot be told to them alone."""
+        if room.open and (await room.answer(alert_of(card, NOTE), alert=True) or room.too_late):
+            return
+        await self._post.send(place, dataclasses.replace(card, tone=Tone.WARN), reply_to=message)
 
     async def _ask(self, query: CallbackQuery, question: Question, room: Pressed) -> None:
         """Ask below the card, or in the private chat, which may have to be opened first."""

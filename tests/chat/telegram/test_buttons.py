@@ -13,6 +13,7 @@ import pytest
 from deploybot.card import Button, Card
 from deploybot.chat.telegram.keys import data_of, keyboard, read_data
 from deploybot.command import Command, Context, command
+from deploybot.errors import UserError
 from tests.chat.telegram.conftest import ANA, BEN, CEM, GROUP, Town, open_town, place, until
 from tests.doubles.scene import Post
 from tests.doubles.telegram.double import Pressed
@@ -65,6 +66,37 @@ async def test_every_press_is_answered(town: Town) -> None:
     for label in ("Look", "Deploy"):
         await town.double.press(BEN, card, label)
     await answered([*town.double.pressed.values()])
+
+
+async def test_a_press_that_takes_a_while_is_answered_before_it_is_done() -> None:
+    gate = asyncio.Event()
+
+    @command("dawdle", needs="view")
+    async def dawdle(ctx: Context) -> Card:
+        """Take a while."""
+        del ctx
+        await gate.wait()
+        raise UserError("It did not work out.")
+
+    async with open_town(dawdle.__dict__["__command__"]) as town:
+        card = await shown(town, Card(title="t", buttons=(Button("Go", "dawdle"),)))
+        pressed = await town.double.send_press(BEN, card, card.buttons[0].value)
+        await answered([pressed])
+        assert pressed.text == ""
+        gate.set()
+        await town.sees("It did not work out.", GROUP)
+
+
+async def test_an_answer_that_never_arrives_is_no_reason_not_to_obey(town: Town) -> None:
+    card = await shown(town)
+    town.double.unkind_to = frozenset({"answerCallbackQuery"})
+    town.double.unkind.broken = 100
+    pressed = await town.double.send_press(BEN, card, card.buttons[0].value)
+    await town.sees("#1 deploy shop", GROUP)
+    refused = await town.double.send_press(CEM, card, card.buttons[0].value)
+    await town.sees("pressed already", GROUP)
+    town.double.unkind.broken = 0
+    pressed.answered = refused.answered = True  # Telegram did not let it
 
 
 async def test_an_answer_that_fails_is_given_again(town: Town) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from deploybot.card import Button, Card, File, Tone
 from deploybot.chat.telegram.calls import Closed, Limits
+from deploybot.command import Context, command
 from deploybot.errors import DeploybotError, Unreachable, UserError
 from tests.chat.cards import RESTORED, RUNNING
 from tests.chat.telegram.conftest import ANA, BEN, GROUP, Town, open_town, place, until
@@ -52,6 +53,42 @@ async def test_an_edit_that_changes_nothing_is_no_error(town: Town) -> None:
     for _ in range(3):
         await town.chat.edit(place(), post.id, RUNNING)
     assert find(town, post.id).edits == 0
+
+
+async def test_a_card_that_a_command_says_along_the_way_is_edited() -> None:
+    go = asyncio.Event()
+
+    @command("count", needs="view")
+    async def count(ctx: Context) -> Card:
+        """Count."""
+        await ctx.reply(Card(title="one", key="count", final=False))
+        await go.wait()
+        return Card(title="two", key="count")
+
+    async with open_town(count.__dict__["__command__"]) as town:
+        await town.say(ANA, "/count")
+        await town.sees("one", GROUP)
+        go.set()
+        assert (await town.sees("two", GROUP)).edits == 1
+        assert town.said() == ["two"]
+
+
+async def test_a_message_whose_buttons_could_not_be_written_down_is_not_sent_again(town: Town) -> None:
+    """It is there; the first message that shows its tokens has them."""
+    card = replace(RUNNING, buttons=(Button("Go", "deploy shop"),))
+    sent = town.chat._post._calls.send
+
+    async def send(*given: object) -> int:
+        number = await sent(*given)  # type: ignore[arg-type]
+        town.world.store.full = "the disk is full"
+        return number
+
+    town.chat._post._calls.send = send  # type: ignore[method-assign,assignment]
+    post = await say(town, card)
+    town.world.store.full = ""
+    await town.double.press(BEN, post, "Go")
+    await until(lambda: len(town.world.deployments.asked) == 1)
+    assert sum("#42" in text for text in town.said()) == 1
 
 
 async def test_a_message_that_is_gone_is_refused_for_good(town: Town) -> None:
@@ -218,6 +255,7 @@ async def test_a_failure_is_to_be_tried_again(town: Town, how: str) -> None:
     with pytest.raises(Unreachable) as error:
         await town.chat.edit(place(), post.id, RESTORED)
     assert town.double.token not in repr(error.value)
+    assert ("it answered “Bad Gateway (502)”" if how == "broken" else "the connection failed (") in str(error.value)
     await town.chat.edit(place(), post.id, RESTORED)
 
 

@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from deploybot.chat.telegram.line import PATH
+from deploybot.chat.telegram.line import PATH, Patience
 from deploybot.settings import Http, Telegram
 
 PAGE = (Path(__file__).parents[3] / "docs" / "telegram.md").read_text()
@@ -26,6 +26,13 @@ def test_what_goes_into_bot_toml_is_understood() -> None:
         read = tomllib.loads(re.sub("^ +", "", block, flags=re.MULTILINE))
         assert Telegram.model_validate(read["telegram"]).chat == -1001234567890
         Http.model_validate(read.get("http", {}))
+
+
+def test_a_dead_connection_is_noticed_as_soon_as_the_page_says() -> None:
+    patience = Patience()
+    seconds = int(patience.poll + patience.grace + patience.first)
+    assert seconds <= 60
+    assert f"is noticed within {seconds} seconds" in PAGE
 
 
 def test_the_webhook_is_where_the_page_says() -> None:

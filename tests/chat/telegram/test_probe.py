@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -144,6 +145,15 @@ async def test_two_pollers_are_found(tmp_path: Path) -> None:
     async with open_town(started=False) as town, rival(town):
         found = await findings(config(settings_of(town.double), tmp_path), listen=2)
     assert "another program polls" in found["long polling"].says
+
+
+async def test_a_bot_that_runs_is_not_disturbed(double: TelegramDouble, tmp_path: Path) -> None:
+    """A second poll would end its own."""
+    with socket.socket(socket.AF_UNIX) as console:
+        console.bind(f"{tmp_path}/console.sock")
+        console.listen()
+        assert "the bot runs here" in (await tried(double, tmp_path))["long polling"].says
+    assert double.inbox.polls == 0
 
 
 async def test_what_waits_for_the_bot_is_left_to_it(double: TelegramDouble, tmp_path: Path) -> None:

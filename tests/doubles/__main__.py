@@ -22,7 +22,8 @@ Open {url} in a browser. You are ana, an administrator; on the left you become b
   Slack      {url}/?chat=slack&as=U0ANA&room={channel}
   Telegram   {url}/?chat=telegram&as=1001&room={group}
 
-Try /deploy shop@v2, /deploy shop@v3 to production (a broken release), @deploybot help, /deploy-status.
+Try /deploy shop@v2, /deploy-status, @deploybot help. Production wants an approval: ask for
+/deploy shop@v2 to production as ana, and approve it as ben.
 Ctrl-C ends it, and puts everything away.
 """
 
@@ -46,4 +47,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.doubles", description=__doc__)
     parser.add_argument("--port", type=int, default=_PORT, help="of the page, on 127.0.0.1")
     with tempfile.TemporaryDirectory(prefix="deploybot-doubles-") as made:
-        asyncio.run(main(Path(made).resolve(), parser.parse_args().port))
+        try:
+            asyncio.run(main(Path(made).resolve(), parser.parse_args().port))
+        except OSError as error:
+            sys.exit(f"That did not work: {error.strerror or error}. Another port: python -m tests.doubles --port 0")

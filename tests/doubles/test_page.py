@@ -15,7 +15,7 @@ from deploybot.card import Button, Card
 from tests.doubles.browser import browser, missing
 from tests.doubles.page import Chat, Page
 from tests.parity.conftest import connected, furnished
-from tests.parity.ways import SlackWay, TelegramWay
+from tests.parity.platforms import SlackWay, TelegramWay
 
 LOCK = Button("Lock <b>it</b>", "lock shop staging", danger=True, asks="Why?")
 NAMES = {"slack slash": "slack", "telegram group": "telegram"}

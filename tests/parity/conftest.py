@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from deploybot.ports import Tables
-from tests.parity.ways import ConsoleWay, SlackWay, TelegramWay, Way
+from tests.parity.console import ConsoleWay
+from tests.parity.platforms import SlackWay, TelegramWay
+from tests.parity.ways import Way
 from tests.world import TEAM, V1, V2, World, make_world
 
 _BEGUN = time.time()
 PLATFORMS = ("console", "slack slash", "telegram group")
-MANNERS = (*PLATFORMS, "slack mention", "slack direct", "telegram name")
+MANNERS = (*PLATFORMS, "slack mention", "slack direct", "telegram name", "telegram private")
 
 
 @asynccontextmanager

@@ -1,0 +1,115 @@
+"""What is being done, or was: deployments, their steps, and what runs since."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from deploybot.domain.people import Place
+from deploybot.domain.plans import Plan
+from deploybot.domain.releases import Release
+
+
+class State(enum.StrEnum):
+    """Where a deployment is. The last five are ends; an end never changes."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    RESTORING = "restoring"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    RESTORED = "restored"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self not in {State.WAITING, State.RUNNING, State.RESTORING}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One run of a plan. `requester` is a person's id; times are 0.0 until they have come.
+
+    `not_before` is when it may begin, where whoever asked named a time; else 0.0.
+    `cancel_by` is the person who asked to cancel, or empty. `outcome` is the sentence that tells the end,
+    `tail` the last masked lines of what failed. `approved` is since when it has the approvals that it needs.
+    """
+
+    number: int
+    plan: Plan
+    state: State
+    requester: int
+    requester_name: str
+    reason: str = ""
+    place: Place | None = None
+    created: float = 0.0
+    not_before: float = 0.0
+    started: float = 0.0
+    finished: float = 0.0
+    cancel_by: str = ""
+    outcome: str = ""
+    tail: tuple[str, ...] = ()
+    needs_approval: bool = False
+    approved: float = 0.0
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether it waits for approvals, and so is in nobody's way."""
+        return self.state is State.WAITING and self.needs_approval and not self.approved
+
+
+class Phase(enum.StrEnum):
+    """Which part of a deployment a step belongs to."""
+
+    FORWARD = "forward"
+    RESTORE = "restore"
+    CLEANUP = "cleanup"
+
+
+class StepState(enum.StrEnum):
+    """What the database knows of a step. UNKNOWN covers orphan and lost jobs."""
+
+    PENDING = "pending"
+    STARTED = "started"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRow:
+    """A step of a deployment as the database keeps it; written before its job is started.
+
+    `code` is the exit code once done. `offset` counts the bytes of the remote log already kept,
+    `size` the bytes of the local log file after them: both move in one transaction.
+    """
+
+    deployment: int
+    phase: Phase
+    server: str
+    position: int
+    name: str
+    job: str
+    state: StepState
+    code: int = -1
+    offset: int = 0
+    size: int = 0
+    started: float = 0.0
+    finished: float = 0.0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The release the bot last put on a server of an environment, and whether it was seen healthy."""
+
+    app: str
+    environment: str
+    server: str
+    release: Release
+    deployment: int
+    since: float
+    healthy: bool

@@ -1,0 +1,79 @@
+"""What would be done: steps, health gates, plans."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from deploybot.domain.releases import Changes, Release
+from deploybot.domain.servers import Upload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing done on one server, as a detached job.
+
+    `script` names a file in `strategies/scripts`, without its `.sh`: nothing else is ever run. Values reach it as
+    environment: `env` in the clear, `secrets` are names whose values are added when the job starts and
+    never stored. `timeout` is in seconds. `switches` marks a step from whose start on the new release
+    may be the one that serves.
+    """
+
+    name: str
+    script: str
+    env: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[str, ...] = ()
+    uploads: tuple[Upload, ...] = ()
+    timeout: float = 900.0
+    switches: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """How a release proves that it came up.
+
+    `kind` is `http` (target: a URL as seen from the server), `tcp` (host:port as seen from the
+    server), `docker` (target: the Compose project, all its containers) or `command` (target: shell
+    text from bot.toml, run as a job). `within` bounds the whole gate in seconds.
+    """
+
+    kind: str
+    target: str
+    within: float = 60.0
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerPlan:
+    """What would happen on one server: steps and gate forward, and the steps that put `replaces` back."""
+
+    server: str
+    steps: tuple[Step, ...]
+    gate: Gate | None = None
+    replaces: Release | None = None
+    restore: tuple[Step, ...] = ()
+    cleanup: tuple[Step, ...] = ()
+
+
+class Kind(enum.StrEnum):
+    """What a deployment does."""
+
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+    RESTART = "restart"
+    TASK = "run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that would happen, frozen. `digest` (SHA-256, hex) covers all of it."""
+
+    kind: Kind
+    app: str
+    environment: str
+    release: Release
+    servers: tuple[ServerPlan, ...]
+    task: str = ""
+    changes: Changes = field(default_factory=Changes)
+    warnings: tuple[str, ...] = ()
+    digest: str = ""

@@ -1,0 +1,65 @@
+"""What waits for approvals, and what was decided."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What an approval is given for, as it was when it was asked for; `digest` (SHA-256, hex) covers all of it.
+
+    `ref` is the ref that was typed (empty: the newest of the branch), None where nobody typed one and the commit
+    alone counts. `config` are dotted keys of bot.toml with their values as text, secrets by where they come from;
+    `replaces` and `steps` go by server, the steps with the SHA-256 (hex) of all that they would do.
+    """
+
+    ref: str | None
+    commit: str
+    config: tuple[tuple[str, str], ...]
+    replaces: tuple[tuple[str, str], ...]
+    steps: tuple[tuple[str, str], ...]
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's yes to a request. `counts` turns False when their right to give it was found taken away."""
+
+    person: int
+    name: str
+    at: float
+    counts: bool = True
+
+
+class Verdict(enum.StrEnum):
+    """How a request ended without being begun; `NONE` while it is open, and for one that was begun or cancelled."""
+
+    NONE = ""
+    REJECTED = "rejected"
+    VOID = "void"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A deployment that other people have to approve.
+
+    `wanted` approvals are asked for from `approvers`: a role, or names such as `@ana`. `code` says whether each
+    needs a one-time code. `compare` is a page that shows what lies between, or empty. `note` is the last thing
+    that went wrong with an approval.
+    """
+
+    deployment: int
+    binding: Binding
+    wanted: int
+    approvers: tuple[str, ...]
+    expires: float
+    remind_at: float
+    code: bool = False
+    compare: str = ""
+    reminded: bool = False
+    verdict: Verdict = Verdict.NONE
+    note: str = ""
+    approvals: tuple[Approval, ...] = ()

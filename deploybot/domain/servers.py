@@ -1,0 +1,151 @@
+"""What servers and Docker Engines tell of themselves."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFacts:
+    """What a server was found to be, read by one probe. Sizes in bytes; -1 is unknown.
+
+    `directory` facts speak of one app's directory on that server: `releases` are the names of the
+    release directories there (full commits), `current` the one in use, `switching` the one that was
+    being switched to when something stopped half-way, `have` the commits its repository copy holds.
+    `server` is the server's name in bot.toml, for sentences.
+    """
+
+    home: str
+    server: str = ""
+    user: str = ""
+    uid: int = -1
+    system: str = ""
+    boot_id: str = ""
+    disk_free: int = -1
+    disk_total: int = -1
+    memory_available: int = -1
+    git: bool = False
+    tools_missing: tuple[str, ...] = ()
+    docker: str = ""
+    compose: tuple[str, ...] = ()
+    compose_version: str = ""
+    writable: bool = True
+    directory: str = ""
+    current: str = ""
+    switching: str = ""
+    releases: tuple[str, ...] = ()
+    have: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file that the bot sends before a step.
+
+    `kind` is `bundle` (a git bundle of `commit` without what the server has in `have`), `archive` (a
+    gzipped tar of `commit`'s tree) or `file` (a local file, `source`). `target` is an absolute path on the server.
+    """
+
+    kind: str
+    target: str
+    commit: str = ""
+    have: tuple[str, ...] = ()
+    source: str = ""
+
+
+class JobState(enum.StrEnum):
+    """What a server says of a job.
+
+    ORPHAN: its runner died but left processes; LOST: the machine rebooted, or the job's files are gone.
+    """
+
+    NEVER = "never"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    ORPHAN = "orphan"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A job's state, its exit code when DONE (else -1), and the size of its log in bytes."""
+
+    state: JobState
+    code: int = -1
+    size: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobChunk:
+    """A job's status and the log bytes from the offset that was asked for."""
+
+    status: JobStatus
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A container as the Engine tells it. `health` is `healthy`, `unhealthy`, `starting` or empty (no check)."""
+
+    id: str
+    name: str
+    service: str
+    image: str
+    state: str
+    health: str = ""
+    started: float = 0.0
+    restarts: int = 0
+    exit_code: int = 0
+    oneoff: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A container's CPU in per cent of one core and memory in bytes; -1 is unknown."""
+
+    cpu: float = -1.0
+    memory: int = -1
+    memory_limit: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image on an Engine. `tags` are `name:tag`, `digests` are `name@sha256:…`; `created` is when it was built."""
+
+    id: str
+    tags: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    size: int = -1
+    created: float = 0.0
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineEvent:
+    """Something that happened on an Engine.
+
+    `kind` and `action` are Docker's words (`container` and `start`, `die`, `health_status: healthy`; `image` and
+    `pull`), `id` is the container's or the image's. `exit_code` is -1 where the event has none.
+    """
+
+    at: float
+    kind: str
+    action: str
+    id: str
+    name: str = ""
+    image: str = ""
+    project: str = ""
+    service: str = ""
+    exit_code: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a log. `at` is 0.0 where the source gives no time; `text` has no line end."""
+
+    at: float
+    source: str
+    text: str

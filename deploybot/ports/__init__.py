@@ -1,0 +1,60 @@
+"""The Protocols behind which everything outside stands: chats, servers, engines, refs, the store, the clock.
+
+The core (deploy, observe, dispatch) knows only these. Adapters translate their library's errors into
+`deploybot.errors` at the edge, and every call has a deadline of its own.
+"""
+
+from __future__ import annotations
+
+from deploybot.ports.chats import ButtonRow, Chat, Finding, LiveChat, OutboxItem
+from deploybot.ports.outside import Clock, CodeSecrets, Engine, Host, Lines, Redactor, RefSource, Servers
+from deploybot.ports.rows import (
+    Audit,
+    Buttons,
+    Claims,
+    Codes,
+    Deployments,
+    Links,
+    Locks,
+    LogOpener,
+    Outbox,
+    People,
+    Requests,
+    RunningReleases,
+    Seen,
+    Store,
+    Tables,
+)
+from deploybot.ports.strategies import Strategy
+
+__all__ = [
+    "Audit",
+    "ButtonRow",
+    "Buttons",
+    "Chat",
+    "Claims",
+    "Clock",
+    "CodeSecrets",
+    "Codes",
+    "Deployments",
+    "Engine",
+    "Finding",
+    "Host",
+    "Lines",
+    "Links",
+    "LiveChat",
+    "Locks",
+    "LogOpener",
+    "Outbox",
+    "OutboxItem",
+    "People",
+    "Redactor",
+    "RefSource",
+    "Requests",
+    "RunningReleases",
+    "Seen",
+    "Servers",
+    "Store",
+    "Strategy",
+    "Tables",
+]

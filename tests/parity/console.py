@@ -1,0 +1,95 @@
+"""The console as a way to the bot."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from deploybot.card import Card
+from deploybot.chat.console import Console
+from deploybot.chat.link import Link, open_link
+from deploybot.chat.protocol import Show
+from deploybot.chat.render import plain
+from deploybot.domain import Identity, Place
+from tests.parity.sight import Sight
+from tests.parity.ways import WITHIN, Lacks, Message, Way
+from tests.world import World
+
+
+class ConsoleWay(Way):
+    """The console: one client a person, `--as NAME`, and cards as the client prints them."""
+
+    name = "console"
+
+    def __init__(self, world: World, folder: Path) -> None:
+        super().__init__(world)
+        self._path = folder / "console.sock"
+        self._console = Console(self._path, self.parts)
+        self._links: dict[str, Link] = {}
+        self._shown: dict[str, list[Show]] = {}
+        self._changed = asyncio.Condition()
+
+    async def start(self) -> None:
+        await self._console.start()
+
+    async def close(self) -> None:
+        for link in self._links.values():
+            await link.close()
+        await self._console.close()
+
+    def identity(self, who: str) -> Identity:
+        return Identity("console", f"{os.geteuid()}/{who}")
+
+    async def type(self, who: str, where: str, text: str) -> None:
+        del where
+        link = await self._link(who)
+        self._shown[who].clear()
+        await link.say(text)
+
+    async def click(self, who: str, message: Message, label: str, answer: str) -> None:
+        """The console shows a button as the command to type."""
+        button = next(one for card in message.cards for one in card.buttons if one.label == label)
+        more = f" {'code' if button.asks_code else 'because'} {answer}" if answer else ""
+        await self.type(who, message.where, button.command + more)
+
+    async def show(self, card: Card, message: Message | None = None) -> Message:
+        await self._link("ana")
+        place = Place("console", "room")
+        if message is None:
+            await self._console.send(place, card)
+        else:
+            await self._console.edit(place, card.key, card)
+        sight = await self.until("ana", "room", lambda sight: sight.lacks([card]))
+        return Message((card,), sight, "room")
+
+    async def until(self, who: str, where: str, lacks: Lacks) -> Sight:
+        del where
+
+        def sight() -> Sight:
+            cards = {show.message: show.card for show in self._shown[who]}.values()
+            return Sight("\n".join(map(plain, cards)), tuple(one.label for card in cards for one in card.buttons))
+
+        try:
+            async with asyncio.timeout(WITHIN), self._changed:
+                await self._changed.wait_for(lambda: not lacks(sight()))
+        except TimeoutError:
+            raise AssertionError(f"{who} misses {lacks(sight())} in: {sight()}") from None
+        return sight()
+
+    async def seen(self, who: str, where: str) -> str:
+        del where
+        await self._link(who)
+        return "\n".join(plain(show.card) for show in self._shown[who])
+
+    async def _link(self, who: str) -> Link:
+        if who not in self._links:
+            shown = self._shown[who] = []
+
+            async def show(one: Show) -> None:
+                async with self._changed:
+                    shown.append(one)
+                    self._changed.notify_all()
+
+            self._links[who] = await open_link(self._path, show, name=who)
+        return self._links[who]

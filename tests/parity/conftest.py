@@ -18,7 +18,7 @@ from tests.world import TEAM, V1, V2, World, make_world
 
 _BEGUN = time.time()
 PLATFORMS = ("console", "slack slash", "telegram group")
-MANNERS = (*PLATFORMS, "slack mention", "slack direct", "telegram name")
+MANNERS = (*PLATFORMS, "slack mention", "slack direct", "telegram name", "telegram private")
 
 
 @asynccontextmanager

@@ -125,6 +125,10 @@ def _of_environment(environment: Environment) -> Iterator[str]:
         yield f"health by {health.http or health.tcp or health.command or 'Docker'}"
     else:
         yield "no health check"
+    if environment.approvals:
+        yield f"{environment.approvals} approval{'' if environment.approvals == 1 else 's'} wanted"
+    if environment.after:
+        yield f"after {environment.after}"
     if environment.on_failure == "leave":
         yield "a failed release is left"
     if environment.secrets:

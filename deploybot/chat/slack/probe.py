@@ -34,6 +34,7 @@ _WHERE: Final = {
 _SWITCH_ON: Final = (
     "Switch it on at api.slack.com/apps, “Socket Mode”, or give signing_secret in place of app_token for HTTP mode."
 )
+_NETWORK: Final = "Try again in a minute; if it stays, see whether a firewall or a proxy stands between."
 _INVITE: Final = "Type `/invite @deploybot` there."
 _SIGNING_SECRET: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -151,4 +152,6 @@ def _why(problem: DeploybotError) -> str:
 
 def _cure(problem: DeploybotError, otherwise: str) -> str:
     hint = problem.hint if isinstance(problem, Unreachable | UserError) else ""
-    return f"{hint[0].upper()}{hint[1:]}." if hint else otherwise
+    if hint:
+        return f"{hint[0].upper()}{hint[1:]}."
+    return _NETWORK if isinstance(problem, Unreachable) else otherwise

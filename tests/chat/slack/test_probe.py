@@ -106,7 +106,7 @@ BROKEN: dict[str, tuple[Break, str, str, str]] = {
         "channel_not_found",
         "id is right",
     ),
-    "away": (lambda double: setattr(double.unkind, "broken", 1), "bot token", "status 503", "xoxb-"),
+    "away": (lambda double: setattr(double.unkind, "broken", 1), "bot token", "status 503", "Try again"),
 }
 
 

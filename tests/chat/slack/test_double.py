@@ -165,6 +165,7 @@ async def test_each_token_for_its_own_calls(double: SlackDouble) -> None:
 
 
 async def test_who_is_too_fast_is_told_to_wait_and_noted(double: SlackDouble) -> None:
+    double.web.rates.on_the_way = 0.0
     answers = [await call(double, "chat.postMessage", channel=ROOM, text="x") for _ in range(5)]
     assert [status for status, _ in answers] == [200, 200, 200, 429, 429]
     assert len(double.violations) == 2

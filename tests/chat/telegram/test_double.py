@@ -102,6 +102,7 @@ async def test_keyboards_are_refused_as_the_real_one_does(double: TelegramDouble
 
 async def test_a_group_takes_twenty_messages_a_minute_and_one_a_second() -> None:
     double = TelegramDouble(Limits(overall=1000, chat=1000, group=20))
+    double.gate.on_the_way = 0.0
     double.group(GROUP)
     await double.start()
     answers = [await call(double, "sendMessage", chat_id=GROUP, text="x") for _ in range(21)]

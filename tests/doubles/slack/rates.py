@@ -34,22 +34,29 @@ class _Bucket:
 
 @dataclass(slots=True)
 class Rates:
-    """Counts calls; times are monotonic seconds. `hurry` is how many times faster than Slack's the rates are."""
+    """Counts calls; times are monotonic seconds. `hurry` is how many times faster than Slack's the rates are.
+
+    What arrives within `on_the_way` seconds of a refusal may have left before that was read: refused, but no breach.
+    """
 
     hurry: float = 1.0
+    on_the_way: float = 0.5
 
     _calls: dict[str, deque[float]] = field(default_factory=dict)
     _posts: dict[str, _Bucket] = field(default_factory=dict)
     _quiet: dict[str, float] = field(default_factory=dict)
+    _told: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
     def refuse(self, method: str, channel: str) -> tuple[float, str]:
         """The seconds to wait (0.0 for none), and what was broken, where the caller could have known better."""
         now = time.monotonic()
         self.counts[method] = self.counts.get(method, 0) + 1
-        quiet = self._quiet.get(f"{method} {channel}" if method == "chat.postMessage" else method, 0.0) - now
+        key = f"{method} {channel}" if method == "chat.postMessage" else method
+        quiet = self._quiet.get(key, 0.0) - now
         if quiet > 0.0:
-            return quiet, f"{method} was called {quiet:.1f} s before its Retry-After was over"
+            known = now - self._told[key] > self.on_the_way
+            return quiet, known * f"{method} was called {quiet:.1f} s before its Retry-After was over"
         wait = self._post(channel, now) if method == "chat.postMessage" else self._call(method, now)
         if wait:
             self.hush(method, channel, wait)
@@ -59,7 +66,8 @@ class Rates:
     def hush(self, method: str, channel: str, seconds: float) -> None:
         """Keep that whoever calls this within so many seconds does wrong."""
         key = f"{method} {channel}" if method == "chat.postMessage" else method
-        self._quiet[key] = time.monotonic() + seconds - 0.05
+        self._told[key] = time.monotonic()
+        self._quiet[key] = self._told[key] + seconds - 0.05
 
     def _post(self, channel: str, now: float) -> float:
         bucket = self._posts.setdefault(channel, _Bucket(at=now))

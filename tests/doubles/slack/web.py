@@ -80,7 +80,7 @@ class WebApi:
             self._shape(method, args)
             wait, breach = self.rates.refuse(method, str(args.get("channel", "")))
             if wait:
-                self.state.violations.append(breach)
+                self.state.violations.extend([breach] if breach else [])
                 return _too_many(wait)
             answer = getattr(self, "_" + method.replace(".", "_"))(args)
         except Refused as refused:

@@ -24,12 +24,17 @@ FREE = Limits(overall=10_000, chat=10_000, group=100_000)
 
 @dataclass(slots=True)
 class Gate:
-    """Counts messages, and refuses those that come too soon."""
+    """Counts messages, and refuses those that come too soon.
+
+    What arrives within `on_the_way` seconds of a refusal may have left before that was read: refused, but no breach.
+    """
 
     limits: Limits
     violations: list[str]
+    on_the_way: float = 0.5
     _times: dict[str, deque[float]] = field(default_factory=dict)
     _banned: dict[str, float] = field(default_factory=dict)
+    _told: dict[str, float] = field(default_factory=dict)
 
     def enter(self, chat: str, *, group: bool) -> None:
         """Note one message; Refused where a limit is broken, and while Telegram has asked for silence."""
@@ -50,13 +55,15 @@ class Gate:
 
     def ban(self, chat: str, seconds: float) -> Refused:
         """Ask for silence in a chat."""
-        self._banned[chat] = time.monotonic() + seconds
+        self._told[chat] = time.monotonic()
+        self._banned[chat] = self._told[chat] + seconds
         asked = max(math.ceil(seconds), 1)
         return Refused(f"Too Many Requests: retry after {asked}", 429, retry_after=asked)
 
     def _obeyed(self, chat: str, now: float) -> None:
         left = self._banned.get(chat, 0.0) - now
         if left > 0:
-            self.violations.append(f"a message to {chat} {left:.2f} s before retry_after was over")
+            if now - self._told[chat] > self.on_the_way:
+                self.violations.append(f"a message to {chat} {left:.2f} s before retry_after was over")
             raise Refused(f"Too Many Requests: retry after {math.ceil(left)}", 429, retry_after=math.ceil(left))
         self._banned.pop(chat, None)

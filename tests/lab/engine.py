@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tests.lab.box import GROUP
 from tests.lab.disk import FullDisk
 from tests.lab.images import BUSYBOX, Image
-from tests.lab.run import run, until
+from tests.lab.run import run, stopped, until
 from tests.lab.sshd import COMPOSE_PLUGIN
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ class Engine:
         """Make it hang: its socket accepts, and nothing answers."""
         if self._service:
             self._service.send(signal.SIGSTOP)
+            # Its threads stop one after the other, and one of them might still answer.
+            until(partial(stopped, self._service.pid), within=5, what=f"pause of {self.box.name}")
 
     def resume(self) -> None:
         """End a pause."""

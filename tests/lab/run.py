@@ -86,6 +86,11 @@ def program(pid: int) -> str:
     return ""
 
 
+def stopped(pid: int) -> bool:
+    """Return whether every thread of a process is stopped."""
+    return all(state(int(task.name)) in "TX" for task in Path(f"/proc/{pid}/task").iterdir())
+
+
 def state(pid: int) -> str:
     """Return a process's state by its letter in proc(5), "X" when it is gone."""
     return (_stat(pid) or ["X"])[0]

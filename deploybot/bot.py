@@ -25,7 +25,7 @@ from deploybot.chat.desk import Desk
 from deploybot.chat.heads import Heads
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.chat.parts import Parts
-from deploybot.chat.places import home_places, places_named, places_of
+from deploybot.chat.places import channels_of, home_places, places_of
 from deploybot.command import Services
 from deploybot.config import secrets_of
 from deploybot.deploy.approvals import Approvals
@@ -282,7 +282,7 @@ def _chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer 
         from deploybot.chat.telegram.chat import TelegramChat  # noqa: PLC0415  see above
 
         url = (settings.http.url if settings.http else None) or ""
-        homes = [place.channel for place in places_named(settings) if place.platform == TelegramChat.platform]
+        homes = channels_of(settings, TelegramChat.platform)
         yield TelegramChat(settings.telegram, parts, world.store, server=server, url=url, homes=homes)
 
 

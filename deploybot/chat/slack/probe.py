@@ -9,7 +9,7 @@ from typing import Final
 
 import aiohttp
 
-from deploybot.chat.places import places_named
+from deploybot.chat.places import channels_of
 from deploybot.chat.slack.api import Refused, SlackApi
 from deploybot.chat.slack.health import GRANT, Health
 from deploybot.chat.slack.scopes import HOOK, bot_scopes
@@ -52,7 +52,7 @@ async def probe(settings: Settings) -> AsyncIterator[Finding]:
         yield await _socket_mode(app_token, api) if slack.app_token else _http_mode(settings, slack)
         if api.granted:
             # Direct messages need no invitation.
-            for channel in [place.channel for place in places_named(settings) if place.platform == "slack"]:
+            for channel in channels_of(settings, "slack"):
                 if not channel.startswith("D"):
                     yield await _channel(channel, api)
     finally:

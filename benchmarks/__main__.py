@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import platform
 import sys
@@ -37,11 +38,18 @@ def main() -> int:
     if lack := missing():
         print(lack, file=sys.stderr)
         return 2
+    _compiled()
     began = time.monotonic()
     found = [row for name in chosen for row in _measured(name)]
     print(markdown(found))
     print(f"\n{_machine()}. Measured in {seconds(time.monotonic() - began)}.")
     return 0 if all(row.met is not False for row in found) else 1
+
+
+def _compiled() -> None:
+    """Have bytecode beside the sources, as an installed bot has: compiling takes a third of a start, and memory."""
+    for package in ("deploybot", "commands"):
+        compileall.compile_dir(Path(__file__).parents[1] / package, quiet=1)
 
 
 def _measured(name: str) -> list[Row]:

@@ -14,6 +14,7 @@ from benchmarks.bot import Bot
 from benchmarks.chatpeers import Peer, free_port, measured
 from benchmarks.console import Console, well
 from benchmarks.crowd import PEOPLE, Crowd, Load, blocked, hire
+from benchmarks.gauged import WORTH_TELLING
 from benchmarks.ground import Ground
 from benchmarks.table import Row, mebibytes, seconds
 
@@ -148,7 +149,7 @@ def _load_rows(calm: Load, stormy: Load, most: float, violations: list[str]) -> 
         ),
         Row(
             what="the same: the event loop blocked, at the most",
-            ours=seconds(most),
+            ours=seconds(most) if most else f"under {seconds(WORTH_TELLING)}",
             target=f"≤ {seconds(_BLOCKED)}",
             met=most <= _BLOCKED,
             count=count,

@@ -15,7 +15,7 @@ from deploybot import bot
 from deploybot.cli.common import Options
 
 _EVERY = 0.01
-_WORTH_TELLING = 0.005
+WORTH_TELLING = 0.005
 
 
 async def main(config: Path) -> None:
@@ -27,7 +27,7 @@ async def main(config: Path) -> None:
         def look() -> None:
             nonlocal due
             late = time.monotonic() - due
-            if late > _WORTH_TELLING:
+            if late > WORTH_TELLING:
                 file.write(f"{due:.3f} {late:.4f}\n")
             due = loop.time() + _EVERY
             loop.call_at(due, look)

@@ -16,7 +16,7 @@ import click
 import pytest
 
 from deploybot import __version__
-from deploybot.cli import main
+from deploybot.cli import COMMANDS, main
 from tests.lab.run import run
 
 ROOT = Path(__file__).parents[1]
@@ -201,7 +201,9 @@ def _anchors(path: Path) -> set[str]:
 
 
 def _subcommands(group: click.Group, before: str = "deploybot") -> Iterator[str]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from _subcommands(command, f"{before} {name}")
         else:
@@ -223,7 +225,7 @@ def test_the_unit_runs_a_program_that_is_there_with_options_that_are() -> None:
     service = unit["Service"]
     program, *options = service["ExecStart"].split()
     assert program.endswith("/bin/deploybot")
-    assert options[-1] in main.commands
+    assert options[-1] in COMMANDS
     assert options[0] in {flag for parameter in main.params for flag in parameter.opts}
     assert service["User"] not in {"", "root"}
     assert int(service["TimeoutStopSec"]) > 10

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,12 +65,26 @@ class Wrong(Failure):
 
 
 class Told(click.Group):
-    """A group that tells every expected error in one place, and lists its commands in the order they were added."""
+    """A group that tells every expected error in one place, and imports a command when it is asked for."""
+
+    def __init__(self, *given: Any, modules: Mapping[str, str], **more: Any) -> None:  # noqa: ANN401  click's own
+        """Take the commands' names in their order, each with its module in this package."""
+        super().__init__(*given, **more)
+        self.modules = modules
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The order in which people need them."""
         del ctx
-        return [*self.commands]
+        return [*self.modules]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name; None where there is none."""
+        del ctx
+        if cmd_name not in self.modules:
+            return None
+        module = importlib.import_module(f"deploybot.cli.{self.modules[cmd_name]}")
+        found: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return found
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the subcommand; what it raises on purpose becomes a Failure."""

@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,9 +163,16 @@ async def _flow(session: asyncssh.SSHServerProcess[bytes]) -> None:
 
 
 def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    # asyncssh raises this inside the loop where a command prints after its client has gone.
-    if not isinstance(context.get("exception"), BrokenPipeError):
+    # asyncssh 2.24 stumbles inside the loop where a command prints, or ends, after its client has gone.
+    error = context.get("exception")
+    if not (isinstance(error, BrokenPipeError | KeyError) and _raised_in(error).startswith("asyncssh.")):
         loop.default_exception_handler(context)
+
+
+def _raised_in(error: BaseException) -> str:
+    """The name of the module that raised an error."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals["__name__"]) if frames else ""
 
 
 async def serve(folder: Path) -> None:

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TextIO
 
@@ -30,6 +31,7 @@ def main(
     json: bool = False,
     as_name: str | None = None,
     wait: bool = True,
+    listen: bool = False,
     command: tuple[str, ...] | None = None,
 ) -> int:
     """Talk to the bot of these settings; the exit code.
@@ -37,25 +39,34 @@ def main(
     With `line`, or where stdin or stdout is no terminal, commands are run as in a script: 0 success, 1 the
     command failed, was refused, or its deployment ended badly, 2 wrong usage or no bot, 3 the end is not
     known. `json` prints one JSON object a message. `as_name` is who speaks, `wait` waits for a deployment's
-    end. `command` starts a bot where none runs; by default `deploybot run` with the same bot.toml.
+    end. With `listen` nothing is said, and what everybody is told is shown. `command` starts a bot where none
+    runs; by default `deploybot run` with the same bot.toml.
     """
-    if as_name and not _NAME.fullmatch(as_name):
-        return _fail(UserError(f"`{as_name}` is not a person's name.", hint="Use a-z, 0-9, _ and -, as in --as ben."))
-    if line is not None and (not line.strip() or "\n" in line.strip()):
-        return _fail(UserError("-c takes one command.", hint="As in: deploybot chat -c 'status'"))
-    own = command if command is not None else _own_bot(settings)
-    interactive = line is None and not json and sys.stdin.isatty() and sys.stdout.isatty()
-    path = (settings.bot.data / SOCKET).absolute()
-    wanted = Wanted(path=path, name=as_name or "", room=interactive, command=own)
+    interactive = line is None and not json and not listen and sys.stdin.isatty() and sys.stdout.isatty()
     _replace_errors(sys.stdin, sys.stdout, sys.stderr)
     try:
+        _check_words(line, as_name, listen=listen)
+        own = command if command is not None else _own_bot(settings)
+        path = (settings.bot.data / SOCKET).absolute()
+        wanted = Wanted(path=path, name=as_name or "", room=interactive or listen, command=own)
         if interactive:
             return asyncio.run(_interactive(wanted))
-        return asyncio.run(_script(wanted, line, json=json, wait=wait))
+        script = Script(wanted, _printer(json=json), wait=wait)
+        return asyncio.run(script.listen() if listen else script.run(_lines(line)))
     except UserError as error:
         return _fail(error)
     except KeyboardInterrupt:
         return UNKNOWN
+
+
+def _check_words(line: str | None, as_name: str | None, *, listen: bool) -> None:
+    """Raise UserError for words on the command line that make no sense."""
+    if as_name and not _NAME.fullmatch(as_name):
+        raise UserError(f"`{as_name}` is not a person's name.", hint="Use a-z, 0-9, _ and -, as in --as ben.")
+    if line is not None and (not line.strip() or "\n" in line.strip()):
+        raise UserError("-c takes one command.", hint="As in: deploybot chat -c 'status'")
+    if line is not None and listen:
+        raise UserError("--listen takes no command.", hint="Leave out one of --listen and -c.")
 
 
 def _own_bot(settings: Settings) -> tuple[str, ...]:
@@ -73,10 +84,9 @@ async def _interactive(wanted: Wanted) -> int:
     return await Screen(wanted, RichConsole(), _symbols(sys.stdout), history(Path(state) / "deploybot")).run()
 
 
-async def _script(wanted: Wanted, line: str | None, *, json: bool, wait: bool) -> int:
+def _lines(line: str | None) -> AsyncIterator[str]:
     """One command, or those that come by stdin."""
-    lines = lines_of(sys.stdin) if line is None else only(line.strip())
-    return await Script(wanted, _printer(json=json), wait=wait).run(lines)
+    return lines_of(sys.stdin) if line is None else only(line.strip())
 
 
 def _printer(*, json: bool) -> Printer:

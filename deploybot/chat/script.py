@@ -60,6 +60,28 @@ class Script:
             await self._gateway.close()
         return code
 
+    async def listen(self) -> int:
+        """Show what everybody at the console is told, until Ctrl-C, or until nobody reads it; the exit code.
+
+        Raises UserError where there is no bot, or none came back.
+        """
+        loop = asyncio.get_running_loop()
+        self._streams = True
+        self._link = await self._gateway.open()
+        loop.add_signal_handler(signal.SIGINT, self._interrupted.set)
+        try:
+            while True:
+                reason = await self._unless_interrupted(_end_of(self._link))
+                self._printer.lose_sight()
+                self._printer.note(f"{reason} Waiting for it to come back.")
+                self._link = await self._unless_interrupted(self._gateway.reopen(_BACK_WITHIN))
+        except Interrupted:
+            return SUCCESS
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            self._printer.close()
+            await self._gateway.close()
+
     async def _command(self, text: str) -> int:
         """Run one command to its end; its exit code."""
         self._streams, self._stopping, self._follows = False, None, ""
@@ -141,6 +163,11 @@ class Script:
             for one in (task, interrupt):
                 one.cancel()
             await asyncio.wait({task, interrupt})
+
+
+async def _end_of(link: Link) -> str:
+    """Wait until a link is closed; why it was."""
+    return await asyncio.shield(link.closed)
 
 
 async def only(line: str) -> AsyncIterator[str]:

@@ -34,8 +34,11 @@ def run(options: Options) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print every message as a line of JSON.")
 @click.option("--as", "as_name", metavar="NAME", help="Who speaks, where several people share this user.")
 @click.option("--no-wait", is_flag=True, help="With -c: do not wait for the end of a deployment.")
+@click.option("--listen", is_flag=True, help="Say nothing, show what everybody is told, until Ctrl-C.")
 @click.pass_obj
-def chat(options: Options, line: str | None, as_name: str | None, *, as_json: bool, no_wait: bool) -> None:
+def chat(
+    options: Options, line: str | None, as_name: str | None, *, as_json: bool, no_wait: bool, listen: bool
+) -> None:
     """Talk to the bot from this terminal, with completion and cards that redraw themselves.
 
     If no bot runs with this bot.toml, one is started for as long as the chat lasts. With -c, or where there is no
@@ -47,11 +50,12 @@ def chat(options: Options, line: str | None, as_name: str | None, *, as_json: bo
       deploybot chat
       deploybot chat -c 'deploy shop@v2 because of the fix'
       deploybot chat --json -c status
+      deploybot chat --listen
     """  # noqa: D301
     from deploybot.chat import client
 
     settings = options.settings(outside=False)
-    sys.exit(client.main(settings, line=line, json=as_json, as_name=as_name, wait=not no_wait))
+    sys.exit(client.main(settings, line=line, json=as_json, as_name=as_name, wait=not no_wait, listen=listen))
 
 
 @click.command(

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from deploybot.card import Card, Tone
 from deploybot.chat.protocol import SOCKET
+from deploybot.chat.session import PLACE
 from tests.chat.stub import Bot
 
 ROOT = Path(__file__).parents[2]
@@ -334,3 +336,36 @@ async def test_nothing_of_the_client_is_loaded_by_the_server() -> None:
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=subprocess.PIPE, env=ENV)
     assert (await process.communicate())[0].decode().strip() == "[]"
+
+
+async def test_who_only_listens_is_told_what_everybody_is_told(bot: Bot, data: Path) -> None:
+    process = await start(data, "--listen")
+    await bot.console.send(PLACE, Card(title="a build began", key="build", tone=Tone.BUSY, final=False))
+    await until(process, "a build began")
+    await bot.console.send(PLACE, Card(title="a build is green", key="build", tone=Tone.GOOD))
+    await until(process, "a build is green")
+    process.send_signal(signal.SIGINT)
+    assert (await end(process)).code == 0
+    assert not bot.heard
+
+
+async def test_who_listens_waits_for_a_bot_that_went_away(bot: Bot, data: Path) -> None:
+    process = await start(data, "--listen", "--json")
+    await bot.console.send(PLACE, Card(title="here"))
+    await until(process, "here")
+    await bot.console.close()
+    later = Bot(data / SOCKET)
+    await later.console.start()
+    await later.console.send(PLACE, Card(title="back again"))
+    await until(process, "back again")
+    process.send_signal(signal.SIGINT)
+    ended = await end(process)
+    await later.console.close()
+    assert ended.code == 0
+    assert "Waiting for it to come back." in ended.err
+
+
+async def test_who_listens_says_nothing(data: Path) -> None:
+    ended = await chat(data, "--listen", "-c", "status")
+    assert ended.code == 2
+    assert "--listen takes no command" in ended.err

@@ -6,6 +6,23 @@ Times are seconds since the epoch (UTC) as floats, durations are seconds, sizes 
 from __future__ import annotations
 
 from deploybot.domain.deployments import Deployment, Phase, Running, State, StepRow, StepState
+from deploybot.domain.events import (
+    Alert,
+    Author,
+    Build,
+    BuildState,
+    Change,
+    Deployed,
+    Event,
+    ImagePushed,
+    Note,
+    Ping,
+    Published,
+    Push,
+    Synced,
+    Tagged,
+    Told,
+)
 from deploybot.domain.people import (
     EVERY,
     Action,
@@ -20,7 +37,7 @@ from deploybot.domain.people import (
     place_name,
 )
 from deploybot.domain.plans import Gate, Kind, Plan, ServerPlan, Step
-from deploybot.domain.releases import Changes, Commit, Release
+from deploybot.domain.releases import Changes, Commit, Pin, Release
 from deploybot.domain.requests import Approval, Binding, Request, Verdict
 from deploybot.domain.servers import (
     Container,
@@ -34,22 +51,31 @@ from deploybot.domain.servers import (
     Upload,
     Usage,
 )
+from deploybot.domain.windows import Window
 
 __all__ = [
     "EVERY",
     "Action",
+    "Alert",
     "Approval",
     "AuditRow",
+    "Author",
     "Binding",
+    "Build",
+    "BuildState",
+    "Change",
     "Changes",
     "Commit",
     "Container",
+    "Deployed",
     "Deployment",
     "EngineEvent",
+    "Event",
     "Gate",
     "Grant",
     "Identity",
     "Image",
+    "ImagePushed",
     "JobChunk",
     "JobState",
     "JobStatus",
@@ -57,10 +83,15 @@ __all__ = [
     "Link",
     "Lock",
     "LogLine",
+    "Note",
     "Person",
     "Phase",
+    "Pin",
+    "Ping",
     "Place",
     "Plan",
+    "Published",
+    "Push",
     "Release",
     "Request",
     "Role",
@@ -71,8 +102,12 @@ __all__ = [
     "Step",
     "StepRow",
     "StepState",
+    "Synced",
+    "Tagged",
+    "Told",
     "Upload",
     "Usage",
     "Verdict",
+    "Window",
     "place_name",
 ]

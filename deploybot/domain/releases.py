@@ -6,10 +6,24 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """The image that a Compose service runs: `image` without a tag, the `tag` it was found by, its `digest`.
+
+    `digest` is `sha256:` and 64 hex digits.
+    """
+
+    service: str
+    image: str
+    tag: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """An immutable thing to deploy.
 
-    `commit` is a full SHA (40 or 64 hex digits); `ref` is what a person typed;
+    `commit` is a full SHA (40 or 64 hex digits); `images` are those that bot.toml has pinned, by service; `ref` is
+    what a person typed;
     `subject`, `author` and `committed` describe the commit for people. `typed` is the ref of the command that is
     being run (empty: the newest of the branch), which may mean another commit later; None where the commit itself
     is meant, as it is in all rows.
@@ -21,6 +35,7 @@ class Release:
     author: str = ""
     committed: float = 0.0
     typed: str | None = field(default=None, compare=False)
+    images: tuple[Pin, ...] = ()
 
     @property
     def short(self) -> str:

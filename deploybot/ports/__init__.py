@@ -7,6 +7,8 @@ The core (deploy, observe, dispatch) knows only these. Adapters translate their 
 from __future__ import annotations
 
 from deploybot.ports.chats import ButtonRow, Chat, Finding, LiveChat, OutboxItem
+from deploybot.ports.events import EventListener
+from deploybot.ports.images import Images
 from deploybot.ports.outside import Clock, CodeSecrets, Engine, Host, Lines, Redactor, RefSource, Servers
 from deploybot.ports.rows import (
     Audit,
@@ -38,8 +40,10 @@ __all__ = [
     "Codes",
     "Deployments",
     "Engine",
+    "EventListener",
     "Finding",
     "Host",
+    "Images",
     "Lines",
     "Links",
     "LiveChat",

@@ -112,7 +112,7 @@ class Build(Event):
     """A state of a CI run. `key` stays the same over all states of one run, and of its further `attempt`s.
 
     `name` is the workflow, pipeline or job, as people know it and as `checks` name it; `failed` are the jobs that
-    failed. `whole` is True where it stands for everything that runs for the commit, such as a check suite or a pipeline.
+    failed. `whole` is True where it stands for everything that runs for the commit, such as a check suite.
     """
 
     key: str

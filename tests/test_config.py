@@ -82,7 +82,7 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         ("path = 'x'", "path: unknown key"),
         (
             "nonsense = 1979-05-27",
-            "nonsense: unknown key; there are bot, servers, apps, slack, telegram, http, hooks, registries, outgoing and",
+            "nonsense: unknown key; there are bot, servers, apps, slack, telegram, http, hooks, registries, outgoing",
         ),
         ("[apps.shop]", "apps.shop.repo: is missing"),
         ("[apps.'my shop']", 'apps."my shop": should be a name: up to 40 of a-z, 0-9'),

@@ -77,8 +77,8 @@ class Deliveries(Protocol):
     def backlog(self) -> int:
         """How many bytes the bodies of those that wait have."""
 
-    def load(self, numbers: Sequence[int]) -> tuple[Delivery, ...]:
-        """Whole deliveries, the oldest first; those that are gone are left out."""
+    def load(self, numbers: Sequence[int], most: int) -> tuple[Delivery, ...]:
+        """Whole deliveries of these that wait, the oldest first: one, and more while they have `most` bytes in all."""
 
     def tried(self, number: int, tries: int) -> None:
         """Note a failure that may pass."""

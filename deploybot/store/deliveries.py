@@ -69,11 +69,17 @@ class DeliveryRows:
         sql = "SELECT coalesce(sum(length(body)), 0) FROM deliveries WHERE fate = 'waiting'"
         return int(self._run(sql).fetchone()[0])
 
-    def load(self, numbers: Sequence[int]) -> tuple[Delivery, ...]:
-        """Whole deliveries, the oldest first; those that are gone are left out."""
+    def load(self, numbers: Sequence[int], most: int) -> tuple[Delivery, ...]:
+        """Whole deliveries of these that wait, the oldest first: one, and more while they have `most` bytes in all."""
         marks = ", ".join("?" * len(numbers))
-        sql = f"SELECT {_COLUMNS} FROM deliveries WHERE id IN ({marks}) ORDER BY id"  # noqa: S608  only question marks
-        return tuple(map(_delivery, self._run(sql, tuple(numbers))))
+        sql = f"SELECT {_COLUMNS} FROM deliveries WHERE id IN ({marks}) AND fate = 'waiting' ORDER BY id"  # noqa: S608  only question marks
+        found: list[Delivery] = []
+        for row in self._run(sql, tuple(numbers)):
+            found.append(_delivery(row))
+            most -= len(found[-1].body)
+            if most <= 0:
+                break
+        return tuple(found)
 
     def tried(self, number: int, tries: int) -> None:
         """Note a failure that may pass."""

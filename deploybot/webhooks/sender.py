@@ -22,8 +22,8 @@ class MalformedError(DeploybotError):
 class Received:
     """A delivery as it came: `headers` with names in lower case and every value there was, `body` raw.
 
-    `query` are the address's parameters, each with every value; `path` is what follows the sender's name in it.
-    `at` is when it came (seconds since the epoch).
+    `query` are the address's parameters, each with every value; `path` is what follows the sender's name in it, decoded
+    and without the slash before it. `at` is when it came (seconds since the epoch).
     """
 
     headers: Mapping[str, Sequence[str]]
@@ -42,9 +42,12 @@ class Received:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """What goes with a body so that it proves where it comes from; `query` and `path` are parts of the address."""
+    """What goes with a body so that it proves where it comes from; `query` and `path` are parts of the address.
 
-    headers: Mapping[str, str]
+    All as in Received: header names in lower case, nothing encoded yet.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     path: str = ""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from deploybot.domain.deployments import Deployment, Phase, Running, State, StepRow, StepState
 from deploybot.domain.events import (
+    OWN,
     Alert,
     Author,
     Build,
@@ -57,6 +58,7 @@ from deploybot.domain.windows import Window
 __all__ = [
     "DOCKER_HUB",
     "EVERY",
+    "OWN",
     "Action",
     "Alert",
     "Approval",

@@ -10,25 +10,29 @@ from typing import ClassVar
 from deploybot.domain import Event, Ping
 from deploybot.webhooks.proofs import Proof
 from deploybot.webhooks.reading import Tree, first, plain, read
-from deploybot.webhooks.sender import ForgedError, Received, Signed
+from deploybot.webhooks.sender import ForgedError, MalformedError, Received, Signed
 
 Reader = Callable[[Tree], tuple[Event, ...]]
 """What makes events of the body of one kind."""
 
 PING = {"deploybot": "ping"}
 """The body that tries an address, for senders that have none of their own."""
+_QUICK = 65_536
+"""Bodies above this many bytes are not read just to be counted by kind."""
 
 
 class BaseSender(ABC):
     """A sender by its name and proof; where kind and id come in headers, by the names of these in lower case.
 
-    `pings` is the kind of its pings; `looks` names, for each kind, the keys by which a payload of it is known, those
-    kinds first that are told apart by more. Kinds that are read from bodies and not from headers are empty there.
+    `kind_key` is where in the body the kind is, for those that have it there; `pings` is the kind of its pings. `looks`
+    names, for each kind, the keys by which a payload of it is known, those kinds first that are told apart by more; a
+    kind that is read from the body is empty there.
     """
 
     name: ClassVar[str]
     proof: ClassVar[Proof]
     kind_header: ClassVar[str] = ""
+    kind_key: ClassVar[tuple[str, ...]] = ()
     id_header: ClassVar[str] = ""
     repeats: ClassVar[bool] = False
     pings: ClassVar[str] = "ping"
@@ -48,7 +52,15 @@ class BaseSender(ABC):
 
     def kind(self, received: Received) -> str:
         """See Sender."""
-        return plain(first(received, self.kind_header)) or self.name
+        return plain(first(received, self.kind_header) or self._told_kind(received)) or self.name
+
+    def _told_kind(self, received: Received) -> str:
+        if not self.kind_key or len(received.body) > _QUICK:
+            return ""
+        try:
+            return read(received).text(*self.kind_key)
+        except MalformedError:
+            return ""
 
     def events(self, received: Received) -> tuple[Event, ...]:
         """See Sender."""

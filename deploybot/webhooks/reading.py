@@ -92,6 +92,19 @@ class Tree:
         value = self.at(*path)._value  # noqa: SLF001 - another of the same class
         return len(value) if isinstance(value, list) else 0
 
+    def lists(self, *path: str) -> bool:
+        """Whether a list is there."""
+        return isinstance(self.at(*path)._value, list)  # noqa: SLF001 - another of the same class
+
+    def maps(self, *path: str) -> bool:
+        """Whether an object is there."""
+        return isinstance(self.at(*path)._value, dict)  # noqa: SLF001 - another of the same class
+
+    def single(self, *path: str) -> bool:
+        """Whether a text or a number is there."""
+        value = self.at(*path)._value  # noqa: SLF001 - another of the same class
+        return isinstance(value, str | int | float) and not isinstance(value, bool)
+
     def pairs(self, *path: str, most: int, cut: int = TITLE) -> tuple[tuple[str, str], ...]:
         """The names and texts of an object, at most so many, in their order."""
         value = self.at(*path)._value  # noqa: SLF001 - another of the same class
@@ -99,7 +112,7 @@ class Tree:
         tree = Tree(value)
         return tuple((Tree(name).text(cut=cut), tree.lines(name, cut=cut)) for name in names)
 
-    def keys(self, *path: str) -> tuple[str, ...]:
+    def names(self, *path: str) -> tuple[str, ...]:
         """The names in an object, in their order; none for what is no object."""
         value = self.at(*path)._value  # noqa: SLF001 - another of the same class
         return tuple(value) if isinstance(value, dict) else ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from deploybot.ports.chats import ButtonRow, Chat, Finding, LiveChat, OutboxItem
 from deploybot.ports.events import EventListener
 from deploybot.ports.images import Images
+from deploybot.ports.inbox import Deliveries, Delivery, Fate, NewDelivery, Waiting
 from deploybot.ports.outside import Clock, CodeSecrets, Engine, Host, Lines, Redactor, RefSource, Servers
 from deploybot.ports.rows import (
     Audit,
@@ -38,9 +39,12 @@ __all__ = [
     "Clock",
     "CodeSecrets",
     "Codes",
+    "Deliveries",
+    "Delivery",
     "Deployments",
     "Engine",
     "EventListener",
+    "Fate",
     "Finding",
     "Host",
     "Images",
@@ -49,6 +53,7 @@ __all__ = [
     "LiveChat",
     "Locks",
     "LogOpener",
+    "NewDelivery",
     "Outbox",
     "OutboxItem",
     "People",
@@ -61,4 +66,5 @@ __all__ = [
     "Store",
     "Strategy",
     "Tables",
+    "Waiting",
 ]

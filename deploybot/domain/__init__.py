@@ -6,6 +6,25 @@ Times are seconds since the epoch (UTC) as floats, durations are seconds, sizes 
 from __future__ import annotations
 
 from deploybot.domain.deployments import Deployment, Phase, Running, State, StepRow, StepState
+from deploybot.domain.events import (
+    OWN,
+    Alert,
+    Author,
+    Build,
+    BuildState,
+    Change,
+    Deployed,
+    Event,
+    ImagePushed,
+    Note,
+    Ping,
+    Published,
+    Push,
+    Synced,
+    Tagged,
+    Told,
+)
+from deploybot.domain.images import DOCKER_HUB, canonical_image
 from deploybot.domain.people import (
     EVERY,
     Action,
@@ -20,7 +39,7 @@ from deploybot.domain.people import (
     place_name,
 )
 from deploybot.domain.plans import Gate, Kind, Plan, ServerPlan, Step
-from deploybot.domain.releases import Changes, Commit, Release
+from deploybot.domain.releases import Changes, Commit, Pin, Release, image_changes, short_digest, short_id
 from deploybot.domain.requests import Approval, Binding, Request, Verdict
 from deploybot.domain.servers import (
     Container,
@@ -34,22 +53,33 @@ from deploybot.domain.servers import (
     Upload,
     Usage,
 )
+from deploybot.domain.windows import Window
 
 __all__ = [
+    "DOCKER_HUB",
     "EVERY",
+    "OWN",
     "Action",
+    "Alert",
     "Approval",
     "AuditRow",
+    "Author",
     "Binding",
+    "Build",
+    "BuildState",
+    "Change",
     "Changes",
     "Commit",
     "Container",
+    "Deployed",
     "Deployment",
     "EngineEvent",
+    "Event",
     "Gate",
     "Grant",
     "Identity",
     "Image",
+    "ImagePushed",
     "JobChunk",
     "JobState",
     "JobStatus",
@@ -57,10 +87,15 @@ __all__ = [
     "Link",
     "Lock",
     "LogLine",
+    "Note",
     "Person",
     "Phase",
+    "Pin",
+    "Ping",
     "Place",
     "Plan",
+    "Published",
+    "Push",
     "Release",
     "Request",
     "Role",
@@ -71,8 +106,16 @@ __all__ = [
     "Step",
     "StepRow",
     "StepState",
+    "Synced",
+    "Tagged",
+    "Told",
     "Upload",
     "Usage",
     "Verdict",
+    "Window",
+    "canonical_image",
+    "image_changes",
     "place_name",
+    "short_digest",
+    "short_id",
 ]

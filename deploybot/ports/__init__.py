@@ -7,6 +7,9 @@ The core (deploy, observe, dispatch) knows only these. Adapters translate their 
 from __future__ import annotations
 
 from deploybot.ports.chats import ButtonRow, Chat, Finding, LiveChat, OutboxItem
+from deploybot.ports.events import EventListener
+from deploybot.ports.images import Images
+from deploybot.ports.inbox import Deliveries, Delivery, Fate, NewDelivery, Waiting
 from deploybot.ports.outside import Clock, CodeSecrets, Engine, Host, Lines, Redactor, RefSource, Servers
 from deploybot.ports.rows import (
     Audit,
@@ -36,15 +39,21 @@ __all__ = [
     "Clock",
     "CodeSecrets",
     "Codes",
+    "Deliveries",
+    "Delivery",
     "Deployments",
     "Engine",
+    "EventListener",
+    "Fate",
     "Finding",
     "Host",
+    "Images",
     "Lines",
     "Links",
     "LiveChat",
     "Locks",
     "LogOpener",
+    "NewDelivery",
     "Outbox",
     "OutboxItem",
     "People",
@@ -57,4 +66,5 @@ __all__ = [
     "Store",
     "Strategy",
     "Tables",
+    "Waiting",
 ]

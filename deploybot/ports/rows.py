@@ -27,6 +27,7 @@ from deploybot.domain import (
     Verdict,
 )
 from deploybot.ports.chats import ButtonRow, OutboxItem
+from deploybot.ports.inbox import Deliveries
 from deploybot.ports.outside import Lines
 
 T = TypeVar("T")
@@ -351,6 +352,10 @@ class Tables(Protocol):
     @property
     def links(self) -> Links:
         """Codes by which identities are linked."""
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """What others have told the bot."""
 
 
 class Store(Protocol):

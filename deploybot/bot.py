@@ -52,6 +52,7 @@ from deploybot.ports import (
     Engine,
     EventListener,
     Finding,
+    Images,
     LiveChat,
     RefSource,
     Servers,
@@ -97,6 +98,7 @@ class Adapters:
     refs: RefSource
     redactor: Redactor
     clock: Clock
+    images: Images | None = None
 
 
 def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
@@ -112,6 +114,7 @@ def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
         refs=GitSource(settings.bot.data, redactor),
         redactor=redactor,
         clock=SystemClock(),
+        images=_images(settings),
     )
 
 
@@ -130,6 +133,15 @@ def _servers(settings: Settings, sockets: Path | None) -> SshServers:
     return servers
 
 
+def _images(settings: Settings) -> Images | None:
+    """The registries, where an app has images; aiohttp is imported only then."""
+    if not any(app.images for app in settings.apps.values()):
+        return None
+    from deploybot.sources.registry import Registries  # noqa: PLC0415  see above
+
+    return Registries(settings.registries.values())
+
+
 class Bot:
     """The bot, put together from settings and adapters; `serve` runs it until it is told to stop."""
 
@@ -143,7 +155,7 @@ class Bot:
         services = Services(
             settings=settings,
             deployments=self.deployments,
-            releases=Releases(world.store, world.refs),
+            releases=Releases(world.store, world.refs, world.images),
             status=Board(world.servers, world.store, world.clock),
             logs=AppLogs(settings, world.servers, world.clock, world.redactor),
             locks=PersonLocks(world.store, world.clock),
@@ -262,7 +274,9 @@ def _deployments(settings: Settings, world: Adapters, codes: CodeSecrets) -> Dep
         clock=world.clock,
         tell=tell,
     )
-    planner = Planner(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
+    planner = Planner(
+        store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES, images=world.images
+    )
     bonds = Bonds(settings, planner, world.clock)
     approvals = Approvals(settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, tell=tell)
     return Deployments(

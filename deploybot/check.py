@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
-from deploybot.domain import JobState, JobStatus, Release, ServerFacts
+from deploybot.domain import JobState, JobStatus, Release, ServerFacts, short_id
 from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
 from deploybot.ports import Engine, Finding, Host, RefSource, Servers
 from deploybot.settings import App, Environment, Server, Settings
@@ -183,7 +183,7 @@ async def _place(subject: str, placed: _Placed, host: Host) -> Row:
         return Row(subject, what, State.FAILED, error.why, error.hint)
     except UserError as error:
         return Row(subject, what, State.FAILED, error.sentence, error.hint)
-    runs = f", {facts.current[:10]} runs there" if facts.current else ""
+    runs = f", {short_id(facts.current)} runs there" if facts.current else ""
     return Row(subject, what, State.OK, f"{directory} can be written, {show_size(facts.disk_free)} free{runs}")
 
 

@@ -121,7 +121,7 @@ class DeploymentRows:
             VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?)"""
         where = encode(place) if place else None
         whose = (made.requester, made.requester_name, made.reason, where, now, not_before, needs_approval)
-        what = (plan.app, plan.environment, plan.kind.value, plan.release.commit, encode(plan))
+        what = (plan.app, plan.environment, plan.kind.value, plan.release.id, encode(plan))
         return replace(made, number=self._run(sql, what + whose).lastrowid or 0)
 
     def get(self, number: int) -> Deployment | None:
@@ -180,7 +180,7 @@ class DeploymentRows:
         sql = """
             UPDATE deployments SET app = ?, environment = ?, kind = ?, commit_id = ?, plan = ?
             WHERE number = ? AND state = 'waiting'"""
-        what = (plan.app, plan.environment, plan.kind.value, plan.release.commit, encode(plan))
+        what = (plan.app, plan.environment, plan.kind.value, plan.release.id, encode(plan))
         if self._run(sql, (*what, number)).rowcount != 1:
             raise StoreError(f"deployment #{number} does not wait, so its plan stays")
 

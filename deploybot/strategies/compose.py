@@ -84,7 +84,7 @@ def _build(move: Move) -> Step:
     site, compose = move.site, move.site.app.compose
     # A tag may mean another image by now, and the same commit deployed again asks for it. Other releases that are
     # on the server are gone back to, and keep what they had.
-    again = compose.source == "images" and move.release.commit == site.facts.current and not move.back
+    again = compose.source == "images" and move.release.id == site.facts.current and not move.back
     values = {
         **_project(site),
         "DEPLOYBOT_AGAIN": "yes" if again else "no",

@@ -5,7 +5,7 @@ Times are seconds since the epoch (UTC) as floats, durations are seconds, sizes 
 
 from __future__ import annotations
 
-from deploybot.domain.deployments import Deployment, Phase, Running, State, StepRow, StepState
+from deploybot.domain.deployments import Counted, Deployment, Phase, Running, State, StepRow, StepState
 from deploybot.domain.events import (
     Alert,
     Author,
@@ -38,6 +38,7 @@ from deploybot.domain.people import (
 )
 from deploybot.domain.plans import Gate, Kind, Plan, ServerPlan, Step
 from deploybot.domain.releases import Changes, Commit, Pin, Release
+from deploybot.domain.reports import OWN, REQUESTED, Report, ReportItem, word_of
 from deploybot.domain.requests import Approval, Binding, Request, Verdict
 from deploybot.domain.servers import (
     Container,
@@ -55,6 +56,8 @@ from deploybot.domain.windows import Window
 
 __all__ = [
     "EVERY",
+    "OWN",
+    "REQUESTED",
     "Action",
     "Alert",
     "Approval",
@@ -67,6 +70,7 @@ __all__ = [
     "Changes",
     "Commit",
     "Container",
+    "Counted",
     "Deployed",
     "Deployment",
     "EngineEvent",
@@ -93,6 +97,8 @@ __all__ = [
     "Published",
     "Push",
     "Release",
+    "Report",
+    "ReportItem",
     "Request",
     "Role",
     "Running",
@@ -110,4 +116,5 @@ __all__ = [
     "Verdict",
     "Window",
     "place_name",
+    "word_of",
 ]

@@ -14,6 +14,7 @@ from deploybot.store.links import LinkRows
 from deploybot.store.locks import LockRows
 from deploybot.store.outbox import OutboxRows
 from deploybot.store.people import PeopleRows
+from deploybot.store.reports import ReportRows
 from deploybot.store.running import RunningRows
 from deploybot.store.seen import SeenRows
 
@@ -35,3 +36,4 @@ class Rows:
         self.requests = RequestRows(connection)
         self.codes = CodeRows(connection)
         self.links = LinkRows(connection)
+        self.reports = ReportRows(connection)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from deploybot.domain.deployments import Counted, Deployment, Phase, Running, State, StepRow, StepState
 from deploybot.domain.events import (
+    OWN,
     Alert,
     Author,
     Build,
@@ -38,7 +39,7 @@ from deploybot.domain.people import (
 )
 from deploybot.domain.plans import Gate, Kind, Plan, ServerPlan, Step
 from deploybot.domain.releases import Changes, Commit, Pin, Release
-from deploybot.domain.reports import OWN, REQUESTED, Report, ReportItem, word_of
+from deploybot.domain.reports import REQUESTED, Report, ReportItem, word_of
 from deploybot.domain.requests import Approval, Binding, Request, Verdict
 from deploybot.domain.servers import (
     Container,

@@ -8,10 +8,6 @@ from deploybot.domain.deployments import Deployment, State
 from deploybot.domain.plans import Kind
 from deploybot.domain.releases import Pin
 
-OWN = "deploybot"
-"""By this the bot knows its own deployments and statuses when a forge tells it of them: the key in a deployment's
-payload, and what the context of a commit status begins with, before a slash."""
-
 REQUESTED = "requested"
 
 

@@ -30,6 +30,7 @@ from deploybot.domain import (
     Verdict,
 )
 from deploybot.ports.chats import ButtonRow, OutboxItem
+from deploybot.ports.inbox import Deliveries
 from deploybot.ports.outside import Lines
 
 T = TypeVar("T")
@@ -382,6 +383,10 @@ class Tables(Protocol):
     @property
     def links(self) -> Links:
         """Codes by which identities are linked."""
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """What others have told the bot."""
 
     @property
     def reports(self) -> Reports:

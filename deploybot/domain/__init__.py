@@ -5,7 +5,7 @@ Times are seconds since the epoch (UTC) as floats, durations are seconds, sizes 
 
 from __future__ import annotations
 
-from deploybot.domain.deployments import Deployment, Phase, Running, State, StepRow, StepState
+from deploybot.domain.deployments import Counted, Deployment, Phase, Running, State, StepRow, StepState
 from deploybot.domain.events import (
     OWN,
     Alert,
@@ -39,7 +39,21 @@ from deploybot.domain.people import (
     place_name,
 )
 from deploybot.domain.plans import Gate, Kind, Plan, ServerPlan, Step
-from deploybot.domain.releases import Changes, Commit, Pin, Release, image_changes, short_digest, short_id
+from deploybot.domain.releases import (
+    Changes,
+    Commit,
+    Pin,
+    Release,
+    image_changes,
+    short_digest,
+    short_id,
+)
+from deploybot.domain.reports import (
+    REQUESTED,
+    Report,
+    ReportItem,
+    word_of,
+)
 from deploybot.domain.requests import Approval, Binding, Request, Verdict
 from deploybot.domain.servers import (
     Container,
@@ -59,6 +73,7 @@ __all__ = [
     "DOCKER_HUB",
     "EVERY",
     "OWN",
+    "REQUESTED",
     "Action",
     "Alert",
     "Approval",
@@ -71,6 +86,7 @@ __all__ = [
     "Changes",
     "Commit",
     "Container",
+    "Counted",
     "Deployed",
     "Deployment",
     "EngineEvent",
@@ -97,6 +113,8 @@ __all__ = [
     "Published",
     "Push",
     "Release",
+    "Report",
+    "ReportItem",
     "Request",
     "Role",
     "Running",
@@ -118,4 +136,5 @@ __all__ = [
     "place_name",
     "short_digest",
     "short_id",
+    "word_of",
 ]

@@ -14,8 +14,10 @@ from deploybot.units import show_duration
 
 _SHOWN = 60
 _SHORT = 10
-_NOT_THE_APPS = frozenset({"environments", "tasks", "channel", "logs"})
-_NOT_THE_ENVIRONMENTS = frozenset({"default", "approvals", "approvers", "approval_within", "approval_code", "after"})
+_NOT_THE_APPS = frozenset({"environments", "tasks", "channel", "logs", "hooks", "notify", "forge", "poll"})
+_NOT_THE_ENVIRONMENTS = frozenset(
+    {"default", "approvals", "approvers", "approval_within", "approval_code", "after", "auto"}
+)
 _NOT_THE_SERVERS = frozenset({"connect_timeout"})
 
 

@@ -52,8 +52,11 @@ from deploybot.domain.servers import (
     Usage,
 )
 from deploybot.domain.windows import Window
+from deploybot.domain.wishes import AUTO, BOT_NAME, Built, Heads, Wish, WishState
 
 __all__ = [
+    "AUTO",
+    "BOT_NAME",
     "EVERY",
     "Action",
     "Alert",
@@ -63,6 +66,7 @@ __all__ = [
     "Binding",
     "Build",
     "BuildState",
+    "Built",
     "Change",
     "Changes",
     "Commit",
@@ -73,6 +77,7 @@ __all__ = [
     "Event",
     "Gate",
     "Grant",
+    "Heads",
     "Identity",
     "Image",
     "ImagePushed",
@@ -109,5 +114,7 @@ __all__ = [
     "Usage",
     "Verdict",
     "Window",
+    "Wish",
+    "WishState",
     "place_name",
 ]

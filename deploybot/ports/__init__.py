@@ -28,6 +28,7 @@ from deploybot.ports.rows import (
     Tables,
 )
 from deploybot.ports.strategies import Strategy
+from deploybot.ports.wishes import Wishes
 
 __all__ = [
     "Audit",
@@ -61,4 +62,5 @@ __all__ = [
     "Store",
     "Strategy",
     "Tables",
+    "Wishes",
 ]

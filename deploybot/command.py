@@ -44,6 +44,7 @@ class Incoming:
     `id` is the platform's id of the message (a repeated one runs once), `at` when it was sent (seconds
     since the epoch), `name` how the platform calls the sender, for people to read and never to trust.
     `press` is the hash of the button's token where a button was pressed: what changes something uses it up.
+    `wish` is what the bot deploys by itself, by its number; 0 for everything that somebody sent.
     """
 
     identity: Identity
@@ -53,6 +54,7 @@ class Incoming:
     at: float
     name: str = ""
     press: str = ""
+    wish: int = 0
 
 
 @dataclass(frozen=True, slots=True)

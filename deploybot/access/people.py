@@ -11,7 +11,7 @@ from deploybot.access.reasons import reasons_card
 from deploybot.card import Card, Line, Tone
 from deploybot.command import Command, Context
 from deploybot.deploy.questions import Questions
-from deploybot.domain import EVERY, Action, Grant, Identity, Lock, Person, Release, Role, place_name
+from deploybot.domain import BOT_NAME, EVERY, Action, Grant, Identity, Lock, Person, Release, Role, place_name
 from deploybot.errors import Denied, UserError
 from deploybot.parsing import nearest
 from deploybot.policy import Decision, Question, decide, tell_lock
@@ -299,7 +299,7 @@ def _free_name(people: People, name: str) -> str:
     """The name, or with a number behind it where somebody has it."""
     number = 1
     free = name
-    while people.named(free) is not None:
+    while free == BOT_NAME or people.named(free) is not None:
         number += 1
         free = f"{name[:36]}-{number}"
     return free

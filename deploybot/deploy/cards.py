@@ -86,7 +86,7 @@ def deployment_card(
     `waits_for` says what a waiting deployment waits for, `request` is there for one that needs approvals.
     """
     plan = deployment.plan
-    word = (request and request_word(deployment, request)) or _WORDS[deployment.state]
+    word = _word(deployment, request)
     return Card(
         key=key(deployment.number),
         title=f"#{deployment.number} {what(plan)} — {word}",
@@ -99,6 +99,13 @@ def deployment_card(
         final=deployment.state.ended,
         ok=deployment.state in {State.SUCCEEDED, State.RUNNING, State.WAITING},
     )
+
+
+def _word(deployment: Deployment, request: Request | None) -> str:
+    """What the title says of its state."""
+    if deployment.replaced_by:
+        return f"replaced by #{deployment.replaced_by}"
+    return (request and request_word(deployment, request)) or _WORDS[deployment.state]
 
 
 def plan_card(plan: Plan, *, begins: str = "", wants: str = "") -> Card:
@@ -115,8 +122,11 @@ def plan_card(plan: Plan, *, begins: str = "", wants: str = "") -> Card:
 
 def _text(deployment: Deployment, waits_for: str) -> str:
     parts = [_about(deployment.plan)]
-    if deployment.reason:
+    if deployment.reason and not deployment.wish:
         parts.append(f"because {deployment.reason}")
+    if deployment.skipped:
+        numbers = [f"#{number}" for number in deployment.skipped]
+        parts.append(f"in place of {' and '.join(filter(None, (', '.join(numbers[:-1]), numbers[-1])))}, not deployed")
     if deployment.state is State.WAITING and waits_for:
         parts.append(f"Waits for {waits_for}.")
     if deployment.cancel_by and not deployment.state.ended:
@@ -227,6 +237,8 @@ def _buttons(deployment: Deployment, request: Request | None) -> tuple[Button, .
     if not deployment.state.ended:
         can = deployment.state is not State.RESTORING and not deployment.cancel_by
         return (*asked, Button("Cancel", f"cancel #{deployment.number}", danger=True)) if can else ()
+    if deployment.replaced_by:
+        return ()
     if request is not None and request.verdict:
         return asked
     buttons = []
@@ -242,7 +254,8 @@ def _buttons(deployment: Deployment, request: Request | None) -> tuple[Button, .
 
 
 def _footer(deployment: Deployment) -> str:
-    parts = [f"by {deployment.requester_name}"]
+    why = f": {deployment.reason}" if deployment.wish and deployment.reason else ""
+    parts = [f"by {deployment.requester_name}{why}"]
     if deployment.finished and deployment.started:
         parts.append(f"took {show_duration(deployment.finished - deployment.started)}")
     return ", ".join(parts)

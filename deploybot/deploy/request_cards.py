@@ -47,6 +47,8 @@ def wanted_text(request: Request) -> str:
 
 def word(deployment: Deployment, request: Request) -> str:
     """What a request's title says of it; empty where it says what any deployment's does."""
+    if deployment.replaced_by:
+        return f"replaced by #{deployment.replaced_by}"
     if deployment.awaits_approval and not deployment.cancel_by:
         missing = request.wanted - len(_counting(request))
         return f"wants {missing} approval{'' if missing == 1 else 's'}"

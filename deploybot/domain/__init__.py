@@ -68,8 +68,11 @@ from deploybot.domain.servers import (
     Usage,
 )
 from deploybot.domain.windows import Window
+from deploybot.domain.wishes import AUTO, BOT_NAME, Built, Heads, Wish, WishState
 
 __all__ = [
+    "AUTO",
+    "BOT_NAME",
     "DOCKER_HUB",
     "EVERY",
     "OWN",
@@ -82,6 +85,7 @@ __all__ = [
     "Binding",
     "Build",
     "BuildState",
+    "Built",
     "Change",
     "Changes",
     "Commit",
@@ -93,6 +97,7 @@ __all__ = [
     "Event",
     "Gate",
     "Grant",
+    "Heads",
     "Identity",
     "Image",
     "ImagePushed",
@@ -131,6 +136,8 @@ __all__ = [
     "Usage",
     "Verdict",
     "Window",
+    "Wish",
+    "WishState",
     "canonical_image",
     "image_changes",
     "place_name",

@@ -30,6 +30,7 @@ from deploybot.ports.rows import (
     Tables,
 )
 from deploybot.ports.strategies import Strategy
+from deploybot.ports.wishes import Wishes
 
 __all__ = [
     "Audit",
@@ -69,4 +70,5 @@ __all__ = [
     "Strategy",
     "Tables",
     "Waiting",
+    "Wishes",
 ]

@@ -32,6 +32,7 @@ from deploybot.domain import (
 from deploybot.ports.chats import ButtonRow, OutboxItem
 from deploybot.ports.inbox import Deliveries
 from deploybot.ports.outside import Lines
+from deploybot.ports.wishes import Wishes
 
 T = TypeVar("T")
 
@@ -96,8 +97,13 @@ class Deployments(Protocol):
         now: float,
         not_before: float = 0.0,
         needs_approval: bool = False,
+        wish: int = 0,
+        skipped: Sequence[int] = (),
     ) -> Deployment:
-        """Add a deployment with the next number, WAITING; it may not begin before `not_before`, if that is given."""
+        """Add a deployment with the next number, WAITING; it may not begin before `not_before`, if that is given.
+
+        `wish` is the number of the wish that it fulfils, `skipped` are those in whose place it comes.
+        """
 
     def get(self, number: int) -> Deployment | None:
         """One deployment."""
@@ -119,6 +125,9 @@ class Deployments(Protocol):
 
     def approve(self, number: int, since: float) -> bool:
         """Note since when a WAITING one has its approvals, 0.0 where it lacks some; False when that was so before."""
+
+    def replaced(self, number: int, by: int) -> None:
+        """Note which one came in place of a WAITING one, before it is ended for that."""
 
     def ask_cancel(self, number: int, by: str) -> bool:
         """Note that a person wants it stopped; False when it has ended or somebody asked before."""
@@ -391,6 +400,10 @@ class Tables(Protocol):
     @property
     def reports(self) -> Reports:
         """What others are told."""
+
+    @property
+    def wishes(self) -> Wishes:
+        """What is deployed by itself."""
 
 
 class Store(Protocol):

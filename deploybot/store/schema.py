@@ -316,6 +316,81 @@ def m010_reports(db: Database) -> None:
         db.execute(statement)
 
 
+_WISHES = (
+    "ALTER TABLE deployments ADD COLUMN wish INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE deployments ADD COLUMN skipped TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE deployments ADD COLUMN replaced_by INTEGER NOT NULL DEFAULT 0",
+    """
+    CREATE TABLE considered (
+        app TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        source TEXT NOT NULL CHECK (source <> ''),
+        what TEXT NOT NULL,
+        PRIMARY KEY (app, environment, source)
+    ) WITHOUT ROWID""",
+    """
+    CREATE TABLE wishes (
+        number INTEGER PRIMARY KEY,
+        app TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        source TEXT NOT NULL,
+        commit_id TEXT NOT NULL,
+        release TEXT NOT NULL CHECK (release <> ''),
+        ref TEXT NOT NULL,
+        why TEXT NOT NULL,
+        made REAL NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('open', 'asked', 'deployed', 'overtaken', 'left')),
+        problem TEXT NOT NULL,
+        shown TEXT NOT NULL,
+        tries INTEGER NOT NULL,
+        next_at REAL NOT NULL,
+        deployment INTEGER NOT NULL DEFAULT 0 CHECK ((deployment <> 0) = (state = 'deployed'))
+    )""",
+    "CREATE UNIQUE INDEX wishes_standing ON wishes (app, environment) WHERE state IN ('open', 'asked')",
+    "CREATE UNIQUE INDEX wishes_once ON wishes (app, environment, release) WHERE deployment <> 0",
+    "CREATE INDEX wishes_pending ON wishes (app, number) WHERE state = 'open' OR (shown <> '' AND shown <> state)",
+    """
+    CREATE TRIGGER wishes_end BEFORE UPDATE OF state, deployment ON wishes
+    WHEN OLD.state IN ('deployed', 'overtaken', 'left') AND (NEW.state <> OLD.state OR NEW.deployment <> OLD.deployment)
+    BEGIN SELECT RAISE(ABORT, 'a wish that has ended never moves'); END""",
+    """
+    CREATE TABLE brought (
+        app TEXT NOT NULL,
+        what TEXT NOT NULL CHECK (what <> ''),
+        author TEXT NOT NULL,
+        at REAL NOT NULL,
+        PRIMARY KEY (app, what, author)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX brought_at ON brought (at)",
+    """
+    CREATE TABLE builds (
+        app TEXT NOT NULL,
+        commit_id TEXT NOT NULL CHECK (commit_id <> ''),
+        key TEXT NOT NULL,
+        name TEXT NOT NULL,
+        state TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        at REAL NOT NULL,
+        kept REAL NOT NULL,
+        PRIMARY KEY (app, commit_id, key)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX builds_kept ON builds (kept)",
+    """
+    CREATE TABLE published (
+        app TEXT NOT NULL,
+        tag TEXT NOT NULL CHECK (tag <> ''),
+        at REAL NOT NULL,
+        PRIMARY KEY (app, tag)
+    ) WITHOUT ROWID""",
+)
+
+
+def m008_wishes(db: Database) -> None:
+    """What is deployed by itself: what was considered, what is wanted, who brought it about, builds of commits."""
+    for statement in _WISHES:
+        db.execute(statement)
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first,
     m002_not_before,
@@ -323,6 +398,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m004_requests,
     m005_codes,
     m006_deliveries,
+    m008_wishes,
     m010_reports,
 )
 """All migrations, in order."""

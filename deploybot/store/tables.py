@@ -18,6 +18,7 @@ from deploybot.store.people import PeopleRows
 from deploybot.store.reports import ReportRows
 from deploybot.store.running import RunningRows
 from deploybot.store.seen import SeenRows
+from deploybot.store.wishes import WishRows
 
 
 class Rows:
@@ -39,3 +40,4 @@ class Rows:
         self.links = LinkRows(connection)
         self.deliveries = DeliveryRows(connection)
         self.reports = ReportRows(connection)
+        self.wishes = WishRows(connection)

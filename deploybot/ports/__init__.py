@@ -28,6 +28,7 @@ from deploybot.ports.rows import (
     Tables,
 )
 from deploybot.ports.strategies import Strategy
+from deploybot.ports.told import Told, ToldPart, ToldPlace
 
 __all__ = [
     "Audit",
@@ -61,4 +62,7 @@ __all__ = [
     "Store",
     "Strategy",
     "Tables",
+    "Told",
+    "ToldPart",
+    "ToldPlace",
 ]

@@ -28,6 +28,7 @@ from deploybot.domain import (
 )
 from deploybot.ports.chats import ButtonRow, OutboxItem
 from deploybot.ports.outside import Lines
+from deploybot.ports.told import Told
 
 T = TypeVar("T")
 
@@ -351,6 +352,10 @@ class Tables(Protocol):
     @property
     def links(self) -> Links:
         """Codes by which identities are linked."""
+
+    @property
+    def told(self) -> Told:
+        """What was heard of the things that events are about."""
 
 
 class Store(Protocol):

@@ -16,6 +16,7 @@ from deploybot.store.outbox import OutboxRows
 from deploybot.store.people import PeopleRows
 from deploybot.store.running import RunningRows
 from deploybot.store.seen import SeenRows
+from deploybot.store.told import ToldRows
 
 
 class Rows:
@@ -35,3 +36,4 @@ class Rows:
         self.requests = RequestRows(connection)
         self.codes = CodeRows(connection)
         self.links = LinkRows(connection)
+        self.told = ToldRows(connection)

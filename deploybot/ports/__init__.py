@@ -30,7 +30,14 @@ from deploybot.ports.rows import (
     Tables,
 )
 from deploybot.ports.strategies import Strategy
-from deploybot.ports.wishes import Wishes
+from deploybot.ports.told import (
+    Told,
+    ToldPart,
+    ToldPlace,
+)
+from deploybot.ports.wishes import (
+    Wishes,
+)
 
 __all__ = [
     "Audit",
@@ -69,6 +76,9 @@ __all__ = [
     "Store",
     "Strategy",
     "Tables",
+    "Told",
+    "ToldPart",
+    "ToldPlace",
     "Waiting",
     "Wishes",
 ]

@@ -391,6 +391,52 @@ def m008_wishes(db: Database) -> None:
         db.execute(statement)
 
 
+_TOLD = (
+    """
+    CREATE TABLE told_things (
+        app TEXT NOT NULL,
+        thing TEXT NOT NULL,
+        changed REAL NOT NULL,
+        PRIMARY KEY (app, thing)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX told_things_changed ON told_things (changed)",
+    """
+    CREATE TABLE told_parts (
+        app TEXT NOT NULL,
+        thing TEXT NOT NULL,
+        part TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        event TEXT NOT NULL,
+        series TEXT NOT NULL,
+        position REAL NOT NULL,
+        heard REAL NOT NULL,
+        PRIMARY KEY (app, thing, part),
+        FOREIGN KEY (app, thing) REFERENCES told_things (app, thing) ON DELETE CASCADE
+    ) WITHOUT ROWID""",
+    "CREATE INDEX told_parts_series ON told_parts (app, series, position) WHERE series <> ''",
+    """
+    CREATE TABLE told_places (
+        id INTEGER PRIMARY KEY,
+        app TEXT NOT NULL,
+        thing TEXT NOT NULL,
+        place TEXT NOT NULL,
+        messages INTEGER NOT NULL CHECK (messages >= 0),
+        said REAL NOT NULL,
+        due REAL NOT NULL,
+        mood TEXT NOT NULL,
+        UNIQUE (app, thing, place),
+        FOREIGN KEY (app, thing) REFERENCES told_things (app, thing) ON DELETE CASCADE
+    )""",
+    "CREATE INDEX told_places_due ON told_places (due) WHERE due > 0",
+)
+
+
+def m007_told(db: Database) -> None:
+    """What was heard of the things that events are about, and where it was told."""
+    for statement in _TOLD:
+        db.execute(statement)
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first,
     m002_not_before,
@@ -400,5 +446,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m006_deliveries,
     m008_wishes,
     m010_reports,
+    m007_told,
 )
 """All migrations, in order."""

@@ -18,7 +18,12 @@ from deploybot.store.people import PeopleRows
 from deploybot.store.reports import ReportRows
 from deploybot.store.running import RunningRows
 from deploybot.store.seen import SeenRows
-from deploybot.store.wishes import WishRows
+from deploybot.store.told import (
+    ToldRows,
+)
+from deploybot.store.wishes import (
+    WishRows,
+)
 
 
 class Rows:
@@ -41,3 +46,4 @@ class Rows:
         self.deliveries = DeliveryRows(connection)
         self.reports = ReportRows(connection)
         self.wishes = WishRows(connection)
+        self.told = ToldRows(connection)

@@ -200,7 +200,7 @@ async def _by_itself(stage: Stage) -> None:
         commit = stage.town.push(kite)
         push = forge.pushed(commit)
         stage.compare("the forge tells of a push", str(await forge.tell(push)), "202")
-        stage.compare("the same, from somebody without the secret", str(await forge.tell(push, secret="?")), "403")
+        stage.compare("the same, from somebody without the secret", str(await forge.tell(push, forged=True)), "403")
         for word in ("queued", "in_progress"):
             stage.compare(f"its build: {word}", str(await forge.tell(forge.built(commit, word))), "202")
         await stage.until("the running build", lambda: heard.holds("running"), _TOLD_WITHIN)

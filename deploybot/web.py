@@ -92,10 +92,14 @@ class WebServer:
     @web.middleware
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Read the body of what has a handler, and watch the connection meanwhile."""
-        with self._gate.handling(request.protocol):
+        connection = request.protocol
+        self._gate.begin(connection)
+        try:
             if request.method == hdrs.METH_POST and request.match_info.http_exception is None:
                 await take_body(self._gate, request)
             return await handler(request)
+        finally:
+            self._gate.end(connection)
 
     async def _expect(self, request: web.Request) -> None:
         """Ask for a body that a client has announced and holds back (`Expect: 100-continue`), if it may come."""

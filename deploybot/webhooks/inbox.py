@@ -18,6 +18,7 @@ from deploybot.metrics import METRICS
 from deploybot.ports import Clock, Delivery, EventListener, Fate, Store, Tables, Waiting
 from deploybot.settings import Settings
 from deploybot.webhooks.lane import Ears, End, Lane, until_kept
+from deploybot.webhooks.rush import Rush
 from deploybot.webhooks.sender import MalformedError, Received
 from deploybot.webhooks.senders import sender
 
@@ -54,6 +55,7 @@ class Inbox:
         self._ears = Ears(store, listeners, first_pause=first_pause)
         self._lanes: dict[str, Lane] = {}
         self._open: dict[int, _Open] = {}
+        self._rush = Rush()
         self._bytes = 0
         self._last = 0
         self._changed = asyncio.Event()
@@ -66,6 +68,7 @@ class Inbox:
     def put(self, size: int) -> None:
         """A delivery was kept, with a body of so many bytes: it is heard from now on."""
         self._bytes += size
+        self._rush.came()
         self._idle.clear()
         self._changed.set()
 
@@ -80,6 +83,7 @@ class Inbox:
         try:
             while True:
                 await self._changed.wait()
+                await self._rush.over()
                 self._changed.clear()
                 await self._take_new()
                 self._rest()
@@ -103,7 +107,7 @@ class Inbox:
         self._open[number] = _Open(len(apps))
         for name in apps:
             if name not in self._lanes:
-                self._lanes[name] = Lane(self._store, partial(self._hear, name), self._end)
+                self._lanes[name] = Lane(self._store, self._rush, partial(self._hear, name), self._end)
             self._lanes[name].put(number)
 
     async def _apps_by_body(self, number: int) -> tuple[str, ...]:

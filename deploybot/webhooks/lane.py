@@ -16,6 +16,7 @@ from deploybot.errors import StoreError, Unreachable
 from deploybot.metrics import METRICS
 from deploybot.ports import Delivery, EventListener, Fate, Store, Tables
 from deploybot.settings import App
+from deploybot.webhooks.rush import Rush
 
 _BATCH = 16
 _BATCH_BYTES = 1 << 20
@@ -47,10 +48,12 @@ class Lane:
     def __init__(
         self,
         store: Store,
+        rush: Rush,
         hear: Callable[[Delivery], Awaitable[End]],
         ended: Callable[[Sequence[tuple[Delivery, End]]], Awaitable[None]],
     ) -> None:
         self._store = store
+        self._rush = rush
         self._hear = hear
         self._ended = ended
         self._numbers: deque[int] = deque()
@@ -65,6 +68,7 @@ class Lane:
     async def _run(self) -> None:
         """Hear all that waits; a few are loaded at once, and their ends are kept in one commit."""
         while self._numbers:
+            await self._rush.over()
             numbers = [self._numbers[index] for index in range(min(_BATCH, len(self._numbers)))]
             found = await until_kept(self._store.read, partial(_load, numbers))
             await self._ended([(delivery, await self._hear(delivery)) for delivery in found])

@@ -5,11 +5,11 @@ What comes twice is known by the sender's id or by the body, and is answered as 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Protocol
 
 from aiohttp import web
@@ -20,6 +20,7 @@ from deploybot.ports import Clock, NewDelivery, Store
 from deploybot.web import WebServer
 from deploybot.webhooks.addresses import Address
 from deploybot.webhooks.bucket import Bucket
+from deploybot.webhooks.keeper import Keeper
 from deploybot.webhooks.sender import ForgedError, Received, Sender
 from deploybot.webhooks.senders import sender
 
@@ -49,7 +50,7 @@ class Receiver:
     """
 
     def __init__(self, store: Store, clock: Clock, shelf: Shelf, *, rate: float) -> None:
-        self._store = store
+        self._keeper = Keeper(store)
         self._clock = clock
         self._shelf = shelf
         self._rate = rate
@@ -57,7 +58,7 @@ class Receiver:
     def open(self, server: WebServer, address: Address) -> None:
         """Answer at an address; before the server starts. With a secret at its end, too, for whom that is the proof."""
         endpoint = _Endpoint(address, sender(address.sender), Bucket(self._rate, self._rate * _BURST_SECONDS))
-        handler = partial(self._take, endpoint)
+        handler = functools.partial(self._take, endpoint)
         server.add_post(address.path, handler)
         server.add_post(address.path + "/{rest:[^/]+}", handler)
 
@@ -80,7 +81,7 @@ class Receiver:
         if not self._shelf.room(len(received.body)):
             return endpoint.refuse("full", 503, "Too much waits here already.", retry_after=_RETRY_STORE)
         try:
-            number = await self._keep(endpoint, received)
+            number = await self._keeper.keep(endpoint.new(received))
         except StoreError:
             # What is wrong with it is in the log and at /healthz, told by the store itself.
             return endpoint.refuse("unkept", 503, "Nothing can be kept here now.", retry_after=_RETRY_STORE)
@@ -88,12 +89,6 @@ class Receiver:
             return endpoint.answer("double", b'{"result":"double"}\n')
         self._shelf.put(len(received.body))
         return endpoint.answer("kept", b'{"result":"kept","delivery":%d}\n' % number)
-
-    async def _keep(self, endpoint: _Endpoint, received: Received) -> int:
-        """Keep it, durably; its number, 0 where it is there already."""
-        new = endpoint.new(received)
-        again_after = _AGAIN if endpoint.sender.repeats else _NEVER
-        return await self._store.write(lambda tables: tables.deliveries.add(new, again_after=again_after))
 
 
 class _Endpoint:
@@ -127,10 +122,10 @@ class _Endpoint:
             sender=self.name,
             delivery=delivery,
             digest=self._digest(received.body, delivery),
+            again_after=_AGAIN if self.sender.repeats else _NEVER,
             body=received.body,
             received=received.at,
-            headers=self._harmless(received.headers, _KEPT_HEADERS),
-            query=self._harmless(received.query, ("",)) if received.query else {},
+            headers=self._harmless(received.headers),
         )
 
     def _digest(self, body: bytes, delivery: str) -> bytes:
@@ -140,15 +135,19 @@ class _Endpoint:
             digest.update(b"\0" + delivery.encode("utf-8", "replace"))
         return digest.digest()
 
-    def _harmless(self, values: Mapping[str, Sequence[str]], kept: tuple[str, ...]) -> dict[str, Sequence[str]]:
-        """Those that begin so, without any that proves something or holds the secret."""
+    def _harmless(self, values: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+        """Those that tell something, without any that proves something or holds the secret."""
         return {
             name: found
             for name, found in values.items()
-            if name.startswith(kept)
-            and not any(word in name for word in _PROOFS)
-            and not any(self.secret in value for value in found)
+            if _tells(name) and not any(self.secret in value for value in found)
         }
+
+
+@functools.lru_cache(maxsize=256)
+def _tells(name: str) -> bool:
+    """Whether a header, or a parameter of an address, may be kept by its name."""
+    return name.startswith(_KEPT_HEADERS) and not any(word in name for word in _PROOFS)
 
 
 async def _received(request: web.Request, at: float) -> Received:

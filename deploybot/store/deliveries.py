@@ -56,9 +56,7 @@ class DeliveryRows:
             INSERT INTO deliveries (app, sender, delivery, digest, headers, query, received, body)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
         headers, query = json.dumps(new.headers), json.dumps(new.query)
-        found = self._run(
-            sql, (new.app, new.sender, new.delivery, new.digest, headers, query, new.received, new.body)
-        )
+        found = self._run(sql, (new.app, new.sender, new.delivery, new.digest, headers, query, new.received, new.body))
         return int(found.lastrowid or 0) if found.rowcount == 1 else 0
 
     def waiting(self, after: int, limit: int) -> tuple[Waiting, ...]:

@@ -33,10 +33,9 @@ DONE: Mapping[str, Done] = {
 
 @dataclass(frozen=True, slots=True)
 class Forge:
-    """How one of them differs: its name, the key that names people, and how many commits it lists at most."""
+    """How one of them differs: its name, how many commits it lists at most, and where it counts them."""
 
     name: str
-    login: str = "login"
     most_commits: int | None = None
     counted: str = "total_commits"
 
@@ -46,11 +45,11 @@ def repository(tree: Tree) -> str:
     return tree.text("repository", "full_name")
 
 
-def person(forge: str, user: Tree, *, login: str = "login", email: str = "") -> Author:
+def person(forge: str, user: Tree, *, email: str = "") -> Author:
     """An account of a forge: its name, and its number, which never changes."""
     number = user.number("id")
     identity = Identity(forge, str(number)) if number else None
-    return Author(name=user.text(login) or user.text("name"), identity=identity, email=email or user.text("email"))
+    return Author(name=user.text("login") or user.text("name"), identity=identity, email=email or user.text("email"))
 
 
 def branch_of(ref: str) -> str:
@@ -101,6 +100,7 @@ def _push(forge: Forge, tree: Tree, branch: str) -> Push:
         after=tree.commit("after"),
         commits=newest(tree),
         total=total,
+        more=listed == forge.most_commits,
         compare=tree.page("compare") or tree.page("compare_url"),
         forced=tree.flag("forced"),
         paths=touched(tree) if whole and tree.commit("before") and not tree.flag("forced") else None,
@@ -109,7 +109,7 @@ def _push(forge: Forge, tree: Tree, branch: str) -> Push:
 
 def _pusher(forge: Forge, tree: Tree) -> Author:
     sender = tree.at("sender") if tree.has("sender") else tree.at("pusher")
-    return person(forge.name, sender, login=forge.login, email=tree.text("pusher", "email"))
+    return person(forge.name, sender, email=tree.text("pusher", "email"))
 
 
 def newest(tree: Tree) -> tuple[Told, ...]:
@@ -159,12 +159,12 @@ def changed(forge: Forge, tree: Tree) -> tuple[Event, ...]:
             sender=forge.name,
             repository=repository(tree),
             url=request.page("html_url"),
-            by=person(forge.name, tree.at("sender"), login=forge.login),
+            by=person(forge.name, tree.at("sender")),
             at=request.time("updated_at"),
             number=request.number("number") or tree.number("number"),
             title=request.needs("title"),
             what="merged" if merged else done,
-            branch=_from(request),
+            branch=branch_from(request),
             into=request.needs("base", "ref"),
             commit=(request.commit("merge_commit_sha") if merged else "") or request.commit("head", "sha"),
             draft=request.flag("draft"),
@@ -172,7 +172,7 @@ def changed(forge: Forge, tree: Tree) -> tuple[Event, ...]:
     )
 
 
-def _from(request: Tree) -> str:
+def branch_from(request: Tree) -> str:
     """`branch`, or `ana:branch` where it lies in another repository: that one may be called `main`, too."""
     branch = request.needs("head", "ref")
     here, there = (request.text(side, "repo", "full_name") for side in ("base", "head"))
@@ -189,7 +189,7 @@ def published(forge: Forge, tree: Tree) -> tuple[Event, ...]:
             sender=forge.name,
             repository=repository(tree),
             url=release.page("html_url"),
-            by=person(forge.name, tree.at("sender"), login=forge.login),
+            by=person(forge.name, tree.at("sender")),
             at=release.time("published_at") or release.time("created_at"),
             tag=release.needs("tag_name"),
             name=release.text("name"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from deploybot.domain import OWN, Build, BuildState, Deployed, Event
 from deploybot.webhooks.forges import person, repository
-from deploybot.webhooks.reading import Tree
+from deploybot.webhooks.reading import Tree, under
 
 _STATES: Mapping[str, BuildState] = {
     "queued": BuildState.QUEUED,
@@ -127,7 +127,7 @@ def check_suite(sender: str, tree: Tree) -> tuple[Event, ...]:
         Build(
             sender=sender,
             repository=repository(tree),
-            url=f"{page}/commit/{commit}/checks" if page and commit else page,
+            url=under(page, "commit", commit, "checks") or page,
             by=person(sender, tree.at("sender")),
             at=suite.time("updated_at"),
             key=_key(sender, tree, "suite", suite.needs("id")),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from deploybot.domain import Author, Change, Event, Identity, Published, Push, Tagged, Told
-from deploybot.webhooks.reading import MESSAGE, Tree
+from deploybot.webhooks.reading import MESSAGE, Tree, under
 
 COMMITS = 20
 """How many commits of a push are kept."""
@@ -72,17 +72,12 @@ def _tagged(forge: Forge, tree: Tree, tag: str) -> Tagged:
     return Tagged(
         sender=forge.name,
         repository=repository(tree),
-        url=_tag_page(tree, tag) if not gone else "",
+        url="" if gone else under(tree.page("repository", "html_url"), "tree", tag),
         by=_pusher(forge, tree),
         at=tree.time("repository", "pushed_at") if not gone else 0.0,
         tag=tag,
         commit="" if gone else tree.commit("head_commit", "id") or tree.commit("after"),
     )
-
-
-def _tag_page(tree: Tree, tag: str) -> str:
-    page = tree.page("repository", "html_url")
-    return Tree(f"{page}/tree/{tag}").page() if page else ""
 
 
 def _push(forge: Forge, tree: Tree, branch: str) -> Push:

@@ -21,7 +21,7 @@ from deploybot.domain import (
 from deploybot.webhooks.base import BaseSender
 from deploybot.webhooks.forges import Done, branch_of, newest, touched
 from deploybot.webhooks.proofs import STANDARD_PREFIX, HeaderToken, Standard
-from deploybot.webhooks.reading import Tree, first, plain
+from deploybot.webhooks.reading import Tree, first, plain, under
 from deploybot.webhooks.sender import Received, Signed
 
 _STATES: Mapping[str, BuildState] = {
@@ -133,14 +133,14 @@ def _pushed(tree: Tree) -> tuple[Event, ...]:
         Push(
             sender="gitlab",
             repository=_repository(tree),
-            url=f"{page}/-/commits/{branch}" if page else "",
+            url=under(page, "-/commits", branch),
             by=_person(tree, prefix="user_"),
             branch=branch,
             before=before,
             after=after,
             commits=newest(tree),
             total=total,
-            compare=f"{page}/-/compare/{before}...{after}" if page and before and after else "",
+            compare=under(page, "-/compare", f"{before}...{after}") if before and after else "",
             paths=touched(tree) if before and total == listed else None,
         ),
     )
@@ -153,7 +153,7 @@ def _tagged(tree: Tree) -> tuple[Event, ...]:
         Tagged(
             sender="gitlab",
             repository=_repository(tree),
-            url=f"{page}/-/tags/{tag}" if page and there else "",
+            url=under(page, "-/tags", tag) if there else "",
             by=_person(tree, prefix="user_"),
             tag=tag,
             # `after` of an annotated tag is the tag itself.
@@ -240,7 +240,7 @@ def _branch(tree: Tree, ref: str) -> str:
 
 def _page(tree: Tree, what: str, ident: str) -> str:
     page = tree.page("project", "web_url")
-    return f"{page}/-/{what}/{ident}" if page and ident.isdigit() else page
+    return under(page, "-", what, ident) or page
 
 
 def _job(tree: Tree) -> tuple[Event, ...]:

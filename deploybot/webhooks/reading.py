@@ -25,7 +25,7 @@ _PAGE = re.compile(r"https?://[^\s\x00-\x20\x7f<>\"\\^`{|}\ud800-\udfff]+")
 _OFFSET = re.compile(r" (?=[+-]\d)")
 _PLAIN = re.compile(r"[^A-Za-z0-9_.:/ -]")
 _KIND = 64
-_GIT = re.compile(r"(?:(?:https?|ssh|git)://[^/\s]+/|[^/\s:]+:)/?(?P<path>[^\s?#:]+?)(?:\.git)?/?")
+_GIT = re.compile(r"(?:(?:https?|ssh|git)://[^/\s]+/|[^/\s:]+:)/?(?P<path>[^\s?#:/][^\s?#:]*?)(?:\.git)?/?")
 _LAST_YEAR = 253402300800.0
 """The year 10000; what is later is no time."""
 _MILLISECONDS = 1e11

@@ -47,7 +47,8 @@ app.status.health.status == 'Healthy'
       send: [deploybot]
     - when: app.status.health.status == 'Degraded'
       send: [deploybot]
-And to each Application: kubectl -n argocd annotate application NAME notifications.argoproj.io/subscribe.deploybot.deploybot=''"""
+And for each Application:
+kubectl -n argocd annotate application NAME notifications.argoproj.io/subscribe.deploybot.deploybot=''"""
 
 _UNDER_WAY = frozenset({"Running", "Terminating", "Error", "Failed"})
 
@@ -62,7 +63,7 @@ class ArgoCd(BaseSender):
     looks: ClassVar[Mapping[str, frozenset[str]]] = {"": frozenset({"application", "sync", "health"})}
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
-        """See BaseSender. While an operation runs, and when it failed, that is the state; else whether it is in sync."""
+        """See BaseSender. An operation that runs, or failed, is the state; otherwise it is whether all is in sync."""
         phase = tree.text("phase")
         return (
             Synced(

@@ -1,4 +1,4 @@
-"""Jenkins: builds, by its Notification plugin (https://plugins.jenkins.io/notification/) or by a step of a Jenkinsfile."""
+"""Jenkins: builds, by its Notification plugin (https://plugins.jenkins.io/notification/) or a step of a Jenkinsfile."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from deploybot.domain.people import Identity
 
 OWN = "deploybot"
-"""What the bot marks its own deployments and statuses on forges with: they come back, and are no events then.
+"""What the bot marks its own deployments and statuses on forges with, because they come back as events.
 
 A commit status is the bot's own where its name (context) is this word or begins with `deploybot/`; a deployment where
 the object in its `payload` has this key, or this is the first word of its description.
@@ -158,7 +158,10 @@ class ImagePushed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed(Event):
-    """A state of a deployment that others made; `key` stays the same over all states of one."""
+    """A state of a deployment that others made; `key` stays the same over all states of one.
+
+    `own` is True where the bot has made it, by the mark that it leaves with a forge.
+    """
 
     key: str
     environment: str
@@ -166,6 +169,7 @@ class Deployed(Event):
     ref: str = ""
     commit: str = ""
     text: str = ""
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

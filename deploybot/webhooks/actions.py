@@ -199,12 +199,11 @@ def _standing_on(tree: Tree) -> str:
 
 
 def deployment(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """A deployment that was made, or a status of one; nothing for the bot's own."""
+    """A deployment that was made, or a status of one; the bot's own are marked."""
     made = tree.at("deployment")
     told = tree.at("deployment_status")
     state = _DEPLOYMENTS.get(told.text("state") if told.has() else "queued")
-    description = made.text("description")
-    if state is None or made.has("payload", OWN) or description.split(" ")[0] == OWN:
+    if state is None:
         return ()
     pages = (told.page("target_url"), told.page("log_url"), told.page("environment_url"), made.page("html_url"))
     return (
@@ -220,5 +219,6 @@ def deployment(sender: str, tree: Tree) -> tuple[Event, ...]:
             ref=made.text("ref"),
             commit=made.commit("sha"),
             text=told.lines("description") or made.lines("description"),
+            own=made.has("payload", OWN) or made.text("description").split(" ")[0] == OWN,
         ),
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from deploybot.domain import OWN, Build, BuildState, Deployed, Event
 from deploybot.webhooks.forges import person, repository
-from deploybot.webhooks.reading import Tree
+from deploybot.webhooks.reading import Tree, under
 
 _STATES: Mapping[str, BuildState] = {
     "queued": BuildState.QUEUED,
@@ -127,7 +127,7 @@ def check_suite(sender: str, tree: Tree) -> tuple[Event, ...]:
         Build(
             sender=sender,
             repository=repository(tree),
-            url=f"{page}/commit/{commit}/checks" if page and commit else page,
+            url=under(page, "commit", commit, "checks") or page,
             by=person(sender, tree.at("sender")),
             at=suite.time("updated_at"),
             key=_key(sender, tree, "suite", suite.needs("id")),
@@ -199,12 +199,11 @@ def _standing_on(tree: Tree) -> str:
 
 
 def deployment(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """A deployment that was made, or a status of one; nothing for the bot's own."""
+    """A deployment that was made, or a status of one; the bot's own are marked."""
     made = tree.at("deployment")
     told = tree.at("deployment_status")
     state = _DEPLOYMENTS.get(told.text("state") if told.has() else "queued")
-    description = made.text("description")
-    if state is None or made.has("payload", OWN) or description.split(" ")[0] == OWN:
+    if state is None:
         return ()
     pages = (told.page("target_url"), told.page("log_url"), told.page("environment_url"), made.page("html_url"))
     return (
@@ -220,5 +219,6 @@ def deployment(sender: str, tree: Tree) -> tuple[Event, ...]:
             ref=made.text("ref"),
             commit=made.commit("sha"),
             text=told.lines("description") or made.lines("description"),
+            own=made.has("payload", OWN) or made.text("description").split(" ")[0] == OWN,
         ),
     )

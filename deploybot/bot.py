@@ -114,7 +114,7 @@ def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
         refs=GitSource(settings.bot.data, redactor),
         redactor=redactor,
         clock=SystemClock(),
-        images=_images(settings),
+        images=_images(settings, SystemClock()),
     )
 
 
@@ -133,13 +133,13 @@ def _servers(settings: Settings, sockets: Path | None) -> SshServers:
     return servers
 
 
-def _images(settings: Settings) -> Images | None:
+def _images(settings: Settings, clock: Clock) -> Images | None:
     """The registries, where an app has images; aiohttp is imported only then."""
     if not any(app.images for app in settings.apps.values()):
         return None
     from deploybot.sources.registry import Registries  # noqa: PLC0415  see above
 
-    return Registries(settings.registries.values())
+    return Registries(settings.registries.items(), clock)
 
 
 class Bot:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from deploybot.deploy.releases import Releases
 from deploybot.domain import Changes, Gate, Kind, Plan, Release, Running, ServerFacts, ServerPlan, Step, short_id
-from deploybot.errors import UserError
+from deploybot.errors import NoImage, UserError
 from deploybot.ports import Images, RefSource, Servers, Store, Strategy
 from deploybot.settings import App, Environment
 
@@ -95,9 +95,14 @@ class Planner:
         return await self.deploy(app, environment, old.release, rollback=rollback, servers=names)
 
     async def meaning(self, app: App, environment: Environment, ref: str) -> Release | None:
-        """The release that a ref means now; None where there is no such ref any more. Raises Unreachable."""
+        """The release that a ref means now; None where there is no such ref any more.
+
+        Raises Unreachable, or NoImage where one of its images is not there any more.
+        """
         try:
             return await self._releases.resolve(app, environment, ref)
+        except NoImage:
+            raise
         except UserError:
             return None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from deploybot.domain import Changes, Deployment, Kind, Pin, Release, State
-from deploybot.errors import Unreachable, UserError
+from deploybot.errors import NoImage, Unreachable, UserError
 from deploybot.ports import Images, RefSource, Store
 from deploybot.settings import App, Environment
 
@@ -86,8 +86,11 @@ class Releases:
             )
         try:
             named = await self._images.named(app, ref)
-        except Unreachable as problem:
-            raise (instead or problem) from problem
+        except (NoImage, Unreachable) as problem:
+            if instead is None:
+                raise
+            hint = f"{instead.hint} Whether it is a tag of an image is not known: {problem}".strip()
+            raise UserError(instead.sentence, hint=hint) from problem
         if not named:
             raise instead or _no_such_image(app, ref)
         place = _placed(app, environment, ref)

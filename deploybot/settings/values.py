@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, PlainValidator
 
 from deploybot.domain import Window
+from deploybot.domain.versions import Range
 
 SENDERS = (
     "github",
@@ -33,7 +34,6 @@ _HOST = r"(?:[A-Za-z0-9-]+\.[A-Za-z0-9.-]+|localhost|[A-Za-z0-9-]+(?=:)|\[[0-9a-
 _IMAGE = re.compile(rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
 _LONGEST = 255
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
-_RANGE = re.compile(r"(?:[\^~]|>=|<=|>|<)\s*v?\d+(?:\.\d+){0,2}(?:\s+(?:>=|<=|>|<)\s*v?\d+(?:\.\d+){0,2})*", re.ASCII)
 
 
 def is_image(name: str) -> bool:
@@ -53,7 +53,7 @@ def _image(name: str) -> str:
 
 
 def _tag(text: str) -> str:
-    if not (is_tag(text) or _RANGE.fullmatch(text)):
+    if not (is_tag(text) or Range.read(text)):
         raise ValueError('should be a tag such as "latest", or a range of versions such as "^1.4" or ">=1.4 <2"')
     return text
 

@@ -50,6 +50,7 @@ BUILD = PROJECT | {
     "DEPLOYBOT_COMPOSE_MAJOR": "2",
     "DEPLOYBOT_COMPOSE_SOURCE": "build",
     "DEPLOYBOT_IMAGES": "deploybot/shop-production",
+    "DEPLOYBOT_PINNED": "",
 }
 UP = PROJECT | {
     "DEPLOYBOT_ACTION": "up",

@@ -50,6 +50,7 @@ from deploybot.domain.servers import (
     JobStatus,
     LogLine,
     ServerFacts,
+    Sight,
     Upload,
     Usage,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "Running",
     "ServerFacts",
     "ServerPlan",
+    "Sight",
     "State",
     "Step",
     "StepRow",

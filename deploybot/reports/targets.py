@@ -40,10 +40,15 @@ def _forge(caller: Caller, forge: Forge, url: str, repository: str) -> Target:
     return Gitea(caller, url, repository, token, forge.kind.capitalize())
 
 
-async def findings(target: Target, caller: Caller) -> AsyncIterator[Finding]:
-    """What trying a target tells; the caller is closed at the end."""
+def tries(settings: Settings, store: Store) -> dict[str, AsyncIterator[Finding]]:
+    """What trying each of them tells, by name; each has connections of its own, closed at its end."""
+    return {name: _try(settings, store, name) for name in targets(settings, Caller(), store)}
+
+
+async def _try(settings: Settings, store: Store, name: str) -> AsyncIterator[Finding]:
+    caller = Caller()
     try:
-        async for found in target.check():
+        async for found in targets(settings, caller, store)[name].check():
             yield found
     finally:
         await caller.close()

@@ -23,7 +23,7 @@ def targets(settings: Settings, caller: Caller, store: Store) -> dict[str, Targe
         if app.forge is not None and (place := api_of(app, app.forge)):
             made[forge_target(name)] = _forge(caller, app.forge, *place)
     for name, one in settings.outgoing.items():
-        made[f"outgoing:{name}"] = Outgoing(caller, name, one.url, one.secret.reveal())
+        made[f"outgoing:{name}"] = Outgoing(caller, f"outgoing.{name}", one.url, one.secret.reveal())
     if settings.otel is not None:
         from deploybot.reports.traces import Traces  # noqa: PLC0415  seven megabytes, and an extra
 

@@ -61,12 +61,13 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
 
 async def _try(settings: Settings) -> tuple[Row, ...]:
     """Try everything with the adapters that the bot itself uses, which may run meanwhile."""
-    from deploybot.bot import adapters, chat_checks
+    from deploybot.bot import adapters, chat_checks, other_checks
     from deploybot.check import check
 
     world = adapters(settings, beside=True)
     try:
-        return await check(settings, world.pool, world.refs, chats=chat_checks(settings), mask=world.redactor.text)
+        others = {**chat_checks(settings), **other_checks(settings, world)}
+        return await check(settings, world.pool, world.refs, chats=others, mask=world.redactor.text)
     finally:
         await world.pool.close()
 

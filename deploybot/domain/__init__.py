@@ -64,6 +64,7 @@ from deploybot.domain.servers import (
     JobStatus,
     LogLine,
     ServerFacts,
+    Sight,
     Upload,
     Usage,
 )
@@ -125,6 +126,7 @@ __all__ = [
     "Running",
     "ServerFacts",
     "ServerPlan",
+    "Sight",
     "State",
     "Step",
     "StepRow",

@@ -90,7 +90,8 @@ def report_of(deployment: Deployment, now: float, mask: Callable[[str], str]) ->
         reason=mask(deployment.reason),
         outcome=mask(deployment.outcome) if deployment.state.ended or deployment.state is State.RESTORING else "",
         created=deployment.created,
-        started=deployment.started,
+        # One that ended without having begun is kept as begun in the moment of its end.
+        started=deployment.started if deployment.started != deployment.finished else 0.0,
         finished=deployment.finished,
         at=now,
     )

@@ -29,10 +29,10 @@ class Outgoing:
     """Tells one address."""
 
     def __init__(self, caller: Caller, name: str, url: str, secret: str) -> None:
-        """`secret` is `whsec_` and base64 or plain text. ConfigError for one that is too short to sign with."""
+        """`name` is that of its table, `secret` `whsec_` and base64, or text; ConfigError for one that cannot sign."""
         self._caller = caller
         self._url = url
-        self._what = f"outgoing.{name}"
+        self._what = name
         self._key = _key(self._what, secret)
 
     async def tell(self, item: ReportItem) -> str:

@@ -23,7 +23,7 @@ def targets(settings: Settings, caller: Caller, store: Store) -> dict[str, Targe
         if app.forge is not None and (place := api_of(app, app.forge)):
             made[forge_target(name)] = _forge(caller, app.forge, *place)
     for name, one in settings.outgoing.items():
-        made[f"outgoing:{name}"] = Outgoing(caller, name, one.url, one.secret.reveal())
+        made[f"outgoing:{name}"] = Outgoing(caller, f"outgoing.{name}", one.url, one.secret.reveal())
     if settings.otel is not None:
         from deploybot.reports.traces import Traces  # noqa: PLC0415  seven megabytes, and an extra
 
@@ -40,10 +40,15 @@ def _forge(caller: Caller, forge: Forge, url: str, repository: str) -> Target:
     return Gitea(caller, url, repository, token, forge.kind.capitalize())
 
 
-async def findings(target: Target, caller: Caller) -> AsyncIterator[Finding]:
-    """What trying a target tells; the caller is closed at the end."""
+def tries(settings: Settings, store: Store) -> dict[str, AsyncIterator[Finding]]:
+    """What trying each of them tells, by name; each has connections of its own, closed at its end."""
+    return {name: _try(settings, store, name) for name in targets(settings, Caller(), store)}
+
+
+async def _try(settings: Settings, store: Store, name: str) -> AsyncIterator[Finding]:
+    caller = Caller()
     try:
-        async for found in target.check():
+        async for found in targets(settings, caller, store)[name].check():
             yield found
     finally:
         await caller.close()

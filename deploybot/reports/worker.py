@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Protocol
 
 from deploybot.courier import Courier, Lane, Result
@@ -45,15 +45,24 @@ class ReportWorker(Courier[ReportItem]):
         clock: Clock,
         redactor: Redactor,
         *,
+        close: Callable[[], Awaitable[None]],
         first_pause: float = 1.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Take the ports; see `Courier` for the pauses."""
+        """Take the ports; `close` closes what the targets share. See `Courier` for the pauses."""
         super().__init__(
             "what is told to others", store, clock, first_pause=first_pause, longest_pause=_LONGEST_PAUSE, jitter=jitter
         )
         self._targets = targets
         self._mask = redactor.text
+        self._close = close
+
+    async def run(self) -> None:
+        """Tell until cancelled; then close what was opened for it."""
+        try:
+            await super().run()
+        finally:
+            await self._close()
 
     def _due(self, tables: Tables, until: float, limit: int) -> Sequence[ReportItem]:
         return tables.reports.due(until, limit)

@@ -258,7 +258,7 @@ class DeploymentRows:
 
         One that has not ended, or never began, has taken no time yet.
         """
-        taken = "CASE WHEN started > 0 AND finished > 0 THEN max(finished - started, 0.0) END"
+        taken = "CASE WHEN started > 0 AND finished > started THEN finished - started END"
         within = "".join(f", count(CASE WHEN {taken} <= ? THEN 1 END)" for _ in bounds)
         sql = f"""
             SELECT app, environment, kind, state, count(*), count({taken}), total({taken}){within}

@@ -106,7 +106,7 @@ class Shop:
         """A bot as it is right after a start: nothing in memory."""
         redactor = Redactor((SECRET,))
         journal = Journal(self.settings.bot.data / "logs", redactor, limit=100_000)
-        tell = Teller(clock=self.clock, redactor=redactor, journal=journal, places=_places)
+        tell = Teller(clock=self.clock, redactor=redactor, journal=journal, places=_places, report=lambda *_: None)
         steps = StepRunner(
             store=self.store, servers=self.hosts, refs=self.refs, journal=journal, clock=self.clock, tell=tell
         )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from deploybot import __version__
 from deploybot.access import Access, PersonLocks
+from deploybot.access.itself import make_itself
 from deploybot.card import Card
 from deploybot.chat.child import LIFE_FD, READY_FD
 from deploybot.chat.console import Console
@@ -29,6 +30,7 @@ from deploybot.chat.places import channels_of, home_places, places_of
 from deploybot.command import Services
 from deploybot.config import secrets_of
 from deploybot.deploy.approvals import Approvals
+from deploybot.deploy.automatic import is_used
 from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.cards import number_of
 from deploybot.deploy.gate import HealthGate
@@ -39,8 +41,17 @@ from deploybot.deploy.runner import Runner, Teller
 from deploybot.deploy.service import Deployments
 from deploybot.deploy.steps import StepRunner
 from deploybot.dispatch import Dispatcher
-from deploybot.domain import Role
-from deploybot.events.reports import Reporter, targets_of
+from deploybot.domain import (
+    AUTO,
+    Action,
+    Release,
+    Role,
+    Wish,
+)
+from deploybot.events.reports import (
+    Reporter,
+    targets_of,
+)
 from deploybot.heap import give_back, keep_one_heap
 from deploybot.hosts.servers import SshServers
 from deploybot.hosts.ssh import Pool
@@ -71,7 +82,18 @@ from deploybot.strategies import STRATEGIES
 from deploybot.units import show_duration
 
 if TYPE_CHECKING:
-    from deploybot.reports.worker import ReportWorker
+    from deploybot.events.auto import (
+        Automatic,
+    )
+    from deploybot.events.pursuit import (
+        Refusal,
+    )
+    from deploybot.events.watch import (
+        Watch,
+    )
+    from deploybot.reports.worker import (
+        ReportWorker,
+    )
     from deploybot.web import WebServer
     from deploybot.webhooks.inbox import Inbox
 
@@ -161,13 +183,16 @@ class Bot:
             releases=Releases(world.store, world.refs, world.images),
             status=Board(world.servers, world.store, world.clock),
             logs=AppLogs(settings, world.servers, world.clock, world.redactor),
-            locks=PersonLocks(world.store, world.clock),
+            locks=PersonLocks(world.store, world.clock, self._unlocked),
             people=self._access,
             commands=load(settings.bot.plugins),
         )
         self.dispatcher = Dispatcher(
             services=services, access=self._access, store=world.store, clock=world.clock, redactor=world.redactor
         )
+        self.by_itself = _by_itself(settings, world, self._access, self.dispatcher)
+        if self.by_itself is not None:
+            self.deployments.on_end = self.by_itself.watch.ring
         parts = Parts(
             handle=self.dispatcher.handle,
             complete=self.dispatcher.complete,
@@ -202,6 +227,7 @@ class Bot:
             work.append(asyncio.create_task(self._inbox.run(), name="webhooks"))
         try:
             await self._offer_claim()
+            await make_itself(self._world.store, self._settings)
             for chat in self._chats:
                 await chat.start()
             if self._web is not None:
@@ -209,6 +235,8 @@ class Bot:
             resumed = await self.deployments.resume()
             if resumed:
                 log.info("taking up %s", ", ".join(f"#{one.number}" for one in resumed))
+            if self.by_itself is not None:
+                self.by_itself.start()
             give_back()
             ready()
             await self._stop.wait()
@@ -220,6 +248,8 @@ class Bot:
         """Take no new work, let go of what runs, deliver what can be delivered, and close the database last."""
         try:
             async with asyncio.timeout(STOP_WITHIN):
+                if self.by_itself is not None:
+                    await self.by_itself.close()
                 await self.deployments.close()
                 for task in work:
                     task.cancel()
@@ -237,6 +267,11 @@ class Bot:
         self._outbox.wake()
         if self._reports is not None:
             self._reports.wake()
+
+    def _unlocked(self, app: str) -> None:
+        """An environment is free again: what waits for that by itself is looked at."""
+        if self.by_itself is not None:
+            self.by_itself.watch.ring(app)
 
     def _problems(self) -> dict[str, str]:
         """What is ill, by name."""
@@ -302,6 +337,65 @@ def _deployments(settings: Settings, world: Adapters, codes: CodeSecrets) -> Dep
         approvals=approvals,
         bonds=bonds,
     )
+
+
+@dataclass(slots=True)
+class ByItself:
+    """Deployments by themselves: `automatic` hears events, `watch` looks."""
+
+    automatic: Automatic
+    watch: Watch
+    _task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look at everything now, and go on watching."""
+        self._task = asyncio.create_task(self.watch.run(self.automatic.look), name="watch")
+
+    async def close(self) -> None:
+        """Ask for nothing more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+
+def _by_itself(settings: Settings, world: Adapters, access: Access, dispatcher: Dispatcher) -> ByItself | None:
+    """What bot.toml's `auto` needs, where there is any; it is imported only then."""
+    if not is_used(settings):
+        return None
+    from deploybot.events.auto import Automatic  # noqa: PLC0415  see above
+    from deploybot.events.pursuit import Pursuit, Refusal  # noqa: PLC0415  see above
+    from deploybot.events.watch import Watch  # noqa: PLC0415  see above
+    from deploybot.events.wishes import WishBook  # noqa: PLC0415  see above
+
+    async def refusal(wish: Wish) -> Refusal:
+        # The images of a release are known only once it is pinned: then `after` is asked by the command itself.
+        release = None if settings.apps[wish.app].images else Release(wish.commit)
+        answer = await access.ask(
+            AUTO,
+            action=Action.DEPLOY,
+            command="deploy",
+            app=wish.app,
+            environment=wish.environment,
+            release=release,
+        )
+        if answer.decision.allowed:
+            return Refusal()
+        return Refusal(access.refusal(answer), answer.lock.until if answer.lock else 0.0)
+
+    book = WishBook(world.clock, world.redactor, lambda app: app.channel or home_places(settings))
+    apps = [app for app in settings.apps.values() if any(one.auto for one in app.environments.values())]
+    watch = Watch(apps, store=world.store, clock=world.clock, book=book)
+    pursuit = Pursuit(store=world.store, clock=world.clock, book=book, handle=dispatcher.handle, refusal=refusal)
+    automatic = Automatic(
+        store=world.store,
+        clock=world.clock,
+        refs=world.refs,
+        images=world.images,
+        pursuit=pursuit,
+        book=book,
+        ring=watch.ring,
+    )
+    return ByItself(automatic, watch)
 
 
 def _web(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServer | None:

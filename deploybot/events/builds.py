@@ -39,23 +39,23 @@ def judge(auto: Auto, builds: Sequence[Built]) -> Verdict:
 
 def _all(builds: Sequence[Built]) -> Verdict:
     if bad := [one for one in builds if one.state in _BAD]:
-        return Verdict(Light.RED, f"its builds are not green: {_told(bad)}")
+        return Verdict(Light.RED, f"Its builds are not green: {_told(bad)}")
     if busy := [one for one in builds if not one.state.ended]:
-        return Verdict(Light.WAITS, f"its builds have not ended: {_told(busy)}")
+        return Verdict(Light.WAITS, f"Its builds have not ended: {_told(busy)}")
     if not any(one.state is BuildState.PASSED for one in builds):
         said = f" ({_told(builds)})" if builds else ""
-        return Verdict(Light.WAITS, f"no build of it is known to have passed{said}")
+        return Verdict(Light.WAITS, f"No build of it is known to have passed{said}")
     return GREEN
 
 
 def _named(names: Iterable[str], builds: Sequence[Built]) -> Verdict:
     latest = {name: _latest(name, builds) for name in names}
     if bad := [one for one in latest.values() if one is not None and one.state in {*_BAD, BuildState.SKIPPED}]:
-        return Verdict(Light.RED, f"what is asked for is not green: {_told(bad)}")
+        return Verdict(Light.RED, f"What is asked for is not green: {_told(bad)}")
     if missing := [name for name, one in latest.items() if one is None]:
-        return Verdict(Light.WAITS, f"nothing is known yet of {', '.join(missing)}")
+        return Verdict(Light.WAITS, f"Nothing is known yet of {', '.join(missing)}")
     if busy := [one for one in latest.values() if one is not None and not one.state.ended]:
-        return Verdict(Light.WAITS, f"what is asked for has not ended: {_told(busy)}")
+        return Verdict(Light.WAITS, f"What is asked for has not ended: {_told(busy)}")
     return GREEN
 
 

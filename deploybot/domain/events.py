@@ -144,7 +144,10 @@ class ImagePushed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed(Event):
-    """A state of a deployment that others made; `key` stays the same over all states of one."""
+    """A state of a deployment that others made; `key` stays the same over all states of one.
+
+    `own` is True where the bot has made it, by the mark that it leaves with a forge.
+    """
 
     key: str
     environment: str
@@ -152,6 +155,7 @@ class Deployed(Event):
     ref: str = ""
     commit: str = ""
     text: str = ""
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

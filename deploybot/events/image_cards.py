@@ -23,7 +23,7 @@ _MACHINE: Final = re.compile(r"(?:(?:sha|git|commit)[-_.]?)?[0-9a-f]{7,64}|.*\.(
 
 def image_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
     """An image: its tags, the digest and the size."""
-    pushes = [one.event for one in parts if isinstance(one.event, ImagePushed)]
+    pushes = sorted((one.event for one in parts if isinstance(one.event, ImagePushed)), key=lambda one: one.tag)
     first, app = pushes[0], scene.app
     tags = [one_line(one.tag, REF) for one in pushes if one.tag]
     more = f" and {len(tags) - _TAGS_SHOWN} more" if len(tags) > _TAGS_SHOWN else ""

@@ -12,12 +12,14 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import takewhile
 from typing import Final
 
 from deploybot.card import Card
 from deploybot.domain import Build, Deployed, Event, Identity, Ping, Place, Push
 from deploybot.events.build_cards import OWN
 from deploybot.events.event_cards import story_of
+from deploybot.events.folding import LOOK_BACK, PUSHES
 from deploybot.events.quiet import FOLDED_FROM, digest_card
 from deploybot.events.routes import places_for
 from deploybot.events.story import Mood, Scene, Story
@@ -30,7 +32,6 @@ LONG_PAST: Final = 1800.0
 """Seconds after which a message is too far up to be noticed when it is edited."""
 KEPT: Final = 30 * 86400.0
 _RECENT: Final = 7 * 86400.0
-_BESIDE: Final = 4
 _OWN_WITHIN: Final = 600.0
 _LATEST: Final = 5
 
@@ -227,10 +228,11 @@ def _is_own(tables: Tables, app: App, event: Event) -> bool:
 def _beside(tables: Tables, app: App, spot: Spot, event: Event) -> Iterator[str]:
     """The things whose cards an event changes beside its own: what a push overtakes, failures that are counted anew."""
     if isinstance(event, Push):
-        for one in [*tables.told.series(app.name, push_series(event.branch), _BESIDE)]:
-            if one.thing != spot.thing and isinstance(one.event, Push):
-                yield one.thing
-                yield build_thing(one.event.after, event.branch)
-    elif isinstance(event, Build) and event.state.ended and spot.series:
-        found = [*tables.told.series(app.name, spot.series, _BESIDE)]
-        yield from dict.fromkeys(one.thing for one in found if one.thing != spot.thing and one.position > spot.position)
+        pushes = [*tables.told.series(app.name, push_series(event.branch), PUSHES)]
+        yield from (one.thing for one in pushes if one.thing != spot.thing)
+        commits = {one.event.after for one in pushes if isinstance(one.event, Push)} | {event.after}
+        yield from (build_thing(commit, event.branch) for commit in commits)
+    elif isinstance(event, Build) and spot.series:
+        series = tables.told.series(app.name, spot.series, LOOK_BACK)
+        later = [*takewhile(lambda one: one.position > spot.position, series)]
+        yield from dict.fromkeys(one.thing for one in later if one.thing != spot.thing)

@@ -117,7 +117,7 @@ def alert_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
     return Story(
         card=card,
         mood=Mood.BAD if alert.firing else Mood.GOOD,
-        worth=Worth.NOTHING if not alert.firing else Worth.USUAL if usual else Worth.ASKED,
+        worth=Worth.USUAL if usual else Worth.ASKED,
         kinds=frozenset({"alert"}),
         environments=frozenset({found} - {""}),
     )

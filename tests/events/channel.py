@@ -1,4 +1,4 @@
-"""A channel that is told of events: the real rows, a clock that stands still, and the messages as the outbox has them."""
+"""A channel that is told of events: the real rows, a clock that stands still, and its messages."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from deploybot.domain import (
     Told,
 )
 from deploybot.events.telling import Telling
-from deploybot.ports import Store, Tables
+from deploybot.ports import Tables
 from deploybot.redact import Redactor
 from deploybot.settings import Settings
+from deploybot.store.database import Database
 from deploybot.testing import FakeClock, memory_store
 
 HOME = Place("slack", "C0HOME")
@@ -45,7 +46,7 @@ def sha(number: int) -> str:
     return f"{number:040x}"
 
 
-def settings(zone: str = "UTC", **more: Any) -> Settings:
+def settings(zone: str = "UTC", **more: object) -> Settings:
     """One app, `shop`, with staging and a production that comes after it and wants an approval; `more` of its keys."""
     app: dict[str, Any] = {
         "name": "shop",
@@ -68,7 +69,7 @@ def settings(zone: str = "UTC", **more: Any) -> Settings:
     )
 
 
-def push(number: int = 2, *, branch: str = "develop", total: int = 1, **more: Any) -> Push:
+def push(number: int = 2, *, branch: str = "develop", total: int = 1, **more: object) -> Push:
     """The push that brings commit `number` after the one before it, at its minute past noon."""
     told = Told(sha(number), "Ana Ruiz", f"Change number {number}\n\nAnd why.", f"https://git.example.com/c/{number}")
     given: Mapping[str, Any] = {
@@ -79,7 +80,7 @@ def push(number: int = 2, *, branch: str = "develop", total: int = 1, **more: An
     return Push(branch=branch, **given)
 
 
-def build(state: BuildState, number: int = 2, *, name: str = "tests", branch: str = "develop", **more: Any) -> Build:
+def build(state: BuildState, number: int = 2, *, name: str = "tests", branch: str = "develop", **more: object) -> Build:
     """A state of the build of a workflow for commit `number`; it begins half a minute after the push and takes two."""
     begun = NOON + 60 * number + 30
     given: Mapping[str, Any] = {
@@ -94,7 +95,7 @@ def build(state: BuildState, number: int = 2, *, name: str = "tests", branch: st
 class Channel:
     """What hears events, and the messages that come of them."""
 
-    store: Store
+    store: Database
     clock: FakeClock
     telling: Telling
     settings: Settings
@@ -104,9 +105,7 @@ class Channel:
         """Hear them all, each as a delivery of its own; what was made of the last."""
         said = ""
         for event in events:
-            said = await self.telling.hear(
-                self.settings.apps["shop"], event, delivery or f"d{next(self.deliveries)}"
-            )
+            said = await self.telling.hear(self.settings.apps["shop"], event, delivery or f"d{next(self.deliveries)}")
         return said
 
     async def messages(self, place: Place = HOME) -> list[Card]:

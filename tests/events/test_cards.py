@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ from tests.events.channel import (
 )
 
 PASSED, FAILED, RUNNING, QUEUED = BuildState.PASSED, BuildState.FAILED, BuildState.RUNNING, BuildState.QUEUED
-COMMON = {"sender": "github", "repository": "acme/shop", "by": ANA, "at": NOON}
+COMMON: dict[str, Any] = {"sender": "github", "repository": "acme/shop", "by": ANA, "at": NOON}
 
 
 async def test_a_push(channel: Channel) -> None:
@@ -207,7 +208,9 @@ async def test_a_tag_and_its_release_are_one_message(channel: Channel) -> None:
     card = await channel.message()
     assert card.title == "shop: new tag v1.4 by Ana Ruiz (@ana)"
     assert "Deploy to staging" in labels(card)
-    await channel.hear(Published(**COMMON, tag="v1.4", name="Cart", text="Faster.\n\nBetter.", url="https://x.example/r"))
+    await channel.hear(
+        Published(**COMMON, tag="v1.4", name="Cart", text="Faster.\n\nBetter.", url="https://x.example/r")
+    )
     card = await channel.message()
     assert card.title == "shop: release v1.4 was published by Ana Ruiz (@ana): Cart"
     assert card.text == "Faster.\nBetter."
@@ -303,7 +306,7 @@ async def test_an_alert_that_comes_again_says_how_often(channel: Channel) -> Non
 
 @pytest.mark.parametrize("alert", [{"severity": "none"}, {"name": "Watchdog"}])
 async def test_alerts_that_only_say_that_alerts_work_are_for_those_who_ask(alert: dict[str, str]) -> None:
-    event = Alert(**{**COMMON, "key": "k", "name": "x", "firing": True, **alert})  # type: ignore[arg-type]
+    event = Alert(**{**COMMON, "key": "k", "name": "x", "firing": True, **alert})
     for notify, told in (({}, 0), ({"all": {"kinds": ["alert"]}}, 1)):
         async with open_channel(settings(notify=notify)) as channel:
             await channel.hear(event)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,8 +14,8 @@ from deploybot.errors import StoreError
 from deploybot.events.quiet import Quiet
 from deploybot.events.routes import quiet_for
 from deploybot.events.telling import Telling
-from deploybot.ports import Tables
 from deploybot.redact import Redactor
+from deploybot.settings import Settings
 from tests.events.channel import HOME, NOON, Channel, build, open_channel, push, settings
 from tests.world import Moody
 
@@ -31,8 +30,8 @@ async def until_morning(channel: Channel) -> None:
     await channel.store.write(channel.telling.say_due)
 
 
-def night(**more: Any) -> Any:
-    return settings(notify=NIGHT, **more)
+def night() -> Settings:
+    return settings(notify=NIGHT)
 
 
 async def test_a_push_at_night_is_told_in_the_morning() -> None:
@@ -133,24 +132,20 @@ async def test_the_worker_says_it_and_bears_a_database_that_fails(caplog: pytest
         channel.clock.advance(TEN_HOURS)
         moody = Moody(channel.store)
         said = asyncio.Event()
-
-        def say_due(tables: Tables) -> float | None:
-            said.set()
-            return channel.telling.say_due(tables)
-
-        worker = asyncio.create_task(Quiet(moody, channel.clock, say_due, channel.telling.waiting).run())
+        channel.store.on_outbox = said.set
+        telling = channel.telling
+        worker = asyncio.create_task(Quiet(moody, channel.clock, telling.say_due, telling.waiting).run())
         moody.gone = "the disk is gone"
         await channel.hear(push())
         async with asyncio.timeout(5):
-            while "the disk is gone" not in caplog.text:
+            while "the disk is gone" not in caplog.text:  # noqa: ASYNC110  a log has no event
                 await asyncio.sleep(0)
         moody.gone = ""
         channel.clock.advance(TEN_HOURS)
         channel.telling.waiting.set()
         async with asyncio.timeout(5):
             await said.wait()
-            while not await channel.messages():
-                await asyncio.sleep(0)
+            await channel.message()
         worker.cancel()
         with pytest.raises(asyncio.CancelledError):
             await worker

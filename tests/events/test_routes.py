@@ -21,7 +21,7 @@ AUTO = {
 }
 
 
-async def told(event: Event, place: Place, **more: Any) -> int:
+async def told(event: Event, place: Place, **more: object) -> int:
     """How many messages an event makes in a channel, for an app with these keys."""
     async with open_channel(settings(**more)) as channel:
         await channel.hear(event)
@@ -74,7 +74,7 @@ async def test_the_branches_of_the_app_and_of_auto_are_the_usual_ones() -> None:
 )
 async def test_what_a_route_asks_for(route: dict[str, Any], event: Event, count: int) -> None:
     route = {**route, "channel": "C0BUILDS111"}
-    more = {"notify": {"one": route}, "environments": AUTO, "channel": "C0SHOP11111"}
+    more: dict[str, object] = {"notify": {"one": route}, "environments": AUTO, "channel": "C0SHOP11111"}
     assert await told(event, BUILDS, **more) == count
     assert await told(event, APP, **more) == 0
 
@@ -94,7 +94,6 @@ async def test_two_routes_to_one_channel_say_it_once() -> None:
 
 async def test_the_first_part_that_is_asked_for_begins_the_message() -> None:
     """A route that asks for releases alone hears of a tag when it is released."""
-
 
     async with open_channel(settings(notify={"one": {"kinds": "release"}})) as channel:
         await channel.hear(Tagged(**COMMON, tag="v1", commit=sha(1)))

@@ -46,7 +46,7 @@ def sha(number: int) -> str:
     return f"{number:040x}"
 
 
-def settings(zone: str = "UTC", **more: object) -> Settings:
+def settings(**more: object) -> Settings:
     """One app, `shop`, with staging and a production that comes after it and wants an approval; `more` of its keys."""
     app: dict[str, Any] = {
         "name": "shop",
@@ -62,7 +62,6 @@ def settings(zone: str = "UTC", **more: object) -> Settings:
     }  # fmt: skip
     return Settings.model_validate(
         {
-            "bot": {"timezone": zone},
             "servers": {name: {"name": name, "ssh": f"deploy@{name}"} for name in ("web1", "web2")},
             "apps": {"shop": {**app, **more}},
         }

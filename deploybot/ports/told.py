@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,10 +51,10 @@ class Told(Protocol):
         """Keep the newest of a part; when it was heard of first stays."""
 
     def parts(self, app: str, thing: str) -> tuple[ToldPart, ...]:
-        """All parts of a thing, in the order in which they were heard of."""
+        """All parts of a thing, in the order in which they were heard of; of very many the last."""
 
-    def series(self, app: str, series: str, limit: int) -> tuple[ToldPart, ...]:
-        """The last parts of a series, the newest first."""
+    def series(self, app: str, series: str, limit: int) -> Iterator[ToldPart]:
+        """The last parts of a series, the newest first; each is read when it is asked for."""
 
     def places(self, app: str, thing: str) -> tuple[ToldPlace, ...]:
         """Where a thing was said, or waits to be."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from typing import Final
 
 from deploybot.domain import (
@@ -28,8 +29,13 @@ _KINDS: Final[dict[str, type[Event]]] = {
     kind.__name__: kind
     for kind in (Alert, Build, Change, Deployed, ImagePushed, Note, Ping, Published, Push, Synced, Tagged)
 }
+_PARTS: Final = 100
 _PART = "SELECT app, thing, part, kind, event, series, position, heard FROM told_parts "
 _PLACE = "SELECT app, thing, place, messages, said, due, mood FROM told_places "
+_TRIM = """
+    DELETE FROM told_parts WHERE app = :app AND thing = :thing AND (heard, part) < (
+        SELECT heard, part FROM told_parts WHERE app = :app AND thing = :thing
+        ORDER BY heard DESC, part DESC LIMIT 1 OFFSET :most - 1)"""
 
 
 class ToldRows:
@@ -54,16 +60,17 @@ class ToldRows:
             (part.app, part.thing, now),
         )
         self._run(sql, row)
+        self._run(_TRIM, {"app": part.app, "thing": part.thing, "most": _PARTS})
 
     def parts(self, app: str, thing: str) -> tuple[ToldPart, ...]:
-        """All parts of a thing, in the order in which they were heard of."""
-        rows = self._run(_PART + "WHERE app = ? AND thing = ? ORDER BY heard, part", (app, thing))
-        return tuple(map(_part, rows))
+        """All parts of a thing, in the order in which they were heard of; of very many the last."""
+        sql = _PART + "WHERE app = ? AND thing = ? ORDER BY heard DESC, part DESC LIMIT ?"
+        return tuple(map(_part, self._run(sql, (app, thing, _PARTS)).fetchall()[::-1]))
 
-    def series(self, app: str, series: str, limit: int) -> tuple[ToldPart, ...]:
-        """The last parts of a series, the newest first."""
+    def series(self, app: str, series: str, limit: int) -> Iterator[ToldPart]:
+        """The last parts of a series, the newest first; each is read when it is asked for."""
         sql = _PART + "WHERE app = ? AND series = ? AND series <> '' ORDER BY position DESC, thing, part LIMIT ?"
-        return tuple(map(_part, self._run(sql, (app, series, limit))))
+        return map(_part, self._run(sql, (app, series, limit)).fetchall())
 
     def places(self, app: str, thing: str) -> tuple[ToldPlace, ...]:
         """Where a thing was said, or waits to be."""

@@ -81,8 +81,8 @@ def releases(deployment: Deployment) -> str:
     """What ran before and after: `v1.3 → v1.4`; one alone where nothing was exchanged."""
     plan = deployment.plan
     replaced = {part.replaces.id: part.replaces for part in plan.servers if part.replaces}
-    old = " and ".join(release.ref or release.short for release in replaced.values())
-    new = plan.release.ref or plan.release.short
+    old = " and ".join(release.name for release in replaced.values())
+    new = plan.release.name
     if plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
         return new
     changes = (change for release in replaced.values() for change in image_changes(release, plan.release))

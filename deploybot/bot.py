@@ -10,7 +10,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from deploybot.chat.desk import Desk
 from deploybot.chat.heads import Heads
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.chat.parts import Parts
-from deploybot.chat.places import channels_of, home_places, places_of
+from deploybot.chat.places import channels_of, event_places, home_places, places_of
 from deploybot.command import Services
 from deploybot.config import secrets_of
 from deploybot.deploy.approvals import Approvals
@@ -88,6 +88,8 @@ if TYPE_CHECKING:
     from deploybot.events.pursuit import (
         Refusal,
     )
+    from deploybot.events.quiet import Quiet
+    from deploybot.events.telling import Telling
     from deploybot.events.watch import (
         Watch,
     )
@@ -203,7 +205,8 @@ class Bot:
         )
         console = Console(settings.bot.data / "console.sock", parts)
         self._web = _web(settings, self._problems)
-        self._inbox = _webhooks(settings, world, self._web, ())
+        self._telling = _telling(settings, world)
+        self._inbox = _webhooks(settings, world, self._web, self._listeners())
         self._chats: tuple[LiveChat, ...] = (console, *_chats(settings, parts, world, self._web))
         self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)
         self._reports = _reports(settings, world)
@@ -225,6 +228,8 @@ class Bot:
         ]
         if self._inbox is not None:
             work.append(asyncio.create_task(self._inbox.run(), name="webhooks"))
+        if self._telling is not None:
+            work.append(asyncio.create_task(self._telling.quiet.run(), name="quiet-hours"))
         try:
             await self._offer_claim()
             await make_itself(self._world.store, self._settings)
@@ -261,6 +266,13 @@ class Bot:
         except TimeoutError:
             log.warning("not everything could be closed within %s", show_duration(STOP_WITHIN))
         await self._world.database.aclose()
+
+    def _listeners(self) -> Iterator[EventListener]:
+        """Who hears of events, in this order: first people are told, then something is done."""
+        if self._telling is not None:
+            yield self._telling.listener
+        if self.by_itself is not None:
+            yield self.by_itself.automatic
 
     def _wake(self) -> None:
         """Something was put that is to be sent."""
@@ -382,7 +394,7 @@ def _by_itself(settings: Settings, world: Adapters, access: Access, dispatcher: 
             return Refusal()
         return Refusal(access.refusal(answer), answer.lock.until if answer.lock else 0.0)
 
-    book = WishBook(world.clock, world.redactor, lambda app: app.channel or home_places(settings))
+    book = WishBook(world.clock, world.redactor, lambda app: app.channel or event_places(settings))
     apps = [app for app in settings.apps.values() if any(one.auto for one in app.environments.values())]
     watch = Watch(apps, store=world.store, clock=world.clock, book=book)
     pursuit = Pursuit(store=world.store, clock=world.clock, book=book, handle=dispatcher.handle, refusal=refusal)
@@ -407,17 +419,40 @@ def _web(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServe
     return WebServer(settings.http.listen, problems, max_body=settings.http.max_body)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Events told to channels: `listener` hears them, `quiet` says what had to wait."""
+
+    listener: Telling
+    quiet: Quiet
+
+
+def _telling(settings: Settings, world: Adapters) -> Told | None:
+    """What tells channels of events, where any can come; imported only then."""
+    if not _has_hooks(settings):
+        return None
+    from deploybot.events.quiet import Quiet  # noqa: PLC0415  see above
+    from deploybot.events.telling import Telling  # noqa: PLC0415  see above
+
+    telling = Telling(settings, world.store, world.clock, world.redactor, event_places(settings))
+    return Told(telling, Quiet(world.store, world.clock, telling.say_due, telling.waiting))
+
+
+def _has_hooks(settings: Settings) -> bool:
+    return settings.http is not None and bool(settings.hooks or any(app.hooks for app in settings.apps.values()))
+
+
 def _webhooks(
-    settings: Settings, world: Adapters, server: WebServer | None, listeners: Sequence[EventListener]
+    settings: Settings, world: Adapters, server: WebServer | None, listeners: Iterable[EventListener]
 ) -> Inbox | None:
     """What takes webhooks and lets `listeners` hear of them, where bot.toml has any; imported only then."""
-    if server is None or settings.http is None or not (settings.hooks or any(a.hooks for a in settings.apps.values())):
+    if server is None or settings.http is None or not _has_hooks(settings):
         return None
     from deploybot.webhooks.addresses import addresses  # noqa: PLC0415  see above
     from deploybot.webhooks.inbox import Inbox  # noqa: PLC0415  see above
     from deploybot.webhooks.receiver import Receiver  # noqa: PLC0415  see above
 
-    inbox = Inbox(settings, world.store, world.clock, listeners)
+    inbox = Inbox(settings, world.store, world.clock, tuple(listeners))
     receiver = Receiver(world.store, world.clock, inbox, rate=settings.http.rate)
     for address in addresses(settings):
         receiver.open(server, address)

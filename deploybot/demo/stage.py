@@ -119,12 +119,7 @@ class Stage:
         try:
             yield heard
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT)
-            await asyncio.wait({reading}, timeout=_ASK_WITHIN)
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await _left(process, reading)
 
     async def shell(self, *words: str, holds: tuple[str, ...] = ()) -> Said:
         """Run `deploybot WORDS` as in a terminal."""
@@ -207,6 +202,18 @@ async def _hand_on(process: asyncio.subprocess.Process, heard: Heard) -> None:
     assert process.stdout is not None  # noqa: S101  it was asked for
     async for line in process.stdout:
         heard.take(line)
+
+
+async def _left(process: asyncio.subprocess.Process, reading: asyncio.Task[None]) -> None:
+    """Have a console that listens leave, as Ctrl-C would."""
+    process.send_signal(signal.SIGINT)
+    try:
+        async with asyncio.timeout(_ASK_WITHIN):
+            await reading
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 def _text(card: Card) -> str:

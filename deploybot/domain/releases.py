@@ -108,6 +108,11 @@ class Release:
         return f"{f'{self.ref} ({commit})' if self._named else commit} with {which}"
 
     @property
+    def name(self) -> str:
+        """What people call it in a few letters: `v2`, or the short commit where nobody typed a name."""
+        return self.ref if self._named else self.short
+
+    @property
     def _named(self) -> bool:
         return bool(self.ref) and not self.commit.startswith(self.ref)
 

@@ -18,7 +18,7 @@ Whole = Annotated[int, Strict()]
 class Part(BaseModel):
     """A table of bot.toml: frozen, and an unknown key is an error. `filled` are fields that are no keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     filled: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod

@@ -40,6 +40,7 @@ RUN set -eu; \
     install -d -m 755 /etc/deploybot
 COPY --from=builder /opt/deploybot /opt/deploybot
 ENV PATH=/opt/deploybot/bin:$PATH \
+    PYTHONNODEBUGRANGES=1 \
     DEPLOYBOT_CONFIG=/etc/deploybot/bot.toml
 USER 10001:10001
 WORKDIR /var/lib/deploybot

@@ -24,6 +24,9 @@ _KIBIBYTE = 1024
 _FORGET_PEAK = "5"
 """What `clear_refs` takes to begin the peak of the resident memory anew (proc(5))."""
 
+AS_A_SERVICE = {"PYTHONNODEBUGRANGES": "1"}
+"""What docs/deploybot.service and the image set."""
+
 
 class Bot:
     """A bot with its own folder: bot.toml, data, log. A context manager that starts and stops it."""
@@ -56,7 +59,7 @@ class Bot:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, READY_FD: str(ready_child)},
+                env={**os.environ, **AS_A_SERVICE, READY_FD: str(ready_child)},
                 pass_fds=(ready_child,),
             )
         os.close(ready_child)

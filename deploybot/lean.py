@@ -20,13 +20,20 @@ from typing import Any
 LIBRARIES = (
     "aiohttp",
     "asyncssh",
+    "attr",
     "cryptography",
+    "docker",
+    "httpcore",
     "httpx",
     "pydantic",
     "pydantic_core",
+    "requests",
     "slack_bolt",
     "slack_sdk",
+    "sqlite_utils",
     "telegram",
+    "urllib3",
+    "yarl",
 )
 """Those whose docstrings take the most. None of them reads its own."""
 

@@ -21,7 +21,7 @@ from tests.lab import until
 
 COUNT = 4_000
 ROUNDS = 5
-CONNECTIONS = 128
+CONNECTIONS = 256
 _SECRET = "d41f0e8c55a94f7f8f7e0f0cb9b6dc10d41f0e8c55a94f7f8f7e0f0cb9b6dc10"  # noqa: S105  opens only the bench
 _TIMES_AS_MANY = 1.5
 _STARTS_WITHIN = 15.0

@@ -83,7 +83,6 @@ class Inbox:
         try:
             while True:
                 await self._changed.wait()
-                await self._rush.over()
                 self._changed.clear()
                 await self._take_new()
                 self._rest()
@@ -95,10 +94,14 @@ class Inbox:
 
     async def _take_new(self) -> None:
         """Give everything that came to the lanes of its apps."""
-        while found := await until_kept(self._store.read, self._next):
+        more = True
+        while more:
+            await self._rush.over()
+            found = await until_kept(self._store.read, self._next)
             for one in found:
                 self._give(one.number, (one.app,) if one.app else await self._apps_by_body(one.number))
                 self._last = one.number
+            more = len(found) == _BATCH
 
     def _next(self, tables: Tables) -> tuple[Waiting, ...]:
         return tables.deliveries.waiting(self._last, _BATCH)

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.ground import Ground
-from benchmarks.hammer import Hammered, hammer, requests
+from tests.webhooks.hammer import Hammered, hammer, requests
 from benchmarks.table import Row, seconds
-from tests.lab import until
+from tests.lab import LabError, until
 
 COUNT = 4_000
 ROUNDS = 5
-CONNECTIONS = 128
+CONNECTIONS = 256
 _SECRET = "d41f0e8c55a94f7f8f7e0f0cb9b6dc10d41f0e8c55a94f7f8f7e0f0cb9b6dc10"  # noqa: S105  opens only the bench
 _TIMES_AS_MANY = 1.5
 _STARTS_WITHIN = 15.0
@@ -75,6 +75,8 @@ def _round(number: int, port: int, peer_port: int, settle: Callable[[], None]) -
         made = requests(_PATHS[name], _SECRET, COUNT, f"round {number}")
         settle()
         found[name] = hammer(port if name == "deploybot" else peer_port, made, CONNECTIONS)
+        if found[name].count(200) != COUNT:
+            raise LabError(f"{name} did not take all: {found[name].answers}")
     return found["deploybot"], found["webhook"]
 
 

@@ -73,13 +73,15 @@ def workflow_run(sender: str, tree: Tree) -> tuple[Event, ...]:
     state = _state(run)
     if state is None:
         return ()
+    # Gitea names its times as jobs have them.
+    at = run.time("updated_at") or run.time("completed_at") or run.time("started_at")
     return (
         Build(
             sender=sender,
             repository=repository(tree),
             url=run.page("html_url"),
             by=person(sender, run.at("triggering_actor") if run.has("triggering_actor") else run.at("actor")),
-            at=run.time("updated_at"),
+            at=at,
             key=_key(sender, tree, "run", run.needs("id")),
             name=tree.text("workflow", "name") or run.needs("name"),
             state=state,
@@ -87,8 +89,8 @@ def workflow_run(sender: str, tree: Tree) -> tuple[Event, ...]:
             commit=run.commit("head_sha"),
             number=run.number("run_number"),
             attempt=run.number("run_attempt", default=1),
-            started=run.time("run_started_at") or run.time("created_at"),
-            finished=run.time("updated_at") if state.ended else 0.0,
+            started=run.time("run_started_at") or run.time("started_at") or run.time("created_at"),
+            finished=at if state.ended else 0.0,
         ),
     )
 

@@ -89,7 +89,8 @@ def _push(forge: Forge, tree: Tree, branch: str) -> Push:
         repository=repository(tree),
         url=tree.page("head_commit", "url") or tree.page("repository", "html_url"),
         by=_pusher(forge, tree),
-        at=tree.time("repository", "pushed_at") or tree.time("head_commit", "timestamp"),
+        # A commit may be much older than its push, so its time is none for this.
+        at=tree.time("repository", "pushed_at"),
         branch=branch,
         before=tree.commit("before"),
         after=tree.commit("after"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Mapping
-from typing import ClassVar
 from urllib.parse import urlsplit
 
 from deploybot.domain import Build, BuildState, Event, ImagePushed
@@ -29,11 +28,16 @@ _RUNS: Mapping[str, BuildState] = {
 class GiteaLike(BaseSender, ABC):
     """Both. They send GitHub's headers, too, and each other's: only its own ones count."""
 
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {
-        "push": frozenset({"ref", "before", "after", "total_commits", "compare_url"}),
-        "pull_request": frozenset({"action", "number", "pull_request", "commit_id"}),
-        "action_run_success": frozenset({"action", "run", "prior_status"}),
-    }
+    looks = (
+        ("push", frozenset({"ref", "before", "after", "total_commits", "compare_url"})),
+        ("pull_request", frozenset({"action", "number", "pull_request", "commit_id"})),
+        ("action_run_success", frozenset({"action", "run", "prior_status"})),
+        ("release", frozenset({"action", "release"})),
+        ("package", frozenset({"action", "package"})),
+        ("workflow_run", frozenset({"action", "workflow_run"})),
+        ("workflow_job", frozenset({"action", "workflow_job"})),
+        ("status", frozenset({"sha", "context", "state"})),
+    )
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
         """See BaseSender."""

@@ -58,6 +58,7 @@ class Inbox:
         self._rush = Rush()
         self._bytes = 0
         self._last = 0
+        self._taking = True
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
 
@@ -83,9 +84,10 @@ class Inbox:
         try:
             while True:
                 await self._changed.wait()
-                await self._rush.over()
                 self._changed.clear()
+                self._taking = True
                 await self._take_new()
+                self._taking = False
                 self._rest()
         finally:
             tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
@@ -95,10 +97,14 @@ class Inbox:
 
     async def _take_new(self) -> None:
         """Give everything that came to the lanes of its apps."""
-        while found := await until_kept(self._store.read, self._next):
+        more = True
+        while more:
+            await self._rush.over()
+            found = await until_kept(self._store.read, self._next)
             for one in found:
                 self._give(one.number, (one.app,) if one.app else await self._apps_by_body(one.number))
                 self._last = one.number
+            more = len(found) == _BATCH
 
     def _next(self, tables: Tables) -> tuple[Waiting, ...]:
         return tables.deliveries.waiting(self._last, _BATCH)
@@ -171,7 +177,7 @@ class Inbox:
         self._rest()
 
     def _rest(self) -> None:
-        if not self._open and not self._changed.is_set():
+        if not (self._open or self._taking or self._changed.is_set()):
             self._bytes = 0
             self._idle.set()
 

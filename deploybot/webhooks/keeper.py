@@ -8,8 +8,8 @@ from functools import partial
 
 from deploybot.ports import NewDelivery, Store, Tables
 
-_MOST = 64
-_MOST_BYTES = 1 << 20
+_MOST = 256
+_MOST_BYTES = 4 << 20
 
 
 class Keeper:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from deploybot.domain import Event, ImagePushed
@@ -26,7 +25,7 @@ class Acr(BaseSender):
     name = "acr"
     proof: ClassVar[Proof] = QueryToken("secret")
     pings = ""
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {"": frozenset({"push_data", "repository"})}
+    looks = (("", frozenset({"push_data", "repository"})),)
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
         """See BaseSender. Its times have no zone: they are not taken."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from deploybot.domain import Event, Synced
@@ -35,7 +34,7 @@ Add to the ConfigMap argocd-notifications-cm, under data:
            "git": {{{{with .app.spec.source}}}}{{{{toJson .repoURL}}}}{{{{else}}}}""{{{{end}}}},
            "phase": {{{{with $state}}}}{{{{toJson .phase}}}}{{{{else}}}}""{{{{end}}}},
            "message": {{{{with $state}}}}{{{{toJson .message}}}}{{{{else}}}}""{{{{end}}}},
-           "at": {{{{with $state}}}}{{{{toJson .finishedAt}}}}{{{{else}}}}""{{{{end}}}},
+           "at": {{{{toJson .app.status.reconciledAt}}}},
            "url": "{{{{.context.argocdUrl}}}}/applications/{{{{.app.metadata.name}}}}"}}
   trigger.deploybot: |
     - when: app.status.operationState != nil and app.status.operationState.phase in ['Running']
@@ -60,7 +59,7 @@ class ArgoCd(BaseSender):
     proof: ClassVar[Proof] = Bearer()
     repeats = True
     pings = ""
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {"": frozenset({"application", "sync", "health"})}
+    looks = (("", frozenset({"application", "sync", "health"})),)
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender. An operation that runs, or failed, is the state; otherwise it is whether all is in sync."""

@@ -20,6 +20,7 @@ _STATES: Mapping[str, BuildState] = {
     "FAILED": BuildState.FAILED,
     "STOPPED": BuildState.CANCELLED,
 }
+_ENDS: Mapping[str, str] = {"MERGED": "pullrequest:fulfilled", "DECLINED": "pullrequest:rejected"}
 _UUID = re.compile(r"\{[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\}", re.ASCII)
 _PIPELINE = re.compile(r"(?P<name>.*?) #(?P<number>\d{1,9})(?: for .*)?", re.ASCII | re.DOTALL)
 _MOST_CHANGES = 50
@@ -41,11 +42,17 @@ class Bitbucket(BaseSender):
     kind_header = "x-event-key"
     id_header = "x-request-uuid"
     pings = "diagnostics:ping"
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {
-        "repo:push": frozenset({"actor", "repository", "push"}),
-        "pullrequest:updated": frozenset({"actor", "repository", "pullrequest"}),
-        "repo:commit_status_updated": frozenset({"repository", "commit_status"}),
-    }
+    looks = (
+        ("repo:push", frozenset({"actor", "repository", "push"})),
+        ("pullrequest:updated", frozenset({"actor", "repository", "pullrequest"})),
+        ("repo:commit_status_updated", frozenset({"repository", "commit_status"})),
+    )
+
+    def guess(self, payload: Mapping[str, object]) -> str | None:
+        """See Sender. What became of a pull request is in its state, too."""
+        found = super().guess(payload)
+        state = Tree(payload).text("pullrequest", "state")
+        return _ENDS.get(state, found) if found == "pullrequest:updated" else found
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
         """See BaseSender."""
@@ -81,7 +88,6 @@ def _push(tree: Tree, change: Tree, branch: str) -> Push:
         repository=repository(tree),
         url=change.page("new", "links", "html", "href") or tree.page("repository", "links", "html", "href"),
         by=_person(tree.at("actor")),
-        at=change.time("new", "target", "date"),
         branch=branch,
         before=change.commit("old", "target", "hash"),
         after=change.commit("new", "target", "hash"),
@@ -109,7 +115,7 @@ def _tagged(tree: Tree, change: Tree, tag: str) -> Tagged:
         repository=repository(tree),
         url=change.page("new", "links", "html", "href"),
         by=_person(tree.at("actor")),
-        at=change.time("new", "date") or change.time("new", "target", "date"),
+        at=change.time("new", "date"),
         tag=tag,
         commit=change.commit("new", "target", "hash"),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from deploybot.domain import DOCKER_HUB, Author, Event, ImagePushed
@@ -26,7 +25,7 @@ class DockerHub(BaseSender):
     name = "dockerhub"
     proof: ClassVar[Proof] = PathPart()
     pings = ""
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {"": frozenset({"push_data", "repository", "callback_url"})}
+    looks = (("", frozenset({"push_data", "repository", "callback_url"})),)
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender. `callback_url` is never called."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from deploybot.domain import Event, Ping
@@ -28,11 +27,11 @@ class Ghcr(BaseSender):
     proof: ClassVar[Proof] = BodyMac("x-hub-signature-256", "sha256=")
     kind_header = "x-github-event"
     id_header = "x-github-delivery"
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {
-        "package": frozenset({"action", "package"}),
-        "registry_package": frozenset({"action", "registry_package"}),
-        "ping": frozenset({"zen", "hook_id"}),
-    }
+    looks = (
+        ("package", frozenset({"action", "package"})),
+        ("registry_package", frozenset({"action", "registry_package"})),
+        ("ping", frozenset({"zen", "hook_id"})),
+    )
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
         """See BaseSender."""

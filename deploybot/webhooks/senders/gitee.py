@@ -37,10 +37,10 @@ class Gitee(BaseSender):
     proof: ClassVar[Proof] = TimedToken("x-gitee-token", "x-gitee-timestamp")
     kind_header = "x-gitee-event"
     pings = "Push Hook"
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {
-        "Merge Request Hook": frozenset({"hook_name", "pull_request"}),
-        "Push Hook": frozenset({"hook_name", "ref", "commits"}),
-    }
+    looks = (
+        ("Merge Request Hook", frozenset({"hook_name", "pull_request"})),
+        ("Push Hook", frozenset({"hook_name", "ref", "commits"})),
+    )
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
         """See BaseSender."""

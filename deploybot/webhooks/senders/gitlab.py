@@ -84,14 +84,14 @@ class GitLab(BaseSender):
     # X-Gitlab-Event-UUID is not an id of a delivery: hooks that call each other share it.
     id_header = "idempotency-key"
     pings = "Push Hook"
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {
-        "Pipeline Hook": frozenset({"object_kind", "object_attributes", "builds"}),
-        "Job Hook": frozenset({"object_kind", "build_id"}),
-        "Deployment Hook": frozenset({"object_kind", "deployment_id"}),
-        "Push Hook": frozenset({"object_kind", "event_name", "checkout_sha"}),
-        "Merge Request Hook": frozenset({"object_kind", "object_attributes", "project"}),
-        "Release Hook": frozenset({"object_kind", "tag", "released_at"}),
-    }
+    looks = (
+        ("Pipeline Hook", frozenset({"object_kind", "object_attributes", "builds"})),
+        ("Job Hook", frozenset({"object_kind", "build_id"})),
+        ("Deployment Hook", frozenset({"object_kind", "deployment_id"})),
+        ("Push Hook", frozenset({"object_kind", "event_name", "checkout_sha"})),
+        ("Merge Request Hook", frozenset({"object_kind", "object_attributes", "project"})),
+        ("Release Hook", frozenset({"object_kind", "tag", "released_at"})),
+    )
 
     def delivery(self, received: Received) -> str:
         """See Sender. Both headers hold the same, where both are there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import ClassVar
 
 from deploybot.domain import Author, Event, ImagePushed
@@ -31,9 +31,10 @@ class Harbor(BaseSender):
     proof: ClassVar[Proof] = Bearer(bare=True)
     kind_key = ("type",)
     pings = ""
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {
-        "": frozenset({"type", "event_data"}),
-    }
+    looks = (
+        ("", frozenset({"type", "event_data"})),
+        ("", frozenset({"type", "specversion", "data"})),
+    )
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender."""

@@ -61,7 +61,10 @@ class Jenkins(BaseSender):
     proof: ClassVar[_Proof] = _Proof()
     kind_key = ("build", "phase")
     pings = ""
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {"": frozenset({"name", "url", "build"})}
+    looks = (
+        ("", frozenset({"name", "url", "build"})),
+        ("", frozenset({"job", "phase"})),
+    )
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender."""
@@ -90,13 +93,14 @@ def _by_plugin(tree: Tree) -> tuple[Event, ...]:
     # The name alone is only the last part of it, where there are folders and branches.
     name = "/".join(unquote(part) for part in _JOB.findall(tree.text("url")))[:TITLE] or tree.needs("name")
     queue, number = build.number("queue_id"), build.number("number")
-    started, duration = build.time("timestamp"), build.number("duration") / 1000
+    moment, duration = build.time("timestamp"), build.number("duration") / 1000
+    started = moment if state is not BuildState.QUEUED else 0.0
     return (
         Build(
             sender="jenkins",
             repository=repository_of(build.text("scm", "url")),
             url=build.page("full_url"),
-            at=started + duration,
+            at=moment + duration,
             # Only the queue's number is the same before and after a build begins.
             key=f"jenkins:{name}:{f'queue:{queue}' if queue else number}",
             name=Tree(name).text(),

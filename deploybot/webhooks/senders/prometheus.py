@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import ClassVar
 
 from deploybot.domain import Alert, Event
@@ -41,7 +41,7 @@ class Prometheus(BaseSender):
     kind_key = ("status",)
     repeats = True
     pings = ""
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {"": frozenset({"alerts", "groupKey"})}
+    looks = (("", frozenset({"alerts", "groupKey"})),)
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender."""

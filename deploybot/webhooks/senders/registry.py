@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import ClassVar
 
 from deploybot.domain import Author, Event, ImagePushed
@@ -47,7 +47,7 @@ class Registry(BaseSender):
     name = "registry"
     proof: ClassVar[Proof] = Bearer()
     pings = ""
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {"": frozenset({"events"})}
+    looks = (("", frozenset({"events"})),)
 
     def delivery(self, received: Received) -> str:
         """See Sender. An envelope has no id of its own; its events have, and it comes again with the same ones."""

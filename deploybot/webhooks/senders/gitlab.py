@@ -221,7 +221,7 @@ def _pipeline(tree: Tree) -> tuple[Event, ...]:
 
 
 def _is_own(name: str) -> bool:
-    """Whether it is a commit status of the bot; GitLab shows these as jobs, of the pipeline of CI where there is one."""
+    """Whether it is a commit status of the bot; GitLab shows these as jobs, of CI's pipeline where there is one."""
     return name == OWN or name.startswith(f"{OWN}/")
 
 

@@ -258,6 +258,9 @@ def _page(tree: Tree, what: str, ident: str) -> str:
 
 def _job(tree: Tree) -> tuple[Event, ...]:
     state = _STATES.get(tree.text("build_status"))
+    if state is BuildState.FAILED and tree.flag("build_allow_failure"):
+        # It counts for nothing, as in its pipeline.
+        state = BuildState.SKIPPED
     name = tree.needs("build_name")
     if state is None or _is_own(name):
         return ()

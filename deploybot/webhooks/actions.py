@@ -80,7 +80,7 @@ def workflow_run(sender: str, tree: Tree) -> tuple[Event, ...]:
             sender=sender,
             repository=repository(tree),
             url=run.page("html_url"),
-            by=person(sender, run.at("triggering_actor") if run.has("triggering_actor") else run.at("actor")),
+            by=person(sender, _starter(run)),
             at=at,
             key=_key(sender, tree, "run", run.needs("id")),
             name=tree.text("workflow", "name") or run.needs("name"),
@@ -93,6 +93,12 @@ def workflow_run(sender: str, tree: Tree) -> tuple[Event, ...]:
             finished=at if state.ended else 0.0,
         ),
     )
+
+
+def _starter(run: Tree) -> Tree:
+    """Who started this attempt; Gitea has another name for it."""
+    names = ("triggering_actor", "trigger_actor", "actor")
+    return next((run.at(name) for name in names if run.has(name)), run.at("actor"))
 
 
 def workflow_job(sender: str, tree: Tree) -> tuple[Event, ...]:

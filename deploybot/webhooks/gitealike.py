@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
 
 from deploybot.domain import Build, BuildState, Event, ImagePushed
 from deploybot.webhooks import actions
 from deploybot.webhooks.base import BaseSender
 from deploybot.webhooks.forges import Forge, changed, person, published, pushed, repository
 from deploybot.webhooks.images import image
-from deploybot.webhooks.reading import Tree
+from deploybot.webhooks.reading import Tree, host_of
 from deploybot.webhooks.sender import Received
 
 _RUNS: Mapping[str, BuildState] = {
@@ -82,7 +81,7 @@ def _package(sender: str, tree: Tree) -> tuple[Event, ...]:
     tag, page = thing.text("version"), thing.page("html_url")
     if tree.text("action") != "created" or thing.text("type") != "container" or tag.startswith("sha256:"):
         return ()
-    found = image(f"{urlsplit(page).netloc}/{thing.text('owner', 'login')}/{thing.needs('name')}".lower())
+    found = image(f"{host_of(page)}/{thing.text('owner', 'login')}/{thing.needs('name')}".lower())
     if not (found and tag):
         return ()
     return (

@@ -21,7 +21,10 @@ _ADDRESS = 2_000
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})", re.ASCII)
-_PAGE = re.compile(r"https?://[^\s\x00-\x20\x7f<>\"\\^`{|}\ud800-\udfff]+")
+_PAGE = re.compile(
+    r"https?://(?P<host>(?:[\w-]+(?:\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?)"
+    r"(?:[/?#][^\s\x00-\x20\x7f<>\"\\^`{|}\ud800-\udfff]*)?"
+)
 _OFFSET = re.compile(r" (?=[+-]\d)")
 _PLAIN = re.compile(r"[^A-Za-z0-9_.:/ -]")
 _KIND = 64
@@ -119,7 +122,7 @@ class Tree:
         return tuple(value) if isinstance(value, dict) else ()
 
     def page(self, *path: str) -> str:
-        """An address of the web that people may be shown; empty for anything else."""
+        """An address of the web that people may be shown, without a name before its host; empty for anything else."""
         found = self.at(*path)._value  # noqa: SLF001 - another of the same class
         whole = isinstance(found, str) and len(found) <= _ADDRESS and _PAGE.fullmatch(found)
         return str(found) if whole else ""
@@ -155,6 +158,12 @@ def _sane(seconds: float) -> float:
 def under(page: str, *parts: str) -> str:
     """A page below another one, of names that may hold anything; empty where there is no other one, or a name is."""
     return "/".join((page, *(quote(part, safe="/:@+") for part in parts))) if page and all(parts) else ""
+
+
+def host_of(page: str) -> str:
+    """`git.example.com:3000` of a page; empty where there is none."""
+    found = _PAGE.fullmatch(page)
+    return found["host"] if found else ""
 
 
 def repository_of(address: str) -> str:

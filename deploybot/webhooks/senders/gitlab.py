@@ -190,11 +190,14 @@ def _changed(tree: Tree) -> tuple[Event, ...]:
 
 
 def _pipeline(tree: Tree) -> tuple[Event, ...]:
-    run, builds = tree.at("object_attributes"), list(tree.each("builds"))
-    state = _STATES.get(run.text("status"))
-    if state is None or _is_own(run, builds):
+    run, jobs = tree.at("object_attributes"), list(tree.each("builds"))
+    builds = [job for job in jobs if not _is_own(job.text("name"))]
+    if jobs and not builds:
         return ()
-    failed = (job.text("name") for job in builds if job.text("status") == "failed" and not job.flag("allow_failure"))
+    state = _STATES.get(run.text("status")) if len(builds) == len(jobs) else _together(builds)
+    if state is None:
+        return ()
+    failed = (job.text("name") for job in builds if _red(job))
     return (
         Build(
             sender="gitlab",
@@ -217,11 +220,21 @@ def _pipeline(tree: Tree) -> tuple[Event, ...]:
     )
 
 
-def _is_own(run: Tree, builds: list[Tree]) -> bool:
-    """Whether it is the pipeline that GitLab makes around commit statuses, and all of these are the bot's."""
-    names = [job.text("name") for job in builds]
-    own = all(name == OWN or name.startswith(f"{OWN}/") for name in names)
-    return run.text("source") == "external" and bool(names) and own
+def _is_own(name: str) -> bool:
+    """Whether it is a commit status of the bot; GitLab shows these as jobs, of CI's pipeline where there is one."""
+    return name == OWN or name.startswith(f"{OWN}/")
+
+
+def _red(job: Tree) -> bool:
+    return job.text("status") == "failed" and not job.flag("allow_failure")
+
+
+def _together(builds: list[Tree]) -> BuildState:
+    """What a pipeline is without the bot's own statuses, which would turn it red when a deployment fails."""
+    states = {_STATES.get(job.text("status")) for job in builds if job.text("status") not in {"manual", "failed"}}
+    ways = (BuildState.RUNNING, BuildState.QUEUED, BuildState.CANCELLED)
+    going = next((state for state in ways if state in states), BuildState.PASSED)
+    return BuildState.FAILED if any(map(_red, builds)) and going.ended else going
 
 
 def _latest(run: Tree, builds: list[Tree]) -> float:
@@ -245,8 +258,11 @@ def _page(tree: Tree, what: str, ident: str) -> str:
 
 def _job(tree: Tree) -> tuple[Event, ...]:
     state = _STATES.get(tree.text("build_status"))
+    if state is BuildState.FAILED and tree.flag("build_allow_failure"):
+        # It counts for nothing, as in its pipeline.
+        state = BuildState.SKIPPED
     name = tree.needs("build_name")
-    if state is None or name == OWN or name.startswith(f"{OWN}/"):
+    if state is None or _is_own(name):
         return ()
     where = _repository(tree) or tree.text("project_name").replace(" / ", "/")
     started, finished = tree.time("build_started_at"), tree.time("build_finished_at")

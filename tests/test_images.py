@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybot.domain import Pin, Release, canonical_image, image_changes, short_id
+from deploybot.domain import DOCKER_HUB, Pin, Release, canonical_image, image_changes, short_id
 
 ONE, TWO = (f"sha256:{digit * 64}" for digit in "12")
 WEB = Pin("web", "registry.example.com/acme/shop", "1.4.2", ONE)
@@ -19,12 +19,12 @@ COMMIT = "a" * 40
 @pytest.mark.parametrize(
     ("name", "canonical"),
     [
-        ("nginx", "docker.io/library/nginx"),
-        ("acme/shop", "docker.io/acme/shop"),
-        ("docker.io/nginx", "docker.io/library/nginx"),
-        ("docker.io/library/nginx", "docker.io/library/nginx"),
-        ("index.docker.io/acme/shop", "docker.io/acme/shop"),
-        ("registry-1.docker.io/acme/shop", "docker.io/acme/shop"),
+        ("nginx", f"{DOCKER_HUB}/library/nginx"),
+        ("acme/shop", f"{DOCKER_HUB}/acme/shop"),
+        (f"{DOCKER_HUB}/nginx", f"{DOCKER_HUB}/library/nginx"),
+        (f"{DOCKER_HUB}/library/nginx", f"{DOCKER_HUB}/library/nginx"),
+        (f"index.{DOCKER_HUB}/acme/shop", f"{DOCKER_HUB}/acme/shop"),
+        (f"registry-1.{DOCKER_HUB}/acme/shop", f"{DOCKER_HUB}/acme/shop"),
         ("localhost/shop", "localhost/shop"),
         ("localhost:5000/a/b", "localhost:5000/a/b"),
         ("Registry.Example.com:5000/shop", "registry.example.com:5000/shop"),

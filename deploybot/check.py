@@ -20,7 +20,7 @@ from typing import Protocol
 
 from deploybot.domain import JobState, JobStatus, Release, ServerFacts, short_id
 from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
-from deploybot.ports import Engine, Finding, Host, RefSource, Servers
+from deploybot.ports import Engine, Finding, Host, Images, RefSource, Servers
 from deploybot.settings import App, Environment, Server, Settings
 from deploybot.strategies.needs import check_compose, check_server
 from deploybot.strategies.steps import Site
@@ -78,11 +78,12 @@ async def check(
     links: Links,
     refs: RefSource,
     *,
+    images: Images | None = None,
     chats: Mapping[str, AsyncIterator[Finding]] = MappingProxyType({}),
     mask: Callable[[str], str] = str,
     within: float = WITHIN,
 ) -> tuple[Row, ...]:
-    """Try everything at once; a server, repository or chat has `within` seconds, one that hangs costs only its row.
+    """Try everything at once; a server, repository, image or chat has `within` seconds, one that hangs costs its row.
 
     `chats` try themselves, by name. `mask` takes secrets out of what others said.
     """
@@ -91,6 +92,12 @@ async def check(
         for name, server in settings.servers.items()
     ]
     tries += [_bounded(f"app {name}", _repository(app, refs), within) for name, app in settings.apps.items()]
+    if images is not None:
+        tries += [
+            _bounded(f"app {name}", _image(app, service, images), within)
+            for name, app in settings.apps.items()
+            for service in app.images
+        ]
     tries += [_bounded(name, _chat(name, findings), within) for name, findings in chats.items()]
     rows = [_data(settings.bot.data), *(row for rows in await asyncio.gather(*tries) for row in rows)]
     return tuple(dataclasses.replace(row, says=mask(row.says), cure=mask(row.cure)) for row in rows)
@@ -266,3 +273,18 @@ async def _repository(app: App, refs: RefSource) -> AsyncIterator[Row]:
         yield Row(subject, what, State.FAILED, error.sentence, error.hint or "See `branch` in bot.toml.")
     else:
         yield Row(subject, what, State.OK, f"{app.repo}: {release} {release.subject}".rstrip())
+
+
+async def _image(app: App, service: str, images: Images) -> AsyncIterator[Row]:
+    """Whether a registry shows the image of one service, and what it is now."""
+    subject, what = f"app {app.name}", f"image {service}"
+    of = app.images[service]
+    try:
+        (pin,) = await images.pins(app.model_copy(update={"images": {service: of}}))
+    except Unreachable as error:
+        cure = error.hint or f"See that apps.{app.name}.images.{service}.image is right."
+        yield Row(subject, what, State.FAILED, str(error), cure)
+    except UserError as error:
+        yield Row(subject, what, State.FAILED, error.sentence, error.hint)
+    else:
+        yield Row(subject, what, State.OK, f"{of.image}, {of.tag}: {pin.version}")

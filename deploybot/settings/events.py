@@ -7,8 +7,20 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from deploybot.settings.parts import Part, Secret, Switch
-from deploybot.settings.values import EventKindName, ImageName, ImageTag, ShownWindow
-from deploybot.shapes import CallUrl, Channels, Glob, Name, one_or_many
+from deploybot.settings.values import (
+    EventKindName,
+    ImageName,
+    ImageTag,
+    RegistryHost,
+    ShownWindow,
+)
+from deploybot.shapes import (
+    CallUrl,
+    Channels,
+    Glob,
+    Name,
+    one_or_many,
+)
 
 Windows = Annotated[tuple[ShownWindow, ...], BeforeValidator(one_or_many)]
 Globs = Annotated[tuple[Glob, ...], BeforeValidator(one_or_many)]
@@ -68,7 +80,7 @@ class ImageOf(Part):
 class RegistryLogin(Part):
     """`[registries.NAME]`: how the bot asks a registry. `plain` is for http, without TLS, in one's own network."""
 
-    host: str
+    host: RegistryHost
     user: str | None = None
     password: Secret | None = None
     plain: Switch = False

@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import re
 from collections.abc import Coroutine, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from deploybot.domain import Pin, canonical_image
@@ -14,7 +15,8 @@ from deploybot.domain.versions import Range, Version
 from deploybot.errors import NoImage, Unreachable
 from deploybot.ports import Clock
 from deploybot.settings import App, RegistryLogin
-from deploybot.sources.distribution import Connection, Login, Registry
+from deploybot.sources.distribution import PAGE, Connection, Login, Registry
+from deploybot.sources.transport import ASK_WITHIN
 
 WITHIN = 60.0
 _DIGEST = "sha256:"
@@ -39,9 +41,16 @@ class _Found(NamedTuple):
 class Registries:
     """All registries that bot.toml's images are in; each keeps its tokens and its ETags between two questions."""
 
-    def __init__(self, logins: Iterable[tuple[str, RegistryLogin]], clock: Clock) -> None:
-        """Take the tables of `registries` by their names, and the clock."""
-        self._clock = clock
+    def __init__(
+        self,
+        logins: Iterable[tuple[str, RegistryLogin]],
+        clock: Clock,
+        *,
+        page: int = PAGE,
+        ask_within: float = ASK_WITHIN,
+    ) -> None:
+        """Take the tables of `registries` by their names, and the clock; the rest is as in `Registry`."""
+        self._make = partial(Registry, clock=clock, page=page, ask_within=ask_within)
         self._logins = {_host(login.host): _login(name, login) for name, login in logins}
         self._registries: dict[str, Registry] = {}
 
@@ -96,7 +105,7 @@ class Registries:
         """The registry of an image, and what it calls it."""
         host, _, repository = canonical_image(image).partition("/")
         if host not in self._registries:
-            self._registries[host] = Registry(host, self._logins.get(host, Login()), self._clock)
+            self._registries[host] = self._make(host, self._logins.get(host, Login()))
         return self._registries[host], repository
 
 

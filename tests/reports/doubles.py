@@ -1,4 +1,4 @@
-"""Doubles of the forges' APIs and of a receiver of signed calls: they refuse what the real ones do, and fail on request.
+"""Doubles of the forges' APIs and of a receiver of signed calls: they refuse what those do, and fail on request.
 
 The shapes are those of GitHub's OpenAPI description (2022-11-28), GitLab's "Deployments API" and "Commits API",
 Gitea's swagger (`CreateStatusOption`), and the Standard Webhooks specification.

@@ -60,7 +60,7 @@ _TOKEN = _shape(rb"[A-Za-z0-9_+/=.%-]*")
 
 
 def _forms(value: str) -> set[bytes]:
-    """The ways one secret may stand in a text: as Python and JSON write it, too; base64 at each of the three alignments."""
+    """The ways one secret may stand in a text, also as Python and JSON write it; base64 at each of three alignments."""
     raw = value.encode()
     forms = {raw, quote(value, safe="").encode(), quote_plus(value).encode()}
     forms.update(written[1:-1].encode() for written in (repr(value), json.dumps(value)))

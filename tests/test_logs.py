@@ -125,10 +125,7 @@ def test_no_secret_is_in_any_field_at_any_level(kind: Literal["text", "json"], s
         with about_delivery(secret):
             book.log.log(level, "about it")
         for error in broken(secret):
-            try:
-                raise error
-            except Exception:
-                book.log.log(level, "with a traceback", exc_info=True)  # noqa: LOG014  it is in a handler
+            book.log.log(level, "with a traceback", exc_info=raised(error))
     written = book.stream.getvalue()
     texts = written if kind == "text" else "\n".join(str(value) for one in book.objects for value in one.values())
     forms = (secret, repr(secret)[1:-1]) if "\n" not in secret else (secret, *secret.split("\n")[1:])

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
-import pytest
-from aiohttp import web
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from deploybot.domain import Approval, Binding, Kind, Request, State, StepState
@@ -17,42 +12,9 @@ from deploybot.ports import Tables
 from deploybot.reports.http import Caller
 from deploybot.reports.targets import targets
 from deploybot.store.database import Database
-from tests.reports.doubles import LOST, Double, Fault
+from tests.reports.doubles import LOST, Collector, Fault
 from tests.reports.scene import Scene, settings_of, sha
 from tests.store.examples import ann, plan, step_row
-
-
-@dataclass
-class Collector(Double):
-    """Takes traces as OTLP/HTTP documents it."""
-
-    traces: list[ExportTraceServiceRequest] = field(default_factory=list)
-
-    def routes(self) -> list[web.RouteDef]:
-        return [web.post("/v1/traces", self.take)]
-
-    def opens(self, request: web.Request) -> bool:
-        return request.headers.get("Authorization") == "Bearer otel-secret-0123"
-
-    async def take(self, request: web.Request) -> web.Response:
-        if request.content_type != "application/x-protobuf":
-            return self.refused(request, request.content_type, "unsupported media type", 415)
-        self.traces.append(ExportTraceServiceRequest.FromString(await request.read()))
-        return web.Response(body=b"", content_type="application/x-protobuf")
-
-    def spans(self, number: int = -1) -> dict[str, Span]:
-        """The spans of one trace, by their names."""
-        (resource,) = self.traces[number].resource_spans
-        return {span.name: span for scope in resource.scope_spans for span in scope.spans}
-
-
-@pytest.fixture
-async def collector() -> AsyncIterator[Collector]:
-    double = Collector()
-    await double.start()
-    yield double
-    await double.stop()
-    assert double.breaches == []
 
 
 def of(span: Span) -> dict[str, object]:

@@ -10,6 +10,7 @@ import asyncio
 import email.utils
 import ipaddress
 import json
+import os
 import socket
 import time
 from collections.abc import Mapping
@@ -151,7 +152,10 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
 
 def _why(problem: Exception) -> str:
     cause = problem.os_error if isinstance(problem, aiohttp.ClientConnectorError) else problem
-    return str(cause) or str(problem) or type(problem).__name__
+    if isinstance(cause, OSError) and (cause.errno or 0) > 0:
+        return os.strerror(cause.errno or 0).lower()
+    told = cause.strerror if isinstance(cause, socket.gaierror) else str(cause)
+    return told or str(problem) or type(problem).__name__
 
 
 def accepted(answer: Answer, what: str) -> Answer:

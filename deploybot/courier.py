@@ -98,19 +98,15 @@ class Courier(abc.ABC, Generic[T]):
 
     @abc.abstractmethod
     def _due(self, tables: Tables, until: float, limit: int) -> Sequence[T]:
-        """What waits, in the order in which it was first put."""
+        """What waits, in the order in which it is to be tried."""
 
     @abc.abstractmethod
     def _lane_of(self, item: T) -> Hashable:
         """What goes one after the other with this."""
 
     @abc.abstractmethod
-    def _held(self, lane: Lane, item: T) -> Hashable:
-        """What must not overtake this while it has to wait; None where anything may."""
-
-    @abc.abstractmethod
-    def _order(self, item: T) -> Hashable:
-        """The same of which `_held` gives one: where it is held, this waits, too."""
+    def _may_overtake(self, lane: Lane) -> bool:
+        """Whether others of a lane may go before one that has to wait."""
 
     @abc.abstractmethod
     async def _send(self, item: T) -> str:
@@ -178,15 +174,16 @@ class Courier(abc.ABC, Generic[T]):
     def _start(self, items: Sequence[T], now: float) -> tuple[float, int]:
         """Start the first due item of every free lane; the seconds until the next, and how many were started."""
         pause, started = _AHEAD, 0
-        held: set[Hashable] = set()
+        held: set[int] = set()
         for item in items:
             lane = self._lanes.setdefault(self._lane_of(item), Lane())
-            if lane.task is not None or self._order(item) in held:
+            if lane.task is not None or id(lane) in held:
                 continue
             wait = max(lane.free_at - time.monotonic(), item.next_at - now)
             if wait > 0:
                 pause = min(pause, wait)
-                held.add(self._held(lane, item))
+                if not self._may_overtake(lane):
+                    held.add(id(lane))
                 continue
             lane.task = asyncio.create_task(self._carry(lane, item))
             started += 1

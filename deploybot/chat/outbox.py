@@ -44,12 +44,9 @@ class OutboxWorker(Courier[OutboxItem]):
     def _lane_of(self, item: OutboxItem) -> Hashable:
         return item.place.platform, item.place.channel
 
-    def _order(self, item: OutboxItem) -> Hashable:
-        return self._lane_of(item)
-
-    def _held(self, lane: Lane, item: OutboxItem) -> Hashable:
+    def _may_overtake(self, lane: Lane) -> bool:
         """Where a channel does not answer, nothing may overtake what waits for it."""
-        return self._lane_of(item) if lane.failures else None
+        return not lane.failures
 
     def _where(self, item: OutboxItem) -> str:
         return item.place.platform

@@ -63,6 +63,7 @@ class ReportItem:
     report: Report
     remote: str
     before: str
+    replaced: bool
     made: float
     attempts: int
     next_at: float

@@ -50,8 +50,14 @@ class HealthLook:
         problems: Callable[[], Mapping[str, str]],
         servers: tuple[str, ...],
         sights: Callable[[], Mapping[str, Sight]],
+        *,
+        least_free: int = LEAST_FREE,
     ) -> None:
-        """`data` is the folder whose disk counts; `servers` are all of bot.toml, `sights` how they were seen last."""
+        """`data` is the folder whose disk counts; `servers` are all of bot.toml, `sights` how they were seen last.
+
+        Where fewer than `least_free` bytes are left, the bot is ill.
+        """
+        self._least_free = least_free
         self._data = data
         self._problems = problems
         self._servers = servers
@@ -73,7 +79,7 @@ class HealthLook:
         except OSError as error:
             return Part(f"{self._data} cannot be looked at: {error.strerror}", "See that the data folder is there.")
         facts = {"free": usage.free, "total": usage.total}
-        if usage.free >= LEAST_FREE:
+        if usage.free >= self._least_free:
             return Part(facts=facts)
         return Part(f"only {show_size(usage.free)} free", f"Make room where {self._data} is.", facts)
 

@@ -332,7 +332,7 @@ class Reports(Protocol):
         """Queue a report; False where the last one to this target about this deployment said the same."""
 
     def due(self, until: float, limit: int = 50) -> tuple[ReportItem, ...]:
-        """What is to be told until then, in the order in which it was put."""
+        """What may be told until then: of each deployment the earliest state, those first that failed least."""
 
     def sent(self, item: int, remote: str) -> None:
         """Note that it arrived, with the target's own id of the deployment, if it gave one."""

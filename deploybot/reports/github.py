@@ -49,9 +49,10 @@ class GitHub:
         """Tell a state; GitHub's id of the deployment."""
         remote = item.remote or await self._found(item) or await self._made(item)
         await self._status(remote, _DEPLOYMENT[item.report.word], description_of(item.report))
-        if item.report.word == State.SUCCEEDED and item.before not in {"", remote}:
+        if item.report.word == State.SUCCEEDED:
             # What GitHub does by itself only where an environment is not for production.
-            await self._status(item.before, "inactive", f"replaced by {OWN} #{item.report.deployment}")
+            for old in {item.before, remote if item.replaced else ""} - {""}:
+                await self._status(old, "inactive", f"{OWN}: replaced by another one")
         await self._api.send("POST", f"{self._place}/statuses/{item.report.commit}", _commit_status(item.report))
         return remote
 

@@ -10,6 +10,7 @@ import asyncio
 import email.utils
 import ipaddress
 import json
+import os
 import socket
 import time
 from collections.abc import Mapping
@@ -40,8 +41,8 @@ class _Forbidden(OSError):
 class _Guarded(AbstractResolver):
     """Resolves names; one that leads to a link-local or metadata address, among others or alone, to nothing."""
 
-    def __init__(self) -> None:
-        self._inner = ThreadedResolver()
+    def __init__(self, inner: AbstractResolver) -> None:
+        self._inner = inner
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -81,11 +82,15 @@ class Answer:
 
 
 class Caller:
-    """One session for all calls; opened at the first of them. `within` is the seconds that a call may take."""
+    """One session for all calls; opened at the first of them. `within` is the seconds that a call may take.
 
-    def __init__(self, *, within: float = WITHIN) -> None:
+    A `resolver` of one's own is for tests; what it gives is looked at like any other's.
+    """
+
+    def __init__(self, *, within: float = WITHIN, resolver: AbstractResolver | None = None) -> None:
         """Nothing is opened yet."""
         self._within = within
+        self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -115,7 +120,9 @@ class Caller:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(resolver=_Guarded(), limit_per_host=4),
+                connector=aiohttp.TCPConnector(
+                    resolver=_Guarded(self._resolver or ThreadedResolver()), limit_per_host=4
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": f"deploybot/{__version__}"},
                 auto_decompress=False,
@@ -145,7 +152,10 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
 
 def _why(problem: Exception) -> str:
     cause = problem.os_error if isinstance(problem, aiohttp.ClientConnectorError) else problem
-    return str(cause) or str(problem) or type(problem).__name__
+    if isinstance(cause, OSError) and (cause.errno or 0) > 0:
+        return os.strerror(cause.errno or 0).lower()
+    told = cause.strerror if isinstance(cause, socket.gaierror) else str(cause)
+    return told or str(problem) or type(problem).__name__
 
 
 def accepted(answer: Answer, what: str) -> Answer:

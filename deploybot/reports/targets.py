@@ -42,7 +42,13 @@ def _forge(caller: Caller, forge: Forge, url: str, repository: str) -> Target:
 
 def tries(settings: Settings, store: Store) -> dict[str, AsyncIterator[Finding]]:
     """What trying each of them tells, by name; each has connections of its own, closed at its end."""
-    return {name: _try(settings, store, name) for name in targets(settings, Caller(), store)}
+    return {_shown(name): _try(settings, store, name) for name in targets(settings, Caller(), store)}
+
+
+def _shown(name: str) -> str:
+    """A target's name for people: `forge of shop`, `outgoing board`, `traces`."""
+    kind, _, rest = name.partition(":")
+    return "traces" if kind == TRACES else f"forge of {rest}" if kind == "forge" else f"{kind} {rest}"
 
 
 async def _try(settings: Settings, store: Store, name: str) -> AsyncIterator[Finding]:

@@ -24,13 +24,22 @@ _DUE = """
             WHERE good.target = due.target AND good.environment = due.environment AND good.word = 'succeeded'
               AND good.id < due.id AND good.deployment <> due.deployment
             ORDER BY good.id DESC LIMIT 1
-        ), '')
-    FROM reports AS due WHERE state = 'waiting' AND next_at <= ? ORDER BY id LIMIT ?"""
+        ), ''),
+        EXISTS (
+            SELECT 1 FROM reports AS later
+            WHERE later.target = due.target AND later.environment = due.environment AND later.word = 'succeeded'
+              AND later.id > due.id AND later.deployment <> due.deployment)
+    FROM reports AS due
+    WHERE state = 'waiting' AND next_at <= ? AND NOT EXISTS (
+        SELECT 1 FROM reports AS earlier
+        WHERE earlier.deployment = due.deployment AND earlier.target = due.target AND earlier.id < due.id
+          AND earlier.state = 'waiting')
+    ORDER BY attempts, id LIMIT ?"""
 _KEPT = 30 * 86400.0
 
 
 def _item(row: sqlite3.Row) -> ReportItem:
-    number, target, key, report, made, attempts, next_at, remote, before = row
+    number, target, key, report, made, attempts, next_at, remote, before, replaced = row
     return ReportItem(
         id=number,
         target=target,
@@ -38,6 +47,7 @@ def _item(row: sqlite3.Row) -> ReportItem:
         report=decode(Report, report),
         remote=remote,
         before=before,
+        replaced=bool(replaced),
         made=made,
         attempts=attempts,
         next_at=next_at,
@@ -69,7 +79,7 @@ class ReportRows:
         return True
 
     def due(self, until: float, limit: int = 50) -> tuple[ReportItem, ...]:
-        """What is to be told until then, in the order in which it was put."""
+        """What may be told until then: of each deployment the earliest state, those first that failed least."""
         return tuple(map(_item, self._run(_DUE, (until, limit))))
 
     def sent(self, item: int, remote: str) -> None:

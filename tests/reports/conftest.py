@@ -8,7 +8,7 @@ import pytest
 
 from deploybot.store.database import Database
 from deploybot.testing import memory_store
-from tests.reports.doubles import Gitea, GitHub, GitLab, Receiver
+from tests.reports.doubles import Collector, Gitea, GitHub, GitLab, Receiver
 from tests.reports.scene import sha
 
 COMMITS = {sha(number) for number in range(1, 400)}
@@ -53,6 +53,15 @@ async def gitea() -> AsyncIterator[Gitea]:
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     double = Receiver()
+    await double.start()
+    yield double
+    await double.stop()
+    assert double.breaches == []
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    double = Collector()
     await double.start()
     yield double
     await double.stop()

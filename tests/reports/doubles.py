@@ -1,4 +1,4 @@
-"""Doubles of the forges' APIs and of a receiver of signed calls: they refuse what the real ones do, and fail on request.
+"""Doubles of the forges' APIs and of a receiver of signed calls: they refuse what those do, and fail on request.
 
 The shapes are those of GitHub's OpenAPI description (2022-11-28), GitLab's "Deployments API" and "Commits API",
 Gitea's swagger (`CreateStatusOption`), and the Standard Webhooks specification.
@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 TOKEN = "ghp_0123456789abcdefghijABCDEFGHIJ0123"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -321,3 +323,27 @@ class Receiver(Double):
             return self.refused(request, None, "wrong signature", 401)
         self.taken.append((name, json.loads(body)))
         return web.Response(status=204)
+
+
+@dataclass
+class Collector(Double):
+    """Takes traces as OTLP/HTTP documents it."""
+
+    traces: list[ExportTraceServiceRequest] = field(default_factory=list)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.post("/v1/traces", self.take)]
+
+    def opens(self, request: web.Request) -> bool:
+        return request.headers.get("Authorization") == "Bearer otel-secret-0123"
+
+    async def take(self, request: web.Request) -> web.Response:
+        if request.content_type != "application/x-protobuf":
+            return self.refused(request, request.content_type, "unsupported media type", 415)
+        self.traces.append(ExportTraceServiceRequest.FromString(await request.read()))
+        return web.Response(body=b"", content_type="application/x-protobuf")
+
+    def spans(self, number: int = -1) -> dict[str, Span]:
+        """The spans of one trace, by their names."""
+        (resource,) = self.traces[number].resource_spans
+        return {span.name: span for scope in resource.scope_spans for span in scope.spans}

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +70,34 @@ async def test_every_state_of_every_kind_is_told_in_order_with_what_is_known_of_
         "outcome": "It succeeded.",
     }
     assert str(last["timestamp"]).endswith("Z")
+
+
+def test_what_the_docs_give_to_verify_a_call_verifies_it_and_no_other(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "verify.py").write_text(code)
+    is_ours = runpy.run_path(str(tmp_path / "verify.py"))["is_ours"]
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": "1",
+        "webhook-signature": signature(key, "msg_1", "1", b"{}"),
+    }
+    assert is_ours(headers, b"{}", SECRET)
+    assert not is_ours(headers, b"{ }", SECRET)
+    assert not is_ours({**headers, "webhook-id": "msg_2"}, b"{}", SECRET)
+
+
+async def test_the_body_is_the_one_that_the_docs_show(store: Database, receiver: Receiver) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
+    shown = json.loads(next(block for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL) if "type" in block))
+    scene = Scene(store, settings_of(outgoing=f"{receiver.url}/hook"))
+    await scene.deploy()
+    await scene.told()
+    told = receiver.taken[-1][1]
+    assert list(told) == list(shown)
+    assert isinstance(told["data"], dict)
+    assert list(told["data"]) == list(shown["data"])
 
 
 async def test_only_the_apps_that_are_named_are_told(store: Database, receiver: Receiver) -> None:

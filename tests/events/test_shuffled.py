@@ -1,7 +1,7 @@
 """Events late, twice and shuffled, among looks of the bot's own: an older release never replaces a newer one.
 
-The other side goes its own way meanwhile: commits follow each other, branches are rewritten and moved back, tags are made
-in any order. What is deployed is only ever later than what was, and the last thing wanted is always deployed.
+The other side goes its own way meanwhile: commits follow each other, branches are rewritten and moved back, tags are
+made in any order. What is deployed is only ever later than what was, and the last thing wanted is always deployed.
 """
 
 from __future__ import annotations

@@ -1,21 +1,27 @@
 """The bot's own HTTP server: what chats and webhooks are given to it as routes, and `/healthz`.
 
-Bodies are capped before they are read, a slow client is cut off, and no error tells more than its status.
+Connections, heads and bodies are bounded (`deploybot.intake`), and no error tells more than its status.
 Put a reverse proxy with TLS before it: it listens on loopback unless bot.toml says otherwise.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import resource
 from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from deploybot.errors import UserError
+from deploybot.intake import Connection, Gate, check_head, take_body
 
 _BODY = 1 << 20
-_READ_WITHIN = 10.0
+_IDLE = 75.0
+_LINGER = 1.0
 _STOP_WITHIN = 2.0
+_BACKLOG = 1024
+_FILES = 4096
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger(__name__)
 
@@ -23,27 +29,51 @@ log = logging.getLogger(__name__)
 class WebServer:
     """`problems` gives what is ill by name (`database`, `slack`), for `/healthz`; empty texts are well."""
 
-    def __init__(self, listen: str, problems: Callable[[], Mapping[str, str]]) -> None:
-        """`listen` is `host:port`."""
+    def __init__(
+        self, listen: str, problems: Callable[[], Mapping[str, str]], *, max_body: int = _BODY, gate: Gate | None = None
+    ) -> None:
+        """`listen` is `host:port`; `max_body` bounds every body, in bytes. A `gate` of one's own is for tests."""
         self._listen = listen
         self._problems = problems
-        self._app = web.Application(client_max_size=_BODY)
-        self._app.router.add_get("/healthz", self._health)
+        self._gate = gate or Gate(max_body=max_body)
+        self._app = web.Application(client_max_size=self._gate.max_body, middlewares=[self._admit])
+        self.add_get("/healthz", self._health)
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        """`host:port` where it listens, the port being the real one; only after `start`."""
+        assert self._server is not None, "it was not started"  # noqa: S101  who asks before is the bug
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def add_get(self, path: str, handler: Handler) -> None:
+        """Take GET (and HEAD) requests to a path; before `start`."""
+        self._app.router.add_get(path, handler)
 
     def add_post(self, path: str, handler: Handler) -> None:
-        """Take POST requests to a path; before `start`. A body over 1 MiB is refused with 413."""
-        self._app.router.add_post(path, handler)
+        """Take POST requests to a path; before `start`.
+
+        The handler gets the whole body from `request.read()`: what is encoded, too large or too slow was refused.
+        """
+        self._app.router.add_post(path, handler, expect_handler=self._expect)
 
     async def start(self) -> None:
         """Listen. UserError when the address cannot be had."""
         host, _, port = self._listen.rpartition(":")
-        self._runner = web.AppRunner(
-            self._app, access_log=None, handle_signals=False, shutdown_timeout=_STOP_WITHIN, lingering_time=_READ_WITHIN
-        )
+        self._runner = web.AppRunner(self._app, access_log=None, handle_signals=False, shutdown_timeout=_STOP_WITHIN)
         await self._runner.setup()
+        _allow_files(_FILES)
+        server = self._runner.server
+        assert server is not None, "setup made it"  # noqa: S101  for the type checker
+
+        def connection() -> Connection:
+            return Connection(self._gate, server, keep=_IDLE, linger=_LINGER)
+
+        loop = asyncio.get_running_loop()
         try:
-            await web.TCPSite(self._runner, host.strip("[]"), int(port)).start()
+            self._server = await loop.create_server(connection, host.strip("[]"), int(port), backlog=_BACKLOG)
         except OSError as error:
             raise UserError(
                 f"The HTTP server cannot listen on {self._listen}: {error.strerror}.",
@@ -53,10 +83,42 @@ class WebServer:
 
     async def close(self) -> None:
         """Stop listening; requests on their way get a moment."""
+        if self._server is not None:
+            self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
+        self._gate.close()
+
+    @web.middleware
+    async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Read the body of what has a handler, and watch the connection meanwhile."""
+        connection = request.protocol
+        self._gate.begin(connection)
+        try:
+            if request.method == hdrs.METH_POST and request.match_info.http_exception is None:
+                await take_body(self._gate, request)
+            return await handler(request)
+        finally:
+            self._gate.end(connection)
+
+    async def _expect(self, request: web.Request) -> None:
+        """Ask for a body that a client has announced and holds back (`Expect: 100-continue`), if it may come."""
+        if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
+            raise web.HTTPExpectationFailed
+        check_head(self._gate, request)
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # What was written so far is no part of the answer.
+        request.writer.output_size = 0
 
     async def _health(self, _: web.Request) -> web.Response:
         """200 when all is well, 503 otherwise; names what is ill, and tells nothing more."""
         ill = sorted(name for name, problem in self._problems().items() if problem)
         return web.json_response({"status": "ill" if ill else "ok", "ill": ill}, status=503 if ill else 200)
+
+
+def _allow_files(count: int) -> None:
+    """Let this process have so many open files, if it may: a burst is accepted before any of it is let go."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from deploybot.domain.deployments import Deployment, Phase, Running, State, StepRow, StepState
 from deploybot.domain.events import (
+    OWN,
     Alert,
     Author,
     Build,
@@ -23,6 +24,7 @@ from deploybot.domain.events import (
     Tagged,
     Told,
 )
+from deploybot.domain.images import DOCKER_HUB, canonical_image
 from deploybot.domain.people import (
     EVERY,
     Action,
@@ -37,7 +39,7 @@ from deploybot.domain.people import (
     place_name,
 )
 from deploybot.domain.plans import Gate, Kind, Plan, ServerPlan, Step
-from deploybot.domain.releases import Changes, Commit, Pin, Release
+from deploybot.domain.releases import Changes, Commit, Pin, Release, image_changes, short_digest, short_id
 from deploybot.domain.requests import Approval, Binding, Request, Verdict
 from deploybot.domain.servers import (
     Container,
@@ -57,7 +59,9 @@ from deploybot.domain.wishes import AUTO, BOT_NAME, Built, Heads, Wish, WishStat
 __all__ = [
     "AUTO",
     "BOT_NAME",
+    "DOCKER_HUB",
     "EVERY",
+    "OWN",
     "Action",
     "Alert",
     "Approval",
@@ -116,5 +120,9 @@ __all__ = [
     "Window",
     "Wish",
     "WishState",
+    "canonical_image",
+    "image_changes",
     "place_name",
+    "short_digest",
+    "short_id",
 ]

@@ -27,6 +27,7 @@ from deploybot.domain import (
     Verdict,
 )
 from deploybot.ports.chats import ButtonRow, OutboxItem
+from deploybot.ports.inbox import Deliveries
 from deploybot.ports.outside import Lines
 from deploybot.ports.wishes import Wishes
 
@@ -364,6 +365,10 @@ class Tables(Protocol):
     @property
     def wishes(self) -> Wishes:
         """What is deployed by itself."""
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """What others have told the bot."""
 
 
 class Store(Protocol):

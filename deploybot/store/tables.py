@@ -9,6 +9,7 @@ from deploybot.store.audit import AuditRows
 from deploybot.store.buttons import ButtonRows
 from deploybot.store.claims import ClaimRows
 from deploybot.store.codes import CodeRows
+from deploybot.store.deliveries import DeliveryRows
 from deploybot.store.deployments import DeploymentRows
 from deploybot.store.links import LinkRows
 from deploybot.store.locks import LockRows
@@ -36,4 +37,5 @@ class Rows:
         self.requests = RequestRows(connection)
         self.codes = CodeRows(connection)
         self.links = LinkRows(connection)
+        self.deliveries = DeliveryRows(connection)
         self.wishes = WishRows(connection)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from deploybot.domain import OWN, Build, BuildState, Deployed, Event
 from deploybot.webhooks.forges import person, repository
-from deploybot.webhooks.reading import Tree
+from deploybot.webhooks.reading import Tree, under
 
 _STATES: Mapping[str, BuildState] = {
     "queued": BuildState.QUEUED,
@@ -73,13 +73,15 @@ def workflow_run(sender: str, tree: Tree) -> tuple[Event, ...]:
     state = _state(run)
     if state is None:
         return ()
+    # Gitea names its times as jobs have them.
+    at = run.time("updated_at") or run.time("completed_at") or run.time("started_at")
     return (
         Build(
             sender=sender,
             repository=repository(tree),
             url=run.page("html_url"),
             by=person(sender, run.at("triggering_actor") if run.has("triggering_actor") else run.at("actor")),
-            at=run.time("updated_at"),
+            at=at,
             key=_key(sender, tree, "run", run.needs("id")),
             name=tree.text("workflow", "name") or run.needs("name"),
             state=state,
@@ -87,8 +89,8 @@ def workflow_run(sender: str, tree: Tree) -> tuple[Event, ...]:
             commit=run.commit("head_sha"),
             number=run.number("run_number"),
             attempt=run.number("run_attempt", default=1),
-            started=run.time("run_started_at") or run.time("created_at"),
-            finished=run.time("updated_at") if state.ended else 0.0,
+            started=run.time("run_started_at") or run.time("started_at") or run.time("created_at"),
+            finished=at if state.ended else 0.0,
         ),
     )
 
@@ -127,7 +129,7 @@ def check_suite(sender: str, tree: Tree) -> tuple[Event, ...]:
         Build(
             sender=sender,
             repository=repository(tree),
-            url=f"{page}/commit/{commit}/checks" if page and commit else page,
+            url=under(page, "commit", commit, "checks") or page,
             by=person(sender, tree.at("sender")),
             at=suite.time("updated_at"),
             key=_key(sender, tree, "suite", suite.needs("id")),
@@ -199,12 +201,11 @@ def _standing_on(tree: Tree) -> str:
 
 
 def deployment(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """A deployment that was made, or a status of one; nothing for the bot's own."""
+    """A deployment that was made, or a status of one; the bot's own are marked."""
     made = tree.at("deployment")
     told = tree.at("deployment_status")
     state = _DEPLOYMENTS.get(told.text("state") if told.has() else "queued")
-    description = made.text("description")
-    if state is None or made.has("payload", OWN) or description.split(" ")[0] == OWN:
+    if state is None:
         return ()
     pages = (told.page("target_url"), told.page("log_url"), told.page("environment_url"), made.page("html_url"))
     return (
@@ -220,5 +221,6 @@ def deployment(sender: str, tree: Tree) -> tuple[Event, ...]:
             ref=made.text("ref"),
             commit=made.commit("sha"),
             text=told.lines("description") or made.lines("description"),
+            own=made.has("payload", OWN) or made.text("description").split(" ")[0] == OWN,
         ),
     )

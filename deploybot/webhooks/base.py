@@ -25,8 +25,8 @@ class BaseSender(ABC):
     """A sender by its name and proof; where kind and id come in headers, by the names of these in lower case.
 
     `kind_key` is where in the body the kind is, for those that have it there; `pings` is the kind of its pings. `looks`
-    names, for each kind, the keys by which a payload of it is known, those kinds first that are told apart by more; a
-    kind that is read from the body is empty there.
+    are kinds with the keys by which a payload of them is known, those first that are told apart by more; a kind that is
+    read from the body is empty there.
     """
 
     name: ClassVar[str]
@@ -36,7 +36,7 @@ class BaseSender(ABC):
     id_header: ClassVar[str] = ""
     repeats: ClassVar[bool] = False
     pings: ClassVar[str] = "ping"
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {}
+    looks: ClassVar[tuple[tuple[str, frozenset[str]], ...]] = ()
 
     def verify(self, received: Received, secret: str) -> None:
         """See Sender. Kind and id have to be there as the sender documents: once, and at most once."""
@@ -90,7 +90,7 @@ class BaseSender(ABC):
 
     def guess(self, payload: Mapping[str, object]) -> str | None:
         """See Sender. The first kind of which everything is there that `looks` names."""
-        return next((kind for kind, keys in self.looks.items() if keys <= payload.keys()), None)
+        return next((kind for kind, keys in self.looks if keys <= payload.keys()), None)
 
 
 _JSON: Mapping[str, str] = {"content-type": "application/json"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from deploybot.domain import Author, Change, Event, Identity, Published, Push, Tagged, Told
-from deploybot.webhooks.reading import MESSAGE, Tree
+from deploybot.webhooks.reading import MESSAGE, Tree, under
 
 COMMITS = 20
 """How many commits of a push are kept."""
@@ -33,10 +33,9 @@ DONE: Mapping[str, Done] = {
 
 @dataclass(frozen=True, slots=True)
 class Forge:
-    """How one of them differs: its name, the key that names people, and how many commits it lists at most."""
+    """How one of them differs: its name, how many commits it lists at most, and where it counts them."""
 
     name: str
-    login: str = "login"
     most_commits: int | None = None
     counted: str = "total_commits"
 
@@ -46,11 +45,11 @@ def repository(tree: Tree) -> str:
     return tree.text("repository", "full_name")
 
 
-def person(forge: str, user: Tree, *, login: str = "login", email: str = "") -> Author:
+def person(forge: str, user: Tree, *, email: str = "") -> Author:
     """An account of a forge: its name, and its number, which never changes."""
     number = user.number("id")
     identity = Identity(forge, str(number)) if number else None
-    return Author(name=user.text(login) or user.text("name"), identity=identity, email=email or user.text("email"))
+    return Author(name=user.text("login") or user.text("name"), identity=identity, email=email or user.text("email"))
 
 
 def branch_of(ref: str) -> str:
@@ -73,17 +72,12 @@ def _tagged(forge: Forge, tree: Tree, tag: str) -> Tagged:
     return Tagged(
         sender=forge.name,
         repository=repository(tree),
-        url=_tag_page(tree, tag) if not gone else "",
+        url="" if gone else under(tree.page("repository", "html_url"), "tree", tag),
         by=_pusher(forge, tree),
         at=tree.time("repository", "pushed_at") if not gone else 0.0,
         tag=tag,
         commit="" if gone else tree.commit("head_commit", "id") or tree.commit("after"),
     )
-
-
-def _tag_page(tree: Tree, tag: str) -> str:
-    page = tree.page("repository", "html_url")
-    return Tree(f"{page}/tree/{tag}").page() if page else ""
 
 
 def _push(forge: Forge, tree: Tree, branch: str) -> Push:
@@ -95,12 +89,14 @@ def _push(forge: Forge, tree: Tree, branch: str) -> Push:
         repository=repository(tree),
         url=tree.page("head_commit", "url") or tree.page("repository", "html_url"),
         by=_pusher(forge, tree),
-        at=tree.time("repository", "pushed_at") or tree.time("head_commit", "timestamp"),
+        # A commit may be much older than its push, so its time is none for this.
+        at=tree.time("repository", "pushed_at"),
         branch=branch,
         before=tree.commit("before"),
         after=tree.commit("after"),
         commits=newest(tree),
         total=total,
+        more=listed == forge.most_commits,
         compare=tree.page("compare") or tree.page("compare_url"),
         forced=tree.flag("forced"),
         paths=touched(tree) if whole and tree.commit("before") and not tree.flag("forced") else None,
@@ -109,7 +105,7 @@ def _push(forge: Forge, tree: Tree, branch: str) -> Push:
 
 def _pusher(forge: Forge, tree: Tree) -> Author:
     sender = tree.at("sender") if tree.has("sender") else tree.at("pusher")
-    return person(forge.name, sender, login=forge.login, email=tree.text("pusher", "email"))
+    return person(forge.name, sender, email=tree.text("pusher", "email"))
 
 
 def newest(tree: Tree) -> tuple[Told, ...]:
@@ -159,12 +155,12 @@ def changed(forge: Forge, tree: Tree) -> tuple[Event, ...]:
             sender=forge.name,
             repository=repository(tree),
             url=request.page("html_url"),
-            by=person(forge.name, tree.at("sender"), login=forge.login),
+            by=person(forge.name, tree.at("sender")),
             at=request.time("updated_at"),
             number=request.number("number") or tree.number("number"),
             title=request.needs("title"),
             what="merged" if merged else done,
-            branch=_from(request),
+            branch=branch_from(request),
             into=request.needs("base", "ref"),
             commit=(request.commit("merge_commit_sha") if merged else "") or request.commit("head", "sha"),
             draft=request.flag("draft"),
@@ -172,7 +168,7 @@ def changed(forge: Forge, tree: Tree) -> tuple[Event, ...]:
     )
 
 
-def _from(request: Tree) -> str:
+def branch_from(request: Tree) -> str:
     """`branch`, or `ana:branch` where it lies in another repository: that one may be called `main`, too."""
     branch = request.needs("head", "ref")
     here, there = (request.text(side, "repo", "full_name") for side in ("base", "head"))
@@ -189,7 +185,7 @@ def published(forge: Forge, tree: Tree) -> tuple[Event, ...]:
             sender=forge.name,
             repository=repository(tree),
             url=release.page("html_url"),
-            by=person(forge.name, tree.at("sender"), login=forge.login),
+            by=person(forge.name, tree.at("sender")),
             at=release.time("published_at") or release.time("created_at"),
             tag=release.needs("tag_name"),
             name=release.text("name"),

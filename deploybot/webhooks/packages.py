@@ -23,7 +23,7 @@ def package(sender: str, tree: Tree) -> tuple[Event, ...]:
             sender=sender,
             repository=repository(tree),
             url=version.page("html_url") or thing.page("html_url"),
-            by=person(sender, tree.at("sender")),
+            by=person("github", tree.at("sender")),
             at=version.time("updated_at") or thing.time("updated_at"),
             image=_image(thing),
             tag=tag,

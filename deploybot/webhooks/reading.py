@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from deploybot.webhooks.sender import MalformedError, Received
 
@@ -25,6 +25,7 @@ _PAGE = re.compile(r"https?://[^\s\x00-\x20\x7f<>\"\\^`{|}\ud800-\udfff]+")
 _OFFSET = re.compile(r" (?=[+-]\d)")
 _PLAIN = re.compile(r"[^A-Za-z0-9_.:/ -]")
 _KIND = 64
+_GIT = re.compile(r"(?:(?:https?|ssh|git)://[^/\s]+/|[^/\s:]+:)/?(?P<path>[^\s?#:/][^\s?#:]*?)(?:\.git)?/?")
 _LAST_YEAR = 253402300800.0
 """The year 10000; what is later is no time."""
 _MILLISECONDS = 1e11
@@ -149,6 +150,17 @@ def _sane(seconds: float) -> float:
     if _MILLISECONDS <= seconds < _LAST_YEAR * 1000:
         return seconds / 1000
     return float(seconds) if 0 <= seconds < _LAST_YEAR else 0.0
+
+
+def under(page: str, *parts: str) -> str:
+    """A page below another one, of names that may hold anything; empty where there is no other one, or a name is."""
+    return "/".join((page, *(quote(part, safe="/:@+") for part in parts))) if page and all(parts) else ""
+
+
+def repository_of(address: str) -> str:
+    """`acme/shop` of an address of git, by https, ssh or as scp writes it; empty for anything else."""
+    found = _GIT.fullmatch(address)
+    return found["path"] if found else ""
 
 
 def read(received: Received) -> Tree:

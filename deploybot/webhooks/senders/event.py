@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import ClassVar
 
 from deploybot.domain import Author, Build, BuildState, Event, ImagePushed, Note
@@ -40,9 +40,11 @@ class Script(BaseSender):
     id_header = "webhook-id"
     repeats = True
     pings = ""
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {
-        "": frozenset({"title"}),
-    }
+    looks = (
+        ("", frozenset({"title"})),
+        ("", frozenset({"build"})),
+        ("", frozenset({"images"})),
+    )
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender. Strict, unlike others: who writes it reads the answer."""

@@ -48,21 +48,21 @@ class GitHub(BaseSender):
     proof: ClassVar[Proof] = BodyMac("x-hub-signature-256", "sha256=")
     kind_header = "x-github-event"
     id_header = "x-github-delivery"
-    looks: ClassVar[Mapping[str, frozenset[str]]] = {
-        "ping": frozenset({"zen", "hook_id"}),
-        "push": frozenset({"ref", "before", "after", "pusher"}),
-        "pull_request": frozenset({"action", "number", "pull_request", "repository"}),
-        "release": frozenset({"action", "release", "repository"}),
-        "workflow_run": frozenset({"action", "workflow_run", "workflow"}),
-        "workflow_job": frozenset({"action", "workflow_job"}),
-        "check_suite": frozenset({"action", "check_suite"}),
-        "check_run": frozenset({"action", "check_run"}),
-        "status": frozenset({"sha", "context", "state", "branches"}),
-        "deployment_status": frozenset({"deployment_status", "deployment"}),
-        "deployment": frozenset({"action", "deployment"}),
-        "package": frozenset({"action", "package"}),
-        "registry_package": frozenset({"action", "registry_package"}),
-    }
+    looks = (
+        ("ping", frozenset({"zen", "hook_id"})),
+        ("push", frozenset({"ref", "before", "after", "pusher"})),
+        ("pull_request", frozenset({"action", "number", "pull_request", "repository"})),
+        ("release", frozenset({"action", "release", "repository"})),
+        ("workflow_run", frozenset({"action", "workflow_run", "workflow"})),
+        ("workflow_job", frozenset({"action", "workflow_job"})),
+        ("check_suite", frozenset({"action", "check_suite"})),
+        ("check_run", frozenset({"action", "check_run"})),
+        ("status", frozenset({"sha", "context", "state", "branches"})),
+        ("deployment_status", frozenset({"deployment_status", "deployment"})),
+        ("deployment", frozenset({"action", "deployment"})),
+        ("package", frozenset({"action", "package"})),
+        ("registry_package", frozenset({"action", "registry_package"})),
+    )
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
         """See BaseSender. Gitea and Forgejo sign as GitHub does, too, but mean other things by the same words."""

@@ -119,6 +119,7 @@ def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
         refs=GitSource(settings.bot.data, redactor),
         redactor=redactor,
         clock=SystemClock(),
+        images=_images(settings, SystemClock()),
     )
 
 
@@ -137,6 +138,15 @@ def _servers(settings: Settings, sockets: Path | None) -> SshServers:
     return servers
 
 
+def _images(settings: Settings, clock: Clock) -> Images | None:
+    """The registries, where an app has images; aiohttp is imported only then."""
+    if not any(app.images for app in settings.apps.values()):
+        return None
+    from deploybot.sources.registry import Registries  # noqa: PLC0415  see above
+
+    return Registries(settings.registries.items(), clock)
+
+
 class Bot:
     """The bot, put together from settings and adapters; `serve` runs it until it is told to stop."""
 
@@ -150,7 +160,7 @@ class Bot:
         services = Services(
             settings=settings,
             deployments=self.deployments,
-            releases=Releases(world.store, world.refs),
+            releases=Releases(world.store, world.refs, world.images),
             status=Board(world.servers, world.store, world.clock),
             logs=AppLogs(settings, world.servers, world.clock, world.redactor),
             locks=PersonLocks(world.store, world.clock, self._unlocked),
@@ -173,7 +183,7 @@ class Bot:
         )
         console = Console(settings.bot.data / "console.sock", parts)
         self._web = _web(settings, self._problems)
-        self._inbox = _webhooks(settings, world, self._web, ())
+        self._inbox = _webhooks(settings, world, self._web, self._listeners())
         self._chats: tuple[LiveChat, ...] = (console, *_chats(settings, parts, world, self._web))
         self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)
         world.database.on_outbox = self._outbox.wake
@@ -230,6 +240,10 @@ class Bot:
             log.warning("not everything could be closed within %s", show_duration(STOP_WITHIN))
         await self._world.database.aclose()
 
+    def _listeners(self) -> tuple[EventListener, ...]:
+        """Who hears of events, in this order."""
+        return () if self.by_itself is None else (self.by_itself.automatic,)
+
     def _unlocked(self, app: str) -> None:
         """An environment is free again: what waits for that by itself is looked at."""
         if self.by_itself is not None:
@@ -282,7 +296,9 @@ def _deployments(settings: Settings, world: Adapters, codes: CodeSecrets) -> Dep
         clock=world.clock,
         tell=tell,
     )
-    planner = Planner(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
+    planner = Planner(
+        store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES, images=world.images
+    )
     bonds = Bonds(settings, planner, world.clock)
     approvals = Approvals(settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, tell=tell)
     return Deployments(

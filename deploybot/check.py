@@ -18,11 +18,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
-from deploybot.domain import Heads, JobState, JobStatus, Release, ServerFacts
+from deploybot.domain import Heads, JobState, JobStatus, Release, ServerFacts, short_id
 from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
 from deploybot.events.hints import autos
 from deploybot.events.rules import matches, newest_tag
-from deploybot.ports import Engine, Finding, Host, RefSource, Servers
+from deploybot.ports import Engine, Finding, Host, Images, RefSource, Servers
 from deploybot.settings import App, Auto, Environment, Server, Settings
 from deploybot.strategies.needs import check_compose, check_server
 from deploybot.strategies.steps import Site
@@ -80,11 +80,12 @@ async def check(
     links: Links,
     refs: RefSource,
     *,
+    images: Images | None = None,
     chats: Mapping[str, AsyncIterator[Finding]] = MappingProxyType({}),
     mask: Callable[[str], str] = str,
     within: float = WITHIN,
 ) -> tuple[Row, ...]:
-    """Try everything at once; a server, repository or chat has `within` seconds, one that hangs costs only its row.
+    """Try everything at once; a server, repository, image or chat has `within` seconds, one that hangs costs its row.
 
     `chats` try themselves, by name. `mask` takes secrets out of what others said.
     """
@@ -93,6 +94,12 @@ async def check(
         for name, server in settings.servers.items()
     ]
     tries += [_bounded(f"app {name}", _repository(app, refs), within) for name, app in settings.apps.items()]
+    if images is not None:
+        tries += [
+            _bounded(f"app {name}", _image(app, service, images), within)
+            for name, app in settings.apps.items()
+            for service in app.images
+        ]
     watched = [app for app in settings.apps.values() if autos(app)]
     tries += [_bounded(f"app {app.name}", _by_itself(app, refs), within) for app in watched]
     tries += [_bounded(name, _chat(name, findings), within) for name, findings in chats.items()]
@@ -187,7 +194,7 @@ async def _place(subject: str, placed: _Placed, host: Host) -> Row:
         return Row(subject, what, State.FAILED, error.why, error.hint)
     except UserError as error:
         return Row(subject, what, State.FAILED, error.sentence, error.hint)
-    runs = f", {facts.current[:10]} runs there" if facts.current else ""
+    runs = f", {short_id(facts.current)} runs there" if facts.current else ""
     return Row(subject, what, State.OK, f"{directory} can be written, {show_size(facts.disk_free)} free{runs}")
 
 
@@ -270,6 +277,21 @@ async def _repository(app: App, refs: RefSource) -> AsyncIterator[Row]:
         yield Row(subject, what, State.FAILED, error.sentence, error.hint or "See `branch` in bot.toml.")
     else:
         yield Row(subject, what, State.OK, f"{app.repo}: {release} {release.subject}".rstrip())
+
+
+async def _image(app: App, service: str, images: Images) -> AsyncIterator[Row]:
+    """Whether a registry shows the image of one service, and what it is now."""
+    subject, what = f"app {app.name}", f"image {service}"
+    of = app.images[service]
+    try:
+        (pin,) = await images.pins(app.model_copy(update={"images": {service: of}}))
+    except Unreachable as error:
+        cure = error.hint or f"See that apps.{app.name}.images.{service}.image is right."
+        yield Row(subject, what, State.FAILED, str(error), cure)
+    except UserError as error:
+        yield Row(subject, what, State.FAILED, error.sentence, error.hint)
+    else:
+        yield Row(subject, what, State.OK, f"{of.image}, {of.tag}: {pin.version}")
 
 
 async def _by_itself(app: App, refs: RefSource) -> AsyncIterator[Row]:

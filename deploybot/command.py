@@ -153,8 +153,11 @@ class DeploymentService(Protocol):
 class ReleaseService(Protocol):
     """Refs and what runs."""
 
-    async def resolve(self, app: App, environment: Environment | None, ref: str) -> Release:
-        """A typed ref, also `:current` and `:previous`, as a release; UserError with the nearest refs."""
+    async def resolve(self, app: App, environment: Environment | None, ref: str, *, back: bool = False) -> Release:
+        """A typed ref, also `:current`, `:previous` and an image's digest, as a release; UserError with the nearest.
+
+        To go `back` to a ref is to go back to the images that it last ran well with.
+        """
 
     async def current(self, app: App, environment: Environment) -> Release | None:
         """What the bot last put there and saw healthy; None before the first deployment."""

@@ -64,14 +64,14 @@ class Asked:
 class Before:
     """What `after` asks for: that a release is healthy in the environment named here.
 
-    `release` is for people, `commit` empty where it is not known yet. `there` are server, release, commit and
-    whether it came up healthy, for each server of that environment. `been_here` says that the release has run well
-    in the place that is asked about.
+    `release` is for people, `id` tells it from others and is empty where it is not known yet. `there` are server,
+    release, its id and whether it came up healthy, for each server of that environment. `been_here` says that the
+    release has run well in the place that is asked about.
     """
 
     environment: str
     release: str = ""
-    commit: str = ""
+    id: str = ""
     there: tuple[tuple[str, str, str, bool], ...] = ()
     been_here: bool = False
 
@@ -320,11 +320,11 @@ def _after(question: Question) -> Finding | None:
         return None
     if before is None:
         return _passes("No other environment has to come first.")
-    if not before.commit:
+    if not before.id:
         return _passes(f"The same release has to be healthy in {before.environment} first.")
     if question.command == Kind.ROLLBACK and before.been_here:
         return _passes(f"{before.release} has run well here before, so {before.environment} is not asked.")
-    if before.there and all(commit == before.commit and healthy for _, _, commit, healthy in before.there):
+    if before.there and all(found == before.id and healthy for _, _, found, healthy in before.there):
         return _passes(f"{before.release} is healthy in {before.environment}.")
     runs = "; ".join(
         f"{server}: {release or 'nothing'}{'' if healthy or not release else ', not healthy'}"

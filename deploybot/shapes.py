@@ -172,6 +172,15 @@ def _reachable(host: str) -> None:
         raise ValueError("should not be a link-local or metadata address")
 
 
+def leads_astray(host: str) -> bool:
+    """Whether a host, a name or an address, is none or leads to a link-local or metadata address."""
+    try:
+        _reachable(f"[{host}]" if ":" in host else host)
+    except ValueError:
+        return True
+    return False
+
+
 def _split(url: str) -> SplitResult:
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise ValueError("should be a URL of printable ASCII without spaces")

@@ -40,7 +40,9 @@ def _load(text: str, tmp_path: Path) -> Settings:
             Path(file).write_text("made up, and 22 characters long")
             Path(file).chmod(0o600)
     (tmp_path / "bot.toml").write_text(text)
-    return load(tmp_path / "bot.toml", dict.fromkeys(re.findall(r'env = "(\w+)"', text), "made up, and 22 characters long"))
+    return load(
+        tmp_path / "bot.toml", dict.fromkeys(re.findall(r'env = "(\w+)"', text), "made up, and 22 characters long")
+    )
 
 
 def test_the_example_loads(tmp_path: Path) -> None:

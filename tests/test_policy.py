@@ -119,7 +119,7 @@ BEFORE = (
     None,
     Before(environment="staging"),
     *(
-        Before(environment="staging", release="v2", commit="b", there=there, been_here=been)
+        Before(environment="staging", release="v2", id="b", there=there, been_here=been)
         for there in ((), (("web1", "v2", "b", True),), (("web1", "v2", "b", True), ("web2", "v2", "b", False)))
         for been in (True, False)
     ),
@@ -153,7 +153,7 @@ def lacks_approvals(question: Question) -> bool:
 def comes_too_early(question: Question) -> bool:
     """Whether the environment before it has not the same release, healthy."""
     before = question.before
-    if before is None or not before.commit or question.command in {"restart", "run"}:
+    if before is None or not before.id or question.command in {"restart", "run"}:
         return False
     if question.command == "rollback" and before.been_here:
         return False
@@ -375,12 +375,12 @@ def test_what_approvers_are_told() -> None:
 
 def test_what_comes_before() -> None:
     there = (("web1", "v1 (aaaa)", "a", True), ("web2", "", "", False), ("web3", "v2 (bbbb)", "b", False))
-    before = Before(environment="staging", release="v2 (bbbb)", commit="b", there=there)
+    before = Before(environment="staging", release="v2 (bbbb)", id="b", there=there)
     assert told(before=before)["after"] == (
         "v2 (bbbb) has to be healthy in staging first. "
         "There now: web1: v1 (aaaa); web2: nothing; web3: v2 (bbbb), not healthy."
     )
-    assert told(before=replace(before, commit=""))["after"] == ("The same release has to be healthy in staging first.")
+    assert told(before=replace(before, id=""))["after"] == ("The same release has to be healthy in staging first.")
     assert told(before=replace(before, there=(("web1", "v2 (bbbb)", "b", True),)))["after"] == (
         "v2 (bbbb) is healthy in staging."
     )

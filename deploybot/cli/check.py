@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def check(options: Options, *, offline: bool, as_json: bool) -> None:
-    """Say what the bot understood of bot.toml, then try every server, repository and chat in it, all at once.
+    """Say what the bot understood of bot.toml, then try every server, repository, image and chat in it, all at once.
 
     On each server: SSH and its host key, the user, shell tools, the apps' directories, disk, memory, Docker,
     Compose, and whether a job goes on when the connection breaks. Nothing is changed there. Beside each
@@ -66,7 +66,14 @@ async def _try(settings: Settings) -> tuple[Row, ...]:
 
     world = adapters(settings, beside=True)
     try:
-        return await check(settings, world.pool, world.refs, chats=chat_checks(settings), mask=world.redactor.text)
+        return await check(
+            settings,
+            world.pool,
+            world.refs,
+            images=world.images,
+            chats=chat_checks(settings),
+            mask=world.redactor.text,
+        )
     finally:
         await world.pool.close()
 
@@ -112,6 +119,8 @@ def _of_app(app: App) -> Iterator[str]:
     if app.branch:
         yield f"branch {app.branch}"
     yield f"the last {app.keep} good releases stay"
+    if app.images:
+        yield f"images {' '.join(f'{service} {of.image}, {of.tag}' for service, of in app.images.items())}"
     if app.tasks:
         yield f"tasks {' '.join(app.tasks)}"
 

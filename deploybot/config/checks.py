@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from deploybot.config.autos import check_autos
 from deploybot.config.problems import Path, Problem, dotted, listed, meant
 from deploybot.config.tables import within
+from deploybot.domain import canonical_image
 from deploybot.settings import App, Environment, Health, Hook, Logs, Secret, Server, Settings, project_name
 
 _ONE_OF: dict[type, tuple[str, ...]] = {
@@ -20,6 +21,7 @@ _ONE_OF: dict[type, tuple[str, ...]] = {
 _STRATEGY_KEYS = {
     "compose": ("compose",),
     "build": ("files",),
+    "images": ("compose",),
     "output": ("files",),
     "restart": ("files", "script"),
     "script": ("script",),
@@ -45,6 +47,7 @@ def check(settings: Settings) -> Iterator[Problem]:
             yield from _approvals((*path, "environments", inner), environment)
         yield from _order(path, app)
         yield from check_autos(path, app, settings)
+    yield from _registries(settings)
     yield from _shared(settings)
     yield from _chats(settings)
     yield from _hooks(settings)
@@ -56,6 +59,21 @@ def _hooks(settings: Settings) -> Iterator[Problem]:
         for path, part in within(settings):
             if isinstance(part, Hook):
                 yield Problem(path, "is called over HTTP, and there is no [http]")
+
+
+def _registries(settings: Settings) -> Iterator[Problem]:
+    """Name and password go together, and each registry has one table."""
+    first: dict[str, str] = {}
+    for name, registry in settings.registries.items():
+        path: Path = ("registries", name)
+        if bool(registry.user) != bool(registry.password):
+            yield Problem(path, "should have both of user and password, or neither")
+        if registry.user and ":" in registry.user:
+            yield Problem((*path, "user"), "should have no colon")
+        host = canonical_image(f"{registry.host}/x").partition("/")[0]
+        other = first.setdefault(host, name)
+        if other != name:
+            yield Problem((*path, "host"), f"is that of registries.{other}; keep one of them")
 
 
 def _chats(settings: Settings) -> Iterator[Problem]:

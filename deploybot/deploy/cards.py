@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from deploybot.card import Button, Card, Line, Tone
-from deploybot.deploy.request_cards import approved_line, request_buttons, request_lines, steps_line
+from deploybot.deploy.request_cards import approved_line, release_ref, request_buttons, request_lines, steps_line
 from deploybot.deploy.request_cards import word as request_word
-from deploybot.domain import Changes, Deployment, Kind, Phase, Plan, Request, ServerPlan, State, StepRow, StepState
+from deploybot.domain import (
+    Changes,
+    Deployment,
+    Kind,
+    Phase,
+    Plan,
+    Request,
+    ServerPlan,
+    State,
+    StepRow,
+    StepState,
+    image_changes,
+)
 from deploybot.units import show_duration
 
 COMMITS_SHOWN = 5
@@ -132,16 +144,25 @@ def _about(plan: Plan) -> str:
     if plan.release.subject:
         lines.append(f"{plan.release.subject} — {plan.release.author}")
     before = {str(part.replaces): None for part in plan.servers if part.replaces is not None}
-    same = all(part.replaces is not None and part.replaces.commit == plan.release.commit for part in plan.servers)
+    same = all(part.replaces is not None and part.replaces.id == plan.release.id for part in plan.servers)
     if same:
         lines.append("The same release is there already.")
     elif before:
         lines.append(f"replaces {', '.join(before)}")
     else:
         lines.append("the first release here")
+    lines += _images(plan)
     lines += _changes(plan.changes)
     lines += [f"! {warning}" for warning in plan.warnings]
     return "\n".join(lines)
+
+
+def _images(plan: Plan) -> list[str]:
+    """The images that are exchanged; all of the first release."""
+    old = next((part.replaces for part in plan.servers if part.replaces is not None), None)
+    if old is None:
+        return [f"image {pin}" for pin in plan.release.images]
+    return [f"image {service}: {was} → {now}" for service, was, now in image_changes(old, plan.release)]
 
 
 def _changes(changes: Changes) -> list[str]:
@@ -225,7 +246,8 @@ def _buttons(deployment: Deployment, request: Request | None) -> tuple[Button, .
         if deployment.state is State.SUCCEEDED and any(part.replaces for part in plan.servers):
             buttons.append(Button("Roll back", f"rollback {plan.app} from {plan.environment}", danger=True))
         if deployment.state in {State.FAILED, State.RESTORED, State.CANCELLED, State.UNKNOWN}:
-            buttons.append(Button("Try again", f"deploy {plan.app}@{plan.release.commit} to {plan.environment}"))
+            ref = release_ref(deployment)
+            buttons.append(Button("Try again", f"deploy {plan.app}@{ref} to {plan.environment}"))
     if deployment.state in {State.FAILED, State.UNKNOWN}:
         buttons.append(Button("What runs now", f"status {plan.app} {plan.environment}"))
     return tuple(buttons)

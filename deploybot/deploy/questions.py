@@ -158,16 +158,16 @@ class Questions:
         rows = {row.server: row for row in tables.running.get(place.app, after)}
         found = [(name, rows.get(name)) for name in self._settings.apps[place.app].environments[after].servers]
         there = tuple(
-            (name, str(row.release), row.release.commit, row.healthy) if row else (name, "", "", False)
+            (name, str(row.release), row.release.id, row.healthy) if row else (name, "", "", False)
             for name, row in found
         )
         good = tables.deployments.good(place.app, place.name, LOOK_BACK)
         return Before(
             environment=after,
             release=str(release),
-            commit=release.commit,
+            id=release.id,
             there=there,
-            been_here=any(one.plan.release.commit == release.commit for one in good),
+            been_here=any(one.plan.release.id == release.id for one in good),
         )
 
 

@@ -31,6 +31,7 @@ from deploybot.domain import (
     Step,
     StepRow,
     StepState,
+    short_id,
 )
 from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable
 from deploybot.masking import masked
@@ -297,8 +298,8 @@ class Runner:
         except Unreachable as problem:
             return f"{name} unknown ({problem.why})"
         if facts.switching:
-            return f"{name} half-way between {facts.current[:10] or 'nothing'} and {facts.switching[:10]}"
-        return f"{name} {facts.current[:10] or 'nothing'}"
+            return f"{name} half-way between {short_id(facts.current) or 'nothing'} and {short_id(facts.switching)}"
+        return f"{name} {short_id(facts.current) or 'nothing'}"
 
     async def _move(
         self, deployment: Deployment, state: State, outcome: str = "", tail: Sequence[str] = ()

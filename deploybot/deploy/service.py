@@ -219,7 +219,8 @@ class Deployments:
                 actor=person.name,
                 action=f"{plan.kind.value} asked",
                 subject=f"#{deployment.number} {plan.app}/{plan.environment}",
-                detail=f"{what(plan)}, {_bound(plan, request)}" + (f", because {ctx.reason}" if ctx.reason else ""),
+                detail=f"{what(plan)}{_images(plan)}, {_bound(plan, request)}"
+                + (f", because {ctx.reason}" if ctx.reason else ""),
                 now=now,
             )
             if not waits_for and request is None:
@@ -381,6 +382,11 @@ def _nobody(app: str) -> None:
 def _bound(plan: Plan, request: Request | None) -> str:
     """What the audit keeps of a plan."""
     return f"bound to {request.binding.digest[:12]}" if request else f"plan {plan.digest[:12]}"
+
+
+def _images(plan: Plan) -> str:
+    """The images of a plan, whole, for the audit."""
+    return "".join(f", {pin.service}: {pin.tag} {pin.reference}" for pin in plan.release.images)
 
 
 def _sentence(why: Exception | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _SHORT = 10
@@ -112,14 +112,19 @@ class Release:
         return bool(self.ref) and not self.commit.startswith(self.ref)
 
 
-def image_changes(old: Iterable[Pin], new: Iterable[Pin]) -> Iterator[str]:
-    """What differs between the images of two releases: `web 1.4.2 sha256:… → 1.4.3 sha256:…`, by service."""
-    before = {pin.service: pin for pin in old}
-    after = {pin.service: pin for pin in new}
+def image_changes(old: Release, new: Release) -> Iterator[tuple[str, str, str]]:
+    """Each service whose image differs between two releases, what it was, and what it is, for people."""
+    before, after = ({pin.service: pin for pin in one.images} for one in (old, new))
     for service in sorted(before.keys() | after.keys()):
         was, now = before.get(service), after.get(service)
         if (was and was.digest) != (now and now.digest):
-            yield f"{service} {was.version if was else 'not pinned'} → {now.version if now else 'not pinned'}"
+            yield service, _version(was, old), _version(now, new)
+
+
+def _version(pin: Pin | None, release: Release) -> str:
+    if pin is None:
+        return "unknown" if release.found else "not pinned"
+    return pin.version
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,3 +13,6 @@ class Images(Protocol):
 
     async def pins(self, app: App) -> tuple[Pin, ...]:
         """The newest image of each service that bot.toml gives one for, by its tag or range; sorted by service."""
+
+    async def named(self, app: App, name: str) -> tuple[Pin, ...]:
+        """The images that have a tag, or a digest (`sha256:…`), of each service whose repository has it; else none."""

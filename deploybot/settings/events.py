@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from deploybot.settings.parts import Part, Secret, Switch
-from deploybot.settings.values import EventKindName, ImageName, ImageTag, ShownWindow
+from deploybot.settings.values import EventKindName, ImageName, ImageTag, RegistryHost, ShownWindow
 from deploybot.shapes import Channels, Glob, Name, WebUrl, one_or_many
 
 Windows = Annotated[tuple[ShownWindow, ...], BeforeValidator(one_or_many)]
@@ -68,7 +68,7 @@ class ImageOf(Part):
 class RegistryLogin(Part):
     """`[registries.NAME]`: how the bot asks a registry. `plain` is for http, without TLS, in one's own network."""
 
-    host: str
+    host: RegistryHost
     user: str | None = None
     password: Secret | None = None
     plain: Switch = False

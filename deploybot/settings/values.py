@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, PlainValidator
 
-from deploybot.domain import Window
+from deploybot.domain import Window, canonical_image
+from deploybot.domain.versions import Range
+from deploybot.shapes import leads_astray
 
 SENDERS = (
     "github",
@@ -31,9 +33,9 @@ SENDERS = (
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:[A-Za-z0-9-]+\.[A-Za-z0-9.-]+|localhost|[A-Za-z0-9-]+(?=:)|\[[0-9a-fA-F:]+\])(?::\d{1,5})?"
 _IMAGE = re.compile(rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
+_PORT = re.compile(r":\d{1,5}$", re.ASCII)
 _LONGEST = 255
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
-_RANGE = re.compile(r"(?:[\^~]|>=|<=|>|<)\s*v?\d+(?:\.\d+){0,2}(?:\s+(?:>=|<=|>|<)\s*v?\d+(?:\.\d+){0,2})*", re.ASCII)
 
 
 def is_image(name: str) -> bool:
@@ -49,11 +51,19 @@ def is_tag(text: str) -> bool:
 def _image(name: str) -> str:
     if not is_image(name):
         raise ValueError('should be an image without a tag, such as "registry.example.com/acme/shop"')
+    _registry(canonical_image(name).partition("/")[0])
     return name
 
 
+def _registry(host: str) -> str:
+    """A registry's host as it stands before an image's name."""
+    if not re.fullmatch(_HOST, host, re.ASCII) or leads_astray(_PORT.sub("", host).strip("[]")):
+        raise ValueError('should be a host, with its port where it has one, such as "registry.example.com:5000"')
+    return host
+
+
 def _tag(text: str) -> str:
-    if not (is_tag(text) or _RANGE.fullmatch(text)):
+    if not (is_tag(text) or Range.read(text)):
         raise ValueError('should be a tag such as "latest", or a range of versions such as "^1.4" or ">=1.4 <2"')
     return text
 
@@ -64,5 +74,6 @@ SenderName = Literal[
 ]  # fmt: skip
 EventKindName = Literal["push", "change", "tag", "release", "build", "image", "deployed", "sync", "alert", "note"]
 ImageName = Annotated[str, AfterValidator(_image)]
+RegistryHost = Annotated[str, AfterValidator(_registry)]
 ImageTag = Annotated[str, AfterValidator(_tag)]
 ShownWindow = Annotated[Window, PlainValidator(Window.read)]

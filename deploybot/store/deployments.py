@@ -129,7 +129,7 @@ class DeploymentRows:
         where = encode(place) if place else None
         whose = (made.requester, made.requester_name, made.reason, where, now, not_before, needs_approval)
         auto = (wish, encode(made.skipped))
-        what = (plan.app, plan.environment, plan.kind.value, plan.release.commit, encode(plan))
+        what = (plan.app, plan.environment, plan.kind.value, plan.release.id, encode(plan))
         return replace(made, number=self._run(sql, what + whose + auto).lastrowid or 0)
 
     def get(self, number: int) -> Deployment | None:
@@ -188,7 +188,7 @@ class DeploymentRows:
         sql = """
             UPDATE deployments SET app = ?, environment = ?, kind = ?, commit_id = ?, plan = ?
             WHERE number = ? AND state = 'waiting'"""
-        what = (plan.app, plan.environment, plan.kind.value, plan.release.commit, encode(plan))
+        what = (plan.app, plan.environment, plan.kind.value, plan.release.id, encode(plan))
         if self._run(sql, (*what, number)).rowcount != 1:
             raise StoreError(f"deployment #{number} does not wait, so its plan stays")
 

@@ -86,6 +86,10 @@ class FakeImages:
             raise self.down
         return self.now
 
+    async def named(self, app: App, name: str) -> tuple[Pin, ...]:
+        del app
+        return tuple(pin for pin in self.now if name in {pin.tag, pin.digest})
+
 
 @dataclass(slots=True)
 class Yard:

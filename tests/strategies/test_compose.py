@@ -32,12 +32,14 @@ EVERY = {
     "DEPLOYBOT_PREVIOUS": OLD.commit,
     "DEPLOYBOT_REF": "v2",
     "DEPLOYBOT_RELEASE": NEW.commit,
+    "DEPLOYBOT_COMMIT": NEW.commit,
     "DEPLOYBOT_RESTORE": "no",
 }
 BACK = EVERY | {
     "DEPLOYBOT_PREVIOUS": NEW.commit,
     "DEPLOYBOT_REF": "v1",
     "DEPLOYBOT_RELEASE": OLD.commit,
+    "DEPLOYBOT_COMMIT": OLD.commit,
     "DEPLOYBOT_RESTORE": "yes",
 }
 PROJECT = {"COMPOSE_PROJECT_NAME": "shop-production"}
@@ -48,6 +50,7 @@ BUILD = PROJECT | {
     "DEPLOYBOT_COMPOSE_MAJOR": "2",
     "DEPLOYBOT_COMPOSE_SOURCE": "build",
     "DEPLOYBOT_IMAGES": "deploybot/shop-production",
+    "DEPLOYBOT_PINNED": "",
 }
 UP = PROJECT | {
     "DEPLOYBOT_ACTION": "up",

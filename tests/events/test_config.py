@@ -10,6 +10,7 @@ from deploybot.config import load
 from deploybot.errors import ConfigError
 
 BASE = """
+[http]
 [servers.web1]
 ssh = "deploy@web1"
 key = {{ file = "key" }}

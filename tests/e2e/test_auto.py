@@ -1,4 +1,4 @@
-"""A real `git push` deploys by itself: the repository's hook calls the bot as a forge would, or cannot, for it is down."""
+"""A real `git push` deploys by itself: the repository's hook calls the bot as a forge would, or cannot: it is down."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ while read -r before after ref; do
         "repository":{{"full_name":"acme/shop"}},"pusher":{{"name":"ana"}},"sender":{{"id":583231,"login":"ana"}},
         "commits":[],"compare":"https://example.com/compare"}}' "$ref" "$before" "$after")
     mac=$(printf %s "$body" | openssl dgst -sha256 -hmac '{secret}' | sed 's/.* //')
-    curl --silent --max-time 5 --noproxy '*' -H 'Content-Type: application/json' -H "X-Hub-Signature-256: sha256=$mac" \\
-        -H 'X-GitHub-Event: push' -H "X-GitHub-Delivery: $(cat /proc/sys/kernel/random/uuid)" \\
+    curl --silent --max-time 5 --noproxy '*' -H 'Content-Type: application/json' \\
+        -H "X-Hub-Signature-256: sha256=$mac" -H 'X-GitHub-Event: push' \\
+        -H "X-GitHub-Delivery: $(cat /proc/sys/kernel/random/uuid)" \\
         --data-binary "$body" http://127.0.0.1:{port}/hooks/shop/github >>{log} 2>&1 || echo failed >>{log}
 done
 """
@@ -107,8 +108,9 @@ async def until_served(shop: FilesShop, what: str) -> None:
 
 async def considered(office: Office) -> None:
     """Return once the bot has looked for the first time."""
+    read = office.world.store.read
     async with asyncio.timeout(WITHIN):
-        while not await office.world.store.read(lambda tables: tables.wishes.considered("shop", "live")):
+        while not await read(lambda tables: tables.wishes.considered("shop", "live")):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -101,9 +102,18 @@ async def test_states_of_a_build_in_any_order_end_the_same(store: Database) -> N
         told = dice.choices(STATES, k=3) + STATES
         dice.shuffle(told)
         commit = f"{number:040x}"
-        for one in told:
-            await store.write(lambda tables, one=one, commit=commit: tables.wishes.build("shop", commit, one, NOW))
-        assert await store.read(lambda tables, commit=commit: tables.wishes.builds("shop", commit)) == (STATES[-1],)
+        await store.write(partial(tell, commit=commit, told=told))
+        found = await store.read(partial(builds, commit=commit))
+        assert found == (STATES[-1],)
+
+
+def tell(tables: Tables, commit: str, told: list[Built]) -> None:
+    for one in told:
+        tables.wishes.build("shop", commit, one, NOW)
+
+
+def builds(tables: Tables, commit: str) -> tuple[Built, ...]:
+    return tables.wishes.builds("shop", commit)
 
 
 async def test_who_brought_it_about_is_each_once_and_forgotten_in_the_end(store: Database) -> None:

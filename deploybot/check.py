@@ -18,10 +18,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
-from deploybot.domain import JobState, JobStatus, Release, ServerFacts, short_id
+from deploybot.domain import Heads, JobState, JobStatus, Release, ServerFacts, short_id
 from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
+from deploybot.events.hints import autos
+from deploybot.events.rules import matches, newest_tag
 from deploybot.ports import Engine, Finding, Host, Images, RefSource, Servers
-from deploybot.settings import App, Environment, Server, Settings
+from deploybot.settings import App, Auto, Environment, Server, Settings
 from deploybot.strategies.needs import check_compose, check_server
 from deploybot.strategies.steps import Site
 from deploybot.units import show_duration, show_size
@@ -98,6 +100,8 @@ async def check(
             for name, app in settings.apps.items()
             for service in app.images
         ]
+    watched = [app for app in settings.apps.values() if autos(app)]
+    tries += [_bounded(f"app {app.name}", _by_itself(app, refs), within) for app in watched]
     tries += [_bounded(name, _chat(name, findings), within) for name, findings in chats.items()]
     rows = [_data(settings.bot.data), *(row for rows in await asyncio.gather(*tries) for row in rows)]
     return tuple(dataclasses.replace(row, says=mask(row.says), cure=mask(row.cure)) for row in rows)
@@ -288,3 +292,34 @@ async def _image(app: App, service: str, images: Images) -> AsyncIterator[Row]:
         yield Row(subject, what, State.FAILED, error.sentence, error.hint)
     else:
         yield Row(subject, what, State.OK, f"{of.image}, {of.tag}: {pin.version}")
+
+
+async def _by_itself(app: App, refs: RefSource) -> AsyncIterator[Row]:
+    """What each look of the bot's own asks, and what it finds for every environment that is deployed by itself."""
+    subject = f"app {app.name}"
+    try:
+        heads = await refs.heads(app)
+    except Unreachable as error:
+        yield Row(subject, "auto", State.FAILED, error.why, error.hint)
+        return
+    for name, auto in autos(app).items():
+        found, missing = _found(auto, heads)
+        if missing:
+            cure = f"Push one, or look at apps.{app.name}.environments.{name}.auto."
+            yield Row(subject, f"auto {name}", State.FAILED, f"the repository has no {' and no '.join(missing)}", cure)
+        elif found:
+            yield Row(subject, f"auto {name}", State.OK, ", ".join(found))
+
+
+def _found(auto: Auto, heads: Heads) -> tuple[list[str], list[str]]:
+    """What there is now of what `auto` waits for, and what there is nothing of."""
+    found, missing = [], []
+    if auto.branch:
+        names = [name for name in sorted(heads.branches) if matches(auto.branch, name)]
+        found += [f"{name} is {heads.branches[name][:10]}" for name in names]
+        missing += [] if names else [f"branch {auto.branch}"]
+    if auto.tag:
+        tags = {name: commit for name, commit in heads.tags.items() if matches(auto.tag, name)}
+        newest = newest_tag(tags, {}, early="-" in auto.tag)
+        found += [f"the newest tag is {newest}"] if newest else [f"no tag {auto.tag} yet"]
+    return found, missing

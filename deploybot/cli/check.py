@@ -144,6 +144,10 @@ def _of_environment(environment: Environment) -> Iterator[str]:
         yield f"{environment.approvals} approval{'' if environment.approvals == 1 else 's'} wanted"
     if environment.after:
         yield f"after {environment.after}"
+    if environment.auto:
+        from deploybot.deploy.automatic import auto_text
+
+        yield f"deployed by itself: {auto_text(environment)}" if not environment.auto.ask else "a card asks by itself"
     if environment.on_failure == "leave":
         yield "a failed release is left"
     if environment.secrets:

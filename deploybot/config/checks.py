@@ -7,9 +7,22 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from deploybot.config.others import check_others
-from deploybot.config.problems import Path, Problem, dotted, listed, meant
-from deploybot.config.tables import within
+from deploybot.config.autos import (
+    check_autos,
+)
+from deploybot.config.others import (
+    check_others,
+)
+from deploybot.config.problems import (
+    Path,
+    Problem,
+    dotted,
+    listed,
+    meant,
+)
+from deploybot.config.tables import (
+    within,
+)
 from deploybot.domain import (
     canonical_image,
 )
@@ -58,6 +71,7 @@ def check(settings: Settings) -> Iterator[Problem]:
             yield from _environment((*path, "environments", inner), app, environment, settings)
             yield from _approvals((*path, "environments", inner), environment)
         yield from _order(path, app)
+        yield from check_autos(path, app, settings)
     yield from _registries(settings)
     yield from _shared(settings)
     yield from _chats(settings)

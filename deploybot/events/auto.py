@@ -228,7 +228,7 @@ class Automatic:
         self, app: App, environment: Environment, found: Found, there: There, state: _State
     ) -> Wish | None:
         """The wish that images make: one alone by its digest, several by pinning all anew with the commit that runs."""
-        pins = there.images or ()
+        pins = there.images
         release = state.runs[0].release if state.runs else Release("")
         there_now = {pin.digest for pin in release.images}
         changed = [pin for pin in pins if pin.digest not in there_now]

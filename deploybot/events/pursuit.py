@@ -106,20 +106,20 @@ class Pursuit:
 
     async def _ask_for(self, app: App, wish: Wish) -> float:
         """Say the command as `deploybot`; where nothing came of it, tell why and try again later."""
-        now = self._clock.now()
-        pause = min(FIRST_PAUSE * 2.0 ** min(wish.tries, 20), LONGEST_PAUSE)
-        tried = replace(wish, tries=wish.tries + 1, next_at=now + pause)
+        tried = replace(wish, tries=wish.tries + 1)
         await self._put(app, tried)
         log.info("%s/%s: %s", wish.app, wish.environment, wish.command)
-        card = await self._handle(_incoming(tried, now), _silence)
+        card = await self._handle(_incoming(tried, self._clock.now()), _silence)
         kept = await self._store.read(lambda tables: tables.wishes.get(wish.number))
         if kept is None or kept.state is not WishState.OPEN:
             if kept is not None and kept.shown:
                 await self._put(app, kept)
             return inf
-        why = " ".join(filter(None, (card.title, card.text))) if card else "nobody answered"
-        await self._put(app, replace(kept, problem=why), aloud=True)
-        return tried.next_at
+        why = " ".join(filter(None, (card.title, card.text))) if card else "Nobody answered."
+        pause = min(FIRST_PAUSE * 2.0 ** min(wish.tries, 20), LONGEST_PAUSE)
+        again = self._clock.now() + pause
+        await self._put(app, replace(kept, problem=why, next_at=again), aloud=True)
+        return again
 
 
 def _incoming(wish: Wish, now: float) -> Incoming:

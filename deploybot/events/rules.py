@@ -22,12 +22,12 @@ IMAGES = "images"
 class There:
     """What is there now: the repository's heads, the tags published as releases, and the images' pins.
 
-    `images` is None where the registries were not asked, or did not answer: then nothing is said of them.
+    `images` is empty where the registries were not asked, or did not answer: then nothing is said of them.
     """
 
     heads: Heads = field(default_factory=Heads)
     published: tuple[str, ...] = ()
-    images: tuple[Pin, ...] | None = None
+    images: tuple[Pin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def _rules(
     if auto.release:
         tags = {name: there.heads.tags[name] for name in there.published if name in there.heads.tags}
         yield "release", tuple(_newest("release", "-", tags, seen, dates))
-    if auto.image and there.images is not None:
+    if auto.image and there.images:
         yield "image", tuple(_images(there.images, seen))
 
 
@@ -153,12 +153,10 @@ def undated(auto: Auto, there: There) -> tuple[str, ...]:
 
 
 def _images(pins: tuple[Pin, ...], seen: Mapping[str, str]) -> Iterator[Found]:
-    if pins:
-        now = images_text(pins)
-        before = seen.get(IMAGES, "")
-        fresh = [pin for pin in pins if f"{pin.service}={pin.digest}" not in before.split()]
-        names = " and ".join(f"{pin.image.rpartition('/')[2]}:{pin.tag}" for pin in fresh or pins)
-        yield Found(IMAGES, now, before, IMAGES, "", f"image {names}")
+    before = seen.get(IMAGES, "")
+    fresh = [pin for pin in pins if f"{pin.service}={pin.digest}" not in before.split()]
+    names = " and ".join(f"{pin.image.rpartition('/')[2]}:{pin.tag}" for pin in fresh or pins)
+    yield Found(IMAGES, images_text(pins), before, IMAGES, "", f"image {names}")
 
 
 def images_text(pins: Iterable[Pin]) -> str:

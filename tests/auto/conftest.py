@@ -1,4 +1,4 @@
-"""A shop that deploys itself: staging from develop, production from main with an approval, and a repository in memory."""
+"""A shop that deploys itself: staging from develop, production from main with an approval; a repository in memory."""
 
 from __future__ import annotations
 
@@ -85,6 +85,10 @@ class FakeImages:
         if self.down is not None:
             raise self.down
         return self.now
+
+    async def named(self, app: App, name: str) -> tuple[Pin, ...]:
+        del app
+        return tuple(pin for pin in self.now if name in {pin.tag, pin.digest})
 
 
 @dataclass(slots=True)
@@ -257,5 +261,5 @@ async def yard(tmp_path: Path) -> AsyncIterator[Yard]:
 async def until(true: Callable[[], Any]) -> None:
     """Wait for what happens by itself, at most 20 seconds."""
     async with asyncio.timeout(20):
-        while not await true():
+        while not await true():  # noqa: ASYNC110 - nobody tells it
             await asyncio.sleep(0.005)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from deploybot.domain.deployments import Deployment, Phase, Running, State, StepRow, StepState
 from deploybot.domain.events import (
+    OWN,
     Alert,
     Author,
     Build,
@@ -23,6 +24,7 @@ from deploybot.domain.events import (
     Tagged,
     Told,
 )
+from deploybot.domain.images import DOCKER_HUB, canonical_image
 from deploybot.domain.people import (
     EVERY,
     Action,
@@ -37,7 +39,7 @@ from deploybot.domain.people import (
     place_name,
 )
 from deploybot.domain.plans import Gate, Kind, Plan, ServerPlan, Step
-from deploybot.domain.releases import Changes, Commit, Pin, Release
+from deploybot.domain.releases import Changes, Commit, Pin, Release, image_changes, short_digest, short_id
 from deploybot.domain.requests import Approval, Binding, Request, Verdict
 from deploybot.domain.servers import (
     Container,
@@ -54,7 +56,9 @@ from deploybot.domain.servers import (
 from deploybot.domain.windows import Window
 
 __all__ = [
+    "DOCKER_HUB",
     "EVERY",
+    "OWN",
     "Action",
     "Alert",
     "Approval",
@@ -109,5 +113,9 @@ __all__ = [
     "Usage",
     "Verdict",
     "Window",
+    "canonical_image",
+    "image_changes",
     "place_name",
+    "short_digest",
+    "short_id",
 ]

@@ -16,14 +16,13 @@ from itertools import takewhile
 from typing import Final
 
 from deploybot.card import Card
-from deploybot.domain import Build, Deployed, Event, Identity, Ping, Place, Push
-from deploybot.events.build_cards import OWN
+from deploybot.domain import OWN, Build, Deployed, Event, Identity, Ping, Place, Push
 from deploybot.events.event_cards import story_of
 from deploybot.events.folding import LOOK_BACK, PUSHES
 from deploybot.events.quiet import FOLDED_FROM, digest_card
 from deploybot.events.routes import places_for
 from deploybot.events.story import Mood, Scene, Story
-from deploybot.events.things import Spot, build_thing, dated, kept, push_series, rank, spot_of
+from deploybot.events.things import Spot, build_thing, dated, joined, kept, push_series, spot_of
 from deploybot.masking import masked
 from deploybot.ports import Clock, Redactor, Store, Tables, ToldPart, ToldPlace
 from deploybot.settings import App, Settings
@@ -67,9 +66,11 @@ class Telling:
             return "the bot's own doing: nobody is told again"
         event = kept(dated(event, now))
         spot = spot_of(event, delivery)
-        was = {one.part: one for one in tables.told.parts(app.name, spot.thing)}.get(spot.part)
-        if was is not None and rank(event) <= rank(was.event):
+        was = _known(tables, app, spot)
+        event = joined(was.event if was else None, event)
+        if was is not None and event == was.event:
             return "nothing that is newer than what was told"
+        spot = replace(spot_of(event, delivery), thing=was.thing if was else spot.thing)
         tables.told.put(_part(app, spot, event, was.heard if was else now), now)
         tables.told.forget(now - KEPT)
         said = self._tell(tables, app, spot.thing, now)
@@ -193,6 +194,13 @@ def _part(app: App, spot: Spot, event: Event, heard: float) -> ToldPart:
     )
 
 
+def _known(tables: Tables, app: App, spot: Spot) -> ToldPart | None:
+    """What is known of a part. A build may be heard of before its commit is known, and then is a thing of its own."""
+    thing = tables.told.thing_with(app.name, spot.part) if spot.thing.startswith("build:") else None
+    parts = tables.told.parts(app.name, thing or spot.thing)
+    return next((one for one in parts if one.part == spot.part), None)
+
+
 def _mark(app: App, event: Event, delivery: str) -> str:
     """What tells one event of one delivery about one app from all others."""
     told = f"{app.name}\0{delivery}\0{event!r}".encode("utf-8", "surrogatepass")
@@ -214,7 +222,7 @@ def _turned(was: ToldPlace, story: Story) -> bool:
 def _is_own(tables: Tables, app: App, event: Event) -> bool:
     """Whether a forge tells the bot what the bot has told the forge."""
     if isinstance(event, Build):
-        return event.name.startswith(OWN)
+        return event.name == OWN or event.name.startswith(f"{OWN}/")
     if not isinstance(event, Deployed):
         return False
     recent = tables.deployments.recent(app.name, event.environment, _LATEST) if app.forge else ()

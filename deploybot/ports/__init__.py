@@ -9,6 +9,7 @@ from __future__ import annotations
 from deploybot.ports.chats import ButtonRow, Chat, Finding, LiveChat, OutboxItem
 from deploybot.ports.events import EventListener
 from deploybot.ports.images import Images
+from deploybot.ports.inbox import Deliveries, Delivery, Fate, NewDelivery, Waiting
 from deploybot.ports.outside import Clock, CodeSecrets, Engine, Host, Lines, Redactor, RefSource, Servers
 from deploybot.ports.rows import (
     Audit,
@@ -39,9 +40,12 @@ __all__ = [
     "Clock",
     "CodeSecrets",
     "Codes",
+    "Deliveries",
+    "Delivery",
     "Deployments",
     "Engine",
     "EventListener",
+    "Fate",
     "Finding",
     "Host",
     "Images",
@@ -50,6 +54,7 @@ __all__ = [
     "LiveChat",
     "Locks",
     "LogOpener",
+    "NewDelivery",
     "Outbox",
     "OutboxItem",
     "People",
@@ -65,4 +70,5 @@ __all__ = [
     "Told",
     "ToldPart",
     "ToldPlace",
+    "Waiting",
 ]

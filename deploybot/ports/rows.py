@@ -27,6 +27,7 @@ from deploybot.domain import (
     Verdict,
 )
 from deploybot.ports.chats import ButtonRow, OutboxItem
+from deploybot.ports.inbox import Deliveries
 from deploybot.ports.outside import Lines
 from deploybot.ports.told import Told
 
@@ -356,6 +357,10 @@ class Tables(Protocol):
     @property
     def told(self) -> Told:
         """What was heard of the things that events are about."""
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """What others have told the bot."""
 
 
 class Store(Protocol):

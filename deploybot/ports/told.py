@@ -53,6 +53,9 @@ class Told(Protocol):
     def parts(self, app: str, thing: str) -> tuple[ToldPart, ...]:
         """All parts of a thing, in the order in which they were heard of; of very many the last."""
 
+    def thing_with(self, app: str, part: str) -> str | None:
+        """A thing that has a part of this name; the first of them."""
+
     def series(self, app: str, series: str, limit: int) -> Iterator[ToldPart]:
         """The last parts of a series, the newest first; each is read when it is asked for."""
 

@@ -39,6 +39,7 @@ __all__ = [
     "Part",
     "RegistryLogin",
     "Secret",
+    "SenderName",
     "Server",
     "Settings",
     "Slack",

@@ -256,6 +256,35 @@ def m005_codes(db: Database) -> None:
         db.execute(statement)
 
 
+_DELIVERIES = (
+    """
+    CREATE TABLE deliveries (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        app TEXT NOT NULL,
+        sender TEXT NOT NULL CHECK (sender <> ''),
+        delivery TEXT NOT NULL,
+        digest BLOB,
+        headers TEXT NOT NULL,
+        query TEXT NOT NULL,
+        received REAL NOT NULL,
+        fate TEXT NOT NULL DEFAULT 'waiting' CHECK (fate IN ('waiting', 'done', 'failed')),
+        tries INTEGER NOT NULL DEFAULT 0 CHECK (tries >= 0),
+        made TEXT NOT NULL DEFAULT '',
+        body BLOB
+    )""",
+    "CREATE UNIQUE INDEX deliveries_delivery ON deliveries (delivery, sender, app) WHERE delivery <> ''",
+    "CREATE UNIQUE INDEX deliveries_digest ON deliveries (digest, sender, app)",
+    "CREATE INDEX deliveries_waiting ON deliveries (id) WHERE fate = 'waiting'",
+    "CREATE INDEX deliveries_failed ON deliveries (id) WHERE fate = 'failed'",
+)
+
+
+def m006_deliveries(db: Database) -> None:
+    """What others have told the bot, kept before they are answered."""
+    for statement in _DELIVERIES:
+        db.execute(statement)
+
+
 _TOLD = (
     """
     CREATE TABLE told_things (
@@ -278,6 +307,7 @@ _TOLD = (
         PRIMARY KEY (app, thing, part),
         FOREIGN KEY (app, thing) REFERENCES told_things (app, thing) ON DELETE CASCADE
     ) WITHOUT ROWID""",
+    "CREATE INDEX told_parts_part ON told_parts (app, part)",
     "CREATE INDEX told_parts_series ON told_parts (app, series, position) WHERE series <> ''",
     """
     CREATE TABLE told_places (
@@ -308,6 +338,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m003_buttons,
     m004_requests,
     m005_codes,
+    m006_deliveries,
     m007_told,
 )
 """All migrations, in order."""

@@ -9,6 +9,7 @@ from deploybot.store.audit import AuditRows
 from deploybot.store.buttons import ButtonRows
 from deploybot.store.claims import ClaimRows
 from deploybot.store.codes import CodeRows
+from deploybot.store.deliveries import DeliveryRows
 from deploybot.store.deployments import DeploymentRows
 from deploybot.store.links import LinkRows
 from deploybot.store.locks import LockRows
@@ -37,3 +38,4 @@ class Rows:
         self.codes = CodeRows(connection)
         self.links = LinkRows(connection)
         self.told = ToldRows(connection)
+        self.deliveries = DeliveryRows(connection)

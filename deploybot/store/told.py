@@ -67,6 +67,12 @@ class ToldRows:
         sql = _PART + "WHERE app = ? AND thing = ? ORDER BY heard DESC, part DESC LIMIT ?"
         return tuple(map(_part, self._run(sql, (app, thing, _PARTS)).fetchall()[::-1]))
 
+    def thing_with(self, app: str, part: str) -> str | None:
+        """A thing that has a part of this name; the first of them."""
+        sql = "SELECT thing FROM told_parts WHERE app = ? AND part = ? ORDER BY heard LIMIT 1"
+        row = self._run(sql, (app, part)).fetchone()
+        return str(row[0]) if row else None
+
     def series(self, app: str, series: str, limit: int) -> Iterator[ToldPart]:
         """The last parts of a series, the newest first; each is read when it is asked for."""
         sql = _PART + "WHERE app = ? AND series = ? AND series <> '' ORDER BY position DESC, thing, part LIMIT ?"

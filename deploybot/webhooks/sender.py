@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from deploybot.domain import Event
@@ -22,8 +22,8 @@ class MalformedError(DeploybotError):
 class Received:
     """A delivery as it came: `headers` with names in lower case and every value there was, `body` raw.
 
-    `query` are the address's parameters, each with every value; `path` is what follows the sender's name in it.
-    `at` is when it came (seconds since the epoch).
+    `query` are the address's parameters, each with every value; `path` is what follows the sender's name in it, decoded
+    and without the slash before it. `at` is when it came (seconds since the epoch).
     """
 
     headers: Mapping[str, Sequence[str]]
@@ -40,12 +40,31 @@ class Received:
         return found[0]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """What goes with a body so that it proves where it comes from; `query` and `path` are parts of the address.
+
+    All as in Received: header names in lower case, nothing encoded yet.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""
+
+
 class Sender(Protocol):
-    """A kind of sender. Pure: the same delivery always gives the same answers."""
+    """A kind of sender. Pure: the same delivery always gives the same answers.
+
+    `deploybot.webhooks.senders.NAME` has one as `SENDER`; it is imported when bot.toml names it.
+    """
 
     @property
     def name(self) -> str:
         """The last part of its address: `github`."""
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the same body sent later means a thing that happened again, as an alert that is told once more."""
 
     def verify(self, received: Received, secret: str) -> None:
         """Return when the delivery proves to know the secret; ForgedError otherwise. Compares in constant time."""
@@ -60,4 +79,19 @@ class Sender(Protocol):
         """What it tells; nothing where it is of no interest. MalformedError for a body that cannot be read."""
 
     def setup(self, url: str) -> str:
-        """What to click and fill in at the sender, for people, a line a step; `url` is where it is to call."""
+        """What to click and fill in at the sender, for people, a line a step.
+
+        `url` is where it is to call, without the secret: that is called `SECRET` where it is part of the address.
+        """
+
+    def sign(self, body: bytes, secret: str, *, kind: str, delivery: str, at: float) -> Signed:
+        """What this sender would send along: proof, kind of event, the delivery's id. `verify` takes it.
+
+        `kind` is one of its own words, empty where it has none; `at` is now, in seconds since the epoch.
+        """
+
+    def ping(self, at: float) -> tuple[str, bytes]:
+        """The kind and body of a delivery that tries the address and means nothing; another one for each `at`."""
+
+    def guess(self, payload: Mapping[str, object]) -> str | None:
+        """The kind of event that a payload alone looks like; None where it does not look like this sender's."""

@@ -39,7 +39,7 @@ from deploybot.deploy.runner import Runner, Teller
 from deploybot.deploy.service import Deployments
 from deploybot.deploy.steps import StepRunner
 from deploybot.dispatch import Dispatcher
-from deploybot.domain import Role
+from deploybot.domain import Place, Role
 from deploybot.heap import give_back, keep_one_heap
 from deploybot.hosts.servers import SshServers
 from deploybot.hosts.ssh import Pool
@@ -57,6 +57,7 @@ from deploybot.strategies import STRATEGIES
 from deploybot.units import show_duration
 
 if TYPE_CHECKING:
+    from deploybot.events.telling import Telling
     from deploybot.web import WebServer
 
 log = logging.getLogger(__name__)
@@ -151,6 +152,7 @@ class Bot:
         )
         console = Console(settings.bot.data / "console.sock", parts)
         self._web = _web(settings, self._problems)
+        self.telling = _telling(settings, world)
         self._chats: tuple[LiveChat, ...] = (console, *_chats(settings, parts, world, self._web))
         self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)
         world.database.on_outbox = self._outbox.wake
@@ -168,6 +170,8 @@ class Bot:
             asyncio.create_task(self._outbox.run(), name="outbox"),
             asyncio.create_task(heads.run(), name="audit-heads"),
         ]
+        if self.telling is not None:
+            work.append(asyncio.create_task(self.telling.run(), name="quiet-hours"))
         try:
             await self._offer_claim()
             for chat in self._chats:
@@ -270,6 +274,19 @@ def _web(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServe
     from deploybot.web import WebServer  # noqa: PLC0415  see above
 
     return WebServer(settings.http.listen, problems)
+
+
+def _telling(settings: Settings, world: Adapters) -> Telling | None:
+    """What tells channels of events, where bot.toml lets anything call; imported only then.
+
+    Where bot.toml names no channel at all, the console is told.
+    """
+    if not (settings.hooks or any(app.hooks for app in settings.apps.values())):
+        return None
+    from deploybot.events.telling import Telling  # noqa: PLC0415  see above
+
+    homes = home_places(settings) or (Place("console", "console"),)
+    return Telling(settings, world.store, world.clock, world.redactor, homes)
 
 
 def _chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer | None) -> Iterator[LiveChat]:

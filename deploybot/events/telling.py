@@ -19,7 +19,7 @@ from deploybot.card import Card
 from deploybot.domain import OWN, Build, Deployed, Event, Identity, Ping, Place, Push
 from deploybot.events.event_cards import story_of
 from deploybot.events.folding import LOOK_BACK, PUSHES
-from deploybot.events.quiet import FOLDED_FROM, digest_card
+from deploybot.events.quiet import FOLDED_FROM, Quiet, digest_card
 from deploybot.events.routes import places_for
 from deploybot.events.story import Mood, Scene, Story
 from deploybot.events.things import Spot, build_thing, dated, joined, kept, push_series, spot_of
@@ -47,15 +47,18 @@ class Telling:
         self._clock = clock
         self._redactor = redactor
         self._homes = tuple(homes)
-        self.waiting = asyncio.Event()
-        """Set when something was kept that waits for the end of quiet hours."""
+        self._waiting = asyncio.Event()
+
+    async def run(self) -> None:
+        """Say what waits for the end of quiet hours when they are over, until cancelled."""
+        await Quiet(self._store, self._clock, self.say_due, self._waiting).run()
 
     async def hear(self, app: App, event: Event, delivery: str) -> str:
         """Tell of an event, once; a sentence about what was made of it. Raises StoreError."""
         if isinstance(event, Ping):
             return "a ping: nobody is told"
         said = await self._store.write(lambda tables: self._hear(tables, app, event, delivery))
-        self.waiting.set()
+        self._waiting.set()
         return said
 
     def _hear(self, tables: Tables, app: App, event: Event, delivery: str) -> str:

@@ -16,13 +16,13 @@ from itertools import takewhile
 from typing import Final
 
 from deploybot.card import Card
-from deploybot.domain import OWN, Build, Deployed, Event, Identity, Ping, Place, Push
+from deploybot.domain import OWN, Build, Deployed, Deployment, Event, Identity, Kind, Ping, Place, Push
 from deploybot.events.event_cards import story_of
 from deploybot.events.folding import LOOK_BACK, PUSHES
 from deploybot.events.quiet import FOLDED_FROM, Quiet, digest_card
 from deploybot.events.routes import places_for
 from deploybot.events.story import Mood, Scene, Story
-from deploybot.events.things import Spot, build_thing, dated, joined, kept, push_series, spot_of
+from deploybot.events.things import Spot, build_thing, commit_of, dated, joined, kept, push_series, spot_of
 from deploybot.masking import masked
 from deploybot.ports import Clock, Redactor, Store, Tables, ToldPart, ToldPlace
 from deploybot.settings import App, Settings
@@ -33,6 +33,8 @@ KEPT: Final = 30 * 86400.0
 _RECENT: Final = 7 * 86400.0
 _OWN_WITHIN: Final = 600.0
 _LATEST: Final = 5
+_ABOUT: Final = 10
+_LATER: Final = "kept until the quiet hours are over"
 
 
 class Telling:
@@ -58,7 +60,8 @@ class Telling:
         if isinstance(event, Ping):
             return "a ping: nobody is told"
         said = await self._store.write(lambda tables: self._hear(tables, app, event, delivery))
-        self._waiting.set()
+        if _LATER in said:
+            self._waiting.set()
         return said
 
     def _hear(self, tables: Tables, app: App, event: Event, delivery: str) -> str:
@@ -106,7 +109,7 @@ class Telling:
         if was.messages:
             self._put(tables, was, story.card, now)
         tables.told.say(replace(was, due=was.due or now + hush, mood=_mood(was, story)))
-        return "kept until the quiet hours are over"
+        return _LATER
 
     def _edit(self, tables: Tables, was: ToldPlace, story: Story, now: float) -> str:
         """Bring the message of a place up to date, if it has one."""
@@ -136,6 +139,16 @@ class Telling:
             story = self._story(tables, app, parts)
             for row in rows:
                 self._put(tables, row, story.card, now)
+
+    def deployed(self, tables: Tables, deployment: Deployment) -> None:
+        """A deployment of the bot's own has changed: the buttons of what is told about its commits may have, too."""
+        plan, app = deployment.plan, self._settings.apps.get(deployment.plan.app)
+        if app is None or not deployment.state.ended or plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
+            return
+        commits = {plan.release.commit} | {part.replaces.commit for part in plan.servers if part.replaces}
+        for commit in sorted(commits):
+            for thing in tables.told.about(app.name, commit, _ABOUT):
+                self._retell(tables, app, thing, self._clock.now())
 
     def say_due(self, tables: Tables) -> float | None:
         """Say what has waited for the end of quiet hours; when the next is due, None where nothing waits."""
@@ -193,6 +206,7 @@ def _part(app: App, spot: Spot, event: Event, heard: float) -> ToldPart:
         event=event,
         series=spot.series,
         position=spot.position,
+        commit=commit_of(event),
         heard=heard,
     )
 

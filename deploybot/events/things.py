@@ -79,6 +79,16 @@ def spot_of(event: Event, delivery: str) -> Spot:  # noqa: C901, PLR0911  one a 
     return Spot(f"note:{_id(delivery, repr(event))}")
 
 
+def commit_of(event: Event) -> str:
+    """The full commit that an event is about; empty where it is about none."""
+    match event:
+        case Push():
+            return full_sha(event.after)
+        case Build() | Tagged() | Deployed() | Note():
+            return full_sha(event.commit)
+    return ""
+
+
 def push_series(branch: str) -> str:
     """The series of all pushes to a branch."""
     return f"push:{_id(branch)}"

@@ -303,11 +303,13 @@ _TOLD = (
         event TEXT NOT NULL,
         series TEXT NOT NULL,
         position REAL NOT NULL,
+        commit_id TEXT NOT NULL,
         heard REAL NOT NULL,
         PRIMARY KEY (app, thing, part),
         FOREIGN KEY (app, thing) REFERENCES told_things (app, thing) ON DELETE CASCADE
     ) WITHOUT ROWID""",
     "CREATE INDEX told_parts_part ON told_parts (app, part)",
+    "CREATE INDEX told_parts_commit ON told_parts (app, commit_id) WHERE commit_id <> ''",
     "CREATE INDEX told_parts_series ON told_parts (app, series, position) WHERE series <> ''",
     """
     CREATE TABLE told_places (

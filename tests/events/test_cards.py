@@ -194,6 +194,18 @@ async def test_promotion_is_offered_once_the_release_is_healthy_before(channel: 
     }
 
 
+async def test_promotion_is_offered_as_soon_as_the_bot_has_deployed_it(channel: Channel) -> None:
+    await channel.hear(push(), build(PASSED))
+    await channel.runs("staging", sha(2))
+    pushed, built = await channel.messages()
+    assert [*labels(pushed)] == ["Show diff"]
+    assert [*labels(built)] == ["Promote to production", "Show diff"]
+    await channel.runs("staging", sha(9), replaces=sha(2))
+    pushed, built = await channel.messages()
+    assert [*labels(pushed)] == ["Deploy to staging", "Show diff"]
+    assert [*labels(built)] == ["Deploy to staging", "Show diff"]
+
+
 async def test_what_auto_deploys_has_no_button_for_it() -> None:
     staging = {"name": "staging", "app": "shop", "servers": ["web1"], "auto": {"branch": "develop"}}
     for auto, shown in (({"branch": "develop"}, False), ({"branch": "develop", "ask": True}, True)):

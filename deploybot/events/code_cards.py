@@ -86,7 +86,6 @@ def change_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
         lines=(Line("branch", f"{one_line(change.branch, REF)} → {one_line(change.into, REF)}"),),
         links=_links(("show", change.url)),
         footer=_by(who(change.by, scene.persons)),
-        final=not open_now,
     )
     return Story(
         card=card,

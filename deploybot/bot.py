@@ -1,4 +1,4 @@
-"""The composition root: the only place that builds adapters, puts them together, and starts and stops them."""
+"""The bot: its parts, started and stopped in order. `assembly` makes them; nothing else builds an adapter."""
 
 from __future__ import annotations
 
@@ -9,164 +9,50 @@ import os
 import secrets
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 
 from deploybot import __version__
 from deploybot.access import Access, PersonLocks
 from deploybot.access.itself import make_itself
+from deploybot.assembly.doors import chats, monitor, reports, telling, web_server, webhooks
+from deploybot.assembly.engine import deployments
+from deploybot.assembly.itself import by_itself
+from deploybot.assembly.world import Adapters, adapters
 from deploybot.card import Card
 from deploybot.chat.child import LIFE_FD, READY_FD
 from deploybot.chat.console import Console
-from deploybot.chat.desk import Desk
 from deploybot.chat.heads import Heads
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.chat.parts import Parts
-from deploybot.chat.places import channels_of, event_places, home_places, places_of
+from deploybot.chat.places import home_places
 from deploybot.command import Services
-from deploybot.config import secrets_of
-from deploybot.deploy.approvals import Approvals
-from deploybot.deploy.automatic import is_used
-from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.cards import number_of
-from deploybot.deploy.gate import HealthGate
-from deploybot.deploy.journal import Journal
-from deploybot.deploy.plan import Planner
 from deploybot.deploy.releases import Releases
-from deploybot.deploy.runner import Runner, Teller
-from deploybot.deploy.service import Deployments
-from deploybot.deploy.steps import StepRunner
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import (
-    AUTO,
-    Action,
-    Release,
     Role,
-    Wish,
-)
-from deploybot.events.reports import (
-    Reporter,
-    targets_of,
 )
 from deploybot.heap import give_back, keep_one_heap
-from deploybot.hosts.servers import SshServers
-from deploybot.hosts.ssh import Pool
 from deploybot.loader import load
 from deploybot.logs import formatter
 from deploybot.observe.logs import AppLogs
 from deploybot.observe.status import Board
 from deploybot.ports import (
-    Clock,
-    CodeSecrets,
-    Engine,
     EventListener,
-    Finding,
-    Images,
     LiveChat,
-    RefSource,
-    Servers,
-    Store,
     Tables,
 )
 from deploybot.redact import Redactor
-from deploybot.settings import BotSettings, Server, Settings
-from deploybot.sources.git import GitSource
+from deploybot.settings import BotSettings, Settings
 from deploybot.store.codes import CodeFiles
-from deploybot.store.database import Database
 from deploybot.store.lock import single_bot
-from deploybot.strategies import STRATEGIES
 from deploybot.units import show_duration
-
-if TYPE_CHECKING:
-    from deploybot.events.auto import (
-        Automatic,
-    )
-    from deploybot.events.pursuit import (
-        Refusal,
-    )
-    from deploybot.events.quiet import Quiet
-    from deploybot.events.telling import Telling
-    from deploybot.events.watch import (
-        Watch,
-    )
-    from deploybot.reports.worker import (
-        ReportWorker,
-    )
-    from deploybot.web import WebServer
-    from deploybot.webhooks.inbox import Inbox
 
 log = logging.getLogger(__name__)
 
 CLAIM_LIFE = 900.0
 STOP_WITHIN = 8.0
 _NOISY = ("asyncssh", "docker", "urllib3", "asyncio", "httpx", "httpcore", "telegram")
-
-
-class SystemClock:
-    """ports.Clock over the system's clock."""
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adapters:
-    """What stands between the core and the world. `servers` and `store` may be wrapped, for tests that break them."""
-
-    database: Database
-    pool: SshServers
-    store: Store
-    servers: Servers
-    refs: RefSource
-    redactor: Redactor
-    clock: Clock
-    images: Images | None = None
-
-
-def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
-    """The real ones; `beside` a bot that may run with the same settings, whose forwarded sockets are left alone."""
-    redactor = Redactor(secrets_of(settings))
-    database = Database(settings.bot.data / "deploybot.db")
-    pool = _servers(settings, None if beside else settings.bot.data / "sockets")
-    return Adapters(
-        database=database,
-        pool=pool,
-        store=database,
-        servers=pool,
-        refs=GitSource(settings.bot.data, redactor),
-        redactor=redactor,
-        clock=SystemClock(),
-        images=_images(settings, SystemClock()),
-    )
-
-
-def _servers(settings: Settings, sockets: Path | None) -> SshServers:
-    """All servers over one pool; docker-py is imported only where bot.toml gives an engine: it takes 20 MB."""
-    pool = Pool(settings.servers, sockets=sockets)
-
-    def engine(server: Server) -> Engine | None:
-        if server.docker is None:
-            return None
-        from deploybot.hosts import docker  # noqa: PLC0415  see above
-
-        return docker.engine(server, pool, servers.host(server.name))
-
-    servers = SshServers(settings.servers, pool, engine)
-    return servers
-
-
-def _images(settings: Settings, clock: Clock) -> Images | None:
-    """The registries, where an app has images; aiohttp is imported only then."""
-    if not any(app.images for app in settings.apps.values()):
-        return None
-    from deploybot.sources.registry import Registries  # noqa: PLC0415  see above
-
-    return Registries(settings.registries.items(), clock)
 
 
 class Bot:
@@ -178,7 +64,7 @@ class Bot:
         self._world = world
         codes = CodeFiles(settings.bot.data / "codes")
         self._access = Access(settings, world.store, world.clock, codes)
-        self.deployments = _deployments(settings, world, codes)
+        self.deployments = deployments(settings, world, codes)
         services = Services(
             settings=settings,
             deployments=self.deployments,
@@ -192,7 +78,7 @@ class Bot:
         self.dispatcher = Dispatcher(
             services=services, access=self._access, store=world.store, clock=world.clock, redactor=world.redactor
         )
-        self.by_itself = _by_itself(settings, world, self._access, self.dispatcher)
+        self.by_itself = by_itself(settings, world, self._access, self.dispatcher)
         if self.by_itself is not None:
             self.deployments.on_end = self.by_itself.watch.ring
         parts = Parts(
@@ -204,12 +90,12 @@ class Bot:
             commands=services.commands,
         )
         console = Console(settings.bot.data / "console.sock", parts)
-        self._web = _web(settings, self._problems)
-        self._telling = _telling(settings, world)
-        self._inbox = _webhooks(settings, world, self._web, self._listeners())
-        self._chats: tuple[LiveChat, ...] = (console, *_chats(settings, parts, world, self._web))
+        self._web = web_server(settings, self._problems)
+        self._telling = telling(settings, world)
+        self._inbox = webhooks(settings, world, self._web, self._listeners())
+        self._chats: tuple[LiveChat, ...] = (console, *chats(settings, parts, world, self._web))
         self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)
-        self._reports = _reports(settings, world)
+        self._reports = reports(settings, world)
         world.database.on_outbox = self._wake
         self._stop = asyncio.Event()
 
@@ -220,16 +106,7 @@ class Bot:
     async def serve(self, ready: Callable[[], None] = lambda: None) -> None:
         """Start everything, take up what ran, call `ready`, and go on until `stop`; then leave within ten seconds."""
         await self._world.database.open()
-        heads = Heads(self._world.store, self._world.clock, self._settings.bot.timezone, home_places(self._settings))
-        work = [
-            asyncio.create_task(self._outbox.run(), name="outbox"),
-            asyncio.create_task(heads.run(), name="audit-heads"),
-            *_others_work(self._reports, self._settings, self._world, self._web, self._problems),
-        ]
-        if self._inbox is not None:
-            work.append(asyncio.create_task(self._inbox.run(), name="webhooks"))
-        if self._telling is not None:
-            work.append(asyncio.create_task(self._telling.quiet.run(), name="quiet-hours"))
+        work = [asyncio.create_task(part, name=name) for name, part in self._work()]
         try:
             await self._offer_claim()
             await make_itself(self._world.store, self._settings)
@@ -248,6 +125,20 @@ class Bot:
         finally:
             log.info("stopping; what runs on servers goes on there")
             await self._close(work)
+
+    def _work(self) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
+        """What goes on as long as the bot runs, by name."""
+        world, settings = self._world, self._settings
+        yield "outbox", self._outbox.run()
+        yield "audit-heads", Heads(world.store, world.clock, settings.bot.timezone, home_places(settings)).run()
+        if self._reports is not None:
+            yield "reports", self._reports.run()
+        if self._inbox is not None:
+            yield "webhooks", self._inbox.run()
+        if self._telling is not None:
+            yield "quiet-hours", self._telling.run()
+        if self._web is not None and (lag := monitor(settings, world, self._web, self._problems)):
+            yield "loop-lag", lag
 
     async def _close(self, work: Sequence[asyncio.Task[None]]) -> None:
         """Take no new work, let go of what runs, deliver what can be delivered, and close the database last."""
@@ -270,7 +161,7 @@ class Bot:
     def _listeners(self) -> Iterator[EventListener]:
         """Who hears of events, in this order: first people are told, then something is done."""
         if self._telling is not None:
-            yield self._telling.listener
+            yield self._telling
         if self.by_itself is not None:
             yield self.by_itself.automatic
 
@@ -312,226 +203,6 @@ class Bot:
                 file=sys.stderr,
                 flush=True,
             )
-
-
-def _deployments(settings: Settings, world: Adapters, codes: CodeSecrets) -> Deployments:
-    """The deployment engine with all its parts."""
-    journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
-    places = partial(places_of, settings=settings)
-    report = Reporter(targets_of(settings), world.clock, world.redactor)
-    tell = Teller(clock=world.clock, redactor=world.redactor, journal=journal, places=places, report=report)
-    steps = StepRunner(
-        store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
-    )
-    runner = Runner(
-        settings=settings,
-        store=world.store,
-        servers=world.servers,
-        steps=steps,
-        gate=HealthGate(world.servers, world.clock),
-        journal=journal,
-        clock=world.clock,
-        tell=tell,
-    )
-    planner = Planner(
-        store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES, images=world.images
-    )
-    bonds = Bonds(settings, planner, world.clock)
-    approvals = Approvals(settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, tell=tell)
-    return Deployments(
-        settings=settings,
-        store=world.store,
-        clock=world.clock,
-        planner=planner,
-        runner=runner,
-        journal=journal,
-        tell=tell,
-        approvals=approvals,
-        bonds=bonds,
-    )
-
-
-@dataclass(slots=True)
-class ByItself:
-    """Deployments by themselves: `automatic` hears events, `watch` looks."""
-
-    automatic: Automatic
-    watch: Watch
-    _task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Look at everything now, and go on watching."""
-        self._task = asyncio.create_task(self.watch.run(self.automatic.look), name="watch")
-
-    async def close(self) -> None:
-        """Ask for nothing more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-
-def _by_itself(settings: Settings, world: Adapters, access: Access, dispatcher: Dispatcher) -> ByItself | None:
-    """What bot.toml's `auto` needs, where there is any; it is imported only then."""
-    if not is_used(settings):
-        return None
-    from deploybot.events.auto import Automatic  # noqa: PLC0415  see above
-    from deploybot.events.pursuit import Pursuit, Refusal  # noqa: PLC0415  see above
-    from deploybot.events.watch import Watch  # noqa: PLC0415  see above
-    from deploybot.events.wishes import WishBook  # noqa: PLC0415  see above
-
-    async def refusal(wish: Wish) -> Refusal:
-        # The images of a release are known only once it is pinned: then `after` is asked by the command itself.
-        release = None if settings.apps[wish.app].images else Release(wish.commit)
-        answer = await access.ask(
-            AUTO,
-            action=Action.DEPLOY,
-            command="deploy",
-            app=wish.app,
-            environment=wish.environment,
-            release=release,
-        )
-        if answer.decision.allowed:
-            return Refusal()
-        return Refusal(access.refusal(answer), answer.lock.until if answer.lock else 0.0)
-
-    book = WishBook(world.clock, world.redactor, lambda app: app.channel or event_places(settings))
-    apps = [app for app in settings.apps.values() if any(one.auto for one in app.environments.values())]
-    watch = Watch(apps, store=world.store, clock=world.clock, book=book)
-    pursuit = Pursuit(store=world.store, clock=world.clock, book=book, handle=dispatcher.handle, refusal=refusal)
-    automatic = Automatic(
-        store=world.store,
-        clock=world.clock,
-        refs=world.refs,
-        images=world.images,
-        pursuit=pursuit,
-        book=book,
-        ring=watch.ring,
-    )
-    return ByItself(automatic, watch)
-
-
-def _web(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServer | None:
-    """The HTTP server where bot.toml asks for one; aiohttp is imported only then."""
-    if settings.http is None:
-        return None
-    from deploybot.web import WebServer  # noqa: PLC0415  see above
-
-    return WebServer(settings.http.listen, problems, max_body=settings.http.max_body)
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Events told to channels: `listener` hears them, `quiet` says what had to wait."""
-
-    listener: Telling
-    quiet: Quiet
-
-
-def _telling(settings: Settings, world: Adapters) -> Told | None:
-    """What tells channels of events, where any can come; imported only then."""
-    if not _has_hooks(settings):
-        return None
-    from deploybot.events.quiet import Quiet  # noqa: PLC0415  see above
-    from deploybot.events.telling import Telling  # noqa: PLC0415  see above
-
-    telling = Telling(settings, world.store, world.clock, world.redactor, event_places(settings))
-    return Told(telling, Quiet(world.store, world.clock, telling.say_due, telling.waiting))
-
-
-def _has_hooks(settings: Settings) -> bool:
-    return settings.http is not None and bool(settings.hooks or any(app.hooks for app in settings.apps.values()))
-
-
-def _webhooks(
-    settings: Settings, world: Adapters, server: WebServer | None, listeners: Iterable[EventListener]
-) -> Inbox | None:
-    """What takes webhooks and lets `listeners` hear of them, where bot.toml has any; imported only then."""
-    if server is None or settings.http is None or not _has_hooks(settings):
-        return None
-    from deploybot.webhooks.addresses import addresses  # noqa: PLC0415  see above
-    from deploybot.webhooks.inbox import Inbox  # noqa: PLC0415  see above
-    from deploybot.webhooks.receiver import Receiver  # noqa: PLC0415  see above
-
-    inbox = Inbox(settings, world.store, world.clock, tuple(listeners))
-    receiver = Receiver(world.store, world.clock, inbox, rate=settings.http.rate)
-    for address in addresses(settings):
-        receiver.open(server, address)
-    return inbox
-
-
-def _chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer | None) -> Iterator[LiveChat]:
-    """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
-    if settings.slack is not None:
-        from deploybot.chat.slack.adapter import Slack  # noqa: PLC0415  see above
-
-        yield Slack(settings.slack, parts, Desk(world.store, world.clock, "slack"), server)
-    if settings.telegram is not None:
-        from deploybot.chat.telegram.chat import TelegramChat  # noqa: PLC0415  see above
-
-        url = (settings.http.url if settings.http else None) or ""
-        homes = channels_of(settings, TelegramChat.platform)
-        yield TelegramChat(settings.telegram, parts, world.store, server=server, url=url, homes=homes)
-
-
-def chat_checks(settings: Settings) -> dict[str, AsyncIterator[Finding]]:
-    """What `deploybot check` tries of the chats, by name."""
-    checks: dict[str, AsyncIterator[Finding]] = {}
-    if settings.slack is not None:
-        from deploybot.chat.slack.probe import probe  # noqa: PLC0415  see `_chats`
-
-        checks["Slack"] = probe(settings)
-    if settings.telegram is not None:
-        from deploybot.chat.telegram.probe import probe as probe_telegram  # noqa: PLC0415  see `_chats`
-
-        checks["Telegram"] = probe_telegram(settings)
-    return checks
-
-
-def _reports(settings: Settings, world: Adapters) -> ReportWorker | None:
-    """What tells others of deployments, where bot.toml has any; aiohttp is imported only then."""
-    if not targets_of(settings):
-        return None
-    from deploybot.reports.http import Caller  # noqa: PLC0415  see above
-    from deploybot.reports.targets import targets  # noqa: PLC0415  see above
-    from deploybot.reports.worker import ReportWorker  # noqa: PLC0415  see above
-
-    caller = Caller()
-    told = targets(settings, caller, world.store)
-    return ReportWorker(world.store, told, world.clock, world.redactor, close=caller.close)
-
-
-def _others_work(
-    reports: ReportWorker | None,
-    settings: Settings,
-    world: Adapters,
-    server: WebServer | None,
-    problems: Callable[[], dict[str, str]],
-) -> Iterator[asyncio.Task[None]]:
-    """Tell others, and answer what asks how the bot is; before the server is started."""
-    if reports is not None:
-        yield asyncio.create_task(reports.run(), name="reports")
-    if server is None or settings.http is None:
-        return
-    from deploybot.monitoring.health import HealthLook  # noqa: PLC0415  see `_web`
-    from deploybot.monitoring.measures import watch_lag  # noqa: PLC0415  see `_web`
-    from deploybot.monitoring.routes import Monitor  # noqa: PLC0415  see `_web`
-
-    look = HealthLook(settings.bot.data, problems, tuple(settings.servers), world.pool.sights)
-    token = settings.http.token.reveal() if settings.http.token else ""
-    monitor = Monitor(look, world.store, world.redactor.text, token)
-    server.health = monitor.health
-    server.add_get("/metrics", monitor.metrics)
-    if token:
-        yield asyncio.create_task(watch_lag(), name="loop-lag")
-
-
-def other_checks(settings: Settings, world: Adapters) -> dict[str, AsyncIterator[Finding]]:
-    """What `deploybot check` tries of those who are told of deployments, by name."""
-    if not targets_of(settings):
-        return {}
-    from deploybot.reports.targets import tries  # noqa: PLC0415  see `_reports`
-
-    return tries(settings, world.store)
 
 
 async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapters) -> None:

@@ -25,7 +25,8 @@ _NEEDLESS = {
 _MAKE_A_BOT = """
 import json, os, sys
 from pathlib import Path
-from deploybot.bot import Bot, adapters
+from deploybot.assembly.world import adapters
+from deploybot.bot import Bot
 from deploybot.cli import main
 from deploybot.config import load
 

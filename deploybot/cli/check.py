@@ -61,7 +61,8 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
 
 async def _try(settings: Settings) -> tuple[Row, ...]:
     """Try everything with the adapters that the bot itself uses, which may run meanwhile."""
-    from deploybot.bot import adapters, chat_checks, other_checks
+    from deploybot.assembly.checks import chat_checks, other_checks
+    from deploybot.assembly.world import adapters
     from deploybot.check import check
 
     world = adapters(settings, beside=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
-from deploybot.bot import SystemClock
+from deploybot.assembly.world import SystemClock
 from deploybot.cli.common import database
 from deploybot.domain import Event, Ping
 from deploybot.errors import UserError

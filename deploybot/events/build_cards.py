@@ -16,9 +16,8 @@ from deploybot.events.words import NAME, REF, count, moment, nth, one_line, shor
 from deploybot.ports import ToldPart
 from deploybot.units import show_duration
 
-OWN: Final = "deploybot/"
-"""What the names of the statuses begin with that the bot itself gives to commits."""
 _SHOWN: Final = 12
+_MAY_FAIL: Final = (BuildState.FAILED, BuildState.RUNNING)
 _FAILED_SHOWN: Final = 6
 _TONES: Final = {
     BuildState.QUEUED: Tone.BUSY,
@@ -73,25 +72,32 @@ def build_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
 
 
 def _newest(parts: Iterable[ToldPart]) -> list[tuple[ToldPart, Build]]:
-    """The last run of each workflow; what stands for all builds only where it says more than they do."""
-    last: dict[tuple[str, str], tuple[ToldPart, Build]] = {}
+    """The last run of each workflow. Runs without a number cannot be put in order: each is one of its own."""
+    last: dict[tuple[str, str, str], tuple[ToldPart, Build]] = {}
     for part in parts:
         if isinstance(build := part.event, Build):
-            key = build.sender, build.name
+            key = build.sender, build.name, "" if build.number else part.part
             if key not in last or _place(part, build) > _place(*last[key]):
                 last[key] = part, build
-    alone = [pair for pair in last.values() if not pair[1].whole]
-    if any(build.state is BuildState.FAILED for _, build in alone):
-        return alone
-    return [*alone, *(pair for pair in last.values() if pair[1].whole and _says_more(pair[1], bool(alone)))]
+    return [pair for pair in last.values() if _is_line(pair[1], [build for _, build in last.values()])]
 
 
 def _place(part: ToldPart, build: Build) -> tuple[object, ...]:
     return part.position, rank(build)
 
 
-def _says_more(whole: Build, others: bool) -> bool:  # noqa: FBT001  the other fact of a rule of two
-    return not others or whole.state is BuildState.FAILED
+def _is_line(build: Build, builds: Iterable[Build]) -> bool:
+    """Whether a build is told.
+
+    A pipeline, which has a number and is the whole, stands for all that its sender tells. A suite, which has none, is
+    told where it says more than the builds in it.
+    """
+    others = [one for one in builds if one.sender == build.sender and one is not build]
+    if not build.whole:
+        return not any(one.whole and one.number for one in others)
+    inside = [one for one in others if not one.whole]
+    failed = build.state is BuildState.FAILED and not any(one.state is BuildState.FAILED for one in inside)
+    return bool(build.number) or not inside or failed
 
 
 def _mood(builds: Sequence[Build]) -> tuple[Mood, str]:
@@ -119,8 +125,9 @@ def _took(builds: Sequence[Build]) -> str:
 
 def _line(scene: Scene, part: ToldPart, build: Build) -> Line:
     words = [_words(build)]
-    if build.failed and build.state is BuildState.FAILED:
+    if build.failed and build.state in _MAY_FAIL:
         shown = ", ".join(one_line(name, NAME) for name in build.failed[:_FAILED_SHOWN])
+        words[0] += "" if build.state is BuildState.FAILED else ", red already"
         words[0] += f": {shown}" + (", …" if len(build.failed) > _FAILED_SHOWN else "")
     if build.attempt > 1:
         words.append(f"attempt {build.attempt}")

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from deploybot.card import Button
-from deploybot.domain import Event, ImagePushed
+from deploybot.domain import Event, ImagePushed, canonical_image
 from deploybot.events.patterns import environments_of, fits
 from deploybot.events.story import Scene
 from deploybot.events.words import full_sha
@@ -38,7 +38,7 @@ def code_buttons(
 def image_buttons(scene: Scene, event: ImagePushed) -> tuple[Button, ...]:
     """Deploy the image where bot.toml pins it and nobody has to approve; not where that happens by itself."""
     app = scene.app
-    if not is_digest(event.digest) or not any(one.image == event.image for one in app.images.values()):
+    if not is_digest(event.digest) or not any(_same(one.image, event.image) for one in app.images.values()):
         return ()
     environments = [
         one
@@ -114,9 +114,13 @@ def _last(app: App) -> Environment:
 def wanted_tag(app: App, event: ImagePushed) -> bool:
     """Whether bot.toml pins this image by this tag, or by a range in which the tag might be."""
     return any(
-        one.image == event.image and (one.tag == event.tag or (not _plain(one.tag) and _is_version(event.tag)))
+        _same(one.image, event.image) and (one.tag == event.tag or (not _plain(one.tag) and _is_version(event.tag)))
         for one in app.images.values()
     )
+
+
+def _same(image: str, other: str) -> bool:
+    return canonical_image(image) == canonical_image(other)
 
 
 def _plain(tag: str) -> bool:

@@ -47,19 +47,21 @@ def _push_title(push: Push, by: str) -> str:
     if not push.after:
         return f"branch {branch} was deleted{by}"
     total = max(push.total, len(push.commits))
+    commits = f"more than {total:,} commits" if push.more else count(total, "commit")
     if not push.before:
-        return f"new branch {branch}{by}" + (f", {count(total, 'commit')}" if total else "")
+        return f"new branch {branch}{by}" + (f", {commits}" if total else "")
     if not total:
         return f"{branch} is at {short(push.after)} now{by}"
-    return f"{count(total, 'commit')} to {branch}{by}"
+    return f"{commits} to {branch}{by}"
 
 
 def _commits(push: Push) -> tuple[Line, ...]:
     shown = push.commits[:COMMITS_SHOWN]
     lines = [Line(short(one.sha), _commit(one.message, one.author), url=one.url) for one in shown]
     left = max(push.total, len(push.commits)) - len(shown)
-    if left > 0:
-        lines.append(Line("…", f"and {count(left, 'older commit')}" if shown else count(left, "commit")))
+    if left > 0 or push.more:
+        older = f"{left:,} older commits or more" if push.more else count(left, "older commit")
+        lines.append(Line("…", f"and {older}" if shown else count(left, "commit")))
     return tuple(lines)
 
 
@@ -84,7 +86,6 @@ def change_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
         lines=(Line("branch", f"{one_line(change.branch, REF)} → {one_line(change.into, REF)}"),),
         links=_links(("show", change.url)),
         footer=_by(who(change.by, scene.persons)),
-        final=not open_now,
     )
     return Story(
         card=card,

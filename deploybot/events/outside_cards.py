@@ -111,7 +111,6 @@ def alert_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
         lines=(*_again(scene, alerts, alert), *_fields(pair for pair in alert.labels if pair[0] != "alertname")),
         links=_page(alert.url),
         buttons=(logs_button(scene.app, environment),) if alert.firing and environment else (),
-        final=not alert.firing,
     )
     usual = alert.severity.lower() != "none" and alert.name.lower() not in _QUIET_ALERTS
     return Story(

@@ -16,14 +16,13 @@ from itertools import takewhile
 from typing import Final
 
 from deploybot.card import Card
-from deploybot.domain import Build, Deployed, Event, Identity, Ping, Place, Push
-from deploybot.events.build_cards import OWN
+from deploybot.domain import OWN, Build, Deployed, Deployment, Event, Identity, Kind, Ping, Place, Push
 from deploybot.events.event_cards import story_of
 from deploybot.events.folding import LOOK_BACK, PUSHES
-from deploybot.events.quiet import FOLDED_FROM, digest_card
+from deploybot.events.quiet import FOLDED_FROM, Quiet, digest_card
 from deploybot.events.routes import places_for
 from deploybot.events.story import Mood, Scene, Story
-from deploybot.events.things import Spot, build_thing, dated, kept, push_series, rank, spot_of
+from deploybot.events.things import Spot, build_thing, commit_of, dated, joined, kept, push_series, spot_of
 from deploybot.masking import masked
 from deploybot.ports import Clock, Redactor, Store, Tables, ToldPart, ToldPlace
 from deploybot.settings import App, Settings
@@ -34,6 +33,8 @@ KEPT: Final = 30 * 86400.0
 _RECENT: Final = 7 * 86400.0
 _OWN_WITHIN: Final = 600.0
 _LATEST: Final = 5
+_ABOUT: Final = 10
+_LATER: Final = "kept until the quiet hours are over"
 
 
 class Telling:
@@ -48,15 +49,19 @@ class Telling:
         self._clock = clock
         self._redactor = redactor
         self._homes = tuple(homes)
-        self.waiting = asyncio.Event()
-        """Set when something was kept that waits for the end of quiet hours."""
+        self._waiting = asyncio.Event()
+
+    async def run(self) -> None:
+        """Say what waits for the end of quiet hours when they are over, until cancelled."""
+        await Quiet(self._store, self._clock, self.say_due, self._waiting).run()
 
     async def hear(self, app: App, event: Event, delivery: str) -> str:
         """Tell of an event, once; a sentence about what was made of it. Raises StoreError."""
         if isinstance(event, Ping):
             return "a ping: nobody is told"
         said = await self._store.write(lambda tables: self._hear(tables, app, event, delivery))
-        self.waiting.set()
+        if _LATER in said:
+            self._waiting.set()
         return said
 
     def _hear(self, tables: Tables, app: App, event: Event, delivery: str) -> str:
@@ -67,9 +72,11 @@ class Telling:
             return "the bot's own doing: nobody is told again"
         event = kept(dated(event, now))
         spot = spot_of(event, delivery)
-        was = {one.part: one for one in tables.told.parts(app.name, spot.thing)}.get(spot.part)
-        if was is not None and rank(event) <= rank(was.event):
+        was = _known(tables, app, spot)
+        event = joined(was.event if was else None, event)
+        if was is not None and event == was.event:
             return "nothing that is newer than what was told"
+        spot = replace(spot_of(event, delivery), thing=was.thing if was else spot.thing)
         tables.told.put(_part(app, spot, event, was.heard if was else now), now)
         tables.told.forget(now - KEPT)
         said = self._tell(tables, app, spot.thing, now)
@@ -102,7 +109,7 @@ class Telling:
         if was.messages:
             self._put(tables, was, story.card, now)
         tables.told.say(replace(was, due=was.due or now + hush, mood=_mood(was, story)))
-        return "kept until the quiet hours are over"
+        return _LATER
 
     def _edit(self, tables: Tables, was: ToldPlace, story: Story, now: float) -> str:
         """Bring the message of a place up to date, if it has one."""
@@ -132,6 +139,16 @@ class Telling:
             story = self._story(tables, app, parts)
             for row in rows:
                 self._put(tables, row, story.card, now)
+
+    def deployed(self, tables: Tables, deployment: Deployment) -> None:
+        """A deployment of the bot's own has changed: the buttons of what is told about its commits may have, too."""
+        plan, app = deployment.plan, self._settings.apps.get(deployment.plan.app)
+        if app is None or not deployment.state.ended or plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
+            return
+        commits = {plan.release.commit} | {part.replaces.commit for part in plan.servers if part.replaces}
+        for commit in sorted(commits):
+            for thing in tables.told.about(app.name, commit, _ABOUT):
+                self._retell(tables, app, thing, self._clock.now())
 
     def say_due(self, tables: Tables) -> float | None:
         """Say what has waited for the end of quiet hours; when the next is due, None where nothing waits."""
@@ -189,8 +206,16 @@ def _part(app: App, spot: Spot, event: Event, heard: float) -> ToldPart:
         event=event,
         series=spot.series,
         position=spot.position,
+        commit=commit_of(event),
         heard=heard,
     )
+
+
+def _known(tables: Tables, app: App, spot: Spot) -> ToldPart | None:
+    """What is known of a part. A build may be heard of before its commit is known, and then is a thing of its own."""
+    thing = tables.told.thing_with(app.name, spot.part) if spot.thing.startswith("build:") else None
+    parts = tables.told.parts(app.name, thing or spot.thing)
+    return next((one for one in parts if one.part == spot.part), None)
 
 
 def _mark(app: App, event: Event, delivery: str) -> str:
@@ -214,7 +239,7 @@ def _turned(was: ToldPlace, story: Story) -> bool:
 def _is_own(tables: Tables, app: App, event: Event) -> bool:
     """Whether a forge tells the bot what the bot has told the forge."""
     if isinstance(event, Build):
-        return event.name.startswith(OWN)
+        return event.name == OWN or event.name.startswith(f"{OWN}/")
     if not isinstance(event, Deployed):
         return False
     recent = tables.deployments.recent(app.name, event.environment, _LATEST) if app.forge else ()

@@ -79,6 +79,16 @@ def spot_of(event: Event, delivery: str) -> Spot:  # noqa: C901, PLR0911  one a 
     return Spot(f"note:{_id(delivery, repr(event))}")
 
 
+def commit_of(event: Event) -> str:
+    """The full commit that an event is about; empty where it is about none."""
+    match event:
+        case Push():
+            return full_sha(event.after)
+        case Build() | Tagged() | Deployed() | Note():
+            return full_sha(event.commit)
+    return ""
+
+
 def push_series(branch: str) -> str:
     """The series of all pushes to a branch."""
     return f"push:{_id(branch)}"
@@ -101,7 +111,7 @@ def rank(event: Event) -> tuple[object, ...]:
     """Orders the events about one part: the greatest is the newest. Events of one rank are the same."""
     match event:
         case Build():
-            return (event.attempt, *_state(event), repr(event))
+            return (event.attempt, *_state(event), repr(replace(event, failed=(), number=0)))
         case Deployed():
             return (*_state(event), repr(event))
         case Change():
@@ -109,6 +119,20 @@ def rank(event: Event) -> tuple[object, ...]:
         case Alert():
             return (event.started, event.at, not event.firing, repr(event))
     return (event.at, repr(event))
+
+
+def joined(was: Event | None, event: Event) -> Event:
+    """The newer of two events about one part.
+
+    Of a build, too, what only one of them tells: its number, and the failed jobs of an attempt, which some senders tell
+    one by one.
+    """
+    newest = event if was is None else max(was, event, key=rank)
+    if not isinstance(was, Build) or not isinstance(event, Build) or not isinstance(newest, Build):
+        return newest
+    of_it = (one.failed for one in (was, event) if one.attempt == newest.attempt)
+    failed = sorted({name for names in of_it for name in names})[:_KEPT_NAMES]
+    return replace(newest, failed=tuple(failed), number=max(was.number, event.number))
 
 
 def _state(event: Build | Deployed) -> tuple[float, int]:
@@ -132,7 +156,8 @@ def kept(event: Event) -> Event:
         case Note():
             return replace(event, fields=event.fields[:_KEPT_NAMES])
         case Build():
-            return replace(event, failed=event.failed[:_KEPT_NAMES], commit=full_sha(event.commit) or event.commit)
+            failed = tuple(sorted({*event.failed})[:_KEPT_NAMES])
+            return replace(event, failed=failed, commit=full_sha(event.commit) or event.commit)
     return event
 
 

@@ -14,7 +14,8 @@ class ToldPart:
     """The newest that is known of one part of a thing, such as one build of all those of a commit.
 
     `series` names what comes again in other things (the builds of one workflow on one branch), empty where nothing
-    does; `position` is its place there. `heard` is when it was heard of first.
+    does; `position` is its place there. `commit` is the full commit that it is about, or empty. `heard` is when it was
+    heard of first.
     """
 
     app: str
@@ -23,6 +24,7 @@ class ToldPart:
     event: Event
     series: str = ""
     position: float = 0.0
+    commit: str = ""
     heard: float = 0.0
 
 
@@ -52,6 +54,12 @@ class Told(Protocol):
 
     def parts(self, app: str, thing: str) -> tuple[ToldPart, ...]:
         """All parts of a thing, in the order in which they were heard of; of very many the last."""
+
+    def thing_with(self, app: str, part: str) -> str | None:
+        """A thing that has a part of this name; the first of them."""
+
+    def about(self, app: str, commit: str, limit: int) -> tuple[str, ...]:
+        """The last things that are about a commit."""
 
     def series(self, app: str, series: str, limit: int) -> Iterator[ToldPart]:
         """The last parts of a series, the newest first; each is read when it is asked for."""

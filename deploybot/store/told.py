@@ -30,7 +30,7 @@ _KINDS: Final[dict[str, type[Event]]] = {
     for kind in (Alert, Build, Change, Deployed, ImagePushed, Note, Ping, Published, Push, Synced, Tagged)
 }
 _PARTS: Final = 100
-_PART = "SELECT app, thing, part, kind, event, series, position, heard FROM told_parts "
+_PART = "SELECT app, thing, part, kind, event, series, position, commit_id, heard FROM told_parts "
 _PLACE = "SELECT app, thing, place, messages, said, due, mood FROM told_places "
 _TRIM = """
     DELETE FROM told_parts WHERE app = :app AND thing = :thing AND (heard, part) < (
@@ -48,12 +48,13 @@ class ToldRows:
     def put(self, part: ToldPart, now: float) -> None:
         """Keep the newest of a part; when it was heard of first stays."""
         sql = """
-            INSERT INTO told_parts (app, thing, part, kind, event, series, position, heard)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO told_parts (app, thing, part, kind, event, series, position, commit_id, heard)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (app, thing, part) DO UPDATE SET
-                kind = excluded.kind, event = excluded.event, series = excluded.series, position = excluded.position"""
-        kind = type(part.event).__name__
-        row = (part.app, part.thing, part.part, kind, encode(part.event), part.series, part.position, part.heard)
+                kind = excluded.kind, event = excluded.event, series = excluded.series, position = excluded.position,
+                commit_id = excluded.commit_id"""
+        where, event = (part.app, part.thing, part.part), (type(part.event).__name__, encode(part.event))
+        row = (*where, *event, part.series, part.position, part.commit, part.heard)
         self._run(
             "INSERT INTO told_things (app, thing, changed) VALUES (?, ?, ?) "
             "ON CONFLICT (app, thing) DO UPDATE SET changed = excluded.changed",
@@ -66,6 +67,19 @@ class ToldRows:
         """All parts of a thing, in the order in which they were heard of; of very many the last."""
         sql = _PART + "WHERE app = ? AND thing = ? ORDER BY heard DESC, part DESC LIMIT ?"
         return tuple(map(_part, self._run(sql, (app, thing, _PARTS)).fetchall()[::-1]))
+
+    def thing_with(self, app: str, part: str) -> str | None:
+        """A thing that has a part of this name; the first of them."""
+        sql = "SELECT thing FROM told_parts WHERE app = ? AND part = ? ORDER BY heard LIMIT 1"
+        row = self._run(sql, (app, part)).fetchone()
+        return str(row[0]) if row else None
+
+    def about(self, app: str, commit: str, limit: int) -> tuple[str, ...]:
+        """The last things that are about a commit."""
+        sql = """
+            SELECT thing FROM told_parts WHERE app = ? AND commit_id = ? AND commit_id <> ''
+            GROUP BY thing ORDER BY max(heard) DESC, thing LIMIT ?"""
+        return tuple(str(row[0]) for row in self._run(sql, (app, commit, limit)))
 
     def series(self, app: str, series: str, limit: int) -> Iterator[ToldPart]:
         """The last parts of a series, the newest first; each is read when it is asked for."""
@@ -101,7 +115,7 @@ class ToldRows:
 
 
 def _part(row: sqlite3.Row) -> ToldPart:
-    app, thing, part, kind, event, series, position, heard = row
+    app, thing, part, kind, event, series, position, commit, heard = row
     if kind not in _KINDS:
         raise StoreError(f"a row of the database holds an event of the kind {kind}, which this version does not know")
     return ToldPart(
@@ -111,6 +125,7 @@ def _part(row: sqlite3.Row) -> ToldPart:
         event=decode(_KINDS[kind], event),
         series=series,
         position=position,
+        commit=commit,
         heard=heard,
     )
 

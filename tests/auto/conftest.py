@@ -13,7 +13,8 @@ from typing import Any, cast
 import pytest
 
 from deploybot.access.itself import make_itself
-from deploybot.bot import Adapters, ByItself, _by_itself
+from deploybot.assembly.itself import ByItself, by_itself
+from deploybot.assembly.world import Adapters
 from deploybot.card import Card
 from deploybot.deploy import approvals
 from deploybot.domain import (
@@ -118,7 +119,7 @@ class Yard:
             clock=shop.clock,
             images=self.images,
         )
-        made = _by_itself(shop.settings, world, self.town.access, self.town.dispatcher)
+        made = by_itself(shop.settings, world, self.town.access, self.town.dispatcher)
         assert made is not None
         self.itself = made
         made.automatic._ring = self.rung.add

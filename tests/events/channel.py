@@ -22,6 +22,7 @@ from deploybot.domain import (
     Release,
     Role,
     Running,
+    ServerPlan,
     State,
     Told,
 )
@@ -117,19 +118,26 @@ class Channel:
         (card,) = await self.messages(place)
         return card
 
-    async def runs(self, environment: str, commit: str, *, healthy: bool = True) -> None:
-        """Have a commit run on all servers of an environment."""
+    async def runs(self, environment: str, commit: str, *, healthy: bool = True, replaces: str = "") -> None:
+        """Have the bot deploy a commit to all servers of an environment."""
 
         def work(tables: Tables) -> None:
             person = tables.people.named("ana")
             assert person is not None
-            plan = Plan(kind=Kind.DEPLOY, app="shop", environment=environment, release=Release(commit), servers=())
+            before = ServerPlan(server="web1", steps=(), replaces=Release(replaces)) if replaces else None
+            plan = Plan(
+                kind=Kind.DEPLOY,
+                app="shop",
+                environment=environment,
+                release=Release(commit),
+                servers=(before,) if before else (),
+            )
             made = tables.deployments.add(plan, requester=person, reason="", place=None, now=self.clock.now())
             for server in self.settings.apps["shop"].environments[environment].servers:
                 row = Running("shop", environment, server, Release(commit), made.number, self.clock.now(), healthy)
                 tables.running.put(row)
             for state in (State.RUNNING, State.SUCCEEDED):
-                tables.deployments.move(made.number, state, now=self.clock.now())
+                self.telling.deployed(tables, tables.deployments.move(made.number, state, now=self.clock.now()))
 
         await self.store.write(work)
 

@@ -116,7 +116,7 @@ async def test_builds_of_a_commit_are_one_message(channel: Channel) -> None:
     card = await channel.message()
     assert (card.title, card.tone, card.final) == ("shop: develop (0000000000) — red: tests", Tone.BAD, True)
     assert card.lines == (
-        Line("tests #2", "red after 2 min: unit, browser", Tone.BAD, "https://git.example.com/runs/2"),
+        Line("tests #2", "red after 2 min: browser, unit", Tone.BAD, "https://git.example.com/runs/2"),
         Line("lint #2", "green, 2 min", Tone.GOOD, "https://git.example.com/runs/2"),
     )
     assert card.buttons == ()
@@ -129,13 +129,48 @@ async def test_builds_of_a_commit_are_one_message(channel: Channel) -> None:
 
 
 async def test_what_stands_for_all_builds_is_a_line_only_where_it_says_more(channel: Channel) -> None:
-    suite = build(PASSED, name="GitHub Actions", whole=True)
+    suite = replace(build(PASSED, name="GitHub Actions", whole=True), number=0)
     await channel.hear(suite)
     assert len((await channel.message()).lines) == 1
     await channel.hear(build(PASSED))
     assert [line.name for line in (await channel.message()).lines] == ["tests #2"]
     await channel.hear(replace(suite, state=FAILED, at=suite.at + 9))
     assert (await channel.message()).title.endswith("red: GitHub Actions")
+
+
+async def test_a_pipeline_stands_for_its_jobs_also_for_those_that_may_fail(channel: Channel) -> None:
+    pipeline = build(PASSED, name="pipeline", whole=True, sender="gitlab")
+    await channel.hear(build(FAILED, name="audit", sender="gitlab"), pipeline)
+    card = await channel.message()
+    assert card.title.endswith("green after 2 min")
+    assert [line.name for line in card.lines] == ["pipeline #2"]
+
+
+async def test_two_suites_of_one_name_are_two(channel: Channel) -> None:
+    suite = replace(build(PASSED, name="GitHub Actions", whole=True), number=0)
+    await channel.hear(replace(suite, key="a", state=FAILED), replace(suite, key="b", at=suite.at + 60))
+    assert (await channel.message()).title.endswith("red: GitHub Actions")
+
+
+async def test_failed_jobs_that_are_told_one_by_one_are_all_named(channel: Channel) -> None:
+    begun = NOON + 150
+    unit, browser = (
+        replace(build(RUNNING), failed=(name,), number=0, at=begun + at)
+        for at, name in enumerate(("unit", "browser"), 2)
+    )
+    await channel.hear(build(RUNNING), unit)
+    assert (await channel.message()).lines[0].text == "running, red already: unit"
+    await channel.hear(build(FAILED), browser)
+    assert (await channel.message()).lines[0].text == "red after 2 min: browser, unit"
+    assert (await channel.message()).lines[0].name == "tests #2"
+    await channel.hear(build(FAILED, attempt=2, at=NOON + 900))
+    assert (await channel.message()).lines[0].text == "red after 2 min, attempt 2"
+
+
+async def test_a_build_whose_commit_is_told_at_its_end_is_one_message(channel: Channel) -> None:
+    queued = build(QUEUED, commit="", branch="", sender="jenkins")
+    await channel.hear(queued, build(PASSED, sender="jenkins"))
+    assert (await channel.message()).title == "shop: develop (0000000000) — green after 2 min"
 
 
 async def test_many_builds_are_bounded(channel: Channel) -> None:
@@ -157,6 +192,18 @@ async def test_promotion_is_offered_once_the_release_is_healthy_before(channel: 
         "Promote to production": f"deploy shop@{sha(2)} to production",
         "Show diff": f"diff shop@{sha(2)} production",
     }
+
+
+async def test_promotion_is_offered_as_soon_as_the_bot_has_deployed_it(channel: Channel) -> None:
+    await channel.hear(push(), build(PASSED))
+    await channel.runs("staging", sha(2))
+    pushed, built = await channel.messages()
+    assert [*labels(pushed)] == ["Show diff"]
+    assert [*labels(built)] == ["Promote to production", "Show diff"]
+    await channel.runs("staging", sha(9), replaces=sha(2))
+    pushed, built = await channel.messages()
+    assert [*labels(pushed)] == ["Deploy to staging", "Show diff"]
+    assert [*labels(built)] == ["Deploy to staging", "Show diff"]
 
 
 async def test_what_auto_deploys_has_no_button_for_it() -> None:

@@ -134,7 +134,7 @@ async def test_the_worker_says_it_and_bears_a_database_that_fails(caplog: pytest
         said = asyncio.Event()
         channel.store.on_outbox = said.set
         telling = channel.telling
-        worker = asyncio.create_task(Quiet(moody, channel.clock, telling.say_due, telling.waiting).run())
+        worker = asyncio.create_task(Quiet(moody, channel.clock, telling.say_due, telling._waiting).run())
         moody.gone = "the disk is gone"
         await channel.hear(push())
         async with asyncio.timeout(5):
@@ -142,7 +142,7 @@ async def test_the_worker_says_it_and_bears_a_database_that_fails(caplog: pytest
                 await asyncio.sleep(0)
         moody.gone = ""
         channel.clock.advance(TEN_HOURS)
-        channel.telling.waiting.set()
+        channel.telling._waiting.set()
         async with asyncio.timeout(5):
             await said.wait()
             await channel.message()

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from deploybot.bot import Bot, adapters
+from deploybot.assembly.world import adapters
+from deploybot.bot import Bot
 from deploybot.card import Card
 from deploybot.chat.telegram.line import PATH
 from deploybot.command import Incoming
@@ -149,7 +150,8 @@ _NEEDLESS = {"aiohttp", "pygments", "rich.console", "slack_bolt", "slack_sdk", "
 _MAKE_A_BOT = """
 import json, os, sys
 from pathlib import Path
-from deploybot.bot import Bot, adapters
+from deploybot.assembly.world import adapters
+from deploybot.bot import Bot
 from deploybot.config import load
 
 settings = load(Path(sys.argv[1]), {**os.environ, "TG_TOKEN": "123456789:AAFdoubleDOUBLEdoubleDOUBLEdoubleDOU"})

@@ -66,6 +66,7 @@ log = logging.getLogger(__name__)
 
 CLAIM_LIFE = 900.0
 STOP_WITHIN = 8.0
+_STOPPED = "it has stopped, which is a mistake of the bot's own: its log tells more, and a restart mends it for now"
 _NOISY = ("asyncssh", "docker", "urllib3", "asyncio", "httpx", "httpcore", "telegram")
 
 
@@ -158,6 +159,7 @@ class Bot:
         self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)
         self._reports = _reports(settings, world)
         world.database.on_outbox = self._wake
+        self._work: Sequence[asyncio.Task[None]] = ()
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -173,6 +175,7 @@ class Bot:
             asyncio.create_task(heads.run(), name="audit-heads"),
             *_others_work(self._reports, self._settings, self._world, self._web, self._problems),
         ]
+        self._work = work
         try:
             await self._offer_claim()
             for chat in self._chats:
@@ -212,8 +215,9 @@ class Bot:
             self._reports.wake()
 
     def _problems(self) -> dict[str, str]:
-        """What is ill, by name."""
-        return {"database": self._world.store.problem, **{chat.platform: chat.problem for chat in self._chats}}
+        """What is ill, by name: the database, the chats, and whatever works in the background and has stopped."""
+        own = {"database": self._world.store.problem, **{chat.platform: chat.problem for chat in self._chats}}
+        return own | {task.get_name(): _STOPPED if _broke(task) else "" for task in self._work}
 
     async def _recall(self, key: str) -> Card | None:
         """The card of a key as the database tells it now."""
@@ -238,6 +242,11 @@ class Bot:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def _broke(task: asyncio.Task[None]) -> bool:
+    """Whether something that works in the background has ended by a mistake."""
+    return task.done() and not task.cancelled() and task.exception() is not None
 
 
 def _deployments(settings: Settings, world: Adapters, codes: CodeSecrets) -> Deployments:

@@ -177,6 +177,8 @@ class Bot:
         ]
         self._work = work
         try:
+            for task in work:
+                task.add_done_callback(_tell_break)
             await self._offer_claim()
             for chat in self._chats:
                 await chat.start()
@@ -247,6 +249,12 @@ class Bot:
 def _broke(task: asyncio.Task[None]) -> bool:
     """Whether something that works in the background has ended by a mistake."""
     return task.done() and not task.cancelled() and task.exception() is not None
+
+
+def _tell_break(task: asyncio.Task[None]) -> None:
+    """Log the mistake by which it has ended."""
+    if _broke(task):
+        log.error("%s broke", task.get_name(), exc_info=task.exception())
 
 
 def _deployments(settings: Settings, world: Adapters, codes: CodeSecrets) -> Deployments:

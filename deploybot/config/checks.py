@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from deploybot.config.others import check_others
 from deploybot.config.problems import Path, Problem, dotted, listed, meant
 from deploybot.config.tables import within
 from deploybot.settings import App, Environment, Health, Hook, Logs, Secret, Server, Settings, project_name
@@ -46,6 +47,7 @@ def check(settings: Settings) -> Iterator[Problem]:
     yield from _shared(settings)
     yield from _chats(settings)
     yield from _hooks(settings)
+    yield from check_others(settings)
 
 
 def _hooks(settings: Settings) -> Iterator[Problem]:

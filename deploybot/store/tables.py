@@ -15,6 +15,7 @@ from deploybot.store.links import LinkRows
 from deploybot.store.locks import LockRows
 from deploybot.store.outbox import OutboxRows
 from deploybot.store.people import PeopleRows
+from deploybot.store.reports import ReportRows
 from deploybot.store.running import RunningRows
 from deploybot.store.seen import SeenRows
 
@@ -37,3 +38,4 @@ class Rows:
         self.codes = CodeRows(connection)
         self.links = LinkRows(connection)
         self.deliveries = DeliveryRows(connection)
+        self.reports = ReportRows(connection)

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.ground import Ground
-from tests.webhooks.hammer import Hammered, hammer, requests
 from benchmarks.table import Row, seconds
 from tests.lab import LabError, until
+from tests.webhooks.hammer import Hammered, hammer, requests
 
 COUNT = 4_000
 ROUNDS = 5

@@ -52,6 +52,7 @@ log = logging.getLogger(__name__)
 
 CLAIM_LIFE = 900.0
 STOP_WITHIN = 8.0
+_STOPPED = "it has stopped, which is a mistake of the bot's own: its log tells more, and a restart mends it for now"
 _NOISY = ("asyncssh", "docker", "urllib3", "asyncio", "httpx", "httpcore", "telegram")
 
 
@@ -97,6 +98,7 @@ class Bot:
         self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)
         self._reports = reports(settings, world)
         world.database.on_outbox = self._wake
+        self._work: Sequence[asyncio.Task[None]] = ()
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -106,8 +108,10 @@ class Bot:
     async def serve(self, ready: Callable[[], None] = lambda: None) -> None:
         """Start everything, take up what ran, call `ready`, and go on until `stop`; then leave within ten seconds."""
         await self._world.database.open()
-        work = [asyncio.create_task(part, name=name) for name, part in self._work()]
+        work = self._work = [asyncio.create_task(part, name=name) for name, part in self._parts()]
         try:
+            for task in work:
+                task.add_done_callback(_tell_break)
             await self._offer_claim()
             await make_itself(self._world.store, self._settings)
             for chat in self._chats:
@@ -126,7 +130,7 @@ class Bot:
             log.info("stopping; what runs on servers goes on there")
             await self._close(work)
 
-    def _work(self) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
+    def _parts(self) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
         """What goes on as long as the bot runs, by name."""
         world, settings = self._world, self._settings
         yield "outbox", self._outbox.run()
@@ -177,8 +181,9 @@ class Bot:
             self.by_itself.watch.ring(app)
 
     def _problems(self) -> dict[str, str]:
-        """What is ill, by name."""
-        return {"database": self._world.store.problem, **{chat.platform: chat.problem for chat in self._chats}}
+        """What is ill, by name: the database, the chats, and whatever works in the background and has stopped."""
+        own = {"database": self._world.store.problem, **{chat.platform: chat.problem for chat in self._chats}}
+        return own | {task.get_name(): _STOPPED if _broke(task) else "" for task in self._work}
 
     async def _recall(self, key: str) -> Card | None:
         """The card of a key as the database tells it now."""
@@ -203,6 +208,17 @@ class Bot:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def _broke(task: asyncio.Task[None]) -> bool:
+    """Whether something that works in the background has ended by a mistake."""
+    return task.done() and not task.cancelled() and task.exception() is not None
+
+
+def _tell_break(task: asyncio.Task[None]) -> None:
+    """Log the mistake by which it has ended."""
+    if _broke(task):
+        log.error("%s broke", task.get_name(), exc_info=task.exception())
 
 
 async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapters) -> None:

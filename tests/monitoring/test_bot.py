@@ -11,9 +11,12 @@ import socket
 import sys
 from pathlib import Path
 
+import pytest
 from aiohttp import ClientSession
 
+from deploybot.bot import Bot, _tell_break, adapters
 from deploybot.chat.child import READY_FD
+from deploybot.config import load
 
 TOKEN = "metrics-token-0123456789"
 CONFIG = """
@@ -32,6 +35,28 @@ secret = {{ env = "BOARD_SECRET" }}
 [otel]
 endpoint = "http://127.0.0.1:9/v1/traces"
 """
+
+
+async def test_work_that_broke_makes_it_ill_and_what_has_just_ended_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = tmp_path / "bot.toml"
+    config.write_text(f'[bot]\ndata = "{tmp_path / "data"}"\n')
+    settings = load(config, {})
+    bot = Bot(settings, adapters(settings))
+
+    async def end(error: Exception | None) -> None:
+        if error is not None:
+            raise error
+
+    tasks = [asyncio.create_task(end(error), name=name) for name, error in (("ends", None), ("breaks", KeyError()))]
+    bot._work = tasks
+    for task in tasks:
+        task.add_done_callback(_tell_break)
+    await asyncio.wait(tasks)
+    problems = bot._problems()
+    assert (problems["ends"], "has stopped" in problems["breaks"]) == ("", True)
+    assert [record.getMessage() for record in caplog.records] == ["breaks broke"]
 
 
 async def test_it_answers_and_logs_and_ends(tmp_path: Path) -> None:

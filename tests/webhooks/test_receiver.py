@@ -70,7 +70,7 @@ async def test_an_app_does_not_hear_of_another_repository(tmp_path: Path) -> Non
 @pytest.mark.parametrize("path", ["/hooks/shop/gitlab", "/hooks/gitlab", "/hooks/nobody/github", "/hooks/x/y/z", "/x"])
 async def test_without_a_secret_there_is_no_endpoint(tmp_path: Path, path: str) -> None:
     async with serving(tmp_path) as bot:
-        assert await bot.post(path, **signed(b"{}")) == (404, {})
+        assert await bot.post(path, b"{}", **signed(b"{}")) == (404, {})
 
 
 async def test_a_sender_without_a_proof_has_an_address_that_cannot_be_guessed(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ async def test_too_many_are_told_when_to_come_again(tmp_path: Path) -> None:
         answers = [await bot.push("shop", f"{number:040x}") for number in range(11)]
         assert [status for status, _ in answers] == [200] * 10 + [429]
         # Forgeries cost the real sender nothing.
-        assert (await bot.post("/hooks/blog/github", **signed(b"[]")))[0] == 403
+        assert (await bot.post("/hooks/blog/github", b"{}", **signed(b"[]")))[0] == 403
         assert (await bot.push("blog", ONE))[0] == 200
 
 

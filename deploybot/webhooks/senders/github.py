@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
 
 from deploybot.domain import Event, Ping
 from deploybot.webhooks import actions, forges, packages
-from deploybot.webhooks.base import BaseSender
+from deploybot.webhooks.base import BaseSender, Reader
 from deploybot.webhooks.proofs import BodyMac, Proof
 from deploybot.webhooks.reading import Tree
 from deploybot.webhooks.sender import MalformedError, Received
 
 GITHUB = forges.Forge("github", most_commits=2048)
 
-_READERS: Mapping[str, Callable[[Tree], tuple[Event, ...]]] = {
+_READERS: Mapping[str, Reader] = {
     "push": partial(forges.pushed, GITHUB),
     "pull_request": partial(forges.changed, GITHUB),
     "release": partial(forges.published, GITHUB),

@@ -112,9 +112,8 @@ class Tree:
     def pairs(self, *path: str, most: int, cut: int = TITLE) -> tuple[tuple[str, str], ...]:
         """The names and texts of an object, at most so many, in their order."""
         value = self.at(*path)._value  # noqa: SLF001 - another of the same class
-        names = list(value)[:most] if isinstance(value, dict) else []
-        tree = Tree(value)
-        return tuple((Tree(name).text(cut=cut), tree.lines(name, cut=cut)) for name in names)
+        pairs = list(value.items())[:most] if isinstance(value, dict) else []
+        return tuple((Tree(name).text(cut=cut), _shown(inner, cut)) for name, inner in pairs)
 
     def names(self, *path: str) -> tuple[str, ...]:
         """The names in an object, in their order; none for what is no object."""
@@ -135,6 +134,12 @@ class Tree:
     def time(self, *path: str) -> float:
         """A time in seconds since the epoch, from RFC 3339 and its like, or a number of (milli)seconds."""
         return _time(self.at(*path)._value)  # noqa: SLF001 - another of the same class
+
+
+def _shown(value: object, cut: int) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else Tree(value).lines(cut=cut)
 
 
 def _time(value: object) -> float:

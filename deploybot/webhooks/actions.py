@@ -1,4 +1,4 @@
-"""What GitHub, and Gitea and Forgejo after it, tell of builds: runs, jobs, checks, statuses, deployments."""
+"""What GitHub, and Gitea after it, tell of builds: runs, jobs, checks, statuses, deployments."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def workflow_job(sender: str, tree: Tree) -> tuple[Event, ...]:
             by=person(sender, tree.at("sender")),
             at=job.time("completed_at"),
             key=_key(sender, tree, "run", job.needs("run_id")),
-            name=job.text("workflow_name") or job.needs("name"),
+            name=job.needs("workflow_name"),
             state=BuildState.RUNNING,
             branch=_branch(job, tree),
             commit=job.commit("head_sha"),

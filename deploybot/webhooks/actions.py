@@ -34,6 +34,7 @@ _STATUSES: Mapping[str, BuildState] = {
     "warning": BuildState.PASSED,
     "failure": BuildState.FAILED,
     "error": BuildState.FAILED,
+    "skipped": BuildState.SKIPPED,
 }
 _DEPLOYMENTS: Mapping[str, BuildState] = {
     "queued": BuildState.QUEUED,
@@ -109,7 +110,8 @@ def workflow_job(sender: str, tree: Tree) -> tuple[Event, ...]:
     Of private repositories alone: a job does not say whether it runs for a fork, whose `main` is not this one's.
     """
     job = tree.at("workflow_job")
-    if _state(job) is not BuildState.FAILED or not tree.flag("repository", "private"):
+    name = job.text("workflow_name")
+    if _state(job) is not BuildState.FAILED or not name or not tree.flag("repository", "private"):
         return ()
     return (
         Build(
@@ -119,7 +121,7 @@ def workflow_job(sender: str, tree: Tree) -> tuple[Event, ...]:
             by=person(sender, tree.at("sender")),
             at=job.time("completed_at"),
             key=_key(sender, tree, "run", job.needs("run_id")),
-            name=job.needs("workflow_name"),
+            name=name,
             state=BuildState.RUNNING,
             branch=_branch(job, tree),
             commit=job.commit("head_sha"),

@@ -144,7 +144,7 @@ def _shown(value: object, cut: int) -> str:
 
 def _time(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return _sane(value)
+        return _sane(value / 1000 if _MILLISECONDS <= value < _LAST_YEAR * 1000 else value)
     if not isinstance(value, str) or len(value) > len("2026-01-01 00:00:00.123456789 +00:00") + 1:
         return 0.0
     try:
@@ -155,8 +155,7 @@ def _time(value: object) -> float:
 
 
 def _sane(seconds: float) -> float:
-    if _MILLISECONDS <= seconds < _LAST_YEAR * 1000:
-        return seconds / 1000
+    # Compared first: a whole number may be too large to become any other.
     return float(seconds) if 0 <= seconds < _LAST_YEAR else 0.0
 
 

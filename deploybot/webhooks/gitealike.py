@@ -34,7 +34,6 @@ class GiteaLike(BaseSender, ABC):
         ("release", frozenset({"action", "release"})),
         ("package", frozenset({"action", "package"})),
         ("workflow_run", frozenset({"action", "workflow_run"})),
-        ("workflow_job", frozenset({"action", "workflow_job"})),
         ("status", frozenset({"sha", "context", "state"})),
     )
 
@@ -103,7 +102,6 @@ _READERS: Mapping[str, Callable[[str, Tree], tuple[Event, ...]]] = {
     "release": lambda sender, tree: published(Forge(sender), tree),
     "status": actions.status,
     "workflow_run": actions.workflow_run,
-    "workflow_job": actions.workflow_job,
     "action_run_success": _ran,
     "action_run_failure": _ran,
     "action_run_recover": _ran,

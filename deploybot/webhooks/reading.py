@@ -112,9 +112,8 @@ class Tree:
     def pairs(self, *path: str, most: int, cut: int = TITLE) -> tuple[tuple[str, str], ...]:
         """The names and texts of an object, at most so many, in their order."""
         value = self.at(*path)._value  # noqa: SLF001 - another of the same class
-        names = list(value)[:most] if isinstance(value, dict) else []
-        tree = Tree(value)
-        return tuple((Tree(name).text(cut=cut), tree.lines(name, cut=cut)) for name in names)
+        pairs = list(value.items())[:most] if isinstance(value, dict) else []
+        return tuple((Tree(name).text(cut=cut), _shown(inner, cut)) for name, inner in pairs)
 
     def names(self, *path: str) -> tuple[str, ...]:
         """The names in an object, in their order; none for what is no object."""
@@ -137,9 +136,15 @@ class Tree:
         return _time(self.at(*path)._value)  # noqa: SLF001 - another of the same class
 
 
+def _shown(value: object, cut: int) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else Tree(value).lines(cut=cut)
+
+
 def _time(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return _sane(value)
+        return _sane(value / 1000 if _MILLISECONDS <= value < _LAST_YEAR * 1000 else value)
     if not isinstance(value, str) or len(value) > len("2026-01-01 00:00:00.123456789 +00:00") + 1:
         return 0.0
     try:
@@ -150,8 +155,7 @@ def _time(value: object) -> float:
 
 
 def _sane(seconds: float) -> float:
-    if _MILLISECONDS <= seconds < _LAST_YEAR * 1000:
-        return seconds / 1000
+    # Compared first: a whole number may be too large to become any other.
     return float(seconds) if 0 <= seconds < _LAST_YEAR else 0.0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 from deploybot.domain import (
@@ -18,7 +18,7 @@ from deploybot.domain import (
     Push,
     Tagged,
 )
-from deploybot.webhooks.base import BaseSender
+from deploybot.webhooks.base import BaseSender, Reader
 from deploybot.webhooks.forges import Done, branch_of, newest, touched
 from deploybot.webhooks.proofs import STANDARD_PREFIX, HeaderToken, Standard
 from deploybot.webhooks.reading import Tree, first, plain, under
@@ -325,7 +325,7 @@ def _published(tree: Tree) -> tuple[Event, ...]:
     )
 
 
-_READERS: Mapping[str, Callable[[Tree], tuple[Event, ...]]] = {
+_READERS: Mapping[str, Reader] = {
     "push": _pushed,
     "tag_push": _tagged,
     "merge_request": _changed,

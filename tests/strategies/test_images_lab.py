@@ -100,7 +100,7 @@ def test_what_cannot_be_pulled_is_told(make_server: MakeComposeServer, trusted: 
     with pytest.raises(StepEnded, match=f"docker login {trusted.address}"):
         server.run(planned(server, nothing)[1].steps)
     elsewhere = Pin("worker", f"{trusted.address}/shop", "1", f"sha256:{'0' * 64}")
-    with pytest.raises(StepEnded, match="image for the service worker, which the Compose files do not have"):
+    with pytest.raises(StepEnded, match="image for the service worker, which its Compose files do not have"):
         server.run(planned(server, elsewhere)[1].steps)
 
 

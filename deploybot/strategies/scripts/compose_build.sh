@@ -195,7 +195,7 @@ pull_pinned() {
     say "$DEPLOYBOT_PINNED" | while read -r service reference; do
         [ -n "$service" ] || continue
         has_service "$service" ||
-            fail "bot.toml has an image for the service $service, which the Compose files do not have or do not run."
+            fail "The release has an image for the service $service, which its Compose files do not have or do not run."
         docker image inspect "$reference" >/dev/null 2>&1 || docker pull "$reference" </dev/null ||
             fail "$reference cannot be pulled here. Does the registry want a login? Then, as $(id -un) on this server:
 docker login ${reference%%/*}"

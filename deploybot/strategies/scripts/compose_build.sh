@@ -244,6 +244,9 @@ list_built() {
 }
 
 make_images() {
+    case $DEPLOYBOT_RELEASE:$DEPLOYBOT_PINNED in
+    *-*:) fail "The images of $DEPLOYBOT_RELEASE are gone, and which they were is not known. Deploy another release." ;;
+    esac
     resolved=$(compose config)
     services=$(list_services)
     [ -n "$services" ] || fail "The Compose files have no service that would run."

@@ -48,7 +48,18 @@ from deploybot.loader import load
 from deploybot.logs import formatter
 from deploybot.observe.logs import AppLogs
 from deploybot.observe.status import Board
-from deploybot.ports import Clock, CodeSecrets, Engine, Finding, LiveChat, RefSource, Servers, Store, Tables
+from deploybot.ports import (
+    Clock,
+    CodeSecrets,
+    Engine,
+    EventListener,
+    Finding,
+    LiveChat,
+    RefSource,
+    Servers,
+    Store,
+    Tables,
+)
 from deploybot.redact import Redactor
 from deploybot.settings import BotSettings, Server, Settings
 from deploybot.sources.git import GitSource
@@ -61,6 +72,7 @@ from deploybot.units import show_duration
 if TYPE_CHECKING:
     from deploybot.reports.worker import ReportWorker
     from deploybot.web import WebServer
+    from deploybot.webhooks.inbox import Inbox
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +167,7 @@ class Bot:
         )
         console = Console(settings.bot.data / "console.sock", parts)
         self._web = _web(settings, self._problems)
+        self._inbox = _webhooks(settings, world, self._web, ())
         self._chats: tuple[LiveChat, ...] = (console, *_chats(settings, parts, world, self._web))
         self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)
         self._reports = _reports(settings, world)
@@ -175,6 +188,8 @@ class Bot:
             asyncio.create_task(heads.run(), name="audit-heads"),
             *_others_work(self._reports, self._settings, self._world, self._web, self._problems),
         ]
+        if self._inbox is not None:
+            work.append(asyncio.create_task(self._inbox.run(), name="webhooks"))
         self._work = work
         try:
             for task in work:
@@ -298,7 +313,24 @@ def _web(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServe
         return None
     from deploybot.web import WebServer  # noqa: PLC0415  see above
 
-    return WebServer(settings.http.listen, problems)
+    return WebServer(settings.http.listen, problems, max_body=settings.http.max_body)
+
+
+def _webhooks(
+    settings: Settings, world: Adapters, server: WebServer | None, listeners: Sequence[EventListener]
+) -> Inbox | None:
+    """What takes webhooks and lets `listeners` hear of them, where bot.toml has any; imported only then."""
+    if server is None or settings.http is None or not (settings.hooks or any(a.hooks for a in settings.apps.values())):
+        return None
+    from deploybot.webhooks.addresses import addresses  # noqa: PLC0415  see above
+    from deploybot.webhooks.inbox import Inbox  # noqa: PLC0415  see above
+    from deploybot.webhooks.receiver import Receiver  # noqa: PLC0415  see above
+
+    inbox = Inbox(settings, world.store, world.clock, listeners)
+    receiver = Receiver(world.store, world.clock, inbox, rate=settings.http.rate)
+    for address in addresses(settings):
+        receiver.open(server, address)
+    return inbox
 
 
 def _chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer | None) -> Iterator[LiveChat]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import cast
 
@@ -35,7 +33,7 @@ class Gate:
         self._most = most
         self._within = within
         self._room = max(_READING, 4 * max_body)
-        self._open: set[Connection] = set()
+        self._open: set[web.RequestHandler] = set()
         # Both are sorted by when they came here, the oldest first.
         self._idle: dict[web.RequestHandler, None] = {}
         self._saying: dict[web.RequestHandler, float] = {}
@@ -69,39 +67,33 @@ class Gate:
         if connection in self._idle:
             self.speak(connection)
 
-    @contextmanager
-    def handling(self, connection: web.RequestHandler) -> Iterator[None]:
-        """While a request is worked on, nothing is expected of its connection."""
+    def begin(self, connection: web.RequestHandler) -> None:
+        """A request is worked on: nothing is expected of its connection meanwhile."""
         self._saying.pop(connection, None)
-        try:
-            yield
-        finally:
-            if connection in self._open:
-                self._idle[connection] = None
 
-    @contextmanager
-    def reading(self, connection: web.RequestHandler, claim: int) -> Iterator[None]:
-        """While a body of so many bytes is read; those that have been at it longest may have to go for it."""
-        self._claims[connection] = claim
-        self._claimed += claim
+    def end(self, connection: web.RequestHandler) -> None:
+        """It was answered."""
+        if connection in self._open:
+            self._idle[connection] = None
+
+    def claim(self, connection: web.RequestHandler, size: int) -> None:
+        """A body of so many bytes is read from now on; those that have been at it longest may have to go for it."""
+        self._claims[connection] = size
+        self._claimed += size
         self.speak(connection)
         while self._claimed > self._room:
             self._drop(next(iter(self._claims)))
-        try:
-            yield
-        finally:
-            self._saying.pop(connection, None)
-            self._unclaim(connection)
 
-    def _unclaim(self, connection: web.RequestHandler) -> None:
+    def unclaim(self, connection: web.RequestHandler) -> None:
+        """It was read, or not."""
+        self._saying.pop(connection, None)
         self._claimed -= self._claims.pop(connection, 0)
 
     def _drop(self, connection: web.RequestHandler) -> None:
         """Cut somebody off."""
         self.refused += 1
         self._idle.pop(connection, None)
-        self._saying.pop(connection, None)
-        self._unclaim(connection)
+        self.unclaim(connection)
         connection.force_close()
 
     def _sweep(self) -> None:
@@ -175,12 +167,13 @@ async def take_body(gate: Gate, request: web.Request) -> None:
     """
     check_head(gate, request)
     # aiohttp's own cut: a body without a length is found too large while it is read.
-    claim = gate.max_body if request.content_length is None else request.content_length
+    gate.claim(request.protocol, gate.max_body if request.content_length is None else request.content_length)
     try:
-        with gate.reading(request.protocol, claim):
-            await request.read()
+        await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise too_large(gate.max_body) from None
+    finally:
+        gate.unclaim(request.protocol)
 
 
 def check_head(gate: Gate, request: web.Request) -> None:

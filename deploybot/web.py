@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
@@ -21,7 +21,8 @@ _IDLE = 75.0
 _LINGER = 1.0
 _STOP_WITHIN = 2.0
 _BACKLOG = 1024
-_FILES = 4096
+_AT_ONCE = 32
+_RESOLVE_WITHIN = 5.0
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,6 @@ class WebServer:
         host, _, port = self._listen.rpartition(":")
         self._runner = web.AppRunner(self._app, access_log=None, handle_signals=False, shutdown_timeout=_STOP_WITHIN)
         await self._runner.setup()
-        _allow_files(_FILES)
         server = self._runner.server
         assert server is not None, "setup made it"  # noqa: S101  for the type checker
 
@@ -77,7 +77,10 @@ class WebServer:
 
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(connection, host.strip("[]"), int(port), backlog=_BACKLOG)
+            ours = await _socket(host.strip("[]"), int(port))
+            self._server = await loop.create_server(connection, sock=ours, backlog=_AT_ONCE)
+            # asyncio takes so many at once as may wait: a flood would push out who came before it was even heard.
+            ours.listen(_BACKLOG)
         except OSError as error:
             raise UserError(
                 f"The HTTP server cannot listen on {self._listen}: {error.strerror}.",
@@ -96,10 +99,14 @@ class WebServer:
     @web.middleware
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Read the body of what has a handler, and watch the connection meanwhile."""
-        with self._gate.handling(request.protocol):
+        connection = request.protocol
+        self._gate.begin(connection)
+        try:
             if request.method == hdrs.METH_POST and request.match_info.http_exception is None:
                 await take_body(self._gate, request)
             return await handler(request)
+        finally:
+            self._gate.end(connection)
 
     async def _expect(self, request: web.Request) -> None:
         """Ask for a body that a client has announced and holds back (`Expect: 100-continue`), if it may come."""
@@ -119,9 +126,11 @@ class WebServer:
         return web.json_response({"status": "ill" if ill else "ok"}, status=503 if ill else 200)
 
 
-def _allow_files(count: int) -> None:
-    """Let this process have so many open files, if it may: a burst is accepted before any of it is let go."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+async def _socket(host: str, port: int) -> socket.socket:
+    """A socket at an address or the first one of a name. Raises OSError."""
+    async with asyncio.timeout(_RESOLVE_WITHIN):
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    family, _, _, _, address = found[0]
+    return socket.create_server(address, family=family)

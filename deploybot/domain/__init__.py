@@ -24,6 +24,7 @@ from deploybot.domain.events import (
     Tagged,
     Told,
 )
+from deploybot.domain.images import DOCKER_HUB, canonical_image
 from deploybot.domain.people import (
     EVERY,
     Action,
@@ -38,7 +39,7 @@ from deploybot.domain.people import (
     place_name,
 )
 from deploybot.domain.plans import Gate, Kind, Plan, ServerPlan, Step
-from deploybot.domain.releases import Changes, Commit, Pin, Release
+from deploybot.domain.releases import Changes, Commit, Pin, Release, image_changes, short_digest, short_id
 from deploybot.domain.reports import REQUESTED, Report, ReportItem, word_of
 from deploybot.domain.requests import Approval, Binding, Request, Verdict
 from deploybot.domain.servers import (
@@ -57,6 +58,7 @@ from deploybot.domain.servers import (
 from deploybot.domain.windows import Window
 
 __all__ = [
+    "DOCKER_HUB",
     "EVERY",
     "OWN",
     "REQUESTED",
@@ -118,6 +120,10 @@ __all__ = [
     "Usage",
     "Verdict",
     "Window",
+    "canonical_image",
+    "image_changes",
     "place_name",
+    "short_digest",
+    "short_id",
     "word_of",
 ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from deploybot.domain.people import Identity
 
 OWN = "deploybot"
-"""What the bot marks its own deployments and statuses on forges with: they come back, and are no events then.
+"""What the bot marks its own deployments and statuses on forges with, because they come back as events.
 
 A commit status is the bot's own where its name (context) is this word or begins with `deploybot/`; a deployment where
 the object in its `payload` has this key, or this is the first word of its description.
@@ -53,8 +53,9 @@ class Event:
 class Push(Event):
     """Commits on a branch. `before` and `after` are full commits, empty where there was or is none.
 
-    `commits` are the newest, newest first, at most twenty; `total` counts all. `compare` is a page. `paths` are the
-    files that were touched, None where the sender does not tell all of them.
+    `commits` are the newest, newest first, at most twenty; `total` counts all, and with `more` there are others, which
+    the sender does not count. `compare` is a page. `paths` are the files that were touched, None where the sender does
+    not tell all of them.
     """
 
     branch: str
@@ -62,6 +63,7 @@ class Push(Event):
     after: str = ""
     commits: tuple[Told, ...] = ()
     total: int = 0
+    more: bool = False
     compare: str = ""
     forced: bool = False
     paths: tuple[str, ...] | None = None
@@ -87,7 +89,10 @@ class Published(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change(Event):
-    """A pull or merge request: `what` is opened, updated, merged, closed or reopened; from `branch` into `into`."""
+    """A pull or merge request: `what` is opened, updated, merged, closed or reopened; from `branch` into `into`.
+
+    A `branch` of a fork is `ana:main`. `commit` is its newest; of a merged one, what it became where that is told.
+    """
 
     number: int
     title: str
@@ -118,8 +123,10 @@ class BuildState(enum.StrEnum):
 class Build(Event):
     """A state of a CI run. `key` stays the same over all states of one run, and of its further `attempt`s.
 
-    `name` is the workflow, pipeline or job, as people know it and as `checks` name it; `failed` are the jobs that
-    failed. `whole` is True where it stands for everything that runs for the commit, such as a check suite.
+    `name` is the workflow, pipeline or job, as people know it and as `checks` name it. `branch` is `ana:main` where it
+    runs for a fork's. `failed` are the jobs that failed, as far as they are known: some senders tell each by itself,
+    while the run goes on, and none at its end. `whole` is True where it stands for everything that one system runs for
+    the commit, such as a pipeline or a check suite; GitHub Actions has a suite for each workflow.
     """
 
     key: str
@@ -151,7 +158,10 @@ class ImagePushed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed(Event):
-    """A state of a deployment that others made; `key` stays the same over all states of one."""
+    """A state of a deployment that others made; `key` stays the same over all states of one.
+
+    `own` is True where the bot has made it, by the mark that it leaves with a forge.
+    """
 
     key: str
     environment: str
@@ -159,6 +169,7 @@ class Deployed(Event):
     ref: str = ""
     commit: str = ""
     text: str = ""
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,15 +36,24 @@ _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _RANGE = re.compile(r"(?:[\^~]|>=|<=|>|<)\s*v?\d+(?:\.\d+){0,2}(?:\s+(?:>=|<=|>|<)\s*v?\d+(?:\.\d+){0,2})*", re.ASCII)
 
 
+def is_image(name: str) -> bool:
+    """Whether it is a repository of images as Docker writes it (distribution's reference grammar), without a tag."""
+    return len(name) <= _LONGEST and _IMAGE.fullmatch(name) is not None
+
+
+def is_tag(text: str) -> bool:
+    """Whether it is one exact tag of an image."""
+    return _TAG.fullmatch(text) is not None
+
+
 def _image(name: str) -> str:
-    """A repository of images as Docker writes it (distribution's reference grammar), without tag or digest."""
-    if len(name) > _LONGEST or not _IMAGE.fullmatch(name):
+    if not is_image(name):
         raise ValueError('should be an image without a tag, such as "registry.example.com/acme/shop"')
     return name
 
 
 def _tag(text: str) -> str:
-    if not (_TAG.fullmatch(text) or _RANGE.fullmatch(text)):
+    if not (is_tag(text) or _RANGE.fullmatch(text)):
         raise ValueError('should be a tag such as "latest", or a range of versions such as "^1.4" or ">=1.4 <2"')
     return text
 

@@ -254,9 +254,7 @@ class Automatic:
             tables.wishes.consider(app.name, environment.name, one.source, one.seen)
         standing = tables.wishes.standing(app.name, environment.name)
         if wish is not None and standing is not None and (not wish.state.ended or standing.source == wish.source):
-            self._book.put(
-                tables, app, replace(standing, state=WishState.OVERTAKEN, problem=f"Overtaken by a {wish.why}")
-            )
+            self._book.put(tables, app, replace(standing, state=WishState.OVERTAKEN, problem=f"Newer: {wish.why}"))
         if wish is not None:
             self._book.put(tables, app, tables.wishes.add(wish), aloud=wish.state is not WishState.OPEN)
 

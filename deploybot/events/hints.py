@@ -47,7 +47,7 @@ def hint_of(app: App, event: Event) -> Hint | None:
             key = f"{event.sender} {event.key}"
             built = Built(key=key, name=event.name, state=event.state, attempt=event.attempt, at=at)
             about = _about(app, lambda auto: bool(auto.after or auto.checks))
-            return Hint(about, commit=commit, built=built)
+            return Hint(about, commit=commit, built=built) if about else None
         case ImagePushed(digest=digest):
             return Hint(_about(app, lambda auto: auto.image), _some(digest), _known(event.by))
         case _:

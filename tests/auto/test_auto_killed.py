@@ -17,7 +17,7 @@ import pytest
 from deploybot.domain import Author, Build, Event, Push, State, WishState
 from deploybot.domain import BuildState as Is
 from tests.approvals.test_killed import Mortal, die
-from tests.events.conftest import GITHUB, Yard, make_yard
+from tests.auto.conftest import GITHUB, Yard, make_yard
 
 STAGING = {"auto": {"branch": "develop", "after": "ci"}}
 PRODUCTION = {"auto": {"branch": "main"}, "approvals": 1}

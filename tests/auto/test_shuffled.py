@@ -26,7 +26,7 @@ from deploybot.redact import Redactor
 from deploybot.settings import App
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock, FakeRefs, memory_store
-from tests.events.conftest import settings_of
+from tests.auto.conftest import settings_of
 from tests.store.examples import seeded, times
 
 

@@ -21,7 +21,7 @@ from deploybot.domain import (
 )
 from deploybot.errors import UserError
 from deploybot.testing import Outcome
-from tests.events.conftest import GITHUB, PRODUCTION, STAGING, Yard, make_yard
+from tests.auto.conftest import GITHUB, PRODUCTION, STAGING, Yard, make_yard
 
 
 async def test_a_push_to_its_branch_is_deployed_with_no_hand_on_it(yard: Yard) -> None:

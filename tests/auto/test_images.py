@@ -11,7 +11,7 @@ import pytest
 from deploybot.domain import Author, ImagePushed, Pin, Release, Running, State
 from deploybot.errors import Unreachable
 from deploybot.ports import Tables
-from tests.events.conftest import Yard, make_yard
+from tests.auto.conftest import Yard, make_yard
 from tests.store.examples import plan
 
 IMAGES = {"web": {"image": "acme/shop"}, "worker": {"image": "acme/worker"}}

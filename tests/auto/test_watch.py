@@ -19,7 +19,7 @@ from deploybot.redact import Redactor
 from deploybot.settings import App
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock, memory_store
-from tests.events.conftest import CHANNEL, STAGING, settings_of
+from tests.auto.conftest import CHANNEL, STAGING, settings_of
 
 
 class Looks:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from deploybot.config.problems import Path, Problem, dotted, listed, meant
+from deploybot.config.routes import check_routes
 from deploybot.config.tables import within
 from deploybot.settings import App, Environment, Health, Logs, Secret, Server, Settings, project_name
 
@@ -43,6 +44,7 @@ def check(settings: Settings) -> Iterator[Problem]:
             yield from _environment((*path, "environments", inner), app, environment, settings)
             yield from _approvals((*path, "environments", inner), environment)
         yield from _order(path, app)
+        yield from check_routes(path, app, settings)
     yield from _shared(settings)
     yield from _chats(settings)
 

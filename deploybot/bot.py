@@ -26,7 +26,7 @@ from deploybot.chat.desk import Desk
 from deploybot.chat.heads import Heads
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.chat.parts import Parts
-from deploybot.chat.places import channels_of, home_places, places_of
+from deploybot.chat.places import CONSOLE, channels_of, home_places, places_of
 from deploybot.command import Services
 from deploybot.config import secrets_of
 from deploybot.deploy.approvals import Approvals
@@ -73,6 +73,7 @@ from deploybot.units import show_duration
 if TYPE_CHECKING:
     from deploybot.events.auto import Automatic
     from deploybot.events.pursuit import Refusal
+    from deploybot.events.telling import Telling
     from deploybot.events.watch import Watch
     from deploybot.web import WebServer
     from deploybot.webhooks.inbox import Inbox
@@ -183,6 +184,7 @@ class Bot:
         )
         console = Console(settings.bot.data / "console.sock", parts)
         self._web = _web(settings, self._problems)
+        self.telling = _telling(settings, world)
         self._inbox = _webhooks(settings, world, self._web, self._listeners())
         self._chats: tuple[LiveChat, ...] = (console, *_chats(settings, parts, world, self._web))
         self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)
@@ -203,6 +205,8 @@ class Bot:
         ]
         if self._inbox is not None:
             work.append(asyncio.create_task(self._inbox.run(), name="webhooks"))
+        if self.telling is not None:
+            work.append(asyncio.create_task(self.telling.run(), name="quiet-hours"))
         try:
             await self._offer_claim()
             await make_itself(self._world.store, self._settings)
@@ -242,7 +246,8 @@ class Bot:
 
     def _listeners(self) -> tuple[EventListener, ...]:
         """Who hears of events, in this order."""
-        return () if self.by_itself is None else (self.by_itself.automatic,)
+        automatic = () if self.by_itself is None else (self.by_itself.automatic,)
+        return automatic if self.telling is None else (self.telling, *automatic)
 
     def _unlocked(self, app: str) -> None:
         """An environment is free again: what waits for that by itself is looked at."""
@@ -357,7 +362,8 @@ def _by_itself(settings: Settings, world: Adapters, access: Access, dispatcher: 
             return Refusal()
         return Refusal(access.refusal(answer), answer.lock.until if answer.lock else 0.0)
 
-    book = WishBook(world.clock, world.redactor, lambda app: app.channel or home_places(settings))
+    homes = home_places(settings) or (CONSOLE,)
+    book = WishBook(world.clock, world.redactor, lambda app: app.channel or homes)
     apps = [app for app in settings.apps.values() if any(one.auto for one in app.environments.values())]
     watch = Watch(apps, store=world.store, clock=world.clock, book=book)
     pursuit = Pursuit(store=world.store, clock=world.clock, book=book, handle=dispatcher.handle, refusal=refusal)
@@ -397,6 +403,19 @@ def _webhooks(
     for address in addresses(settings):
         receiver.open(server, address)
     return inbox
+
+
+def _telling(settings: Settings, world: Adapters) -> Telling | None:
+    """What tells channels of events, where bot.toml lets anything call; imported only then.
+
+    Where bot.toml names no channel at all, the console is told.
+    """
+    if not (settings.hooks or any(app.hooks for app in settings.apps.values())):
+        return None
+    from deploybot.events.telling import Telling  # noqa: PLC0415  see above
+
+    homes = home_places(settings) or (CONSOLE,)
+    return Telling(settings, world.store, world.clock, world.redactor, homes)
 
 
 def _chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer | None) -> Iterator[LiveChat]:

@@ -225,8 +225,11 @@ class LockService(Protocol):
 class PeopleService(Protocol):
     """The allowlist, for commands."""
 
-    async def allow(self, ctx: Context, who: str, role: Role, app: str, environment: str) -> Person:
-        """Give a role to `@name`, or to `platform:id[:name]` for someone new; UserError explains."""
+    async def allow(self, ctx: Context, who: str, role: Role | None, app: str, environment: str) -> Person:
+        """Give a role to `@name`, or to `platform:id[:name]` for someone new; UserError explains.
+
+        Without a role `platform:id:name` gives the identity alone.
+        """
 
     async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> int:
         """Take grants away; how many went."""

@@ -5,12 +5,19 @@ from __future__ import annotations
 from deploybot.domain import Deployment, Place
 from deploybot.settings import Settings
 
+CONSOLE = Place("console", "console")
+"""Who is told where bot.toml names no channel at all."""
+
 
 def places_of(deployment: Deployment, settings: Settings) -> tuple[Place, ...]:
-    """Where it was asked for, and the channels of its app, or where it has none those of the chats; each once."""
+    """Where it was asked for, and the channels of its app, or where it has none those of the chats; each once.
+
+    What nobody asked for is told at the console where there is no channel at all.
+    """
     app = settings.apps.get(deployment.plan.app)
     places = [deployment.place] if deployment.place is not None else []
     places += (app.channel if app else ()) or home_places(settings)
+    places = places or [CONSOLE]
     seen: dict[tuple[str, str], Place] = {}
     for place in places:
         # A thread of a channel that is told anyway: the one who asked is answered there, and the channel is told, too.
@@ -29,7 +36,9 @@ def home_places(settings: Settings) -> tuple[Place, ...]:
 
 def places_named(settings: Settings) -> tuple[Place, ...]:
     """All channels that bot.toml names, each once."""
-    places = (*home_places(settings), *(place for app in settings.apps.values() for place in app.channel))
+    apps = settings.apps.values()
+    routes = (place for app in apps for route in app.notify.values() for place in route.channel)
+    places = (*home_places(settings), *(place for app in apps for place in app.channel), *routes)
     return tuple(dict.fromkeys(places))
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from deploybot.config.autos import check_autos
 from deploybot.config.problems import Path, Problem, dotted, listed, meant
+from deploybot.config.routes import check_routes
 from deploybot.config.tables import within
 from deploybot.domain import canonical_image
 from deploybot.settings import App, Environment, Health, Hook, Logs, Secret, Server, Settings, project_name
@@ -47,6 +48,7 @@ def check(settings: Settings) -> Iterator[Problem]:
             yield from _approvals((*path, "environments", inner), environment)
         yield from _order(path, app)
         yield from check_autos(path, app, settings)
+        yield from check_routes(path, app, settings)
     yield from _registries(settings)
     yield from _shared(settings)
     yield from _chats(settings)

@@ -89,7 +89,9 @@ class Automatic:
             for what in hint.brought:
                 tables.wishes.bring(app, what, hint.by, now)
         if hint.built is not None:
-            tables.wishes.build(app, hint.commit, hint.built, now)
+            # Of two states of which nobody says when they were, the one that came later counts.
+            built = replace(hint.built, at=hint.built.at or now)
+            tables.wishes.build(app, hint.commit, built, now)
         if hint.published:
             tables.wishes.publish(app, hint.published, now)
 

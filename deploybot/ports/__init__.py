@@ -29,6 +29,7 @@ from deploybot.ports.rows import (
     Tables,
 )
 from deploybot.ports.strategies import Strategy
+from deploybot.ports.told import Told, ToldPart, ToldPlace
 from deploybot.ports.wishes import Wishes
 
 __all__ = [
@@ -67,6 +68,9 @@ __all__ = [
     "Store",
     "Strategy",
     "Tables",
+    "Told",
+    "ToldPart",
+    "ToldPlace",
     "Waiting",
     "Wishes",
 ]

@@ -29,6 +29,7 @@ from deploybot.domain import (
 from deploybot.ports.chats import ButtonRow, OutboxItem
 from deploybot.ports.inbox import Deliveries
 from deploybot.ports.outside import Lines
+from deploybot.ports.told import Told
 from deploybot.ports.wishes import Wishes
 
 T = TypeVar("T")
@@ -365,6 +366,10 @@ class Tables(Protocol):
     @property
     def wishes(self) -> Wishes:
         """What is deployed by itself."""
+
+    @property
+    def told(self) -> Told:
+        """What was heard of the things that events are about."""
 
     @property
     def deliveries(self) -> Deliveries:

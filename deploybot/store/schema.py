@@ -285,6 +285,55 @@ def m006_deliveries(db: Database) -> None:
         db.execute(statement)
 
 
+_TOLD = (
+    """
+    CREATE TABLE told_things (
+        app TEXT NOT NULL,
+        thing TEXT NOT NULL,
+        changed REAL NOT NULL,
+        PRIMARY KEY (app, thing)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX told_things_changed ON told_things (changed)",
+    """
+    CREATE TABLE told_parts (
+        app TEXT NOT NULL,
+        thing TEXT NOT NULL,
+        part TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        event TEXT NOT NULL,
+        series TEXT NOT NULL,
+        position REAL NOT NULL,
+        commit_id TEXT NOT NULL,
+        heard REAL NOT NULL,
+        PRIMARY KEY (app, thing, part),
+        FOREIGN KEY (app, thing) REFERENCES told_things (app, thing) ON DELETE CASCADE
+    ) WITHOUT ROWID""",
+    "CREATE INDEX told_parts_part ON told_parts (app, part)",
+    "CREATE INDEX told_parts_commit ON told_parts (app, commit_id) WHERE commit_id <> ''",
+    "CREATE INDEX told_parts_series ON told_parts (app, series, position) WHERE series <> ''",
+    """
+    CREATE TABLE told_places (
+        id INTEGER PRIMARY KEY,
+        app TEXT NOT NULL,
+        thing TEXT NOT NULL,
+        place TEXT NOT NULL,
+        messages INTEGER NOT NULL CHECK (messages >= 0),
+        said REAL NOT NULL,
+        due REAL NOT NULL,
+        mood TEXT NOT NULL,
+        UNIQUE (app, thing, place),
+        FOREIGN KEY (app, thing) REFERENCES told_things (app, thing) ON DELETE CASCADE
+    )""",
+    "CREATE INDEX told_places_due ON told_places (due) WHERE due > 0",
+)
+
+
+def m007_told(db: Database) -> None:
+    """What was heard of the things that events are about, and where it was told."""
+    for statement in _TOLD:
+        db.execute(statement)
+
+
 _WISHES = (
     "ALTER TABLE deployments ADD COLUMN wish INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE deployments ADD COLUMN skipped TEXT NOT NULL DEFAULT '[]'",
@@ -369,6 +418,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m004_requests,
     m005_codes,
     m006_deliveries,
+    m007_told,
     m008_wishes,
 )
 """All migrations, in order."""

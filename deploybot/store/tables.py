@@ -17,6 +17,7 @@ from deploybot.store.outbox import OutboxRows
 from deploybot.store.people import PeopleRows
 from deploybot.store.running import RunningRows
 from deploybot.store.seen import SeenRows
+from deploybot.store.told import ToldRows
 from deploybot.store.wishes import WishRows
 
 
@@ -37,5 +38,6 @@ class Rows:
         self.requests = RequestRows(connection)
         self.codes = CodeRows(connection)
         self.links = LinkRows(connection)
+        self.told = ToldRows(connection)
         self.deliveries = DeliveryRows(connection)
         self.wishes = WishRows(connection)

@@ -24,7 +24,9 @@ from deploybot.chat.console import Console
 from deploybot.chat.heads import Heads
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.chat.parts import Parts
-from deploybot.chat.places import home_places
+from deploybot.chat.places import (
+    home_places,
+)
 from deploybot.command import Services
 from deploybot.deploy.cards import number_of
 from deploybot.deploy.releases import Releases

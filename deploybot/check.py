@@ -21,7 +21,8 @@ from typing import Protocol
 from deploybot.domain import Heads, JobState, JobStatus, Release, ServerFacts, short_id
 from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
 from deploybot.events.hints import autos
-from deploybot.events.rules import matches, newest_tag
+from deploybot.events.patterns import fits
+from deploybot.events.rules import newest_tag
 from deploybot.ports import Engine, Finding, Host, Images, RefSource, Servers
 from deploybot.settings import App, Auto, Environment, Server, Settings
 from deploybot.strategies.needs import check_compose, check_server
@@ -315,11 +316,11 @@ def _found(auto: Auto, heads: Heads) -> tuple[list[str], list[str]]:
     """What there is now of what `auto` waits for, and what there is nothing of."""
     found, missing = [], []
     if auto.branch:
-        names = [name for name in sorted(heads.branches) if matches(auto.branch, name)]
+        names = [name for name in sorted(heads.branches) if fits(auto.branch, name)]
         found += [f"{name} is {heads.branches[name][:10]}" for name in names]
         missing += [] if names else [f"branch {auto.branch}"]
     if auto.tag:
-        tags = {name: commit for name, commit in heads.tags.items() if matches(auto.tag, name)}
+        tags = {name: commit for name, commit in heads.tags.items() if fits(auto.tag, name)}
         newest = newest_tag(tags, {}, early="-" in auto.tag)
         found += [f"the newest tag is {newest}"] if newest else [f"no tag {auto.tag} yet"]
     return found, missing

@@ -35,7 +35,9 @@ def event_places(settings: Settings) -> tuple[Place, ...]:
 
 def places_named(settings: Settings) -> tuple[Place, ...]:
     """All channels that bot.toml names, each once."""
-    places = (*home_places(settings), *(place for app in settings.apps.values() for place in app.channel))
+    apps = settings.apps.values()
+    routes = (place for app in apps for route in app.notify.values() for place in route.channel)
+    places = (*home_places(settings), *(place for app in apps for place in app.channel), *routes)
     return tuple(dict.fromkeys(places))
 
 

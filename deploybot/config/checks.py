@@ -20,6 +20,9 @@ from deploybot.config.problems import (
     listed,
     meant,
 )
+from deploybot.config.routes import (
+    check_routes,
+)
 from deploybot.config.tables import (
     within,
 )
@@ -72,6 +75,7 @@ def check(settings: Settings) -> Iterator[Problem]:
             yield from _approvals((*path, "environments", inner), environment)
         yield from _order(path, app)
         yield from check_autos(path, app, settings)
+        yield from check_routes(path, app, settings)
     yield from _registries(settings)
     yield from _shared(settings)
     yield from _chats(settings)

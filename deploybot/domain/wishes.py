@@ -24,11 +24,15 @@ class Heads:
 
 
 class WishState(enum.StrEnum):
-    """Where a wish is. OPEN ones are gone after; an ASKED one is a card with a button; the others are ends."""
+    """Where a wish is. OPEN ones are gone after; an ASKED one is a card with a button; the others are ends.
+
+    DONE is what somebody deployed by hand, LEFT what is not deployed by itself.
+    """
 
     OPEN = "open"
     ASKED = "asked"
     DEPLOYED = "deployed"
+    DONE = "done"
     OVERTAKEN = "overtaken"
     LEFT = "left"
 

@@ -89,7 +89,9 @@ class Automatic:
             for what in hint.brought:
                 tables.wishes.bring(app, what, hint.by, now)
         if hint.built is not None:
-            tables.wishes.build(app, hint.commit, hint.built, now)
+            # Of two states of which nobody says when they were, the one that came later counts.
+            built = replace(hint.built, at=hint.built.at or now)
+            tables.wishes.build(app, hint.commit, built, now)
         if hint.published:
             tables.wishes.publish(app, hint.published, now)
 
@@ -254,9 +256,7 @@ class Automatic:
             tables.wishes.consider(app.name, environment.name, one.source, one.seen)
         standing = tables.wishes.standing(app.name, environment.name)
         if wish is not None and standing is not None and (not wish.state.ended or standing.source == wish.source):
-            self._book.put(
-                tables, app, replace(standing, state=WishState.OVERTAKEN, problem=f"Overtaken by a {wish.why}")
-            )
+            self._book.put(tables, app, replace(standing, state=WishState.OVERTAKEN, problem=f"Newer: {wish.why}"))
         if wish is not None:
             self._book.put(tables, app, tables.wishes.add(wish), aloud=wish.state is not WishState.OPEN)
 

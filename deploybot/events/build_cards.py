@@ -134,7 +134,7 @@ def _line(scene: Scene, part: ToldPart, build: Build) -> Line:
     if told := _streak(scene, part, build):
         words.append(told)
     name = one_line(build.name, NAME) or "build"
-    return Line(f"{name} #{build.number}" if build.number else name, ", ".join(words), _TONES[build.state], build.url)
+    return Line(f"{name} #{build.number}" if build.number else name, "; ".join(words), _TONES[build.state], build.url)
 
 
 def _words(build: Build) -> str:

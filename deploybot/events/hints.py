@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploybot.domain import Author, Build, Built, Event, ImagePushed, Published, Push, Tagged
-from deploybot.events.rules import matches
+from deploybot.events.patterns import fits
 from deploybot.settings import App, Auto
 
 
@@ -34,10 +34,10 @@ def hint_of(app: App, event: Event) -> Hint | None:
     """What to keep of an event, and where to look; None where it means nothing to `auto`."""
     match event:
         case Push(branch=branch, after=after):
-            about = _about(app, lambda auto: bool(auto.branch) and matches(auto.branch or "", branch))
+            about = _about(app, lambda auto: bool(auto.branch) and fits(auto.branch or "", branch))
             return Hint(about, _some(after), _known(event.by))
         case Tagged(tag=tag, commit=commit):
-            about = _about(app, lambda auto: bool(auto.tag) and matches(auto.tag or "", tag))
+            about = _about(app, lambda auto: bool(auto.tag) and fits(auto.tag or "", tag))
             return Hint(about, _some(commit, f"tags/{tag}"), _known(event.by))
         case Published(tag=tag, early=early):
             about = _about(app, lambda auto: auto.release)
@@ -47,7 +47,7 @@ def hint_of(app: App, event: Event) -> Hint | None:
             key = f"{event.sender} {event.key}"
             built = Built(key=key, name=event.name, state=event.state, attempt=event.attempt, at=at)
             about = _about(app, lambda auto: bool(auto.after or auto.checks))
-            return Hint(about, commit=commit, built=built)
+            return Hint(about, commit=commit, built=built) if about else None
         case ImagePushed(digest=digest):
             return Hint(_about(app, lambda auto: auto.image), _some(digest), _known(event.by))
         case _:

@@ -75,9 +75,10 @@ class Pursuit:
         """One wish; the time at which to look at it again."""
         environment = app.environments.get(wish.environment)
         settled = await self._store.read(lambda tables: _settled(tables, environment, wish))
-        if settled is not None or environment is None:
+        if settled is not None or environment is None or wish.state is not WishState.OPEN:
             kept = settled or wish
-            await self._put(app, kept, aloud=kept.state is WishState.ASKED)
+            if kept.state is not wish.state or kept.shown not in {"", kept.state}:
+                await self._put(app, kept, aloud=kept.state is WishState.ASKED)
             return inf
         if hold := await self._hold(environment, wish):
             await self._put(app, replace(wish, problem=hold.why), aloud=hold.aloud)
@@ -142,28 +143,25 @@ async def _silence(card: Card) -> None:
 
 def _settled(tables: Tables, environment: Environment | None, wish: Wish) -> Wish | None:
     """The wish as it ends here: there is nothing to do, or nothing by itself any more; None where there is."""
-    if wish.state is not WishState.OPEN:
+    if wish.state.ended:
         return wish
     if environment is None or environment.auto is None:
         return replace(
             wish, state=WishState.LEFT, problem="`auto` in bot.toml deploys nothing there by itself any more"
         )
-    if environment.auto.ask:
-        return replace(wish, state=WishState.ASKED, problem="")
-    done = _done(tables, environment, wish)
-    return replace(wish, state=WishState.LEFT, problem=done) if done else None
-
-
-def _done(tables: Tables, environment: Environment, wish: Wish) -> str:
-    """Why nothing is to be done any more; empty where there is."""
     if number := tables.wishes.once(wish.app, wish.environment, wish.release):
-        return f"It was deployed there by itself before, as #{number}"
+        return replace(wish, state=WishState.LEFT, problem=f"It was deployed there by itself before, as #{number}")
+    if _runs(tables, environment, wish):
+        return replace(wish, state=WishState.DONE, problem="")
+    return replace(wish, state=WishState.ASKED, problem="") if environment.auto.ask else None
+
+
+def _runs(tables: Tables, environment: Environment, wish: Wish) -> bool:
+    """Whether it runs well on all servers already: somebody was faster."""
     rows = {row.server: row for row in tables.running.get(wish.app, wish.environment) if row.healthy}
     runs = [rows[server].release for server in environment.servers if server in rows]
-    there = [images_text(one.images) if wish.source == IMAGES else one.commit for one in runs]
-    if len(runs) == len(environment.servers) and {*there} == {wish.release}:
-        return "It runs there already"
-    return ""
+    there = {images_text(one.images) if wish.source == IMAGES else one.commit for one in runs}
+    return len(runs) == len(environment.servers) and there == {wish.release}
 
 
 def _on_its_way(tables: Tables, wish: Wish) -> int:

@@ -6,12 +6,11 @@ rule that has never looked takes what is there for seen: nothing is deployed bec
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from deploybot.domain import Heads, Pin
+from deploybot.events.patterns import fits
 from deploybot.events.versions import version_of
 from deploybot.settings import Auto
 
@@ -59,18 +58,6 @@ class News:
     first: Mapping[str, str] = field(default_factory=dict)
 
 
-@functools.lru_cache(maxsize=256)
-def _pattern(glob: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*|\*|\?)", glob)
-    wild = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(wild.get(part) or re.escape(part) for part in parts), re.DOTALL)
-
-
-def matches(glob: str, name: str) -> bool:
-    """Whether a branch or tag has the form of a pattern: `*` stands for anything without a slash, `**` for anything."""
-    return _pattern(glob).fullmatch(name) is not None
-
-
 def news(auto: Auto, there: There, seen: Mapping[str, str], dates: Mapping[str, float]) -> News:
     """What `auto` sees that it had not seen. `dates` are those of commits of tags that are no versions."""
     found: list[Found] = []
@@ -91,7 +78,7 @@ def _rules(
     if auto.branch:
         yield f"branch {auto.branch}", tuple(_branches(auto.branch, there.heads, seen))
     if auto.tag:
-        tags = {name: commit for name, commit in there.heads.tags.items() if matches(auto.tag, name)}
+        tags = {name: commit for name, commit in there.heads.tags.items() if fits(auto.tag, name)}
         yield f"tag {auto.tag}", tuple(_newest("tag", auto.tag, tags, seen, dates))
     if auto.release:
         tags = {name: there.heads.tags[name] for name in there.published if name in there.heads.tags}
@@ -102,7 +89,7 @@ def _rules(
 
 def _branches(glob: str, heads: Heads, seen: Mapping[str, str]) -> Iterator[Found]:
     for name, commit in sorted(heads.branches.items()):
-        if matches(glob, name):
+        if fits(glob, name):
             where = f"heads/{name}"
             yield Found(where, commit, seen.get(where, ""), where, commit, f"push to {name}")
 
@@ -145,7 +132,7 @@ def undated(auto: Auto, there: There) -> tuple[str, ...]:
     """The commits whose dates decide: of tags that a rule looks at, where none of them is a version."""
     groups: list[Iterable[str]] = []
     if auto.tag:
-        groups.append([name for name in there.heads.tags if matches(auto.tag, name)])
+        groups.append([name for name in there.heads.tags if fits(auto.tag, name)])
     if auto.release:
         groups.append([name for name in there.published if name in there.heads.tags])
     plain = (names for names in groups if not any(map(version_of, names)))

@@ -13,7 +13,8 @@ _TITLES = {
     WishState.OPEN: "is not deployed yet",
     WishState.ASKED: "can be deployed",
     WishState.DEPLOYED: "is being deployed",
-    WishState.OVERTAKEN: "was not deployed",
+    WishState.DONE: "is there",
+    WishState.OVERTAKEN: "is overtaken",
     WishState.LEFT: "is not deployed by itself",
 }
 _TONES = {WishState.OPEN: Tone.WARN, WishState.LEFT: Tone.WARN}

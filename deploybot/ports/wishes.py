@@ -30,7 +30,7 @@ class Wishes(Protocol):
         """Replace the row of its number; StoreError where it has ended meanwhile otherwise."""
 
     def pending(self, app: str) -> tuple[Wish, ...]:
-        """Those of an app that are open, and those whose card does not show yet how they ended; oldest first."""
+        """Those of an app that have not ended, and those whose card does not show yet how they did; oldest first."""
 
     def standing(self, app: str, environment: str) -> Wish | None:
         """The one that is open or asked in an environment: there is one at most."""

@@ -98,8 +98,8 @@ class WishRows:
         self._run(_PUT, (*values, wish.number))
 
     def pending(self, app: str) -> tuple[Wish, ...]:
-        """Those of an app that are open, and those whose card does not show yet how they ended; oldest first."""
-        where = "WHERE app = ? AND (state = 'open' OR (shown <> '' AND shown <> state)) ORDER BY number"
+        """Those of an app that have not ended, and those whose card does not show yet how they did; oldest first."""
+        where = "WHERE app = ? AND (state IN ('open', 'asked') OR (shown <> '' AND shown <> state)) ORDER BY number"
         return tuple(map(_wish, self._run(_SELECT + where, (app,))))
 
     def standing(self, app: str, environment: str) -> Wish | None:

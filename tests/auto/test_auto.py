@@ -98,6 +98,20 @@ async def test_main_waits_for_its_approval_and_a_newer_push_takes_its_place(yard
     assert "deploy replaced" in [row.action for row in await yard.town.audit()]
 
 
+async def test_of_several_that_wait_for_their_turn_the_newest_wins(yard: Yard) -> None:
+    """What has begun goes on; what waits behind it is replaced."""
+    async with yard.town.shop.deployments._turns["shop", "staging"]:
+        first = await yard.push("develop")
+        second = await yard.push("develop")
+        third = await yard.push("develop")
+    await yard.settle()
+    rows = await yard.deployments()
+    assert [row.plan.release.commit for row in rows] == [first, second, third]
+    assert [row.state for row in rows] == [State.CANCELLED, State.CANCELLED, State.SUCCEEDED]
+    assert (rows[2].skipped, rows[0].replaced_by, rows[1].replaced_by) == ((1, 2), 2, 3)
+    assert await yard.runs() == third
+
+
 async def test_what_people_asked_for_is_never_replaced(yard: Yard) -> None:
     old = yard.refs.branches["main"]
     mine = await yard.town.ask(f"deploy shop@{old} to production", "dia")
@@ -215,9 +229,13 @@ async def test_ask_only_says_a_card_with_a_button(tmp_path: Path) -> None:
         second = await yard.push("develop")
         assert await yard.deployed() == []
         old, new = await yard.cards()
-        assert (old.title, old.buttons) == ("shop/staging: push to develop by ana was not deployed", ())
+        assert (old.title, old.buttons) == ("shop/staging: push to develop by ana is overtaken", ())
         assert [button.command for button in new.buttons] == [f"deploy shop@{second} to staging"]
         assert (await yard.town.say(new.buttons[0].command, "eve")).ok
+        await yard.settle()
+        assert (await yard.cards())[1].title == "shop/staging: push to develop by ana is there"
+        await yard.push("develop")
+        assert len(await yard.cards()) == 3
         refused = await yard.town.say("why deploy shop staging", "ana")
         assert not any("by itself" in line.name for line in refused.lines)
 
@@ -229,8 +247,7 @@ async def test_a_lock_is_told_once_and_its_release_lets_it_go_on(yard: Yard) -> 
     await yard.look()
     assert await yard.deployed() == []
     old, new = await yard.cards()
-    assert old.title.endswith("was not deployed")
-    assert old.text == "Overtaken by a push to develop by ana."
+    assert (old.title[-12:], old.text) == ("is overtaken", "Newer: push to develop by ana.")
     assert new.text.startswith("shop/staging is locked by eve since")
     assert [button.label for button in new.buttons] == ["Deploy to staging"]
     assert [row.action for row in await yard.town.audit()].count("denied") == 0
@@ -292,7 +309,9 @@ async def test_who_deploys_it_by_hand_ends_the_wish(yard: Yard) -> None:
     await yard.town.say("unlock shop staging", "eve")
     await yard.look()
     assert await yard.deployed() == [made]
-    assert [wish.state for wish in await yard.wishes()] == [WishState.LEFT]
+    assert [wish.state for wish in await yard.wishes()] == [WishState.DONE]
+    (card,) = await yard.cards()
+    assert (card.title, card.buttons) == ("shop/staging: push to develop by ana is there", ())
 
 
 async def test_the_newest_tag_is_deployed_and_an_older_or_early_one_is_not(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from deploybot.domain import BuildState, Built, Heads, Pin
 from deploybot.events.builds import Light, judge
-from deploybot.events.rules import There, matches, newest_tag, news, undated
+from deploybot.events.rules import There, newest_tag, news, undated
 from deploybot.events.versions import version_of
 from deploybot.settings import Auto
 from tests.store.examples import seeded
@@ -48,24 +48,6 @@ def test_what_is_no_version(tag: str) -> None:
 
 def test_build_metadata_has_no_order() -> None:
     assert version_of("1.0.0+a") == version_of("1.0.0+b")
-
-
-@pytest.mark.parametrize(
-    ("glob", "name", "fits"),
-    [
-        ("main", "main", True),
-        ("main", "maintenance", False),
-        ("release/*", "release/1.2", True),
-        ("release/*", "release/1.2/fix", False),
-        ("release/**", "release/1.2/fix", True),
-        ("v?", "v1", True),
-        ("v?", "v12", False),
-        ("v1.*", "v1x2", False),
-        ("[main]", "m", False),
-    ],
-)
-def test_patterns(glob: str, name: str, fits: bool) -> None:  # noqa: FBT001 - what is expected
-    assert matches(glob, name) is fits
 
 
 def test_a_new_branch_of_a_pattern_is_new_and_the_first_ones_are_not() -> None:

@@ -146,7 +146,7 @@ async def test_shuffled(
     play: Callable[[Shuffle, random.Random], Awaitable[tuple[bool, bool]]],
     figure: Callable[[str], None],
 ) -> None:
-    dice, count = seeded(), times(150)
+    dice, count = seeded(), times(80)
     older = lost = deployed = 0
     async with memory_store() as store:
         for number in range(count):

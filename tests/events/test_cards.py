@@ -124,7 +124,7 @@ async def test_builds_of_a_commit_are_one_message(channel: Channel) -> None:
     card = await channel.message()
     assert (card.title, card.tone) == ("shop: develop (0000000000) — green after 2 min", Tone.GOOD)
     assert card.lines[0].text == "green, 2 min"
-    assert card.lines[1].text == "green, 2 min, attempt 2"
+    assert card.lines[1].text == "green, 2 min; attempt 2"
     assert [*labels(card)] == ["Deploy to staging", "Show diff"]
 
 
@@ -164,7 +164,7 @@ async def test_failed_jobs_that_are_told_one_by_one_are_all_named(channel: Chann
     assert (await channel.message()).lines[0].text == "red after 2 min: browser, unit"
     assert (await channel.message()).lines[0].name == "tests #2"
     await channel.hear(build(FAILED, attempt=2, at=NOON + 900))
-    assert (await channel.message()).lines[0].text == "red after 2 min, attempt 2"
+    assert (await channel.message()).lines[0].text == "red after 2 min; attempt 2"
 
 
 async def test_a_build_whose_commit_is_told_at_its_end_is_one_message(channel: Channel) -> None:

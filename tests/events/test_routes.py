@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from deploybot.chat.places import places_named
+from deploybot.config.routes import check_routes
 from deploybot.domain import Alert, BuildState, Change, Deployed, Event, Note, Place, Published, Tagged
 from deploybot.events.patterns import fits
 from tests.events.channel import HOME, NOON, build, open_channel, push, settings, sha
@@ -100,6 +102,19 @@ async def test_the_first_part_that_is_asked_for_begins_the_message() -> None:
         assert await channel.messages() == []
         await channel.hear(Published(**COMMON, tag="v1"))
         assert len(await channel.messages()) == 1
+
+
+def test_channels_of_routes_are_among_those_that_bot_toml_names() -> None:
+    made = settings(channel="C0SHOP11111", notify={"one": {"channel": ["C0BUILDS111", "C0SHOP11111"]}})
+    assert places_named(made) == (APP, BUILDS)
+
+
+def test_what_routes_name_has_to_be_there() -> None:
+    made = settings(notify={"one": {"environments": ["stagign", "production"], "channel": ["C0BUILDS111"]}})
+    assert [str(one) for one in check_routes(("apps", "shop"), made.apps["shop"], made)] == [
+        'apps.shop.notify.one.environments: no environment of shop is named "stagign", did you mean "staging"?',
+        "apps.shop.notify.one.channel: C0BUILDS111 is on slack: there is no [slack]",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from deploybot.bot import Bot, _tell_break, adapters
+from deploybot.assembly.world import adapters
+from deploybot.bot import Bot, _tell_break
 from deploybot.chat.child import READY_FD
 from deploybot.config import load
 

@@ -87,7 +87,7 @@ _WISHES = (
         ref TEXT NOT NULL,
         why TEXT NOT NULL,
         made REAL NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('open', 'asked', 'deployed', 'overtaken', 'left')),
+        state TEXT NOT NULL CHECK (state IN ('open', 'asked', 'deployed', 'done', 'overtaken', 'left')),
         problem TEXT NOT NULL,
         shown TEXT NOT NULL,
         tries INTEGER NOT NULL,
@@ -96,10 +96,12 @@ _WISHES = (
     )""",
     "CREATE UNIQUE INDEX wishes_standing ON wishes (app, environment) WHERE state IN ('open', 'asked')",
     "CREATE UNIQUE INDEX wishes_once ON wishes (app, environment, release) WHERE deployment <> 0",
-    "CREATE INDEX wishes_pending ON wishes (app, number) WHERE state = 'open' OR (shown <> '' AND shown <> state)",
+    """
+    CREATE INDEX wishes_pending ON wishes (app, number)
+    WHERE state IN ('open', 'asked') OR (shown <> '' AND shown <> state)""",
     """
     CREATE TRIGGER wishes_end BEFORE UPDATE OF state, deployment ON wishes
-    WHEN OLD.state IN ('deployed', 'overtaken', 'left') AND (NEW.state <> OLD.state OR NEW.deployment <> OLD.deployment)
+    WHEN OLD.state NOT IN ('open', 'asked') AND (NEW.state <> OLD.state OR NEW.deployment <> OLD.deployment)
     BEGIN SELECT RAISE(ABORT, 'a wish that has ended never moves'); END""",
     """
     CREATE TABLE brought (

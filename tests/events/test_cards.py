@@ -400,7 +400,7 @@ async def test_what_an_event_changes_is_one_transaction(channel: Channel) -> Non
         def text(self, text: str) -> str:
             raise RuntimeError(text)
 
-    whole, channel.telling._redactor = channel.telling._redactor, Broken()  # type: ignore[assignment]
+    whole, channel.telling._redactor = channel.telling._redactor, Broken()
     with pytest.raises(RuntimeError):
         await channel.hear(push(), delivery="d")
     found = await channel.store.read(lambda tables: tables.told.about("shop", sha(2), 9))

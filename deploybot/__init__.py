@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploybot.card import Button, Card, File, Line, Table, Tone
+from deploybot.card import Button, Card, File, Line, Link, Table, Tone
 from deploybot.command import Code, Command, Context, Duration, Follow, LogQuery, Task, command
 from deploybot.domain import (
     Changes,
@@ -42,6 +42,7 @@ __all__ = [
     "Follow",
     "Kind",
     "Line",
+    "Link",
     "Lock",
     "Locked",
     "LogQuery",

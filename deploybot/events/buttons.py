@@ -68,16 +68,24 @@ def is_digest(text: str) -> bool:
 
 
 def is_of(app: App, event: Event) -> bool:
-    """Whether an event tells of the app's own repository, as far as it names one."""
-    if not event.repository:
+    """Whether an event tells of the app's own repository, as far as it names one.
+
+    Senders name it with its host or without; of a path on this machine only the last part is known to them.
+    """
+    named, path = _path(event.repository), _path(app.repo)
+    if not named or path == named or path.endswith(f"/{named}") or named.endswith(f"/{path}"):
         return True
-    return _path(app.repo) == event.repository.strip("/").lower()
+    return _is_local(app.repo) and path.rpartition("/")[2] == named.rpartition("/")[2]
 
 
 def _path(repo: str) -> str:
     """`acme/shop` of any form in which a repository can be written."""
     path = urlsplit(repo).path if "://" in repo else repo.partition(":")[2] or repo
     return path.strip("/").removesuffix(".git").lower()
+
+
+def _is_local(repo: str) -> bool:
+    return repo.startswith(("/", "file://"))
 
 
 def _deploy(app: App, environment: Environment, ref: str, label: str = "Deploy to") -> Button:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,6 +18,7 @@ from typing import Final
 
 from deploybot.card import Card
 from deploybot.domain import OWN, Build, Deployed, Deployment, Event, Identity, Kind, Ping, Place, Push
+from deploybot.errors import StoreError
 from deploybot.events.event_cards import story_of
 from deploybot.events.folding import LOOK_BACK, PUSHES
 from deploybot.events.quiet import FOLDED_FROM, Quiet, digest_card
@@ -35,6 +37,7 @@ _OWN_WITHIN: Final = 600.0
 _LATEST: Final = 5
 _ABOUT: Final = 10
 _LATER: Final = "kept until the quiet hours are over"
+log = logging.getLogger(__name__)
 
 
 class Telling:
@@ -76,6 +79,7 @@ class Telling:
         event = joined(was.event if was else None, event)
         if was is not None and event == was.event:
             return "nothing that is newer than what was told"
+        # Where it stands in its series goes by all that is known of it now.
         spot = replace(spot_of(event, delivery), thing=was.thing if was else spot.thing)
         tables.told.put(_part(app, spot, event, was.heard if was else now), now)
         tables.told.forget(now - KEPT)
@@ -95,8 +99,8 @@ class Telling:
             for place, hush in wanted.items()
         ]
         done += [self._edit(tables, known[place], story, now) for place in known.keys() - wanted.keys()]
-        words = [word for word in dict.fromkeys(done) if word]
-        return f"{', '.join(words)} ({len(done)})" if words else "nobody wants to be told"
+        words = [word for word in done if word]
+        return f"{', '.join(dict.fromkeys(words))} ({len(words)})" if words else "nobody wants to be told"
 
     def _say(self, tables: Tables, was: ToldPlace, story: Story, now: float, hush: float) -> str:
         """Tell one place that wants to hear: a new message, an edit, or after the quiet hours."""
@@ -141,14 +145,20 @@ class Telling:
                 self._put(tables, row, story.card, now)
 
     def deployed(self, tables: Tables, deployment: Deployment) -> None:
-        """A deployment of the bot's own has changed: the buttons of what is told about its commits may have, too."""
+        """A deployment of the bot's own has changed: the buttons of what is told about its commits may have, too.
+
+        Called in the transaction that changes it, which no row of an event may spoil.
+        """
         plan, app = deployment.plan, self._settings.apps.get(deployment.plan.app)
         if app is None or not deployment.state.ended or plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
             return
         commits = {plan.release.commit} | {part.replaces.commit for part in plan.servers if part.replaces}
-        for commit in sorted(commits):
-            for thing in tables.told.about(app.name, commit, _ABOUT):
-                self._retell(tables, app, thing, self._clock.now())
+        try:
+            for commit in sorted(commits):
+                for thing in tables.told.about(app.name, commit, _ABOUT):
+                    self._retell(tables, app, thing, self._clock.now())
+        except StoreError:
+            log.exception("the messages about what #%s has deployed are not brought up to date", deployment.number)
 
     def say_due(self, tables: Tables) -> float | None:
         """Say what has waited for the end of quiet hours; when the next is due, None where nothing waits."""

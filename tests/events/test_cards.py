@@ -395,6 +395,30 @@ async def test_one_push_that_two_hooks_tell_is_told_once(channel: Channel) -> No
     assert len(await channel.messages()) == 1
 
 
+async def test_what_an_event_changes_is_one_transaction(channel: Channel) -> None:
+    class Broken:
+        def text(self, text: str) -> str:
+            raise RuntimeError(text)
+
+    whole, channel.telling._redactor = channel.telling._redactor, Broken()
+    with pytest.raises(RuntimeError):
+        await channel.hear(push(), delivery="d")
+    found = await channel.store.read(lambda tables: tables.told.about("shop", sha(2), 9))
+    assert (found, await channel.messages()) == ((), [])
+    channel.telling._redactor = whole
+    assert await channel.hear(push(), delivery="d") == "said (1)"
+
+
+async def test_a_row_that_cannot_be_read_does_not_stop_a_deployment(
+    channel: Channel, caplog: pytest.LogCaptureFixture
+) -> None:
+    await channel.hear(push())
+    await channel.store.write(lambda tables: tables.told._run("UPDATE told_parts SET kind = 'Comet'"))  # type: ignore[attr-defined]
+    await channel.runs("staging", sha(2))
+    assert "are not brought up to date" in caplog.text
+    assert await channel.store.read(lambda tables: len(tables.running.get("shop", "staging"))) == 1
+
+
 async def test_secrets_are_masked_and_addresses_that_hold_one_are_left_out(channel: Channel) -> None:
     told = Told(sha(2), SECRET, f"Use {SECRET}", f"https://git.example.com/{SECRET}")
     await channel.hear(push(commits=(told,), compare=f"https://x.example/?token={SECRET}"))

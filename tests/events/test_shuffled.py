@@ -24,7 +24,7 @@ from deploybot.domain import (
 from deploybot.events.things import rank
 from tests.events.channel import DIGEST, IMAGE, NOON, build, open_channel, push, sha
 
-N = int(os.environ.get("N", "40"))
+N = int(os.environ.get("N", "25"))
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 ENDS = [state for state in BuildState if state.ended]
 
@@ -56,6 +56,9 @@ def _runs(dice: random.Random, number: int, name: str) -> Iterator[Build]:
         for state in (BuildState.QUEUED, BuildState.RUNNING, dice.choice(ENDS)):
             made = build(state, number, name=name, attempt=attempt)
             yield replace(made, at=made.at + 300 * attempt)
+            if state is BuildState.RUNNING:
+                job = dice.choice(("unit", "browser", "types"))
+                yield replace(made, at=made.at + 300 * attempt + dice.randint(2, 90), number=0, failed=(job,))
 
 
 def _ways(dice: random.Random) -> list[str]:

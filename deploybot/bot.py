@@ -94,7 +94,7 @@ class Bot:
         )
         console = Console(settings.bot.data / "console.sock", parts)
         self._web = web_server(settings, self._problems)
-        self._telling = telling(settings, world)
+        self.telling = telling(settings, world)
         self._inbox = webhooks(settings, world, self._web, self._listeners())
         self._chats: tuple[LiveChat, ...] = (console, *chats(settings, parts, world, self._web))
         self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)
@@ -141,8 +141,8 @@ class Bot:
             yield "reports", self._reports.run()
         if self._inbox is not None:
             yield "webhooks", self._inbox.run()
-        if self._telling is not None:
-            yield "quiet-hours", self._telling.run()
+        if self.telling is not None:
+            yield "quiet-hours", self.telling.run()
         if self._web is not None and (lag := monitor(settings, world, self._web, self._problems)):
             yield "loop-lag", lag
 
@@ -166,8 +166,8 @@ class Bot:
 
     def _listeners(self) -> Iterator[EventListener]:
         """Who hears of events, in this order: first people are told, then something is done."""
-        if self._telling is not None:
-            yield self._telling
+        if self.telling is not None:
+            yield self.telling
         if self.by_itself is not None:
             yield self.by_itself.automatic
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.bot import Bot, adapters
+from deploybot.assembly.world import adapters
+from deploybot.bot import Bot
 from deploybot.domain import Place
 from deploybot.settings import BotSettings
 from tests.events.channel import push, settings

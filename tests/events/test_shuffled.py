@@ -25,7 +25,7 @@ from deploybot.domain import (
 from deploybot.events.things import joined, rank
 from tests.events.channel import DIGEST, IMAGE, NOON, build, open_channel, push, sha
 
-N = int(os.environ.get("N", "25"))
+N = int(os.environ.get("N", "20"))
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 ENDS = [state for state in BuildState if state.ended]
 

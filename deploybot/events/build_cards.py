@@ -12,13 +12,14 @@ from deploybot.events.folding import LOOK_BACK, before, ended, overtaken
 from deploybot.events.patterns import environments_of, watched
 from deploybot.events.story import TONES, Mood, Scene, Story, Worth
 from deploybot.events.things import rank
-from deploybot.events.words import NAME, REF, count, moment, nth, one_line, short, who
+from deploybot.events.words import NAME, REF, count, moment, nth, one_line, page, short, who
 from deploybot.ports import ToldPart
 from deploybot.units import show_duration
 
-_SHOWN: Final = 12
+_SHOWN: Final = 9
 _MAY_FAIL: Final = (BuildState.FAILED, BuildState.RUNNING)
-_FAILED_SHOWN: Final = 6
+_FAILED_SHOWN: Final = 4
+_JOB: Final = 40
 _TONES: Final = {
     BuildState.QUEUED: Tone.BUSY,
     BuildState.RUNNING: Tone.BUSY,
@@ -126,7 +127,7 @@ def _took(builds: Sequence[Build]) -> str:
 def _line(scene: Scene, part: ToldPart, build: Build) -> Line:
     words = [_words(build)]
     if build.failed and build.state in _MAY_FAIL:
-        shown = ", ".join(one_line(name, NAME) for name in build.failed[:_FAILED_SHOWN])
+        shown = ", ".join(one_line(name, _JOB) for name in build.failed[:_FAILED_SHOWN])
         words[0] += "" if build.state is BuildState.FAILED else ", red already"
         words[0] += f": {shown}" + (", …" if len(build.failed) > _FAILED_SHOWN else "")
     if build.attempt > 1:
@@ -134,7 +135,9 @@ def _line(scene: Scene, part: ToldPart, build: Build) -> Line:
     if told := _streak(scene, part, build):
         words.append(told)
     name = one_line(build.name, NAME) or "build"
-    return Line(f"{name} #{build.number}" if build.number else name, "; ".join(words), _TONES[build.state], build.url)
+    return Line(
+        f"{name} #{build.number}" if build.number else name, "; ".join(words), _TONES[build.state], page(build.url)
+    )
 
 
 def _words(build: Build) -> str:

@@ -12,7 +12,7 @@ from deploybot.events.folding import overtaken
 from deploybot.events.patterns import environments_of, watched
 from deploybot.events.story import Mood, Scene, Story, Worth
 from deploybot.events.things import COMMITS_SHOWN
-from deploybot.events.words import NAME, REF, count, one_line, paragraph, short, subject, who
+from deploybot.events.words import NAME, REF, count, one_line, page, paragraph, short, subject, who
 from deploybot.ports import ToldPart
 
 _TONES: Final = {"merged": Tone.GOOD, "closed": Tone.WARN}
@@ -57,7 +57,7 @@ def _push_title(push: Push, by: str) -> str:
 
 def _commits(push: Push) -> tuple[Line, ...]:
     shown = push.commits[:COMMITS_SHOWN]
-    lines = [Line(short(one.sha), _commit(one.message, one.author), url=one.url) for one in shown]
+    lines = [Line(short(one.sha), _commit(one.message, one.author), url=page(one.url)) for one in shown]
     left = max(push.total, len(push.commits)) - len(shown)
     if left > 0 or push.more:
         older = f"{left:,} older commits or more" if push.more else count(left, "older commit")

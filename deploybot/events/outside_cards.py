@@ -61,6 +61,7 @@ def deployed_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
         card=card,
         mood=mood,
         worth=Worth.NOTHING if event.state is BuildState.SKIPPED else Worth.USUAL,
+        turns=mood is Mood.BAD,
         kinds=frozenset({"deployed"}),
         environments=frozenset({event.environment} - {""}),
     )
@@ -90,6 +91,7 @@ def synced_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
         card=card,
         mood=mood,
         worth=Worth.ASKED if mood is Mood.PLAIN else Worth.USUAL,
+        turns=mood is Mood.BAD,
         kinds=frozenset({"sync"}),
         environments=frozenset({environment} - {""}),
     )
@@ -155,6 +157,7 @@ def note_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
     return Story(
         card=card,
         mood=mood,
+        turns=mood is Mood.BAD,
         kinds=frozenset({"note"}),
         branches=frozenset({note.branch} - {""}),
         environments=frozenset({note.environment} - {""}),

@@ -9,11 +9,12 @@ from typing import Final
 
 from deploybot.card import Card, Line
 from deploybot.errors import StoreError
+from deploybot.events.words import one_line, page
 from deploybot.ports import Clock, Store, Tables
 
 FOLDED_FROM: Final = 4
 """From so many things on that have waited, they are told in one message."""
-_SHOWN: Final = 20
+_SHOWN: Final = 14
 _LOOKS: Final = 900.0
 _STORE_PAUSE: Final = 5.0
 log = logging.getLogger(__name__)
@@ -22,7 +23,12 @@ log = logging.getLogger(__name__)
 def digest_card(told: Sequence[tuple[str, Card]]) -> Card:
     """One message for many things: a line each, by app, with the page where there is one. Titles begin with the app."""
     lines = [
-        Line(app, card.title.removeprefix(f"{app}: "), card.tone, next((link.url for link in card.links), ""))
+        Line(
+            app,
+            one_line(card.title.removeprefix(f"{app}: ")),
+            card.tone,
+            next((page(one.url) for one in card.links), ""),
+        )
         for app, card in told[:_SHOWN]
     ]
     if len(told) > _SHOWN:

@@ -92,8 +92,7 @@ class Telling:
         """Say or edit a thing wherever it belongs."""
         story = self._story(tables, app, tables.told.parts(app.name, thing))
         known = {one.place: one for one in tables.told.places(app.name, thing)}
-        here = datetime.fromtimestamp(now, self._settings.bot.timezone)
-        wanted = places_for(app, story, self._homes, here)
+        wanted = self._wanted(app, story, now)
         done = [
             self._say(tables, known.get(place) or ToldPlace(app=app.name, thing=thing, place=place), story, now, hush)
             for place, hush in wanted.items()
@@ -101,6 +100,10 @@ class Telling:
         done += [self._edit(tables, known[place], story, now) for place in known.keys() - wanted.keys()]
         words = [word for word in done if word]
         return f"{', '.join(dict.fromkeys(words))} ({len(words)})" if words else "nobody wants to be told"
+
+    def _wanted(self, app: App, story: Story, now: float) -> dict[Place, float]:
+        """Where a story belongs, and for how many seconds it is quiet there yet."""
+        return places_for(app, story, self._homes, datetime.fromtimestamp(now, self._settings.bot.timezone))
 
     def _say(self, tables: Tables, was: ToldPlace, story: Story, now: float, hush: float) -> str:
         """Tell one place that wants to hear: a new message, an edit, or after the quiet hours."""
@@ -177,8 +180,12 @@ class Telling:
             app, parts = self._settings.apps.get(row.app), tables.told.parts(row.app, row.thing)
             if app is None or not parts:
                 tables.told.say(replace(row, due=0.0))
+                continue
+            story = self._story(tables, app, parts)
+            if hush := self._wanted(app, story, now).get(place, 0.0):
+                tables.told.say(replace(row, due=now + hush))
             else:
-                told.append((row, self._story(tables, app, parts)))
+                told.append((row, story))
         if len(told) < FOLDED_FROM:
             for row, story in told:
                 self._begin(tables, row, story, now)

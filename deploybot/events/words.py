@@ -14,6 +14,7 @@ from deploybot.domain import Author, Identity
 TITLE: Final = 120
 NAME: Final = 60
 REF: Final = 80
+_PAGE: Final = 200
 _MORE: Final = "…"
 _LOOKED_AT: Final = 20
 """So many times what is shown is looked at: what is longer costs no more."""
@@ -63,6 +64,11 @@ def paragraph(text: str, lines: int = 6, most: int = 600) -> str:
     while kept and sum(map(len, kept)) > most:
         kept.pop()
     return "\n".join([*kept, _MORE] if len(kept) < len(rows) else kept)
+
+
+def page(url: str) -> str:
+    """An address short enough to stand in a line of many."""
+    return url if len(url) <= _PAGE else ""
 
 
 def full_sha(commit: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import Alert, BuildState, Note
+from deploybot.domain import Alert, BuildState, Deployed, Note
 from deploybot.events.folding import LOOK_BACK
 from deploybot.events.things import spot_of
 from deploybot.events.words import nth
@@ -72,6 +72,14 @@ async def test_the_first_failure_of_what_is_long_past_is_a_new_message(
     await channel.hear(build(FAILED))
     made = await channel.messages()
     assert [card.title for card in made] == ["shop: develop (0000000000) — red: tests"] * messages
+
+
+async def test_a_deployment_that_fails_late_is_a_new_message(channel: Channel) -> None:
+    event = Deployed(sender="github", key="1", environment="staging", state=RUNNING, at=NOON)
+    await channel.hear(event)
+    channel.clock.advance(7200)
+    await channel.hear(replace(event, state=FAILED, at=NOON + 7200))
+    assert len(await channel.messages()) == 2
 
 
 async def test_a_failure_after_failures_is_an_edit(channel: Channel) -> None:

@@ -82,12 +82,24 @@ async def test_many_things_are_one_message_in_the_morning() -> None:
         await until_morning(channel)
         card = await channel.message()
         assert card.title == "While it was quiet: 31 things, as they stand now"
-        assert len(card.lines) == 21
+        assert len(card.lines) == 15
         assert card.lines[0].text == "1 commit to develop by Ana Ruiz (@ana)"
         assert card.lines[0].url == "https://git.example.com/compare/1...2"
-        assert card.lines[-1].text == "and 11 more"
+        assert card.lines[-1].text == "and 17 more"
         await channel.hear(build(FAILED, attempt=2))
         assert [card.title for card in (await channel.messages())[1:]] == ["shop: develop (0000000000) — red: tests"]
+
+
+async def test_hours_that_follow_on_each_other_are_one_night() -> None:
+    async with open_channel(settings(notify={"all": {"quiet": ["22:00 - 02:00", "02:00 - 07:00"]}})) as channel:
+        channel.clock.advance(TEN_HOURS)
+        await channel.hear(push())
+        channel.clock.advance(4 * 3600.0)
+        due = await channel.store.write(channel.telling.say_due)
+        assert (due, await channel.messages()) == (NOON + 19 * 3600, [])
+        channel.clock.advance(5 * 3600.0)
+        await channel.store.write(channel.telling.say_due)
+        assert len(await channel.messages()) == 1
 
 
 async def test_edits_of_what_was_said_before_go_on_at_night() -> None:

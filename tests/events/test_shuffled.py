@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -21,10 +22,10 @@ from deploybot.domain import (
     Synced,
     Tagged,
 )
-from deploybot.events.things import rank
+from deploybot.events.things import joined, rank
 from tests.events.channel import DIGEST, IMAGE, NOON, build, open_channel, push, sha
 
-N = int(os.environ.get("N", "25"))
+N = int(os.environ.get("N", "20"))
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 ENDS = [state for state in BuildState if state.ended]
 
@@ -92,16 +93,32 @@ def test_the_order_of_states_is_one_and_whole(figure: Callable[[str], None]) -> 
     many, wrong = N * 100, 0
     for _ in range(many):
         one, two, three = (_some_build(dice) for _ in range(3))
-        wrong += (rank(one) < rank(two)) == (rank(two) < rank(one)) and one != two
+        same = replace(one, failed=()) == replace(two, failed=())
+        wrong += (rank(one) < rank(two)) == (rank(two) < rank(one)) and not same
         wrong += rank(one) < rank(two) < rank(three) and not rank(one) < rank(three)
     figure(f"{wrong} of {many} triples of builds were in no order, seed={SEED}")
     assert wrong == 0
+
+
+def test_an_older_state_never_replaces_a_newer_one(figure: Callable[[str], None]) -> None:
+    dice = random.Random(SEED)  # noqa: S311
+    many, turned = N * 100, 0
+    for _ in range(many):
+        states = [_some_build(dice) for _ in range(dice.randint(2, 6))]
+        wanted = functools.reduce(joined, states[1:], joined(None, states[0]))
+        mixed = [*states, dice.choice(states)]
+        dice.shuffle(mixed)
+        turned += functools.reduce(joined, mixed[1:], joined(None, mixed[0])) != wanted
+        turned += wanted.attempt != max(one.attempt for one in states)  # type: ignore[attr-defined]
+    figure(f"{turned} of {many} shuffled builds ended otherwise, seed={SEED}")
+    assert turned == 0
 
 
 def _some_build(dice: random.Random) -> Build:
     at, begun, over = (dice.choice((0.0, NOON, NOON + 9)) for _ in range(3))
     return build(
         dice.choice([*BuildState]), at=at, started=begun, finished=over, attempt=dice.randint(1, 2),
+        failed=tuple(sorted(dice.sample(("unit", "browser", "types"), dice.randint(0, 2)))),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -12,12 +13,13 @@ from deploybot.card import Card, web_url
 from deploybot.chat.render import plain
 from deploybot.chat.slack.blocks import render
 from deploybot.chat.telegram.page import page_of
+from deploybot.domain import BuildState
 from deploybot.events.things import kept
 from deploybot.events.words import one_line, paragraph, subject
 from tests.doubles.slack.mrkdwn import read_blocks, read_text
 from tests.doubles.slack.rules import check_message
 from tests.doubles.telegram import Refused, read
-from tests.events.channel import open_channel, push, says, settings
+from tests.events.channel import build, open_channel, push, says, settings
 from tests.events.wild import SOUND, event, text
 
 N = int(os.environ.get("N", "600"))
@@ -75,6 +77,23 @@ async def test_events_are_short_and_literal_and_wake_nobody(figure: Callable[[st
     figure(f"of {len(cards)} messages of {N} events on three chats: {counts}, seed={SEED}")
     assert len(cards) > N / 4
     assert wrong == []
+
+
+async def test_the_longest_messages_are_whole() -> None:
+    """Forty builds that fail for the fortieth time, and the digest of a night full of long titles."""
+    long, night = "W" * 90, {"all": {"quiet": "22:00 - 07:00"}}
+    url = f"https://git.example.com/{'x' * 175}"
+    async with open_channel(settings(notify=night)) as channel:
+        for number, name in itertools.product((2, 3), range(40)):
+            made = build(BuildState.FAILED, number, name=f"{name:02} {long}", failed=(long,) * 9, url=url, attempt=9)
+            await channel.hear(made)
+        channel.clock.advance(11 * 3600.0)
+        await channel.hear(*(push(number, branch=f"release/{number}{long}", compare=url) for number in range(40)))
+        channel.clock.advance(11 * 3600.0)
+        await channel.store.write(channel.telling.say_due)
+        cards = await channel.messages()
+    assert cards[-1].title.startswith("While it was quiet")
+    assert [what for card in cards for what in (*on_slack(card), *on_telegram(card)) if what != "page"] == []
 
 
 def test_texts_are_bounded(figure: Callable[[str], None]) -> None:

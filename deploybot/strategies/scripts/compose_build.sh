@@ -11,8 +11,9 @@
 #   DEPLOYBOT_PINNED           images that belong to the release, one a line: service and REPOSITORY@sha256:DIGEST
 #   COMPOSE_PROJECT_NAME, and where they are set COMPOSE_PROFILES, COMPOSE_ENV_FILES
 #
-# What the release pins is pulled by exactly that digest, unless it is here. Every service's image gets a tag of ours, named by the image's id, and deploybot.images.yaml pins the services to
-# those tags: going back to a release needs no build and no registry, and what did not change is not restarted.
+# What the release pins is pulled by exactly that digest, unless it is here. Every service's image gets a tag of ours,
+# named by the image's id, and deploybot.images.yaml pins the services to those tags: going back to a release needs no
+# build and no registry, and what did not change is not restarted.
 set -eu
 umask 022
 

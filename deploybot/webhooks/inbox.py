@@ -14,6 +14,7 @@ from functools import partial
 
 from deploybot.domain import Event, Ping
 from deploybot.events.routing import Routes
+from deploybot.logs import about_delivery
 from deploybot.metrics import METRICS
 from deploybot.ports import Clock, Delivery, EventListener, Fate, Store, Tables, Waiting
 from deploybot.settings import Settings
@@ -113,7 +114,7 @@ class Inbox:
         self._open[number] = _Open(len(apps))
         for name in apps:
             if name not in self._lanes:
-                self._lanes[name] = Lane(self._store, self._rush, partial(self._hear, name), self._end)
+                self._lanes[name] = Lane(self._store, self._rush, partial(self._marked, name), self._end)
             self._lanes[name].put(number)
 
     async def _apps_by_body(self, number: int) -> tuple[str, ...]:
@@ -124,6 +125,11 @@ class Inbox:
             return tuple(dict.fromkeys(app for event in events for app in self._routes.apps(event))) or ("",)
         except Exception:  # noqa: BLE001  the lane meets it again, and tells it
             return ("",)
+
+    async def _marked(self, app: str, delivery: Delivery) -> End:
+        """The same as `_hear`; what is logged meanwhile bears the delivery's number."""
+        with about_delivery(f"{delivery.sender}/{delivery.number}"):
+            return await self._hear(app, delivery)
 
     async def _hear(self, app: str, delivery: Delivery) -> End:
         """A delivery's end for an app; the empty name is for those that are about no app here."""

@@ -6,8 +6,11 @@ import asyncio
 import base64
 import contextlib
 import json
+import os
+import random
 import socket
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +19,11 @@ from click.testing import CliRunner
 
 from deploybot.cli import main
 from tests.e2e.conftest import FilesShop, Office, open_office
+from tests.e2e.test_approvals import process, say, type_in
 from tests.reports.doubles import REPOSITORY, SECRET, TOKEN, Collector, Double, GitHub, Receiver
 
+KILLS = int(os.environ.get("N", "3"))
+TOLD = ["deployment.running", "deployment.succeeded"]
 HTTP_TOKEN = "metrics-token-0123456789"
 MORE = """
 [apps.shop.forge]
@@ -142,6 +148,39 @@ async def test_others_that_are_down_stop_and_slow_nothing_and_hear_of_it_after_t
     assert len(town.github.deployments) == 1
     assert town.receiver.taken[-1][1]["type"] == "deployment.succeeded"
     assert town.collector.traces
+
+
+async def test_a_bot_that_is_killed_tells_everything_in_order_and_makes_nothing_twice(
+    files_shop: FilesShop, town: Town, figure: Callable[[str], None]
+) -> None:
+    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+    sys.stdout.write(f"SEED={seed}\n")
+    dice = random.Random(seed)  # noqa: S311  a seed repeats when it was killed
+    path = town.write(files_shop)
+    town.github.commits.add(files_shop.repo.sha("v5"))
+    me = f"console:{os.getuid()}/ana"
+    assert (await type_in(path, "allow", "ana", "admin", "--identity", me))[0] == 0
+    async with process(path):
+        code, said = await say(path, "ana", "deploy shop@v5")
+        assert code == 0, said
+    for _ in range(KILLS - 1):
+        async with process(path):
+            await asyncio.sleep(dice.uniform(0.0, 1.5))
+    async with process(path), asyncio.timeout(60):
+        while (  # noqa: ASYNC110 - three servers are waited for, and nobody tells
+            not town.collector.traces
+            or town.github.states.get(1000, [])[-1:] != ["success"]
+            or len({name for name, _ in town.receiver.taken}) < len(TOLD)
+        ):
+            await asyncio.sleep(0.02)
+    told_once = list({name: body["type"] for name, body in town.receiver.taken}.values())
+    twice = len(town.github.deployments) - 1
+    figure(
+        f"telling: {len(TOLD) - len(told_once)} of {len(TOLD)} states lost, {twice} made twice, {KILLS} kills, "
+        f"{len(town.receiver.taken)} calls, seed {seed}"
+    )
+    assert (told_once, twice) == (TOLD, 0)
+    assert list(dict.fromkeys(town.github.states[1000])) == ["in_progress", "success"]
 
 
 async def test_check_tries_them_and_writes_nothing(files_shop: FilesShop, town: Town) -> None:

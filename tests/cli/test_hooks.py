@@ -61,10 +61,10 @@ def test_every_sender_can_be_tried(bot: Bot) -> None:
     with bot:
         for name in SENDERS:
             for app, path in (("shop", f"/hooks/shop/{name}"), ("*", f"/hooks/{name}")):
-                for _ in range(2):
-                    result = hooks("test", app, name, bot=bot)
-                    assert result.exit_code == 0, result.output
-                    assert re.fullmatch(rf"{path}: 200, kept as delivery \d+: a ping\n", result.output), result.output
+                result = hooks("test", app, name, bot=bot)
+                assert result.exit_code == 0, result.output
+                assert re.fullmatch(rf"{path}: 200, kept as delivery \d+: a ping\n", result.output), result.output
+        assert hooks("test", "shop", "github", bot=bot).exit_code == 0
 
 
 def test_a_try_says_what_is_wrong(bot: Bot, tmp_path: Path) -> None:

@@ -169,6 +169,18 @@ async def test_a_branch_that_was_moved_back_is_told_and_not_deployed(yard: Yard)
     assert await yard.runs() == rewritten
 
 
+async def test_what_waits_for_a_branch_that_is_deleted_is_let_go(tmp_path: Path) -> None:
+    async with make_yard(tmp_path, {"auto": {"branch": "release/*", "after": "ci"}}) as yard:
+        made = await yard.push("release/1")
+        await yard.built(made, BuildState.FAILED)
+        del yard.refs.branches["release/1"]
+        await yard.look()
+        await yard.built(made, attempt=2)
+        assert await yard.deployed() == []
+        (card,) = await yard.cards()
+        assert card.text == "The branch release/1 was deleted."
+
+
 async def test_paths_of_another_part_are_passed_over(tmp_path: Path) -> None:
     async with make_yard(tmp_path, {"auto": {"branch": "develop", "paths": ["shop/*"]}}) as yard:
         first = await yard.push("develop", paths=("docs/a.md",))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybot.domain import Pin, Release, canonical_image, image_changes, short_id
+from deploybot.config import load
+from deploybot.domain import DOCKER_HUB, Pin, Release, canonical_image, image_changes, short_id
+from deploybot.errors import ConfigError
 
 ONE, TWO = (f"sha256:{digit * 64}" for digit in "12")
 WEB = Pin("web", "registry.example.com/acme/shop", "1.4.2", ONE)
@@ -19,12 +22,12 @@ COMMIT = "a" * 40
 @pytest.mark.parametrize(
     ("name", "canonical"),
     [
-        ("nginx", "docker.io/library/nginx"),
-        ("acme/shop", "docker.io/acme/shop"),
-        ("docker.io/nginx", "docker.io/library/nginx"),
-        ("docker.io/library/nginx", "docker.io/library/nginx"),
-        ("index.docker.io/acme/shop", "docker.io/acme/shop"),
-        ("registry-1.docker.io/acme/shop", "docker.io/acme/shop"),
+        ("nginx", f"{DOCKER_HUB}/library/nginx"),
+        ("acme/shop", f"{DOCKER_HUB}/acme/shop"),
+        (f"{DOCKER_HUB}/nginx", f"{DOCKER_HUB}/library/nginx"),
+        (f"{DOCKER_HUB}/library/nginx", f"{DOCKER_HUB}/library/nginx"),
+        (f"index.{DOCKER_HUB}/acme/shop", f"{DOCKER_HUB}/acme/shop"),
+        (f"registry-1.{DOCKER_HUB}/acme/shop", f"{DOCKER_HUB}/acme/shop"),
         ("localhost/shop", "localhost/shop"),
         ("localhost:5000/a/b", "localhost:5000/a/b"),
         ("Registry.Example.com:5000/shop", "registry.example.com:5000/shop"),
@@ -91,3 +94,59 @@ PINS = st.lists(
 def test_equal_identities_mean_equal_images(one: tuple[Pin, ...], two: tuple[Pin, ...]) -> None:
     first, second = Release(COMMIT, images=one), Release(COMMIT, images=two)
     assert (first.id == second.id) is ({*one} == {*two}) is (not list(image_changes(first, second)))
+
+
+SETTINGS = """
+[servers.web1]
+ssh = "deploy@203.0.113.10"
+agent = true
+[apps.shop]
+repo = "git@github.com:acme/shop.git"
+strategy = "{strategy}"
+directory = "/srv/shop"
+[apps.shop.images.web]
+image = "{image}"
+tag = "{tag}"
+[apps.shop.environments.live]
+servers = ["web1"]
+[registries.house]
+host = "{host}"
+{login}
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({}, ""),
+        ({"image": "shop", "tag": "~v1.4.2"}, ""),
+        ({"tag": ">=2.0.0-rc.1 <3"}, ""),
+        ({"host": "localhost:5000"}, ""),
+        ({"login": 'user = "bot"\npassword = { env = "PASSWORD" }'}, ""),
+        ({"strategy": "files"}, 'apps.shop.images: is for strategy = "compose" only; this one is "files"'),
+        ({"image": "acme/shop:1.4"}, "apps.shop.images.web.image: should be an image without a tag"),
+        ({"image": "169.254.169.254/shop"}, "apps.shop.images.web.image: should be a host"),
+        ({"tag": "^1.4 || 2"}, "apps.shop.images.web.tag: should be a tag"),
+        ({"host": "https://registry.example.com"}, "registries.house.host: should be a host"),
+        ({"host": "[fe80::1]:5000"}, "registries.house.host: should be a host"),
+        ({"login": 'user = "bot"'}, "registries.house: should have both of user and password"),
+        ({"login": 'user = "b:t"\npassword = { env = "PASSWORD" }'}, "registries.house.user: should have no colon"),
+        (
+            {"login": '[registries.two]\nhost = "Registry.Example.com"'},
+            "registries.two.host: is that of registries.house; keep one of them",
+        ),
+    ],
+)
+def test_what_bot_toml_says_of_images(tmp_path: Path, changed: dict[str, str], problem: str) -> None:
+    given = {"strategy": "compose", "image": "registry.example.com/acme/shop", "tag": "^1.4", "login": ""}
+    path = tmp_path / "bot.toml"
+    path.write_text(SETTINGS.format(**({"host": "registry.example.com"} | given | changed)))
+    path.chmod(0o600)
+    found: tuple[str, ...] = ()
+    try:
+        settings = load(path, {"PASSWORD": "correct horse"})
+        assert settings.apps["shop"].images["web"].image
+    except ConfigError as error:
+        found = error.problems
+    assert len(found) == bool(problem), found
+    assert all(problem in one for one in found)

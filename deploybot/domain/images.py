@@ -7,7 +7,7 @@ _HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "
 
 
 def canonical_image(name: str) -> str:
-    """A repository of images with its registry: `nginx` is `docker.io/library/nginx`.
+    """A repository of images with its registry: `nginx` is `library/nginx` at Docker Hub.
 
     `name` is without tag and digest. The first part is a registry where it holds a dot, a colon or a capital letter
     or is `localhost` (distribution's reference package, `splitDockerDomain`); its case does not matter.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from deploybot.card import Tone
-from deploybot.domain import Container, Deployment, Lock, Running, ServerFacts, State, Usage, short_id
+from deploybot.domain import Container, Deployment, Lock, Release, Running, ServerFacts, State, Usage, short_id
 from deploybot.errors import DeploybotError
 from deploybot.observe.look import Look
 from deploybot.units import show_duration, show_size
 
 _WORST = (Tone.BAD, Tone.WARN, Tone.UNKNOWN, Tone.BUSY, Tone.GOOD, Tone.PLAIN)
+_IMAGE = "deploybot.image"
 _DEPENDS_ON = "com.docker.compose.depends_on"
 """Compose writes `service:condition:restart` there, with commas between."""
 DISK_SHORT = 0.1
@@ -77,6 +78,7 @@ def release(look: Look, record: Record) -> list[Word]:
         words.insert(0, Word(told, Tone.WARN if here else Tone.PLAIN))
     elif here == running.release.id:
         words.insert(0, Word(str(running.release)))
+        words += _strangers(look, running.release)
     elif here:
         told = f"runs {short_id(here)}, but #{running.deployment} put {running.release} there"
         words.insert(0, Word(told, Tone.BAD))
@@ -84,6 +86,14 @@ def release(look: Look, record: Record) -> list[Word]:
         told = f"#{running.deployment} put {running.release} there, but nothing is in {look.facts.directory} now"
         words.insert(0, Word(told, Tone.BAD))
     return words
+
+
+def _strangers(look: Look, running: Release) -> Iterator[Word]:
+    """Services whose containers came from another image than the release's: somebody, or something, else made them."""
+    for pin in running.images:
+        labels = (dict(one.labels).get(_IMAGE, "") for one in _containers(look) if one.service == pin.service)
+        if not all(label.endswith(pin.digest) for label in labels):
+            yield Word(f"{pin.service} runs another image than {pin.version}", Tone.BAD)
 
 
 def since(record: Record, now: float) -> list[Word]:

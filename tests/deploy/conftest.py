@@ -34,6 +34,7 @@ from deploybot.testing import (
     FakeClock,
     FakeCodeSecrets,
     FakeHost,
+    FakeImages,
     FakeLogs,
     FakeRefs,
     FakeServers,
@@ -94,6 +95,7 @@ class Shop:
     hosts: FakeServers
     refs: FakeRefs
     clock: FakeClock
+    images: FakeImages = field(default_factory=FakeImages)
     codes: FakeCodeSecrets = field(default_factory=FakeCodeSecrets)
     deployments: Deployments = field(init=False)
     person: Person = field(init=False)
@@ -120,7 +122,9 @@ class Shop:
             clock=self.clock,
             tell=tell,
         )
-        planner = Planner(store=self.store, servers=self.hosts, refs=self.refs, strategies=STRATEGIES)
+        planner = Planner(
+            store=self.store, servers=self.hosts, refs=self.refs, strategies=STRATEGIES, images=self.images
+        )
         bonds = Bonds(self.settings, planner, self.clock)
         approvals = Approvals(
             settings=self.settings, store=self.store, clock=self.clock, bonds=bonds, codes=self.codes, tell=tell
@@ -153,7 +157,7 @@ class Shop:
         services = Services(
             settings=self.settings,
             deployments=self.deployments,
-            releases=Releases(self.store, self.refs),
+            releases=Releases(self.store, self.refs, self.images),
             status=FakeStatus(),
             logs=FakeLogs(),
             locks=_Nothing(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from deploybot.domain import Pin, Release, ServerPlan
@@ -23,7 +25,7 @@ __all__ = ["lone_flavour", "make_server", "trusted"]
 YAML = """
 services:
   web:
-    image: {}
+    build: web
     ports: ["8000:8000"]
   side:
     build: .
@@ -32,12 +34,10 @@ services:
 
 
 @pytest.fixture
-def shop(make_repo: object, trusted: Registry) -> Repo:
-    """One release whose Compose file names an image by a tag that is never there, and builds another service."""
-    assert callable(make_repo)
+def shop(make_repo: Callable[..., Repo]) -> Repo:
+    """One release whose Compose file would build the service that has an image, and cannot, and builds another one."""
     repo = make_repo("shop")
-    assert isinstance(repo, Repo)
-    repo.commit({"compose.yaml": YAML.format(trusted.name("shop", "nothing")), "Dockerfile": "FROM lab/busybox\n"})
+    repo.commit({"compose.yaml": YAML, "Dockerfile": "FROM lab/busybox\n", "web/Dockerfile": "FROM lab/nothing\n"})
     return repo
 
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_pulled_is_told(make_server: MakeComposeServer, trusted: 
     with pytest.raises(StepEnded, match=f"docker login {trusted.address}"):
         server.run(planned(server, nothing)[1].steps)
     elsewhere = Pin("worker", f"{trusted.address}/shop", "1", f"sha256:{'0' * 64}")
-    with pytest.raises(StepEnded, match="image for the service worker, which the Compose files do not have"):
+    with pytest.raises(StepEnded, match="image for the service worker, which its Compose files do not have"):
         server.run(planned(server, elsewhere)[1].steps)
 
 

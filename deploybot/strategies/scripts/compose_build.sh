@@ -190,12 +190,17 @@ has_service() {
     say "$services" | cut -d ' ' -f 1 | grep -qxF -e "$1"
 }
 
+check_pinned() {
+    say "$DEPLOYBOT_PINNED" | while read -r service _; do
+        [ -z "$service" ] || has_service "$service" ||
+            fail "The release has an image for the service $service, which its Compose files do not have or do not run."
+    done
+}
+
 # A digest means the same image for ever: what is here is not asked for again.
 pull_pinned() {
     say "$DEPLOYBOT_PINNED" | while read -r service reference; do
         [ -n "$service" ] || continue
-        has_service "$service" ||
-            fail "bot.toml has an image for the service $service, which the Compose files do not have or do not run."
         docker image inspect "$reference" >/dev/null 2>&1 || docker pull "$reference" </dev/null ||
             fail "$reference cannot be pulled here. Does the registry want a login? Then, as $(id -un) on this server:
 docker login ${reference%%/*}"
@@ -244,10 +249,14 @@ list_built() {
 }
 
 make_images() {
+    case $DEPLOYBOT_RELEASE:$DEPLOYBOT_PINNED in
+    *-*:) fail "The images of $DEPLOYBOT_RELEASE are gone, and which they were is not known. Deploy another release." ;;
+    esac
     resolved=$(compose config)
     services=$(list_services)
     [ -n "$services" ] || fail "The Compose files have no service that would run."
     check_mounts
+    check_pinned
     if [ "$DEPLOYBOT_COMPOSE_SOURCE" = build ]; then
         name_builds >"$PINS.tmp"
         if grep -q image: "$PINS.tmp"; then

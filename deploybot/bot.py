@@ -360,7 +360,11 @@ def _by_itself(settings: Settings, world: Adapters, access: Access, dispatcher: 
         )
         if answer.decision.allowed:
             return Refusal()
-        return Refusal(access.refusal(answer), answer.lock.until if answer.lock else 0.0)
+        lock, why = answer.lock, " ".join(answer.decision.reasons)
+        if lock is None or not answer.decision.held:
+            return Refusal(why)
+        # Without how long it has held: the card would change with every look.
+        return Refusal(f"{why} “{lock.reason}” `unlock {wish.app} {wish.environment}` releases it.", lock.until)
 
     homes = home_places(settings) or (CONSOLE,)
     book = WishBook(world.clock, world.redactor, lambda app: app.channel or homes)

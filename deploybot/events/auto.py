@@ -103,7 +103,10 @@ class Automatic:
         """
         there, problem = await self._there(app)
         for name, auto in autos(app).items():
-            await self._consider(app, app.environments[name], auto, there)
+            try:
+                await self._consider(app, app.environments[name], auto, there)
+            except DeploybotError as found:
+                problem = problem or found
         await self._withdraw(app, there)
         due = await self._pursuit.go_on(app)
         if problem is not None:
@@ -175,12 +178,13 @@ class Automatic:
         if state.is_there(environment.servers, commit) or state.on_its_way(commit):
             log.info("%s/%s: %s is there already, or on its way", app.name, environment.name, found.words)
             return None
-        why, base = await self._why(app, found), state.runs[0].release.commit if state.runs else found.commit_before
+        why = await self._why(app, found)
         wish = self._wish(environment, found, commit=commit, release=commit, ref=commit, why=why)
         if problem := await self._behind(app, found, state) or await self._was_there(wish):
             return replace(wish, state=WishState.LEFT, problem=problem)
         if found.where.startswith("heads/") and (mark := await self._skipped(app, commit)):
             return replace(wish, state=WishState.LEFT, problem=f"Its commit says {mark}")
+        base = state.runs[0].release.commit if state.runs else found.commit_before
         if not await self._is_touched(app, environment, base, commit):
             log.info("%s/%s: %s touches nothing that counts here", app.name, environment.name, found.words)
             return None

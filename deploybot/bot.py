@@ -218,7 +218,7 @@ class Bot:
             if resumed:
                 log.info("taking up %s", ", ".join(f"#{one.number}" for one in resumed))
             if self.by_itself is not None:
-                self.by_itself.start()
+                work.append(self.by_itself.start())
             give_back()
             ready()
             await self._stop.wait()
@@ -327,9 +327,10 @@ class ByItself:
     watch: Watch
     _task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Look at everything now, and go on watching."""
+    def start(self) -> asyncio.Task[None]:
+        """Look at everything now, and go on watching, in this task."""
         self._task = asyncio.create_task(self.watch.run(self.automatic.look), name="watch")
+        return self._task
 
     async def close(self) -> None:
         """Ask for nothing more."""

@@ -124,7 +124,7 @@ class Bot:
             if resumed:
                 log.info("taking up %s", ", ".join(f"#{one.number}" for one in resumed))
             if self.by_itself is not None:
-                self.by_itself.start()
+                work.append(self.by_itself.start())
             give_back()
             ready()
             await self._stop.wait()

@@ -39,9 +39,10 @@ class ByItself:
     watch: Watch
     _task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Look at everything now, and go on watching."""
+    def start(self) -> asyncio.Task[None]:
+        """Look at everything now, and go on watching, in this task."""
         self._task = asyncio.create_task(self.watch.run(self.automatic.look), name="watch")
+        return self._task
 
     async def close(self) -> None:
         """Ask for nothing more."""
@@ -72,7 +73,11 @@ def by_itself(settings: Settings, world: Adapters, access: Access, dispatcher: D
         )
         if answer.decision.allowed:
             return Refusal()
-        return Refusal(access.refusal(answer), answer.lock.until if answer.lock else 0.0)
+        lock, why = answer.lock, " ".join(answer.decision.reasons)
+        if lock is None or not answer.decision.held:
+            return Refusal(why)
+        # Without how long it has held: the card would change with every look.
+        return Refusal(f"{why} “{lock.reason}” `unlock {wish.app} {wish.environment}` releases it.", lock.until)
 
     book = WishBook(world.clock, world.redactor, lambda app: app.channel or event_places(settings))
     apps = [app for app in settings.apps.values() if any(one.auto for one in app.environments.values())]

@@ -16,7 +16,7 @@ from deploybot.domain import Deployment, Event, Release, Running, Wish, WishStat
 from deploybot.errors import DeploybotError
 from deploybot.events.hints import Hint, autos, hint_of
 from deploybot.events.pursuit import Pursuit
-from deploybot.events.rules import Found, News, There, images_text, news, undated
+from deploybot.events.rules import IMAGES, Found, News, There, images_text, news, undated
 from deploybot.events.wish_cards import by, plain
 from deploybot.events.wishes import WishBook
 from deploybot.ports import Clock, Images, RefSource, Store, Tables
@@ -103,7 +103,11 @@ class Automatic:
         """
         there, problem = await self._there(app)
         for name, auto in autos(app).items():
-            await self._consider(app, app.environments[name], auto, there)
+            try:
+                await self._consider(app, app.environments[name], auto, there)
+            except DeploybotError as found:
+                problem = problem or found
+        await self._withdraw(app, there)
         due = await self._pursuit.go_on(app)
         if problem is not None:
             raise problem
@@ -119,6 +123,22 @@ class Automatic:
             return There(heads, published, await self._images.pins(app)), None
         except DeploybotError as problem:
             return There(heads, published), problem
+
+    async def _withdraw(self, app: App, there: There) -> None:
+        """Let go of what waits for a branch or tag that was deleted: whoever did that does not want it any more."""
+        known = {*(f"heads/{name}" for name in there.heads.branches), *(f"tags/{name}" for name in there.heads.tags)}
+
+        def gone(tables: Tables) -> list[Wish]:
+            wishes = tables.wishes.pending(app.name)
+            return [one for one in wishes if not one.state.ended and one.source not in {IMAGES, *known}]
+
+        def withdraw(tables: Tables) -> None:
+            for one in gone(tables):
+                problem = f"{_place(one.source)} was deleted"
+                self._book.put(tables, app, replace(one, state=WishState.LEFT, problem=problem))
+
+        if await self._store.read(gone):
+            await self._store.write(withdraw)
 
     async def _consider(self, app: App, environment: Environment, auto: Auto, there: There) -> None:
         """Compare what is there with what was considered, and write down what follows."""
@@ -158,12 +178,13 @@ class Automatic:
         if state.is_there(environment.servers, commit) or state.on_its_way(commit):
             log.info("%s/%s: %s is there already, or on its way", app.name, environment.name, found.words)
             return None
-        why, base = await self._why(app, found), state.runs[0].release.commit if state.runs else found.commit_before
+        why = await self._why(app, found)
         wish = self._wish(environment, found, commit=commit, release=commit, ref=commit, why=why)
         if problem := await self._behind(app, found, state) or await self._was_there(wish):
             return replace(wish, state=WishState.LEFT, problem=problem)
         if found.where.startswith("heads/") and (mark := await self._skipped(app, commit)):
             return replace(wish, state=WishState.LEFT, problem=f"Its commit says {mark}")
+        base = state.runs[0].release.commit if state.runs else found.commit_before
         if not await self._is_touched(app, environment, base, commit):
             log.info("%s/%s: %s touches nothing that counts here", app.name, environment.name, found.words)
             return None
@@ -200,7 +221,7 @@ class Automatic:
         waits = [one.plan.release.commit for one in state.open if one.wish and not one.cancel_by]
         standing = state.standing.commit if state.standing else ""
         newer = [
-            (found.commit_before, f"{_place(found)} was moved back from {found.commit_before[:10]}"),
+            (found.commit_before, f"{_place(found.where)} was moved back from {found.commit_before[:10]}"),
             *((row.release.commit, f"It is older than {row.release}, which runs there") for row in state.runs),
             *((one, f"It is older than {one[:10]}, which waits to be deployed there") for one in (*waits, standing)),
         ]
@@ -261,9 +282,9 @@ class Automatic:
             self._book.put(tables, app, tables.wishes.add(wish), aloud=wish.state is not WishState.OPEN)
 
 
-def _place(found: Found) -> str:
+def _place(where: str) -> str:
     """`The branch develop`, `The tag v1.4`."""
-    kind, _, name = found.where.partition("/")
+    kind, _, name = where.partition("/")
     return f"The {'branch' if kind == 'heads' else 'tag'} {plain(name)}"
 
 

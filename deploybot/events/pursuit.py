@@ -81,7 +81,8 @@ class Pursuit:
                 await self._put(app, kept, aloud=kept.state is WishState.ASKED)
             return inf
         if hold := await self._hold(environment, wish):
-            await self._put(app, replace(wish, problem=hold.why), aloud=hold.aloud)
+            if hold.why != wish.problem or (hold.aloud and not wish.shown):
+                await self._put(app, replace(wish, problem=hold.why), aloud=hold.aloud)
             return hold.until
         return wish.next_at if wish.next_at > self._clock.now() else await self._ask_for(app, wish)
 

@@ -20,7 +20,8 @@ from deploybot.domain import (
     WishState,
 )
 from deploybot.errors import UserError
-from deploybot.testing import Outcome
+from deploybot.settings import App
+from deploybot.testing import FakeRefs, Outcome
 from tests.auto.conftest import GITHUB, PRODUCTION, STAGING, Yard, make_yard
 
 
@@ -169,6 +170,18 @@ async def test_a_branch_that_was_moved_back_is_told_and_not_deployed(yard: Yard)
     assert await yard.runs() == rewritten
 
 
+async def test_what_waits_for_a_branch_that_is_deleted_is_let_go(tmp_path: Path) -> None:
+    async with make_yard(tmp_path, {"auto": {"branch": "release/*", "after": "ci"}}) as yard:
+        made = await yard.push("release/1")
+        await yard.built(made, BuildState.FAILED)
+        del yard.refs.branches["release/1"]
+        await yard.look()
+        await yard.built(made, attempt=2)
+        assert await yard.deployed() == []
+        (card,) = await yard.cards()
+        assert card.text == "The branch release/1 was deleted."
+
+
 async def test_paths_of_another_part_are_passed_over(tmp_path: Path) -> None:
     async with make_yard(tmp_path, {"auto": {"branch": "develop", "paths": ["shop/*"]}}) as yard:
         first = await yard.push("develop", paths=("docs/a.md",))
@@ -248,7 +261,7 @@ async def test_a_lock_is_told_once_and_its_release_lets_it_go_on(yard: Yard) -> 
     assert await yard.deployed() == []
     old, new = await yard.cards()
     assert (old.title[-12:], old.text) == ("is overtaken", "Newer: push to develop by ana.")
-    assert new.text.startswith("shop/staging is locked by eve since")
+    assert new.text == "shop/staging is locked by eve. “I look at it” `unlock shop staging` releases it."
     assert [button.label for button in new.buttons] == ["Deploy to staging"]
     assert [row.action for row in await yard.town.audit()].count("denied") == 0
     await yard.town.say("unlock shop staging", "eve")
@@ -278,6 +291,27 @@ async def test_production_waits_until_staging_is_healthy(tmp_path: Path) -> None
         assert await yard.runs("production") == made
         (card,) = await yard.cards()
         assert card.title.endswith("is being deployed")
+
+
+class Thorny(FakeRefs):
+    """A repository in which one commit cannot be read."""
+
+    thorn = ""
+
+    async def message(self, app: App, commit: str) -> str:
+        if commit == self.thorn:
+            raise UserError("it names no commit but a tree")
+        return await super().message(app, commit)
+
+
+async def test_what_cannot_be_read_for_one_environment_stops_no_other(tmp_path: Path) -> None:
+    refs = Thorny(tmp_path)
+    async with make_yard(tmp_path, STAGING, {"auto": {"branch": "main"}}, refs=refs) as yard:
+        refs.thorn = yard.commit("develop")
+        made = yard.commit("main")
+        with pytest.raises(UserError, match="but a tree"):
+            await yard.look()
+        assert (await yard.deployed(), await yard.deployed("production")) == ([], [made])
 
 
 async def test_a_failure_is_not_tried_again_by_itself(yard: Yard) -> None:

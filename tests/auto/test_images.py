@@ -115,4 +115,4 @@ async def test_a_registry_that_is_down_keeps_nobody_from_the_repository(tmp_path
         made = yard.commit("develop")
         with pytest.raises(Unreachable, match="no answer within 30 s"):
             await yard.look()
-        assert await yard.deployed() == [made]
+        assert [(wish.source, wish.commit) for wish in await yard.wishes()] == [("heads/develop", made)]

@@ -125,6 +125,7 @@ class Bot:
                 log.info("taking up %s", ", ".join(f"#{one.number}" for one in resumed))
             if self.by_itself is not None:
                 work.append(self.by_itself.start())
+                work[-1].add_done_callback(_tell_break)
             give_back()
             ready()
             await self._stop.wait()

@@ -46,8 +46,8 @@ def check(settings: Settings) -> Iterator[Problem]:
         yield from _order(path, app)
     yield from _shared(settings)
     yield from _chats(settings)
-    yield from check_others(settings)
     yield from _hooks(settings)
+    yield from check_others(settings)
 
 
 def _hooks(settings: Settings) -> Iterator[Problem]:

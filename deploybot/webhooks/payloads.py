@@ -98,5 +98,5 @@ def _kind(found: Sender, name: Path, headers: Mapping[str, str], tree: Mapping[s
         return found.kind(Received(headers=kept, body=b"{}", query={}))
     if guessed := found.guess(tree):
         return guessed
-    words = (re.split(r"[-. ]", name.name, maxsplit=1)[0].lower(), name.parent.name.lower())
-    return next((word for word in words if _PLAIN.fullmatch(word) and word not in {*SENDERS, "payload"}), "")
+    words = (*re.split(r"[-. ]", name.stem.lower()), name.parent.name.lower())
+    return next((word for word in words if _PLAIN.fullmatch(word) and word not in {*SENDERS, "payload"}), "unknown")

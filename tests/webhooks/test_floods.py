@@ -16,49 +16,25 @@ import pytest
 from aiohttp import ClientSession
 
 from benchmarks.bot import Bot
-from tests.webhooks.service import SECRET, pushed, signed
+from tests.webhooks.process import free_port, made_bot
+from tests.webhooks.service import pushed, signed
 
 N = int(os.environ.get("N", "1000"))
 _MEMORY = 50 << 20
 _ANSWERED = 1.0
-_APPS = """
-[http]
-listen = "127.0.0.1:{port}"
-
-[servers.web1]
-ssh = "deploy@127.0.0.1:22"
-agent = true
-
-[apps.shop]
-repo = "git@github.com:acme/shop.git"
-strategy = "script"
-script = "deploy.sh"
-directory = "/srv/shop"
-
-[apps.shop.hooks.github]
-secret = {{ file = "{secret}" }}
-
-[apps.shop.environments.staging]
-servers = ["web1"]
-"""
 HEAD = b"POST /hooks/shop/github HTTP/1.1\r\nHost: bot\r\nContent-Type: application/json\r\n"
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture
 def bot(tmp_path: Path, port: int) -> Bot:
-    secret = tmp_path / "secret"
-    secret.write_text(SECRET)
-    secret.chmod(0o600)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * N + 500)), hard))
-    return Bot(tmp_path / "bot", _APPS.format(port=port, secret=secret))
+    return made_bot(tmp_path, port, "github")
 
 
 async def answered(port: int, number: int) -> float:

@@ -258,11 +258,13 @@ class DeploymentRows:
 
         One that has not ended, or never began, has taken no time yet.
         """
-        taken = "CASE WHEN started > 0 AND finished > started THEN finished - started END"
-        within = "".join(f", count(CASE WHEN {taken} <= ? THEN 1 END)" for _ in bounds)
+        within = "".join(", total(taken <= ?)" for _ in bounds)
         sql = f"""
-            SELECT app, environment, kind, state, count(*), count({taken}), total({taken}){within}
-            FROM deployments GROUP BY app, environment, kind, state"""  # noqa: S608  texts of this function alone
+            SELECT app, environment, kind, state, count(*), count(taken), total(taken){within}
+            FROM (SELECT app, environment, kind, state,
+                         CASE WHEN started > 0 AND finished > started THEN finished - started END AS taken
+                  FROM deployments)
+            GROUP BY app, environment, kind, state"""  # noqa: S608  texts of this function alone
         return tuple(
             Counted(
                 app=app,
@@ -272,7 +274,7 @@ class DeploymentRows:
                 count=count,
                 timed=timed,
                 seconds=seconds,
-                within=tuple(below),
+                within=tuple(map(int, below)),
             )
             for app, environment, kind, state, count, timed, seconds, *below in self._run(sql, tuple(bounds))
         )

@@ -61,12 +61,13 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
 
 async def _try(settings: Settings) -> tuple[Row, ...]:
     """Try everything with the adapters that the bot itself uses, which may run meanwhile."""
-    from deploybot.bot import adapters, chat_checks
+    from deploybot.bot import adapters, chat_checks, other_checks
     from deploybot.check import check
 
     world = adapters(settings, beside=True)
     try:
-        return await check(settings, world.pool, world.refs, chats=chat_checks(settings), mask=world.redactor.text)
+        others = {**chat_checks(settings), **other_checks(settings, world)}
+        return await check(settings, world.pool, world.refs, chats=others, mask=world.redactor.text)
     finally:
         await world.pool.close()
 
@@ -78,6 +79,10 @@ def understood(settings: Settings) -> Iterator[str]:
         f", own commands in {settings.bot.plugins}" if settings.bot.plugins else ""
     )
     yield from _of_chats(settings)
+    for name, outgoing in settings.outgoing.items():
+        yield f"  {outgoing.url} told of deployments of {' '.join(outgoing.apps) or 'every app'} ({name})"
+    if settings.otel:
+        yield f"  traces to {settings.otel.endpoint}"
     for server in settings.servers.values():
         yield f"  server {server.name}: {', '.join(_of_server(server))}"
     for app in settings.apps.values():
@@ -112,6 +117,8 @@ def _of_app(app: App) -> Iterator[str]:
     if app.branch:
         yield f"branch {app.branch}"
     yield f"the last {app.keep} good releases stay"
+    if app.forge:
+        yield f"deployments told to its {app.forge.kind}"
     if app.tasks:
         yield f"tasks {' '.join(app.tasks)}"
 

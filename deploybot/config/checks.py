@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from deploybot.config.others import check_others
 from deploybot.config.problems import Path, Problem, dotted, listed, meant
 from deploybot.config.routes import check_routes
 from deploybot.config.tables import within
-from deploybot.settings import App, Environment, Health, Logs, Secret, Server, Settings, project_name
+from deploybot.settings import App, Environment, Health, Hook, Logs, Secret, Server, Settings, project_name
 
 _ONE_OF: dict[type, tuple[str, ...]] = {
     Secret: ("env", "file"),
@@ -47,6 +48,16 @@ def check(settings: Settings) -> Iterator[Problem]:
         yield from check_routes(path, app, settings)
     yield from _shared(settings)
     yield from _chats(settings)
+    yield from _hooks(settings)
+    yield from check_others(settings)
+
+
+def _hooks(settings: Settings) -> Iterator[Problem]:
+    """Webhooks come by the HTTP server."""
+    if settings.http is None:
+        for path, part in within(settings):
+            if isinstance(part, Hook):
+                yield Problem(path, "is called over HTTP, and there is no [http]")
 
 
 def _chats(settings: Settings) -> Iterator[Problem]:

@@ -21,13 +21,15 @@ class NewDelivery:
     """An authentic delivery that is to be kept. `app` is empty for one that is told apart by its repository.
 
     `delivery` is the sender's own id, empty where it gives none; `digest` is what makes it the same delivery when it
-    comes again. `headers` and `query` are without what proves anything: no secret is ever kept.
+    comes again within `again_after` seconds; after that it is a new one. `headers` and `query` are without what proves
+    anything: no secret is ever kept.
     """
 
     app: str
     sender: str
     delivery: str
     digest: bytes
+    again_after: float
     body: bytes
     received: float
     headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -65,11 +67,8 @@ class Waiting:
 class Deliveries(Protocol):
     """Deliveries, in the order in which they came. What was heard is forgotten after a month, or 100,000 others."""
 
-    def add(self, new: NewDelivery, *, again_after: float) -> int:
-        """Keep one; its number, 0 where it is there already, by the sender's id or by its digest.
-
-        The digest counts for `again_after` seconds: after that the same is a new one.
-        """
+    def add(self, new: Sequence[NewDelivery]) -> tuple[int, ...]:
+        """Keep some; their numbers, 0 for one that is there already, by the sender's id or by its digest."""
 
     def waiting(self, after: int, limit: int) -> tuple[Waiting, ...]:
         """Those that wait, beyond a number, the oldest first."""
@@ -77,8 +76,11 @@ class Deliveries(Protocol):
     def backlog(self) -> int:
         """How many bytes the bodies of those that wait have."""
 
-    def load(self, numbers: Sequence[int]) -> tuple[Delivery, ...]:
-        """Whole deliveries, the oldest first; those that are gone are left out."""
+    def load(self, numbers: Sequence[int], most: int) -> tuple[Delivery, ...]:
+        """Whole deliveries of these that wait, the oldest first: one, and more while they have `most` bytes in all."""
+
+    def get(self, number: int) -> Delivery | None:
+        """One delivery; None where it is gone."""
 
     def tried(self, number: int, tries: int) -> None:
         """Note a failure that may pass."""

@@ -62,13 +62,15 @@ class Telegram(Part):
 class Http(Part):
     """`[http]`: where the bot's HTTP server listens, and the address by which it is reached from outside.
 
-    `token` opens `/metrics` and the details of `/healthz`. `max_body` bounds the body of a webhook.
+    `token` opens `/metrics` and the details of `/healthz`. `max_body` bounds the body of a webhook, `rate` how many a
+    second each address takes, and ten times as many at once.
     """
 
     listen: HostPort = "127.0.0.1:8080"
     url: WebUrl | None = None
     token: Secret | None = None
     max_body: Bytes = 1 << 20
+    rate: Whole = Field(default=100, ge=1, le=1_000_000)
 
 
 class DockerTls(Part):

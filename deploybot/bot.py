@@ -24,9 +24,7 @@ from deploybot.chat.console import Console
 from deploybot.chat.heads import Heads
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.chat.parts import Parts
-from deploybot.chat.places import (
-    home_places,
-)
+from deploybot.chat.places import home_places
 from deploybot.command import Services
 from deploybot.deploy.cards import number_of
 from deploybot.deploy.releases import Releases
@@ -39,11 +37,7 @@ from deploybot.loader import load
 from deploybot.logs import formatter
 from deploybot.observe.logs import AppLogs
 from deploybot.observe.status import Board
-from deploybot.ports import (
-    EventListener,
-    LiveChat,
-    Tables,
-)
+from deploybot.ports import EventListener, LiveChat, Tables
 from deploybot.redact import Redactor
 from deploybot.settings import BotSettings, Settings
 from deploybot.store.codes import CodeFiles
@@ -67,7 +61,8 @@ class Bot:
         self._world = world
         codes = CodeFiles(settings.bot.data / "codes")
         self._access = Access(settings, world.store, world.clock, codes)
-        self.deployments = deployments(settings, world, codes)
+        self.telling = telling(settings, world)
+        self.deployments = deployments(settings, world, codes, self.telling)
         services = Services(
             settings=settings,
             deployments=self.deployments,
@@ -94,7 +89,6 @@ class Bot:
         )
         console = Console(settings.bot.data / "console.sock", parts)
         self._web = web_server(settings, self._problems)
-        self.telling = telling(settings, world)
         self._inbox = webhooks(settings, world, self._web, self._listeners())
         self._chats: tuple[LiveChat, ...] = (console, *chats(settings, parts, world, self._web))
         self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)

@@ -18,16 +18,7 @@ from deploybot.dispatch import error_card, masked
 from deploybot.dispatch.lookup import Subject, arguments_of
 from deploybot.dispatch.turns import Patience, Recent
 from deploybot.domain import Action, AuditRow, Grant, Identity, Person, Role
-from deploybot.errors import (
-    Denied,
-    EngineError,
-    Locked,
-    StepFailed,
-    StoreError,
-    Unhealthy,
-    Unreachable,
-    UserError,
-)
+from deploybot.errors import Denied, EngineError, Locked, StepFailed, StoreError, Unhealthy, Unreachable, UserError
 from deploybot.parsing import Call, Ref
 from deploybot.ports import Tables
 from deploybot.redact import MASK, Redactor

@@ -1,11 +1,11 @@
-"""Which apps an event is about: however a repository or an image is written."""
+"""Which apps an event is about: however its repository is written."""
 
 from __future__ import annotations
 
 import pytest
 
 from deploybot.domain import Alert, Event, ImagePushed, Push, Synced
-from deploybot.events.routing import Routes, image, repository
+from deploybot.events.routing import Routes, repository
 from deploybot.settings import Settings
 
 _APPS = {
@@ -60,23 +60,6 @@ def pushed(name: str) -> ImagePushed:
 )
 def test_a_repository_has_one_name(url: str) -> None:
     assert repository(url) == "github.com/acme/shop"
-
-
-@pytest.mark.parametrize(
-    ("written", "name"),
-    [
-        ("nginx", "docker.io/library/nginx"),
-        ("docker.io/nginx", "docker.io/library/nginx"),
-        ("index.docker.io/library/nginx", "docker.io/library/nginx"),
-        ("acme/shop", "docker.io/acme/shop"),
-        ("registry-1.docker.io/acme/shop", "docker.io/acme/shop"),
-        ("ghcr.io/Acme/Shop", "ghcr.io/acme/shop"),
-        ("localhost/shop", "localhost/shop"),
-        ("registry:5000/shop", "registry:5000/shop"),
-    ],
-)
-def test_an_image_has_one_name(written: str, name: str) -> None:
-    assert image(written) == name
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from deploybot.assembly.world import Adapters
-from deploybot.events.reports import (
-    targets_of,
-)
-from deploybot.ports import (
-    Finding,
-)
+from deploybot.events.reports import targets_of
+from deploybot.ports import Finding
 from deploybot.settings import Settings
 
 

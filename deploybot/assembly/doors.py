@@ -12,13 +12,8 @@ from deploybot.assembly.world import Adapters
 from deploybot.chat.desk import Desk
 from deploybot.chat.parts import Parts
 from deploybot.chat.places import channels_of, event_places
-from deploybot.events.reports import (
-    targets_of,
-)
-from deploybot.ports import (
-    EventListener,
-    LiveChat,
-)
+from deploybot.events.reports import targets_of
+from deploybot.ports import EventListener, LiveChat
 from deploybot.settings import Settings
 
 if TYPE_CHECKING:

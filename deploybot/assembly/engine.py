@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from deploybot.assembly.world import Adapters
 from deploybot.chat.places import places_of
@@ -14,22 +16,21 @@ from deploybot.deploy.plan import Planner
 from deploybot.deploy.runner import Runner, Teller
 from deploybot.deploy.service import Deployments
 from deploybot.deploy.steps import StepRunner
-from deploybot.events.reports import (
-    Reporter,
-    targets_of,
-)
-from deploybot.ports import (
-    CodeSecrets,
-)
+from deploybot.domain import Deployment
+from deploybot.events.reports import Reporter, targets_of
+from deploybot.ports import CodeSecrets, Tables
 from deploybot.settings import Settings
 from deploybot.strategies import STRATEGIES
 
+if TYPE_CHECKING:
+    from deploybot.events.telling import Telling
 
-def deployments(settings: Settings, world: Adapters, codes: CodeSecrets) -> Deployments:
+
+def deployments(settings: Settings, world: Adapters, codes: CodeSecrets, telling: Telling | None = None) -> Deployments:
     """The deployment engine with all its parts."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
     places = partial(places_of, settings=settings)
-    report = Reporter(targets_of(settings), world.clock, world.redactor)
+    report = _reports_to(Reporter(targets_of(settings), world.clock, world.redactor), telling)
     tell = Teller(clock=world.clock, redactor=world.redactor, journal=journal, places=places, report=report)
     steps = StepRunner(
         store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
@@ -60,3 +61,14 @@ def deployments(settings: Settings, world: Adapters, codes: CodeSecrets) -> Depl
         approvals=approvals,
         bonds=bonds,
     )
+
+
+def _reports_to(reporter: Reporter, telling: Telling | None) -> Callable[[Tables, Deployment], None]:
+    """What hears of each change of a deployment, in its transaction: who is told outside, and what events told."""
+
+    def report(tables: Tables, deployment: Deployment) -> None:
+        reporter(tables, deployment)
+        if telling is not None:
+            telling.deployed(tables, deployment)
+
+    return report

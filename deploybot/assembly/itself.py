@@ -11,24 +11,13 @@ from deploybot.assembly.world import Adapters
 from deploybot.chat.places import event_places
 from deploybot.deploy.automatic import is_used
 from deploybot.dispatch import Dispatcher
-from deploybot.domain import (
-    AUTO,
-    Action,
-    Release,
-    Wish,
-)
+from deploybot.domain import AUTO, Action, Release, Wish
 from deploybot.settings import Settings
 
 if TYPE_CHECKING:
-    from deploybot.events.auto import (
-        Automatic,
-    )
-    from deploybot.events.pursuit import (
-        Refusal,
-    )
-    from deploybot.events.watch import (
-        Watch,
-    )
+    from deploybot.events.auto import Automatic
+    from deploybot.events.pursuit import Refusal
+    from deploybot.events.watch import Watch
 
 
 @dataclass(slots=True)

@@ -9,14 +9,7 @@ from pathlib import Path
 from deploybot.config import secrets_of
 from deploybot.hosts.servers import SshServers
 from deploybot.hosts.ssh import Pool
-from deploybot.ports import (
-    Clock,
-    Engine,
-    Images,
-    RefSource,
-    Servers,
-    Store,
-)
+from deploybot.ports import Clock, Engine, Images, RefSource, Servers, Store
 from deploybot.redact import Redactor
 from deploybot.settings import Server, Settings
 from deploybot.sources.git import GitSource

@@ -7,39 +7,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from deploybot.config.autos import (
-    check_autos,
-)
-from deploybot.config.others import (
-    check_others,
-)
-from deploybot.config.problems import (
-    Path,
-    Problem,
-    dotted,
-    listed,
-    meant,
-)
-from deploybot.config.routes import (
-    check_routes,
-)
-from deploybot.config.tables import (
-    within,
-)
-from deploybot.domain import (
-    canonical_image,
-)
-from deploybot.settings import (
-    App,
-    Environment,
-    Health,
-    Hook,
-    Logs,
-    Secret,
-    Server,
-    Settings,
-    project_name,
-)
+from deploybot.config.autos import check_autos
+from deploybot.config.others import check_others
+from deploybot.config.problems import Path, Problem, dotted, listed, meant
+from deploybot.config.routes import check_routes
+from deploybot.config.tables import within
+from deploybot.domain import canonical_image
+from deploybot.settings import App, Environment, Health, Hook, Logs, Secret, Server, Settings, project_name
 
 _ONE_OF: dict[type, tuple[str, ...]] = {
     Secret: ("env", "file"),

@@ -39,21 +39,8 @@ from deploybot.domain.people import (
     place_name,
 )
 from deploybot.domain.plans import Gate, Kind, Plan, ServerPlan, Step
-from deploybot.domain.releases import (
-    Changes,
-    Commit,
-    Pin,
-    Release,
-    image_changes,
-    short_digest,
-    short_id,
-)
-from deploybot.domain.reports import (
-    REQUESTED,
-    Report,
-    ReportItem,
-    word_of,
-)
+from deploybot.domain.releases import Changes, Commit, Pin, Release, image_changes, short_digest, short_id
+from deploybot.domain.reports import REQUESTED, Report, ReportItem, word_of
 from deploybot.domain.requests import Approval, Binding, Request, Verdict
 from deploybot.domain.servers import (
     Container,

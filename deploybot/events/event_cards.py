@@ -5,19 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from deploybot.domain import (
-    Alert,
-    Build,
-    Change,
-    Deployed,
-    Event,
-    ImagePushed,
-    Note,
-    Published,
-    Push,
-    Synced,
-    Tagged,
-)
+from deploybot.domain import Alert, Build, Change, Deployed, Event, ImagePushed, Note, Published, Push, Synced, Tagged
 from deploybot.events.build_cards import build_story
 from deploybot.events.code_cards import change_story, push_story, tag_story
 from deploybot.events.image_cards import image_story

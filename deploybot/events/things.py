@@ -11,19 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
-from deploybot.domain import (
-    Alert,
-    Build,
-    Change,
-    Deployed,
-    Event,
-    ImagePushed,
-    Note,
-    Published,
-    Push,
-    Synced,
-    Tagged,
-)
+from deploybot.domain import Alert, Build, Change, Deployed, Event, ImagePushed, Note, Published, Push, Synced, Tagged
 from deploybot.events.words import cut, full_sha, subject
 
 COMMITS_SHOWN: Final = 5

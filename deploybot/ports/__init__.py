@@ -30,14 +30,8 @@ from deploybot.ports.rows import (
     Tables,
 )
 from deploybot.ports.strategies import Strategy
-from deploybot.ports.told import (
-    Told,
-    ToldPart,
-    ToldPlace,
-)
-from deploybot.ports.wishes import (
-    Wishes,
-)
+from deploybot.ports.told import Told, ToldPart, ToldPlace
+from deploybot.ports.wishes import Wishes
 
 __all__ = [
     "Audit",

@@ -32,12 +32,8 @@ from deploybot.domain import (
 from deploybot.ports.chats import ButtonRow, OutboxItem
 from deploybot.ports.inbox import Deliveries
 from deploybot.ports.outside import Lines
-from deploybot.ports.told import (
-    Told,
-)
-from deploybot.ports.wishes import (
-    Wishes,
-)
+from deploybot.ports.told import Told
+from deploybot.ports.wishes import Wishes
 
 T = TypeVar("T")
 

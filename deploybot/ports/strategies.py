@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from deploybot.domain import (
-    Release,
-    ServerFacts,
-    ServerPlan,
-    Step,
-)
+from deploybot.domain import Release, ServerFacts, ServerPlan, Step
 from deploybot.settings import App, Environment
 
 

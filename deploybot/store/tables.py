@@ -18,12 +18,8 @@ from deploybot.store.people import PeopleRows
 from deploybot.store.reports import ReportRows
 from deploybot.store.running import RunningRows
 from deploybot.store.seen import SeenRows
-from deploybot.store.told import (
-    ToldRows,
-)
-from deploybot.store.wishes import (
-    WishRows,
-)
+from deploybot.store.told import ToldRows
+from deploybot.store.wishes import WishRows
 
 
 class Rows:

@@ -17,19 +17,7 @@ from deploybot.assembly.itself import ByItself, by_itself
 from deploybot.assembly.world import Adapters
 from deploybot.card import Card
 from deploybot.deploy import approvals
-from deploybot.domain import (
-    Author,
-    Build,
-    BuildState,
-    Deployment,
-    Event,
-    Identity,
-    Pin,
-    Place,
-    Push,
-    State,
-    Wish,
-)
+from deploybot.domain import Author, Build, BuildState, Deployment, Event, Identity, Pin, Place, Push, State, Wish
 from deploybot.hosts.servers import SshServers
 from deploybot.redact import Redactor
 from deploybot.settings import App, Settings

@@ -11,19 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card, Line, Tone
-from deploybot.domain import (
-    Deployment,
-    Identity,
-    Kind,
-    Lock,
-    Pin,
-    Plan,
-    Release,
-    Running,
-    ServerFacts,
-    State,
-    Usage,
-)
+from deploybot.domain import Deployment, Identity, Kind, Lock, Pin, Plan, Release, Running, ServerFacts, State, Usage
 from deploybot.errors import EngineError
 from deploybot.observe.status import Board
 from deploybot.ports import Tables

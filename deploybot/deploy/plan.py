@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-from deploybot.deploy.releases import Releases
+from deploybot.deploy.releases import LOOK_BACK, Releases
 from deploybot.domain import Changes, Gate, Kind, Plan, Release, Running, ServerFacts, ServerPlan, Step, short_id
 from deploybot.errors import NoImage, UserError
 from deploybot.ports import Images, RefSource, Servers, Store, Strategy
@@ -60,7 +60,7 @@ class Planner:
         facts, running = await self._look(app, environment, names)
         parts = []
         for name in names:
-            previous = _previous(facts[name], running.get(name))
+            previous = await self._previous(app, environment, facts[name], running.get(name))
             part = strategy.deploy(app, environment, release, previous, facts[name])
             keep = await self._keep(app, environment, release, previous)
             cleanup = strategy.prune(app, environment, keep, facts[name])
@@ -113,7 +113,7 @@ class Planner:
         facts, running = await self._look(app, environment, names)
         parts = []
         for name in names:
-            current = _previous(facts[name], running.get(name))
+            current = await self._previous(app, environment, facts[name], running.get(name))
             if current is None:
                 raise UserError(
                     f"Nothing of {app.name} runs in {environment.name} on {name} yet.",
@@ -141,6 +141,22 @@ class Planner:
         rows = await self._store.read(lambda tables: tables.running.get(app.name, environment.name))
         return dict(zip(names, found, strict=True)), {row.server: row for row in rows}
 
+    async def _previous(
+        self, app: App, environment: Environment, facts: ServerFacts, row: Running | None
+    ) -> Release | None:
+        """What really is there, with the words the bot knows of it when it put it there itself."""
+        if not facts.current:
+            return None
+        if row is not None and row.release.id == facts.current:
+            return row.release
+        bare = Release.by_id(facts.current)
+        if not bare.found:
+            return bare
+        # Its folder does not tell its images; the deployment that put it there knew them.
+        tried = await self._store.read(lambda tables: tables.deployments.recent(app.name, environment.name, LOOK_BACK))
+        begun = (one.plan.release for one in tried if one.started)
+        return next((release for release in begun if release.id == facts.current), bare)
+
     async def _keep(
         self, app: App, environment: Environment, release: Release, previous: Release | None
     ) -> tuple[str, ...]:
@@ -162,15 +178,6 @@ def _chosen(app: App, environment: Environment, servers: Sequence[str]) -> tuple
             hint=f"Its servers there: {', '.join(environment.servers)}",
         )
     return tuple(name for name in environment.servers if not servers or name in servers)
-
-
-def _previous(facts: ServerFacts, row: Running | None) -> Release | None:
-    """What really is there, with the words the bot knows of it when it put it there itself."""
-    if not facts.current:
-        return None
-    if row is not None and row.release.id == facts.current:
-        return row.release
-    return Release.by_id(facts.current)
 
 
 def _gated(part: ServerPlan) -> ServerPlan:

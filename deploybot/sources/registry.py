@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import difflib
 import re
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import NamedTuple
 
@@ -56,18 +56,19 @@ class Registries:
 
     async def pins(self, app: App) -> tuple[Pin, ...]:
         """The newest image of each service that bot.toml gives one for, by its tag or range; sorted by service."""
-        spots = {service: _Spot(one.image, one.tag) for service, one in sorted(app.images.items())}
-        wanted = tuple(dict.fromkeys(spots.values()))
-        found = dict(zip(wanted, await self._all(*(self._newest(spot) for spot in wanted)), strict=True))
-        return tuple(Pin(service, spot.image, *found[spot]) for service, spot in spots.items())
+        return await self._each(app, self._newest)
 
     async def named(self, app: App, name: str) -> tuple[Pin, ...]:
         """The images that have a tag, or a digest (`sha256:…`), of each service whose repository has it; else none."""
         if not name.startswith(_DIGEST) and not _TAG.fullmatch(name):
             return ()
+        return await self._each(app, lambda spot: self._of_name(spot, name))
+
+    async def _each(self, app: App, ask: Callable[[_Spot], Coroutine[None, None, _Found]]) -> tuple[Pin, ...]:
+        """The images of all services that have one; what several services share is asked for once."""
         spots = {service: _Spot(one.image, one.tag) for service, one in sorted(app.images.items())}
         wanted = tuple(dict.fromkeys(spots.values()))
-        found = dict(zip(wanted, await self._all(*(self._of_name(spot, name) for spot in wanted)), strict=True))
+        found = dict(zip(wanted, await self._all(*map(ask, wanted)), strict=True))
         return tuple(Pin(service, spot.image, *found[spot]) for service, spot in spots.items() if found[spot].digest)
 
     async def _all(self, *asked: Coroutine[None, None, _Found]) -> list[_Found]:

@@ -18,6 +18,7 @@ from deploybot.domain import DOCKER_HUB
 from deploybot.errors import Unreachable
 from deploybot.ports import Clock
 from deploybot.shapes import leads_astray
+from deploybot.units import show_duration
 
 ASK_WITHIN = 15.0
 _HUB_API = "registry-1.docker.io"
@@ -99,7 +100,7 @@ class Peer:
         A registry that has asked to be left alone is not asked: Unreachable with the seconds that are left.
         """
         if (rest := self._rests_until - self._clock.now()) > 0:
-            raise self.unreachable("it has asked to be left alone", retry_after=rest)
+            raise self.unreachable(f"it has asked to be left alone for {show_duration(rest)}", retry_after=rest)
         origin, headers = url.origin(), dict(headers)
         for _ in range(_MOST_HOPS + 1):
             if not self.allows(url):
@@ -145,7 +146,8 @@ class Peer:
         rest = _seconds(answer.headers.get("Retry-After", ""), self._clock.now())
         self._rests_until = self._clock.now() + rest
         hint = "With a login in [registries.NAME], more may be asked."
-        raise self.unreachable("it has been asked too often", hint=hint, retry_after=rest)
+        why = f"it has been asked too often, and wants to be left alone for {show_duration(rest)}"
+        raise self.unreachable(why, hint=hint, retry_after=rest)
 
 
 def _moved(answer: Answer) -> URL:

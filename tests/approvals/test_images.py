@@ -14,7 +14,7 @@ import pytest
 
 from deploybot.card import Card
 from deploybot.chat.render import plain
-from deploybot.domain import Binding, Pin, Plan, Release, State
+from deploybot.domain import Binding, Pin, Plan, Release, State, short_id
 from deploybot.settings import ImageOf
 from deploybot.store.codec import decode, encode
 from deploybot.testing import Outcome
@@ -91,6 +91,18 @@ async def test_what_fails_is_put_back_with_its_image_and_tried_again_as_it_was(t
     assert again == "deploy shop@#2 to staging"
     town.shop.hosts["web1"].script("switch", GOOD_SWITCH)
     assert digests(await deployed(town, again)) == {"web": NEW}
+
+
+async def test_what_is_there_though_it_should_not_be_is_known_by_its_images(town: Town) -> None:
+    first = await deployed(town, "deploy shop to staging")
+    push(town, "1.4.3", NEW)
+    second = await deployed(town, "deploy shop to staging")
+    host = town.shop.hosts["web1"]
+    for there, told in ((first.id, "1.4.2 sha256:1111111111"), (f"{V1.commit}-{'f' * 12}", "unknown")):
+        host.server_facts = dataclasses.replace(host.server_facts, current=there)
+        tried = await read(town, "deploy shop@#2 to staging --dry-run")
+        assert f"image web: {told} → 1.4.3 sha256:2222222222" in tried
+        assert f"web1 has {short_id(there)}, though #2 put {second} there" in tried
 
 
 async def test_an_image_by_its_digest_or_tag_changes_nothing_else(town: Town) -> None:

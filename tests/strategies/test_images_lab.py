@@ -115,3 +115,10 @@ def test_another_image_in_the_same_folder_is_not_taken_for_the_right_one(
     pins.write_text(pins.read_text().replace(release.images[0].digest, other.digest))
     server.run(planned(server, *release.images)[1].steps)
     assert labels(engine, "web")["deploybot.image"] == release.images[0].reference
+    # Of a release that nobody knows any more the images are not guessed.
+    (tag,) = [line.split('"')[1] for line in pins.read_text().splitlines() if "/web:" in line]
+    engine.docker("image", "rm", "--force", tag)
+    unknown = Release.by_id(release.id)
+    plan = COMPOSE.deploy(server.app, only(server.app), unknown, None, server.facts())
+    with pytest.raises(StepEnded, match="which they were is not known"):
+        server.run(plan.steps)

@@ -1,4 +1,4 @@
-"""What GitHub, and Gitea and Forgejo after it, tell of builds: runs, jobs, checks, statuses, deployments."""
+"""What GitHub, and Gitea after it, tell of builds: runs, jobs, checks, statuses, deployments."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ _STATUSES: Mapping[str, BuildState] = {
     "warning": BuildState.PASSED,
     "failure": BuildState.FAILED,
     "error": BuildState.FAILED,
+    "skipped": BuildState.SKIPPED,
 }
 _DEPLOYMENTS: Mapping[str, BuildState] = {
     "queued": BuildState.QUEUED,
@@ -63,8 +64,10 @@ def _key(sender: str, tree: Tree, what: str, *parts: object) -> str:
 def _branch(run: Tree, tree: Tree) -> str:
     """`main`, or `ana:main` where it lies in a fork: that is not this repository's branch of the name."""
     branch = run.text("head_branch")
-    there = run.text("head_repository", "full_name") or repository(tree)
-    return branch if not branch or there == repository(tree) else f"{there.partition('/')[0]}:{branch}"
+    there = run.text("head_repository", "full_name")
+    # A fork that is gone is null; jobs, which are told of private repositories alone, have no such key.
+    here = there == repository(tree) or "head_repository" not in run.names()
+    return branch if here or not branch else f"{there.partition('/')[0] or 'unknown'}:{branch}"
 
 
 def workflow_run(sender: str, tree: Tree) -> tuple[Event, ...]:
@@ -80,7 +83,7 @@ def workflow_run(sender: str, tree: Tree) -> tuple[Event, ...]:
             sender=sender,
             repository=repository(tree),
             url=run.page("html_url"),
-            by=person(sender, run.at("triggering_actor") if run.has("triggering_actor") else run.at("actor")),
+            by=person(sender, _starter(run)),
             at=at,
             key=_key(sender, tree, "run", run.needs("id")),
             name=tree.text("workflow", "name") or run.needs("name"),
@@ -95,10 +98,20 @@ def workflow_run(sender: str, tree: Tree) -> tuple[Event, ...]:
     )
 
 
+def _starter(run: Tree) -> Tree:
+    """Who started this attempt; Gitea has another name for it."""
+    names = ("triggering_actor", "trigger_actor", "actor")
+    return next((run.at(name) for name in names if run.has(name)), run.at("actor"))
+
+
 def workflow_job(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """A job that failed, told as a state of its run, which goes on: what became of it is told by the run itself."""
+    """A job that failed, told as a state of its run, which goes on: what became of it is told by the run itself.
+
+    Of private repositories alone: a job does not say whether it runs for a fork, whose `main` is not this one's.
+    """
     job = tree.at("workflow_job")
-    if _state(job) is not BuildState.FAILED:
+    name = job.text("workflow_name")
+    if _state(job) is not BuildState.FAILED or not name or not tree.flag("repository", "private"):
         return ()
     return (
         Build(
@@ -108,7 +121,7 @@ def workflow_job(sender: str, tree: Tree) -> tuple[Event, ...]:
             by=person(sender, tree.at("sender")),
             at=job.time("completed_at"),
             key=_key(sender, tree, "run", job.needs("run_id")),
-            name=job.text("workflow_name") or job.needs("name"),
+            name=name,
             state=BuildState.RUNNING,
             branch=_branch(job, tree),
             commit=job.commit("head_sha"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from deploybot.domain import Author, Change, Event, Identity, Published, Push, Tagged, Told
+from deploybot.domain import Author, Change, Event, Identity, Ping, Published, Push, Tagged, Told
 from deploybot.webhooks.reading import MESSAGE, Tree, under
 
 COMMITS = 20
@@ -63,6 +63,9 @@ def pushed(forge: Forge, tree: Tree) -> tuple[Event, ...]:
     if ref.startswith(_TAGS):
         return (_tagged(forge, tree, ref.removeprefix(_TAGS)),)
     branch = branch_of(ref)
+    if tree.commit("after") and tree.commit("before") == tree.commit("after"):
+        # Nothing moved: this is how Gitea and Forgejo try an address.
+        return (Ping(sender=forge.name, repository=repository(tree)),)
     return (_push(forge, tree, branch),) if branch else ()
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
 
 from deploybot.domain import Build, BuildState, Event, ImagePushed
 from deploybot.webhooks import actions
 from deploybot.webhooks.base import BaseSender
 from deploybot.webhooks.forges import Forge, changed, person, published, pushed, repository
 from deploybot.webhooks.images import image
-from deploybot.webhooks.reading import Tree
+from deploybot.webhooks.reading import Tree, host_of
 from deploybot.webhooks.sender import Received
 
 _RUNS: Mapping[str, BuildState] = {
@@ -35,7 +34,6 @@ class GiteaLike(BaseSender, ABC):
         ("release", frozenset({"action", "release"})),
         ("package", frozenset({"action", "package"})),
         ("workflow_run", frozenset({"action", "workflow_run"})),
-        ("workflow_job", frozenset({"action", "workflow_job"})),
         ("status", frozenset({"sha", "context", "state"})),
     )
 
@@ -82,7 +80,7 @@ def _package(sender: str, tree: Tree) -> tuple[Event, ...]:
     tag, page = thing.text("version"), thing.page("html_url")
     if tree.text("action") != "created" or thing.text("type") != "container" or tag.startswith("sha256:"):
         return ()
-    found = image(f"{urlsplit(page).netloc}/{thing.text('owner', 'login')}/{thing.needs('name')}".lower())
+    found = image(f"{host_of(page)}/{thing.text('owner', 'login')}/{thing.needs('name')}".lower())
     if not (found and tag):
         return ()
     return (
@@ -104,7 +102,6 @@ _READERS: Mapping[str, Callable[[str, Tree], tuple[Event, ...]]] = {
     "release": lambda sender, tree: published(Forge(sender), tree),
     "status": actions.status,
     "workflow_run": actions.workflow_run,
-    "workflow_job": actions.workflow_job,
     "action_run_success": _ran,
     "action_run_failure": _ran,
     "action_run_recover": _ran,

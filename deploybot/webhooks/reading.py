@@ -21,7 +21,10 @@ _ADDRESS = 2_000
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})", re.ASCII)
-_PAGE = re.compile(r"https?://[^\s\x00-\x20\x7f<>\"\\^`{|}\ud800-\udfff]+")
+_PAGE = re.compile(
+    r"https?://(?P<host>(?:[\w-]+(?:\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?)"
+    r"(?:[/?#][^\s\x00-\x20\x7f<>\"\\^`{|}\ud800-\udfff]*)?"
+)
 _OFFSET = re.compile(r" (?=[+-]\d)")
 _PLAIN = re.compile(r"[^A-Za-z0-9_.:/ -]")
 _KIND = 64
@@ -109,9 +112,8 @@ class Tree:
     def pairs(self, *path: str, most: int, cut: int = TITLE) -> tuple[tuple[str, str], ...]:
         """The names and texts of an object, at most so many, in their order."""
         value = self.at(*path)._value  # noqa: SLF001 - another of the same class
-        names = list(value)[:most] if isinstance(value, dict) else []
-        tree = Tree(value)
-        return tuple((Tree(name).text(cut=cut), tree.lines(name, cut=cut)) for name in names)
+        pairs = list(value.items())[:most] if isinstance(value, dict) else []
+        return tuple((Tree(name).text(cut=cut), _shown(inner, cut)) for name, inner in pairs)
 
     def names(self, *path: str) -> tuple[str, ...]:
         """The names in an object, in their order; none for what is no object."""
@@ -119,7 +121,7 @@ class Tree:
         return tuple(value) if isinstance(value, dict) else ()
 
     def page(self, *path: str) -> str:
-        """An address of the web that people may be shown; empty for anything else."""
+        """An address of the web that people may be shown, without a name before its host; empty for anything else."""
         found = self.at(*path)._value  # noqa: SLF001 - another of the same class
         whole = isinstance(found, str) and len(found) <= _ADDRESS and _PAGE.fullmatch(found)
         return str(found) if whole else ""
@@ -134,9 +136,15 @@ class Tree:
         return _time(self.at(*path)._value)  # noqa: SLF001 - another of the same class
 
 
+def _shown(value: object, cut: int) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else Tree(value).lines(cut=cut)
+
+
 def _time(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return _sane(value)
+        return _sane(value / 1000 if _MILLISECONDS <= value < _LAST_YEAR * 1000 else value)
     if not isinstance(value, str) or len(value) > len("2026-01-01 00:00:00.123456789 +00:00") + 1:
         return 0.0
     try:
@@ -147,14 +155,19 @@ def _time(value: object) -> float:
 
 
 def _sane(seconds: float) -> float:
-    if _MILLISECONDS <= seconds < _LAST_YEAR * 1000:
-        return seconds / 1000
+    # Compared first: a whole number may be too large to become any other.
     return float(seconds) if 0 <= seconds < _LAST_YEAR else 0.0
 
 
 def under(page: str, *parts: str) -> str:
     """A page below another one, of names that may hold anything; empty where there is no other one, or a name is."""
     return "/".join((page, *(quote(part, safe="/:@+") for part in parts))) if page and all(parts) else ""
+
+
+def host_of(page: str) -> str:
+    """`git.example.com:3000` of a page; empty where there is none."""
+    found = _PAGE.fullmatch(page)
+    return found["host"] if found else ""
 
 
 def repository_of(address: str) -> str:

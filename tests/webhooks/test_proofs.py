@@ -9,13 +9,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deploybot.settings.values import SENDERS
 from deploybot.webhooks.proofs import TOLERANCE, BodyMac, Standard
 from deploybot.webhooks.sender import ForgedError, Received
 from deploybot.webhooks.senders import sender
 from tests.webhooks.forgeries import TIMED, forgeries
-from tests.webhooks.recorded import NOW, RECORDED, SECRETS, SIGNED, Recorded
+from tests.webhooks.recorded import NOW, RECORDED, SECRETS, SIGNED, Recorded, made
 
 N = int(os.environ.get("N", "10000"))
 Figure = Callable[[str], None]
@@ -123,6 +125,20 @@ def test_where_there_is_no_secret_nothing_is_believed(name: str) -> None:
         caller.sign(b"{}", "", kind="", delivery="d", at=NOW)
     with pytest.raises(ForgedError):
         caller.verify(Received(headers={}, body=b"{}", query={}), "")
+
+
+@given(st.sampled_from(SENDERS), st.text(min_size=1, max_size=80), st.binary(max_size=100))
+def test_whatever_the_secret_is_it_proves_itself_and_no_other(name: str, secret: str, body: bytes) -> None:
+    caller = sender(name)
+    try:
+        signed = caller.sign(body, secret, kind="push", delivery="d-1", at=NOW)
+    except ForgedError:
+        assert secret.startswith("whsec_")
+        return
+    received = made(body, signed.headers, signed)
+    caller.verify(received, secret)
+    with pytest.raises(ForgedError):
+        caller.verify(received, secret + "x")
 
 
 @pytest.mark.parametrize("name", sorted(TIMED))

@@ -76,7 +76,7 @@ def test_a_payload_alone_tells_its_kind(one: Recorded) -> None:
     kind = caller.guess(json.loads(one.body))
     assert kind is not None
     signed = caller.sign(one.body, SECRETS[one.sender], kind=kind, delivery="d", at=NOW)
-    guessed = caller.events(made(one.body, signed.headers, signed))
+    guessed = caller.events(made(one.body, {**one.headers, **signed.headers}, signed))
     assert [type(event).__name__ for event in guessed] == [event["type"] for event in one.expected]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from deploybot.domain import Change, Event
+from deploybot.domain import Change, Event, Ping
 from deploybot.webhooks.base import BaseSender
 from deploybot.webhooks.forges import Done, Forge, branch_from, person, pushed, repository
 from deploybot.webhooks.proofs import Proof, TimedToken
-from deploybot.webhooks.reading import Tree
+from deploybot.webhooks.reading import Tree, first
 from deploybot.webhooks.sender import Received
 
 GITEE = Forge("gitee", counted="total_commits_count")
@@ -44,6 +44,8 @@ class Gitee(BaseSender):
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
         """See BaseSender."""
+        if first(received, "x-gitee-ping") == "true":
+            return (Ping(sender=self.name, repository=repository(tree)),)
         match self.kind(received):
             case "Push Hook" | "Tag Push Hook":
                 return pushed(GITEE, tree)

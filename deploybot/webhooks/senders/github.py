@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
 
 from deploybot.domain import Event, Ping
 from deploybot.webhooks import actions, forges, packages
-from deploybot.webhooks.base import BaseSender
+from deploybot.webhooks.base import BaseSender, Reader
 from deploybot.webhooks.proofs import BodyMac, Proof
 from deploybot.webhooks.reading import Tree
 from deploybot.webhooks.sender import MalformedError, Received
 
 GITHUB = forges.Forge("github", most_commits=2048)
 
-_READERS: Mapping[str, Callable[[Tree], tuple[Event, ...]]] = {
+_READERS: Mapping[str, Reader] = {
     "push": partial(forges.pushed, GITHUB),
     "pull_request": partial(forges.changed, GITHUB),
     "release": partial(forges.published, GITHUB),
@@ -53,13 +53,13 @@ class GitHub(BaseSender):
         ("push", frozenset({"ref", "before", "after", "pusher"})),
         ("pull_request", frozenset({"action", "number", "pull_request", "repository"})),
         ("release", frozenset({"action", "release", "repository"})),
-        ("workflow_run", frozenset({"action", "workflow_run", "workflow"})),
         ("workflow_job", frozenset({"action", "workflow_job"})),
+        ("deployment_status", frozenset({"deployment_status", "deployment"})),
+        ("deployment", frozenset({"deployment"})),
+        ("workflow_run", frozenset({"action", "workflow_run"})),
         ("check_suite", frozenset({"action", "check_suite"})),
         ("check_run", frozenset({"action", "check_run"})),
         ("status", frozenset({"sha", "context", "state", "branches"})),
-        ("deployment_status", frozenset({"deployment_status", "deployment"})),
-        ("deployment", frozenset({"action", "deployment"})),
         ("package", frozenset({"action", "package"})),
         ("registry_package", frozenset({"action", "registry_package"})),
     )

@@ -92,26 +92,34 @@ def _by_plugin(tree: Tree) -> tuple[Event, ...]:
         return ()
     # The name alone is only the last part of it, where there are folders and branches.
     name = "/".join(unquote(part) for part in _JOB.findall(tree.text("url")))[:TITLE] or tree.needs("name")
-    queue, number = build.number("queue_id"), build.number("number")
-    moment, duration = build.time("timestamp"), build.number("duration") / 1000
-    started = moment if state is not BuildState.QUEUED else 0.0
+    number, moment = build.number("number"), build.time("timestamp")
+    started, finished = _span(state, moment, build.number("duration") / 1000)
     return (
         Build(
             sender="jenkins",
             repository=repository_of(build.text("scm", "url")),
             url=build.page("full_url"),
-            at=moment + duration,
-            # Only the queue's number is the same before and after a build begins.
-            key=f"jenkins:{name}:{f'queue:{queue}' if queue else number}",
+            at=moment,
+            key=f"jenkins:{name}:{number}",
             name=Tree(name).text(),
             state=state,
+            # Neither is known before the code was checked out.
             branch=_branch(build.text("scm", "branch")),
             commit=build.commit("scm", "commit"),
             number=number,
             started=started,
-            finished=started + duration if state.ended and started else 0.0,
+            finished=finished,
         ),
     )
+
+
+def _span(state: BuildState, moment: float, duration: float) -> tuple[float, float]:
+    """When a build began and ended. The time of each phase is its own: of an end it is the end."""
+    if state is BuildState.RUNNING:
+        return moment, 0.0
+    if state.ended and moment >= duration:
+        return moment - duration, moment
+    return 0.0, 0.0
 
 
 def _by_step(tree: Tree) -> tuple[Event, ...]:
@@ -119,13 +127,14 @@ def _by_step(tree: Tree) -> tuple[Event, ...]:
     if state is None:
         return ()
     started, duration = tree.time("started"), tree.number("duration") / 1000
+    at = started + duration
     return (
         Build(
             sender="jenkins",
             repository=repository_of(tree.text("git")),
             url=tree.page("url"),
             by=Author(name=tree.text("by")),
-            at=started + duration,
+            at=at,
             key=f"jenkins:{name}:{tree.needs('number')}",
             name=name,
             state=state,
@@ -133,7 +142,7 @@ def _by_step(tree: Tree) -> tuple[Event, ...]:
             commit=tree.commit("commit"),
             number=tree.number("number"),
             started=started,
-            finished=started + duration if state.ended and started else 0.0,
+            finished=at if state.ended and started else 0.0,
         ),
     )
 

@@ -8,7 +8,7 @@ import io
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 from aiohttp import ClientSession, web
@@ -121,17 +121,29 @@ async def test_a_server_that_was_never_started_can_be_closed() -> None:
     await WebServer("127.0.0.1:0", dict).close()
 
 
-async def said(url: str, text: str, *, within: float = 5.0) -> bytes:
-    """Say something and then nothing more; what comes until the server ends it."""
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Streams]:
+    """A connection, and nothing of it is left."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
-    writer.write(text.encode())
     try:
-        async with asyncio.timeout(within):
-            return await reader.read()
-    except ConnectionResetError:
-        return b""
+        yield reader, writer
     finally:
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def said(url: str, text: str, *, within: float = 5.0) -> bytes:
+    """Say something and then nothing more; what comes until the server ends it."""
+    async with connected(url) as (reader, writer), asyncio.timeout(within):
+        writer.write(text.encode())
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return b""
 
 
 HEAD = "POST /echo HTTP/1.1\r\nHost: x\r\n"
@@ -156,14 +168,11 @@ async def test_a_huge_claim_is_refused_before_it_is_read(expect: str) -> None:
 
 
 async def test_a_body_that_is_announced_is_asked_for() -> None:
-    async with serving({}) as url:
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    async with serving({}) as url, connected(url) as (reader, writer), asyncio.timeout(5):
         writer.write((CLAIM.format(4) + "Expect: 100-continue\r\n\r\n").encode())
-        async with asyncio.timeout(5):
-            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-            writer.write(b"body")
-            assert (await reader.readuntil(b"body")).startswith(b"HTTP/1.1 200 ")
-        writer.close()
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"body")
+        assert (await reader.readuntil(b"body")).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("begun", ["", "POST /ec", HEAD, CLAIM.format(100) + "\r\n", CLAIM.format(9) + "\r\nhalf"])
@@ -176,47 +185,39 @@ async def test_who_takes_too_long_is_cut_off(begun: str) -> None:
 
 
 async def test_an_idle_connection_may_stay_and_its_next_head_may_not_be_slow() -> None:
-    async with serving({}, gate=Gate(max_body=1 << 20, within=0.2)) as url:
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
-        request = (CLAIM.format(4) + "\r\nbody").encode()
-        async with asyncio.timeout(10):
-            writer.write(request)
-            await reader.readuntil(b"body")
-            await asyncio.sleep(1.5)  # longer than any head may take
-            writer.write(request)
-            await reader.readuntil(b"body")
-            writer.write(HEAD.encode())
-            assert await reader.read() == b""
-        writer.close()
+    request = (CLAIM.format(4) + "\r\nbody").encode()
+    gate = Gate(max_body=1 << 20, within=0.2)
+    async with serving({}, gate=gate) as url, connected(url) as (reader, writer), asyncio.timeout(10):
+        writer.write(request)
+        await reader.readuntil(b"body")
+        await asyncio.sleep(1.5)  # longer than any head may take
+        writer.write(request)
+        await reader.readuntil(b"body")
+        writer.write(HEAD.encode())
+        assert await reader.read() == b""
 
 
 async def test_of_too_many_connections_the_oldest_that_says_nothing_goes() -> None:
-    async with serving({}, gate=Gate(max_body=1 << 20, most=8)) as url:
-        port = int(url.rpartition(":")[2])
-        slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(8)]
+    async with serving({}, gate=Gate(max_body=1 << 20, most=8)) as url, AsyncExitStack() as stack:
+        slow = [await stack.enter_async_context(connected(url)) for _ in range(8)]
         for _, writer in slow:
             writer.write(HEAD.encode())
         assert await health(url) == (200, {"status": "ok"})
         async with asyncio.timeout(5):
             assert await slow[0][0].read() == b""
         assert not slow[-1][0].at_eof()
-        for _, writer in slow:
-            writer.close()
 
 
 async def test_of_too_many_bytes_under_way_the_oldest_go() -> None:
-    async with serving({}, gate=Gate(max_body=16 << 20)) as url:
-        port = int(url.rpartition(":")[2])
+    async with serving({}, gate=Gate(max_body=16 << 20)) as url, AsyncExitStack() as stack:
         slow = []
         for _ in range(5):  # of which four fit
-            slow.append(await asyncio.open_connection("127.0.0.1", port))
+            slow.append(await stack.enter_async_context(connected(url)))
             slow[-1][1].write((CLAIM.format(16 << 20) + "\r\nhalf").encode())
             await health(url)
         async with asyncio.timeout(5):
             assert await slow[0][0].read() == b""
         assert not slow[1][0].at_eof()
-        for _, writer in slow:
-            writer.close()
 
 
 async def test_what_is_no_http_is_answered_shortly_and_not_logged_at_length(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -21,6 +21,7 @@ from deploybot.webhooks.rush import Rush
 _BATCH = 16
 _BATCH_BYTES = 1 << 20
 _HEAR_WITHIN = 120.0
+_SOON = 1.0
 _PATIENCE = 12
 _BROKEN_TRIES = 3
 _LONGEST_PAUSE = 60.0
@@ -49,7 +50,7 @@ class Lane:
         self,
         store: Store,
         rush: Rush,
-        hear: Callable[[Delivery], Awaitable[End]],
+        hear: Callable[[Delivery], Coroutine[None, None, End]],
         ended: Callable[[Sequence[tuple[Delivery, End]]], Awaitable[None]],
     ) -> None:
         self._store = store
@@ -71,10 +72,25 @@ class Lane:
             await self._rush.over()
             numbers = [self._numbers[index] for index in range(min(_BATCH, len(self._numbers)))]
             found = await until_kept(self._store.read, partial(_load, numbers))
-            await self._ended([(delivery, await self._hear(delivery)) for delivery in found])
+            await self._hear_all(found)
             last = found[-1].number if found else numbers[-1]
             while self._numbers and self._numbers[0] <= last:
                 self._numbers.popleft()
+
+    async def _hear_all(self, found: Sequence[Delivery]) -> None:
+        """Hear them in order; what has ended is not kept waiting for one that takes its time."""
+        ends: list[tuple[Delivery, End]] = []
+        for delivery in found:
+            hearing = asyncio.create_task(self._hear(delivery))
+            try:
+                await asyncio.wait((hearing,), timeout=_SOON)
+                if ends and not hearing.done():
+                    await self._ended(ends)
+                    ends = []
+                ends.append((delivery, await hearing))
+            finally:
+                hearing.cancel()
+        await self._ended(ends)
 
 
 def _load(numbers: Sequence[int], tables: Tables) -> tuple[Delivery, ...]:

@@ -118,6 +118,27 @@ async def test_one_app_waits_while_others_hear(tmp_path: Path) -> None:
     assert listener.commits == [*COMMITS[1:4], COMMITS[0]]
 
 
+async def test_what_has_ended_does_not_wait_for_what_takes_its_time(tmp_path: Path) -> None:
+    held = asyncio.Event()
+
+    class Slow(Listener):
+        async def hear(self, app: App, event: Event, delivery: str) -> str:
+            if delivery == "2":
+                await held.wait()
+            return await super().hear(app, event, delivery)
+
+    async with serving(tmp_path, Slow()) as bot:
+        for commit in COMMITS[:3]:
+            await bot.push("shop", commit)
+        async with asyncio.timeout(10):
+            while not await bot.made(1):  # noqa: ASYNC110  a row tells no event
+                await asyncio.sleep(0.05)
+        assert not await bot.made(2)
+        held.set()
+        await bot.inbox.heard()
+        assert await bot.made(3) == "noted"
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
 async def test_what_cannot_be_read_is_set_aside(tmp_path: Path, body: bytes, caplog: pytest.LogCaptureFixture) -> None:
     listener = Listener()

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [deploy] [logs] [status] [start] [chats] [webhooks]`: print the table; exit 1 when a target is missed."""
+"""`python -m benchmarks [deploy] [logs] [status] [start] [chats] [webhooks]`: print the table; 1 if one is missed."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.ground import Ground
-from benchmarks.hammer import Hammered, hammer, requests
 from benchmarks.table import Row, seconds
-from tests.lab import until
+from tests.lab import LabError, until
+from tests.webhooks.hammer import Hammered, hammer, requests
 
 COUNT = 4_000
 ROUNDS = 5
@@ -75,6 +75,8 @@ def _round(number: int, port: int, peer_port: int, settle: Callable[[], None]) -
         made = requests(_PATHS[name], _SECRET, COUNT, f"round {number}")
         settle()
         found[name] = hammer(port if name == "deploybot" else peer_port, made, CONNECTIONS)
+        if found[name].count(200) != COUNT:
+            raise LabError(f"{name} did not take all: {found[name].answers}")
     return found["deploybot"], found["webhook"]
 
 

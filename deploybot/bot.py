@@ -42,10 +42,12 @@ from deploybot.deploy.service import Deployments
 from deploybot.deploy.steps import StepRunner
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import AUTO, Action, Release, Role, Wish
+from deploybot.events.reports import Reporter, targets_of
 from deploybot.heap import give_back, keep_one_heap
 from deploybot.hosts.servers import SshServers
 from deploybot.hosts.ssh import Pool
 from deploybot.loader import load
+from deploybot.logs import formatter
 from deploybot.observe.logs import AppLogs
 from deploybot.observe.status import Board
 from deploybot.ports import (
@@ -62,7 +64,7 @@ from deploybot.ports import (
     Tables,
 )
 from deploybot.redact import Redactor
-from deploybot.settings import Server, Settings
+from deploybot.settings import BotSettings, Server, Settings
 from deploybot.sources.git import GitSource
 from deploybot.store.codes import CodeFiles
 from deploybot.store.database import Database
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from deploybot.events.pursuit import Refusal
     from deploybot.events.telling import Telling
     from deploybot.events.watch import Watch
+    from deploybot.reports.worker import ReportWorker
     from deploybot.web import WebServer
     from deploybot.webhooks.inbox import Inbox
 
@@ -82,6 +85,7 @@ log = logging.getLogger(__name__)
 
 CLAIM_LIFE = 900.0
 STOP_WITHIN = 8.0
+_STOPPED = "it has stopped, which is a mistake of the bot's own: its log tells more, and a restart mends it for now"
 _NOISY = ("asyncssh", "docker", "urllib3", "asyncio", "httpx", "httpcore", "telegram")
 
 
@@ -188,7 +192,9 @@ class Bot:
         self._inbox = _webhooks(settings, world, self._web, self._listeners())
         self._chats: tuple[LiveChat, ...] = (console, *_chats(settings, parts, world, self._web))
         self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)
-        world.database.on_outbox = self._outbox.wake
+        self._reports = _reports(settings, world)
+        world.database.on_outbox = self._wake
+        self._work: Sequence[asyncio.Task[None]] = ()
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -202,12 +208,16 @@ class Bot:
         work = [
             asyncio.create_task(self._outbox.run(), name="outbox"),
             asyncio.create_task(heads.run(), name="audit-heads"),
+            *_others_work(self._reports, self._settings, self._world, self._web, self._problems),
         ]
         if self._inbox is not None:
             work.append(asyncio.create_task(self._inbox.run(), name="webhooks"))
         if self.telling is not None:
             work.append(asyncio.create_task(self.telling.run(), name="quiet-hours"))
+        self._work = work
         try:
+            for task in work:
+                task.add_done_callback(_tell_break)
             await self._offer_claim()
             await make_itself(self._world.store, self._settings)
             for chat in self._chats:
@@ -254,9 +264,16 @@ class Bot:
         if self.by_itself is not None:
             self.by_itself.watch.ring(app)
 
+    def _wake(self) -> None:
+        """Something was put that is to be sent."""
+        self._outbox.wake()
+        if self._reports is not None:
+            self._reports.wake()
+
     def _problems(self) -> dict[str, str]:
-        """What is ill, by name."""
-        return {"database": self._world.store.problem, **{chat.platform: chat.problem for chat in self._chats}}
+        """What is ill, by name: the database, the chats, and whatever works in the background and has stopped."""
+        own = {"database": self._world.store.problem, **{chat.platform: chat.problem for chat in self._chats}}
+        return own | {task.get_name(): _STOPPED if _broke(task) else "" for task in self._work}
 
     async def _recall(self, key: str) -> Card | None:
         """The card of a key as the database tells it now."""
@@ -283,11 +300,23 @@ class Bot:
             )
 
 
+def _broke(task: asyncio.Task[None]) -> bool:
+    """Whether something that works in the background has ended by a mistake."""
+    return task.done() and not task.cancelled() and task.exception() is not None
+
+
+def _tell_break(task: asyncio.Task[None]) -> None:
+    """Log the mistake by which it has ended."""
+    if _broke(task):
+        log.error("%s broke", task.get_name(), exc_info=task.exception())
+
+
 def _deployments(settings: Settings, world: Adapters, codes: CodeSecrets) -> Deployments:
     """The deployment engine with all its parts."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
     places = partial(places_of, settings=settings)
-    tell = Teller(clock=world.clock, redactor=world.redactor, journal=journal, places=places)
+    report = Reporter(targets_of(settings), world.clock, world.redactor)
+    tell = Teller(clock=world.clock, redactor=world.redactor, journal=journal, places=places, report=report)
     steps = StepRunner(
         store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
     )
@@ -451,6 +480,53 @@ def chat_checks(settings: Settings) -> dict[str, AsyncIterator[Finding]]:
     return checks
 
 
+def _reports(settings: Settings, world: Adapters) -> ReportWorker | None:
+    """What tells others of deployments, where bot.toml has any; aiohttp is imported only then."""
+    if not targets_of(settings):
+        return None
+    from deploybot.reports.http import Caller  # noqa: PLC0415  see above
+    from deploybot.reports.targets import targets  # noqa: PLC0415  see above
+    from deploybot.reports.worker import ReportWorker  # noqa: PLC0415  see above
+
+    caller = Caller()
+    told = targets(settings, caller, world.store)
+    return ReportWorker(world.store, told, world.clock, world.redactor, close=caller.close)
+
+
+def _others_work(
+    reports: ReportWorker | None,
+    settings: Settings,
+    world: Adapters,
+    server: WebServer | None,
+    problems: Callable[[], dict[str, str]],
+) -> Iterator[asyncio.Task[None]]:
+    """Tell others, and answer what asks how the bot is; before the server is started."""
+    if reports is not None:
+        yield asyncio.create_task(reports.run(), name="reports")
+    if server is None or settings.http is None:
+        return
+    from deploybot.monitoring.health import HealthLook  # noqa: PLC0415  see `_web`
+    from deploybot.monitoring.measures import watch_lag  # noqa: PLC0415  see `_web`
+    from deploybot.monitoring.routes import Monitor  # noqa: PLC0415  see `_web`
+
+    look = HealthLook(settings.bot.data, problems, tuple(settings.servers), world.pool.sights)
+    token = settings.http.token.reveal() if settings.http.token else ""
+    monitor = Monitor(look, world.store, world.redactor.text, token)
+    server.health = monitor.health
+    server.add_get("/metrics", monitor.metrics)
+    if token:
+        yield asyncio.create_task(watch_lag(), name="loop-lag")
+
+
+def other_checks(settings: Settings, world: Adapters) -> dict[str, AsyncIterator[Finding]]:
+    """What `deploybot check` tries of those who are told of deployments, by name."""
+    if not targets_of(settings):
+        return {}
+    from deploybot.reports.targets import tries  # noqa: PLC0415  see `_reports`
+
+    return tries(settings, world.store)
+
+
 async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapters) -> None:
     """Run the bot until SIGTERM, SIGINT, or the end of the client that started it.
 
@@ -460,7 +536,7 @@ async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapte
     keep_one_heap()
     with single_bot(settings.bot.data):
         world = adapt(settings)
-        _log_to_stderr(settings.bot.log_level, world.redactor)
+        _log_to_stderr(settings.bot, world.redactor)
         bot = Bot(settings, world)
         with _told_to_stop(bot.stop):
             await bot.serve(_say_ready)
@@ -491,22 +567,10 @@ def _say_ready() -> None:
     log.info("ready")
 
 
-class _Masked(logging.Formatter):
-    """`TIME LEVEL LOGGER: TEXT`, in UTC, with every secret masked, in tracebacks, too."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-        self.converter = time.gmtime
-        self._redactor = redactor
-
-    def format(self, record: logging.LogRecord) -> str:
-        return self._redactor.text(super().format(record))
-
-
-def _log_to_stderr(level: str, redactor: Redactor) -> None:
-    """Log everything at this level; libraries only from warnings on."""
+def _log_to_stderr(settings: BotSettings, redactor: Redactor) -> None:
+    """Log everything from bot.toml's level on, in its format; libraries only from warnings on."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Masked(redactor))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    handler.setFormatter(formatter(settings.log_format, redactor.text))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -119,7 +119,7 @@ async def _bounded(subject: str, tries: AsyncIterator[Row], within: float) -> li
         cure = "See what keeps it busy; a firewall that swallows packets looks like this, too."
         rows.append(Row(subject, "answer", State.FAILED, f"no answer within {show_duration(within)}", cure))
     except DeploybotError as error:
-        rows.append(Row(subject, "answer", State.FAILED, str(error)))
+        rows.append(Row(subject, "answer", State.FAILED, str(error), getattr(error, "hint", "")))
     return rows
 
 

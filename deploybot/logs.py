@@ -70,7 +70,7 @@ class TextFormatter(_Formatter):
 
 
 class JsonFormatter(_Formatter):
-    """An object a line: `time`, `level`, `logger`, `text`; where there are any, `deployment`, `delivery` and `trace`."""
+    """An object a line: `time`, `level`, `logger`, `text`; where there are any, `deployment`, `delivery`, `trace`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line of JSON, in ASCII. What is masked is each text: JSON's escapes could hide a secret."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
@@ -21,13 +21,17 @@ _IDLE = 75.0
 _LINGER = 1.0
 _STOP_WITHIN = 2.0
 _BACKLOG = 1024
-_FILES = 4096
+_AT_ONCE = 32
+_RESOLVE_WITHIN = 5.0
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger(__name__)
 
 
 class WebServer:
-    """`problems` gives what is ill by name (`database`, `slack`), for `/healthz`; empty texts are well."""
+    """`problems` gives what is ill by name (`database`, `slack`), for `/healthz`; empty texts are well.
+
+    `health` answers `/healthz`; who knows more than `problems` puts another handler there before `start`.
+    """
 
     def __init__(
         self, listen: str, problems: Callable[[], Mapping[str, str]], *, max_body: int = _BODY, gate: Gate | None = None
@@ -37,7 +41,8 @@ class WebServer:
         self._problems = problems
         self._gate = gate or Gate(max_body=max_body)
         self._app = web.Application(client_max_size=self._gate.max_body, middlewares=[self._admit])
-        self.add_get("/healthz", self._health)
+        self.health: Handler = self._health
+        self.add_get("/healthz", self._answer_health)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
 
@@ -64,7 +69,6 @@ class WebServer:
         host, _, port = self._listen.rpartition(":")
         self._runner = web.AppRunner(self._app, access_log=None, handle_signals=False, shutdown_timeout=_STOP_WITHIN)
         await self._runner.setup()
-        _allow_files(_FILES)
         server = self._runner.server
         assert server is not None, "setup made it"  # noqa: S101  for the type checker
 
@@ -73,7 +77,10 @@ class WebServer:
 
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(connection, host.strip("[]"), int(port), backlog=_BACKLOG)
+            ours = await _socket(host.strip("[]"), int(port))
+            self._server = await loop.create_server(connection, sock=ours, backlog=_AT_ONCE)
+            # asyncio takes so many at once as may wait: a flood would push out who came before it was even heard.
+            ours.listen(_BACKLOG)
         except OSError as error:
             raise UserError(
                 f"The HTTP server cannot listen on {self._listen}: {error.strerror}.",
@@ -110,15 +117,20 @@ class WebServer:
         # What was written so far is no part of the answer.
         request.writer.output_size = 0
 
+    async def _answer_health(self, request: web.Request) -> web.StreamResponse:
+        return await self.health(request)
+
     async def _health(self, _: web.Request) -> web.Response:
-        """200 when all is well, 503 otherwise; names what is ill, and tells nothing more."""
-        ill = sorted(name for name, problem in self._problems().items() if problem)
-        return web.json_response({"status": "ill" if ill else "ok", "ill": ill}, status=503 if ill else 200)
+        """200 when all is well, 503 otherwise; tells nothing more."""
+        ill = any(self._problems().values())
+        return web.json_response({"status": "ill" if ill else "ok"}, status=503 if ill else 200)
 
 
-def _allow_files(count: int) -> None:
-    """Let this process have so many open files, if it may: a burst is accepted before any of it is let go."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+async def _socket(host: str, port: int) -> socket.socket:
+    """A socket at an address or the first one of a name. Raises OSError."""
+    async with asyncio.timeout(_RESOLVE_WITHIN):
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    family, _, _, _, address = found[0]
+    return socket.create_server(address, family=family)

@@ -10,8 +10,11 @@ from pathlib import Path
 _NEEDLESS = {
     "aiohttp",
     "docker",
+    "google",
     "jinja2",
+    "opentelemetry",
     "paramiko",
+    "prometheus_client",
     "prompt_toolkit",
     "requests",
     "rich",

@@ -61,17 +61,18 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
 
 async def _try(settings: Settings) -> tuple[Row, ...]:
     """Try everything with the adapters that the bot itself uses, which may run meanwhile."""
-    from deploybot.bot import adapters, chat_checks
+    from deploybot.bot import adapters, chat_checks, other_checks
     from deploybot.check import check
 
     world = adapters(settings, beside=True)
     try:
+        others = {**chat_checks(settings), **other_checks(settings, world)}
         return await check(
             settings,
             world.pool,
             world.refs,
             images=world.images,
-            chats=chat_checks(settings),
+            chats=others,
             mask=world.redactor.text,
         )
     finally:
@@ -85,6 +86,10 @@ def understood(settings: Settings) -> Iterator[str]:
         f", own commands in {settings.bot.plugins}" if settings.bot.plugins else ""
     )
     yield from _of_chats(settings)
+    for name, outgoing in settings.outgoing.items():
+        yield f"  {outgoing.url} told of deployments of {' '.join(outgoing.apps) or 'every app'} ({name})"
+    if settings.otel:
+        yield f"  traces to {settings.otel.endpoint}"
     for server in settings.servers.values():
         yield f"  server {server.name}: {', '.join(_of_server(server))}"
     for app in settings.apps.values():
@@ -121,6 +126,8 @@ def _of_app(app: App) -> Iterator[str]:
     yield f"the last {app.keep} good releases stay"
     if app.images:
         yield f"images {' '.join(f'{service} {of.image}, {of.tag}' for service, of in app.images.items())}"
+    if app.forge:
+        yield f"deployments told to its {app.forge.kind}"
     if app.tasks:
         yield f"tasks {' '.join(app.tasks)}"
 

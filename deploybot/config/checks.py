@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from deploybot.config.autos import check_autos
+from deploybot.config.others import check_others
 from deploybot.config.problems import Path, Problem, dotted, listed, meant
 from deploybot.config.routes import check_routes
 from deploybot.config.tables import within
@@ -53,6 +54,7 @@ def check(settings: Settings) -> Iterator[Problem]:
     yield from _shared(settings)
     yield from _chats(settings)
     yield from _hooks(settings)
+    yield from check_others(settings)
 
 
 def _hooks(settings: Settings) -> Iterator[Problem]:

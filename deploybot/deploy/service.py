@@ -25,6 +25,7 @@ from deploybot.deploy.steps import Stop
 from deploybot.deploy.turns import begins, is_early, last_before, next_time, place_of, show_moment, take_turn
 from deploybot.domain import Deployment, Person, Plan, Release, Request, State
 from deploybot.errors import Cancelled, DeploybotError, StoreError, UserError, Voided
+from deploybot.logs import about_deployment
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
@@ -272,6 +273,10 @@ class Deployments:
         task.add_done_callback(forget)
 
     async def _insist(self, number: int, stop: Stop) -> None:
+        with about_deployment(number):
+            await self._to_its_end(number, stop)
+
+    async def _to_its_end(self, number: int, stop: Stop) -> None:
         """Run a deployment to its end; a database that cannot be written is waited for, nothing is lost by it."""
         work, broken = self._in_turn(number, stop), False
         while True:

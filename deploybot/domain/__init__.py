@@ -5,7 +5,7 @@ Times are seconds since the epoch (UTC) as floats, durations are seconds, sizes 
 
 from __future__ import annotations
 
-from deploybot.domain.deployments import Deployment, Phase, Running, State, StepRow, StepState
+from deploybot.domain.deployments import Counted, Deployment, Phase, Running, State, StepRow, StepState
 from deploybot.domain.events import (
     OWN,
     Alert,
@@ -40,6 +40,7 @@ from deploybot.domain.people import (
 )
 from deploybot.domain.plans import Gate, Kind, Plan, ServerPlan, Step
 from deploybot.domain.releases import Changes, Commit, Pin, Release, image_changes, short_digest, short_id
+from deploybot.domain.reports import REQUESTED, Report, ReportItem, word_of
 from deploybot.domain.requests import Approval, Binding, Request, Verdict
 from deploybot.domain.servers import (
     Container,
@@ -50,6 +51,7 @@ from deploybot.domain.servers import (
     JobStatus,
     LogLine,
     ServerFacts,
+    Sight,
     Upload,
     Usage,
 )
@@ -62,6 +64,7 @@ __all__ = [
     "DOCKER_HUB",
     "EVERY",
     "OWN",
+    "REQUESTED",
     "Action",
     "Alert",
     "Approval",
@@ -75,6 +78,7 @@ __all__ = [
     "Changes",
     "Commit",
     "Container",
+    "Counted",
     "Deployed",
     "Deployment",
     "EngineEvent",
@@ -102,11 +106,14 @@ __all__ = [
     "Published",
     "Push",
     "Release",
+    "Report",
+    "ReportItem",
     "Request",
     "Role",
     "Running",
     "ServerFacts",
     "ServerPlan",
+    "Sight",
     "State",
     "Step",
     "StepRow",
@@ -125,4 +132,5 @@ __all__ = [
     "place_name",
     "short_digest",
     "short_id",
+    "word_of",
 ]

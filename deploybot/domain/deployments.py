@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from deploybot.domain.people import Place
-from deploybot.domain.plans import Plan
+from deploybot.domain.plans import Kind, Plan
 from deploybot.domain.releases import Release
 
 
@@ -118,3 +118,21 @@ class Running:
     deployment: int
     since: float
     healthy: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """How many deployments of an app, environment and kind are in a state, and how many seconds those took in all.
+
+    `within` counts those that took no longer than each of the bounds that were asked for. One that never began took
+    no time and is in none of them; `timed` counts the others.
+    """
+
+    app: str
+    environment: str
+    kind: Kind
+    state: State
+    count: int
+    timed: int
+    seconds: float
+    within: tuple[int, ...]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from deploybot.domain.people import Identity
 
 OWN = "deploybot"
-"""What the bot marks its own deployments and statuses on forges with, because they come back as events.
+"""What the bot marks its own deployments and statuses on forges with: they come back, and are no events then.
 
 A commit status is the bot's own where its name (context) is this word or begins with `deploybot/`; a deployment where
 the object in its `payload` has this key, or this is the first word of its description.

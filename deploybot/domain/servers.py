@@ -149,3 +149,12 @@ class LogLine:
     at: float
     source: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """How a server was seen last, and when; `problem` says why it could not be reached, `cure` what to do."""
+
+    at: float
+    problem: str = ""
+    cure: str = ""

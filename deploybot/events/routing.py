@@ -1,7 +1,7 @@
 """Which apps an event is about: by its repository or its image. Pure.
 
 Addresses of one repository differ by who uses it: `git@github.com:acme/shop.git`, `ssh://git@github.com:22/acme/shop`,
-`https://github.com/acme/shop.git`; so do those of an image: `nginx`, `docker.io/library/nginx`.
+`https://github.com/acme/shop.git`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from deploybot.domain import Event, ImagePushed, Synced
+from deploybot.domain import Event, ImagePushed, Synced, canonical_image
 from deploybot.settings import App, Settings
 
 _SCP = re.compile(r"(?:[^@/:]+@)?([^/:]+):(?!//)(.+)")
 _ALIASES = re.compile(r"^(?:ssh|altssh|www)\.")
-_DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 
 
 def repository(url: str) -> str:
@@ -28,16 +27,6 @@ def repository(url: str) -> str:
     return f"{_plain_host(host)}/{path}"
 
 
-def image(name: str) -> str:
-    """An image's repository with its registry: `docker.io/library/nginx`, `registry.example.com:5000/acme/shop`."""
-    first, _, rest = name.lower().partition("/")
-    if not rest or not (set(".:") & set(first) or first == "localhost"):
-        first, rest = "docker.io", name.lower()
-    if first in _DOCKER_HUB:
-        return f"docker.io/{rest}" if "/" in rest else f"docker.io/library/{rest}"
-    return f"{first}/{rest}"
-
-
 class Routes:
     """The apps of bot.toml by what events name."""
 
@@ -45,7 +34,9 @@ class Routes:
         """Read repositories and images off the apps, once."""
         self._apps = tuple(settings.apps.values())
         self._repositories = {app.name: _of(app) for app in self._apps}
-        self._images = {app.name: frozenset(image(one.image) for one in app.images.values()) for app in self._apps}
+        self._images = {
+            app.name: frozenset(canonical_image(one.image) for one in app.images.values()) for app in self._apps
+        }
 
     def apps(self, event: Event) -> tuple[str, ...]:
         """The names of all apps that an event says it is about."""
@@ -59,11 +50,11 @@ class Routes:
         """Whether an event that came by an app's own address may be about it: it names nothing that is another's."""
         if isinstance(event, ImagePushed):
             known = self._images[app]
-            return image(event.image) in known if known else True
+            return canonical_image(event.image) in known if known else True
         return not event.repository or self._same(app, event)
 
     def _with_image(self, event: ImagePushed) -> tuple[str, ...]:
-        pushed = image(event.image)
+        pushed = canonical_image(event.image)
         return tuple(name for name, known in self._images.items() if pushed in known)
 
     def _known_as(self, name: str) -> set[str]:

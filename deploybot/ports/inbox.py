@@ -79,6 +79,9 @@ class Deliveries(Protocol):
     def load(self, numbers: Sequence[int], most: int) -> tuple[Delivery, ...]:
         """Whole deliveries of these that wait, the oldest first: one, and more while they have `most` bytes in all."""
 
+    def get(self, number: int) -> Delivery | None:
+        """One delivery; None where it is gone."""
+
     def tried(self, number: int, tries: int) -> None:
         """Note a failure that may pass."""
 

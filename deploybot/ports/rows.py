@@ -10,6 +10,7 @@ from deploybot.card import Card
 from deploybot.domain import (
     Approval,
     AuditRow,
+    Counted,
     Deployment,
     Grant,
     Identity,
@@ -18,6 +19,8 @@ from deploybot.domain import (
     Person,
     Place,
     Plan,
+    Report,
+    ReportItem,
     Request,
     Role,
     Running,
@@ -152,6 +155,9 @@ class Deployments(Protocol):
     def end(self, job: str, state: StepState, *, code: int, now: float, detail: str = "") -> None:
         """A step's end. The same end again changes nothing; another one is refused: StoreError."""
 
+    def counted(self, bounds: Sequence[float]) -> tuple[Counted, ...]:
+        """How many there are of each app, environment, kind and state, and how long they took."""
+
     def good(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
         """The last successful deploys and rollbacks with distinct releases, newest first."""
 
@@ -208,6 +214,9 @@ class Outbox(Protocol):
 
     def next_at(self) -> float | None:
         """When the next one is due; None when nothing waits."""
+
+    def waiting(self) -> int:
+        """How many wait."""
 
 
 class Audit(Protocol):
@@ -312,6 +321,28 @@ class Links(Protocol):
         """Whether somebody has tried too often."""
 
 
+class Reports(Protocol):
+    """What others are told of deployments, on its way. One worker tells it."""
+
+    def put(self, target: str, report: Report, now: float) -> bool:
+        """Queue a report; False where the last one to this target about this deployment said the same."""
+
+    def due(self, until: float, limit: int = 50) -> tuple[ReportItem, ...]:
+        """What may be told until then: of each deployment the earliest state, those first that failed least."""
+
+    def sent(self, item: int, remote: str) -> None:
+        """Note that it arrived, with the target's own id of the deployment, if it gave one."""
+
+    def retry(self, item: int, at: float, error: str) -> None:
+        """Note a failure; due again at `at`."""
+
+    def dead(self, item: int, error: str) -> None:
+        """Give it up."""
+
+    def waiting(self) -> int:
+        """How many wait."""
+
+
 class Tables(Protocol):
     """All repositories of rows, inside one transaction."""
 
@@ -374,6 +405,10 @@ class Tables(Protocol):
     @property
     def deliveries(self) -> Deliveries:
         """What others have told the bot."""
+
+    @property
+    def reports(self) -> Reports:
+        """What others are told."""
 
 
 class Store(Protocol):

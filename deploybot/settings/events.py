@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from deploybot.settings.parts import Part, Secret, Switch
 from deploybot.settings.values import EventKindName, ImageName, ImageTag, RegistryHost, ShownWindow
-from deploybot.shapes import Channels, Glob, Name, WebUrl, one_or_many
+from deploybot.shapes import CallUrl, Channels, Glob, Name, one_or_many
 
 Windows = Annotated[tuple[ShownWindow, ...], BeforeValidator(one_or_many)]
 Globs = Annotated[tuple[Glob, ...], BeforeValidator(one_or_many)]
@@ -79,14 +79,14 @@ class Forge(Part):
 
     kind: Literal["github", "gitlab", "gitea", "forgejo"]
     token: Secret
-    api_url: WebUrl | None = None
+    api_url: CallUrl | None = None
     repository: str | None = None
 
 
 class Outgoing(Part):
     """`[outgoing.NAME]`: an address that is told of deployments, signed by the Standard Webhooks scheme."""
 
-    url: WebUrl
+    url: CallUrl
     secret: Secret
     apps: Annotated[tuple[Name, ...], BeforeValidator(one_or_many)] = ()
 
@@ -94,6 +94,6 @@ class Outgoing(Part):
 class Otel(Part):
     """`[otel]`: OpenTelemetry traces of deployments, by OTLP over HTTP. Needs `deploybot[otel]`."""
 
-    endpoint: WebUrl
+    endpoint: CallUrl
     headers: dict[str, Secret] = Field(default_factory=dict)
     service: str = "deploybot"

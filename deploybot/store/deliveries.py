@@ -107,6 +107,11 @@ class DeliveryRows:
                 break
         return tuple(found)
 
+    def get(self, number: int) -> Delivery | None:
+        """One delivery; None where it is gone."""
+        row = self._run(f"SELECT {_COLUMNS} FROM deliveries WHERE id = ?", (number,)).fetchone()  # noqa: S608  columns
+        return _delivery(row) if row else None
+
     def tried(self, number: int, tries: int) -> None:
         """Note a failure that may pass."""
         self._run("UPDATE deliveries SET tries = ? WHERE id = ?", (tries, number))

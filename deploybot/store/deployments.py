@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 
-from deploybot.domain import Deployment, Person, Phase, Place, Plan, State, StepRow, StepState
+from deploybot.domain import Counted, Deployment, Kind, Person, Phase, Place, Plan, State, StepRow, StepState
 from deploybot.errors import StoreError
 from deploybot.store.codec import decode, encode
 from deploybot.store.text import clean
@@ -252,6 +252,30 @@ class DeploymentRows:
             self._run(sql, (state.value, code, now, clean(detail), job))
         elif (kept.state, kept.code) != (state, code):
             raise StoreError(f"job {job} ended as {kept.state} ({kept.code}) and cannot end as {state} ({code})")
+
+    def counted(self, bounds: Sequence[float]) -> tuple[Counted, ...]:
+        """How many there are of each app, environment, kind and state, and how long they took.
+
+        One that has not ended, or never began, has taken no time yet.
+        """
+        taken = "CASE WHEN started > 0 AND finished > started THEN finished - started END"
+        within = "".join(f", count(CASE WHEN {taken} <= ? THEN 1 END)" for _ in bounds)
+        sql = f"""
+            SELECT app, environment, kind, state, count(*), count({taken}), total({taken}){within}
+            FROM deployments GROUP BY app, environment, kind, state"""  # noqa: S608  texts of this function alone
+        return tuple(
+            Counted(
+                app=app,
+                environment=environment,
+                kind=Kind(kind),
+                state=State(state),
+                count=count,
+                timed=timed,
+                seconds=seconds,
+                within=tuple(below),
+            )
+            for app, environment, kind, state, count, timed, seconds, *below in self._run(sql, tuple(bounds))
+        )
 
     def _all(self, where: str, *values: object) -> tuple[Deployment, ...]:
         return tuple(map(_deployment, self._run(_SELECT + where, values)))

@@ -88,3 +88,7 @@ class OutboxRows:
         """When the next one is due; None when nothing waits."""
         row = self._run("SELECT min(next_at) FROM outbox WHERE state = 'waiting'").fetchone()
         return float(row[0]) if row[0] is not None else None
+
+    def waiting(self) -> int:
+        """How many wait."""
+        return int(self._run("SELECT count(*) FROM outbox WHERE state = 'waiting'").fetchone()[0])

@@ -411,6 +411,37 @@ def m008_wishes(db: Database) -> None:
         db.execute(statement)
 
 
+_REPORTS = (
+    """
+    CREATE TABLE reports (
+        id INTEGER PRIMARY KEY,
+        target TEXT NOT NULL CHECK (target <> ''),
+        deployment INTEGER NOT NULL REFERENCES deployments (number),
+        environment TEXT NOT NULL,
+        word TEXT NOT NULL,
+        key TEXT NOT NULL UNIQUE,
+        report TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'dead')),
+        remote TEXT NOT NULL DEFAULT '',
+        made REAL NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+        next_at REAL NOT NULL,
+        error TEXT NOT NULL DEFAULT ''
+    )""",
+    "CREATE INDEX reports_deployment ON reports (deployment, target, id)",
+    "CREATE INDEX reports_due ON reports (id) WHERE state = 'waiting'",
+    "CREATE INDEX reports_made ON reports (made) WHERE remote = ''",
+    "CREATE INDEX reports_good ON reports (target, environment, id) WHERE word = 'succeeded'",
+    "CREATE INDEX deployments_counted ON deployments (app, environment, kind, state, started, finished)",
+)
+
+
+def m010_reports(db: Database) -> None:
+    """What others are told of deployments, and an index by which deployments are counted."""
+    for statement in _REPORTS:
+        db.execute(statement)
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first,
     m002_not_before,
@@ -420,5 +451,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m006_deliveries,
     m007_told,
     m008_wishes,
+    m010_reports,
 )
 """All migrations, in order."""

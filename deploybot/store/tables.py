@@ -15,6 +15,7 @@ from deploybot.store.links import LinkRows
 from deploybot.store.locks import LockRows
 from deploybot.store.outbox import OutboxRows
 from deploybot.store.people import PeopleRows
+from deploybot.store.reports import ReportRows
 from deploybot.store.running import RunningRows
 from deploybot.store.seen import SeenRows
 from deploybot.store.told import ToldRows
@@ -41,3 +42,4 @@ class Rows:
         self.told = ToldRows(connection)
         self.deliveries = DeliveryRows(connection)
         self.wishes = WishRows(connection)
+        self.reports = ReportRows(connection)

@@ -58,6 +58,7 @@ class Inbox:
         self._rush = Rush()
         self._bytes = 0
         self._last = 0
+        self._taking = True
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
 
@@ -84,7 +85,9 @@ class Inbox:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
+                self._taking = True
                 await self._take_new()
+                self._taking = False
                 self._rest()
         finally:
             tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
@@ -174,7 +177,7 @@ class Inbox:
         self._rest()
 
     def _rest(self) -> None:
-        if not self._open and not self._changed.is_set():
+        if not (self._open or self._taking or self._changed.is_set()):
             self._bytes = 0
             self._idle.set()
 

@@ -85,7 +85,7 @@ class BodyMac:
         return Signed(headers={self.header: self._written(needed(secret), body)})
 
     def _written(self, key: bytes, body: bytes) -> str:
-        return self.prefix + hmac.new(key, body, hashlib.sha256).hexdigest()
+        return self.prefix + hmac.digest(key, body, "sha256").hex()
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,11 +150,16 @@ def _tells(name: str) -> bool:
     return name.startswith(_KEPT_HEADERS) and not any(word in name for word in _PROOFS)
 
 
+@functools.lru_cache(maxsize=256)
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()
+
+
 async def _received(request: web.Request, at: float) -> Received:
     """A request as senders see it."""
     headers: dict[str, list[str]] = {}
     for raw, content in request.raw_headers:
-        headers.setdefault(raw.decode("latin-1").lower(), []).append(content.decode("utf-8", "surrogateescape"))
+        headers.setdefault(_lower(raw), []).append(content.decode("utf-8", "surrogateescape"))
     query: dict[str, list[str]] = {}
     for key, value in request.query.items() if request.query_string else ():
         query.setdefault(key, []).append(value)

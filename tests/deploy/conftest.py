@@ -25,6 +25,7 @@ from deploybot.deploy.runner import Runner, Teller
 from deploybot.deploy.service import Deployments
 from deploybot.deploy.steps import StepRunner
 from deploybot.domain import Deployment, Identity, Person, Place, Release, Role, Running
+from deploybot.events.reports import Reporter, targets_of
 from deploybot.ports import Tables
 from deploybot.redact import Redactor
 from deploybot.settings import App, Environment, Settings
@@ -108,7 +109,8 @@ class Shop:
         """A bot as it is right after a start: nothing in memory."""
         redactor = Redactor((SECRET,))
         journal = Journal(self.settings.bot.data / "logs", redactor, limit=100_000)
-        tell = Teller(clock=self.clock, redactor=redactor, journal=journal, places=_places)
+        report = Reporter(targets_of(self.settings), self.clock, redactor)
+        tell = Teller(clock=self.clock, redactor=redactor, journal=journal, places=_places, report=report)
         steps = StepRunner(
             store=self.store, servers=self.hosts, refs=self.refs, journal=journal, clock=self.clock, tell=tell
         )

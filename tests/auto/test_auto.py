@@ -380,6 +380,13 @@ async def test_nobody_but_the_bot_is_deploybot(yard: Yard) -> None:
         assert not card.ok
 
 
+async def test_a_first_administrator_of_that_name_gets_another_one(yard: Yard) -> None:
+    until = yard.town.shop.clock.now() + 900
+    await yard.town.store.write(lambda tables: tables.claims.issue("1234abcd", until))
+    card = await yard.town.say("claim 1234abcd", "deploybot")
+    assert card.title == "Welcome, deploybot-2: you are the administrator of everything now."
+
+
 async def test_somebody_of_that_name_from_before_is_a_clear_error(yard: Yard) -> None:
     def rename(tables: object) -> None:
         run = tables.wishes._run  # type: ignore[attr-defined]

@@ -90,7 +90,7 @@ def change_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
     )
     return Story(
         card=card,
-        worth=_worth(change, was_draft=any(one.draft for one in changes)),
+        worth=_worth(changes),
         kinds=frozenset({"change"}),
         branches=frozenset({change.into}),
         environments=environments_of(scene.app, change.into),
@@ -102,13 +102,14 @@ def _number(change: Change) -> str:
     return f"{'!' if change.sender == 'gitlab' else '#'}{change.number}"
 
 
-def _worth(change: Change, *, was_draft: bool) -> Worth:
+def _worth(changes: Sequence[Change]) -> Worth:
     """Drafts are for nobody, and what only changed does not begin a message, unless it was a draft before."""
-    if change.what == "merged":
+    ready = {one.what for one in changes if not one.draft}
+    if any(one.what == "merged" for one in changes) or ready - {"updated"}:
         return Worth.USUAL
-    if change.draft:
+    if not ready:
         return Worth.NOTHING
-    return Worth.ASKED if change.what == "updated" and not was_draft else Worth.USUAL
+    return Worth.USUAL if len(changes) > len(ready) else Worth.ASKED
 
 
 def _by(name: str) -> str:

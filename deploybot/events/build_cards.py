@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from deploybot.card import Card, Line, Tone
+from deploybot.card import Card, Line, Link, Tone
 from deploybot.domain import Build, BuildState
 from deploybot.events.buttons import code_buttons
 from deploybot.events.folding import LOOK_BACK, before, ended, overtaken
@@ -20,6 +20,7 @@ _SHOWN: Final = 9
 _MAY_FAIL: Final = (BuildState.FAILED, BuildState.RUNNING)
 _FAILED_SHOWN: Final = 4
 _JOB: Final = 40
+_LINKS: Final = 3
 _TONES: Final = {
     BuildState.QUEUED: Tone.BUSY,
     BuildState.RUNNING: Tone.BUSY,
@@ -56,6 +57,7 @@ def build_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
         title=f"{where}{f' ({short(latest.commit)})' if latest.commit else ''} — {word}",
         tone=TONES[mood],
         lines=tuple(lines),
+        links=tuple(Link(_name(one), one.url) for one in builds if one.url and one.state is BuildState.FAILED)[:_LINKS],
         buttons=code_buttons(scene, latest, latest.commit, built=True, **place) if good else (),
         footer=", ".join(filter(None, (_by(scene, builds), "overtaken by a newer push" if behind else ""))),
         final=mood is not Mood.BUSY,
@@ -134,10 +136,12 @@ def _line(scene: Scene, part: ToldPart, build: Build) -> Line:
         words.append(f"attempt {build.attempt}")
     if told := _streak(scene, part, build):
         words.append(told)
+    return Line(_name(build), "; ".join(words), _TONES[build.state], page(build.url))
+
+
+def _name(build: Build) -> str:
     name = one_line(build.name, NAME) or "build"
-    return Line(
-        f"{name} #{build.number}" if build.number else name, "; ".join(words), _TONES[build.state], page(build.url)
-    )
+    return f"{name} #{build.number}" if build.number else name
 
 
 def _words(build: Build) -> str:

@@ -11,7 +11,7 @@ from deploybot.events.buttons import code_buttons
 from deploybot.events.folding import overtaken
 from deploybot.events.patterns import environments_of, watched
 from deploybot.events.story import Mood, Scene, Story, Worth
-from deploybot.events.things import COMMITS_SHOWN
+from deploybot.events.things import COMMITS_SHOWN, rank
 from deploybot.events.words import NAME, REF, count, one_line, page, paragraph, short, subject, who
 from deploybot.ports import ToldPart
 
@@ -47,7 +47,7 @@ def _push_title(push: Push, by: str) -> str:
     if not push.after:
         return f"branch {branch} was deleted{by}"
     total = max(push.total, len(push.commits))
-    commits = f"more than {total:,} commits" if push.more else count(total, "commit")
+    commits = f"more than {count(total, 'commit')}" if push.more else count(total, "commit")
     if not push.before:
         return f"new branch {branch}{by}" + (f", {commits}" if total else "")
     if not total:
@@ -60,7 +60,8 @@ def _commits(push: Push) -> tuple[Line, ...]:
     lines = [Line(short(one.sha), _commit(one.message, one.author), url=page(one.url)) for one in shown]
     left = max(push.total, len(push.commits)) - len(shown)
     if left > 0 or push.more:
-        older = f"{left:,} older commits or more" if push.more else count(left, "older commit")
+        many = f"at least {left:,} older commits" if left > 0 else "older commits"
+        older = many if push.more else count(left, "older commit")
         lines.append(Line("…", f"and {older}" if shown else count(left, "commit")))
     return tuple(lines)
 
@@ -76,8 +77,8 @@ def _links(*pages: tuple[str, str]) -> tuple[Link, ...]:
 
 def change_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
     """A pull or merge request, opened, merged or closed."""
-    change = parts[0].event
-    assert isinstance(change, Change)  # noqa: S101  the thing is one of changes
+    changes = [one.event for one in parts if isinstance(one.event, Change)]
+    change = max(changes, key=rank)
     open_now = change.what in {"opened", "reopened", "updated"}
     word = "draft" if open_now and change.draft else "open" if change.what == "updated" else change.what
     card = Card(
@@ -89,7 +90,7 @@ def change_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
     )
     return Story(
         card=card,
-        worth=_worth(change),
+        worth=_worth(changes),
         kinds=frozenset({"change"}),
         branches=frozenset({change.into}),
         environments=environments_of(scene.app, change.into),
@@ -101,13 +102,14 @@ def _number(change: Change) -> str:
     return f"{'!' if change.sender == 'gitlab' else '#'}{change.number}"
 
 
-def _worth(change: Change) -> Worth:
-    """Drafts are for nobody, and what only changed does not begin a message."""
-    if change.what == "merged":
+def _worth(changes: Sequence[Change]) -> Worth:
+    """Drafts are for nobody, and what only changed does not begin a message, unless it was a draft before."""
+    ready = {one.what for one in changes if not one.draft}
+    if any(one.what == "merged" for one in changes) or ready - {"updated"}:
         return Worth.USUAL
-    if change.draft:
+    if not ready:
         return Worth.NOTHING
-    return Worth.ASKED if change.what == "updated" else Worth.USUAL
+    return Worth.USUAL if len(changes) > len(ready) else Worth.ASKED
 
 
 def _by(name: str) -> str:

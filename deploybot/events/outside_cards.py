@@ -18,6 +18,7 @@ from deploybot.units import show_duration
 _SHOWN: Final = 8
 _AGAIN: Final = 86400.0
 _ENVIRONMENT: Final = ("environment", "env", "stage")
+_IN_TITLE: Final = frozenset({"alertname", "severity"})
 _QUIET_ALERTS: Final = frozenset({"watchdog", "infoinhibitor"})
 _DEPLOYED: Final = {
     BuildState.QUEUED: (Mood.BUSY, "waiting"),
@@ -110,7 +111,7 @@ def alert_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
         title=f"{name}{severity} — {'firing' if alert.firing else 'resolved'}{_lasted(alert)}",
         tone=Tone.BAD if alert.firing else Tone.GOOD,
         text=paragraph(alert.text),
-        lines=(*_again(scene, alerts, alert), *_fields(pair for pair in alert.labels if pair[0] != "alertname")),
+        lines=(*_again(scene, alerts, alert), *_fields(pair for pair in alert.labels if pair[0] not in _IN_TITLE)),
         links=_page(alert.url),
         buttons=(logs_button(scene.app, environment),) if alert.firing and environment else (),
     )

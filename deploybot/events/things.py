@@ -46,7 +46,7 @@ def spot_of(event: Event, delivery: str) -> Spot:  # noqa: C901, PLR0911  one a 
             key = (event.branch, event.before, event.after, str(int(event.at)))
             return Spot(f"push:{_id(*key)}", series=push_series(event.branch), position=event.at)
         case Change():
-            return Spot(f"change:{_id(event.repository, str(event.number))}")
+            return Spot(f"change:{_id(event.repository, str(event.number))}", f"{event.what} {event.draft}")
         case Tagged() | Published():
             part = "tag" if isinstance(event, Tagged) else "release"
             return Spot(f"tag:{_id(event.repository, event.tag)}", part)

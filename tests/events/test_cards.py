@@ -74,6 +74,13 @@ async def test_other_pushes(channel: Channel, more: dict[str, object], title: st
     assert (card.title, len(card.buttons)) == (title, buttons)
 
 
+async def test_a_push_of_which_the_sender_counts_not_all(channel: Channel) -> None:
+    await channel.hear(push(more=True), push(3, more=True, total=2048))
+    few, many = await channel.messages()
+    assert (few.title[:26], few.lines[-1].text) == ("shop: more than 1 commit t", "and older commits")
+    assert many.lines[-1].text == "and at least 2,047 older commits"
+
+
 async def test_a_forced_push_says_so(channel: Channel) -> None:
     await channel.hear(push(forced=True))
     assert (await channel.message()).text == "! The branch was rewritten: commits that were there are gone."
@@ -245,7 +252,7 @@ async def test_drafts_and_mere_changes_begin_no_message(channel: Channel) -> Non
     await channel.hear(replace(change, number=13, what="updated", draft=False))
     assert await channel.messages() == []
     await channel.hear(replace(change, what="updated", draft=False, at=NOON + 1))
-    assert await channel.messages() == []
+    assert (await channel.message()).title == "shop: #12 x — open"
     await channel.hear(replace(change, what="merged", draft=False, at=NOON + 2))
     assert (await channel.message()).title == "shop: #12 x — merged"
 

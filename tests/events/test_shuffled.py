@@ -38,7 +38,9 @@ def history(dice: random.Random) -> list[Event]:
         for name in ("tests", "lint"):
             events += _runs(dice, number, name)
     change = Change(sender="github", number=1, title="x", what="opened", branch="b", into="main", at=NOON)
-    events += [replace(change, what=what, at=NOON + at) for at, what in enumerate(_ways(dice))]
+    events += [
+        replace(change, what=what, at=NOON + at, draft=dice.random() < 0.3) for at, what in enumerate(_ways(dice))
+    ]
     for begun in range(dice.randint(1, 3)):
         alert = Alert(sender="p", key="k", name="Slow", firing=True, started=NOON + begun * 60, at=NOON + begun * 60)
         events += [alert, replace(alert, firing=False, at=alert.at + 30)][: dice.randint(1, 2)]

@@ -29,7 +29,6 @@ class Gate:
 
     def __init__(self, *, max_body: int, most: int = CONNECTIONS, within: float = READ_WITHIN) -> None:
         self.max_body = max_body
-        self.refused = 0
         self._most = most
         self._within = within
         self._room = max(_READING, 4 * max_body)
@@ -91,7 +90,6 @@ class Gate:
 
     def _drop(self, connection: web.RequestHandler) -> None:
         """Cut somebody off."""
-        self.refused += 1
         self._idle.pop(connection, None)
         self.unclaim(connection)
         connection.force_close()

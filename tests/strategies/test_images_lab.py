@@ -80,11 +80,6 @@ def test_one_commit_with_several_images(
         _, plan = planned(server, new, of=first)
         server.run(plan.steps)
         assert page(engine) == "pinned 1.4.3"
-        _, plan = planned(server, old, of=second)
-        assert [step.name for step in plan.steps] == ["build", "up", "switch"]
-        assert "built before" in server.run(plan.steps)
-        _, plan = planned(server, new, of=first)
-        server.run(plan.steps)
     finally:
         trusted.start()
     server.run(COMPOSE.prune(server.app, only(server.app), (second.id,), server.facts()))

@@ -62,29 +62,24 @@ def test_one_commit_with_several_images(
     make_server: MakeComposeServer, engine: Engine, trusted: Registry, shop: Repo, lone_flavour: Flavour
 ) -> None:
     server = make_server(shop, lone_flavour)
-    old = pushed(engine, trusted, "1.4.2")
-    new = pushed(engine, trusted, "1.4.3")
+    old = pushed(engine, trusted, "pinned 1.4.2")
+    new = pushed(engine, trusted, "pinned 1.4.3")
     first, plan = planned(server, old)
     server.run(plan.steps)
-    assert (page(engine), labels(engine, "web")["deploybot.image"]) == ("1.4.2", old.reference)
+    assert (page(engine), labels(engine, "web")["deploybot.image"]) == ("pinned 1.4.2", old.reference)
     second, plan = planned(server, new, of=first)
     server.run(plan.steps)
-    assert (page(engine), labels(engine, "web")["deploybot.image"]) == ("1.4.3", new.reference)
+    assert (page(engine), labels(engine, "web")["deploybot.image"]) == ("pinned 1.4.3", new.reference)
     assert server.current().name == second.id != first.id
     assert server.facts().have == ((second.commit,) if server.git else ())
     # The registry is gone: back, and there again, by what is on the server.
     trusted.stop()
     try:
         server.run(plan.restore)
-        assert (page(engine), server.current().name) == ("1.4.2", first.id)
+        assert (page(engine), server.current().name) == ("pinned 1.4.2", first.id)
         _, plan = planned(server, new, of=first)
         server.run(plan.steps)
-        assert page(engine) == "1.4.3"
-        _, plan = planned(server, old, of=second)
-        assert [step.name for step in plan.steps] == ["build", "up", "switch"]
-        assert "built before" in server.run(plan.steps)
-        _, plan = planned(server, new, of=first)
-        server.run(plan.steps)
+        assert page(engine) == "pinned 1.4.3"
     finally:
         trusted.start()
     server.run(COMPOSE.prune(server.app, only(server.app), (second.id,), server.facts()))

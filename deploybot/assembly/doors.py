@@ -56,7 +56,7 @@ def telling(settings: Settings, world: Adapters) -> Telling | None:
 
 
 def _has_hooks(settings: Settings) -> bool:
-    return settings.http is not None and bool(settings.hooks or any(app.hooks for app in settings.apps.values()))
+    return bool(settings.hooks or any(app.hooks for app in settings.apps.values()))
 
 
 def webhooks(

@@ -44,7 +44,9 @@ def fetch(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
 def _guessable(settings: Settings) -> Iterator[Problem]:
     """Secrets of webhooks that could be found by trying: fewer than 16 random bytes, as far as can be seen."""
     for path, part in within(settings):
-        value = part.secret.reveal().removeprefix("whsec_") if isinstance(part, Hook) else ""
+        if not (isinstance(part, Hook) and isinstance(part.secret, Secret)):
+            continue
+        value = part.secret.reveal().removeprefix("whsec_")
         long_enough = _HEX_DIGITS if set(value.lower()) <= set("0123456789abcdef") else _BASE64_DIGITS
         if value and (len(value) < long_enough or len(set(value)) < _DIFFERENT):
             text = "could be guessed: it should hold at least 16 random bytes; `openssl rand -hex 32` makes one"

@@ -11,6 +11,7 @@ import math
 import socket
 import statistics
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,8 @@ CONNECTIONS = 400
 _SECRET = "d41f0e8c55a94f7f8f7e0f0cb9b6dc10d41f0e8c55a94f7f8f7e0f0cb9b6dc10"  # noqa: S105  opens only the bench
 _TIMES_AS_MANY = 1.5
 _STARTS_WITHIN = 15.0
+_RESTS_WITHIN = 60.0
+_MOMENT = 0.2
 _NO_LIMIT = 1_000_000
 _PATHS = {"deploybot": "/hooks/shop/github", "webhook": "/hooks/bench"}
 
@@ -61,7 +64,12 @@ def rows(ground: Ground) -> Iterator[Row]:
     peer = _start_peer(ground.folder("webhook"), peer_port)
     try:
         with bot:
-            taken = [_round(number, port, peer_port, bot.idle) for number in range(ROUNDS + 1)][1:]
+
+            def settle() -> None:
+                bot.idle()
+                until(lambda: _rests(peer.pid), within=_RESTS_WITHIN, what="webhook's rest")
+
+            taken = [_round(number, port, peer_port, settle) for number in range(ROUNDS + 1)][1:]
     finally:
         peer.kill()
         peer.wait()
@@ -69,7 +77,10 @@ def rows(ground: Ground) -> Iterator[Row]:
 
 
 def _round(number: int, port: int, peer_port: int, settle: Callable[[], None]) -> tuple[Hammered, Hammered]:
-    """One round of each, every other one the peer first; the bot is at rest before either begins."""
+    """One round of each, every other one the peer first. Both are at rest before either begins.
+
+    Both answer first and work afterwards: the bot hears what it has kept, `webhook` starts its program.
+    """
     found: dict[str, Hammered] = {}
     for name in ["deploybot", "webhook"][:: 1 if number % 2 else -1]:
         made = requests(_PATHS[name], _SECRET, COUNT, f"round {number}")
@@ -130,6 +141,17 @@ def _start_peer(folder: Path, port: int) -> subprocess.Popen[bytes]:
         )
     until(lambda: _listens(port), within=_STARTS_WITHIN, what="webhook's start")
     return peer
+
+
+def _rests(pid: int) -> bool:
+    """Whether a process and those it started took no processor time for a moment."""
+
+    def ticks() -> list[str]:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
+
+    before = ticks()
+    time.sleep(_MOMENT)
+    return ticks() == before
 
 
 def _listens(port: int) -> bool:

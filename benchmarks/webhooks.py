@@ -2,7 +2,7 @@
 
 Both get the same requests over the same number of connections, in turns, and both run as whole processes. The bot
 answers after a commit with `synchronous=FULL`; `webhook` keeps nothing, and answers when its program has run, or before
-that begins: both are measured.
+that begins. Both are measured, and a webhook counts as taken when its program has run, whoever was answered before.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.ground import Ground
-from benchmarks.table import BESIDE, Row, seconds
+from benchmarks.table import Row, seconds
 from tests.lab import LabError, until
 from tests.webhooks.hammer import Hammered, hammer, requests
 
-COUNT = 4_000
-ROUNDS = 5
+COUNT = 3_000
+ROUNDS = 3
 CONNECTIONS = 400
 _SECRET = "d41f0e8c55a94f7f8f7e0f0cb9b6dc10d41f0e8c55a94f7f8f7e0f0cb9b6dc10"  # noqa: S105  opens only the bench
 _TIMES_AS_MANY = 1.5
 _STARTS_WITHIN = 15.0
-_RESTS_WITHIN = 60.0
+_RESTS_WITHIN = 120.0
 _MOMENT = 0.2
 _NO_LIMIT = 1_000_000
 _EARLY = "webhook, answering first"
@@ -68,40 +69,48 @@ def rows(ground: Ground) -> Iterator[Row]:
     try:
         with bot:
 
-            def settle() -> None:
-                bot.idle()
+            def rest() -> None:
                 until(lambda: _rests(peer.pid), within=_RESTS_WITHIN, what="webhook's rest")
 
-            taken = [_round(number, port, peer_port, settle) for number in range(ROUNDS + 1)][1:]
+            def settle() -> None:
+                bot.idle(_RESTS_WITHIN)
+                rest()
+
+            taken = [_round(number, port, peer_port, settle, rest) for number in range(ROUNDS + 1)][1:]
     finally:
         peer.kill()
         peer.wait()
     yield from _compared(taken)
 
 
-def _round(number: int, port: int, peer_port: int, settle: Callable[[], None]) -> Round:
-    """One round of each side, every other one backwards. All are at rest before one begins."""
+def _round(number: int, port: int, peer_port: int, settle: Callable[[], None], rest: Callable[[], None]) -> Round:
+    """One round of each side, every other one backwards. All are at rest before one begins; `rest` is the peer's."""
     found: Round = {}
     for name in [*_PATHS][:: 1 if number % 2 else -1]:
         made = requests(_PATHS[name], _SECRET, COUNT, f"round {number}")
         settle()
+        began = time.monotonic()
         found[name] = hammer(port if name == "deploybot" else peer_port, made, CONNECTIONS)
+        if name == _EARLY:
+            rest()
+            handled = COUNT / (time.monotonic() - began - _MOMENT)
+            found[name] = replace(found[name], rate=handled)
         if found[name].count(200) != COUNT:
             raise LabError(f"{name} did not take all: {found[name].answers}")
     return found
 
 
 def _compared(taken: list[Round]) -> Iterator[Row]:
-    """Beside `webhook` when it answers what is done, as the bot does, and when it answers before it begins."""
-    for peer, at_least in (("webhook", _TIMES_AS_MANY), (_EARLY, None)):
+    """Beside `webhook` when it answers what is done, as the bot does, and when it answers before its program runs."""
+    for peer in ("webhook", _EARLY):
         ratio = statistics.median(one["deploybot"].rate / one[peer].rate for one in taken)
         yield Row(
             what=f"webhooks a second, each committed, {CONNECTIONS} at once",
             ours=f"{statistics.median(one['deploybot'].rate for one in taken):,.0f}",
             peer=f"{statistics.median(one[peer].rate for one in taken):,.0f} {peer}",
             ratio=f"{ratio:.2f}",
-            target=f"≥ {at_least:g}" if at_least else BESIDE,
-            met=ratio >= at_least if at_least else None,
+            target=f"≥ {_TIMES_AS_MANY:g}",
+            met=ratio >= _TIMES_AS_MANY,
             count=COUNT * len(taken),
         )
     for peer, at_most in (("webhook", 1.0), (_EARLY, 1.0)):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 _WITHIN = 120.0
 _BODY = 17_000
+_NAME = "@" * 40
 _COMMITS = 20
 _DIGITS = re.compile(r"\d+")
 
@@ -36,7 +37,7 @@ class Hammered:
 
 
 def requests(path: str, secret: str, count: int, run: str) -> list[bytes]:
-    """So many GitHub pushes as HTTP requests, every one another with a body of 17 kB; `run` tells runs apart."""
+    """So many GitHub pushes as HTTP requests, each of another branch, with a body of 17 kB; `run` tells runs apart."""
     return list(_requests(path, secret, count, run))
 
 
@@ -44,19 +45,19 @@ def _requests(path: str, secret: str, count: int, run: str) -> Iterator[bytes]:
     text = "x" * (_BODY // _COMMITS - 200)
     commits = [{"id": f"{number:040x}", "message": text, "author": {"name": "ana"}} for number in range(_COMMITS)]
     push = {
-        "ref": "refs/heads/main",
+        "ref": f"refs/heads/topic-{_NAME}",
         "before": "0" * 40,
-        "after": "@" * 40,
+        "after": _NAME,
         "repository": {"full_name": "acme/shop", "html_url": "https://github.com/acme/shop"},
         "pusher": {"name": "ana"},
         "commits": commits,
         "padding": "",
     }
     push["padding"] = "x" * (_BODY - len(json.dumps(push)))
-    before, after = json.dumps(push).encode().split(b"@" * 40)
+    parts = json.dumps(push).encode().split(_NAME.encode())
     for number in range(count):
         name = hashlib.sha1(f"{run} {number}".encode(), usedforsecurity=False).hexdigest()
-        body = before + name.encode() + after
+        body = name.encode().join(parts)
         proof = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         yield request(
             path,

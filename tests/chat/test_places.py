@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from deploybot.card import Card
-from deploybot.chat.places import CONSOLE, home_places, places_of
+from deploybot.chat.places import home_places, places_of
+from deploybot.chat.session import PLACE
 from deploybot.deploy.cards import deployment_card
 from deploybot.domain import Deployment, Kind, Place, Plan, Release, State
 from deploybot.errors import Unreachable
@@ -51,7 +52,7 @@ def deployment(place: Place | None = ASKED, state: State = State.RUNNING, number
 
 
 def test_what_nobody_asked_for_is_told_at_the_console_where_there_is_no_channel() -> None:
-    assert places_of(deployment(None), settings(home=False)) == (CONSOLE,)
+    assert places_of(deployment(None), settings(home=False)) == (PLACE,)
     assert places_of(deployment(ASKED), settings(home=False)) == (ASKED,)
 
 

@@ -31,7 +31,8 @@ def code_buttons(
     if built:
         guarded = [one for one in app.environments.values() if _guarded(one)]
         ready = (one for one in guarded if _ready(scene, one, sha) and not _there(scene, one.name, sha))
-        buttons += islice((_deploy(app, one, sha, "Promote to") for one in ready), MOST - 1 - len(buttons))
+        promote = (_deploy(app, one, _tried(scene, one, sha), "Promote to") for one in ready)
+        buttons += islice(promote, MOST - 1 - len(buttons))
     return (*buttons, Button("Show diff", f"diff {app.name}@{sha} {_last(app).name}"))
 
 
@@ -104,6 +105,13 @@ def _asks(environment: Environment) -> bool:
 def _ready(scene: Scene, environment: Environment, sha: str) -> bool:
     """Whether the environment that comes before it has the commit, healthy."""
     return environment.after is None or _there(scene, environment.after, sha)
+
+
+def _tried(scene: Scene, environment: Environment, sha: str) -> str:
+    """What to promote: the commit, and where images belong to it what was tried before, not what tags mean now."""
+    if not scene.app.images or environment.after is None:
+        return sha
+    return f"#{max(row.deployment for row in scene.running(environment.after))}"
 
 
 def _there(scene: Scene, environment: str, sha: str) -> bool:

@@ -201,6 +201,14 @@ async def test_promotion_is_offered_once_the_release_is_healthy_before(channel: 
     }
 
 
+async def test_with_images_what_was_tried_is_promoted_and_not_what_tags_mean_by_now() -> None:
+    images = {"web": {"service": "web", "image": "registry.example.com/acme/shop", "tag": "latest"}}
+    async with open_channel(settings(images=images)) as channel:
+        await channel.runs("staging", sha(2))
+        await channel.hear(build(PASSED))
+        assert labels(await channel.message())["Promote to production"] == "deploy shop@#1 to production"
+
+
 async def test_promotion_is_offered_as_soon_as_the_bot_has_deployed_it(channel: Channel) -> None:
     await channel.hear(push(), build(PASSED))
     await channel.runs("staging", sha(2))

@@ -41,6 +41,7 @@ class WebServer:
         self._problems = problems
         self._gate = gate or Gate(max_body=max_body)
         self._app = web.Application(client_max_size=self._gate.max_body, middlewares=[self._admit])
+        self._app.on_response_prepare.append(_name_nothing)
         self.health: Handler = self._health
         self.add_get("/healthz", self._answer_health)
         self._runner: web.AppRunner | None = None
@@ -134,3 +135,8 @@ async def _socket(host: str, port: int) -> socket.socket:
         )
     family, _, _, _, address = found[0]
     return socket.create_server(address, family=family)
+
+
+async def _name_nothing(_: web.Request, response: web.StreamResponse) -> None:
+    """Say which program answers, and not of which versions it is made."""
+    response.headers["Server"] = "deploybot"

@@ -225,3 +225,10 @@ async def test_what_is_no_http_is_answered_shortly_and_not_logged_at_length(capl
         for text in ("GET / HTTP/9.9\r\nbroken\r\n\r\n", "\x16\x03\x01 hello\r\n\r\n"):
             assert b" 400 Bad Request\r\n" in await said(url, text)
     assert "Traceback" not in caplog.text
+
+
+async def test_no_answer_tells_of_what_the_server_is_made() -> None:
+    async with serving({}) as url, ClientSession() as session:
+        for path in ("/healthz", "/nowhere"):
+            async with session.get(url + path) as answer:
+                assert answer.headers["Server"] == "deploybot"

@@ -34,6 +34,6 @@ async def call(session: aiohttp.ClientSession, base: str, address: Address, sign
             found = await answer.json()
             return Answer(answer.status, found["result"], found.get("delivery", 0), found.get("error", ""))
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise Unreachable(
-            f"the bot at {base}", str(error) or "no answer in time", hint="`deploybot run` starts it."
-        ) from error
+        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        why = getattr(cause, "strerror", "") or str(cause) or "no answer in time"
+        raise Unreachable(f"the bot at {base}", why, hint="`deploybot run` starts it.") from error

@@ -44,14 +44,14 @@ def payloads(folder: Path, whose: str = "") -> Iterator[Payload]:
     """All files below a folder that may be payloads, by name; all are `whose`, if that is given."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix in _SUFFIXES and not path.name.startswith("."):
-            yield _payload(path, path.relative_to(folder), whose)
+            yield _payload(path, folder, whose)
 
 
-def _payload(path: Path, name: Path, whose: str) -> Payload:
-    body = path.read_bytes()
+def _payload(path: Path, folder: Path, whose: str) -> Payload:
+    body, name = path.read_bytes(), path.relative_to(folder)
     headers = _headers(path.with_suffix(".headers"))
     tree = _object(body)
-    owner = whose or _named(name) or _by_headers(headers) or _by_looks(tree)
+    owner = whose or _named(folder.absolute().name, name) or _by_headers(headers) or _by_looks(tree)
     if not owner:
         return Payload(name=str(name), body=body, sender=None)
     found = sender(owner)
@@ -75,9 +75,9 @@ def _object(body: bytes) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _named(name: Path) -> str:
+def _named(folder: str, name: Path) -> str:
     """The sender that a folder or the beginning of a file's name says."""
-    words = [*reversed(name.parts[:-1]), re.split(r"[-_. ]", name.name, maxsplit=1)[0]]
+    words = [*reversed((folder, *name.parts[:-1])), re.split(r"[-. ]", name.name, maxsplit=1)[0]]
     return next((word.lower() for word in words if word.lower() in SENDERS), "")
 
 

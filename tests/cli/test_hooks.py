@@ -117,6 +117,13 @@ def test_whose_a_payload_is_is_told_by_its_name_its_looks_or_the_command_line(tm
     assert "There is no sender nobody." in hooks("replay", folder, "--sender", "nobody").output
 
 
+def test_the_folder_itself_may_say_whose_its_payloads_are() -> None:
+    lines = hooks("replay", PAYLOADS / "github").output.splitlines()
+    rows = [line.split() for line in lines if ".json" in line]
+    assert rows
+    assert {row[2] for row in rows} == {"github"}
+
+
 def test_the_apps_of_bot_toml_hear_of_it_and_the_running_bot_only_when_told(bot: Bot, tmp_path: Path) -> None:
     folder = tmp_path / "payloads" / "github"
     folder.mkdir(parents=True)

@@ -62,7 +62,7 @@ lock: venv ## Pin all dependencies anew, with hashes
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 	$(LOCK) pyproject.toml --output-file requirements.lock
-	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock
+	$(LOCK) pyproject.toml --extra otel --group dev --output-file requirements-dev.lock
 	$(LOCK) --group build --output-file requirements-build.lock
 
 .PHONY: clean

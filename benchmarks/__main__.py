@@ -1,4 +1,4 @@
-"""`python -m benchmarks [deploy] [logs] [status] [start] [chats]`: print the table; exit 1 when a target is missed."""
+"""`python -m benchmarks [deploy] [logs] [status] [start] [chats] [webhooks]`: print the table; 1 if one is missed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import chats, deploying, logs, starting, status
+from benchmarks import chats, deploying, logs, starting, status, webhooks
 from benchmarks.ground import Ground
 from benchmarks.table import Row, markdown, seconds
 from deploybot.lean import compile_without_docs
@@ -28,6 +28,7 @@ ROWS: Mapping[str, Rows] = {
     "status": status.rows,
     "start": starting.rows,
     "chats": chats.rows,
+    "webhooks": webhooks.rows,
 }
 
 

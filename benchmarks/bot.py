@@ -99,9 +99,9 @@ class Bot:
         """Begin the peak anew."""
         (self._proc / "clear_refs").write_text(_FORGET_PEAK)
 
-    def idle(self) -> None:
+    def idle(self, within: float = _READY_WITHIN) -> None:
         """Return once it has done nothing for a moment: no processor time went by in 0.2 s."""
-        until(self._quiet, within=_READY_WITHIN, what="the bot's rest")
+        until(self._quiet, within=within, what="the bot's rest")
 
     def _quiet(self) -> bool:
         before = self._ticks()

@@ -33,8 +33,10 @@ async def deploy(
 
     Its health is checked, and the old release is put back if it does not come up. The ref is a branch, a tag, a
     commit, `:current`, `:previous`, or `#41` for what deployment 41 deployed; without one it is the newest
-    commit of the app's branch. `--dry-run` shows the plan and does nothing. With `--at` it begins at that time of
-    day, in the bot's time zone: what a ref means is settled now, everything else is looked at again then.
+    commit of the app's branch. Images that bot.toml has are pinned anew, to what their tags mean now; a ref that is
+    an image's digest, `sha256:…`, or a tag that only an image has, changes that image and nothing else. `--dry-run`
+    shows the plan and does nothing. With `--at` it begins at that time of day, in the bot's time zone: what a ref
+    means is settled now, everything else is looked at again then.
     """
     names = [server.name for server in servers]
     return await ctx.deployments.request(ctx, app, env, ref, servers=names, dry_run=dry_run, at=time)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from deploybot import App, Card, Changes, Context, Environment, Line, Release, Table, Tone, command
+from deploybot import App, Card, Changes, Context, Environment, Line, Release, Table, Tone, command, image_changes
 
 
 @command(
@@ -14,7 +14,7 @@ from deploybot import App, Card, Changes, Context, Environment, Line, Release, T
     examples=("diff shop@v1.4 production", "diff shop", "diff shop@:previous production"),
 )
 async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
-    """Show what a deployment would change: commits, authors, and what to look at twice.
+    """Show what a deployment would change: commits, authors, images, and what to look at twice.
 
     What runs in the environment is compared with the ref. Without a ref: the newest commit of the app's branch,
     which is what `deploy` would take.
@@ -22,22 +22,30 @@ async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
     current = await ctx.releases.current(app, env)
     if current is None:
         return Card(title=f"Nothing runs in {app.name}/{env.name} yet: {ref} would be the first.")
-    if current.commit == ref.commit:
+    if current.id == ref.id:
         return Card(title=f"{ref} runs in {app.name}/{env.name} already: nothing would change.", tone=Tone.GOOD)
     changes = await ctx.releases.changes(app, current, ref)
     if not changes.known:
         text = "One of them is not in the repository any more, so I cannot tell what lies between them."
-        return Card(title=f"{app.name}/{env.name}: {current} → {ref}", text=text, tone=Tone.UNKNOWN)
+        title = f"{app.name}/{env.name}: {current} → {ref}"
+        return Card(title=title, text=text, lines=tuple(images(current, ref)), tone=Tone.UNKNOWN)
     return Card(
         title=f"{app.name}/{env.name}: {current} → {ref}",
-        text=total(changes),
+        text=total(changes) if current.commit != ref.commit else "The commit stays the same.",
         table=commits(changes),
-        lines=tuple(warnings(current, changes)),
+        lines=(*images(current, ref), *warnings(current, changes)),
         footer=f"{changes.total - len(changes.commits)} older commits are not shown."
         if changes.total > len(changes.commits)
         else "",
         tone=Tone.WARN if changes.warnings or changes.removed else Tone.PLAIN,
     )
+
+
+def images(current: Release, ref: Release) -> Iterator[Line]:
+    """`images: web 1.4.2 sha256:… → 1.4.3 sha256:…`."""
+    told = [f"{service} {was} → {now}" for service, was, now in image_changes(current, ref)]
+    if told:
+        yield Line("images", ", ".join(told))
 
 
 def total(changes: Changes) -> str:

@@ -15,6 +15,7 @@ from deploybot import (
     Table,
     Tone,
     command,
+    image_changes,
     show_duration,
     show_time,
 )
@@ -79,7 +80,11 @@ def row(deployment: Deployment) -> tuple[str, ...]:
 def releases(deployment: Deployment) -> str:
     """What ran before and after: `v1.3 → v1.4`; one alone where nothing was exchanged."""
     plan = deployment.plan
-    replaced = {part.replaces.commit: part.replaces for part in plan.servers if part.replaces}
-    old = " and ".join(release.ref or release.short for release in replaced.values())
-    new = plan.release.ref or plan.release.short
-    return f"{old or 'nothing'} → {new}" if plan.kind in {Kind.DEPLOY, Kind.ROLLBACK} else new
+    replaced = {part.replaces.id: part.replaces for part in plan.servers if part.replaces}
+    old = " and ".join(release.name for release in replaced.values())
+    new = plan.release.name
+    if plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
+        return new
+    changes = (change for release in replaced.values() for change in image_changes(release, plan.release))
+    images = dict.fromkeys(f"{service} {was} → {now}" for service, was, now in changes)
+    return ", ".join([f"{old or 'nothing'} → {new}", *images])

@@ -19,7 +19,7 @@ from deploybot import App, Card, Context, Environment, Release, UserError, comma
 async def rollback(ctx: Context, app: App, env: Environment, release: Release | None = None) -> Card:
     """Put the last good release of an app back, or the one you name.
 
-    A release is named by its ref, or by the number of the deployment that deployed it.
+    A release is named by its ref, or by the number of the deployment that deployed it. Its images come back with it.
     """
     current = await ctx.releases.current(app, env)
     target = release or await ctx.releases.last_good(app, env, before=current)

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from deploybot.card import Button, Card, File, Line, Table, Tone
+from deploybot.card import Button, Card, File, Line, Link, Table, Tone
 from deploybot.command import Code, Command, Context, Duration, Follow, LogQuery, Task, command
-from deploybot.domain import Changes, Commit, Deployment, Kind, Lock, Person, Release, Role, State, place_name
+from deploybot.domain import (
+    Changes,
+    Commit,
+    Deployment,
+    Kind,
+    Lock,
+    Person,
+    Pin,
+    Release,
+    Role,
+    State,
+    image_changes,
+    place_name,
+)
 from deploybot.errors import Denied, DeploybotError, Locked, Unreachable, UserError
 from deploybot.settings import App, Environment, Server, Settings
 from deploybot.units import show_duration, show_size, show_time
@@ -29,10 +42,12 @@ __all__ = [
     "Follow",
     "Kind",
     "Line",
+    "Link",
     "Lock",
     "Locked",
     "LogQuery",
     "Person",
+    "Pin",
     "Release",
     "Role",
     "Server",
@@ -44,6 +59,7 @@ __all__ = [
     "Unreachable",
     "UserError",
     "command",
+    "image_changes",
     "place_name",
     "show_duration",
     "show_size",

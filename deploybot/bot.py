@@ -1,4 +1,4 @@
-"""The composition root: the only place that builds adapters, puts them together, and starts and stops them."""
+"""The bot: its parts, started and stopped in order. `assembly` makes them; nothing else builds an adapter."""
 
 from __future__ import annotations
 
@@ -9,113 +9,47 @@ import os
 import secrets
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 
 from deploybot import __version__
 from deploybot.access import Access, PersonLocks
+from deploybot.access.itself import make_itself
+from deploybot.assembly.doors import chats, monitor, reports, telling, web_server, webhooks
+from deploybot.assembly.engine import deployments
+from deploybot.assembly.itself import by_itself
+from deploybot.assembly.world import Adapters, adapters
 from deploybot.card import Card
 from deploybot.chat.child import LIFE_FD, READY_FD
 from deploybot.chat.console import Console
-from deploybot.chat.desk import Desk
 from deploybot.chat.heads import Heads
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.chat.parts import Parts
-from deploybot.chat.places import channels_of, home_places, places_of
+from deploybot.chat.places import home_places
 from deploybot.command import Services
-from deploybot.config import secrets_of
-from deploybot.deploy.approvals import Approvals
-from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.cards import number_of
-from deploybot.deploy.gate import HealthGate
-from deploybot.deploy.journal import Journal
-from deploybot.deploy.plan import Planner
 from deploybot.deploy.releases import Releases
-from deploybot.deploy.runner import Runner, Teller
-from deploybot.deploy.service import Deployments
-from deploybot.deploy.steps import StepRunner
 from deploybot.dispatch import Dispatcher
-from deploybot.domain import Role
+from deploybot.domain import (
+    Role,
+)
 from deploybot.heap import give_back, keep_one_heap
-from deploybot.hosts.servers import SshServers
-from deploybot.hosts.ssh import Pool
 from deploybot.loader import load
+from deploybot.logs import formatter
 from deploybot.observe.logs import AppLogs
 from deploybot.observe.status import Board
-from deploybot.ports import Clock, CodeSecrets, Engine, Finding, LiveChat, RefSource, Servers, Store, Tables
+from deploybot.ports import EventListener, LiveChat, Tables
 from deploybot.redact import Redactor
-from deploybot.settings import Server, Settings
-from deploybot.sources.git import GitSource
+from deploybot.settings import BotSettings, Settings
 from deploybot.store.codes import CodeFiles
-from deploybot.store.database import Database
 from deploybot.store.lock import single_bot
-from deploybot.strategies import STRATEGIES
 from deploybot.units import show_duration
-
-if TYPE_CHECKING:
-    from deploybot.web import WebServer
 
 log = logging.getLogger(__name__)
 
 CLAIM_LIFE = 900.0
 STOP_WITHIN = 8.0
+_STOPPED = "it has stopped, which is a mistake of the bot's own: its log tells more, and a restart mends it for now"
 _NOISY = ("asyncssh", "docker", "urllib3", "asyncio", "httpx", "httpcore", "telegram")
-
-
-class SystemClock:
-    """ports.Clock over the system's clock."""
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adapters:
-    """What stands between the core and the world. `servers` and `store` may be wrapped, for tests that break them."""
-
-    database: Database
-    pool: SshServers
-    store: Store
-    servers: Servers
-    refs: RefSource
-    redactor: Redactor
-    clock: Clock
-
-
-def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
-    """The real ones; `beside` a bot that may run with the same settings, whose forwarded sockets are left alone."""
-    redactor = Redactor(secrets_of(settings))
-    database = Database(settings.bot.data / "deploybot.db")
-    pool = _servers(settings, None if beside else settings.bot.data / "sockets")
-    return Adapters(
-        database=database,
-        pool=pool,
-        store=database,
-        servers=pool,
-        refs=GitSource(settings.bot.data, redactor),
-        redactor=redactor,
-        clock=SystemClock(),
-    )
-
-
-def _servers(settings: Settings, sockets: Path | None) -> SshServers:
-    """All servers over one pool; docker-py is imported only where bot.toml gives an engine: it takes 20 MB."""
-    pool = Pool(settings.servers, sockets=sockets)
-
-    def engine(server: Server) -> Engine | None:
-        if server.docker is None:
-            return None
-        from deploybot.hosts import docker  # noqa: PLC0415  see above
-
-        return docker.engine(server, pool, servers.host(server.name))
-
-    servers = SshServers(settings.servers, pool, engine)
-    return servers
 
 
 class Bot:
@@ -127,20 +61,24 @@ class Bot:
         self._world = world
         codes = CodeFiles(settings.bot.data / "codes")
         self._access = Access(settings, world.store, world.clock, codes)
-        self.deployments = _deployments(settings, world, codes)
+        self.telling = telling(settings, world)
+        self.deployments = deployments(settings, world, codes, self.telling)
         services = Services(
             settings=settings,
             deployments=self.deployments,
-            releases=Releases(world.store, world.refs),
+            releases=Releases(world.store, world.refs, world.images),
             status=Board(world.servers, world.store, world.clock),
             logs=AppLogs(settings, world.servers, world.clock, world.redactor),
-            locks=PersonLocks(world.store, world.clock),
+            locks=PersonLocks(world.store, world.clock, self._unlocked),
             people=self._access,
             commands=load(settings.bot.plugins),
         )
         self.dispatcher = Dispatcher(
             services=services, access=self._access, store=world.store, clock=world.clock, redactor=world.redactor
         )
+        self.by_itself = by_itself(settings, world, self._access, self.dispatcher)
+        if self.by_itself is not None:
+            self.deployments.on_end = self.by_itself.watch.ring
         parts = Parts(
             handle=self.dispatcher.handle,
             complete=self.dispatcher.complete,
@@ -150,10 +88,13 @@ class Bot:
             commands=services.commands,
         )
         console = Console(settings.bot.data / "console.sock", parts)
-        self._web = _web(settings, self._problems)
-        self._chats: tuple[LiveChat, ...] = (console, *_chats(settings, parts, world, self._web))
+        self._web = web_server(settings, self._problems)
+        self._inbox = webhooks(settings, world, self._web, self._listeners())
+        self._chats: tuple[LiveChat, ...] = (console, *chats(settings, parts, world, self._web))
         self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)
-        world.database.on_outbox = self._outbox.wake
+        self._reports = reports(settings, world)
+        world.database.on_outbox = self._wake
+        self._work: Sequence[asyncio.Task[None]] = ()
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -163,13 +104,12 @@ class Bot:
     async def serve(self, ready: Callable[[], None] = lambda: None) -> None:
         """Start everything, take up what ran, call `ready`, and go on until `stop`; then leave within ten seconds."""
         await self._world.database.open()
-        heads = Heads(self._world.store, self._world.clock, self._settings.bot.timezone, home_places(self._settings))
-        work = [
-            asyncio.create_task(self._outbox.run(), name="outbox"),
-            asyncio.create_task(heads.run(), name="audit-heads"),
-        ]
+        work = self._work = [asyncio.create_task(part, name=name) for name, part in self._parts()]
         try:
+            for task in work:
+                task.add_done_callback(_tell_break)
             await self._offer_claim()
+            await make_itself(self._world.store, self._settings)
             for chat in self._chats:
                 await chat.start()
             if self._web is not None:
@@ -177,6 +117,9 @@ class Bot:
             resumed = await self.deployments.resume()
             if resumed:
                 log.info("taking up %s", ", ".join(f"#{one.number}" for one in resumed))
+            if self.by_itself is not None:
+                work.append(self.by_itself.start())
+                work[-1].add_done_callback(_tell_break)
             give_back()
             ready()
             await self._stop.wait()
@@ -184,10 +127,26 @@ class Bot:
             log.info("stopping; what runs on servers goes on there")
             await self._close(work)
 
+    def _parts(self) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
+        """What goes on as long as the bot runs, by name."""
+        world, settings = self._world, self._settings
+        yield "outbox", self._outbox.run()
+        yield "audit-heads", Heads(world.store, world.clock, settings.bot.timezone, home_places(settings)).run()
+        if self._reports is not None:
+            yield "reports", self._reports.run()
+        if self._inbox is not None:
+            yield "webhooks", self._inbox.run()
+        if self.telling is not None:
+            yield "quiet-hours", self.telling.run()
+        if self._web is not None and (lag := monitor(settings, world, self._web, self._problems)):
+            yield "loop-lag", lag
+
     async def _close(self, work: Sequence[asyncio.Task[None]]) -> None:
         """Take no new work, let go of what runs, deliver what can be delivered, and close the database last."""
         try:
             async with asyncio.timeout(STOP_WITHIN):
+                if self.by_itself is not None:
+                    await self.by_itself.close()
                 await self.deployments.close()
                 for task in work:
                     task.cancel()
@@ -200,9 +159,28 @@ class Bot:
             log.warning("not everything could be closed within %s", show_duration(STOP_WITHIN))
         await self._world.database.aclose()
 
+    def _listeners(self) -> Iterator[EventListener]:
+        """Who hears of events, in this order: first people are told, then something is done."""
+        if self.telling is not None:
+            yield self.telling
+        if self.by_itself is not None:
+            yield self.by_itself.automatic
+
+    def _wake(self) -> None:
+        """Something was put that is to be sent."""
+        self._outbox.wake()
+        if self._reports is not None:
+            self._reports.wake()
+
+    def _unlocked(self, app: str) -> None:
+        """An environment is free again: what waits for that by itself is looked at."""
+        if self.by_itself is not None:
+            self.by_itself.watch.ring(app)
+
     def _problems(self) -> dict[str, str]:
-        """What is ill, by name."""
-        return {"database": self._world.store.problem, **{chat.platform: chat.problem for chat in self._chats}}
+        """What is ill, by name: the database, the chats, and whatever works in the background and has stopped."""
+        own = {"database": self._world.store.problem, **{chat.platform: chat.problem for chat in self._chats}}
+        return own | {task.get_name(): _STOPPED if _broke(task) else "" for task in self._work}
 
     async def _recall(self, key: str) -> Card | None:
         """The card of a key as the database tells it now."""
@@ -229,75 +207,15 @@ class Bot:
             )
 
 
-def _deployments(settings: Settings, world: Adapters, codes: CodeSecrets) -> Deployments:
-    """The deployment engine with all its parts."""
-    journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
-    places = partial(places_of, settings=settings)
-    tell = Teller(clock=world.clock, redactor=world.redactor, journal=journal, places=places)
-    steps = StepRunner(
-        store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
-    )
-    runner = Runner(
-        settings=settings,
-        store=world.store,
-        servers=world.servers,
-        steps=steps,
-        gate=HealthGate(world.servers, world.clock),
-        journal=journal,
-        clock=world.clock,
-        tell=tell,
-    )
-    planner = Planner(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
-    bonds = Bonds(settings, planner, world.clock)
-    approvals = Approvals(settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, tell=tell)
-    return Deployments(
-        settings=settings,
-        store=world.store,
-        clock=world.clock,
-        planner=planner,
-        runner=runner,
-        journal=journal,
-        tell=tell,
-        approvals=approvals,
-        bonds=bonds,
-    )
+def _broke(task: asyncio.Task[None]) -> bool:
+    """Whether something that works in the background has ended by a mistake."""
+    return task.done() and not task.cancelled() and task.exception() is not None
 
 
-def _web(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServer | None:
-    """The HTTP server where bot.toml asks for one; aiohttp is imported only then."""
-    if settings.http is None:
-        return None
-    from deploybot.web import WebServer  # noqa: PLC0415  see above
-
-    return WebServer(settings.http.listen, problems)
-
-
-def _chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer | None) -> Iterator[LiveChat]:
-    """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
-    if settings.slack is not None:
-        from deploybot.chat.slack.adapter import Slack  # noqa: PLC0415  see above
-
-        yield Slack(settings.slack, parts, Desk(world.store, world.clock, "slack"), server)
-    if settings.telegram is not None:
-        from deploybot.chat.telegram.chat import TelegramChat  # noqa: PLC0415  see above
-
-        url = (settings.http.url if settings.http else None) or ""
-        homes = channels_of(settings, TelegramChat.platform)
-        yield TelegramChat(settings.telegram, parts, world.store, server=server, url=url, homes=homes)
-
-
-def chat_checks(settings: Settings) -> dict[str, AsyncIterator[Finding]]:
-    """What `deploybot check` tries of the chats, by name."""
-    checks: dict[str, AsyncIterator[Finding]] = {}
-    if settings.slack is not None:
-        from deploybot.chat.slack.probe import probe  # noqa: PLC0415  see `_chats`
-
-        checks["Slack"] = probe(settings)
-    if settings.telegram is not None:
-        from deploybot.chat.telegram.probe import probe as probe_telegram  # noqa: PLC0415  see `_chats`
-
-        checks["Telegram"] = probe_telegram(settings)
-    return checks
+def _tell_break(task: asyncio.Task[None]) -> None:
+    """Log the mistake by which it has ended."""
+    if _broke(task):
+        log.error("%s broke", task.get_name(), exc_info=task.exception())
 
 
 async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapters) -> None:
@@ -309,7 +227,7 @@ async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapte
     keep_one_heap()
     with single_bot(settings.bot.data):
         world = adapt(settings)
-        _log_to_stderr(settings.bot.log_level, world.redactor)
+        _log_to_stderr(settings.bot, world.redactor)
         bot = Bot(settings, world)
         with _told_to_stop(bot.stop):
             await bot.serve(_say_ready)
@@ -340,22 +258,10 @@ def _say_ready() -> None:
     log.info("ready")
 
 
-class _Masked(logging.Formatter):
-    """`TIME LEVEL LOGGER: TEXT`, in UTC, with every secret masked, in tracebacks, too."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-        self.converter = time.gmtime
-        self._redactor = redactor
-
-    def format(self, record: logging.LogRecord) -> str:
-        return self._redactor.text(super().format(record))
-
-
-def _log_to_stderr(level: str, redactor: Redactor) -> None:
-    """Log everything at this level; libraries only from warnings on."""
+def _log_to_stderr(settings: BotSettings, redactor: Redactor) -> None:
+    """Log everything from bot.toml's level on, in its format; libraries only from warnings on."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Masked(redactor))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    handler.setFormatter(formatter(settings.log_format, redactor.text))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -7,7 +7,20 @@ A card has a key; saying a card again with the same key edits the message that i
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
+from typing import Final
+
+_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:[/?#][!#-&(-;=?-Z_a-z~\[\]]*)?", re.ASCII)
+_LONGEST_URL: Final = 1_500
+
+
+def web_url(text: str) -> str:
+    """The address, when it is one that a chat may link; else nothing.
+
+    That is http(s) with a plain host, without a user in it, quotes, blanks or anything but ASCII, and not too long.
+    """
+    return text if len(text) <= _LONGEST_URL and _URL.fullmatch(text) else ""
 
 
 class Tone(enum.StrEnum):
@@ -38,11 +51,23 @@ class Button:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a card's body: a symbol by its tone, a name, and what is said of it."""
+    """One line of a card's body: a symbol by its tone, a name, and what is said of it.
+
+    With a `url` that passes `web_url`, a chat that can links the name to it.
+    """
 
     name: str
     text: str
     tone: Tone = Tone.PLAIN
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A page for people. Never made of text that people wrote; shown only where the `url` passes `web_url`."""
+
+    text: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +106,7 @@ class Card:
     code: tuple[str, ...] = ()
     buttons: tuple[Button, ...] = ()
     files: tuple[File, ...] = ()
+    links: tuple[Link, ...] = ()
     footer: str = ""
     hint: str = ""
     private: bool = False

@@ -18,10 +18,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
-from deploybot.domain import JobState, JobStatus, Release, ServerFacts
+from deploybot.domain import Heads, JobState, JobStatus, Release, ServerFacts, short_id
 from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
-from deploybot.ports import Engine, Finding, Host, RefSource, Servers
-from deploybot.settings import App, Environment, Server, Settings
+from deploybot.events.hints import autos
+from deploybot.events.patterns import fits
+from deploybot.events.rules import newest_tag
+from deploybot.ports import Engine, Finding, Host, Images, RefSource, Servers
+from deploybot.settings import App, Auto, Environment, Server, Settings
 from deploybot.strategies.needs import check_compose, check_server
 from deploybot.strategies.steps import Site
 from deploybot.units import show_duration, show_size
@@ -78,11 +81,12 @@ async def check(
     links: Links,
     refs: RefSource,
     *,
+    images: Images | None = None,
     chats: Mapping[str, AsyncIterator[Finding]] = MappingProxyType({}),
     mask: Callable[[str], str] = str,
     within: float = WITHIN,
 ) -> tuple[Row, ...]:
-    """Try everything at once; a server, repository or chat has `within` seconds, one that hangs costs only its row.
+    """Try everything at once; a server, repository, image or chat has `within` seconds, one that hangs costs its row.
 
     `chats` try themselves, by name. `mask` takes secrets out of what others said.
     """
@@ -91,6 +95,14 @@ async def check(
         for name, server in settings.servers.items()
     ]
     tries += [_bounded(f"app {name}", _repository(app, refs), within) for name, app in settings.apps.items()]
+    if images is not None:
+        tries += [
+            _bounded(f"app {name}", _image(app, service, images), within)
+            for name, app in settings.apps.items()
+            for service in app.images
+        ]
+    watched = [app for app in settings.apps.values() if autos(app)]
+    tries += [_bounded(f"app {app.name}", _by_itself(app, refs), within) for app in watched]
     tries += [_bounded(name, _chat(name, findings), within) for name, findings in chats.items()]
     rows = [_data(settings.bot.data), *(row for rows in await asyncio.gather(*tries) for row in rows)]
     return tuple(dataclasses.replace(row, says=mask(row.says), cure=mask(row.cure)) for row in rows)
@@ -107,7 +119,7 @@ async def _bounded(subject: str, tries: AsyncIterator[Row], within: float) -> li
         cure = "See what keeps it busy; a firewall that swallows packets looks like this, too."
         rows.append(Row(subject, "answer", State.FAILED, f"no answer within {show_duration(within)}", cure))
     except DeploybotError as error:
-        rows.append(Row(subject, "answer", State.FAILED, str(error)))
+        rows.append(Row(subject, "answer", State.FAILED, str(error), getattr(error, "hint", "")))
     return rows
 
 
@@ -183,7 +195,7 @@ async def _place(subject: str, placed: _Placed, host: Host) -> Row:
         return Row(subject, what, State.FAILED, error.why, error.hint)
     except UserError as error:
         return Row(subject, what, State.FAILED, error.sentence, error.hint)
-    runs = f", {facts.current[:10]} runs there" if facts.current else ""
+    runs = f", {short_id(facts.current)} runs there" if facts.current else ""
     return Row(subject, what, State.OK, f"{directory} can be written, {show_size(facts.disk_free)} free{runs}")
 
 
@@ -266,3 +278,49 @@ async def _repository(app: App, refs: RefSource) -> AsyncIterator[Row]:
         yield Row(subject, what, State.FAILED, error.sentence, error.hint or "See `branch` in bot.toml.")
     else:
         yield Row(subject, what, State.OK, f"{app.repo}: {release} {release.subject}".rstrip())
+
+
+async def _image(app: App, service: str, images: Images) -> AsyncIterator[Row]:
+    """Whether a registry shows the image of one service, and what it is now."""
+    subject, what = f"app {app.name}", f"image {service}"
+    of = app.images[service]
+    try:
+        (pin,) = await images.pins(app.model_copy(update={"images": {service: of}}))
+    except Unreachable as error:
+        cure = error.hint or f"See that apps.{app.name}.images.{service}.image is right."
+        yield Row(subject, what, State.FAILED, str(error), cure)
+    except UserError as error:
+        yield Row(subject, what, State.FAILED, error.sentence, error.hint)
+    else:
+        yield Row(subject, what, State.OK, f"{of.image}, {of.tag}: {pin.version}")
+
+
+async def _by_itself(app: App, refs: RefSource) -> AsyncIterator[Row]:
+    """What each look of the bot's own asks, and what it finds for every environment that is deployed by itself."""
+    subject = f"app {app.name}"
+    try:
+        heads = await refs.heads(app)
+    except Unreachable as error:
+        yield Row(subject, "auto", State.FAILED, error.why, error.hint)
+        return
+    for name, auto in autos(app).items():
+        found, missing = _found(auto, heads)
+        if missing:
+            cure = f"Push one, or look at apps.{app.name}.environments.{name}.auto."
+            yield Row(subject, f"auto {name}", State.FAILED, f"the repository has no {' and no '.join(missing)}", cure)
+        elif found:
+            yield Row(subject, f"auto {name}", State.OK, ", ".join(found))
+
+
+def _found(auto: Auto, heads: Heads) -> tuple[list[str], list[str]]:
+    """What there is now of what `auto` waits for, and what there is nothing of."""
+    found, missing = [], []
+    if auto.branch:
+        names = [name for name in sorted(heads.branches) if fits(auto.branch, name)]
+        found += [f"{name} is {heads.branches[name][:10]}" for name in names]
+        missing += [] if names else [f"branch {auto.branch}"]
+    if auto.tag:
+        tags = {name: commit for name, commit in heads.tags.items() if fits(auto.tag, name)}
+        newest = newest_tag(tags, {}, early="-" in auto.tag)
+        found += [f"the newest tag is {newest}"] if newest else [f"no tag {auto.tag} yet"]
+    return found, missing

@@ -44,6 +44,7 @@ class Incoming:
     `id` is the platform's id of the message (a repeated one runs once), `at` when it was sent (seconds
     since the epoch), `name` how the platform calls the sender, for people to read and never to trust.
     `press` is the hash of the button's token where a button was pressed: what changes something uses it up.
+    `wish` is what the bot deploys by itself, by its number; 0 for everything that somebody sent.
     """
 
     identity: Identity
@@ -53,6 +54,7 @@ class Incoming:
     at: float
     name: str = ""
     press: str = ""
+    wish: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +153,11 @@ class DeploymentService(Protocol):
 class ReleaseService(Protocol):
     """Refs and what runs."""
 
-    async def resolve(self, app: App, environment: Environment | None, ref: str) -> Release:
-        """A typed ref, also `:current` and `:previous`, as a release; UserError with the nearest refs."""
+    async def resolve(self, app: App, environment: Environment | None, ref: str, *, back: bool = False) -> Release:
+        """A typed ref, also `:current`, `:previous` and an image's digest, as a release; UserError with the nearest.
+
+        To go `back` to a ref is to go back to the images that it last ran well with.
+        """
 
     async def current(self, app: App, environment: Environment) -> Release | None:
         """What the bot last put there and saw healthy; None before the first deployment."""
@@ -220,8 +225,11 @@ class LockService(Protocol):
 class PeopleService(Protocol):
     """The allowlist, for commands."""
 
-    async def allow(self, ctx: Context, who: str, role: Role, app: str, environment: str) -> Person:
-        """Give a role to `@name`, or to `platform:id[:name]` for someone new; UserError explains."""
+    async def allow(self, ctx: Context, who: str, role: Role | None, app: str, environment: str) -> Person:
+        """Give a role to `@name`, or to `platform:id[:name]` for someone new; UserError explains.
+
+        Without a role `platform:id:name` gives the identity alone.
+        """
 
     async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> int:
         """Take grants away; how many went."""

@@ -2,7 +2,8 @@
 
     DeploybotError
     ├── UserError            what was asked cannot be done; the sentence says why, the hint what to do
-    │   └── UsageError       the words did not fit the command's grammar
+    │   ├── UsageError       the words did not fit the command's grammar
+    │   └── NoImage          a registry has no such image or tag, or does not show it to the bot
     ├── ConfigError          bot.toml is wrong; holds every problem found
     ├── Denied               a rule said no; holds the rule's reasons and who may
     ├── Locked               somebody, or a deployment, holds the app's environment
@@ -42,6 +43,10 @@ class UserError(DeploybotError):
 
 class UsageError(UserError):
     """The words did not fit the grammar of the command."""
+
+
+class NoImage(UserError):
+    """A registry has no such image or tag, or does not show it to the bot."""
 
 
 class ConfigError(DeploybotError):

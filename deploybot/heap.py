@@ -19,7 +19,8 @@ def keep_one_heap() -> None:
 
 
 def give_back() -> None:
-    """Give back what the start has used and nobody needs any more."""
+    """Give back what the start has used and nobody needs any more; what stays, stays: it is not looked at again."""
     gc.collect()
+    gc.freeze()
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)

@@ -1,7 +1,7 @@
 """Libraries without their docstrings: nobody reads them in a running bot, and they take 4 MiB of its memory.
 
 `python -m deploybot.lean` compiles the libraries a second time, without docstrings, beside their usual bytecode (an
-optimisation tag of our own, PEP 488). `deploybot run` imports what was compiled so; everything else, and every other
+optimisation tag of our own, PEP 488). The command line imports what was compiled so; everything else, and every other
 program, imports as usual. Nothing but docstrings is left out: asserts stay, and lines keep their numbers.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from deploybot.card import Card, Line, Table
+from deploybot.card import Card, Link, Table
 from deploybot.ports import Redactor
 
 
@@ -15,13 +15,22 @@ def masked(card: Card, redactor: Redactor) -> Card:
         card,
         title=text(card.title),
         text=text(card.text),
-        lines=tuple(Line(text(line.name), text(line.text), line.tone) for line in card.lines),
+        lines=tuple(
+            dataclasses.replace(line, name=text(line.name), text=text(line.text), url=_clear(line.url, redactor))
+            for line in card.lines
+        ),
         table=_masked_table(card.table, redactor) if card.table else None,
         code=tuple(text("\n".join(card.code)).split("\n")) if card.code else (),
         buttons=tuple(dataclasses.replace(button, label=text(button.label)) for button in card.buttons),
+        links=tuple(Link(text(link.text), _clear(link.url, redactor)) for link in card.links),
         footer=text(card.footer),
         hint=text(card.hint),
     )
+
+
+def _clear(url: str, redactor: Redactor) -> str:
+    """The address, or none where it holds something to mask: a masked one leads nowhere."""
+    return url if redactor.text(url) == url else ""
 
 
 def _masked_table(table: Table, redactor: Redactor) -> Table:

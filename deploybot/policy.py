@@ -50,24 +50,28 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request for approvals: who asked, and who has approved, as ids of persons."""
+    """A request for approvals: who asked, and who has approved, as ids of persons.
+
+    `brought` are those who brought it about where nobody asked: whose push it was, say.
+    """
 
     requester: int
     approved: tuple[int, ...] = ()
+    brought: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
     """What `after` asks for: that a release is healthy in the environment named here.
 
-    `release` is for people, `commit` empty where it is not known yet. `there` are server, release, commit and
-    whether it came up healthy, for each server of that environment. `been_here` says that the release has run well
-    in the place that is asked about.
+    `release` is for people, `id` tells it from others and is empty where it is not known yet. `there` are server,
+    release, its id and whether it came up healthy, for each server of that environment. `been_here` says that the
+    release has run well in the place that is asked about.
     """
 
     environment: str
     release: str = ""
-    commit: str = ""
+    id: str = ""
     there: tuple[tuple[str, str, str, bool], ...] = ()
     been_here: bool = False
 
@@ -79,7 +83,8 @@ class Question:
     `app` and `environment` are names, `*` for every one, or None for “at least one of them”. `grants` and
     `people` are everybody's. `lock` is the person's lock that holds there now. `wanted` are the approvals that the
     place asks for, `asked` the request that the question is about. `begins` is True where a deployment is about to
-    begin: then what it still lacks is a no.
+    begin: then what it still lacks is a no. `auto` tells what is deployed in the place by itself, in words; `itself`
+    is True where who asks is the bot, whose grants are those of bot.toml's `auto`.
     """
 
     person: Person | None
@@ -94,6 +99,8 @@ class Question:
     asked: Asked | None = None
     before: Before | None = None
     begins: bool = False
+    auto: str = ""
+    itself: bool = False
 
     @property
     def place(self) -> str:
@@ -205,10 +212,26 @@ def _role(question: Question) -> Finding | None:
     if question.action is Action.ANYONE or question.person is None:
         return None
     role = role_of(question.person, question.grants, question.app, question.environment)
+    if question.itself:
+        return _by_itself(question, may=suffices(role, question.action))
     if suffices(role, question.action):
         return Finding(Voice.ALLOWS, f"You are {role} on {question.place}.")
     has = f"you are {role} there" if role else "you have no role there"
     return _refuses(f"`{question.command}` needs the role {LEAST[question.action]} on {question.place}; {has}.")
+
+
+def _by_itself(question: Question, *, may: bool) -> Finding:
+    """Let the bot do by itself what bot.toml's `auto` says, and nothing else."""
+    if may:
+        return Finding(Voice.ALLOWS, f"`auto` in bot.toml deploys to {question.place} by itself.")
+    return _refuses(f"`auto` in bot.toml does not let me use `{question.command}` on {question.place} by myself.")
+
+
+def _auto(question: Question) -> Finding | None:
+    """Say what is deployed there without anybody's asking: every other rule binds that, too."""
+    if not question.auto or not question.changes_release or not question.is_one_place:
+        return None
+    return _passes(f"{question.auto[:1].upper()}{question.auto[1:]} is deployed there by itself.")
 
 
 def _lock(question: Question) -> Finding | None:
@@ -277,6 +300,8 @@ def _another(question: Question) -> Finding | None:
         return None
     if asked.requester == person.id:
         return _refuses("You asked for it yourself: somebody else has to approve it.")
+    if person.id in asked.brought:
+        return _refuses("You brought it about yourself, which counts as asking: somebody else has to approve it.")
     if person.id in asked.approved:
         return _refuses("You have approved it already.")
     return _passes("Somebody else asked for it.")
@@ -295,11 +320,11 @@ def _after(question: Question) -> Finding | None:
         return None
     if before is None:
         return _passes("No other environment has to come first.")
-    if not before.commit:
+    if not before.id:
         return _passes(f"The same release has to be healthy in {before.environment} first.")
     if question.command == Kind.ROLLBACK and before.been_here:
         return _passes(f"{before.release} has run well here before, so {before.environment} is not asked.")
-    if before.there and all(commit == before.commit and healthy for _, _, commit, healthy in before.there):
+    if before.there and all(found == before.id and healthy for _, _, found, healthy in before.there):
         return _passes(f"{before.release} is healthy in {before.environment}.")
     runs = "; ".join(
         f"{server}: {release or 'nothing'}{'' if healthy or not release else ', not healthy'}"
@@ -318,6 +343,7 @@ RULES: Mapping[str, Rule] = {
     "approver": _approver,
     "another person": _another,
     "after": _after,
+    "by itself": _auto,
 }
 """Every rule by the name that people read."""
 

@@ -11,6 +11,7 @@ there are three values or a thousand.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote, quote_plus
@@ -59,9 +60,10 @@ _TOKEN = _shape(rb"[A-Za-z0-9_+/=.%-]*")
 
 
 def _forms(value: str) -> set[bytes]:
-    """The ways one secret may stand in a text; base64 at each of the three alignments."""
+    """The ways one secret may stand in a text, also as Python and JSON write it; base64 at each of three alignments."""
     raw = value.encode()
     forms = {raw, quote(value, safe="").encode(), quote_plus(value).encode()}
+    forms.update(written[1:-1].encode() for written in (repr(value), json.dumps(value)))
     forms.update(line for line in raw.splitlines() if len(line.strip()) >= _SHORTEST * 2)
     for shift in range(3):
         coded = base64.b64encode(b"\0" * shift + raw).rstrip(b"=")

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from deploybot.addresses import IpAddress, is_metadata, is_metadata_name
 from deploybot.domain import Place
 from deploybot.units import duration, size
 
@@ -35,13 +36,7 @@ _KEY_FIELDS = {
     "ecdsa-sha2-nistp521": 3,
     "ssh-rsa": 3,
 }
-_METADATA = frozenset(
-    map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"))
-)
-_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data", "metadata.azure.internal"})
 _PORTS = 65535
-
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def _refuse(sentence: str) -> PydanticCustomError:
@@ -153,23 +148,22 @@ def _address(host: str) -> IpAddress | None:
     return None
 
 
-def _embedded(address: IpAddress) -> IpAddress:
-    """The IPv4 address inside a mapped, 6to4 or NAT64 (RFC 6052) one."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in ipaddress.IPv6Network("64:ff9b::/96"):
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
-
-
 def _reachable(host: str) -> None:
     """Refuse what leads to a cloud's metadata service: whoever reads that owns the machine."""
     if not _HOST.fullmatch(host):
         raise ValueError("should have a host name or address")
     address = _address(host)
-    real = _embedded(address) if address else None
-    if host.lower().rstrip(".") in _METADATA_NAMES or (real and (real.is_link_local or real in _METADATA)):
+    if is_metadata_name(host) or (address and is_metadata(address)):
         raise ValueError("should not be a link-local or metadata address")
+
+
+def leads_astray(host: str) -> bool:
+    """Whether a host, a name or an address, is none or leads to a link-local or metadata address."""
+    try:
+        _reachable(f"[{host}]" if ":" in host else host)
+    except ValueError:
+        return True
+    return False
 
 
 def _split(url: str) -> SplitResult:
@@ -287,6 +281,13 @@ def _web_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _call_url(url: str) -> str:
+    """An address that the bot calls by itself; whoever answers there is told things, so some are refused."""
+    found = _web_url(url)
+    _host_port(urlsplit(found).netloc, default="443")
+    return found
+
+
 def _place(value: object) -> Place:
     """A channel of any chat: Slack's id, or Telegram's number, with `/TOPIC` behind it where one is meant."""
     if isinstance(value, Place):
@@ -354,6 +355,7 @@ Repository = Annotated[str, AfterValidator(_repository)]
 BranchName = Annotated[str, AfterValidator(_branch)]
 SlackChannel = Annotated[str, AfterValidator(_slack_channel)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
+CallUrl = Annotated[str, AfterValidator(_call_url)]
 Channels = Annotated[tuple[Annotated[Place, PlainValidator(_place)], ...], BeforeValidator(one_or_many_of_any)]
 Approvers = Annotated[tuple[str, ...], BeforeValidator(_approvers)]
 TimeZone = Annotated[ZoneInfo, PlainValidator(_time_zone)]

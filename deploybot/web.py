@@ -1,49 +1,87 @@
 """The bot's own HTTP server: what chats and webhooks are given to it as routes, and `/healthz`.
 
-Bodies are capped before they are read, a slow client is cut off, and no error tells more than its status.
+Connections, heads and bodies are bounded (`deploybot.intake`), and no error tells more than its status.
 Put a reverse proxy with TLS before it: it listens on loopback unless bot.toml says otherwise.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from deploybot.errors import UserError
+from deploybot.intake import Connection, Gate, check_head, take_body
 
 _BODY = 1 << 20
-_READ_WITHIN = 10.0
+_IDLE = 75.0
+_LINGER = 1.0
 _STOP_WITHIN = 2.0
+_BACKLOG = 1024
+_AT_ONCE = 32
+_RESOLVE_WITHIN = 5.0
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger(__name__)
 
 
 class WebServer:
-    """`problems` gives what is ill by name (`database`, `slack`), for `/healthz`; empty texts are well."""
+    """`problems` gives what is ill by name (`database`, `slack`), for `/healthz`; empty texts are well.
 
-    def __init__(self, listen: str, problems: Callable[[], Mapping[str, str]]) -> None:
-        """`listen` is `host:port`."""
+    `health` answers `/healthz`; who knows more than `problems` puts another handler there before `start`.
+    """
+
+    def __init__(
+        self, listen: str, problems: Callable[[], Mapping[str, str]], *, max_body: int = _BODY, gate: Gate | None = None
+    ) -> None:
+        """`listen` is `host:port`; `max_body` bounds every body, in bytes. A `gate` of one's own is for tests."""
         self._listen = listen
         self._problems = problems
-        self._app = web.Application(client_max_size=_BODY)
-        self._app.router.add_get("/healthz", self._health)
+        self._gate = gate or Gate(max_body=max_body)
+        self._app = web.Application(client_max_size=self._gate.max_body, middlewares=[self._admit])
+        self._app.on_response_prepare.append(_name_nothing)
+        self.health: Handler = self._health
+        self.add_get("/healthz", self._answer_health)
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        """`host:port` where it listens, the port being the real one; only after `start`."""
+        assert self._server is not None, "it was not started"  # noqa: S101  who asks before is the bug
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def add_get(self, path: str, handler: Handler) -> None:
+        """Take GET (and HEAD) requests to a path; before `start`."""
+        self._app.router.add_get(path, handler)
 
     def add_post(self, path: str, handler: Handler) -> None:
-        """Take POST requests to a path; before `start`. A body over 1 MiB is refused with 413."""
-        self._app.router.add_post(path, handler)
+        """Take POST requests to a path; before `start`.
+
+        The handler gets the whole body from `request.read()`: what is encoded, too large or too slow was refused.
+        """
+        self._app.router.add_post(path, handler, expect_handler=self._expect)
 
     async def start(self) -> None:
         """Listen. UserError when the address cannot be had."""
         host, _, port = self._listen.rpartition(":")
-        self._runner = web.AppRunner(
-            self._app, access_log=None, handle_signals=False, shutdown_timeout=_STOP_WITHIN, lingering_time=_READ_WITHIN
-        )
+        self._runner = web.AppRunner(self._app, access_log=None, handle_signals=False, shutdown_timeout=_STOP_WITHIN)
         await self._runner.setup()
+        server = self._runner.server
+        assert server is not None, "setup made it"  # noqa: S101  for the type checker
+
+        def connection() -> Connection:
+            return Connection(self._gate, server, keep=_IDLE, linger=_LINGER)
+
+        loop = asyncio.get_running_loop()
         try:
-            await web.TCPSite(self._runner, host.strip("[]"), int(port)).start()
+            ours = await _socket(host.strip("[]"), int(port))
+            self._server = await loop.create_server(connection, sock=ours, backlog=_AT_ONCE)
+            # asyncio takes so many at once as may wait: a flood would push out who came before it was even heard.
+            ours.listen(_BACKLOG)
         except OSError as error:
             raise UserError(
                 f"The HTTP server cannot listen on {self._listen}: {error.strerror}.",
@@ -53,10 +91,52 @@ class WebServer:
 
     async def close(self) -> None:
         """Stop listening; requests on their way get a moment."""
+        if self._server is not None:
+            self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
+        self._gate.close()
+
+    @web.middleware
+    async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Read the body of what has a handler, and watch the connection meanwhile."""
+        connection = request.protocol
+        self._gate.begin(connection)
+        try:
+            if request.method == hdrs.METH_POST and request.match_info.http_exception is None:
+                await take_body(self._gate, request)
+            return await handler(request)
+        finally:
+            self._gate.end(connection)
+
+    async def _expect(self, request: web.Request) -> None:
+        """Ask for a body that a client has announced and holds back (`Expect: 100-continue`), if it may come."""
+        if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
+            raise web.HTTPExpectationFailed
+        check_head(self._gate, request)
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # What was written so far is no part of the answer.
+        request.writer.output_size = 0
+
+    async def _answer_health(self, request: web.Request) -> web.StreamResponse:
+        return await self.health(request)
 
     async def _health(self, _: web.Request) -> web.Response:
-        """200 when all is well, 503 otherwise; names what is ill, and tells nothing more."""
-        ill = sorted(name for name, problem in self._problems().items() if problem)
-        return web.json_response({"status": "ill" if ill else "ok", "ill": ill}, status=503 if ill else 200)
+        """200 when all is well, 503 otherwise; tells nothing more."""
+        ill = any(self._problems().values())
+        return web.json_response({"status": "ill" if ill else "ok"}, status=503 if ill else 200)
+
+
+async def _socket(host: str, port: int) -> socket.socket:
+    """A socket at an address or the first one of a name. Raises OSError."""
+    async with asyncio.timeout(_RESOLVE_WITHIN):
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    family, _, _, _, address = found[0]
+    return socket.create_server(address, family=family)
+
+
+async def _name_nothing(_: web.Request, response: web.StreamResponse) -> None:
+    """Say which program answers, and not of which versions it is made."""
+    response.headers["Server"] = "deploybot"

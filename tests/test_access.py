@@ -15,7 +15,11 @@ from deploybot.errors import Denied, UserError
 from tests.world import STRANGER, make_world
 
 IDENTITIES = st.one_of(
-    st.builds(Identity, st.sampled_from(["console", "telegram"]), st.from_regex(r"[0-9]{1,20}", fullmatch=True)),
+    st.builds(
+        Identity,
+        st.sampled_from(["console", "telegram", "github", "gitlab"]),
+        st.from_regex(r"[0-9]{1,20}", fullmatch=True),
+    ),
     st.builds(Identity, st.just("console"), st.from_regex(r"[0-9]{1,20}/[a-z0-9][a-z0-9_-]{0,39}", fullmatch=True)),
     st.builds(
         Identity,
@@ -23,6 +27,7 @@ IDENTITIES = st.one_of(
         st.from_regex(r"[A-Z0-9]{2,32}", fullmatch=True),
         st.from_regex(r"[A-Z0-9][A-Z0-9.-]{0,20}", fullmatch=True),
     ),
+    st.builds(Identity, st.just("bitbucket"), st.uuids().map(lambda one: f"{{{one}}}")),
 )
 
 

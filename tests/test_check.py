@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.check import Row, check
+from deploybot.check import Row, State, check
 from deploybot.config import load
 from deploybot.domain import JobState, ServerFacts
 from deploybot.errors import EngineError, HostKeyMismatch, StepFailed, Unreachable
-from deploybot.settings import Settings
-from deploybot.testing import FakeEngine, FakeHost, FakeRefs, FakeServers, Outcome
+from deploybot.settings import ImageOf, Settings
+from deploybot.testing import FakeEngine, FakeHost, FakeImages, FakeRefs, FakeServers, Outcome
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIm+aGXaJpJuPDizobQ/nP0kxVnjDf6sVXUpFW4WK2Jc"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -264,6 +264,20 @@ async def test_a_repository_that_cannot_be_read_has_a_cure(settings: Settings, r
     refs.known.clear()
     failed = _failed(await check(settings, _links(), refs))
     assert failed[0][2] == "shop has no ref ``"
+
+
+async def test_every_image_is_asked_for(settings: Settings, refs: FakeRefs) -> None:
+    images = FakeImages()
+    images.known["acme/shop"] = {"1.4.2": f"sha256:{'1' * 64}"}
+    app = next(iter(settings.apps.values()))
+    app.images.update(web=ImageOf(image="acme/shop", tag="^1"), side=ImageOf(image="acme/side"))
+    rows = {row.what: row for row in await check(settings, _links(), refs, images=images) if "image" in row.what}
+    assert rows["image web"].says == "acme/shop, ^1: 1.4.2 sha256:1111111111"
+    assert (rows["image side"].state, rows["image side"].says) == (State.FAILED, "acme/side has no tag `latest`.")
+    images.down = "it is being moved"
+    failed = _failed(await check(settings, _links(), refs, images=images))
+    assert [says for _, _, says, _ in failed] == ["the registry cannot be reached: it is being moved"] * 2
+    assert all(cure for _, _, _, cure in failed)
 
 
 async def test_a_data_folder_that_cannot_be_is_told(settings: Settings, refs: FakeRefs, tmp_path: Path) -> None:

@@ -80,7 +80,10 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         ("servers = []", "servers: should be a table, got an empty list"),
         ("[apps.shop]\nname = 'x'", "apps.shop.name: unknown key; the name stands in the table's heading"),
         ("path = 'x'", "path: unknown key"),
-        ("nonsense = 1979-05-27", "nonsense: unknown key; there are bot, servers, apps, slack, telegram and http"),
+        (
+            "nonsense = 1979-05-27",
+            "nonsense: unknown key; there are bot, servers, apps, slack, telegram, http, hooks, registries, outgoing",
+        ),
         ("[apps.shop]", "apps.shop.repo: is missing"),
         ("[apps.'my shop']", 'apps."my shop": should be a name: up to 40 of a-z, 0-9'),
         (f"{APP}servers = ['web1']", "servers: unknown key here; it belongs into [apps.NAME.environments.NAME]"),

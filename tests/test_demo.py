@@ -80,7 +80,7 @@ def test_every_outcome_is_right(played: tuple[Path, subprocess.CompletedProcess[
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     assert done.stderr == ""
     assert "WRONG" not in done.stdout
-    assert re.search(r"# All 9\d outcomes were right, in ", done.stdout)
+    assert re.search(r"# All 1\d\d outcomes were right, in ", done.stdout)
     assert done.stdout.endswith("Everything is put away.\n")
 
 
@@ -102,6 +102,10 @@ def test_the_transcript_tells_the_story(played: tuple[Path, subprocess.Completed
         "! #8 is void, and was not deployed.\n",
         "✓ #9 is approved.\n",
         ": shop v6\n",
+        "  => the same, from somebody without the secret: 403\n",
+        "✓ #10 deploy",
+        "  => messages about the build: 1\n",
+        "  => deployments of v7: 1\n",
         "The audit is whole",
         "  => the payment key, in all answers and the bot's own files: nowhere\n",
     ]
@@ -160,7 +164,7 @@ def test_one_wrong_outcome_fails_it(tmp_path: Path) -> None:
     wrong = re.findall(r"  => WRONG: (.*)\n", told)
     assert "no answer (" in wrong[-1]
     assert f"# {len(wrong)} of " in told
-    assert told.count("# The last words of a bot that ran:") == 3
+    assert told.count("# The last words of a bot that ran:") == 4
     assert told.endswith("Everything is put away.\n")
 
 

@@ -18,16 +18,7 @@ from deploybot.dispatch import error_card, masked
 from deploybot.dispatch.lookup import Subject, arguments_of
 from deploybot.dispatch.turns import Patience, Recent
 from deploybot.domain import Action, AuditRow, Grant, Identity, Person, Role
-from deploybot.errors import (
-    Denied,
-    EngineError,
-    Locked,
-    StepFailed,
-    StoreError,
-    Unhealthy,
-    Unreachable,
-    UserError,
-)
+from deploybot.errors import Denied, EngineError, Locked, StepFailed, StoreError, Unhealthy, Unreachable, UserError
 from deploybot.parsing import Call, Ref
 from deploybot.ports import Tables
 from deploybot.redact import MASK, Redactor
@@ -260,9 +251,9 @@ async def test_locked_says_who_and_how_to_release(world: World) -> None:
 class Interrupted(FakeReleases):
     """While a ref is looked up, something else happens."""
 
-    async def resolve(self, app: App, environment: Environment | None, ref: str) -> Release:
+    async def resolve(self, app: App, environment: Environment | None, ref: str, *, back: bool = False) -> Release:
         await self.meanwhile()
-        return await super().resolve(app, environment, ref)
+        return await super().resolve(app, environment, ref, back=back)
 
     async def meanwhile(self) -> None:
         await self.world.store.write(lambda tables: tables.people.revoke(2))

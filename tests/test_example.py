@@ -37,10 +37,12 @@ def _load(text: str, tmp_path: Path) -> Settings:
         if file.endswith("/commands"):
             Path(file).mkdir()
         else:
-            Path(file).write_text("made up")
+            Path(file).write_text("made up, and 22 characters long")
             Path(file).chmod(0o600)
     (tmp_path / "bot.toml").write_text(text)
-    return load(tmp_path / "bot.toml", dict.fromkeys(re.findall(r'env = "(\w+)"', text), "made up"))
+    return load(
+        tmp_path / "bot.toml", dict.fromkeys(re.findall(r'env = "(\w+)"', text), "made up, and 22 characters long")
+    )
 
 
 def test_the_example_loads(tmp_path: Path) -> None:

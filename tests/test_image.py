@@ -104,7 +104,7 @@ def test_it_is_small_and_declares_what_it_is(builder: Engine, image: str, record
     assert (config["Entrypoint"], config["Cmd"]) == (["deploybot"], ["run"])
     assert config["Volumes"] == {"/var/lib/deploybot": {}}
     assert config["Healthcheck"]["Test"] == ["CMD", "deploybot", "ping"]
-    assert {line.partition("=")[0] for line in config["Env"]} == {"PATH", "DEPLOYBOT_CONFIG"}
+    assert {line.partition("=")[0] for line in config["Env"]} == {"PATH", "PYTHONNODEBUGRANGES", "DEPLOYBOT_CONFIG"}
 
 
 def test_it_holds_what_the_bot_needs_and_no_more(builder: Engine, image: str) -> None:

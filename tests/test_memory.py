@@ -10,8 +10,11 @@ from pathlib import Path
 _NEEDLESS = {
     "aiohttp",
     "docker",
+    "google",
     "jinja2",
+    "opentelemetry",
     "paramiko",
+    "prometheus_client",
     "prompt_toolkit",
     "requests",
     "rich",
@@ -22,7 +25,8 @@ _NEEDLESS = {
 _MAKE_A_BOT = """
 import json, os, sys
 from pathlib import Path
-from deploybot.bot import Bot, adapters
+from deploybot.assembly.world import adapters
+from deploybot.bot import Bot
 from deploybot.cli import main
 from deploybot.config import load
 

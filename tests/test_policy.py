@@ -114,12 +114,17 @@ ASKED = (
         for requester in (1, 2)
         for approved in ((), (1,), (2,), (2, 3), (3, 3), (9,))
     ),
+    *(
+        Asked(requester=9, approved=approved, brought=brought)
+        for brought in ((1,), (2, 3))
+        for approved in ((), (1, 2), (2, 3))
+    ),
 )
 BEFORE = (
     None,
     Before(environment="staging"),
     *(
-        Before(environment="staging", release="v2", commit="b", there=there, been_here=been)
+        Before(environment="staging", release="v2", id="b", there=there, been_here=been)
         for there in ((), (("web1", "v2", "b", True),), (("web1", "v2", "b", True), ("web2", "v2", "b", False)))
         for been in (True, False)
     ),
@@ -147,13 +152,13 @@ def lacks_approvals(question: Question) -> bool:
     if not question.begins or wanted is None or question.command == "restart":
         return False
     good = {one.id for one in question.people if is_asked_for(one, question)}
-    return asked is None or len(good & set(asked.approved) - {asked.requester}) < wanted.count
+    return asked is None or len(good & set(asked.approved) - {asked.requester, *asked.brought}) < wanted.count
 
 
 def comes_too_early(question: Question) -> bool:
     """Whether the environment before it has not the same release, healthy."""
     before = question.before
-    if before is None or not before.commit or question.command in {"restart", "run"}:
+    if before is None or not before.id or question.command in {"restart", "run"}:
         return False
     if question.command == "rollback" and before.been_here:
         return False
@@ -165,7 +170,7 @@ def approval_oracle(question: Question) -> bool:
     assert question.person
     me, asked = question.person.id, question.asked
     if question.action is Action.APPROVE:
-        mine = asked is not None and (asked.requester == me or me in asked.approved)
+        mine = asked is not None and me in {asked.requester, *asked.brought, *asked.approved}
         return is_asked_for(question.person, question) and not (question.command == "approve" and mine)
     return level(me, question) >= 2 and not lacks_approvals(question) and not comes_too_early(question)
 
@@ -232,6 +237,28 @@ def test_no_role(app: str, environment: str | None, sentence: str) -> None:
     decision = ask(app=app, environment=environment)
     assert decision.reasons == (sentence,)
     assert decision.who_may == ("other",)
+
+
+def test_what_is_deployed_by_itself_is_said_and_nothing_else_is_the_bots() -> None:
+    auto = "a push to main"
+    own = ask(itself=True, auto=auto)
+    assert own.reasons == ("`auto` in bot.toml deploys to shop/production by itself.",)
+    other = ask(itself=True, app="blog", environment="live")
+    assert other.reasons == ("`auto` in bot.toml does not let me use `deploy` on blog/live by myself.",)
+    question = Question(
+        person=ME, action=Action.DEPLOY, command="deploy", app="shop", environment="production", auto=auto
+    )
+    assert explain(question)["by itself"].reason == "A push to main is deployed there by itself."
+    assert "by itself" not in explain(replace(question, auto=""))
+
+
+def test_who_brought_it_about_may_not_approve() -> None:
+    grants = (Grant(ME.id, Role.APPROVER),)
+    asked = Asked(requester=9, brought=(ME.id,))
+    decision = ask(Action.APPROVE, "approve", grants=grants, wanted=Wanted(count=1), asked=asked)
+    assert decision.reasons == (
+        "You brought it about yourself, which counts as asking: somebody else has to approve it.",
+    )
 
 
 def test_too_low_a_role() -> None:
@@ -375,12 +402,12 @@ def test_what_approvers_are_told() -> None:
 
 def test_what_comes_before() -> None:
     there = (("web1", "v1 (aaaa)", "a", True), ("web2", "", "", False), ("web3", "v2 (bbbb)", "b", False))
-    before = Before(environment="staging", release="v2 (bbbb)", commit="b", there=there)
+    before = Before(environment="staging", release="v2 (bbbb)", id="b", there=there)
     assert told(before=before)["after"] == (
         "v2 (bbbb) has to be healthy in staging first. "
         "There now: web1: v1 (aaaa); web2: nothing; web3: v2 (bbbb), not healthy."
     )
-    assert told(before=replace(before, commit=""))["after"] == ("The same release has to be healthy in staging first.")
+    assert told(before=replace(before, id=""))["after"] == ("The same release has to be healthy in staging first.")
     assert told(before=replace(before, there=(("web1", "v2 (bbbb)", "b", True),)))["after"] == (
         "v2 (bbbb) is healthy in staging."
     )

@@ -1,7 +1,8 @@
 """How people are written down in commands: `@ana`, or `slack:T012/U345:ana` for somebody new.
 
 The form is `PLATFORM:ID[:NAME]`; Slack's ids are `TEAM/USER`, Telegram's are whole numbers, and at the
-console they are a user id, with `/NAME` where people share that user (`console:1000/ben`).
+console they are a user id, with `/NAME` where people share that user (`console:1000/ben`). Nobody speaks to the bot
+from a forge: an identity there says whose pushes and builds they are. Forges' ids are whole numbers, Bitbucket's UUIDs.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from dataclasses import dataclass
 from deploybot.domain import Identity
 from deploybot.errors import UserError
 
-PLATFORMS = ("console", "slack", "telegram")
+CHATS = ("console", "slack", "telegram")
+FORGES = ("github", "gitlab", "gitea", "forgejo", "gitee", "bitbucket")
+PLATFORMS = (*CHATS, *FORGES)
 
 _NUMBER = re.compile(r"[0-9]{1,20}")
 _CONSOLE = re.compile(r"[0-9]{1,20}(?:/[a-z0-9][a-z0-9_-]{0,39})?")
 _SLACK = re.compile(r"(?P<team>[A-Z0-9][A-Z0-9.-]{0,63})/(?P<user>[A-Z0-9]{2,32})")
+_UUID = re.compile(r"\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _HINT = "Write @NAME for somebody I know, and PLATFORM:ID:NAME for somebody new, as `whoami` shows it to them."
 
@@ -46,7 +50,8 @@ def read_who(text: str) -> Who:
     if not colon:
         return Who(None, _name(text.removeprefix("@")))
     if platform.lower() not in PLATFORMS:
-        raise UserError(f"I know no platform `{platform[:40]}`.", hint=f"There are {', '.join(PLATFORMS)}. {_HINT}")
+        there = f"There are {', '.join(CHATS)}, and for who does things there {', '.join(FORGES)}."
+        raise UserError(f"I know no platform `{platform[:40]}`.", hint=f"{there} {_HINT}")
     user, _, name = rest.partition(":")
     return Who(_identity(platform.lower(), user), _name(name.removeprefix("@")) if name else "")
 
@@ -57,6 +62,11 @@ def _identity(platform: str, user: str) -> Identity:
         if match is None:
             raise UserError(f"`{user[:40]}` is no Slack id such as T012/U345: names are not identities.", hint=_HINT)
         return Identity(platform, match["user"], match["team"])
+    if platform == "bitbucket":
+        match = _UUID.fullmatch(user.lower())
+        if match is None:
+            raise UserError(f"`{user[:40]}` is no UUID: on bitbucket people are UUIDs, not names.", hint=_HINT)
+        return Identity(platform, f"{{{match[1]}}}")
     if not (_CONSOLE if platform == "console" else _NUMBER).fullmatch(user):
         raise UserError(f"`{user[:40]}` is no number: on {platform} people are numbers, not names.", hint=_HINT)
     return Identity(platform, user)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from deploybot.command import Context
 from deploybot.domain import Lock, Person
 from deploybot.errors import Denied, Locked
@@ -10,13 +12,18 @@ from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment
 
 
+def _nobody(app: str) -> None:
+    """Nobody wants to hear of releases."""
+
+
 class PersonLocks:
     """`command.LockService` over the store; each change is written with its audit row."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        """Take the ports."""
+    def __init__(self, store: Store, clock: Clock, released: Callable[[str], None] = _nobody) -> None:
+        """Take the ports; `released(app)` is told when one of an app's locks is released."""
         self._store = store
         self._clock = clock
+        self._released = released
 
     async def take(self, ctx: Context, app: App, environment: Environment, seconds: float) -> Lock:
         """Lock an environment, 0 seconds for no end; one's own lock is renewed. Locked when somebody else has it."""
@@ -55,7 +62,9 @@ class PersonLocks:
                 tables.audit.append(actor=person.name, action="unlock", subject=place, detail=whose, now=now)
             return lock
 
-        return await self._store.write(release)
+        lock = await self._store.write(release)
+        self._released(app.name)
+        return lock
 
     async def get(self, app: App, environment: Environment) -> Lock | None:
         """The lock that holds now."""

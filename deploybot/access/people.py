@@ -11,7 +11,7 @@ from deploybot.access.reasons import reasons_card
 from deploybot.card import Card, Line, Tone
 from deploybot.command import Command, Context
 from deploybot.deploy.questions import Questions
-from deploybot.domain import EVERY, Action, Grant, Identity, Lock, Person, Release, Role, place_name
+from deploybot.domain import BOT_NAME, EVERY, Action, Grant, Identity, Lock, Person, Release, Role, place_name
 from deploybot.errors import Denied, UserError
 from deploybot.parsing import nearest
 from deploybot.policy import Decision, Question, decide, tell_lock
@@ -151,14 +151,23 @@ class Access:
             if known.may(Action.VIEW, "status", app.name, environment.name)
         )
 
-    async def allow(self, ctx: Context, who: str, role: Role, app: str, environment: str) -> Person:
-        """Give a role to `@name`, or to `platform:id[:name]` for somebody new; UserError explains."""
+    async def allow(self, ctx: Context, who: str, role: Role | None, app: str, environment: str) -> Person:
+        """Give a role to `@name`, or to `platform:id[:name]` for somebody new; UserError explains.
+
+        Without a role `platform:id:name` gives the identity alone.
+        """
         wanted, now = read_who(who), self._clock.now()
+        if role is None and not (wanted.identity and wanted.name):
+            raise UserError(
+                f"Which role shall `{who[:60]}` have?",
+                hint=f"{', '.join(Role)}. Without one PLATFORM:ID:NAME gives somebody a further identity.",
+            )
 
         def allow(tables: Tables) -> Person:
             person = _find_or_add(tables, wanted, ctx)
-            tables.people.grant(person.id, role, app, environment)
-            detail = f"{role} on {place_name(app, environment)}"
+            if role is not None:
+                tables.people.grant(person.id, role, app, environment)
+            detail = f"{role} on {place_name(app, environment)}" if role else f"identity {_identity_of(wanted)}"
             tables.audit.append(actor=_actor(ctx), action="allow", subject=person.name, detail=detail, now=now)
             return person
 
@@ -239,6 +248,10 @@ def _shell_hint(identity: Identity, name: str) -> str:
     return f"Or in a shell here: `deploybot allow {name_from(name)} ROLE --identity {identity_text(identity)}`."
 
 
+def _identity_of(wanted: Who) -> str:
+    return identity_text(wanted.identity) if wanted.identity else wanted.name
+
+
 def _find(people: People, wanted: Who) -> Person | None:
     return people.of(wanted.identity) if wanted.identity else people.named(wanted.name)
 
@@ -299,7 +312,7 @@ def _free_name(people: People, name: str) -> str:
     """The name, or with a number behind it where somebody has it."""
     number = 1
     free = name
-    while people.named(free) is not None:
+    while free == BOT_NAME or people.named(free) is not None:
         number += 1
         free = f"{name[:36]}-{number}"
     return free

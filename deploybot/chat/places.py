@@ -1,16 +1,17 @@
-"""Where a deployment's card belongs."""
+"""Where cards belong: those of deployments, and those of events."""
 
 from __future__ import annotations
 
-from deploybot.domain import Deployment, Place
+from deploybot.chat.session import PLACE
+from deploybot.domain import AUTO, Deployment, Place
 from deploybot.settings import Settings
 
 
 def places_of(deployment: Deployment, settings: Settings) -> tuple[Place, ...]:
     """Where it was asked for, and the channels of its app, or where it has none those of the chats; each once."""
-    app = settings.apps.get(deployment.plan.app)
-    places = [deployment.place] if deployment.place is not None else []
-    places += (app.channel if app else ()) or home_places(settings)
+    app, asked = settings.apps.get(deployment.plan.app), deployment.place
+    places = [asked] if asked is not None and asked.platform != AUTO.platform else []
+    places += (app.channel if app else ()) or (home_places(settings) if places else event_places(settings))
     seen: dict[tuple[str, str], Place] = {}
     for place in places:
         # A thread of a channel that is told anyway: the one who asked is answered there, and the channel is told, too.
@@ -27,9 +28,16 @@ def home_places(settings: Settings) -> tuple[Place, ...]:
     return tuple(found)
 
 
+def event_places(settings: Settings) -> tuple[Place, ...]:
+    """Where what nobody asked for is told, unless its app has channels: without any, to everybody at the console."""
+    return home_places(settings) or (PLACE,)
+
+
 def places_named(settings: Settings) -> tuple[Place, ...]:
     """All channels that bot.toml names, each once."""
-    places = (*home_places(settings), *(place for app in settings.apps.values() for place in app.channel))
+    apps = settings.apps.values()
+    routes = (place for app in apps for route in app.notify.values() for place in route.channel)
+    places = (*home_places(settings), *(place for app in apps for place in app.channel), *routes)
     return tuple(dict.fromkeys(places))
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from rich.style import Style
 from rich.text import Text
 
-from deploybot.card import Button, Card, Line, Tone
+from deploybot.card import Button, Card, Line, Link, Tone, web_url
 from deploybot.chat.spans import UNICODE, Look, Row, Span, Symbols, look_of, row_text, row_width
 from deploybot.chat.tables import table_rows
 from deploybot.chat.text import clean, clean_line, pad, width_of, wrap
@@ -43,7 +44,8 @@ def styled(lines: Iterable[Row]) -> Text:
     for number, row in enumerate(lines):
         text.append("\n" if number else "")
         for span in row:
-            text.append(span.text, _STYLES[span.look])
+            style = Style.parse(_STYLES[span.look])
+            text.append(span.text, style + Style(link=span.url) if span.url else style)
     return text
 
 
@@ -98,7 +100,9 @@ def _lines(lines: Sequence[Line], width: int | None, symbols: Symbols) -> Iterat
     named = min(max(map(width_of, names), default=0), _WIDEST_NAME)
     for line, name in zip(lines, names, strict=True):
         head: Row = (Span(symbols.tones[line.tone], look_of(line.tone)), Span(" ")) if toned else ()
-        head = (*head, Span(pad(name, named) if line.text else name, Look.NAME))
+        head = (*head, Span(name, Look.NAME, web_url(line.url)))
+        if line.text:
+            head = (*head, Span(pad("", named - width_of(name))))
         if not line.text:
             yield head
             continue
@@ -123,11 +127,19 @@ def _end(card: Card, width: int | None, symbols: Symbols) -> Iterator[Row]:
     """Files, footer, hint and buttons."""
     for file in card.files:
         yield (Span(f"{clean_line(file.name)}: "), Span(clean_line(file.path), Look.KEY))
+    yield from _links(card.links)
     if card.footer:
         yield from ((Span(part, Look.DIM),) for part in wrap(clean(card.footer), width))
     if card.hint:
         yield from _behind(f"{symbols.hint} ", clean(card.hint), width)
     yield from _buttons(card.buttons, width, symbols)
+
+
+def _links(links: Sequence[Link]) -> Iterator[Row]:
+    """Pages, each with its whole address, which no terminal may break."""
+    for one in links:
+        if url := web_url(one.url):
+            yield (Span(f"{clean_line(one.text)}: ", Look.DIM), Span(url, Look.KEY, url))
 
 
 def _behind(sign: str, text: str, width: int | None) -> Iterator[Row]:

@@ -28,10 +28,11 @@ class Look(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Clean text on one line that looks one way."""
+    """Clean text on one line that looks one way, and in a terminal that can leads to `url`, where there is one."""
 
     text: str
     look: Look = Look.TEXT
+    url: str = ""
 
 
 Row = tuple[Span, ...]

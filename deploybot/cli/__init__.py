@@ -23,6 +23,7 @@ COMMANDS = {
     "allow": "people",
     "deny": "people",
     "forget-code": "codes",
+    "hooks": "hooks",
     "slack-manifest": "slack_manifest",
     "audit": "audit",
     "version": "start",

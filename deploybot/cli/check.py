@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def check(options: Options, *, offline: bool, as_json: bool) -> None:
-    """Say what the bot understood of bot.toml, then try every server, repository and chat in it, all at once.
+    """Say what the bot understood of bot.toml, then try every server, repository, image and chat in it, all at once.
 
     On each server: SSH and its host key, the user, shell tools, the apps' directories, disk, memory, Docker,
     Compose, and whether a job goes on when the connection breaks. Nothing is changed there. Beside each
@@ -61,12 +61,20 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
 
 async def _try(settings: Settings) -> tuple[Row, ...]:
     """Try everything with the adapters that the bot itself uses, which may run meanwhile."""
-    from deploybot.bot import adapters, chat_checks
+    from deploybot.assembly.checks import chat_checks, other_checks
+    from deploybot.assembly.world import adapters
     from deploybot.check import check
 
     world = adapters(settings, beside=True)
     try:
-        return await check(settings, world.pool, world.refs, chats=chat_checks(settings), mask=world.redactor.text)
+        return await check(
+            settings,
+            world.pool,
+            world.refs,
+            images=world.images,
+            chats={**chat_checks(settings), **other_checks(settings, world)},
+            mask=world.redactor.text,
+        )
     finally:
         await world.pool.close()
 
@@ -78,6 +86,10 @@ def understood(settings: Settings) -> Iterator[str]:
         f", own commands in {settings.bot.plugins}" if settings.bot.plugins else ""
     )
     yield from _of_chats(settings)
+    for name, outgoing in settings.outgoing.items():
+        yield f"  {outgoing.url} told of deployments of {' '.join(outgoing.apps) or 'every app'} ({name})"
+    if settings.otel:
+        yield f"  traces to {settings.otel.endpoint}"
     for server in settings.servers.values():
         yield f"  server {server.name}: {', '.join(_of_server(server))}"
     for app in settings.apps.values():
@@ -112,6 +124,10 @@ def _of_app(app: App) -> Iterator[str]:
     if app.branch:
         yield f"branch {app.branch}"
     yield f"the last {app.keep} good releases stay"
+    if app.images:
+        yield f"images {' '.join(f'{service} {of.image}, {of.tag}' for service, of in app.images.items())}"
+    if app.forge:
+        yield f"deployments told to its {app.forge.kind}"
     if app.tasks:
         yield f"tasks {' '.join(app.tasks)}"
 
@@ -129,6 +145,10 @@ def _of_environment(environment: Environment) -> Iterator[str]:
         yield f"{environment.approvals} approval{'' if environment.approvals == 1 else 's'} wanted"
     if environment.after:
         yield f"after {environment.after}"
+    if environment.auto:
+        from deploybot.deploy.automatic import auto_text
+
+        yield f"deployed by itself: {auto_text(environment)}" if not environment.auto.ask else "a card asks by itself"
     if environment.on_failure == "leave":
         yield "a failed release is left"
     if environment.secrets:

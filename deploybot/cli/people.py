@@ -22,16 +22,17 @@ _ROLES = ("viewer", "deployer", "approver", "admin")
 
 @click.command(short_help="Give a person a role.")
 @click.argument("name")
-@click.argument("role", type=click.Choice(_ROLES, case_sensitive=False))
+@click.argument("role", type=click.Choice(_ROLES, case_sensitive=False), required=False)
 @click.option("--on", "place", metavar="APP[/ENV]", default="", help="Only there. Left out: on everything.")
 @click.option(
     "--identity",
     metavar="PLATFORM:ID",
-    help="Who that is: console:1000, slack:T012/U345 or telegram:123456. Left out for somebody new: you, here.",
+    help="Who that is: console:1000, slack:T012/U345, telegram:123456, or github:583231 for who pushes there. "
+    "Left out for somebody new: you, here.",
 )
 @click.pass_obj
-def allow(options: Options, name: str, role: str, place: str, identity: str | None) -> None:
-    """Give a person a role, and make the person if nobody has that name yet.
+def allow(options: Options, name: str, role: str | None, place: str, identity: str | None) -> None:
+    """Give a person a role, and make the person if nobody has that name yet. Or, without a role, a further identity.
 
     A viewer reads, a deployer deploys and rolls back, an approver approves, an admin does everything. The
     bot may run meanwhile; it sees the change at once.
@@ -40,10 +41,13 @@ def allow(options: Options, name: str, role: str, place: str, identity: str | No
     Examples:
       deploybot allow ana admin
       deploybot allow ben deployer --on shop/staging --identity slack:T012AB3/U456CD7
+      deploybot allow ana --identity github:583231
     """  # noqa: D301
     settings = options.settings(outside=False)
     where = _place(place, settings)
-    click.echo(asyncio.run(_allow(settings, name.removeprefix("@"), role.lower(), where, identity)))
+    if role is None and (identity is None or place):
+        raise Failure(f"Which role shall {name} have?", hint=f"One of {', '.join(_ROLES)}.")
+    click.echo(asyncio.run(_allow(settings, name.removeprefix("@"), role, where, identity)))
 
 
 @click.command(short_help="Take a person's roles away.")
@@ -82,15 +86,16 @@ def _place(text: str, settings: Settings) -> tuple[str, str]:
     return name, inner or _EVERY
 
 
-async def _allow(settings: Settings, name: str, role: str, where: tuple[str, str], identity: str | None) -> str:
+async def _allow(settings: Settings, name: str, role: str | None, where: tuple[str, str], identity: str | None) -> str:
     from deploybot.domain import Role, place_name
 
     wanted = _identity(identity) if identity else None
-    detail = f"{role} on {place_name(*where)}"
+    detail = f"{role.lower()} on {place_name(*where)}" if role else f"identity {identity}"
 
     def work(tables: Tables) -> tuple[Person, tuple[Identity, ...], tuple[Grant, ...]]:
         person = _person(tables, name, wanted)
-        tables.people.grant(person.id, Role(role), *where)
+        if role:
+            tables.people.grant(person.id, Role(role.lower()), *where)
         tables.audit.append(actor=_actor(), action="allow", subject=person.name, detail=detail, now=time.time())
         return person, tables.people.identities(person.id), tables.people.grants(person.id)
 
@@ -98,7 +103,7 @@ async def _allow(settings: Settings, name: str, role: str, where: tuple[str, str
         person, identities, grants = await store.write(work)
     who = ", ".join(map(_written, identities))
     may = ", ".join(f"{grant.role} on {place_name(grant.app, grant.environment)}" for grant in grants)
-    return f"{person.name} ({who}) is {may}."
+    return f"{person.name} ({who}) is {may or 'nothing anywhere yet'}."
 
 
 def _person(tables: Tables, name: str, wanted: Identity | None) -> Person:

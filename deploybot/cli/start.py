@@ -21,9 +21,6 @@ def run(options: Options) -> None:
     Example:
       deploybot --config /etc/deploybot/bot.toml run
     """  # noqa: D301
-    from deploybot.lean import leave_out_docs
-
-    leave_out_docs()
     from deploybot import bot
 
     asyncio.run(bot.run(options.settings()))

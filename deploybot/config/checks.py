@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from deploybot.config.autos import check_autos
+from deploybot.config.others import check_others
 from deploybot.config.problems import Path, Problem, dotted, listed, meant
+from deploybot.config.routes import check_routes
 from deploybot.config.tables import within
-from deploybot.settings import App, Environment, Health, Logs, Secret, Server, Settings, project_name
+from deploybot.domain import canonical_image
+from deploybot.settings import App, Environment, Health, Hook, Logs, Secret, Server, Settings, project_name
 
 _ONE_OF: dict[type, tuple[str, ...]] = {
     Secret: ("env", "file"),
@@ -19,6 +23,7 @@ _ONE_OF: dict[type, tuple[str, ...]] = {
 _STRATEGY_KEYS = {
     "compose": ("compose",),
     "build": ("files",),
+    "images": ("compose",),
     "output": ("files",),
     "restart": ("files", "script"),
     "script": ("script",),
@@ -43,8 +48,36 @@ def check(settings: Settings) -> Iterator[Problem]:
             yield from _environment((*path, "environments", inner), app, environment, settings)
             yield from _approvals((*path, "environments", inner), environment)
         yield from _order(path, app)
+        yield from check_autos(path, app, settings)
+        yield from check_routes(path, app, settings)
+    yield from _registries(settings)
     yield from _shared(settings)
     yield from _chats(settings)
+    yield from _hooks(settings)
+    yield from check_others(settings)
+
+
+def _hooks(settings: Settings) -> Iterator[Problem]:
+    """Webhooks come by the HTTP server."""
+    if settings.http is None:
+        for path, part in within(settings):
+            if isinstance(part, Hook):
+                yield Problem(path, "is called over HTTP, and there is no [http]")
+
+
+def _registries(settings: Settings) -> Iterator[Problem]:
+    """Name and password go together, and each registry has one table."""
+    first: dict[str, str] = {}
+    for name, registry in settings.registries.items():
+        path: Path = ("registries", name)
+        if bool(registry.user) != bool(registry.password):
+            yield Problem(path, "should have both of user and password, or neither")
+        if registry.user and ":" in registry.user:
+            yield Problem((*path, "user"), "should have no colon")
+        host = canonical_image(f"{registry.host}/x").partition("/")[0]
+        other = first.setdefault(host, name)
+        if other != name:
+            yield Problem((*path, "host"), f"is that of registries.{other}; keep one of them")
 
 
 def _chats(settings: Settings) -> Iterator[Problem]:

@@ -11,11 +11,13 @@ from typing import ParamSpec
 from deploybot.config.problems import Path as Where
 from deploybot.config.problems import Problem
 from deploybot.config.tables import within
-from deploybot.settings import BotSettings, DockerTls, FileRef, Secret, Settings
+from deploybot.settings import BotSettings, DockerTls, FileRef, Hook, Secret, Settings
 
 _SHORTEST = 4
 _LARGEST = 1_000_000
 _OTHERS = 0o077
+_HEX_DIGITS, _BASE64_DIGITS = 32, 22  # that 16 bytes have
+_DIFFERENT = 8
 
 P = ParamSpec("P")
 
@@ -36,6 +38,19 @@ def fetch(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
                         yield from _try((*path, key), _content, file, private=key == "key")
             case BotSettings(plugins=Path() as folder) if not folder.is_dir():
                 yield Problem((*path, "plugins"), f"there is no folder {folder}")
+    yield from _guessable(settings)
+
+
+def _guessable(settings: Settings) -> Iterator[Problem]:
+    """Secrets of webhooks that could be found by trying: fewer than 16 random bytes, as far as can be seen."""
+    for path, part in within(settings):
+        if not (isinstance(part, Hook) and isinstance(part.secret, Secret)):
+            continue
+        value = part.secret.reveal().removeprefix("whsec_")
+        long_enough = _HEX_DIGITS if set(value.lower()) <= set("0123456789abcdef") else _BASE64_DIGITS
+        if value and (len(value) < long_enough or len(set(value)) < _DIFFERENT):
+            text = "could be guessed: it should hold at least 16 random bytes; `openssl rand -hex 32` makes one"
+            yield Problem((*path, "secret"), text)
 
 
 def _try(path: Where, look: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from deploybot.config.tables import table_at, tables
 from deploybot.redact import Redactor
 from deploybot.settings import App, Environment, FileRef, Part, Secret, Settings
 
-_RULES = frozenset({"hooks", "rollout", "freeze", "auto"})
+_RULES = frozenset({"rollout", "freeze"})
 LATER: dict[type[Part], frozenset[str]] = {
     App: _RULES,
     Environment: _RULES,

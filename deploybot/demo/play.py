@@ -17,6 +17,7 @@ _BEGUN_WITHIN = 30.0
 _DEAD_WITHIN = 10.0
 _PAGE_WITHIN = 10.0
 _ASKED_WITHIN = 30.0
+_TOLD_WITHIN = 30.0
 
 
 async def play(stage: Stage) -> None:
@@ -38,6 +39,9 @@ async def play(stage: Stage) -> None:
     stage.town.want_approvals()
     async with _bot(stage):
         await _second_person(stage)
+    stage.town.follow_main()
+    async with _bot(stage):
+        await _by_itself(stage)
         await _record(stage)
 
 
@@ -170,7 +174,7 @@ async def _second_person(stage: Stage) -> None:
     stage.title("Production waits for a second person")
     stage.tell("bot.toml now says `approvals = 1` for production, and cem may approve. The bot is started anew.")
     await stage.shell("allow", CEM, "approver", "--identity", f"console:{os.getuid()}/{CEM}")
-    tent, boat = repository.later()
+    tent, boat, _ = repository.later()
     stage.town.push(tent)
     async with _request(stage, "deploy shop@main to production because people camp") as request:
         await stage.say(ANA, "approve #8", "asked for it", code=1)
@@ -184,6 +188,30 @@ async def _second_person(stage: Stage) -> None:
         await stage.say(CEM, "approve #9")
     stage.compare("ana's second request", f"exit code {request.code}", "exit code 0")
     await stage.serves("production", "v6")
+
+
+async def _by_itself(stage: Stage) -> None:
+    """A push that is deployed on staging once its build is green, with no hand on it, and once only."""
+    stage.title("A push that is deployed by itself")
+    stage.tell("bot.toml now says that staging follows `main` when its build is green, and lets a forge call the bot.")
+    *_, kite = repository.later()
+    forge = stage.town.forge
+    async with stage.listening() as heard:
+        commit = stage.town.push(kite)
+        push = forge.pushed(commit)
+        stage.compare("the forge tells of a push", str(await forge.tell(push)), "200")
+        stage.compare("the same, from somebody without the secret", str(await forge.tell(push, forged=True)), "403")
+        for word in ("queued", "in_progress"):
+            stage.compare(f"its build: {word}", str(await forge.tell(forge.built(commit, word))), "200")
+        await stage.until("the running build", lambda: heard.holds("running"), _TOLD_WITHIN)
+        await stage.serves("staging", "v1")
+        stage.compare("its build: success", str(await forge.tell(forge.built(commit, "success"))), "200")
+        await stage.until("the deployment's end", lambda: heard.holds("— done"), _TOLD_WITHIN)
+        await stage.serves("staging", "v7")
+        stage.compare("messages about the build", str(heard.messages("tests")), "1")
+        stage.compare("the push, once more", str(await forge.tell(push)), "200")
+    await stage.say(ANA, "history shop staging", "deploybot")
+    stage.compare("deployments of v7", str(stage.town.builds("staging").count("v7 begins")), "1")
 
 
 @asynccontextmanager
@@ -202,6 +230,6 @@ async def _request(stage: Stage, line: str) -> AsyncIterator[Said]:
 async def _record(stage: Stage) -> None:
     stage.title("What is left on record")
     await stage.say(ANA, "history shop", "v2 → v3", "restored", "v2 → v4", "succeeded")
-    await stage.shell("audit", "tail", "12", holds=("ana  denied", "cem  approve", "deploy succeeded"))
+    await stage.shell("audit", "tail", "24", holds=("ana  denied", "cem  approve", "deploy succeeded"))
     await stage.shell("audit", "verify", holds=("The audit is whole",))
     stage.kept_secret()

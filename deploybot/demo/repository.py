@@ -28,6 +28,18 @@ class Change:
     tag: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """A change that was committed; `before` is the commit that was the newest until then."""
+
+    sha: str
+    before: str
+    author: str
+    subject: str
+    paths: tuple[str, ...]
+    at: float
+
+
 def changes() -> tuple[Change, ...]:
     """The shop's history, oldest first."""
     shop = {name: _packaged(name) for name in ("app.py", "articles.txt", "build.sh", "restart.sh")}
@@ -65,20 +77,24 @@ def make(path: Path) -> None:
         add(path, change)
 
 
-def add(path: Path, change: Change) -> None:
+def add(path: Path, change: Change) -> Commit:
     """Commit a change on the branch `main`, an hour after the one before. Raises CalledProcessError."""
     number = int(_git(path, "rev-list", "--count", "--all"))
+    at = _FIRST + number * _HOUR
+    before = _git(path, "rev-parse", "HEAD").strip() if number else ""
     for name, text in change.texts.items():
         file = path / name
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
     _git(path, "add", "--all")
-    _git(path, "commit", "--quiet", "--message", change.subject, at=_FIRST + number * _HOUR, by=change.author)
+    _git(path, "commit", "--quiet", "--message", change.subject, at=at, by=change.author)
     if change.tag:
         _git(path, "tag", change.tag)
+    sha = _git(path, "rev-parse", "HEAD").strip()
+    return Commit(sha=sha, before=before, author=change.author, subject=change.subject, paths=(*change.texts,), at=at)
 
 
-def later() -> tuple[Change, Change]:
+def later() -> tuple[Change, Change, Change]:
     """What is pushed to `main` while the demo runs, in this order."""
     articles = _packaged("articles.txt")
     return (
@@ -89,6 +105,11 @@ def later() -> tuple[Change, Change]:
             author="Gus Gray",
             subject="Sell a boat, in a hurry",
             texts={"articles.txt": f"{articles}a boat\n", "RELEASE": "v6\n"},
+        ),
+        Change(
+            author="Fay Fox",
+            subject="Sell a kite, while the wind is good",
+            texts={"articles.txt": f"{articles}a kite\n", "RELEASE": "v7\n"},
         ),
     )
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from deploybot.card import Card
 from deploybot.chat.child import OwnBot
+from deploybot.chat.printers import PlainPrinter, Printer
+from deploybot.chat.protocol import Show, decode_answer
+from deploybot.chat.spans import UNICODE
 from deploybot.demo.town import Town
 from deploybot.errors import UserError
 
@@ -39,6 +44,30 @@ class Said:
     def text(self) -> str:
         """All lines."""
         return "\n".join(self.lines)
+
+
+class Heard:
+    """What everybody at the console was told, by message, in the order of its states."""
+
+    def __init__(self, printer: Printer) -> None:
+        """Take what prints it."""
+        self._printer = printer
+        self._cards: dict[str, list[Card]] = {}
+
+    def take(self, line: bytes) -> None:
+        """Take a line of `deploybot chat --listen --json`."""
+        show = decode_answer(line)
+        if isinstance(show, Show):
+            self._cards.setdefault(show.message, []).append(show.card)
+            self._printer.show(show)
+
+    def holds(self, text: str) -> bool:
+        """Whether a message said that, in one of its states."""
+        return any(text in _text(card) for cards in self._cards.values() for card in cards)
+
+    def messages(self, text: str) -> int:
+        """How many messages said that."""
+        return sum(any(text in _text(card) for card in cards) for cards in self._cards.values())
 
 
 class Stage:
@@ -77,6 +106,20 @@ class Stage:
         self._write("", f"{person}> {line}")
         speaker = () if person == ANA else ("--as", person)
         await self._run(said, "chat", *speaker, "-c", line)
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[Heard]:
+        """Have a console listen meanwhile; what it hears is shown as it comes."""
+        self.type("deploybot chat --listen")
+        process = await asyncio.create_subprocess_exec(
+            *self.town.command("chat", "--listen", "--json"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        )
+        heard = Heard(PlainPrinter(self._out, UNICODE))
+        reading = asyncio.create_task(_hand_on(process, heard))
+        try:
+            yield heard
+        finally:
+            await _left(process, reading)
 
     async def shell(self, *words: str, holds: tuple[str, ...] = ()) -> Said:
         """Run `deploybot WORDS` as in a terminal."""
@@ -152,6 +195,31 @@ class Stage:
     def _write(self, *lines: str) -> None:
         self._out.write("".join(f"{line}\n" for line in lines))
         self._out.flush()
+
+
+async def _hand_on(process: asyncio.subprocess.Process, heard: Heard) -> None:
+    """Hand on what a listening console prints, until it ends."""
+    assert process.stdout is not None  # noqa: S101  it was asked for
+    async for line in process.stdout:
+        heard.take(line)
+
+
+async def _left(process: asyncio.subprocess.Process, reading: asyncio.Task[None]) -> None:
+    """Have a console that listens leave, as Ctrl-C would."""
+    process.send_signal(signal.SIGINT)
+    try:
+        async with asyncio.timeout(_ASK_WITHIN):
+            await reading
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _text(card: Card) -> str:
+    """All words of a card."""
+    lines = (f"{line.name} {line.text}" for line in card.lines)
+    return "\n".join((card.title, card.text, *lines, *card.code, card.footer))
 
 
 def _get(url: str) -> str:

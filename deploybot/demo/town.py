@@ -20,6 +20,7 @@ from pathlib import Path
 
 from deploybot.chat.child import OwnBot
 from deploybot.demo import repository
+from deploybot.demo.forge import Forge
 from deploybot.demo.server import USER, Keys, home
 from deploybot.demo.strays import end_strays
 from deploybot.errors import UserError
@@ -74,10 +75,23 @@ approvals = 1
 approval_within = "1h"
 """
 
+_AUTO = """\
+
+[http]
+listen = "127.0.0.1:{hooks}"
+
+[apps.shop.hooks.github]
+secret = {{ file = "keys/hook_secret" }}
+
+[apps.shop.environments.staging.auto]
+branch = "main"
+after = "ci"
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Town:
-    """A demo that is set up: `ports` are the shop's, by environment."""
+    """A demo that is set up: `ports` are the shop's, by environment, and that at which the bot takes webhooks."""
 
     folder: Path
     ports: dict[str, int]
@@ -102,14 +116,25 @@ class Town:
         file = self.folder / "server" / environment / "builds.log"
         return file.read_text().splitlines() if file.exists() else []
 
-    def push(self, change: repository.Change) -> None:
+    def push(self, change: repository.Change) -> repository.Commit:
         """Have somebody push a change to the branch `main`."""
-        repository.add(self.folder / "shop", change)
+        return repository.add(self.folder / "shop", change)
 
     def want_approvals(self) -> None:
         """Have production wait for a second person, from the next start of the bot on."""
         with self.config.open("a") as file:
             file.write(_APPROVALS)
+
+    def follow_main(self) -> None:
+        """Have staging follow the branch `main`, from the next start of the bot on."""
+        with self.config.open("a") as file:
+            file.write(_AUTO.format(hooks=self.ports["hooks"]))
+
+    @property
+    def forge(self) -> Forge:
+        """The forge of the repository."""
+        url = f"http://127.0.0.1:{self.ports['hooks']}/hooks/shop/github"
+        return Forge(url, (self.folder / "keys" / "hook_secret").read_text())
 
     def command(self, *words: str) -> tuple[str, ...]:
         """`deploybot` with this bot.toml."""
@@ -155,7 +180,8 @@ async def town(folder: Path) -> AsyncIterator[Town]:
     await asyncio.to_thread(repository.make, folder / "shop")
     payment_key = f"pay_{secrets.token_hex(12)}"
     _private(folder / "keys" / "payment_key", payment_key)
-    ports = _free_ports("staging", "production")
+    _private(folder / "keys" / "hook_secret", secrets.token_hex(32))
+    ports = _free_ports("staging", "production", "hooks")
     async with _server(folder) as ssh_port:
         made = Town(folder=folder, ports=ports, payment_key=payment_key)
         text = _BOT_TOML.format(

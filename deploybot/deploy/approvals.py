@@ -292,6 +292,11 @@ class Approvals:
             buttons=tuple(Button("Ask anew", command) for command in again),
         )
 
+    def ring(self, numbers: Sequence[int]) -> None:
+        """Let whoever waits for these requests look at their rows again."""
+        for number in numbers:
+            self._desk(number).bell.set()
+
     def _end(
         self, tables: Tables, deployment: Deployment, verdict: Verdict, words: str, *, actor: str = "deploybot"
     ) -> Deployment:

@@ -85,6 +85,9 @@ class Beginning:
 
         What was approved is what runs: Voided where the new plan is another one.
         """
+        now = tables.deployments.get(deployment.number)
+        if now is None or now.state.ended:
+            return None  # it was rejected, or a newer one came in its place, while it was looked at
         question = self._questions.may_begin(tables, deployment)
         decision = decide(question)
         if decision.waits:

@@ -8,24 +8,28 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deploybot.domain import Binding, Kind, Place, Plan, ServerPlan, Step
+from deploybot.domain import Binding, Kind, Place, Plan, Release, ServerPlan, Step, image_changes, short_id
 from deploybot.settings import App, Environment, Part, Settings
 from deploybot.units import show_duration
 
 _SHOWN = 60
 _SHORT = 10
-_NOT_THE_APPS = frozenset({"environments", "tasks", "channel", "logs"})
-_NOT_THE_ENVIRONMENTS = frozenset({"default", "approvals", "approvers", "approval_within", "approval_code", "after"})
+_NOT_THE_APPS = frozenset({"environments", "tasks", "channel", "logs", "hooks", "notify", "forge", "poll"})
+_NOT_THE_ENVIRONMENTS = frozenset(
+    {"default", "approvals", "approvers", "approval_within", "approval_code", "after", "auto"}
+)
 _NOT_THE_SERVERS = frozenset({"connect_timeout"})
 
 
-def binding_of(plan: Plan, settings: Settings, *, ref: str | None, commit: str = "") -> Binding:
-    """Bind an approval to a plan. `commit` is what `ref` means, where that was looked up again."""
+def binding_of(plan: Plan, settings: Settings, *, ref: str | None, release: Release | None = None) -> Binding:
+    """Bind an approval to a plan. `release` is what `ref` means, where that was looked up again."""
+    meant = release or plan.release
     made = Binding(
         ref=ref,
-        commit=commit or plan.release.commit,
+        commit=meant.commit,
+        images=meant.images,
         config=config_of(plan, settings),
-        replaces=tuple((part.server, part.replaces.commit if part.replaces else "") for part in plan.servers),
+        replaces=tuple((part.server, part.replaces.id if part.replaces else "") for part in plan.servers),
         steps=tuple((part.server, f"{steps_text(plan, part)} [{_felt_digest(plan, part)}]") for part in plan.servers),
     )
     return dataclasses.replace(made, digest=_digest(dataclasses.asdict(made)))
@@ -126,10 +130,13 @@ def _release(old: Binding, new: Binding) -> Iterator[str]:
         name = f"`{old.ref}`" if old.ref else "the newest of the branch"
         now = new.commit[:_SHORT] or "gone"
         yield f"release: {name} was {old.commit[:_SHORT]} and is {now}"
+    sides = (Release(one.commit, images=one.images) for one in (old, new))
+    for service, was, is_now in image_changes(*sides) if new.commit else ():
+        yield f"image: {service} was {was} and is {is_now}"
 
 
 def _shortened(replaces: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple((server, commit[:_SHORT] or "nothing") for server, commit in replaces)
+    return tuple((server, short_id(release) or "nothing") for server, release in replaces)
 
 
 def _pairs(what: str, old: Sequence[tuple[str, str]], new: Sequence[tuple[str, str]]) -> Iterator[str]:

@@ -8,10 +8,10 @@ from dataclasses import replace
 from deploybot.deploy.binding import binding_of, config_of, differences
 from deploybot.deploy.plan import Planner
 from deploybot.deploy.steps import UNREACHABLE_START, Stop
-from deploybot.domain import Binding, Deployment, Plan, Request
+from deploybot.domain import Binding, Deployment, Plan, Release, Request
 from deploybot.errors import Unreachable, UserError, Voided
 from deploybot.ports import Clock
-from deploybot.settings import Settings
+from deploybot.settings import App, Settings
 
 log = logging.getLogger(__name__)
 
@@ -46,21 +46,24 @@ class Bonds:
         known = replace(old, config=config_of(plan, self._settings))
         if not known.config:
             return (f"config: bot.toml has no {plan.app} {plan.environment} any more",)
-        known = replace(known, commit=await self._meaning(plan, old))
-        if not known.commit:
-            return differences(old, known)
         app = self._settings.apps[plan.app]
+        meant = await self._meaning(app, plan, old)
+        if meant is None:
+            return differences(old, replace(known, commit=""))
+        known = replace(known, commit=meant.commit, images=meant.images)
         try:
             again = await self._planner.again(app, app.environments[plan.environment], plan)
         except UserError:
             if found := differences(old, known):
                 return found
             raise
-        return differences(old, binding_of(again, self._settings, ref=old.ref, commit=known.commit))
+        return differences(old, binding_of(again, self._settings, ref=old.ref, release=meant))
 
-    async def _meaning(self, plan: Plan, old: Binding) -> str:
-        """What the ref that was typed means now; the commit itself where none was."""
-        return old.commit if old.ref is None else await self._planner.meaning(self._settings.apps[plan.app], old.ref)
+    async def _meaning(self, app: App, plan: Plan, old: Binding) -> Release | None:
+        """What the ref that was typed means now, None where there is no such ref; the release itself if none was."""
+        if old.ref is None:
+            return plan.release
+        return await self._planner.meaning(app, app.environments[plan.environment], old.ref)
 
     async def insist(self, deployment: Deployment, request: Request, stop: Stop) -> None:
         """Raise Voided where something has changed, or the wish to stop.

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from deploybot.card import Button, Card, Line, Tone
-from deploybot.deploy.request_cards import approved_line, request_buttons, request_lines, steps_line
+from deploybot.deploy.request_cards import approved_line, release_ref, request_buttons, request_lines, steps_line
 from deploybot.deploy.request_cards import word as request_word
-from deploybot.domain import Changes, Deployment, Kind, Phase, Plan, Request, ServerPlan, State, StepRow, StepState
+from deploybot.domain import (
+    Changes,
+    Deployment,
+    Kind,
+    Phase,
+    Plan,
+    Request,
+    ServerPlan,
+    State,
+    StepRow,
+    StepState,
+    image_changes,
+)
 from deploybot.units import show_duration
 
 COMMITS_SHOWN = 5
@@ -74,7 +86,7 @@ def deployment_card(
     `waits_for` says what a waiting deployment waits for, `request` is there for one that needs approvals.
     """
     plan = deployment.plan
-    word = (request and request_word(deployment, request)) or _WORDS[deployment.state]
+    word = _word(deployment, request)
     return Card(
         key=key(deployment.number),
         title=f"#{deployment.number} {what(plan)} — {word}",
@@ -87,6 +99,13 @@ def deployment_card(
         final=deployment.state.ended,
         ok=deployment.state in {State.SUCCEEDED, State.RUNNING, State.WAITING},
     )
+
+
+def _word(deployment: Deployment, request: Request | None) -> str:
+    """What the title says of its state."""
+    if deployment.replaced_by:
+        return f"replaced by #{deployment.replaced_by}"
+    return (request and request_word(deployment, request)) or _WORDS[deployment.state]
 
 
 def plan_card(plan: Plan, *, begins: str = "", wants: str = "") -> Card:
@@ -103,8 +122,11 @@ def plan_card(plan: Plan, *, begins: str = "", wants: str = "") -> Card:
 
 def _text(deployment: Deployment, waits_for: str) -> str:
     parts = [_about(deployment.plan)]
-    if deployment.reason:
+    if deployment.reason and not deployment.wish:
         parts.append(f"because {deployment.reason}")
+    if deployment.skipped:
+        numbers = [f"#{number}" for number in deployment.skipped]
+        parts.append(f"in place of {' and '.join(filter(None, (', '.join(numbers[:-1]), numbers[-1])))}, not deployed")
     if deployment.state is State.WAITING and waits_for:
         parts.append(f"Waits for {waits_for}.")
     if deployment.cancel_by and not deployment.state.ended:
@@ -122,16 +144,25 @@ def _about(plan: Plan) -> str:
     if plan.release.subject:
         lines.append(f"{plan.release.subject} — {plan.release.author}")
     before = {str(part.replaces): None for part in plan.servers if part.replaces is not None}
-    same = all(part.replaces is not None and part.replaces.commit == plan.release.commit for part in plan.servers)
+    same = all(part.replaces is not None and part.replaces.id == plan.release.id for part in plan.servers)
     if same:
         lines.append("The same release is there already.")
     elif before:
         lines.append(f"replaces {', '.join(before)}")
     else:
         lines.append("the first release here")
+    lines += _images(plan)
     lines += _changes(plan.changes)
     lines += [f"! {warning}" for warning in plan.warnings]
     return "\n".join(lines)
+
+
+def _images(plan: Plan) -> list[str]:
+    """The images that are exchanged; all of the first release."""
+    old = next((part.replaces for part in plan.servers if part.replaces is not None), None)
+    if old is None:
+        return [f"image {pin}" for pin in plan.release.images]
+    return [f"image {service}: {was} → {now}" for service, was, now in image_changes(old, plan.release)]
 
 
 def _changes(changes: Changes) -> list[str]:
@@ -206,6 +237,8 @@ def _buttons(deployment: Deployment, request: Request | None) -> tuple[Button, .
     if not deployment.state.ended:
         can = deployment.state is not State.RESTORING and not deployment.cancel_by
         return (*asked, Button("Cancel", f"cancel #{deployment.number}", danger=True)) if can else ()
+    if deployment.replaced_by:
+        return ()
     if request is not None and request.verdict:
         return asked
     buttons = []
@@ -213,14 +246,16 @@ def _buttons(deployment: Deployment, request: Request | None) -> tuple[Button, .
         if deployment.state is State.SUCCEEDED and any(part.replaces for part in plan.servers):
             buttons.append(Button("Roll back", f"rollback {plan.app} from {plan.environment}", danger=True))
         if deployment.state in {State.FAILED, State.RESTORED, State.CANCELLED, State.UNKNOWN}:
-            buttons.append(Button("Try again", f"deploy {plan.app}@{plan.release.commit} to {plan.environment}"))
+            ref = release_ref(deployment)
+            buttons.append(Button("Try again", f"deploy {plan.app}@{ref} to {plan.environment}"))
     if deployment.state in {State.FAILED, State.UNKNOWN}:
         buttons.append(Button("What runs now", f"status {plan.app} {plan.environment}"))
     return tuple(buttons)
 
 
 def _footer(deployment: Deployment) -> str:
-    parts = [f"by {deployment.requester_name}"]
+    why = f": {deployment.reason}" if deployment.wish and deployment.reason else ""
+    parts = [f"by {deployment.requester_name}{why}"]
     if deployment.finished and deployment.started:
         parts.append(f"took {show_duration(deployment.finished - deployment.started)}")
     return ", ".join(parts)

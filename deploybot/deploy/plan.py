@@ -8,9 +8,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-from deploybot.domain import Changes, Gate, Kind, Plan, Release, Running, ServerFacts, ServerPlan, Step
-from deploybot.errors import UserError
-from deploybot.ports import RefSource, Servers, Store, Strategy
+from deploybot.deploy.releases import LOOK_BACK, Releases
+from deploybot.domain import Changes, Gate, Kind, Plan, Release, Running, ServerFacts, ServerPlan, Step, short_id
+from deploybot.errors import NoImage, UserError
+from deploybot.ports import Images, RefSource, Servers, Store, Strategy
 from deploybot.settings import App, Environment
 
 FACTS_WITHIN = 10.0
@@ -26,11 +27,19 @@ def digest_of(plan: Plan) -> str:
 class Planner:
     """Makes plans: asks every server for its facts at once, then the pure strategy for the steps."""
 
-    def __init__(self, *, store: Store, servers: Servers, refs: RefSource, strategies: Mapping[str, Strategy]) -> None:
-        """Take the ports; `strategies` by the name that bot.toml uses."""
+    def __init__(
+        self,
+        *,
+        store: Store,
+        servers: Servers,
+        refs: RefSource,
+        strategies: Mapping[str, Strategy],
+        images: Images | None = None,
+    ) -> None:
+        """Take the ports; `strategies` by the name that bot.toml uses, `images` where an app has some."""
         self._store = store
         self._servers = servers
-        self._refs = refs
+        self._releases = Releases(store, refs, images)
         self._strategies = strategies
 
     async def deploy(
@@ -51,7 +60,7 @@ class Planner:
         facts, running = await self._look(app, environment, names)
         parts = []
         for name in names:
-            previous = _previous(facts[name], running.get(name))
+            previous = await self._previous(app, environment, facts[name], running.get(name))
             part = strategy.deploy(app, environment, release, previous, facts[name])
             keep = await self._keep(app, environment, release, previous)
             cleanup = strategy.prune(app, environment, keep, facts[name])
@@ -85,13 +94,17 @@ class Planner:
         rollback = old.kind is Kind.ROLLBACK
         return await self.deploy(app, environment, old.release, rollback=rollback, servers=names)
 
-    async def meaning(self, app: App, ref: str) -> str:
-        """The commit that a ref means now; empty where there is no such ref any more. Raises Unreachable."""
+    async def meaning(self, app: App, environment: Environment, ref: str) -> Release | None:
+        """The release that a ref means now; None where there is no such ref any more.
+
+        Raises Unreachable, or NoImage where one of its images is not there any more.
+        """
         try:
-            release = await self._refs.resolve(app, ref)
+            return await self._releases.resolve(app, environment, ref)
+        except NoImage:
+            raise
         except UserError:
-            return ""
-        return release.commit
+            return None
 
     async def _on_current(
         self, app: App, environment: Environment, names: Sequence[str], kind: Kind, task: str = ""
@@ -100,7 +113,7 @@ class Planner:
         facts, running = await self._look(app, environment, names)
         parts = []
         for name in names:
-            current = _previous(facts[name], running.get(name))
+            current = await self._previous(app, environment, facts[name], running.get(name))
             if current is None:
                 raise UserError(
                     f"Nothing of {app.name} runs in {environment.name} on {name} yet.",
@@ -128,18 +141,32 @@ class Planner:
         rows = await self._store.read(lambda tables: tables.running.get(app.name, environment.name))
         return dict(zip(names, found, strict=True)), {row.server: row for row in rows}
 
+    async def _previous(
+        self, app: App, environment: Environment, facts: ServerFacts, row: Running | None
+    ) -> Release | None:
+        """What really is there, with the words the bot knows of it when it put it there itself."""
+        if not facts.current:
+            return None
+        if row is not None and row.release.id == facts.current:
+            return row.release
+        bare = Release.by_id(facts.current)
+        if not bare.found:
+            return bare
+        # Its folder does not tell its images; the deployment that put it there knew them.
+        tried = await self._store.read(lambda tables: tables.deployments.recent(app.name, environment.name, LOOK_BACK))
+        begun = (one.plan.release for one in tried if one.started)
+        return next((release for release in begun if release.id == facts.current), bare)
+
     async def _keep(
         self, app: App, environment: Environment, release: Release, previous: Release | None
     ) -> tuple[str, ...]:
-        """The commits that must stay deployable: the new one, what it replaces, and the last good ones."""
+        """The ids of releases that must stay deployable: the new one, what it replaces, and the last good ones."""
         good = await self._store.read(lambda tables: tables.deployments.good(app.name, environment.name, app.keep))
-        commits = [release.commit, *([previous.commit] if previous else []), *(row.plan.release.commit for row in good)]
-        return tuple(dict.fromkeys(commits))
+        stay = [release, *([previous] if previous else []), *(row.plan.release for row in good)]
+        return tuple(dict.fromkeys(one.id for one in stay))
 
     async def _changes(self, app: App, old: Release | None, new: Release) -> Changes:
-        if old is None or old.commit == new.commit:
-            return Changes(known=old is not None)
-        return await self._refs.changes(app, old.commit, new.commit)
+        return await self._releases.changes(app, old, new) if old else Changes(known=False)
 
 
 def _chosen(app: App, environment: Environment, servers: Sequence[str]) -> tuple[str, ...]:
@@ -151,15 +178,6 @@ def _chosen(app: App, environment: Environment, servers: Sequence[str]) -> tuple
             hint=f"Its servers there: {', '.join(environment.servers)}",
         )
     return tuple(name for name in environment.servers if not servers or name in servers)
-
-
-def _previous(facts: ServerFacts, row: Running | None) -> Release | None:
-    """What really is there, with the words the bot knows of it when it put it there itself."""
-    if not facts.current:
-        return None
-    if row is not None and row.release.commit == facts.current:
-        return row.release
-    return Release(commit=facts.current)
 
 
 def _gated(part: ServerPlan) -> ServerPlan:
@@ -193,9 +211,9 @@ def _warnings(
         name, seen = part.server, facts[part.server]
         row = running.get(name)
         if seen.switching:
-            found.append(f"{name} was left half-way to {seen.switching[:10]} earlier")
-        if row is not None and seen.current != row.release.commit:
-            there = seen.current[:10] or "nothing"
+            found.append(f"{name} was left half-way to {short_id(seen.switching)} earlier")
+        if row is not None and seen.current != row.release.id:
+            there = short_id(seen.current) or "nothing"
             found.append(f"{name} has {there}, though #{row.deployment} put {row.release} there")
         if part.replaces is not None and not part.restore:
             found.append(f"{name}: {part.replaces} cannot be put back if this fails: its files are gone")

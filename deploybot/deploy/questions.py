@@ -7,7 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deploybot.domain import EVERY, Action, Deployment, Identity, Lock, Person, Plan, Release, Request, Role
+from deploybot.deploy.automatic import auto_text, brought_by, grants_of, is_used
+from deploybot.domain import (
+    AUTO,
+    EVERY,
+    Action,
+    Deployment,
+    Grant,
+    Identity,
+    Lock,
+    Person,
+    Plan,
+    Release,
+    Request,
+    Role,
+)
 from deploybot.errors import Denied, Locked
 from deploybot.policy import Asked, Before, Decision, Question, Wanted, decide, tell_lock
 from deploybot.ports import Clock, Tables
@@ -37,6 +51,7 @@ class Questions:
         """Take bot.toml and the clock."""
         self._settings = settings
         self._clock = clock
+        self._automatic = is_used(settings)
 
     def ask(
         self,
@@ -58,6 +73,7 @@ class Questions:
         """
         people = tables.people.everybody()
         person = tables.people.of(who) if isinstance(who, Identity) else _by_id(people, who)
+        bot = tables.people.of(AUTO) if self._automatic else None
         place = self._place(app, environment)
         request = tables.requests.get(number) if number else None
         return Question(
@@ -66,14 +82,23 @@ class Questions:
             command=command,
             app=app,
             environment=environment,
-            grants=tables.people.grants(),
-            people=people,
+            grants=self._grants(tables, bot),
+            people=tuple(one for one in people if one != bot),
             lock=_lock_in_the_way(tables.locks.all(self._clock.now()), person, app, environment),
             wanted=wanted_of(place, request),
             asked=_asked(tables, request),
             before=self._before(tables, place, release) if place and place.after else None,
             begins=begins,
+            auto=auto_text(place),
+            itself=bot is not None and person == bot,
         )
+
+    def _grants(self, tables: Tables, bot: Person | None) -> tuple[Grant, ...]:
+        """Everybody's; the bot's own come from bot.toml alone, whatever the table says."""
+        grants = tables.people.grants()
+        if bot is None:
+            return grants
+        return (*(one for one in grants if one.person != bot.id), *grants_of(bot, self._settings))
 
     def may_request(self, tables: Tables, person: int, plan: Plan) -> Question:
         """Whether somebody may ask for a plan."""
@@ -133,16 +158,16 @@ class Questions:
         rows = {row.server: row for row in tables.running.get(place.app, after)}
         found = [(name, rows.get(name)) for name in self._settings.apps[place.app].environments[after].servers]
         there = tuple(
-            (name, str(row.release), row.release.commit, row.healthy) if row else (name, "", "", False)
+            (name, str(row.release), row.release.id, row.healthy) if row else (name, "", "", False)
             for name, row in found
         )
         good = tables.deployments.good(place.app, place.name, LOOK_BACK)
         return Before(
             environment=after,
             release=str(release),
-            commit=release.commit,
+            id=release.id,
             there=there,
-            been_here=any(one.plan.release.commit == release.commit for one in good),
+            been_here=any(one.plan.release.id == release.id for one in good),
         )
 
 
@@ -151,7 +176,7 @@ def _asked(tables: Tables, request: Request | None) -> Asked | None:
     if request is None or deployment is None:
         return None
     given = tuple(one.person for one in request.approvals if one.counts)
-    return Asked(requester=deployment.requester, approved=given)
+    return Asked(requester=deployment.requester, approved=given, brought=brought_by(tables, deployment))
 
 
 def _by_id(people: Iterable[Person], wanted: int) -> Person | None:

@@ -18,9 +18,9 @@ def reminder_key(number: int) -> str:
 
 
 def ask_again(deployment: Deployment, request: Request) -> str:
-    """The command that asks for the same anew: the ref as it was typed, or the very commit where none was."""
+    """The command that asks for the same anew: the ref as it was typed, or the very release where none was."""
     plan, ref = deployment.plan, request.binding.ref
-    named = plan.release.commit if ref is None else ref
+    named = release_ref(deployment) if ref is None else ref
     servers = ",".join(part.server for part in plan.servers)
     match plan.kind:
         case Kind.TASK:
@@ -32,6 +32,12 @@ def ask_again(deployment: Deployment, request: Request) -> str:
     return f"{text} because {deployment.reason}" if deployment.reason else text
 
 
+def release_ref(deployment: Deployment) -> str:
+    """What to type for the very release of a deployment: its commit; its number where images belong to it."""
+    release = deployment.plan.release
+    return f"#{deployment.number}" if release.images else release.commit
+
+
 def wanted_text(request: Request) -> str:
     """`2 by @ana or @ben`, `1 by an approver`."""
     named = [one if one.startswith("@") else f"an {one}" for one in request.approvers]
@@ -41,6 +47,8 @@ def wanted_text(request: Request) -> str:
 
 def word(deployment: Deployment, request: Request) -> str:
     """What a request's title says of it; empty where it says what any deployment's does."""
+    if deployment.replaced_by:
+        return f"replaced by #{deployment.replaced_by}"
     if deployment.awaits_approval and not deployment.cancel_by:
         missing = request.wanted - len(_counting(request))
         return f"wants {missing} approval{'' if missing == 1 else 's'}"
@@ -53,6 +61,8 @@ def request_lines(deployment: Deployment, request: Request) -> Iterator[Line]:
     named = f"{plan.release.ref}, " if plan.release.ref and plan.release.ref != plan.release.commit else ""
     yield Line("asked by", deployment.requester_name)
     yield Line("release", f"{named}{plan.release.commit}")
+    for pin in plan.release.images:
+        yield Line(f"image {pin.service}", f"{f'{pin.tag}, ' if pin.tag else ''}{pin.reference}")
     if deployment.not_before:
         yield Line("begins", f"not before {show_time(deployment.not_before)}")
     for part in plan.servers:

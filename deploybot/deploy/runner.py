@@ -31,6 +31,7 @@ from deploybot.domain import (
     Step,
     StepRow,
     StepState,
+    short_id,
 )
 from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable
 from deploybot.masking import masked
@@ -56,7 +57,7 @@ class _End:
 
 
 class Teller:
-    """Queues the card of a deployment as the tables know it, inside the caller's transaction.
+    """Queues the card of a deployment as the tables know it, and what others are told, in the caller's transaction.
 
     The card of one that has ended hands over its whole log.
     """
@@ -68,18 +69,21 @@ class Teller:
         redactor: Redactor,
         journal: Journal,
         places: Callable[[Deployment], Iterable[Place]],
+        report: Callable[[Tables, Deployment], None],
     ) -> None:
-        """`places` says where a deployment's card belongs."""
+        """`places` says where a deployment's card belongs; `report` queues what others are told of it."""
         self._clock = clock
         self._journal = journal
         self._redactor = redactor
         self._places = places
+        self._report = report
 
     def __call__(self, tables: Tables, number: int, waits_for: str = "") -> None:
         """Put the card as it reads now into the outbox."""
         deployment = tables.deployments.get(number)
         if deployment is None:
             return
+        self._report(tables, deployment)
         steps = tables.deployments.steps(number)
         request = tables.requests.get(number) if deployment.needs_approval else None
         card = masked(deployment_card(deployment, steps, waits_for=waits_for, request=request), self._redactor)
@@ -297,8 +301,8 @@ class Runner:
         except Unreachable as problem:
             return f"{name} unknown ({problem.why})"
         if facts.switching:
-            return f"{name} half-way between {facts.current[:10] or 'nothing'} and {facts.switching[:10]}"
-        return f"{name} {facts.current[:10] or 'nothing'}"
+            return f"{name} half-way between {short_id(facts.current) or 'nothing'} and {short_id(facts.switching)}"
+        return f"{name} {short_id(facts.current) or 'nothing'}"
 
     async def _move(
         self, deployment: Deployment, state: State, outcome: str = "", tail: Sequence[str] = ()

@@ -7,12 +7,13 @@ import dataclasses
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import time
 
 from deploybot.card import Card
 from deploybot.command import Context
 from deploybot.deploy.approvals import Approvals
+from deploybot.deploy.automatic import in_the_way, skipped_by
 from deploybot.deploy.beginning import Beginning
 from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.cards import deployment_card, plan_card, what
@@ -24,6 +25,7 @@ from deploybot.deploy.steps import Stop
 from deploybot.deploy.turns import begins, is_early, last_before, next_time, place_of, show_moment, take_turn
 from deploybot.domain import Deployment, Person, Plan, Release, Request, State
 from deploybot.errors import Cancelled, DeploybotError, StoreError, UserError, Voided
+from deploybot.logs import about_deployment
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
@@ -35,7 +37,10 @@ LATE = 600.0
 
 
 class Deployments:
-    """command.DeploymentService, and the queue: one deployment at a time for an app's environment."""
+    """command.DeploymentService, and the queue: one deployment at a time for an app's environment.
+
+    `on_end(app)` is called when one of an app has ended, or a bot that stops has let go of it.
+    """
 
     def __init__(
         self,
@@ -63,6 +68,7 @@ class Deployments:
         self._beginning = Beginning(
             settings=settings, store=store, clock=clock, planner=planner, approvals=approvals, bonds=bonds, tell=tell
         )
+        self.on_end: Callable[[str], None] = _nobody
         self._stops: dict[int, Stop] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -186,20 +192,27 @@ class Deployments:
     async def _add(self, ctx: Context, plan: Plan, not_before: float = 0.0, *, typed: str | None = None) -> Card:
         """Number it, say its card and write the audit row in one transaction, then set it going."""
         person = _required(ctx.person)
-        now = self._clock.now()
+        now, wish = self._clock.now(), ctx.incoming.wish
         request = self._approvals.request_for(plan, typed, not_before)
 
         def add(tables: Tables) -> tuple[Deployment, str]:
             self._questions.insist(self._questions.may_request(tables, person.id, plan))
+            older = in_the_way(tables, plan) if wish else ()
             deployment = tables.deployments.add(
                 plan,
                 requester=person,
                 reason=ctx.reason,
-                place=ctx.incoming.place,
+                place=None if wish else ctx.incoming.place,
                 now=now,
                 not_before=not_before,
                 needs_approval=request is not None,
+                wish=wish,
+                skipped=skipped_by(older),
             )
+            if wish:
+                tables.wishes.fulfil(wish, deployment.number)
+            for one in older:
+                self._replace(tables, one.number, deployment.number)
             if request is not None:
                 self._approvals.add(tables, deployment, request)
             waits_for = self._waits_for(deployment, tables.deployments.open())
@@ -207,7 +220,8 @@ class Deployments:
                 actor=person.name,
                 action=f"{plan.kind.value} asked",
                 subject=f"#{deployment.number} {plan.app}/{plan.environment}",
-                detail=f"{what(plan)}, {_bound(plan, request)}" + (f", because {ctx.reason}" if ctx.reason else ""),
+                detail=f"{what(plan)}{_images(plan)}, {_bound(plan, request)}"
+                + (f", because {ctx.reason}" if ctx.reason else ""),
                 now=now,
             )
             if not waits_for and request is None:
@@ -218,6 +232,7 @@ class Deployments:
         async def commit() -> tuple[Deployment, str]:
             made, waits_for = await self._store.write(add)
             self._launch(made)
+            self._approvals.ring(made.skipped)
             return made, waits_for
 
         # Whoever asked may have gone by now; what is committed has to be set going all the same.
@@ -253,10 +268,15 @@ class Deployments:
         def forget(_: asyncio.Task[None]) -> None:
             self._tasks.pop(number, None)
             self._stops.pop(number, None)
+            self.on_end(deployment.plan.app)
 
         task.add_done_callback(forget)
 
     async def _insist(self, number: int, stop: Stop) -> None:
+        with about_deployment(number):
+            await self._to_its_end(number, stop)
+
+    async def _to_its_end(self, number: int, stop: Stop) -> None:
         """Run a deployment to its end; a database that cannot be written is waited for, nothing is lost by it."""
         work, broken = self._in_turn(number, stop), False
         while True:
@@ -335,18 +355,24 @@ class Deployments:
     async def _end_waiting(self, number: int, state: State, outcome: str) -> None:
         now = self._clock.now()
 
-        def end(tables: Tables) -> None:
-            ended = tables.deployments.move(number, state, now=now, outcome=outcome)
-            tables.audit.append(
-                actor="deploybot",
-                action=f"{ended.plan.kind.value} {state.value}",
-                subject=f"#{number} {ended.plan.app}/{ended.plan.environment}",
-                detail=outcome,
-                now=now,
-            )
-            self._tell(tables, number)
+        await self._store.write(lambda tables: self._end(tables, number, state, outcome, now))
 
-        await self._store.write(end)
+    def _replace(self, tables: Tables, number: int, by: int) -> None:
+        """End one by itself that waits: a newer one by itself comes in its place."""
+        tables.deployments.replaced(number, by)
+        outcome = f"#{by} came in its place, which is newer. Nothing was deployed."
+        self._end(tables, number, State.CANCELLED, outcome, self._clock.now())
+
+    def _end(self, tables: Tables, number: int, state: State, outcome: str, now: float) -> None:
+        ended = tables.deployments.move(number, state, now=now, outcome=outcome)
+        tables.audit.append(
+            actor="deploybot",
+            action=f"{ended.plan.kind.value} {'replaced' if ended.replaced_by else state.value}",
+            subject=f"#{number} {ended.plan.app}/{ended.plan.environment}",
+            detail=outcome,
+            now=now,
+        )
+        self._tell(tables, number)
 
     async def _broke(self, number: int, mark: str) -> None:
         """Say that the bot itself failed: then nothing is known, and nothing is claimed."""
@@ -354,9 +380,18 @@ class Deployments:
         await self._end_waiting(number, State.UNKNOWN, outcome)
 
 
+def _nobody(app: str) -> None:
+    """Nobody wants to hear that a deployment of an app has ended."""
+
+
 def _bound(plan: Plan, request: Request | None) -> str:
     """What the audit keeps of a plan."""
     return f"bound to {request.binding.digest[:12]}" if request else f"plan {plan.digest[:12]}"
+
+
+def _images(plan: Plan) -> str:
+    """The images of a plan, whole, for the audit."""
+    return "".join(f", {pin.service}: {pin.tag} {pin.reference}" for pin in plan.release.images)
 
 
 def _sentence(why: Exception | None) -> str:

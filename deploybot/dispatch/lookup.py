@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from deploybot.command import Follow, Services
-from deploybot.domain import Action, Deployment, Release
+from deploybot.domain import Action, Deployment, Kind, Release
 from deploybot.errors import UserError
 from deploybot.parsing import Call, FollowName, Number, Ref
 
@@ -78,8 +78,10 @@ async def _release(ref: Ref, call: Call, services: Services) -> Release:
     if call.app is None:
         raise UserError(f"`{ref.text}` needs an app to be looked up in.")
     if not ref.number:
-        found = await services.releases.resolve(call.app, call.environment, ref.text)
-        return replace(found, typed=None if ref.text.startswith(":") else ref.text)
+        back = call.command.name == Kind.ROLLBACK
+        found = await services.releases.resolve(call.app, call.environment, ref.text, back=back)
+        settled = ref.text.startswith((":", "sha256:")) or (back and bool(call.app.images))
+        return replace(found, typed=None if settled else ref.text)
     deployment = await _deployment(ref.number, services)
     if deployment.plan.app != call.app.name:
         raise UserError(f"#{ref.number} is a deployment of {deployment.plan.app}, not of {call.app.name}.")

@@ -5,7 +5,26 @@ Times are seconds since the epoch (UTC) as floats, durations are seconds, sizes 
 
 from __future__ import annotations
 
-from deploybot.domain.deployments import Deployment, Phase, Running, State, StepRow, StepState
+from deploybot.domain.deployments import Counted, Deployment, Phase, Running, State, StepRow, StepState
+from deploybot.domain.events import (
+    OWN,
+    Alert,
+    Author,
+    Build,
+    BuildState,
+    Change,
+    Deployed,
+    Event,
+    ImagePushed,
+    Note,
+    Ping,
+    Published,
+    Push,
+    Synced,
+    Tagged,
+    Told,
+)
+from deploybot.domain.images import DOCKER_HUB, canonical_image
 from deploybot.domain.people import (
     EVERY,
     Action,
@@ -20,7 +39,8 @@ from deploybot.domain.people import (
     place_name,
 )
 from deploybot.domain.plans import Gate, Kind, Plan, ServerPlan, Step
-from deploybot.domain.releases import Changes, Commit, Release
+from deploybot.domain.releases import Changes, Commit, Pin, Release, image_changes, short_digest, short_id
+from deploybot.domain.reports import REQUESTED, Report, ReportItem, word_of
 from deploybot.domain.requests import Approval, Binding, Request, Verdict
 from deploybot.domain.servers import (
     Container,
@@ -31,25 +51,44 @@ from deploybot.domain.servers import (
     JobStatus,
     LogLine,
     ServerFacts,
+    Sight,
     Upload,
     Usage,
 )
+from deploybot.domain.windows import Window
+from deploybot.domain.wishes import AUTO, BOT_NAME, Built, Heads, Wish, WishState
 
 __all__ = [
+    "AUTO",
+    "BOT_NAME",
+    "DOCKER_HUB",
     "EVERY",
+    "OWN",
+    "REQUESTED",
     "Action",
+    "Alert",
     "Approval",
     "AuditRow",
+    "Author",
     "Binding",
+    "Build",
+    "BuildState",
+    "Built",
+    "Change",
     "Changes",
     "Commit",
     "Container",
+    "Counted",
+    "Deployed",
     "Deployment",
     "EngineEvent",
+    "Event",
     "Gate",
     "Grant",
+    "Heads",
     "Identity",
     "Image",
+    "ImagePushed",
     "JobChunk",
     "JobState",
     "JobStatus",
@@ -57,22 +96,41 @@ __all__ = [
     "Link",
     "Lock",
     "LogLine",
+    "Note",
     "Person",
     "Phase",
+    "Pin",
+    "Ping",
     "Place",
     "Plan",
+    "Published",
+    "Push",
     "Release",
+    "Report",
+    "ReportItem",
     "Request",
     "Role",
     "Running",
     "ServerFacts",
     "ServerPlan",
+    "Sight",
     "State",
     "Step",
     "StepRow",
     "StepState",
+    "Synced",
+    "Tagged",
+    "Told",
     "Upload",
     "Usage",
     "Verdict",
+    "Window",
+    "Wish",
+    "WishState",
+    "canonical_image",
+    "image_changes",
     "place_name",
+    "short_digest",
+    "short_id",
+    "word_of",
 ]

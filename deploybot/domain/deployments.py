@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from deploybot.domain.people import Place
-from deploybot.domain.plans import Plan
+from deploybot.domain.plans import Kind, Plan
 from deploybot.domain.releases import Release
 
 
@@ -35,6 +35,8 @@ class Deployment:
     `not_before` is when it may begin, where whoever asked named a time; else 0.0.
     `cancel_by` is the person who asked to cancel, or empty. `outcome` is the sentence that tells the end,
     `tail` the last masked lines of what failed. `approved` is since when it has the approvals that it needs.
+    `wish` is the number of the wish that it fulfils where nobody asked for it; `skipped` are those that it came in
+    place of, `replaced_by` is the one that came in its place, or 0.
     """
 
     number: int
@@ -53,6 +55,9 @@ class Deployment:
     tail: tuple[str, ...] = ()
     needs_approval: bool = False
     approved: float = 0.0
+    wish: int = 0
+    skipped: tuple[int, ...] = ()
+    replaced_by: int = 0
 
     @property
     def awaits_approval(self) -> bool:
@@ -113,3 +118,21 @@ class Running:
     deployment: int
     since: float
     healthy: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """How many deployments of an app, environment and kind are in a state, and how many seconds those took in all.
+
+    `within` counts those that took no longer than each of the bounds that were asked for. One that never began took
+    no time and is in none of them; `timed` counts the others.
+    """
+
+    app: str
+    environment: str
+    kind: Kind
+    state: State
+    count: int
+    timed: int
+    seconds: float
+    within: tuple[int, ...]

@@ -2,17 +2,64 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+_SHORT = 10
+_MARK = 12
+_SHORT_MARK = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The image that a Compose service runs: `image` without a tag, the `tag` it was found by, its `digest`.
+
+    `digest` is `sha256:` and 64 hex digits. `tag` is empty where it was named by its digest.
+    """
+
+    service: str
+    image: str
+    tag: str
+    digest: str
+
+    @property
+    def reference(self) -> str:
+        """`registry.example.com/acme/shop@sha256:…`, which is always the same image."""
+        return f"{self.image}@{self.digest}"
+
+    @property
+    def version(self) -> str:
+        """`1.4.3 sha256:0123456789`, as people tell two apart: tags may move."""
+        return f"{self.tag} {short_digest(self.digest)}".strip()
+
+    def __str__(self) -> str:
+        """`web 1.4.3 sha256:0123456789`."""
+        return f"{self.service} {self.version}"
+
+
+def short_digest(digest: str) -> str:
+    """The first ten digits of a digest, as people read it."""
+    kind, _, digits = digest.partition(":")
+    return f"{kind}:{digits[:_SHORT]}"
+
+
+def short_id(release: str) -> str:
+    """A release's identity as people read it: ten digits of the commit, and six that stand for images."""
+    commit, dash, mark = release.partition("-")
+    return f"{commit[:_SHORT]}{dash}{mark[:_SHORT_MARK]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """An immutable thing to deploy.
 
-    `commit` is a full SHA (40 or 64 hex digits); `ref` is what a person typed;
+    `commit` is a full SHA (40 or 64 hex digits); `images` are those that bot.toml has pinned, by service; `ref` is
+    what a person typed;
     `subject`, `author` and `committed` describe the commit for people. `typed` is the ref of the command that is
-    being run (empty: the newest of the branch), which may mean another commit later; None where the commit itself
-    is meant, as it is in all rows.
+    being run (empty: the newest of the branch), which may mean another commit or image later; None where the release
+    itself is meant, as it is in all rows. `found` is the identity of one that was found on a server and of whose
+    images nothing else is known.
     """
 
     commit: str
@@ -21,17 +68,68 @@ class Release:
     author: str = ""
     committed: float = 0.0
     typed: str | None = field(default=None, compare=False)
+    images: tuple[Pin, ...] = ()
+    found: str = ""
+
+    @classmethod
+    def by_id(cls, release: str) -> Release:
+        """A release of which only the identity is known."""
+        commit, dash, _ = release.partition("-")
+        return cls(commit, found=release if dash else "")
+
+    @property
+    def id(self) -> str:
+        """What tells it from all others, and the name of its folder on servers.
+
+        The commit, and where it has images twelve digits of a SHA-256 over their services and digests: whatever
+        they are called and wherever they come from, the same content is the same release.
+        """
+        if self.found or not self.images:
+            return self.found or self.commit
+        digests = "\n".join(sorted(f"{pin.service} {pin.digest}" for pin in self.images))
+        return f"{self.commit}-{hashlib.sha256(digests.encode()).hexdigest()[:_MARK]}"
 
     @property
     def short(self) -> str:
-        """The first ten digits of the commit, as people read it."""
-        return self.commit[:10]
+        """Its identity as people read it."""
+        return short_id(self.id)
+
+    def image(self, service: str) -> Pin | None:
+        """The image that a service runs; None where it has none that is pinned."""
+        return next((pin for pin in self.images if pin.service == service), None)
 
     def __str__(self) -> str:
-        """`v2 (0123456789)`, or the short commit alone where nobody typed a name."""
-        if self.ref and not self.commit.startswith(self.ref):
-            return f"{self.ref} ({self.short})"
-        return self.short
+        """`v2 (0123456789)`, or the short commit alone where nobody typed a name; then its images."""
+        if not self.images:
+            return f"{self.ref} ({self.short})" if self._named else self.short
+        commit = self.commit[:_SHORT]
+        several = f"{len(self.images)} images ({self.short[_SHORT + 1 :]})"
+        which = str(self.images[0]) if len(self.images) == 1 else several
+        return f"{f'{self.ref} ({commit})' if self._named else commit} with {which}"
+
+    @property
+    def name(self) -> str:
+        """What people call it in a few letters: `v2`, or the short commit where nobody typed a name."""
+        return self.ref if self._named else self.short
+
+    @property
+    def _named(self) -> bool:
+        return bool(self.ref) and not self.commit.startswith(self.ref)
+
+
+def image_changes(old: Release, new: Release) -> Iterator[tuple[str, str, str]]:
+    """Each service whose image differs between two releases, what it was, and what it is, for people."""
+    before, after = ({pin.service: pin for pin in one.images} for one in (old, new))
+    for service in sorted(before.keys() | after.keys()):
+        was, now = before.get(service), after.get(service)
+        if (was and was.digest) != (now and now.digest):
+            yield service, _version(was, old), _version(now, new)
+
+
+def _version(pin: Pin | None, release: Release) -> str:
+    if pin is None:
+        return "unknown" if release.found else "not pinned"
+    return pin.version
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from deploybot.domain.releases import Pin
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
     """What an approval is given for, as it was when it was asked for; `digest` (SHA-256, hex) covers all of it.
 
-    `ref` is the ref that was typed (empty: the newest of the branch), None where nobody typed one and the commit
-    alone counts. `config` are dotted keys of bot.toml with their values as text, secrets by where they come from;
-    `replaces` and `steps` go by server, the steps with the SHA-256 (hex) of all that they would do.
+    `ref` is the ref that was typed (empty: the newest of the branch), None where nobody typed one and the release
+    itself counts: its `commit` and its `images`. `config` are dotted keys of bot.toml with their values as text,
+    secrets by where they come from; `replaces` (ids of releases) and `steps` go by server, the steps with the
+    SHA-256 (hex) of all that they would do.
     """
 
     ref: str | None
@@ -20,6 +23,7 @@ class Binding:
     config: tuple[tuple[str, str], ...]
     replaces: tuple[tuple[str, str], ...]
     steps: tuple[tuple[str, str], ...]
+    images: tuple[Pin, ...] = ()
     digest: str = ""
 
 

@@ -11,7 +11,7 @@ class ServerFacts:
     """What a server was found to be, read by one probe. Sizes in bytes; -1 is unknown.
 
     `directory` facts speak of one app's directory on that server: `releases` are the names of the
-    release directories there (full commits), `current` the one in use, `switching` the one that was
+    release directories there (`Release.id`), `current` the one in use, `switching` the one that was
     being switched to when something stopped half-way, `have` the commits its repository copy holds.
     `server` is the server's name in bot.toml, for sentences.
     """
@@ -149,3 +149,12 @@ class LogLine:
     at: float
     source: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """How a server was seen last, and when; `problem` says why it could not be reached, `cure` what to do."""
+
+    at: float
+    problem: str = ""
+    cure: str = ""

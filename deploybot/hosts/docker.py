@@ -24,12 +24,13 @@ from urllib.parse import quote, urlencode
 import asyncssh
 
 from deploybot.domain import Container, EngineEvent, Image, Usage
-from deploybot.errors import DeploybotError
+from deploybot.errors import DeploybotError, EngineError
 from deploybot.hosts.docker_errors import explain, unexplained
 from deploybot.hosts.docker_frames import Frames
 from deploybot.hosts.docker_json import Sample, event
 from deploybot.hosts.docker_stream import Dial, Refused, get
 from deploybot.hosts.docker_wire import Address, ChannelWire, SocketWire, Wire
+from deploybot.metrics import METRICS
 from deploybot.ports import Host
 from deploybot.settings import DockerTls, Server
 
@@ -103,6 +104,7 @@ class DockerEngine:
         `shown` is how errors call the socket; `why` tells why nobody answers at it: `missing`, `denied`, `stopped`
         or nothing. `timeout` bounds, in seconds, every call, and every wait of a stream.
         """
+        self._server = server
         self._what = f"Docker on {server}"
         self._way = way
         self._dial = dial
@@ -238,8 +240,17 @@ class DockerEngine:
         return await (self._dial() if self._dial else SocketWire.dial(self._address))
 
     async def _call(self, work: Callable[[Client], T]) -> T:
-        client = await self._connected()
-        return await self._run(lambda: client.call(work))
+        result = "failed"
+        try:
+            client = await self._connected()
+            value = await self._run(lambda: client.call(work))
+            result = "ok"
+        except EngineError:
+            result = "refused"
+            raise
+        finally:
+            METRICS.docker_calls.add(self._server, result)
+        return value
 
     async def _connected(self) -> Client:
         """The client; a new one after a failure, and where the way to the Engine has become another."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from deploybot.domain import ServerFacts
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
+_RELEASE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(-[0-9a-f]{12})?", re.ASCII)  # domain.Release.id
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*[\w.+~-]*)", re.ASCII)
 _KIB = 1024
 _LONGEST = 200
@@ -60,10 +61,10 @@ def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
         compose_version=_version(_one(told, "compose_version")),
         writable=_one(told, "writable") == "yes",
         directory=directory,
-        current=_commit(_one(told, "current").rstrip("/").rpartition("/")[2]),
-        switching=_commit(_one(told, "switching")),
-        releases=_commits(told["release"]),
-        have=_commits(told["have"]),
+        current=_release(_one(told, "current").rstrip("/").rpartition("/")[2]),
+        switching=_release(_one(told, "switching")),
+        releases=_all(_RELEASE, told["release"]),
+        have=_all(_COMMIT, told["have"]),
     )
 
 
@@ -94,9 +95,9 @@ def _version(text: str) -> str:
     return match[1] if match else ""
 
 
-def _commit(text: str) -> str:
-    return text if _COMMIT.fullmatch(text) else ""
+def _release(text: str) -> str:
+    return text if _RELEASE.fullmatch(text) else ""
 
 
-def _commits(texts: list[str]) -> tuple[str, ...]:
-    return tuple(sorted({text for text in texts if _COMMIT.fullmatch(text)}))
+def _all(form: re.Pattern[str], texts: list[str]) -> tuple[str, ...]:
+    return tuple(sorted({text for text in texts if form.fullmatch(text)}))

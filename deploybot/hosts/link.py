@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from deploybot.errors import Unreachable
 from deploybot.hosts import failures, shell
 from deploybot.hosts.answers import Answer, parse
 from deploybot.hosts.exchange import Broken, Exchange, opened
+from deploybot.metrics import METRICS
 
 SESSIONS = 8
 """How many a connection has at once: sshd allows 10 (MaxSessions), and counts one until its process is gone."""
@@ -36,7 +38,7 @@ class Link:
     def __init__(self, server: str, connection: asyncssh.SSHClientConnection, sockets: Path) -> None:
         """Take a connection that is logged in, and the folder where forwarded sockets may lie.
 
-        `heard` says whether a command has come to its end yet: a shell that starts hangs now and then.
+        `heard_at` is when a command came to its end last, 0.0 before: a shell that starts hangs now and then.
         """
         self.server = server
         self.connection = connection
@@ -49,7 +51,12 @@ class Link:
         self._forwarding = asyncio.Lock()
         self._preparing = asyncio.Lock()
         self._begun = False
-        self.heard = False
+        self.heard_at = 0.0
+
+    @property
+    def heard(self) -> bool:
+        """Whether a command has come to its end yet."""
+        return self.heard_at > 0
 
     @property
     def closed(self) -> bool:
@@ -99,8 +106,10 @@ class Link:
                 if not more:
                     exchange.write_eof()
                 yield exchange
-                self.heard = True
+                self.heard_at = time.time()
+                METRICS.ssh_commands.add(self.server, "ok")
         except Broken as problem:
+            METRICS.ssh_commands.add(self.server, "failed")
             hint = "What runs there goes on; the next call connects again."
             raise Unreachable(self.server, failures.BROKE, hint=hint) from problem
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from deploybot.domain import Sight
 from deploybot.hosts.host import SshHost
 from deploybot.hosts.jobs import LOG_CAP
 from deploybot.hosts.ssh import Pool
@@ -40,6 +41,10 @@ class SshServers:
         if name not in self._engines:
             self._engines[name] = self._make_engine(self._servers[name])
         return self._engines[name]
+
+    def sights(self) -> dict[str, Sight]:
+        """How each server was seen last; see `Pool.sights`."""
+        return self._pool.sights()
 
     async def drop(self, name: str) -> None:
         """Cut the connection to a server without a word, as a broken link would."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Any
 
 import asyncssh
 
+from deploybot.domain import Sight
 from deploybot.errors import Unreachable
 from deploybot.hosts import failures, login
 from deploybot.hosts.link import Link
 from deploybot.hosts.login import fetch_host_key
+from deploybot.metrics import METRICS
 from deploybot.settings import Server
 
 __all__ = ["Pool", "fetch_host_key"]
@@ -42,7 +45,16 @@ class Pool:
         self._links: dict[str, Link] = {}
         self._opening: dict[str, asyncio.Task[Link]] = {}
         self._doors: dict[tuple[str, int], asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(HANDSHAKES))
+        self._failed: dict[str, Sight] = {}
         self._closed = False
+
+    def sights(self) -> dict[str, Sight]:
+        """How each server was seen last; nothing is asked of any. One that was never looked at is not among them."""
+        seen = dict(self._failed)
+        for name, link in self._links.items():
+            if name not in seen and link.heard:
+                seen[name] = Sight(link.heard_at)
+        return seen
 
     async def link(self, name: str) -> Link:
         """The open connection to a server, made if there is none; all who ask meanwhile share one handshake.
@@ -143,8 +155,14 @@ class Pool:
 
     def _opened(self, name: str, task: asyncio.Task[Link]) -> None:
         self._opening.pop(name, None)
-        if task.cancelled() or task.exception() is not None:
+        if task.cancelled():
             return
+        problem = task.exception()
+        METRICS.ssh_connections.add(name, "failed" if problem else "made")
+        if problem is not None:
+            self._failed[name] = Sight(time.time(), *_told(problem))
+            return
+        self._failed.pop(name, None)
         old = self._links.get(name)
         if old is not None:
             old.gone()
@@ -163,6 +181,13 @@ class Pool:
         if not link.closed:
             link.connection.abort()
         link.gone()
+
+
+def _told(problem: BaseException) -> tuple[str, str]:
+    """Why a server could not be reached, and what to look at."""
+    if isinstance(problem, Unreachable):
+        return problem.why, problem.hint
+    return "connecting to it broke", "The bot's log tells more."
 
 
 def _made(given: Path | None) -> Path:

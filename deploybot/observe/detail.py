@@ -58,6 +58,8 @@ def _section(section: Section, now: float, *, named: bool) -> Iterator[Line]:
         yield Line(section.environment.name, joined(doing), worst(word.tone for word in doing))
     for entry in section.entries:
         yield from _server(entry, now)
+    if record.running and len(record.running.release.images) > 1:
+        yield Line("images", ", ".join(map(str, record.running.release.images)))
     if section.previous:
         yield Line("before that", str(section.previous))
     for deployment in section.history:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from deploybot.card import Tone
-from deploybot.domain import Container, Deployment, Lock, Running, ServerFacts, State, Usage
+from deploybot.domain import Container, Deployment, Lock, Release, Running, ServerFacts, State, Usage, short_id
 from deploybot.errors import DeploybotError
 from deploybot.observe.look import Look
 from deploybot.units import show_duration, show_size
 
-_SHORT = 10
 _WORST = (Tone.BAD, Tone.WARN, Tone.UNKNOWN, Tone.BUSY, Tone.GOOD, Tone.PLAIN)
+_IMAGE = "deploybot.image"
 _DEPENDS_ON = "com.docker.compose.depends_on"
 """Compose writes `service:condition:restart` there, with commas between."""
 DISK_SHORT = 0.1
@@ -72,19 +72,28 @@ def release(look: Look, record: Record) -> list[Word]:
     here, half = look.facts.current, look.facts.switching
     words = []
     if half and half != here:
-        words.append(Word(f"half switched from {here[:_SHORT] or 'nothing'} to {half[:_SHORT]}", Tone.BAD))
+        words.append(Word(f"half switched from {short_id(here) or 'nothing'} to {short_id(half)}", Tone.BAD))
     if running is None:
-        told = f"runs {here[:_SHORT]}, which I did not put there" if here else "nothing deployed yet"
+        told = f"runs {short_id(here)}, which I did not put there" if here else "nothing deployed yet"
         words.insert(0, Word(told, Tone.WARN if here else Tone.PLAIN))
-    elif here == running.release.commit:
+    elif here == running.release.id:
         words.insert(0, Word(str(running.release)))
+        words += _strangers(look, running.release)
     elif here:
-        told = f"runs {here[:_SHORT]}, but #{running.deployment} put {running.release} there"
+        told = f"runs {short_id(here)}, but #{running.deployment} put {running.release} there"
         words.insert(0, Word(told, Tone.BAD))
     else:
         told = f"#{running.deployment} put {running.release} there, but nothing is in {look.facts.directory} now"
         words.insert(0, Word(told, Tone.BAD))
     return words
+
+
+def _strangers(look: Look, running: Release) -> Iterator[Word]:
+    """Services whose containers came from another image than the release's: somebody, or something, else made them."""
+    for pin in running.images:
+        labels = (dict(one.labels).get(_IMAGE, "") for one in _containers(look) if one.service == pin.service)
+        if not all(label.endswith(pin.digest) for label in labels):
+            yield Word(f"{pin.service} runs another image than {pin.version}", Tone.BAD)
 
 
 def since(record: Record, now: float) -> list[Word]:

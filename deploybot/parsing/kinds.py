@@ -28,6 +28,7 @@ _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _FOLLOW = re.compile(r"log-[0-9]{1,9}")
 _REF = re.compile(r":?[A-Za-z0-9_][A-Za-z0-9_./+-]{0,199}")
 _REF_NUMBER = re.compile(r"#[0-9]{1,9}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,10 @@ def _text(text: str, _: Scope) -> str:
 def _ref(text: str, _: Scope) -> Ref:
     if _REF_NUMBER.fullmatch(text):
         return Ref(text, int(text[1:]))
+    if text.startswith("sha256:"):
+        if not _DIGEST.fullmatch(text):
+            raise Unfit(f"`{shown(text)}` is no digest of an image: that is sha256: and 64 digits of 0-9 and a-f.")
+        return Ref(text)
     if not _REF.fullmatch(text) or ".." in text or "//" in text or text.endswith(("/", ".", ".lock")):
         raise Unfit(f"`{shown(text)}` is no ref: refs are letters, digits and . _ / + - and begin with none of . / + -")
     return Ref(text)

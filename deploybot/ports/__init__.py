@@ -7,6 +7,9 @@ The core (deploy, observe, dispatch) knows only these. Adapters translate their 
 from __future__ import annotations
 
 from deploybot.ports.chats import ButtonRow, Chat, Finding, LiveChat, OutboxItem
+from deploybot.ports.events import EventListener
+from deploybot.ports.images import Images
+from deploybot.ports.inbox import Deliveries, Delivery, Fate, NewDelivery, Waiting
 from deploybot.ports.outside import Clock, CodeSecrets, Engine, Host, Lines, Redactor, RefSource, Servers
 from deploybot.ports.rows import (
     Audit,
@@ -19,6 +22,7 @@ from deploybot.ports.rows import (
     LogOpener,
     Outbox,
     People,
+    Reports,
     Requests,
     RunningReleases,
     Seen,
@@ -26,6 +30,8 @@ from deploybot.ports.rows import (
     Tables,
 )
 from deploybot.ports.strategies import Strategy
+from deploybot.ports.told import Told, ToldPart, ToldPlace
+from deploybot.ports.wishes import Wishes
 
 __all__ = [
     "Audit",
@@ -36,20 +42,27 @@ __all__ = [
     "Clock",
     "CodeSecrets",
     "Codes",
+    "Deliveries",
+    "Delivery",
     "Deployments",
     "Engine",
+    "EventListener",
+    "Fate",
     "Finding",
     "Host",
+    "Images",
     "Lines",
     "Links",
     "LiveChat",
     "Locks",
     "LogOpener",
+    "NewDelivery",
     "Outbox",
     "OutboxItem",
     "People",
     "Redactor",
     "RefSource",
+    "Reports",
     "Requests",
     "RunningReleases",
     "Seen",
@@ -57,4 +70,9 @@ __all__ = [
     "Store",
     "Strategy",
     "Tables",
+    "Told",
+    "ToldPart",
+    "ToldPlace",
+    "Waiting",
+    "Wishes",
 ]

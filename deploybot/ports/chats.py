@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deploybot.card import Card
-from deploybot.domain import (
-    Place,
-)
+from deploybot.domain import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

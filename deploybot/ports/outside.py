@@ -10,6 +10,7 @@ from deploybot.domain import (
     Changes,
     Container,
     EngineEvent,
+    Heads,
     Image,
     JobChunk,
     JobStatus,
@@ -140,6 +141,18 @@ class RefSource(Protocol):
 
     async def changes(self, app: App, old: str, new: str) -> Changes:
         """What lies between two full commits."""
+
+    async def heads(self, app: App) -> Heads:
+        """All branches and tags as they are over there now, in one question; nothing is fetched."""
+
+    async def message(self, app: App, commit: str) -> str:
+        """The whole message of a full commit."""
+
+    async def touched(self, app: App, old: str, new: str, patterns: Sequence[str]) -> tuple[str, ...] | None:
+        """The paths that match a pattern and differ between two full commits; None where one is nowhere any more."""
+
+    async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
+        """Whether a full commit lies before another one, or is it; None where one is nowhere any more."""
 
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
         """A git bundle of a commit without what the server has, in the bot's data folder."""

@@ -10,6 +10,7 @@ from deploybot.card import Card
 from deploybot.domain import (
     Approval,
     AuditRow,
+    Counted,
     Deployment,
     Grant,
     Identity,
@@ -18,6 +19,8 @@ from deploybot.domain import (
     Person,
     Place,
     Plan,
+    Report,
+    ReportItem,
     Request,
     Role,
     Running,
@@ -27,7 +30,10 @@ from deploybot.domain import (
     Verdict,
 )
 from deploybot.ports.chats import ButtonRow, OutboxItem
+from deploybot.ports.inbox import Deliveries
 from deploybot.ports.outside import Lines
+from deploybot.ports.told import Told
+from deploybot.ports.wishes import Wishes
 
 T = TypeVar("T")
 
@@ -92,8 +98,13 @@ class Deployments(Protocol):
         now: float,
         not_before: float = 0.0,
         needs_approval: bool = False,
+        wish: int = 0,
+        skipped: Sequence[int] = (),
     ) -> Deployment:
-        """Add a deployment with the next number, WAITING; it may not begin before `not_before`, if that is given."""
+        """Add a deployment with the next number, WAITING; it may not begin before `not_before`, if that is given.
+
+        `wish` is the number of the wish that it fulfils, `skipped` are those in whose place it comes.
+        """
 
     def get(self, number: int) -> Deployment | None:
         """One deployment."""
@@ -115,6 +126,9 @@ class Deployments(Protocol):
 
     def approve(self, number: int, since: float) -> bool:
         """Note since when a WAITING one has its approvals, 0.0 where it lacks some; False when that was so before."""
+
+    def replaced(self, number: int, by: int) -> None:
+        """Note which one came in place of a WAITING one, before it is ended for that."""
 
     def ask_cancel(self, number: int, by: str) -> bool:
         """Note that a person wants it stopped; False when it has ended or somebody asked before."""
@@ -140,6 +154,9 @@ class Deployments(Protocol):
 
     def end(self, job: str, state: StepState, *, code: int, now: float, detail: str = "") -> None:
         """A step's end. The same end again changes nothing; another one is refused: StoreError."""
+
+    def counted(self, bounds: Sequence[float]) -> tuple[Counted, ...]:
+        """How many there are of each app, environment, kind and state, and how long they took."""
 
     def good(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
         """The last successful deploys and rollbacks with distinct releases, newest first."""
@@ -197,6 +214,9 @@ class Outbox(Protocol):
 
     def next_at(self) -> float | None:
         """When the next one is due; None when nothing waits."""
+
+    def waiting(self) -> int:
+        """How many wait."""
 
 
 class Audit(Protocol):
@@ -301,6 +321,28 @@ class Links(Protocol):
         """Whether somebody has tried too often."""
 
 
+class Reports(Protocol):
+    """What others are told of deployments, on its way. One worker tells it."""
+
+    def put(self, target: str, report: Report, now: float) -> bool:
+        """Queue a report; False where the last one to this target about this deployment said the same."""
+
+    def due(self, until: float, limit: int = 50) -> tuple[ReportItem, ...]:
+        """What may be told until then: of each deployment the earliest state, those first that failed least."""
+
+    def sent(self, item: int, remote: str) -> None:
+        """Note that it arrived, with the target's own id of the deployment, if it gave one."""
+
+    def retry(self, item: int, at: float, error: str) -> None:
+        """Note a failure; due again at `at`."""
+
+    def dead(self, item: int, error: str) -> None:
+        """Give it up."""
+
+    def waiting(self) -> int:
+        """How many wait."""
+
+
 class Tables(Protocol):
     """All repositories of rows, inside one transaction."""
 
@@ -351,6 +393,22 @@ class Tables(Protocol):
     @property
     def links(self) -> Links:
         """Codes by which identities are linked."""
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """What others have told the bot."""
+
+    @property
+    def reports(self) -> Reports:
+        """What others are told."""
+
+    @property
+    def wishes(self) -> Wishes:
+        """What is deployed by itself."""
+
+    @property
+    def told(self) -> Told:
+        """What was heard of the things that events are about."""
 
 
 class Store(Protocol):

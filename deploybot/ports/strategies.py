@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from deploybot.domain import (
-    Release,
-    ServerFacts,
-    ServerPlan,
-    Step,
-)
+from deploybot.domain import Release, ServerFacts, ServerPlan, Step
 from deploybot.settings import App, Environment
 
 
@@ -31,4 +26,4 @@ class Strategy(Protocol):
         """The steps of a named task of bot.toml."""
 
     def prune(self, app: App, environment: Environment, keep: tuple[str, ...], facts: ServerFacts) -> tuple[Step, ...]:
-        """The steps that delete what deploybot made and nobody needs: never a commit of `keep`."""
+        """The steps that delete what deploybot made and nobody needs: never a release of `keep`, by their ids."""

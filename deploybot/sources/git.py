@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from deploybot.domain import Changes, Commit, Release
+from deploybot.domain import Changes, Commit, Heads, Release
 from deploybot.errors import UserError
 from deploybot.ports import Redactor
 from deploybot.settings import App
@@ -28,6 +28,7 @@ MAKE_WITHIN = 900.0
 MOST_COMMITS = 50
 MOST_WARNINGS = 50
 MOST_CANDIDATES = 8
+MOST_MESSAGE = 65_536
 _FULL = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 _SHORT = re.compile(r"[0-9a-f]{4,63}", re.ASCII)
 _FORMAT = "--format=%H%x00%an%x00%ct%x00%s"
@@ -72,6 +73,41 @@ class GitSource:
             if not await _both(mirror, remote, old, new):
                 return Changes(known=False)
             return await mirror.mending(remote, lambda: _between(app, mirror, old, new))
+
+    async def heads(self, app: App) -> Heads:
+        """All branches and tags as they are over there now, in one `git ls-remote`; nothing is fetched."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            refs = await mirror.look(remote)
+        return Heads(refs.branches, refs.tags)
+
+    async def message(self, app: App, commit: str) -> str:
+        """The whole message of a full commit, cut at 64 KiB."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            await _present(app, mirror, remote, commit)
+            argv = ("log", "-1", "--encoding=UTF-8", "--format=%B", f"{commit}^{{commit}}", "--")
+            said = await mirror.mending(remote, lambda: mirror.git(*argv))
+        return said[:MOST_MESSAGE].decode("utf-8", errors="replace").strip()
+
+    async def touched(self, app: App, old: str, new: str, patterns: Sequence[str]) -> tuple[str, ...] | None:
+        """The paths that match a pattern (as `warn_paths` do) and differ between two full commits."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            if not await _both(mirror, remote, old, new):
+                return None
+            argv = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new, "--", *_globs(patterns))
+            paths = await mirror.mending(remote, lambda: mirror.git(*argv))
+        return tuple(_plain(path) for (path,) in fields(paths, 1))
+
+    async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
+        """Whether a full commit lies before another one, or is it; None where one is nowhere any more."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            if not await _both(mirror, remote, old, new):
+                return None
+            left = await mirror.mending(remote, lambda: mirror.git("rev-list", "--count", f"{new}..{old}", "--"))
+        return int(left) == 0
 
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
         """A git bundle (gitformat-bundle(5)) with one ref, `refs/deploybot/<commit>`, for a server that has `have`.

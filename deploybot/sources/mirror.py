@@ -99,6 +99,12 @@ class Mirror:
                 self._looked = began
             return self._refs
 
+    async def look(self, remote: Remote) -> Refs:
+        """What the other side has now; nothing is fetched. Raises GitFailed."""
+        argv = ("ls-remote", "--symref", "--", remote.url, "HEAD", "refs/heads/*", "refs/tags/*")
+        said = await run_git(*argv, env=remote.env, timeout=self._ask_within)
+        return parse_refs(said.decode("utf-8", errors="replace"))
+
     async def mending(self, remote: Remote, work: Callable[[], Awaitable[T]]) -> T:
         """Do something with the mirror; when it turns out to be gone or damaged, make it anew and do it again."""
         age = self._age
@@ -132,7 +138,7 @@ class Mirror:
 
     async def _ask(self, remote: Remote) -> Refs:
         """Look at the other side, and fetch when it has something new or the mirror lacks something."""
-        refs = await self._look(remote)
+        refs = await self.look(remote)
         if not refs.raw or (self._fetched == refs.raw and await self._holds(refs)):
             return refs
         for anew in (False, False, True):
@@ -147,14 +153,9 @@ class Mirror:
                 if anew or not problem.damaged:
                     raise
             # Pushed over in between, or the mirror is damaged.
-            refs = await self._look(remote)
+            refs = await self.look(remote)
         self._fetched = refs.raw
         return refs
-
-    async def _look(self, remote: Remote) -> Refs:
-        argv = ("ls-remote", "--symref", "--", remote.url, "HEAD", "refs/heads/*", "refs/tags/*")
-        said = await run_git(*argv, env=remote.env, timeout=self._ask_within)
-        return parse_refs(said.decode("utf-8", errors="replace"))
 
     async def _holds(self, refs: Refs) -> bool:
         """Whether everything that the other side's refs mean is here."""

@@ -78,6 +78,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, way: Way) -> None:
         f"journal_mode = {way.journal}",
         f"synchronous = {'FULL' if way.durable else 'OFF'}",
         "foreign_keys = ON",
+        "cache_size = -8000",
         "recursive_triggers = ON",  # or INSERT OR REPLACE would get round the audit's triggers
         "trusted_schema = OFF",
         "temp_store = MEMORY",

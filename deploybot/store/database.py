@@ -32,7 +32,8 @@ _PROBE_SECONDS = 1.0
 class Database:
     """A database file. Used from the event loop it was opened in; opened by `open` or `async with`.
 
-    `on_outbox`, when set, is called in that loop after each commit that put a message into the outbox.
+    `on_outbox`, when set, is called in that loop after each commit that put a message into the outbox, or a report
+    for others.
     """
 
     def __init__(

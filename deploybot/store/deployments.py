@@ -11,14 +11,14 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 
-from deploybot.domain import Deployment, Person, Phase, Place, Plan, State, StepRow, StepState
+from deploybot.domain import Counted, Deployment, Kind, Person, Phase, Place, Plan, State, StepRow, StepState
 from deploybot.errors import StoreError
 from deploybot.store.codec import decode, encode
 from deploybot.store.text import clean
 
 _SELECT = """
     SELECT number, plan, state, requester, requester_name, reason, place, created, not_before, started, finished,
-           cancel_by, outcome, tail, needs_approval, approved
+           cancel_by, outcome, tail, needs_approval, approved, wish, skipped, replaced_by
     FROM deployments
     """
 _SELECT_STEP = """
@@ -44,7 +44,7 @@ def _plan(text: str) -> Plan:
 
 def _deployment(row: sqlite3.Row) -> Deployment:
     number, plan, state, requester, name, reason, place, created, at, started, finished, *rest = row
-    cancel_by, outcome, tail, needs_approval, approved = rest
+    cancel_by, outcome, tail, needs_approval, approved, wish, skipped, replaced_by = rest
     return Deployment(
         number=number,
         plan=_plan(plan),
@@ -62,6 +62,9 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         tail=decode(tuple[str, ...], tail),
         needs_approval=bool(needs_approval),
         approved=approved,
+        wish=wish,
+        skipped=decode(tuple[int, ...], skipped),
+        replaced_by=replaced_by,
     )
 
 
@@ -101,6 +104,8 @@ class DeploymentRows:
         now: float,
         not_before: float = 0.0,
         needs_approval: bool = False,
+        wish: int = 0,
+        skipped: Sequence[int] = (),
     ) -> Deployment:
         """Add a deployment with the next number, WAITING."""
         made = Deployment(
@@ -114,15 +119,18 @@ class DeploymentRows:
             created=now,
             not_before=not_before,
             needs_approval=needs_approval,
+            wish=wish,
+            skipped=tuple(skipped),
         )
         sql = """
             INSERT INTO deployments (app, environment, kind, commit_id, state, plan, requester, requester_name,
-                                     reason, place, created, not_before, needs_approval)
-            VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?)"""
+                                     reason, place, created, not_before, needs_approval, wish, skipped)
+            VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
         where = encode(place) if place else None
         whose = (made.requester, made.requester_name, made.reason, where, now, not_before, needs_approval)
-        what = (plan.app, plan.environment, plan.kind.value, plan.release.commit, encode(plan))
-        return replace(made, number=self._run(sql, what + whose).lastrowid or 0)
+        auto = (wish, encode(made.skipped))
+        what = (plan.app, plan.environment, plan.kind.value, plan.release.id, encode(plan))
+        return replace(made, number=self._run(sql, what + whose + auto).lastrowid or 0)
 
     def get(self, number: int) -> Deployment | None:
         """One deployment."""
@@ -180,7 +188,7 @@ class DeploymentRows:
         sql = """
             UPDATE deployments SET app = ?, environment = ?, kind = ?, commit_id = ?, plan = ?
             WHERE number = ? AND state = 'waiting'"""
-        what = (plan.app, plan.environment, plan.kind.value, plan.release.commit, encode(plan))
+        what = (plan.app, plan.environment, plan.kind.value, plan.release.id, encode(plan))
         if self._run(sql, (*what, number)).rowcount != 1:
             raise StoreError(f"deployment #{number} does not wait, so its plan stays")
 
@@ -190,6 +198,12 @@ class DeploymentRows:
             UPDATE deployments SET approved = ?1
             WHERE number = ?2 AND state = 'waiting' AND needs_approval AND (approved = 0) <> (?1 = 0)"""
         return self._run(sql, (since, number)).rowcount == 1
+
+    def replaced(self, number: int, by: int) -> None:
+        """Note which one came in place of a WAITING one; StoreError for any other."""
+        sql = "UPDATE deployments SET replaced_by = ? WHERE number = ? AND state = 'waiting' AND replaced_by = 0"
+        if self._run(sql, (by, number)).rowcount != 1:
+            raise StoreError(f"deployment #{number} does not wait, so #{by} does not come in its place")
 
     def ask_cancel(self, number: int, by: str) -> bool:
         """Note that a person wants it stopped; False when it has ended or somebody asked before."""
@@ -238,6 +252,32 @@ class DeploymentRows:
             self._run(sql, (state.value, code, now, clean(detail), job))
         elif (kept.state, kept.code) != (state, code):
             raise StoreError(f"job {job} ended as {kept.state} ({kept.code}) and cannot end as {state} ({code})")
+
+    def counted(self, bounds: Sequence[float]) -> tuple[Counted, ...]:
+        """How many there are of each app, environment, kind and state, and how long they took.
+
+        One that has not ended, or never began, has taken no time yet.
+        """
+        within = "".join(", total(taken <= ?)" for _ in bounds)
+        sql = f"""
+            SELECT app, environment, kind, state, count(*), count(taken), total(taken){within}
+            FROM (SELECT app, environment, kind, state,
+                         CASE WHEN started > 0 AND finished > started THEN finished - started END AS taken
+                  FROM deployments)
+            GROUP BY app, environment, kind, state"""  # noqa: S608  texts of this function alone
+        return tuple(
+            Counted(
+                app=app,
+                environment=environment,
+                kind=Kind(kind),
+                state=State(state),
+                count=count,
+                timed=timed,
+                seconds=seconds,
+                within=tuple(map(int, below)),
+            )
+            for app, environment, kind, state, count, timed, seconds, *below in self._run(sql, tuple(bounds))
+        )
 
     def _all(self, where: str, *values: object) -> tuple[Deployment, ...]:
         return tuple(map(_deployment, self._run(_SELECT + where, values)))

@@ -8,6 +8,7 @@ has a row of its own. What was sent or given up is dropped a month after it was 
 from __future__ import annotations
 
 import sqlite3
+from functools import lru_cache
 
 from deploybot.card import Card
 from deploybot.domain import Place
@@ -19,12 +20,18 @@ _SELECT = "SELECT id, place, card, key, message, revision, attempts, next_at FRO
 _KEPT = 30 * 86400.0
 
 
+@lru_cache(maxsize=128)
+def _card(text: str) -> Card:
+    """A row's card. What waits in a long queue is read again with every commit."""
+    return decode(Card, text)
+
+
 def _item(row: sqlite3.Row) -> OutboxItem:
     number, place, card, key, message, revision, attempts, next_at = row
     return OutboxItem(
         id=number,
         place=decode(Place, place),
-        card=decode(Card, card),
+        card=_card(card),
         key=key,
         message=message,
         revision=revision,
@@ -88,3 +95,7 @@ class OutboxRows:
         """When the next one is due; None when nothing waits."""
         row = self._run("SELECT min(next_at) FROM outbox WHERE state = 'waiting'").fetchone()
         return float(row[0]) if row[0] is not None else None
+
+    def waiting(self) -> int:
+        """How many wait."""
+        return int(self._run("SELECT count(*) FROM outbox WHERE state = 'waiting'").fetchone()[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 
-from deploybot.domain import Grant, Identity, Person, Role
+from deploybot.domain import AUTO, BOT_NAME, Grant, Identity, Person, Role
 from deploybot.errors import UserError
 
 _MERGE = (
@@ -59,6 +59,8 @@ class PeopleRows:
                 f"`{name}` cannot be a person's name",
                 hint="A name has up to 40 of the characters a-z, 0-9, `.`, `_` and `-`, a letter or digit first.",
             )
+        if name == BOT_NAME and identity != AUTO:
+            raise _own()
         if self.named(name):
             raise UserError(f"there is a person named {name} already", hint="Choose another name.")
         cursor = self._run("INSERT INTO persons (name) VALUES (?)", (name,))
@@ -75,6 +77,8 @@ class PeopleRows:
                 f"the {identity.platform} user {identity.user} is {holder.name} already",
                 hint=f"Use the name {holder.name}.",
             )
+        if identity != AUTO and self._is_itself(person):
+            raise _own()
         sql = "INSERT INTO identities (platform, team, user, person) VALUES (?, ?, ?, ?)"
         self._run(sql, (identity.platform, identity.team, identity.user, person))
 
@@ -94,6 +98,8 @@ class PeopleRows:
 
     def grant(self, person: int, role: Role, app: str = "*", environment: str = "*") -> None:
         """Set a person's role on an app and environment. The last admin of all stays one: UserError."""
+        if self._is_itself(person):
+            raise _own()
         governed = self._admins()
         sql = """
             INSERT INTO grants (person, app, environment, role) VALUES (?, ?, ?, ?)
@@ -124,6 +130,10 @@ class PeopleRows:
         for statement in _MERGE:
             self._run(statement, {"gone": person, "stays": into.id, "name": into.name})
 
+    def _is_itself(self, person: int) -> bool:
+        itself = self.of(AUTO)
+        return itself is not None and itself.id == person
+
     def _admins(self) -> bool:
         sql = "SELECT 1 FROM grants WHERE role = 'admin' AND app = '*' AND environment = '*' LIMIT 1"
         return self._run(sql).fetchone() is not None
@@ -135,3 +145,10 @@ class PeopleRows:
                 "that would take the last administrator of everything away",
                 hint="Make somebody else admin first: `allow @name admin`.",
             )
+
+
+def _own() -> UserError:
+    return UserError(
+        f"{BOT_NAME} is the bot itself, and nobody else",
+        hint="What it may do by itself is what `auto` in bot.toml says; give a person another name.",
+    )

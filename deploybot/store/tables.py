@@ -9,13 +9,17 @@ from deploybot.store.audit import AuditRows
 from deploybot.store.buttons import ButtonRows
 from deploybot.store.claims import ClaimRows
 from deploybot.store.codes import CodeRows
+from deploybot.store.deliveries import DeliveryRows
 from deploybot.store.deployments import DeploymentRows
 from deploybot.store.links import LinkRows
 from deploybot.store.locks import LockRows
 from deploybot.store.outbox import OutboxRows
 from deploybot.store.people import PeopleRows
+from deploybot.store.reports import ReportRows
 from deploybot.store.running import RunningRows
 from deploybot.store.seen import SeenRows
+from deploybot.store.told import ToldRows
+from deploybot.store.wishes import WishRows
 
 
 class Rows:
@@ -35,3 +39,7 @@ class Rows:
         self.requests = RequestRows(connection)
         self.codes = CodeRows(connection)
         self.links = LinkRows(connection)
+        self.deliveries = DeliveryRows(connection)
+        self.reports = ReportRows(connection)
+        self.wishes = WishRows(connection)
+        self.told = ToldRows(connection)

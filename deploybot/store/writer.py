@@ -92,10 +92,10 @@ class Writer:
         self._connection = self._rows = None
 
     def commit(self, jobs: Sequence[Job]) -> bool:
-        """Do all jobs in one durable commit, each in its own savepoint; whether messages were put meanwhile."""
+        """Do all jobs in one durable commit, each in its own savepoint; whether something to be sent was put."""
         try:
             connection, rows = self._ready()
-            rows.outbox.touched = rows.audit.touched = False
+            rows.outbox.touched = rows.reports.touched = rows.audit.touched = False
             changes = connection.total_changes
             connection.execute("BEGIN IMMEDIATE")
             if len(jobs) > 1:
@@ -109,7 +109,7 @@ class Writer:
             return False
         if connection.total_changes != changes:
             self._well()
-        return rows.outbox.touched
+        return rows.outbox.touched or rows.reports.touched
 
     def read(self, job: Job) -> None:
         """Do one job on a consistent view that it cannot change."""

@@ -1,7 +1,8 @@
 """Strategy `compose`: Docker Compose from the release's own folder, with every image pinned.
 
-`source = "build"` builds on the server, `source = "images"` pulls. Either way the images get tags of ours, so that
-going back needs neither a build nor a registry.
+`source = "build"` builds on the server, `source = "images"` pulls; images that belong to the release are pulled by
+their digests, whatever the source. All of them get tags of ours, so that going back needs neither a build nor a
+registry.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _build(move: Move) -> Step:
     site, compose = move.site, move.site.app.compose
     # A tag may mean another image by now, and the same commit deployed again asks for it. Other releases that are
     # on the server are gone back to, and keep what they had.
-    again = compose.source == "images" and move.release.commit == site.facts.current and not move.back
+    again = compose.source == "images" and move.release.id == site.facts.current and not move.back
     values = {
         **_project(site),
         "DEPLOYBOT_AGAIN": "yes" if again else "no",
@@ -93,6 +94,7 @@ def _build(move: Move) -> Step:
         "DEPLOYBOT_COMPOSE_FILES": "\n".join(compose.files),
         "DEPLOYBOT_COMPOSE_SOURCE": compose.source,
         "DEPLOYBOT_IMAGES": images_below(project_name(site.app, site.environment)),
+        "DEPLOYBOT_PINNED": "\n".join(f"{pin.service} {pin.reference}" for pin in move.release.images),
     }
     return move.step("check images" if move.back else "build", "compose_build", values)
 

@@ -32,7 +32,7 @@ class Site:
 
     def holds(self, release: Release) -> bool:
         """Whether the release is on the server, complete."""
-        return release.commit in self.facts.releases
+        return release.id in self.facts.releases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,8 @@ class Move:
         app, environment = self.site.app, self.site.environment
         ours = {
             "DEPLOYBOT_DIRECTORY": self.site.directory,
-            "DEPLOYBOT_RELEASE": self.release.commit,
+            "DEPLOYBOT_RELEASE": self.release.id,
+            "DEPLOYBOT_COMMIT": self.release.commit,
             "DEPLOYBOT_REF": self.release.ref,
             "DEPLOYBOT_APP": app.name,
             "DEPLOYBOT_ENVIRONMENT": environment.name,
@@ -91,9 +92,9 @@ class Move:
         if site.holds(self.release):
             return ()
         if not site.facts.git:
-            upload = Upload(kind="archive", target=f"{site.directory}/incoming/{commit}.tar.gz", commit=commit)
+            upload = Upload(kind="archive", target=f"{site.directory}/incoming/{self.release.id}.tar.gz", commit=commit)
         elif commit not in site.facts.have:
-            target = f"{site.directory}/incoming/{commit}.bundle"
+            target = f"{site.directory}/incoming/{self.release.id}.bundle"
             upload = Upload(kind="bundle", target=target, commit=commit, have=site.facts.have)
         else:
             upload = None
@@ -118,10 +119,10 @@ class Move:
 
 def moves(site: Site, release: Release, previous: Release | None) -> tuple[Move, Move | None]:
     """The way to a release, and the way back to `previous` where that is on the server to go back to."""
-    there = Move(site=site, release=release, previous=previous.commit if previous else "")
+    there = Move(site=site, release=release, previous=previous.id if previous else "")
     if previous is None or not site.holds(previous):
         return there, None
-    return there, Move(site=site, release=previous, previous=release.commit, back=True)
+    return there, Move(site=site, release=previous, previous=release.id, back=True)
 
 
 def plan(
@@ -152,11 +153,11 @@ def gate(app: App, environment: Environment) -> Gate | None:
 
 
 def prune(site: Site, keep: Sequence[str], *, images: str = "") -> tuple[Step, ...]:
-    """Delete releases that are neither kept nor in use; nothing where there is none."""
+    """Delete releases that are neither kept, by their ids, nor in use; nothing where there is none."""
     stays = {*keep, site.facts.current, site.facts.switching}
     if not set(site.facts.releases) - stays:
         return ()
-    move = Move(site=site, release=Release(commit=keep[0] if keep else site.facts.current), previous="")
+    move = Move(site=site, release=Release.by_id(keep[0] if keep else site.facts.current), previous="")
     values = {"DEPLOYBOT_KEEP": "\n".join(keep), "DEPLOYBOT_IMAGES": images}
     return (move.step("prune", "prune", values),)
 
@@ -168,8 +169,8 @@ def standing(site: Site, release: Release) -> Move:
             f"Nothing of {site.app.name} is deployed in {site.directory} on {site.server} yet.",
             hint=f"Deploy it first: deploy {site.app.name} to {site.environment.name}",
         )
-    if site.facts.current != release.commit:
-        release = Release(commit=site.facts.current)
+    if site.facts.current != release.id:
+        release = Release.by_id(site.facts.current)
     return Move(site=site, release=release, previous="")
 
 

@@ -10,6 +10,7 @@ from deploybot.testing.clock import FakeClock
 from deploybot.testing.codes import FakeCodeSecrets
 from deploybot.testing.engines import FakeEngine
 from deploybot.testing.hosts import FakeHost, FakeServers, Outcome, Started
+from deploybot.testing.images import FakeImages
 from deploybot.testing.refs import FakeRefs
 from deploybot.testing.services import Asked, FakeDeployments, FakeLogs, FakeReleases, FakeStatus
 from deploybot.testing.stores import memory_store
@@ -22,6 +23,7 @@ __all__ = [
     "FakeDeployments",
     "FakeEngine",
     "FakeHost",
+    "FakeImages",
     "FakeLogs",
     "FakeRefs",
     "FakeReleases",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploybot.domain import Changes, Release
+from deploybot.domain import Changes, Heads, Release
 from deploybot.errors import Unreachable, UserError
 from deploybot.settings import App
 
@@ -15,7 +16,9 @@ class FakeRefs:
     """`ports.RefSource` for apps whose refs a test names.
 
     `known` maps refs to full commits, the same for every app; an empty ref is the first of them.
-    `between` holds what lies between two commits; where it says nothing, nothing is known to.
+    `between` holds what lies between two commits; where it says nothing, nothing is known to. `branches` and `tags`
+    are what the other side has now; `parents` says what each commit follows, `messages` its message, `paths` what it
+    touches; `asked` counts the questions over there.
     """
 
     def __init__(self, folder: Path, **known: str) -> None:
@@ -24,12 +27,20 @@ class FakeRefs:
         self.known = dict(known)
         self.between: dict[tuple[str, str], Changes] = {}
         self.down = ""
+        self.branches: dict[str, str] = {}
+        self.tags: dict[str, str] = {}
+        self.parents: dict[str, str] = {}
+        self.messages: dict[str, str] = {}
+        self.paths: dict[str, tuple[str, ...]] = {}
+        self.asked = 0
 
     async def resolve(self, app: App, ref: str) -> Release:
         """The commit of a ref, or a commit itself or its first digits; UserError names the nearest refs."""
         self._reach(app)
         wanted = ref or next(iter(self.known), "")
         commit = self.known.get(wanted, "")
+        if wanted in self.parents:
+            commit = wanted
         matches = {one for one in self.known.values() if len(wanted) >= 4 and one.startswith(wanted)}  # noqa: PLR2004
         if not commit and len(matches) == 1:
             commit = matches.pop()
@@ -42,6 +53,37 @@ class FakeRefs:
         """What `between` holds."""
         self._reach(app)
         return self.between.get((old, new), Changes(known=False))
+
+    async def heads(self, app: App) -> Heads:
+        """`branches` and `tags`."""
+        self.asked += 1
+        self._reach(app)
+        return Heads(dict(self.branches), dict(self.tags))
+
+    async def message(self, app: App, commit: str) -> str:
+        """One of `messages`."""
+        self._reach(app)
+        return self.messages.get(commit, "Change things")
+
+    async def touched(self, app: App, old: str, new: str, patterns: Sequence[str]) -> tuple[str, ...] | None:
+        """What the commits from `old` to `new` touch; patterns as `fnmatch` reads them."""
+        self._reach(app)
+        way = self._way(new)
+        if old not in way:
+            return None
+        paths = (path for commit in way[: way.index(old)] for path in self.paths.get(commit, ()))
+        return tuple(path for path in paths if any(fnmatch.fnmatchcase(path, one) for one in patterns))
+
+    async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
+        """Whether the one is met on the way from the other back through `parents`."""
+        self._reach(app)
+        return old in self._way(new)
+
+    def _way(self, commit: str) -> list[str]:
+        way = [commit]
+        while before := self.parents.get(way[-1], ""):
+            way.append(before)
+        return way
 
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
         """A file that names what it would hold."""

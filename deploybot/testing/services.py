@@ -157,8 +157,9 @@ class FakeReleases:
         """Make releases known by their refs."""
         self.known.update({release.ref: release for release in releases})
 
-    async def resolve(self, app: App, environment: Environment | None, ref: str) -> Release:
+    async def resolve(self, app: App, environment: Environment | None, ref: str, *, back: bool = False) -> Release:
         """One of `known`, or what runs for `:current`."""
+        del back
         self._fail()
         self.asked.append(ref)
         if ref == ":current" and environment is not None and (app.name, environment.name) in self.runs:

@@ -61,7 +61,7 @@ class Town:
         services = Services(
             settings=shop.settings,
             deployments=shop.deployments,
-            releases=Releases(shop.store, shop.refs),
+            releases=Releases(shop.store, shop.refs, shop.images),
             status=FakeStatus(),
             logs=FakeLogs(),
             locks=PersonLocks(shop.store, shop.clock),

@@ -9,7 +9,8 @@ import socket
 import sys
 from pathlib import Path
 
-from deploybot.bot import Adapters, adapters, run
+from deploybot.assembly.world import Adapters, adapters
+from deploybot.bot import run
 from deploybot.config import load
 from deploybot.settings import Settings
 from tests.chaos.points import DeadlyRefs, DeadlyServers, DeadlyStore, Points

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from deploybot.domain import Changes, JobChunk, JobStatus, Release, ServerFacts
+from deploybot.domain import Changes, Heads, JobChunk, JobStatus, Release, ServerFacts
 from deploybot.ports import Engine, Host, RefSource, Servers, Store, Tables
 from deploybot.settings import App
 
@@ -197,6 +197,22 @@ class DeadlyRefs:
     async def changes(self, app: App, old: str, new: str) -> Changes:
         with self._around("refs.changes"):
             return await self._refs.changes(app, old, new)
+
+    async def heads(self, app: App) -> Heads:
+        with self._around("refs.heads"):
+            return await self._refs.heads(app)
+
+    async def message(self, app: App, commit: str) -> str:
+        with self._around("refs.message"):
+            return await self._refs.message(app, commit)
+
+    async def touched(self, app: App, old: str, new: str, patterns: Sequence[str]) -> tuple[str, ...] | None:
+        with self._around("refs.touched"):
+            return await self._refs.touched(app, old, new, patterns)
+
+    async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
+        with self._around("refs.is_ancestor"):
+            return await self._refs.is_ancestor(app, old, new)
 
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
         with self._around("refs.bundle"):

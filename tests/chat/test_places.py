@@ -13,6 +13,7 @@ import pytest
 
 from deploybot.card import Card
 from deploybot.chat.places import home_places, places_of
+from deploybot.chat.session import PLACE
 from deploybot.deploy.cards import deployment_card
 from deploybot.domain import Deployment, Kind, Place, Plan, Release, State
 from deploybot.errors import Unreachable
@@ -48,6 +49,11 @@ def settings(*channels: str | int, home: bool = True) -> Settings:
 def deployment(place: Place | None = ASKED, state: State = State.RUNNING, number: int = 42) -> Deployment:
     plan = Plan(kind=Kind.DEPLOY, app="shop", environment="live", release=RELEASE, servers=())
     return Deployment(number=number, plan=plan, state=state, requester=1, requester_name="ana", place=place)
+
+
+def test_what_nobody_asked_for_is_told_at_the_console_where_there_is_no_channel() -> None:
+    assert places_of(deployment(None), settings(home=False)) == (PLACE,)
+    assert places_of(deployment(ASKED), settings(home=False)) == (ASKED,)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,15 @@ def test_roles_are_given_at_places_and_taken_away_again() -> None:
     assert _grants() == (Grant(1, Role.ADMIN),)
 
 
+def test_a_further_identity_without_a_role() -> None:
+    _run("allow", "ana", "admin")
+    result = _run("allow", "ana", "--identity", "github:583231")
+    assert result.output == f"ana ({ME}, github:583231) is admin on every app.\n"
+    result = _run("allow", "fay", "--identity", "gitlab:7")
+    assert result.output == "fay (gitlab:7) is nothing anywhere yet.\n"
+    assert _grants() == (Grant(1, Role.ADMIN),)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -84,6 +93,9 @@ def test_roles_are_given_at_places_and_taken_away_again() -> None:
         (("allow", "ben", "viewer", "--identity", "slack:ben"), "`ben` is no Slack id such as T012/U345"),
         (("allow", "ben", "viewer", "--identity", ME), f"the console user {os.getuid()} is ana already"),
         (("allow", "be n", "viewer", "--identity", "console:7"), "`be n` cannot be a person's name"),
+        (("allow", "ana"), "Which role shall ana have?"),
+        (("allow", "ana", "--on", "shop", "--identity", "github:5"), "Which role shall ana have?"),
+        (("allow", "ana", "--identity", "github:ana"), "`ana` is no number: on github people are numbers, not names."),
         (("allow", "ana", "viewer"), "that would take the last administrator of everything away"),
         (("deny", "ana"), "that would take the last administrator of everything away"),
         (("deny", "anna"), 'there is nobody named "anna", did you mean "ana"?'),

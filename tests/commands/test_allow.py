@@ -8,6 +8,11 @@ from tests.world import World
 
 HINT = "Write @NAME for somebody I know, and PLATFORM:ID:NAME for somebody new, as `whoami` shows it to them."
 
+PLATFORMS = (
+    "There are console, slack, telegram, and for who does things there "
+    "github, gitlab, gitea, forgejo, gitee, bitbucket."
+)
+
 
 async def grants(world: World, name: str) -> set[Grant]:
     def look(tables: Tables) -> set[Grant]:
@@ -74,7 +79,7 @@ async def test_somebody_new(world: World, who: str, identity: Identity) -> None:
         ("@evve", "I know nobody called `@evve`, did you mean @eve?", ""),
         ("@xyzzy", "I know nobody called `@xyzzy`.", ""),
         ("@@eve", "`@eve` is no person's name: up to 40 of a-z, 0-9, `.`, `_` and `-`, a letter or digit first.", HINT),
-        ("irc:1:fay", "I know no platform `irc`.", f"There are console, slack, telegram. {HINT}"),
+        ("irc:1:fay", "I know no platform `irc`.", f"{PLATFORMS} {HINT}"),
         ("console:ana:fay", "`ana` is no number: on console people are numbers, not names.", HINT),
         ("slack:@fay:fay", "`@fay` is no Slack id such as T012/U345: names are not identities.", HINT),
         ("slack:U345:fay", "`U345` is no Slack id such as T012/U345: names are not identities.", HINT),
@@ -111,6 +116,47 @@ async def test_a_further_identity_is_a_matter_for_admins_of_all(world: World) ->
     person = await world.store.read(lambda tables: tables.people.of(Identity("telegram", "5")))
     assert person
     assert person.name == "ana"
+
+
+UUID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
+
+
+@pytest.mark.parametrize(
+    ("who", "identity"),
+    [
+        ("github:583231:ana", Identity("github", "583231")),
+        ("gitlab:7:@Ana", Identity("gitlab", "7")),
+        (f"bitbucket:{{{UUID}}}:ana", Identity("bitbucket", f"{{{UUID}}}")),
+        (f"bitbucket:{UUID}:ana", Identity("bitbucket", f"{{{UUID}}}")),
+    ],
+)
+async def test_an_identity_alone_leaves_the_roles_as_they_are(world: World, who: str, identity: Identity) -> None:
+    before = await grants(world, "ana")
+    card = await world.say(f"allow {who}")
+    assert card.title == f"ana is {who.rpartition(':')[0]}, too."
+    person = await world.store.read(lambda tables: tables.people.of(identity))
+    assert person
+    assert person.name == "ana"
+    assert await grants(world, "ana") == before
+    detail = next(row.detail for row in await world.audit() if row.action == "allow")
+    assert detail.startswith("identity ")
+
+
+@pytest.mark.parametrize("who", ["@eve", "github:583231", "eve"])
+async def test_a_role_or_an_identity_with_a_name_has_to_be_there(world: World, who: str) -> None:
+    card = await world.say(f"allow {who}")
+    assert (card.title, card.ok) == (f"Which role shall `{who}` have?", False)
+
+
+async def test_only_an_admin_of_all_gives_an_identity(world: World) -> None:
+    card = await world.say("allow github:5:ana", "dia")
+    assert not card.ok
+    assert await world.store.read(lambda tables: tables.people.of(Identity("github", "5"))) is None
+
+
+@pytest.mark.parametrize("who", ["github:ana:ana", "bitbucket:5:ana", "gitlab::ana"])
+async def test_on_forges_names_are_no_identities_either(world: World, who: str) -> None:
+    assert not (await world.say(f"allow {who}")).ok
 
 
 async def test_the_last_admin_stays(world: World) -> None:

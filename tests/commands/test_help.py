@@ -24,7 +24,8 @@ async def test_one_command(world: World) -> None:
     assert card.title == "rollback <app> [from <env>] [to <release>]"
     assert card.text == (
         "Put the last good release of an app back, or the one you name.\n\n"
-        "A release is named by its ref, or by the number of the deployment that deployed it."
+        "A release is named by its ref, or by the number of the deployment that deployed it. "
+        "Its images come back with it."
     )
     assert card.code[0] == "rollback shop from production"
     assert card.footer == "For deployers and up."

@@ -25,6 +25,7 @@ from deploybot.deploy.runner import Runner, Teller
 from deploybot.deploy.service import Deployments
 from deploybot.deploy.steps import StepRunner
 from deploybot.domain import Deployment, Identity, Person, Place, Release, Role, Running
+from deploybot.events.reports import Reporter, targets_of
 from deploybot.ports import Tables
 from deploybot.redact import Redactor
 from deploybot.settings import App, Environment, Settings
@@ -34,6 +35,7 @@ from deploybot.testing import (
     FakeClock,
     FakeCodeSecrets,
     FakeHost,
+    FakeImages,
     FakeLogs,
     FakeRefs,
     FakeServers,
@@ -94,6 +96,7 @@ class Shop:
     hosts: FakeServers
     refs: FakeRefs
     clock: FakeClock
+    images: FakeImages = field(default_factory=FakeImages)
     codes: FakeCodeSecrets = field(default_factory=FakeCodeSecrets)
     deployments: Deployments = field(init=False)
     person: Person = field(init=False)
@@ -106,7 +109,8 @@ class Shop:
         """A bot as it is right after a start: nothing in memory."""
         redactor = Redactor((SECRET,))
         journal = Journal(self.settings.bot.data / "logs", redactor, limit=100_000)
-        tell = Teller(clock=self.clock, redactor=redactor, journal=journal, places=_places)
+        report = Reporter(targets_of(self.settings), self.clock, redactor)
+        tell = Teller(clock=self.clock, redactor=redactor, journal=journal, places=_places, report=report)
         steps = StepRunner(
             store=self.store, servers=self.hosts, refs=self.refs, journal=journal, clock=self.clock, tell=tell
         )
@@ -120,7 +124,9 @@ class Shop:
             clock=self.clock,
             tell=tell,
         )
-        planner = Planner(store=self.store, servers=self.hosts, refs=self.refs, strategies=STRATEGIES)
+        planner = Planner(
+            store=self.store, servers=self.hosts, refs=self.refs, strategies=STRATEGIES, images=self.images
+        )
         bonds = Bonds(self.settings, planner, self.clock)
         approvals = Approvals(
             settings=self.settings, store=self.store, clock=self.clock, bonds=bonds, codes=self.codes, tell=tell
@@ -153,7 +159,7 @@ class Shop:
         services = Services(
             settings=self.settings,
             deployments=self.deployments,
-            releases=Releases(self.store, self.refs),
+            releases=Releases(self.store, self.refs, self.images),
             status=FakeStatus(),
             logs=FakeLogs(),
             locks=_Nothing(),

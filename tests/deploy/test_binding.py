@@ -22,10 +22,8 @@ PART = ServerPlan(
 PLAN = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V2, servers=(PART,))
 
 
-def changed(plan: Plan, **more: str) -> tuple[str, ...]:
-    return differences(
-        binding_of(PLAN, SETTINGS, ref="main"), binding_of(plan, SETTINGS, ref="main", commit=more.get("commit", ""))
-    )
+def changed(plan: Plan, release: Release | None = None) -> tuple[str, ...]:
+    return differences(binding_of(PLAN, SETTINGS, ref="main"), binding_of(plan, SETTINGS, ref="main", release=release))
 
 
 def test_the_same_is_the_same_and_its_digest_too() -> None:
@@ -40,7 +38,7 @@ def test_what_only_brings_files_there_is_no_part_of_it() -> None:
 
 
 def test_every_part_is_told() -> None:
-    assert changed(PLAN, commit=V3.commit) == ("release: `main` was 2222222222 and is 3333333333",)
+    assert changed(PLAN, V3) == ("release: `main` was 2222222222 and is 3333333333",)
     assert changed(replace(PLAN, servers=(replace(PART, replaces=None),))) == (
         "what it replaces: web1 was 1111111111 and is nothing",
     )

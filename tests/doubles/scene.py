@@ -22,8 +22,9 @@ class Post:
     """A message as a person sees it, after the platform has read its markup.
 
     `text` has what is shown, line by line, without any markup; `html` the same for the web page. `pings` are
-    those whom it woke by name, `@channel` and the like among them. `only_for` is the one user who sees it, empty
-    for everybody. `edits` counts its edits, `files` has names and contents.
+    those whom it woke by name, `@channel` and the like among them; `links` are text and address of what leads to a
+    page. `only_for` is the one user who sees it, empty for everybody. `edits` counts its edits, `files` has names and
+    contents.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Post:
     buttons: tuple[Press, ...] = ()
     files: tuple[tuple[str, bytes], ...] = ()
     pings: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
     thread: str = ""
     only_for: str = ""
     edits: int = 0

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.bot import Adapters, Bot, adapters
+from deploybot.assembly.world import Adapters, adapters
+from deploybot.bot import Bot
 from deploybot.card import Card
 from deploybot.chat.render import plain
 from deploybot.command import Incoming

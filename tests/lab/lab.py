@@ -94,9 +94,9 @@ class Lab:
         box.start()
         return engine
 
-    def registry(self, *, notify: str | None = None) -> Registry:
-        """Make an image registry, which posts its notifications to the URL `notify`."""
-        registry = Registry(self._box("registry"), self._box("registry-door", link=False), notify)
+    def registry(self, *, notify: str | None = None, token: str = "") -> Registry:
+        """Make an image registry, which posts its notifications to the URL `notify`, with a bearer token."""
+        registry = Registry(self._box("registry"), self._box("registry-door", link=False), notify, token)
         registry.start()
         return registry
 

@@ -25,14 +25,14 @@ class Registry:
     it, as Docker speaks plain HTTP to loopback only. Deleting is allowed.
     """
 
-    def __init__(self, box: Box, door: Box, notify: str | None = None) -> None:
+    def __init__(self, box: Box, door: Box, notify: str | None = None, token: str = "") -> None:
         """Describe a registry in `box`, which the tests reach through `door`."""
         self.box = box
         self._door = door
         self._files = box.directory
         self._service: Service | None = None
         self.port = _free_port()
-        self._configure(notify)
+        self._configure(notify, token)
         box.on_boot.append(self._serve)
         door.on_boot.append(lambda: self.open_door(door))
 
@@ -95,8 +95,9 @@ class Registry:
         self._service = self.box.serve("docker-registry", "serve", config, log=self._files / "registry.log")
         until(lambda: _listening(self.box, self.port), within=10, what="the registry")
 
-    def _configure(self, notify: str | None) -> None:
-        endpoint = {"name": "lab", "url": notify, "timeout": "5s", "threshold": 3, "backoff": "1s"}
+    def _configure(self, notify: str | None, token: str) -> None:
+        headers = {"Authorization": [f"Bearer {token}"]} if token else {}
+        endpoint = {"name": "lab", "url": notify, "timeout": "5s", "threshold": 3, "backoff": "1s", "headers": headers}
         config = {
             "version": "0.1",
             "http": {"addr": f":{self.port}"},

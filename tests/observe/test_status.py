@@ -11,18 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card, Line, Tone
-from deploybot.domain import (
-    Deployment,
-    Identity,
-    Kind,
-    Lock,
-    Plan,
-    Release,
-    Running,
-    ServerFacts,
-    State,
-    Usage,
-)
+from deploybot.domain import Deployment, Identity, Kind, Lock, Pin, Plan, Release, Running, ServerFacts, State, Usage
 from deploybot.errors import EngineError
 from deploybot.observe.status import Board
 from deploybot.ports import Tables
@@ -75,7 +64,7 @@ class Town:
             return made
 
         for server in on:
-            self.facts(server, current=release.commit)
+            self.facts(server, current=release.id)
             self.engines[server].all["shop-production"] = (
                 container(f"{server}-1", health="healthy", started=NOW - 100),
             )
@@ -381,6 +370,20 @@ async def test_a_service_that_ends_is_fine_only_where_another_waits_for_its_end(
     line = (await town.show()).lines[0]
     assert f" · {says} · " in line.text
     assert line.tone is tone
+
+
+async def test_a_container_of_another_image_is_called_out(town: Town) -> None:
+    pin = Pin("web", "acme/shop", "1.4.3", f"sha256:{'3' * 64}")
+    release = replace(V2, images=(pin, replace(pin, service="side")))
+    await town.deployed(release)
+    (web,) = town.engines["web1"].all["shop-production"]
+    told = "web runs another image than 1.4.3 sha256:3333333333"
+    for label, tone in ((pin.reference, Tone.GOOD), (f"acme/shop@sha256:{'4' * 64}", Tone.BAD), ("", Tone.BAD)):
+        labels = (("deploybot.image", label),) if label else ()
+        town.engines["web1"].all["shop-production"] = (replace(web, labels=labels),)
+        line = (await town.show()).lines[0]
+        assert f"v2 (2222222222) with 2 images ({release.id[41:47]})" in line.text
+        assert (told in line.text, line.tone) == (tone is Tone.BAD, tone)
 
 
 async def test_servers_as_a_table(town: Town) -> None:

@@ -10,7 +10,7 @@ from deploybot.card import Card
 from deploybot.chat.console import Console
 from deploybot.chat.link import Link, open_link
 from deploybot.chat.protocol import Show
-from deploybot.chat.render import plain
+from deploybot.chat.render import plain, rows
 from deploybot.domain import Identity, Place
 from tests.parity.sight import Sight
 from tests.parity.ways import WITHIN, Lacks, Message, Way
@@ -68,7 +68,9 @@ class ConsoleWay(Way):
 
         def sight() -> Sight:
             cards = {show.message: show.card for show in self._shown[who]}.values()
-            return Sight("\n".join(map(plain, cards)), tuple(one.label for card in cards for one in card.buttons))
+            labels = tuple(one.label for card in cards for one in card.buttons)
+            pages = frozenset(span.url for card in cards for row in rows(card, None) for span in row if span.url)
+            return Sight("\n".join(map(plain, cards)), labels, pages)
 
         try:
             async with asyncio.timeout(WITHIN), self._changed:

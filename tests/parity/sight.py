@@ -7,17 +7,18 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from deploybot.card import Card
+from deploybot.card import Card, web_url
 
 _TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~])?")
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one person sees after something was said: text, names and text of files, and labels of buttons."""
+    """What one person sees after something was said: text, names and text of files, labels of buttons, and pages."""
 
     text: str
     labels: tuple[str, ...] = ()
+    pages: frozenset[str] = frozenset()
 
     def lacks(self, cards: Iterable[Card]) -> list[str]:
         """Words and labels of these cards that are not there."""
@@ -38,6 +39,7 @@ def text_of(card: Card) -> str:
     table = [*rows, [head for number, head in enumerate(heads) if number and any(row[number] for row in rows)]]
     parts = [card.title, card.text, *card.code, card.hint, card.footer]
     parts += [f"{line.name} {line.text}" for line in card.lines]
+    parts += [link.text for link in card.links if web_url(link.url)]
     parts += [cell for row in table for cell in row]
     return "\n".join([*parts, *(file.name for file in card.files)])
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from deploybot.card import Button, Card, File, Line, Table, Tone
+from deploybot.card import Button, Card, File, Line, Link, Table, Tone
 from deploybot.deploy.cards import deployment_card, plan_card
 from deploybot.deploy.request_cards import reminder_card
 from deploybot.domain import (
@@ -48,6 +48,11 @@ MARKUP = (
     "@here @channel @everyone #general example.com /etc/passwd \u202eevil\u202c \u200bzero",
     "a_b-c.d|e {f} \\ ```fence``` :smile: 10 % ' \" ",
 )
+BAD_PAGES = (
+    "javascript:alert(1)", "tg://user?id=1000", "https://git.example.com@evil.example/", "https://a.example/<!channel>",
+    'https://a.example/">x', "https://a.example/x|y", "https://a.example/ x", "//a.example", "https://ex\u202eample.com",
+    f"https://a.example/{'x' * 2_000}", "https://a.example/\x1b]8;;", "",
+)  # fmt: skip
 
 
 def deployments() -> Iterator[Card]:
@@ -138,6 +143,21 @@ async def test_every_state_of_a_request_is_seen(way: Way) -> None:
 async def test_every_other_shape_of_card_is_seen(way: Way) -> None:
     for card in others():
         await way.show(card)
+
+
+async def test_pages_are_linked_where_their_addresses_are_sound_and_nothing_else_is(way: Way) -> None:
+    sound = ("https://git.example.com/acme/shop/commit/1?a=b&c=d#e", "http://10.0.0.1:8080/x")
+    message = await way.show(
+        Card(
+            title="https://evil.example/a and [b](https://evil.example)",
+            lines=(
+                Line("0123456789", "Fix <it> — Ana", url=sound[0]),
+                *(Line("bad", "x", url=bad) for bad in BAD_PAGES),
+            ),
+            links=(Link("*compare*", sound[1]), *(Link("bad", bad) for bad in BAD_PAGES)),
+        )
+    )
+    assert message.sight.pages == {*sound}
 
 
 async def test_what_is_too_long_is_cut_and_comes_whole_as_a_file(way: Way) -> None:

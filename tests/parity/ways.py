@@ -232,7 +232,8 @@ class DoubleWay(Way):
         posts = [post for post in posts if post.author not in self.people]
         files = [f"{name}\n{content.decode('utf-8', 'replace')}" for post in posts for name, content in post.files]
         labels = [one.label for post in posts for one in post.buttons]
-        return Sight("\n".join([*(post.text for post in posts), *files]), tuple(labels))
+        pages = frozenset(url for post in posts for _, url in post.links)
+        return Sight("\n".join([*(post.text for post in posts), *files]), tuple(labels), pages)
 
     def private(self, user: str) -> list[Post]:
         """What the bot has written to somebody directly."""

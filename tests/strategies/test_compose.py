@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import Gate, Release, ServerFacts, Step
+from deploybot.domain import Gate, Pin, Release, ServerFacts, Step
 from deploybot.errors import UserError
 from deploybot.strategies import STRATEGIES
 from deploybot.strategies.compose import images_below
@@ -32,12 +32,14 @@ EVERY = {
     "DEPLOYBOT_PREVIOUS": OLD.commit,
     "DEPLOYBOT_REF": "v2",
     "DEPLOYBOT_RELEASE": NEW.commit,
+    "DEPLOYBOT_COMMIT": NEW.commit,
     "DEPLOYBOT_RESTORE": "no",
 }
 BACK = EVERY | {
     "DEPLOYBOT_PREVIOUS": NEW.commit,
     "DEPLOYBOT_REF": "v1",
     "DEPLOYBOT_RELEASE": OLD.commit,
+    "DEPLOYBOT_COMMIT": OLD.commit,
     "DEPLOYBOT_RESTORE": "yes",
 }
 PROJECT = {"COMPOSE_PROJECT_NAME": "shop-production"}
@@ -48,6 +50,7 @@ BUILD = PROJECT | {
     "DEPLOYBOT_COMPOSE_MAJOR": "2",
     "DEPLOYBOT_COMPOSE_SOURCE": "build",
     "DEPLOYBOT_IMAGES": "deploybot/shop-production",
+    "DEPLOYBOT_PINNED": "",
 }
 UP = PROJECT | {
     "DEPLOYBOT_ACTION": "up",
@@ -164,3 +167,20 @@ def test_repositories_for_images_are_valid_and_never_shared() -> None:
     for name in odd:
         assert images_below(name).startswith("deploybot/shop")
         assert "." in images_below(name)
+
+
+def test_a_release_with_images_goes_by_its_identity() -> None:
+    app = make_app("compose")
+    pins = (Pin("side", "acme/side", "latest", f"sha256:{'2' * 64}"), Pin("web", "shop", "1", f"sha256:{'1' * 64}"))
+    old, new = replace(NEW, images=pins[:1]), replace(NEW, images=pins)
+    facts = replace(FACTS, current=old.id, releases=(old.id,), have=(NEW.commit,))
+    plan = COMPOSE.deploy(app, only(app), new, old, facts)
+    fetch, build, *_ = map(env_of, plan.steps)
+    assert (fetch["DEPLOYBOT_RELEASE"], fetch["DEPLOYBOT_COMMIT"]) == (new.id, NEW.commit)
+    # The commit is on the server already, in the folder of another release.
+    assert (fetch["DEPLOYBOT_FROM"], plan.steps[0].uploads) == ("have", ())
+    assert build["DEPLOYBOT_PINNED"] == f"side acme/side@sha256:{'2' * 64}\nweb shop@sha256:{'1' * 64}"
+    assert env_of(plan.restore[0])["DEPLOYBOT_PINNED"] == f"side acme/side@sha256:{'2' * 64}"
+    assert {env_of(step)["DEPLOYBOT_RELEASE"] for step in plan.restore} == {old.id}
+    (prune,) = COMPOSE.prune(app, only(app), (new.id,), replace(facts, current=new.id))
+    assert env_of(prune)["DEPLOYBOT_KEEP"] == new.id

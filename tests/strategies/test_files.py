@@ -38,6 +38,7 @@ def ours(app: App, release: Release, previous: str = "", *, back: bool = False) 
         "DEPLOYBOT_PREVIOUS": previous,
         "DEPLOYBOT_REF": release.ref,
         "DEPLOYBOT_RELEASE": release.commit,
+        "DEPLOYBOT_COMMIT": release.commit,
         "DEPLOYBOT_RESTORE": "yes" if back else "no",
     }
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from deploybot.card import Button, Card, Line, Table, Tone
+from deploybot.card import Button, Card, Line, Link, Table, Tone, web_url
 from deploybot.chat.slack.heard import ASK, CODE, RUN
 from deploybot.chat.slack.literal import columns, cut, escaped, last_lines, line, plain, visible, width
 
@@ -23,11 +23,13 @@ ROOM: Final = 12_000
 
 _TITLE, _HINT, _FOOTER, _NOTICE, _BARE = 500, 600, 300, 400, 3_500
 _TEXT, _LINES, _CODE, _TABLE = 3_000, 6_500, 6_000, 4_000
-_NAME, _SAYS = 120, 900
+_NAME, _SAYS, _LINKS = 120, 900, 8
 _CLIP, _MOST_ROWS = 8_000, 500
 _ELEMENT: Final = 2_900
 _LINE_COSTS: Final = 110
 _SCALES: Final = (1.0, 0.7, 0.5, 0.35, 0.2, 0.1, 0.04)
+_UNLINKED: Final = 0.5
+"""A message that has to shrink so far does without links in its lines."""
 _WIDEST: Final = 92
 _LABEL, _CONFIRM_LABEL, _CONFIRM_TEXT, _ASKS = 75, 30, 300, 150
 _BUTTONS_A_ROW: Final = 20
@@ -102,6 +104,8 @@ class _Sketch:
         if card.code:
             sections += self._code(card.code)
         end = []
+        if links := self._links(card.links):
+            end.append(_section(links))
         if hint := self._cut(visible(self._clip(card.hint)), _HINT).strip():
             end.append(_section(_run(f"→ {hint}")))
         if footer := self._line(card.footer, _FOOTER):
@@ -137,14 +141,20 @@ class _Sketch:
         elements: list[Json] = []
         for number, one in enumerate(lines):
             name, says = self._line(one.name, _NAME), self._cut(visible(self._clip(one.text)), _SAYS)
-            room -= len(name) + len(says) + _LINE_COSTS
+            url = web_url(one.url) if self._scale > _UNLINKED else ""
+            room -= len(name) + len(says) + _LINE_COSTS + len(url)
             if room < 0 and number:
                 self.was_cut = True
                 return [*elements, *_run(f"\n… and {len(lines) - number} more")]
             elements += _run(("\n" if number else "") + _sign(one.tone))
-            elements += _run(name, "bold")
+            elements += [_link(name, url, "bold")] if url and name else _run(name, "bold")
             elements += _run(f"  {says}" if says else "")
         return elements
+
+    def _links(self, links: Sequence[Link]) -> list[Json]:
+        """Pages, beside each other."""
+        shown = [_link(self._line(one.text, _NAME) or url, url) for one in links[:_LINKS] if (url := web_url(one.url))]
+        return [part for number, one in enumerate(shown) for part in ([*_run("  ·  ")] if number else []) + [one]]
 
     def _table(self, table: Table) -> Json:
         """Monospaced where it is narrow; else each row as a line with the columns' names in it."""
@@ -195,6 +205,11 @@ def _run(text: str, style: str = "") -> list[Json]:
     """Literal text in one style, in as many elements as it takes; none for an empty one."""
     look = {"style": {style: True}} if style else {}
     return [{"type": "text", "text": text[at : at + _ELEMENT], **look} for at in range(0, len(text), _ELEMENT)]
+
+
+def _link(text: str, url: str, style: str = "") -> Json:
+    """Literal text that leads to a page."""
+    return {"type": "link", "url": url, "text": text, **({"style": {style: True}} if style else {})}
 
 
 def _section(elements: list[Json]) -> Json:
@@ -270,6 +285,7 @@ def whole(card: Card) -> str:
     if card.table is not None:
         parts += columns([[line(cell) for cell in row] for row in (card.table.columns, *card.table.rows)])
     parts += [visible(row.rstrip("\n")) for row in card.code]
+    parts += [f"{line(one.text)}: {one.url}" for one in card.links if web_url(one.url)]
     parts += [visible(card.hint), line(card.footer)]
     parts += [f"{line(button.label)}: {line(button.command)}" for button in card.buttons]
     return "\n".join(part for part in parts if part) + "\n"

@@ -46,6 +46,11 @@ def escaped(text: str) -> str:
     return html.escape(text, quote=False)
 
 
+def anchor(html_text: str, url: str) -> str:
+    """HTML that leads to a page; `url` has passed `card.web_url`."""
+    return f'<a href="{html.escape(url)}">{html_text}</a>'
+
+
 def literal(text: str) -> str:
     """Any text, ready for HTML parse mode."""
     return escaped(unlinked(text))

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploybot.card import Card, Table, Tone
+from deploybot.card import Card, Link, Table, Tone, web_url
 from deploybot.chat.spans import UNICODE, row_text
 from deploybot.chat.tables import table_rows
-from deploybot.chat.telegram.literal import JOINER, LONGEST, cut, escaped, units, unlinked
+from deploybot.chat.telegram.literal import JOINER, LONGEST, anchor, cut, escaped, units, unlinked
 from deploybot.chat.text import clean, clean_line
 
 SYMBOLS: Final = {
@@ -31,6 +31,9 @@ _TITLE: Final = 700
 _FOOTER: Final = 500
 _HINT: Final = 800
 _BOLD_LINES: Final = 60
+_LINKED_LINES: Final = 20
+_LINKS: Final = 8
+_LINK: Final = 60
 _LEFT_OUT: Final = "…"
 _SPARE: Final = 16
 
@@ -105,6 +108,7 @@ def alert_of(card: Card, room: int) -> str:
 def _whole(card: Card) -> str:
     """All of a card as plain text."""
     lines = [clean(card.title), *(row for part in (*_parts(card), *_tail(card)) for row in part.rows)]
+    lines += [f"{clean_line(one.text)}: {one.url}" for one in card.links if web_url(one.url)]
     return "\n".join(lines).replace(JOINER, "") + "\n"
 
 
@@ -129,6 +133,7 @@ def _tail(card: Card) -> Iterator[_Part]:
     footer, hint = (
         unlinked(cut(clean(text).strip(), most)) for text, most in ((card.footer, _FOOTER), (card.hint, _HINT))
     )
+    yield _links(card.links)
     yield _Part([footer] if footer else [], _slanted)
     yield _Part([f"→ {hint}"] if hint else [], _escaped_rows)
 
@@ -142,6 +147,8 @@ def _lines(card: Card) -> _Part:
         sign = f"{SYMBOLS[line.tone]} " if toned else ""
         name, text = unlinked(line.name).replace("\n", " "), unlinked(line.text)
         bold = f"<b>{escaped(name)}</b>" if name.strip() and number < _BOLD_LINES else escaped(name)
+        if name.strip() and number < _LINKED_LINES and (url := web_url(line.url)):
+            bold = anchor(bold, url)
         rows.append(f"{sign}{name}  {text}".rstrip())
         marked.append(f"{sign}{bold}  {escaped(text)}".rstrip())
 
@@ -152,6 +159,14 @@ def _lines(card: Card) -> _Part:
         )
 
     return _Part(rows, markup)
+
+
+def _links(links: Sequence[Link]) -> _Part:
+    """Pages, beside each other on one row."""
+    shown = [(unlinked(cut(clean_line(one.text), _LINK)).strip() or "…", web_url(one.url)) for one in links[:_LINKS]]
+    shown = [(text, url) for text, url in shown if url]
+    html = " · ".join(anchor(escaped(text), url) for text, url in shown)
+    return _Part([" · ".join(text for text, _ in shown)] if shown else [], lambda _: html)
 
 
 def _table(table: Table) -> list[str]:

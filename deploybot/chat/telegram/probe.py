@@ -10,15 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
-from telegram import (
-    Bot,
-    ChatFullInfo,
-    ChatMember,
-    ChatMemberAdministrator,
-    ChatMemberRestricted,
-    User,
-    WebhookInfo,
-)
+from telegram import Bot, ChatFullInfo, ChatMember, ChatMemberAdministrator, ChatMemberRestricted, User, WebhookInfo
 from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, TelegramError
 
 from deploybot.chat import sockets

@@ -8,10 +8,12 @@
 #   DEPLOYBOT_COMPOSE_FILES    paths in the release, one a line; nothing for Compose's own names
 #   DEPLOYBOT_COMPOSE_SOURCE   build or images
 #   DEPLOYBOT_IMAGES           the repository below which images are tagged for this app
+#   DEPLOYBOT_PINNED           images that belong to the release, one a line: service and REPOSITORY@sha256:DIGEST
 #   COMPOSE_PROJECT_NAME, and where they are set COMPOSE_PROFILES, COMPOSE_ENV_FILES
 #
-# Every service's image gets a tag of ours, named by the image's id, and deploybot.images.yaml pins the services to
-# those tags: going back to a release needs no build and no registry, and what did not change is not restarted.
+# What the release pins is pulled by exactly that digest, unless it is here. Every service's image gets a tag of ours,
+# named by the image's id, and deploybot.images.yaml pins the services to those tags: going back to a release needs no
+# build and no registry, and what did not change is not restarted.
 set -eu
 umask 022
 
@@ -125,15 +127,23 @@ pinned_before() {
     ' "$1" | tr -d '"'
 }
 
+# The image that the release pins a service to; nothing where it pins none.
+pinned_to() {
+    say "$DEPLOYBOT_PINNED" | while read -r service reference; do
+        [ "$service" != "$1" ] || say "$reference"
+    done
+}
+
+# pin SERVICE IMAGE [the image that the release pins it to]
 pin() {
     service=$1
-    image=$2
+    image=${3:-$2}
     id=$(docker image inspect --format '{{.Id}}' "$image") || fail "Service $service has no image $image."
     hex=${id#sha256:}
     tag=$(repository "$service"):$(printf '%.12s' "$hex")
     docker tag "$image" "$tag"
     digest=$(docker image inspect --format '{{join .RepoDigests " "}}' "$id")
-    digest=${digest%% *}
+    digest=${3:-${digest%% *}}
     since=$DEPLOYBOT_RELEASE
     before=$(pinned_before "$earlier" "$service")
     [ "${before% *}" != "$tag" ] || since=${before##* }
@@ -152,7 +162,7 @@ write_pins() {
         say "# Made by deploybot: the images of this release."
         say "services:"
         say "$services" | while read -r service image _; do
-            pin "$service" "$image"
+            pin "$service" "$image" "$(pinned_to "$service")"
         done
     } >"$PINS.tmp"
     [ ! -e "$PINS" ] || cp "$PINS" "$PINS_BEFORE"
@@ -177,6 +187,27 @@ take_turn() {
     flock -n 9 || { say "waiting for another build on this server"; flock 9; }
 }
 
+has_service() {
+    say "$services" | cut -d ' ' -f 1 | grep -qxF -e "$1"
+}
+
+check_pinned() {
+    say "$DEPLOYBOT_PINNED" | while read -r service _; do
+        [ -z "$service" ] || has_service "$service" ||
+            fail "The release has an image for the service $service, which its Compose files do not have or do not run."
+    done
+}
+
+# A digest means the same image for ever: what is here is not asked for again.
+pull_pinned() {
+    say "$DEPLOYBOT_PINNED" | while read -r service reference; do
+        [ -n "$service" ] || continue
+        docker image inspect "$reference" >/dev/null 2>&1 || docker pull "$reference" </dev/null ||
+            fail "$reference cannot be pulled here. Does the registry want a login? Then, as $(id -un) on this server:
+docker login ${reference%%/*}"
+    done
+}
+
 # is_pulled IMAGE BUILT POLICY
 is_pulled() {
     case $DEPLOYBOT_COMPOSE_SOURCE:$2:$3 in
@@ -189,7 +220,7 @@ is_pulled() {
 
 pull_images() {
     missing=$(say "$services" | while read -r service image built policy; do
-        if is_pulled "$image" "$built" "$policy"; then
+        if [ -z "$(pinned_to "$service")" ] && is_pulled "$image" "$built" "$policy"; then
             [ "$image" != - ] ||
                 fail "Service $service has no image to pull. Give it one, or set compose.source to build."
             say "$service"
@@ -204,18 +235,29 @@ name_builds() {
     say "services:"
     say "$services" | while read -r service image built _; do
         number=$((${number:-0} + 1))
-        if [ "$image$built" = -yes ]; then
+        if [ "$image$built" = -yes ] && [ -z "$(pinned_to "$service")" ]; then
             say "  \"$service\":"
             say "    image: \"$(repository "$service"):build-$number\""
         fi
     done
 }
 
+# Services that are built, but those that the release has an image for.
+list_built() {
+    say "$services" | while read -r service _ built _; do
+        [ "$built" != yes ] || [ -n "$(pinned_to "$service")" ] || say "$service"
+    done
+}
+
 make_images() {
+    case $DEPLOYBOT_RELEASE:$DEPLOYBOT_PINNED in
+    *-*:) fail "The images of $DEPLOYBOT_RELEASE are gone, and which they were is not known. Deploy another release." ;;
+    esac
     resolved=$(compose config)
     services=$(list_services)
     [ -n "$services" ] || fail "The Compose files have no service that would run."
     check_mounts
+    check_pinned
     if [ "$DEPLOYBOT_COMPOSE_SOURCE" = build ]; then
         name_builds >"$PINS.tmp"
         if grep -q image: "$PINS.tmp"; then
@@ -225,8 +267,11 @@ make_images() {
         fi
         take_turn
         # What only uses a built image's name finds it after the build.
-        compose build
+        builds=$(list_built)
+        # shellcheck disable=SC2086 # names of services have no blanks
+        [ -z "$builds" ] || compose build $builds
     fi
+    pull_pinned
     pull_images
     COMPOSE_FILE=$files
     write_pins
@@ -241,6 +286,18 @@ has_pins_for() {
     done
 }
 
+# Whether the services are pinned to the content that the release pins them to, wherever it comes from.
+has_pinned_images() {
+    say "$DEPLOYBOT_PINNED" | while read -r service reference; do
+        [ -n "$service" ] || continue
+        there=$(awk -v service="  \"$service\":" '
+            /^  [^ ]/ { here = ($0 == service) }
+            here && /deploybot\.image:/ { print $2 }
+        ' "$PINS" | tr -d '"')
+        [ "${there##*@}" = "${reference##*@}" ] || exit 1
+    done
+}
+
 restore_pins() {
     if [ "$DEPLOYBOT_PREVIOUS" = "$DEPLOYBOT_RELEASE" ] && [ -e "$PINS_BEFORE" ]; then
         mv -f "$PINS_BEFORE" "$PINS"
@@ -251,7 +308,7 @@ is_built() {
     [ -e .deploybot-complete ] && [ "$DEPLOYBOT_AGAIN" != yes ] && pinned_are_here || return 1
     [ "$DEPLOYBOT_RESTORE" != yes ] || return 0
     resolved=$(compose config) || exit 1
-    has_pins_for "$(list_services)" || return 1
+    has_pins_for "$(list_services)" && has_pinned_images || return 1
     say "$files$NEWLINE$PINS" >.deploybot-compose
 }
 

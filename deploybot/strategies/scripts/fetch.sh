@@ -1,6 +1,6 @@
 #!/bin/sh
-# Puts the files of a release into releases/<commit>, all of them or none.
-#   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE
+# Puts the files of a release into releases/<release>, all of them or none.
+#   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE, DEPLOYBOT_COMMIT
 #   DEPLOYBOT_FROM      bundle, archive, or have: repo.git holds the commit already
 #   DEPLOYBOT_UPLOAD    the uploaded bundle or archive
 #   DEPLOYBOT_BUILT     no: a build step follows and completes the release
@@ -20,10 +20,10 @@ plain_git() {
 take_bundle() {
     if [ ! -e repo.git/HEAD ]; then
         # Only git from 2.29 on knows the option, which repositories with short ids do not need.
-        case ${#DEPLOYBOT_RELEASE} in 64) format=--object-format=sha256 ;; *) format= ;; esac
+        case ${#DEPLOYBOT_COMMIT} in 64) format=--object-format=sha256 ;; *) format= ;; esac
         plain_git init --quiet --bare ${format:+"$format"}
     fi
-    ref=refs/deploybot/$DEPLOYBOT_RELEASE
+    ref=refs/deploybot/$DEPLOYBOT_COMMIT
     plain_git fetch --quiet --no-tags -- "$DEPLOYBOT_UPLOAD" "+$ref:$ref" ||
         fail "The bundle does not fit $DEPLOYBOT_DIRECTORY/repo.git. If that is damaged, delete it and deploy again."
 }
@@ -31,7 +31,7 @@ take_bundle() {
 check_out() {
     GIT_INDEX_FILE="$DEPLOYBOT_DIRECTORY/$new.index"
     export GIT_INDEX_FILE
-    plain_git read-tree "$DEPLOYBOT_RELEASE"
+    plain_git read-tree "$DEPLOYBOT_COMMIT"
     plain_git --work-tree="$DEPLOYBOT_DIRECTORY/$new" checkout-index --all --force
     rm -f -- "$GIT_INDEX_FILE"
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Deletes what deploybot made for releases that nobody needs any more, and nothing else.
 #   DEPLOYBOT_DIRECTORY
-#   DEPLOYBOT_KEEP      full commits, one a line
+#   DEPLOYBOT_KEEP      releases, each a full commit and what may stand behind it for its images, one a line
 #   DEPLOYBOT_IMAGES    the repository below which this app's images are tagged, or nothing
 set -eu
 
@@ -17,6 +17,12 @@ code=0
 
 is_needed() {
     case $needed in *"$newline$1$newline"*) return 0 ;; esac
+    return 1
+}
+
+# Releases of one commit differ in what stands behind it.
+is_commit_needed() {
+    case $needed in *"$newline$1$newline"* | *"$newline$1-"*) return 0 ;; esac
     return 1
 }
 
@@ -54,7 +60,7 @@ plain_git() {
 
 prune_commits() {
     for ref in $(plain_git for-each-ref --format='%(refname)' refs/deploybot/); do
-        is_needed "${ref##*/}" || plain_git update-ref -d "$ref"
+        is_commit_needed "${ref##*/}" || plain_git update-ref -d "$ref"
     done
     # Refs stay loose files, and the memory is bounded: servers are small.
     plain_git -c gc.autoDetach=false -c gc.packRefs=false -c pack.threads=1 -c pack.windowMemory=32m \

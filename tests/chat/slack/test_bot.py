@@ -15,6 +15,7 @@ from tests.chat.slack.workspace import ROOM, SIGNING_SECRET, until
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
 from tests.e2e.conftest import Office, open_office
 
+HTTP_TOKEN = "health-token-0123456789"
 SOCKET_MODE = 'app_token = { env = "SLACK_APP_TOKEN" }'
 HTTP_MODE = 'signing_secret = { env = "SLACK_SIGNING_SECRET" }'
 
@@ -38,21 +39,24 @@ channel = "{ROOM}"
 api_url = "{self.double.api_url}"
 [http]
 listen = "{self.address}"
+token = {{ env = "HTTP_TOKEN" }}
 url = "https://bot.example.com"
 """)
         self.double.wire.hook = f"http://{self.address}/slack/events" if way == HTTP_MODE else ""
         return self.path
 
     async def health(self) -> tuple[int, list[str]]:
-        url = f"http://{self.address}/healthz"
-        async with aiohttp.ClientSession() as session, session.get(url) as answer:
-            return answer.status, (await answer.json())["ill"]
+        url, opened = f"http://{self.address}/healthz", {"Authorization": f"Bearer {HTTP_TOKEN}"}
+        async with aiohttp.ClientSession(headers=opened) as session, session.get(url) as answer:
+            parts = (await answer.json())["parts"]
+            return answer.status, [name for name, part in parts.items() if not part["ok"]]
 
 
 @pytest.fixture
 async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Town]:
     monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
     monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
+    monkeypatch.setenv("HTTP_TOKEN", HTTP_TOKEN)
     monkeypatch.setenv("SLACK_SIGNING_SECRET", SIGNING_SECRET)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -308,5 +308,5 @@ def test_whom_rich_text_wakes() -> None:
         [block, {"type": "header", "text": text("head")}, {"type": "context", "elements": [text("foot")]}]
     )
     assert seen.pings == ["@channel", "@U1", "@S1"]
-    assert seen.styled == ["https://evil.example"]
+    assert (seen.styled, seen.links) == ([], [("safe", "https://evil.example")])
     assert seen.text.startswith("<!channel> *x* @here @channel@U1@S1safe❌#C1\nhead")

@@ -167,8 +167,7 @@ async def _open(double: SlackDouble, world: World, *, http: bool, times: Times) 
     await slack.start()
     if server is not None:
         await server.start()
-        assert server._runner is not None
-        double.wire.hook = f"http://127.0.0.1:{server._runner.addresses[0][1]}{HOOK}"
+        double.wire.hook = f"http://{server.address}{HOOK}"
         double.wire.signing_secret = SIGNING_SECRET
     return Workspace(double, world, slack, desk, server)
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from deploybot.bot import Bot, adapters
+from deploybot.assembly.world import adapters
+from deploybot.bot import Bot
 from deploybot.card import Card
 from deploybot.chat.telegram.line import PATH
 from deploybot.command import Incoming
@@ -27,6 +28,7 @@ from tests.chat.telegram.conftest import ANA, BEN, GROUP, free_port, until
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
 
+HTTP_TOKEN = "health-token-0123456789"
 HOME = Card(title="#42 deploy v2 to shop", key="deployment:42", text="replaces v1")
 
 
@@ -69,15 +71,21 @@ api_url = "{double.api_url}"
 {'webhook_secret = { env = "TG_HOOK" }' if hook else ""}
 [http]
 listen = "127.0.0.1:{port}"
+token = {{ env = "HTTP_TOKEN" }}
 url = "http://127.0.0.1:{port}"
 """)
-    return load(path, {**os.environ, "TG_TOKEN": double.token, "TG_HOOK": "a-secret-of-the-hook-24-chars"})
+    return load(
+        path,
+        {**os.environ, "TG_TOKEN": double.token, "TG_HOOK": "a-secret-of-the-hook-24-chars", "HTTP_TOKEN": HTTP_TOKEN},
+    )
 
 
 async def health(settings: Settings) -> tuple[int, object]:
     assert settings.http is not None
-    async with ClientSession() as session, session.get(f"{settings.http.url}/healthz") as answer:
-        return answer.status, (await answer.json())["ill"]
+    opened = {"Authorization": f"Bearer {HTTP_TOKEN}"}
+    async with ClientSession(headers=opened) as session, session.get(f"{settings.http.url}/healthz") as answer:
+        parts = (await answer.json())["parts"]
+        return answer.status, [name for name, part in parts.items() if not part["ok"]]
 
 
 async def heard(double: TelegramDouble, text: str, channel: str = "") -> None:
@@ -149,7 +157,8 @@ _NEEDLESS = {"aiohttp", "pygments", "rich.console", "slack_bolt", "slack_sdk", "
 _MAKE_A_BOT = """
 import json, os, sys
 from pathlib import Path
-from deploybot.bot import Bot, adapters
+from deploybot.assembly.world import adapters
+from deploybot.bot import Bot
 from deploybot.config import load
 
 settings = load(Path(sys.argv[1]), {**os.environ, "TG_TOKEN": "123456789:AAFdoubleDOUBLEdoubleDOUBLEdoubleDOU"})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.bot import chat_checks
+from deploybot.assembly.checks import chat_checks
 from deploybot.chat.telegram.line import PATH
 from deploybot.chat.telegram.probe import probe
 from deploybot.ports import Finding

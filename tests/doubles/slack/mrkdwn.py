@@ -32,13 +32,17 @@ _STYLES = (("*", "b"), ("_", "i"), ("~", "s"))
 
 @dataclass(slots=True)
 class Seen:
-    """Text without markup, the same as HTML, and whom it wakes. `styled` lists what markup made of it: bold, links."""
+    """Text without markup, the same as HTML, and whom it wakes. `styled` lists what markup made of it: bold, links.
+
+    `links` are those that were asked for by a block of their own: text and address.
+    """
 
     text: str = ""
     html: str = ""
     pings: list[str] = field(default_factory=list)
     styled: list[str] = field(default_factory=list)
     buttons: list[Press] = field(default_factory=list)
+    links: list[tuple[str, str]] = field(default_factory=list)
 
     def say(self, text: str, tag: str = "") -> None:
         """Add literal text."""
@@ -132,8 +136,8 @@ def _rich_element(seen: Seen, element: Json) -> None:
         case "emoji":
             seen.say(EMOJI.get(element["name"], f":{element['name']}:"))
         case "link":
-            seen.styled.append(element["url"])
-            seen.say(str(element.get("text") or element["url"]), "u")
+            seen.links.append((str(element.get("text") or element["url"]), element["url"]))
+            seen.say(seen.links[-1][0], "u")
         case "broadcast":
             _ping(seen, f"@{element['range']}")
         case "user":

@@ -7,6 +7,7 @@ lenient, or does not say, this is not: the total of all blocks is measured as by
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -166,6 +167,8 @@ def _rich_element(element: Json, at: str, *, preformatted: bool) -> Iterator[str
         yield f"{at}.{needs[kind]}: no text, or an empty one"
     elif preformatted and kind not in {"text", "link"}:
         yield f"{at}: {kind} in preformatted text"
+    elif kind == "link" and not re.fullmatch(r"https?://[^\s<>|]{1,2990}", element["url"]):
+        yield f"{at}.url: no address"
     elif len(element.get("text", "")) > _SECTION:
         yield f"{at}.text: more than {_SECTION} characters"
     if unknown := element.get("style", {}).keys() - _STYLES:

@@ -148,6 +148,7 @@ class State:
                 buttons=tuple(seen.buttons),
                 files=tuple(message.files),
                 pings=tuple(dict.fromkeys((*seen.pings, *noticed.pings))),
+                links=tuple(seen.links),
                 thread=message.thread,
                 only_for=message.only_for,
                 at=self.now(),

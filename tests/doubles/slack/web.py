@@ -145,6 +145,8 @@ class WebApi:
 
     def _chat_postMessage(self, args: Json) -> Json:  # noqa: N802  Slack's name
         message = self._message(args, author=BOT_NAME)
+        if read_blocks(message.blocks).links and not (args.get("unfurl_links") is args.get("unfurl_media") is False):
+            raise Refused("(double) unfolds", breach="links, and not unfurl_links and unfurl_media: false")
         self.state.put(message)
         return {"channel": message.channel, "ts": message.ts, "message": {"text": message.text, "ts": message.ts}}
 

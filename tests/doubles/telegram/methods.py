@@ -157,8 +157,7 @@ class Methods:
 
     async def _message(self, params: Params) -> Json:
         room = self._open_room(params)
-        seen = read(text_of(params, "text", ""), text_of(params, "parse_mode", ""))
-        return self._put(room, params, seen)
+        return self._put(room, params, _unfolded(params))
 
     async def _document(self, params: Params) -> Json:
         room = self._open_room(params)
@@ -218,6 +217,7 @@ class Methods:
                 buttons=tuple(_press(button) for button in said.buttons),
                 files=files,
                 pings=seen.pings,
+                links=tuple((seen.text[one.start : one.end], one.value) for one in seen.entities if one.kind == "a"),
                 thread=str(said.json.get("message_thread_id", "")),
                 at=time.time(),
             )
@@ -227,8 +227,7 @@ class Methods:
         said = self._said(params, "message to edit not found")
         if not said.by_bot:
             raise Refused("Bad Request: message can't be edited")
-        seen = read(text_of(params, "text", ""), text_of(params, "parse_mode", ""))
-        return self._changed(params, said, seen)
+        return self._changed(params, said, _unfolded(params))
 
     def _changed(self, params: Params, said: Said, seen: Read) -> Json:
         room = self._room(params)
@@ -311,6 +310,15 @@ class Methods:
 
 
 _LINKS = frozenset({"mention", "bot_command", "hashtag", "cashtag", "url", "phone_number"})
+
+
+def _unfolded(params: Params) -> Read:
+    """A message's text; no page that it leads to may be unfolded below it."""
+    seen = read(text_of(params, "text", ""), text_of(params, "parse_mode", ""))
+    preview = object_of(params, "link_preview_options")
+    if any(one.kind == "a" for one in seen.entities) and not (isinstance(preview, dict) and preview.get("is_disabled")):
+        raise Refused("(double) links, and no link_preview_options that keep their pages from being unfolded")
+    return seen
 
 
 def _member(me: Json, room: Room) -> Json:

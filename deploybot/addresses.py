@@ -1,0 +1,43 @@
+"""Addresses that the bot calls for nobody: link-local ones, where clouds tell their machines' secrets, and the like.
+
+Names are looked at twice: as text when bot.toml is read, and as what they resolve to when the bot connects.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_METADATA = frozenset(
+    map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"))
+)
+"""Alibaba's, Azure's, Oracle's, AWS' and Google's services of this kind that are not link-local, as they document."""
+_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data", "metadata.azure.internal"})
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def embedded(address: IpAddress) -> IpAddress:
+    """The IPv4 address inside a mapped, 6to4 or NAT64 (RFC 6052) one; any other as it is."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def is_metadata(address: IpAddress) -> bool:
+    """Whether a cloud's metadata service may be there: whoever reads that owns the machine."""
+    real = embedded(address)
+    return real.is_link_local or real in _METADATA
+
+
+def is_metadata_name(host: str) -> bool:
+    """Whether a name is known to lead there."""
+    return host.lower().rstrip(".") in _METADATA_NAMES
+
+
+def may_be_called(text: str) -> bool:
+    """Whether the bot connects to an address that a name resolved to; a zone (`%eth0`) is for link-local ones alone."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    return not (is_metadata(address) or embedded(address).is_multicast or embedded(address).is_unspecified)

@@ -1,0 +1,105 @@
+"""All that people and programs come in by, or are told by: chats, the HTTP server, webhooks, forges, signed calls.
+
+Each is imported only where bot.toml configures it: the libraries of a chat alone take 20 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from deploybot.assembly.world import Adapters
+from deploybot.chat.desk import Desk
+from deploybot.chat.parts import Parts
+from deploybot.chat.places import channels_of, event_places
+from deploybot.events.reports import targets_of
+from deploybot.ports import EventListener, LiveChat
+from deploybot.settings import Settings
+
+if TYPE_CHECKING:
+    from deploybot.events.telling import Telling
+    from deploybot.reports.worker import ReportWorker
+    from deploybot.web import WebServer
+    from deploybot.webhooks.inbox import Inbox
+
+
+def chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer | None) -> Iterator[LiveChat]:
+    """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
+    if settings.slack is not None:
+        from deploybot.chat.slack.adapter import Slack  # noqa: PLC0415  see above
+
+        yield Slack(settings.slack, parts, Desk(world.store, world.clock, "slack"), server)
+    if settings.telegram is not None:
+        from deploybot.chat.telegram.chat import TelegramChat  # noqa: PLC0415  see above
+
+        url = (settings.http.url if settings.http else None) or ""
+        homes = channels_of(settings, TelegramChat.platform)
+        yield TelegramChat(settings.telegram, parts, world.store, server=server, url=url, homes=homes)
+
+
+def web_server(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServer | None:
+    """The HTTP server where bot.toml asks for one; aiohttp is imported only then."""
+    if settings.http is None:
+        return None
+    from deploybot.web import WebServer  # noqa: PLC0415  see above
+
+    return WebServer(settings.http.listen, problems, max_body=settings.http.max_body)
+
+
+def telling(settings: Settings, world: Adapters) -> Telling | None:
+    """What tells channels of events, where bot.toml lets anything call; imported only then."""
+    if not _has_hooks(settings):
+        return None
+    from deploybot.events.telling import Telling  # noqa: PLC0415  see above
+
+    return Telling(settings, world.store, world.clock, world.redactor, event_places(settings))
+
+
+def _has_hooks(settings: Settings) -> bool:
+    return bool(settings.hooks or any(app.hooks for app in settings.apps.values()))
+
+
+def webhooks(
+    settings: Settings, world: Adapters, server: WebServer | None, listeners: Iterable[EventListener]
+) -> Inbox | None:
+    """What takes webhooks and lets `listeners` hear of them, where bot.toml has any; imported only then."""
+    if server is None or settings.http is None or not _has_hooks(settings):
+        return None
+    from deploybot.webhooks.addresses import addresses  # noqa: PLC0415  see above
+    from deploybot.webhooks.inbox import Inbox  # noqa: PLC0415  see above
+    from deploybot.webhooks.receiver import Receiver  # noqa: PLC0415  see above
+
+    inbox = Inbox(settings, world.store, world.clock, tuple(listeners))
+    receiver = Receiver(world.store, world.clock, inbox, rate=settings.http.rate)
+    for address in addresses(settings):
+        receiver.open(server, address)
+    return inbox
+
+
+def reports(settings: Settings, world: Adapters) -> ReportWorker | None:
+    """What tells others of deployments, where bot.toml has any; aiohttp is imported only then."""
+    if not targets_of(settings):
+        return None
+    from deploybot.reports.http import Caller  # noqa: PLC0415  see above
+    from deploybot.reports.targets import targets  # noqa: PLC0415  see above
+    from deploybot.reports.worker import ReportWorker  # noqa: PLC0415  see above
+
+    caller = Caller()
+    told = targets(settings, caller, world.store)
+    return ReportWorker(world.store, told, world.clock, world.redactor, close=caller.close)
+
+
+def monitor(
+    settings: Settings, world: Adapters, server: WebServer, problems: Callable[[], dict[str, str]]
+) -> Coroutine[None, None, None] | None:
+    """Have the server answer what asks how the bot is; what is to go on for it, where bot.toml opens `/metrics`."""
+    from deploybot.monitoring.health import HealthLook  # noqa: PLC0415  see above
+    from deploybot.monitoring.measures import watch_lag  # noqa: PLC0415  see above
+    from deploybot.monitoring.routes import Monitor  # noqa: PLC0415  see above
+
+    look = HealthLook(settings.bot.data, problems, tuple(settings.servers), world.pool.sights)
+    token = settings.http.token.reveal() if settings.http and settings.http.token else ""
+    made = Monitor(look, world.store, world.redactor.text, token)
+    server.health = made.health
+    server.add_get("/metrics", made.metrics)
+    return watch_lag() if token else None

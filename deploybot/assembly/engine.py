@@ -1,0 +1,74 @@
+"""The deployment engine, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from deploybot.assembly.world import Adapters
+from deploybot.chat.places import places_of
+from deploybot.deploy.approvals import Approvals
+from deploybot.deploy.bonds import Bonds
+from deploybot.deploy.gate import HealthGate
+from deploybot.deploy.journal import Journal
+from deploybot.deploy.plan import Planner
+from deploybot.deploy.runner import Runner, Teller
+from deploybot.deploy.service import Deployments
+from deploybot.deploy.steps import StepRunner
+from deploybot.domain import Deployment
+from deploybot.events.reports import Reporter, targets_of
+from deploybot.ports import CodeSecrets, Tables
+from deploybot.settings import Settings
+from deploybot.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from deploybot.events.telling import Telling
+
+
+def deployments(settings: Settings, world: Adapters, codes: CodeSecrets, telling: Telling | None = None) -> Deployments:
+    """The deployment engine with all its parts."""
+    journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
+    places = partial(places_of, settings=settings)
+    report = _reports_to(Reporter(targets_of(settings), world.clock, world.redactor), telling)
+    tell = Teller(clock=world.clock, redactor=world.redactor, journal=journal, places=places, report=report)
+    steps = StepRunner(
+        store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
+    )
+    runner = Runner(
+        settings=settings,
+        store=world.store,
+        servers=world.servers,
+        steps=steps,
+        gate=HealthGate(world.servers, world.clock),
+        journal=journal,
+        clock=world.clock,
+        tell=tell,
+    )
+    planner = Planner(
+        store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES, images=world.images
+    )
+    bonds = Bonds(settings, planner, world.clock)
+    approvals = Approvals(settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, tell=tell)
+    return Deployments(
+        settings=settings,
+        store=world.store,
+        clock=world.clock,
+        planner=planner,
+        runner=runner,
+        journal=journal,
+        tell=tell,
+        approvals=approvals,
+        bonds=bonds,
+    )
+
+
+def _reports_to(reporter: Reporter, telling: Telling | None) -> Callable[[Tables, Deployment], None]:
+    """What hears of each change of a deployment, in its transaction: who is told outside, and what events told."""
+
+    def report(tables: Tables, deployment: Deployment) -> None:
+        reporter(tables, deployment)
+        if telling is not None:
+            telling.deployed(tables, deployment)
+
+    return report

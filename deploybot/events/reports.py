@@ -1,0 +1,97 @@
+"""What others are told of a deployment: which of its states, by whose names, and with no secret in it.
+
+It is queued in the transaction that changes the deployment's state, so it can neither be lost nor run ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from deploybot.domain import Deployment, Kind, Report, State, word_of
+from deploybot.ports import Clock, Redactor, Tables
+from deploybot.settings import Settings
+
+_RELEASING = frozenset({Kind.DEPLOY, Kind.ROLLBACK})
+TRACES = "otel"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Somebody who is told: of which deployments, by app (empty: all) and kind, and whether of their ends alone."""
+
+    name: str
+    apps: frozenset[str] = frozenset()
+    kinds: frozenset[Kind] = frozenset(Kind)
+    ends: bool = False
+
+    def wants(self, deployment: Deployment) -> bool:
+        """Whether it is told of the deployment as it is now."""
+        plan = deployment.plan
+        return (
+            (not self.apps or plan.app in self.apps)
+            and plan.kind in self.kinds
+            and (deployment.state.ended or not self.ends)
+        )
+
+
+def forge_target(app: str) -> str:
+    """The name of an app's forge among the targets; no [outgoing.NAME] can have it."""
+    return f"forge:{app}"
+
+
+def targets_of(settings: Settings) -> tuple[Target, ...]:
+    """Everybody whom bot.toml wants told. A restart and a task release nothing, so a forge does not hear of them."""
+    targets = [
+        Target(forge_target(name), frozenset({name}), _RELEASING) for name, app in settings.apps.items() if app.forge
+    ]
+    targets += [Target(f"outgoing:{name}", frozenset(one.apps)) for name, one in settings.outgoing.items()]
+    targets += [Target(TRACES, ends=True)] if settings.otel else []
+    return tuple(targets)
+
+
+class Reporter:
+    """Queues reports; called whenever something of a deployment has changed, in that very transaction."""
+
+    def __init__(self, targets: Iterable[Target], clock: Clock, redactor: Redactor) -> None:
+        """Take who is told."""
+        self._targets = tuple(targets)
+        self._clock = clock
+        self._mask = redactor.text
+
+    def __call__(self, tables: Tables, deployment: Deployment) -> None:
+        """Queue what is new of it; what was told of it already is not told again."""
+        wanting = [target for target in self._targets if target.wants(deployment)]
+        if not wanting:
+            return
+        now = self._clock.now()
+        report = report_of(deployment, now, self._mask)
+        for target in wanting:
+            tables.reports.put(target.name, report, now)
+
+
+def report_of(deployment: Deployment, now: float, mask: Callable[[str], str]) -> Report:
+    """The deployment as others are told it."""
+    plan = deployment.plan
+    return Report(
+        deployment=deployment.number,
+        app=plan.app,
+        environment=plan.environment,
+        kind=plan.kind,
+        word=word_of(deployment),
+        commit=plan.release.commit,
+        task=plan.task,
+        ref=mask(plan.release.ref),
+        subject=mask(plan.release.subject),
+        replaces=next((part.replaces.commit for part in plan.servers if part.replaces), ""),
+        images=plan.release.images,
+        servers=tuple(part.server for part in plan.servers),
+        by=mask(deployment.requester_name),
+        reason=mask(deployment.reason),
+        outcome=mask(deployment.outcome) if deployment.state.ended or deployment.state is State.RESTORING else "",
+        created=deployment.created,
+        # One that ended without having begun is kept as begun in the moment of its end.
+        started=deployment.started if deployment.started != deployment.finished else 0.0,
+        finished=deployment.finished,
+        at=now,
+    )

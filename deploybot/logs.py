@@ -1,0 +1,94 @@
+"""The bot's own log: lines of text or of JSON, masked, and marked with what they are about.
+
+`about_deployment` and `about_delivery` mark all that a task logs, also from libraries, without anybody's passing it
+along: a task that is made inherits the marks of the one that makes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Literal
+
+_DEPLOYMENT: ContextVar[int] = ContextVar("deployment", default=0)
+_DELIVERY: ContextVar[str] = ContextVar("delivery", default="")
+
+
+@contextlib.contextmanager
+def about_deployment(number: int) -> Iterator[None]:
+    """Mark what is logged in the block with a deployment's number."""
+    token = _DEPLOYMENT.set(number)
+    try:
+        yield
+    finally:
+        _DEPLOYMENT.reset(token)
+
+
+@contextlib.contextmanager
+def about_delivery(name: str) -> Iterator[None]:
+    """Mark what is logged in the block with the id of a webhook's delivery."""
+    token = _DELIVERY.set(name)
+    try:
+        yield
+    finally:
+        _DELIVERY.reset(token)
+
+
+def _time(record: logging.LogRecord) -> str:
+    """When it was logged, in UTC, to the millisecond (RFC 3339)."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+
+
+class _Formatter(logging.Formatter):
+    """What both formats share."""
+
+    def __init__(self, mask: Callable[[str], str]) -> None:
+        super().__init__()
+        self.mask = mask
+
+    def _trace(self, record: logging.LogRecord) -> str:
+        """The traceback and the stack, where there are any."""
+        parts = [self.formatException(record.exc_info)] if record.exc_info else []
+        parts += [self.formatStack(record.stack_info)] if record.stack_info else []
+        return "\n".join(parts)
+
+
+class TextFormatter(_Formatter):
+    """`TIME LEVEL LOGGER: TEXT`, with `#42` or the delivery's id after the level; a traceback follows on its lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
+        number, delivery = _DEPLOYMENT.get(), _DELIVERY.get()
+        marks = (f" #{number}" if number else "") + (f" {delivery}" if delivery else "")
+        head = f"{_time(record)} {record.levelname}{marks} {record.name}: {record.getMessage()}"
+        trace = self._trace(record)
+        return self.mask(f"{head}\n{trace}" if trace else head)
+
+
+class JsonFormatter(_Formatter):
+    """An object a line: `time`, `level`, `logger`, `text`; where there are any, `deployment`, `delivery`, `trace`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON, in ASCII. What is masked is each text: JSON's escapes could hide a secret."""
+        line: dict[str, object] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "text": self.mask(record.getMessage()),
+        }
+        if number := _DEPLOYMENT.get():
+            line["deployment"] = number
+        if delivery := _DELIVERY.get():
+            line["delivery"] = self.mask(delivery)
+        if trace := self._trace(record):
+            line["trace"] = self.mask(trace)
+        return json.dumps(line)
+
+
+def formatter(kind: Literal["text", "json"], mask: Callable[[str], str]) -> logging.Formatter:
+    """The formatter of a `log_format`; `mask` takes the secrets out of a text."""
+    return (JsonFormatter if kind == "json" else TextFormatter)(mask)

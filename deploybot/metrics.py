@@ -1,0 +1,143 @@
+"""What the bot counts of itself, for `/metrics`: every counter there is, with its name and its labels.
+
+Counting happens in the event loop's thread and costs a look-up in a dict; nothing is imported for it. What is told
+from rows or measured when it is asked for stands in `deploybot.monitoring`. The words are those of Prometheus'
+text format: https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+MOST = 200
+"""So many sets of label values a metric has; whatever else comes is counted as `other`."""
+OTHER = "other"
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+@dataclass(slots=True)
+class Spread:
+    """How often each bucket was hit, each for itself, and the sum of all values; the last bucket is the rest."""
+
+    counts: list[int]
+    total: float = 0.0
+
+
+class Metric:
+    """A name, what it says, and the names of its labels."""
+
+    __slots__ = ("help", "labels", "name")
+
+    def __init__(self, name: str, help_: str, labels: tuple[str, ...] = ()) -> None:
+        """Make one, without values."""
+        self.name = name
+        self.help = help_
+        self.labels = labels
+
+    def _key(self, there: Mapping[tuple[str, ...], object], values: tuple[str, ...]) -> tuple[str, ...]:
+        """The label values to count under: a sender must not be able to fill the memory with new ones."""
+        if len(values) != len(self.labels):
+            raise ValueError(f"{self.name} has the labels {self.labels}, not {values}")
+        return values if values in there or len(there) < MOST else (OTHER,) * len(values)
+
+
+class Counter(Metric):
+    """Something that only grows."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, name: str, help_: str, labels: tuple[str, ...] = ()) -> None:
+        """One without labels is 0 from the start."""
+        super().__init__(name, help_, labels)
+        self._values: dict[tuple[str, ...], float] = {} if labels else {(): 0.0}
+
+    def add(self, *values: str, by: float = 1.0) -> None:
+        """Count; `values` are those of the labels, in their order."""
+        key = self._key(self._values, values)
+        self._values[key] = self._values.get(key, 0.0) + by
+
+    @property
+    def values(self) -> Mapping[tuple[str, ...], float]:
+        """What was counted, by label values."""
+        return MappingProxyType(self._values)
+
+
+class Histogram(Metric):
+    """How many seconds something took; `buckets` are upper bounds, rising."""
+
+    __slots__ = ("_values", "buckets")
+
+    def __init__(
+        self, name: str, help_: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = SECONDS
+    ) -> None:
+        """One without labels is there from the start."""
+        super().__init__(name, help_, labels)
+        self.buckets = buckets
+        self._values: dict[tuple[str, ...], Spread] = {} if labels else {(): self._empty()}
+
+    def _empty(self) -> Spread:
+        return Spread([0] * (len(self.buckets) + 1))
+
+    def observe(self, seconds: float, *values: str) -> None:
+        """Count one that took so long."""
+        key = self._key(self._values, values)
+        spread = self._values.get(key)
+        if spread is None:
+            spread = self._values[key] = self._empty()
+        spread.counts[bisect_left(self.buckets, seconds)] += 1
+        spread.total += seconds
+
+    @property
+    def values(self) -> Mapping[tuple[str, ...], Spread]:
+        """What was counted, by label values."""
+        return MappingProxyType(self._values)
+
+
+class Metrics:
+    """Everything that is counted where it happens; `result` and `kind` are words of the code, never a sender's text."""
+
+    def __init__(self) -> None:
+        """Nothing is counted yet."""
+        self.webhooks = Counter(
+            "deploybot_webhooks_total", "Webhooks by sender and what was made of them.", ("sender", "result")
+        )
+        self.webhook_seconds = Histogram(
+            "deploybot_webhook_seconds", "How long it took to answer a webhook.", ("sender",)
+        )
+        self.events = Counter(
+            "deploybot_events_total", "Events that webhooks told, by sender and kind.", ("sender", "kind")
+        )
+        self.chat_seconds = Histogram("deploybot_chat_seconds", "How long a chat took to take a message.", ("chat",))
+        self.chat_messages = Counter(
+            "deploybot_chat_messages_total", "Tries to send or edit: sent, retried, given_up.", ("chat", "result")
+        )
+        self.reports = Counter(
+            "deploybot_reports_total", "Tries to tell others: sent, retried, given_up.", ("target", "result")
+        )
+        self.ssh_connections = Counter(
+            "deploybot_ssh_connections_total", "SSH connections: made, failed.", ("server", "result")
+        )
+        self.ssh_commands = Counter(
+            "deploybot_ssh_commands_total",
+            "Commands sent over SSH: ok, failed where the link broke.",
+            ("server", "result"),
+        )
+        self.docker_calls = Counter(
+            "deploybot_docker_calls_total", "Calls of Docker Engines: ok, refused, failed.", ("server", "result")
+        )
+        self.loop_lag = Histogram(
+            "deploybot_loop_lag_seconds",
+            "How much later than asked for the event loop woke up, looked at once a second.",
+        )
+
+    def __iter__(self) -> Iterator[Counter | Histogram]:
+        """All of them, in the order in which they are told."""
+        return iter(vars(self).values())
+
+
+METRICS = Metrics()
+"""The bot's own: counted into from anywhere."""

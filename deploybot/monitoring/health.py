@@ -1,0 +1,90 @@
+"""What is well and what is not, as last seen: nothing outside is asked for it.
+
+What the bot needs itself makes it ill: its database, its chats, its disk, its workers. A server that is down does not:
+no restart of the bot would help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploybot.domain import Sight
+from deploybot.units import show_size
+
+LEAST_FREE = 100_000_000
+_LOOK_WITHIN = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part: empty `problem` is well, `cure` says what to do; `facts` are shown beside them."""
+
+    problem: str = ""
+    cure: str = ""
+    facts: Mapping[str, float | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """All parts by name, `own` of the bot itself and `servers`."""
+
+    own: Mapping[str, Part]
+    servers: Mapping[str, Part]
+
+    @property
+    def ill(self) -> bool:
+        """Whether the bot is."""
+        return any(part.problem for part in self.own.values())
+
+
+class HealthLook:
+    """Looks at the parts; `problems` gives those that know themselves (`database`, `slack`), empty texts being well."""
+
+    def __init__(
+        self,
+        data: Path,
+        problems: Callable[[], Mapping[str, str]],
+        servers: tuple[str, ...],
+        sights: Callable[[], Mapping[str, Sight]],
+        *,
+        least_free: int = LEAST_FREE,
+    ) -> None:
+        """`data` is the folder whose disk counts; `servers` are all of bot.toml, `sights` how they were seen last.
+
+        Where fewer than `least_free` bytes are left, the bot is ill.
+        """
+        self._least_free = least_free
+        self._data = data
+        self._problems = problems
+        self._servers = servers
+        self._sights = sights
+
+    async def look(self) -> Health:
+        """How it is now."""
+        own = {name: Part(problem) for name, problem in self._problems().items()}
+        own["disk"] = await self._disk()
+        seen = self._sights()
+        return Health(own, {name: _server(seen.get(name)) for name in self._servers})
+
+    async def _disk(self) -> Part:
+        try:
+            async with asyncio.timeout(_LOOK_WITHIN):
+                usage = await asyncio.to_thread(shutil.disk_usage, self._data)
+        except TimeoutError:
+            return Part(f"the disk of {self._data} does not answer", "See what the disk of this machine does.")
+        except OSError as error:
+            return Part(f"{self._data} cannot be looked at: {error.strerror}", "See that the data folder is there.")
+        facts = {"free": usage.free, "total": usage.total}
+        if usage.free >= self._least_free:
+            return Part(facts=facts)
+        return Part(f"only {show_size(usage.free)} free", f"Make room where {self._data} is.", facts)
+
+
+def _server(sight: Sight | None) -> Part:
+    if sight is None:
+        return Part(facts={"seen": None})
+    return Part(sight.problem, sight.cure, {"seen": round(sight.at, 3)})

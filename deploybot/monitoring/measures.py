@@ -1,0 +1,112 @@
+"""Everything `/metrics` tells: what was counted where it happened, what the rows say, and what is measured now."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploybot import __version__
+from deploybot.domain import Counted, word_of
+from deploybot.metrics import METRICS, Metrics
+from deploybot.monitoring.exposition import Family, Sample, buckets, family_of, gauge, single
+from deploybot.monitoring.health import Health, Part
+from deploybot.ports import Store, Tables
+
+DURATIONS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+_LOOKS = 1.0
+_PAGE = resource.getpagesize()
+_BEGUN = time.time()
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What the database knows."""
+
+    counted: Sequence[Counted]
+    open: Mapping[tuple[str, str, str], int]
+    outbox: int
+    reports: int
+
+
+async def measured(store: Store, health: Health, metrics: Metrics = METRICS) -> list[Family]:
+    """All metrics as they are now. StoreError when the database cannot be read."""
+    rows = await store.read(_rows)
+    return [
+        *_of_deployments(rows),
+        *map(family_of, metrics),
+        *_of_health(health),
+        *_of_process(),
+    ]
+
+
+async def watch_lag(metrics: Metrics = METRICS) -> None:
+    """Look once a second how much later than asked for the loop wakes up, until cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        asked = loop.time() + _LOOKS
+        await asyncio.sleep(_LOOKS)
+        metrics.loop_lag.observe(max(loop.time() - asked, 0.0))
+
+
+def _rows(tables: Tables) -> _Rows:
+    waiting = Counter((one.plan.app, one.plan.environment, word_of(one)) for one in tables.deployments.open())
+    counted = [one for one in tables.deployments.counted(DURATIONS) if one.state.ended]
+    return _Rows(counted, waiting, tables.outbox.waiting(), tables.reports.waiting())
+
+
+def _of_deployments(rows: _Rows) -> Iterator[Family]:
+    ended = [
+        Sample((*_place(one), ("kind", one.kind.value), ("result", one.state.value)), one.count) for one in rows.counted
+    ]
+    yield Family("deploybot_deployments_total", "Deployments that have ended, of all time.", "counter", ended)
+    help_ = "How long deployments took that have ended, from their beginning."
+    yield Family("deploybot_deployment_seconds", help_, "histogram", list(_durations(rows.counted)))
+    states = [
+        ((("app", app), ("environment", environment), ("state", word)), float(count))
+        for (app, environment, word), count in rows.open.items()
+    ]
+    help_ = "Deployments that have not ended: requested (they wait for approvals), waiting, running, restoring."
+    yield gauge("deploybot_deployments_open", help_, states)
+    yield single("deploybot_outbox_waiting", "Messages that wait to be sent to chats.", rows.outbox)
+    yield single("deploybot_reports_waiting", "Reports that wait to be told to others.", rows.reports)
+
+
+def _place(one: Counted) -> tuple[tuple[str, str], ...]:
+    return ("app", one.app), ("environment", one.environment)
+
+
+def _durations(counted: Sequence[Counted]) -> Iterator[Sample]:
+    for one in counted:
+        if one.timed:
+            labels = (*_place(one), ("kind", one.kind.value), ("result", one.state.value))
+            yield from buckets(labels, DURATIONS, (*one.within, one.timed), one.seconds)
+
+
+def _of_health(health: Health) -> Iterator[Family]:
+    ok = [((("part", name),), float(not part.problem)) for name, part in health.own.items()]
+    yield gauge("deploybot_ok", "Whether a part of the bot is well.", ok)
+    up = [((("server", name),), float(not part.problem)) for name, part in health.servers.items() if _seen(part)]
+    yield gauge("deploybot_server_up", "Whether a server could be reached when it was last tried.", up)
+    free = (health.own["disk"].facts or {}).get("free") if "disk" in health.own else None
+    yield gauge("deploybot_disk_free_bytes", "Free where the data folder is.", [] if free is None else [((), free)])
+
+
+def _seen(part: Part) -> bool:
+    return bool(part.facts and part.facts.get("seen"))
+
+
+def _of_process() -> Iterator[Family]:
+    """By the names that Prometheus' own libraries use."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    yield gauge("deploybot_info", "Always 1; the version is a label.", [((("version", __version__),), 1.0)])
+    seconds = [Sample((), used.ru_utime + used.ru_stime)]
+    yield Family("process_cpu_seconds_total", "Processor time in seconds.", "counter", seconds)
+    yield single("process_resident_memory_bytes", "Memory that is in use.", float(pages * _PAGE))
+    yield single("process_open_fds", "Open files and connections.", len(tuple(Path("/proc/self/fd").iterdir())))
+    yield single("process_start_time_seconds", "When it was started, since the epoch.", _BEGUN)

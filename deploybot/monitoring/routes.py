@@ -1,0 +1,71 @@
+"""`/healthz` and `/metrics` as routes of the bot's HTTP server, and the token that opens them."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable
+
+from aiohttp import hdrs, web
+
+from deploybot import __version__
+from deploybot.errors import StoreError
+from deploybot.monitoring.exposition import CONTENT_TYPE, exposed
+from deploybot.monitoring.health import Health, HealthLook, Part
+from deploybot.monitoring.measures import measured
+from deploybot.ports import Store
+
+log = logging.getLogger(__name__)
+_NOT_STORED = {hdrs.CACHE_CONTROL: "no-store"}
+
+
+class Monitor:
+    """Answers what asks how the bot is. Without a `token` there are neither details nor metrics."""
+
+    def __init__(self, look: HealthLook, store: Store, mask: Callable[[str], str], token: str = "") -> None:
+        """`mask` takes secrets out of the sentences of others."""
+        self._look = look
+        self._store = store
+        self._mask = mask
+        self._token = token.encode()
+
+    async def health(self, request: web.Request) -> web.Response:
+        """200 when the bot is well, 503 otherwise; what is ill, and the cures, only to who has the token."""
+        health = await self._look.look()
+        told: dict[str, object] = {"status": "ill" if health.ill else "ok"}
+        if self._opens(request):
+            told |= self._details(health)
+        return web.json_response(told, status=503 if health.ill else 200, headers=_NOT_STORED)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Everything that is counted, for Prometheus. 404 where there is no token, 401 with another one."""
+        if not self._token:
+            raise web.HTTPNotFound
+        if not self._opens(request):
+            raise web.HTTPUnauthorized(headers={hdrs.WWW_AUTHENTICATE: "Bearer"})
+        try:
+            text = exposed(await measured(self._store, await self._look.look()))
+        except StoreError as error:
+            log.warning("/metrics: %s", error)
+            raise web.HTTPServiceUnavailable from None
+        return web.Response(body=text.encode(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE, **_NOT_STORED})
+
+    def _opens(self, request: web.Request) -> bool:
+        """Whether exactly one `Authorization` header holds the token."""
+        given = request.headers.getall(hdrs.AUTHORIZATION, [])
+        scheme, _, value = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        sent = value.strip().encode("utf-8", "surrogateescape")
+        return bool(self._token) and scheme.lower() == "bearer" and hmac.compare_digest(sent, self._token)
+
+    def _details(self, health: Health) -> dict[str, object]:
+        return {
+            "version": __version__,
+            "parts": {name: self._shown(part) for name, part in health.own.items()},
+            "servers": {name: self._shown(part) for name, part in health.servers.items()},
+        }
+
+    def _shown(self, part: Part) -> dict[str, object]:
+        told: dict[str, object] = {"ok": not part.problem, **(part.facts or {})}
+        if part.problem:
+            told |= {"problem": self._mask(part.problem), "cure": self._mask(part.cure)}
+        return told

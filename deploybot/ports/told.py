@@ -1,0 +1,80 @@
+"""What was heard of the things that events are about, and where it was told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from deploybot.domain import Event, Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldPart:
+    """The newest that is known of one part of a thing, such as one build of all those of a commit.
+
+    `series` names what comes again in other things (the builds of one workflow on one branch), empty where nothing
+    does; `position` is its place there. `commit` is the full commit that it is about, or empty. `heard` is when it was
+    heard of first.
+    """
+
+    app: str
+    thing: str
+    part: str
+    event: Event
+    series: str = ""
+    position: float = 0.0
+    commit: str = ""
+    heard: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldPlace:
+    """What was said of a thing in one place.
+
+    `messages` counts the messages that it has had there, 0 before the first; the last of them was begun at `said`.
+    `due` is when a new one is to be said, 0.0 where none waits. `mood` is how the thing stood when it was last
+    said there, and is the events' own word.
+    """
+
+    app: str
+    thing: str
+    place: Place
+    messages: int = 0
+    said: float = 0.0
+    due: float = 0.0
+    mood: str = ""
+
+
+class Told(Protocol):
+    """Things that events are about. Kept until they are forgotten."""
+
+    def put(self, part: ToldPart, now: float) -> None:
+        """Keep the newest of a part; when it was heard of first stays."""
+
+    def parts(self, app: str, thing: str) -> tuple[ToldPart, ...]:
+        """All parts of a thing, in the order in which they were heard of; of very many the last."""
+
+    def thing_with(self, app: str, part: str) -> str | None:
+        """A thing that has a part of this name; the first of them."""
+
+    def about(self, app: str, commit: str, limit: int) -> tuple[str, ...]:
+        """The last things that are about a commit."""
+
+    def series(self, app: str, series: str, limit: int) -> Iterator[ToldPart]:
+        """The last parts of a series, the newest first; each is read when it is asked for."""
+
+    def places(self, app: str, thing: str) -> tuple[ToldPlace, ...]:
+        """Where a thing was said, or waits to be."""
+
+    def say(self, place: ToldPlace) -> None:
+        """Keep what was said of a thing in a place, in place of what is kept of that."""
+
+    def due(self, now: float) -> tuple[ToldPlace, ...]:
+        """What is to be said by now, in the order in which it was first heard of."""
+
+    def next_due(self) -> float | None:
+        """When the next is to be said; None where nothing waits."""
+
+    def forget(self, before: float) -> None:
+        """Forget things of which nothing new was heard since."""

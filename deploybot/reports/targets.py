@@ -1,0 +1,60 @@
+"""Who is told, made from bot.toml: by the names that the reports have in the database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from deploybot.events.reports import TRACES, forge_target
+from deploybot.ports import Finding, Store
+from deploybot.reports.gitea import Gitea
+from deploybot.reports.github import GitHub
+from deploybot.reports.gitlab import GitLab
+from deploybot.reports.http import Caller
+from deploybot.reports.outgoing import Outgoing
+from deploybot.reports.worker import Target
+from deploybot.settings import Forge, Settings
+from deploybot.settings.forges import api_of
+
+
+def targets(settings: Settings, caller: Caller, store: Store) -> dict[str, Target]:
+    """All of them. ConfigError for a secret that cannot sign, or for traces without what they need installed."""
+    made: dict[str, Target] = {}
+    for name, app in settings.apps.items():
+        if app.forge is not None and (place := api_of(app, app.forge)):
+            made[forge_target(name)] = _forge(caller, app.forge, *place)
+    for name, one in settings.outgoing.items():
+        made[f"outgoing:{name}"] = Outgoing(caller, f"outgoing.{name}", one.url, one.secret.reveal())
+    if settings.otel is not None:
+        from deploybot.reports.traces import Traces  # noqa: PLC0415  seven megabytes, and an extra
+
+        made[TRACES] = Traces(caller, settings.otel, store)
+    return made
+
+
+def _forge(caller: Caller, forge: Forge, url: str, repository: str) -> Target:
+    token = forge.token.reveal()
+    if forge.kind == "github":
+        return GitHub(caller, url, repository, token)
+    if forge.kind == "gitlab":
+        return GitLab(caller, url, repository, token)
+    return Gitea(caller, url, repository, token, forge.kind.capitalize())
+
+
+def tries(settings: Settings, store: Store) -> dict[str, AsyncIterator[Finding]]:
+    """What trying each of them tells, by name; each has connections of its own, closed at its end."""
+    return {_shown(name): _try(settings, store, name) for name in targets(settings, Caller(), store)}
+
+
+def _shown(name: str) -> str:
+    """A target's name for people: `forge of shop`, `outgoing board`, `traces`."""
+    kind, _, rest = name.partition(":")
+    return "traces" if kind == TRACES else f"forge of {rest}" if kind == "forge" else f"{kind} {rest}"
+
+
+async def _try(settings: Settings, store: Store, name: str) -> AsyncIterator[Finding]:
+    caller = Caller()
+    try:
+        async for found in targets(settings, caller, store)[name].check():
+            yield found
+    finally:
+        await caller.close()

@@ -1,0 +1,73 @@
+"""bot.toml as frozen types: what each key is, its unit and its default.
+
+The field names are the keys. What one value must look like is said here; what several keys must be
+together, and where secrets come from, is checked by `deploybot.config`, which reads the file into these.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from deploybot.settings.apps import App, Compose, Environment, Health, Logs
+from deploybot.settings.events import Auto, Forge, Hook, ImageOf, Notify, Otel, Outgoing, RegistryLogin
+from deploybot.settings.house import BotSettings, DockerTls, Http, Server, Slack, Telegram
+from deploybot.settings.parts import FileRef, HostKeys, Part, Secret, Switch, Whole
+from deploybot.settings.values import SenderName
+from deploybot.shapes import Name
+
+__all__ = [
+    "App",
+    "Auto",
+    "BotSettings",
+    "Compose",
+    "DockerTls",
+    "Environment",
+    "FileRef",
+    "Forge",
+    "Health",
+    "Hook",
+    "HostKeys",
+    "Http",
+    "ImageOf",
+    "Logs",
+    "Notify",
+    "Otel",
+    "Outgoing",
+    "Part",
+    "RegistryLogin",
+    "Secret",
+    "SenderName",
+    "Server",
+    "Settings",
+    "Slack",
+    "Switch",
+    "Telegram",
+    "Whole",
+    "project_name",
+]
+
+
+class Settings(Part):
+    """The whole of bot.toml. Apps and environments carry their names and their app's defaults."""
+
+    filled: ClassVar[frozenset[str]] = frozenset({"path"})
+
+    bot: BotSettings = Field(default_factory=BotSettings)
+    servers: dict[Name, Server] = Field(default_factory=dict)
+    apps: dict[Name, App] = Field(default_factory=dict)
+    slack: Slack | None = None
+    telegram: Telegram | None = None
+    http: Http | None = None
+    hooks: dict[SenderName, Hook] = Field(default_factory=dict)
+    registries: dict[Name, RegistryLogin] = Field(default_factory=dict)
+    outgoing: dict[Name, Outgoing] = Field(default_factory=dict)
+    otel: Otel | None = None
+    path: Path | None = Field(default=None, exclude=True)
+
+
+def project_name(app: App, environment: Environment) -> str:
+    """The Compose project of an app's environment: the configured one, or `app-environment`."""
+    return app.compose.project or f"{app.name}-{environment.name}"

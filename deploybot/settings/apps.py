@@ -1,0 +1,137 @@
+"""Apps and their environments, as bot.toml has them."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from deploybot.settings.events import Auto, Forge, Hook, ImageOf, Notify
+from deploybot.settings.parts import FileRef, HostKeys, Part, Secret, Switch, Whole
+from deploybot.settings.values import SenderName
+from deploybot.shapes import (
+    AbsolutePath,
+    Approvers,
+    BranchName,
+    Bytes,
+    Channels,
+    EnvName,
+    Glob,
+    HealthUrl,
+    HostPort,
+    JournalUnit,
+    Name,
+    RelativePath,
+    Repository,
+    Seconds,
+    ServerPath,
+    ServiceName,
+    ServiceOrAll,
+    ShellText,
+)
+
+
+class Health(Part):
+    """`health = { … }`: exactly one of http, tcp, docker and command. `status` 0 takes any 2xx."""
+
+    http: HealthUrl | None = None
+    tcp: HostPort | None = None
+    docker: Switch = False
+    command: ShellText | None = None
+    within: Seconds = 60.0
+    status: Whole = Field(default=0, ge=0, le=599)
+
+
+class Compose(Part):
+    """`compose = { … }`: how the `compose` strategy calls Compose.
+
+    `source` is `build` (images are built on the server) or `images` (pulled and pinned by digest).
+    `order` brings services up one after the other instead of all at once.
+    """
+
+    files: tuple[RelativePath, ...] = ()
+    profiles: tuple[ServiceName, ...] = ()
+    env_file: ServerPath | None = None
+    project: Name | None = None
+    source: Literal["build", "images"] = "build"
+    order: tuple[ServiceName, ...] = ()
+    wait: Seconds = 120.0
+
+
+class Logs(Part):
+    """`logs = { … }`: where an app's log is; exactly one. `docker` names a Compose service, or `*`."""
+
+    docker: ServiceOrAll | None = None
+    file: AbsolutePath | None = None
+    journald: JournalUnit | None = None
+    command: ShellText | None = None
+
+
+class Environment(Part):
+    """`[apps.APP.environments.NAME]`. What is left out is taken from the app.
+
+    With `approvals`, so many of `approvers` (a role, or persons as `@ana`), each another one than who asked, have
+    to approve within `approval_within` what changes what runs. `after` names the environment of the app in which a
+    release has to be healthy before.
+    """
+
+    filled: ClassVar[frozenset[str]] = frozenset({"name", "app"})
+
+    name: str = ""
+    app: str = ""
+    servers: tuple[Name, ...] = Field(min_length=1)
+    default: Switch = False
+    directory: AbsolutePath | None = None
+    health: Health | None = None
+    env: dict[EnvName, str] = Field(default_factory=dict)
+    secrets: dict[EnvName, Secret] = Field(default_factory=dict)
+    on_failure: Literal["restore", "leave"] = "restore"
+    approvals: Whole = Field(default=0, ge=0, le=20)
+    approvers: Approvers = ("approver",)
+    approval_within: Seconds = 14400.0
+    approval_code: Literal["totp"] | None = None
+    after: Name | None = None
+    auto: Auto | None = None
+
+
+class App(Part):
+    """`[apps.NAME]`: a thing that is deployed.
+
+    `build` (strategy `files`) and `restart` (`files` and `script`) are shell text, `output` is the folder
+    that the build leaves; `script` is the path of the repository's own deploy script; `keep` is how many good releases
+    stay deployable; `need_disk` and `need_memory` must be free on the server before anything starts. Every `poll`
+    seconds what `auto` waits for is looked at, for what no webhook has told.
+    """
+
+    filled: ClassVar[frozenset[str]] = frozenset({"name"})
+
+    name: str = ""
+    repo: Repository
+    repo_key: FileRef | None = None
+    repo_host_key: HostKeys = ()
+    repo_token: Secret | None = None
+    branch: BranchName | None = None
+    strategy: Literal["compose", "files", "script"]
+    directory: AbsolutePath
+    compose: Compose = Field(default_factory=Compose)
+    build: ShellText | None = None
+    output: RelativePath | None = None
+    restart: ShellText | None = None
+    script: RelativePath | None = None
+    health: Health | None = None
+    logs: Logs | None = None
+    env: dict[EnvName, str] = Field(default_factory=dict)
+    secrets: dict[EnvName, Secret] = Field(default_factory=dict)
+    tasks: dict[Name, ShellText] = Field(default_factory=dict)
+    warn_paths: tuple[Glob, ...] = ()
+    keep: Whole = Field(default=5, ge=1, le=100)
+    need_disk: Bytes = 500_000_000
+    need_memory: Bytes = 0
+    step_timeout: Seconds = 900.0
+    channel: Channels = ()
+    hooks: dict[SenderName, Hook] = Field(default_factory=dict)
+    notify: dict[Name, Notify] = Field(default_factory=dict)
+    images: dict[ServiceName, ImageOf] = Field(default_factory=dict)
+    forge: Forge | None = None
+    poll: Seconds = 300.0
+    environments: dict[Name, Environment] = Field(min_length=1)

@@ -1,0 +1,79 @@
+"""What one value about events may look like: images and their tags, kinds of events, hours of the week."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, PlainValidator
+
+from deploybot.domain import Window, canonical_image
+from deploybot.domain.versions import Range
+from deploybot.shapes import leads_astray
+
+SENDERS = (
+    "github",
+    "gitlab",
+    "gitea",
+    "forgejo",
+    "bitbucket",
+    "gitee",
+    "dockerhub",
+    "ghcr",
+    "harbor",
+    "registry",
+    "acr",
+    "jenkins",
+    "argocd",
+    "prometheus",
+    "event",
+)
+"""Everything that may call, by the last part of its address."""
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[A-Za-z0-9-]+\.[A-Za-z0-9.-]+|localhost|[A-Za-z0-9-]+(?=:)|\[[0-9a-fA-F:]+\])(?::\d{1,5})?"
+_IMAGE = re.compile(rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
+_PORT = re.compile(r":\d{1,5}$", re.ASCII)
+_LONGEST = 255
+_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+
+
+def is_image(name: str) -> bool:
+    """Whether it is a repository of images as Docker writes it (distribution's reference grammar), without a tag."""
+    return len(name) <= _LONGEST and _IMAGE.fullmatch(name) is not None
+
+
+def is_tag(text: str) -> bool:
+    """Whether it is one exact tag of an image."""
+    return _TAG.fullmatch(text) is not None
+
+
+def _image(name: str) -> str:
+    if not is_image(name):
+        raise ValueError('should be an image without a tag, such as "registry.example.com/acme/shop"')
+    _registry(canonical_image(name).partition("/")[0])
+    return name
+
+
+def _registry(host: str) -> str:
+    """A registry's host as it stands before an image's name."""
+    if not re.fullmatch(_HOST, host, re.ASCII) or leads_astray(_PORT.sub("", host).strip("[]")):
+        raise ValueError('should be a host, with its port where it has one, such as "registry.example.com:5000"')
+    return host
+
+
+def _tag(text: str) -> str:
+    if not (is_tag(text) or Range.read(text)):
+        raise ValueError('should be a tag such as "latest", or a range of versions such as "^1.4" or ">=1.4 <2"')
+    return text
+
+
+SenderName = Literal[
+    "github", "gitlab", "gitea", "forgejo", "bitbucket", "gitee", "dockerhub", "ghcr", "harbor", "registry", "acr",
+    "jenkins", "argocd", "prometheus", "event",
+]  # fmt: skip
+EventKindName = Literal["push", "change", "tag", "release", "build", "image", "deployed", "sync", "alert", "note"]
+ImageName = Annotated[str, AfterValidator(_image)]
+RegistryHost = Annotated[str, AfterValidator(_registry)]
+ImageTag = Annotated[str, AfterValidator(_tag)]
+ShownWindow = Annotated[Window, PlainValidator(Window.read)]

@@ -1,0 +1,154 @@
+"""ports.Images over the registries: what tags and ranges of versions mean now, pinned by digest."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import re
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+from typing import NamedTuple
+
+from deploybot.domain import Pin, canonical_image
+from deploybot.domain.versions import Range, Version
+from deploybot.errors import NoImage, Unreachable
+from deploybot.ports import Clock
+from deploybot.settings import App, RegistryLogin
+from deploybot.sources.distribution import PAGE, Connection, Login, Registry
+from deploybot.sources.transport import ASK_WITHIN
+
+WITHIN = 60.0
+_DIGEST = "sha256:"
+_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+_SHOWN = 5
+
+
+class _Spot(NamedTuple):
+    """An image and what of it is wanted: a tag, or a range."""
+
+    image: str
+    tag: str
+
+
+class _Found(NamedTuple):
+    """The tag and digest of an image; the digest empty where there is none."""
+
+    tag: str
+    digest: str
+
+
+class Registries:
+    """All registries that bot.toml's images are in; each keeps its tokens and its ETags between two questions."""
+
+    def __init__(
+        self,
+        logins: Iterable[tuple[str, RegistryLogin]],
+        clock: Clock,
+        *,
+        page: int = PAGE,
+        ask_within: float = ASK_WITHIN,
+    ) -> None:
+        """Take the tables of `registries` by their names, and the clock; the rest is as in `Registry`."""
+        self._make = partial(Registry, clock=clock, page=page, ask_within=ask_within)
+        self._logins = {_host(login.host): _login(name, login) for name, login in logins}
+        self._registries: dict[str, Registry] = {}
+
+    async def pins(self, app: App) -> tuple[Pin, ...]:
+        """The newest image of each service that bot.toml gives one for, by its tag or range; sorted by service."""
+        return await self._each(app, self._newest)
+
+    async def named(self, app: App, name: str) -> tuple[Pin, ...]:
+        """The images that have a tag, or a digest (`sha256:…`), of each service whose repository has it; else none."""
+        if not name.startswith(_DIGEST) and not _TAG.fullmatch(name):
+            return ()
+        return await self._each(app, lambda spot: self._of_name(spot, name))
+
+    async def _each(self, app: App, ask: Callable[[_Spot], Coroutine[None, None, _Found]]) -> tuple[Pin, ...]:
+        """The images of all services that have one; what several services share is asked for once."""
+        spots = {service: _Spot(one.image, one.tag) for service, one in sorted(app.images.items())}
+        wanted = tuple(dict.fromkeys(spots.values()))
+        found = dict(zip(wanted, await self._all(*map(ask, wanted)), strict=True))
+        return tuple(Pin(service, spot.image, *found[spot]) for service, spot in spots.items() if found[spot].digest)
+
+    async def _all(self, *asked: Coroutine[None, None, _Found]) -> list[_Found]:
+        """All answers; the first that fails ends the others."""
+        tasks = [asyncio.create_task(one) for one in asked]
+        try:
+            async with asyncio.timeout(WITHIN):
+                return await asyncio.gather(*tasks)
+        except TimeoutError:
+            raise Unreachable("the registry", f"no answer within {WITHIN:.0f} s") from None
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _newest(self, spot: _Spot) -> _Found:
+        """What a tag or a range means now; NoImage where that is nothing."""
+        registry, repository = self._registry(spot.image)
+        async with registry.opened() as connection:
+            return await _newest(connection, repository, spot)
+
+    async def _of_name(self, spot: _Spot, name: str) -> _Found:
+        """The image that has a tag or digest; nothing where none has it."""
+        registry, repository = self._registry(spot.image)
+        async with registry.opened() as connection:
+            digest = await connection.digest(repository, name)
+            if not digest or not name.startswith(_DIGEST):
+                return _Found(name, digest)
+            with contextlib.suppress(NoImage):
+                newest = await _newest(connection, repository, spot)
+                return newest if newest.digest == digest else _Found("", digest)
+        return _Found("", digest)
+
+    def _registry(self, image: str) -> tuple[Registry, str]:
+        """The registry of an image, and what it calls it."""
+        host, _, repository = canonical_image(image).partition("/")
+        if host not in self._registries:
+            self._registries[host] = self._make(host, self._logins.get(host, Login()))
+        return self._registries[host], repository
+
+
+async def _newest(connection: Connection, repository: str, spot: _Spot) -> _Found:
+    wanted = Range.read(spot.tag)
+    tag = wanted.newest(await _tags(connection, repository, spot)) if wanted else spot.tag
+    digest = await connection.digest(repository, tag) if tag else ""
+    if digest:
+        return _Found(tag, digest)
+    tags = await _tags(connection, repository, spot)
+    raise _no_version(spot, tags) if wanted else _no_tag(spot, tags)
+
+
+async def _tags(connection: Connection, repository: str, spot: _Spot) -> tuple[str, ...]:
+    """All tags; NoImage where there is no such image."""
+    tags = await connection.tags(repository)
+    if tags is None:
+        raise NoImage(f"There is no image {spot.image}.", hint="Look at its name in bot.toml. Has it been pushed?")
+    return tags
+
+
+def _no_tag(spot: _Spot, tags: tuple[str, ...]) -> NoImage:
+    near = difflib.get_close_matches(spot.tag, tags, n=_SHOWN, cutoff=0.4)
+    if not near:
+        near = sorted(tags)[-_SHOWN:]
+    return NoImage(
+        f"{spot.image} has no tag `{spot.tag}`.", hint=f"Near: {', '.join(near)}." if near else "It has none."
+    )
+
+
+def _no_version(spot: _Spot, tags: tuple[str, ...]) -> NoImage:
+    versions = sorted((found.order, tag) for tag in tags if (found := Version.read(tag)))
+    newest = ", ".join(tag for _, tag in reversed(versions[-_SHOWN:]))
+    hint = f"Its newest versions: {newest}." if newest else f"None of its {len(tags)} tags is a version such as 1.4.2."
+    return NoImage(f"{spot.image} has no version in `{spot.tag}`.", hint=hint)
+
+
+def _host(host: str) -> str:
+    """A registry's host in the form that images' names have."""
+    return canonical_image(f"{host}/x").partition("/")[0]
+
+
+def _login(name: str, login: RegistryLogin) -> Login:
+    password = login.password.reveal() if login.password else ""
+    return Login(name=name, user=login.user or "", password=password, plain=login.plain)

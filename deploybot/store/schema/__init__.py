@@ -1,0 +1,28 @@
+"""The schema, as migrations: each is applied once, in order, in a transaction of its own.
+
+Never change one that was released: add the next. Text that must be exact and structured is canonical
+JSON (`deploybot.store.codec`); times are seconds since the epoch. No secret is ever stored here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlite_utils import Database
+
+from deploybot.store.schema.chats import m003_buttons, m004_requests, m005_codes
+from deploybot.store.schema.events import m006_deliveries, m007_told, m008_wishes, m010_reports
+from deploybot.store.schema.first import m001_first, m002_not_before
+
+STEPS: tuple[Callable[[Database], None], ...] = (
+    m001_first,
+    m002_not_before,
+    m003_buttons,
+    m004_requests,
+    m005_codes,
+    m006_deliveries,
+    m007_told,
+    m008_wishes,
+    m010_reports,
+)
+"""All migrations, in order."""

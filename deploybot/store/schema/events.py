@@ -1,0 +1,190 @@
+"""What events brought: deliveries, what was told, what is wanted by itself, what others are told."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+
+_DELIVERIES = (
+    """
+    CREATE TABLE deliveries (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        app TEXT NOT NULL,
+        sender TEXT NOT NULL CHECK (sender <> ''),
+        delivery TEXT NOT NULL,
+        digest BLOB,
+        headers TEXT NOT NULL,
+        query TEXT NOT NULL,
+        received REAL NOT NULL,
+        fate TEXT NOT NULL DEFAULT 'waiting' CHECK (fate IN ('waiting', 'done', 'failed')),
+        tries INTEGER NOT NULL DEFAULT 0 CHECK (tries >= 0),
+        made TEXT NOT NULL DEFAULT '',
+        body BLOB
+    )""",
+    "CREATE UNIQUE INDEX deliveries_delivery ON deliveries (delivery, sender, app) WHERE delivery <> ''",
+    "CREATE UNIQUE INDEX deliveries_digest ON deliveries (digest, sender, app)",
+    "CREATE INDEX deliveries_waiting ON deliveries (id) WHERE fate = 'waiting'",
+    "CREATE INDEX deliveries_failed ON deliveries (id) WHERE fate = 'failed'",
+)
+
+
+def m006_deliveries(db: Database) -> None:
+    """What others have told the bot, kept before they are answered."""
+    for statement in _DELIVERIES:
+        db.execute(statement)
+
+
+_REPORTS = (
+    """
+    CREATE TABLE reports (
+        id INTEGER PRIMARY KEY,
+        target TEXT NOT NULL CHECK (target <> ''),
+        deployment INTEGER NOT NULL REFERENCES deployments (number),
+        environment TEXT NOT NULL,
+        word TEXT NOT NULL,
+        key TEXT NOT NULL UNIQUE,
+        report TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'dead')),
+        remote TEXT NOT NULL DEFAULT '',
+        made REAL NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+        next_at REAL NOT NULL,
+        error TEXT NOT NULL DEFAULT ''
+    )""",
+    "CREATE INDEX reports_deployment ON reports (deployment, target, id)",
+    "CREATE INDEX reports_due ON reports (id) WHERE state = 'waiting'",
+    "CREATE INDEX reports_made ON reports (made) WHERE remote = ''",
+    "CREATE INDEX reports_good ON reports (target, environment, id) WHERE word = 'succeeded'",
+    "CREATE INDEX deployments_counted ON deployments (app, environment, kind, state, started, finished)",
+)
+
+
+def m010_reports(db: Database) -> None:
+    """What others are told of deployments, and an index by which deployments are counted."""
+    for statement in _REPORTS:
+        db.execute(statement)
+
+
+_WISHES = (
+    "ALTER TABLE deployments ADD COLUMN wish INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE deployments ADD COLUMN skipped TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE deployments ADD COLUMN replaced_by INTEGER NOT NULL DEFAULT 0",
+    """
+    CREATE TABLE considered (
+        app TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        source TEXT NOT NULL CHECK (source <> ''),
+        what TEXT NOT NULL,
+        PRIMARY KEY (app, environment, source)
+    ) WITHOUT ROWID""",
+    """
+    CREATE TABLE wishes (
+        number INTEGER PRIMARY KEY,
+        app TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        source TEXT NOT NULL,
+        commit_id TEXT NOT NULL,
+        release TEXT NOT NULL CHECK (release <> ''),
+        ref TEXT NOT NULL,
+        why TEXT NOT NULL,
+        made REAL NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('open', 'asked', 'deployed', 'done', 'overtaken', 'left')),
+        problem TEXT NOT NULL,
+        shown TEXT NOT NULL,
+        tries INTEGER NOT NULL,
+        next_at REAL NOT NULL,
+        deployment INTEGER NOT NULL DEFAULT 0 CHECK ((deployment <> 0) = (state = 'deployed'))
+    )""",
+    "CREATE UNIQUE INDEX wishes_standing ON wishes (app, environment) WHERE state IN ('open', 'asked')",
+    "CREATE UNIQUE INDEX wishes_once ON wishes (app, environment, release) WHERE deployment <> 0",
+    """
+    CREATE INDEX wishes_pending ON wishes (app, number)
+    WHERE state IN ('open', 'asked') OR (shown <> '' AND shown <> state)""",
+    """
+    CREATE TRIGGER wishes_end BEFORE UPDATE OF state, deployment ON wishes
+    WHEN OLD.state NOT IN ('open', 'asked') AND (NEW.state <> OLD.state OR NEW.deployment <> OLD.deployment)
+    BEGIN SELECT RAISE(ABORT, 'a wish that has ended never moves'); END""",
+    """
+    CREATE TABLE brought (
+        app TEXT NOT NULL,
+        what TEXT NOT NULL CHECK (what <> ''),
+        author TEXT NOT NULL,
+        at REAL NOT NULL,
+        PRIMARY KEY (app, what, author)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX brought_at ON brought (at)",
+    """
+    CREATE TABLE builds (
+        app TEXT NOT NULL,
+        commit_id TEXT NOT NULL CHECK (commit_id <> ''),
+        key TEXT NOT NULL,
+        name TEXT NOT NULL,
+        state TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        at REAL NOT NULL,
+        kept REAL NOT NULL,
+        PRIMARY KEY (app, commit_id, key)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX builds_kept ON builds (kept)",
+    """
+    CREATE TABLE published (
+        app TEXT NOT NULL,
+        tag TEXT NOT NULL CHECK (tag <> ''),
+        at REAL NOT NULL,
+        PRIMARY KEY (app, tag)
+    ) WITHOUT ROWID""",
+)
+
+
+def m008_wishes(db: Database) -> None:
+    """What is deployed by itself: what was considered, what is wanted, who brought it about, builds of commits."""
+    for statement in _WISHES:
+        db.execute(statement)
+
+
+_TOLD = (
+    """
+    CREATE TABLE told_things (
+        app TEXT NOT NULL,
+        thing TEXT NOT NULL,
+        changed REAL NOT NULL,
+        PRIMARY KEY (app, thing)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX told_things_changed ON told_things (changed)",
+    """
+    CREATE TABLE told_parts (
+        app TEXT NOT NULL,
+        thing TEXT NOT NULL,
+        part TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        event TEXT NOT NULL,
+        series TEXT NOT NULL,
+        position REAL NOT NULL,
+        commit_id TEXT NOT NULL,
+        heard REAL NOT NULL,
+        PRIMARY KEY (app, thing, part),
+        FOREIGN KEY (app, thing) REFERENCES told_things (app, thing) ON DELETE CASCADE
+    ) WITHOUT ROWID""",
+    "CREATE INDEX told_parts_part ON told_parts (app, part)",
+    "CREATE INDEX told_parts_commit ON told_parts (app, commit_id) WHERE commit_id <> ''",
+    "CREATE INDEX told_parts_series ON told_parts (app, series, position) WHERE series <> ''",
+    """
+    CREATE TABLE told_places (
+        id INTEGER PRIMARY KEY,
+        app TEXT NOT NULL,
+        thing TEXT NOT NULL,
+        place TEXT NOT NULL,
+        messages INTEGER NOT NULL CHECK (messages >= 0),
+        said REAL NOT NULL,
+        due REAL NOT NULL,
+        mood TEXT NOT NULL,
+        UNIQUE (app, thing, place),
+        FOREIGN KEY (app, thing) REFERENCES told_things (app, thing) ON DELETE CASCADE
+    )""",
+    "CREATE INDEX told_places_due ON told_places (due) WHERE due > 0",
+)
+
+
+def m007_told(db: Database) -> None:
+    """What was heard of the things that events are about, and where it was told."""
+    for statement in _TOLD:
+        db.execute(statement)

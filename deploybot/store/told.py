@@ -1,0 +1,135 @@
+"""What was heard of the things that events are about, in rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+
+from deploybot.domain import (
+    Alert,
+    Build,
+    Change,
+    Deployed,
+    Event,
+    ImagePushed,
+    Note,
+    Ping,
+    Place,
+    Published,
+    Push,
+    Synced,
+    Tagged,
+)
+from deploybot.errors import StoreError
+from deploybot.ports.told import ToldPart, ToldPlace
+from deploybot.store.codec import decode, encode
+
+_KINDS: Final[dict[str, type[Event]]] = {
+    kind.__name__: kind
+    for kind in (Alert, Build, Change, Deployed, ImagePushed, Note, Ping, Published, Push, Synced, Tagged)
+}
+_PARTS: Final = 100
+_PART = "SELECT app, thing, part, kind, event, series, position, commit_id, heard FROM told_parts "
+_PLACE = "SELECT app, thing, place, messages, said, due, mood FROM told_places "
+_TRIM = """
+    DELETE FROM told_parts WHERE app = :app AND thing = :thing AND (heard, part) < (
+        SELECT heard, part FROM told_parts WHERE app = :app AND thing = :thing
+        ORDER BY heard DESC, part DESC LIMIT 1 OFFSET :most - 1)"""
+
+
+class ToldRows:
+    """`ports.Told` on a connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take the connection whose transaction this works in."""
+        self._run = connection.execute
+
+    def put(self, part: ToldPart, now: float) -> None:
+        """Keep the newest of a part; when it was heard of first stays."""
+        sql = """
+            INSERT INTO told_parts (app, thing, part, kind, event, series, position, commit_id, heard)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (app, thing, part) DO UPDATE SET
+                kind = excluded.kind, event = excluded.event, series = excluded.series, position = excluded.position,
+                commit_id = excluded.commit_id"""
+        where, event = (part.app, part.thing, part.part), (type(part.event).__name__, encode(part.event))
+        row = (*where, *event, part.series, part.position, part.commit, part.heard)
+        self._run(
+            "INSERT INTO told_things (app, thing, changed) VALUES (?, ?, ?) "
+            "ON CONFLICT (app, thing) DO UPDATE SET changed = excluded.changed",
+            (part.app, part.thing, now),
+        )
+        self._run(sql, row)
+        self._run(_TRIM, {"app": part.app, "thing": part.thing, "most": _PARTS})
+
+    def parts(self, app: str, thing: str) -> tuple[ToldPart, ...]:
+        """All parts of a thing, in the order in which they were heard of; of very many the last."""
+        sql = _PART + "WHERE app = ? AND thing = ? ORDER BY heard DESC, part DESC LIMIT ?"
+        return tuple(map(_part, self._run(sql, (app, thing, _PARTS)).fetchall()[::-1]))
+
+    def thing_with(self, app: str, part: str) -> str | None:
+        """A thing that has a part of this name; the first of them."""
+        sql = "SELECT thing FROM told_parts WHERE app = ? AND part = ? ORDER BY heard LIMIT 1"
+        row = self._run(sql, (app, part)).fetchone()
+        return str(row[0]) if row else None
+
+    def about(self, app: str, commit: str, limit: int) -> tuple[str, ...]:
+        """The last things that are about a commit."""
+        sql = """
+            SELECT thing FROM told_parts WHERE app = ? AND commit_id = ? AND commit_id <> ''
+            GROUP BY thing ORDER BY max(heard) DESC, thing LIMIT ?"""
+        return tuple(str(row[0]) for row in self._run(sql, (app, commit, limit)))
+
+    def series(self, app: str, series: str, limit: int) -> Iterator[ToldPart]:
+        """The last parts of a series, the newest first; each is read when it is asked for."""
+        sql = _PART + "WHERE app = ? AND series = ? AND series <> '' ORDER BY position DESC, thing, part LIMIT ?"
+        return map(_part, self._run(sql, (app, series, limit)).fetchall())
+
+    def places(self, app: str, thing: str) -> tuple[ToldPlace, ...]:
+        """Where a thing was said, or waits to be."""
+        return tuple(map(_place, self._run(_PLACE + "WHERE app = ? AND thing = ? ORDER BY place", (app, thing))))
+
+    def say(self, place: ToldPlace) -> None:
+        """Keep what was said of a thing in a place, in place of what is kept of that."""
+        sql = """
+            INSERT INTO told_places (app, thing, place, messages, said, due, mood) VALUES (?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (app, thing, place) DO UPDATE SET
+                messages = excluded.messages, said = excluded.said, due = excluded.due, mood = excluded.mood"""
+        where = (place.app, place.thing, encode(place.place))
+        self._run(sql, (*where, place.messages, place.said, place.due, place.mood))
+
+    def due(self, now: float) -> tuple[ToldPlace, ...]:
+        """What is to be said by now, in the order in which it was first heard of."""
+        sql = _PLACE + "WHERE due > 0 AND due <= ? ORDER BY id"
+        return tuple(map(_place, self._run(sql, (now,))))
+
+    def next_due(self) -> float | None:
+        """When the next is to be said; None where nothing waits."""
+        row = self._run("SELECT min(due) FROM told_places WHERE due > 0").fetchone()
+        return float(row[0]) if row[0] is not None else None
+
+    def forget(self, before: float) -> None:
+        """Forget things of which nothing new was heard since."""
+        self._run("DELETE FROM told_things WHERE changed < ?", (before,))
+
+
+def _part(row: sqlite3.Row) -> ToldPart:
+    app, thing, part, kind, event, series, position, commit, heard = row
+    if kind not in _KINDS:
+        raise StoreError(f"a row of the database holds an event of the kind {kind}, which this version does not know")
+    return ToldPart(
+        app=app,
+        thing=thing,
+        part=part,
+        event=decode(_KINDS[kind], event),
+        series=series,
+        position=position,
+        commit=commit,
+        heard=heard,
+    )
+
+
+def _place(row: sqlite3.Row) -> ToldPlace:
+    app, thing, place, messages, said, due, mood = row
+    return ToldPlace(app=app, thing=thing, place=decode(Place, place), messages=messages, said=said, due=due, mood=mood)

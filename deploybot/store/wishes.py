@@ -1,0 +1,164 @@
+"""What is deployed by itself, in rows: one wish stands in an environment, one deployment comes of a release there."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import replace
+
+from deploybot.domain import Author, BuildState, Built, Wish, WishState
+from deploybot.errors import StoreError, UserError
+from deploybot.store.codec import decode, encode
+from deploybot.store.text import clean
+
+_KEPT = 90 * 86400.0
+_SELECT = """
+    SELECT number, app, environment, source, commit_id, release, ref, why, made, state, problem, shown, tries, next_at,
+           deployment
+    FROM wishes """
+_INSERT = """
+    INSERT INTO wishes (app, environment, source, commit_id, release, ref, why, made, state, problem, shown, tries,
+                        next_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_PUT = "UPDATE wishes SET state = ?, problem = ?, shown = ?, tries = ?, next_at = ? WHERE number = ?"
+_BUILD = """
+    INSERT INTO builds (app, commit_id, key, name, state, attempt, at, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (app, commit_id, key) DO UPDATE SET
+        name = excluded.name, state = excluded.state, attempt = excluded.attempt, at = excluded.at, kept = excluded.kept
+    """
+
+
+def _wish(row: sqlite3.Row) -> Wish:
+    number, app, environment, source, commit, release, ref, why, made, state, *rest = row
+    problem, shown, tries, next_at, deployment = rest
+    return Wish(
+        number=number,
+        app=app,
+        environment=environment,
+        source=source,
+        commit=commit,
+        release=release,
+        ref=ref,
+        why=why,
+        made=made,
+        state=WishState(state),
+        problem=problem,
+        shown=shown,
+        tries=tries,
+        next_at=next_at,
+        deployment=deployment,
+    )
+
+
+def _rank(built: Built) -> tuple[int, bool, bool, float]:
+    """What is later, whatever came first: a further attempt, then an end, then running, then by its time."""
+    return built.attempt, built.state.ended, built.state is BuildState.RUNNING, built.at
+
+
+class WishRows:
+    """`ports.Wishes` on a connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take the connection whose transaction this works in."""
+        self._run = connection.execute
+
+    def considered(self, app: str, environment: str) -> dict[str, str]:
+        """What was last considered in an environment, by source."""
+        sql = "SELECT source, what FROM considered WHERE app = ? AND environment = ?"
+        return dict(self._run(sql, (app, environment)).fetchall())
+
+    def consider(self, app: str, environment: str, source: str, what: str) -> None:
+        """Note what was considered last."""
+        sql = "INSERT OR REPLACE INTO considered (app, environment, source, what) VALUES (?, ?, ?, ?)"
+        self._run(sql, (app, environment, clean(source), clean(what)))
+
+    def forget(self, app: str, environment: str, source: str) -> None:
+        """Take such a note back."""
+        sql = "DELETE FROM considered WHERE app = ? AND environment = ? AND source = ?"
+        self._run(sql, (app, environment, clean(source)))
+
+    def add(self, wish: Wish) -> Wish:
+        """Keep a new one, and give it its number."""
+        kept = replace(wish, source=clean(wish.source), why=clean(wish.why), problem=clean(wish.problem))
+        what = (kept.app, kept.environment, kept.source, kept.commit, kept.release, kept.ref, kept.why, kept.made)
+        state = (kept.state.value, kept.problem, kept.shown, kept.tries, kept.next_at)
+        return replace(kept, number=self._run(_INSERT, what + state).lastrowid or 0)
+
+    def get(self, number: int) -> Wish | None:
+        """One wish."""
+        row = self._run(_SELECT + "WHERE number = ?", (number,)).fetchone()
+        return _wish(row) if row else None
+
+    def put(self, wish: Wish) -> None:
+        """Replace the row of its number; StoreError where it has ended meanwhile otherwise."""
+        kept = self.get(wish.number)
+        if kept is None or (kept.state.ended and kept.state is not wish.state):
+            raise StoreError(f"wish {wish.number} has ended and cannot become {wish.state}")
+        values = (wish.state.value, clean(wish.problem), wish.shown, wish.tries, wish.next_at)
+        self._run(_PUT, (*values, wish.number))
+
+    def pending(self, app: str) -> tuple[Wish, ...]:
+        """Those of an app that have not ended, and those whose card does not show yet how they did; oldest first."""
+        where = "WHERE app = ? AND (state IN ('open', 'asked') OR (shown <> '' AND shown <> state)) ORDER BY number"
+        return tuple(map(_wish, self._run(_SELECT + where, (app,))))
+
+    def standing(self, app: str, environment: str) -> Wish | None:
+        """The one that is open or asked in an environment."""
+        where = "WHERE app = ? AND environment = ? AND state IN ('open', 'asked')"
+        row = self._run(_SELECT + where, (app, environment)).fetchone()
+        return _wish(row) if row else None
+
+    def fulfil(self, number: int, deployment: int) -> Wish:
+        """Note what came of an open one; UserError for any other, and for a release that was there by itself before."""
+        wish = self.get(number)
+        if wish is None or wish.state is not WishState.OPEN:
+            raise UserError("What was to be deployed by itself is not wanted any more.")
+        if before := self.once(wish.app, wish.environment, wish.release):
+            raise UserError(f"It was deployed by itself already, as #{before}.")
+        sql = "UPDATE wishes SET state = 'deployed', deployment = ?, problem = '' WHERE number = ?"
+        self._run(sql, (deployment, number))
+        return replace(wish, state=WishState.DEPLOYED, deployment=deployment, problem="")
+
+    def once(self, app: str, environment: str, release: str) -> int:
+        """The deployment that brought a release there by itself; 0 where none did."""
+        sql = "SELECT deployment FROM wishes WHERE app = ? AND environment = ? AND release = ? AND deployment <> 0"
+        row = self._run(sql, (app, environment, release)).fetchone()
+        return int(row[0]) if row else 0
+
+    def bring(self, app: str, what: str, author: Author, now: float) -> None:
+        """Note who brought a commit, a tag or a digest about."""
+        self._run("DELETE FROM brought WHERE at < ?", (now - _KEPT,))
+        sql = "INSERT OR REPLACE INTO brought (app, what, author, at) VALUES (?, ?, ?, ?)"
+        self._run(sql, (app, clean(what), encode(replace(author, name=clean(author.name), email="")), now))
+
+    def brought(self, app: str, whats: Iterable[str]) -> tuple[Author, ...]:
+        """Who brought any of these about; each once."""
+        sql = "SELECT author FROM brought WHERE app = ? AND what = ? ORDER BY at, author"
+        found = (decode(Author, row[0]) for what in whats for row in self._run(sql, (app, clean(what))))
+        return tuple(dict.fromkeys(found))
+
+    def build(self, app: str, commit: str, built: Built, now: float) -> bool:
+        """Keep a state of a build unless a later one is known; whether it was kept."""
+        self._run("DELETE FROM builds WHERE kept < ?", (now - _KEPT,))
+        before = next((one for one in self.builds(app, commit) if one.key == built.key), None)
+        if before is not None and _rank(before) >= _rank(built):
+            return False
+        what = (clean(built.key), clean(built.name), built.state.value, built.attempt, built.at)
+        self._run(_BUILD, (app, commit, *what, now))
+        return True
+
+    def builds(self, app: str, commit: str) -> tuple[Built, ...]:
+        """All that is known to be built of a commit, by name."""
+        sql = "SELECT key, name, state, attempt, at FROM builds WHERE app = ? AND commit_id = ? ORDER BY name, key"
+        return tuple(
+            Built(key=key, name=name, state=BuildState(state), attempt=attempt, at=at)
+            for key, name, state, attempt, at in self._run(sql, (app, commit))
+        )
+
+    def publish(self, app: str, tag: str, now: float) -> None:
+        """Note that a release was published."""
+        self._run("INSERT OR IGNORE INTO published (app, tag, at) VALUES (?, ?, ?)", (app, clean(tag), now))
+
+    def published(self, app: str) -> tuple[str, ...]:
+        """The tags of all releases that were published."""
+        return tuple(row[0] for row in self._run("SELECT tag FROM published WHERE app = ? ORDER BY tag", (app,)))

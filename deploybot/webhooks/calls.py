@@ -1,0 +1,39 @@
+"""Calls as senders make them, of the bot by itself: to try an address, and to send payloads again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import aiohttp
+
+from deploybot.errors import Unreachable
+from deploybot.webhooks.addresses import Address
+from deploybot.webhooks.sender import Signed
+
+_WITHIN = aiohttp.ClientTimeout(total=15.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: `result` is the bot's word, `delivery` the number of what was kept, 0 for nothing."""
+
+    status: int
+    result: str
+    delivery: int = 0
+    error: str = ""
+
+
+async def call(session: aiohttp.ClientSession, base: str, address: Address, signed: Signed, body: bytes) -> Answer:
+    """Send a delivery to the bot that listens at `base`. Raises Unreachable."""
+    url = address.url(base, signed)
+    try:
+        async with session.post(url, data=body, headers=dict(signed.headers), timeout=_WITHIN) as answer:
+            text = await answer.text()
+            if answer.content_type != "application/json":
+                return Answer(answer.status, "", error=text.strip()[:200])
+            found = await answer.json()
+            return Answer(answer.status, found["result"], found.get("delivery", 0), found.get("error", ""))
+    except (aiohttp.ClientError, TimeoutError) as error:
+        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        why = getattr(cause, "strerror", "") or str(cause) or "no answer in time"
+        raise Unreachable(f"the bot at {base}", why, hint="`deploybot run` starts it.") from error

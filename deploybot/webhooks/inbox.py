@@ -1,0 +1,205 @@
+"""The worker behind the receiver: kept deliveries become events, and everybody who listens hears of them.
+
+At least once: a delivery waits until everybody has heard of it, through crashes, and listeners know by its number what
+they have heard already. In order for each app; one app's trouble is no other's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from deploybot.domain import Event, Ping
+from deploybot.events.routing import Routes
+from deploybot.logs import about_delivery
+from deploybot.metrics import METRICS
+from deploybot.ports import Clock, Delivery, EventListener, Fate, Store, Tables, Waiting
+from deploybot.settings import Settings
+from deploybot.webhooks.lane import Ears, End, Lane, until_kept
+from deploybot.webhooks.rush import Rush
+from deploybot.webhooks.sender import MalformedError, Received
+from deploybot.webhooks.senders import sender
+
+_BATCH = 64
+_MOST = 50_000
+_MOST_BYTES = 256 << 20
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A delivery that several apps hear of: who has not yet, and the ends there are."""
+
+    left: int
+    ends: list[End] = field(default_factory=list)
+
+
+class Inbox:
+    """Hears kept deliveries; `listeners` hear of every event in their order. What waits is bounded."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        listeners: Sequence[EventListener],
+        *,
+        first_pause: float = 1.0,
+    ) -> None:
+        self._apps = settings.apps
+        self._routes = Routes(settings)
+        self._store = store
+        self._clock = clock
+        self._ears = Ears(store, listeners, first_pause=first_pause)
+        self._lanes: dict[str, Lane] = {}
+        self._open: dict[int, _Open] = {}
+        self._rush = Rush()
+        self._bytes = 0
+        self._last = 0
+        self._taking = True
+        self._changed = asyncio.Event()
+        self._idle = asyncio.Event()
+
+    def room(self, size: int) -> bool:
+        """Whether one more, with a body of so many bytes, may still wait."""
+        return self._bytes + size <= _MOST_BYTES and len(self._open) < _MOST
+
+    def put(self, size: int) -> None:
+        """A delivery was kept, with a body of so many bytes: it is heard from now on."""
+        self._bytes += size
+        self._rush.came()
+        self._idle.clear()
+        self._changed.set()
+
+    async def heard(self) -> None:
+        """Wait until nothing waits any more: for the command line and for tests."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Hear what waited when the bot ended, and then what comes, until cancelled."""
+        self._bytes += await until_kept(self._store.read, lambda tables: tables.deliveries.backlog())
+        self._changed.set()
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                self._taking = True
+                await self._take_new()
+                self._taking = False
+                self._rest()
+        finally:
+            tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _take_new(self) -> None:
+        """Give everything that came to the lanes of its apps."""
+        more = True
+        while more:
+            await self._rush.over()
+            found = await until_kept(self._store.read, self._next)
+            for one in found:
+                self._give(one.number, (one.app,) if one.app else await self._apps_by_body(one.number))
+                self._last = one.number
+            more = len(found) == _BATCH
+
+    def _next(self, tables: Tables) -> tuple[Waiting, ...]:
+        return tables.deliveries.waiting(self._last, _BATCH)
+
+    def _give(self, number: int, apps: Sequence[str]) -> None:
+        self._open[number] = _Open(len(apps))
+        for name in apps:
+            if name not in self._lanes:
+                self._lanes[name] = Lane(self._store, self._rush, partial(self._marked, name), self._end)
+            self._lanes[name].put(number)
+
+    async def _apps_by_body(self, number: int) -> tuple[str, ...]:
+        """The apps of a delivery that came by an address of all apps; `("",)` where it is about none."""
+        found = await until_kept(self._store.read, lambda tables: tables.deliveries.load((number,), 0))
+        try:
+            events = [event for delivery in found for event in _events(delivery)]
+            return tuple(dict.fromkeys(app for event in events for app in self._routes.apps(event))) or ("",)
+        except Exception:  # noqa: BLE001  the lane meets it again, and tells it
+            return ("",)
+
+    async def _marked(self, app: str, delivery: Delivery) -> End:
+        """The same as `_hear`; what is logged meanwhile bears the delivery's number."""
+        with about_delivery(f"{delivery.sender}/{delivery.number}"):
+            return await self._hear(app, delivery)
+
+    async def _hear(self, app: str, delivery: Delivery) -> End:
+        """A delivery's end for an app; the empty name is for those that are about no app here."""
+        try:
+            return await self._heard_by(app, delivery, _events(delivery))
+        except MalformedError as error:
+            log.warning("delivery %d of %s cannot be read: %s", delivery.number, delivery.sender, error)
+            return End(Fate.FAILED, "malformed", f"cannot be read: {error}")
+        except Exception as error:
+            log.exception("delivery %d of %s broke its reading", delivery.number, delivery.sender)
+            return End(Fate.FAILED, "broken", f"broke its reading: {type(error).__name__}")
+
+    async def _heard_by(self, app: str, delivery: Delivery, events: Sequence[Event]) -> End:
+        if app not in self._apps:
+            return self._homeless(delivery, events)
+        if delivery.app:
+            mine = [event for event in events if self._routes.concerns(app, event)]
+        else:
+            mine = [event for event in events if app in self._routes.apps(event)]
+        if events and not mine:
+            return End(Fate.DONE, "elsewhere", f"about {_subject(events[0])}, which is not {app}'s")
+        return await self._ears.tell(self._apps[app], delivery, mine)
+
+    def _homeless(self, delivery: Delivery, events: Sequence[Event]) -> End:
+        """The end of what is about no app here."""
+        if delivery.app:
+            return End(Fate.DONE, "elsewhere", f"there is no app {delivery.app} any more")
+        if not events:
+            return End(Fate.DONE, "ignored", "of no interest")
+        if all(isinstance(event, Ping) for event in events):
+            METRICS.events.add(delivery.sender, "ping")
+            return End(Fate.DONE, "heard", "a ping")
+        return End(Fate.DONE, "elsewhere", f"about {_subject(events[0])}, which is no app's here")
+
+    async def _end(self, ends: Sequence[tuple[Delivery, End]]) -> None:
+        """Note ends of one app; a delivery has ended when it has for all its apps."""
+        done: list[tuple[Delivery, Fate, str]] = []
+        for delivery, end in ends:
+            METRICS.webhooks.add(delivery.sender, end.result)
+            one = self._open[delivery.number]
+            one.left -= 1
+            one.ends.append(end)
+            if not one.left:
+                fate = Fate.FAILED if any(end.fate is Fate.FAILED for end in one.ends) else Fate.DONE
+                done.append((delivery, fate, "; ".join(dict.fromkeys(end.made for end in one.ends))))
+        if done:
+            await until_kept(self._store.write, partial(_finish, done, self._clock.now()))
+        for delivery, _, _ in done:
+            self._bytes -= len(delivery.body)
+            del self._open[delivery.number]
+        self._rest()
+
+    def _rest(self) -> None:
+        if not (self._open or self._taking or self._changed.is_set()):
+            self._bytes = 0
+            self._idle.set()
+
+
+def _finish(done: Sequence[tuple[Delivery, Fate, str]], now: float, tables: Tables) -> None:
+    for delivery, fate, made in done:
+        tables.deliveries.finish(delivery.number, fate, made, now)
+
+
+def _events(delivery: Delivery) -> tuple[Event, ...]:
+    """What a delivery tells."""
+    received = Received(headers=delivery.headers, body=delivery.body, query=delivery.query, at=delivery.received)
+    return sender(delivery.sender).events(received)
+
+
+def _subject(event: Event) -> str:
+    """What an event names."""
+    named = getattr(event, "image", "") or event.repository or getattr(event, "application", "")
+    return str(named) or "nothing that has a name"

@@ -1,0 +1,167 @@
+"""What answers senders: proof first, then a durable row, and only then 2xx. Nothing is read into a body here.
+
+What comes twice is known by the sender's id or by the body, and is answered as if it had come once.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from aiohttp import web
+
+from deploybot.errors import StoreError
+from deploybot.metrics import METRICS
+from deploybot.ports import Clock, NewDelivery, Store
+from deploybot.web import WebServer
+from deploybot.webhooks.addresses import Address
+from deploybot.webhooks.bucket import Bucket
+from deploybot.webhooks.keeper import Keeper
+from deploybot.webhooks.sender import ForgedError, Received, Sender
+from deploybot.webhooks.senders import sender
+
+_BURST_SECONDS = 10
+_AGAIN = 60.0
+_NEVER = 10 * 365 * 86400.0
+_RETRY_STORE = 30
+_KEPT_HEADERS = ("x-", "webhook-id", "webhook-timestamp", "content-type", "user-agent")
+_PROOFS = ("token", "signature", "secret", "auth", "password")
+log = logging.getLogger(__name__)
+
+
+class Shelf(Protocol):
+    """What keeps deliveries waiting until they are heard."""
+
+    def room(self, size: int) -> bool:
+        """Whether a body of so many bytes may still wait."""
+
+    def put(self, size: int) -> None:
+        """A delivery was kept, with a body of so many bytes."""
+
+
+class Receiver:
+    """The addresses of all senders that bot.toml has a secret for; there are no others.
+
+    Each may be called `rate` times a second, ten times as often at once.
+    """
+
+    def __init__(self, store: Store, clock: Clock, shelf: Shelf, *, rate: float) -> None:
+        self._keeper = Keeper(store)
+        self._clock = clock
+        self._shelf = shelf
+        self._rate = rate
+
+    def open(self, server: WebServer, address: Address) -> None:
+        """Answer at an address; before the server starts. With a secret at its end, too, for whom that is the proof."""
+        endpoint = _Endpoint(address, sender(address.sender), Bucket(self._rate, self._rate * _BURST_SECONDS))
+        handler = functools.partial(self._take, endpoint)
+        server.add_post(address.path, handler)
+        server.add_post(address.path + "/{rest:[^/]+}", handler)
+
+    async def _take(self, endpoint: _Endpoint, request: web.Request) -> web.Response:
+        begun = time.monotonic()
+        answer = await self._answer(endpoint, request, begun)
+        METRICS.webhook_seconds.observe(time.monotonic() - begun, endpoint.name)
+        return answer
+
+    async def _answer(self, endpoint: _Endpoint, request: web.Request, now: float) -> web.Response:
+        received = await _received(request, self._clock.now())
+        try:
+            endpoint.sender.verify(received, endpoint.secret)
+        except ForgedError as error:
+            log.info("%s: refused: %s", endpoint.address.path, error)
+            return endpoint.refuse("forged", 403, "The proof is missing or wrong.")
+        wait = endpoint.bucket.take(now)
+        if wait:
+            return endpoint.refuse("limited", 429, "Too many at once.", retry_after=wait)
+        if not self._shelf.room(len(received.body)):
+            return endpoint.refuse("full", 503, "Too much waits here already.", retry_after=_RETRY_STORE)
+        try:
+            number = await self._keeper.keep(endpoint.new(received))
+        except StoreError:
+            # What is wrong with it is in the log and at /healthz, told by the store itself.
+            return endpoint.refuse("unkept", 503, "Nothing can be kept here now.", retry_after=_RETRY_STORE)
+        if not number:
+            return endpoint.answer("double", b'{"result":"double"}\n')
+        self._shelf.put(len(received.body))
+        return endpoint.answer("kept", b'{"result":"kept","delivery":%d}\n' % number)
+
+
+class _Endpoint:
+    """An address, who calls it, and how often they may."""
+
+    __slots__ = ("address", "bucket", "name", "secret", "sender")
+
+    def __init__(self, address: Address, caller: Sender, bucket: Bucket) -> None:
+        self.address = address
+        self.name = address.sender
+        self.secret = address.secret.reveal()
+        self.sender = caller
+        self.bucket = bucket
+
+    def answer(self, result: str, body: bytes) -> web.Response:
+        """2xx, counted."""
+        METRICS.webhooks.add(self.name, result)
+        return web.Response(body=body, content_type="application/json")
+
+    def refuse(self, result: str, status: int, sentence: str, *, retry_after: float = 0.0) -> web.Response:
+        """An error, counted; with `retry_after` seconds for the sender to wait."""
+        METRICS.webhooks.add(self.name, result)
+        headers = {"Retry-After": str(int(retry_after) + 1)} if retry_after else {}
+        return web.json_response({"result": result, "error": sentence}, status=status, headers=headers)
+
+    def new(self, received: Received) -> NewDelivery:
+        """What is kept of a delivery: nothing that proves anything."""
+        delivery = self.sender.delivery(received)
+        return NewDelivery(
+            app=self.address.app,
+            sender=self.name,
+            delivery=delivery,
+            digest=self._digest(received.body, delivery),
+            again_after=_AGAIN if self.sender.repeats else _NEVER,
+            body=received.body,
+            received=received.at,
+            headers=self._harmless(received.headers),
+        )
+
+    def _digest(self, body: bytes, delivery: str) -> bytes:
+        """What makes a delivery the same one. Whose bodies repeat is believed that a new id is a new thing."""
+        digest = hashlib.sha256(body)
+        if delivery and self.sender.repeats:
+            digest.update(b"\0" + delivery.encode("utf-8", "replace"))
+        return digest.digest()
+
+    def _harmless(self, values: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+        """Those that tell something, without any that proves something or holds the secret."""
+        return {
+            name: found
+            for name, found in values.items()
+            if _tells(name) and not any(self.secret in value for value in found)
+        }
+
+
+@functools.lru_cache(maxsize=256)
+def _tells(name: str) -> bool:
+    """Whether a header, or a parameter of an address, may be kept by its name."""
+    return name.startswith(_KEPT_HEADERS) and not any(word in name for word in _PROOFS)
+
+
+@functools.lru_cache(maxsize=256)
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()
+
+
+async def _received(request: web.Request, at: float) -> Received:
+    """A request as senders see it."""
+    headers: dict[str, list[str]] = {}
+    for raw, content in request.raw_headers:
+        headers.setdefault(_lower(raw), []).append(content.decode("utf-8", "surrogateescape"))
+    query: dict[str, list[str]] = {}
+    for key, value in request.query.items() if request.query_string else ():
+        query.setdefault(key, []).append(value)
+    path = request.match_info.get("rest", "")
+    return Received(headers=headers, body=await request.read(), query=query, path=path, at=at)

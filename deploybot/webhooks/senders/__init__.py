@@ -1,0 +1,16 @@
+"""The senders, a file each; one is imported when it is asked for, and then no other."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from deploybot.settings.values import SENDERS
+from deploybot.webhooks.sender import Sender
+
+
+def sender(name: str) -> Sender:
+    """The sender of a name in SENDERS; LookupError for any other."""
+    if name not in SENDERS:
+        raise LookupError(f"there is no sender {name}")
+    found: Sender = import_module(f"{__name__}.{name}").SENDER
+    return found

@@ -1,0 +1,54 @@
+"""Alibaba Cloud's Container Registry: images; https://www.alibabacloud.com/help/doc-detail/60949.htm."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from deploybot.domain import Event, ImagePushed
+from deploybot.webhooks.base import BaseSender
+from deploybot.webhooks.images import digest, image
+from deploybot.webhooks.proofs import Proof, QueryToken
+from deploybot.webhooks.reading import Tree
+from deploybot.webhooks.sender import MalformedError, Received
+
+_SETUP = """\
+In Alibaba Cloud's console: Container Registry, the instance, Repositories, the repository, Triggers (触发器), Create.
+Trigger URL: {url}?secret=SECRET&registry=HOST
+SECRET is the secret of bot.toml (letters and digits). HOST is the registry as bot.toml's image has it, such as
+registry.cn-hangzhou.aliyuncs.com, because Alibaba does not tell it; it may be left out where it is like that one.
+Trigger: All. OK. Alibaba calls ports 80, 443 and above 1024, and no certificates that are self-signed."""
+
+
+class Acr(BaseSender):
+    """Alibaba Cloud's Container Registry."""
+
+    name = "acr"
+    proof: ClassVar[Proof] = QueryToken("secret")
+    pings = ""
+    looks = (("", frozenset({"push_data", "repository"})),)
+
+    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
+        """See BaseSender. Its times have no zone: they are not taken."""
+        region = tree.text("repository", "region")
+        host = next(iter(received.query.get("registry", ())), "") or f"registry.{region}.aliyuncs.com"
+        found = image(f"{host}/{tree.needs('repository', 'repo_full_name')}")
+        if not found:
+            raise MalformedError("repository is no name of an image.")
+        tag = tree.text("push_data", "tag")
+        if not tag:
+            return ()
+        return (
+            ImagePushed(
+                sender=self.name,
+                image=found,
+                tag=tag,
+                digest=digest(tree.text("push_data", "digest")),
+            ),
+        )
+
+    def setup(self, url: str) -> str:
+        """See Sender."""
+        return _SETUP.format(url=url)
+
+
+SENDER = Acr()

@@ -1,0 +1,54 @@
+"""Docker Hub: images; https://docs.docker.com/docker-hub/repos/manage/webhooks/. It proves nothing."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from deploybot.domain import DOCKER_HUB, Author, Event, ImagePushed
+from deploybot.webhooks.base import BaseSender
+from deploybot.webhooks.images import image
+from deploybot.webhooks.proofs import PathPart, Proof
+from deploybot.webhooks.reading import Tree
+from deploybot.webhooks.sender import MalformedError, Received
+
+_SETUP = """\
+At Docker Hub, in the repository: Webhooks.
+Webhook name: deploybot. Webhook URL: {url}/SECRET
+SECRET is the secret of bot.toml: who knows the address may call, so make it of letters and digits, long, and of chance
+(openssl rand -hex 32). Create.
+Docker Hub does not say which digest was pushed; the bot asks for it."""
+
+
+class DockerHub(BaseSender):
+    """Docker Hub."""
+
+    name = "dockerhub"
+    proof: ClassVar[Proof] = PathPart()
+    pings = ""
+    looks = (("", frozenset({"push_data", "repository", "callback_url"})),)
+
+    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
+        """See BaseSender. `callback_url` is never called."""
+        name, tag = tree.needs("repository", "repo_name"), tree.text("push_data", "tag")
+        found = image(f"{DOCKER_HUB}/{name}")
+        if not found:
+            raise MalformedError("repository.repo_name is no name of an image.")
+        if not tag:
+            return ()
+        return (
+            ImagePushed(
+                sender=self.name,
+                url=tree.page("repository", "repo_url"),
+                by=Author(name=tree.text("push_data", "pusher")),
+                at=tree.time("push_data", "pushed_at"),
+                image=found,
+                tag=tag,
+            ),
+        )
+
+    def setup(self, url: str) -> str:
+        """See Sender."""
+        return _SETUP.format(url=url)
+
+
+SENDER = DockerHub()

@@ -1,0 +1,94 @@
+"""The CNCF's registry: images; https://distribution.github.io/distribution/about/notifications/."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import ClassVar
+
+from deploybot.domain import Author, Event, ImagePushed
+from deploybot.webhooks.base import BaseSender
+from deploybot.webhooks.images import digest, image
+from deploybot.webhooks.proofs import Bearer, Proof
+from deploybot.webhooks.reading import Tree, plain, read
+from deploybot.webhooks.sender import MalformedError, Received
+
+_MANIFESTS = frozenset(
+    {
+        "application/vnd.docker.distribution.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.oci.image.index.v1+json",
+    }
+)
+_MOST = 500
+
+_SETUP = """\
+In the registry's config.yml, with the secret of bot.toml for SECRET, and then start it anew:
+notifications:
+  endpoints:
+    - name: deploybot
+      url: {url}
+      headers:
+        Authorization: [Bearer SECRET]
+      timeout: 5s
+      threshold: 5
+      backoff: 10s
+      ignore:
+        actions: [pull]
+The registry tells its name as it was called by; let everybody call it as bot.toml does."""
+
+
+class Registry(BaseSender):
+    """Distribution, Docker's registry, 2.1 or later."""
+
+    name = "registry"
+    proof: ClassVar[Proof] = Bearer()
+    pings = ""
+    looks = (("", frozenset({"events"})),)
+
+    def delivery(self, received: Received) -> str:
+        """See Sender. An envelope has no id of its own; its events have, and it comes again with the same ones."""
+        try:
+            idents = [event.text("id") for event in read(received).each("events", most=_MOST)]
+        except MalformedError:
+            return ""
+        return plain(hashlib.sha256("\n".join(idents).encode()).hexdigest()) if all(idents) and idents else ""
+
+    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
+        """See BaseSender. Blobs, pulls, mounts and manifests that are pushed by digest alone are of no interest."""
+        if not tree.lists("events"):
+            raise MalformedError("The body has no list of events, which the registry documents.")
+        return tuple(self._pushed(tree))
+
+    def _pushed(self, tree: Tree) -> Iterator[ImagePushed]:
+        for event in tree.each("events", most=_MOST):
+            target, tag = event.at("target"), event.text("target", "tag")
+            if event.text("action") != "push" or target.text("mediaType") not in _MANIFESTS or not tag:
+                continue
+            found = image(f"{event.text('request', 'host')}/{target.text('repository')}")
+            if found:
+                yield ImagePushed(
+                    sender=self.name,
+                    by=Author(name=event.text("actor", "name")),
+                    at=event.time("timestamp"),
+                    image=found,
+                    tag=tag,
+                    digest=digest(target.text("digest")),
+                    size=_size(target),
+                )
+
+    def setup(self, url: str) -> str:
+        """See Sender."""
+        return _SETUP.format(url=url)
+
+
+def _size(target: Tree) -> int:
+    """What the layers and the configuration weigh, where the event has them; the manifest's own size is of no use."""
+    sizes = [layer.number("size", default=-1) for layer in target.each("references")]
+    return sum(sizes) if sizes and min(sizes) >= 0 else -1
+
+
+SENDER = Registry()

@@ -1,0 +1,139 @@
+"""A real `git push` deploys by itself: the repository's hook calls the bot as a forge would, or cannot: it is down."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from deploybot.domain import State
+from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
+from tests.e2e.conftest import FilesShop, Office, open_office, served
+from tests.e2e.test_slack import ROOM, SLACK
+from tests.lab import Repo
+
+SECRET = "a secret of more than sixteen bytes"
+WITHIN = 60
+
+# What GitHub does after a push: the body, signed over its bytes, and the headers that say what it is.
+HOOK = """\
+#!/bin/sh
+while read -r before after ref; do
+    body=$(printf '{{"ref":"%s","before":"%s","after":"%s","forced":false,"deleted":false,"created":false,
+        "repository":{{"full_name":"acme/shop"}},"pusher":{{"name":"ana"}},"sender":{{"id":583231,"login":"ana"}},
+        "commits":[],"compare":"https://example.com/compare"}}' "$ref" "$before" "$after")
+    mac=$(printf %s "$body" | openssl dgst -sha256 -hmac '{secret}' | sed 's/.* //')
+    curl --silent --max-time 5 --noproxy '*' -H 'Content-Type: application/json' \\
+        -H "X-Hub-Signature-256: sha256=$mac" -H 'X-GitHub-Event: push' \\
+        -H "X-GitHub-Delivery: $(cat /proc/sys/kernel/random/uuid)" \\
+        --data-binary "$body" http://127.0.0.1:{port}/hooks/shop/github >>{log} 2>&1 || echo failed >>{log}
+done
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class Forge:
+    """The bare repository with its hook, and somebody's clone of it."""
+
+    def __init__(self, repo: Repo, folder: Path, port: int) -> None:
+        self.log = folder / "hook.log"
+        hook = repo.path / "hooks" / "post-receive"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(HOOK.format(secret=SECRET, port=port, log=self.log))
+        hook.chmod(0o755)
+        self.clone = folder / "clone"
+        self._git("clone", "--quiet", repo.url, str(self.clone), at=folder)
+
+    def push(self, word: str) -> str:
+        """Change what the site says, commit, and push; the commit."""
+        (self.clone / "index.html").write_text(f"{word}\n")
+        self._git("commit", "--quiet", "--all", "--message", f"Say {word}")
+        self._git("push", "--quiet", "origin", "main")
+        return self._git("rev-parse", "HEAD").strip()
+
+    def _git(self, *words: str, at: Path | None = None) -> str:
+        who = {
+            f"GIT_{role}_{what}": "ana@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+        }
+        done = subprocess.run(
+            ["git", *words], cwd=at or self.clone, env={**os.environ, **who}, capture_output=True, check=True, text=True
+        )
+        return done.stdout
+
+
+@pytest.fixture
+async def double(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SlackDouble]:
+    monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
+    monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
+    made = SlackDouble()
+    await made.start()
+    yield made
+    await made.close()
+    assert made.violations == []
+
+
+@pytest.fixture
+def forge(files_shop: FilesShop, double: SlackDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Forge:
+    """The shop deploys what is pushed to main; its repository is at v1."""
+    monkeypatch.setenv("SHOP_SECRET", SECRET)
+    files_shop.repo.branch("main", "v1")
+    port = free_port()
+    text = f"""{files_shop.path.read_text()}
+auto = {{ branch = "main" }}
+[apps.shop.hooks.github]
+secret = {{ env = "SHOP_SECRET" }}
+[http]
+listen = "127.0.0.1:{port}"
+{SLACK.format(room=ROOM, url=double.api_url)}
+"""
+    files_shop.path.write_text(text)
+    return Forge(files_shop.repo, tmp_path, port)
+
+
+async def until_served(shop: FilesShop, what: str) -> None:
+    async with asyncio.timeout(WITHIN):
+        while await asyncio.to_thread(served, shop.servers[0].address) != what:  # noqa: ASYNC110 - nobody tells it
+            await asyncio.sleep(0.1)
+
+
+async def considered(office: Office) -> None:
+    """Return once the bot has looked for the first time."""
+    read = office.world.store.read
+    async with asyncio.timeout(WITHIN):
+        while not await read(lambda tables: tables.wishes.considered("shop", "live")):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_a_push_is_deployed_and_announced_with_no_hand_on_it(
+    files_shop: FilesShop, forge: Forge, double: SlackDouble
+) -> None:
+    async with open_office(files_shop.path) as office:
+        await considered(office)
+        commit = await asyncio.to_thread(forge.push, "pushed")
+        await until_served(files_shop, "pushed")
+        deployment = await office.end_of(1)
+        assert (deployment.state, deployment.plan.release.commit) == (State.SUCCEEDED, commit)
+        post = await double.scene.until(lambda post: "Everything is healthy." in post.text, within=30)
+        assert "by deploybot: push to main by ana" in post.text
+        assert post.channel == ROOM
+    assert "failed" not in forge.log.read_text()
+    # And again while nobody listens: the next start finds it, and the one after that nothing more.
+    commit = await asyncio.to_thread(forge.push, "missed")
+    assert "failed" in forge.log.read_text()
+    for _ in range(2):
+        async with open_office(files_shop.path) as office:
+            await until_served(files_shop, "missed")
+            assert (await office.end_of(2)).plan.release.commit == commit
+            await office.bot.by_itself.automatic.look(office.settings.apps["shop"])  # type: ignore[union-attr]
+            app = office.settings.apps["shop"]
+            assert [one.number for one in await office.bot.deployments.history(app, None, 9)] == [2, 1]

@@ -1,0 +1,115 @@
+"""Images by the whole bot, on a real engine and a real registry: pinned, run, gone back to, put back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from deploybot.domain import State
+from tests.e2e.conftest import Office, ended, open_office, served, server_toml
+from tests.lab import Engine, Registry, Repo, web
+
+YAML = """
+services:
+  web:
+    image: nothing/of/that:name
+    ports: ["8000:8000"]
+"""
+APP = """
+[registries.house]
+host = "{registry}"
+plain = true
+[apps.shop]
+repo = "{repo}"
+strategy = "compose"
+directory = "{home}/shop"
+need_disk = "1MB"
+compose = {{ wait = "10s" }}
+health = {{ docker = true, within = "10s" }}
+[apps.shop.images.web]
+image = "{registry}/acme/shop"
+tag = "^1.4"
+[apps.shop.environments.live]
+servers = ["web1"]
+default = true
+[apps.shop.environments.guarded]
+servers = ["web1"]
+directory = "{home}/guarded"
+approvals = 1
+"""
+
+
+def push(engine: Engine, registry: Registry, tag: str, text: str = "", *, well: bool = True) -> str:
+    """An image that serves `text`, in the registry and no longer on the engine; its digest."""
+    name = registry.name("acme/shop", tag)
+    engine.load(web(name, text or tag, healthy=well))
+    engine.docker("push", name)
+    found = engine.docker("image", "inspect", "--format", "{{index .RepoDigests 0}}", name).strip()
+    engine.docker("image", "rm", name)
+    return found.partition("@")[2]
+
+
+@pytest.fixture
+def trusted(engine: Engine, registry: Registry) -> Registry:
+    if registry not in engine._registries:
+        engine.trust(registry)
+    return registry
+
+
+@pytest.fixture
+async def office(
+    engine: Engine, trusted: Registry, make_repo: Callable[..., Repo], tmp_path: Path
+) -> AsyncIterator[Office]:
+    repo = make_repo("shop")
+    repo.commit({"compose.yaml": YAML}, "The only one")
+    server = engine.sshd
+    toml = server_toml(server, more='docker = "/var/run/docker.sock"')
+    app = APP.format(repo=repo.url, home=f"{server.home}/{tmp_path.name}", registry=trusted.address)
+    path = tmp_path / "bot.toml"
+    path.write_text(f'[bot]\ndata = "{tmp_path / "data"}"\n{toml}\n{app}')
+    async with open_office(path) as made:
+        yield made
+
+
+async def test_images_come_and_go_back_without_their_registry(
+    office: Office, engine: Engine, trusted: Registry
+) -> None:
+    old = await asyncio.to_thread(push, engine, trusted, "1.4.2")
+    ended(await office.deploy("deploy shop"), State.SUCCEEDED)
+    assert served(engine.address) == "1.4.2"
+    new = await asyncio.to_thread(push, engine, trusted, "1.4.3")
+    second = await office.deploy("deploy shop")
+    ended(second, State.SUCCEEDED)
+    assert served(engine.address) == "1.4.3"
+    assert [pin.digest for pin in second.plan.release.images] == [new]
+    assert f"with web 1.4.3 {new[:17]}" in await office.read("status shop live")
+    # A tag that moves is another image of the same name, and one that never comes up is no release.
+    await asyncio.to_thread(push, engine, trusted, "1.4.4", well=False)
+    failed = await office.deploy("deploy shop")
+    assert "was put back and is well." in ended(failed, State.RESTORED)
+    assert served(engine.address) == "1.4.3"
+    await asyncio.to_thread(trusted.stop)
+    try:
+        ended(await office.deploy("rollback shop"), State.SUCCEEDED)
+        assert served(engine.address) == "1.4.2"
+        ended(await office.deploy("deploy shop@#2 because back again"), State.SUCCEEDED)
+        assert served(engine.address) == "1.4.3"
+        assert f"The registry {trusted.address} cannot be reached" in await office.read("deploy shop")
+    finally:
+        await asyncio.to_thread(trusted.start)
+    ended(await office.deploy(f"deploy shop@{old}"), State.SUCCEEDED)
+    assert served(engine.address) == "1.4.2"
+
+
+async def test_an_approval_is_for_the_image_that_was_shown(office: Office, engine: Engine, trusted: Registry) -> None:
+    old = await asyncio.to_thread(push, engine, trusted, "1.4.9", "one")
+    await office.say("allow @ben approver on shop")
+    card = await office.say("deploy shop to guarded")
+    number = int(card.key.partition(":")[2])
+    new = await asyncio.to_thread(push, engine, trusted, "1.4.9", "two")
+    told = await office.read(f"approve #{number}", "ben")
+    assert f"image: web was 1.4.9 {old[:17]} and is 1.4.9 {new[:17]}" in told
+    assert f"#{number} is void" in told

@@ -1,0 +1,132 @@
+"""In whatever order events come, and however often: an older state never replaces a newer one."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from deploybot.card import Card
+from deploybot.domain import (
+    Alert,
+    Build,
+    BuildState,
+    Change,
+    Deployed,
+    Event,
+    ImagePushed,
+    Note,
+    Published,
+    Synced,
+    Tagged,
+)
+from deploybot.events.things import joined, rank
+from tests.events.channel import DIGEST, IMAGE, NOON, build, open_channel, push, sha
+
+N = int(os.environ.get("N", "20"))
+SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+ENDS = [state for state in BuildState if state.ended]
+
+
+def history(dice: random.Random) -> list[Event]:
+    """What happens in an hour to an app, in order."""
+    events: list[Event] = []
+    for number in range(2, 2 + dice.randint(1, 4)):
+        events.append(push(number))
+        for name in ("tests", "lint"):
+            events += _runs(dice, number, name)
+    change = Change(sender="github", number=1, title="x", what="opened", branch="b", into="main", at=NOON)
+    events += [
+        replace(change, what=what, at=NOON + at, draft=dice.random() < 0.3) for at, what in enumerate(_ways(dice))
+    ]
+    for begun in range(dice.randint(1, 3)):
+        alert = Alert(sender="p", key="k", name="Slow", firing=True, started=NOON + begun * 60, at=NOON + begun * 60)
+        events += [alert, replace(alert, firing=False, at=alert.at + 30)][: dice.randint(1, 2)]
+    deployed = Deployed(sender="github", key="1", environment="staging", state=BuildState.QUEUED, at=NOON)
+    events += [replace(deployed, state=state, at=NOON + at) for at, state in enumerate(BuildState) if at < 3]
+    events += [Tagged(sender="github", tag="v1", commit=sha(1), at=NOON), Published(sender="github", tag="v1", at=NOON)]
+    events += [ImagePushed(sender="ghcr", image=IMAGE, tag=tag, digest=DIGEST, at=NOON) for tag in ("v1", "latest")]
+    events += [Note(sender="event", key="k", title=f"step {at}", at=NOON + at) for at in range(3)]
+    events += [Synced(sender="argocd", application="a", state=state, at=NOON + at) for at, state in enumerate("xyz")]
+    return events
+
+
+def _runs(dice: random.Random, number: int, name: str) -> Iterator[Build]:
+    """All states of a build, some of them over again."""
+    for attempt in range(1, dice.randint(1, 3) + 1):
+        for state in (BuildState.QUEUED, BuildState.RUNNING, dice.choice(ENDS)):
+            made = build(state, number, name=name, attempt=attempt)
+            yield replace(made, at=made.at + 300 * attempt)
+            if state is BuildState.RUNNING:
+                job = dice.choice(("unit", "browser", "types"))
+                yield replace(made, at=made.at + 300 * attempt + dice.randint(2, 90), number=0, failed=(job,))
+
+
+def _ways(dice: random.Random) -> list[str]:
+    return ["opened", *dice.choices(("updated", "closed", "reopened"), k=2), dice.choice(("merged", "closed"))]
+
+
+async def told(events: list[Event]) -> dict[str, Card]:
+    """The messages that come of events in this order, by their keys."""
+    async with open_channel() as channel:
+        await channel.hear(*events)
+        return {card.key: card for card in await channel.messages()}
+
+
+async def test_any_order_gives_the_same_messages(figure: Callable[[str], None]) -> None:
+    dice = random.Random(SEED)  # noqa: S311  a seed repeats what it did
+    turned, heard = 0, 0
+    for _ in range(N):
+        events = history(dice)
+        wanted = await told(events)
+        mixed = [*events, *dice.choices(events, k=len(events) // 3)]
+        dice.shuffle(mixed)
+        heard += len(mixed)
+        turned += await told(mixed) != wanted
+    figure(f"{turned} of {N} histories told otherwise when shuffled and doubled, {heard} events, seed={SEED}")
+    assert turned == 0
+
+
+def test_the_order_of_states_is_one_and_whole(figure: Callable[[str], None]) -> None:
+    """Also where times are missing or wrong: of any two events one is the newer, and the same one always."""
+    dice = random.Random(SEED)  # noqa: S311
+    many, wrong = N * 100, 0
+    for _ in range(many):
+        one, two, three = (_some_build(dice) for _ in range(3))
+        same = replace(one, failed=()) == replace(two, failed=())
+        wrong += (rank(one) < rank(two)) == (rank(two) < rank(one)) and not same
+        wrong += rank(one) < rank(two) < rank(three) and not rank(one) < rank(three)
+    figure(f"{wrong} of {many} triples of builds were in no order, seed={SEED}")
+    assert wrong == 0
+
+
+def test_an_older_state_never_replaces_a_newer_one(figure: Callable[[str], None]) -> None:
+    dice = random.Random(SEED)  # noqa: S311
+    many, turned = N * 100, 0
+    for _ in range(many):
+        states = [_some_build(dice) for _ in range(dice.randint(2, 6))]
+        wanted = functools.reduce(joined, states[1:], joined(None, states[0]))
+        mixed = [*states, dice.choice(states)]
+        dice.shuffle(mixed)
+        turned += functools.reduce(joined, mixed[1:], joined(None, mixed[0])) != wanted
+        turned += wanted.attempt != max(one.attempt for one in states)  # type: ignore[attr-defined]
+    figure(f"{turned} of {many} shuffled builds ended otherwise, seed={SEED}")
+    assert turned == 0
+
+
+def _some_build(dice: random.Random) -> Build:
+    at, begun, over = (dice.choice((0.0, NOON, NOON + 9)) for _ in range(3))
+    return build(
+        dice.choice([*BuildState]), at=at, started=begun, finished=over, attempt=dice.randint(1, 2),
+        failed=tuple(sorted(dice.sample(("unit", "browser", "types"), dice.randint(0, 2)))),
+    )  # fmt: skip
+
+
+def test_without_times_an_end_is_newer_than_what_leads_to_it() -> None:
+    states = [build(state, at=0.0, started=0.0, finished=0.0) for state in BuildState]
+    queued, running, *ends = states
+    assert rank(queued) < rank(running)
+    assert all(rank(running) < rank(end) for end in ends)
+    assert all(rank(end) < rank(replace(queued, attempt=2)) for end in ends)

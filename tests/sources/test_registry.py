@@ -1,0 +1,377 @@
+"""Registries: the real one with every way to log in, and strange ones."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from deploybot.domain import Pin
+from deploybot.errors import NoImage, Unreachable
+from deploybot.settings import App, RegistryLogin
+from deploybot.sources.registry import Registries
+from deploybot.sources.transport import Careful
+from deploybot.testing import FakeClock
+from tests.lab import Lab
+from tests.sources.shelf import BASIC, PASSWORD, USER, Shelf, Tokens, htpasswd, shelf
+
+N = int(os.environ.get("N", "200"))
+DIGEST = f"sha256:{'1' * 64}"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Serve = Callable[[Handler], Awaitable[str]]
+
+
+def app_of(**images: str) -> App:
+    """An app whose services have these images; `web="acme/shop:^1.4"`."""
+    found = {}
+    for service, text in images.items():
+        image, _, tag = text.rpartition(":")
+        found[service] = {"image": image, "tag": tag}
+    environments = {"live": {"name": "live", "app": "shop", "servers": ["web1"]}}
+    given = {"name": "shop", "repo": "/srv/shop.git", "strategy": "compose", "directory": "/srv/shop"}
+    return App.model_validate({**given, "environments": environments, "images": found})
+
+
+def asking(address: str, *, user: str = "", password: str = "", page: int = 1000, within: float = 5.0) -> Registries:
+    login = RegistryLogin.model_validate(
+        {"host": address, "plain": True, **({"user": user, "password": {"env": "PASSWORD"}} if user else {})}
+    )
+    if login.password:
+        login.password.fill(password)
+    return Registries([("house", login)], FakeClock(), page=page, ask_within=within)
+
+
+@pytest.fixture(scope="module")
+def shelves(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Shelf]]:
+    del lab  # asked for so that this is skipped where there is none
+    with ExitStack() as stack:
+
+        def make(auth: Callable[[Path], dict[str, object]] | None = None, header: str = "") -> Shelf:
+            folder = tmp_path_factory.mktemp("registry")
+            return stack.enter_context(shelf(folder, auth(folder) if auth else None, header))
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def open_shelf(shelves: Callable[..., Shelf]) -> Shelf:
+    return shelves()
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Run a server that answers everything by one function; its address."""
+    async with AsyncExitStack() as stack:
+
+        async def start(handler: Handler) -> str:
+            application = web.Application()
+            application.router.add_route("*", "/{path:.*}", handler)
+            server = await stack.enter_async_context(TestServer(application))
+            return f"{server.host}:{server.port}"
+
+        yield start
+
+
+async def test_a_tag_and_a_range_mean_digests(open_shelf: Shelf) -> None:
+    found = {tag: open_shelf.push("acme/shop", tag) for tag in ("1.3.9", "1.4.2", "v1.5.0", "2.0.0-rc.1", "latest")}
+    shop = f"{open_shelf.address}/acme/shop"
+    pins = await asking(open_shelf.address).pins(app_of(web=f"{shop}:^1.4", side=f"{shop}:latest", old=f"{shop}:~1.3"))
+    assert pins == (
+        Pin("old", shop, "1.3.9", found["1.3.9"]),
+        Pin("side", shop, "latest", found["latest"]),
+        Pin("web", shop, "v1.5.0", found["v1.5.0"]),
+    )
+
+
+async def test_an_index_is_an_image(open_shelf: Shelf) -> None:
+    parts = [open_shelf.push("acme/many", name) for name in ("amd64", "arm64")]
+    index = open_shelf.push_index("acme/many", "1.0.0", *parts)
+    (pin,) = await asking(open_shelf.address).pins(app_of(web=f"{open_shelf.address}/acme/many:1.0.0"))
+    assert pin.digest == index
+
+
+async def test_a_tag_that_moves_is_asked_anew_and_one_that_stays_costs_little(open_shelf: Shelf) -> None:
+    app, registries = app_of(web=f"{open_shelf.address}/acme/moves:latest"), asking(open_shelf.address)
+    for text in ("one", "two"):
+        digest = open_shelf.push("acme/moves", "latest", text)
+        for _ in range(2):
+            assert [pin.digest for pin in await registries.pins(app)] == [digest]
+    asked = [line for line in open_shelf.log.read_text().splitlines() if "HEAD /v2/acme/moves/manifests/latest" in line]
+    assert [line.split('" ')[1][:3] for line in asked if " HTTP/1.1" in line] == ["200", "304", "200", "304"]
+
+
+async def test_pages_of_tags(open_shelf: Shelf) -> None:
+    for patch in range(7):
+        open_shelf.push("acme/pages", f"1.0.{patch}")
+    for page in (1, 3, 7, 1000):
+        registries = asking(open_shelf.address, page=page)
+        (pin,) = await registries.pins(app_of(web=f"{open_shelf.address}/acme/pages:^1"))
+        assert pin.tag == "1.0.6"
+
+
+async def test_what_is_not_there_is_told_with_the_nearest(open_shelf: Shelf) -> None:
+    for tag in ("1.4.2", "1.4.3", "nightly"):
+        open_shelf.push("acme/told", tag)
+    registries, told = asking(open_shelf.address), f"{open_shelf.address}/acme/told"
+    for tag, sentence, hint in (
+        ("1.4.4", f"{told} has no tag `1.4.4`.", "1.4.3"),
+        ("^2", f"{told} has no version in `^2`.", "Its newest versions: 1.4.3, 1.4.2."),
+    ):
+        with pytest.raises(NoImage) as caught:
+            await registries.pins(app_of(web=f"{told}:{tag}"))
+        assert caught.value.sentence == sentence
+        assert hint in caught.value.hint
+    for tag in ("1.4", "^1.4"):
+        with pytest.raises(NoImage, match="There is no image"):
+            await registries.pins(app_of(web=f"{open_shelf.address}/acme/nothing:{tag}"))
+    open_shelf.push("acme/wild", "nightly")
+    with pytest.raises(NoImage) as caught:
+        await registries.pins(app_of(web=f"{open_shelf.address}/acme/wild:^1"))
+    assert caught.value.hint == "None of its 1 tags is a version such as 1.4.2."
+
+
+async def test_images_by_their_name(open_shelf: Shelf) -> None:
+    old, new = (open_shelf.push("acme/named", tag) for tag in ("1.0.0", "1.1.0"))
+    side = open_shelf.push("acme/side", "1.0.0", "side")
+    named, other = (f"{open_shelf.address}/acme/{name}" for name in ("named", "side"))
+    app, registries = app_of(web=f"{named}:^1", worker=f"{named}:^1", side=f"{other}:1.0.0"), asking(open_shelf.address)
+    both = [Pin("web", named, "1.0.0", old), Pin("worker", named, "1.0.0", old)]
+    assert await registries.named(app, "1.0.0") == (Pin("side", other, "1.0.0", side), *both)
+    assert await registries.named(app, new) == tuple(Pin(one, named, "1.1.0", new) for one in ("web", "worker"))
+    assert [pin.tag for pin in await registries.named(app, old)] == ["", ""]
+    for nothing in (DIGEST, "2.0.0", "feature/cart", "..", "a" * 129):
+        assert await registries.named(app, nothing) == ()
+
+
+async def test_basic_login(shelves: Callable[..., Shelf]) -> None:
+    closed = shelves(htpasswd, BASIC)
+    digest = closed.push("acme/shop", "1.0.0")
+    app = app_of(web=f"{closed.address}/acme/shop:^1")
+    assert [pin.digest for pin in await asking(closed.address, user=USER, password=PASSWORD).pins(app)] == [digest]
+    with pytest.raises(NoImage, match="without a login") as caught:
+        await asking(closed.address).pins(app)
+    assert caught.value.hint == f'Set `host = "{closed.address}"`, `user` and `password` in [registries.house].'
+    with pytest.raises(NoImage, match=f"does not show acme/shop to {USER}") as caught:
+        await asking(closed.address, user=USER, password="wrong").pins(app)
+    assert "[registries.house]" in caught.value.hint
+
+
+async def test_login_by_token(shelves: Callable[..., Shelf], serve: Serve, tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path)
+    realm = f"http://{await serve(tokens.answer)}/token"
+    shut = shelves(lambda _: tokens.auth(realm))
+    digests = {}
+    for repository in ("open/shop", "acme/shop"):
+        filled = Shelf(shut.address, shut.log, f"Bearer {tokens.token(repository, 'pull', 'push')}")
+        digests[repository] = await asyncio.to_thread(filled.push, repository, "1.0.0")
+    public, private = (app_of(web=f"{shut.address}/{name}:^1") for name in digests)
+    anonymous = asking(shut.address)
+    assert [pin.digest for pin in await anonymous.pins(public)] == [digests["open/shop"]]
+    before = tokens.given
+    await anonymous.pins(public)
+    assert tokens.given == before
+    with pytest.raises(NoImage, match="without a login"):
+        await anonymous.pins(private)
+    known = asking(shut.address, user=USER, password=PASSWORD)
+    assert [pin.digest for pin in await known.pins(private)] == [digests["acme/shop"]]
+    with pytest.raises(NoImage, match="does not show"):
+        await asking(shut.address, user=USER, password="wrong").pins(private)
+
+
+async def test_a_token_is_asked_for_anew_when_its_time_is_over(serve: Serve) -> None:
+    given = 0
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal given
+        if request.path == "/token":
+            given += 1
+            return web.json_response({"access_token": f"t{given}", "expires_in": 100})
+        if request.headers.get("Authorization") != f"Bearer t{given}":
+            realm = f'Bearer realm="http://{request.host}/token",service="x"'
+            return web.Response(status=401, headers={"WWW-Authenticate": realm})
+        return web.Response(headers={"Docker-Content-Digest": DIGEST})
+
+    address, clock = await serve(answer), FakeClock()
+    login = RegistryLogin(host=address, plain=True)
+    registries, app = Registries([("house", login)], clock), app_of(web=f"{address}/shop:1")
+    for passed, expected in ((0.0, 1), (80.0, 1), (20.0, 2)):
+        clock.advance(passed)
+        await registries.pins(app)
+        assert given == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "rest"), [("30", 30.0), ("0", 1.0), ("", 60.0), ("soon", 60.0), ("Fri, 15 Jan 2027 08:01:00 GMT", 60.0)]
+)
+async def test_a_registry_that_was_asked_too_often_is_left_alone(serve: Serve, said: str, rest: float) -> None:
+    asked = 0
+
+    async def answer(_: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            return web.Response(status=429, headers={"Retry-After": said})
+        return web.Response(headers={"Docker-Content-Digest": DIGEST})
+
+    address, clock = await serve(answer), FakeClock()
+    registries = Registries([("house", RegistryLogin(host=address, plain=True))], clock)
+    app = app_of(web=f"{address}/shop:1")
+    for _ in range(3):
+        with pytest.raises(Unreachable) as caught:
+            await registries.pins(app)
+        assert caught.value.retry_after == rest
+    assert asked == 1
+    clock.advance(rest)
+    assert [pin.digest for pin in await registries.pins(app)] == [DIGEST]
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+async def test_a_registry_that_tells_no_digest(serve: Serve, *, refuses: bool) -> None:
+    body, left, asked = b'{"schemaVersion": 2}', "3;w=21600", list[str]()
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.method)
+        headers = {"ratelimit-remaining": left, "ETag": '"x"'}
+        if request.method == "HEAD":
+            return web.Response(status=405 if refuses else 200, headers=headers)
+        if request.headers.get("If-None-Match") == '"x"':
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=body, headers=headers)
+
+    address = await serve(answer)
+    registries, app = asking(address), app_of(web=f"{address}/shop:1")
+    for _ in range(2):
+        assert [pin.digest for pin in await registries.pins(app)] == [f"sha256:{hashlib.sha256(body).hexdigest()}"]
+    left = "0;w=21600"
+    asked.clear()
+    with pytest.raises(Unreachable, match="no more pulls"):
+        await asking(address).pins(app)
+    assert asked == ["HEAD"]
+
+
+async def test_nobody_else_is_told_who_we_are(serve: Serve) -> None:
+    seen = list[str]()
+
+    async def other(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Authorization", ""))
+        if request.path == "/closed":
+            return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+        return web.Response(headers={"Docker-Content-Digest": DIGEST})
+
+    elsewhere = await serve(other)
+
+    async def answer(request: web.Request) -> web.Response:
+        if not request.headers.get("Authorization"):
+            return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+        path = "closed" if "closed" in request.path else "open"
+        return web.Response(status=307, headers={"Location": f"http://{elsewhere}/{path}"})
+
+    address = await serve(answer)
+    registries = asking(address, user=USER, password=PASSWORD)
+    assert [pin.digest for pin in await registries.pins(app_of(web=f"{address}/shop:1"))] == [DIGEST]
+    with pytest.raises(NoImage):
+        await registries.pins(app_of(web=f"{address}/closed:1"))
+    assert set(seen) == {""}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "http://[fe80::1]/",
+        "http://metadata.google.internal/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://2852039166/",
+        "http://[::1",
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "",
+        "//",
+    ],
+)
+async def test_where_the_bot_does_not_follow(serve: Serve, place: str) -> None:
+    async def redirects(_: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": place})
+
+    async def challenges(_: web.Request) -> web.Response:
+        return web.Response(status=401, headers={"WWW-Authenticate": f'Bearer realm="{place}"'})
+
+    async def goes_on(request: web.Request) -> web.Response:
+        body = {"tags": ["x"]} if "tags" in request.path else {}
+        return web.json_response(body, headers={"Link": f'<{place or "http://example.com/"}>; rel="next"'})
+
+    for handler, tag in ((redirects, "1"), (challenges, "1"), (goes_on, "^1")):
+        address = await serve(handler)
+        with pytest.raises(Unreachable):
+            await asking(address, within=2.0).pins(app_of(web=f"{address}/shop:{tag}"))
+
+
+async def test_names_that_lead_to_metadata_are_not_followed() -> None:
+    assert await Careful().resolve("127.0.0.1", 80)
+    with pytest.raises(OSError, match="link-local"):
+        await Careful().resolve("169.254.169.254", 80)
+
+
+async def test_without_tls_nothing_is_said_unless_it_is_plain(open_shelf: Shelf) -> None:
+    registries = Registries([], FakeClock())
+    with pytest.raises(Unreachable) as caught:
+        await registries.pins(app_of(web=f"{open_shelf.address}/acme/shop:latest"))
+    assert "plain = true" in caught.value.hint
+
+
+async def test_a_registry_that_is_slow_or_gone(serve: Serve) -> None:
+    async def slow(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await asyncio.Event().wait()
+        return response
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"[" * 65536)
+
+    address = await serve(slow)
+    with pytest.raises(Unreachable, match="no answer within"):
+        await asking(address, within=0.2).pins(app_of(web=f"{address}/shop:^1"))
+    address = await serve(endless)
+    with pytest.raises(Unreachable, match="larger than"):
+        await asking(address).pins(app_of(web=f"{address}/shop:^1"))
+    with pytest.raises(Unreachable, match="refused"):
+        await asking("127.0.0.1:1").pins(app_of(web="127.0.0.1:1/shop:^1"))
+
+
+async def test_nonsense_is_told_and_breaks_nothing(serve: Serve, figure: Callable[[str], None]) -> None:
+    """Whatever a registry answers is an image that is there, or an error of ours."""
+    seed = int(os.environ.get("SEED", "0")) or secrets.randbits(32)
+    dice = random.Random(seed)  # noqa: S311  repeatable, not secret
+
+    def junk() -> str:
+        return dice.choice(["", "x", '"', "sha256:", DIGEST, "Bearer", 'Bearer realm="', "Basic", "99999999999", "-1"])
+
+    async def answer(_: web.Request) -> web.Response:
+        names = ["Docker-Content-Digest", "WWW-Authenticate", "Location", "Retry-After", "ETag", "Link"]
+        headers = {name: junk() for name in dice.sample(names, dice.randrange(len(names)))}
+        bodies = [b"", b"{", b"null", b'{"tags": 1}', b'{"tags": [1, null, "1.0.0"]}', b'{"token": 1}', b"[" * 9999]
+        status = dice.choice([200, 200, 200, 301, 304, 307, 400, 401, 403, 404, 405, 418, 429, 500, 503])
+        return web.Response(status=status, headers=headers, body=b"" if status == 304 else dice.choice(bodies))
+
+    address = await serve(answer)
+    told = 0
+    for _ in range(N):
+        app = app_of(web=f"{address}/shop:{dice.choice(['1', '^1'])}")
+        try:
+            await asking(address, user=USER, password=PASSWORD).pins(app)
+        except (NoImage, Unreachable):
+            told += 1
+    figure(f"0 of {N} strange answers broke anything ({told} told), seed={seed}")

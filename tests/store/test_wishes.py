@@ -1,0 +1,173 @@
+"""Wishes in rows: one stands in an environment, one deployment comes of a release, and builds go by their order."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from deploybot.domain import AUTO, Author, BuildState, Built, Identity, Role, Wish, WishState
+from deploybot.errors import StoreError, UserError
+from deploybot.ports import Tables
+from deploybot.store.database import Database
+from tests.store.examples import NOW, ann, plan, seeded
+
+
+def wish(commit: str = "1", environment: str = "staging", **more: object) -> Wish:
+    sha = commit * 40
+    made = Wish(
+        app="shop",
+        environment=environment,
+        source="heads/develop",
+        commit=sha,
+        release=sha,
+        ref=sha,
+        why="push to develop",
+        made=NOW,
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+async def test_a_wish_comes_back_as_it_was_put(store: Database) -> None:
+    made = await store.write(lambda tables: tables.wishes.add(wish(why="push to d\ud800evelop")))
+    assert made == wish(number=1, why="push to d?evelop")
+    changed = replace(made, problem="It is locked.", shown="open", tries=3, next_at=NOW + 1)
+    await store.write(lambda tables: tables.wishes.put(changed))
+    assert await store.read(lambda tables: tables.wishes.get(1)) == changed
+    assert await store.read(lambda tables: tables.wishes.get(2)) is None
+
+
+async def test_one_stands_in_an_environment(store: Database) -> None:
+    await store.write(lambda tables: tables.wishes.add(wish()))
+    await store.write(lambda tables: tables.wishes.add(wish(environment="production")))
+    with pytest.raises((StoreError, sqlite3.IntegrityError)):
+        await store.write(lambda tables: tables.wishes.add(wish("2")))
+    standing = await store.read(lambda tables: tables.wishes.standing("shop", "staging"))
+    assert standing is not None
+    await store.write(lambda tables: tables.wishes.put(replace(standing, state=WishState.OVERTAKEN)))
+    assert await store.read(lambda tables: tables.wishes.standing("shop", "staging")) is None
+    with pytest.raises(StoreError, match="has ended and cannot become open"):
+        await store.write(lambda tables: tables.wishes.put(standing))
+
+
+def deploy(tables: Tables, number: int) -> int:
+    made = tables.deployments.add(plan(), requester=ann(tables), reason="", place=None, now=NOW, wish=number)
+    tables.wishes.fulfil(number, made.number)
+    return made.number
+
+
+async def test_one_deployment_comes_of_a_release(store: Database) -> None:
+    await store.write(lambda tables: tables.wishes.add(wish()))
+    assert await store.write(lambda tables: deploy(tables, 1)) == 1
+    with pytest.raises(UserError, match="not wanted any more"):
+        await store.write(lambda tables: deploy(tables, 1))
+    await store.write(lambda tables: tables.wishes.add(wish()))
+    with pytest.raises(UserError, match="deployed by itself already, as #1"):
+        await store.write(lambda tables: deploy(tables, 2))
+    assert await store.read(lambda tables: len(tables.deployments.recent("shop"))) == 1
+    assert await store.read(lambda tables: tables.wishes.once("shop", "staging", "1" * 40)) == 1
+    assert await store.read(lambda tables: tables.wishes.once("shop", "production", "1" * 40)) == 0
+    with pytest.raises(UserError, match="not wanted any more"):
+        await store.write(lambda tables: deploy(tables, 99))
+
+
+async def test_what_is_open_or_whose_card_is_behind_is_pending(store: Database) -> None:
+    def put(tables: Tables) -> None:
+        rows = tables.wishes
+        rows.put(replace(rows.add(wish("1")), state=WishState.LEFT, shown="left"))
+        rows.put(replace(rows.add(wish("2")), state=WishState.OVERTAKEN, shown="open"))
+        rows.put(replace(rows.add(wish("3")), state=WishState.LEFT))
+        rows.add(wish("4"))
+
+    await store.write(put)
+    pending = await store.read(lambda tables: tables.wishes.pending("shop"))
+    assert [one.commit[0] for one in pending] == ["2", "4"]
+
+
+STATES = [
+    Built(key="1", name="test", state=BuildState.QUEUED, at=1.0),
+    Built(key="1", name="test", state=BuildState.RUNNING, at=2.0),
+    Built(key="1", name="test", state=BuildState.FAILED, at=3.0),
+    Built(key="1", name="test", state=BuildState.QUEUED, attempt=2, at=4.0),
+    Built(key="1", name="test", state=BuildState.PASSED, attempt=2, at=6.0),
+]
+
+
+async def test_states_of_a_build_in_any_order_end_the_same(store: Database) -> None:
+    dice = seeded()
+    for number in range(100):
+        told = dice.choices(STATES, k=3) + STATES
+        dice.shuffle(told)
+        commit = f"{number:040x}"
+        await store.write(partial(tell, commit=commit, told=told))
+        found = await store.read(partial(builds, commit=commit))
+        assert found == (STATES[-1],)
+
+
+def tell(tables: Tables, commit: str, told: list[Built]) -> None:
+    for one in told:
+        tables.wishes.build("shop", commit, one, NOW)
+
+
+def builds(tables: Tables, commit: str) -> tuple[Built, ...]:
+    return tables.wishes.builds("shop", commit)
+
+
+async def test_who_brought_it_about_is_each_once_and_forgotten_in_the_end(store: Database) -> None:
+    ana, bot = Author("Ana", Identity("github", "1"), email="ana@example.com"), Author("ci")
+
+    def bring(tables: Tables) -> None:
+        for author, what in itertools.product((ana, bot, ana), ("c1", "tags/v1")):
+            tables.wishes.bring("shop", what, author, NOW)
+
+    await store.write(bring)
+    found = await store.read(lambda tables: tables.wishes.brought("shop", ["c1", "tags/v1", "other"]))
+    assert set(found) == {replace(ana, email=""), bot}
+    assert len(found) == 2
+    await store.write(lambda tables: tables.wishes.bring("shop", "c2", bot, NOW + 91 * 86400))
+    assert await store.read(lambda tables: tables.wishes.brought("shop", ["c1"])) == ()
+
+
+async def test_what_was_considered_and_published(store: Database) -> None:
+    def note(tables: Tables) -> None:
+        tables.wishes.consider("shop", "staging", "heads/develop", "a")
+        tables.wishes.consider("shop", "staging", "heads/develop", "b")
+        tables.wishes.consider("shop", "staging", "branch develop", "")
+        tables.wishes.consider("shop", "production", "heads/main", "c")
+        tables.wishes.forget("shop", "production", "heads/main")
+        for tag in ("v2", "v1", "v2"):
+            tables.wishes.publish("shop", tag, NOW)
+
+    await store.write(note)
+    seen = await store.read(lambda tables: tables.wishes.considered("shop", "staging"))
+    assert seen == {"heads/develop": "b", "branch develop": ""}
+    assert await store.read(lambda tables: tables.wishes.considered("shop", "production")) == {}
+    assert await store.read(lambda tables: tables.wishes.published("shop")) == ("v1", "v2")
+
+
+async def test_only_the_bot_is_the_bot(store: Database) -> None:
+    itself = await store.write(lambda tables: tables.people.add("deploybot", AUTO))
+    other = Identity("console", "7")
+    with pytest.raises(UserError, match="deploybot is the bot itself"):
+        await store.write(lambda tables: tables.people.add("Deploybot", other))
+    with pytest.raises(UserError, match="deploybot is the bot itself"):
+        await store.write(lambda tables: tables.people.grant(itself.id, Role.ADMIN))
+    with pytest.raises(UserError, match="deploybot is the bot itself"):
+        await store.write(lambda tables: tables.people.link(itself.id, other))
+
+
+async def test_a_waiting_one_is_replaced_once(store: Database) -> None:
+    def add(tables: Tables) -> None:
+        for _ in range(2):
+            tables.deployments.add(plan(), requester=ann(tables), reason="", place=None, now=NOW, skipped=(1, 2))
+        tables.deployments.replaced(1, 2)
+
+    await store.write(add)
+    found = await store.read(lambda tables: tables.deployments.get(1))
+    assert found is not None
+    assert (found.replaced_by, found.skipped) == (2, (1, 2))
+    with pytest.raises(StoreError, match="does not wait"):
+        await store.write(lambda tables: tables.deployments.replaced(1, 3))

@@ -1,0 +1,100 @@
+"""Which apps an event is about: however its repository is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploybot.domain import Alert, Event, ImagePushed, Push, Synced
+from deploybot.events.routing import Routes, repository
+from deploybot.settings import Settings
+
+_APPS = {
+    "shop": "git@github.com:acme/shop.git",
+    "till": "https://github.com/acme/shop",  # another app of the same repository
+    "blog": "ssh://git@git.example.com:2222/Acme/Blog.git",
+    "wiki": "/srv/git/wiki.git",
+    "own": "https://gitlab.com/group/sub/own.git",
+}
+
+
+def _routes() -> Routes:
+    apps = {
+        name: {
+            "name": name,
+            "repo": repo,
+            "strategy": "compose",
+            "directory": f"/srv/{name}",
+            "environments": {"live": {"name": "live", "app": name, "servers": ["web1"]}},
+        }
+        for name, repo in _APPS.items()
+    }
+    apps["shop"]["images"] = {"web": {"service": "web", "image": "registry.example.com:5000/acme/shop"}}
+    apps["blog"]["images"] = {"web": {"service": "web", "image": "acme/blog"}}
+    return Routes(Settings.model_validate({"apps": apps}))
+
+
+ROUTES = _routes()
+
+
+def push(repository: str, url: str = "") -> Push:
+    return Push(sender="github", repository=repository, url=url, branch="main")
+
+
+def pushed(name: str) -> ImagePushed:
+    return ImagePushed(sender="registry", image=name, tag="latest")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "git@github.com:acme/shop.git",
+        "git@github.com:/acme/shop",
+        "github.com:acme/shop.git",
+        "ssh://git@github.com/acme/shop.git",
+        "ssh://git@ssh.github.com:443/acme/shop.git",
+        "https://github.com/acme/shop",
+        "https://github.com/acme/shop.git/",
+        "https://user@GitHub.com:443/Acme/Shop.git",
+        "git://www.github.com/acme/shop.git",
+    ],
+)
+def test_a_repository_has_one_name(url: str) -> None:
+    assert repository(url) == "github.com/acme/shop"
+
+
+@pytest.mark.parametrize(
+    ("event", "apps"),
+    [
+        (push("acme/shop", "https://github.com/acme/shop/commit/1"), ("shop", "till")),
+        (push("Acme/Shop"), ("shop", "till")),
+        (push("acme/shop", "https://gitlab.com/acme/shop"), ()),
+        (push("acme/blog", "https://git.example.com/acme/blog"), ("blog",)),
+        (push("group/sub/own", "https://gitlab.com/group/sub/own"), ("own",)),
+        (push("sub/own", "https://gitlab.com/sub/own"), ()),
+        (push("anybody/wiki", "http://forge.example.com/anybody/wiki"), ("wiki",)),
+        (push(""), ()),
+        (pushed("registry.example.com:5000/acme/shop"), ("shop",)),
+        (pushed("docker.io/acme/blog"), ("blog",)),
+        (pushed("registry.example.com/acme/shop"), ()),
+        (Synced(sender="argocd", application="shop-live", state="Synced"), ("shop",)),
+        (Synced(sender="argocd", application="nobodys", state="Synced"), ()),
+        (Alert(sender="prometheus", key="a", name="HighLoad", firing=True), ()),
+    ],
+)
+def test_an_address_of_all_apps_finds_those_that_are_meant(event: Event, apps: tuple[str, ...]) -> None:
+    assert ROUTES.apps(event) == apps
+
+
+@pytest.mark.parametrize(
+    ("app", "event", "concerns"),
+    [
+        ("shop", push("acme/shop", "https://github.com/acme/shop"), True),
+        ("shop", push("acme/blog", "https://github.com/acme/blog"), False),
+        ("shop", pushed("registry.example.com:5000/acme/shop"), True),
+        ("shop", pushed("acme/shop"), False),
+        ("till", pushed("acme/anything"), True),  # it has no images of its own to compare with
+        ("shop", Alert(sender="prometheus", key="a", name="HighLoad", firing=True), True),
+    ],
+)
+def test_an_address_of_one_app_passes_over_what_is_anothers(app: str, event: Event, *, concerns: bool) -> None:
+    assert ROUTES.concerns(app, event) is concerns

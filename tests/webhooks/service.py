@@ -1,0 +1,170 @@
+"""The receiver, the database and the inbox as a bot has them, for tests; and GitHub, which calls."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import ClientSession
+
+from deploybot.domain import Event, Push
+from deploybot.intake import Gate
+from deploybot.ports import EventListener, Store
+from deploybot.settings import App, Settings
+from deploybot.store.database import Database
+from deploybot.testing import FakeClock
+from deploybot.web import WebServer
+from deploybot.webhooks.addresses import addresses
+from deploybot.webhooks.inbox import Inbox
+from deploybot.webhooks.receiver import Receiver
+from tests.webhooks.hammer import request
+
+SECRET = "5f8c1c0e7b6f4b0d9a64c7d23e0f9b18a1"
+APPS = ("shop", "blog", "wiki")
+
+
+def settings(apps: Sequence[str] = APPS, *, secret: Callable[[str], str] = lambda _: SECRET) -> Settings:
+    """So many apps, each with its hooks of github, dockerhub and event; and the github of all."""
+    names = ("github", "dockerhub", "event")
+    made = Settings.model_validate(
+        {
+            "apps": {
+                name: {
+                    "name": name,
+                    "repo": f"git@github.com:acme/{name}.git",
+                    "strategy": "script",
+                    "script": "deploy.sh",
+                    "directory": f"/srv/{name}",
+                    "hooks": {sender: {"secret": {"env": "SECRET"}} for sender in names},
+                    "environments": {"live": {"name": "live", "app": name, "servers": ["web1"]}},
+                }
+                for name in apps
+            },
+            "hooks": {"github": {"secret": {"env": "SECRET"}}},
+            "http": {},
+        }
+    )
+    for address in addresses(made):
+        address.secret.fill(secret(address.app))
+    return made
+
+
+@dataclass
+class Listener:
+    """Keeps what it heard: each event of a delivery once. `trouble` may raise before that."""
+
+    heard: list[tuple[str, str, Event]] = field(default_factory=list)
+    calls: int = 0
+    trouble: Callable[[App, Event], None] = lambda _app, _event: None
+
+    async def hear(self, app: App, event: Event, delivery: str) -> str:
+        self.calls += 1
+        self.trouble(app, event)
+        if (one := (app.name, delivery, event)) not in self.heard:
+            self.heard.append(one)
+        return "noted"
+
+    @property
+    def commits(self) -> list[str]:
+        return [event.after for _, _, event in self.heard if isinstance(event, Push)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What runs."""
+
+    port: int
+    store: Store
+    inbox: Inbox
+    clock: FakeClock
+
+    async def post(self, path: str, body: bytes = b"{}", **headers: str) -> tuple[int, dict[str, object]]:
+        """Post something; the status and what was answered."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = f"http://127.0.0.1:{self.port}{path}"
+        async with ClientSession() as session, session.post(url, data=body, headers=named) as answer:
+            return answer.status, await answer.json() if answer.content_type == "application/json" else {}
+
+    async def push(self, app: str, commit: str, *, delivery: str = "", path: str = "") -> tuple[int, dict[str, object]]:
+        """Push a commit to an app's main, as GitHub tells it."""
+        body = pushed(app, commit)
+        return await self.post(path or f"/hooks/{app}/github", body, **signed(body, delivery=delivery))
+
+    async def made(self, number: object) -> str:
+        """What was made of a delivery."""
+        assert isinstance(number, int)
+        found = await self.store.read(lambda tables: tables.deliveries.get(number))
+        assert found
+        return found.made
+
+
+def pushed(app: str, commit: str) -> bytes:
+    """The body of a push to an app's main."""
+    url = f"https://github.com/acme/{app}"
+    tree = {
+        "ref": "refs/heads/main",
+        "before": "0" * 40,
+        "after": commit,
+        "created": False,
+        "deleted": False,
+        "forced": False,
+        "compare": f"{url}/compare",
+        "commits": [],
+        "head_commit": None,
+        "pusher": {"name": "ana"},
+        "sender": {"login": "ana", "id": 7},
+        "repository": {"full_name": f"acme/{app}", "html_url": url},
+    }
+    return json.dumps(tree).encode()
+
+
+def signed(body: bytes, *, secret: str = SECRET, delivery: str = "", kind: str = "push") -> dict[str, str]:
+    """The headers that GitHub sends along."""
+    return {
+        "Content_Type": "application/json",
+        "X_GitHub_Event": kind,
+        "X_GitHub_Delivery": delivery or str(uuid.uuid4()),
+        "X_Hub_Signature_256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
+    }
+
+
+def raw(path: str, body: bytes, **headers: str) -> bytes:
+    """The same as bytes."""
+    return request(path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path,
+    *listeners: EventListener,
+    made: Settings | None = None,
+    rate: float = 1e6,
+    gate: Gate | None = None,
+    wrap: Callable[[Store], Store] = lambda store: store,
+) -> AsyncIterator[Service]:
+    """Serve on a port of its own, with a database in a folder."""
+    made = made or settings()
+    clock = FakeClock()
+    async with Database(folder / "data" / "deploybot.db", durable=False) as database:
+        store = wrap(database)
+        inbox = Inbox(made, store, clock, listeners, first_pause=0.001)
+        server = WebServer("127.0.0.1:0", dict, gate=gate)
+        receiver = Receiver(store, clock, inbox, rate=rate)
+        for address in addresses(made):
+            receiver.open(server, address)
+        await server.start()
+        hearing = asyncio.create_task(inbox.run())
+        try:
+            yield Service(port=int(server.address.rpartition(":")[2]), store=store, inbox=inbox, clock=clock)
+        finally:
+            hearing.cancel()
+            with suppress(asyncio.CancelledError):
+                await hearing
+            await server.close()

@@ -1,0 +1,165 @@
+"""The inbox: every delivery in its order, one app's trouble no other's."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from deploybot.domain import Event, Push
+from deploybot.errors import Unreachable
+from deploybot.metrics import METRICS
+from deploybot.settings import App
+from tests.webhooks.service import Listener, serving, signed
+
+COMMITS = [f"{number:040x}" for number in range(1, 41)]
+
+
+class Trouble:
+    """Raises so often for a commit, and for one app only."""
+
+    def __init__(self, error: Exception, commit: str, times: int) -> None:
+        self.error, self.commit, self.left = error, commit, times
+
+    def __call__(self, app: App, event: Event) -> None:
+        if isinstance(event, Push) and event.after == self.commit and app.name == "shop" and self.left:
+            self.left -= 1
+            raise self.error
+
+
+async def test_each_app_hears_in_order(tmp_path: Path) -> None:
+    listener = Listener()
+    async with serving(tmp_path, listener) as bot:
+        for number, commit in enumerate(COMMITS):
+            app = ("shop", "blog")[number % 2]
+            await bot.push(app, commit, path="/hooks/github" if number % 3 else "")
+        await bot.inbox.heard()
+    for app in ("shop", "blog"):
+        numbers = [int(delivery) for name, delivery, _ in listener.heard if name == app]
+        assert len(numbers) == len(COMMITS) / 2
+        assert numbers == sorted(numbers)
+
+
+async def test_every_listener_hears_in_turn(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    class Named(Listener):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        async def hear(self, app: App, event: Event, delivery: str) -> str:
+            await super().hear(app, event, delivery)
+            order.append(self.name)
+            return f"{self.name} noted it"
+
+    async with serving(tmp_path, Named("telling"), Named("auto")) as bot:
+        await bot.push("shop", COMMITS[0])
+        await bot.inbox.heard()
+        assert await bot.made(1) == "telling noted it; auto noted it"
+    assert order == ["telling", "auto"]
+
+
+async def test_what_cannot_be_reached_is_tried_again_in_its_place(tmp_path: Path) -> None:
+    listener = Listener(trouble=Trouble(Unreachable("the forge", "no route"), COMMITS[1], times=5))
+    async with serving(tmp_path, listener) as bot:
+        for commit in COMMITS[:3]:
+            await bot.push("shop", commit)
+        await bot.inbox.heard()
+    assert listener.commits == COMMITS[:3]
+    assert listener.calls == 3 + 5
+
+
+async def test_it_is_given_up_at_last_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    listener = Listener(trouble=Trouble(Unreachable("the forge", "no route"), COMMITS[0], times=10**6))
+    caplog.set_level("CRITICAL")
+    async with serving(tmp_path, listener) as bot:
+        await bot.push("shop", COMMITS[0])
+        await bot.push("shop", COMMITS[1])
+        await bot.inbox.heard()
+        assert await bot.made(1) == "given up after 12 tries: the forge cannot be reached: no route"
+    assert listener.commits == [COMMITS[1]]
+
+
+async def test_a_poisoned_delivery_is_set_aside_and_stops_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = METRICS.webhooks.values.get(("github", "given_up"), 0.0)
+    listener = Listener(trouble=Trouble(RuntimeError("poison"), COMMITS[0], times=10**6))
+    async with serving(tmp_path, listener) as bot:
+        for number, commit in enumerate(COMMITS[:6]):
+            await bot.push(("shop", "blog")[number % 2], commit)
+        await bot.inbox.heard()
+        assert await bot.made(1) == "given up after 3 tries: something broke: RuntimeError"
+    assert sorted(listener.commits) == COMMITS[1:6]
+    assert METRICS.webhooks.values["github", "given_up"] == before + 1
+    assert "broke what hears of it" in caplog.text
+
+
+async def test_one_app_waits_while_others_hear(tmp_path: Path) -> None:
+    held = asyncio.Event()
+
+    class Slow(Listener):
+        async def hear(self, app: App, event: Event, delivery: str) -> str:
+            if app.name == "shop":
+                await held.wait()
+            said = await super().hear(app, event, delivery)
+            if len(self.heard) == 3:
+                held.set()
+            return said
+
+    listener = Slow()
+    async with serving(tmp_path, listener) as bot:
+        await bot.push("shop", COMMITS[0])
+        for commit in COMMITS[1:4]:
+            await bot.push("blog", commit)
+        await bot.inbox.heard()
+    assert listener.commits == [*COMMITS[1:4], COMMITS[0]]
+
+
+async def test_what_has_ended_does_not_wait_for_what_takes_its_time(tmp_path: Path) -> None:
+    held = asyncio.Event()
+
+    class Slow(Listener):
+        async def hear(self, app: App, event: Event, delivery: str) -> str:
+            if delivery == "2":
+                await held.wait()
+            return await super().hear(app, event, delivery)
+
+    async with serving(tmp_path, Slow()) as bot:
+        for commit in COMMITS[:3]:
+            await bot.push("shop", commit)
+        async with asyncio.timeout(10):
+            while not await bot.made(1):  # noqa: ASYNC110  a row tells no event
+                await asyncio.sleep(0.05)
+        assert not await bot.made(2)
+        held.set()
+        await bot.inbox.heard()
+        assert await bot.made(3) == "noted"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
+async def test_what_cannot_be_read_is_set_aside(tmp_path: Path, body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    listener = Listener()
+    async with serving(tmp_path, listener) as bot:
+        for path in ("/hooks/shop/github", "/hooks/github"):
+            assert (await bot.post(path, body, **signed(body)))[0] == 200
+        await bot.push("shop", COMMITS[0])
+        await bot.inbox.heard()
+        assert (await bot.made(1)).startswith("cannot be read: ")
+        assert (await bot.made(2)).startswith("cannot be read: ")
+    assert listener.commits == COMMITS[:1]
+    assert "broke" not in caplog.text
+
+
+async def test_what_waited_when_the_bot_ended_is_heard_after_its_start(tmp_path: Path) -> None:
+    stuck = Listener(trouble=Trouble(Unreachable("the forge", "no route", retry_after=60.0), COMMITS[0], times=10**6))
+    async with serving(tmp_path, stuck) as bot:
+        for commit in COMMITS[:20]:
+            await bot.push("shop", commit)
+    assert not stuck.heard
+    listener = Listener()
+    async with serving(tmp_path, listener) as bot:
+        await bot.inbox.heard()
+    assert listener.commits == COMMITS[:20]

@@ -8,6 +8,7 @@ import random
 import statistics
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from benchmarks import deploying
 from benchmarks.bot import Bot
@@ -17,6 +18,7 @@ from benchmarks.crowd import PEOPLE, Crowd, Load, blocked, hire
 from benchmarks.gauged import WORTH_TELLING
 from benchmarks.ground import Ground
 from benchmarks.table import Row, mebibytes, seconds
+from tests.webhooks.hammer import hammer, requests
 
 SECONDS = float(os.environ.get("N", "120")) / 2
 ROUNDS = 3
@@ -24,6 +26,21 @@ _ACKNOWLEDGED_WITHIN = 1.0
 _BLOCKED = 0.1
 _BOTH, _ONE = 95 << 20, 80 << 20
 BOTH = ("slack", "telegram")
+_SECRET = "5b3f0e8c55a94f7f8f7e0f0cb9b6dc105b3f0e8c55a94f7f8f7e0f0cb9b6dc10"  # noqa: S105  opens only the bench
+_HOOKS = """
+[http]
+listen = "127.0.0.1:{port}"
+
+[apps.shop.hooks.github]
+secret = {{ file = "{secret}" }}
+
+[apps.shop.notify.all]
+branches = "**"
+
+[apps.shop.environments.live.auto]
+branch = "next"
+
+"""
 
 
 def rows(ground: Ground) -> Iterator[Row]:
@@ -45,9 +62,9 @@ async def _crowd_of() -> AsyncIterator[Crowd]:
 
 
 async def _memory(ground: Ground, peers: list[Peer]) -> list[Row]:
-    """With both chats, HTTP and Docker in use; with one chat each and no Docker."""
+    """With both chats, webhooks and Docker in use; with one chat each and neither."""
     both = [await _resident(ground, *BOTH, docker=True) for _ in range(ROUNDS)]
-    made = [_memory_row("console, Slack, Telegram, HTTP and Docker", both, _BOTH)]
+    made = [_memory_row("console, Slack, Telegram, webhooks and Docker", both, _BOTH)]
     for name, title in {"slack": "Slack", "telegram": "Telegram"}.items():
         one = [await _resident(ground, name, docker=False) for _ in range(ROUNDS)]
         made.append(_memory_row(f"console and {title}", one, _ONE))
@@ -76,27 +93,42 @@ def _memory_row(what: str, sizes: list[int], target: int) -> Row:
 
 
 async def _resident(ground: Ground, *names: str, docker: bool) -> int:
-    """What a bot in these chats has resident after it has answered in each; with `docker`, after work on each way."""
+    """What a bot in these chats has resident after it has answered in each; with `docker`, after work on each way.
+
+    Then it has told of a webhook, too, and watches a branch.
+    """
     server = (await asyncio.to_thread(ground.lab.engine)).sshd if docker else await asyncio.to_thread(ground.lab.sshd)
     await asyncio.to_thread(ground.website, server)
     repo, _ = ground.repo({deploying.SCRIPT: "#!/bin/sh\ntrue\n"}, "v1")
     async with _crowd_of() as crowd:
-        http = f'[http]\nlisten = "127.0.0.1:{free_port()}"\n' if docker else ""
+        port = free_port() if docker else 0
+        http = _hooks(ground, port) if docker else ""
         apps = deploying.app(repo.path, server) + http + crowd.tables(ground.folder("tokens"), *names)
         bot = ground.bot({"web": server}, apps, docker=["web"] if docker else ())
         await hire(bot.folder / "data" / "deploybot.db")
-        return await _rested(bot, crowd, names, work=docker)
+        push = requests("/hooks/shop/github", _SECRET, 1, "at rest", repository=f"acme/{Path(repo.path).name}")
+        return await _rested(bot, crowd, names, (port, push) if docker else None)
 
 
-async def _rested(bot: Bot, crowd: Crowd, names: tuple[str, ...], *, work: bool) -> int:
+def _hooks(ground: Ground, port: int) -> str:
+    """An HTTP server that GitHub may call, all of whose pushes are told, and a branch that is deployed by itself."""
+    secret = ground.folder("secret")
+    secret.write_text(_SECRET)
+    secret.chmod(0o600)
+    return _HOOKS.format(port=port, secret=secret)
+
+
+async def _rested(bot: Bot, crowd: Crowd, names: tuple[str, ...], called: tuple[int, list[bytes]] | None) -> int:
+    """Start it, have it do its work (where it is `called` at a port), and leave it alone for a moment."""
     await asyncio.to_thread(bot.start)
     try:
         await crowd.connected(*names)
-        if work:
+        if called:
             await asyncio.to_thread(_deploy, bot.console())
+            await asyncio.to_thread(hammer, *called, 1)
         for number, name in enumerate(BOTH):
             if name in names:
-                await crowd.command(number, "/deploybot status shop" if work else "/whoami")
+                await crowd.command(number, "/deploybot status shop" if called else "/whoami")
         await asyncio.to_thread(bot.idle)
         return bot.resident
     finally:

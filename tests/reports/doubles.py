@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -29,7 +30,7 @@ Fault = int | str | web.Response | None
 
 
 @dataclass
-class Double:
+class Double(ABC):
     """A server; `fault` says of each call what goes wrong: a status, LOST (done, and not answered), or HANG."""
 
     fault: Callable[[str, str], Fault] = lambda _method, _path: None
@@ -60,9 +61,9 @@ class Double:
     def routes(self) -> list[web.RouteDef]:
         return []
 
+    @abstractmethod
     def opens(self, request: web.Request) -> bool:
         """Whether the call may be made."""
-        raise NotImplementedError
 
     @web.middleware
     async def _around(

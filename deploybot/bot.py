@@ -29,9 +29,7 @@ from deploybot.command import Services
 from deploybot.deploy.cards import number_of
 from deploybot.deploy.releases import Releases
 from deploybot.dispatch import Dispatcher
-from deploybot.domain import (
-    Role,
-)
+from deploybot.domain import Role
 from deploybot.heap import give_back, keep_one_heap
 from deploybot.loader import load
 from deploybot.logs import formatter

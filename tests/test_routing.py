@@ -89,6 +89,7 @@ def test_an_address_of_all_apps_finds_those_that_are_meant(event: Event, apps: t
     ("app", "event", "concerns"),
     [
         ("shop", push("acme/shop", "https://github.com/acme/shop"), True),
+        ("shop", push("acme/shop", "https://code.example.com/acme/shop"), True),  # its pages have a host of their own
         ("shop", push("acme/blog", "https://github.com/acme/blog"), False),
         ("shop", pushed("registry.example.com:5000/acme/shop"), True),
         ("shop", pushed("acme/shop"), False),

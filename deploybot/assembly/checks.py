@@ -14,11 +14,11 @@ def chat_checks(settings: Settings) -> dict[str, AsyncIterator[Finding]]:
     """What `deploybot check` tries of the chats, by name."""
     checks: dict[str, AsyncIterator[Finding]] = {}
     if settings.slack is not None:
-        from deploybot.chat.slack.probe import probe  # noqa: PLC0415  see `_chats`
+        from deploybot.chat.slack.probe import probe  # noqa: PLC0415  see `doors.chats`
 
         checks["Slack"] = probe(settings)
     if settings.telegram is not None:
-        from deploybot.chat.telegram.probe import probe as probe_telegram  # noqa: PLC0415  see `_chats`
+        from deploybot.chat.telegram.probe import probe as probe_telegram  # noqa: PLC0415  see `doors.chats`
 
         checks["Telegram"] = probe_telegram(settings)
     return checks
@@ -28,6 +28,6 @@ def other_checks(settings: Settings, world: Adapters) -> dict[str, AsyncIterator
     """What `deploybot check` tries of those who are told of deployments, by name."""
     if not targets_of(settings):
         return {}
-    from deploybot.reports.targets import tries  # noqa: PLC0415  see `_reports`
+    from deploybot.reports.targets import tries  # noqa: PLC0415  see `doors.reports`
 
     return tries(settings, world.store)

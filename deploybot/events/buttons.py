@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import islice
 from typing import Final
-from urllib.parse import urlsplit
 
 from deploybot.card import Button
 from deploybot.domain import Event, ImagePushed, canonical_image
 from deploybot.events.patterns import environments_of, fits
+from deploybot.events.routing import is_of
 from deploybot.events.story import Scene
 from deploybot.events.words import full_sha
 from deploybot.settings import App, Environment
@@ -66,27 +66,6 @@ def logs_button(app: App, environment: str) -> Button:
 def is_digest(text: str) -> bool:
     """Whether a text is `sha256:` and 64 hex digits."""
     return len(text) == _DIGEST and text.startswith("sha256:") and set(text[7:]) <= {*"0123456789abcdef"}
-
-
-def is_of(app: App, event: Event) -> bool:
-    """Whether an event tells of the app's own repository, as far as it names one.
-
-    Senders name it with its host or without; of a path on this machine only the last part is known to them.
-    """
-    named, path = _path(event.repository), _path(app.repo)
-    if not named or path == named or path.endswith(f"/{named}") or named.endswith(f"/{path}"):
-        return True
-    return _is_local(app.repo) and path.rpartition("/")[2] == named.rpartition("/")[2]
-
-
-def _path(repo: str) -> str:
-    """`acme/shop` of any form in which a repository can be written."""
-    path = urlsplit(repo).path if "://" in repo else repo.partition(":")[2] or repo
-    return path.strip("/").removesuffix(".git").lower()
-
-
-def _is_local(repo: str) -> bool:
-    return repo.startswith(("/", "file://"))
 
 
 def _deploy(app: App, environment: Environment, ref: str, label: str = "Deploy to") -> Button:

@@ -31,11 +31,11 @@ class Routes:
     """The apps of bot.toml by what events name."""
 
     def __init__(self, settings: Settings) -> None:
-        """Read repositories and images off the apps, once."""
-        self._apps = tuple(settings.apps.values())
-        self._repositories = {app.name: _of(app) for app in self._apps}
+        """Read the images off the apps, once."""
+        self._apps = settings.apps
         self._images = {
-            app.name: frozenset(canonical_image(one.image) for one in app.images.values()) for app in self._apps
+            name: frozenset(canonical_image(one.image) for one in app.images.values())
+            for name, app in self._apps.items()
         }
 
     def apps(self, event: Event) -> tuple[str, ...]:
@@ -44,14 +44,15 @@ class Routes:
             return found
         if isinstance(event, Synced) and not event.repository:
             return tuple(name for name in self._images if event.application in self._known_as(name))
-        return tuple(name for name in self._repositories if event.repository and self._same(name, event))
+        named = self._apps.items() if event.repository else ()
+        return tuple(name for name, app in named if is_of(app, event) and _lies_with(app, event))
 
     def concerns(self, app: str, event: Event) -> bool:
         """Whether an event that came by an app's own address may be about it: it names nothing that is another's."""
         if isinstance(event, ImagePushed):
             known = self._images[app]
             return canonical_image(event.image) in known if known else True
-        return not event.repository or self._same(app, event)
+        return is_of(self._apps[app], event)
 
     def _with_image(self, event: ImagePushed) -> tuple[str, ...]:
         pushed = canonical_image(event.image)
@@ -59,20 +60,26 @@ class Routes:
 
     def _known_as(self, name: str) -> set[str]:
         """What an app may be called elsewhere."""
-        app = next(app for app in self._apps if app.name == name)
-        return {name, *(f"{name}-{environment}" for environment in app.environments)}
+        return {name, *(f"{name}-{environment}" for environment in self._apps[name].environments)}
 
-    def _same(self, app: str, event: Event) -> bool:
-        """Whether the event's repository is the app's. A host that is not told is no difference.
 
-        A path on this machine has no name on any forge: there the last part decides.
-        """
-        own_host, _, own = self._repositories[app].partition("/")
-        named = event.repository.strip("/").removesuffix(".git").lower()
-        if not own_host:
-            return own.rpartition("/")[2] == named.rpartition("/")[2]
-        host = _plain_host(urlsplit(event.url).hostname or "")
-        return own == named and host in {"", own_host}
+def is_of(app: App, event: Event) -> bool:
+    """Whether the repository that an event names is called as the app's, wherever it lies, or it names none.
+
+    Forges may have one host for SSH and another for their pages. A path on this machine has no name on any forge:
+    there the last part decides.
+    """
+    own_host, _, own = _of(app).partition("/")
+    named = event.repository.strip("/").removesuffix(".git").lower()
+    if not named or not own_host:
+        return not named or own.rpartition("/")[2] == named.rpartition("/")[2]
+    return own == named
+
+
+def _lies_with(app: App, event: Event) -> bool:
+    """Whether an event comes from the host of the app's repository, as far as either has one."""
+    own, host = _of(app).partition("/")[0], _plain_host(urlsplit(event.url).hostname or "")
+    return not own or not host or host == own
 
 
 def _of(app: App) -> str:

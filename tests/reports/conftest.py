@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import pytest
 
 from deploybot.store.database import Database
 from deploybot.testing import memory_store
-from tests.reports.doubles import Collector, Gitea, GitHub, GitLab, Receiver
+from tests.reports.doubles import Collector, Double, Gitea, GitHub, GitLab, Receiver
 from tests.reports.scene import sha
 
+AnyDouble = TypeVar("AnyDouble", bound=Double)
 COMMITS = {sha(number) for number in range(1, 400)}
 
 
@@ -22,46 +25,38 @@ async def store() -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def github() -> AsyncIterator[GitHub]:
-    double = GitHub()
-    double.commits |= COMMITS
-    await double.start()
-    yield double
-    await double.stop()
-    assert double.breaches == []
+    async with _running(GitHub()) as double:
+        yield double
 
 
 @pytest.fixture
 async def gitlab() -> AsyncIterator[GitLab]:
-    double = GitLab()
-    double.commits |= COMMITS
-    await double.start()
-    yield double
-    await double.stop()
-    assert double.breaches == []
+    async with _running(GitLab()) as double:
+        yield double
 
 
 @pytest.fixture
 async def gitea() -> AsyncIterator[Gitea]:
-    double = Gitea()
-    double.commits |= COMMITS
-    await double.start()
-    yield double
-    await double.stop()
-    assert double.breaches == []
+    async with _running(Gitea()) as double:
+        yield double
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    double = Receiver()
-    await double.start()
-    yield double
-    await double.stop()
-    assert double.breaches == []
+    async with _running(Receiver()) as double:
+        yield double
 
 
 @pytest.fixture
 async def collector() -> AsyncIterator[Collector]:
-    double = Collector()
+    async with _running(Collector()) as double:
+        yield double
+
+
+@asynccontextmanager
+async def _running(double: AnyDouble) -> AsyncIterator[AnyDouble]:
+    """A double that listens, and knows the commits; at the end nothing that it documents may have been broken."""
+    double.commits |= COMMITS
     await double.start()
     yield double
     await double.stop()

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -143,11 +144,22 @@ def begun(tmp_path: Path, *words: str) -> subprocess.Popen[str]:
     return process
 
 
+def pressed_until_it_ends(process: subprocess.Popen[str], number: signal.Signals) -> str:
+    """What a demo says that gets a signal again and again, until it says nothing more."""
+    told: list[str] = []
+    assert process.stdout is not None
+    reading = threading.Thread(target=lambda: told.append(process.stdout.read() if process.stdout else ""))
+    reading.start()
+    while process.poll() is None:
+        process.send_signal(number)
+        reading.join(0.005)
+    reading.join(60)
+    return "".join(told)
+
+
 def test_stopped_half_way_it_puts_everything_away(tmp_path: Path) -> None:
     with begun(tmp_path) as process:
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGINT)
-        told, _ = process.communicate(timeout=60)
+        told = pressed_until_it_ends(process, signal.SIGINT)
     assert process.returncode == 130
     assert told.endswith("Everything is put away.\n")
     assert "Traceback" not in told
@@ -210,7 +222,7 @@ def test_a_closed_terminal_ends_it(tmp_path: Path) -> None:
     with suppress(pexpect.ExceptionPexpect):
         demo.close(force=False)
     assert wait_for(lambda: not living(tmp_path)), living(tmp_path)
-    assert wait_for(lambda: not [*tmp_path.iterdir()])
+    assert wait_for(lambda: not [*tmp_path.iterdir()]), [*tmp_path.rglob("*")]
 
 
 def terminal(tmp_path: Path) -> pexpect.spawn[str]:
@@ -354,10 +366,12 @@ def test_a_machine_that_lacks_something_is_told(
     assert "install them" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_there_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
-    assert main(["--dir", str(tmp_path)]) == 1
-    assert f"{tmp_path} is there already." in capsys.readouterr().err
+    # By itself, for it leaves its process deaf to Ctrl-C.
+    done = subprocess.run((*DEMO, "--dir", str(tmp_path)), capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{tmp_path} is there already." in done.stderr
     assert (tmp_path / "mine").read_text() == "x"
     assert main(["--nonsense"]) == 2
     with folder_of(None, keep=False) as folder:

@@ -22,6 +22,7 @@ from deploybot.errors import DeploybotError
 from deploybot.units import show_duration
 
 RIGHT, WRONG, STOPPED = 0, 1, 130
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command("demo", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -38,7 +39,7 @@ def _demo(folder: Path | None, *, keep: bool, by_itself: bool) -> int:
     if lack := lacks():
         raise click.ClickException(lack)
     alone = by_itself or not (sys.stdin.isatty() and sys.stdout.isatty())
-    with folder_of(folder, keep=keep) as where:
+    with _held_back(), folder_of(folder, keep=keep) as where:
         code = _until_told(_played(where, sys.stdout) if alone else _visited(where))
     click.echo(f"Nothing of it runs any more; its files are in {where}." if keep else "Everything is put away.")
     return code
@@ -60,6 +61,21 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Let no signal in while the folder is made or deleted; afterwards ignore them, for the process is at its end.
+
+    A terminal that is closed sends more than one, and so does a person whose Ctrl-C is not answered at once.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+
+
 def _until_told(work: Coroutine[None, None, int]) -> int:
     """Do the work to its end; Ctrl-C, TERM and a closed terminal end it early, with everything put away."""
 
@@ -76,21 +92,21 @@ def _until_told(work: Coroutine[None, None, int]) -> int:
 
 @contextlib.contextmanager
 def _ended_by(task: asyncio.Task[int]) -> Iterator[None]:
-    """Have the signals cancel the task: once, so that a second Ctrl-C does not keep it from putting things away."""
+    """Let the signals in, and have them cancel the task: once, so that a second one does not end the tidying up."""
 
     def end() -> None:
         if not task.cancelling():
             task.cancel()
 
     loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
+    for number in _ENDING:
         loop.add_signal_handler(number, end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     try:
         yield
     finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+        # The handlers stay until the loop closes: by then no other thread is left that a signal could go to.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
 
 
 async def _played(folder: Path, out: TextIO) -> int:

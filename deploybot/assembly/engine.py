@@ -23,7 +23,7 @@ from deploybot.settings import Settings
 from deploybot.strategies import STRATEGIES
 
 if TYPE_CHECKING:
-    from deploybot.events.telling import Telling
+    from deploybot.events.telling.channels import Telling
 
 
 def deployments(settings: Settings, world: Adapters, codes: CodeSecrets, telling: Telling | None = None) -> Deployments:

@@ -15,9 +15,9 @@ from deploybot.domain import AUTO, Action, Release, Wish
 from deploybot.settings import Settings
 
 if TYPE_CHECKING:
-    from deploybot.events.auto import Automatic
-    from deploybot.events.pursuit import Refusal
-    from deploybot.events.watch import Watch
+    from deploybot.events.auto.looks import Automatic
+    from deploybot.events.auto.pursuit import Refusal
+    from deploybot.events.auto.watch import Watch
 
 
 @dataclass(slots=True)
@@ -44,10 +44,10 @@ def by_itself(settings: Settings, world: Adapters, access: Access, dispatcher: D
     """What bot.toml's `auto` needs, where there is any; it is imported only then."""
     if not is_used(settings):
         return None
-    from deploybot.events.auto import Automatic  # noqa: PLC0415  see above
-    from deploybot.events.pursuit import Pursuit, Refusal  # noqa: PLC0415  see above
-    from deploybot.events.watch import Watch  # noqa: PLC0415  see above
-    from deploybot.events.wishes import WishBook  # noqa: PLC0415  see above
+    from deploybot.events.auto.looks import Automatic  # noqa: PLC0415  see above
+    from deploybot.events.auto.pursuit import Pursuit, Refusal  # noqa: PLC0415  see above
+    from deploybot.events.auto.watch import Watch  # noqa: PLC0415  see above
+    from deploybot.events.auto.wishes import WishBook  # noqa: PLC0415  see above
 
     async def refusal(wish: Wish) -> Refusal:
         # The images of a release are known only once it is pinned: then `after` is asked by the command itself.

@@ -39,7 +39,7 @@ from deploybot.ports import EventListener, LiveChat, Tables
 from deploybot.redact import Redactor
 from deploybot.settings import BotSettings, Settings
 from deploybot.store.codes import CodeFiles
-from deploybot.store.lock import single_bot
+from deploybot.store.single_bot import single_bot
 from deploybot.units import show_duration
 
 log = logging.getLogger(__name__)

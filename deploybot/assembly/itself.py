@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploybot.access import Access
-from deploybot.assembly.world import Adapters
+from deploybot.assembly.world import World
 from deploybot.chat.places import event_places
 from deploybot.deploy.automatic import is_used
 from deploybot.dispatch import Dispatcher
@@ -40,7 +40,7 @@ class ByItself:
             await asyncio.gather(self._task, return_exceptions=True)
 
 
-def by_itself(settings: Settings, world: Adapters, access: Access, dispatcher: Dispatcher) -> ByItself | None:
+def by_itself(settings: Settings, world: World, access: Access, dispatcher: Dispatcher) -> ByItself | None:
     """What bot.toml's `auto` needs, where there is any; it is imported only then."""
     if not is_used(settings):
         return None

@@ -64,7 +64,7 @@ class Links(FakeServers):
 class Hanging(FakeHost):
     """A server that takes the connection and says nothing."""
 
-    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:  # noqa: ARG002
+    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:  # noqa: ARG002  the port's signature
         """Never come back."""
         await asyncio.Event().wait()
         raise AssertionError
@@ -75,7 +75,7 @@ class Failing(FakeHost):
 
     error: Exception = Unreachable("", "")
 
-    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:  # noqa: ARG002
+    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:  # noqa: ARG002  the port's signature
         """Fail."""
         raise self.error
 

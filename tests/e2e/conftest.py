@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,9 +117,6 @@ async def open_office(path: Path) -> AsyncIterator[Office]:
     finally:
         bot.stop()
         await serving
-
-
-OpenOffice = Callable[[Path], AbstractAsyncContextManager[Office]]
 
 
 def server_toml(server: Sshd, name: str = "web1", *, more: str = "") -> str:

@@ -155,7 +155,7 @@ async def test_a_bot_that_is_killed_tells_everything_in_order_and_makes_nothing_
 ) -> None:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
     sys.stdout.write(f"SEED={seed}\n")
-    dice = random.Random(seed)  # noqa: S311  a seed repeats when it was killed
+    dice = random.Random(seed)
     path = town.write(files_shop)
     town.github.commits.add(files_shop.repo.sha("v5"))
     me = f"console:{os.getuid()}/ana"

@@ -7,7 +7,7 @@ import itertools
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -99,9 +99,6 @@ def _link(tables: Tables) -> None:
         person = tables.people.named(name)
         assert person is not None
         tables.people.link(person.id, Identity("telegram", user))
-
-
-OpenTown = Callable[..., AbstractAsyncContextManager[Town]]
 
 
 async def no_recall(_: str) -> Card | None:

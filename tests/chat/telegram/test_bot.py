@@ -99,7 +99,7 @@ async def test_from_the_first_administrator_to_the_first_status(
     double: TelegramDouble,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
-    hook: bool,  # noqa: FBT001
+    hook: bool,
 ) -> None:
     settings = config(tmp_path, double, hook=hook)
     async with running(settings):

@@ -177,12 +177,12 @@ def test_files_are_bound_by_their_paths(tmp_path: Path) -> None:
 
 async def test_a_look_that_takes_too_long_is_told(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     number = await town.ask()
-    monkeypatch.setattr("deploybot.deploy.approvals.LOOK_WITHIN", 0.05)
 
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
 
     with monkeypatch.context() as patched:
+        patched.setattr("deploybot.deploy.approvals.LOOK_WITHIN", 0.05)
         patched.setattr(town.shop.refs, "resolve", never)
         card = await town.say(f"approve #{number}", "ben")
     assert card.title.startswith("The repository or a server cannot be reached: no answer within ")

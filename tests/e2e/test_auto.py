@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from deploybot.domain import State
-from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
-from tests.e2e.conftest import FilesShop, Office, open_office, served
-from tests.e2e.test_slack import ROOM, SLACK
-from tests.lab import Repo
+from tests.doubles.slack import SlackDouble
+from tests.e2e.conftest import ROOM, SECRET, SLACK, FilesShop, Office, open_office, served
+from tests.lab import Repo, free_port
 
-SECRET = "a secret of more than sixteen bytes"
 WITHIN = 60
 
 # What GitHub does after a push: the body, signed over its bytes, and the headers that say what it is.
@@ -34,12 +30,6 @@ while read -r before after ref; do
         --data-binary "$body" http://127.0.0.1:{port}/hooks/shop/github >>{log} 2>&1 || echo failed >>{log}
 done
 """
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Forge:
@@ -69,17 +59,6 @@ class Forge:
             ["git", *words], cwd=at or self.clone, env={**os.environ, **who}, capture_output=True, check=True, text=True
         )
         return done.stdout
-
-
-@pytest.fixture
-async def double(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SlackDouble]:
-    monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
-    monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
-    made = SlackDouble()
-    await made.start()
-    yield made
-    await made.close()
-    assert made.violations == []
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from deploybot.bot import Bot
 from deploybot.domain import Place
 from deploybot.ports import Tables, ToldPlace
 from deploybot.settings import BotSettings, Http
-from tests.chat.telegram.conftest import free_port
 from tests.events.channel import push, settings
+from tests.lab import free_port
 from tests.webhooks.recorded import PAYLOADS
 
 HOOK = {"github": {"secret": {"env": "S"}}}

@@ -46,7 +46,7 @@ environments.production.servers = ["web2"]
 
 
 class Links(FakeServers):
-    """Fake servers whose connections can be dropped; `on_drop` is what a session's end does there."""
+    """Fake servers whose connections can be dropped; `end` is what becomes of the job then."""
 
     dropped: tuple[str, ...] = ()
     end: JobState = JobState.DONE

@@ -22,7 +22,7 @@ from deploybot.deploy.compare import compare_url
 from deploybot.deploy.questions import Questions, required, wanted_of
 from deploybot.deploy.request_cards import ask_again
 from deploybot.deploy.requests import NOTHING_DONE, expired_text, waiting, wanting
-from deploybot.deploy.steps import Stop
+from deploybot.deploy.stop import Stop
 from deploybot.domain import Approval, Deployment, Person, Plan, Request, State, Verdict
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError, Voided, sentence
 from deploybot.policy import NEEDS_APPROVAL, counting, who_may
@@ -228,7 +228,7 @@ class Approvals:
             seconds = await self._look(number)
             if seconds <= 0 or stop.why is not None:
                 return seconds >= 0
-            await _first(desk.bell, stop, min(seconds, CLOCK_LOOKS))
+            await stop.outrun(desk.bell.wait(), within=min(seconds, CLOCK_LOOKS))
 
     async def _look(self, number: int) -> float:
         """The seconds until there is something to do for a request; 0.0 where it waits no more, -1.0 where it ended."""
@@ -335,14 +335,3 @@ class Approvals:
     def _environment(self, plan: Plan) -> Environment | None:
         app = self._settings.apps.get(plan.app)
         return app.environments.get(plan.environment) if app else None
-
-
-async def _first(bell: asyncio.Event, stop: Stop, seconds: float) -> None:
-    """Until the bell rings, somebody wishes to stop, or so many seconds are over."""
-    tasks = {asyncio.ensure_future(bell.wait()), asyncio.ensure_future(stop.wait())}
-    try:
-        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -9,7 +9,8 @@ from deploybot.deploy.approvals import Approvals
 from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.plan import Planner
 from deploybot.deploy.questions import Questions
-from deploybot.deploy.steps import UNREACHABLE_START, Stop
+from deploybot.deploy.steps import UNREACHABLE_START
+from deploybot.deploy.stop import Stop
 from deploybot.domain import Deployment, Plan, Request, State
 from deploybot.errors import Unreachable, UserError
 from deploybot.policy import decide

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from deploybot.deploy.binding import binding_of, config_of, differences
 from deploybot.deploy.plan import Planner
-from deploybot.deploy.steps import UNREACHABLE_START, Stop
+from deploybot.deploy.steps import UNREACHABLE_START
+from deploybot.deploy.stop import Stop
 from deploybot.domain import Binding, Deployment, Plan, Release, Request
 from deploybot.errors import Unreachable, UserError, Voided
 from deploybot.ports import Clock

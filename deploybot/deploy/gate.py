@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from deploybot.deploy.steps import Stop
+from deploybot.deploy.stop import Stop
 from deploybot.domain import Container, Gate
 from deploybot.errors import EngineError, Unhealthy, Unreachable
 from deploybot.ports import Clock, Engine, Host, Servers

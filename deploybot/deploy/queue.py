@@ -13,9 +13,9 @@ from deploybot.deploy.approvals import Approvals
 from deploybot.deploy.beginning import Beginning
 from deploybot.deploy.cards import what
 from deploybot.deploy.runner import Runner
-from deploybot.deploy.steps import Stop
+from deploybot.deploy.stop import Stop
 from deploybot.deploy.teller import Teller
-from deploybot.deploy.turns import begins, is_early, last_before, place_of, show_moment, take_turn
+from deploybot.deploy.turns import begins, is_early, last_before, place_of, show_moment
 from deploybot.domain import Deployment, State
 from deploybot.errors import Cancelled, DeploybotError, StoreError, Voided, sentence
 from deploybot.logs import about_deployment
@@ -160,7 +160,7 @@ class Queue:
                 return
             turn = self._turns[place_of(deployment.plan)]
             await self._until_its_time(deployment, turn, stop)
-            if not await take_turn(turn, stop):
+            if not await stop.outrun(turn.acquire()):
                 await self._end_cancelled(number, stop.why or Cancelled("a person"))
                 return
             try:

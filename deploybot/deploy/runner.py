@@ -15,7 +15,8 @@ from deploybot.deploy.cards import what
 from deploybot.deploy.gate import HealthGate
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import HEALTH_STEP
-from deploybot.deploy.steps import StepRunner, Stop, Work
+from deploybot.deploy.steps import StepRunner, Work
+from deploybot.deploy.stop import Stop
 from deploybot.deploy.teller import Teller
 from deploybot.domain import (
     Deployment,

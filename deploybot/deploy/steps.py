@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from deploybot.deploy.journal import Journal
+from deploybot.deploy.stop import Stop
 from deploybot.domain import Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState, Upload, UploadKind
 from deploybot.errors import Cancelled, StepFailed, StepUnknown, Unreachable
 from deploybot.ports import Clock, Host, RefSource, Servers, Store, Tables
@@ -52,29 +53,6 @@ class Work:
             state=StepState.PENDING,
             started=now,
         )
-
-
-class Stop:
-    """A wish to stop a deployment: set once, with the error that every waiting step then raises."""
-
-    def __init__(self) -> None:
-        """Nobody wishes anything yet."""
-        self._event = asyncio.Event()
-        self.why: Exception | None = None
-
-    def set(self, why: Exception) -> None:
-        """Wish it; the first reason stays."""
-        if self.why is None:
-            self.why = why
-            self._event.set()
-
-    async def wait(self) -> None:
-        """Return once somebody wishes it."""
-        await self._event.wait()
-
-    async def pause(self, seconds: float) -> None:
-        """Wait before the next try, unless somebody wishes it."""
-        await asyncio.gather(asyncio.wait_for(self.wait(), timeout=seconds), return_exceptions=True)
 
 
 class StepRunner:
@@ -240,16 +218,7 @@ class StepRunner:
 
     async def _wait(self, host: Host, row: StepRow, stop: Stop) -> None:
         """Until the job ends, somebody wishes to stop, or it is time to look at the log again."""
-        ended = asyncio.ensure_future(host.wait(row.job, timeout=LOOK_EVERY))
-        wish = asyncio.ensure_future(stop.wait())
-        try:
-            await asyncio.wait({ended, wish}, timeout=LOOK_EVERY + GRACE, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                ended.result()
-        finally:
-            for task in (ended, wish):
-                task.cancel()
-            await asyncio.gather(ended, wish, return_exceptions=True)
+        await stop.outrun(host.wait(row.job, timeout=LOOK_EVERY), within=LOOK_EVERY + GRACE)
 
     async def _ended(self, row: StepRow, status: JobStatus) -> StepRow:
         """Record an end and say it as a return or an error."""

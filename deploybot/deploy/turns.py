@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from deploybot.deploy.steps import Stop
 from deploybot.domain import Deployment, Plan, State
 
 
@@ -52,17 +50,3 @@ def last_before(deployment: Deployment, others: Iterable[Deployment], now: float
 
 def _order(deployment: Deployment) -> tuple[bool, float, int]:
     return deployment.state is State.WAITING, begins(deployment), deployment.number
-
-
-async def take_turn(turn: asyncio.Lock, stop: Stop) -> bool:
-    """Take the turn; False when somebody wishes to stop before it comes."""
-    mine = asyncio.ensure_future(turn.acquire())
-    wish = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({mine, wish}, return_when=asyncio.FIRST_COMPLETED)
-        return mine.done()
-    finally:
-        wish.cancel()
-        if not mine.done():
-            mine.cancel()
-        await asyncio.gather(mine, wish, return_exceptions=True)

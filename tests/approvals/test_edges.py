@@ -11,7 +11,7 @@ import pytest
 from deploybot.deploy.approvals import Approvals
 from deploybot.deploy.binding import config_of
 from deploybot.deploy.bonds import Bonds
-from deploybot.deploy.steps import Stop
+from deploybot.deploy.stop import Stop
 from deploybot.domain import Kind, Plan, State, Verdict
 from deploybot.errors import Cancelled, Denied, StoreError, Unreachable, UserError
 from deploybot.settings import FileRef

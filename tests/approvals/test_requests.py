@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Coroutine
 from pathlib import Path
 
 import pytest
 
+from deploybot.deploy.stop import Stop
 from deploybot.domain import Approval, Changes, Commit, Running, State, Verdict
 from deploybot.ports import Tables
 from deploybot.testing import Outcome
@@ -365,11 +367,12 @@ async def test_expired_in_the_moment_of_the_click(town: Town, monkeypatch: pytes
     number = await town.ask()
     looked = asyncio.Event()
 
-    async def once(*_: object) -> None:
+    async def once(_: Stop, work: Coroutine[object, object, object], **_within: float) -> bool:
+        work.close()
         looked.set()
-        await asyncio.Event().wait()
+        return await asyncio.Event().wait()
 
-    monkeypatch.setattr("deploybot.deploy.approvals._first", once)
+    monkeypatch.setattr(Stop, "outrun", once)
     await looked.wait()
     town.shop.clock.advance(5 * HOUR)
     assert (await town.say(f"approve #{number}", "ben")).title.startswith(f"#{number} has expired: its time was 2027-")

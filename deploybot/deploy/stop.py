@@ -1,0 +1,45 @@
+"""A wish to stop a deployment, and waiting that ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+
+
+class Stop:
+    """A wish to stop a deployment: set once, with the error that every waiting step then raises."""
+
+    def __init__(self) -> None:
+        """Nobody wishes anything yet."""
+        self._event = asyncio.Event()
+        self.why: Exception | None = None
+
+    def set(self, why: Exception) -> None:
+        """Wish it; the first reason stays."""
+        if self.why is None:
+            self.why = why
+            self._event.set()
+
+    async def wait(self) -> None:
+        """Return once somebody wishes it."""
+        await self._event.wait()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before the next try, unless somebody wishes it."""
+        await asyncio.gather(asyncio.wait_for(self.wait(), timeout=seconds), return_exceptions=True)
+
+    async def outrun(self, work: Coroutine[object, object, object], *, within: float | None = None) -> bool:
+        """Whether some work ends before somebody wishes to stop, and within so many seconds; else it is cancelled.
+
+        What it raises is raised.
+        """
+        task, wish = asyncio.ensure_future(work), asyncio.ensure_future(self.wait())
+        try:
+            await asyncio.wait({task, wish}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+            return task.done()
+        finally:
+            task.cancel()
+            wish.cancel()
+            await asyncio.gather(task, wish, return_exceptions=True)

@@ -39,7 +39,7 @@ from deploybot.ports import EventListener, LiveChat, Tables
 from deploybot.redact import Redactor
 from deploybot.settings import BotSettings, Settings
 from deploybot.store.codes import CodeFiles
-from deploybot.store.lock import single_bot
+from deploybot.store.single_bot import single_bot
 from deploybot.units import show_duration
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Bot:
         )
         self.by_itself = by_itself(settings, world, self._access, self.dispatcher)
         if self.by_itself is not None:
-            self.deployments.on_end = self.by_itself.watch.ring
+            self.deployments.queue.on_end = self.by_itself.watch.ring
         parts = Parts(
             handle=self.dispatcher.handle,
             complete=self.dispatcher.complete,
@@ -112,7 +112,7 @@ class Bot:
                 await chat.start()
             if self._web is not None:
                 await self._web.start()
-            resumed = await self.deployments.resume()
+            resumed = await self.deployments.queue.resume()
             if resumed:
                 log.info("taking up %s", ", ".join(f"#{one.number}" for one in resumed))
             if self.by_itself is not None:
@@ -145,7 +145,7 @@ class Bot:
             async with asyncio.timeout(STOP_WITHIN):
                 if self.by_itself is not None:
                     await self.by_itself.close()
-                await self.deployments.close()
+                await self.deployments.queue.close()
                 for task in work:
                     task.cancel()
                 await asyncio.gather(*work, return_exceptions=True)

@@ -20,9 +20,9 @@ from typing import Protocol
 
 from deploybot.domain import Heads, JobState, JobStatus, Release, ServerFacts, short_id
 from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
-from deploybot.events.hints import autos
+from deploybot.events.auto.hints import autos
+from deploybot.events.auto.rules import newest_tag
 from deploybot.events.patterns import fits
-from deploybot.events.rules import newest_tag
 from deploybot.ports import Engine, Finding, Host, Images, RefSource, Servers
 from deploybot.settings import App, Auto, Environment, Server, Settings
 from deploybot.strategies.needs import check_compose, check_server

@@ -149,3 +149,9 @@ class Voided(DeploybotError):
 
 class StoreError(DeploybotError):
     """The database cannot be written, is full, or is damaged; the sentence says how to restore it."""
+
+
+def sentence(problem: Exception) -> str:
+    """What happened, with a capital and a full stop: `cancelled by ana` becomes a sentence."""
+    text = str(problem)
+    return f"{text[:1].upper()}{text[1:]}."

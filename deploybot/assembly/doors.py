@@ -17,7 +17,7 @@ from deploybot.ports import EventListener, LiveChat
 from deploybot.settings import Settings
 
 if TYPE_CHECKING:
-    from deploybot.events.telling import Telling
+    from deploybot.events.telling.channels import Telling
     from deploybot.reports.worker import ReportWorker
     from deploybot.web import WebServer
     from deploybot.webhooks.inbox import Inbox
@@ -50,7 +50,7 @@ def telling(settings: Settings, world: Adapters) -> Telling | None:
     """What tells channels of events, where bot.toml lets anything call; imported only then."""
     if not _has_hooks(settings):
         return None
-    from deploybot.events.telling import Telling  # noqa: PLC0415  see above
+    from deploybot.events.telling.channels import Telling  # noqa: PLC0415  see above
 
     return Telling(settings, world.store, world.clock, world.redactor, event_places(settings))
 

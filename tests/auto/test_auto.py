@@ -101,7 +101,7 @@ async def test_main_waits_for_its_approval_and_a_newer_push_takes_its_place(yard
 
 async def test_of_several_that_wait_for_their_turn_the_newest_wins(yard: Yard) -> None:
     """What has begun goes on; what waits behind it is replaced."""
-    async with yard.town.shop.deployments._turns["shop", "staging"]:
+    async with yard.town.shop.deployments.queue._turns["shop", "staging"]:
         first = await yard.push("develop")
         second = await yard.push("develop")
         third = await yard.push("develop")

@@ -61,7 +61,7 @@ class Office:
     async def end_of(self, number: int) -> Deployment:
         """A deployment once it has ended."""
         async with asyncio.timeout(ENDS_WITHIN):
-            await self.bot.deployments.idle(number)
+            await self.bot.deployments.queue.idle(number)
         found = await self.bot.deployments.get(number)
         assert found is not None
         assert found.state.ended

@@ -22,7 +22,7 @@ from deploybot.domain import (
     Synced,
     Tagged,
 )
-from deploybot.events.things import joined, rank
+from deploybot.events.telling.things import joined, rank
 from tests.events.channel import DIGEST, IMAGE, NOON, build, open_channel, push, sha
 
 N = int(os.environ.get("N", "20"))

@@ -14,8 +14,8 @@ from deploybot.chat.render import plain
 from deploybot.chat.slack.blocks import render
 from deploybot.chat.telegram.page import page_of
 from deploybot.domain import BuildState
-from deploybot.events.things import kept
-from deploybot.events.words import one_line, paragraph, subject
+from deploybot.events.telling.things import kept
+from deploybot.events.telling.words import one_line, paragraph, subject
 from tests.doubles.slack.mrkdwn import read_blocks, read_text
 from tests.doubles.slack.rules import check_message
 from tests.doubles.telegram import Refused, read

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from deploybot.domain import BuildState, Event
-from deploybot.events.telling import Telling
+from deploybot.events.telling.channels import Telling
 from tests.events.channel import build, open_channel, push, settings
 from tests.events.test_wild import ALL
 from tests.events.wild import event

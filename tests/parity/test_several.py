@@ -51,7 +51,7 @@ class Both:
         return {way.name: way.new_place() for way in self.ways}
 
     async def put(self, rooms: Mapping[str, str], card: Card) -> None:
-        """What `deploy.runner.Teller` does for the places of a deployment."""
+        """What `deploy.teller.Teller` does for the places of a deployment."""
         places = [way.place(rooms[way.name]) for way in self.ways]
 
         def work(tables: Tables) -> None:

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from deploybot.errors import Unreachable, UserError
 from deploybot.reports.http import Answer, Api, Caller, accepted, retry_after
-from deploybot.shapes import CallUrl
+from deploybot.settings.addresses import CallUrl
 from tests.reports.doubles import HANG, Gitea, Receiver
 
 METADATA = "169.254.169.254"

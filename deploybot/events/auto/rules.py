@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from deploybot.domain import Heads, Pin
+from deploybot.events.auto.tags import version_of
 from deploybot.events.patterns import fits
-from deploybot.events.versions import version_of
 from deploybot.settings import Auto
 
 IMAGES = "images"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploybot.domain import Build, BuildState, Push
-from deploybot.events.story import Scene
-from deploybot.events.things import push_series
+from deploybot.events.telling.story import Scene
+from deploybot.events.telling.things import push_series
 from deploybot.ports import ToldPart
 
 LOOK_BACK: Final = 60

@@ -19,12 +19,12 @@ from typing import Final
 from deploybot.card import Card
 from deploybot.domain import OWN, Build, Deployed, Deployment, Event, Identity, Kind, Ping, Place, Push
 from deploybot.errors import StoreError
-from deploybot.events.event_cards import story_of
-from deploybot.events.folding import LOOK_BACK, PUSHES
-from deploybot.events.quiet import FOLDED_FROM, Quiet, digest_card
-from deploybot.events.routes import places_for
-from deploybot.events.story import Mood, Scene, Story
-from deploybot.events.things import Spot, build_thing, commit_of, dated, joined, kept, push_series, spot_of
+from deploybot.events.telling.families import story_of
+from deploybot.events.telling.folding import LOOK_BACK, PUSHES
+from deploybot.events.telling.notify import places_for
+from deploybot.events.telling.quiet import FOLDED_FROM, Quiet, digest_card
+from deploybot.events.telling.story import Mood, Scene, Story
+from deploybot.events.telling.things import Spot, build_thing, commit_of, dated, joined, kept, push_series, spot_of
 from deploybot.masking import masked
 from deploybot.ports import Clock, Redactor, Store, Tables, ToldPart, ToldPlace
 from deploybot.settings import App, Settings

@@ -9,8 +9,8 @@ from deploybot.card import Button
 from deploybot.domain import Event, ImagePushed, canonical_image
 from deploybot.events.patterns import environments_of, fits
 from deploybot.events.routing import is_of
-from deploybot.events.story import Scene
-from deploybot.events.words import full_sha
+from deploybot.events.telling.story import Scene
+from deploybot.events.telling.words import full_sha
 from deploybot.settings import App, Environment
 
 MOST: Final = 4

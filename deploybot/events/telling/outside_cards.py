@@ -7,10 +7,10 @@ from typing import Final
 
 from deploybot.card import Card, Line, Link, Tone
 from deploybot.domain import Alert, BuildState, Deployed, Note, Synced
-from deploybot.events.buttons import code_buttons, logs_button, retry_buttons
-from deploybot.events.story import TONES, Mood, Scene, Story, Worth
-from deploybot.events.things import rank
-from deploybot.events.words import NAME, REF, moment, nth, one_line, paragraph, short, who
+from deploybot.events.telling.buttons import code_buttons, logs_button, retry_buttons
+from deploybot.events.telling.story import TONES, Mood, Scene, Story, Worth
+from deploybot.events.telling.things import rank
+from deploybot.events.telling.words import NAME, REF, moment, nth, one_line, paragraph, short, who
 from deploybot.ports import ToldPart
 from deploybot.settings import App
 from deploybot.units import show_duration

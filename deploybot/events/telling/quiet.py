@@ -9,7 +9,7 @@ from typing import Final
 
 from deploybot.card import Card, Line
 from deploybot.errors import StoreError
-from deploybot.events.words import one_line, page
+from deploybot.events.telling.words import one_line, page
 from deploybot.ports import Clock, Store, Tables
 
 FOLDED_FROM: Final = 4

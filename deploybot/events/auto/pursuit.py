@@ -14,9 +14,9 @@ from math import inf
 from deploybot.card import Card
 from deploybot.command import Incoming
 from deploybot.domain import AUTO, Place, Wish, WishState
-from deploybot.events.builds import Light, judge
-from deploybot.events.rules import IMAGES, images_text
-from deploybot.events.wishes import WishBook
+from deploybot.events.auto.builds import Light, judge
+from deploybot.events.auto.rules import IMAGES, images_text
+from deploybot.events.auto.wishes import WishBook
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment
 

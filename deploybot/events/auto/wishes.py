@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from deploybot.card import Card
 from deploybot.domain import Place, Wish
-from deploybot.events.wish_cards import wish_card
+from deploybot.events.auto.cards import wish_card
 from deploybot.masking import masked
 from deploybot.ports import Clock, Redactor, Tables
 from deploybot.settings import App

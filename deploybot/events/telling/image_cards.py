@@ -8,9 +8,9 @@ from typing import Final
 
 from deploybot.card import Card, Line, Link
 from deploybot.domain import ImagePushed
-from deploybot.events.buttons import image_buttons, wanted_tag
-from deploybot.events.story import Scene, Story, Worth
-from deploybot.events.words import REF, one_line, who
+from deploybot.events.telling.buttons import image_buttons, wanted_tag
+from deploybot.events.telling.story import Scene, Story, Worth
+from deploybot.events.telling.words import REF, one_line, who
 from deploybot.ports import ToldPart
 from deploybot.settings import App
 from deploybot.units import show_size

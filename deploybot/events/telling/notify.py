@@ -7,7 +7,7 @@ from datetime import datetime
 
 from deploybot.domain import Place, Window
 from deploybot.events.patterns import fits
-from deploybot.events.story import Story, Worth
+from deploybot.events.telling.story import Story, Worth
 from deploybot.settings import App
 from deploybot.settings.events import Notify
 

@@ -7,12 +7,12 @@ from typing import Final
 
 from deploybot.card import Card, Line, Link, Tone
 from deploybot.domain import Build, BuildState
-from deploybot.events.buttons import code_buttons
-from deploybot.events.folding import LOOK_BACK, before, ended, overtaken
 from deploybot.events.patterns import environments_of, watched
-from deploybot.events.story import TONES, Mood, Scene, Story, Worth
-from deploybot.events.things import rank
-from deploybot.events.words import NAME, REF, count, moment, nth, one_line, page, short, who
+from deploybot.events.telling.buttons import code_buttons
+from deploybot.events.telling.folding import LOOK_BACK, before, ended, overtaken
+from deploybot.events.telling.story import TONES, Mood, Scene, Story, Worth
+from deploybot.events.telling.things import rank
+from deploybot.events.telling.words import NAME, REF, count, moment, nth, one_line, page, short, who
 from deploybot.ports import ToldPart
 from deploybot.units import show_duration
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 
 from deploybot.domain import Deployment, Event, Release, Running, Wish, WishState
 from deploybot.errors import DeploybotError
-from deploybot.events.hints import Hint, autos, hint_of
-from deploybot.events.pursuit import Pursuit
-from deploybot.events.rules import IMAGES, Found, News, There, images_text, news, undated
-from deploybot.events.wish_cards import by, plain
-from deploybot.events.wishes import WishBook
+from deploybot.events.auto.cards import by, plain
+from deploybot.events.auto.hints import Hint, autos, hint_of
+from deploybot.events.auto.pursuit import Pursuit
+from deploybot.events.auto.rules import IMAGES, Found, News, There, images_text, news, undated
+from deploybot.events.auto.wishes import WishBook
 from deploybot.ports import Clock, Images, RefSource, Store, Tables
 from deploybot.settings import App, Auto, Environment
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.errors import StoreError, UserError
-from deploybot.store.lock import single_bot
+from deploybot.store.single_bot import single_bot
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from deploybot.domain import Alert, Build, Change, Deployed, Event, ImagePushed, Note, Published, Push, Synced, Tagged
-from deploybot.events.words import cut, full_sha, subject
+from deploybot.events.telling.words import cut, full_sha, subject
 
 COMMITS_SHOWN: Final = 5
 _KEPT_TEXT: Final = 2_000

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from deploybot.errors import DeploybotError, StoreError, Unreachable
-from deploybot.events.wish_cards import trouble_card
-from deploybot.events.wishes import WishBook
+from deploybot.events.auto.cards import trouble_card
+from deploybot.events.auto.wishes import WishBook
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App
 

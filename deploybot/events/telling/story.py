@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from deploybot.card import Card, Tone
 from deploybot.domain import Running
-from deploybot.events.words import Persons
+from deploybot.events.telling.words import Persons
 from deploybot.ports import ToldPart
 from deploybot.settings import App
 

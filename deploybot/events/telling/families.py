@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from deploybot.domain import Alert, Build, Change, Deployed, Event, ImagePushed, Note, Published, Push, Synced, Tagged
-from deploybot.events.build_cards import build_story
-from deploybot.events.code_cards import change_story, push_story, tag_story
-from deploybot.events.image_cards import image_story
-from deploybot.events.outside_cards import alert_story, deployed_story, note_story, synced_story
-from deploybot.events.story import Scene, Story
+from deploybot.events.telling.build_cards import build_story
+from deploybot.events.telling.code_cards import change_story, push_story, tag_story
+from deploybot.events.telling.image_cards import image_story
+from deploybot.events.telling.outside_cards import alert_story, deployed_story, note_story, synced_story
+from deploybot.events.telling.story import Scene, Story
 from deploybot.ports import ToldPart
 
 _FAMILIES: Final[dict[type[Event], Callable[[Scene, Sequence[ToldPart]], Story]]] = {

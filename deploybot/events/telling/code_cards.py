@@ -7,12 +7,12 @@ from typing import Final
 
 from deploybot.card import Card, Line, Link, Tone
 from deploybot.domain import Change, Published, Push, Tagged
-from deploybot.events.buttons import code_buttons
-from deploybot.events.folding import overtaken
 from deploybot.events.patterns import environments_of, watched
-from deploybot.events.story import Mood, Scene, Story, Worth
-from deploybot.events.things import COMMITS_SHOWN, rank
-from deploybot.events.words import NAME, REF, count, one_line, page, paragraph, short, subject, who
+from deploybot.events.telling.buttons import code_buttons
+from deploybot.events.telling.folding import overtaken
+from deploybot.events.telling.story import Mood, Scene, Story, Worth
+from deploybot.events.telling.things import COMMITS_SHOWN, rank
+from deploybot.events.telling.words import NAME, REF, count, one_line, page, paragraph, short, subject, who
 from deploybot.ports import ToldPart
 
 _TONES: Final = {"merged": Tone.GOOD, "closed": Tone.WARN}

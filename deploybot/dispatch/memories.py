@@ -26,7 +26,7 @@ class Recent:
         return True
 
 
-class Patience:
+class Allowance:
     """So many answers for a key in so many seconds; whoever is not remembered begins anew."""
 
     def __init__(self, clock: Clock, *, answers: int, seconds: float, limit: int = 1_000) -> None:

@@ -18,8 +18,7 @@ def waiting(tables: Tables, number: int) -> tuple[Deployment, Request]:
     if request is None:
         raise UserError(f"#{number} needs no approval.")
     if deployment.state.ended:
-        ended = request.verdict.value or deployment.state.value
-        raise UserError(f"#{number} has ended already: {ended}.", hint=deployment.outcome)
+        raise UserError(f"#{number} has ended already: {deployment.word}.", hint=deployment.outcome)
     if deployment.state is not State.WAITING:
         raise UserError(f"#{number} has begun already.", hint=f"`cancel #{number}` stops it.")
     if deployment.cancel_by:

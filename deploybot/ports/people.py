@@ -22,6 +22,9 @@ class People(Protocol):
     def add(self, name: str, identity: Identity | None = None) -> Person:
         """Make a person; UserError when the name or the identity is taken."""
 
+    def rename(self, person: int, name: str) -> None:
+        """Give a person another name; UserError when it is taken, or the person is the bot itself. The past stays."""
+
     def link(self, person: int, identity: Identity) -> None:
         """Give a person a further identity; UserError when somebody has it."""
 

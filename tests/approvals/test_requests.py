@@ -197,6 +197,11 @@ async def test_a_branch_that_moved_makes_it_void(town: Town) -> None:
     assert shown.title.endswith("— void")
     assert shown.buttons == card.buttons
     assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} has ended already: void."
+    assert (await town.say(f"cancel #{number}", "cem")).title == f"#{number} has ended already: void."
+    table = (await town.say("history shop production", "cem")).table
+    assert table
+    assert next(row for row in table.rows if row[0] == str(number))[-2:] == ("void", "")
+    assert "took" not in shown.footer
     new = await town.ask(card.buttons[0].command)
     assert (await town.say(f"approve #{new}", "ben")).ok
     assert (await town.end_of(new)).plan.release.commit == V3.commit

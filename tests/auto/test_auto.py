@@ -395,7 +395,7 @@ async def test_somebody_of_that_name_from_before_is_a_clear_error(yard: Yard) ->
     await yard.town.store.write(rename)
     with pytest.raises(UserError, match="There is a person named deploybot") as caught:
         await yard.restart()
-    assert "UPDATE persons SET name = 'NEW'" in caught.value.hint
+    assert "`deploybot rename deploybot NAME`" in caught.value.hint
 
 
 async def test_grants_of_the_bot_come_from_bot_toml_alone(yard: Yard) -> None:

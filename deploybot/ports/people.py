@@ -69,6 +69,12 @@ class Links(Protocol):
     def get(self, person: int, now: float) -> Link | None:
         """A person's link that waits for its confirmation or its code."""
 
+    def typed(self, other: Identity, now: float) -> Link | None:
+        """The link whose code somebody has typed last, and has not agreed to."""
+
+    def agree(self, link: Link) -> None:
+        """Note that who typed the code of a link says yes."""
+
     def end(self, person: int) -> None:
         """Forget a person's link."""
 

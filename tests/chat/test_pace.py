@@ -156,3 +156,18 @@ def test_only_channels_that_are_at_rest_are_forgotten() -> None:
         assert len(pace._lines) <= 10
 
     on_a_jumping_clock(work())
+
+
+def test_a_call_that_was_long_on_its_way_does_not_have_the_next_at_its_heels() -> None:
+    async def work() -> None:
+        pace, loop = Pace(()), asyncio.get_running_loop()
+        arrived: list[float] = []
+        for on_its_way in (0.9, 0.0, 0.3, 0.1):
+            await pace.turn("mine", SECOND)
+            await asyncio.sleep(on_its_way)
+            arrived.append(loop.time())
+            pace.answered("mine", SECOND)
+        assert all(later - earlier >= SECOND.seconds for earlier, later in itertools.pairwise(arrived))
+        pace.answered("nobody", SECOND)
+
+    on_a_jumping_clock(work())

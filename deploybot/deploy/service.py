@@ -18,10 +18,27 @@ from deploybot.deploy.questions import Questions, required, wanted_of
 from deploybot.deploy.queue import Queue
 from deploybot.deploy.teller import Teller
 from deploybot.deploy.turns import next_time, show_moment
-from deploybot.domain import Deployment, Plan, Release, Request, State
+from deploybot.domain import Deployment, Person, Plan, Release, Request, State
 from deploybot.errors import Cancelled, UserError
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """Something that was asked for and is planned, with the request for the approvals that it needs."""
+
+    ctx: Context
+    person: Person
+    plan: Plan
+    request: Request | None
+    not_before: float
+    now: float
+
+    @property
+    def wish(self) -> int:
+        """The wish that it fulfils; 0 where a person asked."""
+        return self.ctx.incoming.wish
 
 
 class Deployments:
@@ -143,47 +160,19 @@ class Deployments:
         return str(self._journal.whole(number))
 
     async def _add(self, ctx: Context, plan: Plan, not_before: float = 0.0, *, typed: str | None = None) -> Card:
-        """Number it, say its card and write the audit row in one transaction, then set it going."""
-        person = required(ctx.person)
-        now, wish = self._clock.now(), ctx.incoming.wish
+        """Keep what was asked for, then set it going."""
         request = self._approvals.request_for(plan, typed, not_before)
-
-        def add(tables: Tables) -> tuple[Deployment, str]:
-            self._questions.insist(self._questions.may_request(tables, person.id, plan))
-            older = in_the_way(tables, plan) if wish else ()
-            deployment = tables.deployments.add(
-                plan,
-                requester=person,
-                reason=ctx.reason,
-                place=None if wish else ctx.incoming.place,
-                now=now,
-                not_before=not_before,
-                needs_approval=request is not None,
-                wish=wish,
-                skipped=skipped_by(older),
-            )
-            if wish:
-                tables.wishes.fulfil(wish, deployment.number)
-            for one in older:
-                self.queue.replace(tables, one.number, deployment.number)
-            if request is not None:
-                self._approvals.add(tables, deployment, request)
-            waits_for = self.queue.waits_for(deployment, tables.deployments.open())
-            tables.audit.append(
-                actor=person.name,
-                action=f"{plan.kind.value} asked",
-                subject=f"#{deployment.number} {plan.app}/{plan.environment}",
-                detail=f"{what(plan)}{_images(plan)}, {_bound(plan, request)}"
-                + (f", because {ctx.reason}" if ctx.reason else ""),
-                now=now,
-            )
-            if not waits_for and request is None:
-                deployment = tables.deployments.move(deployment.number, State.RUNNING, now=now)
-            self._tell(tables, deployment.number, waits_for)
-            return deployment, waits_for
+        asked = _Asked(
+            ctx=ctx,
+            person=required(ctx.person),
+            plan=plan,
+            request=request,
+            not_before=not_before,
+            now=self._clock.now(),
+        )
 
         async def commit() -> tuple[Deployment, str]:
-            made, waits_for = await self._store.write(add)
+            made, waits_for = await self._store.write(lambda tables: self._keep(tables, asked))
             self.queue.launch(made)
             self._approvals.ring(made.skipped)
             return made, waits_for
@@ -192,6 +181,46 @@ class Deployments:
         deployment, waits_for = await asyncio.shield(asyncio.create_task(commit()))
         card = deployment_card(deployment, (), waits_for=waits_for, request=request)
         return dataclasses.replace(card, queued=True)
+
+    def _keep(self, tables: Tables, asked: _Asked) -> tuple[Deployment, str]:
+        """Number it, say its card and write the audit row, if the policy says yes; what it waits for."""
+        plan, request = asked.plan, asked.request
+        self._questions.insist(self._questions.may_request(tables, asked.person.id, plan))
+        older = in_the_way(tables, plan) if asked.wish else ()
+        deployment = tables.deployments.add(
+            plan,
+            requester=asked.person,
+            reason=asked.ctx.reason,
+            place=None if asked.wish else asked.ctx.incoming.place,
+            now=asked.now,
+            not_before=asked.not_before,
+            needs_approval=request is not None,
+            wish=asked.wish,
+            skipped=skipped_by(older),
+        )
+        if asked.wish:
+            tables.wishes.fulfil(asked.wish, deployment.number)
+        for one in older:
+            self.queue.replace(tables, one.number, deployment.number)
+        if request is not None:
+            self._approvals.add(tables, deployment, request)
+        waits_for = self.queue.waits_for(deployment, tables.deployments.open())
+        self._audit(tables, asked, deployment)
+        if not waits_for and request is None:
+            deployment = tables.deployments.move(deployment.number, State.RUNNING, now=asked.now)
+        self._tell(tables, deployment.number, waits_for)
+        return deployment, waits_for
+
+    def _audit(self, tables: Tables, asked: _Asked, deployment: Deployment) -> None:
+        plan, reason = asked.plan, asked.ctx.reason
+        because = f", because {reason}" if reason else ""
+        tables.audit.append(
+            actor=asked.person.name,
+            action=f"{plan.kind.value} asked",
+            subject=f"#{deployment.number} {plan.app}/{plan.environment}",
+            detail=f"{what(plan)}{_images(plan)}, {_bound(plan, asked.request)}{because}",
+            now=asked.now,
+        )
 
 
 def _bound(plan: Plan, request: Request | None) -> str:

@@ -132,7 +132,7 @@ class Yard:
     async def hear(self, event: Event) -> str:
         return await self.itself.automatic.hear(self.app, event, "d1")
 
-    async def push(self, branch: str, message: str = "Change things", *, by: str = "ana", **more: Any) -> str:  # noqa: ANN401
+    async def push(self, branch: str, message: str = "Change things", *, by: str = "ana", **more: Any) -> str:  # noqa: ANN401  it is passed on
         """A commit on a branch of which the forge tells; the bot looks."""
         before = self.refs.branches.get(branch, "")
         made = self.commit(branch, message, **more)
@@ -141,7 +141,7 @@ class Yard:
         await self.look()
         return made
 
-    async def built(self, commit: str, state: BuildState = BuildState.PASSED, name: str = "test", **more: Any) -> None:  # noqa: ANN401
+    async def built(self, commit: str, state: BuildState = BuildState.PASSED, name: str = "test", **more: Any) -> None:  # noqa: ANN401  it is passed on
         """CI tells of a build; the bot looks."""
         key = more.pop("key", name)
         await self.hear(Build(sender="github", key=key, name=name, state=state, commit=commit, **more))
@@ -215,7 +215,7 @@ async def make_yard(
         people = await store.write(_hire)
         shop.person = people["ana"]
 
-        def link(tables: Any) -> None:  # noqa: ANN401
+        def link(tables: Any) -> None:  # noqa: ANN401  it is passed on
             for name, person in people.items():
                 tables.people.link(person.id, GITHUB[name])
 

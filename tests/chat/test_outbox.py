@@ -299,7 +299,7 @@ class Storm:
 
     def __init__(self, store: Database, seed: int) -> None:
         self.store = store
-        self.dice = random.Random(seed)  # noqa: S311  a seed repeats what it did
+        self.dice = random.Random(seed)
         self.kills = 0
         self.chats = [Platform("slack", fault=self.fault), Platform("telegram", fault=self.fault)]
         self.keys = [f"deployment:{number}" for number in range(CARDS)]

@@ -316,7 +316,7 @@ def test_a_database_that_is_full_for_a_moment_delays_only() -> None:
 
 
 @pytest.mark.parametrize("down", [False, True])
-def test_a_cancelled_command_leaves_its_messages_closed_and_soon(down: bool) -> None:  # noqa: FBT001
+def test_a_cancelled_command_leaves_its_messages_closed_and_soon(down: bool) -> None:
     room = Room()
 
     async def command(reply: Reply) -> Card:

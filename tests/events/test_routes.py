@@ -130,5 +130,5 @@ def test_what_routes_name_has_to_be_there() -> None:
         ("*", "x\ny", True),
     ],
 )
-def test_patterns(pattern: str, name: str, fit: bool) -> None:  # noqa: FBT001
+def test_patterns(pattern: str, name: str, fit: bool) -> None:
     assert fits(pattern, name) is fit

@@ -67,7 +67,7 @@ def on_console(card: Card) -> list[str]:
 
 
 async def test_events_are_short_and_literal_and_wake_nobody(figure: Callable[[str], None]) -> None:
-    dice = random.Random(SEED)  # noqa: S311  a seed repeats what it did
+    dice = random.Random(SEED)
     cards = await some_cards(dice, N)
     wrong = [what for card in cards for look in (on_slack, on_telegram, on_console) for what in look(card)]
     wrong += ["long" for card in cards if len(says(card)) > LONGEST]
@@ -97,7 +97,7 @@ async def test_the_longest_messages_are_whole() -> None:
 
 
 def test_texts_are_bounded(figure: Callable[[str], None]) -> None:
-    dice = random.Random(SEED)  # noqa: S311
+    dice = random.Random(SEED)
     long = 0
     for _ in range(N):
         wild = text(dice)

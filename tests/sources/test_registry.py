@@ -354,7 +354,7 @@ async def test_a_registry_that_is_slow_or_gone(serve: Serve) -> None:
 async def test_nonsense_is_told_and_breaks_nothing(serve: Serve, figure: Callable[[str], None]) -> None:
     """Whatever a registry answers is an image that is there, or an error of ours."""
     seed = int(os.environ.get("SEED", "0")) or secrets.randbits(32)
-    dice = random.Random(seed)  # noqa: S311  repeatable, not secret
+    dice = random.Random(seed)
 
     def junk() -> str:
         return dice.choice(["", "x", '"', "sha256:", DIGEST, "Bearer", 'Bearer realm="', "Basic", "99999999999", "-1"])

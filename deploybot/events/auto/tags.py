@@ -1,16 +1,20 @@
-"""Tags that are versions, in their order: semantic versioning 2.0.0 (semver.org), precedence in its section 11."""
+"""Tags that are versions, in their order: semantic versioning 2.0.0 (semver.org), precedence in its section 11.
+
+People write versions of repositories more freely than those of images (`domain.versions`): `v1.4`, `shop/1.4.0.1`.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
+from deploybot.domain.versions import EarlyOrder, early_order
+
 _VERSION = re.compile(
     r"(?:.*?[^0-9A-Za-z.])?[vV]?(?P<numbers>\d{1,9}(?:\.\d{1,9}){0,3})(?:-(?P<early>[0-9A-Za-z][0-9A-Za-z.-]*))?(?:\+[0-9A-Za-z.-]+)?",
     re.ASCII,
 )
 _MOST = 4
-Early = tuple[tuple[bool, int, str], ...]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -19,7 +23,7 @@ class Version:
 
     numbers: tuple[int, ...]
     whole: bool = True
-    early: Early = ()
+    early: EarlyOrder = ()
 
 
 def version_of(tag: str) -> Version | None:
@@ -28,10 +32,5 @@ def version_of(tag: str) -> Version | None:
     if match is None:
         return None
     numbers = tuple(map(int, match["numbers"].split(".")))
-    early = tuple(map(_part, (match["early"] or "").split("."))) if match["early"] else ()
+    early = early_order(match["early"].split(".")) if match["early"] else ()
     return Version(numbers + (0,) * (_MOST - len(numbers)), not early, early)
-
-
-def _part(text: str) -> tuple[bool, int, str]:
-    """Numbers come before words, and in their own order."""
-    return (False, int(text), "") if text.isdecimal() else (True, 0, text)

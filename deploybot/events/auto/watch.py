@@ -132,4 +132,4 @@ class Watch:
         try:
             await self._store.write(tell)
         except StoreError as trouble:
-            log.error("nobody could be told that %s cannot be looked at: %s", app.name, trouble)  # noqa: TRY400
+            log.error("nobody could be told that %s cannot be looked at: %s", app.name, trouble)  # noqa: TRY400  the sentence says it all

@@ -109,7 +109,7 @@ def _mood(builds: Sequence[Build]) -> tuple[Mood, str]:
     going = [one for one in builds if not one.state.ended]
     if failed:
         names = ", ".join(one_line(one.name, NAME) for one in failed[:2])
-        more = f" and {len(failed) - 2} more" if len(failed) > 2 else ""  # noqa: PLR2004
+        more = f" and {len(failed) - 2} more" if len(failed) > 2 else ""  # noqa: PLR2004  those shown
         return Mood.BAD, f"red: {names}{more}{', others are running' if going else ''}"
     if going:
         return Mood.BUSY, "building" if any(one.state is BuildState.RUNNING for one in going) else "queued"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from tests.chat.slack.workspace import ROOM, SIGNING_SECRET, until
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
 from tests.e2e.conftest import Office, open_office
+from tests.lab import free_port
 
 HTTP_TOKEN = "health-token-0123456789"
 SOCKET_MODE = 'app_token = { env = "SLACK_APP_TOKEN" }'
@@ -58,9 +58,7 @@ async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
     monkeypatch.setenv("HTTP_TOKEN", HTTP_TOKEN)
     monkeypatch.setenv("SLACK_SIGNING_SECRET", SIGNING_SECRET)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     double = SlackDouble()
     await double.start()
     double.wire.signing_secret = SIGNING_SECRET

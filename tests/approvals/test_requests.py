@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Approval, Changes, Commit, Running, State, Verdict
+from deploybot.domain import Approval, Changes, Commit, Identity, Running, State, Verdict
 from deploybot.ports import Tables
 from deploybot.testing import Outcome
 from tests.approvals.conftest import Town, make_town
@@ -598,3 +598,12 @@ async def test_the_card_tells_when_it_would_begin(town: Town) -> None:
     number = await town.ask("deploy shop@v2 to production --at 09:00")
     lines = {line.name: line.text for line in (await town.card(number)).lines}
     assert lines["begins"] == "not before 2027-01-15 09:00 UTC"
+
+
+async def test_what_waits_for_approvals_is_proposed_at_the_console(town: Town) -> None:
+    await lay_v1(town)
+    number = await town.ask()
+    complete = town.dispatcher.complete
+    assert await complete(town.identity("ben"), "approve ") == (0, (f"#{number}",))
+    assert await complete(town.identity("ana"), "rollback shop from production to #") == (1, ("#1",))
+    assert await complete(Identity("console", "31337"), "approve ") == (0, ())

@@ -240,6 +240,7 @@ USAGE_LOGS = (
             "deploy wiki --dry-run to test because x",
         ),
         ("deploy", "An app should follow `deploy`: shop, blog, wiki.", USAGE_DEPLOY, ""),
+        ("claim", "`<code>` should follow `claim`.", "Usage: claim <code>\nFor example: claim 7KQ2-M9XD", ""),
         ("deploy shop to", "An environment should follow `to`: staging, production.", USAGE_DEPLOY, ""),
         (
             "deploy shop production",
@@ -328,7 +329,7 @@ USAGE_LOGS = (
             "Usage: cancel <what>\nFor example: cancel #42",
             "",
         ),
-        ("apps please", "I do not understand `please` there.", "Usage: apps\nFor example: apps", ""),
+        ("apps please", "I do not understand `please` there.", "Usage: apps", ""),
         (
             "logs shop grep “two words",
             "The quote that begins at `“two words` does not end.",

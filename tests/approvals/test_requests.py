@@ -600,6 +600,16 @@ async def test_the_card_tells_when_it_would_begin(town: Town) -> None:
     assert lines["begins"] == "not before 2027-01-15 09:00 UTC"
 
 
+async def test_of_what_has_ended_it_is_said_how_and_not_who_may(town: Town) -> None:
+    number = await town.ask()
+    assert (await town.say(f"approve #{number}", "ben")).ok
+    await town.end_of(number)
+    for who in ("ben", "cem"):
+        card = await town.say(f"approve #{number}", who)
+        assert card.title == f"#{number} has ended already: succeeded."
+    assert (await town.say(f"approve #{number}", "eve")).private
+
+
 async def test_what_waits_for_approvals_is_proposed_at_the_console(town: Town) -> None:
     await lay_v1(town)
     number = await town.ask()

@@ -18,6 +18,8 @@ from deploybot.policy import Decision, Question, decide, tell_lock
 from deploybot.ports import Clock, CodeSecrets, People, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
+_FEW = 12
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -177,7 +179,7 @@ class Access:
         def deny(tables: Tables) -> tuple[Person, int]:
             person = _find(tables.people, wanted)
             if person is None:
-                raise _nobody(who, tables.people)
+                raise _nobody(who, tables.people, listed=True)
             gone = tables.people.revoke(person.id, app, environment)
             detail = f"{gone} grants on {place_name(app or EVERY, environment or EVERY)}"
             tables.audit.append(actor=_actor(ctx), action="deny", subject=person.name, detail=detail, now=now)
@@ -303,14 +305,14 @@ def _no_role(people: People, wanted: Who, who: str) -> UserError:
     )
 
 
-def _nobody(who: str, people: People) -> UserError:
+def _nobody(who: str, people: People, *, listed: bool = False) -> UserError:
+    """Nobody is called so: how somebody new is written, or who there is where it has to be one of them."""
     names = [person.name for person in people.everybody()]
     near = nearest(who.removeprefix("@"), names)
     guess = f", did you mean @{near}?" if near else "."
-    return UserError(
-        f"I know nobody called `{who[:60]}`{guess}",
-        hint="Somebody new is written PLATFORM:ID:NAME, as `whoami` shows it to them.",
-    )
+    there = f"I know {', '.join(f'@{name}' for name in names[:_FEW])}{' and more' if len(names) > _FEW else ''}."
+    new = "Somebody new is written PLATFORM:ID:NAME, as `whoami` shows it to them."
+    return UserError(f"I know nobody called `{who[:60]}`{guess}", hint=there if listed else new)
 
 
 def _free_name(people: People, name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Approval, Changes, Commit, Running, State, Verdict
+from deploybot.domain import Approval, Changes, Commit, Identity, Running, State, Verdict
 from deploybot.ports import Tables
 from deploybot.testing import Outcome
 from tests.approvals.conftest import Town, make_town
@@ -598,3 +598,22 @@ async def test_the_card_tells_when_it_would_begin(town: Town) -> None:
     number = await town.ask("deploy shop@v2 to production --at 09:00")
     lines = {line.name: line.text for line in (await town.card(number)).lines}
     assert lines["begins"] == "not before 2027-01-15 09:00 UTC"
+
+
+async def test_of_what_has_ended_it_is_said_how_and_not_who_may(town: Town) -> None:
+    number = await town.ask()
+    assert (await town.say(f"approve #{number}", "ben")).ok
+    await town.end_of(number)
+    for who in ("ben", "cem"):
+        card = await town.say(f"approve #{number}", who)
+        assert card.title == f"#{number} has ended already: succeeded."
+    assert (await town.say(f"approve #{number}", "eve")).private
+
+
+async def test_what_waits_for_approvals_is_proposed_at_the_console(town: Town) -> None:
+    await lay_v1(town)
+    number = await town.ask()
+    complete = town.dispatcher.complete
+    assert await complete(town.identity("ben"), "approve ") == (0, (f"#{number}",))
+    assert await complete(town.identity("ana"), "rollback shop from production to #") == (1, ("#1",))
+    assert await complete(Identity("console", "31337"), "approve ") == (0, ())

@@ -238,7 +238,7 @@ class Courier(abc.ABC, Generic[T]):
 
     def _tell_failure(self, item: T, wait: float, error: Exception) -> None:
         """Log what has to wait."""
-        log.warning("%s: a message waits %.1f s: %r", self._where(item), wait, error)
+        log.warning("%s: a message waits %.1f s: %s", self._where(item), wait, str(error) or "no answer in time")
 
     def _pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row: doubling, bounded, and spread by half."""

@@ -95,6 +95,7 @@ class Courier(abc.ABC, Generic[T]):
         self._lanes: dict[Hashable, Lane] = {}
         self._arrived: dict[int, tuple[T, Result]] = {}
         self._changed = asyncio.Event()
+        self._store_is_told = False
 
     @abc.abstractmethod
     def _due(self, tables: Tables, until: float, limit: int) -> Sequence[T]:
@@ -139,8 +140,9 @@ class Courier(abc.ABC, Generic[T]):
                 self._changed.clear()
                 try:
                     pause = await self._start_due()
-                except StoreError:
-                    log.exception("%s cannot be read; trying again in %.0f s", self._name, _STORE_PAUSE)
+                    self._store_is_told = False
+                except StoreError as error:
+                    self._tell_store("read", error)
                     pause = _STORE_PAUSE
                 await self._sleep(pause)
         finally:
@@ -198,12 +200,18 @@ class Courier(abc.ABC, Generic[T]):
                 self._arrived[item.id] = item, result
             await self._store.write(lambda tables: self._write(tables, item, result))
             self._arrived.pop(item.id, None)
-        except StoreError:
-            log.exception("%s cannot be written; trying again in %.0f s", self._name, _STORE_PAUSE)
+        except StoreError as error:
+            self._tell_store("written", error)
             lane.free_at = max(lane.free_at, time.monotonic() + _STORE_PAUSE)
         finally:
             lane.task = None
             self._changed.set()
+
+    def _tell_store(self, done: str, error: StoreError) -> None:
+        """Log what the database is in the way of; once, since the database itself tells when it is well again."""
+        level = logging.DEBUG if self._store_is_told else logging.WARNING
+        log.log(level, "%s cannot be %s, and waits for the database: %s", self._name, done, error)
+        self._store_is_told = True
 
     async def _try(self, lane: Lane, item: T) -> Result:
         """Send once; sets when the lane may be used again."""
@@ -238,7 +246,7 @@ class Courier(abc.ABC, Generic[T]):
 
     def _tell_failure(self, item: T, wait: float, error: Exception) -> None:
         """Log what has to wait."""
-        log.warning("%s: a message waits %.1f s: %r", self._where(item), wait, error)
+        log.warning("%s: a message waits %.1f s: %s", self._where(item), wait, str(error) or "no answer in time")
 
     def _pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row: doubling, bounded, and spread by half."""

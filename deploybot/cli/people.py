@@ -78,7 +78,7 @@ def rename(options: Options, old: str, new: str) -> None:
     \b
     Example:
       deploybot rename annna ana
-    """  # noqa: D301
+    """
     settings = options.settings(outside=False)
     old, new = old.removeprefix("@").lower(), new.removeprefix("@").lower()
     asyncio.run(_rename(settings, old, new))

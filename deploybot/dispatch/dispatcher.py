@@ -14,8 +14,8 @@ from deploybot.access import Access, Known, stranger_card
 from deploybot.card import Card, Line
 from deploybot.command import Context, Incoming, Services
 from deploybot.dispatch.book import Book
-from deploybot.dispatch.lookup import (Subject, arguments_of, nameable, subject_of,)
-from deploybot.dispatch.memories import (Allowance, Recent,)
+from deploybot.dispatch.lookup import Subject, arguments_of, nameable, subject_of
+from deploybot.dispatch.memories import Allowance, Recent
 from deploybot.dispatch.replies import error_card
 from deploybot.domain import Action, Identity, Person, Release
 from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from deploybot.domain import Event, Ping
-from deploybot.errors import StoreError, Unreachable
+from deploybot.errors import StoreDown, StoreError, Unreachable
 from deploybot.metrics import METRICS
 from deploybot.ports import Delivery, EventListener, Fate, Store, Tables
 from deploybot.settings import App
@@ -107,10 +107,16 @@ class Ears:
 
     async def tell(self, app: App, delivery: Delivery, events: Sequence[Event]) -> End:
         """Give the events to all; again, with growing pauses, when that fails, and at last not any more."""
-        tries = delivery.tries
+        tries, told = delivery.tries, False
         while True:
             try:
                 return await self._tell_once(app, delivery, events)
+            except StoreDown as error:
+                # The bot's own trouble is no reason to give up what was answered with 2xx, however long it lasts.
+                log.log(logging.DEBUG if told else logging.WARNING, "deliveries for %s wait: %s", app.name, error)
+                told = True
+                await asyncio.sleep(self._first_pause * _STORE_PAUSE)
+                continue
             except (Unreachable, StoreError, TimeoutError) as error:
                 problem, patience = str(error) or "no answer in time", _PATIENCE
                 pause = getattr(error, "retry_after", 0.0)
@@ -153,9 +159,11 @@ class Ears:
 
 async def until_kept(ask: Callable[[Callable[[Tables], T]], Awaitable[T]], work: Callable[[Tables], T]) -> T:
     """Ask the database until it answers: nothing is lost meanwhile, and nothing can be done without it."""
+    told = False
     while True:
         try:
             return await ask(work)
         except StoreError as error:
-            log.warning("deliveries wait for the database: %s", error)
+            log.log(logging.DEBUG if told else logging.WARNING, "deliveries wait for the database: %s", error)
+            told = True
             await asyncio.sleep(_STORE_PAUSE)

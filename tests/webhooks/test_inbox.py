@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import Event, Push
-from deploybot.errors import Unreachable
+from deploybot.errors import StoreDown, Unreachable
 from deploybot.metrics import METRICS
 from deploybot.settings import App
 from tests.webhooks.service import Listener, serving, signed
@@ -95,6 +95,20 @@ async def test_a_poisoned_delivery_is_set_aside_and_stops_nobody(
     assert sorted(listener.commits) == COMMITS[1:6]
     assert METRICS.webhooks.values["github", "given_up"] == before + 1
     assert "broke what hears of it" in caplog.text
+
+
+async def test_what_was_answered_is_not_given_up_while_the_database_is_down(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = Listener(trouble=Trouble(StoreDown("the disk is full: free some space"), COMMITS[0], times=40))
+    async with serving(tmp_path, listener) as bot:
+        for commit in COMMITS[:2]:
+            await bot.push("shop", commit)
+        await bot.inbox.heard()
+        assert await bot.made(1) == "noted"
+    assert listener.commits == COMMITS[:2]
+    told = [one.message for one in caplog.records if one.levelname == "WARNING"]
+    assert told == ["deliveries for shop wait: the disk is full: free some space"]
 
 
 async def test_one_app_waits_while_others_hear(tmp_path: Path) -> None:

@@ -148,6 +148,8 @@ class Connection(web.RequestHandler):
             return super().handle_error(request, status, exc, message)
         log.debug("%s sent no HTTP: %s", request.remote, message)
         answer = web.Response(status=status, text=f"{status}: {HTTPStatus(status).phrase}\n")
+        # What no application answered is not seen by its hooks.
+        answer.headers[hdrs.SERVER] = "deploybot"
         answer.force_close()
         return answer
 

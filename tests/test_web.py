@@ -232,3 +232,4 @@ async def test_no_answer_tells_of_what_the_server_is_made() -> None:
         for path in ("/healthz", "/nowhere"):
             async with session.get(url + path) as answer:
                 assert answer.headers["Server"] == "deploybot"
+        assert b"\r\nServer: deploybot\r\n" in await said(url, "GET / HTTP/9.9\r\nbroken\r\n\r\n")

@@ -79,7 +79,7 @@ def _server(entry: Entry, now: float) -> Iterator[Line]:
         kept = [Word(_kept(len(facts.releases)))] if facts.releases else []
         told += [*memory, *kept]
     yield Line(entry.server, joined(told), worst(word.tone for word in told))
-    for problem in (look.containers, look.health):
+    for problem in (look.containers, None if words.is_empty(look, entry.record) else look.health):
         if isinstance(problem, DeploybotError) and problem is not facts:
             yield Line(entry.server, trouble(problem, entry.server), Tone.BAD)
 

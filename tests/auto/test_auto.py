@@ -226,6 +226,21 @@ async def test_only_the_named_checks_count_and_only_their_last(tmp_path: Path) -
         assert await yard.deployed() == [made]
 
 
+@pytest.mark.parametrize("auto", [{"after": "ci"}, {"checks": ["test"]}])
+async def test_a_build_for_a_fork_says_nothing(tmp_path: Path, auto: dict[str, object]) -> None:
+    """Whoever has a fork can have any commit built in a request of their own, with less to run or another base."""
+    async with make_yard(tmp_path, {"auto": {"branch": "develop", **auto}}) as yard:
+        made = await yard.push("develop")
+        await yard.built(made, branch="mallory:develop", key="1", at=1.0)
+        assert await yard.deployed() == []
+        await yard.built(made, BuildState.FAILED, branch="develop", key="2", at=2.0)
+        await yard.built(made, branch="fork:#12", key="3", at=3.0)
+        assert await yard.deployed() == []
+        await yard.built(made, branch="develop", key="2", attempt=2, at=4.0)
+        await yard.built(made, BuildState.FAILED, branch="mallory:develop", key="4", at=5.0)
+        assert await yard.deployed() == [made]
+
+
 async def test_builds_that_nobody_tells_of_are_told_after_a_while(tmp_path: Path) -> None:
     async with make_yard(tmp_path, {"auto": {"branch": "develop", "after": "ci"}}) as yard:
         await yard.push("develop")

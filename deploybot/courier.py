@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -21,6 +22,7 @@ from deploybot.ports import Clock, Store, Tables
 
 _BATCH = 64
 _AHEAD = 3600.0
+_BELIEVED = 900.0
 _SEND_WITHIN = 30.0
 _STOP_WITHIN = 5.0
 _STORE_PAUSE = 2.0
@@ -160,7 +162,7 @@ class Courier(abc.ABC, Generic[T]):
         """Start what may be sent now; the seconds until something else may be."""
         now, limit = self._clock.now(), _BATCH
         while True:
-            items = await self._read(now + _AHEAD, limit)
+            items = await self._read(math.inf, limit)
             pause, started = self._start(items, now)
             if started or len(items) < limit:
                 break
@@ -181,7 +183,7 @@ class Courier(abc.ABC, Generic[T]):
             lane = self._lanes.setdefault(self._lane_of(item), Lane())
             if lane.task is not None or id(lane) in held:
                 continue
-            wait = max(lane.free_at - time.monotonic(), item.next_at - now)
+            wait = max(lane.free_at - time.monotonic(), self._asked(item.next_at - now))
             if wait > 0:
                 pause = min(pause, wait)
                 if not self._may_overtake(lane):
@@ -190,6 +192,10 @@ class Courier(abc.ABC, Generic[T]):
             lane.task = asyncio.create_task(self._carry(lane, item))
             started += 1
         return pause, started
+
+    def _asked(self, seconds: float) -> float:
+        """Seconds that a row says it waits, as far as it may: more is said only by a clock that was set back since."""
+        return 0.0 if seconds > max(_BELIEVED, self._longest_pause) else seconds
 
     async def _carry(self, lane: Lane, item: T) -> None:
         """One item's turn in its lane: try to send it, and note what became of it."""

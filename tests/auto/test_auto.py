@@ -337,7 +337,9 @@ async def test_a_failure_is_not_tried_again_by_itself(yard: Yard) -> None:
     assert await yard.deployed() == [made]
 
 
-async def test_a_server_that_does_not_answer_is_told_and_tried_again_later(yard: Yard) -> None:
+@pytest.mark.parametrize("seconds", [60, -86400])
+async def test_a_server_that_does_not_answer_is_told_and_tried_again_later(yard: Yard, seconds: float) -> None:
+    """Also where the clock was a day ahead, and is right again."""
     yard.town.shop.hosts["web1"].down = "no route to host"
     made = await yard.push("develop")
     (card,) = await yard.cards()
@@ -345,7 +347,7 @@ async def test_a_server_that_does_not_answer_is_told_and_tried_again_later(yard:
     yard.town.shop.hosts["web1"].down = ""
     due = await yard.look()
     assert 0 < due <= 30
-    yard.town.shop.clock.advance(60)
+    yard.town.shop.clock.advance(seconds)
     await yard.look()
     assert await yard.deployed() == [made]
 

@@ -20,7 +20,7 @@ from deploybot.domain import Place
 from deploybot.errors import StoreDown, StoreError, Unreachable, UserError
 from deploybot.ports import Chat, Tables
 from deploybot.store.database import Database
-from deploybot.testing import memory_store
+from deploybot.testing import FakeClock, memory_store
 from tests.chat.stub import SystemClock
 
 CARDS = int(os.environ.get("N", "100"))
@@ -403,3 +403,15 @@ async def test_a_database_that_is_down_is_told_once_and_waited_for(
     told = [one.message for one in caplog.records if one.levelname == "WARNING"]
     assert told == ["the outbox cannot be read, and waits for the database: the disk is full: free some space"]
     assert not any(one.exc_info for one in caplog.records)
+
+
+async def test_a_clock_that_is_set_back_keeps_no_message_waiting(store: Database) -> None:
+    chat, clock = Platform(), FakeClock()
+    await store.write(lambda tables: tables.outbox.put(Place("console", "c"), Card(title="it waited"), clock.now()))
+    clock.advance(-86400.0)
+    worker = OutboxWorker(store, {"console": chat}, clock)
+    task = asyncio.create_task(worker.run())
+    async with asyncio.timeout(20):
+        await chat.arrived.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -7,7 +7,7 @@ The core (deploy, observe, dispatch) knows only these. Adapters translate their 
 from __future__ import annotations
 
 from deploybot.ports.chats import ButtonRow, Chat, Finding, LiveChat, OutboxItem
-from deploybot.ports.events import EventListener
+from deploybot.ports.events import EventListener, GroupListener
 from deploybot.ports.images import Images
 from deploybot.ports.inbox import Deliveries, Delivery, Fate, NewDelivery, Waiting
 from deploybot.ports.outside import Clock, CodeSecrets, Engine, Host, Lines, Redactor, RefSource, Servers
@@ -49,6 +49,7 @@ __all__ = [
     "EventListener",
     "Fate",
     "Finding",
+    "GroupListener",
     "Host",
     "Images",
     "Lines",

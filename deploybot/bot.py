@@ -102,14 +102,17 @@ class Bot:
     async def serve(self, ready: Callable[[], None] = lambda: None) -> None:
         """Start everything, take up what ran, call `ready`, and go on until `stop`; then leave within ten seconds."""
         await self._world.database.open()
-        work = self._work = [asyncio.create_task(part, name=name) for name, part in self._parts()]
+        work: list[asyncio.Task[None]] = []
+        self._work = work
         try:
-            for task in work:
-                task.add_done_callback(_tell_break)
             await self._offer_claim()
             await make_itself(self._world.store, self._settings)
             for chat in self._chats:
                 await chat.start()
+            # After the chats: what waits for them is not told that they are not there.
+            for name, part in self._parts():
+                work.append(asyncio.create_task(part, name=name))
+                work[-1].add_done_callback(_tell_break)
             if self._web is not None:
                 await self._web.start()
             resumed = await self.deployments.queue.resume()

@@ -530,9 +530,9 @@ def test_the_table_of_errors(caplog: pytest.LogCaptureFixture) -> None:
         ]
     assert [(card.title, card.hint, card.private) for card in cards] == [
         ("That is wrong.", "do this", True),
-        ("No. never.", "Who may: ana.", False),
-        ("No.", "", False),
-        ("shop/production is locked.", "", False),
+        ("No. never.", "Who may: ana.", True),
+        ("No.", "", True),
+        ("shop/production is locked.", "", True),
     ]
     assert [record.levelname for record in caplog.records] == ["DEBUG", "INFO", "INFO", "INFO"]
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "start",
     "allow": "people",
     "deny": "people",
+    "rename": "people",
     "forget-code": "codes",
     "hooks": "hooks",
     "slack-manifest": "slack_manifest",

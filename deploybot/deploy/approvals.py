@@ -161,8 +161,8 @@ class Approvals:
             raise UserError(given.refused, hint=NEXT_CODE)
         self._desk(number).bell.set()
         if given.there >= given.wanted:
-            return Card(title=f"#{number} is approved.", tone=Tone.GOOD)
-        return Card(title=f"#{number} has {given.there} of {given.wanted} approvals now.", tone=Tone.GOOD)
+            return Card(title=f"#{number} is approved.", tone=Tone.GOOD, aside=True)
+        return Card(title=f"#{number} has {given.there} of {given.wanted} approvals now.", tone=Tone.GOOD, aside=True)
 
     async def _changes(self, deployment: Deployment, request: Request) -> tuple[str, ...]:
         """What has changed, or Unreachable: whoever approves is told in any case, and their button comes anew."""
@@ -215,7 +215,7 @@ class Approvals:
 
         rejected = await self._store.write(reject)
         self._desk(number).bell.set()
-        return Card(title=f"#{number} ({what(rejected.plan)}) is rejected.")
+        return Card(title=f"#{number} ({what(rejected.plan)}) is rejected.", aside=True)
 
     async def wait(self, number: int, stop: Stop) -> bool:
         """Until a deployment wants no approval any more (True) or has ended; reminds, and lets it expire.
@@ -289,6 +289,7 @@ class Approvals:
             text="\n".join(changed) if again else "",
             tone=Tone.WARN,
             ok=False,
+            aside=True,
             buttons=tuple(Button("Ask anew", command) for command in again),
         )
 

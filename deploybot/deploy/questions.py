@@ -173,8 +173,8 @@ class Questions:
 
 def _asked(tables: Tables, request: Request | None) -> Asked | None:
     deployment = tables.deployments.get(request.deployment) if request else None
-    if request is None or deployment is None:
-        return None
+    if request is None or deployment is None or deployment.state.ended:
+        return None  # of what has ended there is nothing to decide: that is said, and not who may
     given = tuple(one.person for one in request.approvals if one.counts)
     return Asked(requester=deployment.requester, approved=given, brought=brought_by(tables, deployment))
 

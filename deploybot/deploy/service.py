@@ -119,7 +119,7 @@ class Deployments:
             if deployment is None:
                 raise UserError(f"There is no deployment #{number}.", hint="See them with: history APP")
             if deployment.state.ended:
-                raise UserError(f"#{number} has ended already: {deployment.state.value}.")
+                raise UserError(f"#{number} has ended already: {deployment.word}.")
             if deployment.state is State.RESTORING:
                 raise UserError(f"#{number} is putting the old release back; that is not interrupted.")
             if not tables.deployments.ask_cancel(number, by):
@@ -130,7 +130,8 @@ class Deployments:
 
         deployment = await self._store.write(ask)
         self.queue.stop(number, Cancelled(by))
-        return Card(title=f"Stopping #{number} ({what(deployment.plan)}). Its card tells when it has stopped.")
+        words = f"Stopping #{number} ({what(deployment.plan)}). Its card tells when it has stopped."
+        return Card(title=words, aside=True)
 
     async def get(self, number: int) -> Deployment | None:
         """One deployment by its number."""

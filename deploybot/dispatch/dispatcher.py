@@ -14,7 +14,7 @@ from deploybot.access import Access, Known, stranger_card
 from deploybot.card import Card, Line
 from deploybot.command import Context, Incoming, Services
 from deploybot.dispatch.book import Book
-from deploybot.dispatch.lookup import Subject, arguments_of, subject_of
+from deploybot.dispatch.lookup import Subject, arguments_of, nameable, subject_of
 from deploybot.dispatch.memories import Allowance, Recent
 from deploybot.dispatch.replies import error_card
 from deploybot.domain import Action, Identity, Person, Release
@@ -109,7 +109,9 @@ class Dispatcher:
             return 0, ()
         typed = heard.text + line[len(line.rstrip()) :]
         visible = self._visible(await self._access.known(identity))
-        return complete(self._forms, typed, self._services.settings, visible)
+        named = {pair for pair in visible if pair[0] in typed.lower()}
+        deployments = await self._store.read(lambda tables: nameable(tables, named))
+        return complete(self._forms, typed, self._services.settings, visible, deployments)
 
     async def _answer(self, incoming: Incoming, reply: Reply) -> Card | None:
         heard = hear(incoming.text, self._names)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from deploybot.ports.chats import ButtonRow, Buttons, Chat, Finding, LiveChat, Outbox, OutboxItem, Seen
 from deploybot.ports.deployments import Deployments, Locks, Reports, Requests, RunningReleases
-from deploybot.ports.events import EventListener
+from deploybot.ports.events import EventListener, GroupListener
 from deploybot.ports.images import Images
 from deploybot.ports.inbox import Deliveries, Delivery, Fate, NewDelivery, Waiting
 from deploybot.ports.outside import Clock, CodeSecrets, Engine, Host, Lines, Redactor, RefSource, Servers
@@ -34,6 +34,7 @@ __all__ = [
     "EventListener",
     "Fate",
     "Finding",
+    "GroupListener",
     "Host",
     "Images",
     "Lines",

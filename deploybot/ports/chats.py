@@ -137,3 +137,9 @@ class Seen(Protocol):
 
     def first(self, platform: str, message: str, now: float) -> bool:
         """True exactly once for each id of a platform's message. Ids are kept for two days."""
+
+    def known(self, platform: str) -> tuple[str, ...]:
+        """All ids of a platform that are kept, the oldest first."""
+
+    def forget(self, platform: str, message: str) -> None:
+        """Forget one."""

@@ -22,6 +22,9 @@ class People(Protocol):
     def add(self, name: str, identity: Identity | None = None) -> Person:
         """Make a person; UserError when the name or the identity is taken."""
 
+    def rename(self, person: int, name: str) -> None:
+        """Give a person another name; UserError when it is taken, or the person is the bot itself. The past stays."""
+
     def link(self, person: int, identity: Identity) -> None:
         """Give a person a further identity; UserError when somebody has it."""
 
@@ -65,6 +68,12 @@ class Links(Protocol):
 
     def get(self, person: int, now: float) -> Link | None:
         """A person's link that waits for its confirmation or its code."""
+
+    def typed(self, other: Identity, now: float) -> Link | None:
+        """The link whose code somebody has typed last, and has not agreed to."""
+
+    def agree(self, link: Link) -> None:
+        """Note that who typed the code of a link says yes."""
 
     def end(self, person: int) -> None:
         """Forget a person's link."""

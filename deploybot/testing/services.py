@@ -79,17 +79,17 @@ class FakeDeployments:
     async def cancel(self, ctx: Context, number: int) -> Card:  # noqa: ARG002 - the Protocol's
         """Keep it."""
         self.cancelled.append(number)
-        return Card(title=f"Stopping #{number}.")
+        return Card(title=f"Stopping #{number}.", aside=True)
 
     async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
         """Keep it."""
         self.approved.append((ctx.person.name if ctx.person else "", number, code))
-        return Card(title=f"#{number} is approved.")
+        return Card(title=f"#{number} is approved.", aside=True)
 
     async def reject(self, ctx: Context, number: int) -> Card:
         """Keep it."""
         self.rejected.append((ctx.person.name if ctx.person else "", number, ctx.reason))
-        return Card(title=f"#{number} is rejected.")
+        return Card(title=f"#{number} is rejected.", aside=True)
 
     async def get(self, number: int) -> Deployment | None:
         """One of `rows`."""

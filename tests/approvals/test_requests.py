@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.deploy.stop import Stop
-from deploybot.domain import Approval, Changes, Commit, Running, State, Verdict
+from deploybot.domain import Approval, Changes, Commit, Identity, Running, State, Verdict
 from deploybot.ports import Tables
 from deploybot.testing import Outcome
 from tests.approvals.conftest import Town, make_town
@@ -199,6 +199,11 @@ async def test_a_branch_that_moved_makes_it_void(town: Town) -> None:
     assert shown.title.endswith("— void")
     assert shown.buttons == card.buttons
     assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} has ended already: void."
+    assert (await town.say(f"cancel #{number}", "cem")).title == f"#{number} has ended already: void."
+    table = (await town.say("history shop production", "cem")).table
+    assert table
+    assert next(row for row in table.rows if row[0] == str(number))[-2:] == ("void", "")
+    assert "took" not in shown.footer
     new = await town.ask(card.buttons[0].command)
     assert (await town.say(f"approve #{new}", "ben")).ok
     assert (await town.end_of(new)).plan.release.commit == V3.commit
@@ -596,3 +601,22 @@ async def test_the_card_tells_when_it_would_begin(town: Town) -> None:
     number = await town.ask("deploy shop@v2 to production --at 09:00")
     lines = {line.name: line.text for line in (await town.card(number)).lines}
     assert lines["begins"] == "not before 2027-01-15 09:00 UTC"
+
+
+async def test_of_what_has_ended_it_is_said_how_and_not_who_may(town: Town) -> None:
+    number = await town.ask()
+    assert (await town.say(f"approve #{number}", "ben")).ok
+    await town.end_of(number)
+    for who in ("ben", "cem"):
+        card = await town.say(f"approve #{number}", who)
+        assert card.title == f"#{number} has ended already: succeeded."
+    assert (await town.say(f"approve #{number}", "eve")).private
+
+
+async def test_what_waits_for_approvals_is_proposed_at_the_console(town: Town) -> None:
+    await lay_v1(town)
+    number = await town.ask()
+    complete = town.dispatcher.complete
+    assert await complete(town.identity("ben"), "approve ") == (0, (f"#{number}",))
+    assert await complete(town.identity("ana"), "rollback shop from production to #") == (1, ("#1",))
+    assert await complete(Identity("console", "31337"), "approve ") == (0, ())

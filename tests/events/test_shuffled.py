@@ -130,3 +130,18 @@ def test_without_times_an_end_is_newer_than_what_leads_to_it() -> None:
     assert rank(queued) < rank(running)
     assert all(rank(running) < rank(end) for end in ends)
     assert all(rank(end) < rank(replace(queued, attempt=2)) for end in ends)
+
+
+async def test_many_at_once_give_the_same_messages_in_one_commit(figure: Callable[[str], None]) -> None:
+    dice = random.Random(SEED)
+    otherwise = 0
+    for _ in range(N):
+        events = history(dice)
+        wanted = await told(events)
+        async with open_channel() as channel:
+            shop, commits = channel.settings.apps["shop"], channel.store.commits
+            said = await channel.telling.hear_all(shop, [(one, f"d{at}") for at, one in enumerate(events)])
+            assert (len(said), channel.store.commits) == (len(events), commits + 1)
+            otherwise += {card.key: card for card in await channel.messages()} != wanted
+    figure(f"{otherwise} of {N} histories told otherwise when heard at once, seed={SEED}")
+    assert otherwise == 0

@@ -31,6 +31,11 @@ def test_lines_are_as_a_person_would_have_read_them(raw: bytes, seen: bytes) -> 
     assert clean(raw) == seen
 
 
+def test_many_signs_that_go_back_are_read_once() -> None:
+    """Read anew from each of them, it took minutes."""
+    assert clean(b"\r" * (1 << 20) + b"end\n") == b"end\n"
+
+
 def test_every_byte_is_survived() -> None:
     junk = bytes(range(256)) * 4
     assert clean(junk).decode()

@@ -192,6 +192,11 @@ def test_what_may_be_tried_again(status: int) -> None:
         accepted(Answer(status, {}, b"busy"), "GitHub")
 
 
+def test_what_is_nested_deeper_than_can_be_read_may_be_tried_again() -> None:
+    with pytest.raises(Unreachable, match="it answers 503"):
+        accepted(Answer(503, {}, b"[" * 500_000), "GitHub")
+
+
 NOW = 1_800_000_000.0
 
 
@@ -205,6 +210,10 @@ NOW = 1_800_000_000.0
         ({"Retry-After": "-5"}, 0),
         ({"Retry-After": "٣"}, 0),
         ({"Retry-After": "99999999999"}, 86_400),
+        ({"Retry-After": "9" * 5_000}, 86_400),
+        ({"Retry-After": "Fri, 31 Dec 99999999999999999999 23:59:59 +0000"}, 0),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "²"}, 0),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9" * 5_000}, 86_400),
         ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(NOW) + 40)}, 40),
         ({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": str(int(NOW) + 40)}, 0),
         ({"RateLimit-Remaining": "0", "RateLimit-Reset": str(int(NOW) + 50)}, 50),

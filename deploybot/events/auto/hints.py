@@ -42,7 +42,7 @@ def hint_of(app: App, event: Event) -> Hint | None:
         case Published(tag=tag, early=early):
             about = _about(app, lambda auto: auto.release)
             return Hint(about, _some(f"tags/{tag}"), _known(event.by), published="" if early else tag)
-        case Build(commit=commit) if commit:
+        case Build(commit=commit, branch=branch) if commit and not _of_fork(branch):
             at = event.finished or event.started or event.at
             key = f"{event.sender} {event.key}"
             built = Built(key=key, name=event.name, state=event.state, attempt=event.attempt, at=at)
@@ -56,6 +56,15 @@ def hint_of(app: App, event: Event) -> Hint | None:
 
 def _about(app: App, wants: Callable[[Auto], bool]) -> tuple[str, ...]:
     return tuple(name for name, auto in autos(app).items() if wants(auto))
+
+
+def _of_fork(branch: str) -> bool:
+    """Whether a build runs for a fork's branch (`ana:main`, which no branch of git is called).
+
+    Whoever has a fork may have a commit of anybody's built by a request of their own, where less is run or another
+    branch is merged: what comes of it says nothing about the commit here.
+    """
+    return ":" in branch
 
 
 def _some(*whats: str) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ class _State:
 
 
 class Automatic:
-    """`ports.EventListener`, and the looks of `watch`. `ring(app)` asks for a look soon."""
+    """`ports.GroupListener`, and the looks of `watch`. `ring(app)` asks for a look soon."""
 
     def __init__(
         self,
@@ -72,16 +72,23 @@ class Automatic:
         self._ring = ring
         self._dates: dict[str, float] = {}
 
-    async def hear(self, app: App, event: Event, delivery: str) -> str:  # noqa: ARG002 - what is kept is kept once
+    async def hear(self, app: App, event: Event, delivery: str) -> str:
         """Keep what an event tells, and look soon. It may come again: the same is kept again. StoreError only."""
-        hint = hint_of(app, event) if autos(app) else None
-        if hint is None:
-            return ""
-        await self._store.write(lambda tables: self._keep(tables, app.name, hint))
-        if not hint.about:
-            return ""
-        self._ring(app.name)
-        return f"looking whether {' and '.join(hint.about)} is to be deployed"
+        return (await self.hear_all(app, [(event, delivery)]))[0]
+
+    async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
+        """The same for several events, in one transaction."""
+        hints = [hint_of(app, event) if autos(app) else None for event, _ in heard]
+        if any(hints):
+            await self._store.write(lambda tables: self._keep_all(tables, app.name, hints))
+        if any(hint is not None and hint.about for hint in hints):
+            self._ring(app.name)
+        return [_looking(hint) for hint in hints]
+
+    def _keep_all(self, tables: Tables, app: str, hints: Sequence[Hint | None]) -> None:
+        for hint in hints:
+            if hint is not None:
+                self._keep(tables, app, hint)
 
     def _keep(self, tables: Tables, app: str, hint: Hint) -> None:
         now = self._clock.now()
@@ -280,6 +287,12 @@ class Automatic:
             self._book.put(tables, app, replace(standing, state=WishState.OVERTAKEN, problem=f"Newer: {wish.why}"))
         if wish is not None:
             self._book.put(tables, app, tables.wishes.add(wish), aloud=wish.state is not WishState.OPEN)
+
+
+def _looking(hint: Hint | None) -> str:
+    if hint is None or not hint.about:
+        return ""
+    return f"looking whether {' and '.join(hint.about)} is to be deployed"
 
 
 def _place(where: str) -> str:

@@ -84,7 +84,9 @@ class Pursuit:
             if hold.why != wish.problem or (hold.aloud and not wish.shown):
                 await self._put(app, replace(wish, problem=hold.why), aloud=hold.aloud)
             return hold.until
-        return wish.next_at if wish.next_at > self._clock.now() else await self._ask_for(app, wish)
+        # More than the longest pause is left only where the clock was set back since.
+        waits = 0 < wish.next_at - self._clock.now() <= LONGEST_PAUSE
+        return wish.next_at if waits else await self._ask_for(app, wish)
 
     async def _put(self, app: App, wish: Wish, *, aloud: bool = False) -> None:
         await self._store.write(lambda tables: self._book.put(tables, app, wish, aloud=aloud))

@@ -91,7 +91,7 @@ class Watch:
                 due = await look(one.app)
             await self._well(one)
         except (DeploybotError, TimeoutError) as problem:
-            log.info("%s could not be looked at: %s", one.app.name, problem)
+            log.warning("%s could not be looked at: %s", one.app.name, problem)
             return await self._ill(one, problem)
         except Exception as problem:
             log.exception("looking at %s broke", one.app.name)

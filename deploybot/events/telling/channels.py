@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Telling:
-    """The `EventListener` that tells channels."""
+    """The `GroupListener` that tells channels."""
 
     def __init__(
         self, settings: Settings, store: Store, clock: Clock, redactor: Redactor, homes: Sequence[Place]
@@ -60,14 +60,29 @@ class Telling:
 
     async def hear(self, app: App, event: Event, delivery: str) -> str:
         """Tell of an event, once; a sentence about what was made of it. Raises StoreError."""
-        if isinstance(event, Ping):
-            return "a ping: nobody is told"
-        said = await self._store.write(lambda tables: self._hear(tables, app, event, delivery))
-        if _LATER in said:
+        return (await self.hear_all(app, [(event, delivery)]))[0]
+
+    async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
+        """The same for several events, in one transaction."""
+        said = await self._store.write(lambda tables: self._hear_all(tables, app, heard))
+        if any(_LATER in one for one in said):
             self._waiting.set()
         return said
 
-    def _hear(self, tables: Tables, app: App, event: Event, delivery: str) -> str:
+    def _hear_all(self, tables: Tables, app: App, heard: Sequence[tuple[Event, str]]) -> list[str]:
+        """Tell of each; what they have a bearing on besides is brought up to date once, by all of them."""
+        now = self._clock.now()
+        beside: dict[str, None] = {}
+        said = [self._hear(tables, app, event, delivery, beside) for event, delivery in heard]
+        for thing in beside:
+            self._retell(tables, app, thing, now)
+        tables.told.forget(now - KEPT)
+        return said
+
+    def _hear(self, tables: Tables, app: App, event: Event, delivery: str, beside: dict[str, None]) -> str:
+        """Keep and tell one event; the things it has a bearing on besides are added to `beside`."""
+        if isinstance(event, Ping):
+            return "a ping: nobody is told"
         now = self._clock.now()
         if not tables.seen.first("event", _mark(app, event, delivery), now):
             return "this delivery was told before"
@@ -82,11 +97,8 @@ class Telling:
         # Where it stands in its series goes by all that is known of it now.
         spot = replace(spot_of(event, delivery), thing=was.thing if was else spot.thing)
         tables.told.put(_part(app, spot, event, was.heard if was else now), now)
-        tables.told.forget(now - KEPT)
-        said = self._tell(tables, app, spot.thing, now)
-        for thing in _beside(tables, app, spot, event):
-            self._retell(tables, app, thing, now)
-        return said
+        beside.update(dict.fromkeys(_beside(tables, app, spot, event)))
+        return self._tell(tables, app, spot.thing, now)
 
     def _tell(self, tables: Tables, app: App, thing: str, now: float) -> str:
         """Say or edit a thing wherever it belongs."""

@@ -33,6 +33,8 @@ def one_line(text: str, most: int = TITLE) -> str:
 
 def _seen(text: str) -> list[str]:
     """What is to be seen of it, with few marks on one letter; line ends are blanks."""
+    if text.isascii() and text.isprintable():
+        return [text]
     kept: list[str] = []
     marks = 0
     for sign in text:

@@ -110,7 +110,7 @@ def test_a_deployment_reads_well() -> None:
         "2 new commits, 3 files changed\n"
         "  0123456789 Faster checkout — Ann Example\n"
         "  9876543210 Round prices the way the tax office does — Ben\n"
-        "! touches migrations/0007_price.sql\n"
+        "⚠️ touches migrations/0007_price.sql\n"
         "✅ <b>web1</b>  fetch 0.4 s, build 31 s, switch 0.2 s\n"
         "⏳ <b>web2</b>  fetch 0.4 s, build …\n"
         "▫️ <b>web3</b>  not begun\n"

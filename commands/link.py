@@ -13,8 +13,8 @@ from deploybot import Card, Context, command
 async def link(ctx: Context, word: str = "") -> Card:
     """Be one person in two chats.
 
-    Where I know you, `link` gives you a code, privately. Type `link CODE` in the other chat. Then say `link yes`
-    in the first one: it tells who wants to be you, and `link no` ends it. From then on roles, approvals and the audit
-    know one person.
+    Where I know you, `link` gives you a code, privately. Type `link CODE` in the other chat. If you are somebody
+    already there, say `link yes` there. Then say `link yes` in the first one: it tells who wants to be you, and
+    `link no` ends it. From then on roles, approvals and the audit know one person.
     """
     return await ctx.people.link(ctx, word)

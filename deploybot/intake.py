@@ -148,8 +148,17 @@ class Connection(web.RequestHandler):
             return super().handle_error(request, status, exc, message)
         log.debug("%s sent no HTTP: %s", request.remote, message)
         answer = web.Response(status=status, text=f"{status}: {HTTPStatus(status).phrase}\n")
+        # What no application answered is not seen by its hooks.
+        answer.headers[hdrs.SERVER] = "deploybot"
         answer.force_close()
         return answer
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer that says which program answers, and not of which versions it is made."""
+        resp.headers[hdrs.SERVER] = "deploybot"
+        return await super().finish_response(request, resp, start_time)
 
     def data_received(self, data: bytes) -> None:
         """Its next head may begin."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -57,8 +58,20 @@ class _Formatter(logging.Formatter):
         return "\n".join(parts)
 
 
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def _harmless(text: str) -> str:
+    """Lines that steer no terminal, of which only the first begins at the margin: none looks like another record."""
+    seen = _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return seen.replace("\n", "\n  ")
+
+
 class TextFormatter(_Formatter):
-    """`TIME LEVEL LOGGER: TEXT`, with `#42` or the delivery's id after the level; a traceback follows on its lines."""
+    """`TIME LEVEL LOGGER: TEXT`, with `#42` or the delivery's id after the level.
+
+    Further lines of the text, and a traceback, follow on lines that are indented.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text."""
@@ -66,7 +79,7 @@ class TextFormatter(_Formatter):
         marks = (f" #{number}" if number else "") + (f" {delivery}" if delivery else "")
         head = f"{_time(record)} {record.levelname}{marks} {record.name}: {record.getMessage()}"
         trace = self._trace(record)
-        return self.mask(f"{head}\n{trace}" if trace else head)
+        return _harmless(self.mask(f"{head}\n{trace}" if trace else head))
 
 
 class JsonFormatter(_Formatter):

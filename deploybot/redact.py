@@ -41,19 +41,19 @@ _SHAPES: dict[tuple[bytes, ...], re.Pattern[bytes]] = {
     (b"xoxa", b"xoxb", b"xoxe", b"xoxp", b"xoxr", b"xoxs"): _shape(rb"xox[abeprs]-[A-Za-z0-9-]{10,}"),
     (b"xapp",): _shape(rb"xapp-[A-Za-z0-9-]{10,}"),
     (b"AKIA",): _shape(rb"AKIA[0-9A-Z]{16}"),
-    (b".eyJ",): _shape(rb"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"),
+    # From the beginning of a word to the first `eyJ` in it: a word that is full of them would take minutes otherwise.
+    (b".eyJ",): _shape(
+        rb"(?<![A-Za-z0-9_-])(?>[A-Za-z0-9_-]*?(?=eyJ))(eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?)"
+    ),
     (b"sec_",): _shape(rb"whsec_[A-Za-z0-9+/=]{16,}"),
     (b"zati", b"ZATI"): _shape(rb"""(?i:(?<=authorization)["']?\s*[:=]\s*["']?(?:bearer|basic|token)\s+)[^\s"',]+"""),
 }
-"""Shapes of secrets by the grams of which one is in every match."""
+"""Shapes of secrets by the grams of which one is in every match. The secret is the group where there is one."""
 
 # These have no gram, but begin with a literal, which is searched for as fast.
 _URL_PASSWORD = _shape(rb"://[^\s:/@]+:[^\s/@]+@")
 _TELEGRAM = _shape(rb":(?<=[0-9]{6}:)[A-Za-z0-9_-]{30,}")
 
-_KEY = _shape(
-    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]{0,%d}?-----END [A-Z ]*PRIVATE KEY-----" % _KEY_SIZE,
-)
 _KEY_EDGE = _shape(rb"-----(BEGIN|END) [A-Z ]*PRIVATE KEY-----")
 _KEY_BODY = _shape(rb"[A-Za-z0-9+/=]{16,}")
 _TOKEN = _shape(rb"[A-Za-z0-9_+/=.%-]*")
@@ -123,16 +123,16 @@ class Redactor:
     def data(self, data: bytes) -> bytes:
         """The same for text in UTF-8, valid or not."""
         for pattern in self._suspects(data):
-            data = pattern.sub(_MASK, data)
+            data = pattern.sub(_hidden, data)
         data = _URL_PASSWORD.sub(b"://" + _MASK + b"@", data)
         data = _TELEGRAM.sub(b":" + _MASK, data)
         return _mask_keys(data) if b" PRIVATE KEY-----" in data else data
 
     def before(self, data: bytes, place: int) -> int:
         """Where the secret begins that `place` would cut in two; `place` itself where there is none."""
-        patterns = (*self._suspects(data), _URL_PASSWORD, _TELEGRAM, _KEY)
-        spans = (match.span() for pattern in patterns for match in pattern.finditer(data))
-        return min((start for start, end in spans if start < place < end), default=place)
+        patterns = (*self._suspects(data), _URL_PASSWORD, _TELEGRAM)
+        spans = [match.span(match.lastindex or 0) for pattern in patterns for match in pattern.finditer(data)]
+        return min((start for start, end in (*spans, *_keys(data)) if start < place < end), default=place)
 
     def _suspects(self, data: bytes) -> tuple[re.Pattern[bytes], ...]:
         """The patterns that may match in `data`, because a gram of theirs is there."""
@@ -159,19 +159,57 @@ class Redactor:
                 yield pattern
 
 
+def _hidden(match: re.Match[bytes]) -> bytes:
+    """What a pattern matched, with the secret in it masked."""
+    return match[0][: match.start(match.lastindex or 0) - match.start()] + _MASK
+
+
+Span = tuple[int, int]
+
+
+def _keys(data: bytes) -> list[Span]:
+    """Where whole private keys are; one pass."""
+    edges = [*_KEY_EDGE.finditer(data)]
+    ends = iter([edge for edge in edges if edge[1] == b"END"])
+    end = next(ends, None)
+    found: list[Span] = []
+    for begin in edges:
+        if begin[1] == b"END" or (found and begin.start() < found[-1][1]):
+            continue
+        while end is not None and end.start() < begin.end():
+            end = next(ends, None)
+        if end is not None and end.start() - begin.end() <= _KEY_SIZE:
+            found.append((begin.start(), end.end()))
+    return found
+
+
+def _halves(data: bytes) -> list[Span]:
+    """Where the bodies may be of keys whose begin or end is missing, once the whole ones are masked."""
+    found: list[Span] = []
+    for edge in _KEY_EDGE.finditer(data):
+        after = edge[1] == b"BEGIN"
+        start, end = (edge.end(), edge.end() + _KEY_SIZE) if after else (max(0, edge.start() - _KEY_SIZE), edge.start())
+        while found and start <= found[-1][1]:
+            start, end = min(start, found[-1][0]), max(end, found[-1][1])
+            found.pop()
+        found.append((start, end))
+    return found
+
+
+def _changed(data: bytes, spans: Iterable[Span], change: Callable[[bytes], bytes]) -> bytes:
+    """The data with these parts of it changed; they are sorted and lie apart."""
+    parts: list[bytes] = []
+    place = 0
+    for start, end in spans:
+        parts += (data[place:start], change(data[start:end]))
+        place = end
+    return b"".join((*parts, data[place:]))
+
+
 def _mask_keys(data: bytes) -> bytes:
     """Mask private keys; of one whose begin or end is missing, what looks like its body."""
-    data = _KEY.sub(_MASK, data)
-    position = 0
-    while edge := _KEY_EDGE.search(data, position):
-        if edge[1] == b"BEGIN":
-            start, end = edge.end(), edge.end() + _KEY_SIZE
-        else:
-            start, end = max(position, edge.start() - _KEY_SIZE), edge.start()
-        body = _KEY_BODY.sub(_MASK, data[start:end])
-        data = data[:start] + body + data[end:]
-        position = edge.end() if edge[1] == b"BEGIN" else start + len(body) + len(edge[0])
-    return data
+    data = _changed(data, _keys(data), lambda _: _MASK)
+    return _changed(data, _halves(data), lambda part: _KEY_BODY.sub(_MASK, part))
 
 
 class Stream:
@@ -243,7 +281,7 @@ class Stream:
         """Where a private key begins that has not ended before the cut."""
         begin = buffer.rfind(b"-----BEGIN ", max(0, cut - _KEY_SIZE), cut)
         edge = _KEY_EDGE.match(buffer, begin) if begin >= 0 else None
-        return begin if edge and not _KEY.match(buffer[begin:cut]) else cut
+        return begin if edge and not _keys(buffer[begin:cut]) else cut
 
     def _open_value(self, buffer: bytes, cut: int) -> int:
         """Where a known value of several lines begins that may go on after the cut."""

@@ -395,6 +395,8 @@ def test_ssh_targets_are_read(write: Write, ssh: str, parts: tuple[str, str, int
         (b"[http]\n[http]\n", "line 2, column 6: not valid TOML: [http] is there twice"),
         (b"a = 1\nb = \xff\n", "line 2: is not UTF-8 text"),
         (b"a = ", "not valid TOML: invalid value"),
+        (b"", "there is nothing in it"),
+        (b"# all of it was here\n", "there is nothing in it"),
     ],
 )
 def test_a_file_that_is_no_toml_says_where(tmp_path: Path, raw: bytes, problem: str) -> None:
@@ -417,12 +419,10 @@ def test_a_file_that_is_not_there_or_open_to_all_is_refused(tmp_path: Path, writ
         load(path, {})
 
 
-def test_a_byte_order_mark_and_an_empty_file_are_fine(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_fine(tmp_path: Path) -> None:
     path = tmp_path / "bot.toml"
     path.write_bytes(b"\xef\xbb\xbf[bot]\n")
     assert load(path, {}).bot.data == Path("/var/lib/deploybot")
-    path.write_bytes(b"")
-    assert not load(path, {}).apps
 
 
 def test_what_an_environment_leaves_out_is_taken_from_the_app(write: Write) -> None:

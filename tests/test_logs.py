@@ -75,6 +75,25 @@ def test_what_it_is_about_is_told_for_as_long_as_it_is(as_json: Book) -> None:
     assert outside.keys().isdisjoint({"deployment", "delivery"})
 
 
+def test_what_others_write_makes_no_record_and_steers_nothing(as_text: Book) -> None:
+    forged = "2026-11-21T10:00:00.000Z INFO deploybot: all is well"
+
+    def fail() -> None:
+        raise ValueError(f"bad\n{forged}")
+
+    try:
+        fail()
+    except ValueError:
+        as_text.log.exception("broke: %s", f"x\r{forged}\n{forged}\x1b]0;title\x07\x9b31m\u202e\ud800")
+    whole = as_text.stream.getvalue()
+    first, *others = whole.splitlines()
+    assert first.endswith(rf"book.text: broke: x\r{forged}")
+    assert others[0] == rf"  {forged}\x1b]0;title\x07\x9b31m\u202e\ud800"
+    assert len(others) > 3
+    assert all(line.startswith("  ") for line in others)
+    assert whole.replace("\n", "").isprintable()
+
+
 async def test_tasks_side_by_side_have_their_own_numbers_and_hand_them_on(as_json: Book) -> None:
     both = asyncio.Barrier(2)
 

@@ -224,7 +224,7 @@ def random_text(numbers: random.Random, secrets: list[str]) -> bytes:
 
 
 def test_random_texts_cut_at_random_are_masked_as_a_whole(seed: int) -> None:
-    numbers = random.Random(seed)  # noqa: S311  examples, not secrets
+    numbers = random.Random(seed)
     alphabet = string.ascii_letters + string.digits + "/+-_="
     for _ in range(300):
         secrets = ["".join(numbers.choices(alphabet, k=numbers.randint(8, 40))) for _ in range(5)]
@@ -245,7 +245,7 @@ def seed() -> int:
 
 @pytest.mark.parametrize("count", [3, 500])
 def test_masking_keeps_up_with_a_log(count: int) -> None:
-    numbers = random.Random(1)  # noqa: S311  examples, not secrets
+    numbers = random.Random(1)
     values = tuple("".join(numbers.choices(string.ascii_letters + string.digits, k=30)) for _ in range(count))
     redactor = Redactor(values)
     line = b"2026-11-21T01:23:45.123456789Z 12 GET /path/to/some/resource?id=12 200 1234 0.123 Mozilla/5.0 agent\n"
@@ -261,3 +261,33 @@ def rate(work: Callable[[], object], size: int) -> float:
         work()
         best = max(best, size / (time.process_time() - start))
     return best
+
+
+JWT = b"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTYifQ.c2lnbmF0dXJl"
+HALF = b"-----BEGIN RSA PRIVATE KEY-----\n"
+NASTY = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (b"eyJ" * (NASTY // 3) + b" " + JWT, b"eyJ" * (NASTY // 3) + b" " + MASK.encode()),
+        (b"x-eyJ " + JWT[:20] + b".\n" + b"id_" + JWT, b"x-eyJ " + JWT[:20] + b".\nid_" + MASK.encode()),
+        (HALF * (NASTY // len(HALF)), HALF * (NASTY // len(HALF))),
+        (HALF.replace(b"BEGIN", b"END") * (NASTY // len(HALF)), HALF.replace(b"BEGIN", b"END") * (NASTY // len(HALF))),
+    ],
+    ids=["beginnings of tokens", "a token behind others", "begins of keys", "ends of keys"],
+)
+def test_what_looks_like_the_beginning_of_many_secrets_is_read_once(text: bytes, masked: bytes) -> None:
+    """Read anew from each of them, it took minutes: what an app writes to its log would have stopped the bot."""
+    assert Redactor(KNOWN).data(text) == masked
+
+
+def test_keys_among_halves_of_keys_are_masked() -> None:
+    body = b"MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n"
+    end = b"-----END RSA PRIVATE KEY-----\n"
+    text = body + end + HALF + body + end + b"between\n" + HALF + b"x\n" * 8_192 + body
+    assert Redactor(()).data(text) == (
+        MASK.encode() + b"\n" + end + MASK.encode() + b"\nbetween\n" + HALF + b"x\n" * 8_192 + body
+    )
+    assert body not in Redactor(()).data(HALF + body + HALF + body)

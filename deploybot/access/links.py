@@ -1,7 +1,8 @@
 """Identities of two chats become one person, confirmed from both sides.
 
-A code that was given out to a known person is typed in the other chat: that proves who types there. Then the first
-side is told who that is, and says yes: so neither a stolen code nor one that somebody was talked into typing is enough.
+A code that was given out to a known person is typed in the other chat: that proves who types there. Who is somebody
+already there is told whose code it is, and says yes: so nobody gives their roles away by typing what they were talked
+into. Then the first side is told who typed it, and says yes: so a stolen code is not enough.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Linking:
             case "":
                 return await self._begin(ctx)
             case "yes":
-                return await self._confirm(ctx.incoming)
+                return await self._agree(ctx.incoming) or await self._confirm(ctx.incoming)
             case "no":
                 return await self._end(ctx.incoming)
             case _:
@@ -56,7 +57,14 @@ class Linking:
         code = new_code()
         incoming, until = ctx.incoming, self._clock.now() + LIFE
         link = Link(ctx.person.id, incoming.identity, incoming.place, until)
-        await self._store.write(lambda tables: tables.links.issue(link, code))
+
+        def issue(tables: Tables) -> None:
+            # A yes is for one thing: what was typed here before and not agreed to is over.
+            if typed := tables.links.typed(incoming.identity, self._clock.now()):
+                tables.links.end(typed.person)
+            tables.links.issue(link, code)
+
+        await self._store.write(issue)
         return Card(
             title=f"Type this in the other chat, within {show_duration(LIFE)}: link {code}",
             text="Then I ask you here whether that was you. Give the code to nobody.",
@@ -67,7 +75,7 @@ class Linking:
         """Use a code up for who types it, and ask the side that it came from."""
         now, identity = self._clock.now(), incoming.identity
 
-        def take(tables: Tables) -> tuple[Person, Link] | str:
+        def take(tables: Tables) -> tuple[Person, Link, Person | None] | str:
             if tables.links.paused(identity, now):
                 return "Too many wrong codes: I take none of yours for a quarter of an hour."
             link = tables.links.take(code, identity, now)
@@ -75,22 +83,39 @@ class Linking:
             if link is None or holder is None:
                 tables.links.fail(identity, now)
                 return "This code is wrong, used, or too old."
-            if tables.people.of(identity) == holder:
+            other = tables.people.of(identity)
+            if other == holder:
                 tables.links.end(holder.id)
                 return f"You are {holder.name} here already."
-            tables.outbox.put(link.place, _question(tables, incoming, holder), now)
+            if other is None:
+                tables.outbox.put(link.place, _question(tables, incoming, holder), now)
+            else:
+                tables.links.end(other.id)
             _audit(tables, identity_text(identity), "link code", holder, now=now)
-            return holder, link
+            return holder, link, other
 
         taken = await self._store.write(take)
         if isinstance(taken, str):
             raise UserError(taken, hint=_ASK_FIRST)
-        holder, link = taken
-        return Card(
-            title=f"Nearly: now say `link yes` in {link.identity.platform}, where the code came from.",
-            text=f"From then on you are {holder.name} here, too.",
-            private=True,
-        )
+        holder, link, other = taken
+        return _first_question(other, holder, link) if other else _nearly(holder, link)
+
+    async def _agree(self, incoming: Incoming) -> Card | None:
+        """Let the other side be asked, for who typed a code and is somebody already; None where they did not."""
+        now, identity = self._clock.now(), incoming.identity
+
+        def agree(tables: Tables) -> tuple[Person, Link] | None:
+            link = tables.links.typed(identity, now)
+            holder = None if link is None else _by_id(tables, link.person)
+            if link is None or holder is None or tables.people.of(identity) in {None, holder}:
+                return None
+            tables.links.agree(link)
+            tables.outbox.put(link.place, _question(tables, incoming, holder), now)
+            _audit(tables, identity_text(identity), "link agreed", holder, now=now)
+            return holder, link
+
+        agreed = await self._store.write(agree)
+        return _nearly(*agreed) if agreed else None
 
     async def _confirm(self, incoming: Incoming) -> Card:
         """Make the two one person, for who asked for the code."""
@@ -101,6 +126,11 @@ class Linking:
             if link.other is None:
                 raise UserError("Nobody has typed your code yet.", hint="Type `link CODE` in the other chat first.")
             other = tables.people.of(link.other)
+            if other not in {None, person} and not link.agreed:
+                raise UserError(
+                    f"{identity_text(link.other)} is somebody already, and has not said yes yet.",
+                    hint="Say `link yes` there first.",
+                )
             if other is None:
                 tables.people.link(person.id, link.other)
             elif other != person:
@@ -121,12 +151,16 @@ class Linking:
         )
 
     async def _end(self, incoming: Incoming) -> Card:
-        """Forget a link."""
+        """Forget a link, for either side."""
+        now, identity = self._clock.now(), incoming.identity
 
         def end(tables: Tables) -> None:
-            person, _ = self._pending(tables, incoming)
+            typed = tables.links.typed(identity, now)
+            person = _by_id(tables, typed.person) if typed else None
+            if person is None:
+                person, _ = self._pending(tables, incoming)
             tables.links.end(person.id)
-            _audit(tables, person.name, "link refused", person, now=self._clock.now())
+            _audit(tables, identity_text(identity), "link refused", person, now=now)
 
         await self._store.write(end)
         return Card(title="Nothing was linked.", private=True)
@@ -144,6 +178,26 @@ def require_private(incoming: Incoming, what: str) -> None:
     """UserError where others could read the answer."""
     if not incoming.place.private and incoming.identity.platform != CONSOLE:
         raise UserError(f"Others would see {what} here.", hint="Type it to me in a direct message.")
+
+
+def _nearly(holder: Person, link: Link) -> Card:
+    return Card(
+        title=f"Nearly: now say `link yes` in {link.identity.platform}, where the code came from.",
+        text=f"From then on you are {holder.name} here, too.",
+        private=True,
+    )
+
+
+def _first_question(other: Person, holder: Person, link: Link) -> Card:
+    """What somebody is asked who typed a code and is a person already."""
+    return Card(
+        title=f"This is a code of {holder.name}'s, from {identity_text(link.identity)}. Are you {holder.name}, too?",
+        text=f"If you say yes, {holder.name} may do all that you may do here as {other.name}. "
+        "If somebody else gave you the code, say no: they want your roles.",
+        tone=Tone.WARN,
+        buttons=(Button("Yes, that is me", "link yes"), Button("No", "link no", danger=True)),
+        private=True,
+    )
 
 
 def _question(tables: Tables, incoming: Incoming, holder: Person) -> Card:

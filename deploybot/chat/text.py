@@ -13,7 +13,8 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 _ESCAPES = re.compile(
     r"""
     (?: \x1b\[ | \x9b ) [0-?]* [\ -/]* [@-~]?                     # CSI: colours, cursor
-    | (?: \x1b[\]PX^_] | [\x90\x98\x9d-\x9f] ) [^\x07\x1b\x9c\n]* (?: \x07 | \x1b\\ | \x9c )   # OSC, DCS …: titles
+    | (?: \x1b[\]PX^_] | [\x90\x98\x9d-\x9f] )                   # OSC, DCS …: titles. Where another one begins, it
+      [^\x07\x1b\x90\x98-\x9f\n]*+ (?: \x07 | \x1b\\ | \x9c )    # ends: many in a row would take minutes otherwise
     | \x1b [\ -/]* [0-~]?                                         # two characters and more
     """,
     re.VERBOSE,
@@ -32,7 +33,7 @@ _BREAKS = re.compile(r"(?<!\d)[ ]|[ ](?!(?:ms|s|min|h|d|B|kB|MB|GB|TB)\b)")  # n
 
 
 def clean(text: str) -> str:
-    """The text without what steers a terminal or hides itself; line ends are `\\n`, tabs are blanks."""  # noqa: D301
+    """The text without what steers a terminal or hides itself; line ends are `\\n`, tabs are blanks."""  # noqa: D301  it is written as it reads
     if text.isascii() and text.isprintable():
         return text
     text = _LINE_ENDS.sub("\n", _ESCAPES.sub("", text)).expandtabs(_TAB)

@@ -58,5 +58,5 @@ def main(ctx: click.Context, config: Path | None) -> None:
       deploybot allow ana admin  make the first administrator
       deploybot run              start the bot
       deploybot chat             talk to it
-    """  # noqa: D301  \b keeps click from filling the lines
+    """
     ctx.obj = Options(config)

@@ -70,7 +70,7 @@ def init(
     Examples:
       deploybot init
       deploybot init --server deploy@203.0.113.10 --repo /srv/git/shop.git --strategy compose
-    """  # noqa: D301
+    """
     path = options.config or Path("bot.toml")
     if path.exists() and not force:
         raise Failure(
@@ -100,7 +100,7 @@ def _ask(server: str | None, repo: str | None, strategy: str | None) -> tuple[st
     missing = [flag for flag, value in given.items() if not value]
     if missing and not sys.stdin.isatty():
         raise click.UsageError(f"there is no terminal to ask at: give {', '.join(missing)}")
-    from deploybot.shapes import Repository, SshTarget
+    from deploybot.settings.addresses import Repository, SshTarget
 
     server = server or click.prompt("Which server? (user@host, as for ssh)", value_proc=_fitting(SshTarget))
     repo = repo or click.prompt("Which repository? (its git URL)", value_proc=_fitting(Repository))

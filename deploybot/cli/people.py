@@ -42,7 +42,7 @@ def allow(options: Options, name: str, role: str | None, place: str, identity: s
       deploybot allow ana admin
       deploybot allow ben deployer --on shop/staging --identity slack:T012AB3/U456CD7
       deploybot allow ana --identity github:583231
-    """  # noqa: D301
+    """
     settings = options.settings(outside=False)
     where = _place(place, settings)
     if role is None and (identity is None or place):
@@ -61,7 +61,7 @@ def deny(options: Options, name: str, place: str) -> None:
     Examples:
       deploybot deny ben
       deploybot deny ben --on shop/production
-    """  # noqa: D301
+    """
     settings = options.settings(outside=False)
     app, environment = _place(place, settings) if place else (None, None)
     where = None if environment == _EVERY else environment
@@ -78,7 +78,7 @@ def rename(options: Options, old: str, new: str) -> None:
     \b
     Example:
       deploybot rename annna ana
-    """  # noqa: D301
+    """
     settings = options.settings(outside=False)
     old, new = old.removeprefix("@").lower(), new.removeprefix("@").lower()
     asyncio.run(_rename(settings, old, new))

@@ -69,7 +69,9 @@ def _parse(path: Path) -> Table:
         text = path.read_bytes().decode("utf-8-sig")
         if path.stat().st_mode & stat.S_IWOTH:
             raise ConfigError((f"{path}: anybody on this machine can change it; run `chmod o-w {path}`",))
-        return tomllib.loads(text)
+        if tree := tomllib.loads(text):
+            return tree
+        raise ConfigError((f"{path}: there is nothing in it; `deploybot init --force` writes it anew",))
     except FileNotFoundError:
         raise ConfigError((f"{path}: no such file; `deploybot init` writes one",)) from None
     except OSError as error:

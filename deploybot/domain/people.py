@@ -84,7 +84,7 @@ class Place:
 class Link:
     """A person's wish to take in a further identity: from where they asked, until when, and for which `other`.
 
-    `other` is None until the code was typed with it.
+    `other` is None until the code was typed with it. `agreed` says that the person who `other` was already says yes.
     """
 
     person: int
@@ -92,6 +92,7 @@ class Link:
     place: Place
     until: float
     other: Identity | None = None
+    agreed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

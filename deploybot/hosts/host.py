@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TypeVar
 from deploybot.domain import JobChunk, JobStatus, ServerFacts
 from deploybot.errors import StepFailed, Unreachable
 from deploybot.hosts import facts as facts_of
-from deploybot.hosts import failures, http, shell
+from deploybot.hosts import failures, http, names, shell
 from deploybot.hosts.jobs import LOG_CAP, Jobs
 from deploybot.hosts.link import LONGEST_ANSWER, Link
 from deploybot.hosts.ssh import Pool
@@ -96,11 +97,15 @@ class SshHost:
 
     async def http_status(self, url: str, *, timeout: float) -> tuple[int, str]:
         """GET an http(s) URL as seen from the server: status code and the first 200 characters."""
-        return await http.get(url, self._open_tcp(timeout), timeout=timeout)
+        return await http.get(url, self._opener(timeout), timeout=timeout)
 
     async def tcp_open(self, host: str, port: int, *, timeout: float) -> None:
         """Connect to host:port as seen from the server; Unreachable when refused."""
-        _, writer = await self._pool.open_tcp(self._name, host, port, timeout=timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                _, writer = await self._opener(timeout)(host, port)
+        except TimeoutError as problem:
+            raise Unreachable(f"{host}:{port} on {self._name}", f"no answer within {timeout:g} s") from problem
         writer.channel.abort()
 
     async def stream(self, script: str, env: Mapping[str, str], *, timeout: float) -> AsyncGenerator[bytes, None]:
@@ -134,8 +139,18 @@ class SshHost:
     async def _link(self) -> Link:
         return await self._pool.link(self._name)
 
-    def _open_tcp(self, timeout: float) -> http.Open:
-        return lambda host, port: self._pool.open_tcp(self._name, host, port, timeout=timeout)
+    def _opener(self, timeout: float) -> http.Open:
+        """What connects to host:port from the server: to the first address of a name that answers, as sshd would."""
+
+        async def open_(host: str, port: int) -> http.Way:
+            *others, last = await names.addresses(await self._link(), host)
+            each = timeout / (len(others) + 1)
+            for address in others:
+                with contextlib.suppress(Unreachable):
+                    return await self._pool.open_tcp(self._name, address, port, timeout=each)
+            return await self._pool.open_tcp(self._name, last, port, timeout=timeout)
+
+        return open_
 
     @asynccontextmanager
     async def _within(self, seconds: float) -> AsyncIterator[None]:

@@ -21,7 +21,8 @@ from deploybot.errors import Unreachable
 from deploybot.hosts.docker_frames import BadStream, Chunked
 
 T = TypeVar("T")
-Open = Callable[[str, int], Awaitable[tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]]]
+Way = tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]
+Open = Callable[[str, int], Awaitable[Way]]
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?", re.ASCII)
 _LONGEST_HEAD = 65_536
 _SHOWN = 200

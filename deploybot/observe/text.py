@@ -10,7 +10,8 @@ _ESCAPES = re.compile(
     rb"|[PX^_][^\x1b\n]*(?:\x1b\\)?"  # strings
     rb"|[ -/]*[0-~])"  # all others
 )
-_LINE_ENDS = re.compile(rb"\r+\n")
+# Only from the first of many: a log of nothing else would take minutes otherwise.
+_LINE_ENDS = re.compile(rb"(?<!\r)\r++\n")
 _OVERWRITTEN = re.compile(rb"(?m)^(\S+Z )?[^\n]*\r")
 _CONTROLS = bytes({*range(32), 127} - {*b"\t\n"})
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")

@@ -75,11 +75,12 @@ class Answer:
         """What it says of itself, in one line."""
         try:
             told = json.loads(self.body)
-        except ValueError:
-            told = self.body.decode("utf-8", "replace")
-        if isinstance(told, dict):
-            told = told.get("message") or told.get("error") or told.get("errors") or ""
-        return " ".join((told if isinstance(told, str) else json.dumps(told)).split())[:_SHOWN]
+            if isinstance(told, dict):
+                told = told.get("message") or told.get("error") or told.get("errors") or ""
+            words = told if isinstance(told, str) else json.dumps(told)
+        except (ValueError, RecursionError):
+            words = self.body.decode("utf-8", "replace")
+        return " ".join(words.split())[:_SHOWN]
 
 
 class Caller:
@@ -189,19 +190,23 @@ def retry_after(answer: Answer, now: float) -> float:
     fields = {name.lower(): value for name, value in answer.headers.items()}
     asked = _seconds(fields.get("retry-after", ""), now)
     for prefix in ("x-ratelimit-", "ratelimit-"):
-        if not asked and fields.get(prefix + "remaining") == "0" and fields.get(prefix + "reset", "").isdigit():
-            asked = int(fields[prefix + "reset"]) - now
+        if not asked and fields.get(prefix + "remaining") == "0":
+            asked = _number(fields.get(prefix + "reset", "")) - now
     return min(max(asked, 0.0), _LONGEST_WAIT)
 
 
 def _seconds(text: str, now: float) -> float:
     """Of a number of seconds, or a date; 0.0 for anything else."""
-    if text.isdecimal() and text.isascii():
-        return float(text)
+    if number := _number(text):
+        return number
     try:
         return email.utils.parsedate_to_datetime(text).timestamp() - now
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
+
+
+def _number(text: str) -> float:
+    return float(text) if text.isdecimal() and text.isascii() else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,5 +233,5 @@ class Api:
         answer = await self.caller.call(method, self.url + path, headers=headers, what=self.what, body=body)
         try:
             return json.loads(accepted(answer, self.what).body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Unreachable(self.what, "it answers something that is not JSON: is the address its API's?") from None

@@ -31,11 +31,16 @@ _MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json",
 )
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
-_CHALLENGE = re.compile(r'([A-Za-z]+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))', re.ASCII)
-_NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?', re.IGNORECASE | re.ASCII)
+_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+# Each begins where no other try has been: headers are the registry's, and may be long.
+_CHALLENGE = re.compile(r'\b([A-Za-z]+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))', re.ASCII)
+_NEXT = re.compile(r'<([^<>]*)>\s*;[^,<]*\brel="?next"?', re.IGNORECASE | re.ASCII)
 _MOST_PAGES = 200
+_MOST_TAGS = 200_000
 _KEPT = 64
+_KEPT_CHARACTERS = 4 << 20
 _TOKEN_LIFE = 60.0  # where a registry does not say: the least that the specification allows
+_LONGEST_LIFE = 86400
 _TOKEN_SPARE = 10.0
 _REST = 60.0
 _OK, _NOT_MODIFIED, _BAD, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 304, 400, 401, 403, 404
@@ -104,7 +109,7 @@ class Registry:
         if etag := headers.get("ETag", ""):
             self.kept.pop(url, None)
             self.kept[url] = _Kept(etag, answer)
-            if len(self.kept) > _KEPT:
+            while len(self.kept) > _KEPT or sum(len(one.answer) for one in self.kept.values()) > _KEPT_CHARACTERS:
                 del self.kept[next(iter(self.kept))]
         return answer
 
@@ -153,6 +158,8 @@ class Connection:
                 return None
             page = self._page(url, answer)
             found += page.tags
+            if len(found) > _MOST_TAGS:
+                break
             if not page.following:
                 return tuple(found)
             url = self._next(url, page.following)
@@ -165,7 +172,8 @@ class Connection:
         tags = _object(answer).get("tags") or []
         if answer.status != _OK or not isinstance(tags, list):
             raise self._registry.peer.strange(answer)
-        page = _Page([tag for tag in tags if isinstance(tag, str)], _following(answer))
+        # What is no tag by the specification would be refused when it is asked for; numbers in one may have no end.
+        page = _Page([tag for tag in tags if isinstance(tag, str) and _TAG.fullmatch(tag)], _following(answer))
         self._registry.keep(url, answer.headers, json.dumps(page._asdict()))
         return page
 
@@ -236,7 +244,7 @@ class Connection:
         value, life = content.get("token") or content.get("access_token"), content.get("expires_in")
         if not isinstance(value, str):
             raise registry.peer.strange(answer)
-        life = life if isinstance(life, int) else _TOKEN_LIFE
+        life = min(life, _LONGEST_LIFE) if isinstance(life, int) else _TOKEN_LIFE
         return _Token(f"Bearer {value}", registry.clock.now() + life - _TOKEN_SPARE)
 
     def _refused(self, repository: str) -> NoImage:

@@ -46,6 +46,16 @@ class LinkRows:
         row = self._run("SELECT link FROM links WHERE person = ? AND until > ?", (person, now)).fetchone()
         return decode(Link, row[0]) if row else None
 
+    def typed(self, other: Identity, now: float) -> Link | None:
+        """The link whose code somebody has typed last, and has not agreed to."""
+        rows = self._run("SELECT link FROM links WHERE until > ? ORDER BY until DESC", (now,)).fetchall()
+        links = (decode(Link, row[0]) for row in rows)
+        return next((link for link in links if link.other == other and not link.agreed), None)
+
+    def agree(self, link: Link) -> None:
+        """Note that who typed the code of a link says yes."""
+        self._run("UPDATE links SET link = ? WHERE person = ?", (encode(replace(link, agreed=True)), link.person))
+
     def end(self, person: int) -> None:
         """Forget a person's link."""
         self._run("DELETE FROM links WHERE person = ?", (person,))

@@ -71,7 +71,7 @@ def _ran(sender: str, tree: Tree) -> tuple[Event, ...]:
 
 def _ref(run: Tree) -> str:
     ref = run.text("prettyref")
-    return f"fork:{ref}" if run.flag("is_fork_pull_request") and not ref.startswith("#") else ref
+    return f"fork:{ref}" if run.flag("is_fork_pull_request") else ref
 
 
 def _package(sender: str, tree: Tree) -> tuple[Event, ...]:

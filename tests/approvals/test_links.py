@@ -26,9 +26,10 @@ async def code_of(town: Town, who: str = "ben", platform: str = "slack") -> str:
 
 
 async def link(town: Town, who: str, other: str) -> Card:
-    """All three messages."""
+    """All four messages, of two persons."""
     code = await code_of(town, who)
     await town.say(f"link {code}", other, platform="telegram")
+    assert (await town.say("link yes", other, platform="telegram")).title.startswith("Nearly")
     return await town.say("link yes", who, platform="slack")
 
 
@@ -192,11 +193,61 @@ async def test_the_last_admin_stays_one(town: Town) -> None:
     await town.store.write(hire)
     code = (await town.say("link", NEW, platform="telegram")).title.rpartition(" ")[2]
     await town.say(f"link {code}", "dia", platform="slack")
+    assert (await town.say("link yes", "dia", platform="slack")).ok
     assert (await town.say("link yes", NEW, platform="telegram")).ok
     grants = await town.store.read(lambda tables: tables.people.grants())
     new = await town.store.read(lambda tables: tables.people.named("new"))
     assert new
     assert Grant(new.id, Role.ADMIN) in grants
+
+
+async def test_who_types_the_code_of_another_gives_nothing_away(town: Town) -> None:
+    """Eve, who may deploy the shop, talks dia, who may do everything, into typing eve's code."""
+    code = await code_of(town, "eve")
+    card = await town.say(f"link {code}", "dia", platform="telegram")
+    assert card.title == "This is a code of eve's, from slack:T1/U1004. Are you eve, too?"
+    assert card.private
+    assert "eve may do all that you may do here as dia" in card.text
+    assert [one.command for one in card.buttons] == ["link yes", "link no"]
+    assert not await questions(town)
+    early = await town.say("link yes", "eve", platform="slack")
+    assert early.title == "telegram:1003 is somebody already, and has not said yes yet."
+    assert (await town.say("link no", "dia", platform="telegram")).title == "Nothing was linked."
+    assert not (await town.say("link yes", "eve", platform="slack")).ok
+    everybody = await town.store.read(lambda tables: {one.name for one in tables.people.everybody()})
+    assert {"eve", "dia"} <= everybody
+    refused = [(row.actor, row.subject) for row in await town.audit() if row.action == "link refused"]
+    assert refused == [("telegram:1003", "eve")]
+
+
+async def test_a_yes_is_for_one_thing(town: Town) -> None:
+    """Dia typed eve's code, and then wants something else with a yes: that gives eve nothing."""
+    await town.say(f"link {await code_of(town, 'eve')}", "dia", platform="telegram")
+    own = await code_of(town, "dia", "telegram")
+    await town.say(f"link {own}", NEW, platform="telegram")
+    card = await town.say("link yes", "dia", platform="telegram")
+    assert card.title == "You are dia in telegram, too: one person, with all roles of both."
+    assert not (await town.say("link yes", "eve", platform="slack")).ok
+    # And the other way round: typing a code ends what waits for her own yes.
+    own = await code_of(town, "dia", "telegram")
+    await town.say(f"link {own}", "778", platform="telegram")
+    await town.say(f"link {await code_of(town, 'eve')}", "dia", platform="telegram")
+    await town.say("link no", "dia", platform="telegram")
+    assert not (await town.say("link yes", "dia", platform="telegram")).ok
+    assert not (await town.say("whoami", "778", platform="telegram")).ok
+
+
+async def test_who_became_somebody_meanwhile_is_asked(town: Town) -> None:
+    code = await code_of(town, "eve")
+    await town.say(f"link {code}", NEW, platform="telegram")
+    await town.say(f"allow telegram:{NEW}:new admin", "dia")
+    card = await town.say("link yes", "eve", platform="slack")
+    assert (card.title, card.hint) == (
+        "telegram:777 is somebody already, and has not said yes yet.",
+        "Say `link yes` there first.",
+    )
+    assert (await town.say("link yes", NEW, platform="telegram")).ok
+    assert (await town.say("link yes", "eve", platform="slack")).ok
 
 
 @pytest.mark.parametrize("word", ["yes", "no"])

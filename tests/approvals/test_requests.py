@@ -390,7 +390,7 @@ async def test_a_time_of_day_is_when_the_approvals_have_to_be_there(town: Town) 
 
 
 async def test_approved_before_its_time_it_begins_then(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploybot.deploy.service.CLOCK_LOOKS", 0.001)
+    monkeypatch.setattr("deploybot.deploy.queue.CLOCK_LOOKS", 0.001)
     number = await town.ask("deploy shop@v2 to production --at 09:00")
     await town.say(f"approve #{number}", "ben")
     assert (await town.deployment(number)).state is State.WAITING
@@ -497,7 +497,7 @@ async def test_what_was_asked_for_before_approvals_were_wanted_has_to_be_asked_a
 async def test_one_that_had_begun_without_a_step_is_looked_at_again(town: Town, *, approved: bool) -> None:
     """The bot died right after the row said that it runs; meanwhile the branch moved."""
     number = await town.ask("deploy shop@main to production")
-    await town.shop.deployments.close()
+    await town.shop.deployments.queue.close()
     now = town.shop.clock.now()
 
     def begin(tables: Tables) -> None:

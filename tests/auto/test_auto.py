@@ -111,7 +111,7 @@ async def test_main_waits_for_its_approval_and_a_newer_push_takes_its_place(yard
 
 async def test_of_several_that_wait_for_their_turn_the_newest_wins(yard: Yard) -> None:
     """What has begun goes on; what waits behind it is replaced."""
-    async with yard.town.shop.deployments._turns["shop", "staging"]:
+    async with yard.town.shop.deployments.queue._turns["shop", "staging"]:
         first = await yard.push("develop")
         second = await yard.push("develop")
         third = await yard.push("develop")
@@ -236,6 +236,21 @@ async def test_only_the_named_checks_count_and_only_their_last(tmp_path: Path) -
         assert await yard.deployed() == [made]
 
 
+@pytest.mark.parametrize("auto", [{"after": "ci"}, {"checks": ["test"]}])
+async def test_a_build_for_a_fork_says_nothing(tmp_path: Path, auto: dict[str, object]) -> None:
+    """Whoever has a fork can have any commit built in a request of their own, with less to run or another base."""
+    async with make_yard(tmp_path, {"auto": {"branch": "develop", **auto}}) as yard:
+        made = await yard.push("develop")
+        await yard.built(made, branch="mallory:develop", key="1", at=1.0)
+        assert await yard.deployed() == []
+        await yard.built(made, BuildState.FAILED, branch="develop", key="2", at=2.0)
+        await yard.built(made, branch="fork:#12", key="3", at=3.0)
+        assert await yard.deployed() == []
+        await yard.built(made, branch="develop", key="2", attempt=2, at=4.0)
+        await yard.built(made, BuildState.FAILED, branch="mallory:develop", key="4", at=5.0)
+        assert await yard.deployed() == [made]
+
+
 async def test_builds_that_nobody_tells_of_are_told_after_a_while(tmp_path: Path) -> None:
     async with make_yard(tmp_path, {"auto": {"branch": "develop", "after": "ci"}}) as yard:
         await yard.push("develop")
@@ -332,7 +347,9 @@ async def test_a_failure_is_not_tried_again_by_itself(yard: Yard) -> None:
     assert await yard.deployed() == [made]
 
 
-async def test_a_server_that_does_not_answer_is_told_and_tried_again_later(yard: Yard) -> None:
+@pytest.mark.parametrize("seconds", [60, -86400])
+async def test_a_server_that_does_not_answer_is_told_and_tried_again_later(yard: Yard, seconds: float) -> None:
+    """Also where the clock was a day ahead, and is right again."""
     yard.town.shop.hosts["web1"].down = "no route to host"
     made = await yard.push("develop")
     (card,) = await yard.cards()
@@ -340,7 +357,7 @@ async def test_a_server_that_does_not_answer_is_told_and_tried_again_later(yard:
     yard.town.shop.hosts["web1"].down = ""
     due = await yard.look()
     assert 0 < due <= 30
-    yard.town.shop.clock.advance(60)
+    yard.town.shop.clock.advance(seconds)
     await yard.look()
     assert await yard.deployed() == [made]
 

@@ -25,7 +25,7 @@ def in_telegram(card: Card) -> str:
 
 
 @pytest.mark.parametrize(("tone", "final"), [*itertools.product(Tone, [True, False])])
-def test_the_same_in_each(tone: Tone, final: bool) -> None:  # noqa: FBT001
+def test_the_same_in_each(tone: Tone, final: bool) -> None:
     lines = (Line("web1", "well", tone), Line("web2", "not begun"))
     card = Card(title="Deploy", text="fine\n! touches migrations", tone=tone, lines=lines, final=final)
     assert in_slack(card).split() == in_telegram(card).split()

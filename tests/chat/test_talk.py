@@ -130,7 +130,7 @@ def test_the_last_state_does_not_wait() -> None:
 @pytest.mark.parametrize(
     ("ok", "press", "said"), [(True, "", "whispers"), (True, "hash", "nods"), (False, "hash", "whispers")]
 )
-def test_what_another_card_tells_everybody_is_answered_aside(ok: bool, press: str, said: str) -> None:  # noqa: FBT001
+def test_what_another_card_tells_everybody_is_answered_aside(ok: bool, press: str, said: str) -> None:
     room, card = Room(), Card(title="#4 is approved.", aside=True, ok=ok)
 
     async def command(_: Reply) -> Card:
@@ -316,7 +316,7 @@ def test_a_database_that_is_full_for_a_moment_delays_only() -> None:
 
 
 @pytest.mark.parametrize("down", [False, True])
-def test_a_cancelled_command_leaves_its_messages_closed_and_soon(down: bool) -> None:  # noqa: FBT001
+def test_a_cancelled_command_leaves_its_messages_closed_and_soon(down: bool) -> None:
     room = Room()
 
     async def command(reply: Reply) -> Card:

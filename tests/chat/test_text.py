@@ -20,6 +20,12 @@ NASTY = st.text(
 )
 
 
+@pytest.mark.parametrize("begin", ["\x90", "\x9d", "\x1b]", "\x1bP", "\x9b", "\x1b["])
+def test_many_sequences_that_do_not_end_are_read_once(begin: str) -> None:
+    """Read anew from each of them, they took minutes: a log or a message of others would have stopped the bot."""
+    assert clean(begin * (1 << 19) + "\nend").endswith("\nend")
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

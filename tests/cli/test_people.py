@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from deploybot.cli import main
 from deploybot.domain import Grant, Identity, Role
 from deploybot.store.database import Database
-from deploybot.store.lock import single_bot
+from deploybot.store.single_bot import single_bot
 
 BOT = """
 [bot]

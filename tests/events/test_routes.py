@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from typing import Any
 
 import pytest
@@ -128,7 +130,25 @@ def test_what_routes_name_has_to_be_there() -> None:
         ("v?", "v1", True),
         ("a.c", "abc", False),
         ("*", "x\ny", True),
+        ("*/**", "a/b/c", True),
+        ("*/**", "abc", False),
+        ("?*.*", "v1.4", True),
+        ("?*.*", "/1.4", False),
+        ("a***b*", "a/x/by", True),
+        ("*a*a*a*a*a*a*b", "a" * 10_000, False),
+        ("**a**a**a**a**a**b", "a/" * 5_000, False),
     ],
 )
-def test_patterns(pattern: str, name: str, fit: bool) -> None:  # noqa: FBT001
+def test_patterns(pattern: str, name: str, fit: bool) -> None:
     assert fits(pattern, name) is fit
+
+
+def test_patterns_mean_what_a_regular_expression_would() -> None:
+    seed = random.SystemRandom().randrange(1 << 32)
+    dice = random.Random(seed)
+    signs = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    for _ in range(5_000):
+        pattern, name = ("".join(dice.choices(letters, k=dice.randrange(7))) for letters in ("ab/*?*", "ab/\n*?"))
+        parts = re.split(r"(\*\*|\*|\?)", pattern)
+        wanted = re.fullmatch("".join(signs.get(part, re.escape(part)) for part in parts), name, re.DOTALL)
+        assert fits(pattern, name) is bool(wanted), (seed, pattern, name)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
@@ -356,6 +356,105 @@ async def test_a_port(sshd: Sshd, reach: Reach) -> None:
     await host.tcp_open(sshd.address, 22, timeout=5)
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9 on web1 cannot be reached: Connection refused"):
         await host.tcp_open("127.0.0.1", 9, timeout=5)
+
+
+@pytest.fixture(params=["debian", "busybox"])
+def named(request: pytest.FixtureRequest, make_sshd: MakeSshd, tmp_path: Path) -> Callable[[str], Sshd]:
+    """Return a function that gives a server whose names are looked up in this text."""
+
+    def make(hosts: str) -> Sshd:
+        if request.param == "busybox":
+            server: Sshd = request.getfixturevalue("busybox_server")
+            (server.box.directory / "root/etc/hosts").write_text(hosts)
+            return server
+        (tmp_path / "hosts").write_text(hosts)
+        server = make_sshd()
+        server.box.run("mount", "--bind", tmp_path / "hosts", "/etc/hosts")
+        return server
+
+    return make
+
+
+async def test_a_health_check_by_name_asks_what_the_server_finds(
+    lab: Lab, named: Callable[[str], Sshd], reach: Reach
+) -> None:
+    heard: list[bytes] = []
+    # Nothing answers at the first address of the second name.
+    host = reach(server_of(named(f"# shop.lan is\n{lab.gateway} shop.lan # both\n127.0.0.1 two\n{lab.gateway} two\n")))
+    async with answering(lab, HEAD + b"hello", heard=heard) as at:
+        port = at.rpartition(":")[2]
+        assert await host.http_status(f"http://shop.lan:{port}/", timeout=10) == (200, "hello")
+        await host.tcp_open("two", int(port), timeout=10)
+        with pytest.raises(Unreachable, match="both on web1 cannot be reached: the name is not known there"):
+            await host.http_status(f"http://both:{port}/", timeout=10)
+    assert heard[0].split(b"\r\n")[1] == f"Host: shop.lan:{port}".encode()
+
+
+_SECRETS = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"keys of the machine")
+http.server.HTTPServer(("169.254.169.254", 80), Handler).serve_forever()
+"""
+
+
+async def test_a_name_that_leads_to_a_metadata_service_is_not_asked(
+    named: Callable[[str], Sshd], reach: Reach, tmp_path: Path
+) -> None:
+    server = named("127.0.0.1 sly\n169.254.169.254 sly\n::ffff:169.254.169.254 mapped\n")
+    server.box.run("ip", "addr", "add", "169.254.169.254/32", "dev", "lo")
+    service = server.box.serve(sys.executable, "-c", _SECRETS, log=tmp_path / "log")
+    host = reach(server_of(server))
+    try:
+        for name in ("sly", "mapped"):
+            with pytest.raises(Unreachable, match=r"it leads to .*169\.254\.169\.254, a link-local or metadata"):
+                await host.http_status(f"http://{name}/latest/meta-data/", timeout=10)
+            with pytest.raises(Unreachable, match=r"it leads to .*169\.254\.169\.254, a link-local or metadata"):
+                await host.tcp_open(name, 80, timeout=10)
+        for address in ("169.254.169.254", "[::ffff:a9fe:a9fe]"):
+            with pytest.raises(Unreachable, match="a link-local or metadata address, which is never asked"):
+                await host.http_status(f"http://{address}/", timeout=10)
+    finally:
+        service.stop()
+        server.box.run("ip", "addr", "del", "169.254.169.254/32", "dev", "lo")
+
+
+_DNS = """
+import socket, sys
+first, then, names = sys.argv[1], sys.argv[2], set()
+door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+door.bind(("127.0.0.1", 53))
+while True:
+    data, who = door.recvfrom(512)
+    end = data.index(0, 12)
+    question, name, kind = data[12:end + 5], data[12:end], data[end + 2]
+    answer = b""
+    if kind == 1:
+        address = socket.inet_aton(then if name in names else first)
+        names.add(name)
+        answer = bytes((192, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)) + address
+    door.sendto(data[:2] + bytes((129, 128, 0, 1, 0, len(answer) and 1, 0, 0, 0, 0)) + question + answer, who)
+"""
+
+
+async def test_a_name_that_changes_leads_to_the_address_that_was_looked_at(
+    lab: Lab, named: Callable[[str], Sshd], reach: Reach, tmp_path: Path
+) -> None:
+    server = named("")
+    service = server.box.serve(sys.executable, "-c", _DNS, lab.gateway, "169.254.169.254", log=tmp_path / "log")
+    host = reach(server_of(server))
+    try:
+        await until(lambda: "127.0.0.1:53 " in server.box.run("ss", "-lunH"))
+        async with answering(lab, HEAD + b"hello") as at:
+            url = f"http://shop.example:{at.rpartition(':')[2]}/"
+            assert await host.http_status(url, timeout=10) == (200, "hello")
+            with pytest.raises(Unreachable, match=r"it leads to 169\.254\.169\.254, a link-local or metadata"):
+                await host.http_status(url, timeout=10)
+    finally:
+        service.stop()
 
 
 async def test_a_server_that_forbids_forwarding_says_so(make_sshd: MakeSshd, reach: Reach) -> None:

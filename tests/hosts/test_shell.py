@@ -61,7 +61,7 @@ def test_the_runner_is_named_by_its_content() -> None:
     assert runner.command("poll", "job", 0) == f"exec sh {runner.file} poll job 0"
 
 
-@pytest.mark.parametrize("name", ["runner", "ready", "probe", "receive"])
+@pytest.mark.parametrize("name", ["runner", "ready", "probe", "receive", "resolve"])
 @pytest.mark.parametrize("program", [("dash",), ("busybox", "ash"), ("bash", "--posix")])
 def test_packaged_scripts_are_posix_to_every_shell(name: str, program: tuple[str, ...]) -> None:
     checked = subprocess.run([*program, "-n"], input=shell.script(name).encode(), capture_output=True, check=False)

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from deploybot.errors import Unreachable, UserError
 from deploybot.reports.http import Answer, Api, Caller, accepted, retry_after
-from deploybot.shapes import CallUrl
+from deploybot.settings.addresses import CallUrl
 from tests.reports.doubles import HANG, Gitea, Receiver
 
 METADATA = "169.254.169.254"
@@ -100,7 +100,7 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         TypeAdapter(CallUrl).validate_python(url)
 
 
-@pytest.mark.parametrize("host", [*FORBIDDEN, "0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]"])  # noqa: S104
+@pytest.mark.parametrize("host", [*FORBIDDEN, "0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]"])  # noqa: S104  an address that is refused
 async def test_such_an_address_is_not_called_however_it_got_there(caller: Caller, host: str) -> None:
     with pytest.raises(Unreachable, match="never called"):
         await post(caller, f"http://{host}:9/")
@@ -193,6 +193,11 @@ def test_what_may_be_tried_again(status: int) -> None:
         accepted(Answer(status, {}, b"busy"), "GitHub")
 
 
+def test_what_is_nested_deeper_than_can_be_read_may_be_tried_again() -> None:
+    with pytest.raises(Unreachable, match="it answers 503"):
+        accepted(Answer(503, {}, b"[" * 500_000), "GitHub")
+
+
 NOW = 1_800_000_000.0
 
 
@@ -206,6 +211,10 @@ NOW = 1_800_000_000.0
         ({"Retry-After": "-5"}, 0),
         ({"Retry-After": "٣"}, 0),
         ({"Retry-After": "99999999999"}, 86_400),
+        ({"Retry-After": "9" * 5_000}, 86_400),
+        ({"Retry-After": "Fri, 31 Dec 99999999999999999999 23:59:59 +0000"}, 0),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "²"}, 0),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9" * 5_000}, 86_400),
         ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(NOW) + 40)}, 40),
         ({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": str(int(NOW) + 40)}, 0),
         ({"RateLimit-Remaining": "0", "RateLimit-Reset": str(int(NOW) + 50)}, 50),

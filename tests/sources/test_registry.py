@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import random
 import secrets
@@ -351,18 +352,50 @@ async def test_a_registry_that_is_slow_or_gone(serve: Serve) -> None:
         await asking("127.0.0.1:1").pins(app_of(web="127.0.0.1:1/shop:^1"))
 
 
+async def test_a_token_that_lasts_for_ever_lasts_a_day(serve: Serve) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/token":
+            return web.json_response({"token": "t", "expires_in": 10**400})
+        if request.headers.get("Authorization") != "Bearer t":
+            return web.Response(status=401, headers={"WWW-Authenticate": f'Bearer realm="http://{address}/token"'})
+        return web.Response(headers={"Docker-Content-Digest": DIGEST})
+
+    address = await serve(answer)
+    assert [pin.digest for pin in await asking(address).pins(app_of(web=f"{address}/shop:1"))] == [DIGEST]
+
+
+async def test_a_list_of_tags_has_an_end(serve: Serve) -> None:
+    """And what is no tag is none: a number that is too long for any would have ended the look."""
+
+    async def few(_: web.Request) -> web.Response:
+        tags = [f"{'9' * 5_000}.0.0", "1.0.0", "1.0.1\n", "-1.0.2"]
+        return web.json_response({"tags": tags} if "tags" in _.path else {}, headers={"Docker-Content-Digest": DIGEST})
+
+    async def many(_: web.Request) -> web.Response:
+        tags = [f"1.0.{number}" for number in range(100_001)]
+        return web.json_response({"tags": tags}, headers={"Link": '</v2/shop/tags/list?more>; rel="next"'})
+
+    address = await serve(few)
+    assert [pin.tag for pin in await asking(address).pins(app_of(web=f"{address}/shop:>=1"))] == ["1.0.0"]
+    address = await serve(many)
+    with pytest.raises(Unreachable, match="its list of tags of shop has no end"):
+        await asking(address).pins(app_of(web=f"{address}/shop:^1"))
+
+
 async def test_nonsense_is_told_and_breaks_nothing(serve: Serve, figure: Callable[[str], None]) -> None:
     """Whatever a registry answers is an image that is there, or an error of ours."""
     seed = int(os.environ.get("SEED", "0")) or secrets.randbits(32)
-    dice = random.Random(seed)  # noqa: S311  repeatable, not secret
+    dice = random.Random(seed)
 
     def junk() -> str:
-        return dice.choice(["", "x", '"', "sha256:", DIGEST, "Bearer", 'Bearer realm="', "Basic", "99999999999", "-1"])
+        words = ["", "x", '"', "sha256:", DIGEST, "Bearer", 'Bearer realm="', "Basic", "99999999999", "-1"]
+        return dice.choice([*words, "<" * 8_000, f"Bearer {'a' * 8_000}"])
 
     async def answer(_: web.Request) -> web.Response:
         names = ["Docker-Content-Digest", "WWW-Authenticate", "Location", "Retry-After", "ETag", "Link"]
         headers = {name: junk() for name in dice.sample(names, dice.randrange(len(names)))}
         bodies = [b"", b"{", b"null", b'{"tags": 1}', b'{"tags": [1, null, "1.0.0"]}', b'{"token": 1}', b"[" * 9999]
+        bodies += [json.dumps({"tags": [f"{'9' * 5_000}.0.0", "1.0.0\n"]}).encode()]
         status = dice.choice([200, 200, 200, 301, 304, 307, 400, 401, 403, 404, 405, 418, 429, 500, 503])
         return web.Response(status=status, headers=headers, body=b"" if status == 304 else dice.choice(bodies))
 

@@ -1,0 +1,76 @@
+"""What events tell that is worth keeping for `auto`: pure. Whether it is still true is asked where it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from deploybot.domain import Author, Build, Built, Event, ImagePushed, Published, Push, Tagged
+from deploybot.events.patterns import fits
+from deploybot.settings import App, Auto
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What an event tells about an app: who brought what about, a build of a commit, a published tag.
+
+    `about` are the environments whose `auto` may want something now.
+    """
+
+    about: tuple[str, ...] = ()
+    brought: tuple[str, ...] = ()
+    by: Author | None = None
+    commit: str = ""
+    built: Built | None = None
+    published: str = ""
+
+
+def autos(app: App) -> dict[str, Auto]:
+    """What is deployed by itself, by environment."""
+    return {name: one.auto for name, one in app.environments.items() if one.auto is not None}
+
+
+def hint_of(app: App, event: Event) -> Hint | None:
+    """What to keep of an event, and where to look; None where it means nothing to `auto`."""
+    match event:
+        case Push(branch=branch, after=after):
+            about = _about(app, lambda auto: bool(auto.branch) and fits(auto.branch or "", branch))
+            return Hint(about, _some(after), _known(event.by))
+        case Tagged(tag=tag, commit=commit):
+            about = _about(app, lambda auto: bool(auto.tag) and fits(auto.tag or "", tag))
+            return Hint(about, _some(commit, f"tags/{tag}"), _known(event.by))
+        case Published(tag=tag, early=early):
+            about = _about(app, lambda auto: auto.release)
+            return Hint(about, _some(f"tags/{tag}"), _known(event.by), published="" if early else tag)
+        case Build(commit=commit, branch=branch) if commit and not _of_fork(branch):
+            at = event.finished or event.started or event.at
+            key = f"{event.sender} {event.key}"
+            built = Built(key=key, name=event.name, state=event.state, attempt=event.attempt, at=at)
+            about = _about(app, lambda auto: bool(auto.after or auto.checks))
+            return Hint(about, commit=commit, built=built) if about else None
+        case ImagePushed(digest=digest):
+            return Hint(_about(app, lambda auto: auto.image), _some(digest), _known(event.by))
+        case _:
+            return None
+
+
+def _about(app: App, wants: Callable[[Auto], bool]) -> tuple[str, ...]:
+    return tuple(name for name, auto in autos(app).items() if wants(auto))
+
+
+def _of_fork(branch: str) -> bool:
+    """Whether a build runs for a fork's branch (`ana:main`, which no branch of git is called).
+
+    Whoever has a fork may have a commit of anybody's built by a request of their own, where less is run or another
+    branch is merged: what comes of it says nothing about the commit here.
+    """
+    return ":" in branch
+
+
+def _some(*whats: str) -> tuple[str, ...]:
+    return tuple(what for what in whats if what)
+
+
+def _known(author: Author) -> Author | None:
+    """Who brought it about, where the sender says it at all."""
+    return author if author.name or author.identity is not None else None

@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 
 from deploybot import __version__
-from deploybot.access import Access, PersonLocks
+from deploybot.access import Access, PersonLocks, new_code
 from deploybot.access.itself import make_itself
 from deploybot.assembly.doors import chats, monitor, reports, telling, web_server, webhooks
 from deploybot.assembly.engine import deployments
@@ -190,7 +189,7 @@ class Bot:
 
     async def _offer_claim(self) -> None:
         """While there is no administrator, print a one-time code that makes one."""
-        code = secrets.token_hex(4)
+        code = new_code()
         until = self._world.clock.now() + CLAIM_LIFE
 
         def offer(tables: Tables) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
@@ -87,7 +88,7 @@ class WebServer:
             ours.listen(_BACKLOG)
         except OSError as error:
             raise UserError(
-                f"The HTTP server cannot listen on {self._listen}: {error.strerror}.",
+                f"The HTTP server cannot listen on {self._listen}: {os.strerror(error.errno or 0).lower()}.",
                 hint="Change `listen` in [http] of bot.toml, or stop what has the port.",
             ) from None
         log.info("HTTP on %s", self._listen)

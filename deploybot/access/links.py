@@ -23,6 +23,11 @@ _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ASK_FIRST = "Ask for one first: `link`, in the chat where I know you."
 
 
+def new_code() -> str:
+    """A code that people can read to each other and type: `7KQ2-M9XD`, of 39 random bits."""
+    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(2))
+
+
 class Linking:
     """Links of identities, in rows; each step is one transaction with its row in the audit."""
 
@@ -49,7 +54,7 @@ class Linking:
         if ctx.person is None:
             raise UserError("I do not know you here, so begin in the chat where I do: type `link` there.")
         require_private(ctx.incoming, "a code")
-        code = "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(2))
+        code = new_code()
         incoming, until = ctx.incoming, self._clock.now() + LIFE
         link = Link(ctx.person.id, incoming.identity, incoming.place, until)
 

@@ -207,7 +207,7 @@ class Access:
         identity, now = ctx.incoming.identity, self._clock.now()
 
         def claim(tables: Tables) -> Person | None:
-            right = tables.claims.consume(code, now)
+            right = tables.claims.consume(code.upper(), now)
             person = tables.people.of(identity)
             if right and person is None:
                 person = tables.people.add(_free_name(tables.people, name_from(ctx.incoming.name)), identity)

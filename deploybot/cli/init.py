@@ -6,9 +6,10 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -99,8 +100,10 @@ def _ask(server: str | None, repo: str | None, strategy: str | None) -> tuple[st
     missing = [flag for flag, value in given.items() if not value]
     if missing and not sys.stdin.isatty():
         raise click.UsageError(f"there is no terminal to ask at: give {', '.join(missing)}")
-    server = server or click.prompt("Which server? (user@host, as for ssh)")
-    repo = repo or click.prompt("Which repository? (its git URL)")
+    from deploybot.settings.addresses import Repository, SshTarget
+
+    server = server or click.prompt("Which server? (user@host, as for ssh)", value_proc=_fitting(SshTarget))
+    repo = repo or click.prompt("Which repository? (its git URL)", value_proc=_fitting(Repository))
     if not strategy:
         for name, what in _STRATEGIES.items():
             click.echo(f"  {name:8} {what}")
@@ -108,6 +111,21 @@ def _ask(server: str | None, repo: str | None, strategy: str | None) -> tuple[st
             "How does the app get onto the server?", type=click.Choice([*_STRATEGIES]), default="compose"
         )
     return str(server).strip(), str(repo).strip(), str(strategy)
+
+
+def _fitting(shape: Any) -> Callable[[str], str]:  # noqa: ANN401  an annotation can be anything
+    """What takes an answer that bot.toml would take, and has click say what is wrong with another, and ask again."""
+    from pydantic import TypeAdapter, ValidationError
+
+    def read(text: str) -> str:
+        try:
+            TypeAdapter[str](shape).validate_python(text.strip(), context={"base": str(Path.cwd())})
+        except ValidationError as error:
+            found = error.errors(include_url=False)[0]
+            raise click.UsageError(str(found.get("ctx", {}).get("error") or found["msg"])) from None
+        return text.strip()
+
+    return read
 
 
 def _name(repo: str) -> str:

@@ -27,6 +27,7 @@ from deploybot.errors import Unreachable, UserError
 
 WITHIN = 15.0
 _LONGEST_ANSWER = 1 << 20
+_WAY = "See that its address in bot.toml is right, and that this machine reaches it."
 _LONGEST_WAIT = 86_400.0
 _SHOWN = 200
 _REFUSED = frozenset({400, 410, 413, 422})
@@ -114,9 +115,9 @@ class Caller:
                 data = await _beginning(response)
                 return Answer(response.status, dict(response.headers.items()), data)
         except TimeoutError:
-            raise Unreachable(what, f"no answer within {self._within:g} s") from None
+            raise Unreachable(what, f"no answer within {self._within:g} s", hint=_WAY) from None
         except (aiohttp.ClientError, OSError) as problem:
-            raise Unreachable(what, _why(problem)) from problem
+            raise Unreachable(what, _why(problem), hint=_WAY) from problem
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

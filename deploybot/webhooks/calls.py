@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import aiohttp
@@ -35,5 +36,6 @@ async def call(session: aiohttp.ClientSession, base: str, address: Address, sign
             return Answer(answer.status, found["result"], found.get("delivery", 0), found.get("error", ""))
     except (aiohttp.ClientError, TimeoutError) as error:
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-        why = getattr(cause, "strerror", "") or str(cause) or "no answer in time"
+        number = getattr(cause, "errno", 0) or 0
+        why = os.strerror(number).lower() if number > 0 else str(cause) or "no answer in time"
         raise Unreachable(f"the bot at {base}", why, hint="`deploybot run` starts it.") from error

@@ -54,6 +54,16 @@ async def test_the_first_look_takes_what_is_there_for_seen(yard: Yard) -> None:
     assert await yard.deployed() == await yard.deployed("production") == []
 
 
+async def test_a_branch_that_is_not_there_is_told_in_the_log_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with make_yard(tmp_path, staging={**STAGING, "auto": {"branch": "devlop"}}) as yard:
+        await yard.look()
+        await yard.look()
+    told = "the repository has no branch devlop: push one, or look at apps.shop.environments.staging.auto"
+    assert [record.message for record in caplog.records if "no branch" in record.message] == [told]
+
+
 async def test_what_no_event_told_is_found_by_a_look_and_deployed_once(yard: Yard) -> None:
     made = yard.commit("develop")
     for _ in range(3):

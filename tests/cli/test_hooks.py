@@ -72,6 +72,7 @@ def test_a_try_says_what_is_wrong(bot: Bot, tmp_path: Path) -> None:
         "the bot", "The bot"
     )
     assert down.exit_code == 1
+    assert "cannot be reached: connection refused" in down.output
     unknown = hooks("test", "blog", "github", bot=bot)
     assert unknown.exit_code == 1
     assert "bot.toml has no [apps.blog.hooks.github]." in unknown.output

@@ -132,7 +132,7 @@ def test_the_app_is_called_as_its_repository(repo: str, name: str) -> None:
 
 def test_at_a_terminal_three_questions_are_asked() -> None:
     ours, theirs = pty.openpty()
-    os.write(ours, b"deploy@203.0.113.10\ngit@example.com:acme/shop.git\nscript\n")
+    os.write(ours, b"203.0.113.10\ndeploy@203.0.113.10\nmy shop\ngit@example.com:acme/shop.git\nscript\n")
     done = subprocess.run(
         [sys.executable, "-m", "deploybot", "init"],
         check=False,
@@ -146,4 +146,6 @@ def test_at_a_terminal_three_questions_are_asked() -> None:
     os.close(theirs)
     assert done.returncode == 0, done.stderr
     assert done.stdout.index("Which server?") < done.stdout.index("Which repository?") < done.stdout.index("How does")
+    assert 'Error: should be "user@host" or "user@host:port"\n' in done.stdout + done.stderr
+    assert "Error: should be a URL of printable ASCII without spaces\n" in done.stdout + done.stderr
     assert load(Path("bot.toml"), {}).apps["shop"].script == "deploy.sh"

@@ -42,7 +42,7 @@ async def test_a_name_of_nothing(world: World) -> None:
 
 async def test_somebody_known(world: World) -> None:
     await issue(world)
-    assert (await world.say("claim 7KQ2-M9XD", "eve")).title.startswith("Welcome, eve:")
+    assert (await world.say("claim 7kq2-m9xd", "eve")).title.startswith("Welcome, eve:")
 
 
 async def test_wrong_codes_are_counted(world: World) -> None:

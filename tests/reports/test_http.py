@@ -165,8 +165,9 @@ async def test_one_that_hangs_costs_its_time_and_no_more(gitea: Gitea) -> None:
 async def test_nobody_there(caller: Caller) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(Unreachable, match="other cannot be reached"):
+    with pytest.raises(Unreachable, match="other cannot be reached: connection refused") as caught:
         await post(caller, f"http://127.0.0.1:{port}/")
+    assert caught.value.hint == "See that its address in bot.toml is right, and that this machine reaches it."
 
 
 async def test_an_endless_answer_is_cut(caller: Caller, gitea: Gitea) -> None:

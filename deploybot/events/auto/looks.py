@@ -19,6 +19,7 @@ from deploybot.events.auto.hints import Hint, autos, hint_of
 from deploybot.events.auto.pursuit import Pursuit
 from deploybot.events.auto.rules import IMAGES, Found, News, There, images_text, news, undated
 from deploybot.events.auto.wishes import WishBook
+from deploybot.events.patterns import fits
 from deploybot.ports import Clock, Images, RefSource, Store, Tables
 from deploybot.settings import App, Auto, Environment
 
@@ -71,6 +72,7 @@ class Automatic:
         self._book = book
         self._ring = ring
         self._dates: dict[str, float] = {}
+        self._missing: set[str] = set()
 
     async def hear(self, app: App, event: Event, delivery: str) -> str:
         """Keep what an event tells, and look soon. It may come again: the same is kept again. StoreError only."""
@@ -109,6 +111,7 @@ class Automatic:
         StoreError where something could not be asked; what could, has been looked at.
         """
         there, problem = await self._there(app)
+        self._tell_missing(app, there)
         for name, auto in autos(app).items():
             try:
                 await self._consider(app, app.environments[name], auto, there)
@@ -119,6 +122,15 @@ class Automatic:
         if problem is not None:
             raise problem
         return due
+
+    def _tell_missing(self, app: App, there: There) -> None:
+        """Say in the log, once each, where nothing is there for a pattern of branches: it may be misspelt."""
+        for name, auto in autos(app).items():
+            path = f"apps.{app.name}.environments.{name}.auto"
+            if auto.branch and not any(fits(auto.branch, branch) for branch in there.heads.branches):
+                if path not in self._missing:
+                    log.warning("the repository has no branch %s: push one, or look at %s", auto.branch, path)
+                self._missing.add(path)
 
     async def _there(self, app: App) -> tuple[There, DeploybotError | None]:
         """What is there now. A registry that does not answer keeps nobody from what the repository says."""

@@ -104,7 +104,7 @@ async def test_from_the_first_administrator_to_the_first_status(
 ) -> None:
     settings = config(tmp_path, double, hook=hook)
     async with running(settings):
-        found = re.search("claim ([0-9a-f]{8})", capfd.readouterr().err)
+        found = re.search("claim ([0-9A-Z]{4}-[0-9A-Z]{4})", capfd.readouterr().err)
         assert found
         await double.say(ANA, ANA, f"/claim {found[1]}")
         await heard(double, "administrator", ANA)

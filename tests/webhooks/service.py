@@ -31,8 +31,8 @@ APPS = ("shop", "blog", "wiki")
 
 
 def settings(apps: Sequence[str] = APPS, *, secret: Callable[[str], str] = lambda _: SECRET) -> Settings:
-    """So many apps, each with its hooks of github, dockerhub and event; and the github of all."""
-    names = ("github", "dockerhub", "event")
+    """So many apps, each with its hooks of github, dockerhub, acr and event; and the github of all."""
+    names = ("github", "dockerhub", "acr", "event")
     made = Settings.model_validate(
         {
             "apps": {

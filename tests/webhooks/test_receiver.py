@@ -85,7 +85,7 @@ async def test_a_sender_without_a_proof_has_an_address_that_cannot_be_guessed(tm
 async def test_what_an_address_tells_besides_its_secret_is_heard(tmp_path: Path) -> None:
     body = b'{"push_data": {"tag": "v1"}, "repository": {"repo_full_name": "acme/shop", "region": "cn-hangzhou"}}'
     listener = Listener()
-    async with serving(tmp_path, listener) as bot:
+    async with serving(tmp_path, listener, made=settings(names=("acr",))) as bot:
         await bot.post(f"/hooks/shop/acr?secret={SECRET}&registry=acme.example.com&token=x&y=z", body)
         await bot.inbox.heard()
     ((_, _, event),) = listener.heard
@@ -99,7 +99,7 @@ async def test_what_an_address_tells_besides_its_secret_is_heard(tmp_path: Path)
 async def test_no_secret_is_kept_that_an_address_or_a_header_quotes(tmp_path: Path) -> None:
     """Base64 has signs that are written otherwise in addresses, which proxies like to repeat in headers."""
     secret = "q+/Z0v1C9mXk3w8B5nT7yA2sD4fG6hJ="
-    made = settings(secret=lambda _: secret)
+    made = settings(secret=lambda _: secret, names=("acr",))
     async with serving(tmp_path, made=made) as bot:
         path = f"/hooks/shop/acr?secret={quote(secret, safe='')}"
         body = b'{"push_data": {"tag": "v1"}, "repository": {"repo_full_name": "acme/shop"}}'

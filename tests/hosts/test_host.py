@@ -392,6 +392,12 @@ async def test_a_health_check_by_name_asks_what_the_server_finds(
     assert heard[0].split(b"\r\n")[1] == f"Host: shop.lan:{port}".encode()
 
 
+async def test_localhost_needs_nobody_who_knows_it(named: Callable[[str], Sshd], reach: Reach) -> None:
+    host = reach(server_of(named("")))
+    with pytest.raises(Unreachable, match=r"::1\]?:9 on web1 cannot be reached: Connection refused"):
+        await host.tcp_open("localhost", 9, timeout=10)
+
+
 _SECRETS = """
 import http.server
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -14,14 +14,17 @@ _METADATA = frozenset(
 )
 """Alibaba's, Azure's, Oracle's, AWS' and Google's services of this kind that are not link-local, as they document."""
 _METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data", "metadata.azure.internal"})
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_HOLDING = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")))
+"""Networks whose addresses end in an IPv4 one: NAT64 (RFC 6052, RFC 8215), translated (RFC 2765), and what RFC 4291
+calls compatible."""
+_OWN = frozenset(map(ipaddress.IPv6Address, ("::", "::1")))
 
 
 def embedded(address: IpAddress) -> IpAddress:
-    """The IPv4 address inside a mapped, 6to4 or NAT64 (RFC 6052) one; any other as it is."""
+    """The IPv4 address inside a mapped, 6to4, NAT64 or translated one; any other as it is."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    if address in _NAT64:
+    if address not in _OWN and any(address in network for network in _HOLDING):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address
 

@@ -13,6 +13,7 @@ import struct
 _LINE_END = b"\r\n"
 _NEWLINE = 10
 _LONGEST_SIZE_LINE = 1024
+_SIZE = re.compile(rb" *+([0-9A-Fa-f]{1,16}) *+(?:;.*)?", re.DOTALL)
 _HEADER = struct.Struct(">BxxxL")
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) ")
 _LONGEST_TIME = 36
@@ -56,13 +57,11 @@ class Chunked:
 
 
 def _chunk_size(line: bytes) -> int:
-    try:
-        return int(line, 16)
-    except ValueError:
-        size, extension, _ = line.partition(b";")
-        if not extension or not size.strip(b" ").isalnum():
-            raise BadStream("no chunk size where one should be") from None
-        return _chunk_size(size.strip(b" "))
+    """The size before a chunk (RFC 9112, 7.1): digits alone, since a size below 0 would have no end."""
+    size = _SIZE.fullmatch(line)
+    if size is None:
+        raise BadStream("no chunk size where one should be")
+    return int(size[1], 16)
 
 
 class Frames:

@@ -29,6 +29,7 @@ _SHOWN = 200
 _BODY = 4 * _SHOWN
 _BODY_WITHIN = 1.0
 _CHUNK = 16_384
+_DIGITS = 18
 _FIRST_FINAL = 200
 _MARK = b"HTTP/1."
 _HTTPS = 443
@@ -171,7 +172,8 @@ def _read_head(head: bytes) -> _Head:
     fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
     length = fields.get(b"content-length", b"")
     chunked = fields.get(b"transfer-encoding", b"").lower() == b"chunked"
-    return _Head(int(status[1]), int(length) if length.isdigit() else None, chunked)
+    # A number with more digits counts for none: of a body that long only the beginning is read, too.
+    return _Head(int(status[1]), int(length) if length.isdigit() and len(length) <= _DIGITS else None, chunked)
 
 
 async def _beginning(way: _Plain | _Tls, head: _Head, body: bytes) -> str:

@@ -13,6 +13,8 @@ from deploybot.errors import Unreachable
 from deploybot.hosts import shell
 from deploybot.hosts.link import Link
 
+_LOOPBACK = ("127.0.0.1", "::1")
+"""What this name means where nothing says so (RFC 6761, 6.3)."""
 _LONGEST = 65_536
 _MOST = 16
 
@@ -23,6 +25,8 @@ async def addresses(link: Link, host: str) -> tuple[str, ...]:
     Raises Unreachable where there are none, and where any of them is a link-local or metadata address.
     """
     found = (host,) if _is_address(host) else await _looked_up(link, host)
+    if not found and host.lower().rstrip(".") == "localhost":
+        found = _LOOPBACK
     if not found:
         raise Unreachable(f"{host} on {link.server}", "the name is not known there")
     for address in found:

@@ -30,7 +30,7 @@ _CAUSES = (
         "chmod 600 the file of apps.{app}.repo_key.",
     ),
     _cause(
-        r"Permission denied \(.*publickey|no such identity|Load key",
+        r"Permission denied \([^()\n]{0,200}publickey|no such identity|Load key",
         "it does not accept the deploy key",
         "Add the public half of apps.{app}.repo_key to the repository's deploy keys (reading is enough).",
     ),
@@ -81,13 +81,15 @@ _CAUSES = (
         "Look at apps.{app}.repo, and at the rights of its key or token.",
     ),
     _cause(
-        r"transport '.*' not allowed",
+        r"transport '[^'\n]{0,100}' not allowed",
         "addresses of that kind are not allowed",
         "Use ssh, https or a path in apps.{app}.repo.",
     ),
     _cause(r"git is not installed", "git is not installed where the bot runs", "Install git there."),
 )
-_HOST_KEY = re.compile(r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|No .* host key is known")
+_HOST_KEY = re.compile(
+    r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|No \S{1,40} host key is known"
+)
 
 
 def explained(app: App, problem: GitFailed, redactor: Redactor) -> DeploybotError:

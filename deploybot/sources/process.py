@@ -14,7 +14,7 @@ _CHUNK = 2**16
 _MOST_WORDS = 2**16
 _DAMAGED = re.compile(
     r"not a git repository|corrupt|is empty|unable to read|bad (?:tree|object|signature|config)|"
-    r"missing (?:blob|tree|commit)|inflate|packfile|loose object|early EOF.*index-pack|garbage at end|"
+    r"missing (?:blob|tree|commit)|inflate|packfile|loose object|early EOF.{0,200}index-pack|garbage at end|"
     r"Failed to traverse parents|unresolved delta|does not exist$|bad ref|dangling",
     re.IGNORECASE,
 )

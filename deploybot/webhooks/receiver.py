@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
+from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -29,6 +30,7 @@ _AGAIN = 60.0
 _NEVER = 10 * 365 * 86400.0
 _RETRY_STORE = 30
 _KEPT_HEADERS = ("x-", "webhook-id", "webhook-timestamp", "content-type", "user-agent")
+_KEPT_PARAMETERS = frozenset({"registry"})
 _PROOFS = ("token", "signature", "secret", "auth", "password")
 log = logging.getLogger(__name__)
 
@@ -127,6 +129,7 @@ class _Endpoint:
             body=received.body,
             received=received.at,
             headers=self._harmless(received.headers),
+            query=self._harmless(received.query) if received.query else {},
         )
 
     def _digest(self, body: bytes, delivery: str) -> bytes:
@@ -141,14 +144,15 @@ class _Endpoint:
         return {
             name: found
             for name, found in values.items()
-            if _tells(name) and not any(self.secret in value for value in found)
+            if _tells(name) and not any(self.secret in value or self.secret in unquote(value) for value in found)
         }
 
 
 @functools.lru_cache(maxsize=256)
 def _tells(name: str) -> bool:
     """Whether a header, or a parameter of an address, may be kept by its name."""
-    return name.startswith(_KEPT_HEADERS) and not any(word in name for word in _PROOFS)
+    kept = name.startswith(_KEPT_HEADERS) or name in _KEPT_PARAMETERS
+    return kept and not any(word in name for word in _PROOFS)
 
 
 @functools.lru_cache(maxsize=256)

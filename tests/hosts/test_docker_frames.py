@@ -45,7 +45,19 @@ def test_data_that_looks_like_chunks_is_data() -> None:
     assert not chunked.done
 
 
-@pytest.mark.parametrize("junk", [b"hello\r\n", b"<html>" * 1000])
+@pytest.mark.parametrize(
+    "junk",
+    # A size below 0 was read without an end, and the bot with it.
+    [
+        b"hello\r\n",
+        b"<html>" * 1000,
+        b"-5\r\nhello world hello world",
+        b"+5\r\nhello",
+        b"1_0\r\nhello",
+        b"0x5\r\n",
+        b"\r\n",
+    ],
+)
 def test_a_body_that_is_not_chunked_is_refused(junk: bytes) -> None:
     with pytest.raises(BadStream):
         Chunked().feed(junk)

@@ -270,6 +270,8 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
             (200, "hello"),
         ),
         ((b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000,), (200, "x" * 200)),
+        ((b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\nhello",), (200, "hello")),
+        ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nhello, you",), (200, "-5\r\nhello, you")),
         ((b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n\xff\xfe\xc3\xa9",), (200, "\ufffd\ufffd\xe9")),
     ],
 )
@@ -388,6 +390,12 @@ async def test_a_health_check_by_name_asks_what_the_server_finds(
         with pytest.raises(Unreachable, match="both on web1 cannot be reached: the name is not known there"):
             await host.http_status(f"http://both:{port}/", timeout=10)
     assert heard[0].split(b"\r\n")[1] == f"Host: shop.lan:{port}".encode()
+
+
+async def test_localhost_needs_nobody_who_knows_it(named: Callable[[str], Sshd], reach: Reach) -> None:
+    host = reach(server_of(named("")))
+    with pytest.raises(Unreachable, match=r"::1\]?:9 on web1 cannot be reached: Connection refused"):
+        await host.tcp_open("localhost", 9, timeout=10)
 
 
 _SECRETS = """

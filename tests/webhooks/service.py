@@ -30,9 +30,13 @@ SECRET = "5f8c1c0e7b6f4b0d9a64c7d23e0f9b18a1"
 APPS = ("shop", "blog", "wiki")
 
 
-def settings(apps: Sequence[str] = APPS, *, secret: Callable[[str], str] = lambda _: SECRET) -> Settings:
-    """So many apps, each with its hooks of github, dockerhub and event; and the github of all."""
-    names = ("github", "dockerhub", "event")
+def settings(
+    apps: Sequence[str] = APPS,
+    *,
+    secret: Callable[[str], str] = lambda _: SECRET,
+    names: Sequence[str] = ("github", "dockerhub", "event"),
+) -> Settings:
+    """So many apps, each with its hooks of these senders; and the github of all."""
     made = Settings.model_validate(
         {
             "apps": {

@@ -11,9 +11,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NoReturn, TypeVar
+from urllib.parse import quote
 
 import pytest
 
+from deploybot.domain import ImagePushed
 from deploybot.errors import StoreError
 from deploybot.metrics import METRICS
 from deploybot.ports import Store, Tables
@@ -78,6 +80,35 @@ async def test_a_sender_without_a_proof_has_an_address_that_cannot_be_guessed(tm
         assert (await bot.post(f"/hooks/shop/dockerhub/{SECRET}"))[0] == 200
         assert (await bot.post("/hooks/shop/dockerhub/0123456789"))[0] == 403
         assert (await bot.post("/hooks/shop/dockerhub"))[0] == 403
+
+
+async def test_what_an_address_tells_besides_its_secret_is_heard(tmp_path: Path) -> None:
+    body = b'{"push_data": {"tag": "v1"}, "repository": {"repo_full_name": "acme/shop", "region": "cn-hangzhou"}}'
+    listener = Listener()
+    async with serving(tmp_path, listener, made=settings(names=("acr",))) as bot:
+        await bot.post(f"/hooks/shop/acr?secret={SECRET}&registry=acme.example.com&token=x&y=z", body)
+        await bot.inbox.heard()
+    ((_, _, event),) = listener.heard
+    assert isinstance(event, ImagePushed)
+    assert event.image == "acme.example.com/acme/shop"
+    with sqlite3.connect(tmp_path / "data" / "deploybot.db") as rows:
+        assert rows.execute("SELECT query FROM deliveries").fetchall() == [('{"registry": ["acme.example.com"]}',)]
+    rows.close()
+
+
+async def test_no_secret_is_kept_that_an_address_or_a_header_quotes(tmp_path: Path) -> None:
+    """Base64 has signs that are written otherwise in addresses, which proxies like to repeat in headers."""
+    secret = "q+/Z0v1C9mXk3w8B5nT7yA2sD4fG6hJ="
+    made = settings(secret=lambda _: secret, names=("acr",))
+    async with serving(tmp_path, made=made) as bot:
+        path = f"/hooks/shop/acr?secret={quote(secret, safe='')}"
+        body = b'{"push_data": {"tag": "v1"}, "repository": {"repo_full_name": "acme/shop"}}'
+        assert (await bot.post(path, body, X_Original_URI=path, X_Thing="1"))[0] == 200
+    with sqlite3.connect(tmp_path / "data" / "deploybot.db") as rows:
+        ((headers, query),) = rows.execute("SELECT headers, query FROM deliveries").fetchall()
+    rows.close()
+    assert "x-thing" in headers
+    assert "v1C9mXk3w8B5nT7yA2sD4fG6hJ" not in headers + query
 
 
 async def test_no_secret_is_kept(tmp_path: Path) -> None:

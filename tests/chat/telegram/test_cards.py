@@ -12,10 +12,11 @@ import pytest
 
 from deploybot.card import Button, Card, File, Tone
 from deploybot.chat.telegram.calls import Closed, Limits
+from deploybot.chat.telegram.chat import TelegramChat
 from deploybot.command import Context, command
 from deploybot.errors import DeploybotError, Unreachable, UserError
 from tests.chat.cards import RESTORED, RUNNING
-from tests.chat.telegram.conftest import ANA, BEN, GROUP, Town, open_town, place, until
+from tests.chat.telegram.conftest import ANA, BEN, GROUP, HASTY, QUICK, Town, open_town, place, settings_of, until
 from tests.doubles.scene import Post
 from tests.doubles.telegram import TelegramDouble
 
@@ -166,6 +167,23 @@ async def test_a_log_is_handed_over_as_a_document(town: Town, tmp_path: Path) ->
     await say(town, Card(title="shop", files=(File(str(path), "shop.log.gz"),)))
     await until(lambda: any(one.files for one in town.double.scene.posts))
     assert town.double.scene.posts[-1].files == (("shop.log.gz", path.read_bytes()),)
+
+
+async def test_a_log_that_a_bot_was_handing_over_when_it_ended_comes_once(town: Town, tmp_path: Path) -> None:
+    path = tmp_path / "1.log"
+    path.write_bytes(b"all of it")
+    town.double.unkind_to = frozenset({"sendDocument"})
+    town.double.unkind.broken = 1000
+    await say(town, Card(title="shop", files=(File(str(path), "1.log"),)))
+    await until(lambda: town.double.unkind.broken < 1000)
+    await town.chat.close()
+    town.double.unkind.broken = 0
+    for _ in range(2):
+        again = TelegramChat(settings_of(town.double), town.chat._parts, town.world.store, limits=QUICK, patience=HASTY)
+        await again.start()
+        await until(lambda again=again: bool(again._introduction and again._introduction.done()))  # type: ignore[misc]
+        await again.close()
+    assert [one.files for one in town.double.scene.posts if one.files] == [(("1.log", b"all of it"),)]
 
 
 async def test_a_file_that_is_gone_or_too_big_is_told(town: Town, tmp_path: Path) -> None:

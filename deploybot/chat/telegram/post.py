@@ -30,6 +30,8 @@ from deploybot.units import show_size
 _DOCUMENT = 50_000_000
 """A bot may send files of so many bytes."""
 _TRIES = 5
+_AGAIN = 3.0
+"""Seconds; longer than a stop lets tasks be, which so finds what failed waiting, and not in mid-call."""
 _AT_ONCE = 3
 _HEAVY = 50_000
 _REMEMBERED = 1_000
@@ -197,7 +199,7 @@ class Post:
             except Unreachable as error:
                 if upload is not None:
                     await self._uploads.fail(upload)
-                await asyncio.sleep(error.retry_after or 2.0)
+                await asyncio.sleep(error.retry_after or _AGAIN)
             except DeploybotError as error:
                 log.warning("Telegram did not take %s: %s", name, error)
                 return

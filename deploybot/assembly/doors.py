@@ -12,7 +12,6 @@ from deploybot.assembly.world import Adapters
 from deploybot.chat.desk import Desk
 from deploybot.chat.parts import Parts
 from deploybot.chat.places import channels_of, event_places
-from deploybot.chat.uploads import Uploads
 from deploybot.events.reports import targets_of
 from deploybot.ports import EventListener, LiveChat
 from deploybot.settings import Settings
@@ -28,6 +27,7 @@ def chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer |
     """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
     if settings.slack is not None:
         from deploybot.chat.slack.adapter import Slack  # noqa: PLC0415  see above
+        from deploybot.chat.uploads import Uploads  # noqa: PLC0415  see above
 
         desk, uploads = Desk(world.store, world.clock, "slack"), Uploads(world.store, world.clock, "slack")
         yield Slack(settings.slack, parts, desk, server, uploads=uploads)

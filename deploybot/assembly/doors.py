@@ -27,9 +27,9 @@ def chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer |
     """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
     if settings.slack is not None:
         from deploybot.chat.slack.adapter import Slack  # noqa: PLC0415  see above
-        from deploybot.chat.slack.uploads import Uploads  # noqa: PLC0415  see above
+        from deploybot.chat.uploads import Uploads  # noqa: PLC0415  see above
 
-        desk, uploads = Desk(world.store, world.clock, "slack"), Uploads(world.store, world.clock)
+        desk, uploads = Desk(world.store, world.clock, "slack"), Uploads(world.store, world.clock, "slack")
         yield Slack(settings.slack, parts, desk, server, uploads=uploads)
     if settings.telegram is not None:
         from deploybot.chat.telegram.chat import TelegramChat  # noqa: PLC0415  see above

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -242,8 +242,9 @@ async def test_a_full_disk_is_told_and_over_when_there_is_space(full_disk: FullD
         assert await _names(store) == ["ann"]
         with pytest.raises(StoreError, match="is full"):
             await store.write(_much)
-        # What finds its place where another row was does not make it well.
-        await store.write(lambda tables: tables.people.add("bob"))
+        # What finds its place where another row was, as it may with a rollback journal, does not make it well.
+        with suppress(StoreDown):
+            await store.write(lambda tables: tables.people.add("bob"))
         assert not store.healthy
         full_disk.empty()
         await eventually(lambda: store.healthy)

@@ -27,7 +27,7 @@ from deploybot.chat.slack.people import Directory
 from deploybot.chat.slack.reception import PLATFORM, Reception
 from deploybot.chat.slack.scopes import HOOK, bot_scopes
 from deploybot.chat.slack.times import Times
-from deploybot.chat.slack.uploads import Uploads
+from deploybot.chat.uploads import Uploads
 from deploybot.command import Incoming
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, StoreError, Unreachable

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from deploybot.card import Card
 from deploybot.chat.slack.blocks import whole
 from deploybot.chat.slack.times import Times
-from deploybot.chat.slack.uploads import Upload, Uploads
+from deploybot.chat.uploads import Upload, Uploads
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, Unreachable
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
@@ -33,10 +34,11 @@ from deploybot.chat.telegram.menu import menus
 from deploybot.chat.telegram.post import Post
 from deploybot.chat.telegram.presses import Presses
 from deploybot.chat.telegram.questions import ANSWER_WITHIN, Question, Questions, command_of, is_question
+from deploybot.chat.uploads import Uploads
 from deploybot.command import Incoming
 from deploybot.dispatch.memories import Allowance
 from deploybot.domain import Place
-from deploybot.errors import DeploybotError, Unreachable
+from deploybot.errors import DeploybotError, StoreError, Unreachable
 from deploybot.ports import Store
 from deploybot.settings import Telegram
 
@@ -89,7 +91,7 @@ class TelegramChat:
         self._tasks: set[asyncio.Task[None]] = set()
         self._introduction: asyncio.Task[None] | None = None
         desk = Desk(store, parts.clock, self.platform)
-        self._post = Post(self._calls, desk, self._spawn)
+        self._post = Post(self._calls, desk, self._spawn, Uploads(store, parts.clock, self.platform))
         self._questions = Questions(self._calls, self._spawn, answer_within)
         secret = settings.webhook_secret.reveal() if settings.webhook_secret and server else ""
         self._line = Line(
@@ -148,6 +150,8 @@ class TelegramChat:
 
     async def _introduce(self) -> None:
         """Look at the chats that bot.toml names, and set the menu, which may be refused: people can type."""
+        with contextlib.suppress(StoreError):
+            await self._post.resume()
         for chat in dict.fromkeys(self._homes):
             await _patiently(partial(self._post.look, chat))
         for scope, entries in menus(self._parts.commands.values()):

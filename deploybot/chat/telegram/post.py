@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -22,6 +22,7 @@ from deploybot.chat.desk import Desk
 from deploybot.chat.telegram.calls import Calls, Moved, NoTopic
 from deploybot.chat.telegram.keys import keyboard
 from deploybot.chat.telegram.page import Page, page_of
+from deploybot.chat.uploads import Upload, Uploads
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError
 from deploybot.units import show_size
@@ -29,6 +30,8 @@ from deploybot.units import show_size
 _DOCUMENT = 50_000_000
 """A bot may send files of so many bytes."""
 _TRIES = 5
+_AGAIN = 3.0
+"""Seconds; longer than a stop lets tasks be, which so finds what failed waiting, and not in mid-call."""
 _AT_ONCE = 3
 _HEAVY = 50_000
 _REMEMBERED = 1_000
@@ -40,9 +43,10 @@ Spawn = Callable[[Coroutine[None, None, None]], object]
 class Post:
     """Sends and edits cards. `spawn` runs what nobody waits for."""
 
-    def __init__(self, calls: Calls, desk: Desk, spawn: Spawn) -> None:
+    def __init__(self, calls: Calls, desk: Desk, spawn: Spawn, uploads: Uploads) -> None:
         self._calls = calls
         self._desk = desk
+        self._uploads = uploads
         self._spawn = spawn
         self._moves: dict[str, str] = {}
         self._answering: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -118,7 +122,7 @@ class Post:
         except StoreError as error:
             # The message is there, and must not be sent again; the desk ties the buttons when one is pressed.
             log.warning("the buttons of a message could not be tied to it: %s", error)
-        self._hand_over(place, number, card, page)
+        await self._hand_over(place, number, card, page)
         return number
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
@@ -134,7 +138,7 @@ class Post:
         except Moved as move:
             self.moved(real.channel, move.chat)
             raise
-        self._hand_over(real, int(number), card, page)
+        await self._hand_over(real, int(number), card, page)
 
     async def note(
         self, place: Place, html: str, markup: InlineKeyboardMarkup | None = None, reply_to: int = 0
@@ -142,37 +146,60 @@ class Post:
         """Say a sentence of the chat's own."""
         await self._calls.send(self.now(place), html, markup, reply_to)
 
-    def _hand_over(self, place: Place, number: int, card: Card, page: Page) -> None:
+    async def resume(self) -> None:
+        """Go on with the files that an earlier bot began to hand over. StoreError."""
+        for upload in await self._uploads.left():
+            place, number = Place("telegram", upload.channel, thread=upload.thread), int(upload.message)
+            self._handed[place.channel, number] = None
+            self._spawn(self._log(place, number, upload))
+
+    async def _hand_over(self, place: Place, number: int, card: Card, page: Page) -> None:
         """Send the files of a message that will not change any more, once, without keeping its sender waiting."""
         if not card.final or not (card.files or page.whole) or (place.channel, number) in self._handed:
             return
         self._handed[place.channel, number] = None
         while len(self._handed) > _REMEMBERED:
             self._handed.popitem(last=False)
-        self._spawn(self._files(place, number, card, page))
+        wanted = [Upload(place.channel, str(number), place.thread, file.name, file.path) for file in card.files]
+        begun = [one for one in wanted if await self._uploads.begin(one)]
+        self._spawn(self._files(place, number, page.name(card) if page.whole else "", page, begun))
 
-    async def _files(self, place: Place, number: int, card: Card, page: Page) -> None:
-        if page.whole:
-            await self._file(place, number, page.name(card), page.whole.encode("utf-8", "replace"))
-        for file in card.files:
-            try:
-                size = (await asyncio.to_thread(Path(file.path).stat)).st_size
-                if size > _DOCUMENT:
-                    too_big = f"{file.name} has {show_size(size)}, more than Telegram takes from a bot"
-                    await self._sorry(place, number, f"{too_big}. The bot's machine has it: {file.path}")
-                elif size:
-                    await self._file(place, number, file.name, Path(file.path))
-            except OSError as error:
-                log.warning("%s cannot be handed over: %s", file.name, error.strerror)
-                await self._sorry(place, number, f"{file.name} cannot be read here.")
+    async def _files(self, place: Place, number: int, whole: str, page: Page, logs: Sequence[Upload]) -> None:
+        if whole:
+            await self._file(place, number, whole, page.whole.encode("utf-8", "replace"))
+        for upload in logs:
+            await self._log(place, number, upload)
 
-    async def _file(self, place: Place, number: int, name: str, content: bytes | Path) -> None:
+    async def _log(self, place: Place, number: int, upload: Upload) -> None:
+        """A file of this machine, or why it does not come."""
+        try:
+            size = (await asyncio.to_thread(Path(upload.path).stat)).st_size
+            if 0 < size <= _DOCUMENT:
+                await self._file(place, number, upload.name, Path(upload.path), upload)
+                return
+        except OSError as error:
+            log.warning("%s cannot be handed over: %s", upload.name, error.strerror)
+            sentence = f"{upload.name} cannot be read here."
+        else:
+            too_big = f"{upload.name} has {show_size(size)}, more than Telegram takes from a bot"
+            sentence = f"{too_big}. The bot's machine has it: {upload.path}" if size else ""
+        await self._uploads.share(upload)
+        if sentence:
+            await self._sorry(place, number, sentence)
+
+    async def _file(
+        self, place: Place, number: int, name: str, content: bytes | Path, upload: Upload | None = None
+    ) -> None:
         """Send a file, with patience: the message it belongs to is there already."""
         for _ in range(_TRIES):
             try:
+                if upload is not None:
+                    await self._uploads.share(upload)
                 await self._calls.document(place, name, content, number)
             except Unreachable as error:
-                await asyncio.sleep(error.retry_after or 2.0)
+                if upload is not None:
+                    await self._uploads.fail(upload)
+                await asyncio.sleep(error.retry_after or _AGAIN)
             except DeploybotError as error:
                 log.warning("Telegram did not take %s: %s", name, error)
                 return

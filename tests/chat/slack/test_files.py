@@ -11,7 +11,7 @@ import pytest
 from deploybot.card import Card, File
 from deploybot.chat.slack.blocks import whole
 from deploybot.chat.slack.files import WHOLE, Files, Sharing
-from deploybot.chat.slack.uploads import Uploads
+from deploybot.chat.uploads import Uploads
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, Unreachable, UserError
 from deploybot.store.database import Database
@@ -133,7 +133,7 @@ class Bots:
     """One bot after the other with the same database."""
 
     def __init__(self, store: Database) -> None:
-        self._uploads = Uploads(store, FakeClock())
+        self._uploads = Uploads(store, FakeClock(), "slack")
         self.tasks: list[asyncio.Task[None]] = []
 
     def start(self, uploader: Slow) -> Files:

@@ -11,26 +11,30 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Button, Card, File, Tone
+from deploybot.chat.desk import Desk
 from deploybot.chat.telegram.calls import Closed, Limits
+from deploybot.chat.telegram.chat import TelegramChat
+from deploybot.chat.telegram.post import Post
+from deploybot.chat.uploads import Uploads
 from deploybot.command import Context, command
 from deploybot.errors import DeploybotError, Unreachable, UserError
 from tests.chat.cards import RESTORED, RUNNING
-from tests.chat.telegram.conftest import ANA, BEN, GROUP, Town, open_town, place, until
-from tests.doubles.scene import Post
+from tests.chat.telegram.conftest import ANA, BEN, GROUP, HASTY, QUICK, Town, open_town, place, settings_of, until
+from tests.doubles import scene
 from tests.doubles.telegram import TelegramDouble
 
 NEW = "-1001000000777"
 LOG = tuple(f"{number:05} GET /cart 200" for number in range(2000))
 
 
-async def say(town: Town, card: Card, channel: str = GROUP, thread: str = "") -> Post:
+async def say(town: Town, card: Card, channel: str = GROUP, thread: str = "") -> scene.Post:
     """Send a card; it as people see it."""
     town.double.group(channel) if channel.startswith("-") else town.double.user(channel)
     number = (await town.chat.send(place(channel, thread), card)).partition("@")[0]
     return find(town, number)
 
 
-def find(town: Town, number: str) -> Post:
+def find(town: Town, number: str) -> scene.Post:
     return next(post for post in reversed(town.double.scene.posts) if post.id == number and post.author == "thebot")
 
 
@@ -166,6 +170,27 @@ async def test_a_log_is_handed_over_as_a_document(town: Town, tmp_path: Path) ->
     await say(town, Card(title="shop", files=(File(str(path), "shop.log.gz"),)))
     await until(lambda: any(one.files for one in town.double.scene.posts))
     assert town.double.scene.posts[-1].files == (("shop.log.gz", path.read_bytes()),)
+
+
+async def test_a_log_that_a_killed_bot_had_yet_to_hand_over_comes_once(town: Town, tmp_path: Path) -> None:
+    path = tmp_path / "1.log"
+    path.write_bytes(b"all of it")
+    store, clock = town.world.store, town.world.clock
+    town.double.group(GROUP)
+    uploads = Uploads(store, clock, "telegram")
+    killed = Post(town.chat._calls, Desk(store, clock, "telegram"), lambda work: work.close(), uploads)
+    card = Card(title="shop", files=(File(str(path), "1.log"),))
+    number = await killed.send(place(), card)
+    await town.chat.close()
+    for life in range(2):
+        again = TelegramChat(settings_of(town.double), town.chat._parts, store, limits=QUICK, patience=HASTY)
+        await again.start()
+        await until(lambda again=again: bool(again._introduction and again._introduction.done()))  # type: ignore[misc]
+        if life:
+            # Where the end of the card could not be noted, it is edited in again.
+            await again.edit(place(), number, card)
+        await again.close()
+        assert [one.files for one in town.double.scene.posts if one.files] == [(("1.log", b"all of it"),)]
 
 
 async def test_a_file_that_is_gone_or_too_big_is_told(town: Town, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Uploads that were begun, in rows: the next start goes on with them, and none is shared a second time.
 
-Slack does not tell whether a call that shares a file and was cut off has done so. So an upload counts as shared from
-just before that call: of a bot that is killed in it, the log may be missing, and is never there twice.
+No platform tells whether a call that shares a file and was cut off has done so. So an upload counts as shared from just
+before that call: of a bot that is killed in it, the log may be missing, and is never there twice.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass
 from deploybot.errors import StoreError
 from deploybot.ports import Clock, Store, Tables
 
-_BEGUN = "slack-upload"
-_SHARED = "slack-uploaded"
 log = logging.getLogger(__name__)
 
 
@@ -35,34 +33,38 @@ class Upload:
 
 
 class Uploads:
-    """The rows, kept for two days. Where the database is down, uploads go on without them."""
+    """The rows of one platform, kept for two days. Where the database is down, uploads go on without them."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, platform: str) -> None:
+        """Take the ports, and whose uploads these are."""
         self._store = store
         self._clock = clock
+        self._platform = platform
+        self._begun = f"{platform}-upload"
+        self._shared = f"{platform}-uploaded"
 
     async def begin(self, upload: Upload) -> bool:
         """Keep that it is to be done; False where it was shared already."""
 
         def begin(tables: Tables) -> bool:
-            if upload.key in tables.seen.known(_SHARED):
+            if upload.key in tables.seen.known(self._shared):
                 return False
-            tables.seen.first(_BEGUN, upload.key, self._clock.now())
+            tables.seen.first(self._begun, upload.key, self._clock.now())
             return True
 
         try:
             return await self._store.write(begin)
         except StoreError as error:
-            log.warning("Slack: %s is not taken up again by a restart: %s", upload.name, error)
+            log.warning("%s: %s is not taken up again by a restart: %s", self._platform, upload.name, error)
             return True
 
     async def share(self, upload: Upload) -> None:
         """It is about to be shared."""
-        await self._move(upload, _BEGUN, _SHARED)
+        await self._move(upload, self._begun, self._shared)
 
     async def fail(self, upload: Upload) -> None:
         """It was not shared, and may be tried again."""
-        await self._move(upload, _SHARED, _BEGUN)
+        await self._move(upload, self._shared, self._begun)
 
     async def _move(self, upload: Upload, old: str, new: str) -> None:
         def move(tables: Tables) -> None:
@@ -72,9 +74,9 @@ class Uploads:
         try:
             await self._store.write(move)
         except StoreError as error:
-            log.warning("Slack: how far the upload of %s is could not be kept: %s", upload.name, error)
+            log.warning("%s: how far the upload of %s is could not be kept: %s", self._platform, upload.name, error)
 
     async def left(self) -> tuple[Upload, ...]:
         """Those that were begun and not shared. StoreError."""
-        keys = await self._store.read(lambda tables: tables.seen.known(_BEGUN))
+        keys = await self._store.read(lambda tables: tables.seen.known(self._begun))
         return tuple(Upload(**json.loads(key)) for key in keys)

@@ -18,10 +18,10 @@ from deploybot.logs import about_delivery
 from deploybot.metrics import METRICS
 from deploybot.ports import Clock, Delivery, EventListener, Fate, Store, Tables, Waiting
 from deploybot.settings import Settings
+from deploybot.webhooks.apart import events_of
 from deploybot.webhooks.lane import Ears, End, Lane, until_kept
 from deploybot.webhooks.rush import Rush
 from deploybot.webhooks.sender import MalformedError, Received
-from deploybot.webhooks.senders import sender
 
 _BATCH = 64
 _MOST = 50_000
@@ -121,7 +121,7 @@ class Inbox:
         """The apps of a delivery that came by an address of all apps; `("",)` where it is about none."""
         found = await until_kept(self._store.read, lambda tables: tables.deliveries.load((number,), 0))
         try:
-            events = [event for delivery in found for event in _events(delivery)]
+            events = [event for delivery in found for event in await _events(delivery)]
             return tuple(dict.fromkeys(app for event in events for app in self._routes.apps(event))) or ("",)
         except Exception:  # noqa: BLE001  the lane meets it again, and tells it
             return ("",)
@@ -133,7 +133,7 @@ class Inbox:
     async def _hear(self, app: str, delivery: Delivery) -> End:
         """A delivery's end for an app. What is logged meanwhile bears its number."""
         with about_delivery(f"{delivery.sender}/{delivery.number}"):
-            found = self._read(app, delivery)
+            found = await self._read(app, delivery)
             return found if isinstance(found, End) else await self._ears.tell(self._apps[app], delivery, found)
 
     async def _hear_all(self, app: str, deliveries: Sequence[Delivery]) -> Sequence[End] | None:
@@ -141,7 +141,7 @@ class Inbox:
         found: list[End | Sequence[Event]] = []
         for delivery in deliveries:
             with about_delivery(f"{delivery.sender}/{delivery.number}"):
-                found.append(self._read(app, delivery))
+                found.append(await self._read(app, delivery))
             await asyncio.sleep(0)  # others have their turn between two bodies
         told = [(one, of_it) for one, of_it in zip(deliveries, found, strict=True) if not isinstance(of_it, End)]
         heard = await self._ears.tell_all(self._apps[app], told) if told else ()
@@ -150,10 +150,10 @@ class Inbox:
         ends = iter(heard)
         return [of_it if isinstance(of_it, End) else next(ends) for of_it in found]
 
-    def _read(self, app: str, delivery: Delivery) -> Sequence[Event] | End:
+    async def _read(self, app: str, delivery: Delivery) -> Sequence[Event] | End:
         """What of a delivery an app is to hear, or its end; the empty name is for those that are about no app here."""
         try:
-            return self._mine(app, delivery, _events(delivery))
+            return self._mine(app, delivery, await _events(delivery))
         except MalformedError as error:
             log.warning("delivery %d of %s cannot be read: %s", delivery.number, delivery.sender, error)
             return End(Fate.FAILED, "malformed", f"cannot be read: {error}")
@@ -212,10 +212,10 @@ def _finish(done: Sequence[tuple[Delivery, Fate, str]], now: float, tables: Tabl
         tables.deliveries.finish(delivery.number, fate, made, now)
 
 
-def _events(delivery: Delivery) -> tuple[Event, ...]:
+async def _events(delivery: Delivery) -> tuple[Event, ...]:
     """What a delivery tells."""
     received = Received(headers=delivery.headers, body=delivery.body, query=delivery.query, at=delivery.received)
-    return sender(delivery.sender).events(received)
+    return await events_of(delivery.sender, received)
 
 
 def _subject(event: Event) -> str:

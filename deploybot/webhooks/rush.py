@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from deploybot.heap import collect_as_usual, collect_rarely
+
 _MANY = 25
 _WITHIN = 0.05
 _LASTS = 0.1
@@ -31,6 +33,7 @@ class Rush:
             self._until = now + _LASTS
             if self._calm.is_set():
                 self._calm.clear()
+                collect_rarely()
                 loop.call_at(self._until, self._look)
 
     async def over(self) -> None:
@@ -49,3 +52,4 @@ class Rush:
             loop.call_at(self._until, self._look)
         else:
             self._calm.set()
+            collect_as_usual()

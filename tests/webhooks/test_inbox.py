@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from deploybot.domain import Event, Push
 from deploybot.errors import StoreDown, Unreachable
 from deploybot.metrics import METRICS
 from deploybot.settings import App
+from deploybot.webhooks.rush import Rush
 from tests.webhooks.service import Listener, pushed, serving, signed
 
 COMMITS = [f"{number:040x}" for number in range(1, 41)]
@@ -213,3 +215,14 @@ async def test_many_are_heard_at_once_and_one_by_one_where_that_fails(
     numbers = [int(delivery) for _, delivery, _ in listener.heard]
     assert numbers == sorted(numbers)
     assert max(listener.sizes) > 1
+
+
+async def test_cycles_are_looked_for_rarely_in_a_rush_and_as_usual_after_it() -> None:
+    usual, rush = gc.get_threshold(), Rush()
+    rush.came()
+    assert gc.get_threshold() == usual
+    for _ in range(100):
+        rush.came()
+    assert gc.get_threshold()[0] > usual[0]
+    await rush.over()
+    assert gc.get_threshold() == usual

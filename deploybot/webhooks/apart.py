@@ -1,0 +1,71 @@
+"""Large bodies are read by a process of their own: while one is parsed, nothing else in its process goes on.
+
+Parsing 25 MB holds the interpreter for a fifth of a second, in whatever thread that is, and takes ten times as much
+memory, which goes with the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import sys
+from dataclasses import replace
+from typing import Final, cast
+
+from deploybot.domain import Event
+from deploybot.errors import DeploybotError
+from deploybot.webhooks.sender import MalformedError, Received
+from deploybot.webhooks.senders import sender
+
+LARGE: Final = 512 << 10
+"""From so many bytes on a body is read apart; below that it takes milliseconds."""
+_WITHIN: Final = 60.0
+
+
+class ReaderError(DeploybotError):
+    """The process that was to read a large body ended without an answer."""
+
+
+async def events_of(name: str, received: Received) -> tuple[Event, ...]:
+    """What a delivery tells, read where it holds up nothing.
+
+    Raises MalformedError as the sender does, and ReaderError or TimeoutError where its reader came to no end.
+    """
+    if len(received.body) < LARGE:
+        return sender(name).events(received)
+    found = await _apart(pickle.dumps((name, replace(received, body=b""))) + received.body)
+    if isinstance(found, MalformedError):
+        raise found
+    return found
+
+
+async def _apart(asked: bytes) -> tuple[Event, ...] | MalformedError:
+    """The answer of a process of its own, which is killed when that is not waited for any more."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", __name__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(_WITHIN):
+            told, _ = await process.communicate(asked)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise ReaderError(f"the reader of a large body ended with {process.returncode}")
+    return cast("tuple[Event, ...] | MalformedError", pickle.loads(told))  # noqa: S301  both ends of the pipe are this program
+
+
+def main() -> None:
+    """Be that process: what is asked comes by standard input, what is found goes to standard output."""
+    name, head = pickle.load(sys.stdin.buffer)  # noqa: S301  both ends of the pipe are this program
+    found: tuple[Event, ...] | MalformedError
+    try:
+        found = sender(name).events(replace(head, body=sys.stdin.buffer.read()))
+    except MalformedError as error:
+        found = error
+    sys.stdout.buffer.write(pickle.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Large bodies are read by a process of their own, and mean the same."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from deploybot.domain import Push
+from deploybot.intake import Gate
+from deploybot.webhooks.apart import LARGE, events_of
+from deploybot.webhooks.sender import MalformedError, Received
+from deploybot.webhooks.senders import sender
+from tests.webhooks.service import Listener, pushed, serving, signed
+
+COMMIT = "5" * 40
+HEADERS = {"x-github-event": ["push"], "content-type": ["application/json"]}
+
+
+def large(commits: int = 200) -> bytes:
+    """The body of a push that is read apart."""
+    text = "x" * (LARGE // commits)
+    made = [{"id": f"{number:040x}", "message": text, "author": {"name": "ana"}} for number in range(commits)]
+    return json.dumps(json.loads(pushed("shop", COMMIT)) | {"commits": made}).encode()
+
+
+def spent() -> float:
+    """The processor time of processes that have ended, in seconds."""
+    return os.times().children_user
+
+
+async def test_a_large_body_means_the_same_and_is_read_by_another_process() -> None:
+    received, before = Received(headers=HEADERS, body=large(), query={}, at=1.0), spent()
+    assert await events_of("github", received) == sender("github").events(received)
+    assert spent() > before
+
+
+async def test_a_large_body_that_cannot_be_read_is_told_as_any_other() -> None:
+    received = Received(headers=HEADERS, body=b"[" * LARGE, query={})
+    with pytest.raises(MalformedError):
+        await events_of("github", received)
+
+
+async def test_a_large_delivery_is_heard(tmp_path: Path) -> None:
+    listener, body, before = Listener(), large(), spent()
+    async with serving(tmp_path, listener, gate=Gate(max_body=4 * LARGE)) as bot:
+        await bot.post("/hooks/shop/github", body, **signed(body))
+        await bot.inbox.heard()
+        assert await bot.made(1) == "noted"
+    (heard,) = (event for _, _, event in listener.heard)
+    assert isinstance(heard, Push)
+    assert heard.after == COMMIT
+    assert spent() > before

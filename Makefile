@@ -45,7 +45,7 @@ bench: $(STAMP) ## Measure against the peers, in the laboratory (as root)
 	$(BIN)/python -m benchmarks
 
 .PHONY: chaos
-chaos: $(STAMP) ## Kill the bot N times in mid-deployment and count what went wrong (N=50 SEED=…)
+chaos: $(STAMP) ## Kill the bot in N deployments and N bursts of webhooks; count what goes wrong (N=50 SEED=…)
 	$(BIN)/python -m tests.chaos --runs $(N) $(if $(SEED),--seed $(SEED))
 
 .PHONY: image

@@ -15,4 +15,4 @@ async def cancel(ctx: Context, what: Deployment | Follow) -> Card:
     if isinstance(what, Deployment):
         return await ctx.deployments.cancel(ctx, what.number)
     stopped = ctx.logs.stop(what.name)
-    return Card(title=f"{what.name} is stopped." if stopped else f"{what.name} has ended already.")
+    return Card(title=f"{what.name} is stopped." if stopped else f"{what.name} has ended already.", aside=True)

@@ -16,8 +16,8 @@ async def deny(ctx: Context, who: str, app: App | None = None, env: Environment 
     All of them, or with `on` those that were given for that app or environment. It counts at once, also for
     what they asked for and what has not begun.
     """
-    gone = await ctx.people.deny(ctx, who, app.name if app else None, env.name if env else None)
-    name, where = who.removeprefix("@"), place_name(app.name if app else "*", env.name if env else None)
+    person, gone = await ctx.people.deny(ctx, who, app.name if app else None, env.name if env else None)
+    name, where = person.name, place_name(app.name if app else "*", env.name if env else None)
     if not gone:
         wider = f"A role that {name} has on more than {where} still counts there." if app else ""
         return Card(title=f"{name} had no role of their own on {where}.", hint=wider)

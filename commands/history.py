@@ -64,7 +64,7 @@ def row(deployment: Deployment) -> tuple[str, ...]:
     """One deployment as cells."""
     plan, begun = deployment.plan, deployment.started or deployment.created
     what = f"{plan.kind} {plan.task}" if plan.kind is Kind.TASK else plan.kind
-    took = show_duration(deployment.finished - begun) if deployment.finished else ""
+    took = "" if deployment.took is None else show_duration(deployment.took)
     return (
         str(deployment.number),
         show_time(begun).removesuffix(" UTC"),
@@ -72,7 +72,7 @@ def row(deployment: Deployment) -> tuple[str, ...]:
         what,
         plan.environment,
         releases(deployment),
-        deployment.state,
+        deployment.word,
         took,
     )
 

@@ -39,7 +39,7 @@ from deploybot.ports import EventListener, LiveChat, Tables
 from deploybot.redact import Redactor
 from deploybot.settings import BotSettings, Settings
 from deploybot.store.codes import CodeFiles
-from deploybot.store.lock import single_bot
+from deploybot.store.single_bot import single_bot
 from deploybot.units import show_duration
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Bot:
         )
         self.by_itself = by_itself(settings, world, self._access, self.dispatcher)
         if self.by_itself is not None:
-            self.deployments.on_end = self.by_itself.watch.ring
+            self.deployments.queue.on_end = self.by_itself.watch.ring
         parts = Parts(
             handle=self.dispatcher.handle,
             complete=self.dispatcher.complete,
@@ -102,17 +102,20 @@ class Bot:
     async def serve(self, ready: Callable[[], None] = lambda: None) -> None:
         """Start everything, take up what ran, call `ready`, and go on until `stop`; then leave within ten seconds."""
         await self._world.database.open()
-        work = self._work = [asyncio.create_task(part, name=name) for name, part in self._parts()]
+        work: list[asyncio.Task[None]] = []
+        self._work = work
         try:
-            for task in work:
-                task.add_done_callback(_tell_break)
             await self._offer_claim()
             await make_itself(self._world.store, self._settings)
             for chat in self._chats:
                 await chat.start()
+            # After the chats: what waits for them is not told that they are not there.
+            for name, part in self._parts():
+                work.append(asyncio.create_task(part, name=name))
+                work[-1].add_done_callback(_tell_break)
             if self._web is not None:
                 await self._web.start()
-            resumed = await self.deployments.resume()
+            resumed = await self.deployments.queue.resume()
             if resumed:
                 log.info("taking up %s", ", ".join(f"#{one.number}" for one in resumed))
             if self.by_itself is not None:
@@ -145,7 +148,7 @@ class Bot:
             async with asyncio.timeout(STOP_WITHIN):
                 if self.by_itself is not None:
                     await self.by_itself.close()
-                await self.deployments.close()
+                await self.deployments.queue.close()
                 for task in work:
                     task.cancel()
                 await asyncio.gather(*work, return_exceptions=True)

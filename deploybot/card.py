@@ -94,7 +94,8 @@ class Card:
     `code` holds lines shown in a fixed-width font (a log's tail). `final` says that no edit follows.
     `stream` says that `code` holds only what is new: a chat that can append does, others show the last of it.
     `ok` is False where a script that asked should exit with an error. `queued` says that the outbox carries
-    this card already: it tells a script what it started, and no chat says it a second time.
+    this card already: it tells a script what it started, and no chat says it a second time. `aside` says that another
+    card, which everybody sees, tells the same: only whoever asked is answered, and a pressed button by that card alone.
     """
 
     title: str
@@ -114,3 +115,4 @@ class Card:
     final: bool = True
     ok: bool = True
     queued: bool = False
+    aside: bool = False

@@ -231,8 +231,8 @@ class PeopleService(Protocol):
         Without a role `platform:id:name` gives the identity alone.
         """
 
-    async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> int:
-        """Take grants away; how many went."""
+    async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> tuple[Person, int]:
+        """Take grants away; whose, and how many went."""
 
     async def whoami(self, ctx: Context) -> Card:
         """Who the bot takes the sender for, and what they may do."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -21,6 +22,7 @@ from deploybot.ports import Clock, Store, Tables
 
 _BATCH = 64
 _AHEAD = 3600.0
+_BELIEVED = 900.0
 _SEND_WITHIN = 30.0
 _STOP_WITHIN = 5.0
 _STORE_PAUSE = 2.0
@@ -95,6 +97,7 @@ class Courier(abc.ABC, Generic[T]):
         self._lanes: dict[Hashable, Lane] = {}
         self._arrived: dict[int, tuple[T, Result]] = {}
         self._changed = asyncio.Event()
+        self._store_is_told = False
 
     @abc.abstractmethod
     def _due(self, tables: Tables, until: float, limit: int) -> Sequence[T]:
@@ -139,8 +142,9 @@ class Courier(abc.ABC, Generic[T]):
                 self._changed.clear()
                 try:
                     pause = await self._start_due()
-                except StoreError:
-                    log.exception("%s cannot be read; trying again in %.0f s", self._name, _STORE_PAUSE)
+                    self._store_is_told = False
+                except StoreError as error:
+                    self._tell_store("read", error)
                     pause = _STORE_PAUSE
                 await self._sleep(pause)
         finally:
@@ -158,7 +162,7 @@ class Courier(abc.ABC, Generic[T]):
         """Start what may be sent now; the seconds until something else may be."""
         now, limit = self._clock.now(), _BATCH
         while True:
-            items = await self._read(now + _AHEAD, limit)
+            items = await self._read(math.inf, limit)
             pause, started = self._start(items, now)
             if started or len(items) < limit:
                 break
@@ -179,7 +183,7 @@ class Courier(abc.ABC, Generic[T]):
             lane = self._lanes.setdefault(self._lane_of(item), Lane())
             if lane.task is not None or id(lane) in held:
                 continue
-            wait = max(lane.free_at - time.monotonic(), item.next_at - now)
+            wait = max(lane.free_at - time.monotonic(), self._asked(item.next_at - now))
             if wait > 0:
                 pause = min(pause, wait)
                 if not self._may_overtake(lane):
@@ -188,6 +192,10 @@ class Courier(abc.ABC, Generic[T]):
             lane.task = asyncio.create_task(self._carry(lane, item))
             started += 1
         return pause, started
+
+    def _asked(self, seconds: float) -> float:
+        """Seconds that a row says it waits, as far as it may: more is said only by a clock that was set back since."""
+        return 0.0 if seconds > max(_BELIEVED, self._longest_pause) else seconds
 
     async def _carry(self, lane: Lane, item: T) -> None:
         """One item's turn in its lane: try to send it, and note what became of it."""
@@ -198,12 +206,18 @@ class Courier(abc.ABC, Generic[T]):
                 self._arrived[item.id] = item, result
             await self._store.write(lambda tables: self._write(tables, item, result))
             self._arrived.pop(item.id, None)
-        except StoreError:
-            log.exception("%s cannot be written; trying again in %.0f s", self._name, _STORE_PAUSE)
+        except StoreError as error:
+            self._tell_store("written", error)
             lane.free_at = max(lane.free_at, time.monotonic() + _STORE_PAUSE)
         finally:
             lane.task = None
             self._changed.set()
+
+    def _tell_store(self, done: str, error: StoreError) -> None:
+        """Log what the database is in the way of; once, since the database itself tells when it is well again."""
+        level = logging.DEBUG if self._store_is_told else logging.WARNING
+        log.log(level, "%s cannot be %s, and waits for the database: %s", self._name, done, error)
+        self._store_is_told = True
 
     async def _try(self, lane: Lane, item: T) -> Result:
         """Send once; sets when the lane may be used again."""
@@ -238,7 +252,7 @@ class Courier(abc.ABC, Generic[T]):
 
     def _tell_failure(self, item: T, wait: float, error: Exception) -> None:
         """Log what has to wait."""
-        log.warning("%s: a message waits %.1f s: %r", self._where(item), wait, error)
+        log.warning("%s: a message waits %.1f s: %s", self._where(item), wait, str(error) or "no answer in time")
 
     def _pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row: doubling, bounded, and spread by half."""

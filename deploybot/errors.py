@@ -16,6 +16,7 @@
     ├── Cancelled            a person stopped the deployment
     ├── Voided               what a deployment was approved for has changed; holds what
     └── StoreError           the bot's own database cannot be written or is damaged
+        └── StoreDown        it answers nobody now; nothing is wrong with what was asked of it
 
 What each becomes in the chat is decided in one place, `deploybot.dispatch`.
 """
@@ -149,3 +150,13 @@ class Voided(DeploybotError):
 
 class StoreError(DeploybotError):
     """The database cannot be written, is full, or is damaged; the sentence says how to restore it."""
+
+
+class StoreDown(StoreError):
+    """The same, where it answers nobody: what was asked may succeed, unchanged, as soon as it does."""
+
+
+def sentence(problem: Exception) -> str:
+    """What happened, with a capital and a full stop: `cancelled by ana` becomes a sentence."""
+    text = str(problem)
+    return f"{text[:1].upper()}{text[1:]}."

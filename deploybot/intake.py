@@ -153,6 +153,13 @@ class Connection(web.RequestHandler):
         answer.force_close()
         return answer
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer that says which program answers, and not of which versions it is made."""
+        resp.headers[hdrs.SERVER] = "deploybot"
+        return await super().finish_response(request, resp, start_time)
+
     def data_received(self, data: bytes) -> None:
         """Its next head may begin."""
         self._gate.hear(self)

@@ -46,12 +46,12 @@ def show_duration(seconds: float) -> str:
     if not minutes:
         return f"{rest} s"
     if minutes < _MINUTE:
-        return f"{minutes} min" + (f" {rest} s" if rest and minutes < 10 else "")  # noqa: PLR2004
+        return f"{minutes} min" + (f" {rest} s" if rest and minutes < 10 else "")  # noqa: PLR2004  then nobody minds
     hours, minutes = divmod(minutes, 60)
-    if hours < 24:  # noqa: PLR2004
+    if hours < 24:  # noqa: PLR2004  hours of a day
         return f"{hours} h" + (f" {minutes} min" if minutes else "")
     days, hours = divmod(hours, 24)
-    return f"{days} d" + (f" {hours} h" if hours and days < 7 else "")  # noqa: PLR2004
+    return f"{days} d" + (f" {hours} h" if hours and days < 7 else "")  # noqa: PLR2004  days of a week
 
 
 def show_size(count: int) -> str:
@@ -61,7 +61,7 @@ def show_size(count: int) -> str:
     number = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if number < _KILO - 0.5:
-            return f"{number:.0f} {unit}" if unit == "B" or number >= 10 else f"{number:.1f} {unit}"  # noqa: PLR2004
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 10 else f"{number:.1f} {unit}"  # noqa: PLR2004  two digits do
         number /= _KILO
     return f"{number:.1f} TB"
 

@@ -10,8 +10,11 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
 
-from aiohttp import hdrs, web
+from aiohttp import StreamReader, hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 
 from deploybot.errors import UserError
 from deploybot.intake import Connection, Gate, check_head, take_body
@@ -23,6 +26,7 @@ _STOP_WITHIN = 2.0
 _BACKLOG = 1024
 _AT_ONCE = 32
 _RESOLVE_WITHIN = 5.0
+_ANY_PART = "*"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger(__name__)
 
@@ -40,11 +44,10 @@ class WebServer:
         self._listen = listen
         self._problems = problems
         self._gate = gate or Gate(max_body=max_body)
-        self._app = web.Application(client_max_size=self._gate.max_body, middlewares=[self._admit])
-        self._app.on_response_prepare.append(_name_nothing)
+        self._routes: dict[str, dict[str, Handler]] = {}
         self.health: Handler = self._health
         self.add_get("/healthz", self._answer_health)
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
         self._server: asyncio.Server | None = None
 
     @property
@@ -56,22 +59,22 @@ class WebServer:
 
     def add_get(self, path: str, handler: Handler) -> None:
         """Take GET (and HEAD) requests to a path; before `start`."""
-        self._app.router.add_get(path, handler)
+        self._routes.setdefault(path, {}).update({hdrs.METH_GET: handler, hdrs.METH_HEAD: handler})
 
     def add_post(self, path: str, handler: Handler) -> None:
-        """Take POST requests to a path; before `start`.
+        """Take POST requests to a path; before `start`. A path that ends with `/*` has any one part there.
 
         The handler gets the whole body from `request.read()`: what is encoded, too large or too slow was refused.
         """
-        self._app.router.add_post(path, handler, expect_handler=self._expect)
+        self._routes.setdefault(path, {})[hdrs.METH_POST] = handler
 
     async def start(self) -> None:
         """Listen. UserError when the address cannot be had."""
         host, _, port = self._listen.rpartition(":")
-        self._runner = web.AppRunner(self._app, access_log=None, handle_signals=False, shutdown_timeout=_STOP_WITHIN)
+        # Every request is made by `_request`, which the types do not tell.
+        server = web.Server(cast("Any", self._answer), request_factory=self._request)
+        self._runner = web.ServerRunner(server, shutdown_timeout=_STOP_WITHIN)
         await self._runner.setup()
-        server = self._runner.server
-        assert server is not None, "setup made it"  # noqa: S101  for the type checker
 
         def connection() -> Connection:
             return Connection(self._gate, server, keep=_IDLE, linger=_LINGER)
@@ -97,17 +100,48 @@ class WebServer:
             await self._runner.cleanup()
         self._gate.close()
 
-    @web.middleware
-    async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Read the body of what has a handler, and watch the connection meanwhile."""
+    def _request(
+        self,
+        head: RawRequestMessage,
+        body: StreamReader,
+        connection: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.Request:
+        """A request of the size that is allowed, as aiohttp's server asks for it."""
+        loop = task.get_loop()
+        return web.Request(head, body, connection, writer, task, loop, client_max_size=self._gate.max_body)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        """Read the body of what has a handler, watch the connection meanwhile, and have it answered.
+
+        A dictionary of paths instead of aiohttp's application: each webhook comes this way, a rush of them at once.
+        """
         connection = request.protocol
         self._gate.begin(connection)
         try:
-            if request.method == hdrs.METH_POST and request.match_info.http_exception is None:
+            handler = self._handler(request)
+            if hdrs.EXPECT in request.headers:
+                await self._expect(request)
+            if request.method == hdrs.METH_POST:
                 await take_body(self._gate, request)
             return await handler(request)
         finally:
             self._gate.end(connection)
+
+    def _handler(self, request: web.Request) -> Handler:
+        """Who answers at a path, whose escaped slashes are no slashes. 404 and 405 where nobody does."""
+        path = request.rel_url.path_safe
+        found = self._routes.get(path)
+        if found is None:
+            parent, _, part = path.rpartition("/")
+            found = self._routes.get(f"{parent}/{_ANY_PART}") if part else None
+        if found is None:
+            raise web.HTTPNotFound
+        handler = found.get(request.method)
+        if handler is None:
+            raise web.HTTPMethodNotAllowed(request.method, [*found])
+        return handler
 
     async def _expect(self, request: web.Request) -> None:
         """Ask for a body that a client has announced and holds back (`Expect: 100-continue`), if it may come."""
@@ -135,8 +169,3 @@ async def _socket(host: str, port: int) -> socket.socket:
         )
     family, _, _, _, address = found[0]
     return socket.create_server(address, family=family)
-
-
-async def _name_nothing(_: web.Request, response: web.StreamResponse) -> None:
-    """Say which program answers, and not of which versions it is made."""
-    response.headers["Server"] = "deploybot"

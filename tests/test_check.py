@@ -46,7 +46,7 @@ environments.production.servers = ["web2"]
 
 
 class Links(FakeServers):
-    """Fake servers whose connections can be dropped; `on_drop` is what a session's end does there."""
+    """Fake servers whose connections can be dropped; `end` is what becomes of the job then."""
 
     dropped: tuple[str, ...] = ()
     end: JobState = JobState.DONE
@@ -64,7 +64,7 @@ class Links(FakeServers):
 class Hanging(FakeHost):
     """A server that takes the connection and says nothing."""
 
-    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:  # noqa: ARG002
+    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:  # noqa: ARG002  the port's signature
         """Never come back."""
         await asyncio.Event().wait()
         raise AssertionError
@@ -75,7 +75,7 @@ class Failing(FakeHost):
 
     error: Exception = Unreachable("", "")
 
-    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:  # noqa: ARG002
+    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:  # noqa: ARG002  the port's signature
         """Fail."""
         raise self.error
 

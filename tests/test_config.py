@@ -85,6 +85,16 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
             "nonsense: unknown key; there are bot, servers, apps, slack, telegram, http, hooks, registries, outgoing",
         ),
         ("[apps.shop]", "apps.shop.repo: is missing"),
+        (f"{APP}health = 'http://x'", 'health: should be a table such as { http = "http://127.0.0.1:8000/healthz",'),
+        (
+            f"{APP}[apps.shop.notify]\nkinds = ['push']",
+            "should be a table of its own, such as [apps.shop.notify.NAME], got",
+        ),
+        (
+            f"{APP}[hooks.shop.github]",
+            "hooks.shop: is an app: write [apps.shop.hooks.SENDER] for what is about one app",
+        ),
+        (f"{APP}[apps.shop.forge]\nkind = 'githb'", 'or "forgejo", got "githb", did you mean "github"?'),
         ("[apps.'my shop']", 'apps."my shop": should be a name: up to 40 of a-z, 0-9'),
         (f"{APP}servers = ['web1']", "servers: unknown key here; it belongs into [apps.NAME.environments.NAME]"),
         (f"{APP}[apps.shop.environments]", "apps.shop.environments: should not be empty"),
@@ -274,7 +284,7 @@ PRODUCTION = "apps.shop.environments.production"
         ),
         (
             'approvals = 1\napprovers = ["ana"]',
-            ['approvers: should be "approver", "admin", or names such as ["@ana", "@ben"], got a list'],
+            ['approvers: should be "approver", "admin", or names such as ["@ana", "@ben"], got ["ana"]'],
         ),
         (
             "approvals = 1\napprovers = []",
@@ -384,9 +394,12 @@ def test_ssh_targets_are_read(write: Write, ssh: str, parts: tuple[str, str, int
     ("raw", "problem"),
     [
         (b"[bot\n", "line 1, column 5: not valid TOML: expected ']'"),
-        (b"a = 1\na = 2\n", "line 2, column 6: not valid TOML: cannot overwrite a value"),
+        (b"a = 1\na = 2\n", "line 2, column 6: not valid TOML: this key is there twice"),
+        (b"[http]\n[http]\n", "line 2, column 6: not valid TOML: [http] is there twice"),
         (b"a = 1\nb = \xff\n", "line 2: is not UTF-8 text"),
         (b"a = ", "not valid TOML: invalid value"),
+        (b"", "there is nothing in it"),
+        (b"# all of it was here\n", "there is nothing in it"),
     ],
 )
 def test_a_file_that_is_no_toml_says_where(tmp_path: Path, raw: bytes, problem: str) -> None:
@@ -409,12 +422,10 @@ def test_a_file_that_is_not_there_or_open_to_all_is_refused(tmp_path: Path, writ
         load(path, {})
 
 
-def test_a_byte_order_mark_and_an_empty_file_are_fine(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_fine(tmp_path: Path) -> None:
     path = tmp_path / "bot.toml"
     path.write_bytes(b"\xef\xbb\xbf[bot]\n")
     assert load(path, {}).bot.data == Path("/var/lib/deploybot")
-    path.write_bytes(b"")
-    assert not load(path, {}).apps
 
 
 def test_what_an_environment_leaves_out_is_taken_from_the_app(write: Write) -> None:

@@ -81,7 +81,7 @@ def _problems(path: Path, *, outside: bool) -> tuple[str, ...]:
 
 def test_no_file_breaks_the_config(tmp_path: Path) -> None:
     seed = int(os.environ.get("SEED", secrets.randbits(32)))
-    rng = random.Random(seed)  # noqa: S311  repeatable, not secret
+    rng = random.Random(seed)
     refused = 0
     for number in range(N):
         tree = copy.deepcopy(EXAMPLE)

@@ -16,7 +16,7 @@ from deploybot.card import Button
 from deploybot.command import Command, Follow, Handler, command
 from deploybot.dispatch import error_card, masked
 from deploybot.dispatch.lookup import Subject, arguments_of
-from deploybot.dispatch.turns import Patience, Recent
+from deploybot.dispatch.memories import Allowance, Recent
 from deploybot.domain import Action, AuditRow, Grant, Identity, Person, Role
 from deploybot.errors import Denied, EngineError, Locked, StepFailed, StoreError, Unhealthy, Unreachable, UserError
 from deploybot.parsing import Call, Ref
@@ -338,8 +338,8 @@ async def test_a_repeated_message_runs_once_across_a_restart(world: World) -> No
 def test_memories_are_bounded() -> None:
     recent = Recent(limit=2)
     assert [recent.first(key) for key in "abbca"] == [True, True, False, True, True]
-    patience = Patience(FakeClock(), answers=1, seconds=60.0, limit=2)
-    assert [patience.allows(key) for key in "aabca"] == [True, False, True, True, True]
+    allowance = Allowance(FakeClock(), answers=1, seconds=60.0, limit=2)
+    assert [allowance.allows(key) for key in "aabca"] == [True, False, True, True, True]
 
 
 async def test_messages_without_an_id_are_all_taken(world: World) -> None:
@@ -530,9 +530,9 @@ def test_the_table_of_errors(caplog: pytest.LogCaptureFixture) -> None:
         ]
     assert [(card.title, card.hint, card.private) for card in cards] == [
         ("That is wrong.", "do this", True),
-        ("No. never.", "Who may: ana.", False),
-        ("No.", "", False),
-        ("shop/production is locked.", "", False),
+        ("No. never.", "Who may: ana.", True),
+        ("No.", "", True),
+        ("shop/production is locked.", "", True),
     ]
     assert [record.levelname for record in caplog.records] == ["DEBUG", "INFO", "INFO", "INFO"]
 

@@ -61,4 +61,4 @@ def test_one_that_could_be_guessed_is_refused_without_being_told(tmp_path: Path,
 
 def test_webhooks_need_a_port(tmp_path: Path) -> None:
     (told,) = problems(tmp_path, "0f1e2d3c4b5a69788796a5b4c3d2e1f0", http="")
-    assert told == "apps.shop.hooks.github: is called over HTTP, and there is no [http]"
+    assert told == "apps.shop.hooks.github: is called over HTTP: give [http], with listen and url"

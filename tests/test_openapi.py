@@ -52,7 +52,7 @@ class Recording(WebServer):
 
 def as_described(path: str) -> str:
     """An address in the description's words."""
-    path = path.replace("{rest:[^/]+}", "{secret}").replace("/shop/", "/{app}/")
+    path = path.replace("*", "{secret}").replace("/shop/", "/{app}/")
     return path if path == "/hooks/dockerhub/{secret}" else re.sub("github|dockerhub|event", "{sender}", path)
 
 

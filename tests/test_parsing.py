@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from deploybot import App, Card, Context, Deployment, Duration, Environment, Follow, Release, Role, Server, Task
 from deploybot.command import Command, Handler, command
+from deploybot.domain import Kind, Plan, State
 from deploybot.errors import UsageError, UserError
 from deploybot.loader import load
 from deploybot.parsing import (
@@ -239,6 +240,7 @@ USAGE_LOGS = (
             "deploy wiki --dry-run to test because x",
         ),
         ("deploy", "An app should follow `deploy`: shop, blog, wiki.", USAGE_DEPLOY, ""),
+        ("claim", "`<code>` should follow `claim`.", "Usage: claim <code>\nFor example: claim 7KQ2-M9XD", ""),
         ("deploy shop to", "An environment should follow `to`: staging, production.", USAGE_DEPLOY, ""),
         (
             "deploy shop production",
@@ -327,7 +329,7 @@ USAGE_LOGS = (
             "Usage: cancel <what>\nFor example: cancel #42",
             "",
         ),
-        ("apps please", "I do not understand `please` there.", "Usage: apps\nFor example: apps", ""),
+        ("apps please", "I do not understand `please` there.", "Usage: apps", ""),
         (
             "logs shop grep “two words",
             "The quote that begins at `“two words` does not end.",
@@ -391,7 +393,7 @@ def test_long_words_are_cut() -> None:
         ("deploy shop@v1", "deploy shop@v1", False),
     ],
 )
-def test_hear(text: str, heard: str, addressed: bool) -> None:  # noqa: FBT001 - an example's column
+def test_hear(text: str, heard: str, addressed: bool) -> None:
     found = hear(text, {"deploybot"})
     assert found is not None
     assert (found.text, found.addressed) == (heard, addressed)
@@ -439,14 +441,14 @@ async def floating(ctx: Context, number: float) -> Card | None: ...
 async def flag(ctx: Context, *, fast: bool = False) -> Card | None: ...
 async def flag_without_default(ctx: Context, *, fast: bool) -> Card | None: ...
 async def rest(ctx: Context, *words: str) -> Card | None: ...
-async def untyped(ctx: Context, word) -> Card | None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001
+async def untyped(ctx: Context, word) -> Card | None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001  that is the mistake
 async def no_context(app: App) -> Card | None: ...
 async def nothing_at_all() -> Card | None: ...
 async def server(ctx: Context, server: Server) -> Card | None: ...
 async def release(ctx: Context, ref: Release) -> Card | None: ...
 async def task(ctx: Context, task: Task, app: App) -> Card | None: ...
 def plain(ctx: Context) -> Card | None: ...
-async def unknown(ctx: Context, word: Nowhere) -> Card | None: ...  # type: ignore[name-defined]  # noqa: F821
+async def unknown(ctx: Context, word: Nowhere) -> Card | None: ...  # type: ignore[name-defined]  # noqa: F821  that is the mistake
 
 
 @pytest.mark.parametrize(
@@ -596,6 +598,39 @@ def test_what_leans_on_something_that_was_not_said() -> None:
 )
 def test_complete(line: str, count: int, words: tuple[str, ...]) -> None:
     assert complete(FORMS, line, SETTINGS, EVERYTHING) == (count, words)
+
+
+def deployed(number: int, state: State, environment: str = "production", *, asked: bool = False) -> Deployment:
+    plan = Plan(kind=Kind.DEPLOY, app="shop", environment=environment, release=Release("a" * 40), servers=())
+    return Deployment(number=number, plan=plan, state=state, requester=1, requester_name="ana", needs_approval=asked)
+
+
+@pytest.mark.parametrize(
+    ("line", "count", "words"),
+    [
+        ("cancel ", 0, ("#44", "#43")),
+        ("cancel #4", 2, ("#44", "#43")),
+        ("cancel 44", 2, ("#44",)),
+        ("cancel 7", 0, ()),
+        ("approve ", 0, ("#44",)),
+        ("reject #", 1, ("#44",)),
+        ("rollback shop to #", 1, ("#41", "#40")),
+        ("rollback shop from production to ", 0, (":current", ":previous", "#41")),
+        ("deploy shop@#4", 2, ("#41", "#40")),
+        ("deploy wiki@#", 0, ()),
+    ],
+)
+def test_numbers_are_proposed_where_they_make_sense(line: str, count: int, words: tuple[str, ...]) -> None:
+    there = [
+        deployed(44, State.WAITING, asked=True),
+        deployed(43, State.RUNNING),
+        deployed(42, State.FAILED),
+        deployed(41, State.SUCCEEDED),
+        deployed(40, State.SUCCEEDED, "staging"),
+    ]
+    assert complete(FORMS, line, SETTINGS, EVERYTHING, there) == (count, words)
+    shown = complete(FORMS, line, SETTINGS, frozenset({("wiki", "one")}), there)[1]
+    assert not any(word.startswith("#") for word in shown)
 
 
 def test_completion_shows_nothing_that_one_may_not_see() -> None:

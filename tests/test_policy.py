@@ -46,7 +46,7 @@ def grant_shapes() -> Iterator[tuple[Grant, ...]]:
         Grant(ME.id, role, app, environment)
         for role, app, environment in itertools.product(Role, ("*", "shop", "blog"), ("*", "staging", "production"))
     ]
-    chosen = random.Random(SEED)  # noqa: S311 - examples, not secrets
+    chosen = random.Random(SEED)
     yield ()
     yield from ((grant,) for grant in single)
     yield from (tuple(chosen.sample(single, count)) for count in (2, 3) for _ in range(30))
@@ -176,7 +176,7 @@ def approval_oracle(question: Question) -> bool:
 
 
 def test_matrix_of_approvals(figure: Callable[[str], None]) -> None:
-    chosen = random.Random(SEED)  # noqa: S311 - examples, not secrets
+    chosen = random.Random(SEED)
     shapes = [
         tuple(Grant(person.id, role) for person, role in zip(TEAM, roles, strict=True) if role)
         for roles in itertools.product((None, *Role), repeat=3)

@@ -224,7 +224,7 @@ def random_text(numbers: random.Random, secrets: list[str]) -> bytes:
 
 
 def test_random_texts_cut_at_random_are_masked_as_a_whole(seed: int) -> None:
-    numbers = random.Random(seed)  # noqa: S311  examples, not secrets
+    numbers = random.Random(seed)
     alphabet = string.ascii_letters + string.digits + "/+-_="
     for _ in range(300):
         secrets = ["".join(numbers.choices(alphabet, k=numbers.randint(8, 40))) for _ in range(5)]
@@ -245,7 +245,7 @@ def seed() -> int:
 
 @pytest.mark.parametrize("count", [3, 500])
 def test_masking_keeps_up_with_a_log(count: int) -> None:
-    numbers = random.Random(1)  # noqa: S311  examples, not secrets
+    numbers = random.Random(1)
     values = tuple("".join(numbers.choices(string.ascii_letters + string.digits, k=30)) for _ in range(count))
     redactor = Redactor(values)
     line = b"2026-11-21T01:23:45.123456789Z 12 GET /path/to/some/resource?id=12 200 1234 0.123 Mozilla/5.0 agent\n"

@@ -69,7 +69,7 @@ def test_sizes_are_shown(count: int, text: str) -> None:
 
 def test_no_unit_is_shown_sixty_or_a_thousand_times() -> None:
     seed = secrets.randbits(32)
-    rng = random.Random(seed)  # noqa: S311  repeatable, not secret
+    rng = random.Random(seed)
     for _ in range(2000):
         seconds, count = rng.uniform(0, 10**6), rng.randrange(10**12)
         assert not show_duration(seconds).startswith("60 "), f"seed={seed} {seconds}"

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 from aiohttp import ClientSession, web
+from yarl import URL
 
 from deploybot.errors import UserError
 from deploybot.intake import Gate
@@ -223,7 +224,9 @@ async def test_of_too_many_bytes_under_way_the_oldest_go() -> None:
 async def test_what_is_no_http_is_answered_shortly_and_not_logged_at_length(caplog: pytest.LogCaptureFixture) -> None:
     async with serving({}) as url:
         for text in ("GET / HTTP/9.9\r\nbroken\r\n\r\n", "\x16\x03\x01 hello\r\n\r\n"):
-            assert b" 400 Bad Request\r\n" in await said(url, text)
+            answer = await said(url, text)
+            assert b" 400 Bad Request\r\n" in answer
+            assert b"aiohttp" not in answer
     assert "Traceback" not in caplog.text
 
 
@@ -233,3 +236,25 @@ async def test_no_answer_tells_of_what_the_server_is_made() -> None:
             async with session.get(url + path) as answer:
                 assert answer.headers["Server"] == "deploybot"
         assert b"\r\nServer: deploybot\r\n" in await said(url, "GET / HTTP/9.9\r\nbroken\r\n\r\n")
+
+
+async def test_an_address_may_have_any_one_part_at_its_end() -> None:
+    server = WebServer("127.0.0.1:0", dict)
+
+    async def last(request: web.Request) -> web.Response:
+        return web.Response(text=request.rel_url.name)
+
+    server.add_post("/hooks/*", last)
+    await server.start()
+    try:
+        async with ClientSession(f"http://{server.address}") as session:
+            found = {}
+            for path in ("/hooks/a", "/hooks/a%2Fb", "/hooks/%C3%A9", "/hooks/", "/hooks", "/hooks/a/b"):
+                async with session.post(URL(path, encoded=True)) as answer:
+                    found[path] = await answer.text() if answer.status == 200 else answer.status
+            async with session.get("/hooks/a") as answer:
+                assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+    finally:
+        await server.close()
+    taken = {"/hooks/a": "a", "/hooks/a%2Fb": "a/b", "/hooks/%C3%A9": "é"}
+    assert found == taken | dict.fromkeys(("/hooks/", "/hooks", "/hooks/a/b"), 404)

@@ -19,9 +19,8 @@ def _make(tables: Tables) -> None:
     if tables.people.of(AUTO) is not None:
         return
     if tables.people.named(BOT_NAME) is not None:
-        rename = f"sqlite3 deploybot.db \"UPDATE persons SET name = 'NEW' WHERE name = '{BOT_NAME}'\""  # noqa: S608  shown
         raise UserError(
             f"There is a person named {BOT_NAME} on the allowlist, and `auto` in bot.toml needs that name for me.",
-            hint=f"Give that person another name while I am stopped, in my data folder: `{rename}`",
+            hint=f"Give that person another name: `deploybot rename {BOT_NAME} NAME`.",
         )
     tables.people.add(BOT_NAME, AUTO)

@@ -18,6 +18,8 @@ from deploybot.policy import Decision, Question, decide, tell_lock
 from deploybot.ports import Clock, CodeSecrets, People, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
+_FEW = 12
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -157,13 +159,10 @@ class Access:
         Without a role `platform:id:name` gives the identity alone.
         """
         wanted, now = read_who(who), self._clock.now()
-        if role is None and not (wanted.identity and wanted.name):
-            raise UserError(
-                f"Which role shall `{who[:60]}` have?",
-                hint=f"{', '.join(Role)}. Without one PLATFORM:ID:NAME gives somebody a further identity.",
-            )
 
         def allow(tables: Tables) -> Person:
+            if role is None and not (wanted.identity and wanted.name):
+                raise _no_role(tables.people, wanted, who)
             person = _find_or_add(tables, wanted, ctx)
             if role is not None:
                 tables.people.grant(person.id, role, app, environment)
@@ -173,18 +172,18 @@ class Access:
 
         return await self._store.write(allow)
 
-    async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> int:
-        """Take grants away, all, an app's or one; how many went. UserError for nobody, and for the last admin."""
+    async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> tuple[Person, int]:
+        """Take grants away, all, an app's or one; whose, and how many. UserError for nobody, and the last admin."""
         wanted, now = read_who(who), self._clock.now()
 
-        def deny(tables: Tables) -> int:
+        def deny(tables: Tables) -> tuple[Person, int]:
             person = _find(tables.people, wanted)
             if person is None:
-                raise _nobody(who, tables.people)
+                raise _nobody(who, tables.people, listed=True)
             gone = tables.people.revoke(person.id, app, environment)
             detail = f"{gone} grants on {place_name(app or EVERY, environment or EVERY)}"
             tables.audit.append(actor=_actor(ctx), action="deny", subject=person.name, detail=detail, now=now)
-            return gone
+            return person, gone
 
         return await self._store.write(deny)
 
@@ -298,14 +297,22 @@ def _link(people: People, person: Person, identity: Identity, ctx: Context) -> N
     people.link(person.id, identity)
 
 
-def _nobody(who: str, people: People) -> UserError:
+def _no_role(people: People, wanted: Who, who: str) -> UserError:
+    person = _find(people, wanted)
+    return UserError(
+        f"Which role shall `{f'@{person.name}' if person and wanted.identity else who[:60]}` have?",
+        hint=f"{', '.join(Role)}. Without one PLATFORM:ID:NAME gives somebody a further identity.",
+    )
+
+
+def _nobody(who: str, people: People, *, listed: bool = False) -> UserError:
+    """Nobody is called so: how somebody new is written, or who there is where it has to be one of them."""
     names = [person.name for person in people.everybody()]
     near = nearest(who.removeprefix("@"), names)
     guess = f", did you mean @{near}?" if near else "."
-    return UserError(
-        f"I know nobody called `{who[:60]}`{guess}",
-        hint="Somebody new is written PLATFORM:ID:NAME, as `whoami` shows it to them.",
-    )
+    there = f"I know {', '.join(f'@{name}' for name in names[:_FEW])}{' and more' if len(names) > _FEW else ''}."
+    new = "Somebody new is written PLATFORM:ID:NAME, as `whoami` shows it to them."
+    return UserError(f"I know nobody called `{who[:60]}`{guess}", hint=there if listed else new)
 
 
 def _free_name(people: People, name: str) -> str:

@@ -17,7 +17,7 @@ from deploybot.ports import EventListener, LiveChat
 from deploybot.settings import Settings
 
 if TYPE_CHECKING:
-    from deploybot.events.telling import Telling
+    from deploybot.events.telling.channels import Telling
     from deploybot.reports.worker import ReportWorker
     from deploybot.web import WebServer
     from deploybot.webhooks.inbox import Inbox
@@ -27,8 +27,10 @@ def chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer |
     """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
     if settings.slack is not None:
         from deploybot.chat.slack.adapter import Slack  # noqa: PLC0415  see above
+        from deploybot.chat.slack.uploads import Uploads  # noqa: PLC0415  see above
 
-        yield Slack(settings.slack, parts, Desk(world.store, world.clock, "slack"), server)
+        desk, uploads = Desk(world.store, world.clock, "slack"), Uploads(world.store, world.clock)
+        yield Slack(settings.slack, parts, desk, server, uploads=uploads)
     if settings.telegram is not None:
         from deploybot.chat.telegram.chat import TelegramChat  # noqa: PLC0415  see above
 
@@ -50,7 +52,7 @@ def telling(settings: Settings, world: Adapters) -> Telling | None:
     """What tells channels of events, where bot.toml lets anything call; imported only then."""
     if not _has_hooks(settings):
         return None
-    from deploybot.events.telling import Telling  # noqa: PLC0415  see above
+    from deploybot.events.telling.channels import Telling  # noqa: PLC0415  see above
 
     return Telling(settings, world.store, world.clock, world.redactor, event_places(settings))
 

@@ -6,16 +6,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deploybot.assembly.world import Adapters
+from deploybot.assembly.world import World
 from deploybot.chat.places import places_of
 from deploybot.deploy.approvals import Approvals
+from deploybot.deploy.beginning import Beginning
 from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.gate import HealthGate
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import Planner
-from deploybot.deploy.runner import Runner, Teller
+from deploybot.deploy.queue import Queue
+from deploybot.deploy.runner import Runner
 from deploybot.deploy.service import Deployments
 from deploybot.deploy.steps import StepRunner
+from deploybot.deploy.teller import Teller
 from deploybot.domain import Deployment
 from deploybot.events.reports import Reporter, targets_of
 from deploybot.ports import CodeSecrets, Tables
@@ -23,10 +26,10 @@ from deploybot.settings import Settings
 from deploybot.strategies import STRATEGIES
 
 if TYPE_CHECKING:
-    from deploybot.events.telling import Telling
+    from deploybot.events.telling.channels import Telling
 
 
-def deployments(settings: Settings, world: Adapters, codes: CodeSecrets, telling: Telling | None = None) -> Deployments:
+def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: Telling | None = None) -> Deployments:
     """The deployment engine with all its parts."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
     places = partial(places_of, settings=settings)
@@ -50,16 +53,33 @@ def deployments(settings: Settings, world: Adapters, codes: CodeSecrets, telling
     )
     bonds = Bonds(settings, planner, world.clock)
     approvals = Approvals(settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, tell=tell)
+    beginning = Beginning(
+        settings=settings,
+        store=world.store,
+        clock=world.clock,
+        planner=planner,
+        approvals=approvals,
+        bonds=bonds,
+        tell=tell,
+    )
+    queue = Queue(
+        store=world.store,
+        clock=world.clock,
+        zone=settings.bot.timezone,
+        approvals=approvals,
+        beginning=beginning,
+        runner=runner,
+        tell=tell,
+    )
     return Deployments(
         settings=settings,
         store=world.store,
         clock=world.clock,
         planner=planner,
-        runner=runner,
         journal=journal,
         tell=tell,
         approvals=approvals,
-        bonds=bonds,
+        queue=queue,
     )
 
 

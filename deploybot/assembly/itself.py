@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploybot.access import Access
-from deploybot.assembly.world import Adapters
+from deploybot.assembly.world import World
 from deploybot.chat.places import event_places
 from deploybot.deploy.automatic import is_used
 from deploybot.dispatch import Dispatcher
@@ -15,9 +15,9 @@ from deploybot.domain import AUTO, Action, Release, Wish
 from deploybot.settings import Settings
 
 if TYPE_CHECKING:
-    from deploybot.events.auto import Automatic
-    from deploybot.events.pursuit import Refusal
-    from deploybot.events.watch import Watch
+    from deploybot.events.auto.looks import Automatic
+    from deploybot.events.auto.pursuit import Refusal
+    from deploybot.events.auto.watch import Watch
 
 
 @dataclass(slots=True)
@@ -40,14 +40,14 @@ class ByItself:
             await asyncio.gather(self._task, return_exceptions=True)
 
 
-def by_itself(settings: Settings, world: Adapters, access: Access, dispatcher: Dispatcher) -> ByItself | None:
+def by_itself(settings: Settings, world: World, access: Access, dispatcher: Dispatcher) -> ByItself | None:
     """What bot.toml's `auto` needs, where there is any; it is imported only then."""
     if not is_used(settings):
         return None
-    from deploybot.events.auto import Automatic  # noqa: PLC0415  see above
-    from deploybot.events.pursuit import Pursuit, Refusal  # noqa: PLC0415  see above
-    from deploybot.events.watch import Watch  # noqa: PLC0415  see above
-    from deploybot.events.wishes import WishBook  # noqa: PLC0415  see above
+    from deploybot.events.auto.looks import Automatic  # noqa: PLC0415  see above
+    from deploybot.events.auto.pursuit import Pursuit, Refusal  # noqa: PLC0415  see above
+    from deploybot.events.auto.watch import Watch  # noqa: PLC0415  see above
+    from deploybot.events.auto.wishes import WishBook  # noqa: PLC0415  see above
 
     async def refusal(wish: Wish) -> Refusal:
         # The images of a release are known only once it is pinned: then `after` is asked by the command itself.

@@ -25,17 +25,23 @@ class SystemClock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adapters:
-    """What stands between the core and the world. `servers` and `store` may be wrapped, for tests that break them."""
+class World:
+    """What the core knows of the world: ports, which tests may wrap or replace."""
 
-    database: Database
-    pool: SshServers
     store: Store
     servers: Servers
     refs: RefSource
     redactor: Redactor
     clock: Clock
     images: Images | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters(World):
+    """What really stands there, with what has to be opened and closed."""
+
+    database: Database
+    pool: SshServers
 
 
 def adapters(settings: Settings, *, beside: bool = False) -> Adapters:

@@ -41,6 +41,11 @@ class _Bucket:
         """Count a call."""
         self._level, self._at = self._left(now) + 1, now
 
+    def arrived(self, now: float) -> None:
+        """Count from now on, where one call at a time fits: the last may have been long on its way."""
+        if self._room == 1 and self._level:
+            self._level, self._at = 1.0, now
+
     def empty(self, now: float) -> bool:
         """Whether it has forgotten all calls."""
         return not self._left(now)
@@ -88,6 +93,13 @@ class Pace:
                         bucket.take(now)
         finally:
             line.waiting -= 1
+
+    def answered(self, channel: str, *rates: Rate) -> None:
+        """Note that a call was answered: only then is it sure to have arrived, and the next one keeps its distance."""
+        if line := self._lines.get((channel, rates)):
+            now = asyncio.get_running_loop().time()
+            for bucket in line.buckets:
+                bucket.arrived(now)
 
     def _line(self, channel: str, rates: tuple[Rate, ...]) -> _Line:
         """The channel's line; lines that nobody stands in and that have forgotten their calls go."""

@@ -52,7 +52,7 @@ class _FromBot(Completer):
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
 
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> list[Completion]:  # noqa: ARG002
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> list[Completion]:  # noqa: ARG002  its signature
         """Nothing without asking the bot."""
         return []
 

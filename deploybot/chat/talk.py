@@ -40,6 +40,9 @@ class Room(Chat, Protocol):
     async def whisper(self, incoming: Incoming, card: Card) -> None:
         """Answer so that only the sender sees it, where the platform can; else in the place it came from."""
 
+    async def nod(self, card: Card) -> None:
+        """A button did what its message now says: a sign of that to whoever pressed, where the platform has one."""
+
 
 @dataclasses.dataclass(slots=True)
 class _Message:
@@ -84,7 +87,9 @@ class Talk:
         """Say a card. Raises Unreachable where a message that stands alone cannot be said for two minutes."""
         if card.queued:
             return
-        if card.private and not self._incoming.place.private:
+        if card.aside and card.ok and self._incoming.press:
+            await self._room.nod(card)
+        elif (card.private or card.aside) and not self._incoming.place.private:
             # What is whispered cannot be edited: of a card that changes, the end is said.
             if card.final:
                 await self._insist(lambda: self._room.whisper(self._incoming, card))

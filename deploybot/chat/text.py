@@ -33,7 +33,7 @@ _BREAKS = re.compile(r"(?<!\d)[ ]|[ ](?!(?:ms|s|min|h|d|B|kB|MB|GB|TB)\b)")  # n
 
 
 def clean(text: str) -> str:
-    """The text without what steers a terminal or hides itself; line ends are `\\n`, tabs are blanks."""  # noqa: D301
+    """The text without what steers a terminal or hides itself; line ends are `\\n`, tabs are blanks."""  # noqa: D301  it is written as it reads
     if text.isascii() and text.isprintable():
         return text
     text = _LINE_ENDS.sub("\n", _ESCAPES.sub("", text)).expandtabs(_TAB)

@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "start",
     "allow": "people",
     "deny": "people",
+    "rename": "people",
     "forget-code": "codes",
     "hooks": "hooks",
     "slack-manifest": "slack_manifest",
@@ -57,5 +58,5 @@ def main(ctx: click.Context, config: Path | None) -> None:
       deploybot allow ana admin  make the first administrator
       deploybot run              start the bot
       deploybot chat             talk to it
-    """  # noqa: D301  \b keeps click from filling the lines
+    """
     ctx.obj = Options(config)

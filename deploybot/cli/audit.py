@@ -41,7 +41,7 @@ def verify(options: Options, head: str | None) -> None:
     Examples:
       deploybot audit verify
       deploybot audit verify --head 120:9f86d081884c7d65…
-    """  # noqa: D301
+    """
     settings = options.settings(outside=False)
     verdict = asyncio.run(_verify(settings, head))
     if not verdict.ok:
@@ -61,7 +61,7 @@ def export(options: Options) -> None:
     \b
     Example:
       deploybot audit export > audit.jsonl
-    """  # noqa: D301
+    """
     asyncio.run(_export(options.settings(outside=False)))
 
 
@@ -74,7 +74,7 @@ def tail(options: Options, count: int) -> None:
     \b
     Example:
       deploybot audit tail 50
-    """  # noqa: D301
+    """
     for row in asyncio.run(_tail(options.settings(outside=False), count)):
         click.echo(_line(row))
 

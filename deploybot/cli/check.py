@@ -34,7 +34,7 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
       deploybot check
       deploybot check --offline
       deploybot check --json | jq '.rows[] | select(.state == "failed")'
-    """  # noqa: D301
+    """
     try:
         settings = options.settings()
     except ConfigError as error:

@@ -28,7 +28,7 @@ def forget_code(options: Options, name: str) -> None:
     \b
     Example:
       deploybot forget-code ana
-    """  # noqa: D301  \b keeps click from filling the lines
+    """
     click.echo(asyncio.run(_forget(options.settings(outside=False), name.removeprefix("@").lower())))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,15 @@ class Told(click.Group):
         found: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return found
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The subcommand; of a name that there is not, what was probably meant."""
+        name = args[0]
+        if name not in self.modules and not name.startswith("-"):
+            raise _no_command(ctx, self.modules, args)
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the subcommand; what it raises on purpose becomes a Failure."""
         try:
@@ -102,6 +112,20 @@ class Told(click.Group):
             if isinstance(error, BrokenPipeError) or not error.filename:
                 raise
             raise Failure(f"{error.filename}: {error.strerror}") from error
+
+
+def _no_command(ctx: click.Context, known: Iterable[str], args: list[str]) -> Wrong:
+    """Commands of the chat are typed here, too, by whoever does not know yet that the bot has to be asked."""
+    from deploybot.config.problems import meant
+    from deploybot.loader import load
+
+    if args[0] in load():
+        line = shlex.quote(" ".join(args))
+        return Wrong(
+            f"`{args[0]}` is for the bot, and not for this shell.", hint=f"Say it so: deploybot chat -c {line}"
+        )
+    near = meant(args[0], known)
+    return Wrong(f'There is no command "{args[0]}"{near or "."}', hint=f"`{ctx.command_path} --help` lists them.")
 
 
 def problems_text(error: ConfigError) -> str:

@@ -31,7 +31,7 @@ def hooks(ctx: click.Context) -> None:
       deploybot hooks
       deploybot hooks test shop github
       deploybot hooks replay payloads/
-    """  # noqa: D301
+    """
     if ctx.invoked_subcommand is None:
         click.echo("\n".join(_listed(ctx.ensure_object(Options).settings(outside=False))))
 
@@ -70,7 +70,7 @@ def test(options: Options, app: str, sender: str) -> None:
     Examples:
       deploybot hooks test shop github
       deploybot hooks test '*' gitlab
-    """  # noqa: D301
+    """
     settings = options.settings()
     click.echo(asyncio.run(_ping(settings, _address(settings, app, sender))))
 
@@ -134,7 +134,7 @@ def replay(options: Options, folder: Path, whose: str, *, live: bool) -> None:
     Examples:
       deploybot hooks replay payloads/
       deploybot hooks replay payloads/ --sender gitlab
-    """  # noqa: D301
+    """
     from deploybot.cli.trial import replay_dry, replay_live, table
     from deploybot.settings.values import SENDERS
     from deploybot.webhooks.payloads import payloads

@@ -69,7 +69,7 @@ def init(
     Examples:
       deploybot init
       deploybot init --server deploy@203.0.113.10 --repo /srv/git/shop.git --strategy compose
-    """  # noqa: D301
+    """
     path = options.config or Path("bot.toml")
     if path.exists() and not force:
         raise Failure(

@@ -1,4 +1,4 @@
-"""`deploybot allow` and `deny`: the allowlist from the command line, which is how the first administrator is made."""
+"""`deploybot allow`, `deny` and `rename`: the allowlist from here, which is how the first administrator is made."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def allow(options: Options, name: str, role: str | None, place: str, identity: s
       deploybot allow ana admin
       deploybot allow ben deployer --on shop/staging --identity slack:T012AB3/U456CD7
       deploybot allow ana --identity github:583231
-    """  # noqa: D301
+    """
     settings = options.settings(outside=False)
     where = _place(place, settings)
     if role is None and (identity is None or place):
@@ -61,11 +61,32 @@ def deny(options: Options, name: str, place: str) -> None:
     Examples:
       deploybot deny ben
       deploybot deny ben --on shop/production
-    """  # noqa: D301
+    """
     settings = options.settings(outside=False)
     app, environment = _place(place, settings) if place else (None, None)
     where = None if environment == _EVERY else environment
     click.echo(asyncio.run(_deny(settings, name.removeprefix("@"), app, where)))
+
+
+@click.command(short_help="Give a person another name.")
+@click.argument("old")
+@click.argument("new")
+@click.pass_obj
+def rename(options: Options, old: str, new: str) -> None:
+    """Give a person another name. Roles and identities stay; what was done under the old name is kept under it.
+
+    \b
+    Example:
+      deploybot rename annna ana
+    """
+    settings = options.settings(outside=False)
+    old, new = old.removeprefix("@").lower(), new.removeprefix("@").lower()
+    asyncio.run(_rename(settings, old, new))
+    click.echo(f"{old} is called {new} now.")
+    for app in settings.apps.values():
+        for one in app.environments.values():
+            if f"@{old}" in one.approvers:
+                click.echo(f'bot.toml: write "@{new}" in apps.{app.name}.environments.{one.name}.approvers, too.')
 
 
 def _place(text: str, settings: Settings) -> tuple[str, str]:
@@ -126,16 +147,12 @@ def _person(tables: Tables, name: str, wanted: Identity | None) -> Person:
 
 
 async def _deny(settings: Settings, name: str, app: str | None, environment: str | None) -> str:
-    from deploybot.config.problems import meant
     from deploybot.domain import place_name
 
     place = place_name(app or _EVERY, environment or _EVERY)
 
     def work(tables: Tables) -> int:
-        person = tables.people.named(name)
-        if person is None:
-            names = [one.name for one in tables.people.everybody()]
-            raise Failure(f'there is nobody named "{name}"{meant(name, names)}')
+        person = _named(tables, name)
         gone = tables.people.revoke(person.id, app, environment)
         detail = f"{gone} grants on {place}"
         tables.audit.append(actor=_actor(), action="deny", subject=person.name, detail=detail, now=time.time())
@@ -144,6 +161,26 @@ async def _deny(settings: Settings, name: str, app: str | None, environment: str
     async with database(settings) as store:
         gone = await store.write(work)
     return f"{name} had no such role." if not gone else f"{name} lost {gone} role{'s' if gone > 1 else ''}."
+
+
+async def _rename(settings: Settings, old: str, new: str) -> None:
+    def work(tables: Tables) -> None:
+        person = _named(tables, old)
+        tables.people.rename(person.id, new)
+        tables.audit.append(actor=_actor(), action="rename", subject=old, detail=f"is {new} now", now=time.time())
+
+    async with database(settings) as store:
+        await store.write(work)
+
+
+def _named(tables: Tables, name: str) -> Person:
+    from deploybot.config.problems import meant
+
+    person = tables.people.named(name)
+    if person is None:
+        names = [one.name for one in tables.people.everybody()]
+        raise Failure(f'there is nobody named "{name}"{meant(name, names)}')
+    return person
 
 
 def _identity(text: str) -> Identity:

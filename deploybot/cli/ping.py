@@ -23,7 +23,7 @@ def ping(options: Options) -> None:
     \b
     Example:
       deploybot ping && echo it runs
-    """  # noqa: D301
+    """
     from deploybot.chat.protocol import SOCKET
 
     settings = options.settings(outside=False)

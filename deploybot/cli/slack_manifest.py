@@ -27,7 +27,7 @@ def slack_manifest(options: Options, *, url: str) -> None:
     Examples:
       deploybot slack-manifest
       deploybot slack-manifest --url https://bot.example.com
-    """  # noqa: D301
+    """
     from deploybot.chat.slack.manifest import manifest
 
     commands, configured = _commands_and_url(options)

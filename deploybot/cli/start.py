@@ -20,7 +20,7 @@ def run(options: Options) -> None:
     \b
     Example:
       deploybot --config /etc/deploybot/bot.toml run
-    """  # noqa: D301
+    """
     from deploybot import bot
 
     asyncio.run(bot.run(options.settings()))
@@ -48,7 +48,7 @@ def chat(
       deploybot chat -c 'deploy shop@v2 because of the fix'
       deploybot chat --json -c status
       deploybot chat --listen
-    """  # noqa: D301
+    """
     from deploybot.chat import client
 
     settings = options.settings(outside=False)

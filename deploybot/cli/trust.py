@@ -35,7 +35,7 @@ def trust(options: Options, name: str, fingerprint: str | None, *, yes: bool) ->
     Examples:
       deploybot trust web1
       deploybot trust web1 --fingerprint SHA256:RnJvbSBhIHByb3ZpZGVyJ3MgcGFnZQ
-    """  # noqa: D301
+    """
     settings = options.settings(outside=False)
     server = _server(settings, name)
     line, shown = asyncio.run(_shown(options.settings() if server.jump else settings, name))

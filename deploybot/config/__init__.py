@@ -27,6 +27,7 @@ from deploybot.settings import App, Secret, Settings
 
 __all__ = ["load", "secrets_of"]
 
+_TWICE = re.compile(r"Cannot declare \((.*)\) twice", re.DOTALL)
 _AT = re.compile(r"(.*) \(at (.*)\)", re.DOTALL)
 
 
@@ -68,7 +69,9 @@ def _parse(path: Path) -> Table:
         text = path.read_bytes().decode("utf-8-sig")
         if path.stat().st_mode & stat.S_IWOTH:
             raise ConfigError((f"{path}: anybody on this machine can change it; run `chmod o-w {path}`",))
-        return tomllib.loads(text)
+        if tree := tomllib.loads(text):
+            return tree
+        raise ConfigError((f"{path}: there is nothing in it; `deploybot init --force` writes it anew",))
     except FileNotFoundError:
         raise ConfigError((f"{path}: no such file; `deploybot init` writes one",)) from None
     except OSError as error:
@@ -79,7 +82,15 @@ def _parse(path: Path) -> Table:
     except tomllib.TOMLDecodeError as error:
         match = _AT.fullmatch(str(error))
         what, where = (match[1], match[2]) if match else (str(error), "the file")
-        raise ConfigError((f"{path}: {where}: not valid TOML: {what[:1].lower()}{what[1:]}",)) from None
+        raise ConfigError((f"{path}: {where}: not valid TOML: {_plain(what)}",)) from None
+
+
+def _plain(what: str) -> str:
+    """What tomllib says, for people."""
+    if twice := _TWICE.fullmatch(what):
+        keys = re.findall(r"'([^']*)'", twice[1])
+        return f"[{'.'.join(keys)}] is there twice"
+    return "this key is there twice" if what == "Cannot overwrite a value" else f"{what[:1].lower()}{what[1:]}"
 
 
 def _label(tree: Table) -> list[Problem]:

@@ -62,7 +62,7 @@ def _hooks(settings: Settings) -> Iterator[Problem]:
     if settings.http is None:
         for path, part in within(settings):
             if isinstance(part, Hook):
-                yield Problem(path, "is called over HTTP, and there is no [http]")
+                yield Problem(path, "is called over HTTP: give [http], with listen and url")
 
 
 def _registries(settings: Settings) -> Iterator[Problem]:

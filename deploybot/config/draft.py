@@ -44,7 +44,7 @@ def _value(field: FieldInfo, value: Any, context: Mapping[str, str]) -> Any:  # 
     return _checked(adapter, value, context, _nothing(field))
 
 
-def _checked(adapter: TypeAdapter[Any], value: object, context: Mapping[str, str], otherwise: Any) -> Any:  # noqa: ANN401
+def _checked(adapter: TypeAdapter[Any], value: object, context: Mapping[str, str], otherwise: Any) -> Any:  # noqa: ANN401  pydantic gives what the adapter is for
     try:
         return adapter.validate_python(value, context=dict(context))
     except ValidationError:

@@ -50,7 +50,8 @@ def shown(value: object) -> str:
         case dict():
             return "a table"
         case list():
-            return "a list" if value else "an empty list"
+            text = f"[{', '.join(map(shown, value))}]"
+            return text if value and len(text) <= _LONGEST else "a list" if value else "an empty list"
         case _:
             return "a date or time"
 

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from deploybot.config.problems import Path, Problem, Table, listed, meant, shown
-from deploybot.config.tables import table_at, tables
+from deploybot.config.problems import Path, Problem, Table, dotted, listed, meant, shown
+from deploybot.config.tables import ANY, table_at, tables
 from deploybot.redact import Redactor
 from deploybot.settings import App, Environment, FileRef, Part, Secret, Settings
 
@@ -29,6 +29,11 @@ _KINDS = {
     "tuple_type": "should be a list",
     "dict_type": "should be a table",
     "model_type": "should be a table",
+}
+_TABLES = {
+    "auto": ' such as { branch = "main" }',
+    "health": ' such as { http = "http://127.0.0.1:8000/healthz", within = "60s" }',
+    "logs": " such as { docker = true }",
 }
 _VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\})")
 _NO_SHAPES = Redactor()
@@ -52,10 +57,18 @@ def inline_secrets(tree: object, path: Path = ()) -> Iterator[Problem]:
 
 
 def _problem(detail: ErrorDetails, tree: Table) -> Problem:
+    if path := _turned(detail["loc"], tree):
+        return Problem(path, f"is an app: write [apps.{path[-1]}.hooks.SENDER] for what is about one app")
     if detail["type"] == "extra_forbidden":
         return Problem(detail["loc"], _unknown(detail["loc"]))
     path = detail["loc"][:-1] if detail["loc"][-1] == "[key]" else detail["loc"]
-    return Problem(_standing(path, tree), _sentence(detail))
+    return Problem(_standing(path, tree), _sentence(detail, path))
+
+
+def _turned(path: Path, tree: Table) -> Path:
+    """The path of a table `hooks.APP`, where `apps.APP.hooks` was meant; else nothing."""
+    apps = tree.get("apps")
+    return path[:2] if path[:1] == ("hooks",) and isinstance(apps, dict) and path[1] in apps else ()
 
 
 def _standing(path: Path, tree: Table) -> Path:
@@ -68,7 +81,7 @@ def _standing(path: Path, tree: Table) -> Path:
     return path
 
 
-def _sentence(detail: ErrorDetails) -> str:
+def _sentence(detail: ErrorDetails, path: Path) -> str:
     limits: dict[str, Any] = detail.get("ctx", {})
     match detail["type"]:
         case "plain":
@@ -86,8 +99,17 @@ def _sentence(detail: ErrorDetails) -> str:
         case "literal_error":
             return _choice(str(limits["expected"]), detail["input"])
         case kind:
-            sentence = _KINDS.get(kind, detail["msg"])
+            sentence = _KINDS.get(kind, detail["msg"]) + _such_as(path, kind)
     return f"{sentence}, got {shown(detail['input'])}"
+
+
+def _such_as(path: Path, kind: str) -> str:
+    """An example, for who gave something else where a table belongs."""
+    if kind not in {"dict_type", "model_type"} or not path:
+        return ""
+    if table_at(path) is not None and table_at(path) is table_at((*path[:-1], ANY)):
+        return f" of its own, such as [{dotted(path[:-1])}.NAME]"
+    return _TABLES.get(str(path[-1]), "")
 
 
 def _choice(expected: str, given: object) -> str:
@@ -105,4 +127,6 @@ def _unknown(path: Path) -> str:
     for pattern, part in tables():
         if key in part.known_keys() and pattern[:1] == path[:1] and part not in (Secret, FileRef):
             return f"unknown key here; it belongs into [{'.'.join(pattern)}]"
-    return f"unknown key{meant(key, here.known_keys()) or f'; there are {listed(here.known_keys())}'}"
+    known = here.known_keys()
+    there = f"; there {'are' if len(known) > 1 else 'is only'} {listed(known)}"
+    return f"unknown key{meant(key, known) or there}"

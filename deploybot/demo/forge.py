@@ -98,7 +98,7 @@ class Forge:
         headers = {"Content-Type": "application/json", **signed.headers}
         request = urllib.request.Request(self.url, delivery.body, headers)  # noqa: S310  http, and made here
         try:
-            with urllib.request.urlopen(request, timeout=_ANSWER_WITHIN) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=_ANSWER_WITHIN) as answer:  # noqa: S310  its own address
                 return int(answer.status)
         except urllib.error.HTTPError as refusal:
             return refusal.code

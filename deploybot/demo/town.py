@@ -27,7 +27,6 @@ from deploybot.errors import UserError
 
 _READY_WITHIN = 30.0
 _END_WITHIN = 10.0
-_RUN_WITHIN = 30.0
 _BOT_GONE_WITHIN = 15.0
 _PAUSE = 0.05
 _SERVER = "import pathlib, sys; from deploybot.demo.server import main; main(pathlib.Path(sys.argv[1]))"

@@ -19,12 +19,12 @@ from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.cards import what
 from deploybot.deploy.codes import NEXT_CODE, CodeCheck
 from deploybot.deploy.compare import compare_url
-from deploybot.deploy.questions import Questions, wanted_of
+from deploybot.deploy.questions import Questions, required, wanted_of
 from deploybot.deploy.request_cards import ask_again
 from deploybot.deploy.requests import NOTHING_DONE, expired_text, waiting, wanting
 from deploybot.deploy.steps import Stop
 from deploybot.domain import Approval, Deployment, Person, Plan, Request, State, Verdict
-from deploybot.errors import Denied, DeploybotError, StoreError, Unreachable, UserError, Voided
+from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError, Voided, sentence
 from deploybot.policy import NEEDS_APPROVAL, counting, who_may
 from deploybot.ports import Clock, CodeSecrets, Store, Tables
 from deploybot.settings import Environment, Settings
@@ -140,7 +140,7 @@ class Approvals:
         Raises UserError, Denied or Unreachable where it is not approved by that; the card then says who tried.
         Void, and so ended, is what has changed since it was asked for: that is the answer, too.
         """
-        person = _required(ctx.person)
+        person = required(ctx.person)
         async with self._desk(number).turn:
             try:
                 return await self._approve(person, number, code)
@@ -161,8 +161,8 @@ class Approvals:
             raise UserError(given.refused, hint=NEXT_CODE)
         self._desk(number).bell.set()
         if given.there >= given.wanted:
-            return Card(title=f"#{number} is approved.", tone=Tone.GOOD)
-        return Card(title=f"#{number} has {given.there} of {given.wanted} approvals now.", tone=Tone.GOOD)
+            return Card(title=f"#{number} is approved.", tone=Tone.GOOD, aside=True)
+        return Card(title=f"#{number} has {given.there} of {given.wanted} approvals now.", tone=Tone.GOOD, aside=True)
 
     async def _changes(self, deployment: Deployment, request: Request) -> tuple[str, ...]:
         """What has changed, or Unreachable: whoever approves is told in any case, and their button comes anew."""
@@ -203,7 +203,7 @@ class Approvals:
 
     async def reject(self, ctx: Context, number: int) -> Card:
         """End a request that has not begun, with the sender's reason. Raises UserError or Denied."""
-        person = _required(ctx.person)
+        person = required(ctx.person)
         if not ctx.reason:
             raise UserError("A rejection needs a reason.", hint=f"Like this: `reject #{number} because …`.")
 
@@ -215,7 +215,7 @@ class Approvals:
 
         rejected = await self._store.write(reject)
         self._desk(number).bell.set()
-        return Card(title=f"#{number} ({what(rejected.plan)}) is rejected.")
+        return Card(title=f"#{number} ({what(rejected.plan)}) is rejected.", aside=True)
 
     async def wait(self, number: int, stop: Stop) -> bool:
         """Until a deployment wants no approval any more (True) or has ended; reminds, and lets it expire.
@@ -278,8 +278,8 @@ class Approvals:
             deployment, request = tables.deployments.get(number), tables.requests.get(number)
             if deployment is None or request is None or deployment.state.ended:
                 return ()  # somebody was faster: its card tells how it ended
-            words = f"{Voided(tuple(changed))}. {NOTHING_DONE}"
-            self._end(tables, deployment, Verdict.VOID, words[:1].upper() + words[1:])
+            words = f"{sentence(Voided(tuple(changed)))} {NOTHING_DONE}"
+            self._end(tables, deployment, Verdict.VOID, words)
             return (ask_again(deployment, request),)
 
         again = await self._store.write(void)
@@ -289,6 +289,7 @@ class Approvals:
             text="\n".join(changed) if again else "",
             tone=Tone.WARN,
             ok=False,
+            aside=True,
             buttons=tuple(Button("Ask anew", command) for command in again),
         )
 
@@ -346,10 +347,3 @@ async def _first(bell: asyncio.Event, stop: Stop, seconds: float) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _required(person: Person | None) -> Person:
-    """The person of a command that needs one; dispatch has made sure of it."""
-    if person is None:
-        raise Denied(("You are not on the allowlist.",))
-    return person

@@ -256,6 +256,6 @@ def _buttons(deployment: Deployment, request: Request | None) -> tuple[Button, .
 def _footer(deployment: Deployment) -> str:
     why = f": {deployment.reason}" if deployment.wish and deployment.reason else ""
     parts = [f"by {deployment.requester_name}{why}"]
-    if deployment.finished and deployment.started:
-        parts.append(f"took {show_duration(deployment.finished - deployment.started)}")
+    if deployment.took is not None:
+        parts.append(f"took {show_duration(deployment.took)}")
     return ", ".join(parts)

@@ -173,8 +173,8 @@ class Questions:
 
 def _asked(tables: Tables, request: Request | None) -> Asked | None:
     deployment = tables.deployments.get(request.deployment) if request else None
-    if request is None or deployment is None:
-        return None
+    if request is None or deployment is None or deployment.state.ended:
+        return None  # of what has ended there is nothing to decide: that is said, and not who may
     given = tuple(one.person for one in request.approvals if one.counts)
     return Asked(requester=deployment.requester, approved=given, brought=brought_by(tables, deployment))
 
@@ -189,3 +189,10 @@ def _lock_in_the_way(
     """The lock of a place; somebody else's before one's own where a place is several environments."""
     here = [lock for lock in locks if app in {EVERY, lock.app} and environment in {None, EVERY, lock.environment}]
     return next((lock for lock in here if person is None or lock.person != person.id), here[0] if here else None)
+
+
+def required(person: Person | None) -> Person:
+    """The person of a command that needs one; dispatch has made sure of it."""
+    if person is None:
+        raise Denied(("You are not on the allowlist.",))
+    return person

@@ -16,10 +16,10 @@ def waiting(tables: Tables, number: int) -> tuple[Deployment, Request]:
     if deployment is None:
         raise UserError(f"There is no deployment #{number}.", hint="See them with: history APP")
     if request is None:
-        raise UserError(f"#{number} needs no approval.")
+        ended = f"It has ended: {deployment.word}." if deployment.state.ended else f"It is {deployment.word}."
+        raise UserError(f"#{number} needs no approval.", hint=ended)
     if deployment.state.ended:
-        ended = request.verdict.value or deployment.state.value
-        raise UserError(f"#{number} has ended already: {ended}.", hint=deployment.outcome)
+        raise UserError(f"#{number} has ended already: {deployment.word}.", hint=deployment.outcome)
     if deployment.state is not State.WAITING:
         raise UserError(f"#{number} has begun already.", hint=f"`cancel #{number}` stops it.")
     if deployment.cancel_by:

@@ -9,20 +9,18 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
-from deploybot.card import File
-from deploybot.deploy.cards import deployment_card, what
+from deploybot.deploy.cards import what
 from deploybot.deploy.gate import HealthGate
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import HEALTH_STEP
-from deploybot.deploy.request_cards import reminder_card
 from deploybot.deploy.steps import StepRunner, Stop, Work
+from deploybot.deploy.teller import Teller
 from deploybot.domain import (
     Deployment,
     Kind,
     Phase,
-    Place,
     Plan,
     Release,
     Running,
@@ -33,9 +31,8 @@ from deploybot.domain import (
     StepState,
     short_id,
 )
-from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable
-from deploybot.masking import masked
-from deploybot.ports import Clock, Redactor, Servers, Store, Tables
+from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable, sentence
+from deploybot.ports import Clock, Servers, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
 log = logging.getLogger(__name__)
@@ -54,48 +51,6 @@ class _End:
     outcome: str
     tail: tuple[str, ...] = ()
     released: tuple[Running, ...] = ()
-
-
-class Teller:
-    """Queues the card of a deployment as the tables know it, and what others are told, in the caller's transaction.
-
-    The card of one that has ended hands over its whole log.
-    """
-
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        redactor: Redactor,
-        journal: Journal,
-        places: Callable[[Deployment], Iterable[Place]],
-        report: Callable[[Tables, Deployment], None],
-    ) -> None:
-        """`places` says where a deployment's card belongs; `report` queues what others are told of it."""
-        self._clock = clock
-        self._journal = journal
-        self._redactor = redactor
-        self._places = places
-        self._report = report
-
-    def __call__(self, tables: Tables, number: int, waits_for: str = "") -> None:
-        """Put the card as it reads now into the outbox."""
-        deployment = tables.deployments.get(number)
-        if deployment is None:
-            return
-        self._report(tables, deployment)
-        steps = tables.deployments.steps(number)
-        request = tables.requests.get(number) if deployment.needs_approval else None
-        card = masked(deployment_card(deployment, steps, waits_for=waits_for, request=request), self._redactor)
-        path = self._journal.file(number)
-        if deployment.state.ended and path.exists():
-            card = dataclasses.replace(card, files=(File(str(path), path.name),))
-        cards = [card]
-        if request is not None and request.reminded:
-            cards.append(masked(reminder_card(deployment, request, what(deployment.plan)), self._redactor))
-        for place in self._places(deployment):
-            for one in cards:
-                tables.outbox.put(place, one, self._clock.now())
 
 
 class Runner:
@@ -144,7 +99,7 @@ class Runner:
 
     async def _go_on_restoring(self, deployment: Deployment) -> _End:
         """What went wrong was written when the restoration began; only the restoration is left to do."""
-        cancelled = deployment.outcome == _sentence(Cancelled(deployment.cancel_by))
+        cancelled = deployment.outcome == sentence(Cancelled(deployment.cancel_by))
         rows = await self._steps_of(deployment)
         touched = _switched(deployment, rows)
         return await self._put_back(deployment, touched, deployment.outcome, deployment.tail, cancelled=cancelled)
@@ -232,32 +187,32 @@ class Runner:
         """Say what went wrong, put back what was switched where that is sure to be right, and look what runs."""
         tail = tuple(getattr(problem, "tail", ()))[-TAIL_SHOWN:]
         touched = _switched(deployment, await self._steps_of(deployment))
-        sentence = _sentence(problem)
+        why = sentence(problem)
         cancelled = isinstance(problem, Cancelled)
         if isinstance(problem, StepUnknown) and problem.server in {part.server for part in touched}:
             now = await self._what_runs(deployment)
-            return _End(State.UNKNOWN, f"{sentence}\nNothing was run again by itself. {now}", tail)
+            return _End(State.UNKNOWN, f"{why}\nNothing was run again by itself. {now}", tail)
         if not touched or deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
             state = State.CANCELLED if cancelled else State.FAILED
             unchanged = "The release that runs was not touched." if not touched else await self._what_runs(deployment)
-            return _End(state, f"{sentence}\n{unchanged}", tail)
+            return _End(state, f"{why}\n{unchanged}", tail)
         if self._where(deployment)[1].on_failure == "leave" and not cancelled:
             now = await self._what_runs(deployment)
-            return _End(State.FAILED, f'{sentence}\nLeft as it is (on_failure = "leave"). {now}', tail)
-        return await self._put_back(deployment, touched, sentence, tail, cancelled=cancelled)
+            return _End(State.FAILED, f'{why}\nLeft as it is (on_failure = "leave"). {now}', tail)
+        return await self._put_back(deployment, touched, why, tail, cancelled=cancelled)
 
     async def _put_back(
         self,
         deployment: Deployment,
         touched: Sequence[ServerPlan],
-        sentence: str,
+        why: str,
         tail: tuple[str, ...],
         *,
         cancelled: bool,
     ) -> _End:
         """Run the restore steps on every touched server, the last switched first."""
         if deployment.state is not State.RESTORING:
-            deployment = await self._move(deployment, State.RESTORING, sentence, tail)
+            deployment = await self._move(deployment, State.RESTORING, why, tail)
         told, released, all_back = [], [], True
         for part in reversed(touched):
             words, good = await self._put_back_one(deployment, part)
@@ -267,7 +222,7 @@ class Runner:
                 released.append(self._row(deployment, part.server, part.replaces, healthy=good))
         now = await self._what_runs(deployment)
         ended = State.CANCELLED if cancelled else State.RESTORED
-        return _End(ended if all_back else State.FAILED, "\n".join([sentence, *told, now]), tail, tuple(released))
+        return _End(ended if all_back else State.FAILED, "\n".join([why, *told, now]), tail, tuple(released))
 
     async def _put_back_one(self, deployment: Deployment, part: ServerPlan) -> tuple[str, bool]:
         if part.replaces is None:
@@ -390,11 +345,3 @@ def _switched(deployment: Deployment, rows: Sequence[StepRow]) -> tuple[ServerPl
         for part in deployment.plan.servers
         if any(_is_felt(deployment.plan, step) and (part.server, at) in begun for at, step in enumerate(part.steps))
     )
-
-
-def _sentence(problem: DeploybotError) -> str:
-    """What happened, as a sentence."""
-    if isinstance(problem, Cancelled):
-        return f"Cancelled by {problem.by}."
-    text = str(problem)
-    return f"{text[:1].upper()}{text[1:]}."

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from deploybot.deploy.journal import Journal
-from deploybot.domain import Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState, Upload
+from deploybot.domain import Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState, Upload, UploadKind
 from deploybot.errors import Cancelled, StepFailed, StepUnknown, Unreachable
 from deploybot.ports import Clock, Host, RefSource, Servers, Store, Tables
 from deploybot.settings import App
@@ -178,7 +178,7 @@ class StepRunner:
         return await host.start(row.job, work.step.script, env, deadline=work.step.timeout)
 
     async def _send(self, work: Work, host: Host, upload: Upload) -> None:
-        if upload.kind == "bundle":
+        if upload.kind is UploadKind.BUNDLE:
             source = await self._refs.bundle(work.app, upload.commit, upload.have)
         else:
             source = await self._refs.archive(work.app, upload.commit)

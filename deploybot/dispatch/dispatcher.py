@@ -14,9 +14,9 @@ from deploybot.access import Access, Known, stranger_card
 from deploybot.card import Card, Line
 from deploybot.command import Context, Incoming, Services
 from deploybot.dispatch.book import Book
-from deploybot.dispatch.lookup import Subject, arguments_of, subject_of
+from deploybot.dispatch.lookup import Subject, arguments_of, nameable, subject_of
+from deploybot.dispatch.memories import Allowance, Recent
 from deploybot.dispatch.replies import error_card
-from deploybot.dispatch.turns import Patience, Recent
 from deploybot.domain import Action, Identity, Person, Release
 from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError
 from deploybot.masking import masked
@@ -85,8 +85,8 @@ class Dispatcher:
         self._stale_after = stale_after
         self._forms: Mapping[str, Form] = {name: read_command(made) for name, made in services.commands.items()}
         self._taken = Recent()
-        self._patience = Patience(clock, answers=3, seconds=60.0)
-        self._patience_with_all = Patience(clock, answers=30, seconds=60.0)
+        self._allowance = Allowance(clock, answers=3, seconds=60.0)
+        self._allowance_of_all = Allowance(clock, answers=30, seconds=60.0)
 
     async def handle(self, incoming: Incoming, reply: Reply) -> Card | None:
         """Answer one message; None where nothing is to be said. Never raises but when it is cancelled.
@@ -109,7 +109,9 @@ class Dispatcher:
             return 0, ()
         typed = heard.text + line[len(line.rstrip()) :]
         visible = self._visible(await self._access.known(identity))
-        return complete(self._forms, typed, self._services.settings, visible)
+        named = {pair for pair in visible if pair[0] in typed.lower()}
+        deployments = await self._store.read(lambda tables: nameable(tables, named))
+        return complete(self._forms, typed, self._services.settings, visible, deployments)
 
     async def _answer(self, incoming: Incoming, reply: Reply) -> Card | None:
         heard = hear(incoming.text, self._names)
@@ -121,7 +123,7 @@ class Dispatcher:
             return None
         known = await self._known(incoming)
         if known.person is None:
-            if not self._has_patience(incoming):
+            if not self._has_allowance(incoming):
                 return None
             if form is None or form.command.name not in OPEN_COMMANDS:
                 return await self._turn_away(incoming)
@@ -135,12 +137,12 @@ class Dispatcher:
             log.error("cannot tell who is speaking: %s", problem)  # noqa: TRY400 - the sentence says it all
             raise UserError("I cannot tell who you are: my database does not answer.", hint=_SEE_LOG) from None
 
-    def _has_patience(self, incoming: Incoming) -> bool:
+    def _has_allowance(self, incoming: Incoming) -> bool:
         """Whether a stranger is answered once more; strangers together do not get all of the bot's time either."""
         identity = incoming.identity
         if identity.platform == _CONSOLE:
             return True
-        return self._patience.allows(identity) and self._patience_with_all.allows(identity.platform)
+        return self._allowance.allows(identity) and self._allowance_of_all.allows(identity.platform)
 
     async def _turn_away(self, incoming: Incoming) -> Card:
         """Tell a stranger how to be let in."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from deploybot.command import Follow, Services
 from deploybot.domain import Action, Deployment, Kind, Release
 from deploybot.errors import UserError
 from deploybot.parsing import Call, FollowName, Number, Ref
+from deploybot.ports import Tables
+
+_GOOD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,17 @@ async def arguments_of(call: Call, subject: Subject, services: Services) -> dict
         if isinstance(value, Ref):
             found[name] = await _release(value, call, services)
     return found
+
+
+def nameable(tables: Tables, places: Collection[tuple[str, str]]) -> list[Deployment]:
+    """The deployments whose numbers somebody may be about to type, newest first.
+
+    That is what is open anywhere, and what has ended well in `places`, which are apps and environments.
+    """
+    found = {one.number: one for one in tables.deployments.open()}
+    for app, environment in places:
+        found |= {one.number: one for one in tables.deployments.good(app, environment, _GOOD)}
+    return [found[number] for number in sorted(found, reverse=True)]
 
 
 async def _deployment(number: int, services: Services) -> Deployment:

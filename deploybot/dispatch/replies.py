@@ -3,8 +3,8 @@
 | raised | the chat sees | log |
 | --- | --- | --- |
 | UserError | the sentence and a hint, privately where the platform can | debug |
-| Denied | which rule said no, and who may | info; the audit holds it |
-| Locked | who holds it, since when, why, how to release it | info |
+| Denied | which rule said no, and who may, privately likewise | info; the audit holds it |
+| Locked | who holds it, since when, why, how to release it, privately likewise | info |
 | Unreachable, StepFailed, Unhealthy | what failed, its last lines, what runs there now | error |
 | any other DeploybotError | its sentence | error |
 | anything else | “Something broke on my side, id 7f3a”, never the exception's text | traceback |
@@ -36,7 +36,7 @@ def error_card(error: Exception, redactor: Redactor, *, now_runs: tuple[Line, ..
             return _denied(error)
         case Locked():
             log.info("locked: %s", redactor.text(str(error)))
-            return Card(title=_sentence(str(error)), tone=Tone.WARN, ok=False)
+            return Card(title=_sentence(str(error)), tone=Tone.WARN, private=True, ok=False)
         case Unreachable() | StepFailed() | Unhealthy():
             log.error("failed: %s", redactor.text(str(error)))
             return _failed(error, now_runs)
@@ -67,7 +67,7 @@ def _user_error(error: UserError) -> Card:
 
 def _denied(error: Denied) -> Card:
     who = f"Who may: {error.who_may}." if error.who_may else ""
-    return Card(title=" ".join(map(_sentence, error.reasons)), hint=who, tone=Tone.BAD, ok=False)
+    return Card(title=" ".join(map(_sentence, error.reasons)), hint=who, tone=Tone.BAD, private=True, ok=False)
 
 
 def _failed(error: Unreachable | StepFailed | Unhealthy, now_runs: tuple[Line, ...]) -> Card:

@@ -53,6 +53,7 @@ from deploybot.domain.servers import (
     ServerFacts,
     Sight,
     Upload,
+    UploadKind,
     Usage,
 )
 from deploybot.domain.windows import Window
@@ -122,6 +123,7 @@ __all__ = [
     "Tagged",
     "Told",
     "Upload",
+    "UploadKind",
     "Usage",
     "Verdict",
     "Window",

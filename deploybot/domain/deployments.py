@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from deploybot.domain.people import Place
 from deploybot.domain.plans import Kind, Plan
 from deploybot.domain.releases import Release
+from deploybot.domain.requests import Verdict
 
 
 class State(enum.StrEnum):
@@ -35,6 +36,7 @@ class Deployment:
     `not_before` is when it may begin, where whoever asked named a time; else 0.0.
     `cancel_by` is the person who asked to cancel, or empty. `outcome` is the sentence that tells the end,
     `tail` the last masked lines of what failed. `approved` is since when it has the approvals that it needs.
+    `verdict` is how a request for approvals ended that was never begun.
     `wish` is the number of the wish that it fulfils where nobody asked for it; `skipped` are those that it came in
     place of, `replaced_by` is the one that came in its place, or 0.
     """
@@ -55,6 +57,7 @@ class Deployment:
     tail: tuple[str, ...] = ()
     needs_approval: bool = False
     approved: float = 0.0
+    verdict: Verdict = Verdict.NONE
     wish: int = 0
     skipped: tuple[int, ...] = ()
     replaced_by: int = 0
@@ -63,6 +66,20 @@ class Deployment:
     def awaits_approval(self) -> bool:
         """Whether it waits for approvals, and so is in nobody's way."""
         return self.state is State.WAITING and self.needs_approval and not self.approved
+
+    @property
+    def word(self) -> str:
+        """How it stands, in a word: its state, or why it never began (`void`, `expired`, `replaced by #43`)."""
+        replaced = f"replaced by #{self.replaced_by}" if self.replaced_by else ""
+        return replaced or self.verdict.value or self.state.value
+
+    @property
+    def took(self) -> float | None:
+        """The seconds that it took; None where it has not ended, or ended without having begun.
+
+        What never began is kept as begun in the moment of its end.
+        """
+        return self.finished - self.started if self.started and self.finished > self.started else None
 
 
 class Phase(enum.StrEnum):

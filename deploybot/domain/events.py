@@ -21,11 +21,13 @@ the object in its `payload` has this key, or this is the first word of its descr
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who brought something about, as the sender names them; `identity` only by an id that never changes."""
+    """Who brought something about, as the sender names them, and no address: nobody asks for it.
+
+    `identity` only by an id that never changes.
+    """
 
     name: str = ""
     identity: Identity | None = None
-    email: str = ""
 
 
 @dataclass(frozen=True, slots=True)

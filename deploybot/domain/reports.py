@@ -16,6 +16,7 @@ class Report:
     """A state of a deployment as others are told it, with every secret masked; times as in `Deployment`.
 
     `word` is the state, or `requested` while the deployment waits for approvals; `at` is since when it is so.
+    `why` is the verdict on a request that was never begun, or `replaced`; else empty.
     """
 
     deployment: int
@@ -33,6 +34,7 @@ class Report:
     by: str = ""
     reason: str = ""
     outcome: str = ""
+    why: str = ""
     created: float = 0.0
     started: float = 0.0
     finished: float = 0.0

@@ -38,19 +38,24 @@ class ServerFacts:
     have: tuple[str, ...] = ()
 
 
+class UploadKind(enum.StrEnum):
+    """What a file holds of a commit: a git bundle of it and what led to it, or a gzipped tar of its tree."""
+
+    BUNDLE = "bundle"
+    ARCHIVE = "archive"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """A file that the bot sends before a step.
 
-    `kind` is `bundle` (a git bundle of `commit` without what the server has in `have`), `archive` (a
-    gzipped tar of `commit`'s tree) or `file` (a local file, `source`). `target` is an absolute path on the server.
+    A bundle leaves out what the server has in `have`. `target` is an absolute path on the server.
     """
 
-    kind: str
+    kind: UploadKind
     target: str
-    commit: str = ""
+    commit: str
     have: tuple[str, ...] = ()
-    source: str = ""
 
 
 class JobState(enum.StrEnum):

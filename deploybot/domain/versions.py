@@ -21,6 +21,12 @@ _BOUND = re.compile(
 )
 
 Numbers = tuple[int, int, int]
+EarlyOrder = tuple[tuple[bool, int, str], ...]
+
+
+def early_order(parts: Iterable[str]) -> EarlyOrder:
+    """What pre-releases of one version are ordered by: numbers come before words, and in their own order."""
+    return tuple((False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +48,7 @@ class Version:
     @property
     def order(self) -> tuple[object, ...]:
         """What versions are ordered by (semver.org, 11): a pre-release comes before its release."""
-        parts = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in self.pre)
-        return (self.numbers, not self.pre, parts)
+        return (self.numbers, not self.pre, early_order(self.pre))
 
 
 def _parts(text: str | None) -> tuple[str, ...]:

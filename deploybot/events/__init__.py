@@ -1,1 +1,1 @@
-"""What an event means: who is told, what is deployed by itself, what is looked for, and who else hears of it."""
+"""What an event means: which apps it is about, who is told (telling), what is deployed by itself (auto)."""

@@ -90,8 +90,8 @@ def report_of(deployment: Deployment, now: float, mask: Callable[[str], str]) ->
         reason=mask(deployment.reason),
         outcome=mask(deployment.outcome) if deployment.state.ended or deployment.state is State.RESTORING else "",
         created=deployment.created,
-        # One that ended without having begun is kept as begun in the moment of its end.
-        started=deployment.started if deployment.started != deployment.finished else 0.0,
+        why="replaced" if deployment.replaced_by else deployment.verdict.value,
+        started=0.0 if deployment.finished and deployment.took is None else deployment.started,
         finished=deployment.finished,
         at=now,
     )

@@ -129,7 +129,7 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         self._status = status
         self._changed.set()
 
-    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:  # noqa: FBT001
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:  # noqa: FBT001  asyncssh's signature
         """Called by asyncssh."""
         del signal, core_dumped, msg, lang
         self._status = _KILLED

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import socket
 
 import asyncssh
@@ -14,6 +16,7 @@ BROKE = "the connection broke"
 CANNOT_CREATE = 73
 """The exit code told where a server took nothing and so has none to tell; the name is from sysexits.h."""
 _LONGEST = 200
+_ERRNO = re.compile(r"\[Errno (\d{1,3})\]")
 _OVERLOADED = "Look at sshd's log there: is it overloaded, or does it ban the bot's address?"
 _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
 _FORBIDDEN = 1
@@ -35,6 +38,8 @@ def opening(what: str, problem: asyncssh.ChannelOpenError) -> Unreachable:
     if problem.code == _FORBIDDEN:
         hint = "AllowTcpForwarding and AllowStreamLocalForwarding in its sshd_config must allow it."
         return Unreachable(what, "the SSH server forbids forwarding", hint=hint)
+    if number := _ERRNO.match(problem.reason):  # as an SSH server in Python says it
+        return Unreachable(what, os.strerror(int(number[1])).lower())
     return Unreachable(what, plain(problem.reason) or "the connection was refused")
 
 

@@ -79,7 +79,7 @@ def _server(entry: Entry, now: float) -> Iterator[Line]:
         kept = [Word(_kept(len(facts.releases)))] if facts.releases else []
         told += [*memory, *kept]
     yield Line(entry.server, joined(told), worst(word.tone for word in told))
-    for problem in (look.containers, look.health):
+    for problem in (look.containers, None if words.is_empty(look, entry.record) else look.health):
         if isinstance(problem, DeploybotError) and problem is not facts:
             yield Line(entry.server, trouble(problem, entry.server), Tone.BAD)
 
@@ -94,7 +94,7 @@ def _past(one: Deployment, now: float) -> Line:
     when = ago(one.finished or begun, now) if one.state.ended else f"for {show_duration(max(now - begun, 0.0))}"
     why = f", because {one.reason}" if one.reason else ""
     end = f"; {one.outcome}" if one.outcome and one.state is not State.SUCCEEDED else ""
-    text = f"{what} {one.plan.release}: {one.state} {when} by {one.requester_name}{why}{end}"
+    text = f"{what} {one.plan.release}: {one.word} {when} by {one.requester_name}{why}{end}"
     return Line(f"#{one.number}", text, _TONES.get(one.state, Tone.BUSY))
 
 

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import re
 import secrets
-from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from operator import itemgetter
 
 from deploybot.card import Button, Card, File, Line, Tone
 from deploybot.command import Context, Follow, LogQuery
-from deploybot.errors import DeploybotError, Unreachable
+from deploybot.errors import DeploybotError
 from deploybot.observe.export import MOST_BYTES, Export, export
 from deploybot.observe.follow import Followed, Follower
-from deploybot.observe.merge import merge
-from deploybot.observe.sources import Labels, Reading, Source, find, of_app, read, read_blocks
-from deploybot.observe.times import Entry, Stamps, Wanted
+from deploybot.observe.sources import Labels, Reading, Source, find, of_app
+from deploybot.observe.tails import Tail, search
+from deploybot.observe.whole import WholeLog
 from deploybot.observe.words import advice, trouble
 from deploybot.ports import Clock, Servers
 from deploybot.redact import Redactor
@@ -140,8 +137,8 @@ class AppLogs:
     async def _last(self, look: _Look) -> Card:
         """The last lines of each server, by time."""
         reading = self._reading(look.query, limit=LINE_SHOWN, timeout=SHOW_WITHIN)
-        wanted = _search(look.query.grep)
-        tails = [_Tail(source, look.labels.prefix(source), look.query.lines) for source in look.sources]
+        wanted = search(look.query.grep)
+        tails = [Tail(source, look.labels.prefix(source), min(look.query.lines, SHOWN)) for source in look.sources]
         await asyncio.gather(*(tail.fill(reading, self._redactor, wanted) for tail in tails))
         by_server = [
             sorted((line for tail in tails if tail.source.server == server for line in tail.lines), key=_when)
@@ -166,49 +163,9 @@ class AppLogs:
     async def _file(self, look: _Look) -> Card:
         """All lines that were asked for, by time, as a file."""
         reading = self._reading(look.query, limit=LINE_KEPT, timeout=FILE_WITHIN)
-        troubles, sources = dict(look.troubles), look.sources
-        alone = len(sources) == 1 and (not look.query.since or sources[0].stamps is not Stamps.FREE)
-        if alone:
-            # One log is in order as it is. The Engine's times would make it a fifth slower, as `docker logs -t` is.
-            reading, sources = replace(reading, times=False), [replace(sources[0], stamps=Stamps.NONE)]
-        if alone and not look.query.grep and not look.labels.prefix(sources[0]):
-            blocks = self._plain(sources[0], reading, troubles)
-        else:
-            blocks = self._merged(look, sources, reading, troubles)
-        made = await export(self._folder / self._file_name(look), blocks)
-        return _file_card(look, made, troubles)
-
-    async def _plain(
-        self, source: Source, reading: Reading, troubles: dict[str, DeploybotError]
-    ) -> AsyncIterator[bytes]:
-        """One log as it is, in blocks of lines; what goes wrong is added to `troubles`."""
-        try:
-            async with aclosing(read_blocks(source, reading, self._redactor)) as blocks:
-                async for block in blocks:
-                    yield block
-        except DeploybotError as problem:
-            troubles[source.server] = problem
-            yield _last_words(problem) + b"\n"
-
-    async def _merged(
-        self, look: _Look, sources: Sequence[Source], reading: Reading, troubles: dict[str, DeploybotError]
-    ) -> AsyncIterator[bytes]:
-        """The lines of several logs that are wanted, by time; the same otherwise."""
-        wanted = _search(look.query.grep)
-
-        async def told(source: Source) -> AsyncIterator[list[Entry]]:
-            prefix, last = look.labels.prefix(source), b""
-            try:
-                async with aclosing(read(source, reading, self._redactor)) as batches:
-                    async for batch in batches:
-                        last = batch[-1][0]
-                        yield _written(batch, prefix, source.stamps, wanted)
-            except DeploybotError as problem:
-                troubles[source.server] = problem
-                yield [(last, prefix + _last_words(problem))]
-
-        async for batch in merge([told(source) for source in sources]):
-            yield b"".join(text + b"\n" for _, text in batch)
+        whole = WholeLog(look.sources, look.labels, reading, self._redactor, search(look.query.grep))
+        made = await export(self._folder / self._file_name(look), whole.blocks(since=look.query.since))
+        return _file_card(look, made, look.troubles | whole.troubles)
 
     def _file_name(self, look: _Look) -> str:
         now = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y%m%d-%H%M%S")
@@ -238,7 +195,7 @@ class AppLogs:
                 servers=look.targets,
                 labels=look.labels,
                 reading=reading,
-                wanted=_search(look.query.grep),
+                wanted=search(look.query.grep),
             ),
             redactor=self._redactor,
             clock=self._clock,
@@ -252,56 +209,6 @@ class AppLogs:
             del self._followed[name]
         end = "stopped" if stopped else "ended"
         return Card(title=f"{name}: {end} following {look.name}", key=running.key, stream=True)
-
-
-class _Tail:
-    """The last lines of one source that are wanted, and what went wrong on the way."""
-
-    def __init__(self, source: Source, prefix: bytes, count: int) -> None:
-        self.source = source
-        self.lines: deque[Entry] = deque(maxlen=min(count, SHOWN))
-        self.trouble: DeploybotError | None = None
-        self._prefix = prefix
-
-    async def fill(self, reading: Reading, redactor: Redactor, wanted: Wanted) -> None:
-        """Read the source to its end."""
-        try:
-            async with asyncio.timeout(reading.timeout), aclosing(read(self.source, reading, redactor)) as batches:
-                async for batch in batches:
-                    found = [entry for entry in batch if wanted(entry)] if wanted else batch
-                    self.lines.extend((key, self._prefix + text) for key, text in found)
-        except DeploybotError as problem:
-            self.trouble = problem
-        except TimeoutError:
-            self.trouble = Unreachable(
-                f"The log on {self.source.server}",
-                f"it did not come to its end within {show_duration(reading.timeout)}",
-            )
-
-
-def _search(text: str) -> Wanted:
-    """Whether a line holds a text, upper and lower case alike; None where every line is wanted."""
-    if not text:
-        return None
-    if text.isascii():
-        found = re.compile(re.escape(text.encode()), re.IGNORECASE).search
-        return lambda entry: found(entry[1]) is not None
-    folded = text.casefold()
-    return lambda entry: folded in entry[1].decode("utf-8", errors="replace").casefold()
-
-
-def _written(batch: list[Entry], prefix: bytes, stamps: Stamps, wanted: Wanted) -> list[Entry]:
-    """Lines as they stand in a file: their time in front of them, where it is not in them anyway."""
-    if wanted:
-        batch = [entry for entry in batch if wanted(entry)]
-    if stamps in {Stamps.FREE, Stamps.NONE}:
-        return [(key, prefix + text) for key, text in batch]
-    between = b"Z " + prefix
-    return [(key, key + between + text) if key else (key, prefix + text) for key, text in batch]
-
-
-def _last_words(problem: DeploybotError) -> bytes:
-    return f"-- the log ends here: {problem}".encode()
 
 
 def _sentence(name: str) -> str:

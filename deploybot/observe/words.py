@@ -105,10 +105,16 @@ def since(record: Record, now: float) -> list[Word]:
     return [Word(f"{ago(running.since, now)} (#{running.deployment}{by})")]
 
 
+def is_empty(look: Look, record: Record) -> bool:
+    """Whether nothing was put there, and nothing is there: then nothing is wrong if nothing answers."""
+    return record.running is None and isinstance(look.facts, ServerFacts) and not look.facts.current
+
+
 def health(look: Look, record: Record, *, checked: bool) -> Word:
     """How it is now, by its containers and the health check that bot.toml gives if it is `checked`."""
     expected = record.running is not None
-    known = _containers_health(look, expected=expected) or _checked(look) or _alive(look)
+    seen = None if is_empty(look, record) else _checked(look)
+    known = _containers_health(look, expected=expected) or seen or _alive(look)
     if known is None and expected:
         return Word("health unknown", Tone.UNKNOWN) if checked else Word("no health check")
     return known or Word("")

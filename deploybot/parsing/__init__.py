@@ -124,6 +124,6 @@ def _read(reader: Reader, words: Words) -> None:
 
 
 def _usage(command: Command, problem: Unfit) -> UsageError:
-    example = f"\nFor example: {command.examples[0]}" if command.examples else ""
+    example = f"\nFor example: {command.examples[0]}" if {*command.examples[:1]} - {command.usage} else ""
     choices = ((problem.command, problem.command),) if isinstance(problem, Better) else ()
     return UsageError(problem.sentence, hint=f"Usage: {command.usage}{example}", choices=choices)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from deploybot.domain import Release
+from deploybot.domain import Action, Deployment, Release, State
 from deploybot.errors import UserError
 from deploybot.parsing.form import Form
 from deploybot.parsing.grammar import Cell, Part
@@ -19,11 +19,16 @@ Candidates = tuple[int, tuple[str, ...]]
 
 
 def complete(
-    forms: Mapping[str, Form], line: str, settings: Settings, visible: frozenset[tuple[str, str]]
+    forms: Mapping[str, Form],
+    line: str,
+    settings: Settings,
+    visible: frozenset[tuple[str, str]],
+    deployments: Sequence[Deployment] = (),
 ) -> Candidates:
     """How many characters at the end of the line may be replaced, and by which words.
 
-    `line` ends where the cursor is. `visible` are the pairs of app and environment that may be named.
+    `line` ends where the cursor is. `visible` are the pairs of app and environment that may be named; `deployments`
+    are those whose numbers may be proposed: open ones, and good ones to go back to.
     """
     before, last = _cut(line)
     if not before:
@@ -36,7 +41,10 @@ def complete(
     except UserError:
         return 0, ()
     reader = Reader(form, words, Scope(settings, visible))
-    found = [fit for part in _expected(reader) for fit in _fits(reader, part, last)] if words.reason is None else []
+    seen = [one for one in deployments if (one.plan.app, one.plan.environment) in visible]
+    found = (
+        [fit for part in _expected(reader) for fit in _fits(reader, part, last, seen)] if words.reason is None else []
+    )
     longest = min((count for count, _ in found), default=0)
     return longest, tuple(dict.fromkeys(word for count, word in found if count == longest))
 
@@ -60,7 +68,7 @@ def _expected(reader: Reader) -> tuple[Part, ...]:
     return tuple(group.parts[0] for group in reader.open) if reader.token is None else ()
 
 
-def _fits(reader: Reader, part: Part, typed: str) -> Iterator[tuple[int, str]]:
+def _fits(reader: Reader, part: Part, typed: str, seen: Sequence[Deployment]) -> Iterator[tuple[int, str]]:
     """The words that a part may be completed to, each with how many characters it replaces."""
     if isinstance(part, str):
         if part.startswith(typed.lower()):
@@ -69,8 +77,26 @@ def _fits(reader: Reader, part: Part, typed: str) -> Iterator[tuple[int, str]]:
     scope = reader.fresh_scope()
     name, rest = _last_piece(reader, part, typed, scope)
     for kind in reader.form.parameters[name].types if name else ():
-        names = _REFS if kind is Release else KINDS[kind].names(scope)
-        yield from ((len(rest), word) for word in names if word.startswith(rest.lower()))
+        names = KINDS[kind].names(scope)
+        if kind is Release:
+            names = (*_REFS, *_good(seen, scope))
+        elif kind is Deployment:
+            names = _open(seen, asked=reader.form.command.needs is Action.APPROVE)
+        begins = f"#{rest}" if kind is Deployment and rest.isdigit() else rest.lower()
+        yield from ((len(rest), word) for word in names if word.startswith(begins))
+
+
+def _good(seen: Sequence[Deployment], scope: Scope) -> Iterator[str]:
+    """The numbers of deployments to which one may go back there."""
+    for one in seen:
+        here = scope.environment is None or scope.environment.name == one.plan.environment
+        if one.state is State.SUCCEEDED and scope.app and scope.app.name == one.plan.app and here:
+            yield f"#{one.number}"
+
+
+def _open(seen: Sequence[Deployment], *, asked: bool) -> tuple[str, ...]:
+    """The numbers of deployments that have not ended; those alone that wait for approvals where that is `asked`."""
+    return tuple(f"#{one.number}" for one in seen if (one.awaits_approval if asked else not one.state.ended))
 
 
 def _last_piece(reader: Reader, cell: Cell, typed: str, scope: Scope) -> tuple[str, str]:

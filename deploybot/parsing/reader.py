@@ -138,7 +138,9 @@ class Reader:
         before = shown(self.words.tokens[self.at - 1].text)
         names = KINDS[parameter.types[0]].names(self.scope)
         which = f": {', '.join(names)}" if names else ""
-        return Missing(f"{with_article(parameter.noun).capitalize()} should follow `{before}`{which}.", cell)
+        text = parameter.types == (str,)
+        what = f"`<{cell.name}>`" if text else with_article(parameter.noun).capitalize()
+        return Missing(f"{what} should follow `{before}`{which}.", cell)
 
     def find_out(self) -> None:
         """Fill in what was not typed but can be known: the app's default environment, the newest release."""

@@ -6,29 +6,14 @@ The core (deploy, observe, dispatch) knows only these. Adapters translate their 
 
 from __future__ import annotations
 
-from deploybot.ports.chats import ButtonRow, Chat, Finding, LiveChat, OutboxItem
-from deploybot.ports.events import EventListener
+from deploybot.ports.chats import ButtonRow, Buttons, Chat, Finding, LiveChat, Outbox, OutboxItem, Seen
+from deploybot.ports.deployments import Deployments, Locks, Reports, Requests, RunningReleases
+from deploybot.ports.events import EventListener, GroupListener
 from deploybot.ports.images import Images
 from deploybot.ports.inbox import Deliveries, Delivery, Fate, NewDelivery, Waiting
 from deploybot.ports.outside import Clock, CodeSecrets, Engine, Host, Lines, Redactor, RefSource, Servers
-from deploybot.ports.rows import (
-    Audit,
-    Buttons,
-    Claims,
-    Codes,
-    Deployments,
-    Links,
-    Locks,
-    LogOpener,
-    Outbox,
-    People,
-    Reports,
-    Requests,
-    RunningReleases,
-    Seen,
-    Store,
-    Tables,
-)
+from deploybot.ports.people import Claims, Codes, Links, People
+from deploybot.ports.store import Audit, Store, Tables
 from deploybot.ports.strategies import Strategy
 from deploybot.ports.told import Told, ToldPart, ToldPlace
 from deploybot.ports.wishes import Wishes
@@ -49,13 +34,13 @@ __all__ = [
     "EventListener",
     "Fate",
     "Finding",
+    "GroupListener",
     "Host",
     "Images",
     "Lines",
     "Links",
     "LiveChat",
     "Locks",
-    "LogOpener",
     "NewDelivery",
     "Outbox",
     "OutboxItem",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,3 +83,63 @@ class LiveChat(Chat, Protocol):
 
     async def close(self) -> None:
         """Stop listening, and let go of everything, within five seconds."""
+
+
+class Outbox(Protocol):
+    """Messages on their way to chats, written with what they tell of. One worker sends them."""
+
+    def put(self, place: Place, card: Card, now: float) -> None:
+        """Queue a card. With a key, an unsent earlier state of the same card in that place is replaced.
+
+        A card with `stream` set is refused (ValueError): its states add up, so none may be left out.
+        """
+
+    def due(self, now: float, limit: int = 50) -> tuple[OutboxItem, ...]:
+        """What is to be sent now, in the order in which it was first put."""
+
+    def sent(self, item: int, revision: int, message: str) -> None:
+        """Note that this revision arrived as that message. Where a newer one was put meanwhile, that stays due."""
+
+    def retry(self, item: int, at: float, error: str) -> None:
+        """Note a failure; due again at `at`."""
+
+    def dead(self, item: int, revision: int, error: str) -> None:
+        """Give this revision up. A newer one stays due, and the next `put` of the same card tries again."""
+
+    def next_at(self) -> float | None:
+        """When the next one is due; None when nothing waits."""
+
+    def waiting(self) -> int:
+        """How many wait."""
+
+
+class Buttons(Protocol):
+    """What buttons of messages do when they are pressed. Kept for thirty days."""
+
+    def add(self, row: ButtonRow) -> None:
+        """Keep a new one."""
+
+    def get(self, token_hash: str) -> ButtonRow | None:
+        """The button of that hash."""
+
+    def bind(self, token_hash: str, message: str) -> bool:
+        """Tie a button to its message; False where it is tied to another one already."""
+
+    def use(self, token_hash: str, now: float) -> bool:
+        """Use a button up: True exactly once."""
+
+    def keep_only(self, platform: str, channel: str, message: str, hashes: Sequence[str]) -> int:
+        """Delete the unused buttons that a message does not show any more; how many went."""
+
+
+class Seen(Protocol):
+    """Which messages were taken already: platforms deliver some twice."""
+
+    def first(self, platform: str, message: str, now: float) -> bool:
+        """True exactly once for each id of a platform's message. Ids are kept for two days."""
+
+    def known(self, platform: str) -> tuple[str, ...]:
+        """All ids of a platform that are kept, the oldest first."""
+
+    def forget(self, platform: str, message: str) -> None:
+        """Forget one."""

@@ -85,6 +85,7 @@ def message(report: Report) -> dict[str, object]:
             "kind": report.kind.value,
             "task": report.task or None,
             "state": report.word,
+            "why": report.why or None,
             "commit": report.commit,
             "ref": report.ref or None,
             "subject": report.subject or None,

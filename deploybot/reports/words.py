@@ -33,9 +33,10 @@ def release_of(report: Report) -> str:
 
 
 def description_of(report: Report) -> str:
-    """`#42 succeeded after 1m 12s, deployed by ana`."""
+    """`#42 succeeded after 1m 12s, deployed by ana`; what never began was not deployed by anybody."""
     took = report.finished - report.started
     after = f" after {show_duration(took)}" if report.ended and report.started and took > 0 else ""
     done = "rolled back" if report.kind is Kind.ROLLBACK else "deployed"
-    line = f"#{report.deployment} {_SAYS[report.word]}{after}, {done} by {report.by}"
+    whose = f"{done if report.started else 'asked for'} by {report.by}"
+    line = f"#{report.deployment} {report.why or _SAYS[report.word]}{after}, {whose}"
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

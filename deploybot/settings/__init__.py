@@ -15,8 +15,8 @@ from deploybot.settings.apps import App, Compose, Environment, Health, Logs
 from deploybot.settings.events import Auto, Forge, Hook, ImageOf, Notify, Otel, Outgoing, RegistryLogin
 from deploybot.settings.house import BotSettings, DockerTls, Http, Server, Slack, Telegram
 from deploybot.settings.parts import FileRef, HostKeys, Part, Secret, Switch, Whole
+from deploybot.settings.shapes import Name
 from deploybot.settings.values import SenderName
-from deploybot.shapes import Name
 
 __all__ = [
     "App",

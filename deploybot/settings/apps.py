@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from deploybot.settings.addresses import HealthUrl, HostPort, Repository
 from deploybot.settings.events import Auto, Forge, Hook, ImageOf, Notify
 from deploybot.settings.parts import FileRef, HostKeys, Part, Secret, Switch, Whole
-from deploybot.settings.values import SenderName
-from deploybot.shapes import (
+from deploybot.settings.shapes import (
     AbsolutePath,
     Approvers,
     BranchName,
@@ -17,18 +17,16 @@ from deploybot.shapes import (
     Channels,
     EnvName,
     Glob,
-    HealthUrl,
-    HostPort,
     JournalUnit,
     Name,
     RelativePath,
-    Repository,
     Seconds,
     ServerPath,
     ServiceName,
     ServiceOrAll,
     ShellText,
 )
+from deploybot.settings.values import SenderName
 
 
 class Health(Part):

@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
+from deploybot.settings.addresses import CallUrl
 from deploybot.settings.parts import Part, Secret, Switch
+from deploybot.settings.shapes import Channels, Glob, Name, one_or_many
 from deploybot.settings.values import EventKindName, ImageName, ImageTag, RegistryHost, ShownWindow
-from deploybot.shapes import CallUrl, Channels, Glob, Name, one_or_many
 
 Windows = Annotated[tuple[ShownWindow, ...], BeforeValidator(one_or_many)]
 Globs = Annotated[tuple[Glob, ...], BeforeValidator(one_or_many)]

@@ -31,4 +31,5 @@ def _made(match: re.Match[str], forge: Forge) -> str:
         return "https://api.github.com"
     web = (found.get("scheme") or "").startswith("http")
     scheme, port = (found["scheme"], found["port"] or "") if web else ("https", "")
-    return f"{scheme}://{host}{port}{_APIS[forge.kind]}"
+    path = _APIS.get(forge.kind)  # a bot.toml with mistakes, of which the rest is looked at, may have none
+    return f"{scheme}://{host}{port}{path}" if path else ""

@@ -8,20 +8,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
+from deploybot.settings.addresses import DockerAddress, HostPort, SshTarget, WebUrl, ssh_target
 from deploybot.settings.parts import FileRef, HostKeys, Part, Secret, Switch, Whole
-from deploybot.shapes import (
-    Bytes,
-    DockerAddress,
-    HostPort,
-    LocalPath,
-    Name,
-    Seconds,
-    SlackChannel,
-    SshTarget,
-    TimeZone,
-    WebUrl,
-    ssh_target,
-)
+from deploybot.settings.shapes import Bytes, LocalPath, Name, Seconds, SlackChannel, TimeZone
 
 
 class BotSettings(Part):

@@ -8,7 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr, Strict
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from deploybot.shapes import EnvName, HostKey, LocalPath, one_or_many
+from deploybot.settings.addresses import HostKey
+from deploybot.settings.shapes import EnvName, LocalPath, one_or_many
 
 HostKeys = Annotated[tuple[HostKey, ...], BeforeValidator(one_or_many)]
 Switch = Annotated[bool, Strict()]

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, PlainValidator
 
 from deploybot.domain import Window, canonical_image
 from deploybot.domain.versions import Range
-from deploybot.shapes import leads_astray
+from deploybot.settings.addresses import leads_astray
 
-SENDERS = (
-    "github",
-    "gitlab",
-    "gitea",
-    "forgejo",
-    "bitbucket",
-    "gitee",
-    "dockerhub",
-    "ghcr",
-    "harbor",
-    "registry",
-    "acr",
-    "jenkins",
-    "argocd",
-    "prometheus",
-    "event",
-)
+SenderName = Literal[
+    "github", "gitlab", "gitea", "forgejo", "bitbucket", "gitee", "dockerhub", "ghcr", "harbor", "registry", "acr",
+    "jenkins", "argocd", "prometheus", "event",
+]  # fmt: skip
+SENDERS: Final[tuple[str, ...]] = get_args(SenderName)
 """Everything that may call, by the last part of its address."""
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -68,10 +56,6 @@ def _tag(text: str) -> str:
     return text
 
 
-SenderName = Literal[
-    "github", "gitlab", "gitea", "forgejo", "bitbucket", "gitee", "dockerhub", "ghcr", "harbor", "registry", "acr",
-    "jenkins", "argocd", "prometheus", "event",
-]  # fmt: skip
 EventKindName = Literal["push", "change", "tag", "release", "build", "image", "deployed", "sync", "alert", "note"]
 ImageName = Annotated[str, AfterValidator(_image)]
 RegistryHost = Annotated[str, AfterValidator(_registry)]

@@ -17,7 +17,7 @@ from yarl import URL
 from deploybot.domain import DOCKER_HUB
 from deploybot.errors import Unreachable
 from deploybot.ports import Clock
-from deploybot.shapes import leads_astray
+from deploybot.settings.addresses import leads_astray
 from deploybot.units import show_duration
 
 ASK_WITHIN = 15.0

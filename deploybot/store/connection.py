@@ -17,7 +17,7 @@ import sqlite_utils
 from deploybot.errors import StoreError
 from deploybot.store.folder import private_file, private_folder, sync_folder
 from deploybot.store.schema import STEPS
-from deploybot.store.trouble import backup_of, damaged, explain
+from deploybot.store.trouble import backup_of, damaged, explain, vanished
 
 _WAL_FROM = (3, 51, 3)
 _FINDING = 200
@@ -93,8 +93,13 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def open_database(path: Path, way: Way, *, steps: Sequence[Step] = STEPS) -> sqlite3.Connection:
-    """Make the database where there is none, private to its user; connect, and keep a copy of it as it is now."""
+    """Make the database where there is none, private to its user; connect, and keep a copy of it as it is now.
+
+    Where there is none, but a copy of one, StoreError says how to put that back: a new one would take its place.
+    """
     private_folder(path.parent)
+    if (lost := vanished(path)) is not None:
+        raise lost
     private_file(path)
     connection = connect(path, way, steps=steps)
     try:

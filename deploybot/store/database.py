@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
-from deploybot.errors import StoreError
+from deploybot.errors import StoreDown, StoreError
 from deploybot.ports import Tables
 from deploybot.store.connection import Way
 from deploybot.store.writer import Job, Writer
@@ -124,7 +124,7 @@ class Database:
 
     async def _ask(self, work: Callable[[Tables], T], *, writes: bool) -> T:
         if self._ended is None or self._loop is None:
-            raise StoreError("the database is closed: the bot is starting or stopping, ask again in a moment")
+            raise StoreDown("the database is closed: the bot is starting or stopping, ask again in a moment")
         future: asyncio.Future[object] = self._loop.create_future()
         self._queue.put(Job(work, future, writes=writes))
         deadline = asyncio.timeout(self._answer_within)
@@ -134,7 +134,7 @@ class Database:
         except TimeoutError as error:
             if not deadline.expired():
                 raise  # the work's own
-            raise StoreError(
+            raise StoreDown(
                 f"the database {self.path} did not answer within {self._answer_within:.0f} s, so whether this was "
                 "kept is unknown: see what the disk of this machine does"
             ) from error

@@ -11,14 +11,15 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 
-from deploybot.domain import Counted, Deployment, Kind, Person, Phase, Place, Plan, State, StepRow, StepState
+from deploybot.domain import Counted, Deployment, Kind, Person, Phase, Place, Plan, State, StepRow, StepState, Verdict
 from deploybot.errors import StoreError
 from deploybot.store.codec import decode, encode
 from deploybot.store.text import clean
 
 _SELECT = """
     SELECT number, plan, state, requester, requester_name, reason, place, created, not_before, started, finished,
-           cancel_by, outcome, tail, needs_approval, approved, wish, skipped, replaced_by
+           cancel_by, outcome, tail, needs_approval, approved, wish, skipped, replaced_by,
+           coalesce((SELECT verdict FROM requests WHERE requests.deployment = number), '')
     FROM deployments
     """
 _SELECT_STEP = """
@@ -44,7 +45,7 @@ def _plan(text: str) -> Plan:
 
 def _deployment(row: sqlite3.Row) -> Deployment:
     number, plan, state, requester, name, reason, place, created, at, started, finished, *rest = row
-    cancel_by, outcome, tail, needs_approval, approved, wish, skipped, replaced_by = rest
+    cancel_by, outcome, tail, needs_approval, approved, wish, skipped, replaced_by, verdict = rest
     return Deployment(
         number=number,
         plan=_plan(plan),
@@ -65,6 +66,7 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         wish=wish,
         skipped=decode(tuple[int, ...], skipped),
         replaced_by=replaced_by,
+        verdict=Verdict(verdict),
     )
 
 

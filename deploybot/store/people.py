@@ -53,21 +53,34 @@ class PeopleRows:
 
     def add(self, name: str, identity: Identity | None = None) -> Person:
         """Make a person; UserError when the name or the identity is taken, or the name cannot be typed."""
+        name = self._free(name, own=identity == AUTO)
+        cursor = self._run("INSERT INTO persons (name) VALUES (?)", (name,))
+        person = Person(cursor.lastrowid or 0, name)
+        if identity:
+            self.link(person.id, identity)
+        return person
+
+    def rename(self, person: int, name: str) -> None:
+        """Give a person another name; UserError when it is taken, or the person is the bot itself. The past stays."""
+        if self._is_itself(person):
+            raise _own()
+        name = self._free(name)
+        self._run("UPDATE persons SET name = ? WHERE id = ?", (name, person))
+        self._run("UPDATE locks SET holder = ? WHERE person = ?", (name, person))
+
+    def _free(self, name: str, *, own: bool = False) -> str:
+        """The name as it is kept; UserError where nobody, or nobody more, can have it."""
         name = name.lower()
         if not _NAME.fullmatch(name):
             raise UserError(
                 f"`{name}` cannot be a person's name",
                 hint="A name has up to 40 of the characters a-z, 0-9, `.`, `_` and `-`, a letter or digit first.",
             )
-        if name == BOT_NAME and identity != AUTO:
+        if name == BOT_NAME and not own:
             raise _own()
         if self.named(name):
             raise UserError(f"there is a person named {name} already", hint="Choose another name.")
-        cursor = self._run("INSERT INTO persons (name) VALUES (?)", (name,))
-        person = Person(cursor.lastrowid or 0, name)
-        if identity:
-            self.link(person.id, identity)
-        return person
+        return name
 
     def link(self, person: int, identity: Identity) -> None:
         """Give a person a further identity; UserError when somebody has it."""

@@ -19,3 +19,12 @@ class SeenRows:
         self._run("DELETE FROM seen WHERE at < ?", (now - _KEPT,))
         sql = "INSERT OR IGNORE INTO seen (platform, message, at) VALUES (?, ?, ?)"
         return self._run(sql, (platform, message, now)).rowcount == 1
+
+    def known(self, platform: str) -> tuple[str, ...]:
+        """All ids of a platform that are kept, the oldest first."""
+        rows = self._run("SELECT message FROM seen WHERE platform = ? ORDER BY at, message", (platform,))
+        return tuple(str(row[0]) for row in rows)
+
+    def forget(self, platform: str, message: str) -> None:
+        """Forget one."""
+        self._run("DELETE FROM seen WHERE platform = ? AND message = ?", (platform, message))

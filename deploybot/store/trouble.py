@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 import sqlite3
 from pathlib import Path
 
 from deploybot.errors import StoreError
 
+_ROOM = 256 << 10
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SENTENCES = {
     sqlite3.SQLITE_FULL: "the disk with the database {path} is full: free some space there",
@@ -34,6 +37,20 @@ def is_trouble(error: sqlite3.Error) -> bool:
     return _primary(error) in _DAMAGE or _primary(error) in _SENTENCES
 
 
+def is_full(error: Exception) -> bool:
+    """Whether there was no space for it."""
+    return _primary(error) == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno == errno.ENOSPC)
+
+
+def has_room(path: Path) -> bool:
+    """Whether the disk has space for more than a few rows; where it cannot be asked, it is taken to have."""
+    try:
+        state = os.statvfs(path.parent)
+    except OSError:
+        return True
+    return state.f_bavail * state.f_frsize >= _ROOM
+
+
 def explain(error: Exception, path: Path) -> StoreError:
     """The sentence for an error, with what to do."""
     primary = _primary(error)
@@ -54,15 +71,32 @@ def damaged(path: Path, finding: str) -> StoreError:
     return StoreError(f"the database {path} is damaged ({finding}). {_cure(path)}")
 
 
+def vanished(path: Path) -> StoreError | None:
+    """The error for a database that is gone or empty while there is a copy of it, which a new one would replace."""
+    copy = backup_of(path)
+    if (path.exists() and path.stat().st_size) or not copy.is_file() or not copy.stat().st_size:
+        return None
+    name, old = shlex.quote(path.name), shlex.quote(copy.name)
+    return StoreError(
+        f"the database {path} is {'empty' if path.exists() else 'gone'}, and there is a copy of it: see that the right "
+        f"disk is mounted. Put the copy back with: {_swept(path)} && cp -p {old} {name}; or, to begin anew without "
+        f"people and history, put the copy away: mv {old} {old}.old"
+    )
+
+
 def _cure(path: Path) -> str:
     name, copy = shlex.quote(path.name), backup_of(path)
-    away = f"cd {shlex.quote(str(path.absolute().parent))} && mv {name} {name}.damaged"
-    # A journal that belongs to the damaged file would be played back into the restored one.
-    command = f"{away} && rm -f {name}-journal {name}-wal {name}-shm"
+    command = _swept(path, f"mv {name} {name}.damaged && ")
     if not copy.exists():
         return f"There is no copy of it yet. Stop the bot and begin anew with: {command}"
     restore = f"cp -p {shlex.quote(copy.name)} {name}"
     return f"Stop the bot and put the last good copy back with: {command} && {restore}"
+
+
+def _swept(path: Path, first: str = "") -> str:
+    """The command that leaves no journal: one of another file would be played back into the restored one."""
+    name = shlex.quote(path.name)
+    return f"cd {shlex.quote(str(path.absolute().parent))} && {first}rm -f {name}-journal {name}-wal {name}-shm"
 
 
 def backup_of(path: Path) -> Path:

@@ -129,7 +129,7 @@ class WishRows:
         """Note who brought a commit, a tag or a digest about."""
         self._run("DELETE FROM brought WHERE at < ?", (now - _KEPT,))
         sql = "INSERT OR REPLACE INTO brought (app, what, author, at) VALUES (?, ?, ?, ?)"
-        self._run(sql, (app, clean(what), encode(replace(author, name=clean(author.name), email="")), now))
+        self._run(sql, (app, clean(what), encode(replace(author, name=clean(author.name))), now))
 
     def brought(self, app: str, whats: Iterable[str]) -> tuple[Author, ...]:
         """Who brought any of these about; each once."""

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deploybot.errors import StoreError
+from deploybot.errors import StoreDown, StoreError
 from deploybot.ports import Tables
 from deploybot.store.audit import GAP
 from deploybot.store.chain import Head, HeadFile
 from deploybot.store.connection import Way, back_up, connect, open_database
 from deploybot.store.tables import Rows
-from deploybot.store.trouble import backup_of, explain, is_trouble
+from deploybot.store.trouble import backup_of, explain, has_room, is_full, is_trouble
 
+_IMPATIENT = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -72,6 +74,8 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
         self._rows: Rows | None = None
         self._file: tuple[int, int] | None = None
+        self._broken = False
+        self._full = False
         self.problem = ""
         self.commits = 0
         self._changed = False
@@ -171,16 +175,22 @@ class Writer:
         self._head.write(Head(*rows.audit.head()), durable=True)
 
     def _ready(self) -> tuple[sqlite3.Connection, Rows]:
-        """The connection; a new one, checked, while there is trouble or after the file was replaced."""
-        if self._connection is not None and self._rows is not None and not self.problem and not self._replaced():
+        """The connection; a new one, checked, after trouble or after the file was replaced."""
+        if self._connection is not None and self._rows is not None and not self._broken and not self._replaced():
             return self._connection, self._rows
         self.close()
-        return self._use(connect(self._path, self._way))
+        return self._use(connect(self._path, self._hurried if self.problem else self._way))
+
+    @property
+    def _hurried(self) -> Way:
+        """The same way, where it is known that others hold the file: whoever asks meanwhile hears of it soon."""
+        return dataclasses.replace(self._way, busy_within=min(self._way.busy_within, _IMPATIENT))
 
     def _use(self, connection: sqlite3.Connection) -> tuple[sqlite3.Connection, Rows]:
         rows = Rows(connection)
         self._connection, self._rows, self._file = connection, rows, _file(self._path)
         self._note_gap(connection, rows)
+        self._broken = False
         return connection, rows
 
     def _replaced(self) -> bool:
@@ -190,13 +200,14 @@ class Writer:
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         self._trouble(error)
         for job in jobs:
-            job.error = StoreError(self.problem)
+            job.error = StoreDown(self.problem)
             job.error.__cause__ = error
 
     def _trouble(self, error: Exception) -> None:
         if self._connection is not None and self._connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
+        self._broken, self._full = True, is_full(error)
         sentence = str(error if isinstance(error, StoreError) else explain(error, self._path))
         if not self.problem:
             _log.error("Nothing can be kept: %s", sentence)
@@ -205,9 +216,12 @@ class Writer:
     def _well(self) -> None:
         self.commits += 1
         self._changed = True
-        if self.problem:
+        # On a full disk a row may still find its place where another one was; that is no end of the trouble.
+        if self.problem and not (self._full and not has_room(self._path)):
             _log.warning("The database can be written again.")
             self.problem = ""
+            if self._connection is not None:
+                self._connection.execute(f"PRAGMA busy_timeout = {self._way.busy_within * 1000:.0f}")
 
 
 def _file(path: Path) -> tuple[int, int] | None:

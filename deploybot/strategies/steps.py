@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deploybot.domain import Gate, Release, ServerFacts, ServerPlan, Step, Upload
+from deploybot.domain import Gate, Release, ServerFacts, ServerPlan, Step, Upload, UploadKind
 from deploybot.errors import UserError
 from deploybot.settings import App, Environment, project_name
 
@@ -92,10 +92,11 @@ class Move:
         if site.holds(self.release):
             return ()
         if not site.facts.git:
-            upload = Upload(kind="archive", target=f"{site.directory}/incoming/{self.release.id}.tar.gz", commit=commit)
+            target = f"{site.directory}/incoming/{self.release.id}.tar.gz"
+            upload = Upload(kind=UploadKind.ARCHIVE, target=target, commit=commit)
         elif commit not in site.facts.have:
             target = f"{site.directory}/incoming/{self.release.id}.bundle"
-            upload = Upload(kind="bundle", target=target, commit=commit, have=site.facts.have)
+            upload = Upload(kind=UploadKind.BUNDLE, target=target, commit=commit, have=site.facts.have)
         else:
             upload = None
         values = {

@@ -79,17 +79,17 @@ class FakeDeployments:
     async def cancel(self, ctx: Context, number: int) -> Card:  # noqa: ARG002 - the Protocol's
         """Keep it."""
         self.cancelled.append(number)
-        return Card(title=f"Stopping #{number}.")
+        return Card(title=f"Stopping #{number}.", aside=True)
 
     async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
         """Keep it."""
         self.approved.append((ctx.person.name if ctx.person else "", number, code))
-        return Card(title=f"#{number} is approved.")
+        return Card(title=f"#{number} is approved.", aside=True)
 
     async def reject(self, ctx: Context, number: int) -> Card:
         """Keep it."""
         self.rejected.append((ctx.person.name if ctx.person else "", number, ctx.reason))
-        return Card(title=f"#{number} is rejected.")
+        return Card(title=f"#{number} is rejected.", aside=True)
 
     async def get(self, number: int) -> Deployment | None:
         """One of `rows`."""
@@ -195,7 +195,7 @@ class FakeStatus:
     async def board(
         self,
         pairs: Sequence[tuple[App, Environment]],
-        tell: Callable[[Card], Awaitable[None]] | None = None,  # noqa: ARG002
+        tell: Callable[[Card], Awaitable[None]] | None = None,  # noqa: ARG002  the port's signature
     ) -> Card:
         """Name the pairs."""
         return Card(title="board", code=tuple(f"{app.name}/{environment.name}" for app, environment in pairs))
@@ -216,7 +216,7 @@ class FakeLogs:
     asked: list[tuple[str, str, LogQuery]] = field(default_factory=list)
     open: dict[str, Follow] = field(default_factory=dict)
 
-    async def show(self, ctx: Context, app: App, environment: Environment, query: LogQuery) -> Card:  # noqa: ARG002
+    async def show(self, ctx: Context, app: App, environment: Environment, query: LogQuery) -> Card:  # noqa: ARG002  the port's signature
         """Keep the query."""
         self.asked.append((app.name, environment.name, query))
         return Card(title=f"log of {app.name}/{environment.name}")

@@ -45,11 +45,11 @@ def repository(tree: Tree) -> str:
     return tree.text("repository", "full_name")
 
 
-def person(forge: str, user: Tree, *, email: str = "") -> Author:
+def person(forge: str, user: Tree) -> Author:
     """An account of a forge: its name, and its number, which never changes."""
     number = user.number("id")
     identity = Identity(forge, str(number)) if number else None
-    return Author(name=user.text("login") or user.text("name"), identity=identity, email=email or user.text("email"))
+    return Author(name=user.text("login") or user.text("name"), identity=identity)
 
 
 def branch_of(ref: str) -> str:
@@ -107,8 +107,7 @@ def _push(forge: Forge, tree: Tree, branch: str) -> Push:
 
 
 def _pusher(forge: Forge, tree: Tree) -> Author:
-    sender = tree.at("sender") if tree.has("sender") else tree.at("pusher")
-    return person(forge.name, sender, email=tree.text("pusher", "email"))
+    return person(forge.name, tree.at("sender") if tree.has("sender") else tree.at("pusher"))
 
 
 def newest(tree: Tree) -> tuple[Told, ...]:

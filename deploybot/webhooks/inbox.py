@@ -114,7 +114,7 @@ class Inbox:
         self._open[number] = _Open(len(apps))
         for name in apps:
             if name not in self._lanes:
-                self._lanes[name] = Lane(self._store, self._rush, partial(self._marked, name), self._end)
+                self._lanes[name] = self._lane(name)
             self._lanes[name].put(number)
 
     async def _apps_by_body(self, number: int) -> tuple[str, ...]:
@@ -126,15 +126,34 @@ class Inbox:
         except Exception:  # noqa: BLE001  the lane meets it again, and tells it
             return ("",)
 
-    async def _marked(self, app: str, delivery: Delivery) -> End:
-        """The same as `_hear`; what is logged meanwhile bears the delivery's number."""
-        with about_delivery(f"{delivery.sender}/{delivery.number}"):
-            return await self._hear(app, delivery)
+    def _lane(self, app: str) -> Lane:
+        hear, hear_all = partial(self._hear, app), partial(self._hear_all, app)
+        return Lane(self._store, self._rush, hear=hear, hear_all=hear_all, ended=self._end)
 
     async def _hear(self, app: str, delivery: Delivery) -> End:
-        """A delivery's end for an app; the empty name is for those that are about no app here."""
+        """A delivery's end for an app. What is logged meanwhile bears its number."""
+        with about_delivery(f"{delivery.sender}/{delivery.number}"):
+            found = self._read(app, delivery)
+            return found if isinstance(found, End) else await self._ears.tell(self._apps[app], delivery, found)
+
+    async def _hear_all(self, app: str, deliveries: Sequence[Delivery]) -> Sequence[End] | None:
+        """The ends of several; None where they are to be heard one by one."""
+        found: list[End | Sequence[Event]] = []
+        for delivery in deliveries:
+            with about_delivery(f"{delivery.sender}/{delivery.number}"):
+                found.append(self._read(app, delivery))
+            await asyncio.sleep(0)  # others have their turn between two bodies
+        told = [(one, of_it) for one, of_it in zip(deliveries, found, strict=True) if not isinstance(of_it, End)]
+        heard = await self._ears.tell_all(self._apps[app], told) if told else ()
+        if heard is None:
+            return None
+        ends = iter(heard)
+        return [of_it if isinstance(of_it, End) else next(ends) for of_it in found]
+
+    def _read(self, app: str, delivery: Delivery) -> Sequence[Event] | End:
+        """What of a delivery an app is to hear, or its end; the empty name is for those that are about no app here."""
         try:
-            return await self._heard_by(app, delivery, _events(delivery))
+            return self._mine(app, delivery, _events(delivery))
         except MalformedError as error:
             log.warning("delivery %d of %s cannot be read: %s", delivery.number, delivery.sender, error)
             return End(Fate.FAILED, "malformed", f"cannot be read: {error}")
@@ -142,7 +161,7 @@ class Inbox:
             log.exception("delivery %d of %s broke its reading", delivery.number, delivery.sender)
             return End(Fate.FAILED, "broken", f"broke its reading: {type(error).__name__}")
 
-    async def _heard_by(self, app: str, delivery: Delivery, events: Sequence[Event]) -> End:
+    def _mine(self, app: str, delivery: Delivery, events: Sequence[Event]) -> Sequence[Event] | End:
         if app not in self._apps:
             return self._homeless(delivery, events)
         if delivery.app:
@@ -151,7 +170,7 @@ class Inbox:
             mine = [event for event in events if app in self._routes.apps(event)]
         if events and not mine:
             return End(Fate.DONE, "elsewhere", f"about {_subject(events[0])}, which is not {app}'s")
-        return await self._ears.tell(self._apps[app], delivery, mine)
+        return mine
 
     def _homeless(self, delivery: Delivery, events: Sequence[Event]) -> End:
         """The end of what is about no app here."""

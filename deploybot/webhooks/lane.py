@@ -12,13 +12,13 @@ from functools import partial
 from typing import TypeVar
 
 from deploybot.domain import Event, Ping
-from deploybot.errors import StoreError, Unreachable
+from deploybot.errors import StoreDown, StoreError, Unreachable
 from deploybot.metrics import METRICS
-from deploybot.ports import Delivery, EventListener, Fate, Store, Tables
+from deploybot.ports import Delivery, EventListener, Fate, GroupListener, Store, Tables
 from deploybot.settings import App
 from deploybot.webhooks.rush import Rush
 
-_BATCH = 16
+_BATCH = 32
 _BATCH_BYTES = 1 << 20
 _HEAR_WITHIN = 120.0
 _SOON = 1.0
@@ -43,19 +43,23 @@ class End:
 class Lane:
     """One app's deliveries, by their numbers, in order.
 
-    `hear` gives a delivery's end for this app; `ended` takes the ends, and returns when they are kept.
+    `hear` gives a delivery's end for this app, and `hear_all` those of several at once, or None where that does not go
+    well; `ended` takes the ends, and returns when they are kept.
     """
 
     def __init__(
         self,
         store: Store,
         rush: Rush,
+        *,
         hear: Callable[[Delivery], Coroutine[None, None, End]],
+        hear_all: Callable[[Sequence[Delivery]], Awaitable[Sequence[End] | None]],
         ended: Callable[[Sequence[tuple[Delivery, End]]], Awaitable[None]],
     ) -> None:
         self._store = store
         self._rush = rush
         self._hear = hear
+        self._hear_all = hear_all
         self._ended = ended
         self._numbers: deque[int] = deque()
         self.task: asyncio.Task[None] | None = None
@@ -72,12 +76,16 @@ class Lane:
             await self._rush.over()
             numbers = [self._numbers[index] for index in range(min(_BATCH, len(self._numbers)))]
             found = await until_kept(self._store.read, partial(_load, numbers))
-            await self._hear_all(found)
+            ends = await self._hear_all(found) if len(found) > 1 else None
+            if ends is None:
+                await self._hear_each(found)
+            else:
+                await self._ended([*zip(found, ends, strict=True)])
             last = found[-1].number if found else numbers[-1]
             while self._numbers and self._numbers[0] <= last:
                 self._numbers.popleft()
 
-    async def _hear_all(self, found: Sequence[Delivery]) -> None:
+    async def _hear_each(self, found: Sequence[Delivery]) -> None:
         """Hear them in order; what has ended is not kept waiting for one that takes its time."""
         ends: list[tuple[Delivery, End]] = []
         for delivery in found:
@@ -103,14 +111,21 @@ class Ears:
     def __init__(self, store: Store, listeners: Sequence[EventListener], *, first_pause: float = 1.0) -> None:
         self._store = store
         self._listeners = tuple(listeners)
+        self._groups = tuple(one for one in self._listeners if isinstance(one, GroupListener))
         self._first_pause = first_pause
 
     async def tell(self, app: App, delivery: Delivery, events: Sequence[Event]) -> End:
         """Give the events to all; again, with growing pauses, when that fails, and at last not any more."""
-        tries = delivery.tries
+        tries, told = delivery.tries, False
         while True:
             try:
                 return await self._tell_once(app, delivery, events)
+            except StoreDown as error:
+                # The bot's own trouble is no reason to give up what was answered with 2xx, however long it lasts.
+                log.log(logging.DEBUG if told else logging.WARNING, "deliveries for %s wait: %s", app.name, error)
+                told = True
+                await asyncio.sleep(self._first_pause * _STORE_PAUSE)
+                continue
             except (Unreachable, StoreError, TimeoutError) as error:
                 problem, patience = str(error) or "no answer in time", _PATIENCE
                 pause = getattr(error, "retry_after", 0.0)
@@ -125,18 +140,39 @@ class Ears:
             await self._note(delivery.number, tries)
             await asyncio.sleep(max(pause, self._pause(tries)))
 
+    async def tell_all(self, app: App, told: Sequence[tuple[Delivery, Sequence[Event]]]) -> Sequence[End] | None:
+        """Give the events of several deliveries to all, each of whom hears all of them at once.
+
+        None where that does not go well, or not everybody can: they are given to `tell` then, one by one, and who has
+        heard them already knows that by their numbers.
+        """
+        if len(self._groups) < len(self._listeners):
+            return None
+        said: dict[str, list[str]] = {str(delivery.number): [] for delivery, _ in told}
+        heard = [(event, str(one.number)) for one, events in told for event in events if not isinstance(event, Ping)]
+        try:
+            for listener in self._groups if heard else ():
+                async with asyncio.timeout(_HEAR_WITHIN):
+                    words = await listener.hear_all(app, heard)
+                for (_, number), word in zip(heard, words, strict=True):
+                    said[number].append(word)
+        except Exception as error:  # noqa: BLE001  `tell` meets it again, and tells it
+            log.info("%d deliveries for %s are heard one by one: %s", len(told), app.name, type(error).__name__)
+            return None
+        for delivery, events in told:
+            _count(delivery, events)
+        return [_made(said[str(delivery.number)], events) for delivery, events in told]
+
     async def _tell_once(self, app: App, delivery: Delivery, events: Sequence[Event]) -> End:
         said: list[str] = []
+        _count(delivery, events)
         for event in events:
-            METRICS.events.add(delivery.sender, type(event).__name__.lower())
             if isinstance(event, Ping):
-                said.append("a ping")
                 continue
             for listener in self._listeners:
                 async with asyncio.timeout(_HEAR_WITHIN):
                     said.append(await listener.hear(app, event, str(delivery.number)))
-        made = "; ".join(dict.fromkeys(filter(None, said)))
-        return End(Fate.DONE, "heard" if events else "ignored", made or ("heard" if events else "of no interest"))
+        return _made(said, events)
 
     async def _note(self, number: int, tries: int) -> None:
         """Keep the count, for after a crash; without it there are more tries then, and nothing is worse."""
@@ -151,11 +187,26 @@ class Ears:
         return longest * random.uniform(0.5, 1.0)  # noqa: S311  nobody gains by guessing it
 
 
+def _count(delivery: Delivery, events: Sequence[Event]) -> None:
+    for event in events:
+        METRICS.events.add(delivery.sender, type(event).__name__.lower())
+
+
+def _made(said: Sequence[str], events: Sequence[Event]) -> End:
+    """The end of a delivery of which this was said, each sentence once."""
+    if not events:
+        return End(Fate.DONE, "ignored", "of no interest")
+    words = [*said, *("a ping" for event in events if isinstance(event, Ping))]
+    return End(Fate.DONE, "heard", "; ".join(dict.fromkeys(filter(None, words))) or "heard")
+
+
 async def until_kept(ask: Callable[[Callable[[Tables], T]], Awaitable[T]], work: Callable[[Tables], T]) -> T:
     """Ask the database until it answers: nothing is lost meanwhile, and nothing can be done without it."""
+    told = False
     while True:
         try:
             return await ask(work)
         except StoreError as error:
-            log.warning("deliveries wait for the database: %s", error)
+            log.log(logging.DEBUG if told else logging.WARNING, "deliveries wait for the database: %s", error)
+            told = True
             await asyncio.sleep(_STORE_PAUSE)

@@ -34,12 +34,10 @@ def repository(tree: Tree) -> str:
 
 def person(user: Tree, *, prefix: str = "") -> Author:
     """`user` of most hooks, or the keys of pushes, which begin with `user_`."""
-    number, email = user.number(f"{prefix}id"), user.text(f"{prefix}email")
+    number = user.number(f"{prefix}id")
     return Author(
         name=user.text(f"{prefix}username") or user.text(f"{prefix}name"),
         identity=Identity("gitlab", str(number)) if number else None,
-        # "[REDACTED]" where it is not public.
-        email=email if "@" in email else "",
     )
 
 

@@ -62,7 +62,7 @@ class Receiver:
         endpoint = _Endpoint(address, sender(address.sender), Bucket(self._rate, self._rate * _BURST_SECONDS))
         handler = functools.partial(self._take, endpoint)
         server.add_post(address.path, handler)
-        server.add_post(address.path + "/{rest:[^/]+}", handler)
+        server.add_post(f"{address.path}/*", handler)
 
     async def _take(self, endpoint: _Endpoint, request: web.Request) -> web.Response:
         begun = time.monotonic()
@@ -71,11 +71,11 @@ class Receiver:
         return answer
 
     async def _answer(self, endpoint: _Endpoint, request: web.Request, now: float) -> web.Response:
-        received = await _received(request, self._clock.now())
+        received = await _received(request, endpoint.path, self._clock.now())
         try:
             endpoint.sender.verify(received, endpoint.secret)
         except ForgedError as error:
-            log.info("%s: refused: %s", endpoint.address.path, error)
+            log.info("%s: refused: %s", endpoint.path, error)
             return endpoint.refuse("forged", 403, "The proof is missing or wrong.")
         wait = endpoint.bucket.take(now)
         if wait:
@@ -96,11 +96,12 @@ class Receiver:
 class _Endpoint:
     """An address, who calls it, and how often they may."""
 
-    __slots__ = ("address", "bucket", "name", "secret", "sender")
+    __slots__ = ("address", "bucket", "name", "path", "secret", "sender")
 
     def __init__(self, address: Address, caller: Sender, bucket: Bucket) -> None:
         self.address = address
         self.name = address.sender
+        self.path = address.path
         self.secret = address.secret.reveal()
         self.sender = caller
         self.bucket = bucket
@@ -159,13 +160,13 @@ def _lower(name: bytes) -> str:
     return name.decode("latin-1").lower()
 
 
-async def _received(request: web.Request, at: float) -> Received:
-    """A request as senders see it."""
+async def _received(request: web.Request, address: str, at: float) -> Received:
+    """A request to an address as senders see it."""
     headers: dict[str, list[str]] = {}
     for raw, content in request.raw_headers:
         headers.setdefault(_lower(raw), []).append(content.decode("utf-8", "surrogateescape"))
     query: dict[str, list[str]] = {}
     for key, value in request.query.items() if request.query_string else ():
         query.setdefault(key, []).append(value)
-    path = request.match_info.get("rest", "")
+    path = "" if request.path == address else request.rel_url.name
     return Received(headers=headers, body=await request.read(), query=query, path=path, at=at)

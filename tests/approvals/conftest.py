@@ -79,11 +79,11 @@ class Town:
 
     async def restart(self, settings: Settings | None = None) -> None:
         """The bot ends, and begins anew with what is in the database, and with another bot.toml if one is given."""
-        await self.shop.deployments.close()
+        await self.shop.deployments.queue.close()
         self.shop.settings = settings or self.shop.settings
         self.shop.start_bot()
         self._connect()
-        await self.shop.deployments.resume()
+        await self.shop.deployments.queue.resume()
 
     async def say(
         self, text: str, who: str = "ana", *, platform: str = "console", press: str = "", private: bool = True
@@ -157,7 +157,7 @@ class Town:
     @asynccontextmanager
     async def busy(self) -> AsyncIterator[None]:
         """Production is busy with a clean-up: nothing begins there."""
-        async with self.shop.deployments._turns["shop", "production"]:
+        async with self.shop.deployments.queue._turns["shop", "production"]:
             yield
 
     def running(self) -> set[str]:
@@ -192,7 +192,7 @@ async def make_town(folder: Path, refs: RefSource | None = None, **environment: 
         try:
             yield town
         finally:
-            await shop.deployments.close()
+            await shop.deployments.queue.close()
 
 
 @pytest.fixture(autouse=True)

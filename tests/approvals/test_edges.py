@@ -24,7 +24,7 @@ def engine(town: Town) -> Approvals:
 
 
 def bonds(town: Town) -> Bonds:
-    return town.shop.deployments._beginning._bonds
+    return town.shop.deployments.queue._beginning._bonds
 
 
 async def test_a_command_of_ones_own_is_asked_the_same(town: Town) -> None:
@@ -143,7 +143,7 @@ async def test_cancelled_while_it_is_looked_at(town: Town) -> None:
 
 async def test_cancelled_right_before_the_bot_died(town: Town) -> None:
     number = await town.ask()
-    await town.shop.deployments.close()
+    await town.shop.deployments.queue.close()
     await town.store.write(lambda tables: tables.deployments.ask_cancel(number, "ana"))
     card = await town.say(f"approve #{number}", "ben")
     assert card.title == f"ana has cancelled #{number} already."
@@ -177,12 +177,12 @@ def test_files_are_bound_by_their_paths(tmp_path: Path) -> None:
 
 async def test_a_look_that_takes_too_long_is_told(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     number = await town.ask()
-    monkeypatch.setattr("deploybot.deploy.approvals.LOOK_WITHIN", 0.05)
 
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
 
     with monkeypatch.context() as patched:
+        patched.setattr("deploybot.deploy.approvals.LOOK_WITHIN", 0.05)
         patched.setattr(town.shop.refs, "resolve", never)
         card = await town.say(f"approve #{number}", "ben")
     assert card.title.startswith("The repository or a server cannot be reached: no answer within ")

@@ -240,7 +240,7 @@ def _before_images(part: dict[str, object]) -> dict[str, object]:
 async def test_what_runs_is_what_was_approved(town: Town, figure: Callable[[str], None]) -> None:
     """Branches and tags that move at any time between asking and approving."""
     seed = int(os.environ.get("SEED", "0")) or secrets.randbits(32)
-    dice = random.Random(seed)  # noqa: S311  repeatable, not secret
+    dice = random.Random(seed)
     town.shop.settings.apps["shop"].images["web"] = ImageOf(image=SHOP, tag="latest")
 
     def move() -> None:

@@ -62,7 +62,7 @@ async def die(town: Town, mortal: Mortal, work: asyncio.Task[None]) -> bool:
     for task in (work, dead):
         task.cancel()
     await asyncio.gather(work, dead, return_exceptions=True)
-    await town.shop.deployments.close()
+    await town.shop.deployments.queue.close()
     return mortal.dead.is_set()
 
 

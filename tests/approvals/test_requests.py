@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Approval, Changes, Commit, Running, State, Verdict
+from deploybot.domain import Approval, Changes, Commit, Identity, Running, State, Verdict
 from deploybot.ports import Tables
 from deploybot.testing import Outcome
 from tests.approvals.conftest import Town, make_town
@@ -197,6 +197,11 @@ async def test_a_branch_that_moved_makes_it_void(town: Town) -> None:
     assert shown.title.endswith("— void")
     assert shown.buttons == card.buttons
     assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} has ended already: void."
+    assert (await town.say(f"cancel #{number}", "cem")).title == f"#{number} has ended already: void."
+    table = (await town.say("history shop production", "cem")).table
+    assert table
+    assert next(row for row in table.rows if row[0] == str(number))[-2:] == ("void", "")
+    assert "took" not in shown.footer
     new = await town.ask(card.buttons[0].command)
     assert (await town.say(f"approve #{new}", "ben")).ok
     assert (await town.end_of(new)).plan.release.commit == V3.commit
@@ -385,7 +390,7 @@ async def test_a_time_of_day_is_when_the_approvals_have_to_be_there(town: Town) 
 
 
 async def test_approved_before_its_time_it_begins_then(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploybot.deploy.service.CLOCK_LOOKS", 0.001)
+    monkeypatch.setattr("deploybot.deploy.queue.CLOCK_LOOKS", 0.001)
     number = await town.ask("deploy shop@v2 to production --at 09:00")
     await town.say(f"approve #{number}", "ben")
     assert (await town.deployment(number)).state is State.WAITING
@@ -492,7 +497,7 @@ async def test_what_was_asked_for_before_approvals_were_wanted_has_to_be_asked_a
 async def test_one_that_had_begun_without_a_step_is_looked_at_again(town: Town, *, approved: bool) -> None:
     """The bot died right after the row said that it runs; meanwhile the branch moved."""
     number = await town.ask("deploy shop@main to production")
-    await town.shop.deployments.close()
+    await town.shop.deployments.queue.close()
     now = town.shop.clock.now()
 
     def begin(tables: Tables) -> None:
@@ -593,3 +598,22 @@ async def test_the_card_tells_when_it_would_begin(town: Town) -> None:
     number = await town.ask("deploy shop@v2 to production --at 09:00")
     lines = {line.name: line.text for line in (await town.card(number)).lines}
     assert lines["begins"] == "not before 2027-01-15 09:00 UTC"
+
+
+async def test_of_what_has_ended_it_is_said_how_and_not_who_may(town: Town) -> None:
+    number = await town.ask()
+    assert (await town.say(f"approve #{number}", "ben")).ok
+    await town.end_of(number)
+    for who in ("ben", "cem"):
+        card = await town.say(f"approve #{number}", who)
+        assert card.title == f"#{number} has ended already: succeeded."
+    assert (await town.say(f"approve #{number}", "eve")).private
+
+
+async def test_what_waits_for_approvals_is_proposed_at_the_console(town: Town) -> None:
+    await lay_v1(town)
+    number = await town.ask()
+    complete = town.dispatcher.complete
+    assert await complete(town.identity("ben"), "approve ") == (0, (f"#{number}",))
+    assert await complete(town.identity("ana"), "rollback shop from production to #") == (1, ("#1",))
+    assert await complete(Identity("console", "31337"), "approve ") == (0, ())

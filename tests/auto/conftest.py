@@ -8,17 +8,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from deploybot.access.itself import make_itself
 from deploybot.assembly.itself import ByItself, by_itself
-from deploybot.assembly.world import Adapters
+from deploybot.assembly.world import World
 from deploybot.card import Card
 from deploybot.deploy import approvals
 from deploybot.domain import Author, Build, BuildState, Deployment, Event, Identity, Pin, Place, Push, State, Wish
-from deploybot.hosts.servers import SshServers
 from deploybot.redact import Redactor
 from deploybot.settings import App, Settings
 from deploybot.testing import FakeHost, FakeRefs, FakeServers, Outcome, memory_store
@@ -97,9 +96,7 @@ class Yard:
     def connect(self) -> None:
         """What bot.py puts together, over the town's parts."""
         shop = self.town.shop
-        world = Adapters(
-            database=shop.store,
-            pool=cast("SshServers", shop.hosts),
+        world = World(
             store=shop.store,
             servers=shop.hosts,
             refs=self.refs,
@@ -111,7 +108,7 @@ class Yard:
         assert made is not None
         self.itself = made
         made.automatic._ring = self.rung.add
-        shop.deployments.on_end = self.rung.add
+        shop.deployments.queue.on_end = self.rung.add
 
     async def restart(self, settings: Settings | None = None) -> None:
         """The bot ends, and begins anew with what is in the database."""
@@ -135,7 +132,7 @@ class Yard:
     async def hear(self, event: Event) -> str:
         return await self.itself.automatic.hear(self.app, event, "d1")
 
-    async def push(self, branch: str, message: str = "Change things", *, by: str = "ana", **more: Any) -> str:  # noqa: ANN401
+    async def push(self, branch: str, message: str = "Change things", *, by: str = "ana", **more: Any) -> str:  # noqa: ANN401  it is passed on
         """A commit on a branch of which the forge tells; the bot looks."""
         before = self.refs.branches.get(branch, "")
         made = self.commit(branch, message, **more)
@@ -144,7 +141,7 @@ class Yard:
         await self.look()
         return made
 
-    async def built(self, commit: str, state: BuildState = BuildState.PASSED, name: str = "test", **more: Any) -> None:  # noqa: ANN401
+    async def built(self, commit: str, state: BuildState = BuildState.PASSED, name: str = "test", **more: Any) -> None:  # noqa: ANN401  it is passed on
         """CI tells of a build; the bot looks."""
         key = more.pop("key", name)
         await self.hear(Build(sender="github", key=key, name=name, state=state, commit=commit, **more))
@@ -156,7 +153,7 @@ class Yard:
     async def settle(self) -> None:
         """Look as often as something rings, and let everything that has begun come to its end."""
         while True:
-            waits = [number for number, task in self.town.shop.deployments._tasks.items() if not task.done()]
+            waits = [number for number, task in self.town.shop.deployments.queue._tasks.items() if not task.done()]
             begun = [number for number in waits if not (await self.town.deployment(number)).awaits_approval]
             for number in begun:
                 await self.town.end_of(number)
@@ -218,7 +215,7 @@ async def make_yard(
         people = await store.write(_hire)
         shop.person = people["ana"]
 
-        def link(tables: Any) -> None:  # noqa: ANN401
+        def link(tables: Any) -> None:  # noqa: ANN401  it is passed on
             for name, person in people.items():
                 tables.people.link(person.id, GITHUB[name])
 
@@ -231,7 +228,7 @@ async def make_yard(
             await yard.look()
             yield yard
         finally:
-            await shop.deployments.close()
+            await shop.deployments.queue.close()
 
 
 @pytest.fixture(autouse=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploybot.check import Row, State, _by_itself
+from deploybot.check import Row, State
+from deploybot.check.apps import try_auto
 from deploybot.settings import App
 from deploybot.testing import FakeRefs
 from tests.auto.conftest import settings_of
 
 
 async def rows(app: App, refs: FakeRefs) -> list[Row]:
-    return [row async for row in _by_itself(app, refs)]
+    return [row async for row in try_auto(app, refs)]
 
 
 async def test_what_is_there_is_said_and_what_is_not_has_a_cure(tmp_path: Path) -> None:

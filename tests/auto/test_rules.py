@@ -7,9 +7,9 @@ import itertools
 import pytest
 
 from deploybot.domain import BuildState, Built, Heads, Pin
-from deploybot.events.builds import Light, judge
-from deploybot.events.rules import There, newest_tag, news, undated
-from deploybot.events.versions import version_of
+from deploybot.events.auto.builds import Light, judge
+from deploybot.events.auto.rules import There, newest_tag, news, undated
+from deploybot.events.auto.tags import version_of
 from deploybot.settings import Auto
 from tests.store.examples import seeded
 

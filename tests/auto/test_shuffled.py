@@ -17,10 +17,10 @@ import pytest
 from deploybot.card import Card
 from deploybot.command import Incoming
 from deploybot.domain import Event, Kind, Plan, Push, Release, Running, State, Tagged, Wish
-from deploybot.events.auto import Automatic
-from deploybot.events.pursuit import Pursuit, Refusal
-from deploybot.events.versions import Version, version_of
-from deploybot.events.wishes import WishBook
+from deploybot.events.auto.looks import Automatic
+from deploybot.events.auto.pursuit import Pursuit, Refusal
+from deploybot.events.auto.tags import Version, version_of
+from deploybot.events.auto.wishes import WishBook
 from deploybot.ports import Tables
 from deploybot.redact import Redactor
 from deploybot.settings import App

@@ -12,9 +12,9 @@ import pytest
 
 from deploybot.card import Card
 from deploybot.errors import StoreError, Unreachable
-from deploybot.events import watch as watching
-from deploybot.events.watch import Watch
-from deploybot.events.wishes import WishBook
+from deploybot.events.auto import watch as watching
+from deploybot.events.auto.watch import Watch
+from deploybot.events.auto.wishes import WishBook
 from deploybot.redact import Redactor
 from deploybot.settings import App
 from deploybot.store.database import Database

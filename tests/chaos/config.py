@@ -46,8 +46,10 @@ class Way:
     proxy: Proxy
 
 
-def bot_toml(data: Path, repo: str, ways: Mapping[str, Way], sites: Iterable[Site]) -> str:
-    """The text of bot.toml."""
+def bot_toml(
+    data: Path, repo: str, ways: Mapping[str, Way], sites: Iterable[Site], *, lines_built: int = _BUILD_LINES
+) -> str:
+    """The text of bot.toml; `lines_built` is how many lines a build prints."""
     lines = ["[bot]", f"data = {_quoted(data)}"]
     for name, way in ways.items():
         lines += [
@@ -57,17 +59,17 @@ def bot_toml(data: Path, repo: str, ways: Mapping[str, Way], sites: Iterable[Sit
             f"host_key = {_quoted(way.sshd.host_key)}",
         ]
     apps = {site.app: site.strategy for site in sites}
-    lines += [_app(app, strategy, repo) for app, strategy in apps.items()]
+    lines += [_app(app, strategy, repo, lines_built) for app, strategy in apps.items()]
     lines += map(_environment, sites)
     return "\n".join(lines)
 
 
-def _app(app: str, strategy: str, repo: str) -> str:
+def _app(app: str, strategy: str, repo: str, lines_built: int) -> str:
     return _APP.format(
         app=app,
         repo=_quoted(repo),
         strategy=_quoted(strategy),
-        lines=_BUILD_LINES,
+        lines=lines_built,
         task=TASK,
         strategy_keys=_STRATEGY_KEYS[strategy],
     )

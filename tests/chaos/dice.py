@@ -63,7 +63,7 @@ _FAULTS = {
 
 def by_chance(seed: str) -> Choose:
     """Runs in which anything may happen."""
-    return lambda run, sites: draw(random.Random(f"{seed}/{run}"), sites)  # noqa: S311 - no secret is drawn
+    return lambda run, sites: draw(random.Random(f"{seed}/{run}"), sites)
 
 
 def point_by_point(seed: str) -> Choose:
@@ -71,7 +71,7 @@ def point_by_point(seed: str) -> Choose:
 
     def choose(run: int, sites: Sequence[Site]) -> Scenario | None:
         scenarios = every(sites)
-        random.Random(seed).shuffle(scenarios)  # noqa: S311 - no secret is drawn
+        random.Random(seed).shuffle(scenarios)
         return scenarios[run - 1] if run <= len(scenarios) else None
 
     return choose

@@ -38,6 +38,7 @@ class World:
         """Take a laboratory and a folder of its own."""
         folder.mkdir(parents=True, exist_ok=True)
         self._lab = lab
+        self._folder = folder
         self._config = folder / "bot.toml"
         self._stack = AsyncExitStack()
         self.data = folder / "data"
@@ -50,16 +51,23 @@ class World:
 
     async def __aenter__(self) -> Self:
         """Make the servers and bot.toml, and let the person in."""
-        await self._make_way("web1", self._lab.sshd)
-        await self._make_way("web2", self._lab.busybox_sshd)
-        self.sites = _sites(self.ways["web1"].sshd.home)
+        await self._make_servers()
         for site in self.sites:
             for name in site.servers:
                 _give_folder(site, self.ways[name].sshd)
-        self._config.write_text(bot_toml(self.data, self.source.url, self.ways, self.sites))
+        self._config.write_text(self._bot_toml())
         async with Database(self.data / "deploybot.db") as store:
             await store.write(_let_in)
         return self
+
+    async def _make_servers(self) -> None:
+        """Fill `ways` and `sites`."""
+        await self._make_way("web1", self._lab.sshd)
+        await self._make_way("web2", self._lab.busybox_sshd)
+        self.sites = _sites(self.ways["web1"].sshd.home)
+
+    def _bot_toml(self) -> str:
+        return bot_toml(self.data, self.source.url, self.ways, self.sites)
 
     async def __aexit__(self, *_: object) -> None:
         """End the bot and the servers."""

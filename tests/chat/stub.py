@@ -20,7 +20,7 @@ from deploybot.chat.session import PLACE
 from deploybot.command import Incoming
 from deploybot.domain import Identity
 from deploybot.errors import Unreachable
-from deploybot.store.lock import single_bot
+from deploybot.store.single_bot import single_bot
 
 WORDS = ("deploy", "diff", "status")
 STEPS = ("fetch", "build", "switch")

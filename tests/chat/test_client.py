@@ -258,7 +258,7 @@ async def test_no_bot_is_started_in_another_users_folder(data: Path) -> None:
     ended = await chat(data, "-c", "status", *STUB, str(data))
     assert ended.code == 2
     assert ended.err.startswith(f"No bot runs, and its data folder {data} belongs to the user nobody.\n")
-    assert list(data.iterdir()) == []  # noqa: ASYNC240
+    assert list(data.iterdir()) == []  # noqa: ASYNC240  nothing else runs
 
 
 async def test_an_own_bot_goes_with_a_client_that_is_killed(data: Path) -> None:

@@ -10,20 +10,22 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import pytest
 
 from deploybot.card import Card
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.domain import Place
-from deploybot.errors import StoreError, Unreachable, UserError
+from deploybot.errors import StoreDown, StoreError, Unreachable, UserError
 from deploybot.ports import Chat, Tables
 from deploybot.store.database import Database
-from deploybot.testing import memory_store
+from deploybot.testing import FakeClock, memory_store
 from tests.chat.stub import SystemClock
 
 CARDS = int(os.environ.get("N", "100"))
 STATES = 10
+T = TypeVar("T")
 
 
 @dataclass
@@ -299,7 +301,7 @@ class Storm:
 
     def __init__(self, store: Database, seed: int) -> None:
         self.store = store
-        self.dice = random.Random(seed)  # noqa: S311  a seed repeats what it did
+        self.dice = random.Random(seed)
         self.kills = 0
         self.chats = [Platform("slack", fault=self.fault), Platform("telegram", fault=self.fault)]
         self.keys = [f"deployment:{number}" for number in range(CARDS)]
@@ -362,3 +364,54 @@ async def test_a_thousand_messages_over_chats_that_fail_and_a_worker_that_is_kil
     assert (lost, reordered) == (0, 0)
     assert extra <= doubtful
     assert calls >= 1000 * CARDS // 250
+
+
+class Away:
+    """A store that is down for so many reads; each of them has the worker look again at once."""
+
+    problem = ""
+
+    def __init__(self, store: Database, reads: int) -> None:
+        self._store = store
+        self._left = reads
+        self.look = lambda: None
+
+    async def write(self, work: Callable[[Tables], T]) -> T:
+        return await self._store.write(work)
+
+    async def read(self, work: Callable[[Tables], T]) -> T:
+        if self._left:
+            self._left -= 1
+            asyncio.get_running_loop().call_soon(self.look)
+            raise StoreDown("the disk is full: free some space")
+        return await self._store.read(work)
+
+
+async def test_a_database_that_is_down_is_told_once_and_waited_for(
+    store: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    chat = Platform()
+    await put(store, Card(title="it waited"))
+    away = Away(store, 5)
+    worker = OutboxWorker(away, {"console": chat}, SystemClock())
+    away.look = worker.wake
+    task = asyncio.create_task(worker.run())
+    async with asyncio.timeout(20):
+        await chat.arrived.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    told = [one.message for one in caplog.records if one.levelname == "WARNING"]
+    assert told == ["the outbox cannot be read, and waits for the database: the disk is full: free some space"]
+    assert not any(one.exc_info for one in caplog.records)
+
+
+async def test_a_clock_that_is_set_back_keeps_no_message_waiting(store: Database) -> None:
+    chat, clock = Platform(), FakeClock()
+    await store.write(lambda tables: tables.outbox.put(Place("console", "c"), Card(title="it waited"), clock.now()))
+    clock.advance(-86400.0)
+    worker = OutboxWorker(store, {"console": chat}, clock)
+    task = asyncio.create_task(worker.run())
+    async with asyncio.timeout(20):
+        await chat.arrived.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -54,7 +54,7 @@ async def storm(dice: random.Random) -> list[str]:
 
 def test_no_window_sees_more_than_its_rate() -> None:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
-    dice = random.Random(seed)  # noqa: S311  a seed repeats what it did
+    dice = random.Random(seed)
     broken: list[str] = []
 
     async def all_runs() -> None:
@@ -154,5 +154,20 @@ def test_only_channels_that_are_at_rest_are_forgotten() -> None:
         await asyncio.sleep(10)
         await pace.turn("new", SECOND)
         assert len(pace._lines) <= 10
+
+    on_a_jumping_clock(work())
+
+
+def test_a_call_that_was_long_on_its_way_does_not_have_the_next_at_its_heels() -> None:
+    async def work() -> None:
+        pace, loop = Pace(()), asyncio.get_running_loop()
+        arrived: list[float] = []
+        for on_its_way in (0.9, 0.0, 0.3, 0.1):
+            await pace.turn("mine", SECOND)
+            await asyncio.sleep(on_its_way)
+            arrived.append(loop.time())
+            pace.answered("mine", SECOND)
+        assert all(later - earlier >= SECOND.seconds for earlier, later in itertools.pairwise(arrived))
+        pace.answered("nobody", SECOND)
 
     on_a_jumping_clock(work())

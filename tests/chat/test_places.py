@@ -87,7 +87,7 @@ COUNT = int(os.environ.get("N", "40"))
 
 
 async def tell(store: Database, given: Deployment) -> None:
-    """Queue a deployment's card as `deploy.runner.Teller` does: one row a place, in one transaction."""
+    """Queue a deployment's card as `deploy.teller.Teller` does: one row a place, in one transaction."""
 
     def work(tables: Tables) -> None:
         for place in places_of(given, settings(*BOTH)):
@@ -125,7 +125,7 @@ class Failing(Platform):
 
 async def test_every_place_is_told_of_every_end_once_however_often_a_chat_fails() -> None:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
-    dice = random.Random(seed)  # noqa: S311  a seed repeats what it did
+    dice = random.Random(seed)
     chats = [Failing(name, interval=0.002, dice=dice) for name in ("slack", "telegram")]
     asked = [dice.choice([ASKED, SLACK, TELEGRAM, None]) for _ in range(COUNT)]
     async with memory_store() as store, running(store, *chats):

@@ -63,6 +63,7 @@ CARDS = st.builds(
     final=FLAG,
     ok=FLAG,
     queued=FLAG,
+    aside=FLAG,
 )
 REQUESTS = st.one_of(
     st.builds(Hello, st.integers(0, 9), st.sampled_from(["", "ben", "a_b-c"]), FLAG),

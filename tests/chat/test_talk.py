@@ -34,6 +34,7 @@ class Room:
     messages: list[list[Card]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     whispers: list[Card] = field(default_factory=list)
+    nods: list[Card] = field(default_factory=list)
     calls: int = 0
 
     async def send(self, place: Place, card: Card) -> str:
@@ -52,6 +53,9 @@ class Room:
         await self._do(card)
         self.whispers.append(card)
 
+    async def nod(self, card: Card) -> None:
+        self.nods.append(card)
+
     async def _do(self, card: Card) -> None:
         self.calls += 1
         await asyncio.sleep(0.05)
@@ -67,7 +71,7 @@ class Room:
 Command = Callable[[Reply], Awaitable[Card | None]]
 
 
-async def talk(room: Room, command: Command, place: Place = OPEN) -> None:
+async def talk(room: Room, command: Command, place: Place = OPEN, press: str = "") -> None:
     """Answer a message to which the command is run."""
 
     async def handle(_: Incoming, reply: Reply) -> Card | None:
@@ -79,7 +83,7 @@ async def talk(room: Room, command: Command, place: Place = OPEN) -> None:
     async def recall(_: str) -> Card | None:
         return None
 
-    incoming = Incoming(identity=Identity("slack", "U1"), place=place, text="x", id="1", at=0.0)
+    incoming = Incoming(identity=Identity("slack", "U1"), place=place, text="x", id="1", at=0.0, press=press)
     parts = Parts(handle=handle, complete=complete, recall=recall, clock=SystemClock(), bot="0")
     await Talk(room, incoming).answer(parts)
 
@@ -121,6 +125,19 @@ def test_the_last_state_does_not_wait() -> None:
     on_a_jumping_clock(timed())
     assert room.titles == [["0", "1"]]
     assert ends[0] < 2
+
+
+@pytest.mark.parametrize(
+    ("ok", "press", "said"), [(True, "", "whispers"), (True, "hash", "nods"), (False, "hash", "whispers")]
+)
+def test_what_another_card_tells_everybody_is_answered_aside(ok: bool, press: str, said: str) -> None:
+    room, card = Room(), Card(title="#4 is approved.", aside=True, ok=ok)
+
+    async def command(_: Reply) -> Card:
+        return card
+
+    on_a_jumping_clock(talk(room, command, press=press))
+    assert [name for name in ("messages", "whispers", "nods") if getattr(room, name)] == [said]
 
 
 def test_a_state_that_comes_after_a_final_one_is_said_too() -> None:
@@ -299,7 +316,7 @@ def test_a_database_that_is_full_for_a_moment_delays_only() -> None:
 
 
 @pytest.mark.parametrize("down", [False, True])
-def test_a_cancelled_command_leaves_its_messages_closed_and_soon(down: bool) -> None:  # noqa: FBT001
+def test_a_cancelled_command_leaves_its_messages_closed_and_soon(down: bool) -> None:
     room = Room()
 
     async def command(reply: Reply) -> Card:

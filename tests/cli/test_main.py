@@ -55,6 +55,22 @@ def test_the_help_documents_the_exit_codes_and_lists_commands_in_order() -> None
     assert output.index("  init ") < output.index("  check ") < output.index("  run ") < output.index("  audit ")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["chek"], 'There is no command "chek", did you mean "check"?\n`deploybot --help` lists them.\n'),
+        (["zzz"], 'There is no command "zzz".\n`deploybot --help` lists them.\n'),
+        (
+            ["deploy", "shop@v2", "because"],
+            "`deploy` is for the bot, and not for this shell.\nSay it so: deploybot chat -c 'deploy shop@v2 because'\n",
+        ),
+    ],
+)
+def test_a_command_that_there_is_not_gets_what_was_meant(arguments: list[str], told: str) -> None:
+    result = CliRunner().invoke(main, arguments, prog_name="deploybot")
+    assert (result.exit_code, result.output) == (2, told)
+
+
 @pytest.mark.parametrize("arguments", [["nonsense"], ["check", "--nonsense"], ["allow", "ana", "king"], ["allow"]])
 def test_a_wrong_command_line_ends_with_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(main, arguments).exit_code == 2

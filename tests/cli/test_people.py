@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from deploybot.cli import main
 from deploybot.domain import Grant, Identity, Role
 from deploybot.store.database import Database
-from deploybot.store.lock import single_bot
+from deploybot.store.single_bot import single_bot
 
 BOT = """
 [bot]
@@ -166,3 +166,37 @@ def test_a_head_that_is_not_there_is_found() -> None:
     result = _run("audit", "verify", "--head", "x")
     assert result.exit_code == 1
     assert "should be NUMBER:HASH" in result.output
+
+
+def test_a_person_gets_another_name_and_keeps_all_else() -> None:
+    Path("bot.toml").write_text(
+        BOT + 'environments.production.approvals = 1\nenvironments.production.approvers = ["@anna"]\n'
+    )
+    _run("allow", "anna", "admin")
+    result = _run("rename", "@Anna", "ana")
+    assert result.exit_code == 0, result.output
+    assert result.output == (
+        'anna is called ana now.\nbot.toml: write "@ana" in apps.shop.environments.production.approvers, too.\n'
+    )
+    assert (
+        _run("allow", "ana", "viewer", "--on", "shop").output
+        == f"ana ({ME}) is admin on every app, viewer on every environment of shop.\n"
+    )
+    assert "rename" in _run("audit", "tail").output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("anna", "ben", "there is a person named ben already"),
+        ("anna", "an na", "`an na` cannot be a person's name"),
+        ("anna", "deploybot", "deploybot is the bot itself"),
+        ("ana", "cem", 'there is nobody named "ana", did you mean "anna"?'),
+    ],
+)
+def test_a_name_that_cannot_be_given_is_refused(old: str, new: str, why: str) -> None:
+    _run("allow", "anna", "admin")
+    _run("allow", "ben", "viewer", "--identity", "console:99999")
+    result = _run("rename", old, new)
+    assert result.exit_code == 1
+    assert why.lower() in result.output.lower()

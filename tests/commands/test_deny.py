@@ -11,6 +11,14 @@ async def test_everything(world: World) -> None:
     assert rows == [("ana", "deny", "cem", "2 grants on every app")]
 
 
+async def test_a_number_is_answered_with_the_name(world: World) -> None:
+    """Slack makes the id of a mention, and that is what the command gets."""
+    await world.say("allow slack:T012/U345:eve viewer")
+    assert (await world.say("deny slack:T012/U345")).title == "eve has lost a role on every app."
+    assert (await world.say("deny slack:T012/U345")).title == "eve had no role of their own on every app."
+    assert (await world.say("allow slack:T012/U345")).title == "Which role shall `@eve` have?"
+
+
 async def test_an_app(world: World) -> None:
     assert (await world.say("deny @cem on wiki", "ana")).title == "cem has lost a role on wiki."
     assert (await world.say("status", "cem")).code == ("shop/staging",)
@@ -36,5 +44,6 @@ async def test_an_admin_of_one_app(world: World) -> None:
 
 async def test_nobody_and_the_last(world: World) -> None:
     assert (await world.say("deny @bne")).title == "I know nobody called `@bne`, did you mean @ben?"
+    assert (await world.say("deny @bne")).hint.startswith("I know @ana, @ben, ")
     assert (await world.say("deny @ana")).title == "That would take the last administrator of everything away."
     assert (await world.say("deny console:999")).title == "I know nobody called `console:999`."

@@ -6,7 +6,7 @@ import pytest
 
 from commands.history import TONES
 from deploybot import State, Tone
-from deploybot.domain import Deployment, Kind, Plan, Release, ServerPlan
+from deploybot.domain import Deployment, Kind, Plan, Release, ServerPlan, Verdict
 from tests.world import V1, V2, World
 
 
@@ -51,6 +51,24 @@ async def test_a_table(world: World) -> None:
         ("1", "2027-01-15 08:01", "ana", "deploy", "production", "v1.3 → v1.4", "succeeded", "12 s"),
     )
     assert card.table.tones == (Tone.BUSY, Tone.BUSY, Tone.WARN, Tone.GOOD)
+
+
+async def test_what_never_began_says_why(world: World) -> None:
+    never = replace(deployment(1), state=State.CANCELLED, started=1_800_000_072.0)
+    world.deployments.rows = {
+        1: never,
+        2: replace(never, number=2, verdict=Verdict.VOID),
+        3: replace(never, number=3, verdict=Verdict.EXPIRED),
+        4: replace(never, number=4, replaced_by=5),
+    }
+    card = await world.say("history shop production")
+    assert card.table
+    assert [row[-2:] for row in card.table.rows] == [
+        ("replaced by #5", ""),
+        ("expired", ""),
+        ("void", ""),
+        ("cancelled", ""),
+    ]
 
 
 async def test_servers_may_have_run_different_releases(world: World) -> None:

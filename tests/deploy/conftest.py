@@ -12,25 +12,18 @@ from typing import Any
 
 import pytest
 
+from deploybot.assembly.engine import deployments
+from deploybot.assembly.world import World
 from deploybot.card import Card
 from deploybot.command import Context, Incoming, Services
-from deploybot.deploy.approvals import Approvals
-from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.cards import key
-from deploybot.deploy.gate import HealthGate
-from deploybot.deploy.journal import Journal
-from deploybot.deploy.plan import Planner
 from deploybot.deploy.releases import Releases
-from deploybot.deploy.runner import Runner, Teller
 from deploybot.deploy.service import Deployments
-from deploybot.deploy.steps import StepRunner
 from deploybot.domain import Deployment, Identity, Person, Place, Release, Role, Running
-from deploybot.events.reports import Reporter, targets_of
 from deploybot.ports import Tables
 from deploybot.redact import Redactor
 from deploybot.settings import App, Environment, Settings
 from deploybot.store.database import Database
-from deploybot.strategies import STRATEGIES
 from deploybot.testing import (
     FakeClock,
     FakeCodeSecrets,
@@ -107,41 +100,15 @@ class Shop:
 
     def start_bot(self) -> None:
         """A bot as it is right after a start: nothing in memory."""
-        redactor = Redactor((SECRET,))
-        journal = Journal(self.settings.bot.data / "logs", redactor, limit=100_000)
-        report = Reporter(targets_of(self.settings), self.clock, redactor)
-        tell = Teller(clock=self.clock, redactor=redactor, journal=journal, places=_places, report=report)
-        steps = StepRunner(
-            store=self.store, servers=self.hosts, refs=self.refs, journal=journal, clock=self.clock, tell=tell
-        )
-        runner = Runner(
-            settings=self.settings,
+        world = World(
             store=self.store,
             servers=self.hosts,
-            steps=steps,
-            gate=HealthGate(self.hosts, self.clock),
-            journal=journal,
+            refs=self.refs,
+            redactor=Redactor((SECRET,)),
             clock=self.clock,
-            tell=tell,
+            images=self.images,
         )
-        planner = Planner(
-            store=self.store, servers=self.hosts, refs=self.refs, strategies=STRATEGIES, images=self.images
-        )
-        bonds = Bonds(self.settings, planner, self.clock)
-        approvals = Approvals(
-            settings=self.settings, store=self.store, clock=self.clock, bonds=bonds, codes=self.codes, tell=tell
-        )
-        self.deployments = Deployments(
-            settings=self.settings,
-            store=self.store,
-            clock=self.clock,
-            planner=planner,
-            runner=runner,
-            journal=journal,
-            tell=tell,
-            approvals=approvals,
-            bonds=bonds,
-        )
+        self.deployments = deployments(self.settings, world, self.codes)
 
     @property
     def app(self) -> App:
@@ -178,7 +145,7 @@ class Shop:
     async def end_of(self, number: int) -> Deployment:
         """A deployment once it has ended and its clean-up is over."""
         async with asyncio.timeout(20):
-            await self.deployments.idle(number)
+            await self.deployments.queue.idle(number)
         found = await self.deployments.get(number)
         assert found is not None
         return found
@@ -216,10 +183,6 @@ class _Nothing:
         raise AssertionError(f"{name} has no part in deployments")
 
 
-def _places(deployment: Deployment) -> tuple[Place, ...]:
-    return (deployment.place,) if deployment.place else ()
-
-
 async def _silence(card: Card) -> None:
     del card
 
@@ -252,7 +215,7 @@ async def make_shop(folder: Path, **environment: object) -> AsyncIterator[Shop]:
         try:
             yield shop
         finally:
-            await shop.deployments.close()
+            await shop.deployments.queue.close()
 
 
 def _hire(tables: Tables) -> Person:

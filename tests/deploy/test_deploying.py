@@ -229,10 +229,10 @@ async def test_a_restarted_bot_takes_up_what_runs_and_starts_nothing_again(shop:
     shop.hosts["web1"].script("switch", Outcome(hold=True, effect=GOOD_SWITCH.effect, log=b"one\n"))
     await shop.ask(V2)
     job = await shop.started(2, "switch")
-    await shop.deployments.close()
+    await shop.deployments.queue.close()
     shop.hosts["web1"].write(job, b"two\n")
     shop.start_bot()
-    assert [one.number for one in await shop.deployments.resume()] == [2]
+    assert [one.number for one in await shop.deployments.queue.resume()] == [2]
     shop.hosts["web1"].finish(job)
     ended = await shop.end_of(2)
     assert ended.state is State.SUCCEEDED
@@ -248,9 +248,9 @@ async def test_a_restart_in_the_middle_of_putting_back_goes_on_putting_back(shop
     shop.hosts["web1"].script("switch", Outcome(code=1, log=b"broken\n"), Outcome(hold=True))
     await shop.ask(V2)
     job = await shop.started(2, "switch", phase="r")
-    await shop.deployments.close()
+    await shop.deployments.queue.close()
     shop.start_bot()
-    await shop.deployments.resume()
+    await shop.deployments.queue.resume()
     shop.hosts["web1"].finish(job)
     ended = await shop.end_of(2)
     assert ended.state is State.RESTORED
@@ -268,10 +268,10 @@ async def test_a_server_that_forgot_a_job_that_was_seen_running_makes_it_unknown
             rows = await shop.store.read(lambda tables: tables.deployments.steps(2))
             if any(row.job == job and row.state is StepState.STARTED for row in rows):
                 break
-    await shop.deployments.close()
+    await shop.deployments.queue.close()
     shop.hosts["web1"]._jobs.clear()
     shop.start_bot()
-    await shop.deployments.resume()
+    await shop.deployments.queue.resume()
     ended = await shop.end_of(2)
     assert ended.state is State.UNKNOWN
     assert "the server has no trace of it any more" in ended.outcome

@@ -36,7 +36,7 @@ async def killed(shop: Shop, *ended: StepRow, cancel_by: str = "") -> Deployment
 
     made = await shop.store.write(leave)
     shop.start_bot()
-    await shop.deployments.resume()
+    await shop.deployments.queue.resume()
     return await shop.end_of(made.number)
 
 

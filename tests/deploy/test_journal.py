@@ -74,7 +74,7 @@ def test_a_file_that_lost_bytes_is_fetched_anew(journal: Journal) -> None:
 
 
 def test_no_byte_is_lost_or_doubled_wherever_the_bot_dies(journal: Journal) -> None:
-    draw = random.Random(7)  # noqa: S311  a schedule, and the same each time
+    draw = random.Random(7)
     for run in range(200):
         text = b"".join(b"line %d\n" % number for number in range(draw.randint(1, 60)))
         row = committed = replace(ROW, deployment=100 + run)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from deploybot.deploy import service
+from deploybot.deploy import queue
 from deploybot.deploy.turns import next_time, show_moment
 from deploybot.domain import State
 from deploybot.testing import Outcome
@@ -45,7 +45,7 @@ def test_a_moment_is_told_with_its_zone() -> None:
 
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "CLOCK_LOOKS", 0.001)
+    monkeypatch.setattr(queue, "CLOCK_LOOKS", 0.001)
 
 
 async def test_it_waits_for_its_time_and_holds_up_nobody(shop: Shop) -> None:
@@ -108,19 +108,19 @@ async def test_its_time_comes_while_another_runs(shop: Shop) -> None:
 
 async def test_a_new_bot_keeps_the_time(shop: Shop) -> None:
     await shop.ask(V1, at=NINE)
-    await shop.deployments.close()
+    await shop.deployments.queue.close()
     shop.start_bot()
     shop.clock.advance(HOUR)
-    await shop.deployments.resume()
+    await shop.deployments.queue.resume()
     assert (await shop.end_of(1)).state is State.SUCCEEDED
 
 
 async def test_a_time_that_passed_while_the_bot_was_down_is_told(shop: Shop) -> None:
     await shop.ask(V1, at=NINE)
-    await shop.deployments.close()
+    await shop.deployments.queue.close()
     shop.start_bot()
     shop.clock.advance(5 * HOUR)
-    await shop.deployments.resume()
+    await shop.deployments.queue.resume()
     ended = await shop.end_of(1)
     assert ended.state is State.FAILED
     assert ended.outcome == (

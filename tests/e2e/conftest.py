@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,11 +24,21 @@ from deploybot.config import load
 from deploybot.domain import Deployment, Identity, Place, Role, State
 from deploybot.ports import Tables
 from deploybot.settings import Settings
+from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
 from tests.lab import Repo, Sshd
 
 PLACE = Place("console", "console")
 PEOPLE = {"ana": ("1", Role.ADMIN), "ben": ("2", Role.VIEWER)}
 ENDS_WITHIN = 60
+SECRET = "a secret of more than sixteen bytes"
+ROOM = "C0OPS00"
+SLACK = """
+[slack]
+bot_token = {{ env = "SLACK_BOT_TOKEN" }}
+app_token = {{ env = "SLACK_APP_TOKEN" }}
+channel = "{room}"
+api_url = "{url}"
+"""
 
 
 @dataclass(slots=True)
@@ -61,7 +71,7 @@ class Office:
     async def end_of(self, number: int) -> Deployment:
         """A deployment once it has ended."""
         async with asyncio.timeout(ENDS_WITHIN):
-            await self.bot.deployments.idle(number)
+            await self.bot.deployments.queue.idle(number)
         found = await self.bot.deployments.get(number)
         assert found is not None
         assert found.state.ended
@@ -119,7 +129,15 @@ async def open_office(path: Path) -> AsyncIterator[Office]:
         await serving
 
 
-OpenOffice = Callable[[Path], AbstractAsyncContextManager[Office]]
+@pytest.fixture
+async def double(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SlackDouble]:
+    monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
+    monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
+    made = SlackDouble()
+    await made.start()
+    yield made
+    await made.close()
+    assert made.violations == []
 
 
 def server_toml(server: Sshd, name: str = "web1", *, more: str = "") -> str:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from deploybot.domain import State
-from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
-from tests.e2e.conftest import FilesShop, Office, open_office, served
-from tests.e2e.test_slack import ROOM, SLACK
-from tests.lab import Repo
+from tests.doubles.slack import SlackDouble
+from tests.e2e.conftest import ROOM, SECRET, SLACK, FilesShop, Office, open_office, served
+from tests.lab import Repo, free_port
 
-SECRET = "a secret of more than sixteen bytes"
 WITHIN = 60
 
 # What GitHub does after a push: the body, signed over its bytes, and the headers that say what it is.
@@ -34,12 +30,6 @@ while read -r before after ref; do
         --data-binary "$body" http://127.0.0.1:{port}/hooks/shop/github >>{log} 2>&1 || echo failed >>{log}
 done
 """
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Forge:
@@ -72,17 +62,6 @@ class Forge:
 
 
 @pytest.fixture
-async def double(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SlackDouble]:
-    monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
-    monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
-    made = SlackDouble()
-    await made.start()
-    yield made
-    await made.close()
-    assert made.violations == []
-
-
-@pytest.fixture
 def forge(files_shop: FilesShop, double: SlackDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Forge:
     """The shop deploys what is pushed to main; its repository is at v1."""
     monkeypatch.setenv("SHOP_SECRET", SECRET)
@@ -110,7 +89,7 @@ async def considered(office: Office) -> None:
     """Return once the bot has looked for the first time."""
     read = office.world.store.read
     async with asyncio.timeout(WITHIN):
-        while not await read(lambda tables: tables.wishes.considered("shop", "live")):  # noqa: ASYNC110
+        while not await read(lambda tables: tables.wishes.considered("shop", "live")):  # noqa: ASYNC110  the database rings no bell
             await asyncio.sleep(0.02)
 
 

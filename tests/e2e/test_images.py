@@ -10,14 +10,9 @@ import pytest
 
 from deploybot.domain import State
 from tests.e2e.conftest import Office, ended, open_office, served, server_toml
-from tests.lab import Engine, Registry, Repo, web
+from tests.e2e.images import YAML, push
+from tests.lab import Engine, Registry, Repo
 
-YAML = """
-services:
-  web:
-    image: nothing/of/that:name
-    ports: ["8000:8000"]
-"""
 APP = """
 [registries.house]
 host = "{registry}"
@@ -40,16 +35,6 @@ servers = ["web1"]
 directory = "{home}/guarded"
 approvals = 1
 """
-
-
-def push(engine: Engine, registry: Registry, tag: str, text: str = "", *, well: bool = True) -> str:
-    """An image that serves `text`, in the registry and no longer on the engine; its digest."""
-    name = registry.name("acme/shop", tag)
-    engine.load(web(name, text or tag, healthy=well))
-    engine.docker("push", name)
-    found = engine.docker("image", "inspect", "--format", "{{index .RepoDigests 0}}", name).strip()
-    engine.docker("image", "rm", name)
-    return found.partition("@")[2]
 
 
 @pytest.fixture

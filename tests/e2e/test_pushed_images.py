@@ -11,13 +11,9 @@ import pytest
 
 from deploybot.domain import State
 from tests.doubles.slack import SlackDouble
-from tests.e2e.conftest import Office, ended, open_office, served, server_toml
-from tests.e2e.test_auto import SECRET, double, free_port
-from tests.e2e.test_images import YAML, push
-from tests.e2e.test_slack import ROOM, SLACK
-from tests.lab import Engine, Lab, Registry, Repo
-
-__all__ = ["double"]
+from tests.e2e.conftest import ROOM, SECRET, SLACK, Office, ended, open_office, served, server_toml
+from tests.e2e.images import YAML, push
+from tests.lab import Engine, Lab, Registry, Repo, free_port
 
 WITHIN = 60
 TOML = """

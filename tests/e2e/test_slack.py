@@ -8,28 +8,8 @@ import pytest
 
 from deploybot.domain import Identity, State
 from tests.doubles.scene import Post
-from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
-from tests.e2e.conftest import FilesShop, Office, ended, open_office, served
-
-ROOM = "C0OPS00"
-SLACK = """
-[slack]
-bot_token = {{ env = "SLACK_BOT_TOKEN" }}
-app_token = {{ env = "SLACK_APP_TOKEN" }}
-channel = "{room}"
-api_url = "{url}"
-"""
-
-
-@pytest.fixture
-async def double(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SlackDouble]:
-    monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
-    monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
-    made = SlackDouble()
-    await made.start()
-    yield made
-    await made.close()
-    assert made.violations == []
+from tests.doubles.slack import TEAM, SlackDouble
+from tests.e2e.conftest import ROOM, SLACK, FilesShop, Office, ended, open_office, served
 
 
 @pytest.fixture

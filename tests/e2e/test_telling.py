@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import random
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from click.testing import CliRunner
 from deploybot.cli import main
 from tests.e2e.conftest import FilesShop, Office, open_office
 from tests.e2e.test_approvals import process, say, type_in
+from tests.lab import free_port
 from tests.reports.doubles import REPOSITORY, SECRET, TOKEN, Collector, Double, GitHub, Receiver
 
 KILLS = int(os.environ.get("N", "3"))
@@ -53,8 +53,7 @@ class Town:
         self.github = GitHub()
         self.receiver = Receiver()
         self.collector = Collector()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{free_port()}"
 
     @property
     def doubles(self) -> tuple[Double, ...]:
@@ -155,7 +154,7 @@ async def test_a_bot_that_is_killed_tells_everything_in_order_and_makes_nothing_
 ) -> None:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
     sys.stdout.write(f"SEED={seed}\n")
-    dice = random.Random(seed)  # noqa: S311  a seed repeats when it was killed
+    dice = random.Random(seed)
     path = town.write(files_shop)
     town.github.commits.add(files_shop.repo.sha("v5"))
     me = f"console:{os.getuid()}/ana"

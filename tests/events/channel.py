@@ -26,7 +26,7 @@ from deploybot.domain import (
     State,
     Told,
 )
-from deploybot.events.telling import Telling
+from deploybot.events.telling.channels import Telling
 from deploybot.ports import Tables
 from deploybot.redact import Redactor
 from deploybot.settings import Settings

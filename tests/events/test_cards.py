@@ -303,7 +303,7 @@ async def test_an_image_with_all_its_tags() -> None:
 @pytest.mark.parametrize(
     ("tag", "told"), [("v2", True), ("latest", True), ("0123abcdef", False), ("sha-0123abc", False), ("a.sig", False)]
 )
-async def test_images_where_bot_toml_pins_none(channel: Channel, tag: str, told: bool) -> None:  # noqa: FBT001
+async def test_images_where_bot_toml_pins_none(channel: Channel, tag: str, told: bool) -> None:
     await channel.hear(ImagePushed(**COMMON, image=IMAGE, tag=tag, digest=DIGEST))
     assert [card.buttons for card in await channel.messages()] == [()] * told
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import get_args
 
 from deploybot.access.identities import FORGES
-from deploybot.events.folding import LOOK_BACK
 from deploybot.events.patterns import USUAL
-from deploybot.events.quiet import FOLDED_FROM
-from deploybot.events.telling import KEPT, LONG_PAST
+from deploybot.events.telling.channels import KEPT, LONG_PAST
+from deploybot.events.telling.folding import LOOK_BACK
+from deploybot.events.telling.quiet import FOLDED_FROM
 from deploybot.settings.values import EventKindName
 from tests.events.page import transcript
 

@@ -11,9 +11,9 @@ import pytest
 
 from deploybot.domain import Alert, BuildState, Change, Place, Window
 from deploybot.errors import StoreError
-from deploybot.events.quiet import Quiet
-from deploybot.events.routes import quiet_for
-from deploybot.events.telling import Telling
+from deploybot.events.telling.channels import Telling
+from deploybot.events.telling.notify import quiet_for
+from deploybot.events.telling.quiet import Quiet
 from deploybot.redact import Redactor
 from deploybot.settings import Settings
 from tests.events.channel import HOME, NOON, Channel, build, open_channel, push, settings

@@ -14,8 +14,8 @@ from deploybot.chat.render import plain
 from deploybot.chat.slack.blocks import render
 from deploybot.chat.telegram.page import page_of
 from deploybot.domain import BuildState
-from deploybot.events.things import kept
-from deploybot.events.words import one_line, paragraph, subject
+from deploybot.events.telling.things import kept
+from deploybot.events.telling.words import one_line, paragraph, subject
 from tests.doubles.slack.mrkdwn import read_blocks, read_text
 from tests.doubles.slack.rules import check_message
 from tests.doubles.telegram import Refused, read
@@ -67,7 +67,7 @@ def on_console(card: Card) -> list[str]:
 
 
 async def test_events_are_short_and_literal_and_wake_nobody(figure: Callable[[str], None]) -> None:
-    dice = random.Random(SEED)  # noqa: S311  a seed repeats what it did
+    dice = random.Random(SEED)
     cards = await some_cards(dice, N)
     wrong = [what for card in cards for look in (on_slack, on_telegram, on_console) for what in look(card)]
     wrong += ["long" for card in cards if len(says(card)) > LONGEST]
@@ -97,7 +97,7 @@ async def test_the_longest_messages_are_whole() -> None:
 
 
 def test_texts_are_bounded(figure: Callable[[str], None]) -> None:
-    dice = random.Random(SEED)  # noqa: S311
+    dice = random.Random(SEED)
     long = 0
     for _ in range(N):
         wild = text(dice)

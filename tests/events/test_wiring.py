@@ -14,15 +14,15 @@ from deploybot.bot import Bot
 from deploybot.domain import Place
 from deploybot.ports import Tables, ToldPlace
 from deploybot.settings import BotSettings, Http
-from tests.chat.telegram.conftest import free_port
 from tests.events.channel import push, settings
+from tests.lab import free_port
 from tests.webhooks.recorded import PAYLOADS
 
 HOOK = {"github": {"secret": {"env": "S"}}}
 
 
 @pytest.mark.parametrize(("hooks", "there"), [({}, False), (HOOK, True)])
-def test_nothing_tells_where_nothing_may_call(tmp_path: Path, hooks: dict[str, object], there: bool) -> None:  # noqa: FBT001
+def test_nothing_tells_where_nothing_may_call(tmp_path: Path, hooks: dict[str, object], there: bool) -> None:
     made = settings(hooks=hooks).model_copy(update={"bot": BotSettings(data=tmp_path / "data")})
     assert (Bot(made, adapters(made)).telling is not None) is there
 

@@ -57,7 +57,7 @@ def event(dice: random.Random) -> Event:
     common: dict[str, Any] = {
         "sender": dice.choice(("github", "gitlab", "event")), "repository": dice.choice(("acme/shop", some())),
         "url": dice.choice(PAGES), "at": NOON + dice.randint(0, 900),
-        "by": dice.choice((ANA, Author(some(), email=some()))),
+        "by": dice.choice((ANA, Author(some()))),
     }  # fmt: skip
     commit = dice.choice((sha(dice.randint(1, 9)), some(), ""))
     pairs = tuple((some(), some()) for _ in range(dice.randint(0, 20)))

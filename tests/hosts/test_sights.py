@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from deploybot.hosts.ssh import Pool
 from deploybot.metrics import METRICS, Counter
 from deploybot.settings import Server
 from tests.hosts.conftest import Reach, server_of
-from tests.lab import Sshd
+from tests.lab import Sshd, free_port
 
 
 def count(counter: Counter, *labels: str) -> float:
@@ -37,8 +36,7 @@ async def test_one_that_answers_is_seen_when_it_did(sshd: Sshd, reach: Reach) ->
 
 
 async def test_one_that_does_not_is_seen_so_with_the_reason_and_counted() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     pool = Pool({"gone": Server(name="gone", ssh=f"deploy@127.0.0.1:{port}", agent=True)})
     with pytest.raises(Unreachable):
         await pool.link("gone")

@@ -11,7 +11,7 @@ from tests.lab.lab import Lab
 from tests.lab.proxy import Proxy
 from tests.lab.registry import Registry
 from tests.lab.repos import Repo
-from tests.lab.run import LabError, until
+from tests.lab.run import LabError, free_port, until
 from tests.lab.sshd import COMPOSE_ALONE, Access, Sshd
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Sshd",
     "crashing",
     "debian",
+    "free_port",
     "until",
     "web",
 ]

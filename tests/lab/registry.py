@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.lab.run import until
+from tests.lab.run import free_port, until
 
 if TYPE_CHECKING:
     from tests.lab.box import Box, Service
@@ -31,7 +30,7 @@ class Registry:
         self._door = door
         self._files = box.directory
         self._service: Service | None = None
-        self.port = _free_port()
+        self.port = free_port()
         self._configure(notify, token)
         box.on_boot.append(self._serve)
         door.on_boot.append(lambda: self.open_door(door))
@@ -108,12 +107,6 @@ class Registry:
             "notifications": {"endpoints": [endpoint] if notify else []},
         }
         (self._files / "config.json").write_text(json.dumps(config))
-
-
-def _free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def _listening(box: Box, port: int) -> bool:

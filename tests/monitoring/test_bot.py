@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from deploybot.assembly.world import adapters
 from deploybot.bot import Bot, _tell_break
 from deploybot.chat.child import READY_FD
 from deploybot.config import load
+from tests.lab import free_port
 
 TOKEN = "metrics-token-0123456789"
 CONFIG = """
@@ -61,8 +61,7 @@ async def test_work_that_broke_makes_it_ill_and_what_has_just_ended_does_not(
 
 
 async def test_it_answers_and_logs_and_ends(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = tmp_path / "bot.toml"
     config.write_text(CONFIG.format(data=tmp_path / "data", port=port))
     ready, ready_child = os.pipe()

@@ -138,7 +138,7 @@ async def test_metrics_need_a_token_and_the_right_one(site: Site, tmp_path: Path
 async def test_no_forged_token_opens_anything(site: Site, figure: Callable[[str], None]) -> None:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
     sys.stdout.write(f"SEED={seed}\n")
-    dice = random.Random(seed)  # noqa: S311  a seed repeats what it did
+    dice = random.Random(seed)
     opened = 0
     async with ClientSession() as session:
         for number in range(FORGED):

@@ -57,7 +57,7 @@ async def test_a_source_is_read_no_further_than_the_others_have_come() -> None:
 
 
 async def test_random_sources_are_merged_whole_and_each_in_its_own_order() -> None:
-    numbers = random.Random(7)  # noqa: S311  examples, not secrets
+    numbers = random.Random(7)
     for _ in range(50):
         sources, expected = [], []
         for name in "abcd":

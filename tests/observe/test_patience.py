@@ -21,7 +21,7 @@ FAR = 5.0
         ([0.3, 0.3, 0.3, 0.6], False),
     ],
 )
-async def test_the_last_few_are_given_as_long_again_as_the_others_took(seconds: list[float], late: bool) -> None:  # noqa: FBT001
+async def test_the_last_few_are_given_as_long_again_as_the_others_took(seconds: list[float], late: bool) -> None:
     asked = [asyncio.create_task(asyncio.sleep(each)) for each in seconds]
     try:
         async with asyncio.timeout(MOMENT + 0.6):

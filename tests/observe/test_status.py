@@ -229,6 +229,16 @@ async def test_the_http_check_is_made_now(store: Database, tmp_path: Path, statu
     assert line.tone is tone
 
 
+async def test_nothing_is_wrong_where_nothing_was_deployed_and_nothing_answers(store: Database, tmp_path: Path) -> None:
+    town = Town(store, tmp_path, strategy="files", health={"http": "http://127.0.0.1:80/"})
+    for host in town.hosts.values():
+        host.http["http://127.0.0.1:80/"] = (0, "")
+    for card in (await town.show(), await town.board.detail(town.app, [town.environment])):
+        assert {line.tone for line in card.lines} <= {Tone.PLAIN}
+        assert "nothing deployed yet · disk" in card.lines[0].text
+        assert not any("answer" in line.text for line in card.lines)
+
+
 @pytest.mark.parametrize(("closed", "says"), [(False, "healthy"), (True, "does not answer")])
 async def test_the_tcp_check_is_made_now(store: Database, tmp_path: Path, says: str, *, closed: bool) -> None:
     town = Town(store, tmp_path, strategy="files", health={"tcp": "127.0.0.1:80"})

@@ -64,7 +64,7 @@ def test_of_a_line_of_a_megabyte_no_more_than_the_limit_is_kept() -> None:
 
 
 def test_blocks_hold_the_same_lines() -> None:
-    dice = random.Random(7)  # noqa: S311  dice, not keys
+    dice = random.Random(7)
     for _ in range(2000):
         text = b"".join(dice.choice([b"\n", b"x" * dice.randrange(1, 14), b"yz"]) for _ in range(dice.randrange(30)))
         one_by_one, as_blocks, blocks = Lines(10), Lines(10), b""

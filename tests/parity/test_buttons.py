@@ -78,6 +78,17 @@ async def test_who_may_not_is_told_so_and_uses_nothing_up(way: Way) -> None:
     assert [asked.by for asked in way.world.deployments.asked] == ["ben"] * len(messages)
 
 
+async def test_what_its_own_card_tells_is_not_said_beside_it(way: Way) -> None:
+    """At the console a button is a line to type; a line that was typed is answered, everywhere."""
+    approve = Button("Approve", "approve #42")
+    message = await way.show(Card(title="Approve it?", key="deployment:42", final=False, buttons=(approve,)))
+    if way.name != "console":
+        await way.press("ana", message, approve.label)
+        assert "#42 is approved" not in await way.seen("ben", message.where)
+    typed = await way.say("ana", "approve #42", message.where)
+    assert [card.title for card in typed.cards] == ["#42 is approved."]
+
+
 async def test_a_button_decides_once(way: Way) -> None:
     """At the console a button is a line to type, which can be typed again."""
     if way.name == "console":

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from deploybot.domain import BuildState, Event
-from deploybot.events.telling import Telling
+from deploybot.events.telling.channels import Telling
 from tests.events.channel import build, open_channel, push, settings
 from tests.events.test_wild import ALL
 from tests.events.wild import event
@@ -76,7 +76,7 @@ async def test_a_push_and_its_builds_until_somebody_deploys_it(tmp_path: Path) -
 async def test_whatever_stands_in_events_both_chats_take_it_and_nobody_is_woken(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
-    dice = random.Random(SEED)  # noqa: S311  a seed repeats what it did
+    dice = random.Random(SEED)
     async with told(tmp_path) as room:
         events = [event(dice) for _ in range(WILD)]
         await room.hear(*events)
@@ -89,7 +89,7 @@ async def test_whatever_stands_in_events_both_chats_take_it_and_nobody_is_woken(
 
 
 async def test_every_kind_of_event_reads_alike_everywhere(way: Way) -> None:
-    dice = random.Random(SEED)  # noqa: S311
+    dice = random.Random(SEED)
     async with open_channel(settings(notify=ALL)) as channel:
         await channel.hear(*map(event, [dice] * WILD), push(), build(BuildState.FAILED, failed=("unit", "browser")))
         for card in await channel.messages():

@@ -51,7 +51,7 @@ class Both:
         return {way.name: way.new_place() for way in self.ways}
 
     async def put(self, rooms: Mapping[str, str], card: Card) -> None:
-        """What `deploy.runner.Teller` does for the places of a deployment."""
+        """What `deploy.teller.Teller` does for the places of a deployment."""
         places = [way.place(rooms[way.name]) for way in self.ways]
 
         def work(tables: Tables) -> None:
@@ -143,7 +143,7 @@ async def test_a_revoked_token_is_one_line_and_one_word_and_the_other_chat_goes_
 @pytest.mark.timeout(WITHIN + 60)
 async def test_no_final_state_is_lost_or_said_twice_while_one_call_in_ten_fails(tmp_path: Path) -> None:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
-    dice = random.Random(seed)  # noqa: S311  a seed repeats what it did
+    dice = random.Random(seed)
     async with both(tmp_path) as made:
         flaky = [make_flaky(way.chat_double, dice) for way in made.ways]
         deployments = [made.rooms() for _ in range(COUNT)]

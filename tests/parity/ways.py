@@ -145,10 +145,14 @@ class Way(ABC):
             return await self.heard.get()
 
     async def answered(self, who: str, where: str) -> Message:
-        """What came of the next thing that dispatch hears, once it is there to be seen."""
+        """What came of the next thing that dispatch hears, once it is there to be seen.
+
+        What a pressed button's own card tells, which the outbox edits, is not said beside it.
+        """
         heard = await self.next_heard()
         cards = tuple(heard.cards.values())
-        sight = await self.until(who, where, lambda sight: sight.lacks(cards))
+        said = [card for card in cards if not (heard.incoming.press and card.aside and card.ok)]
+        sight = await self.until(who, where, lambda sight: sight.lacks(said))
         return Message(cards, sight, where)
 
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from deploybot.errors import Unreachable, UserError
 from deploybot.reports.http import Answer, Api, Caller, accepted, retry_after
-from deploybot.shapes import CallUrl
+from deploybot.settings.addresses import CallUrl
 from tests.reports.doubles import HANG, Gitea, Receiver
 
 METADATA = "169.254.169.254"
@@ -100,7 +100,7 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         TypeAdapter(CallUrl).validate_python(url)
 
 
-@pytest.mark.parametrize("host", [*FORBIDDEN, "0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]"])  # noqa: S104
+@pytest.mark.parametrize("host", [*FORBIDDEN, "0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]"])  # noqa: S104  an address that is refused
 async def test_such_an_address_is_not_called_however_it_got_there(caller: Caller, host: str) -> None:
     with pytest.raises(Unreachable, match="never called"):
         await post(caller, f"http://{host}:9/")

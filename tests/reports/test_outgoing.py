@@ -6,14 +6,17 @@ import base64
 import json
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Kind, State
+from deploybot.domain import Kind, State, Verdict
 from deploybot.errors import ConfigError
+from deploybot.events.reports import report_of
 from deploybot.reports.http import Caller
-from deploybot.reports.outgoing import Outgoing, signature
+from deploybot.reports.outgoing import Outgoing, message, signature
+from deploybot.reports.words import description_of
 from deploybot.store.database import Database
 from tests.reports.doubles import SECRET, TOKEN, Receiver
 from tests.reports.scene import Scene, settings_of, sha
@@ -114,3 +117,16 @@ async def test_the_address_is_tried_and_nothing_is_told(store: Database, receive
     await caller.close()
     assert (found.cure, receiver.taken) == ("", [])
     assert store.problem == ""
+
+
+async def test_what_never_began_is_told_with_its_reason_and_as_deployed_by_nobody(
+    store: Database, receiver: Receiver
+) -> None:
+    scene = Scene(store, settings_of(outgoing=f"{receiver.url}/hook"))
+    asked = await scene.deploy([State.WAITING])
+    ended = replace(asked, state=State.CANCELLED, started=9.0, finished=9.0, verdict=Verdict.VOID)
+    report = report_of(ended, 9.0, str)
+    assert description_of(report) == f"#{asked.number} void, asked for by ann"
+    data = message(report)["data"]
+    assert isinstance(data, dict)
+    assert (data["state"], data["why"], data["started"], data["seconds"]) == ("cancelled", "void", None, None)

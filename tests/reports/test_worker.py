@@ -210,7 +210,7 @@ async def test_everything_is_told_in_order_over_others_that_fail_and_a_worker_th
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
     sys.stdout.write(f"SEED={seed}\n")
     scene = Scene(store, settings_of(forge=("github", github.url), outgoing=f"{receiver.url}/hook"))
-    storm = Storm(scene, random.Random(seed))  # noqa: S311  a seed repeats what it did
+    storm = Storm(scene, random.Random(seed))
     github.fault = receiver.fault = storm.fault
     async with asyncio.timeout(100):
         await storm.run()

@@ -385,7 +385,7 @@ async def test_a_list_of_tags_has_an_end(serve: Serve) -> None:
 async def test_nonsense_is_told_and_breaks_nothing(serve: Serve, figure: Callable[[str], None]) -> None:
     """Whatever a registry answers is an image that is there, or an error of ours."""
     seed = int(os.environ.get("SEED", "0")) or secrets.randbits(32)
-    dice = random.Random(seed)  # noqa: S311  repeatable, not secret
+    dice = random.Random(seed)
 
     def junk() -> str:
         words = ["", "x", '"', "sha256:", DIGEST, "Bearer", 'Bearer realm="', "Basic", "99999999999", "-1"]

@@ -15,7 +15,7 @@ from deploybot.errors import StoreError, UserError
 from deploybot.ports import Tables
 from deploybot.store.connection import Way
 from deploybot.store.database import Database
-from deploybot.store.lock import single_bot
+from deploybot.store.single_bot import single_bot
 from tests.store.examples import CONSOLE, NOW, ann, eventually, plan, step_row
 
 

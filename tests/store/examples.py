@@ -52,7 +52,7 @@ def seeded() -> random.Random:
     """A generator whose seed is printed, and can be given as SEED."""
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
     print(f"SEED={seed}")  # noqa: T201 - so that a failure can be repeated
-    return random.Random(seed)  # noqa: S311 - for tests
+    return random.Random(seed)
 
 
 def times(usual: int) -> int:

@@ -31,7 +31,7 @@ from deploybot.store.database import Database
 from tests.store.examples import CONSOLE, NOW
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
-BY = Author("Ana \ud800 <b>", Identity("github", "583231"), "ana@example.com")
+BY = Author("Ana \ud800 <b>", Identity("github", "583231"))
 EVENTS: tuple[Event, ...] = (
     Push(sender="github", by=BY, branch="main", after=SHA, commits=(Told(SHA, "Ana", "x"),), paths=("a",)),
     Tagged(sender="github", tag="v1", commit=SHA),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import Person
-from deploybot.errors import StoreError, UserError
+from deploybot.errors import StoreDown, StoreError, UserError
+from deploybot.ports import Tables
 from deploybot.store.chain import verify
 from deploybot.store.connection import Way
 from deploybot.store.database import Database
@@ -100,6 +102,26 @@ async def test_without_a_copy_the_command_begins_anew(path: Path) -> None:
         assert await _names(again) == []
 
 
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: os.truncate(path, 0)])
+async def test_a_lost_file_does_not_take_its_copy_with_it(tmp_path: Path, lose: Callable[[Path], None]) -> None:
+    path = tmp_path / "ann's data" / "deploybot.db"
+    async with Database(path, durable=False) as store:
+        await store.write(ann)
+    async with Database(path, durable=False):
+        pass  # each start keeps a copy
+    lose(path)
+    with pytest.raises(StoreError, match=r"is (gone|empty), and there is a copy of it") as raised:
+        await Database(path).open()
+    command, _, anew = str(raised.value).partition("; or, to begin anew")
+    _restore(command)
+    async with Database(path, durable=False) as again:
+        assert await _names(again) == ["ann"]
+    lose(path)
+    await asyncio.to_thread(subprocess.run, ["sh", "-euc", anew.partition(": ")[2]], cwd=path.parent, check=True)
+    async with Database(path, durable=False) as again:
+        assert await _names(again) == []
+
+
 async def test_damage_while_it_runs_is_told_and_over_once_restored(store: Database, path: Path) -> None:
     await store.write(ann)
     shutil.copy(path, path.with_name("deploybot.db.bak"))
@@ -145,6 +167,22 @@ async def test_a_program_that_holds_the_database_is_told_and_waited_out(path: Pa
             other.execute("ROLLBACK")
         await eventually(lambda: store.healthy)
         assert await store.write(ann) == Person(1, "ann")
+
+
+async def test_who_asks_while_another_program_holds_it_does_not_wait_as_long_as_the_first(path: Path) -> None:
+    def patience(tables: Tables) -> int:
+        return int(tables.people._run("PRAGMA busy_timeout").fetchone()[0])  # type: ignore[attr-defined]
+
+    async with Database(path, way=Way(durable=False, busy_within=0.6)) as store:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreDown):
+                await store.write(ann)
+            assert await store.read(patience) == 500
+            other.execute("ROLLBACK")
+        await store.write(ann)
+        assert store.healthy
+        assert await store.read(patience) == 600
 
 
 async def test_trouble_is_not_over_because_a_work_refused(path: Path) -> None:
@@ -204,6 +242,9 @@ async def test_a_full_disk_is_told_and_over_when_there_is_space(full_disk: FullD
         assert await _names(store) == ["ann"]
         with pytest.raises(StoreError, match="is full"):
             await store.write(_much)
+        # What finds its place where another row was does not make it well.
+        await store.write(lambda tables: tables.people.add("bob"))
+        assert not store.healthy
         full_disk.empty()
         await eventually(lambda: store.healthy)
         await store.write(_much)

@@ -117,7 +117,7 @@ def builds(tables: Tables, commit: str) -> tuple[Built, ...]:
 
 
 async def test_who_brought_it_about_is_each_once_and_forgotten_in_the_end(store: Database) -> None:
-    ana, bot = Author("Ana", Identity("github", "1"), email="ana@example.com"), Author("ci")
+    ana, bot = Author("Ana", Identity("github", "1")), Author("ci")
 
     def bring(tables: Tables) -> None:
         for author, what in itertools.product((ana, bot, ana), ("c1", "tags/v1")):
@@ -125,7 +125,7 @@ async def test_who_brought_it_about_is_each_once_and_forgotten_in_the_end(store:
 
     await store.write(bring)
     found = await store.read(lambda tables: tables.wishes.brought("shop", ["c1", "tags/v1", "other"]))
-    assert set(found) == {replace(ana, email=""), bot}
+    assert set(found) == {ana, bot}
     assert len(found) == 2
     await store.write(lambda tables: tables.wishes.bring("shop", "c2", bot, NOW + 91 * 86400))
     assert await store.read(lambda tables: tables.wishes.brought("shop", ["c1"])) == ()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Gate, Release, ServerFacts, ServerPlan, Step, Upload
+from deploybot.domain import Gate, Release, ServerFacts, ServerPlan, Step, Upload, UploadKind
 from deploybot.errors import UserError
 from deploybot.settings import App
 from deploybot.strategies import STRATEGIES
@@ -58,7 +58,7 @@ def test_first_deployment() -> None:
                 name="fetch",
                 script="fetch",
                 env=tuple(sorted((every | fetch).items())),
-                uploads=(Upload(kind="bundle", target=target, commit=NEW.commit),),
+                uploads=(Upload(kind=UploadKind.BUNDLE, target=target, commit=NEW.commit),),
             ),
             Step(name="build", script="build", env=tuple(sorted((every | build).items()))),
             Step(name="switch", script="switch", env=tuple(sorted((every | switch).items())), switches=True),
@@ -97,7 +97,7 @@ def test_what_is_there_is_not_fetched_or_built_again() -> None:
     no_git = ServerFacts(home="/", have=(NEW.commit,))
     fetch, *_ = FILES.deploy(app, only(app), NEW, None, no_git).steps
     assert fetch.uploads == (
-        Upload(kind="archive", target=f"/srv/shop/incoming/{NEW.commit}.tar.gz", commit=NEW.commit),
+        Upload(kind=UploadKind.ARCHIVE, target=f"/srv/shop/incoming/{NEW.commit}.tar.gz", commit=NEW.commit),
     )
 
 

@@ -106,7 +106,7 @@ def _headers(received: Received, secret: str, header: str) -> Iterator[tuple[str
 
 
 def _bodies(received: Received, secret: str, seed: int) -> Iterator[tuple[str, Received, str]]:
-    body, chance = received.body, random.Random(seed)  # noqa: S311 - to repeat it
+    body, chance = received.body, random.Random(seed)
     for _ in range(8):
         where, bit = chance.randrange(len(body)), 1 << chance.randrange(8)
         changed = body[:where] + bytes([body[where] ^ bit]) + body[where + 1 :]

@@ -168,7 +168,7 @@ async def serving(
         try:
             yield Service(port=int(server.address.rpartition(":")[2]), store=store, inbox=inbox, clock=clock)
         finally:
+            await server.close()
             hearing.cancel()
             with suppress(asyncio.CancelledError):
                 await hearing
-            await server.close()

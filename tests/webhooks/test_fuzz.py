@@ -121,7 +121,7 @@ def _received(one: Recorded, body: bytes) -> Received:
 @settings(max_examples=N, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**64))
 def _mutations(number: int) -> None:
-    chance = random.Random(number)  # noqa: S311 - to repeat it
+    chance = random.Random(number)
     one = chance.choice(RECORDED)
     body = _mutated(json.loads(one.body), chance)
     _asked(sender(one.sender), _received(one, json.dumps(body).encode("utf-8", "surrogatepass")))

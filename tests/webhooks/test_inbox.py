@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from deploybot.domain import Event, Push
-from deploybot.errors import Unreachable
+from deploybot.errors import StoreDown, Unreachable
 from deploybot.metrics import METRICS
 from deploybot.settings import App
-from tests.webhooks.service import Listener, serving, signed
+from tests.webhooks.service import Listener, pushed, serving, signed
 
 COMMITS = [f"{number:040x}" for number in range(1, 41)]
 
@@ -97,6 +98,20 @@ async def test_a_poisoned_delivery_is_set_aside_and_stops_nobody(
     assert "broke what hears of it" in caplog.text
 
 
+async def test_what_was_answered_is_not_given_up_while_the_database_is_down(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = Listener(trouble=Trouble(StoreDown("the disk is full: free some space"), COMMITS[0], times=40))
+    async with serving(tmp_path, listener) as bot:
+        for commit in COMMITS[:2]:
+            await bot.push("shop", commit)
+        await bot.inbox.heard()
+        assert await bot.made(1) == "noted"
+    assert listener.commits == COMMITS[:2]
+    told = [one.message for one in caplog.records if one.levelname == "WARNING"]
+    assert told == ["deliveries for shop wait: the disk is full: free some space"]
+
+
 async def test_one_app_waits_while_others_hear(tmp_path: Path) -> None:
     held = asyncio.Event()
 
@@ -163,3 +178,38 @@ async def test_what_waited_when_the_bot_ended_is_heard_after_its_start(tmp_path:
     async with serving(tmp_path, listener) as bot:
         await bot.inbox.heard()
     assert listener.commits == COMMITS[:20]
+
+
+class Group(Listener):
+    """Hears several at once; its trouble makes all of them fail."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble=trouble)
+        self.sizes: list[int] = []
+
+    async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
+        for event, _ in heard:
+            self.trouble(app, event)
+        self.sizes.append(len(heard))
+        return [await self.hear(app, event, delivery) for event, delivery in heard]
+
+
+@pytest.mark.parametrize(
+    "error", [Unreachable("the forge", "no route"), RuntimeError("poison")], ids=["away", "broken"]
+)
+async def test_many_are_heard_at_once_and_one_by_one_where_that_fails(
+    tmp_path: Path, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("CRITICAL")
+    listener = Group(Trouble(error, COMMITS[20], times=2))
+    async with serving(tmp_path, listener) as bot:
+        # All at once, so that they are a rush, and all are there when it is over.
+        bodies = [pushed("shop", commit) for commit in COMMITS]
+        await asyncio.gather(*(bot.post("/hooks/shop/github", body, **signed(body)) for body in bodies))
+        await bot.inbox.heard()
+        ends = {await bot.made(number) for number in range(1, len(COMMITS) + 1)}
+    assert ends == {"noted"}
+    assert sorted(listener.commits) == sorted(COMMITS)
+    numbers = [int(delivery) for _, delivery, _ in listener.heard]
+    assert numbers == sorted(numbers)
+    assert max(listener.sizes) > 1

@@ -66,7 +66,7 @@ def test_no_change_of_a_proof_is_believed(name: str, figure: Figure) -> None:
 def test_no_forgery_of_many_is_believed(figure: Figure) -> None:
     """Those of every payload over and over, each time with other bytes of the proof or the body changed."""
     seed = secrets.randbits(32)
-    chance = random.Random(seed)  # noqa: S311 - to repeat it
+    chance = random.Random(seed)
     ready = [(name, one.received(_secret(name))) for name in ALL for one in _recorded(name)]
     for _ in range(N):
         name, received = chance.choice(ready)

@@ -32,7 +32,7 @@ def new_seed() -> int:
 
 
 def chance(seed: int) -> random.Random:
-    return random.Random(seed)  # noqa: S311  it has to be the same again
+    return random.Random(seed)
 
 
 def counted(result: str, sender: str = "github") -> float:

@@ -27,6 +27,7 @@ from deploybot.chat.slack.people import Directory
 from deploybot.chat.slack.reception import PLATFORM, Reception
 from deploybot.chat.slack.scopes import HOOK, bot_scopes
 from deploybot.chat.slack.times import Times
+from deploybot.chat.slack.uploads import Uploads
 from deploybot.command import Incoming
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, StoreError, Unreachable
@@ -56,6 +57,7 @@ class Slack:
         server: WebServer | None = None,
         *,
         times: Times | None = None,
+        uploads: Uploads | None = None,
     ) -> None:
         """Take bot.toml's `[slack]`. In HTTP mode `server` gets a route; it must not have been started."""
         self._settings = settings
@@ -67,6 +69,7 @@ class Slack:
         self._hearing = Hearing(self._take)
         self._api: SlackApi | None = None
         self._files: Files | None = None
+        self._uploads = uploads
         self._reception = Reception(self, parts, desk, self._times)
         self._ready = asyncio.Event()
         self._doubted = asyncio.Event()
@@ -93,7 +96,9 @@ class Slack:
         app_token = self._settings.app_token.reveal() if self._settings.app_token else ""
         bot_token = self._settings.bot_token.reveal()
         self._api = SlackApi(self._settings.api_url, bot_token, app_token, self._health, self._times)
-        self._files = Files(self._api, self.spawn, self._times)
+        self._files = Files(self._api, self.spawn, self._times, self._uploads)
+        with contextlib.suppress(StoreError):
+            await self._files.resume()
         self._running = [asyncio.create_task(self._watch(), name="slack")]
         if self._settings.app_token:
             link = Link(self._open_url, self._hearing.envelope, self._health, self._times)
@@ -203,7 +208,7 @@ class Slack:
         # It is said: an untied button is tied by the first press, and saying it twice would be worse.
         with contextlib.suppress(StoreError):
             await self._desk.sent(place, card.buttons, tokens, message)
-        self._follow(place, message, card, made)
+        await self._follow(place, message, card, made)
         return message
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
@@ -214,7 +219,7 @@ class Slack:
             return
         tokens = await self._desk.lay_out(place, card.buttons, message)
         made, _ = await self._say("chat.update", card, tokens, {"channel": place.channel, "ts": message})
-        self._follow(place, message, card, made)
+        await self._follow(place, message, card, made)
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
         """Answer so that only the sender sees it."""
@@ -240,6 +245,6 @@ class Slack:
         """Nothing in the text may link or wake anybody: `parse` says so, since an edit's default is another."""
         return await self.api.call(method, **where, text=made.text, blocks=made.blocks, parse="none", link_names=False)
 
-    def _follow(self, place: Place, message: str, card: Card, made: Rendered) -> None:
+    async def _follow(self, place: Place, message: str, card: Card, made: Rendered) -> None:
         if self._files is not None:
-            self._files.follow(place, message, card, was_cut=made.was_cut)
+            await self._files.follow(place, message, card, was_cut=made.was_cut)

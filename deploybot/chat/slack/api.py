@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -133,13 +133,19 @@ class SlackApi:
         if status != _OK:
             raise Refused("an answer", text[:100] or str(status))
 
-    async def upload(self, name: str, data: bytes, channel: str, thread: str) -> None:
-        """A file into a thread. Raises Unreachable for what may pass, Refused for what will not."""
+    async def upload(
+        self, name: str, data: bytes, channel: str, thread: str, sharing: Callable[[], Awaitable[None]]
+    ) -> None:
+        """A file into a thread; `sharing` is awaited before the call by which people see it.
+
+        Raises Unreachable for what may pass, Refused for what will not.
+        """
         place = await self.call("files.getUploadURLExternal", filename=name, length=len(data))
         status, _, _ = await self._post(str(place["upload_url"]), within=_UPLOAD_WITHIN, data=data)
         if status != _OK:
             raise Unreachable("Slack", f"the upload of {name} was refused with status {status}")
         files = [{"id": place["file_id"], "title": name}]
+        await sharing()
         await self.call("files.completeUploadExternal", files=files, channel_id=channel, thread_ts=thread)
 
     async def _post(

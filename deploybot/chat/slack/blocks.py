@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from deploybot.card import Button, Card, Line, Link, Table, Tone, web_url
+from deploybot.chat.signs import line_signs, title_sign, warned
 from deploybot.chat.slack.heard import ASK, CODE, RUN
 from deploybot.chat.slack.literal import columns, cut, escaped, last_lines, line, plain, visible, width
 
@@ -35,14 +36,6 @@ _LABEL, _CONFIRM_LABEL, _CONFIRM_TEXT, _ASKS = 75, 30, 300, 150
 _BUTTONS_A_ROW: Final = 20
 _BUTTONS_ROOM: Final = 5_000
 _CUT: Final = "Too long for one message: the whole is in the thread."
-_SIGNS: Final = {
-    Tone.PLAIN: "",
-    Tone.BUSY: "⏳",
-    Tone.GOOD: "✅",
-    Tone.WARN: "⚠️",
-    Tone.BAD: "❌",
-    Tone.UNKNOWN: "❔",
-}
 _MARKS: Final = {Tone.PLAIN: " ", Tone.BUSY: "…", Tone.GOOD: "✓", Tone.WARN: "!", Tone.BAD: "✗", Tone.UNKNOWN: "?"}
 
 
@@ -74,7 +67,7 @@ def bare(card: Card) -> Rendered:
 
 def notice(card: Card) -> str:
     """What a notification shows."""
-    return _asleep(escaped(cut(f"{_sign(card.tone)}{line(card.title[:_CLIP])}", _NOTICE))) or "…"
+    return _asleep(escaped(cut(f"{title_sign(card)}{line(card.title[:_CLIP])}", _NOTICE))) or "…"
 
 
 def _asleep(text: str) -> str:
@@ -93,7 +86,7 @@ class _Sketch:
     def blocks(self) -> Iterator[Json]:
         """The blocks, without buttons."""
         card = self._card
-        title = f"{_sign(card.tone)}{self._line(card.title, _TITLE)}" or "…"
+        title = f"{title_sign(card)}{self._line(card.title, _TITLE)}" or "…"
         sections = [_section(_run(title, "bold"))]
         if text := self._text(visible(self._clip(card.text))):
             sections.append(_section(_run(text)))
@@ -131,22 +124,20 @@ class _Sketch:
         return self._cut(line(self._clip(text)), most)
 
     def _text(self, text: str) -> str:
-        """A line that begins with `! ` is a warning."""
-        rows = (f"{_sign(Tone.WARN)}{row[2:]}" if row.startswith("! ") else row for row in text.split("\n"))
-        return self._cut("\n".join(rows).strip("\n"), _TEXT)
+        return self._cut(warned(text).strip("\n"), _TEXT)
 
     def _lines(self, lines: Sequence[Line]) -> list[Json]:
         """Named lines below each other, as many as there is room for."""
         room = self._room(_LINES)
         elements: list[Json] = []
-        for number, one in enumerate(lines):
+        for number, (one, sign) in enumerate(zip(lines, line_signs(lines), strict=True)):
             name, says = self._line(one.name, _NAME), self._cut(visible(self._clip(one.text)), _SAYS)
             url = web_url(one.url) if self._scale > _UNLINKED else ""
             room -= len(name) + len(says) + _LINE_COSTS + len(url)
             if room < 0 and number:
                 self.was_cut = True
                 return [*elements, *_run(f"\n… and {len(lines) - number} more")]
-            elements += _run(("\n" if number else "") + _sign(one.tone))
+            elements += _run(("\n" if number else "") + sign)
             elements += [_link(name, url, "bold")] if url and name else _run(name, "bold")
             elements += _run(f"  {says}" if says else "")
         return elements
@@ -194,11 +185,6 @@ class _Sketch:
 
 def _named(heads: Iterable[str], cells: Iterable[str]) -> str:
     return ", ".join(f"{head}: {cell}" for head, cell in zip(heads, cells, strict=True) if cell)
-
-
-def _sign(tone: Tone) -> str:
-    """A tone's symbol and a blank, or nothing."""
-    return f"{_SIGNS[tone]} " if _SIGNS[tone] else ""
 
 
 def _run(text: str, style: str = "") -> list[Json]:
@@ -281,7 +267,8 @@ def said(text: str) -> Json:
 def whole(card: Card) -> str:
     """A card as plain text, nothing left out."""
     parts = [line(card.title), visible(card.text)]
-    parts += [f"{_sign(one.tone)}{line(one.name)}  {visible(one.text)}".rstrip() for one in card.lines]
+    signed = zip(line_signs(card.lines), card.lines, strict=True)
+    parts += [f"{sign}{line(one.name)}  {visible(one.text)}".rstrip() for sign, one in signed]
     if card.table is not None:
         parts += columns([[line(cell) for cell in row] for row in (card.table.columns, *card.table.rows)])
     parts += [visible(row.rstrip("\n")) for row in card.code]

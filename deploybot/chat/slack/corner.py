@@ -74,6 +74,9 @@ class Corner:
         """Say something to the sender alone, because the bot is not in that channel."""
         await self._post(place, card, _INVITE)
 
+    async def nod(self, card: Card) -> None:
+        """Slack has no sign but the message itself."""
+
     async def whisper(self, incoming: Incoming, card: Card) -> None:
         """Answer so that only the sender sees it: what leaves them a choice, as a modal where one may be opened."""
         if is_choice(card) and await self._let_choose(incoming.place, card):

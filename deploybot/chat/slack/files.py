@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Final, Protocol
 
 from deploybot.card import Card
 from deploybot.chat.slack.blocks import whole
 from deploybot.chat.slack.times import Times
+from deploybot.chat.slack.uploads import Upload, Uploads
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, Unreachable
 
@@ -25,31 +26,51 @@ _REMEMBERED: Final = 2_000
 class Uploader(Protocol):
     """What takes a file to Slack."""
 
-    async def upload(self, name: str, data: bytes, channel: str, thread: str) -> None:
-        """Raises Unreachable for what may pass, another DeploybotError for what will not."""
+    async def upload(self, name: str, data: bytes, channel: str, thread: str, sharing: Sharing) -> None:
+        """Raises Unreachable for what may pass, another DeploybotError for what will not.
+
+        `sharing` is awaited just before people may see it.
+        """
 
 
 Spawn = Callable[[Coroutine[None, None, None]], None]
 """Runs something in the background."""
+Sharing = Callable[[], Awaitable[None]]
 
 
 class Files:
-    """Uploads each file of a message once, in the background: a message never waits for its files."""
+    """Uploads each file of a message once, in the background: a message never waits for its files.
 
-    def __init__(self, uploader: Uploader, spawn: Spawn, times: Times | None = None) -> None:
+    Those of `uploads` are taken up again by the next start; without it, and for texts that were cut, there is none.
+    """
+
+    def __init__(
+        self, uploader: Uploader, spawn: Spawn, times: Times | None = None, uploads: Uploads | None = None
+    ) -> None:
         self._times = times or Times()
         self._uploader = uploader
         self._spawn = spawn
+        self._uploads = uploads
         self._done: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 
-    def follow(self, place: Place, message: str, card: Card, *, was_cut: bool) -> None:
+    async def resume(self) -> None:
+        """Go on with what an earlier bot began. StoreError."""
+        for upload in await self._uploads.left() if self._uploads else ():
+            if self._first(upload.channel, upload.message, upload.path):
+                self._spawn(self._from_disk(upload))
+
+    async def follow(self, place: Place, message: str, card: Card, *, was_cut: bool) -> None:
         """Take up what belongs to a message as it is now: its files, and if it is final and was cut, the whole."""
         thread = place.thread or message
         for file in card.files:
-            if self._first(place.channel, message, file.path):
-                self._spawn(self._from_disk(file.name, file.path, place.channel, thread))
+            upload = Upload(place.channel, message, thread, file.name, file.path)
+            if self._first(place.channel, message, file.path) and await self._begin(upload):
+                self._spawn(self._from_disk(upload))
         if was_cut and card.final and self._first(place.channel, message, WHOLE):
-            self._spawn(self._whole(card, place.channel, thread))
+            self._spawn(self._whole(card, Upload(place.channel, message, thread, WHOLE, "")))
+
+    async def _begin(self, upload: Upload) -> bool:
+        return self._uploads is None or await self._uploads.begin(upload)
 
     def _first(self, channel: str, message: str, what: str) -> bool:
         key = (channel, message, what)
@@ -60,35 +81,47 @@ class Files:
             self._done.popitem(last=False)
         return True
 
-    async def _whole(self, card: Card, channel: str, thread: str) -> None:
+    async def _whole(self, card: Card, upload: Upload) -> None:
         text = await asyncio.to_thread(whole, card)
-        await self._insist(WHOLE, text.encode(errors="replace"), channel, thread)
+        await self._insist(upload, text.encode(errors="replace"))
 
-    async def _from_disk(self, name: str, path: str, channel: str, thread: str) -> None:
+    async def _from_disk(self, upload: Upload) -> None:
         try:
-            data = await asyncio.to_thread(Path(path).read_bytes)
+            data = await asyncio.to_thread(Path(upload.path).read_bytes)
         except OSError as problem:
-            log.warning("Slack: %s cannot be uploaded: %s", name, problem)
-            return
+            log.warning("Slack: %s cannot be uploaded: %s", upload.name, problem)
+            data = b""
         if data:
-            await self._insist(name, data, channel, thread)
+            await self._insist(upload, data)
+        else:
+            await self._share(upload)
 
-    async def _insist(self, name: str, data: bytes, channel: str, thread: str) -> None:
+    async def _share(self, upload: Upload) -> None:
+        """Nothing is left to do that could be done again."""
+        if self._uploads is not None and upload.path:
+            await self._uploads.share(upload)
+
+    async def _insist(self, upload: Upload, data: bytes) -> None:
         """Upload, again and again for some minutes while Slack does not answer."""
         loop = asyncio.get_running_loop()
         end, pause = loop.time() + _INSIST, self._times.first_pause
         while True:
             try:
-                await self._uploader.upload(name, data, channel, thread)
+                await self._uploader.upload(
+                    upload.name, data, upload.channel, upload.thread, lambda: self._share(upload)
+                )
             except Unreachable as problem:
+                if self._uploads is not None and upload.path:
+                    await self._uploads.fail(upload)
                 wait = problem.retry_after or pause
                 if loop.time() + wait > end:
-                    log.warning("Slack: %s was not uploaded: %s", name, problem)
+                    log.warning("Slack: %s was not uploaded: %s", upload.name, problem)
                     return
                 await asyncio.sleep(wait)
                 pause = min(pause * 2, self._times.longest_pause)
             except DeploybotError as problem:
-                log.warning("Slack: %s was not uploaded: %s", name, problem)
+                log.warning("Slack: %s was not uploaded: %s", upload.name, problem)
+                await self._share(upload)
                 return
             else:
                 return

@@ -274,7 +274,7 @@ def _place(channel: str, thread: str) -> Place:
 def _again(since: float, left: float) -> Card:
     """What is said to a command that was sent again."""
     hint = f"If you mean it a second time, send it again in {left:.0f} s."
-    return _sentence(f"I have this already, since {since:.0f} s, and run it once.", hint)
+    return _sentence(f"I got this {max(since, 1):.0f} s ago, and run it once.", hint)
 
 
 def _sentence(title: str, hint: str = "") -> Card:

@@ -55,9 +55,12 @@ class Answer:
         async with self._post.answering(place):
             await self._post.edit(place, message, card)
 
+    async def nod(self, card: Card) -> None:
+        """A message has no sign beside itself."""
+
     async def whisper(self, incoming: Incoming, card: Card) -> None:
-        """What is wrong with a command is no secret; anything else private goes to the private chat."""
-        if not card.ok:
+        """What is wrong with a command, or everybody sees, is no secret; anything else goes to the private chat."""
+        if card.aside or not card.ok:
             await self._say(incoming.place, card, incoming.identity.user)
             return
         try:
@@ -115,12 +118,16 @@ class Pressed(Answer):
 
     async def _say(self, place: Place, card: Card, owner: str = "") -> str:
         """Say a card; a refusal that comes at once, and has no more to say, only to whoever pressed."""
-        short = not (card.code or card.lines or card.table or card.files or card.buttons or card.key)
+        short = card.aside or not (card.code or card.lines or card.table or card.files or card.buttons or card.key)
         if self.open and not card.ok:
             heard = await self.answer(alert_of(card, NOTE), alert=True)
             if short and heard:
                 return ""
         return await super()._say(place, card, owner)
+
+    async def nod(self, card: Card) -> None:
+        """A note on top of the chat, where it comes at once."""
+        await self.answer(alert_of(card, NOTE))
 
     async def answer(self, text: str = "", *, alert: bool = False, url: str = "") -> bool:
         """Answer the press, once; whether that arrived. That nobody waits for it any more is no reason to stop."""

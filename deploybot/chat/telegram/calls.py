@@ -222,7 +222,10 @@ class Calls:
         except TimeoutError:
             raise Unreachable(WHAT, "there is more to say in that chat than it takes", retry_after=1.0) from None
         self._keep_quiet(chat)
-        return await self._tried(chat, work, within)
+        try:
+            return await self._tried(chat, work, within)
+        finally:
+            self._pace.answered(chat, *rates)
 
     def _keep_quiet(self, chat: str) -> None:
         """Raise Unreachable while Telegram has asked for silence in this chat."""

@@ -34,7 +34,7 @@ from deploybot.chat.telegram.post import Post
 from deploybot.chat.telegram.presses import Presses
 from deploybot.chat.telegram.questions import ANSWER_WITHIN, Question, Questions, command_of, is_question
 from deploybot.command import Incoming
-from deploybot.dispatch.turns import Patience as Allowance
+from deploybot.dispatch.memories import Allowance
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, Unreachable
 from deploybot.ports import Store

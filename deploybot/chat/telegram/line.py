@@ -23,7 +23,7 @@ from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
 from deploybot.chat.telegram.calls import seconds_of, told
 from deploybot.chat.telegram.ears import Me
-from deploybot.dispatch.turns import Recent
+from deploybot.dispatch.memories import Recent
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -11,20 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploybot.card import Card, Link, Table, Tone, web_url
+from deploybot.card import Card, Link, Table, web_url
+from deploybot.chat.signs import line_signs, title_sign, warned
 from deploybot.chat.spans import UNICODE, row_text
 from deploybot.chat.tables import table_rows
 from deploybot.chat.telegram.literal import JOINER, LONGEST, anchor, cut, escaped, units, unlinked
 from deploybot.chat.text import clean, clean_line
 
-SYMBOLS: Final = {
-    Tone.PLAIN: "▫️",
-    Tone.BUSY: "⏳",
-    Tone.GOOD: "✅",
-    Tone.WARN: "⚠️",
-    Tone.BAD: "❌",
-    Tone.UNKNOWN: "❓",
-}
 _WIDTH: Final = 40
 """Cells of a table: more does not fit a phone."""
 _TITLE: Final = 700
@@ -113,15 +106,15 @@ def _whole(card: Card) -> str:
 
 
 def _head(card: Card) -> _Part:
-    """The symbol and the title; a plain card that will not change has no symbol."""
-    sign = "" if card.tone is Tone.PLAIN and card.final else f"{SYMBOLS[card.tone]} "
+    """The sign and the title."""
+    sign = title_sign(card)
     title = unlinked(cut(clean(card.title).strip(), _TITLE)) or _LEFT_OUT
     return _Part([f"{sign}{title}"], lambda _: f"{sign}<b>{escaped(title)}</b>")
 
 
 def _parts(card: Card) -> Iterator[_Part]:
     """What may be cut: text, lines, table, code."""
-    yield _Part(unlinked(card.text).split("\n") if card.text else [], _escaped_rows)
+    yield _Part(warned(unlinked(card.text)).split("\n") if card.text else [], _escaped_rows)
     yield _lines(card)
     yield _Part(_table(card.table) if card.table else [], _fixed, trim=str)
     code = list(map(clean_line, card.code))
@@ -139,12 +132,10 @@ def _tail(card: Card) -> Iterator[_Part]:
 
 
 def _lines(card: Card) -> _Part:
-    """Named lines, the names in bold as long as Telegram takes it; a symbol before each where any has a tone."""
-    toned = any(line.tone is not Tone.PLAIN for line in card.lines)
+    """Named lines, the names in bold as long as Telegram takes it."""
     rows: list[str] = []
     marked: list[str] = []
-    for number, line in enumerate(card.lines):
-        sign = f"{SYMBOLS[line.tone]} " if toned else ""
+    for number, (line, sign) in enumerate(zip(card.lines, line_signs(card.lines), strict=True)):
         name, text = unlinked(line.name).replace("\n", " "), unlinked(line.text)
         bold = f"<b>{escaped(name)}</b>" if name.strip() and number < _BOLD_LINES else escaped(name)
         if name.strip() and number < _LINKED_LINES and (url := web_url(line.url)):

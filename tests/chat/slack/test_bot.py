@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import logging
-import socket
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 import pytest
 
+from deploybot.assembly.world import adapters
+from deploybot.bot import Bot
+from deploybot.card import Card
+from deploybot.config import load
+from deploybot.domain import Place
+from deploybot.ports import Store, Tables
+from deploybot.store.database import Database
 from tests.chat.slack.workspace import ROOM, SIGNING_SECRET, until
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
 from tests.e2e.conftest import Office, open_office
+from tests.lab import free_port
 
+T = TypeVar("T")
 HTTP_TOKEN = "health-token-0123456789"
 SOCKET_MODE = 'app_token = { env = "SLACK_APP_TOKEN" }'
 HTTP_MODE = 'signing_secret = { env = "SLACK_SIGNING_SECRET" }'
@@ -58,9 +70,7 @@ async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
     monkeypatch.setenv("HTTP_TOKEN", HTTP_TOKEN)
     monkeypatch.setenv("SLACK_SIGNING_SECRET", SIGNING_SECRET)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     double = SlackDouble()
     await double.start()
     double.wire.signing_secret = SIGNING_SECRET
@@ -84,6 +94,36 @@ async def test_a_person_of_the_console_is_the_same_in_slack(town: Town, way: str
         post = await town.double.scene.until(lambda one: "You are ana." in one.text)
         assert post.only_for == "UANA"
         assert await town.health() == (200, [])
+
+
+class Slow:
+    """A store whose writes let many reads go before them."""
+
+    problem = ""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.read = store.read
+
+    async def write(self, work: Callable[[Tables], T]) -> T:
+        for _ in range(10):
+            await self.read(lambda _: None)
+        return await self._store.write(work)
+
+
+async def test_what_waited_while_the_bot_was_away_is_said_without_a_complaint(
+    town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = load(town.write(), os.environ)
+    async with Database(settings.bot.data / "deploybot.db", durable=False) as store:
+        await store.write(lambda tables: tables.outbox.put(Place("slack", ROOM), Card(title="it waited"), 1.0))
+    world = adapters(settings)
+    bot = Bot(settings, dataclasses.replace(world, store=Slow(world.store)))
+    serving = asyncio.create_task(bot.serve())
+    await town.double.scene.until(lambda one: "it waited" in one.text)
+    bot.stop()
+    await serving
+    assert "is not connected" not in caplog.text
 
 
 async def test_a_revoked_token_is_one_line_and_the_rest_goes_on(town: Town, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,9 +10,12 @@ import pytest
 
 from deploybot.card import Card, File
 from deploybot.chat.slack.blocks import whole
-from deploybot.chat.slack.files import WHOLE, Files
+from deploybot.chat.slack.files import WHOLE, Files, Sharing
+from deploybot.chat.slack.uploads import Uploads
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, Unreachable, UserError
+from deploybot.store.database import Database
+from deploybot.testing import FakeClock
 from tests.chat.slack.workspace import QUICK, ROOM, Workspace
 
 PLACE = Place("slack", ROOM)
@@ -63,7 +66,7 @@ async def test_an_upload_is_tried_again_while_slack_does_not_answer(workspace: W
     post = await workspace.send(Card(title="x"))
     workspace.double.unkind.broken = 2
     assert workspace.slack._files is not None
-    workspace.slack._files.follow(PLACE, post.id, LONG, was_cut=True)
+    await workspace.slack._files.follow(PLACE, post.id, LONG, was_cut=True)
     assert (await workspace.double.scene.until(lambda one: bool(one.files))).thread == post.id
 
 
@@ -74,8 +77,9 @@ class Moody:
         self.fails = [*fails]
         self.tries = 0
 
-    async def upload(self, name: str, data: bytes, channel: str, thread: str) -> None:
+    async def upload(self, name: str, data: bytes, channel: str, thread: str, sharing: Sharing) -> None:
         assert (name, channel, thread) == (WHOLE, ROOM, "1.1")
+        await sharing()
         assert data
         self.tries += 1
         if self.fails:
@@ -97,6 +101,82 @@ async def test_how_often_an_upload_is_tried(fails: tuple[DeploybotError, ...], t
         tasks.append(asyncio.create_task(work))
 
     uploader = Moody(*fails)
-    Files(uploader, spawn, QUICK).follow(PLACE, "1.1", LONG, was_cut=True)
+    await Files(uploader, spawn, QUICK).follow(PLACE, "1.1", LONG, was_cut=True)
     await asyncio.gather(*tasks)
     assert uploader.tries == tries
+
+
+class Slow:
+    """An uploader that comes to a moment of its only upload, and stays there for as long as `stays` says."""
+
+    def __init__(self, moment: str, *, stays: bool) -> None:
+        self._moment = moment
+        self._stays = stays
+        self.reached = asyncio.Event()
+        self.shared: list[tuple[str, bytes, str]] = []
+
+    async def upload(self, name: str, data: bytes, channel: str, thread: str, sharing: Sharing) -> None:
+        await self._come_to("before")
+        await sharing()
+        assert channel == ROOM
+        self.shared.append((name, data, thread))
+        await self._come_to("after")
+
+    async def _come_to(self, moment: str) -> None:
+        if moment == self._moment:
+            self.reached.set()
+            if self._stays:
+                await asyncio.Event().wait()
+
+
+class Bots:
+    """One bot after the other with the same database."""
+
+    def __init__(self, store: Database) -> None:
+        self._uploads = Uploads(store, FakeClock())
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def start(self, uploader: Slow) -> Files:
+        """Another bot; the one before is killed."""
+        for task in self.tasks:
+            task.cancel()
+        return Files(uploader, self._spawn, QUICK, self._uploads)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        self.tasks.append(asyncio.create_task(work))
+
+    async def rest(self) -> None:
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize(("moment", "shares"), [("before", [0, 1, 0]), ("after", [1, 0, 0])])
+async def test_what_a_killed_bot_was_uploading_is_there_once(tmp_path: Path, moment: str, shares: list[int]) -> None:
+    (tmp_path / "1.log").write_bytes(b"all of it")
+    card = Card(title="#1 done", key="deployment:1", files=(File(str(tmp_path / "1.log"), "deployment-1.log"),))
+    lives = [Slow(moment, stays=True), Slow(moment, stays=False), Slow(moment, stays=False)]
+    async with Database(tmp_path / "deploybot.db", durable=False) as store:
+        bots = Bots(store)
+        await bots.start(lives[0]).follow(PLACE, "1.1", card, was_cut=False)
+        await lives[0].reached.wait()
+        await bots.start(lives[1]).resume()
+        await bots.rest()
+        again = bots.start(lives[2])
+        await again.resume()
+        # Where the end of the card could not be noted, it is edited in again.
+        await again.follow(PLACE, "1.1", card, was_cut=False)
+        await bots.rest()
+    assert [len(life.shared) for life in lives] == shares
+    assert {one for life in lives for one in life.shared} == {("deployment-1.log", b"all of it", "1.1")}
+
+
+async def test_a_file_that_is_gone_is_not_looked_for_at_every_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    card = Card(title="#1 done", key="deployment:1", files=(File(str(tmp_path / "gone"), "gone.log"),))
+    async with Database(tmp_path / "deploybot.db", durable=False) as store:
+        bots = Bots(store)
+        await bots.start(Slow("", stays=False)).follow(PLACE, "1.1", card, was_cut=False)
+        await bots.rest()
+        await bots.start(Slow("", stays=False)).resume()
+        await bots.rest()
+    assert caplog.text.count("gone.log cannot be uploaded") == 1

@@ -17,7 +17,7 @@ async def test_a_command_sent_again_runs_once(workspace: Workspace) -> None:
         "@deploybot deploy shop@v1.4",
     ):
         await workspace.say(text)
-    post = await workspace.reads("I have this already")
+    post = await workspace.reads("I got this ")
     await workspace.rest()
     assert post.only_for == "UANA"
     assert len(workspace.world.deployments.asked) == 1

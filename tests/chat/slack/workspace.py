@@ -36,12 +36,12 @@ QUICK = Times(ping=0.5, look=0.1, linger=0.3, first_pause=0.02, longest_pause=0.
 def dice() -> random.Random:
     """What the seed gives; the seed is printed."""
     tell(f"SEED={SEED}")
-    return random.Random(SEED)  # noqa: S311  a seed repeats what it did
+    return random.Random(SEED)
 
 
 def tell(line: str) -> None:
     """Print a line, under what a test measured."""
-    print(line, file=sys.stderr)  # noqa: T201
+    print(line, file=sys.stderr)  # noqa: T201  it is told to whoever runs it
 
 
 async def until(condition: Callable[[], object], *, within: float = 5.0) -> None:

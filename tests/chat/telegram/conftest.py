@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -28,6 +27,7 @@ from tests.doubles.scene import Post
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
 from tests.doubles.telegram.rooms import Json
+from tests.lab import free_port
 from tests.world import TEAM, World, make_world
 
 GROUP = "-1001000000001"
@@ -101,9 +101,6 @@ def _link(tables: Tables) -> None:
         tables.people.link(person.id, Identity("telegram", user))
 
 
-OpenTown = Callable[..., AbstractAsyncContextManager[Town]]
-
-
 async def no_recall(_: str) -> Card | None:
     return None
 
@@ -163,14 +160,6 @@ async def open_town(
             await until(lambda: double.inbox.polls > 1 or bool(double.inbox.webhook.url))
         yield Town(made, double, chat, heard)
     assert double.violations == []
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        assert isinstance(port, int)
-        return port
 
 
 @pytest.fixture

@@ -24,9 +24,10 @@ from deploybot.config import load
 from deploybot.domain import Identity, Place
 from deploybot.ports import Tables
 from deploybot.settings import Settings
-from tests.chat.telegram.conftest import ANA, BEN, GROUP, free_port, until
+from tests.chat.telegram.conftest import ANA, BEN, GROUP, until
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
+from tests.lab import free_port
 
 HTTP_TOKEN = "health-token-0123456789"
 HOME = Card(title="#42 deploy v2 to shop", key="deployment:42", text="replaces v1")
@@ -99,7 +100,7 @@ async def test_from_the_first_administrator_to_the_first_status(
     double: TelegramDouble,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
-    hook: bool,  # noqa: FBT001
+    hook: bool,
 ) -> None:
     settings = config(tmp_path, double, hook=hook)
     async with running(settings):

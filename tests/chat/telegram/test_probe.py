@@ -56,7 +56,7 @@ async def test_all_is_well(double: TelegramDouble, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("privacy", "says"), [(True, "on: in groups it hears commands"), (False, "off: in groups it is sent")]
 )
-async def test_privacy_mode_is_explained(double: TelegramDouble, tmp_path: Path, privacy: bool, says: str) -> None:  # noqa: FBT001
+async def test_privacy_mode_is_explained(double: TelegramDouble, tmp_path: Path, privacy: bool, says: str) -> None:
     double.privacy = privacy
     assert (await tried(double, tmp_path))["privacy mode"].says.startswith(says)
 

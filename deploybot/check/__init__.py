@@ -1,0 +1,87 @@
+"""`deploybot check`: really tries every server, repository and chat of bot.toml, all at once, each within a deadline.
+
+It stands on ports only. What was tried becomes a `Row`, and a row that failed says what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from deploybot.check.apps import try_auto, try_image, try_repository
+from deploybot.check.rows import Row, State
+from deploybot.check.servers import Links, try_server
+from deploybot.errors import DeploybotError
+from deploybot.events.auto.hints import autos
+from deploybot.ports import Finding, Images, RefSource
+from deploybot.settings import Settings
+from deploybot.units import show_duration
+
+__all__ = ["Links", "Row", "State", "check"]
+
+WITHIN = 30.0
+
+
+async def check(
+    settings: Settings,
+    links: Links,
+    refs: RefSource,
+    *,
+    images: Images | None = None,
+    chats: Mapping[str, AsyncIterator[Finding]] = MappingProxyType({}),
+    mask: Callable[[str], str] = str,
+    within: float = WITHIN,
+) -> tuple[Row, ...]:
+    """Try everything at once; a server, repository, image or chat has `within` seconds, one that hangs costs its row.
+
+    `chats` try themselves, by name. `mask` takes secrets out of what others said.
+    """
+    tries = [
+        _bounded(f"server {name}", try_server(server, settings, links), within)
+        for name, server in settings.servers.items()
+    ]
+    tries += [_bounded(f"app {name}", try_repository(app, refs), within) for name, app in settings.apps.items()]
+    if images is not None:
+        tries += [
+            _bounded(f"app {name}", try_image(app, service, images), within)
+            for name, app in settings.apps.items()
+            for service in app.images
+        ]
+    watched = [app for app in settings.apps.values() if autos(app)]
+    tries += [_bounded(f"app {app.name}", try_auto(app, refs), within) for app in watched]
+    tries += [_bounded(name, _chat(name, findings), within) for name, findings in chats.items()]
+    rows = [_data(settings.bot.data), *(row for rows in await asyncio.gather(*tries) for row in rows)]
+    return tuple(dataclasses.replace(row, says=mask(row.says), cure=mask(row.cure)) for row in rows)
+
+
+async def _bounded(subject: str, tries: AsyncIterator[Row], within: float) -> list[Row]:
+    """The rows that came in time, and one more where time ran out."""
+    rows: list[Row] = []
+    try:
+        async with asyncio.timeout(within):
+            async for row in tries:
+                rows.append(row)  # noqa: PERF401  what came before the time ran out is kept
+    except TimeoutError:
+        cure = "See what keeps it busy; a firewall that swallows packets looks like this, too."
+        rows.append(Row(subject, "answer", State.FAILED, f"no answer within {show_duration(within)}", cure))
+    except DeploybotError as error:
+        rows.append(Row(subject, "answer", State.FAILED, str(error), getattr(error, "hint", "")))
+    return rows
+
+
+def _data(folder: Path) -> Row:
+    """Whether the bot can keep anything here; nothing is made."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return Row("bot", "data folder", State.OK, f"{folder}" if there == folder else f"{folder}, made at the start")
+    cure = f"Make it for the user the bot runs as: `install -d -m 700 -o USER {folder}`."
+    return Row("bot", "data folder", State.FAILED, f"{folder} cannot be written by this user", cure)
+
+
+async def _chat(name: str, findings: AsyncIterator[Finding]) -> AsyncIterator[Row]:
+    async for found in findings:
+        yield Row(name, found.what, State.FAILED if found.cure else State.OK, found.says, found.cure)

@@ -1,0 +1,56 @@
+"""A deployment's card and what others are told of it, queued in the transaction that changes it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+from deploybot.card import File
+from deploybot.deploy.cards import deployment_card, what
+from deploybot.deploy.journal import Journal
+from deploybot.deploy.request_cards import reminder_card
+from deploybot.domain import Deployment, Place
+from deploybot.masking import masked
+from deploybot.ports import Clock, Redactor, Tables
+
+
+class Teller:
+    """Queues the card of a deployment as the tables know it, and what others are told, in the caller's transaction.
+
+    The card of one that has ended hands over its whole log.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        redactor: Redactor,
+        journal: Journal,
+        places: Callable[[Deployment], Iterable[Place]],
+        report: Callable[[Tables, Deployment], None],
+    ) -> None:
+        """`places` says where a deployment's card belongs; `report` queues what others are told of it."""
+        self._clock = clock
+        self._journal = journal
+        self._redactor = redactor
+        self._places = places
+        self._report = report
+
+    def __call__(self, tables: Tables, number: int, waits_for: str = "") -> None:
+        """Put the card as it reads now into the outbox."""
+        deployment = tables.deployments.get(number)
+        if deployment is None:
+            return
+        self._report(tables, deployment)
+        steps = tables.deployments.steps(number)
+        request = tables.requests.get(number) if deployment.needs_approval else None
+        card = masked(deployment_card(deployment, steps, waits_for=waits_for, request=request), self._redactor)
+        path = self._journal.file(number)
+        if deployment.state.ended and path.exists():
+            card = dataclasses.replace(card, files=(File(str(path), path.name),))
+        cards = [card]
+        if request is not None and request.reminded:
+            cards.append(masked(reminder_card(deployment, request, what(deployment.plan)), self._redactor))
+        for place in self._places(deployment):
+            for one in cards:
+                tables.outbox.put(place, one, self._clock.now())

@@ -1,0 +1,292 @@
+"""Events told to channels: what is heard is kept, and what it changes is said, in one transaction.
+
+A thing (a push, the builds of a commit, an alert) has one message in a channel, edited as more is heard of it. A
+message that is long past is not edited alone when the thing turns bad, or good again: nobody would notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import takewhile
+from typing import Final
+
+from deploybot.card import Card
+from deploybot.domain import OWN, Build, Deployed, Deployment, Event, Identity, Kind, Ping, Place, Push
+from deploybot.errors import StoreError
+from deploybot.events.telling.families import story_of
+from deploybot.events.telling.folding import LOOK_BACK, PUSHES
+from deploybot.events.telling.notify import places_for
+from deploybot.events.telling.quiet import FOLDED_FROM, Quiet, digest_card
+from deploybot.events.telling.story import Mood, Scene, Story
+from deploybot.events.telling.things import Spot, build_thing, commit_of, dated, joined, kept, push_series, spot_of
+from deploybot.masking import masked
+from deploybot.ports import Clock, Redactor, Store, Tables, ToldPart, ToldPlace
+from deploybot.settings import App, Settings
+
+LONG_PAST: Final = 1800.0
+"""Seconds after which a message is too far up to be noticed when it is edited."""
+KEPT: Final = 30 * 86400.0
+_RECENT: Final = 7 * 86400.0
+_OWN_WITHIN: Final = 600.0
+_LATEST: Final = 5
+_ABOUT: Final = 10
+_LATER: Final = "kept until the quiet hours are over"
+log = logging.getLogger(__name__)
+
+
+class Telling:
+    """The `GroupListener` that tells channels."""
+
+    def __init__(
+        self, settings: Settings, store: Store, clock: Clock, redactor: Redactor, homes: Sequence[Place]
+    ) -> None:
+        """Take bot.toml, the ports, and the channels of the chats themselves."""
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._redactor = redactor
+        self._homes = tuple(homes)
+        self._waiting = asyncio.Event()
+
+    async def run(self) -> None:
+        """Say what waits for the end of quiet hours when they are over, until cancelled."""
+        await Quiet(self._store, self._clock, self.say_due, self._waiting).run()
+
+    async def hear(self, app: App, event: Event, delivery: str) -> str:
+        """Tell of an event, once; a sentence about what was made of it. Raises StoreError."""
+        return (await self.hear_all(app, [(event, delivery)]))[0]
+
+    async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
+        """The same for several events, in one transaction."""
+        said = await self._store.write(lambda tables: self._hear_all(tables, app, heard))
+        if any(_LATER in one for one in said):
+            self._waiting.set()
+        return said
+
+    def _hear_all(self, tables: Tables, app: App, heard: Sequence[tuple[Event, str]]) -> list[str]:
+        """Tell of each; what they have a bearing on besides is brought up to date once, by all of them."""
+        now = self._clock.now()
+        beside: dict[str, None] = {}
+        said = [self._hear(tables, app, event, delivery, beside) for event, delivery in heard]
+        for thing in beside:
+            self._retell(tables, app, thing, now)
+        tables.told.forget(now - KEPT)
+        return said
+
+    def _hear(self, tables: Tables, app: App, event: Event, delivery: str, beside: dict[str, None]) -> str:
+        """Keep and tell one event; the things it has a bearing on besides are added to `beside`."""
+        if isinstance(event, Ping):
+            return "a ping: nobody is told"
+        now = self._clock.now()
+        if not tables.seen.first("event", _mark(app, event, delivery), now):
+            return "this delivery was told before"
+        if _is_own(tables, app, event):
+            return "the bot's own doing: nobody is told again"
+        event = kept(dated(event, now))
+        spot = spot_of(event, delivery)
+        was = _known(tables, app, spot)
+        event = joined(was.event if was else None, event)
+        if was is not None and event == was.event:
+            return "nothing that is newer than what was told"
+        # Where it stands in its series goes by all that is known of it now.
+        spot = replace(spot_of(event, delivery), thing=was.thing if was else spot.thing)
+        tables.told.put(_part(app, spot, event, was.heard if was else now), now)
+        beside.update(dict.fromkeys(_beside(tables, app, spot, event)))
+        return self._tell(tables, app, spot.thing, now)
+
+    def _tell(self, tables: Tables, app: App, thing: str, now: float) -> str:
+        """Say or edit a thing wherever it belongs."""
+        story = self._story(tables, app, tables.told.parts(app.name, thing))
+        known = {one.place: one for one in tables.told.places(app.name, thing)}
+        wanted = self._wanted(app, story, now)
+        done = [
+            self._say(tables, known.get(place) or ToldPlace(app=app.name, thing=thing, place=place), story, now, hush)
+            for place, hush in wanted.items()
+        ]
+        done += [self._edit(tables, known[place], story, now) for place in known.keys() - wanted.keys()]
+        words = [word for word in done if word]
+        return f"{', '.join(dict.fromkeys(words))} ({len(words)})" if words else "nobody wants to be told"
+
+    def _wanted(self, app: App, story: Story, now: float) -> dict[Place, float]:
+        """Where a story belongs, and for how many seconds it is quiet there yet."""
+        return places_for(app, story, self._homes, datetime.fromtimestamp(now, self._settings.bot.timezone))
+
+    def _say(self, tables: Tables, was: ToldPlace, story: Story, now: float, hush: float) -> str:
+        """Tell one place that wants to hear: a new message, an edit, or after the quiet hours."""
+        late = was.messages and _turned(was, story) and now - was.said > LONG_PAST
+        if was.messages and not was.due and not late:
+            return self._edit(tables, was, story, now)
+        if not hush or story.mood is Mood.BAD:
+            self._begin(tables, was, story, now)
+            return "said"
+        if was.messages:
+            self._put(tables, was, story.card, now)
+        tables.told.say(replace(was, due=was.due or now + hush, mood=_mood(was, story)))
+        return _LATER
+
+    def _edit(self, tables: Tables, was: ToldPlace, story: Story, now: float) -> str:
+        """Bring the message of a place up to date, if it has one."""
+        if not was.messages:
+            return ""
+        self._put(tables, was, story.card, now)
+        if (mood := _mood(was, story)) != was.mood:
+            tables.told.say(replace(was, mood=mood))
+        return "edited"
+
+    def _begin(self, tables: Tables, was: ToldPlace, story: Story, now: float) -> None:
+        """Say a thing in a new message; one that it had before keeps its state, without buttons."""
+        if was.messages:
+            self._put(tables, was, replace(story.card, buttons=(), final=True), now)
+        row = replace(was, messages=was.messages + 1, said=now, due=0.0, mood=_mood(was, story))
+        tables.told.say(row)
+        self._put(tables, row, story.card, now)
+
+    def _put(self, tables: Tables, row: ToldPlace, card: Card, now: float) -> None:
+        tables.outbox.put(row.place, replace(card, key=f"event:{row.app}:{row.thing}:{row.messages}"), now)
+
+    def _retell(self, tables: Tables, app: App, thing: str, now: float) -> None:
+        """Bring the messages of a thing up to date on which something else has had a bearing."""
+        rows = [one for one in tables.told.places(app.name, thing) if one.messages and now - one.said < _RECENT]
+        parts = tables.told.parts(app.name, thing) if rows else ()
+        if parts:
+            story = self._story(tables, app, parts)
+            for row in rows:
+                self._put(tables, row, story.card, now)
+
+    def deployed(self, tables: Tables, deployment: Deployment) -> None:
+        """A deployment of the bot's own has changed: the buttons of what is told about its commits may have, too.
+
+        Called in the transaction that changes it, which no row of an event may spoil.
+        """
+        plan, app = deployment.plan, self._settings.apps.get(deployment.plan.app)
+        if app is None or not deployment.state.ended or plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
+            return
+        commits = {plan.release.commit} | {part.replaces.commit for part in plan.servers if part.replaces}
+        try:
+            for commit in sorted(commits):
+                for thing in tables.told.about(app.name, commit, _ABOUT):
+                    self._retell(tables, app, thing, self._clock.now())
+        except StoreError:
+            log.exception("the messages about what #%s has deployed are not brought up to date", deployment.number)
+
+    def say_due(self, tables: Tables) -> float | None:
+        """Say what has waited for the end of quiet hours; when the next is due, None where nothing waits."""
+        now = self._clock.now()
+        waiting: dict[Place, list[ToldPlace]] = {}
+        for row in tables.told.due(now):
+            waiting.setdefault(row.place, []).append(row)
+        for place, rows in waiting.items():
+            self._make_up(tables, place, rows, now)
+        return tables.told.next_due()
+
+    def _make_up(self, tables: Tables, place: Place, rows: Sequence[ToldPlace], now: float) -> None:
+        """Tell a place what it has missed, each thing as it stands now; many in one message."""
+        told: list[tuple[ToldPlace, Story]] = []
+        for row in rows:
+            app, parts = self._settings.apps.get(row.app), tables.told.parts(row.app, row.thing)
+            if app is None or not parts:
+                tables.told.say(replace(row, due=0.0))
+                continue
+            story = self._story(tables, app, parts)
+            if hush := self._wanted(app, story, now).get(place, 0.0):
+                tables.told.say(replace(row, due=now + hush))
+            else:
+                told.append((row, story))
+        if len(told) < FOLDED_FROM:
+            for row, story in told:
+                self._begin(tables, row, story, now)
+            return
+        for row, story in told:
+            tables.told.say(replace(row, due=0.0, said=now, mood=_mood(row, story)))
+        card = digest_card([(row.app, story.card) for row, story in told])
+        tables.outbox.put(place, replace(card, key=f"event:quiet:{int(now)}"), now)
+
+    def _story(self, tables: Tables, app: App, parts: Sequence[ToldPart]) -> Story:
+        """A thing as it stands, with the app's name before it and every secret masked."""
+
+        @functools.cache
+        def person(identity: Identity) -> str:
+            found = tables.people.of(identity)
+            return found.name if found else ""
+
+        scene = Scene(
+            app=app,
+            persons=person,
+            series=lambda series, limit: tables.told.series(app.name, series, limit),
+            running=lambda environment: tables.running.get(app.name, environment),
+            zone=self._settings.bot.timezone,
+        )
+        story = story_of(scene, parts)
+        card = replace(story.card, title=f"{app.name}: {story.card.title}")
+        return replace(story, card=masked(card, self._redactor))
+
+
+def _part(app: App, spot: Spot, event: Event, heard: float) -> ToldPart:
+    return ToldPart(
+        app=app.name,
+        thing=spot.thing,
+        part=spot.part,
+        event=event,
+        series=spot.series,
+        position=spot.position,
+        commit=commit_of(event),
+        heard=heard,
+    )
+
+
+def _known(tables: Tables, app: App, spot: Spot) -> ToldPart | None:
+    """What is known of a part. A build may be heard of before its commit is known, and then is a thing of its own."""
+    thing = tables.told.thing_with(app.name, spot.part) if spot.thing.startswith("build:") else None
+    parts = tables.told.parts(app.name, thing or spot.thing)
+    return next((one for one in parts if one.part == spot.part), None)
+
+
+def _mark(app: App, event: Event, delivery: str) -> str:
+    """What tells one event of one delivery about one app from all others."""
+    told = f"{app.name}\0{delivery}\0{event!r}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(told).hexdigest()
+
+
+def _mood(was: ToldPlace, story: Story) -> str:
+    """How the thing stands, or stood last where it has not come to anything yet."""
+    return story.mood.value if story.mood.settled else was.mood
+
+
+def _turned(was: ToldPlace, story: Story) -> bool:
+    """Whether it went from good to bad or back, against what the place was told or what came before."""
+    if not story.mood.settled:
+        return False
+    return was.mood != story.mood.value if was.mood else story.turns
+
+
+def _is_own(tables: Tables, app: App, event: Event) -> bool:
+    """Whether a forge tells the bot what the bot has told the forge."""
+    if isinstance(event, Build):
+        return event.name == OWN or event.name.startswith(f"{OWN}/")
+    if not isinstance(event, Deployed):
+        return False
+    recent = tables.deployments.recent(app.name, event.environment, _LATEST) if app.forge else ()
+    return event.own or any(
+        one.plan.release.commit == event.commit.lower()
+        and (not one.finished or event.at - one.finished < _OWN_WITHIN)
+        for one in recent
+    )  # fmt: skip
+
+
+def _beside(tables: Tables, app: App, spot: Spot, event: Event) -> Iterator[str]:
+    """The things whose cards an event changes beside its own: what a push overtakes, failures that are counted anew."""
+    if isinstance(event, Push):
+        pushes = [*tables.told.series(app.name, push_series(event.branch), PUSHES)]
+        yield from (one.thing for one in pushes if one.thing != spot.thing)
+        commits = {one.event.after for one in pushes if isinstance(one.event, Push)} | {event.after}
+        yield from (build_thing(commit, event.branch) for commit in commits)
+    elif isinstance(event, Build) and spot.series:
+        series = tables.told.series(app.name, spot.series, LOOK_BACK)
+        later = [*takewhile(lambda one: one.position > spot.position, series)]
+        yield from dict.fromkeys(one.thing for one in later if one.thing != spot.thing)

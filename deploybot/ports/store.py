@@ -1,0 +1,114 @@
+"""The database: its tables together, and the audit. All that is changed together is changed in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from deploybot.domain import AuditRow
+from deploybot.ports.chats import Buttons, Outbox, Seen
+from deploybot.ports.deployments import Deployments, Locks, Reports, Requests, RunningReleases
+from deploybot.ports.inbox import Deliveries
+from deploybot.ports.people import Claims, Codes, Links, People
+from deploybot.ports.told import Told
+from deploybot.ports.wishes import Wishes
+
+T = TypeVar("T")
+
+
+class Audit(Protocol):
+    """The append-only chain."""
+
+    def append(self, *, actor: str, action: str, subject: str, detail: str = "", now: float) -> AuditRow:
+        """Add a link."""
+
+    def tail(self, count: int) -> tuple[AuditRow, ...]:
+        """The last rows, oldest first."""
+
+    def page(self, after: int, limit: int = 1000) -> tuple[AuditRow, ...]:
+        """Up to `limit` rows that follow row number `after`."""
+
+
+class Tables(Protocol):
+    """All repositories of rows, inside one transaction."""
+
+    @property
+    def people(self) -> People:
+        """The allowlist."""
+
+    @property
+    def claims(self) -> Claims:
+        """The first administrator's code."""
+
+    @property
+    def deployments(self) -> Deployments:
+        """Deployments and steps."""
+
+    @property
+    def running(self) -> RunningReleases:
+        """What runs where."""
+
+    @property
+    def locks(self) -> Locks:
+        """People's locks."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Messages on their way."""
+
+    @property
+    def audit(self) -> Audit:
+        """The chain."""
+
+    @property
+    def seen(self) -> Seen:
+        """Messages taken already."""
+
+    @property
+    def buttons(self) -> Buttons:
+        """Buttons of messages."""
+
+    @property
+    def requests(self) -> Requests:
+        """Deployments that wait for approvals."""
+
+    @property
+    def codes(self) -> Codes:
+        """Uses of one-time codes."""
+
+    @property
+    def links(self) -> Links:
+        """Codes by which identities are linked."""
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """What others have told the bot."""
+
+    @property
+    def reports(self) -> Reports:
+        """What others are told."""
+
+    @property
+    def wishes(self) -> Wishes:
+        """What is deployed by itself."""
+
+    @property
+    def told(self) -> Told:
+        """What was heard of the things that events are about."""
+
+
+class Store(Protocol):
+    """The database, behind one writer thread. Work must be short, do no I/O and keep nothing of `Tables`."""
+
+    @property
+    def problem(self) -> str:
+        """Why the last write failed and what to do, while writes fail; empty when all is well.
+
+        No new work is to be taken while it says something; it empties by itself when writing works again.
+        """
+
+    async def write(self, work: Callable[[Tables], T]) -> T:
+        """Run `work` in one transaction; returns after the durable commit. StoreError when it cannot."""
+
+    async def read(self, work: Callable[[Tables], T]) -> T:
+        """Run `work` on a consistent view."""

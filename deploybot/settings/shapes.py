@@ -1,0 +1,172 @@
+"""What one value of bot.toml may look like: names, paths, times, channels; addresses have a file of their own.
+
+Each type is its values' check; a ValueError's sentence reads on after the key: `apps.shop.directory: should be …`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, ValidationInfo
+
+from deploybot.domain import Place
+from deploybot.units import duration, size
+
+
+def _matching(pattern: str, sentence: str) -> AfterValidator:
+    """Check for text that matches a pattern as a whole."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def check(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(sentence)
+        return text
+
+    return AfterValidator(check)
+
+
+def _some_time(value: object) -> float:
+    seconds = duration(value)
+    if seconds <= 0:
+        raise ValueError("should be more than 0 seconds")
+    return seconds
+
+
+def _anchored(path: Path, info: ValidationInfo) -> Path:
+    """A path as seen from the folder of bot.toml, which the config gives as the validation's context."""
+    base = info.context.get("base") if isinstance(info.context, dict) else None
+    if not str(path).isprintable():
+        raise ValueError("should be a path")
+    return Path(base, path.expanduser()) if base else path
+
+
+def _inside(path: str) -> str:
+    if not path or path.startswith(("/", "-")) or ".." in path.split("/") or not path.isprintable():
+        raise ValueError("should be a relative path without `..`")
+    return path
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or {"..", "."} & set(path.split("/")) or not path.isprintable():
+        raise ValueError("should be an absolute path without `..`")
+    if not path.strip("/"):
+        raise ValueError("should be a path below `/`")
+    return "/" + "/".join(filter(None, path.split("/")))
+
+
+def _file_there(path: str) -> str:
+    """A file in the release, or anywhere on the server."""
+    return _absolute(path) if path.startswith("/") else _inside(path)
+
+
+def _glob(pattern: str) -> str:
+    if not pattern or pattern.startswith(("/", "!", "-")) or ".." in pattern.split("/") or not pattern.isprintable():
+        raise ValueError('should be a pattern such as "migrations/**", relative to the repository')
+    return pattern
+
+
+def _shell_text(text: str) -> str:
+    if not text.strip():
+        raise ValueError("should be a command, not empty")
+    if "\0" in text:
+        raise ValueError("should be a command without NUL bytes")
+    return text
+
+
+def _branch(name: str) -> str:
+    """A branch by an allowlist narrower than git-check-ref-format(1)."""
+    parts = name.split("/")
+    if not re.fullmatch(r"[\w./+@-]+", name, re.ASCII) or any(
+        not part or part.startswith((".", "-")) or part.endswith((".lock", ".")) or ".." in part for part in parts
+    ):
+        raise ValueError('should be a branch name, such as "main"')
+    return name
+
+
+def _time_zone(name: object) -> ZoneInfo:
+    """A zone of the tz database; the file is looked up, so its name is checked first."""
+    if isinstance(name, ZoneInfo):
+        return name
+    if isinstance(name, str) and re.fullmatch(r"[A-Za-z][\w+-]*(/[A-Za-z][\w+-]*)*", name, re.ASCII):
+        with contextlib.suppress(ZoneInfoNotFoundError, OSError):
+            return ZoneInfo(name)
+    near = difflib.get_close_matches(str(name), available_timezones(), n=1) or ["Europe/Berlin"]
+    raise ValueError(f'should be a time zone such as "{near[0]}"')
+
+
+def _slack_channel(text: str) -> str:
+    if not re.fullmatch(r"[CGD][A-Z0-9]{5,30}", text, re.ASCII):
+        raise ValueError(
+            'should be the id of a Slack channel, such as "C0123456789" (at the end of the channel\'s details)'
+        )
+    return text
+
+
+def _place(value: object) -> Place:
+    """A channel of any chat: Slack's id, or Telegram's number, with `/TOPIC` behind it where one is meant."""
+    if isinstance(value, Place):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str):
+        if match := re.fullmatch(r"(-?[1-9][0-9]{3,15})(?:/([1-9][0-9]{0,9}))?", value, re.ASCII):
+            return Place("telegram", match[1], match[2] or "")
+        with contextlib.suppress(ValueError):
+            return Place("slack", _slack_channel(value))
+    raise ValueError(
+        'should be a channel: Slack\'s id such as "C0123456789", or a Telegram chat such as -1001234567890'
+    )
+
+
+def _approvers(value: object) -> tuple[str, ...]:
+    """The role `approver` or `admin`, or names of persons, each with an @ before it."""
+    given = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if list(given) in [["approver"], ["admin"]]:
+        return given
+    if not given or not all(isinstance(one, str) and re.fullmatch(r"@[a-z0-9][a-z0-9._-]{0,39}", one) for one in given):
+        raise ValueError('should be "approver", "admin", or names such as ["@ana", "@ben"]')
+    return tuple(dict.fromkeys(map(str, given)))
+
+
+def one_or_many_of_any(value: object) -> object:
+    """A text or number alone as a list of one."""
+    return [value] if isinstance(value, str | int) else value
+
+
+def one_or_many(value: object) -> object:
+    """A text alone as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, BeforeValidator(_some_time)]
+Bytes = Annotated[int, BeforeValidator(size)]
+Name = Annotated[
+    str,
+    _matching(
+        r"[a-z0-9][a-z0-9_-]{0,39}", "should be a name: up to 40 of a-z, 0-9, - and _, beginning with a-z or 0-9"
+    ),
+]
+EnvName = Annotated[
+    str, _matching(r"[A-Za-z_][A-Za-z0-9_]*", "should be the name of an environment variable, such as DATABASE_URL")
+]
+ServiceName = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]*", "should be the name of a Compose service")]
+ServiceOrAll = Annotated[
+    str, _matching(r"\*|[A-Za-z0-9][A-Za-z0-9._-]*", 'should be the name of a Compose service, or "*" for all')
+]
+JournalUnit = Annotated[str, _matching(r"[A-Za-z0-9@_.:][A-Za-z0-9@_.:-]*", "should be a systemd unit")]
+RelativePath = Annotated[str, AfterValidator(_inside)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+ServerPath = Annotated[str, AfterValidator(_file_there)]
+LocalPath = Annotated[Path, AfterValidator(_anchored)]
+Glob = Annotated[str, AfterValidator(_glob)]
+ShellText = Annotated[str, AfterValidator(_shell_text)]
+BranchName = Annotated[str, AfterValidator(_branch)]
+SlackChannel = Annotated[str, AfterValidator(_slack_channel)]
+Channels = Annotated[tuple[Annotated[Place, PlainValidator(_place)], ...], BeforeValidator(one_or_many_of_any)]
+Approvers = Annotated[tuple[str, ...], BeforeValidator(_approvers)]
+TimeZone = Annotated[ZoneInfo, PlainValidator(_time_zone)]

@@ -1,0 +1,100 @@
+"""One bot a data folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from deploybot.errors import StoreError, UserError
+from deploybot.store.single_bot import single_bot
+
+
+@contextmanager
+def _other(data: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that holds the folder."""
+    argv = [sys.executable, "-m", "tests.store.children", "hold", str(data)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"held\n"
+        try:
+            yield other
+        finally:
+            other.kill()
+
+
+def test_the_second_is_told_at_once_who_holds_it(tmp_path: Path) -> None:
+    with _other(tmp_path / "data") as other:
+        begun = time.monotonic()
+        with pytest.raises(UserError, match=f"process {other.pid}") as raised, single_bot(tmp_path / "data"):
+            pass
+        assert time.monotonic() - begun < 5
+        assert "`data` folder of its own" in raised.value.hint
+
+
+def test_the_second_process_ends_within_a_second(tmp_path: Path) -> None:
+    with single_bot(tmp_path / "data"):
+        begun = time.monotonic()
+        argv = [sys.executable, "-m", "tests.store.children", "hold", str(tmp_path / "data")]
+        ended = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+        seconds = time.monotonic() - begun
+    assert ended.returncode == 1
+    assert f"process {os.getpid()}" in ended.stdout
+    assert seconds < 1 + _start_up()
+
+
+def _start_up() -> float:
+    """What the interpreter and the imports take on this machine."""
+    begun = time.monotonic()
+    subprocess.run([sys.executable, "-m", "tests.store.children", "nothing"], check=True, timeout=20)
+    return time.monotonic() - begun
+
+
+def test_one_that_was_killed_holds_nothing(tmp_path: Path) -> None:
+    with _other(tmp_path / "data") as other:
+        other.kill()
+        other.wait(10)
+        with single_bot(tmp_path / "data"):
+            assert (tmp_path / "data" / "deploybot.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_it_can_be_taken_again_after_it_was_released(tmp_path: Path) -> None:
+    for _ in range(2):
+        with single_bot(tmp_path / "data"):
+            pass
+
+
+def test_the_file_is_private_and_a_strange_one_is_no_obstacle(tmp_path: Path) -> None:
+    lock = tmp_path / "data" / "deploybot.lock"
+    with single_bot(tmp_path / "data"):
+        assert lock.stat().st_mode & 0o777 == 0o600
+    lock.write_bytes(b"\xff nonsense" * 100)
+    with single_bot(tmp_path / "data"):
+        with pytest.raises(UserError, match=f"process {os.getpid()}"), single_bot(tmp_path / "data"):
+            pass
+        lock.write_bytes(b"\xff nonsense")
+        with pytest.raises(UserError, match="another process"), single_bot(tmp_path / "data"):
+            pass
+
+
+def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data" / "deploybot.lock").mkdir(mode=0o700, parents=True)
+    with pytest.raises(StoreError, match="cannot be written: Is a directory"), single_bot(tmp_path / "data"):
+        pass
+
+
+def test_jobs_of_the_bot_do_not_inherit_it(tmp_path: Path) -> None:
+    with single_bot(tmp_path / "data"):
+        child = subprocess.Popen(["sleep", "30"], close_fds=False)
+    try:
+        with single_bot(tmp_path / "data"):
+            pass
+    finally:
+        child.kill()
+        child.wait(10)

@@ -409,8 +409,8 @@ async def test_nobody_but_the_bot_is_deploybot(yard: Yard) -> None:
 
 async def test_a_first_administrator_of_that_name_gets_another_one(yard: Yard) -> None:
     until = yard.town.shop.clock.now() + 900
-    await yard.town.store.write(lambda tables: tables.claims.issue("1234abcd", until))
-    card = await yard.town.say("claim 1234abcd", "deploybot")
+    await yard.town.store.write(lambda tables: tables.claims.issue("1234ABCD", until))
+    card = await yard.town.say("claim 1234ABCD", "deploybot")
     assert card.title == "Welcome, deploybot-2: you are the administrator of everything now."
 
 

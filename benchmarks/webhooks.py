@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.gauged import WORTH_TELLING
 from benchmarks.ground import Ground
 from benchmarks.table import Row, seconds
 from tests.lab import LabError, until
@@ -32,6 +33,8 @@ _RESTS_WITHIN = 120.0
 _MOMENT = 0.2
 _NO_LIMIT = 1_000_000
 _EARLY = "webhook, answering first"
+_BARE = "webhook's bare answers"
+_BLOCKED = 0.1
 _PATHS = {"deploybot": "/hooks/shop/github", "webhook": "/hooks/bench", _EARLY: "/hooks/early"}
 Round = dict[str, Hammered]
 
@@ -81,6 +84,7 @@ def rows(ground: Ground) -> Iterator[Row]:
         peer.kill()
         peer.wait()
     yield from _compared(taken)
+    yield from _worked_off(ground, secret)
 
 
 def _round(number: int, port: int, peer_port: int, settle: Callable[[], None], rest: Callable[[], None]) -> Round:
@@ -93,6 +97,7 @@ def _round(number: int, port: int, peer_port: int, settle: Callable[[], None], r
         found[name] = hammer(port if name == "deploybot" else peer_port, made, CONNECTIONS)
         if name == _EARLY:
             rest()
+            found[_BARE] = found[name]
             handled = COUNT / (time.monotonic() - began - _MOMENT)
             found[name] = replace(found[name], rate=handled)
         if found[name].count(200) != COUNT:
@@ -100,9 +105,33 @@ def _round(number: int, port: int, peer_port: int, settle: Callable[[], None], r
     return found
 
 
+def _worked_off(ground: Ground, secret: Path) -> Iterator[Row]:
+    """A rush of events, from its last answer until all were told, and how long the loop was blocked meanwhile."""
+    port = _free_port()
+    bot = ground.bot({}, _APPS.format(port=port, secret=secret, rate=_NO_LIMIT), program="benchmarks.gauged")
+    with bot:
+        made = requests(_PATHS["deploybot"], _SECRET, COUNT, "rush")
+        bot.idle(_RESTS_WITHIN)
+        begun = time.monotonic()
+        hammer(port, made, CONNECTIONS)
+        answered = time.monotonic()
+        bot.idle(_RESTS_WITHIN)
+        took = time.monotonic() - answered - _MOMENT
+    late = [line.split() for line in (bot.folder / "lag").read_text().splitlines()]
+    most = max((float(lag) for at, lag in late if float(at) > begun), default=0.0)
+    yield Row(what="events worked off a second after a rush", ours=f"{COUNT / took:,.0f}", count=COUNT)
+    yield Row(
+        what="the event loop blocked, from the rush until they are",
+        ours=seconds(most) if most else f"under {seconds(WORTH_TELLING)}",
+        target=f"≤ {seconds(_BLOCKED)}",
+        met=most <= _BLOCKED,
+        count=COUNT,
+    )
+
+
 def _compared(taken: list[Round]) -> Iterator[Row]:
     """Beside `webhook` when it answers what is done, as the bot does, and when it answers before its program runs."""
-    for peer in ("webhook", _EARLY):
+    for peer in ("webhook", _EARLY, _BARE):
         ratio = statistics.median(one["deploybot"].rate / one[peer].rate for one in taken)
         yield Row(
             what=f"webhooks a second, each committed, {CONNECTIONS} at once",

@@ -26,11 +26,17 @@ def _card(text: str) -> Card:
     return decode(Card, text)
 
 
+@lru_cache(maxsize=128)
+def _place(text: str) -> Place:
+    """A row's place: there are few, and they are read as often as cards."""
+    return decode(Place, text)
+
+
 def _item(row: sqlite3.Row) -> OutboxItem:
     number, place, card, key, message, revision, attempts, next_at = row
     return OutboxItem(
         id=number,
-        place=decode(Place, place),
+        place=_place(place),
         card=_card(card),
         key=key,
         message=message,

@@ -36,16 +36,21 @@ class Hammered:
         return sum(count for (found, body), count in self.answers.items() if found == status and text in body)
 
 
-def requests(path: str, secret: str, count: int, run: str, *, repository: str = "acme/shop") -> list[bytes]:
-    """So many GitHub pushes as HTTP requests, each of another branch, with a body of 17 kB; `run` tells runs apart."""
-    return list(_requests(path, secret, count, run, repository))
+def requests(
+    path: str, secret: str, count: int, run: str, *, repository: str = "acme/shop", branch: str = f"topic-{_NAME}"
+) -> list[bytes]:
+    """So many GitHub pushes as HTTP requests, with a body of 17 kB; `run` tells runs apart.
+
+    Each is of another branch, unless one is named.
+    """
+    return list(_requests(path, secret, count, run, repository=repository, branch=branch))
 
 
-def _requests(path: str, secret: str, count: int, run: str, repository: str) -> Iterator[bytes]:
+def _requests(path: str, secret: str, count: int, run: str, *, repository: str, branch: str) -> Iterator[bytes]:
     text = "x" * (_BODY // _COMMITS - 200)
     commits = [{"id": f"{number:040x}", "message": text, "author": {"name": "ana"}} for number in range(_COMMITS)]
     push = {
-        "ref": f"refs/heads/topic-{_NAME}",
+        "ref": f"refs/heads/{branch}",
         "before": "0" * 40,
         "after": _NAME,
         "repository": {"full_name": repository, "html_url": f"https://github.com/{repository}"},

@@ -13,7 +13,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -48,6 +48,7 @@ class Queued(Protocol):
 
 
 T = TypeVar("T", bound=Queued)
+LaneName = tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -94,17 +95,17 @@ class Courier(abc.ABC, Generic[T]):
         self._first_pause = first_pause
         self._longest_pause = longest_pause
         self._jitter = jitter
-        self._lanes: dict[Hashable, Lane] = {}
+        self._lanes: dict[LaneName, Lane] = {}
         self._arrived: dict[int, tuple[T, Result]] = {}
         self._changed = asyncio.Event()
         self._store_is_told = False
 
     @abc.abstractmethod
-    def _due(self, tables: Tables, until: float, limit: int) -> Sequence[T]:
-        """What waits, in the order in which it is to be tried."""
+    def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[T]:
+        """What waits, in the order in which it is to be tried; what lanes that are `shut` hold may be left out."""
 
     @abc.abstractmethod
-    def _lane_of(self, item: T) -> Hashable:
+    def _lane_of(self, item: T) -> LaneName:
         """What goes one after the other with this."""
 
     @abc.abstractmethod
@@ -161,19 +162,27 @@ class Courier(abc.ABC, Generic[T]):
     async def _start_due(self) -> float:
         """Start what may be sent now; the seconds until something else may be."""
         now, limit = self._clock.now(), _BATCH
+        shut, opens = self._shut()
         while True:
-            items = await self._read(math.inf, limit)
+            items = await self._read(math.inf, limit, shut)
             pause, started = self._start(items, now)
             if started or len(items) < limit:
                 break
             limit *= 4
         if limit > _BATCH and not started:
-            # A long backlog behind busy lanes: each commit would have it all read again.
+            # A long backlog that has to wait: each commit would have it all read again.
             await asyncio.sleep(_SCAN_PAUSE)
-        return pause
+        return min(pause, opens)
 
-    async def _read(self, until: float, limit: int) -> Sequence[T]:
-        return await self._store.read(lambda tables: self._due(tables, until, limit))
+    def _shut(self) -> tuple[frozenset[LaneName], float]:
+        """The lanes in which nothing can be sent now, and the seconds until one of them opens by itself."""
+        now = time.monotonic()
+        waits = {name: lane.free_at - now for name, lane in self._lanes.items()}
+        shut = frozenset(name for name, wait in waits.items() if wait > 0 or self._lanes[name].task is not None)
+        return shut, min((wait for wait in waits.values() if wait > 0), default=_AHEAD)
+
+    async def _read(self, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[T]:
+        return await self._store.read(lambda tables: self._due(tables, until, limit, shut))
 
     def _start(self, items: Sequence[T], now: float) -> tuple[float, int]:
         """Start the first due item of every free lane; the seconds until the next, and how many were started."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from deploybot.courier import Courier, Lane, Result
+from deploybot.courier import Courier, Lane, LaneName, Result
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError
 from deploybot.metrics import METRICS
 from deploybot.ports import Chat, Clock, OutboxItem, Store, Tables
@@ -38,10 +38,10 @@ class OutboxWorker(Courier[OutboxItem]):
         )
         self._chats = chats
 
-    def _due(self, tables: Tables, until: float, limit: int) -> Sequence[OutboxItem]:
-        return tables.outbox.due(until, limit)
+    def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[OutboxItem]:
+        return tables.outbox.due(until, limit, besides=shut)
 
-    def _lane_of(self, item: OutboxItem) -> Hashable:
+    def _lane_of(self, item: OutboxItem) -> LaneName:
         return item.place.platform, item.place.channel
 
     def _may_overtake(self, lane: Lane) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -94,8 +94,11 @@ class Outbox(Protocol):
         A card with `stream` set is refused (ValueError): its states add up, so none may be left out.
         """
 
-    def due(self, now: float, limit: int = 50) -> tuple[OutboxItem, ...]:
-        """What is to be sent now, in the order in which it was first put."""
+    def due(self, now: float, limit: int = 50, *, besides: Collection[tuple[str, ...]] = ()) -> tuple[OutboxItem, ...]:
+        """What is to be sent now, in the order in which it was first put.
+
+        `besides` leaves out channels, as pairs of platform and channel: theirs is not even read.
+        """
 
     def sent(self, item: int, revision: int, message: str) -> None:
         """Note that this revision arrived as that message. Where a newer one was put meanwhile, that stays due."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
-from deploybot.courier import Courier, Lane, Result
+from deploybot.courier import Courier, Lane, LaneName, Result
 from deploybot.domain import ReportItem
 from deploybot.errors import Unreachable, UserError
 from deploybot.metrics import METRICS
@@ -64,11 +64,12 @@ class ReportWorker(Courier[ReportItem]):
         finally:
             await self._close()
 
-    def _due(self, tables: Tables, until: float, limit: int) -> Sequence[ReportItem]:
+    def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[ReportItem]:
+        del shut  # never many wait: of each deployment one
         return tables.reports.due(until, limit)
 
-    def _lane_of(self, item: ReportItem) -> Hashable:
-        return item.target
+    def _lane_of(self, item: ReportItem) -> LaneName:
+        return (item.target,)
 
     def _may_overtake(self, lane: Lane) -> bool:
         """What waits side by side is of different deployments: the rows keep the states of one in their order."""

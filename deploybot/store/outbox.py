@@ -7,7 +7,9 @@ has a row of its own. What was sent or given up is dropped a month after it was 
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Collection
 from functools import lru_cache
 
 from deploybot.card import Card
@@ -72,10 +74,15 @@ class OutboxRows:
         self._run(sql, (encode(place), card.key, encode(card), now))
         self._run("DELETE FROM outbox WHERE state IN ('sent', 'dead') AND next_at < ?", (now - _KEPT,))
 
-    def due(self, now: float, limit: int = 50) -> tuple[OutboxItem, ...]:
-        """What is to be sent now, in the order in which it was first put."""
-        sql = _SELECT + "WHERE state = 'waiting' AND next_at <= ? ORDER BY id LIMIT ?"
-        return tuple(map(_item, self._run(sql, (now, limit))))
+    def due(self, now: float, limit: int = 50, *, besides: Collection[tuple[str, ...]] = ()) -> tuple[OutboxItem, ...]:
+        """What is to be sent now, in the order in which it was first put, but for some channels."""
+        sql = """
+            WHERE state = 'waiting' AND next_at <= ?1
+              AND json_extract(place, '$.platform') || ' ' || json_extract(place, '$.channel')
+                  NOT IN (SELECT value FROM json_each(?3))
+            ORDER BY id LIMIT ?2"""
+        left_out = json.dumps([" ".join(channel) for channel in besides])
+        return tuple(map(_item, self._run(_SELECT + sql, (now, limit, left_out))))
 
     def sent(self, item: int, revision: int, message: str) -> None:
         """Note that this revision arrived as that message. Where a newer one was put meanwhile, that stays due."""

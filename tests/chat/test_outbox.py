@@ -7,7 +7,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -16,9 +16,10 @@ import pytest
 
 from deploybot.card import Card
 from deploybot.chat.outbox import OutboxWorker
+from deploybot.courier import LaneName
 from deploybot.domain import Place
 from deploybot.errors import StoreDown, StoreError, Unreachable, UserError
-from deploybot.ports import Chat, Tables
+from deploybot.ports import Chat, OutboxItem, Tables
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock, memory_store
 from tests.chat.stub import SystemClock
@@ -83,12 +84,14 @@ def state(key: str, number: int, last: int = STATES - 1) -> Card:
 
 
 @asynccontextmanager
-async def running(store: Database, *chats: Chat, pause: float = 0.001) -> AsyncIterator[OutboxWorker]:
-    worker = OutboxWorker(store, {chat.platform: chat for chat in chats}, SystemClock(), first_pause=pause)
-    store.on_outbox = worker.wake
-    task = asyncio.create_task(worker.run())
+async def running(
+    store: Database, *chats: Chat, pause: float = 0.001, worker: type[OutboxWorker] = OutboxWorker
+) -> AsyncIterator[OutboxWorker]:
+    running = worker(store, {chat.platform: chat for chat in chats}, SystemClock(), first_pause=pause)
+    store.on_outbox = running.wake
+    task = asyncio.create_task(running.run())
     try:
-        yield worker
+        yield running
     finally:
         store.on_outbox = None
         task.cancel()
@@ -201,6 +204,41 @@ async def test_a_chat_that_hangs_does_not_hold_another_channel(store: Database) 
         gate.set()
         await drained(store)
     assert [posted.states[0].title for posted in chat.messages] == ["other", "first", "second"]
+
+
+async def test_what_waits_for_a_busy_channel_is_not_read_with_every_message(store: Database) -> None:
+    gate, read = asyncio.Event(), 0
+
+    class Hanging(Platform):
+        async def send(self, place: Place, card: Card) -> str:
+            if place.channel == "hangs":
+                await gate.wait()
+            return await super().send(place, card)
+
+    class Counting(OutboxWorker):
+        def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[OutboxItem]:
+            nonlocal read
+            items = super()._due(tables, until, limit, shut)
+            read += len(items)
+            return items
+
+    def burst(tables: Tables) -> None:
+        for number in range(1000):
+            tables.outbox.put(Place("console", "hangs"), Card(title=str(number)), time.time())
+
+    chat = Hanging()
+    async with running(store, chat, worker=Counting):
+        await put(store, Card(title="first"), channel="hangs")
+        await store.write(burst)
+        for number in range(20):
+            chat.arrived.clear()
+            await put(store, Card(title=f"other {number}"), channel="other")
+            async with asyncio.timeout(20):
+                await chat.arrived.wait()
+        assert read < 1000
+        gate.set()
+        await drained(store)
+    assert len(chat.messages) == 1021
 
 
 async def test_what_a_chat_refuses_for_good_is_given_up_and_nothing_else(store: Database) -> None:

@@ -9,7 +9,7 @@ import pytest
 from deploybot.card import Button, Card, Line, Tone
 from deploybot.domain import Place
 from deploybot.errors import StoreError
-from deploybot.ports import OutboxItem
+from deploybot.ports import OutboxItem, Tables
 from deploybot.store.database import Database
 from tests.store.examples import CONSOLE, NOW, ann, plan
 
@@ -124,6 +124,24 @@ async def test_no_more_than_the_limit_is_given(store: Database) -> None:
         await _put(store, Card(title=str(number)))
     items = await store.read(lambda tables: tables.outbox.due(NOW, 2))
     assert [item.card.title for item in items] == ["0", "1"]
+
+
+async def test_channels_may_be_left_out_with_all_their_threads(store: Database) -> None:
+    places = [Place("slack", "C1"), Place("slack", "C1", "17.5"), Place("telegram", "C1"), Place("slack", 'é"\\ 1')]
+
+    def put(tables: Tables) -> None:
+        for place in places:
+            tables.outbox.put(place, Card(title="hello"), NOW)
+
+    await store.write(put)
+
+    async def besides(*channels: tuple[str, str]) -> list[Place]:
+        items = await store.read(lambda tables: tables.outbox.due(NOW, besides=channels))
+        return [item.place for item in items]
+
+    assert await besides() == places
+    assert await besides(("slack", "C1")) == places[2:]
+    assert await besides(("slack", 'é"\\ 1'), ("telegram", "C1"), ("slack", "C2")) == places[:2]
 
 
 async def test_old_messages_are_dropped_and_waiting_ones_never(store: Database) -> None:

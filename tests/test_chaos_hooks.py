@@ -48,7 +48,9 @@ async def data(tmp_path: Path) -> Path:
 
 
 def _tell(tables: Tables) -> None:
-    new = NewDelivery(app="shop", sender="github", delivery="one", again_after=60.0, body=b"{}", received=1.0)
+    new = NewDelivery(
+        app="shop", sender="github", delivery="one", digest=b"1", again_after=60.0, body=b"{}", received=1.0
+    )
     (number,) = tables.deliveries.add((new,))
     tables.deliveries.finish(number, Fate.DONE, "said (1)", 1.0)
     things = {f"{build_thing(COMMIT.sha, BRANCH)}": "main — green after 2 s", "push:1": f"1 commit {COMMIT.sha[:10]}"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -21,31 +20,20 @@ class Fate(enum.StrEnum):
 class NewDelivery:
     """An authentic delivery that is to be kept. `app` is empty for one that is told apart by its repository.
 
-    `delivery` is the sender's own id, empty where it gives none. It is the same delivery when the same `digest` comes
-    again within `again_after` seconds; after that it is a new one. `headers` and `query` are without what proves
+    `delivery` is the sender's own id, empty where it gives none; `digest` is what makes it the same delivery when it
+    comes again within `again_after` seconds; after that it is a new one. `headers` and `query` are without what proves
     anything: no secret is ever kept.
     """
 
     app: str
     sender: str
     delivery: str
-    told_apart: str = ""
+    digest: bytes
     again_after: float
     body: bytes
     received: float
     headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-    @property
-    def digest(self) -> bytes:
-        """The SHA-256 of the body, and of `told_apart` where the same body may be another delivery.
-
-        It is taken where it is asked for: in the database's thread, and not in the event loop.
-        """
-        digest = hashlib.sha256(self.body)
-        if self.told_apart:
-            digest.update(b"\0" + self.told_apart.encode("utf-8", "replace"))
-        return digest.digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

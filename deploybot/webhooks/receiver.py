@@ -6,6 +6,7 @@ What comes twice is known by the sender's id or by the body, and is answered as 
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -123,14 +124,20 @@ class _Endpoint:
             app=self.address.app,
             sender=self.name,
             delivery=delivery,
-            # Whose bodies repeat is believed that a new id is a new thing.
-            told_apart=delivery if self.sender.repeats else "",
+            digest=self._digest(received.body, delivery),
             again_after=_AGAIN if self.sender.repeats else _NEVER,
             body=received.body,
             received=received.at,
             headers=self._harmless(received.headers),
             query=self._harmless(received.query) if received.query else {},
         )
+
+    def _digest(self, body: bytes, delivery: str) -> bytes:
+        """What makes a delivery the same one. Whose bodies repeat is believed that a new id is a new thing."""
+        digest = hashlib.sha256(body)
+        if delivery and self.sender.repeats:
+            digest.update(b"\0" + delivery.encode("utf-8", "replace"))
+        return digest.digest()
 
     def _harmless(self, values: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
         """Those that tell something, without any that proves something or holds the secret."""

@@ -78,6 +78,7 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         ("[bot]\nplugins = 'none'", "plugins: there is no folder"),
         ("bot = 1", "bot: should be a table, got 1"),
         ("servers = []", "servers: should be a table, got an empty list"),
+        (f"hooks = 1.5\n{APP}", "hooks: should be a table, got 1.5"),
         ("[apps.shop]\nname = 'x'", "apps.shop.name: unknown key; the name stands in the table's heading"),
         ("path = 'x'", "path: unknown key"),
         (

@@ -68,7 +68,8 @@ def _problem(detail: ErrorDetails, tree: Table) -> Problem:
 def _turned(path: Path, tree: Table) -> Path:
     """The path of a table `hooks.APP`, where `apps.APP.hooks` was meant; else nothing."""
     apps = tree.get("apps")
-    return path[:2] if path[:1] == ("hooks",) and isinstance(apps, dict) and path[1] in apps else ()
+    is_turned = len(path) > 1 and path[0] == "hooks" and isinstance(apps, dict) and path[1] in apps
+    return path[:2] if is_turned else ()
 
 
 def _standing(path: Path, tree: Table) -> Path:

@@ -128,11 +128,11 @@ class Sshd:
     def kill_sessions(self) -> None:
         """Kill -9 every session: connections break in mid-step, remote programs live on."""
         send(self._sessions(), signal.SIGKILL)
-        until(lambda: not self._sessions(), within=5, what=f"end of the sessions of {self.box.name}")
+        until(lambda: not self._sessions(), within=30, what=f"end of the sessions of {self.box.name}")
 
     def pause(self) -> None:
         """Make the server hang: connections stay open, nothing answers, new ones are not greeted."""
-        until(self._hangs, within=5, what=f"pause of {self.box.name}")
+        until(self._hangs, within=30, what=f"pause of {self.box.name}")
 
     def resume(self) -> None:
         """End a pause."""

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import asynccontextmanager
@@ -252,6 +253,19 @@ class TestEngine:
         {"restart": engine.restart, "kill": engine.kill, "reboot": engine.sshd.reboot}[how]()
         engine.start()
         until(partial(_answers, engine), within=10, what="an answer")
+
+    def test_paused_it_stays_so_however_often_it_is_told(self, engine: Engine) -> None:
+        for _ in range(5):
+            for _ in range(3):
+                engine.pause()
+            with socket.socket(socket.AF_UNIX) as line:
+                line.settimeout(0.2)
+                line.connect(str(engine.socket))
+                line.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+                with pytest.raises(TimeoutError):
+                    line.recv(1)
+            engine.resume()
+            assert "Version" in engine.docker("version")
 
     def test_its_disk_can_be_small_and_full(self, make_engine: MakeEngine) -> None:
         engine = make_engine(disk=32 << 20)

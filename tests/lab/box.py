@@ -76,8 +76,9 @@ class Service:
         if not self.alive:
             return
         send([self.pid], what)
-        # nsenter stops with its child and would never notice that the child went on.
-        send([self.launcher.pid], signal.SIGCONT)
+        if what != signal.SIGSTOP:
+            # nsenter stops with its child and would never notice that the child went on. Woken, it wakes its child.
+            send([self.launcher.pid], signal.SIGCONT)
 
     def stop(self, what: signal.Signals = signal.SIGTERM, *, within: float = 20) -> None:
         """Signal it, and return when it has ended; after `within` seconds kill it."""

@@ -108,9 +108,9 @@ class Engine:
         """Make it hang: its socket accepts, and nothing answers."""
         if self._service:
             self._service.send(signal.SIGSTOP)
-            # Its threads stop one after the other, and one of them might still answer; one that waits for a busy disk
-            # stops when that is done.
-            until(partial(stopped, self._service.pid), within=30, what=f"pause of {self.box.name}")
+            # Its threads stop one after the other, and one of them might still answer; and nsenter stops behind it.
+            processes = self._service.pid, self._service.launcher.pid
+            until(lambda: all(map(stopped, processes)), within=30, what=f"pause of {self.box.name}")
 
     def resume(self) -> None:
         """End a pause."""

@@ -23,6 +23,8 @@ What each becomes in the chat is decided in one place, `deploybot.dispatch`.
 
 from __future__ import annotations
 
+import os
+
 
 class DeploybotError(Exception):
     """The root of the tree; `str()` of it is one sentence without secrets."""
@@ -160,3 +162,12 @@ def sentence(problem: Exception) -> str:
     """What happened, with a capital and a full stop: `cancelled by ana` becomes a sentence."""
     text = str(problem)
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def system_words(problem: OSError) -> str:
+    """What the system calls an error: `connection refused`. Libraries add words of theirs to `strerror`.
+
+    What is not the system's, such as a name that nobody knows, has no number above 0: then what it says itself.
+    """
+    number = problem.errno or 0
+    return os.strerror(number).lower() if number > 0 else problem.strerror or str(problem) or "no answer in time"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
@@ -17,7 +16,7 @@ from aiohttp import StreamReader, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 
-from deploybot.errors import UserError
+from deploybot.errors import UserError, system_words
 from deploybot.intake import Connection, Gate, check_head, take_body
 
 _BODY = 1 << 20
@@ -88,7 +87,7 @@ class WebServer:
             ours.listen(_BACKLOG)
         except OSError as error:
             raise UserError(
-                f"The HTTP server cannot listen on {self._listen}: {os.strerror(error.errno or 0).lower()}.",
+                f"The HTTP server cannot listen on {self._listen}: {system_words(error)}.",
                 hint="Change `listen` in [http] of bot.toml, or stop what has the port.",
             ) from None
         log.info("HTTP on %s", self._listen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from deploybot.settings import App
@@ -14,7 +14,6 @@ USUAL = ("main", "master", "trunk", "develop", "release/*")
 
 # Several stars together are as good as two.
 _PARTS = re.compile(r"\*{2,}|.", re.DOTALL)
-_AS_REGEX = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 class _Marks(NamedTuple):
@@ -28,8 +27,20 @@ class _Marks(NamedTuple):
 
 
 def fits(pattern: str, name: str) -> bool:
-    """Whether a name matches a pattern as a whole."""
-    return _matcher(pattern)(name)
+    """Whether a name matches a pattern as a whole.
+
+    With several stars there are millions of ways to try one after the other, as a regular expression does, and whoever
+    may push a branch chooses its name: here all ways are followed at once. Bit `n` of `ways` says that the first `n`
+    parts can stand for what was read so far.
+    """
+    marks = _marks(pattern)
+    ways = 1 | (marks.stars & 1) << 1
+    for sign in name:
+        inside = sign != "/"
+        stay = ways & (marks.stars if inside else marks.deep)
+        ways = stay | (ways & (marks.letters.get(sign, 0) | marks.ones * inside)) << 1
+        ways |= (ways & marks.stars) << 1
+    return bool(ways & marks.end)
 
 
 def fits_any(patterns: Iterable[str], name: str) -> bool:
@@ -38,41 +49,18 @@ def fits_any(patterns: Iterable[str], name: str) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    """How names are compared with a pattern.
-
-    With several stars there are millions of ways to try one after the other, as a regular expression does, and whoever
-    may push a branch chooses its name: then all ways are followed at once.
-    """
-    parts = _PARTS.findall(pattern)
-    if sum(part[0] == "*" for part in parts) > 1:
-        return functools.partial(_walk, _marks(parts))
-    found = re.compile("".join(_AS_REGEX.get(part[:2]) or re.escape(part) for part in parts), re.DOTALL)
-    return lambda name: found.fullmatch(name) is not None
-
-
-def _marks(parts: Sequence[str]) -> _Marks:
+def _marks(pattern: str) -> _Marks:
     """Bit `n` of each mark is about part `n`."""
+    parts = _PARTS.findall(pattern)
     letters: dict[str, int] = {}
     deep = stars = ones = 0
     for bit, part in ((1 << place, part) for place, part in enumerate(parts)):
         deep |= bit * (len(part) > 1)
         stars |= bit * (part[0] == "*")
         ones |= bit * (part == "?")
-        if part not in _AS_REGEX:
+        if part[0] not in "*?":
             letters[part] = letters.get(part, 0) | bit
     return _Marks(letters, ones, stars, deep, 1 << len(parts))
-
-
-def _walk(marks: _Marks, name: str) -> bool:
-    """One pass over the name: bit `n` of `ways` says that the first `n` parts can stand for what was read so far."""
-    ways = 1 | (marks.stars & 1) << 1
-    for sign in name:
-        inside = sign != "/"
-        stay = ways & (marks.stars if inside else marks.deep)
-        ways = stay | (ways & (marks.letters.get(sign, 0) | marks.ones * inside)) << 1
-        ways |= (ways & marks.stars) << 1
-    return bool(ways & marks.end)
 
 
 def watched(app: App, branch: str) -> bool:

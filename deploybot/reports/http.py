@@ -10,7 +10,6 @@ import asyncio
 import email.utils
 import ipaddress
 import json
-import os
 import socket
 import time
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from yarl import URL
 
 from deploybot import __version__
 from deploybot.addresses import may_be_called
-from deploybot.errors import Unreachable, UserError
+from deploybot.errors import Unreachable, UserError, system_words
 
 WITHIN = 15.0
 _LONGEST_ANSWER = 1 << 20
@@ -154,10 +153,7 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
 
 def _why(problem: Exception) -> str:
     cause = problem.os_error if isinstance(problem, aiohttp.ClientConnectorError) else problem
-    if isinstance(cause, OSError) and (cause.errno or 0) > 0:
-        return os.strerror(cause.errno or 0).lower()
-    told = cause.strerror if isinstance(cause, socket.gaierror) else str(cause)
-    return told or str(problem) or type(problem).__name__
+    return system_words(cause) if isinstance(cause, OSError) else str(problem) or type(problem).__name__
 
 
 def accepted(answer: Answer, what: str) -> Answer:

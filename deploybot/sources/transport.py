@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from deploybot.domain import DOCKER_HUB
-from deploybot.errors import Unreachable
+from deploybot.errors import Unreachable, system_words
 from deploybot.ports import Clock
 from deploybot.settings.addresses import leads_astray
 from deploybot.units import show_duration
@@ -172,7 +171,5 @@ def _seconds(text: str, now: float) -> float:
 
 def _words(problem: Exception) -> str:
     if isinstance(problem, aiohttp.ClientConnectorError):
-        number = problem.os_error.errno or 0
-        # What is not the system's own has no number above 0, but words.
-        return os.strerror(number).lower() if number > 0 else problem.os_error.strerror or "nothing listens there"
+        return system_words(problem.os_error)
     return str(problem) or "the connection broke"

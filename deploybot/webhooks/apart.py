@@ -42,7 +42,7 @@ async def events_of(name: str, received: Received) -> tuple[Event, ...]:
 async def _apart(asked: bytes) -> tuple[Event, ...] | MalformedError:
     """The answer of a process of its own, which is killed when that is not waited for any more."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", __name__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-P", "-m", __name__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     try:
         async with asyncio.timeout(_WITHIN):

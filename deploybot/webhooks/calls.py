@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import aiohttp
 
-from deploybot.errors import Unreachable
+from deploybot.errors import Unreachable, system_words
 from deploybot.webhooks.addresses import Address
 from deploybot.webhooks.sender import Signed
 
@@ -36,6 +35,5 @@ async def call(session: aiohttp.ClientSession, base: str, address: Address, sign
             return Answer(answer.status, found["result"], found.get("delivery", 0), found.get("error", ""))
     except (aiohttp.ClientError, TimeoutError) as error:
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-        number = getattr(cause, "errno", 0) or 0
-        why = os.strerror(number).lower() if number > 0 else str(cause) or "no answer in time"
+        why = system_words(cause) if isinstance(cause, OSError) else str(cause)
         raise Unreachable(f"the bot at {base}", why, hint="`deploybot run` starts it.") from error

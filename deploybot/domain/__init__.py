@@ -25,6 +25,7 @@ from deploybot.domain.events import (
     Told,
 )
 from deploybot.domain.images import DOCKER_HUB, canonical_image
+from deploybot.domain.observed import EngineFacts, Manifest, Observed, ServiceImage
 from deploybot.domain.people import (
     EVERY,
     Action,
@@ -38,7 +39,7 @@ from deploybot.domain.people import (
     Role,
     place_name,
 )
-from deploybot.domain.plans import Gate, Kind, Plan, ServerPlan, Step
+from deploybot.domain.plans import Effect, EffectKind, Gate, Kind, Plan, ServerPlan, Step
 from deploybot.domain.releases import Changes, Commit, Pin, Release, image_changes, short_digest, short_id
 from deploybot.domain.reports import REQUESTED, Report, ReportItem, word_of
 from deploybot.domain.requests import Approval, Binding, Request, Verdict
@@ -50,6 +51,8 @@ from deploybot.domain.servers import (
     JobState,
     JobStatus,
     LogLine,
+    Mount,
+    PublishedPort,
     ServerFacts,
     Sight,
     Upload,
@@ -82,7 +85,10 @@ __all__ = [
     "Counted",
     "Deployed",
     "Deployment",
+    "Effect",
+    "EffectKind",
     "EngineEvent",
+    "EngineFacts",
     "Event",
     "Gate",
     "Grant",
@@ -97,7 +103,10 @@ __all__ = [
     "Link",
     "Lock",
     "LogLine",
+    "Manifest",
+    "Mount",
     "Note",
+    "Observed",
     "Person",
     "Phase",
     "Pin",
@@ -105,6 +114,7 @@ __all__ = [
     "Place",
     "Plan",
     "Published",
+    "PublishedPort",
     "Push",
     "Release",
     "Report",
@@ -114,6 +124,7 @@ __all__ = [
     "Running",
     "ServerFacts",
     "ServerPlan",
+    "ServiceImage",
     "Sight",
     "State",
     "Step",

@@ -43,9 +43,32 @@ class Gate:
     status: int = 0
 
 
+class EffectKind(enum.StrEnum):
+    """What becomes of a service: LEFT is one that is not in the Compose files and stays all the same."""
+
+    KEPT = "kept"
+    STARTED = "started"
+    RECREATED = "recreated"
+    NEW = "new"
+    REMOVED = "removed"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What becomes of one service on one server, and why, for people: `image`, `settings`, `mounted content`."""
+
+    service: str
+    kind: EffectKind
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerPlan:
-    """What would happen on one server: steps and gate forward, and the steps that put `replaces` back."""
+    """What would happen on one server: steps and gate forward, and the steps that put `replaces` back.
+
+    `effects` says what becomes of each service, where the strategy runs services.
+    """
 
     server: str
     steps: tuple[Step, ...]
@@ -53,6 +76,7 @@ class ServerPlan:
     replaces: Release | None = None
     restore: tuple[Step, ...] = ()
     cleanup: tuple[Step, ...] = ()
+    effects: tuple[Effect, ...] = ()
 
 
 class Kind(enum.StrEnum):

@@ -13,7 +13,9 @@ class ServerFacts:
     `directory` facts speak of one app's directory on that server: `releases` are the names of the
     release directories there (`Release.id`), `current` the one in use, `switching` the one that was
     being switched to when something stopped half-way, `have` the commits its repository copy holds.
-    `server` is the server's name in bot.toml, for sentences.
+    `server` is the server's name in bot.toml, for sentences. `docker_host` is the Engine's address as the server's own
+    `docker` command uses it (`unix:///run/docker.sock`), `docker_root` where that Engine keeps images and containers,
+    `docker_free` and `docker_inodes` what is free there. `current_is_folder`: a folder stands where the link belongs.
     """
 
     home: str
@@ -36,6 +38,11 @@ class ServerFacts:
     switching: str = ""
     releases: tuple[str, ...] = ()
     have: tuple[str, ...] = ()
+    docker_host: str = ""
+    docker_root: str = ""
+    docker_free: int = -1
+    docker_inodes: int = -1
+    current_is_folder: bool = False
 
 
 class UploadKind(enum.StrEnum):
@@ -91,8 +98,33 @@ class JobChunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedPort:
+    """A port of a server that leads to a container. `address` is empty for all addresses."""
+
+    port: int
+    protocol: str = "tcp"
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """Something mounted into a container: `kind` is `bind`, `volume` or another word of the Engine.
+
+    `source` is a path on the server, or a volume's name.
+    """
+
+    kind: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A container as the Engine tells it. `health` is `healthy`, `unhealthy`, `starting` or empty (no check)."""
+    """A container as the Engine tells it. `health` is `healthy`, `unhealthy`, `starting` or empty (no check).
+
+    `image` is how the image was called, `image_id` the Engine's id of what it really is. `created` and `started` are
+    seconds since the epoch, 0.0 where unknown.
+    """
 
     id: str
     name: str
@@ -105,6 +137,15 @@ class Container:
     exit_code: int = 0
     oneoff: bool = False
     labels: tuple[tuple[str, str], ...] = ()
+    image_id: str = ""
+    project: str = ""
+    created: float = 0.0
+    ports: tuple[PublishedPort, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+
+    def label(self, name: str) -> str:
+        """The value of a label; empty where it has none."""
+        return next((value for key, value in self.labels if key == name), "")
 
 
 @dataclass(frozen=True, slots=True)

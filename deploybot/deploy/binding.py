@@ -70,7 +70,7 @@ def _reached(names: Sequence[str], settings: Settings) -> Iterator[str]:
 
 def _keys(path: str, part: Part, without: frozenset[str]) -> Iterator[tuple[str, str]]:
     for key in sorted(type(part).known_keys().keys() - without):
-        yield f"{path}.{key}", _text(getattr(part, key))
+        yield f"{path}.{key}", _text(part.value(key))
 
 
 def _text(value: object) -> str:
@@ -81,7 +81,7 @@ def _text(value: object) -> str:
 def _plain(value: object) -> object:
     """What JSON does not know: tables of bot.toml, of secrets only where they come from."""
     if isinstance(value, Part):
-        return {key: getattr(value, key) for key in type(value).known_keys() if getattr(value, key) is not None}
+        return {key: value.value(key) for key in type(value).known_keys() if value.value(key) is not None}
     if isinstance(value, Place | Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no place in a binding")

@@ -37,7 +37,7 @@ class HealthGate:
             if stop.why is not None:
                 raise stop.why
             if self._clock.now() + pause > end:
-                raise Unhealthy(server, why, await self._last_words(server, gate))
+                raise Unhealthy(server, why, await self.last_words(server, gate))
             await stop.pause(pause)
             pause = min(pause * 1.6, PAUSE_MOST)
 
@@ -52,8 +52,8 @@ class HealthGate:
             raise Unhealthy(server, f"bot.toml gives no Docker Engine for {server}, so its health cannot be asked")
         return lambda: _docker(engine, gate)
 
-    async def _last_words(self, server: str, gate: Gate) -> tuple[str, ...]:
-        """The last log lines of the containers that are not well; nothing where there is no engine to ask."""
+    async def last_words(self, server: str, gate: Gate) -> tuple[str, ...]:
+        """Read the last log lines of the containers that are not well; nothing where there is no Engine to ask."""
         engine = self._servers.engine(server)
         if engine is None or gate.kind != "docker":
             return ()

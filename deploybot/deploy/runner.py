@@ -12,12 +12,15 @@ import logging
 from collections.abc import Sequence
 
 from deploybot.deploy.cards import what
+from deploybot.deploy.execution import Executor
 from deploybot.deploy.gate import HealthGate
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import HEALTH_STEP
-from deploybot.deploy.steps import StepRunner, Work
+from deploybot.deploy.present import Present
+from deploybot.deploy.restore import Restorer, is_restorable
 from deploybot.deploy.stop import Stop
 from deploybot.deploy.teller import Teller
+from deploybot.deploy.verify import Verifier
 from deploybot.domain import (
     Deployment,
     Kind,
@@ -30,15 +33,12 @@ from deploybot.domain import (
     Step,
     StepRow,
     StepState,
-    short_id,
 )
 from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable, sentence
 from deploybot.ports import Clock, Servers, Store, Tables
-from deploybot.settings import App, Environment, Settings
 
 log = logging.getLogger(__name__)
 
-LOOK_WITHIN = 10.0
 TAIL_SHOWN = 20
 CLEANUP_WITHIN = 300.0
 FORGET_BACK = 5
@@ -60,22 +60,26 @@ class Runner:
     def __init__(
         self,
         *,
-        settings: Settings,
         store: Store,
         servers: Servers,
-        steps: StepRunner,
+        executor: Executor,
         gate: HealthGate,
+        verifier: Verifier,
+        restorer: Restorer,
+        present: Present,
         journal: Journal,
         clock: Clock,
         tell: Teller,
     ) -> None:
         """Take the ports and the parts that do the single things."""
         self._journal = journal
-        self._settings = settings
         self._store = store
         self._servers = servers
-        self._steps = steps
+        self._executor = executor
         self._gate = gate
+        self._verifier = verifier
+        self._restorer = restorer
+        self._present = present
         self._clock = clock
         self._tell = tell
 
@@ -126,7 +130,7 @@ class Runner:
             if _is_felt(deployment.plan, step):
                 return
             try:
-                await self._step(deployment, Phase.FORWARD, part.server, (position, step), stop)
+                await self._executor.run(deployment, Phase.FORWARD, part, (position, step), stop)
             except DeploybotError as problem:
                 # Of a step that was stopped because another failed, a restart knows no more than that.
                 if not isinstance(problem, Cancelled):
@@ -140,35 +144,23 @@ class Runner:
         for position in range(first, len(part.steps)):
             step = part.steps[position]
             try:
-                await self._step(deployment, Phase.FORWARD, part.server, (position, step), stop)
+                await self._executor.run(deployment, Phase.FORWARD, part, (position, step), stop)
             except StepFailed as problem:
                 if step.name == HEALTH_STEP:
                     raise Unhealthy(part.server, "the health command does not succeed", problem.tail) from problem
                 raise
+        await self._check(deployment, part, stop)
+
+    async def _check(self, deployment: Deployment, part: ServerPlan, stop: Stop) -> None:
+        """Compare what runs with the release, pass the health gate, and see that everything stays up."""
+        app, environment = self._executor.target(deployment)
+        manifest = await self._executor.manifest(deployment, part, deployment.plan.release)
+        if part.verify:
+            await self._verifier.settle(app, environment, part.server, manifest, stop)
         if part.gate is not None:
             await self._gate.pass_through(part.server, part.gate, stop)
-
-    async def _step(
-        self, deployment: Deployment, phase: Phase, server: str, numbered: tuple[int, Step], stop: Stop
-    ) -> StepRow:
-        position, step = numbered
-        app, environment = self._where(deployment)
-        known = {**app.secrets, **environment.secrets}
-        values = {name: known[name].reveal() for name in step.secrets if name in known}
-        work = Work(
-            deployment=deployment,
-            app=app,
-            phase=phase,
-            server=server,
-            position=position,
-            step=step,
-            secrets=values,
-        )
-        return await self._steps.run(work, stop)
-
-    def _where(self, deployment: Deployment) -> tuple[App, Environment]:
-        app = self._settings.apps[deployment.plan.app]
-        return app, app.environments[deployment.plan.environment]
+        if part.verify:
+            await self._verifier.stay(app, environment, part.server, manifest, stop)
 
     async def _good_end(self, deployment: Deployment) -> _End:
         plan = deployment.plan
@@ -185,21 +177,24 @@ class Runner:
         return Running(plan.app, plan.environment, server, release, deployment.number, now, healthy)
 
     async def _bad_end(self, deployment: Deployment, problem: DeploybotError) -> _End:
-        """Say what went wrong, put back what was switched where that is sure to be right, and look what runs."""
+        """Say what went wrong, restore what was switched where that is sure to be right, and look at what runs."""
         tail = tuple(getattr(problem, "tail", ()))[-TAIL_SHOWN:]
         touched = _switched(deployment, await self._steps_of(deployment))
         why = sentence(problem)
         cancelled = isinstance(problem, Cancelled)
         if isinstance(problem, StepUnknown) and problem.server in {part.server for part in touched}:
-            now = await self._what_runs(deployment)
-            return _End(State.UNKNOWN, f"{why}\nNothing was run again by itself. {now}", tail)
+            now = await self._now(deployment)
+            return _End(State.UNKNOWN, f"{why}\nNothing was run again. {now}", tail)
+        state = State.CANCELLED if cancelled else State.FAILED
         if not touched or deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
-            state = State.CANCELLED if cancelled else State.FAILED
-            unchanged = "The release that runs was not touched." if not touched else await self._what_runs(deployment)
+            unchanged = "The release that runs was not touched." if not touched else await self._now(deployment)
             return _End(state, f"{why}\n{unchanged}", tail)
-        if self._where(deployment)[1].on_failure == "leave" and not cancelled:
-            now = await self._what_runs(deployment)
+        if self._executor.target(deployment)[1].on_failure == "leave" and not cancelled:
+            now = await self._now(deployment)
             return _End(State.FAILED, f'{why}\nLeft as it is (on_failure = "leave"). {now}', tail)
+        if not any(part.replaces or part.before for part in touched):
+            now = await self._now(deployment)
+            return _End(state, f"{why}\nNothing ran before, so there is nothing to restore. {now}", tail)
         return await self._put_back(deployment, touched, why, tail, cancelled=cancelled)
 
     async def _put_back(
@@ -211,54 +206,25 @@ class Runner:
         *,
         cancelled: bool,
     ) -> _End:
-        """Run the restore steps on every touched server, the last switched first."""
+        """Restore every touched server, the last switched first."""
         if deployment.state is not State.RESTORING:
             deployment = await self._move(deployment, State.RESTORING, why, tail)
         told, released, all_back = [], [], True
         for part in reversed(touched):
-            words, good = await self._put_back_one(deployment, part)
-            told.append(words)
-            all_back &= good
-            if part.replaces is not None:
-                released.append(self._row(deployment, part.server, part.replaces, healthy=good))
-        now = await self._what_runs(deployment)
+            restored = await self._restorer.restore(deployment, part)
+            told.append(restored.words)
+            all_back &= restored.good
+            if part.replaces is not None and is_restorable(part):
+                released.append(self._row(deployment, part.server, part.replaces, healthy=restored.good))
+        now = await self._now(deployment)
         ended = State.CANCELLED if cancelled else State.RESTORED
-        return _End(ended if all_back else State.FAILED, "\n".join([why, *told, now]), tail, tuple(released))
+        first = () if all_back else (await self._present.headline(deployment, touched),)
+        outcome = "\n".join(line for line in (*first, why, *told, now) if line)
+        return _End(ended if all_back else State.FAILED, outcome, tail, tuple(released))
 
-    async def _put_back_one(self, deployment: Deployment, part: ServerPlan) -> tuple[str, bool]:
-        if part.replaces is None:
-            return f"{part.server}: there was no release before, so nothing could be put back.", False
-        if not part.restore:
-            return f"{part.server}: {part.replaces} is not on the server any more and could not be put back.", False
-        never = Stop()
-        try:
-            for numbered in enumerate(part.restore):
-                await self._step(deployment, Phase.RESTORE, part.server, numbered, never)
-            if part.gate is not None:
-                await self._gate.pass_through(part.server, part.gate, never)
-        except (StepFailed, StepUnknown, Unreachable, Cancelled) as problem:
-            return f"{part.server}: putting {part.replaces} back failed, too: {problem}.", False
-        except Unhealthy as problem:
-            return f"{part.server}: {part.replaces} was put back but is not healthy: {problem.why}.", False
-        return f"{part.server}: {part.replaces} was put back and is well.", True
-
-    async def _what_runs(self, deployment: Deployment) -> str:
-        """What each server says that it has now; what it does not say is called unknown."""
-        app, environment = self._where(deployment)
-        names = [part.server for part in deployment.plan.servers]
-        words = await asyncio.gather(
-            *(self._what_runs_on(name, environment.directory or app.directory) for name in names)
-        )
-        return f"Now there: {'; '.join(words)}."
-
-    async def _what_runs_on(self, name: str, directory: str) -> str:
-        try:
-            facts = await self._servers.host(name).facts(directory, timeout=LOOK_WITHIN)
-        except Unreachable as problem:
-            return f"{name} unknown ({problem.why})"
-        if facts.switching:
-            return f"{name} half-way between {short_id(facts.current) or 'nothing'} and {short_id(facts.switching)}"
-        return f"{name} {short_id(facts.current) or 'nothing'}"
+    async def _now(self, deployment: Deployment) -> str:
+        """Say what each server runs now; what it does not say is called unknown."""
+        return await self._present.sentence(deployment)
 
     async def _move(
         self, deployment: Deployment, state: State, outcome: str = "", tail: Sequence[str] = ()
@@ -280,6 +246,8 @@ class Runner:
             ended = tables.deployments.move(deployment.number, end.state, now=now, outcome=end.outcome, tail=end.tail)
             for row in end.released:
                 tables.running.put(row)
+                if row.healthy:
+                    tables.manifests.verify(row.app, row.environment, row.server, row.release.id, now=now)
             tables.audit.append(
                 actor="deploybot",
                 action=f"{ended.plan.kind.value} {end.state.value}",
@@ -299,7 +267,7 @@ class Runner:
             try:
                 async with asyncio.timeout(CLEANUP_WITHIN):
                     for numbered in enumerate(part.cleanup):
-                        await self._step(deployment, Phase.CLEANUP, part.server, numbered, stop)
+                        await self._executor.run(deployment, Phase.CLEANUP, part, numbered, stop)
             except (DeploybotError, TimeoutError) as problem:
                 log.warning("clean-up after #%s on %s: %s", deployment.number, part.server, problem)
         rows = await self._store.read(lambda tables: _left_behind(tables, deployment))

@@ -7,12 +7,13 @@ import dataclasses
 import logging
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.stop import Stop
-from deploybot.domain import Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState, Upload, UploadKind
-from deploybot.errors import Cancelled, StepFailed, StepUnknown, Unreachable
+from deploybot.deploy.uploads import send_uploads
+from deploybot.domain import Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState
+from deploybot.errors import Cancelled, EngineError, StepFailed, StepUnknown, Unreachable, UserError
 from deploybot.ports import Clock, Host, RefSource, Servers, Store, Tables
 from deploybot.settings import App
 
@@ -29,7 +30,10 @@ _UNSAFE = re.compile(r"[^a-z0-9._-]")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """A step in its place: which deployment, phase, server and position, and the values it gets."""
+    """A step in its place: which deployment, phase, server and position.
+
+    `values` gives the environment of its job, right before the job is started.
+    """
 
     deployment: Deployment
     app: App
@@ -37,7 +41,7 @@ class Work:
     server: str
     position: int
     step: Step
-    secrets: Mapping[str, str]
+    values: Callable[[], Awaitable[Mapping[str, str]]]
 
     def first_row(self, now: float) -> StepRow:
         """The row to keep before anything happens, with a job id nobody can guess."""
@@ -150,17 +154,14 @@ class StepRunner:
     async def _start(self, work: Work, host: Host, row: StepRow) -> JobStatus:
         if row.state is StepState.STARTED:
             return (await host.poll(row.job, row.offset, limit=0)).status
-        for upload in work.step.uploads:
-            await self._send(work, host, upload)
-        env = {**dict(work.step.env), **work.secrets}
+        try:
+            env = await work.values()
+        except EngineError as problem:
+            raise Unreachable(work.server, str(problem)) from problem
+        except UserError as problem:
+            raise StepFailed(row.server, row.name, -1, tuple(problem.sentence.splitlines())) from problem
+        await send_uploads(self._refs, host, work.app, work.step.uploads)
         return await host.start(row.job, work.step.script, env, deadline=work.step.timeout)
-
-    async def _send(self, work: Work, host: Host, upload: Upload) -> None:
-        if upload.kind is UploadKind.BUNDLE:
-            source = await self._refs.bundle(work.app, upload.commit, upload.have)
-        else:
-            source = await self._refs.archive(work.app, upload.commit)
-        await host.upload(source, upload.target)
 
     async def _follow(self, work: Work, host: Host, row: StepRow, status: JobStatus, stop: Stop) -> StepRow:
         """Take the log and wait for the end; a server that goes away in between is waited for."""

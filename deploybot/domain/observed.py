@@ -20,6 +20,7 @@ class ServiceImage:
     name: str = ""
     digest: str = ""
     settings: str = ""
+    replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from deploybot.ports.inbox import Deliveries, Delivery, Fate, NewDelivery, Waiti
 from deploybot.ports.outside import Clock, CodeSecrets, Engine, Host, Lines, Redactor, RefSource, Servers
 from deploybot.ports.people import Claims, Codes, Links, People
 from deploybot.ports.store import Audit, Store, Tables
-from deploybot.ports.strategies import Strategy
+from deploybot.ports.strategies import Site, Strategy
 from deploybot.ports.told import Told, ToldPart, ToldPlace
 from deploybot.ports.wishes import Wishes
 
@@ -52,6 +52,7 @@ __all__ = [
     "RunningReleases",
     "Seen",
     "Servers",
+    "Site",
     "Store",
     "Strategy",
     "Tables",

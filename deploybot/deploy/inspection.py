@@ -1,0 +1,169 @@
+"""Look at a target on a server: what runs there, and what the strategy needs to know of a release's files."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import cast
+
+from deploybot.deploy.uploads import send_uploads
+from deploybot.domain import Deployment, JobState, Kind, Manifest, Release, State, Step
+from deploybot.errors import StepUnknown, Unreachable, UserError
+from deploybot.observed import observe, runs
+from deploybot.ports import RefSource, Servers, Site, Store, Strategy, Tables
+from deploybot.settings import App, Environment
+
+LOOK_BACK = 200
+OBSERVE_WITHIN = 10.0
+ASK_WITHIN = 60.0
+LONGEST_ANSWER = 8 << 20
+_TAIL = 15
+_WAIT = 5.0
+_MOST_QUESTIONS = 5
+
+
+class Inspector:
+    """Looks at targets: before there is a plan, and again right before a step needs values."""
+
+    def __init__(self, *, store: Store, servers: Servers, refs: RefSource, strategies: Mapping[str, Strategy]) -> None:
+        """Take the ports; `strategies` by the name that bot.toml uses."""
+        self._store = store
+        self._servers = servers
+        self._refs = refs
+        self._strategies = strategies
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
+
+    async def site(self, app: App, environment: Environment, server: str, *, remove_orphans: bool = False) -> Site:
+        """Observe a target on a server, beside what the bot recorded of it. Raises Unreachable or EngineError."""
+        strategy = self._strategies[app.strategy]
+        seen = observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN, engine=strategy.containers)
+        observed, (manifests, good) = await asyncio.gather(
+            seen, self._store.read(lambda tables: _recorded(tables, app, environment, server))
+        )
+        engine = self._servers.engine(server) if strategy.containers else None
+        return Site(
+            app=app,
+            environment=environment,
+            facts=observed.facts,
+            observed=observed,
+            good=good,
+            manifests=manifests,
+            running=runs(observed, manifests),
+            images=await engine.images() if engine else (),
+            remove_orphans=remove_orphans,
+        )
+
+    async def study(self, site: Site, release: Release, *, again: bool = False) -> Site:
+        """Bring the release's files to the server and let the strategy ask about them, where it needs that for a plan.
+
+        `again` puts the files there once more, unless the release serves. Raises UserError with the server's words.
+        """
+        strategy = self._strategies[site.app.strategy]
+        if strategy.ask(site, release) is None:
+            return site
+        turn = self._turns.setdefault((site.server, site.directory), asyncio.Lock())
+        async with turn:
+            serves = release.id in {site.running, site.facts.current, site.facts.switching}
+            site = await self._fetch(
+                site, release, again=again and not serves and not await self._is_open(site, release)
+            )
+            return await self.ask(site, release)
+
+    async def ask(self, site: Site, release: Release) -> Site:
+        """Run the scripts that the strategy asks for; their output is in `Site.answers`."""
+        strategy = self._strategies[site.app.strategy]
+        for _ in range(_MOST_QUESTIONS):
+            step = strategy.ask(site, release)
+            if step is None:
+                break
+            output = await self._output(site, step)
+            site = replace(site, answers={**site.answers, step.script: output})
+        return site
+
+    async def images(self, site: Site, names: Mapping[str, str]) -> Mapping[str, tuple[str, str]]:
+        """Ask the Engine for the id and the digest of images, by service. Raises UserError for one that is not there."""
+        engine = self._servers.engine(site.server)
+        found: dict[str, tuple[str, str]] = {}
+        for service, name in names.items():
+            image = await engine.image(name) if engine else None
+            if image is None:
+                raise UserError(f"{service} has no image {name} on {site.server}.", hint="Deploy again to make it.")
+            digest = next((one for one in image.digests), "")
+            found[service] = (image.id, digest)
+        return found
+
+    async def _is_open(self, site: Site, release: Release) -> bool:
+        """Whether a deployment of the same release to the same target is on its way: its files are in use."""
+
+        def look(tables: Tables) -> bool:
+            return any(
+                one.plan.release.id == release.id
+                and (one.plan.app, one.plan.environment) == (site.app.name, site.environment.name)
+                and one.state is not State.WAITING
+                for one in tables.deployments.open()
+            )
+
+        return await self._store.read(look)
+
+    async def _fetch(self, site: Site, release: Release, *, again: bool) -> Site:
+        """Bring the files of a release to a server by a detached job, without a row: nothing that serves is touched."""
+        strategy = self._strategies[site.app.strategy]
+        step = strategy.fetch(site, release, again=again)
+        host = self._servers.host(site.server)
+        job = f"plan-{secrets.token_hex(8)}"
+        await send_uploads(self._refs, host, site.app, step.uploads)
+        values = step_values(site.app, site.environment, step)
+        try:
+            status = await host.start(job, step.script, values, deadline=step.timeout)
+            async with asyncio.timeout(step.timeout + _WAIT):
+                while status.state is JobState.RUNNING:
+                    status = await host.wait(job, timeout=_WAIT)
+            if status.state is not JobState.DONE:
+                raise StepUnknown(site.server, step.name, status.detail or status.state.value)
+            if status.code:
+                chunk = await host.poll(job, max(0, status.size - 4096))
+                words = chunk.data.decode("utf-8", "replace").splitlines()[-_TAIL:]
+                raise UserError(
+                    f"The files of {release} cannot be brought to {site.server}: {words[-1] if words else 'no reason given'}",
+                )
+        except TimeoutError:
+            raise Unreachable(site.server, f"step `{step.name}` takes longer than {step.timeout:.0f} s") from None
+        await host.forget([job])
+        have = tuple(dict.fromkeys((*site.facts.have, release.commit))) if site.facts.git else site.facts.have
+        return replace(site, facts=replace(site.facts, have=have))
+
+    async def _output(self, site: Site, step: Step) -> bytes:
+        """Run a script attached; all that it prints, within bounds."""
+        host = self._servers.host(site.server)
+        whole = bytearray()
+        values = step_values(site.app, site.environment, step)
+        chunks = cast("AsyncIterator[bytes]", host.stream(step.script, values, timeout=ASK_WITHIN))
+        async with asyncio.timeout(ASK_WITHIN + _WAIT), aclosing(chunks) as pieces:  # type: ignore[type-var]
+            async for piece in pieces:
+                whole += piece
+                if len(whole) > LONGEST_ANSWER:
+                    raise Unreachable(site.server, f"{step.script} prints more than {LONGEST_ANSWER >> 20} MiB")
+        return bytes(whole)
+
+
+def step_values(app: App, environment: Environment, step: Step) -> dict[str, str]:
+    """Give all values of a step, those of its secrets, too: only for the moment in which it starts."""
+    known = {**app.secrets, **environment.secrets}
+    return {**dict(step.env), **{name: known[name].reveal() for name in step.secrets if name in known}}
+
+
+def _recorded(
+    tables: Tables, app: App, environment: Environment, server: str
+) -> tuple[Mapping[str, Manifest], frozenset[str]]:
+    """What the database has of a target on a server: manifests by release, and which releases were healthy there."""
+    manifests = tables.manifests.all(app.name, environment.name, server)
+    recent = tables.deployments.recent(app.name, environment.name, LOOK_BACK)
+    return manifests, frozenset(one.plan.release.id for one in recent if _was_good(one, server))
+
+
+def _was_good(one: Deployment, server: str) -> bool:
+    on_it = any(part.server == server for part in one.plan.servers)
+    return on_it and one.state is State.SUCCEEDED and one.plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}

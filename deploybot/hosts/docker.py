@@ -23,7 +23,7 @@ from urllib.parse import quote, urlencode
 
 import asyncssh
 
-from deploybot.domain import Container, EngineEvent, Image, Usage
+from deploybot.domain import Container, EngineEvent, EngineFacts, Image, Usage
 from deploybot.errors import DeploybotError, EngineError
 from deploybot.hosts.docker_errors import explain, unexplained
 from deploybot.hosts.docker_frames import Frames
@@ -127,6 +127,10 @@ class DockerEngine:
         """The Engine's version, such as `20.10.24`."""
         return await self._call(lambda client: client.version())
 
+    async def info(self) -> EngineFacts:
+        """What tells this Engine from others, and where it keeps its data."""
+        return await self._call(lambda client: client.info())
+
     async def containers(self, project: str) -> tuple[Container, ...]:
         """All containers of a Compose project, also the stopped ones, by service and name.
 
@@ -136,12 +140,29 @@ class DockerEngine:
         found = await asyncio.gather(*(self._container(which) for which in ids))
         return tuple(sorted((one for one in found if one), key=lambda one: (one.service, one.name)))
 
+    async def all_containers(self) -> tuple[Container, ...]:
+        """All containers of the Engine, by name; one round trip, so without health, restarts and exit codes."""
+        found = await self._call(lambda client: client.all_containers())
+        return tuple(sorted(found, key=lambda one: one.name))
+
     async def _container(self, which: str) -> Container | None:
         return await self._call(lambda client: client.container(which))
 
     async def images(self) -> tuple[Image, ...]:
         """All images that are there, without intermediate ones."""
         return await self._call(lambda client: client.images())
+
+    async def image(self, reference: str) -> Image | None:
+        """One image by its id, `name:tag` or `name@sha256:…`; None where the Engine does not have it."""
+        return await self._call(lambda client: client.image(reference))
+
+    async def networks(self) -> tuple[str, ...]:
+        """The names of all networks."""
+        return await self._call(lambda client: client.networks())
+
+    async def volumes(self) -> tuple[str, ...]:
+        """The names of all volumes."""
+        return await self._call(lambda client: client.volumes())
 
     async def usage(self, container: str, *, quick: bool = False) -> Usage:
         """What a container uses now; CPU in per cent of one core.

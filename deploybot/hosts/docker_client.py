@@ -15,7 +15,7 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.tls import TLSConfig
 from urllib3.exceptions import HTTPError
 
-from deploybot.domain import Container, Image
+from deploybot.domain import Container, EngineFacts, Image
 from deploybot.hosts import docker_json
 from deploybot.hosts.docker_stream import Refused
 from deploybot.hosts.docker_unix import SCHEME, UnixAdapter
@@ -84,6 +84,28 @@ class Client:
     def images(self) -> tuple[Image, ...]:
         """All images but intermediate ones."""
         return tuple(docker_json.image(one) for one in self._client.images())
+
+    def info(self) -> EngineFacts:
+        """What the Engine is."""
+        return docker_json.facts(self._client.info())
+
+    def all_containers(self) -> tuple[Container, ...]:
+        """All containers, as a list tells them."""
+        return tuple(map(docker_json.listed, self._client.containers(all=True)))
+
+    def image(self, reference: str) -> Image | None:
+        """One image, or None where it is not there."""
+        with suppress(NotFound):
+            return docker_json.inspected_image(self._client.inspect_image(reference))  # type: ignore[no-untyped-call]  # as they are
+        return None
+
+    def networks(self) -> tuple[str, ...]:
+        """The names of all networks."""
+        return docker_json.names(self._client.networks())
+
+    def volumes(self) -> tuple[str, ...]:
+        """The names of all volumes."""
+        return docker_json.names(self._client.volumes().get("Volumes") or ())
 
     def sample(self, which: str) -> docker_json.Sample:
         """What a container has used so far, without the second that the Engine would wait to compare."""

@@ -5,16 +5,18 @@ It is described in the Docker Engine API, versions 1.41 (Docker 20.10) to 1.45.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from deploybot.domain import Container, EngineEvent, Image, Usage
+from deploybot.domain import Container, EngineEvent, EngineFacts, Image, Mount, PublishedPort, Usage
 
 PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
+_ONEOFF = "com.docker.compose.oneoff"
 _ENDS = frozenset({"die", "died"})
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  what the Engine says, nothing is bound here
 
 Json = Mapping[str, Any]
 
@@ -34,9 +36,77 @@ def container(found: Json) -> Container:
         started=_time(state["StartedAt"]),
         restarts=int(found.get("RestartCount") or 0),
         exit_code=int(state["ExitCode"]),
-        oneoff=labels.get("com.docker.compose.oneoff", "") == "True",
+        oneoff=labels.get(_ONEOFF, "") == "True",
         labels=tuple(sorted(labels.items())),
+        image_id=str(found.get("Image") or ""),
+        project=labels.get(PROJECT, ""),
+        created=_time(found.get("Created") or ""),
+        ports=_ports(found),
+        mounts=_mounts(found),
     )
+
+
+def listed(found: Json) -> Container:
+    """A container as `GET /containers/json` lists it, without what only a look at it alone tells."""
+    labels = {str(key): str(value) for key, value in (found.get("Labels") or {}).items()}
+    names = [str(name).lstrip("/") for name in found.get("Names") or ()]
+    ports = (_port(one.get("PublicPort"), one.get("Type"), one.get("IP")) for one in found.get("Ports") or ())
+    return Container(
+        id=found["Id"],
+        # A legacy link gives a container one more name, below the name of the other.
+        name=next((name for name in names if "/" not in name), ""),
+        service=labels.get(_SERVICE, ""),
+        image=str(found.get("Image") or ""),
+        state=str(found.get("State") or ""),
+        oneoff=labels.get(_ONEOFF, "") == "True",
+        labels=tuple(sorted(labels.items())),
+        image_id=str(found.get("ImageID") or ""),
+        project=labels.get(PROJECT, ""),
+        created=float(found.get("Created") or 0),
+        ports=_distinct(ports),
+        mounts=_mounts(found),
+    )
+
+
+def _ports(found: Json) -> tuple[PublishedPort, ...]:
+    """What is published; of a container that does not run, what it publishes when it does."""
+    published = (found.get("NetworkSettings") or {}).get("Ports") or {}
+    if not any(published.values()):
+        published = (found.get("HostConfig") or {}).get("PortBindings") or {}
+    return _distinct(
+        _port(one.get("HostPort"), str(inner).partition("/")[2], one.get("HostIp"))
+        for inner, ways in published.items()
+        for one in ways or ()
+    )
+
+
+def _port(port: object, protocol: object, address: object) -> PublishedPort | None:
+    """A published port; None where the Engine names none yet, or a range."""
+    number = str(port or "")
+    if not (number.isascii() and number.isdecimal() and int(number)):
+        return None
+    where = str(address or "")
+    return PublishedPort(
+        port=int(number), protocol=str(protocol or "tcp"), address="" if where in _EVERYWHERE else where
+    )
+
+
+def _distinct(ports: Iterable[PublishedPort | None]) -> tuple[PublishedPort, ...]:
+    """Each once: the Engine names IPv4 and IPv6 apart."""
+    return tuple(dict.fromkeys(one for one in ports if one))
+
+
+def _mounts(found: Json) -> tuple[Mount, ...]:
+    """What is mounted, by target."""
+    mounts = (
+        Mount(
+            kind=str(one.get("Type") or ""),
+            source=str((one.get("Name") if one.get("Type") == "volume" else one.get("Source")) or ""),
+            target=str(one.get("Destination") or ""),
+        )
+        for one in found.get("Mounts") or ()
+    )
+    return tuple(sorted(mounts, key=lambda one: one.target))
 
 
 def _time(text: str) -> float:
@@ -56,6 +126,26 @@ def image(found: Json) -> Image:
         created=float(found.get("Created") or 0),
         labels=tuple(sorted((found.get("Labels") or {}).items())),
     )
+
+
+def inspected_image(found: Json) -> Image:
+    """An image as `GET /images/NAME/json` tells it."""
+    created = _time(found.get("Created") or "")
+    return image({**found, "Created": created, "Labels": (found.get("Config") or {}).get("Labels")})
+
+
+def facts(found: Json) -> EngineFacts:
+    """An Engine as `GET /info` tells of it."""
+    return EngineFacts(
+        id=str(found.get("ID") or ""),
+        version=str(found.get("ServerVersion") or ""),
+        root=str(found.get("DockerRootDir") or ""),
+    )
+
+
+def names(found: Iterable[Json]) -> tuple[str, ...]:
+    """The names of networks or volumes, sorted."""
+    return tuple(sorted(str(one["Name"]) for one in found))
 
 
 def event(found: Json) -> EngineEvent:

@@ -10,6 +10,7 @@ from deploybot.domain import (
     Changes,
     Container,
     EngineEvent,
+    EngineFacts,
     Heads,
     Image,
     JobChunk,
@@ -90,11 +91,29 @@ class Engine(Protocol):
     async def version(self) -> str:
         """The Engine's version, such as `20.10.24`."""
 
+    async def info(self) -> EngineFacts:
+        """What tells this Engine from others, and where it keeps its data."""
+
     async def containers(self, project: str) -> tuple[Container, ...]:
         """All containers of a Compose project, also the stopped ones."""
 
+    async def all_containers(self) -> tuple[Container, ...]:
+        """All containers of the Engine, also the stopped ones, in one round trip.
+
+        A list tells neither health nor restarts nor exit codes nor when they started.
+        """
+
     async def images(self) -> tuple[Image, ...]:
         """All images that are there, without intermediate ones."""
+
+    async def image(self, reference: str) -> Image | None:
+        """One image by its id, `name:tag` or `name@sha256:…`; None where the Engine does not have it."""
+
+    async def networks(self) -> tuple[str, ...]:
+        """The names of all networks."""
+
+    async def volumes(self) -> tuple[str, ...]:
+        """The names of all volumes."""
 
     async def usage(self, container: str, *, quick: bool = False) -> Usage:
         """What a container uses now.
@@ -130,7 +149,10 @@ class Servers(Protocol):
         """The server of that name; KeyError when bot.toml has none."""
 
     def engine(self, name: str) -> Engine | None:
-        """Its Docker Engine, or None where bot.toml gives none."""
+        """Its Docker Engine: the one of bot.toml, or the one that the server's own `docker` uses.
+
+        None where it can have none. Whether there is one shows only when it is asked.
+        """
 
 
 class RefSource(Protocol):

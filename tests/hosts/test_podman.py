@@ -38,6 +38,15 @@ async def test_podman_answers_all_that_is_asked_of_docker(podman: Podman) -> Non
     (container,) = await engine.containers("shop")
     assert (container.name, container.service, container.state) == ("web", "web", "running")
     assert container.started > began
+    (listed,) = [one for one in await engine.all_containers() if one.id == container.id]
+    assert (listed.name, listed.image_id, listed.project) == ("web", container.image_id, "shop")
+    image = await engine.image(container.image_id)
+    assert image
+    assert image.id.removeprefix("sha256:") == container.image_id.removeprefix("sha256:")
+    assert await engine.image("localhost/lab/none:1") is None
+    assert await engine.networks()
+    assert await engine.volumes() == ()
+    assert (await engine.info()).root
     assert await engine.containers("other") == ()
     assert "localhost/lab/busybox:latest" in [tag for image in await engine.images() for tag in image.tags]
     usage = await engine.usage(container.id)

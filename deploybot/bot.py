@@ -26,7 +26,6 @@ from deploybot.chat.parts import Parts
 from deploybot.chat.places import home_places
 from deploybot.command import Services
 from deploybot.deploy.cards import number_of
-from deploybot.deploy.releases import Releases
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import Role
 from deploybot.heap import give_back, keep_one_heap
@@ -63,7 +62,7 @@ class Bot:
         services = Services(
             settings=settings,
             deployments=self.deployments,
-            releases=Releases(world.store, world.refs, world.images),
+            releases=self.deployments.releases,
             status=Board(world.servers, world.store, world.clock),
             logs=AppLogs(settings, world.servers, world.clock, world.redactor),
             locks=PersonLocks(world.store, world.clock, self._unlocked),

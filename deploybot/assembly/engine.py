@@ -18,6 +18,7 @@ from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import Planner
 from deploybot.deploy.present import Present
 from deploybot.deploy.queue import Queue
+from deploybot.deploy.releases import Releases
 from deploybot.deploy.restore import Restorer
 from deploybot.deploy.runner import Runner
 from deploybot.deploy.service import Deployments
@@ -67,9 +68,8 @@ def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: T
         clock=world.clock,
         tell=tell,
     )
-    planner = Planner(
-        store=world.store, inspector=inspector, refs=world.refs, strategies=STRATEGIES, images=world.images
-    )
+    releases = Releases(world.store, world.refs, inspector, world.images)
+    planner = Planner(store=world.store, inspector=inspector, releases=releases, strategies=STRATEGIES)
     bonds = Bonds(settings, planner, world.clock)
     approvals = Approvals(settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, tell=tell)
     beginning = Beginning(
@@ -99,6 +99,7 @@ def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: T
         tell=tell,
         approvals=approvals,
         queue=queue,
+        releases=releases,
     )
 
 

@@ -39,7 +39,7 @@ class Inspector:
     async def site(self, app: App, environment: Environment, server: str, *, remove_orphans: bool = False) -> Site:
         """Observe a target on a server, beside what the bot recorded of it. Raises Unreachable or EngineError."""
         strategy = self._strategies[app.strategy]
-        seen = observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN, engine=strategy.containers)
+        seen = observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
         observed, (manifests, good) = await asyncio.gather(
             seen, self._store.read(lambda tables: _recorded(tables, app, environment, server))
         )
@@ -51,10 +51,42 @@ class Inspector:
             observed=observed,
             good=good,
             manifests=manifests,
-            running=runs(observed, manifests),
+            running=runs(observed, manifests) if strategy.containers else observed.facts.current,
             images=await engine.images() if engine else (),
             remove_orphans=remove_orphans,
         )
+
+    async def release_at(self, site: Site) -> Release | None:
+        """Give the release that runs there, with the words that the bot knows of it; None where none of the bot's does."""
+        current = site.running
+        if not current:
+            return None
+
+        def look(tables: Tables) -> Release:
+            app, environment = site.app.name, site.environment.name
+            rows = [one.release for one in tables.running.get(app, environment) if one.server == site.server]
+            # A folder does not name its images; the deployment that put it there knew them.
+            tried = tables.deployments.recent(app, environment, LOOK_BACK)
+            begun = [one.plan.release for one in tried if one.started]
+            return next((one for one in (*rows, *begun) if one.id == current), Release.by_id(current))
+
+        return await self._store.read(look)
+
+    async def current(self, app: App, environment: Environment) -> Release | None:
+        """Give the release that runs in an environment now, by its first server that runs one of the bot's.
+
+        Raises Unreachable where no server answers.
+        """
+        results = await asyncio.gather(
+            *(self.site(app, environment, server) for server in environment.servers), return_exceptions=True
+        )
+        sites = [one for one in results if isinstance(one, Site)]
+        if not sites:
+            raise next(one for one in results if isinstance(one, BaseException))
+        for site in sites:
+            if release := await self.release_at(site):
+                return release
+        return None
 
     async def study(self, site: Site, release: Release, *, again: bool = False) -> Site:
         """Bring the release's files to the server and let the strategy ask about them, where it needs that for a plan.

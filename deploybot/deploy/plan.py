@@ -10,10 +10,10 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from deploybot.deploy.inspection import Inspector
-from deploybot.deploy.releases import LOOK_BACK, Releases
+from deploybot.deploy.releases import Releases
 from deploybot.domain import Changes, Gate, Kind, Plan, Release, Running, ServerPlan, Step, short_id
 from deploybot.errors import NoImage, UserError
-from deploybot.ports import Images, RefSource, Site, Store, Strategy, Tables
+from deploybot.ports import Site, Store, Strategy, Tables
 from deploybot.settings import App, Environment
 
 T = TypeVar("T")
@@ -35,14 +35,13 @@ class Planner:
         *,
         store: Store,
         inspector: Inspector,
-        refs: RefSource,
+        releases: Releases,
         strategies: Mapping[str, Strategy],
-        images: Images | None = None,
     ) -> None:
-        """Take the ports and parts; `strategies` by the name that bot.toml uses, `images` where an app has some."""
+        """Take the ports and parts; `strategies` by the name that bot.toml uses."""
         self._store = store
         self._inspector = inspector
-        self._releases = Releases(store, refs, images)
+        self._releases = releases
         self._strategies = strategies
 
     async def deploy(
@@ -81,7 +80,7 @@ class Planner:
         """Plan one server."""
         strategy = self._strategies[site.app.strategy]
         site = await self._inspector.study(site, release, again=fresh and not site.trusts(release))
-        previous = await self._previous(site)
+        previous = await self._inspector.release_at(site)
         part = strategy.deploy(site, release, previous, back=rollback)
         keep = await self._keep(site, release, previous)
         cleanup = strategy.prune(site, keep)
@@ -131,7 +130,7 @@ class Planner:
         sites = await self._sites(app, environment, names)
         parts = []
         for site in sites.values():
-            current = await self._previous(site)
+            current = await self._inspector.release_at(site)
             if current is None:
                 raise UserError(
                     f"No release of {app.name} runs in {environment.name} on {site.server} yet.",
@@ -161,31 +160,6 @@ class Planner:
     async def _running(self, app: App, environment: Environment) -> dict[str, Running]:
         rows = await self._store.read(lambda tables: tables.running.get(app.name, environment.name))
         return {row.server: row for row in rows}
-
-    async def _previous(self, site: Site) -> Release | None:
-        """What really runs there, with the words that the bot knows of it; None where it is no release of the bot's."""
-        current = site.running
-        if not current:
-            return None
-        bare = Release.by_id(current)
-
-        def look(tables: Tables) -> Release:
-            row = next(
-                (
-                    one
-                    for one in tables.running.get(site.app.name, site.environment.name)
-                    if one.server == site.server and one.release.id == current
-                ),
-                None,
-            )
-            if row is not None:
-                return row.release
-            # A folder does not name its images; the deployment that put it there knew them.
-            tried = tables.deployments.recent(site.app.name, site.environment.name, LOOK_BACK)
-            begun = (one.plan.release for one in tried if one.started)
-            return next((release for release in begun if release.id == current), bare)
-
-        return await self._store.read(look)
 
     async def _keep(self, site: Site, release: Release, previous: Release | None) -> tuple[str, ...]:
         """Give the ids of releases that stay: the new one, what it replaces, the last good ones, and those asked for."""

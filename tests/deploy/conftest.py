@@ -17,7 +17,6 @@ from deploybot.assembly.world import World
 from deploybot.card import Card
 from deploybot.command import Context, Incoming, Services
 from deploybot.deploy.cards import key
-from deploybot.deploy.releases import Releases
 from deploybot.deploy.service import Deployments
 from deploybot.domain import Deployment, Identity, Person, Place, Release, Role, Running
 from deploybot.ports import Tables
@@ -126,7 +125,7 @@ class Shop:
         services = Services(
             settings=self.settings,
             deployments=self.deployments,
-            releases=Releases(self.store, self.refs, self.images),
+            releases=self.deployments.releases,
             status=FakeStatus(),
             logs=FakeLogs(),
             locks=_Nothing(),

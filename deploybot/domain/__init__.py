@@ -25,7 +25,7 @@ from deploybot.domain.events import (
     Told,
 )
 from deploybot.domain.images import DOCKER_HUB, canonical_image
-from deploybot.domain.observed import EngineFacts, Manifest, Observed, ServiceImage
+from deploybot.domain.observed import EngineFacts, Manifest, ManifestRow, Observed, ServiceImage
 from deploybot.domain.people import (
     EVERY,
     Action,
@@ -104,6 +104,7 @@ __all__ = [
     "Lock",
     "LogLine",
     "Manifest",
+    "ManifestRow",
     "Mount",
     "Note",
     "Observed",

@@ -40,6 +40,22 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestRow:
+    """What a release was seen to run on one server of an environment, as the database keeps it.
+
+    `verified` says that it was seen after a deployment that succeeded; else it was only found there.
+    """
+
+    app: str
+    environment: str
+    server: str
+    release: str
+    manifest: Manifest
+    at: float
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
     """What a Docker Engine says of itself. `id` tells two Engines apart; `root` is where it keeps images."""
 

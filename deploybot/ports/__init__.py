@@ -7,7 +7,7 @@ The core (deploy, observe, dispatch) knows only these. Adapters translate their 
 from __future__ import annotations
 
 from deploybot.ports.chats import ButtonRow, Buttons, Chat, Finding, LiveChat, Outbox, OutboxItem, Seen
-from deploybot.ports.deployments import Deployments, Locks, Reports, Requests, RunningReleases
+from deploybot.ports.deployments import Deployments, Locks, Manifests, Reports, Requests, RunningReleases
 from deploybot.ports.events import EventListener, GroupListener
 from deploybot.ports.images import Images
 from deploybot.ports.inbox import Deliveries, Delivery, Fate, NewDelivery, Waiting
@@ -41,6 +41,7 @@ __all__ = [
     "Links",
     "LiveChat",
     "Locks",
+    "Manifests",
     "NewDelivery",
     "Outbox",
     "OutboxItem",

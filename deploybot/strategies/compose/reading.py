@@ -1,0 +1,175 @@
+"""Read what Compose prints: JSON of Compose 2 and later, YAML of docker-compose 1.29. All of it is bounded.
+
+Nothing here raises anything but ComposeUnreadable, and its sentences hold names but no values.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import NoReturn, TypeAlias
+
+import yaml
+
+from deploybot.errors import UserError
+
+LONGEST = 4 * 1024 * 1024
+"""The longest text that is read, in characters and in bytes of UTF-8."""
+MOST_NODES = 200_000
+"""The most values in a text, counted as often as YAML's aliases repeat them."""
+DEEPEST = 48
+"""The deepest nesting."""
+
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
+"""A value of JSON."""
+
+_YAML_PROBLEMS = (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError)
+_STRUCTURE = re.compile(r"[\[{,]")
+
+
+class ComposeUnreadable(UserError):
+    """A Compose configuration, or an answer about it, is not what it has to be."""
+
+
+def refuse(what: str) -> NoReturn:
+    """Raise ComposeUnreadable: `what` continues the sentence and holds no values."""
+    raise ComposeUnreadable(
+        f"The Compose configuration cannot be read: {what}.",
+        hint="Run `docker compose config` in the folder of the Compose file and look at what it prints.",
+    )
+
+
+class _Loader(yaml.CSafeLoader):
+    """SafeLoader without merge keys: Compose resolves them, and merging merges can take for ever."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Leave `<<` as it is; then it has no constructor and is refused."""
+
+
+class _Walk:
+    """Copies what a loader made, and counts: aliases make few objects, but many values."""
+
+    def __init__(self) -> None:
+        self._left = MOST_NODES
+
+    def plain(self, value: object, depth: int = 0) -> Plain:
+        """Return the value as JSON has it; ComposeUnreadable where there are too many or they nest too deep."""
+        self._left -= 1
+        if self._left < 0:
+            refuse(f"it has more than {MOST_NODES} values")
+        if depth > DEEPEST:
+            refuse(f"it nests deeper than {DEEPEST} levels")
+        if isinstance(value, Mapping):
+            return {_unescaped(str(key)): self.plain(one, depth + 1) for key, one in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.plain(one, depth + 1) for one in value]
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return _unescaped(str(value))
+
+
+def load(text: str) -> tuple[dict[str, Plain], bool]:
+    """Read a configuration: the mapping at its top, and whether the text was JSON.
+
+    Compose writes `$$` for a dollar sign, which is undone here.
+    """
+    if len(text) > LONGEST or len(text.encode(errors="replace")) > LONGEST:
+        refuse(f"it is larger than {LONGEST // 1024 // 1024} MiB")
+    is_json = text.lstrip()[:1] == "{"
+    value = _Walk().plain(_from_json(text) if is_json else _from_yaml(text))
+    if not isinstance(value, dict):
+        refuse("it is no mapping")
+    return value, is_json
+
+
+def mapping(value: object, where: str) -> dict[str, Plain]:
+    """A mapping; None counts as an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        refuse(f"{where} is no mapping")
+    return value
+
+
+def sequence(value: object, where: str) -> list[Plain]:
+    """A list; None counts as an empty one."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        refuse(f"{where} is no list")
+    return value
+
+
+def string(value: object, where: str) -> str:
+    """A string; numbers are taken as their digits, None as an empty string."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | list | dict) or not isinstance(value, str | int | float):
+        refuse(f"{where} is no string")
+    text = str(value)
+    if "\0" in text:
+        refuse(f"{where} holds a zero byte")
+    return text
+
+
+def number(value: object, where: str, highest: int = 65535) -> int:
+    """A whole number from 0 to `highest`, also written as a string."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= highest:
+        return value
+    if isinstance(value, float) and value.is_integer() and 0 <= value <= highest:
+        return int(value)
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= len(str(highest)):
+        return number(int(value), where, highest)
+    refuse(f"{where} is no whole number up to {highest}")
+
+
+def truth(value: object) -> bool:
+    """Whether a value is `true`, also written as a string."""
+    return value is True or (isinstance(value, str) and value.lower() in {"true", "yes", "1"})
+
+
+def _unescaped(text: str) -> str:
+    # JSON can hold halves of characters, which nothing can write out again.
+    return text.replace("$$", "$").encode(errors="replace").decode()
+
+
+def _from_json(text: str) -> object:
+    if sum(1 for _ in _STRUCTURE.finditer(text)) > 2 * MOST_NODES:
+        refuse(f"it has more than {MOST_NODES} values")
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        refuse("it is no JSON")
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise ValueError
+
+
+def _from_yaml(text: str) -> object:
+    try:
+        _measure(text)
+        # The loader is a SafeLoader.
+        return yaml.load(text, Loader=_Loader)  # noqa: S506
+    except _YAML_PROBLEMS:
+        refuse("it is no YAML")
+
+
+def _measure(text: str) -> None:
+    """Look at the events before anything is made of them: libyaml's composer recurses without a limit."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if count > 2 * MOST_NODES or depth > DEEPEST:
+            refuse("it is too large or nests too deep")
+
+
+def strings(value: object, where: str) -> Sequence[str]:
+    """A list of strings, or one string."""
+    if isinstance(value, str):
+        return [value]
+    return [string(one, where) for one in sequence(value, where)]

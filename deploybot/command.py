@@ -123,8 +123,8 @@ class DeploymentService(Protocol):
     ) -> Card:
         """Plan a release for an environment (or some of its servers) and run it, or only show the plan.
 
-        `at` is the time of day, in the bot's time zone, before which it does not begin. `remove_orphans` lets containers
-        of the project go that are in no Compose file.
+        `at` is the time of day, in the bot's time zone, before which it does not begin. `remove_orphans` removes
+        containers of the project that are in no Compose file.
         """
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:

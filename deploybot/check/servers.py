@@ -13,10 +13,9 @@ from typing import Protocol
 from deploybot.check.rows import Row, State
 from deploybot.domain import JobState, JobStatus, Release, ServerFacts, short_id
 from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
-from deploybot.ports import Engine, Host, Servers
+from deploybot.ports import Engine, Host, Servers, Site
 from deploybot.settings import App, Environment, Server, Settings
 from deploybot.strategies.needs import check_compose, check_server
-from deploybot.strategies.steps import Site
 from deploybot.units import show_duration, show_size
 
 _SCRIPT = "survive"

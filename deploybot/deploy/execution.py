@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from deploybot.deploy.inspection import Inspector, step_values
 from deploybot.deploy.steps import StepRunner, Work
 from deploybot.deploy.stop import Stop
-from deploybot.domain import Deployment, Manifest, Phase, Release, ServerPlan, Step, StepRow
+from deploybot.domain import Deployment, Manifest, ManifestRow, Phase, Release, ServerPlan, Step, StepRow
 from deploybot.errors import UserError
-from deploybot.ports import Clock, Site, Store, Strategy, Tables
+from deploybot.ports import Clock, Site, Store, Strategy
 from deploybot.settings import App, Environment, Settings
 
 UP = "up"
@@ -68,13 +68,12 @@ class Executor:
         app = self._settings.apps[deployment.plan.app]
         return app, app.environments[deployment.plan.environment]
 
-    async def manifest(self, deployment: Deployment, part: ServerPlan, release: Release) -> Manifest:
-        """Give what a release is recorded to run on a server; without services where nothing is recorded."""
-        if release == BEFORE:
-            return part.before or Manifest()
+    async def manifest(self, deployment: Deployment, part: ServerPlan) -> Manifest:
+        """Give what the new release is recorded to run on a server; without services where nothing is recorded."""
         plan = deployment.plan
-        found = await self._store.read(lambda tables: tables.manifests.all(plan.app, plan.environment, part.server))
-        return found.get(release.id, Manifest())
+        where = (plan.app, plan.environment, part.server, plan.release.id)
+        found = await self._store.read(lambda tables: tables.manifests.get(*where))
+        return found.manifest if found else Manifest()
 
     async def _bound(self, deployment: Deployment, part: ServerPlan, step: Step) -> Mapping[str, str]:
         app, environment = self.target(deployment)
@@ -83,26 +82,31 @@ class Executor:
         site = await self._inspector.site(app, environment, part.server, remove_orphans=plan.remove_orphans)
         if step.bind == PRUNE:
             return strategy.bind(step, site, plan.release)
-        if step.bind == RESTORE and part.replaces is None:
-            known = dataclasses.replace(site, manifests={**site.manifests, BEFORE.id: part.before or Manifest()})
-            return strategy.bind(step, known, BEFORE)
-        release = plan.release if step.bind == UP or part.replaces is None else part.replaces
-        site = await self._inspector.ask(site, release)
-        if step.bind == UP and part.made:
-            site = await self._record(deployment, site, release)
-        if release.id not in site.manifests:
-            raise UserError(f"Which images {release} ran on {part.server} is not recorded.", hint="Deploy it again.")
-        return strategy.bind(step, site, release)
+        if step.bind == RESTORE:
+            release = part.replaces or BEFORE
+            site = dataclasses.replace(site, manifests={**site.manifests, release.id: part.before or Manifest()})
+            return strategy.bind(step, await self._inspector.ask(site, release), release)
+        site = await self._inspector.ask(site, plan.release)
+        if part.made:
+            site = await self._record(deployment, site, plan.release)
+        if plan.release.id not in site.manifests:
+            raise UserError(f"The images that {plan.release} ran on {part.server} are not recorded: deploy it again.")
+        return strategy.bind(step, site, plan.release)
 
     async def _record(self, deployment: Deployment, site: Site, release: Release) -> Site:
         """Keep which images a release has that was just prepared, before anything is switched to it."""
         strategy = self._strategies[site.app.strategy]
         images = await self._inspector.images(site, strategy.image_names(site, release))
         manifest = strategy.manifest(site, release, images)
-        plan, now = deployment.plan, self._clock.now()
-
-        def keep(tables: Tables) -> None:
-            tables.manifests.put(plan.app, plan.environment, site.server, release.id, manifest, now=now)
-
-        await self._store.write(keep)
+        plan = deployment.plan
+        row = ManifestRow(
+            app=plan.app,
+            environment=plan.environment,
+            server=site.server,
+            release=release.id,
+            manifest=manifest,
+            at=self._clock.now(),
+            verified=False,
+        )
+        await self._store.write(lambda tables: tables.manifests.put(row))
         return dataclasses.replace(site, manifests={**site.manifests, release.id: manifest})

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import cast
 
 from deploybot.deploy.uploads import send_uploads
 from deploybot.domain import Deployment, JobState, Kind, Manifest, Release, State, Step
@@ -57,7 +55,7 @@ class Inspector:
         )
 
     async def release_at(self, site: Site) -> Release | None:
-        """Give the release that runs there, with the words that the bot knows of it; None where none of the bot's does."""
+        """Give the release that runs there, with the words that the bot knows of it; None where the bot made none."""
         current = site.running
         if not current:
             return None
@@ -116,7 +114,7 @@ class Inspector:
         return site
 
     async def images(self, site: Site, names: Mapping[str, str]) -> Mapping[str, tuple[str, str]]:
-        """Ask the Engine for the id and the digest of images, by service. Raises UserError for one that is not there."""
+        """Ask the Engine for the id and the digest of images, by service. Raises UserError for one that is missing."""
         engine = self._servers.engine(site.server)
         found: dict[str, tuple[str, str]] = {}
         for service, name in names.items():
@@ -158,9 +156,8 @@ class Inspector:
             if status.code:
                 chunk = await host.poll(job, max(0, status.size - 4096))
                 words = chunk.data.decode("utf-8", "replace").splitlines()[-_TAIL:]
-                raise UserError(
-                    f"The files of {release} cannot be brought to {site.server}: {words[-1] if words else 'no reason given'}",
-                )
+                why = words[-1] if words else f"exit code {status.code}"
+                raise UserError(f"The files of {release} cannot be brought to {site.server}: {why}")
         except TimeoutError:
             raise Unreachable(site.server, f"step `{step.name}` takes longer than {step.timeout:.0f} s") from None
         await host.forget([job])
@@ -172,9 +169,8 @@ class Inspector:
         host = self._servers.host(site.server)
         whole = bytearray()
         values = step_values(site.app, site.environment, step)
-        chunks = cast("AsyncIterator[bytes]", host.stream(step.script, values, timeout=ASK_WITHIN))
-        async with asyncio.timeout(ASK_WITHIN + _WAIT), aclosing(chunks) as pieces:  # type: ignore[type-var]
-            async for piece in pieces:
+        async with asyncio.timeout(ASK_WITHIN + _WAIT):
+            async for piece in host.stream(step.script, values, timeout=ASK_WITHIN):
                 whole += piece
                 if len(whole) > LONGEST_ANSWER:
                     raise Unreachable(site.server, f"{step.script} prints more than {LONGEST_ANSWER >> 20} MiB")
@@ -191,7 +187,8 @@ def _recorded(
     tables: Tables, app: App, environment: Environment, server: str
 ) -> tuple[Mapping[str, Manifest], frozenset[str]]:
     """What the database has of a target on a server: manifests by release, and which releases were healthy there."""
-    manifests = tables.manifests.all(app.name, environment.name, server)
+    rows = tables.manifests.of_target(app.name, environment.name, server)
+    manifests = {one.release: one.manifest for one in rows}
     recent = tables.deployments.recent(app.name, environment.name, LOOK_BACK)
     return manifests, frozenset(one.plan.release.id for one in recent if _was_good(one, server))
 

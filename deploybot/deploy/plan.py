@@ -136,10 +136,8 @@ class Planner:
                     f"No release of {app.name} runs in {environment.name} on {site.server} yet.",
                     hint=f"Deploy it first: deploy {app.name} to {environment.name}",
                 )
-            if kind is Kind.TASK:
-                part = strategy.task(site, current, task)
-            else:
-                part = _gated(strategy.restart(site, current))
+            is_task = kind is Kind.TASK
+            part = strategy.task(site, current, task) if is_task else _gated(strategy.restart(site, current))
             parts.append(dataclasses.replace(part, server=site.server, replaces=current))
         release = parts[0].replaces
         assert release is not None  # noqa: S101  set two lines above
@@ -162,7 +160,7 @@ class Planner:
         return {row.server: row for row in rows}
 
     async def _keep(self, site: Site, release: Release, previous: Release | None) -> tuple[str, ...]:
-        """Give the ids of releases that stay: the new one, what it replaces, the last good ones, and those asked for."""
+        """Give the ids of releases that stay: the new and the replaced one, the last good ones, and requested ones."""
         app, environment = site.app, site.environment
 
         def look(tables: Tables) -> list[Release]:

@@ -23,7 +23,7 @@ class Present:
         self._strategies = strategies
 
     async def sentence(self, deployment: Deployment) -> str:
-        """Say what every server of a deployment runs: `Now running: web1 v2 (0123456789).`"""
+        """Say what every server of a deployment runs, such as `Now running: web1 0123456789.`."""
         parts = deployment.plan.servers
         words = await asyncio.gather(*(self._on(deployment, part) for part in parts))
         return f"Now running: {'; '.join(words)}."

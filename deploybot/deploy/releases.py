@@ -37,9 +37,7 @@ def good_past(deployments: Iterable[Deployment]) -> list[Release]:
 class Releases:
     """command.ReleaseService over the store, the repository and the registries."""
 
-    def __init__(
-        self, store: Store, refs: RefSource, inspector: Inspector, images: Images | None = None
-    ) -> None:
+    def __init__(self, store: Store, refs: RefSource, inspector: Inspector, images: Images | None = None) -> None:
         """Take the ports, and what looks at servers; `images` where an app has some."""
         self._store = store
         self._refs = refs

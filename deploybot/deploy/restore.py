@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from deploybot.deploy.execution import BEFORE, Executor
+from deploybot.deploy.execution import Executor
 from deploybot.deploy.gate import HealthGate
 from deploybot.deploy.stop import Stop
 from deploybot.deploy.verify import Verifier
-from deploybot.domain import Deployment, Phase, ServerPlan
+from deploybot.domain import Deployment, Manifest, Phase, ServerPlan
 from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable
 from deploybot.ports import Clock, Store
 
@@ -29,7 +29,7 @@ class Restored:
 
 
 class Restorer:
-    """Restores servers. Attempts are rows of steps, so a restart of the bot goes on with the attempt that was under way."""
+    """Restores servers. Attempts are rows of steps, so a restart of the bot resumes the attempt that was under way."""
 
     def __init__(self, *, store: Store, executor: Executor, gate: HealthGate, verifier: Verifier, clock: Clock) -> None:
         """Take the ports and parts."""
@@ -69,13 +69,12 @@ class Restorer:
         """Run the steps back once, and verify; what went wrong, or None."""
         never = Stop()
         app, environment = self._executor.target(deployment)
-        release = part.replaces or BEFORE
+        manifest = part.before or Manifest()
         try:
             for at, step in enumerate(part.restore):
                 named = replace(step, name=f"{step.name} ({attempt + 1})") if attempt else step
                 numbered = (attempt * ROOM + at, named)
                 await self._executor.run(deployment, Phase.RESTORE, part, numbered, never)
-            manifest = await self._executor.manifest(deployment, part, release)
             if part.verify:
                 await self._verifier.settle(app, environment, part.server, manifest, never)
             if part.gate is not None:

@@ -24,6 +24,7 @@ from deploybot.deploy.verify import Verifier
 from deploybot.domain import (
     Deployment,
     Kind,
+    ManifestRow,
     Phase,
     Plan,
     Release,
@@ -154,7 +155,7 @@ class Runner:
     async def _check(self, deployment: Deployment, part: ServerPlan, stop: Stop) -> None:
         """Compare what runs with the release, pass the health gate, and see that everything stays up."""
         app, environment = self._executor.target(deployment)
-        manifest = await self._executor.manifest(deployment, part, deployment.plan.release)
+        manifest = await self._executor.manifest(deployment, part)
         if part.verify:
             await self._verifier.settle(app, environment, part.server, manifest, stop)
         if part.gate is not None:
@@ -246,8 +247,7 @@ class Runner:
             ended = tables.deployments.move(deployment.number, end.state, now=now, outcome=end.outcome, tail=end.tail)
             for row in end.released:
                 tables.running.put(row)
-                if row.healthy:
-                    tables.manifests.verify(row.app, row.environment, row.server, row.release.id, now=now)
+                _keep_manifest(tables, ended, row, now)
             tables.audit.append(
                 actor="deploybot",
                 action=f"{ended.plan.kind.value} {end.state.value}",
@@ -277,6 +277,27 @@ class Runner:
                 await self._servers.host(server).forget(jobs)
             except (DeploybotError, TimeoutError) as problem:
                 log.info("job files of #%s stay on %s: %s", deployment.number, server, problem)
+
+
+def _keep_manifest(tables: Tables, deployment: Deployment, row: Running, now: float) -> None:
+    """Keep what a server was seen to run, so that the bot's own record is enough to go back to it."""
+    if not row.healthy:
+        return
+    part = next(one for one in deployment.plan.servers if one.server == row.server)
+    kept = tables.manifests.get(row.app, row.environment, row.server, row.release.id)
+    manifest = part.before if deployment.state is not State.SUCCEEDED else kept.manifest if kept else None
+    if manifest is not None:
+        tables.manifests.put(
+            ManifestRow(
+                app=row.app,
+                environment=row.environment,
+                server=row.server,
+                release=row.release.id,
+                manifest=manifest,
+                at=now,
+                verified=True,
+            )
+        )
 
 
 def _left_behind(tables: Tables, deployment: Deployment) -> tuple[StepRow, ...]:

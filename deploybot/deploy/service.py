@@ -85,8 +85,8 @@ class Deployments:
     ) -> Card:
         """Plan a release and run it when its turn comes, not before `at`, or only show the plan.
 
-        Where the environment needs approvals it waits for them first. With `remove_orphans` containers of the project go
-        that are in no Compose file, also those that the bot did not make.
+        Where the environment needs approvals it waits for them first. `remove_orphans` removes containers of the
+        project that are in no Compose file, also those that the bot did not make.
         """
         typed, release = release.typed, dataclasses.replace(release, typed=None)
         plan = await self._planner.deploy(

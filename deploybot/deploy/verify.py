@@ -62,7 +62,7 @@ class Verifier:
         self, app: App, environment: Environment, server: str, manifest: Manifest
     ) -> tuple[list[str], list[str]]:
         try:
-            observed = await observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN, engine=True)
+            observed = await observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
         except (Unreachable, EngineError) as problem:
             return [], [str(problem)]
         return shortfalls(observed, manifest)
@@ -71,7 +71,7 @@ class Verifier:
         """Observe, again where a server does not answer for a moment."""
         while True:
             try:
-                return await observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN, engine=True)
+                return await observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
             except (Unreachable, EngineError) as problem:
                 if self._clock.now() > end:
                     raise Unhealthy(server, str(problem)) from problem

@@ -18,7 +18,7 @@ class Step:
     environment: `env` in the clear, `secrets` are names whose values are added when the job starts and
     never stored. `timeout` is in seconds. `switches` marks a step from whose start on the new release
     may be the one that serves. `bind` names values that are computed from the observed state right before the job
-    starts (`ports.Strategy.bind`); empty where all values are in `env`.
+    starts (`ports.Strategy.bind`); empty where all are in `env`.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Gate:
 
 
 class EffectKind(enum.StrEnum):
-    """What becomes of a service: LEFT is one that is not in the Compose files and stays all the same."""
+    """What becomes of a service. LEFT: it is in no Compose file and stays all the same."""
 
     KEPT = "kept"
     STARTED = "started"
@@ -59,7 +59,7 @@ class EffectKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What becomes of one service on one server, and why, for people: `image`, `settings`, `mounted content`."""
+    """What becomes of one service on one server, and why: `image`, `settings`, `mounted content`."""
 
     service: str
     kind: EffectKind
@@ -71,8 +71,8 @@ class ServerPlan:
     """What would happen on one server: steps and gate forward, and the steps that put `replaces` back.
 
     `effects` says what becomes of each service, where the strategy runs services. `verify`: what runs afterwards is
-    compared with the release's manifest. `before` is what ran there where it is no release of the bot's: it can be put
-    back in place of `replaces`. `made` says that the images of the release are made now, and not taken from its record.
+    compared with the release's manifest. `before` is exactly what ran there, to be restored if this fails, whoever made
+    it. `made` says that the images of the release are made now, and not taken from its record.
     """
 
     server: str

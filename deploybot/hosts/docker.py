@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote, urlencode
@@ -33,19 +34,24 @@ from deploybot.hosts.docker_wire import Address, ChannelWire, SocketWire, Wire
 from deploybot.metrics import METRICS
 from deploybot.ports import Host
 from deploybot.settings import DockerTls, Server
+from deploybot.untrusted import Unreadable, json_of, object_of
 
 if TYPE_CHECKING:
     from deploybot.hosts.docker_client import Client
 
 T = TypeVar("T")
 
+WITHIN = 8.0
 _THREADS = 8
 _APART = 0.5
 _RECENT = 15.0
 _STALE = 600.0
 _REMEMBERED = 500
-_LONGEST_EVENT = 1_048_576
+_LONGEST_EVENT = 65_536
 _ASK_WITHIN = 5.0
+_LONGEST_WORD = 100
+_CALLS_IN_ALL = 3
+"""What asks several times has this many times the time of one call."""
 _WHY: dict[str, type[OSError]] = {
     "missing": FileNotFoundError,
     "denied": PermissionError,
@@ -63,12 +69,15 @@ class Ssh(Protocol):
         """The open connection to a server."""
 
 
-def engine(server: Server, ssh: Ssh, host: Host | None = None) -> DockerEngine | None:
-    """The Engine that bot.toml gives a server, or None. `host` is the same server, to ask why nobody answers there."""
+def engine(server: Server, ssh: Ssh, host: Host | None = None, *, timeout: float = WITHIN) -> DockerEngine | None:
+    """The Engine that bot.toml gives a server, or None. `host` is the same server, to ask why nobody answers there.
+
+    `timeout` bounds every answer, in seconds.
+    """
     if server.docker is None:
         return None
     if not server.docker.startswith("/"):
-        return DockerEngine(server.name, server.docker, tls=server.docker_tls)
+        return DockerEngine(server.name, server.docker, tls=server.docker_tls, timeout=timeout)
     remote = server.docker
 
     async def dial() -> Wire:
@@ -77,10 +86,13 @@ def engine(server: Server, ssh: Ssh, host: Host | None = None) -> DockerEngine |
     async def why() -> str:
         if host is None:
             return ""
-        chunks = host.stream("docker_why", {"DEPLOYBOT_SOCKET": remote}, timeout=_ASK_WITHIN)
-        return b"".join([chunk async for chunk in chunks]).decode(errors="replace").strip()
+        said = b""
+        async for chunk in host.stream("docker_why", {"DEPLOYBOT_SOCKET": remote}, timeout=_ASK_WITHIN):
+            said = (said + chunk)[:_LONGEST_WORD]
+        return said.decode(errors="replace").strip()
 
-    return DockerEngine(server.name, lambda: ssh.forward(server.name, remote), dial=dial, shown=remote, why=why)
+    way = partial(ssh.forward, server.name, remote)
+    return DockerEngine(server.name, way, dial=dial, shown=remote, why=why, timeout=timeout)
 
 
 class DockerEngine:
@@ -95,7 +107,7 @@ class DockerEngine:
         tls: DockerTls | None = None,
         shown: str = "",
         why: Callable[[], Awaitable[str]] | None = None,
-        timeout: float = 8.0,
+        timeout: float = WITHIN,
     ) -> None:
         """Describe the Engine of `server`.
 
@@ -136,8 +148,12 @@ class DockerEngine:
 
         One round trip for the list, then one for all of them side by side: a list tells neither restarts nor times.
         """
-        ids = await self._call(lambda client: client.containers(project))
-        found = await asyncio.gather(*(self._container(which) for which in ids))
+        try:
+            async with asyncio.timeout(_CALLS_IN_ALL * self._timeout):
+                ids = await self._call(lambda client: client.containers(project))
+                found = await asyncio.gather(*(self._container(which) for which in ids))
+        except TimeoutError as problem:
+            raise explain(self._what, self._shown, problem) from problem
         return tuple(sorted((one for one in found if one), key=lambda one: (one.service, one.name)))
 
     async def all_containers(self) -> tuple[Container, ...]:
@@ -224,15 +240,15 @@ class DockerEngine:
             async for piece in pieces:
                 *lines, waiting = (waiting + piece).split(b"\n")
                 if len(waiting) > _LONGEST_EVENT:
-                    raise explain(self._what, self._shown, ValueError("an event without end"))
+                    raise explain(self._what, self._shown, Unreadable("an event without end"))
                 for line in lines:
                     if line.strip():
                         yield self._event(line)
 
     def _event(self, line: bytes) -> EngineEvent:
         try:
-            return event(json.loads(line))
-        except ValueError as problem:
+            return event(object_of(json_of(line)))
+        except Unreadable as problem:
             raise explain(self._what, self._shown, problem) from problem
 
     async def _stream(self, target: str, *, timeout: float, endless: bool) -> AsyncGenerator[bytes, None]:
@@ -264,7 +280,7 @@ class DockerEngine:
         result = "failed"
         try:
             client = await self._connected()
-            value = await self._run(lambda: client.call(work))
+            value = await self._run(lambda: client.call(work, self._what))
             result = "ok"
         except EngineError:
             result = "refused"
@@ -280,7 +296,7 @@ class DockerEngine:
             address = Address(url, self._tls)
             if self._client is None or address != self._address:
                 self._drop()
-                self._client = await self._run(lambda: _connect(address, self._timeout))
+                self._client = await self._run(lambda: _connect(address, self._timeout, self._what))
                 self._address = address
             return self._client
 
@@ -311,8 +327,8 @@ class DockerEngine:
         return explain(self._what, self._shown, problem)
 
 
-def _connect(address: Address, timeout: float) -> Client:
+def _connect(address: Address, timeout: float, what: str) -> Client:
     """Make a client, in a thread: the import alone takes a tenth of a second."""
     from deploybot.hosts.docker_client import Client, attempt  # noqa: PLC0415  only where there is an Engine
 
-    return attempt(lambda: Client(address, timeout))
+    return attempt(lambda: Client(address, timeout), what)

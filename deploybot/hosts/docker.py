@@ -131,7 +131,7 @@ class DockerEngine:
                 ids = await self._call(lambda client: client.containers(project))
                 found = await asyncio.gather(*(self._container(which) for which in ids))
         except TimeoutError as problem:
-            raise explain(self._what, self._shown, problem) from problem
+            raise explain(self._what, self._place(), problem) from problem
         return tuple(sorted((one for one in found if one), key=lambda one: (one.service, one.name)))
 
     async def all_containers(self) -> tuple[Container, ...]:

@@ -74,5 +74,5 @@ def present(site: Site) -> str:
         words = f"{short_id(half)}, only partly" if half else "containers that the bot did not make"
     else:
         words = "nothing"
-    failing = [f"{one.service or one.name} {words}" for one in containers if (words := ailment(one))]
+    failing = [f"{one.service or one.name} {why}" for one in containers if (why := ailment(one))]
     return words + (f" ({', '.join(failing)})" if failing else "")

@@ -90,9 +90,13 @@ class ComposeService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComposeConfig:
-    """A project: its active services in the order of their names. `name` is empty where Compose does not print it."""
+    """A project: its active services in the order of their names.
+
+    `name` is empty where Compose does not print it, `version` where the files have none that counts.
+    """
 
     name: str = ""
+    version: str = ""
     services: tuple[ComposeService, ...] = ()
     networks: tuple[ComposeResource, ...] = ()
     volumes: tuple[ComposeResource, ...] = ()
@@ -130,6 +134,7 @@ def parse_config(
     ]
     return ComposeConfig(
         name=name,
+        version=string(top.get("version"), "version"),
         services=tuple(one for one in services if active is None or not one.profiles or active & {*one.profiles}),
         networks=read_resources(top.get("networks"), name, "networks"),
         volumes=read_resources(top.get("volumes"), name, "volumes"),

@@ -40,12 +40,14 @@ class ConfigAnswers:
     """The answer for the release's folder, and those for folders that running containers come from.
 
     `found` are the names there of files that Compose looks for. `env` are the variables of Compose in the env file.
+    `raw` are the files themselves where Compose could not read them.
     """
 
     release: ConfigAnswer
     running: tuple[ConfigAnswer, ...] = ()
     found: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    raw: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,7 @@ def parse_answers(output: bytes) -> ConfigAnswers:
         running=tuple(_answer(group.get("RUNNING", ""), group) for group in groups),
         found=tuple(first.get("FOUND", "").splitlines()),
         env=_env(first.get("ENV", "")),
+        raw=tuple(value for name, value in records if name == "RAW"),
     )
 
 

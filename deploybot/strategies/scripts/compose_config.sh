@@ -13,6 +13,7 @@
 #   FOUND           names of Compose files in it that Compose looks for without being given any, one a line
 #   ENV             the lines of the env file that set variables of Compose
 #   CONFIG, ERRORS, CODE     what `config` printed on both ways, and its exit code
+#   RAW             where that failed, each file that Compose was given, as it is
 #   and for each running folder RUNNING with its path, RUNNING_CONFIG, RUNNING_ERRORS, RUNNING_CODE and, where Compose
 #   knows no JSON, RUNNING_HASHES with what `config --hash` printed
 #   END             nothing was cut off
@@ -112,9 +113,16 @@ ask_there() (
     knows_json || printf 'RUNNING_HASHES=%s\0' "$(compose --project-directory "$1" config --hash '*' 2>/dev/null)"
 )
 
+list_raw() {
+    say "${COMPOSE_FILE:-}" | while IFS= read -r file; do
+        [ ! -f "$file" ] || { printf 'RAW='; head -c 1048576 "$file" | tr -d '\000'; printf '\0'; }
+    done
+}
+
 ask_all() {
     printf 'FOLDER=%s\0FOUND=%s\0ENV=%s\0' "$release" "$found" "$env_lines"
     ask ''
+    [ "$code" = 0 ] || list_raw
     say "${DEPLOYBOT_RUNNING_FOLDERS:-}" | while IFS= read -r line; do
         [ -n "$line" ] || continue
         rest=${line#*"$TAB"}

@@ -13,6 +13,7 @@ from deploybot.domain import Changes, Gate, Kind, Plan, Release, Running, Server
 from deploybot.errors import NoImage, UserError
 from deploybot.ports import Images, RefSource, Servers, Store, Strategy
 from deploybot.settings import App, Environment
+from deploybot.untrusted import of_one
 
 FACTS_WITHIN = 10.0
 HEALTH_STEP = "health"
@@ -136,10 +137,13 @@ class Planner:
     ) -> tuple[dict[str, ServerFacts], dict[str, Running]]:
         """Facts of every server and what the bot last put there; the slowest server sets the time."""
         directory = environment.directory or app.directory
-        hosts = [self._servers.host(name) for name in names]
-        found = await asyncio.gather(*(host.facts(directory, timeout=FACTS_WITHIN) for host in hosts))
+        found = await asyncio.gather(*(self._facts(name, directory) for name in names))
         rows = await self._store.read(lambda tables: tables.running.get(app.name, environment.name))
         return dict(zip(names, found, strict=True)), {row.server: row for row in rows}
+
+    async def _facts(self, name: str, directory: str) -> ServerFacts:
+        """What a server is now; whatever it causes is an error that names it."""
+        return await of_one(name, self._servers.host(name).facts(directory, timeout=FACTS_WITHIN))
 
     async def _previous(
         self, app: App, environment: Environment, facts: ServerFacts, row: Running | None

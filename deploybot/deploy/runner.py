@@ -35,10 +35,11 @@ from deploybot.domain import (
 from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable, sentence
 from deploybot.ports import Clock, Servers, Store, Tables
 from deploybot.settings import App, Environment, Settings
+from deploybot.untrusted import of_one
 
 log = logging.getLogger(__name__)
 
-LOOK_WITHIN = 10.0
+LOOK_WITHIN = 8.0
 TAIL_SHOWN = 20
 CLEANUP_WITHIN = 300.0
 FORGET_BACK = 5
@@ -253,7 +254,7 @@ class Runner:
 
     async def _what_runs_on(self, name: str, directory: str) -> str:
         try:
-            facts = await self._servers.host(name).facts(directory, timeout=LOOK_WITHIN)
+            facts = await of_one(name, self._servers.host(name).facts(directory, timeout=LOOK_WITHIN))
         except Unreachable as problem:
             return f"{name} unknown ({problem.why})"
         if facts.switching:

@@ -109,6 +109,7 @@ tell_commits() {
 
 # What a login shell prints stands before this.
 printf '\0'
+[ "${1:-}" = deploybot ] || tell command lost
 tell_system
 tell_tools
 [ "$PROBE_DOCKER" = no ] || tell_docker

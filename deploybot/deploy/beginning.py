@@ -120,7 +120,8 @@ class Beginning:
             if stop.why is not None:
                 raise stop.why
             try:
-                return await self._planner.again(app, environment, old)
+                if (plan := await stop.before(self._planner.again(app, environment, old))) is not None:
+                    return plan
             except Unreachable as problem:
                 if self._clock.now() > last:
                     raise

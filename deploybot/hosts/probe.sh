@@ -172,6 +172,7 @@ tell_commits() {
 
 # What a login shell prints stands before this.
 printf '\0'
+[ "${1:-}" = deploybot ] || tell command lost
 tell_system
 tell_tools
 find_engine

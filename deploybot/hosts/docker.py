@@ -18,18 +18,17 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
-
-import asyncssh
 
 from deploybot.domain import Container, EngineEvent, EngineFacts, Image, Usage
 from deploybot.errors import DeploybotError, EngineError
 from deploybot.hosts.docker_errors import explain, unexplained
 from deploybot.hosts.docker_frames import Frames
 from deploybot.hosts.docker_json import Sample, event
+from deploybot.hosts.docker_remote import Remote, Ssh
 from deploybot.hosts.docker_stream import Dial, Refused, get
-from deploybot.hosts.docker_wire import Address, ChannelWire, SocketWire, Wire
+from deploybot.hosts.docker_wire import Address, SocketWire, Wire
 from deploybot.metrics import METRICS
 from deploybot.ports import Host
 from deploybot.settings import DockerTls, Server
@@ -53,34 +52,17 @@ _WHY: dict[str, type[OSError]] = {
 }
 
 
-class Ssh(Protocol):
-    """What an Engine behind SSH needs of the pool of connections."""
-
-    async def forward(self, name: str, remote: str) -> Path:
-        """A local socket that leads to a Unix socket on a server; another one after a reconnect."""
-
-    async def connection(self, name: str) -> asyncssh.SSHClientConnection:
-        """The open connection to a server."""
-
-
 def engine(server: Server, ssh: Ssh, host: Host | None = None) -> DockerEngine | None:
-    """The Engine that bot.toml gives a server, or None. `host` is the same server, to ask why nobody answers there."""
-    if server.docker is None:
+    """The Engine that bot.toml gives a server, or the one that the server's own `docker` uses.
+
+    `host` is the same server, to ask which that is, and why nobody answers there. Without it there may be None.
+    """
+    if server.docker is None and host is None:
         return None
-    if not server.docker.startswith("/"):
+    if server.docker and not server.docker.startswith("/"):
         return DockerEngine(server.name, server.docker, tls=server.docker_tls)
-    remote = server.docker
-
-    async def dial() -> Wire:
-        return await ChannelWire.dial(await ssh.connection(server.name), remote)
-
-    async def why() -> str:
-        if host is None:
-            return ""
-        chunks = host.stream("docker_why", {"DEPLOYBOT_SOCKET": remote}, timeout=_ASK_WITHIN)
-        return b"".join([chunk async for chunk in chunks]).decode(errors="replace").strip()
-
-    return DockerEngine(server.name, lambda: ssh.forward(server.name, remote), dial=dial, shown=remote, why=why)
+    remote = Remote(server, ssh, host)
+    return DockerEngine(server.name, remote.forward, dial=remote.dial, shown=lambda: remote.path, why=remote.why)
 
 
 class DockerEngine:
@@ -93,7 +75,7 @@ class DockerEngine:
         *,
         dial: Dial | None = None,
         tls: DockerTls | None = None,
-        shown: str = "",
+        shown: Callable[[], str] | None = None,
         why: Callable[[], Awaitable[str]] | None = None,
         timeout: float = 8.0,
     ) -> None:
@@ -101,7 +83,7 @@ class DockerEngine:
 
         `way` is `unix:///path`, `tcp://host:port`, or gives the path of a forwarded socket each time it is asked.
         `dial` is a shorter way for streams, where there is one.
-        `shown` is how errors call the socket; `why` tells why nobody answers at it: `missing`, `denied`, `stopped`
+        `shown` gives what errors call the socket; `why` tells why nobody answers at it: `missing`, `denied`, `stopped`
         or nothing. `timeout` bounds, in seconds, every call, and every wait of a stream.
         """
         self._server = server
@@ -109,7 +91,7 @@ class DockerEngine:
         self._way = way
         self._dial = dial
         self._tls = tls
-        self._shown = shown or str(way).removeprefix("unix://")
+        self._place = shown or (lambda: str(way).removeprefix("unix://"))
         self._why = why
         self._timeout = timeout
         self._lock = asyncio.Lock()
@@ -224,7 +206,7 @@ class DockerEngine:
             async for piece in pieces:
                 *lines, waiting = (waiting + piece).split(b"\n")
                 if len(waiting) > _LONGEST_EVENT:
-                    raise explain(self._what, self._shown, ValueError("an event without end"))
+                    raise explain(self._what, self._place(), ValueError("an event without end"))
                 for line in lines:
                     if line.strip():
                         yield self._event(line)
@@ -233,7 +215,7 @@ class DockerEngine:
         try:
             return event(json.loads(line))
         except ValueError as problem:
-            raise explain(self._what, self._shown, problem) from problem
+            raise explain(self._what, self._place(), problem) from problem
 
     async def _stream(self, target: str, *, timeout: float, endless: bool) -> AsyncGenerator[bytes, None]:
         """The body of an answer. One that is `endless` may be quiet, and ends after `timeout` seconds."""
@@ -308,7 +290,7 @@ class DockerEngine:
                 word = ""
             if word in _WHY:
                 problem = _WHY[word](word)
-        return explain(self._what, self._shown, problem)
+        return explain(self._what, self._place(), problem)
 
 
 def _connect(address: Address, timeout: float) -> Client:

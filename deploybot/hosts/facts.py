@@ -22,6 +22,7 @@ class DockerFacts:
     docker: str = ""
     compose: tuple[str, ...] = ()
     compose_version: str = ""
+    root: str = ""
 
     @property
     def wanted(self) -> str:
@@ -31,12 +32,16 @@ class DockerFacts:
     def learn(self, facts: ServerFacts) -> DockerFacts:
         """This, with what a new probe has found."""
         return DockerFacts(
-            facts.docker or self.docker, facts.compose or self.compose, facts.compose_version or self.compose_version
+            facts.docker or self.docker,
+            facts.compose or self.compose,
+            facts.compose_version or self.compose_version,
+            facts.docker_root or self.root,
         )
 
     def fill(self, facts: ServerFacts) -> ServerFacts:
         """The facts with these of Docker."""
-        return replace(facts, docker=self.docker, compose=self.compose, compose_version=self.compose_version)
+        versions = replace(facts, docker=self.docker, compose=self.compose, compose_version=self.compose_version)
+        return replace(versions, docker_root=self.root)
 
 
 def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
@@ -65,6 +70,13 @@ def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
         switching=_release(_one(told, "switching")),
         releases=_all(_RELEASE, told["release"]),
         have=_all(_COMMIT, told["have"]),
+        docker_host=_one(told, "docker_host"),
+        docker_root=_one(told, "docker_root"),
+        docker_free=_bytes(_one(told, "docker_free_kib")),
+        docker_inodes=_number(_one(told, "docker_inodes")),
+        current_is_folder=_one(told, "current_is_folder") == "yes",
+        legacy=_all(_RELEASE, told["legacy"]),
+        legacy_switching=_release(_one(told, "legacy_switching")),
     )
 
 

@@ -29,13 +29,17 @@ _KEPT_OF_STREAM = 4_096
 class SshHost:
     """One server of bot.toml."""
 
-    def __init__(self, name: str, pool: Pool, *, log_cap: int = LOG_CAP) -> None:
-        """Connect to nothing yet; `log_cap` bounds the log of a job on the server, in bytes."""
+    def __init__(self, name: str, pool: Pool, *, log_cap: int = LOG_CAP, docker: str = "") -> None:
+        """Connect to nothing yet; `log_cap` bounds the log of a job on the server, in bytes.
+
+        `docker` is the socket of the Engine that everything on the server has to use; empty: the server's own choice.
+        """
         self._name = name
         self._pool = pool
         self._jobs = Jobs(name, self._link, log_cap=log_cap)
         self._docker = facts_of.DockerFacts()
         self._docker_of: Link | None = None
+        self._docker_host = {"DOCKER_HOST": f"unix://{docker}"} if docker else {}
 
     @property
     def name(self) -> str:
@@ -52,7 +56,11 @@ class SshHost:
             link = await self._link()
             if self._docker_of is not link:
                 self._docker, self._docker_of = facts_of.DockerFacts(), link
-            env = {"PROBE_DIRECTORY": directory, "PROBE_DOCKER": self._docker.wanted if docker else "no"}
+            env = {
+                "PROBE_DIRECTORY": directory,
+                "PROBE_DOCKER": self._docker.wanted if docker else "no",
+                "PROBE_DOCKER_ROOT": self._docker.root if docker else "",
+            } | self._docker_host
             async with link.session("exec sh", shell.program("probe", env)) as exchange:
                 output = await exchange.rest(LONGEST_ANSWER)
                 facts = facts_of.parse(output, server=self._name, directory=directory)
@@ -73,7 +81,7 @@ class SshHost:
     ) -> JobStatus:
         """Start a detached job once, however often this is called; a short one has ended when this returns."""
         async with self._within(timeout):
-            return await self._jobs.start(job, script, env, deadline=deadline)
+            return await self._jobs.start(job, script, {**env, **self._docker_host}, deadline=deadline)
 
     async def wait(self, job: str, *, timeout: float) -> JobStatus:
         """Return as soon as the job has ended, or its status after `timeout` seconds."""
@@ -115,7 +123,7 @@ class SshHost:
         StepFailed when it ends with another code than 0, Unreachable when the link breaks.
         """
         end = asyncio.get_running_loop().time() + timeout
-        frame = shell.frame(shell.script(script), env)
+        frame = shell.frame(shell.script(script), {**env, **self._docker_host})
         command = shell.runner().command("stream", len(frame.data), max(1, round(timeout)))
         last = b""
         async with AsyncExitStack() as stack:

@@ -134,7 +134,7 @@ def test_values_are_told_as_people_wrote_them() -> None:
 def test_a_value_that_cannot_be_compared_is_no_part_of_it_in_silence() -> None:
     settings = settings_of(Path("/nonexistent"))
     settings.apps["shop"].__dict__["restart"] = object()
-    with pytest.raises(TypeError, match="^object has no place in a binding$"):
+    with pytest.raises(TypeError, match=r"^object has no place in a binding$"):
         config_of(PLAN, settings)
 
 

@@ -124,7 +124,7 @@ async def test_a_registry_that_does_not_answer_is_said_as_it_is(shop: Shop, app:
 
 
 async def test_a_tag_that_neither_has_is_the_repositorys_answer(shop: Shop, app: App) -> None:
-    with pytest.raises(UserError, match="^shop has no ref `9.9`$"):
+    with pytest.raises(UserError, match=r"^shop has no ref `9\.9`$"):
         await releases(shop).resolve(app, shop.production, "9.9")
     app.images["web"] = ImageOf(image=WEB, tag="8.0")
     with pytest.raises(NoImage):

@@ -280,7 +280,7 @@ async def test_pauses_between_tries_double_up_to_ten_seconds(bench: Bench) -> No
 
 
 async def test_a_start_that_is_not_known_is_noted_with_its_reason(bench: Bench) -> None:
-    seen = []
+    seen: list[str] = []
 
     class Watching(Hasty):
         async def pause(self, seconds: float) -> None:

@@ -11,6 +11,7 @@ from deploybot.domain import Container, ServerFacts, Usage
 from deploybot.errors import DeploybotError, Unreachable
 from deploybot.ports import Engine, Host, Servers
 from deploybot.settings import App, Environment, Health, project_name
+from deploybot.untrusted import failure_of
 
 T = TypeVar("T")
 
@@ -120,11 +121,11 @@ async def nothing() -> None:
 
 
 async def within(answer: Awaitable[T], what: str) -> T | DeploybotError:
-    """An answer, or why it did not come in time."""
+    """An answer, or why it did not come, or cannot be used; whatever one server causes is its own."""
     try:
         async with asyncio.timeout(LOOK_WITHIN):
             return await answer
     except TimeoutError:
         return Unreachable(what, f"no answer within {LOOK_WITHIN:.0f} s")
-    except DeploybotError as problem:
-        return problem
+    except Exception as problem:  # noqa: BLE001  of whatever class
+        return failure_of(what, problem)

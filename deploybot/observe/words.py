@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deploybot.card import Tone
 from deploybot.domain import Container, Deployment, Lock, Release, Running, ServerFacts, State, Usage, short_id
-from deploybot.errors import DeploybotError
+from deploybot.errors import BadAnswer, DeploybotError
 from deploybot.observe.look import Look
 from deploybot.units import show_duration, show_size
 
@@ -123,7 +123,8 @@ def health(look: Look, record: Record, *, checked: bool) -> Word:
 def _containers_health(look: Look, *, expected: bool) -> Word | None:
     """What is wrong with the containers."""
     if isinstance(look.containers, DeploybotError):
-        return Word("health unknown: Docker does not answer", Tone.BAD)
+        said = "gives no usable answer" if isinstance(look.containers, BadAnswer) else "does not answer"
+        return Word(f"health unknown: Docker {said}", Tone.BAD)
     containers = _containers(look)
     ill = ", ".join(filter(None, map(_ailing, containers)))
     ended = ", ".join(f"{one.service or one.name} has ended" for one in containers if has_stopped(one, containers))

@@ -42,14 +42,14 @@ NO_ANSWER = "web1 cannot be reached: the connection broke"
 
 
 class FarHost(FakeHost):
-    """A server whose calls each take `seconds`. `cut_at` names the call that breaks the connection, for good."""
+    """A server whose calls each take `seconds`. `cut_at` names the call that breaks the connection, once `spared` are over."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__("web1")
         self.clock = clock
         self.seconds = 0.0
         self.calls: list[str] = []
-        self.cut_at = ""
+        self.cut_at, self.spared = "", 0
         self.deaf_to_cancel = False
         self.refuses = False
         self.hangs = False
@@ -88,7 +88,9 @@ class FarHost(FakeHost):
         return await super().wait(job, timeout=timeout)
 
     def _call(self, name: str) -> None:
-        if name == self.cut_at:
+        if name == self.cut_at and self.spared:
+            self.spared -= 1
+        elif name == self.cut_at:
             self.calls.clear()
             self.cut_at = ""
             self.cut("the connection broke")
@@ -345,6 +347,25 @@ async def test_a_job_that_is_seen_again_has_its_whole_time_and_short_pauses_agai
     row = await bench.run()
     assert (row.state, bench.stop.pauses) == (StepState.DONE, [0.5, 1.0])
     assert lost == ["the connection broke"] * 2
+
+
+async def test_each_time_out_of_sight_begins_with_a_short_pause(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "LOOK_EVERY", 0.01)
+
+    class Twice(Hasty):
+        async def pause(self, seconds: float) -> None:
+            await Hasty.pause(self, seconds)
+            bench.host.down = "" if len(self.pauses) > 1 else bench.host.down
+            if len(self.pauses) == 2:
+                bench.host.cut_at, bench.host.spared = "wait", 1
+            elif len(self.pauses) == 3:
+                bench.host.finish(bench.host.started[0].job)
+
+    bench.stop = Twice()
+    bench.host.script("build", Outcome(hold=True))
+    bench.host.cut_at = "wait"
+    await bench.run()
+    assert bench.stop.pauses == [0.5, 1.0, 0.5]
 
 
 async def test_who_wishes_to_stop_before_a_step_is_begun_leaves_no_trace_of_it(bench: Bench) -> None:

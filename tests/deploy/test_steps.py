@@ -42,7 +42,7 @@ NO_ANSWER = "web1 cannot be reached: the connection broke"
 
 
 class FarHost(FakeHost):
-    """A server whose calls each take `seconds`. `cut_at` names the call that breaks the connection, once `spared` are over."""
+    """A server whose calls take `seconds` each. The call named by `cut_at` breaks the connection after `spared`."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__("web1")

@@ -109,7 +109,7 @@ class Inspector:
             step = strategy.ask(site, release)
             if step is None:
                 break
-            output = await self._output(site, step)
+            output = await self.output(site, step)
             site = replace(site, answers={**site.answers, step.script: output})
         return site
 
@@ -164,16 +164,19 @@ class Inspector:
         have = tuple(dict.fromkeys((*site.facts.have, release.commit))) if site.facts.git else site.facts.have
         return replace(site, facts=replace(site.facts, have=have))
 
-    async def _output(self, site: Site, step: Step) -> bytes:
-        """Run a script attached; all that it prints, within bounds."""
+    async def output(self, site: Site, step: Step) -> bytes:
+        """Run a script attached and give all that it prints, within bounds. Raises Unreachable or StepFailed."""
         host = self._servers.host(site.server)
         whole = bytearray()
         values = step_values(site.app, site.environment, step)
-        async with asyncio.timeout(ASK_WITHIN + _WAIT):
-            async for piece in host.stream(step.script, values, timeout=ASK_WITHIN):
-                whole += piece
-                if len(whole) > LONGEST_ANSWER:
-                    raise Unreachable(site.server, f"{step.script} prints more than {LONGEST_ANSWER >> 20} MiB")
+        try:
+            async with asyncio.timeout(ASK_WITHIN + _WAIT):
+                async for piece in host.stream(step.script, values, timeout=ASK_WITHIN):
+                    whole += piece
+                    if len(whole) > LONGEST_ANSWER:
+                        raise Unreachable(site.server, f"{step.script} prints more than {LONGEST_ANSWER >> 20} MiB")
+        except TimeoutError:
+            raise Unreachable(site.server, f"{step.script} takes longer than {ASK_WITHIN:.0f} s") from None
         return bytes(whole)
 
 

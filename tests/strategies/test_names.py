@@ -147,7 +147,7 @@ def believed(server: LocalServer, repo: Repo, branch: str, tree: Mapping[str, st
     task = files.task(server.site(), Release(commit), "show")
     if server.run(task.steps) != "unset\n":
         yield "a task got a Compose file"
-    server.run(plan.restore)
+    server.run(server.plan(branch).restore)
     server.run(files.prune(replace(server.site(), facts=replace(facts, releases=(*facts.releases, OTHER))), (commit,)))
     server.good = {commit}
     if content(server.current()) != expected:

@@ -63,9 +63,11 @@ async def test_what_is_not_known_for_sure_is_made_again(house: House, repo: Repo
 @pytest.mark.parametrize("name", [".deploybot-complete", "deploybot.images.yaml", ".deploybot-compose"])
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])
 async def test_marks_that_a_repository_ships_prove_nothing(house: House, repo: Repo, name: str, kind: str) -> None:
-    tree: Mapping[str, str | None] = {"file": {name: ""}, "folder": {f"{name}/x": ""}, "link": {name: LinkTo("page")}}[
-        kind
-    ]
+    trees: Mapping[str, dict[str, str | None]] = {
+        "file": {name: ""},
+        "folder": {f"{name}/x": ""},
+        "link": {name: LinkTo("page")},
+    }
     repo.commit(trees[kind])
     repo.tag("evil")
     server = house.server

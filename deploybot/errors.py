@@ -8,7 +8,8 @@
     ├── Denied               a rule said no; holds the rule's reasons and who may
     ├── Locked               somebody, or a deployment, holds the app's environment
     ├── Unreachable          a server, engine or repository did not answer; nothing is known of it
-    │   └── HostKeyMismatch  it answered with a key that is not the pinned one
+    │   ├── HostKeyMismatch  it answered with a key that is not the pinned one
+    │   └── BadAnswer        it answered, but not in a way that can be used
     ├── StepFailed           a job on a server ended with another code than 0
     ├── StepUnknown          a job's end cannot be known (orphan, lost)
     ├── Unhealthy            the release runs but did not pass its health gate in time
@@ -92,6 +93,15 @@ class Unreachable(DeploybotError):
 
 class HostKeyMismatch(Unreachable):
     """The server showed a host key that bot.toml does not pin; no command was sent."""
+
+
+class BadAnswer(Unreachable):
+    """It answered, but not as it should: too long, no JSON, a number without end. Nothing is known of it."""
+
+    def __init__(self, what: str, why: str, *, hint: str = "") -> None:
+        """Name what answered, what is wrong with the answer, and what to look at."""
+        super().__init__(what, why, hint=hint)
+        self.args = (f"{what} gave no usable answer: {why}",)
 
 
 class StepFailed(DeploybotError):

@@ -87,6 +87,8 @@ class Executor:
             site = dataclasses.replace(site, manifests={**site.manifests, release.id: part.before or Manifest()})
             return strategy.bind(step, await self._inspector.ask(site, release), release)
         site = await self._inspector.ask(site, plan.release)
+        if step.bind != UP:
+            return strategy.bind(step, site, plan.release)
         if part.made:
             site = await self._record(deployment, site, plan.release)
         if plan.release.id not in site.manifests:

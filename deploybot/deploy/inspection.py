@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from deploybot.deploy.uploads import send_uploads
-from deploybot.domain import Deployment, JobState, Kind, Manifest, Release, State, Step
+from deploybot.domain import JobState, Manifest, Release, State, Step
 from deploybot.errors import StepUnknown, Unreachable, UserError
 from deploybot.observed import observe, runs
 from deploybot.ports import RefSource, Servers, Site, Store, Strategy, Tables
@@ -192,10 +192,4 @@ def _recorded(
     """What the database has of a target on a server: manifests by release, and which releases were healthy there."""
     rows = tables.manifests.of_target(app.name, environment.name, server)
     manifests = {one.release: one.manifest for one in rows}
-    recent = tables.deployments.recent(app.name, environment.name, LOOK_BACK)
-    return manifests, frozenset(one.plan.release.id for one in recent if _was_good(one, server))
-
-
-def _was_good(one: Deployment, server: str) -> bool:
-    on_it = any(part.server == server for part in one.plan.servers)
-    return on_it and one.state is State.SUCCEEDED and one.plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}
+    return manifests, tables.deployments.healthy(app.name, environment.name, server)

@@ -16,6 +16,7 @@ from deploybot.domain import Changes, Gate, Kind, Plan, Release, Running, Server
 from deploybot.errors import NoImage, UserError
 from deploybot.ports import Site, Store, Strategy, Tables
 from deploybot.settings import App, Environment
+from deploybot.untrusted import of_one
 
 T = TypeVar("T")
 
@@ -65,7 +66,8 @@ class Planner:
         """
         names = _chosen(app, environment, servers)
         sites = await self._sites(app, environment, names, remove_orphans=remove_orphans)
-        found = await _all_of(self._part(site, release, rollback=rollback, fresh=fresh) for site in sites.values())
+        parts = (self._part(site, release, rollback=rollback, fresh=fresh) for site in sites.values())
+        found = await _all_of(of_one(name, part) for name, part in zip(names, parts, strict=True))
         running = await self._running(app, environment)
         plan = Plan(
             kind=Kind.ROLLBACK if rollback else Kind.DEPLOY,
@@ -153,7 +155,9 @@ class Planner:
         self, app: App, environment: Environment, names: Sequence[str], *, remove_orphans: bool = False
     ) -> dict[str, Site]:
         """Observe every server at once; the slowest one sets the time."""
-        found = await _all_of(self._site(app, environment, name, remove_orphans=remove_orphans) for name in names)
+        found = await _all_of(
+            of_one(name, self._site(app, environment, name, remove_orphans=remove_orphans)) for name in names
+        )
         return dict(zip(names, found, strict=True))
 
     async def _site(self, app: App, environment: Environment, server: str, *, remove_orphans: bool) -> Site:

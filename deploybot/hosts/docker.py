@@ -32,19 +32,24 @@ from deploybot.hosts.docker_wire import Address, SocketWire, Wire
 from deploybot.metrics import METRICS
 from deploybot.ports import Host
 from deploybot.settings import DockerTls, Server
+from deploybot.untrusted import Unreadable, json_of, object_of
 
 if TYPE_CHECKING:
     from deploybot.hosts.docker_client import Client
 
 T = TypeVar("T")
 
+WITHIN = 8.0
 _THREADS = 8
 _APART = 0.5
 _RECENT = 15.0
 _STALE = 600.0
 _REMEMBERED = 500
-_LONGEST_EVENT = 1_048_576
+_LONGEST_EVENT = 65_536
 _ASK_WITHIN = 5.0
+_LONGEST_WORD = 100
+_CALLS_IN_ALL = 3
+"""What asks several times has this many times the time of one call."""
 _WHY: dict[str, type[OSError]] = {
     "missing": FileNotFoundError,
     "denied": PermissionError,
@@ -52,17 +57,20 @@ _WHY: dict[str, type[OSError]] = {
 }
 
 
-def engine(server: Server, ssh: Ssh, host: Host | None = None) -> DockerEngine | None:
-    """The Engine that bot.toml gives a server, or the one that the server's own `docker` uses.
+def engine(server: Server, ssh: Ssh, host: Host | None = None, *, timeout: float = WITHIN) -> DockerEngine | None:
+    """Make the Engine that bot.toml gives a server, or the one that the server's own `docker` uses.
 
     `host` is the same server, to ask which that is, and why nobody answers there. Without it there may be None.
+    `timeout` bounds every answer, in seconds.
     """
     if server.docker is None and host is None:
         return None
     if server.docker and not server.docker.startswith("/"):
-        return DockerEngine(server.name, server.docker, tls=server.docker_tls)
+        return DockerEngine(server.name, server.docker, tls=server.docker_tls, timeout=timeout)
     remote = Remote(server, ssh, host)
-    return DockerEngine(server.name, remote.forward, dial=remote.dial, shown=lambda: remote.path, why=remote.why)
+    return DockerEngine(
+        server.name, remote.forward, dial=remote.dial, shown=lambda: remote.path, why=remote.why, timeout=timeout
+    )
 
 
 class DockerEngine:
@@ -77,7 +85,7 @@ class DockerEngine:
         tls: DockerTls | None = None,
         shown: Callable[[], str] | None = None,
         why: Callable[[], Awaitable[str]] | None = None,
-        timeout: float = 8.0,
+        timeout: float = WITHIN,
     ) -> None:
         """Describe the Engine of `server`.
 
@@ -118,8 +126,12 @@ class DockerEngine:
 
         One round trip for the list, then one for all of them side by side: a list tells neither restarts nor times.
         """
-        ids = await self._call(lambda client: client.containers(project))
-        found = await asyncio.gather(*(self._container(which) for which in ids))
+        try:
+            async with asyncio.timeout(_CALLS_IN_ALL * self._timeout):
+                ids = await self._call(lambda client: client.containers(project))
+                found = await asyncio.gather(*(self._container(which) for which in ids))
+        except TimeoutError as problem:
+            raise explain(self._what, self._place(), problem) from problem
         return tuple(sorted((one for one in found if one), key=lambda one: (one.service, one.name)))
 
     async def all_containers(self) -> tuple[Container, ...]:
@@ -206,15 +218,15 @@ class DockerEngine:
             async for piece in pieces:
                 *lines, waiting = (waiting + piece).split(b"\n")
                 if len(waiting) > _LONGEST_EVENT:
-                    raise explain(self._what, self._place(), ValueError("an event without end"))
+                    raise explain(self._what, self._place(), Unreadable("an event without end"))
                 for line in lines:
                     if line.strip():
                         yield self._event(line)
 
     def _event(self, line: bytes) -> EngineEvent:
         try:
-            return event(json.loads(line))
-        except ValueError as problem:
+            return event(object_of(json_of(line)))
+        except Unreadable as problem:
             raise explain(self._what, self._place(), problem) from problem
 
     async def _stream(self, target: str, *, timeout: float, endless: bool) -> AsyncGenerator[bytes, None]:
@@ -246,7 +258,7 @@ class DockerEngine:
         result = "failed"
         try:
             client = await self._connected()
-            value = await self._run(lambda: client.call(work))
+            value = await self._run(lambda: client.call(work, self._what))
             result = "ok"
         except EngineError:
             result = "refused"
@@ -262,7 +274,7 @@ class DockerEngine:
             address = Address(url, self._tls)
             if self._client is None or address != self._address:
                 self._drop()
-                self._client = await self._run(lambda: _connect(address, self._timeout))
+                self._client = await self._run(lambda: _connect(address, self._timeout, self._what))
                 self._address = address
             return self._client
 
@@ -293,8 +305,8 @@ class DockerEngine:
         return explain(self._what, self._place(), problem)
 
 
-def _connect(address: Address, timeout: float) -> Client:
+def _connect(address: Address, timeout: float, what: str) -> Client:
     """Make a client, in a thread: the import alone takes a tenth of a second."""
     from deploybot.hosts.docker_client import Client, attempt  # noqa: PLC0415  only where there is an Engine
 
-    return attempt(lambda: Client(address, timeout))
+    return attempt(lambda: Client(address, timeout), what)

@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from deploybot.errors import DeploybotError, EngineError, Unreachable
+from deploybot.errors import BadAnswer, DeploybotError, EngineError, Unreachable
 from deploybot.hosts.docker_stream import CutShort, Refused
 
 _START_IT = "Look at it on the server with `systemctl status docker`, and start it with `systemctl start docker`."
@@ -49,7 +49,7 @@ def explain(what: str, place: str, problem: BaseException) -> DeploybotError:
         cause, sentence, hint = known
         return Unreachable(what, sentence.format(place=place, problem=cause), hint=hint)
     if _is(problem, ValueError):
-        return EngineError(f"{what}: at {place} something answers that is not Docker's API ({problem})")
+        return BadAnswer(what, f"at {place} something answers that is not Docker's API ({problem})")
     if _is(problem, OSError):
         return Unreachable(what, _CLOSED.format(place=place), hint=_CLOSED_HINT)
     return EngineError(f"{what}: {problem}")

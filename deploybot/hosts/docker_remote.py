@@ -14,6 +14,7 @@ from deploybot.settings import Server
 
 _ASK_WITHIN = 5.0
 _FIND_WITHIN = 8.0
+_LONGEST_WORD = 200
 _UNIX = "unix://"
 _INSTALL = (
     "Install Docker there and let the user use it, or set `docker` in [servers.{server}] to the path of the Engine's "
@@ -56,8 +57,10 @@ class Remote:
         self._known = self._named
         if self._host is None:
             return ""
-        chunks = self._host.stream("docker_why", {"DEPLOYBOT_SOCKET": self.path}, timeout=_ASK_WITHIN)
-        return b"".join([chunk async for chunk in chunks]).decode(errors="replace").strip()
+        said = b""
+        async for chunk in self._host.stream("docker_why", {"DEPLOYBOT_SOCKET": self.path}, timeout=_ASK_WITHIN):
+            said = (said + chunk)[:_LONGEST_WORD]
+        return said.decode(errors="replace").strip()
 
     async def _where(self) -> str:
         """The path; the server is asked where its own `docker` finds the Engine, once."""

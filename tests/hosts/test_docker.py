@@ -17,7 +17,7 @@ import asyncssh
 import pytest
 
 from deploybot.domain import Mount, PublishedPort
-from deploybot.errors import DeploybotError, EngineError, Unreachable
+from deploybot.errors import BadAnswer, DeploybotError, EngineError, Unreachable
 from deploybot.hosts.docker import DockerEngine
 from deploybot.hosts.docker import engine as engine_of
 from deploybot.hosts.docker_errors import explain
@@ -476,7 +476,7 @@ async def test_a_server_that_is_no_engine_is_recognized(tmp_path: Path) -> None:
 
     async with await asyncio.start_unix_server(answer, tmp_path / "s"):
         docker = DockerEngine("web1", f"unix://{tmp_path}/s")
-        with pytest.raises(EngineError, match="not Docker's API"):
+        with pytest.raises(BadAnswer, match="not Docker's API"):
             await docker.version()
         await docker.close()
 
@@ -534,7 +534,7 @@ def test_docker_py_is_imported_only_when_an_engine_is_used() -> None:
         (ConnectionRefusedError(111, "no"), Unreachable, "nothing listens at /s", "daemon seems to be stopped"),
         (TimeoutError(), Unreachable, "no answer at /s in time", "hangs"),
         (ConnectionResetError(104, "no"), Unreachable, "the connection to /s was closed", "group docker"),
-        (ValueError("Expecting value"), EngineError, "not Docker's API", ""),
+        (ValueError("Expecting value"), BadAnswer, "not Docker's API", ""),
     ],
 )
 def test_failures_become_plain_words(problem: Exception, kind: type[DeploybotError], says: str, hint: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 
 from deploybot.strategies.compose.reading import Plain, mapping, number, refuse, string, strings, truth
 
@@ -20,7 +21,8 @@ class ServiceMount:
     """Something mounted: `kind` is `bind`, `volume`, `tmpfs` or another word of Compose.
 
     `source` is an absolute path or a volume's key, empty where there is none. `creates` says whether Compose lets the
-    Engine create a missing path; None where the configuration leaves that to the version of Compose.
+    Engine create a missing path; None where that depends on the version of Compose. `form` is the mount as Compose
+    prints it: JSON of a mapping, or 1.29's short form.
     """
 
     kind: str
@@ -28,6 +30,7 @@ class ServiceMount:
     target: str
     read_only: bool = False
     creates: bool | None = None
+    form: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,7 @@ def read_mount(value: Plain, where: str) -> ServiceMount:
         target=string(given.get("target"), where),
         read_only=truth(given.get("read_only")),
         creates=None if creates is None else truth(creates),
+        form=json.dumps(given, ensure_ascii=False),
     )
 
 
@@ -106,6 +110,7 @@ def _short_mount(text: str) -> ServiceMount:
         target=target,
         read_only="ro" in words,
         creates=True if bind else None,
+        form=text,
     )
 
 

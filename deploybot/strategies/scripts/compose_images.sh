@@ -39,6 +39,7 @@ if [ -n "$missing" ]; then
     [ -z "$gone" ] || exit 3
     exit 1
 fi
+[ -n "$DEPLOYBOT_RELEASE" ] || exit 0
 marks=$DEPLOYBOT_DIRECTORY/.deploybot/releases/$DEPLOYBOT_RELEASE
 mkdir -p -- "$marks"
 : >"$marks/complete"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Brings the services of a release up with Docker Compose, 2 or 1, or restarts them. Waits for no health: the bot does.
-#   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE
+#   DEPLOYBOT_DIRECTORY
+#   DEPLOYBOT_RELEASE          nothing where what ran before the bot came is restored
 #   DEPLOYBOT_ACTION           up or restart
 #   DEPLOYBOT_COMPOSE          `docker compose` or `docker-compose`
 #   DEPLOYBOT_COMPOSE_FILES    the Compose files, paths in DEPLOYBOT_FOLDER, one a line
@@ -62,7 +63,14 @@ keep_mounts() {
             cp -a -- "$path" "$there.tmp/"
         fi
         mv -- "$there.tmp" "$there"
+        # What is newer than this was written by a container.
+        : >"$there.made"
     done
+}
+
+mark_switching() {
+    say "$DEPLOYBOT_RELEASE" >"$ours/switching.tmp"
+    mv -f -- "$ours/switching.tmp" "$ours/switching"
 }
 
 tag_images() {
@@ -133,7 +141,7 @@ bring_up() {
 }
 
 ours=$DEPLOYBOT_DIRECTORY/.deploybot
-marks=$ours/releases/$DEPLOYBOT_RELEASE
+marks=$ours/releases/${DEPLOYBOT_RELEASE:-before}
 mkdir -p -- "$marks"
 cd -- "$DEPLOYBOT_FOLDER"
 if [ -n "$DEPLOYBOT_OVERRIDE" ]; then
@@ -146,13 +154,13 @@ COMPOSE_FILE=$(cat "$marks/files")
 export COMPOSE_FILE
 case $DEPLOYBOT_ACTION in
 up)
-    say "$DEPLOYBOT_RELEASE" >"$ours/switching.tmp"
-    mv -f -- "$ours/switching.tmp" "$ours/switching"
+    [ -z "$DEPLOYBOT_RELEASE" ] || mark_switching
     tag_images
     keep_mounts
     remove "$DEPLOYBOT_REMOVE"
     bring_up
     remove "$DEPLOYBOT_REMOVE_LAST"
+    [ -n "$DEPLOYBOT_RELEASE" ] || rm -f -- "$ours/switching"
     ;;
 restart) compose restart ;;
 *) fail "DEPLOYBOT_ACTION is $DEPLOYBOT_ACTION" ;;

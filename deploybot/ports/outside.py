@@ -179,6 +179,9 @@ class RefSource(Protocol):
     async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
         """Whether a full commit lies before another one, or is it; None where one is nowhere any more."""
 
+    async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
+        """Whether a full commit has any of these paths: a file, a folder or a link."""
+
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
         """A git bundle of a commit without what the server has, in the bot's data folder."""
 

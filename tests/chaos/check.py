@@ -23,7 +23,7 @@ from tests.chaos.app import Mark, There
 from tests.chaos.findings import Findings
 from tests.chaos.scenario import Fault, Scenario, Wish
 
-_NOW = re.compile(r"Now there: (.+)\.$", re.MULTILINE)
+_NOW = re.compile(r"Now running: (.+)\.$", re.MULTILINE)
 _RELEASING = {Kind.DEPLOY, Kind.ROLLBACK}
 _BUSY_SECONDS = 10.0
 _PAGE = 1000
@@ -195,7 +195,7 @@ def _is_touched(said: Told, part: ServerPlan) -> bool:
 
 
 def _check_words(said: Told, servers: Mapping[str, Server], found: Findings) -> None:
-    """`Now there: web1 0123456789; web2 nothing.` against the servers' files."""
+    """`Now running: web1 0123456789; web2 nothing.` against the servers' files."""
     match = _NOW.search(said.deployment.outcome)
     for words in match[1].split("; ") if match else ():
         name, _, claim = words.partition(" ")

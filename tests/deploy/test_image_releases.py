@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from deploybot.deploy.inspection import Inspector
 from deploybot.deploy.releases import Releases
 from deploybot.domain import Kind, Pin, Plan, Release, Running, State
 from deploybot.errors import NoImage, Unreachable, UserError
 from deploybot.ports import Tables
 from deploybot.settings import App, ImageOf
+from deploybot.strategies import STRATEGIES
 from deploybot.testing import FakeImages
 from tests.deploy.conftest import V1, V2, V3, Shop
 
@@ -26,7 +28,12 @@ def app(shop: Shop) -> App:
 
 
 def releases(shop: Shop) -> Releases:
-    return Releases(shop.store, shop.refs, shop.images)
+    return releases_with(shop, shop.images)
+
+
+def releases_with(shop: Shop, images: FakeImages | None) -> Releases:
+    inspector = Inspector(store=shop.store, servers=shop.hosts, refs=shop.refs, strategies=STRATEGIES)
+    return Releases(shop.store, shop.refs, inspector, images)
 
 
 def of(release: Release, **digests: str) -> Release:
@@ -108,7 +115,7 @@ async def test_a_digest_means_nothing_without_images(shop: Shop, app: App, image
     if images is not None:
         app.images.clear()
     with pytest.raises(UserError) as caught:
-        await Releases(shop.store, shop.refs, images).resolve(app, shop.production, NEW)
+        await releases_with(shop, images).resolve(app, shop.production, NEW)
     assert caught.value.sentence == "shop has no images that a digest could mean."
     assert caught.value.hint == "Name some in apps.shop.images."
 

@@ -22,6 +22,9 @@ from deploybot.domain import (
 )
 from deploybot.settings import App
 
+LONG_SESSIONS = 4
+"""How many sessions of one server may last for long: logs that are read, and waits for jobs."""
+
 
 class Clock(Protocol):
     """Wall time."""

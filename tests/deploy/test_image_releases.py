@@ -6,7 +6,7 @@ import pytest
 
 from deploybot.deploy.inspection import Inspector
 from deploybot.deploy.releases import Releases
-from deploybot.domain import Kind, Pin, Plan, Release, Running, State
+from deploybot.domain import Changes, Kind, Pin, Plan, Release, Running, State
 from deploybot.errors import NoImage, Unreachable, UserError
 from deploybot.ports import Tables
 from deploybot.settings import App, ImageOf
@@ -95,7 +95,16 @@ async def test_where_nothing_runs_an_image_comes_with_the_newest_commit(shop: Sh
     assert (found.commit, digests(found)) == (V1.commit, {"web": NEW, "side": OLD})
 
 
+async def test_an_image_comes_in_the_place_of_the_one_before(shop: Shop, app: App) -> None:
+    pins = tuple(Pin(service, "acme", "", OLD) for service in ("web", "side"))
+    await ran(shop, Release(V2.commit, images=pins))
+    found = await releases(shop).resolve(app, shop.production, NEW)
+    assert [pin.service for pin in found.images] == ["side", "web"]
+
+
 async def test_an_image_needs_an_environment_to_look_at(shop: Shop, app: App) -> None:
+    with pytest.raises(UserError, match=r"^:current needs an environment to look at\.$"):
+        await releases(shop).resolve(app, None, ":current")
     with pytest.raises(UserError) as caught:
         await releases(shop).resolve(app, None, NEW)
     assert caught.value.sentence == f"{NEW} needs an environment to look at."
@@ -138,6 +147,34 @@ async def test_a_tag_that_neither_has_is_the_repositorys_answer(shop: Shop, app:
         await releases(shop).resolve(app, shop.production, "v2")
 
 
+async def test_no_ref_at_all_is_the_repositorys_answer_whatever_images_there_are(shop: Shop, app: App) -> None:
+    shop.refs.known.clear()
+    with pytest.raises(UserError, match=r"^shop has no ref ``$"):
+        await releases(shop).resolve(app, shop.production, "")
+    app.images.clear()
+    with pytest.raises(UserError, match=r"^shop has no ref `1\.5`$"):
+        await releases(shop).resolve(app, shop.production, "1.5")
+
+
+async def test_without_images_or_without_registries_a_release_is_its_commit(shop: Shop, app: App) -> None:
+    assert (await Releases(shop.store, shop.refs).resolve(app, None, "v2")).images == ()
+    app.images.clear()
+    shop.images.known.clear()
+    assert (await releases(shop).resolve(app, None, "v2")).images == ()
+    await ran(shop, of(V2, web=OLD))
+    assert (await releases(shop).resolve(app, shop.production, "v2", back=True)).images == ()
+
+
+async def test_changes_are_those_between_two_commits(shop: Shop) -> None:
+    between = Changes(known=False)
+    shop.refs.between[V1.commit, V2.commit] = between
+    assert await releases(shop).changes(shop.app, V1, V2) is between
+    shop.refs.down = "it is being moved"
+    assert await releases(shop).changes(shop.app, of(V1, web=OLD), of(V1, web=NEW)) == Changes()
+    with pytest.raises(Unreachable, match="the repository of shop"):
+        await releases(shop).changes(shop.app, V1, V2)
+
+
 async def test_a_word_with_a_colon_that_is_no_ref_names_those_that_are(shop: Shop) -> None:
     with pytest.raises(UserError) as caught:
         await releases(shop).resolve(shop.app, shop.production, ":next")
@@ -175,16 +212,15 @@ async def test_old_images_are_found_behind_many_failures(shop: Shop, app: App) -
     assert digests(await releases(shop).resolve(app, shop.production, "v1", back=True)) == {"web": NEWER, "side": NEWER}
 
 
-async def test_what_runs_is_what_came_up_healthy_on_the_first_server(shop: Shop) -> None:
+async def test_what_runs_is_what_the_first_server_that_runs_a_release_says(shop: Shop) -> None:
     await ran(shop, V1, V2)
-
-    def put(tables: Tables) -> None:
-        tables.running.put(Running("shop", "production", "web1", V3, 1, 2.0, healthy=False))
-        tables.running.put(Running("shop", "production", "web2", V2, 1, 2.0, healthy=True))
-
-    await shop.store.write(put)
+    web1, web2 = shop.hosts["web1"], shop.hosts["web2"]
+    web2.server_facts = replace(web2.server_facts, current=V2.commit)
     assert await releases(shop).current(shop.app, shop.production) == V2
-    await shop.store.write(
-        lambda tables: tables.running.put(Running("shop", "production", "web1", V1, 2, 3.0, healthy=True))
-    )
+    web1.server_facts = replace(web1.server_facts, current=V1.commit)
     assert await releases(shop).current(shop.app, shop.production) == V1
+    web1.down = "it is off"
+    assert await releases(shop).current(shop.app, shop.production) == V2
+    web2.down = "it is off, too"
+    with pytest.raises(Unreachable, match="it is off"):
+        await releases(shop).current(shop.app, shop.production)

@@ -70,7 +70,7 @@ class ShellHost(FakeHost):
     async def _sh(self, text: bytes, env: Mapping[str, str]) -> bytes:
         def run() -> subprocess.CompletedProcess[bytes]:
             values = {"PATH": self.server.path, "HOME": "/", **env}
-            shell = [*self.server.shell, "-s"]
+            shell = [*self.server.shell, "-s", "deploybot"]
             return subprocess.run(shell, input=text, env=values, capture_output=True, check=False, timeout=60)
 
         done = await asyncio.to_thread(run)

@@ -180,16 +180,15 @@ async def test_healthy_releases_are_those_that_a_server_ran_well(store: Database
         (7, Kind.DEPLOY, State.SUCCEEDED),
     ):
         added = await _add(store, release, kind=kind)
-        elsewhere: dict[int, dict[str, object]] = {6: {"server": "web9"}, 7: {"phase": Phase.CLEANUP}}
-        row = step_row(added.number, job=f"job-{release}", **elsewhere.get(release, {}))
+        server, phase = ("web9" if release == 6 else "web1"), (Phase.CLEANUP if release == 7 else Phase.FORWARD)
+        row = step_row(added.number, job=f"job-{release}", server=server, phase=phase)
         await store.write(functools.partial(_begin, row))
         await _move(store, added.number, end)
-    server = step_row().server
-    found = await store.read(lambda tables: tables.deployments.healthy("shop", "production", server))
+    found = await store.read(lambda tables: tables.deployments.healthy("shop", "production", "web1"))
     plans = await store.read(lambda tables: tables.deployments.recent("shop", "production", 10))
     ids = {one.number: one.plan.release.id for one in plans}
     assert found == {ids[1], ids[2]}
-    assert await store.read(lambda tables: tables.deployments.healthy("shop", "staging", server)) == set()
+    assert await store.read(lambda tables: tables.deployments.healthy("shop", "staging", "web1")) == set()
 
 
 async def test_the_first_who_cancels_is_kept(store: Database) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deploybot.deploy.inspection import Inspector
@@ -57,6 +59,8 @@ async def ran(
             tables.running.put(Running("shop", to, "web1", release, made.number, 2.0, healthy=True))
 
     await shop.store.write(keep)
+    web1 = shop.hosts["web1"]
+    web1.server_facts = replace(web1.server_facts, current=history[-1].id)
 
 
 def digests(release: Release) -> dict[str, str]:
@@ -157,7 +161,7 @@ async def test_no_ref_at_all_is_the_repositorys_answer_whatever_images_there_are
 
 
 async def test_without_images_or_without_registries_a_release_is_its_commit(shop: Shop, app: App) -> None:
-    assert (await Releases(shop.store, shop.refs).resolve(app, None, "v2")).images == ()
+    assert (await releases_with(shop, None).resolve(app, None, "v2")).images == ()
     app.images.clear()
     shop.images.known.clear()
     assert (await releases(shop).resolve(app, None, "v2")).images == ()

@@ -14,7 +14,7 @@ from deploybot.domain import Container
 from deploybot.strategies.compose.answers import ConfigAnswers, parse_answers
 from deploybot.strategies.compose.model import ComposeConfig, parse_config
 from deploybot.strategies.compose.paths import PathFacts, parse_paths, wanted_mounted, wanted_paths
-from tests.lab import COMPOSE_ALONE, Lab
+from tests.lab import COMPOSE_ALONE
 from tests.lab.sshd import COMPOSE_1, COMPOSE_5
 from tests.strategies.conftest import SCRIPTS, busybox_path
 
@@ -38,7 +38,7 @@ NAMES = {ONE: "1.29", TWO: "2.26", FIVE: "5"}
 
 
 @pytest.fixture(params=NAMES, ids=NAMES.__getitem__)
-def flavour(lab: Lab, request: pytest.FixtureRequest) -> Flavour:
+def flavour(lab: object, request: pytest.FixtureRequest) -> Flavour:
     """Each of the three Composes; they come with the laboratory."""
     assert lab
     assert isinstance(request.param, Flavour)
@@ -46,7 +46,7 @@ def flavour(lab: Lab, request: pytest.FixtureRequest) -> Flavour:
 
 
 @pytest.fixture(params=[TWO, FIVE], ids=NAMES.__getitem__)
-def json_flavour(lab: Lab, request: pytest.FixtureRequest) -> Flavour:
+def json_flavour(lab: object, request: pytest.FixtureRequest) -> Flavour:
     """Those that print JSON."""
     assert lab
     assert isinstance(request.param, Flavour)
@@ -134,7 +134,7 @@ def host(tmp_path: Path) -> Host:
 
 
 @pytest.fixture(params=["dash", "busybox"])
-def any_host(request: pytest.FixtureRequest, tmp_path: Path, lab: Lab) -> Host:
+def any_host(request: pytest.FixtureRequest, tmp_path: Path, lab: object) -> Host:
     """The same, and one with busybox alone."""
     assert lab
     directory = tmp_path / "srv"

@@ -18,7 +18,6 @@ from deploybot.strategies.compose.model import (
     ServicePort,
     parse_config,
 )
-from tests.lab import Lab
 from tests.strategies.compose.conftest import FIVE, ONE, TWO, Flavour, Host
 
 FILES = {
@@ -229,7 +228,7 @@ CHANGES = {
 
 
 @pytest.fixture(scope="module")
-def before(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Mapping[Flavour, ComposeConfig]:
+def before(tmp_path_factory: pytest.TempPathFactory, lab: object) -> Mapping[Flavour, ComposeConfig]:
     """The configuration without a change, as an old and a new Compose see it."""
     assert lab
     host = Host(tmp_path_factory.mktemp("before"))

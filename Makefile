@@ -48,6 +48,10 @@ bench: $(STAMP) ## Measure against the peers, in the laboratory (as root)
 chaos: $(STAMP) ## Kill the bot in N deployments and N bursts of webhooks; count what goes wrong (N=50 SEED=…)
 	$(BIN)/python -m tests.chaos --runs $(N) $(if $(SEED),--seed $(SEED))
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## Change N answers of a server and its Engine; measure what that costs the bot (N=5000 SEED=…)
+	$(BIN)/python -m tests.fuzz --answers $(N) $(if $(SEED),--seed $(SEED)) 2>/dev/null
+
 .PHONY: image
 image: ## Build the bot's container image (BASE=… for another base, TAG=… for its name)
 	docker build --build-arg BASE=$(BASE) --tag $(TAG) .

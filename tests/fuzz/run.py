@@ -7,6 +7,7 @@ import contextlib
 import random
 import re
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,9 @@ from tests.lab import Access, Engine, Lab, Repo
 RATE = 0.6
 LANES = 6
 ANSWER_WITHIN = 60
-END_WITHIN = 240
+END_WITHIN = 300
+CANCEL_WITHIN = 30
+RESTORE_WITHIN = 240
 MOST_MEMORY = 60
 MOST_LAG = 100
 _SOCKET = "/var/run/docker.sock"
@@ -53,6 +56,7 @@ class FuzzFigures:
     others_changed: int = 0
     hung: int = 0
     findings: list[str] = field(default_factory=list)
+    ends: Counter[str] = field(default_factory=Counter)
 
     @property
     def good(self) -> bool:
@@ -164,15 +168,16 @@ class Fuzz:
             if card is None or not card.queued:
                 continue
             number = int(card.key.partition(":")[2])
-            if self._dice.random() < 0.5:
-                await self._cancel(number)
-            await self._ends(number, END_WITHIN)
+            within: float = END_WITHIN
+            if self._dice.random() < 0.5 and await self._cancelled(number):
+                within = CANCEL_WITHIN + RESTORE_WITHIN
+            await self._ends(number, within)
 
-    async def _cancel(self, number: int) -> None:
+    async def _cancelled(self, number: int) -> bool:
+        """Whether it was told to stop, some time after it began."""
         await asyncio.sleep(self._dice.random() * 4)
         card = await self._asked(f"cancel #{number}")
-        if card is not None and card.ok:
-            await self._ends(number, 30 + END_WITHIN)
+        return card is not None and card.ok
 
     async def _ends(self, number: int, within: float) -> None:
         try:
@@ -183,6 +188,7 @@ class Fuzz:
             self._figures.findings.append(f"#{number} does not end")
             return
         found = await self._office.bot.deployments.get(number)
+        self._figures.ends[found.state.value if found else "gone"] += 1
         if found is None or not found.state.ended or "broke on my side" in found.outcome:
             self._figures.findings.append(f"#{number}: {found.outcome if found else 'gone'}")
 
@@ -234,5 +240,6 @@ async def fuzz(lab: Lab, folder: Path, *, answers: int, seed: str, say: Callable
         await Fuzz(office, lies, figures, answers).go()
     for finding in dict.fromkeys(figures.findings):
         say(finding)
+    say(f"deployments: {', '.join(f'{count} {state}' for state, count in figures.ends.most_common())}")
     say(figures.line)
     return figures

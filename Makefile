@@ -52,6 +52,10 @@ chaos: $(STAMP) ## Kill the bot in N deployments and N bursts of webhooks; count
 mutants: $(STAMP) ## Change one thing after the other in the core, and see whether its tests notice (ARGS='queue steps' N=…)
 	$(BIN)/python -m tests.mutants $(ARGS) $(if $(filter file,$(origin N)),,--number $(N)) $(if $(SEED),--seed $(SEED))
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## Change N answers of a server and its Engine; measure what that costs the bot (N=5000 SEED=…)
+	$(BIN)/python -m tests.fuzz --answers $(N) $(if $(SEED),--seed $(SEED)) 2>/dev/null
+
 .PHONY: image
 image: ## Build the bot's container image (BASE=… for another base, TAG=… for its name)
 	docker build --build-arg BASE=$(BASE) --tag $(TAG) .

@@ -211,7 +211,6 @@ async def test_a_bot_of_its_own(terminal: Terminal) -> None:
     await terminal.type("C-d")
     shown = await terminal.until("ended with 0")
     assert "● #1 deploy v2 (0123456789) to shop staging — running" in shown
-    assert "The bot stops, too. What was begun goes on on the servers; the next bot takes it\nup." in shown
     assert not (terminal.folder / "data" / SOCKET).exists()
 
 

@@ -118,6 +118,7 @@ class Bench:
 
     shop: Shop
     deployment: Deployment
+    limit: int = 100_000
     clock: FakeClock = field(default_factory=FakeClock)
     stop: Hasty = field(default_factory=Hasty)
     told: list[StepState] = field(default_factory=list)
@@ -127,7 +128,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.host = FarHost(self.clock)
-        self.journal = Journal(self.shop.settings.bot.data / "logs", Redactor((SECRET,)), limit=100_000)
+        self.journal = Journal(self.shop.settings.bot.data / "logs", Redactor((SECRET,)), limit=self.limit)
         self.runner = StepRunner(
             store=self.shop.store,
             servers=FakeServers([self.host]),
@@ -173,14 +174,14 @@ class Bench:
         return await self.shop.store.write(keep)
 
 
-async def make_bench(shop: Shop) -> Bench:
-    """A bench with a deployment that runs."""
+async def make_bench(shop: Shop, limit: int = 100_000) -> Bench:
+    """A bench with a deployment that runs; `limit` is what its journal keeps, in bytes."""
 
     def add(tables: Tables) -> Deployment:
         made = tables.deployments.add(PLAN, requester=shop.person, reason="", place=None, now=1.0)
         return tables.deployments.move(made.number, State.RUNNING, now=1.0)
 
-    return Bench(shop, await shop.store.write(add))
+    return Bench(shop, await shop.store.write(add), limit)
 
 
 def while_down(bench: Bench, seconds: float) -> None:

@@ -66,6 +66,21 @@ async def test_a_log_longer_than_one_answer_is_fetched_whole(bench: Bench) -> No
     assert row.offset == len(log) + 11
 
 
+async def test_a_short_log_takes_one_answer(bench: Bench) -> None:
+    bench.host.script("build", Outcome(log=b"one\ntwo\n"))
+    await bench.run()
+    assert bench.host.calls == ["start", "poll"]
+
+
+async def test_of_a_log_over_the_limit_the_end_is_kept_and_all_is_passed_over(shop: Shop) -> None:
+    bench = await make_bench(shop, limit=60)
+    bench.host.script("build", Outcome(log=b"".join(b"line %d\n" % number for number in range(10, 50))))
+    row = await bench.run()
+    lines = bench.journal.path(row).read_text().splitlines()
+    assert (lines[0], lines[-1], row.offset) == ("line 10", "line 49", 320)
+    assert row.size == bench.journal.path(row).stat().st_size
+
+
 async def test_no_line_is_kept_in_halves_while_a_job_runs(bench: Bench) -> None:
     bench.host.script("build", Outcome(hold=True, log=b"one\ntw"))
     running = asyncio.ensure_future(bench.run())

@@ -159,7 +159,7 @@ async def test_a_log_file_that_lost_bytes_is_fetched_again_from_its_beginning(be
     row = await bench.keep(StepState.PENDING)
     bench.host.script("build", Outcome(log=b"one\ntwo\n"))
     await bench.host.start(row.job, "build", {}, deadline=100)
-    await bench.shop.store.write(lambda tables: tables.deployments.progress(row.job, offset=4, size=4))
+    await bench.shop.store.write(lambda tables: tables.deployments.progress(row.job, offset=9, size=9))
     ended = await bench.run()
     assert bench.journal.path(ended).read_bytes() == b"one\ntwo\n"
     assert (ended.offset, ended.size, len(bench.host.started)) == (8, 8, 1)

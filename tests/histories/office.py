@@ -49,12 +49,6 @@ async def order(office: Office, command: str) -> Ended:
     return await last_card(office, number)
 
 
-async def begin(office: Office, command: str) -> int:
-    """Type a command that deploys; the number of what it began, 0 where it was refused."""
-    card = await office.say(command)
-    return (number_of(card.key) or 0) if card.queued else 0
-
-
 async def last_card(office: Office, number: int) -> Ended:
     """A deployment as it ended, with its card."""
     deployment = await office.bot.deployments.get(number)
@@ -63,9 +57,9 @@ async def last_card(office: Office, number: int) -> Ended:
     return Ended(deployment_card(deployment, steps), deployment, hung=not deployment.state.ended)
 
 
-def bot_toml(folder: Path, server: HandServer, apps: list[str]) -> Path:
-    """Write a bot.toml with one server and these apps."""
+def bot_toml(folder: Path, server: HandServer, tables: list[str]) -> Path:
+    """Write a bot.toml with one server and these tables."""
     table = server_toml(server.engine.sshd, more='docker = "/var/run/docker.sock"')
     path = folder / "bot.toml"
-    path.write_text("\n".join([f'[bot]\ndata = "{folder / "data"}"', table, *apps]))
+    path.write_text("\n".join([f'[bot]\ndata = "{folder / "data"}"', table, *tables]))
     return path

@@ -71,6 +71,12 @@ class HandServer:
         """Let the Engine pull from a registry."""
         self.engine.trust(registry)
 
+    def publish(self, image: str, registry: Registry) -> None:
+        """Push an image of the Engine under its own name."""
+        name = f"{registry.address}/{image}"
+        self.engine.docker("tag", image, name)
+        self.engine.docker("push", name)
+
     def hand(self, folder: Path, command: str, *, within: float = 120) -> str:
         """Type a shell command in a folder, as the person; what it wrote. Raises LabError where it fails."""
         who = ("setpriv", f"--reuid={self.engine.box.account.uid}", f"--regid={GROUP}", "--clear-groups")

@@ -17,6 +17,7 @@ _YAML = """\
 services:
   web:
     {web}
+    {restart}
     command: ["sh", "-c", '{serve}']
     ports: ["{port}:8000"]
     volumes: ["data:/data"]
@@ -28,10 +29,12 @@ services:
 {more}
   worker:
     {worker}
+    {restart}
     command: ["sh", "-c", '{work}']
     environment: {{VERSION: "{text}"}}
   cache:
-    image: lab/busybox
+    image: {base}
+    {restart}
     command: ["sh", "-c", '{idle}']
 volumes:
   data: {{}}
@@ -95,6 +98,7 @@ class ShopApp:
     port: int
     on_failure: str = "restore"
     stable: str = "0s"
+    restart: str = "unless-stopped"
     keep: int = 20
     versions: int = 0
 
@@ -112,6 +116,11 @@ class ShopApp:
     def image(self) -> str:
         """The image of `web` in the registry, without a tag."""
         return f"{self.registry.address}/acme/{self.name}"
+
+    @property
+    def base(self) -> str:
+        """An image that never changes: the Engine's own where it builds, else one of the registry."""
+        return "lab/busybox" if self.style is ShopStyle.BUILD else f"{self.registry.address}/lab/busybox:latest"
 
     def toml(self) -> str:
         """The app's tables of bot.toml."""
@@ -146,7 +155,7 @@ class ShopApp:
         """Push an image under some tags; the Engine forgets these names afterwards."""
         engine = self.server.engine
         names = [f"{self.image}:{tag}" for tag in tags]
-        passing = f"passing/{self.name}"
+        passing = f"passing/{self.name}:latest"
         engine.load(replace(web(passing, text, healthy=healthy), labels={TEXT: text}))
         for name in names:
             engine.docker("tag", passing, name)
@@ -159,13 +168,15 @@ class ShopApp:
         lacks = "    environment: {NEEDED: '${NEEDED:?it is needed}'}" if nature is Nature.LACKING else ""
         yaml = _YAML.format(
             web="build: ." if built else f"image: {self.image}:latest",
-            worker="build: ./job" if built else "image: lab/busybox",
+            worker="build: ./job" if built else f"image: {self.base}",
+            base=self.base,
             serve=SERVE,
             work="echo no such table; exit 3" if nature is Nature.CRASHING else WORK.replace("$", "$$"),
             idle=WORK.replace("$", "$$"),
             port=self.port,
             text=text,
             more=lacks,
+            restart=f"restart: {self.restart}",
         )
         dockerfile = _DOCKERFILE.format(label=TEXT, text=text, more=f"{broken}COPY www /www\n")
         return {

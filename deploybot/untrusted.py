@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from types import TracebackType
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
-from deploybot.errors import BadAnswer, DeploybotError
+from deploybot.errors import BadAnswer, DeploybotError, Unreachable
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -112,10 +114,20 @@ def digits_of(text: str, name: str) -> int:
     return int(text)
 
 
+async def of_one(what: str, answer: Awaitable[T]) -> T:
+    """What one server or service answers; whatever exception it causes is raised as an error of ours about `what`."""
+    try:
+        return await answer
+    except Exception as problem:
+        raise failure_of(what, problem) from problem
+
+
 def failure_of(what: str, problem: Exception) -> DeploybotError:
     """An exception that one server or service has caused, as an error of ours about `what`."""
     if isinstance(problem, DeploybotError):
         return problem
+    if isinstance(problem, TimeoutError):
+        return Unreachable(what, "no answer in time")
     if isinstance(problem, Unreadable):
         return BadAnswer(what, str(problem))
     return BadAnswer(what, unforeseen(what, problem), hint="The bot's log says more.")

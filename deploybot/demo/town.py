@@ -104,7 +104,7 @@ class Town:
     @property
     def bot_pid(self) -> int:
         """The process of the bot that runs."""
-        return int((self.folder / "data" / "deploybot.lock").read_text())
+        return int((self.folder / "data" / "deploybot.lock").read_text().split()[0])
 
     def url(self, environment: str) -> str:
         """Where the shop of an environment is."""
@@ -194,8 +194,10 @@ async def town(folder: Path) -> AsyncIterator[Town]:
 
 
 async def _without_bot(lock: Path) -> None:
-    """Wait until no bot holds its lock: one that a console has started goes some moments after the console."""
+    """End the bot that a console has started and that goes on without it; return when none holds the lock."""
     end = time.monotonic() + _BOT_GONE_WITHIN
+    if process := _bot_of(lock):
+        os.kill(process, signal.SIGTERM)
     while process := _bot_of(lock):
         if time.monotonic() > end:
             os.kill(process, signal.SIGKILL)
@@ -209,7 +211,7 @@ def _bot_of(lock: Path) -> int:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return int(file.read())
+            return int(file.read().split()[0])
     return 0
 
 

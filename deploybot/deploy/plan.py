@@ -15,6 +15,7 @@ from deploybot.domain import Changes, Gate, Kind, Plan, Release, Running, Server
 from deploybot.errors import NoImage, UserError
 from deploybot.ports import Site, Store, Strategy, Tables
 from deploybot.settings import App, Environment
+from deploybot.untrusted import of_one
 
 T = TypeVar("T")
 
@@ -62,7 +63,9 @@ class Planner:
         """
         names = _chosen(app, environment, servers)
         sites = await self._sites(app, environment, names, remove_orphans=remove_orphans)
-        found = await _all_of(self._part(site, release, rollback=rollback, fresh=fresh) for site in sites.values())
+        found = await _all_of(
+            of_one(site.server, self._part(site, release, rollback=rollback, fresh=fresh)) for site in sites.values()
+        )
         running = await self._running(app, environment)
         plan = Plan(
             kind=Kind.ROLLBACK if rollback else Kind.DEPLOY,
@@ -151,7 +154,7 @@ class Planner:
     ) -> dict[str, Site]:
         """Observe every server at once; the slowest one sets the time."""
         found = await _all_of(
-            self._inspector.site(app, environment, name, remove_orphans=remove_orphans) for name in names
+            of_one(name, self._inspector.site(app, environment, name, remove_orphans=remove_orphans)) for name in names
         )
         return dict(zip(names, found, strict=True))
 

@@ -11,6 +11,7 @@ from deploybot.domain import Deployment, Observed, ServerPlan, short_id
 from deploybot.errors import EngineError, Unreachable
 from deploybot.ports import Site, Strategy
 from deploybot.settings import Settings
+from deploybot.untrusted import of_one
 
 
 class Present:
@@ -50,7 +51,7 @@ class Present:
         app = self._settings.apps[deployment.plan.app]
         environment = app.environments[deployment.plan.environment]
         try:
-            return await self._inspector.site(app, environment, server)
+            return await of_one(server, self._inspector.site(app, environment, server))
         except Unreachable as problem:
             return problem.why
         except EngineError as problem:
@@ -74,5 +75,5 @@ def present(site: Site) -> str:
         words = f"{short_id(half)}, only partly" if half else "containers that the bot did not make"
     else:
         words = "nothing"
-    failing = [f"{one.service or one.name} {words}" for one in containers if (words := ailment(one))]
+    failing = [f"{one.service or one.name} {why}" for one in containers if (why := ailment(one))]
     return words + (f" ({', '.join(failing)})" if failing else "")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Stop:
@@ -33,12 +36,19 @@ class Stop:
 
         What it raises is raised.
         """
+        return bool(await self._race(work, within))
+
+    async def before(self, work: Coroutine[object, object, T]) -> T | None:
+        """What some work gives, or None where somebody wishes to stop before its end: then it is cancelled."""
+        given = await self._race(work, None)
+        return given[0] if given else None
+
+    async def _race(self, work: Coroutine[object, object, T], within: float | None) -> list[T]:
+        """The one thing that some work gives in time, or nothing."""
         task, wish = asyncio.ensure_future(work), asyncio.ensure_future(self.wait())
         try:
             await asyncio.wait({task, wish}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                task.result()
-            return task.done()
+            return [task.result()] if task.done() else []
         finally:
             task.cancel()
             wish.cancel()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from deploybot.domain import Upload, UploadKind
 from deploybot.ports import Host, RefSource
 from deploybot.settings import App
+from deploybot.untrusted import of_one
 
 
 async def send_uploads(refs: RefSource, host: Host, app: App, uploads: Sequence[Upload]) -> None:
@@ -16,4 +17,4 @@ async def send_uploads(refs: RefSource, host: Host, app: App, uploads: Sequence[
             source = await refs.bundle(app, upload.commit, upload.have)
         else:
             source = await refs.archive(app, upload.commit)
-        await host.upload(source, upload.target)
+        await of_one(host.name, host.upload(source, upload.target))

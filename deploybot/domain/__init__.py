@@ -5,7 +5,16 @@ Times are seconds since the epoch (UTC) as floats, durations are seconds, sizes 
 
 from __future__ import annotations
 
-from deploybot.domain.deployments import Counted, Deployment, Phase, Running, State, StepRow, StepState
+from deploybot.domain.deployments import (
+    Counted,
+    Deployment,
+    Phase,
+    Running,
+    State,
+    StepRow,
+    StepState,
+    Unfinished,
+)
 from deploybot.domain.events import (
     OWN,
     Alert,
@@ -134,6 +143,7 @@ __all__ = [
     "Synced",
     "Tagged",
     "Told",
+    "Unfinished",
     "Upload",
     "UploadKind",
     "Usage",

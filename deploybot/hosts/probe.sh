@@ -6,6 +6,8 @@
 # docker_way.sh stands before this.
 set -u
 
+newline='
+'
 tell() { printf '%s=%s\0' "$1" "$2"; }
 found() { command -v "$1" >/dev/null 2>&1; }
 
@@ -99,7 +101,8 @@ measure() {
     size='' used='' free=''
     # POSIX: size, used and available stand before a per cent, or a dash; names around them may have blanks.
     set -f
-    for word in $(df "$1" -- "$2" 2>/dev/null | sed 1d); do
+    measured=$(df "$1" -- "$2" 2>/dev/null)
+    for word in ${measured#*"$newline"}; do
         case $word in *% | -) [ -z "$used" ] || break ;; esac
         size=$used used=$free free=$word
     done
@@ -169,6 +172,7 @@ tell_commits() {
 
 # What a login shell prints stands before this.
 printf '\0'
+[ "${1:-}" = deploybot ] || tell command lost
 tell_system
 tell_tools
 find_engine

@@ -11,6 +11,8 @@ from importlib.resources import files
 
 from deploybot.errors import UserError
 
+READ = "exec sh -s deploybot"
+"""Reads a program from stdin. The last word shows the program that the login shell ran this command and no other."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SCRIPT = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _KEPT_BY_SHELLS = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "OPTIND", "PPID", "SHELLOPTS", "UID"})

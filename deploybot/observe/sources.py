@@ -86,8 +86,8 @@ async def containers_on(app: App, environment: Environment, server: str, servers
     engine = servers.engine(server)
     if engine is None:
         raise UserError(
-            f"The log of {app.name} is in containers, but bot.toml gives {server} no Docker.",
-            hint=f'Add `docker = "/var/run/docker.sock"` to [servers.{server}].',
+            f"The log of {app.name} is in containers, and no Docker is known of {server}.",
+            hint=f"Set `docker` in [servers.{server}].",
         )
     project, service = project_name(app, environment), of_app(app).docker
     try:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from deploybot.card import Card
-from deploybot.domain import Deployment, Release
+from deploybot.domain import Deployment, Manifest, Release, Running
 from deploybot.errors import Unreachable
 from deploybot.observe.board import Entry, board_card, early_card, servers_card
 from deploybot.observe.detail import Section, detail_card
@@ -137,12 +137,19 @@ def _records(tables: Tables, spots: Sequence[_Spot], now: float) -> list[Record]
             people[mine.deployment] = found.requester_name if found else ""
         return Record(
             running=mine,
+            manifest=_manifest(tables, mine) if mine else None,
             by=people[mine.deployment] if mine else "",
             lock=locks.get((app, environment)),
             open=tuple(one for one in unfinished if (one.plan.app, one.plan.environment) == (app, environment)),
         )
 
     return [record(spot) for spot in spots]
+
+
+def _manifest(tables: Tables, running: Running) -> Manifest | None:
+    """The images that were seen when it was put there."""
+    found = tables.manifests.get(running.app, running.environment, running.server, running.release.id)
+    return found.manifest if found else None
 
 
 def _past(tables: Tables, app: App, environment: Environment) -> tuple[tuple[Deployment, ...], Release | None]:

@@ -62,9 +62,10 @@ def judge(observed: Observed, running: Running | None, manifest: Manifest | None
     if running is None:
         return _unrecorded(observed, health)
     images = tuple(_images(observed, running, manifest))
-    places = tuple(_places(observed, running, changed=bool(images)))
-    serving = _serving(observed, running, images)
-    known = observed.engine is None or not observed.project or manifest is not None
+    told = _asked(observed) and (manifest is not None or bool(running.release.images))
+    serving = _serving(observed, running, images, told=told)
+    places = tuple(_places(observed, running, told=told and serving is Serving.RECORDED))
+    known = not _asked(observed) or manifest is not None
     return Judgement(
         serving=serving,
         release=running.release.id if serving in {Serving.RECORDED, Serving.PARTLY} else _linked(observed),
@@ -81,7 +82,7 @@ def runs(observed: Observed, manifests: Mapping[str, Manifest]) -> str:
     """
     current = observed.facts.current
     services = observed.services
-    if observed.engine is None or not observed.project:
+    if not _asked(observed):
         return current if current in manifests else ""
     fitting = [(which, one) for which, one in manifests.items() if _fits(services, one)]
     if not fitting:
@@ -108,7 +109,7 @@ def _closeness(services: Mapping[str, Sequence[Container]], manifest: Manifest) 
 
 def _unrecorded(observed: Observed, health: tuple[Difference, ...]) -> Judgement:
     """What runs where the bot recorded nothing."""
-    current, asked = observed.facts.current, observed.engine is not None and observed.project
+    current, asked = observed.facts.current, _asked(observed)
     serving = Serving.FOREIGN if observed.services or (current and not asked) else Serving.NOTHING
     differences = [*_half_switched(observed), *health]
     if current and asked and not observed.services:
@@ -117,36 +118,39 @@ def _unrecorded(observed: Observed, health: tuple[Difference, ...]) -> Judgement
     return Judgement(serving=serving, release=_linked(observed), differences=tuple(differences))
 
 
+def _asked(observed: Observed) -> bool:
+    """Whether the Engine was asked for the containers."""
+    return observed.engine is not None and bool(observed.project)
+
+
 def _linked(observed: Observed) -> str:
     """The release that the link leads to, where nothing but the link can tell what runs."""
-    return observed.facts.current if observed.engine is None or not observed.project else ""
+    return "" if _asked(observed) else observed.facts.current
 
 
-def _serving(observed: Observed, running: Running, images: Sequence[Difference]) -> Serving:
+def _serving(observed: Observed, running: Running, images: Sequence[Difference], *, told: bool) -> Serving:
+    """What runs, in a word; the images decide where there is a record of them (`told`), else the link."""
     current, half = observed.facts.current, observed.facts.switching
-    if observed.engine is not None and observed.project:
-        if not observed.services:
-            return Serving.NOTHING
-        foreign = any(one.kind is DifferenceKind.IMAGE for one in images)
-    elif not current:
+    if (_asked(observed) and not observed.services) or not (told or current):
         return Serving.NOTHING
-    else:
-        foreign = current != running.release.id
     if half and half != current:
         return Serving.PARTLY
-    return Serving.FOREIGN if foreign else Serving.RECORDED
+    changed = any(one.kind is DifferenceKind.IMAGE for one in images)
+    moved = not told and current != running.release.id
+    return Serving.FOREIGN if changed or moved else Serving.RECORDED
 
 
 def _images(observed: Observed, running: Running, manifest: Manifest | None) -> Iterator[Difference]:
     """Services that run something else than recorded, are missing, or were never part of it."""
     services = observed.services
-    if observed.engine is None or not observed.project:
+    if not _asked(observed):
         return
     if not services:
         yield Difference(DifferenceKind.MISSING, "no containers")
         return
     if manifest is None:
         yield from _other_pins(services, running)
+        yield from _unlabelled(services, running)
         return
     for wanted in manifest.services:
         there = services.get(wanted.service, ())
@@ -170,6 +174,14 @@ def _other_pins(services: Mapping[str, Sequence[Container]], running: Running) -
                 break
 
 
+def _unlabelled(services: Mapping[str, Sequence[Container]], running: Running) -> Iterator[Difference]:
+    """Containers without a label of ours beside some that have one: a person made them."""
+    if any(one.label(RELEASE_LABEL) for some in services.values() for one in some):
+        for service in services.keys() - {pin.service for pin in running.release.images}:
+            if other := next((one for one in services[service] if not one.label(RELEASE_LABEL)), None):
+                yield _other_image(other)
+
+
 def _other_image(one: Container, wanted: str = "") -> Difference:
     by_hand = not one.label(RELEASE_LABEL) and not one.label(IMAGE_LABEL)
     says = "by hand" if by_hand else f"runs another image{wanted}"
@@ -186,13 +198,15 @@ def _image_name(one: Container) -> str:
     return one.image if one.image and not one.image.startswith("sha256:") else one.image_id[:19]
 
 
-def _places(observed: Observed, running: Running, *, changed: bool) -> Iterator[Difference]:
-    """The release's folder and the link to it, and a switch that stopped half-way."""
-    facts, wanted = observed.facts, running.release.id
-    current, contained = facts.current, observed.engine is not None and bool(observed.project)
+def _places(observed: Observed, running: Running, *, told: bool) -> Iterator[Difference]:
+    """The release's folder and the link to it, and a switch that stopped half-way.
+
+    `told`: the containers are those of the release, so the link has to lead to it.
+    """
+    facts, current, wanted = observed.facts, observed.facts.current, running.release.id
     if facts.current_is_folder:
         yield Difference(DifferenceKind.LINK, "`current` is a folder and not a link")
-    elif contained and current != wanted and observed.services and not changed:
+    elif told and current != wanted:
         leads = f"leads to {short_id(current)}" if current else "is gone"
         yield Difference(
             DifferenceKind.LINK, f"the link `current` {leads}, but the containers are those of the release"

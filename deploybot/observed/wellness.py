@@ -12,7 +12,7 @@ _DEPENDS_ON = "com.docker.compose.depends_on"
 """Compose writes `service:condition:restart` there, with commas between."""
 _STOPPED_BY_SIGNAL = frozenset({137, 143})
 _LOOP_RESTARTS = 3
-_LOOP_UPTIME = 300.0
+_LOOP_UPTIME = 60.0
 
 
 class DifferenceKind(enum.StrEnum):
@@ -59,7 +59,9 @@ def ailment(one: Container, containers: Sequence[Container], *, now: float) -> t
         return (DifferenceKind.UNWELL, "unhealthy") if one.health == "unhealthy" else None
     if one.state != "exited":
         return DifferenceKind.UNWELL, f"is {one.state}"
-    if one.exit_code and one.exit_code not in _STOPPED_BY_SIGNAL:
+    if one.exit_code in _STOPPED_BY_SIGNAL:
+        return DifferenceKind.STOPPED, f"is stopped (exit code {one.exit_code})"
+    if one.exit_code:
         return DifferenceKind.STOPPED, f"exited with {one.exit_code}"
     return None if _ended_well(one, containers) else (DifferenceKind.STOPPED, "is stopped")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from deploybot.settings.addresses import HealthUrl, HostPort, Repository
 from deploybot.settings.events import Auto, Forge, Hook, ImageOf, Notify
@@ -57,6 +57,17 @@ class Compose(Part):
     wait: Seconds = 120.0
 
 
+def _apart(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Paths in their shortest form, none of them within another one."""
+    plain = ["/".join(part for part in path.split("/") if part not in {"", "."}) for path in paths]
+    for path in plain:
+        if not path:
+            raise ValueError("should be paths in the folder, not the folder itself")
+        if within := next((one for one in plain if path.startswith(f"{one}/")), ""):
+            raise ValueError(f"has {path}, which {within} contains already")
+    return tuple(dict.fromkeys(plain))
+
+
 class Shared(Part):
     """`shared = { from = …, paths = […] }`: paths of a folder on the server that every release links to.
 
@@ -64,7 +75,7 @@ class Shared(Part):
     """
 
     source: AbsolutePath = Field(alias="from")
-    paths: tuple[RelativePath, ...] = Field(min_length=1)
+    paths: Annotated[tuple[RelativePath, ...], AfterValidator(_apart)] = Field(min_length=1)
 
 
 class Logs(Part):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from deploybot.card import Tone
 from deploybot.deploy.plan import digest_of
 from deploybot.domain import JobState, Kind, State, StepState
 from deploybot.errors import UserError
-from deploybot.testing import Outcome
+from deploybot.settings import App
+from deploybot.testing import FakeRefs, Outcome
 from tests.deploy.conftest import GOOD_SWITCH, HEALTH, NO_RIGHT, PLACE, SECRET, V1, V2, V3, Shop, make_shop
 
 
@@ -327,13 +329,31 @@ async def test_a_log_that_cannot_be_kept_is_waited_for_and_nothing_starts_twice(
     assert len(jobs) == len(set(jobs))
 
 
-async def test_what_breaks_inside_the_bot_ends_as_unknown(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    shop.hosts["web1"].script("fetch", Outcome(effect=_explode))
+async def test_what_breaks_inside_the_bot_ends_as_unknown(
+    shop: Shop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.refs = Slipping(tmp_path, v1=V1.commit)
+    shop.start_bot()
     ended = await shop.deploy(V1)
     assert ended.state is State.UNKNOWN
     assert ended.outcome.startswith("Something broke on my side, id ")
     assert "a slip of the pen" not in ended.outcome
     assert "a slip of the pen" in caplog.text
+
+
+class Slipping(FakeRefs):
+    async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
+        del app, commit, have
+        raise ZeroDivisionError("a slip of the pen")
+
+
+async def test_what_one_server_breaks_is_told_as_that_server(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    shop.hosts["web1"].script("fetch", Outcome(effect=_explode))
+    await shop.ask(V1)
+    await shop.started(1, "fetch")
+    await shop.deployments.cancel(shop.ctx(), 1)
+    assert (await shop.end_of(1)).state is State.CANCELLED
+    assert caplog.text.count("Traceback") == 1
 
 
 def _explode(*_: object) -> None:

@@ -7,13 +7,18 @@ import shutil
 from functools import cache
 
 from tests.lab.run import environment
-from tests.lab.sshd import COMPOSE_1, COMPOSE_ALONE, COMPOSE_PLUGIN
+from tests.lab.sshd import COMPOSE_1, COMPOSE_5, COMPOSE_ALONE, COMPOSE_PLUGIN
 
 _PROGRAMS = (
     *("sshd", "ssh-keygen", "dockerd", "docker", "docker-init", "docker-registry"),
     *("busybox", "iptables", "ip", "nsenter", "unshare", "debootstrap"),
 )
-_COMPOSE = (COMPOSE_PLUGIN, COMPOSE_ALONE / "docker-compose", COMPOSE_1 / "docker-compose")
+_COMPOSE = (
+    COMPOSE_PLUGIN,
+    COMPOSE_ALONE / "docker-compose",
+    COMPOSE_1 / "docker-compose",
+    COMPOSE_5 / "docker-compose",
+)
 
 
 @cache

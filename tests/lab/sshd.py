@@ -22,6 +22,8 @@ COMPOSE_ALONE = Path("/usr/local/lib/deploybot-lab")
 """Where `tests/lab/install` keeps `docker-compose`, the form with a dash."""
 COMPOSE_1 = COMPOSE_ALONE / "1"
 """Where it keeps the `docker-compose` of old, version 1.29."""
+COMPOSE_5 = COMPOSE_ALONE / "5"
+"""Where it keeps the `docker-compose` of version 5."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -126,7 +126,7 @@ async def test_an_app_without_a_known_log_is_told_how_to_name_one(tmp_path: Path
 
 async def test_a_server_without_docker_is_told_how_to_get_it(tmp_path: Path) -> None:
     scene = Scene(settings(tmp_path), engines={})
-    with pytest.raises(UserError, match=r"bot\.toml gives web1 no Docker") as caught:
+    with pytest.raises(UserError, match="no Docker is known of web1") as caught:
         await scene.show(server="web1")
     assert "[servers.web1]" in caught.value.hint
 

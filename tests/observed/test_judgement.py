@@ -116,7 +116,7 @@ def test_no_containers_at_all() -> None:
 @pytest.mark.parametrize(
     ("more", "kind", "says", "mild"),
     [
-        ({"state": "exited", "exit_code": 137}, DifferenceKind.STOPPED, "db is stopped", False),
+        ({"state": "exited", "exit_code": 137}, DifferenceKind.STOPPED, "db is stopped (exit code 137)", False),
         ({"state": "exited"}, DifferenceKind.STOPPED, "db is stopped", True),
         ({"state": "exited", "exit_code": 2}, DifferenceKind.STOPPED, "db exited with 2", False),
         ({"state": "paused"}, DifferenceKind.UNWELL, "db is paused", False),
@@ -207,6 +207,17 @@ def test_a_pin_is_compared_where_no_images_were_recorded() -> None:
     other = judge(seen(WEB, facts=facts), running, None)
     assert other.serving is Serving.FOREIGN
     assert texts(other) == ["web runs another image than 1.4.3 sha256:3333333333 (image lab/web:v2)"]
+
+
+def test_a_container_without_our_labels_beside_some_with_them_was_made_by_hand() -> None:
+    found = judge(seen(replace(WEB, labels=()), DATABASE), RUNNING, None)
+    assert (found.serving, texts(found)) == (Serving.FOREIGN, ["web by hand (image lab/web:v2)"])
+
+
+def test_without_a_record_of_images_the_link_decides() -> None:
+    found = judge(seen(WEB, DATABASE, facts=replace(FACTS, current=V1.id)), RUNNING, None)
+    assert (found.serving, found.exact) == (Serving.FOREIGN, False)
+    assert judge(seen(WEB, facts=replace(FACTS, current="")), RUNNING, None).serving is Serving.NOTHING
 
 
 def test_without_a_record_of_images_nothing_is_exact() -> None:

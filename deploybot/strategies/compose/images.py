@@ -1,95 +1,99 @@
-"""Which images a release's services need, how each is made, and what each is called."""
+"""Where the image of each service comes from: built on the server, pulled by its name, or pulled by a digest."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from deploybot.domain import Image, Release, canonical_image
+from deploybot.domain import Pin
 from deploybot.errors import UserError
 from deploybot.strategies.compose.model import ComposeConfig, ComposeService
+from deploybot.strategies.compose.override import write_override
 
+_IF_MISSING = frozenset({"never", "missing", "if_not_present"})
+_ID = 12
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:_|__|-+)[a-z0-9]+)*", re.ASCII)
-_ID_SHOWN = 12
-_WHERE_MISSING = frozenset({"never", "missing", "if_not_present"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImagesToMake:
-    """How the images of a release are made: services to build and to pull, digests to pull, names for built images.
+class ImageWork:
+    """What has to be done so that all images of a release are on a server.
 
-    `names` are for services that are built and whose Compose file names no image. `tags` gives every service's image a
-    tag under which it is found afterwards: pairs of how it is called and the tag.
+    `build` are services for `compose build`, `pull` those for `compose pull`, `missing` those for `compose pull` where
+    the server does not have the image yet (look after the build), `pinned` those to pull by digest unless it is there.
+    `names` says how each service's image is called then; `invented` are those of `names` that no Compose file has: they
+    are given to Compose for the build by `naming`, and removed after it.
     """
 
-    build: tuple[str, ...]
-    pull: tuple[str, ...]
-    pinned: tuple[str, ...]
-    names: tuple[tuple[str, str], ...]
-    tags: tuple[tuple[str, str], ...]
+    build: tuple[str, ...] = ()
+    pull: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    pinned: tuple[Pin, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    invented: Mapping[str, str] = field(default_factory=dict)
+    naming: str = ""
 
 
-def images_to_make(
-    config: ComposeConfig, release: Release, *, below: str, from_source: bool, present: Collection[Image]
-) -> ImagesToMake:
-    """Compute what has to be made. `below` is the project's repository, `present` what the Engine has already.
+def work_of(config: ComposeConfig, *, source: str, pins: Sequence[Pin], below: str) -> ImageWork:
+    """Say what to build and what to pull. `source` is bot.toml's `build` or `images`.
 
-    `from_source`: images are built where they can be; otherwise all are pulled. Raises UserError for a service without
-    an image, or an image of the release for which there is no service.
+    `below` is the repository for tags of ours. UserError where the release pins a service that does not run, or a
+    service has no image to pull.
     """
-    _check_pins(config, release)
-    pins = {pin.service: pin.reference for pin in release.images}
-    built = [one for one in config.services if from_source and one.is_built and one.name not in pins]
-    names = {one.name: one.image or f"{repository(below, one.name)}:built" for one in built}
-    made, here = {*map(_canonical, names.values())}, _names_of(present)
-    pulled = [one for one in config.services if one.name not in pins and one.name not in names]
-    return ImagesToMake(
-        build=tuple(names),
-        pull=tuple(
-            one.name for one in pulled if _canonical(one.image) not in made and _is_pulled(one, from_source, here)
-        ),
-        pinned=tuple(dict.fromkeys(pins.values())),
-        names=tuple((one.name, names[one.name]) for one in built if not one.image),
-        tags=tuple(
-            (pins.get(one.name) or names.get(one.name) or one.image, next_tag(below, one.name, at))
-            for at, one in enumerate(config.services)
-        ),
+    services = [one for one in config.services if not one.provided]
+    if not services:
+        raise UserError("The Compose files have no service that would run.", hint="Are their profiles active?")
+    _check_pins(services, pins)
+    pinned = {pin.service: pin.reference for pin in pins}
+    free = [one for one in services if one.name not in pinned]
+    built = [one for one in free if one.is_built and source == "build"]
+    pulled = [one for one in free if one not in built]
+    _check_pulled(pulled)
+    repositories = repositories_of(below, [one.name for one in services])
+    invented = {one.name: f"{repositories[one.name]}:build" for one in built if not one.image}
+    always = [one.name for one in pulled if source == "images" and one.pull_policy not in _IF_MISSING]
+    return ImageWork(
+        build=tuple(one.name for one in built),
+        pull=tuple(always),
+        missing=tuple(one.name for one in pulled if one.name not in always),
+        pinned=tuple(pins),
+        names={one.name: one.image for one in services} | invented | pinned,
+        invented=invented,
+        naming=write_override({name: {"image": image} for name, image in invented.items()}, version=config.version)
+        if invented
+        else "",
     )
 
 
-def _check_pins(config: ComposeConfig, release: Release) -> None:
-    for pin in release.images:
-        if config.of(pin.service) is None:
+def _check_pins(services: Sequence[ComposeService], pins: Sequence[Pin]) -> None:
+    names = {one.name for one in services}
+    for pin in pins:
+        if pin.service not in names:
             raise UserError(
-                f"The release has an image for the service {pin.service}, which its Compose files do not run.",
-                hint="Correct the name in apps.NAME.images, or activate the service's profile.",
+                f"The release has an image for the service {pin.service}, "
+                "which its Compose files do not have or do not run.",
+                hint=f"Its services: {', '.join(sorted(names))}.",
             )
 
 
-def _is_pulled(service: ComposeService, from_source: bool, here: Collection[str]) -> bool:  # noqa: FBT001
-    if not service.image:
-        raise UserError(
-            f"Service {service.name} has no image to pull.",
-            hint='Give it one in the Compose file, or set compose.source to "build".',
-        )
-    if not from_source and service.pull_policy not in _WHERE_MISSING:
-        return True
-    return _canonical(service.image) not in here
+def _check_pulled(pulled: Sequence[ComposeService]) -> None:
+    for one in pulled:
+        if not one.image:
+            raise UserError(
+                f"Service {one.name} has no image to pull.", hint="Give it one, or set compose.source to build."
+            )
 
 
-def _names_of(images: Collection[Image]) -> frozenset[str]:
-    return frozenset(_canonical(name) for one in images for name in (*one.tags, *one.digests))
-
-
-def _canonical(name: str) -> str:
-    """`nginx` and `docker.io/library/nginx:latest` are the same."""
-    bare, at, digest = name.partition("@")
-    head, colon, tag = bare.rpartition(":")
-    if not colon or "/" in tag:
-        head, tag = bare, "latest"
-    return f"{canonical_image(head)}@{digest}" if at else f"{canonical_image(head)}:{tag}"
+def repositories_of(below: str, services: Collection[str]) -> dict[str, str]:
+    """The repository for the tags of each service's images. Names that it cannot have get a part of their hash."""
+    plain = {name: re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") for name in services}
+    taken = list(plain.values())
+    return {
+        name: f"{below}/{short}" if short and taken.count(short) == 1 else f"{below}/{short or 'service'}.{_hash(name)}"
+        for name, short in plain.items()
+    }
 
 
 def images_below(project: str) -> str:
@@ -101,24 +105,13 @@ def images_below(project: str) -> str:
     if _REPOSITORY.fullmatch(project):
         return f"deploybot/{project}"
     plain = re.sub(r"[^a-z0-9]+", "-", project).strip("-") or "project"
-    return f"deploybot/{plain}.{hashlib.sha256(project.encode()).hexdigest()[:12]}"
+    return f"deploybot/{plain}.{_hash(project)}"
 
 
-def repository(below: str, service: str) -> str:
-    """Give the repository of a service's images."""
-    return f"{below}/{re.sub(r'[^a-z0-9]+', '-', service.lower()).strip('-') or 'service'}"
+def _hash(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:_ID]
 
 
-def next_tag(below: str, service: str, position: int) -> str:
-    """Give the tag of an image that was just made. Two services may share a repository, so the position counts."""
-    return f"{repository(below, service)}:next-{position}"
-
-
-def tag_of(below: str, service: str, image: str) -> str:
-    """Give the tag that names an image by its id: equal content has an equal tag, so it is no change for Compose."""
-    return f"{repository(below, service)}:{image.removeprefix('sha256:')[:_ID_SHOWN]}"
-
-
-def next_tags(config: ComposeConfig, below: str) -> Iterator[tuple[str, str]]:
-    """Give each service and the tag under which its image is found once it is made."""
-    return ((one.name, next_tag(below, one.name, at)) for at, one in enumerate(config.services))
+def tag_of(repository: str, image: str) -> str:
+    """The tag of ours for an image, by its id: it means the same image for ever."""
+    return f"{repository}:{image.removeprefix('sha256:')[:_ID]}"

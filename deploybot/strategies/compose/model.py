@@ -90,9 +90,13 @@ class ComposeService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComposeConfig:
-    """A project: its active services in the order of their names. `name` is empty where Compose does not print it."""
+    """A project: its active services in the order of their names.
+
+    `name` is empty where Compose does not print it, `version` where the files have none that counts.
+    """
 
     name: str = ""
+    version: str = ""
     services: tuple[ComposeService, ...] = ()
     networks: tuple[ComposeResource, ...] = ()
     volumes: tuple[ComposeResource, ...] = ()
@@ -124,27 +128,39 @@ def parse_config(
     top, is_json = load(text)
     name = string(top.get("name"), "name") or project
     active = None if is_json else frozenset(profiles)
+    # docker-compose 1.29 prints configs, but does not mount them.
+    kinds = ("secrets", "configs") if is_json else ("secrets",)
+    source = _Source(top=top, project=name, folders=tuple(folders), kinds=kinds)
     services = [
-        _service(key, mapping(one, f"services.{key}"), top, name, folders)
+        _service(key, mapping(one, f"services.{key}"), source)
         for key, one in sorted(mapping(top.get("services"), "services").items())
     ]
     return ComposeConfig(
         name=name,
+        version=string(top.get("version"), "version"),
         services=tuple(one for one in services if active is None or not one.profiles or active & {*one.profiles}),
         networks=read_resources(top.get("networks"), name, "networks"),
         volumes=read_resources(top.get("volumes"), name, "volumes"),
     )
 
 
-def _service(
-    name: str, given: dict[str, Plain], top: Mapping[str, Plain], project: str, folders: Collection[str]
-) -> ComposeService:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """Where services are read from. `kinds` are the files that Compose mounts."""
+
+    top: Mapping[str, Plain]
+    project: str
+    folders: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+def _service(name: str, given: dict[str, Plain], source: _Source) -> ComposeService:
     where = f"services.{name}"
     if not name or any(one.isspace() or not one.isprintable() for one in name):
         refuse("a service has no name that can be printed")
     files = tuple(
-        read_file(kind, one, mapping(top.get(kind), kind), f"{where}.{kind}")
-        for kind in ("secrets", "configs")
+        read_file(kind, one, mapping(source.top.get(kind), kind), f"{where}.{kind}")
+        for kind in source.kinds
         for one in sequence(given.get(kind), f"{where}.{kind}")
     )
     return ComposeService(
@@ -165,7 +181,7 @@ def _service(
         mounts=tuple(read_mount(one, f"{where}.volumes") for one in sequence(given.get("volumes"), f"{where}.volumes")),
         files=files,
         provided="provider" in given,
-        base=base_hash(given, top, project, folders),
+        base=base_hash(given, source.top, source.project, source.folders),
     )
 
 

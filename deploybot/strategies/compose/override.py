@@ -1,104 +1,96 @@
-"""The Compose file of ours that comes last: exact images, labels, and mounts by stable paths. JSON, which is YAML.
-
-It merges alike in docker-compose 1.29, Compose 2 and 5: images and labels replace, volumes replace by their target.
-"""
+"""The override file: what Compose is given on top of a release's own files. It is JSON, which is YAML."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
 from deploybot.domain import Manifest
-from deploybot.strategies.compose.images import tag_of
 from deploybot.strategies.compose.model import ComposeConfig, ComposeService, ServiceMount
 from deploybot.strategies.compose.paths import PathFacts
-from deploybot.strategies.compose.settings import IMAGE_LABEL, RELEASE_LABEL, SETTINGS_LABEL
+from deploybot.strategies.compose.reading import Plain
+from deploybot.strategies.compose.settings import IMAGE_LABEL, RELEASE_LABEL, SETTINGS_LABEL, settings_of
 
 
-def override_text(
+def override_of(
     config: ComposeConfig,
-    manifest: Manifest,
-    facts: PathFacts | None,
     *,
-    below: str,
-    since: Mapping[str, str],
-    never_pull: bool,
+    manifest: Manifest,
+    tags: Mapping[str, str],
+    facts: PathFacts,
+    release: str,
+    major: int,
 ) -> str:
-    """Write the override of a release.
+    """The override of a release: each service of `manifest` by its tag of ours, with labels and stable mounts.
 
-    `since` is, by service, the release with which its image came. `facts` is None where mounts stay as they are.
-    `never_pull`: tags of ours are in no registry; docker-compose 1.29 does not know the key.
+    `release` is the release's id, `major` Compose's major version. Version 1 cannot be told never to pull, but does
+    not where it finds the tag.
     """
-    services: dict[str, object] = {}
+    services: dict[str, dict[str, Plain]] = {}
     for one in manifest.services:
         service = config.of(one.service)
-        found: dict[str, object] = {
-            "image": tag_of(below, one.service, one.image),
-            "labels": {
-                RELEASE_LABEL: since.get(one.service, ""),
-                IMAGE_LABEL: one.digest or one.image,
-                **({SETTINGS_LABEL: one.settings} if one.settings else {}),
-            },
+        if service is None or one.service not in tags:
+            continue
+        given: dict[str, Plain] = {"image": tags[one.service]}
+        if major > 1:
+            given["pull_policy"] = "never"
+        given["labels"] = {
+            RELEASE_LABEL: release,
+            IMAGE_LABEL: one.digest or one.image,
+            SETTINGS_LABEL: settings_of(service, facts),
         }
-        if never_pull:
-            found["pull_policy"] = "never"
-        if facts is not None and service is not None and (volumes := list(_volumes(service, facts))):
-            found["volumes"] = volumes
-        services[one.service] = found
-    top = {"services": services, **(_files(config, facts) if facts is not None else {})}
-    return json.dumps(_escaped(top), indent=1, sort_keys=True)
+        volumes = _volumes(service, facts)
+        if volumes:
+            given["volumes"] = volumes
+        services[one.service] = given
+    return write_override(services, version=config.version, files=_files(config, facts))
 
 
-def images_override(images: Sequence[tuple[str, str]], *, never_pull: bool) -> str:
-    """Write an override that sets nothing but images: for what ran before the bot came. Pairs of service and name."""
-    more = {"pull_policy": "never"} if never_pull else {}
-    return json.dumps(_escaped({"services": {service: {"image": name, **more} for service, name in images}}))
+def write_override(
+    services: Mapping[str, Mapping[str, Plain]],
+    *,
+    version: str = "",
+    files: Mapping[str, Mapping[str, str]] | None = None,
+) -> str:
+    """Write an override file. docker-compose 1.29 wants the `version` of the files that it is merged with."""
+    value: dict[str, object] = {"version": version} if version else {}
+    value["services"] = services
+    for kind, paths in (files or {}).items():
+        value[kind] = {key: {"file": path} for key, path in paths.items()}
+    return json.dumps(_escaped(value), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def names_text(names: Sequence[tuple[str, str]]) -> str:
-    """Write a Compose file that names the images of services; empty for none."""
-    return json.dumps({"services": {service: {"image": name} for service, name in names}}) if names else ""
+def _volumes(service: ComposeService, facts: PathFacts) -> list[Plain]:
+    """The mounts whose source changes, whole: Compose replaces a mount of the same target as one."""
+    return [_moved(one, facts.stable(one.source)) for one in service.mounts if _moves(one, facts)]
 
 
-def content_of(config: ComposeConfig, facts: PathFacts) -> Iterator[tuple[str, str]]:
-    """Give what has to be copied to a path by its hash: pairs of hash and path in the release."""
-    done: set[str] = set()
-    for service in config.services:
-        paths = [mount.source for mount in service.mounts if mount.kind == "bind"]
-        for path in (*paths, *(file.path for file in service.files)):
-            fact = facts.of(path)
-            if fact is None or not facts.is_shipped(path) or facts.stable(path) == path or fact.digest in done:
-                continue
-            done.add(fact.digest)
-            yield fact.digest, fact.real
+def _moves(mount: ServiceMount, facts: PathFacts) -> bool:
+    return mount.kind == "bind" and facts.stable(mount.source) != mount.source
 
 
-def _volumes(service: ComposeService, facts: PathFacts) -> Iterator[object]:
-    for mount in service.mounts:
-        if mount.kind == "bind" and (path := facts.stable(mount.source)) != mount.source:
-            yield _mount(mount, path)
+def _moved(mount: ServiceMount, source: str) -> Plain:
+    if not mount.form.startswith("{"):
+        return source + mount.form.removeprefix(mount.source)
+    form: dict[str, Plain] = json.loads(mount.form)
+    return {**form, "source": source}
 
 
-def _mount(mount: ServiceMount, path: str) -> object:
-    words = ["ro" if mount.read_only else "rw", *mount.options]
-    if ":" not in path + mount.target:
-        return f"{path}:{mount.target}:{','.join(words)}"
-    return {"type": "bind", "source": path, "target": mount.target, "read_only": mount.read_only}
-
-
-def _files(config: ComposeConfig, facts: PathFacts) -> dict[str, object]:
-    found: dict[str, dict[str, object]] = {}
+def _files(config: ComposeConfig, facts: PathFacts) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
     for service in config.services:
         for file in service.files:
-            if file.path and (path := facts.stable(file.path)) != file.path:
-                found.setdefault(file.kind, {})[file.key] = {"file": path}
-    return dict(found)
+            if file.path and facts.stable(file.path) != file.path:
+                found.setdefault(file.kind, {})[file.key] = facts.stable(file.path)
+    return found
 
 
 def _escaped(value: object) -> object:
-    """Write a dollar sign as `$$`, so that Compose replaces nothing."""
+    """Write a dollar sign as Compose reads one."""
     if isinstance(value, str):
         return value.replace("$", "$$")
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _escaped(one) for key, one in value.items()}
-    return [_escaped(one) for one in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_escaped(one) for one in value]
+    return value

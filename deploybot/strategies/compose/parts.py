@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 
 from deploybot.strategies.compose.reading import Plain, mapping, number, refuse, string, strings, truth
 
@@ -20,8 +21,8 @@ class ServiceMount:
     """Something mounted: `kind` is `bind`, `volume`, `tmpfs` or another word of Compose.
 
     `source` is an absolute path or a volume's key, empty where there is none. `creates` says whether Compose lets the
-    Engine create a missing path; None where the configuration leaves that to the version of Compose. `options` are
-    further words of the short form: `z` or `Z` for SELinux, and how mounts propagate.
+    Engine create a missing path; None where that depends on the version of Compose. `form` is the mount as Compose
+    prints it: JSON of a mapping, or 1.29's short form.
     """
 
     kind: str
@@ -29,7 +30,7 @@ class ServiceMount:
     target: str
     read_only: bool = False
     creates: bool | None = None
-    options: tuple[str, ...] = ()
+    form: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,16 +85,14 @@ def read_mount(value: Plain, where: str) -> ServiceMount:
     if isinstance(value, str):
         return _short_mount(value)
     given = mapping(value, where)
-    bind = mapping(given.get("bind"), where)
-    creates = bind.get("create_host_path")
-    options = (string(bind.get("selinux"), where), string(bind.get("propagation"), where))
+    creates = mapping(given.get("bind"), where).get("create_host_path")
     return ServiceMount(
         kind=string(given.get("type"), where) or "volume",
         source=string(given.get("source"), where),
         target=string(given.get("target"), where),
         read_only=truth(given.get("read_only")),
         creates=None if creates is None else truth(creates),
-        options=tuple(filter(None, options)),
+        form=json.dumps(given, ensure_ascii=False),
     )
 
 
@@ -111,7 +110,7 @@ def _short_mount(text: str) -> ServiceMount:
         target=target,
         read_only="ro" in words,
         creates=True if bind else None,
-        options=tuple(word for word in words if word not in {"", "ro", "rw"}) if bind else (),
+        form=text,
     )
 
 

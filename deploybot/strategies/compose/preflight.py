@@ -1,24 +1,297 @@
-"""Everything that stands against deploying a release, found before anything is touched."""
+"""Everything that would make `up` fail or lose something, found before anything is touched, all at once."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from deploybot.ports import Site
-from deploybot.strategies.compose.answers import ConfigAnswer
-from deploybot.strategies.compose.values import Study
+from deploybot.domain import Container, Effect, EffectKind, Observed, PublishedPort
+from deploybot.strategies.compose.answers import ConfigAnswers
+from deploybot.strategies.compose.copies import second_copies
+from deploybot.strategies.compose.model import ComposeConfig, ComposeService, ServicePort
+from deploybot.strategies.compose.paths import PathFacts, PathKind, bound_at, sources_of
+from deploybot.strategies.compose.problems import ComposeProblem
+from deploybot.strategies.compose.stderr import blank_variables, own_words, raw_paths
+
+_GONE = frozenset({PathKind.MISSING, PathKind.LINK})
+_STAYS = frozenset({EffectKind.KEPT, EffectKind.LEFT, EffectKind.STARTED})
+_LAST_THAT_NEVER_CREATES = (2, 26)
+_SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing, and what to do about it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight:
+    """What is known before a release is brought up on a server.
 
-    sentence: str
-    hint: str = ""
+    `version` is Compose's major and minor. `names` are what the app may be called elsewhere: its name and that of its
+    repository.
+    """
+
+    config: ComposeConfig
+    observed: Observed
+    facts: PathFacts
+    effects: tuple[Effect, ...]
+    answers: ConfigAnswers
+    version: tuple[int, int]
+    names: Collection[str] = ()
+
+    def kind_of(self, service: str) -> EffectKind | None:
+        """What becomes of a service of this project."""
+        return next((one.kind for one in self.effects if one.service == service), None)
+
+    def is_ours(self, container: Container) -> bool:
+        """Whether a container belongs to this project."""
+        return container in self.observed.containers
+
+    @property
+    def shared(self) -> str:
+        """The folder that is linked into every release."""
+        return f"{self.facts.directory}/shared"
+
+    def named(self, path: str) -> str:
+        """A path as the release's files call it."""
+        for folder in self.facts.folders:
+            if path.startswith(f"{folder}/"):
+                return path.removeprefix(f"{folder}/")
+        return path
 
 
-def problems_of(site: Site, answer: ConfigAnswer, study: Study | None) -> tuple[Problem, ...]:
-    """Find all of it."""
-    if study is None:
-        return (Problem(f"Compose refuses the files on {site.server}: {answer.error}"),)
-    return ()
+def problems_of(known: Preflight) -> tuple[ComposeProblem, ...]:
+    """All problems, those that stop a deployment first. Empty where nothing is known that would go wrong."""
+    found = dict.fromkeys(
+        (
+            *second_copies(known.config, known.observed, known.names),
+            *_files(known),
+            *_mounts(known),
+            *_lost(known),
+            *_names(known),
+            *_ports(known),
+            *_outside(known),
+            *_blank(known),
+            *_provided(known),
+        )
+    )
+    return tuple(sorted(found, key=lambda one: one.warning))
+
+
+def unresolved(answers: ConfigAnswers, facts: PathFacts) -> tuple[ComposeProblem, ...]:
+    """The problems of a release whose files Compose could not read: its own words, and every file that is missing.
+
+    `facts` are of the paths that `raw_paths` names.
+    """
+    missing = [
+        _missing_file(f"The {what}", path, facts)
+        for what, path in raw_paths(answers)
+        if (fact := facts.of(path)) and fact.kind in _GONE
+    ]
+    words = own_words(answers.release.errors)
+    told = ComposeProblem(f"Compose cannot read the release's files: {words}", "Correct that in the repository.")
+    return (told, *missing)
+
+
+def _missing_file(what: str, path: str, facts: PathFacts) -> ComposeProblem:
+    name = path
+    for folder in facts.folders:
+        name = name.removeprefix(f"{folder}/")
+    if not facts.within(path):
+        return ComposeProblem(f"{what} needs {path}, which is not on the server.", f"Create {path} there.")
+    return ComposeProblem(
+        f"{what} needs {name}, which is not in the release.",
+        f"Put it into {facts.directory}/shared/{name}, which is linked into every release.",
+    )
+
+
+def _files(known: Preflight) -> Iterator[ComposeProblem]:
+    for service in known.config.services:
+        for file in service.files:
+            fact = known.facts.of(file.path)
+            if fact and fact.kind in _GONE:
+                word = file.kind.removesuffix("s")
+                yield _missing_file(f"The {word} {file.key} of {service.name}", file.path, known.facts)
+
+
+def _mounts(known: Preflight) -> Iterator[ComposeProblem]:
+    for service in known.config.services:
+        for mount in service.mounts:
+            fact = known.facts.of(mount.source) if mount.kind == "bind" else None
+            if fact is None or fact.real == known.facts.release.real:
+                continue
+            name = known.named(mount.source)
+            if not known.facts.within(mount.source):
+                if fact.kind in _GONE and _never_created(mount.creates, known.version):
+                    yield ComposeProblem(
+                        f"{service.name} mounts {mount.source}, which is not on the server.",
+                        f"Create it there, or set `create_host_path: true` in the Compose file: {mount.source}",
+                    )
+            elif not known.facts.within(fact.real):
+                if fact.kind in _GONE:
+                    yield ComposeProblem(
+                        f"{service.name} mounts ./{name}, which leads to {fact.real}, and nothing is there.",
+                        f"Create {fact.real} on the server.",
+                    )
+            elif fact.kind in _GONE or fact.kind is PathKind.HOLLOW:
+                yield ComposeProblem(
+                    f"{service.name} mounts ./{name}, which is not in the repository: "
+                    "each release would start with its own empty one.",
+                    f"Create {known.shared}/{name}, which is linked into every release. "
+                    f"Or name an existing folder with `shared` in bot.toml, or use a named volume.",
+                )
+
+
+def _never_created(creates: bool | None, version: tuple[int, int]) -> bool:  # noqa: FBT001 - as the model has it
+    if creates is None:
+        return version <= _LAST_THAT_NEVER_CREATES
+    return not creates
+
+
+def _lost(known: Preflight) -> Iterator[ComposeProblem]:
+    """Files in what is mounted now that the containers would no longer see."""
+    for service in known.config.services:
+        if known.kind_of(service.name) in _STAYS:
+            continue
+        for container in known.observed.services.get(service.name, ()):
+            for source, target in sources_of(service):
+                now = bound_at(container, target)
+                files = [one for one in known.facts.lost if one.mounted == now and now != known.facts.stable(source)]
+                if files:
+                    names = [f"{one.name or one.path}{' (changed there)' if one.changed else ''}" for one in files]
+                    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+                    name = known.named(source)
+                    yield ComposeProblem(
+                        f"{service.name} mounts {now} now, and what it has there is not in the repository and would be "
+                        f"lost: {', '.join(names[:_SHOWN])}{more}.",
+                        f"Put it into {known.shared}/{name}, which is linked into every release. "
+                        f"Or name an existing folder with `shared` in bot.toml, or use a named volume.",
+                    )
+
+
+def _whose(container: Container) -> str:
+    if container.project:
+        return f"the service {container.service} of the project {container.project}"
+    return f"the container {container.name}"
+
+
+def _names(known: Preflight) -> Iterator[ComposeProblem]:
+    everything = (*known.observed.containers, *known.observed.others)
+    for service in known.config.services:
+        if service.container_name and service.replicas > 1:
+            yield ComposeProblem(
+                f"{service.name} has {service.replicas} replicas, which cannot share one container_name.",
+                "Remove container_name from the Compose file.",
+            )
+        for name in _names_of(service, known):
+            for one in everything:
+                mine = known.is_ours(one) and (one.service == service.name or known.kind_of(one.service) not in _STAYS)
+                if one.name == name and not mine:
+                    yield ComposeProblem(
+                        f"{service.name} needs the container name {name}, which {_whose(one)} has.",
+                        f"Change container_name in the Compose file, or remove that one: docker rm -f {one.name}",
+                    )
+
+
+def _names_of(service: ComposeService, known: Preflight) -> Collection[str]:
+    if service.container_name:
+        return [service.container_name]
+    dash = "_" if known.version[0] == 1 else "-"
+    project = known.observed.project or known.config.name
+    return [dash.join((project, service.name, str(number))) for number in range(1, service.replicas + 1)]
+
+
+def _ports(known: Preflight) -> Iterator[ComposeProblem]:
+    claimed: list[tuple[ServicePort, str]] = []
+    for service in known.config.services:
+        for port in service.ports:
+            if not port.first or not service.replicas:
+                continue
+            yield from _port(service, port, known)
+            other = next((name for one, name in claimed if _same(one, port)), "")
+            if other:
+                yield ComposeProblem(
+                    f"{service.name} and {other} both publish port {port.first}.", "Change one in the Compose file."
+                )
+            claimed.append((port, service.name))
+
+
+def _port(service: ComposeService, port: ServicePort, known: Preflight) -> Iterator[ComposeProblem]:
+    if port.last - port.first + 1 < service.replicas:
+        yield ComposeProblem(
+            f"{service.name} has {service.replicas} replicas, which cannot all publish port {port.first}.",
+            "Publish a range of ports, or only the container's port.",
+        )
+        return
+    takers = [_taker(number, port, service, known) for number in range(port.first, port.last + 1)]
+    if all(takers) and takers[0]:
+        shown = str(port.first) if port.first == port.last else f"{port.first}-{port.last}"
+        yield ComposeProblem(
+            f"{service.name} publishes port {shown}/{port.protocol}, which {_whose(takers[0])} has.",
+            f"Change the port in the Compose file, or stop that one: docker stop {takers[0].name}",
+        )
+
+
+def _taker(number: int, port: ServicePort, service: ComposeService, known: Preflight) -> Container | None:
+    for one in (*known.observed.containers, *known.observed.others):
+        leaves = known.is_ours(one) and (one.service == service.name or known.kind_of(one.service) not in _STAYS)
+        if one.state != "running" or leaves:
+            continue
+        if any(_holds(held, number, port) for held in one.ports):
+            return one
+    return None
+
+
+def _holds(held: PublishedPort, number: int, port: ServicePort) -> bool:
+    is_same = held.port == number and held.protocol == port.protocol
+    return is_same and _overlap(held.address, port.address)
+
+
+def _same(one: ServicePort, other: ServicePort) -> bool:
+    is_single = one.first == one.last == other.first == other.last
+    return is_single and one.protocol == other.protocol and _overlap(one.address, other.address)
+
+
+def _overlap(one: str, other: str) -> bool:
+    everywhere = {"", "0.0.0.0", "::"}  # noqa: S104 - nothing is bound here
+    return one == other or one in everywhere or other in everywhere
+
+
+def _outside(known: Preflight) -> Iterator[ComposeProblem]:
+    """External networks and volumes that are not there."""
+    networks: Mapping[str, Collection[str]] = {one.name: one.networks for one in known.config.services}
+    volumes: Mapping[str, Collection[str]] = {
+        one.name: [mount.source for mount in one.mounts if mount.kind == "volume"] for one in known.config.services
+    }
+    for word, wanted, there, used in (
+        ("network", known.config.networks, known.observed.networks, networks),
+        ("volume", known.config.volumes, known.observed.volumes, volumes),
+    ):
+        for one in wanted:
+            users = [service for service, keys in used.items() if one.key in keys]
+            if one.external and users and one.name not in there:
+                yield ComposeProblem(
+                    f"{', '.join(users)} needs the {word} {one.name}, which is not on the server.",
+                    f"Create it there: docker {word} create {one.name}",
+                )
+
+
+def _blank(known: Preflight) -> Iterator[ComposeProblem]:
+    """Variables without a value. Where what runs has none either, that is how people want it."""
+    before = {name for one in known.answers.running for name in blank_variables(one.errors)}
+    names = blank_variables(known.answers.release.errors)
+    for is_old in (False, True):
+        some = [name for name in names if (name in before) == is_old]
+        if some:
+            verb = "is" if len(some) == 1 else "are"
+            yield ComposeProblem(
+                f"The Compose files use {', '.join(some)}, which {verb} not set and would be blank.",
+                f"Set {'it' if len(some) == 1 else 'them'} in {known.shared}/.env, or as `env` or `secrets` in "
+                f"bot.toml. If blank is right, write ${{{some[0]}:-}} in the Compose file.",
+                warning=is_old,
+            )
+
+
+def _provided(known: Preflight) -> Iterator[ComposeProblem]:
+    for service in known.config.services:
+        if service.provided:
+            yield ComposeProblem(
+                f"{service.name} has a `provider` instead of an image, which deploybot does not run.",
+                "Remove it from the Compose file, or start it by hand and leave it out by a profile.",
+            )

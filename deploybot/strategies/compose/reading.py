@@ -41,10 +41,22 @@ def refuse(what: str) -> NoReturn:
 
 
 class _Loader(yaml.CSafeLoader):
-    """SafeLoader without merge keys: Compose resolves them, and merging merges can take for ever."""
+    """SafeLoader without merge keys, as merging merges can take for ever. Compose resolves them in what it prints."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Leave `<<` as it is; then it has no constructor and is refused."""
+        """Leave `<<` a key like others."""
+
+
+def _as_string(loader: _Loader, node: yaml.ScalarNode) -> str:
+    return str(loader.construct_scalar(node))
+
+
+def _as_nothing(_loader: _Loader, _suffix: str, _node: yaml.Node) -> None:
+    """Take Compose's own tags, such as `!reset`, for nothing."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:merge", _as_string)
+_Loader.add_multi_constructor("!", _as_nothing)
 
 
 class _Walk:

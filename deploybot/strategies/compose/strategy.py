@@ -13,28 +13,26 @@ from deploybot.domain import Manifest, Release, ServerPlan, Step
 from deploybot.errors import UserError
 from deploybot.ports import Site
 from deploybot.settings import project_name
-from deploybot.strategies.compose.answers import ConfigAnswer, parse_answer
-from deploybot.strategies.compose.effects import effects_of
-from deploybot.strategies.compose.images import next_tags
-from deploybot.strategies.compose.paths import parse_paths, wanted_mounted, wanted_paths
-from deploybot.strategies.compose.preflight import problems_of
-from deploybot.strategies.compose.record import WORKING_FOLDER, manifest_of, snapshot_of
+from deploybot.strategies.compose.answers import running_folders
+from deploybot.strategies.compose.paths import wanted_mounted, wanted_paths
+from deploybot.strategies.compose.record import manifest_of, snapshot_of
+from deploybot.strategies.compose.settings import SETTINGS_LABEL
+from deploybot.strategies.compose.stderr import raw_paths
+from deploybot.strategies.compose.study import CONFIG, PATHS, answers_of, config_of, effects_in, insist, study_of
 from deploybot.strategies.compose.values import (
-    Study,
     below,
     build_values,
     image_lines,
     kept_tags,
+    next_tags,
     nothing,
     observed_of,
     restore_values,
     up_values,
 )
-from deploybot.strategies.needs import check_compose, check_server
+from deploybot.strategies.needs import check_compose, check_server, version
 from deploybot.strategies.steps import Move, plan, prune, standing, task_command
 
-CONFIG = "compose_config"
-PATHS = "compose_paths"
 _SPARE = 60.0
 
 
@@ -51,26 +49,26 @@ class Compose:
         """Ask for the resolved configuration, then for the paths that it names."""
         if not release.commit:
             return None
+        move, containers = _move(site, release), observed_of(site).containers
         if CONFIG not in site.answers:
-            folders = dict.fromkeys(one.label(WORKING_FOLDER) for one in observed_of(site).containers)
-            values = {**_compose(site), "DEPLOYBOT_RUNNING_FOLDERS": "\n".join(filter(None, folders))}
-            return _move(site, release).step(CONFIG, CONFIG, values)
-        config = _answer(site, release).config
-        if PATHS in site.answers or config is None:
+            folders = running_folders(containers, SETTINGS_LABEL)
+            return move.step(CONFIG, CONFIG, {**_compose(site), "DEPLOYBOT_RUNNING_FOLDERS": "\n".join(folders)})
+        if PATHS in site.answers:
             return None
-        values = {
-            "DEPLOYBOT_PATHS": "\n".join(wanted_paths(config)),
-            "DEPLOYBOT_MOUNTED": "\n".join(wanted_mounted(config, observed_of(site).containers)),
-        }
-        return _move(site, release).step(PATHS, PATHS, values)
+        config, answers = config_of(site, release), answers_of(site)
+        wanted = wanted_paths(config) if config else tuple(dict.fromkeys(path for _, path in raw_paths(answers)))
+        mounted = wanted_mounted(config, containers) if config else ()
+        return move.step(PATHS, PATHS, {"DEPLOYBOT_PATHS": "\n".join(wanted), "DEPLOYBOT_MOUNTED": "\n".join(mounted)})
 
     def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
         """Make or find the images, bring up what changed, move the link; and the way back to what runs now."""
         check_compose(site)
         check_server(site, release)
-        study = _checked(site, release)
         made = not _is_recorded(site, release, back=back)
         recorded = None if made else site.manifests[release.id]
+        study = study_of(site, release)
+        effects = effects_in(site, study, recorded, release)
+        warnings = insist(site, study, effects)
         before = site.manifests.get(previous.id) if previous else snapshot_of(observed_of(site))
         there = Move(site=site, release=release, previous=previous.id if previous else "")
         images = there.step("build", "compose_build", _compose(site), bind="build") if recorded is None else None
@@ -82,8 +80,8 @@ class Compose:
         )
         return replace(
             plan(site, steps, replaces=previous, restore=_restore(site, release, previous, before)),
-            effects=effects_of(site, study, recorded),
-            warnings=study.answer.warnings,
+            effects=effects,
+            warnings=warnings,
             verify=True,
             before=before,
             made=made,
@@ -91,26 +89,26 @@ class Compose:
 
     def image_names(self, site: Site, release: Release) -> Mapping[str, str]:
         """Say how each image is called after the build."""
-        return dict(next_tags(_study(site, release).config, below(site)))
+        return next_tags(site, study_of(site, release).config)
 
     def manifest(self, site: Site, release: Release, images: Mapping[str, tuple[str, str]]) -> Manifest:
         """Record what a prepared release runs. A pinned image is recorded by the digest that it was approved with."""
-        study = _study(site, release)
+        study = study_of(site, release)
         pins = {pin.service: pin.reference for pin in release.images}
         found = {service: (image, pins.get(service, digest)) for service, (image, digest) in images.items()}
-        return manifest_of(study.config, study.facts, found, study.answer.files)
+        return manifest_of(study.config, study.facts, found, study.files)
 
     def bind(self, step: Step, site: Site, release: Release) -> Mapping[str, str]:
         """Compute what is built, brought up, restored or kept from what is there right now."""
         match step.bind:
             case "build":
-                return build_values(site, _study(site, release), release)
+                return build_values(site, study_of(site, release), release)
             case "up":
-                study = _study(site, release)
-                effects = effects_of(site, study, site.manifests[release.id])
+                study = study_of(site, release)
+                effects = effects_in(site, study, site.manifests[release.id], release)
                 return up_values(site, study, release, effects, snapshot_of(observed_of(site)))
             case "restore":
-                return restore_values(site, _study(site, release) if release.commit else None, release)
+                return restore_values(site, study_of(site, release) if release.commit else None, release)
             case "prune":
                 keep = dict(step.env)["DEPLOYBOT_KEEP"].split("\n")
                 return {"DEPLOYBOT_IMAGES_KEEP": "\n".join(dict.fromkeys(kept_tags(site, keep)))}
@@ -133,28 +131,6 @@ class Compose:
     def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:
         """Delete folders and images of releases that are neither kept nor in use."""
         return prune(site, keep, images=below(site), bind="prune", always=True)
-
-
-def _checked(site: Site, release: Release) -> Study:
-    """Give what is known of the release's files. Raises UserError with everything that stands against deploying it."""
-    answer = _answer(site, release)
-    study = _study(site, release) if answer.config is not None else None
-    problems = problems_of(site, answer, study)
-    if problems or study is None:
-        hints = dict.fromkeys(one.hint for one in problems if one.hint)
-        raise UserError("\n".join(one.sentence for one in problems), hint="\n".join(hints))
-    return study
-
-
-def _answer(site: Site, release: Release) -> ConfigAnswer:
-    return parse_answer(site.answers[CONFIG], site, release)
-
-
-def _study(site: Site, release: Release) -> Study:
-    answer = _answer(site, release)
-    if answer.config is None:
-        raise UserError(f"The Compose files of {release} cannot be read on {site.server}: {answer.error}")
-    return Study(config=answer.config, answer=answer, facts=parse_paths(site.answers[PATHS], site.directory))
 
 
 def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:
@@ -235,6 +211,7 @@ def _compose(site: Site) -> dict[str, str]:
     return {
         **_project(site),
         "DEPLOYBOT_COMPOSE": " ".join(site.facts.compose),
+        "DEPLOYBOT_COMPOSE_MAJOR": str(version(site.facts.compose_version)[0]),
         "DEPLOYBOT_COMPOSE_FILES": "\n".join(compose.files),
         "DEPLOYBOT_COMPOSE_ORDER": "\n".join(compose.order),
         "DEPLOYBOT_COMPOSE_WAIT": f"{compose.wait:.0f}",

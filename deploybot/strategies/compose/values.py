@@ -5,27 +5,39 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from deploybot.domain import Container, Effect, EffectKind, Manifest, Observed, Release, ServiceImage
+from deploybot.domain import (
+    Container,
+    Effect,
+    EffectKind,
+    Image,
+    Manifest,
+    Observed,
+    Release,
+    ServiceImage,
+    canonical_image,
+)
 from deploybot.ports import Site
 from deploybot.settings import project_name
-from deploybot.strategies.compose.answers import ConfigAnswer
-from deploybot.strategies.compose.images import images_below, images_to_make, tag_of
+from deploybot.strategies.compose.answers import ConfigAnswers, Elsewhere
+from deploybot.strategies.compose.images import images_below, repositories_of, tag_of, work_of
 from deploybot.strategies.compose.model import ComposeConfig
-from deploybot.strategies.compose.override import content_of, images_override, names_text, override_text
-from deploybot.strategies.compose.paths import PathFacts
-from deploybot.strategies.compose.settings import IMAGE_LABEL, RELEASE_LABEL, SETTINGS_LABEL
+from deploybot.strategies.compose.override import override_of, write_override
+from deploybot.strategies.compose.paths import PathFacts, sources_of
+from deploybot.strategies.compose.settings import IMAGE_LABEL, SETTINGS_LABEL
 from deploybot.strategies.needs import version
 
 _NOT_STARTED = frozenset({"created", "dead"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Study:
-    """What is known of a release's files on a server: its configuration, and the paths that it names."""
+class ReleaseStudy:
+    """What is known of a release's files on a server: its configuration, its files, and the paths that it names."""
 
     config: ComposeConfig
-    answer: ConfigAnswer
+    answers: ConfigAnswers
     facts: PathFacts
+    files: tuple[str, ...]
+    elsewhere: tuple[Elsewhere, ...] = ()
 
 
 def below(site: Site) -> str:
@@ -44,27 +56,36 @@ def nothing() -> dict[str, str]:
     return {f"DEPLOYBOT_{name}": "" for name in lists}
 
 
-def build_values(site: Site, study: Study, release: Release) -> dict[str, str]:
+def major(site: Site) -> int:
+    """Give Compose's major version."""
+    return version(site.facts.compose_version)[0]
+
+
+def next_tags(site: Site, config: ComposeConfig) -> dict[str, str]:
+    """Give the tag under which each service's image is found once it is made."""
+    names = [one.name for one in config.services if not one.provided]
+    return {service: f"{name}:next" for service, name in repositories_of(below(site), names).items()}
+
+
+def build_values(site: Site, study: ReleaseStudy, release: Release) -> dict[str, str]:
     """Say what is built, pulled and named."""
-    make = images_to_make(
-        study.config,
-        release,
-        below=below(site),
-        from_source=site.app.compose.source == "build",
-        present=site.images,
-    )
+    work = work_of(study.config, source=site.app.compose.source, pins=release.images, below=below(site))
+    made = {full_name(work.names[service]) for service in work.build}
+    here = names_of(site.images) | made
+    pull = (*work.pull, *(service for service in work.missing if full_name(work.names[service]) not in here))
+    tags = next_tags(site, study.config)
     return {
-        "DEPLOYBOT_COMPOSE_FILES": "\n".join(study.answer.files),
-        "DEPLOYBOT_NAMES": names_text(make.names),
-        "DEPLOYBOT_BUILD": "\n".join(make.build),
-        "DEPLOYBOT_PULL": "\n".join(make.pull),
-        "DEPLOYBOT_PINNED": "\n".join(make.pinned),
-        "DEPLOYBOT_TAGS": "\n".join(f"{name} {tag}" for name, tag in make.tags),
+        "DEPLOYBOT_COMPOSE_FILES": "\n".join(study.files),
+        "DEPLOYBOT_NAMES": work.naming,
+        "DEPLOYBOT_BUILD": "\n".join(work.build),
+        "DEPLOYBOT_PULL": "\n".join(pull),
+        "DEPLOYBOT_PINNED": "\n".join(pin.reference for pin in work.pinned),
+        "DEPLOYBOT_TAGS": "\n".join(f"{work.names[service]} {tag}" for service, tag in tags.items()),
     }
 
 
 def up_values(
-    site: Site, study: Study, release: Release, effects: Iterable[Effect], before: Manifest | None
+    site: Site, study: ReleaseStudy, release: Release, effects: Iterable[Effect], before: Manifest | None
 ) -> dict[str, str]:
     """Say what is recreated, started and removed, with which images, labels and mounts.
 
@@ -72,20 +93,20 @@ def up_values(
     """
     manifest = site.manifests[release.id]
     kinds = {one.service: one.kind for one in effects}
-    changed = _of_kind(kinds, EffectKind.RECREATED)
-    tagged = (*manifest.services, *(before.services if before else ()))
+    observed = observed_of(site)
+    tags = dict.fromkeys((*_tag_lines(site, manifest), *(_tag_lines(site, before) if before else ())))
     return {
         **nothing(),
         **_override(site, study, manifest, release),
-        "DEPLOYBOT_TAGS": "\n".join(dict.fromkeys(_tags(site, tagged))),
-        "DEPLOYBOT_CHANGED": "\n".join(changed),
+        "DEPLOYBOT_TAGS": "\n".join(tags),
+        "DEPLOYBOT_CHANGED": "\n".join(_of_kind(kinds, EffectKind.RECREATED)),
         "DEPLOYBOT_START": "\n".join(_of_kind(kinds, EffectKind.NEW, EffectKind.STARTED)),
-        "DEPLOYBOT_REMOVE": "\n".join(_half_made(observed_of(site))),
-        "DEPLOYBOT_REMOVE_LAST": "\n".join(_ids(observed_of(site), _of_kind(kinds, EffectKind.REMOVED))),
+        "DEPLOYBOT_REMOVE": "\n".join(_half_made(observed)),
+        "DEPLOYBOT_REMOVE_LAST": "\n".join(_ids(observed, _of_kind(kinds, EffectKind.REMOVED))),
     }
 
 
-def restore_values(site: Site, study: Study | None, release: Release) -> dict[str, str]:
+def restore_values(site: Site, study: ReleaseStudy | None, release: Release) -> dict[str, str]:
     """Say what differs from what ran before: that alone is recreated. Half-made containers go first.
 
     `study` is None where what ran before is no release of the bot's.
@@ -98,34 +119,55 @@ def restore_values(site: Site, study: Study | None, release: Release) -> dict[st
     lists = {
         "DEPLOYBOT_CHANGED": "\n".join(changed),
         "DEPLOYBOT_REMOVE": "\n".join(dict.fromkeys((*_half_made(observed), *(one.id for one in ours)))),
-        "DEPLOYBOT_TAGS": "\n".join(_tags(site, manifest.services)),
+        "DEPLOYBOT_TAGS": "\n".join(_tag_lines(site, manifest)),
     }
     if study is not None:
         return {**nothing(), **_override(site, study, manifest, release), **lists}
-    names = [(one.service, tag_of(below(site), one.service, one.image)) for one in manifest.services]
+    never = {"pull_policy": "never"} if major(site) > 1 else {}
+    images = {service: {"image": tag, **never} for service, tag in tags_of(site, manifest).items()}
     return {
         **nothing(),
         **lists,
         "DEPLOYBOT_COMPOSE_FILES": "\n".join(manifest.files),
-        "DEPLOYBOT_OVERRIDE": images_override(names, never_pull=never_pulls(site)),
+        "DEPLOYBOT_OVERRIDE": write_override(images),
     }
+
+
+def tags_of(site: Site, manifest: Manifest) -> dict[str, str]:
+    """Give the tag of ours of each service's image: it names the image by its id."""
+    repositories = repositories_of(below(site), [one.service for one in manifest.services])
+    return {one.service: tag_of(repositories[one.service], one.image) for one in manifest.services}
+
+
+def names_of(images: Collection[Image]) -> frozenset[str]:
+    """Give all names of images, in one form."""
+    return frozenset(full_name(name) for one in images for name in (*one.tags, *one.digests))
+
+
+def full_name(name: str) -> str:
+    """Give an image's name with registry and tag: `nginx` and `docker.io/library/nginx:latest` are the same."""
+    bare, at, digest = name.partition("@")
+    head, colon, tag = bare.rpartition(":")
+    if not colon or "/" in tag:
+        head, tag = bare, "latest"
+    return f"{canonical_image(head)}@{digest}" if at else f"{canonical_image(head)}:{tag}"
 
 
 def image_lines(site: Site, manifest: Manifest) -> str:
     """Say which recorded images must be there: service, id, digest or `-`, and tag of ours, one a line."""
-    return "\n".join(
-        f"{one.service} {one.image} {one.digest or '-'} {tag_of(below(site), one.service, one.image)}"
-        for one in manifest.services
-    )
+    tags = tags_of(site, manifest)
+    return "\n".join(f"{one.service} {one.image} {one.digest or '-'} {tags[one.service]}" for one in manifest.services)
 
 
 def kept_tags(site: Site, keep: Collection[str]) -> Iterator[str]:
     """Give the tags of ours that stay: those of the releases to keep, and of what runs."""
     for release, manifest in site.manifests.items():
         if release in keep:
-            yield from (tag_of(below(site), one.service, one.image) for one in manifest.services)
-    for service, ones in observed_of(site).services.items():
-        yield from (tag_of(below(site), service, one.image_id) for one in ones)
+            yield from tags_of(site, manifest).values()
+    services = observed_of(site).services
+    repositories = repositories_of(below(site), [*services])
+    for service, ones in services.items():
+        yield from (tag_of(repositories[service], one.image_id) for one in ones)
 
 
 def is_ours(container: Container) -> bool:
@@ -133,39 +175,33 @@ def is_ours(container: Container) -> bool:
     return bool(container.label(IMAGE_LABEL) or container.label(SETTINGS_LABEL))
 
 
-def never_pulls(site: Site) -> bool:
-    """Say whether Compose knows `pull_policy: never`: 1.29 does not."""
-    return version(site.facts.compose_version)[0] != 1
-
-
-def _override(site: Site, study: Study, manifest: Manifest, release: Release) -> dict[str, str]:
-    text = override_text(
+def _override(site: Site, study: ReleaseStudy, manifest: Manifest, release: Release) -> dict[str, str]:
+    text = override_of(
         study.config,
-        manifest,
-        study.facts,
-        below=below(site),
-        since=_since(observed_of(site), manifest, release.id),
-        never_pull=never_pulls(site),
+        manifest=manifest,
+        tags=tags_of(site, manifest),
+        facts=study.facts,
+        release=release.id,
+        major=major(site),
     )
     return {
-        "DEPLOYBOT_COMPOSE_FILES": "\n".join(study.answer.files),
+        "DEPLOYBOT_COMPOSE_FILES": "\n".join(study.files),
         "DEPLOYBOT_OVERRIDE": text,
-        "DEPLOYBOT_MOUNTS": "\n".join(f"{digest} {path}" for digest, path in content_of(study.config, study.facts)),
+        "DEPLOYBOT_MOUNTS": "\n".join(f"{digest} {path}" for digest, path in _content(study)),
     }
 
 
-def _since(observed: Observed, manifest: Manifest, release: str) -> Mapping[str, str]:
-    """By service, the release with which its image came: what runs says so where the image stays."""
-    found = {}
-    for one in manifest.services:
-        there = observed.services.get(one.service, ())
-        said = {each.label(RELEASE_LABEL) for each in there if each.image_id == one.image}
-        found[one.service] = next(iter(said - {""}), release)
-    return found
+def _content(study: ReleaseStudy) -> Iterator[tuple[str, str]]:
+    """What has to be copied to a path by its hash: pairs of hash and path."""
+    facts = study.facts
+    paths = dict.fromkeys(path for service in study.config.services for path, _ in sources_of(service))
+    found = {fact.digest: fact.real for path in paths if facts.is_shipped(path) and (fact := facts.of(path))}
+    yield from found.items()
 
 
-def _tags(site: Site, services: Iterable[ServiceImage]) -> Iterator[str]:
-    return (f"{one.image} {tag_of(below(site), one.service, one.image)}" for one in services)
+def _tag_lines(site: Site, manifest: Manifest) -> Iterator[str]:
+    tags = tags_of(site, manifest)
+    return (f"{one.image} {tags[one.service]}" for one in manifest.services)
 
 
 def _of_kind(kinds: Mapping[str, EffectKind], *wanted: EffectKind) -> list[str]:

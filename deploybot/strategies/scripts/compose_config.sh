@@ -1,19 +1,35 @@
 #!/bin/sh
-# Tells the resolved configuration of a release's Compose files, as NAME=VALUE records, each ended by a NUL.
+# Asks Compose how it understands the files of a release. It changes nothing.
 #   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE
 #   DEPLOYBOT_COMPOSE          `docker compose` or `docker-compose`
-#   DEPLOYBOT_COMPOSE_FILES    the Compose files of bot.toml, one a line, or nothing: Compose's own rules
+#   DEPLOYBOT_COMPOSE_MAJOR    its major version; 1 knows no JSON
+#   DEPLOYBOT_COMPOSE_FILES    paths in the release, one a line; nothing for Compose's own rules
+#   DEPLOYBOT_RUNNING_FOLDERS  where containers of the project come from, one a line: their label
+#                              com.docker.compose.project.working_dir, and after a tab the one with config_files
 #   COMPOSE_PROJECT_NAME, and where they are set COMPOSE_PROFILES, COMPOSE_ENV_FILES
-set -u
+#
+# Prints NAME=VALUE, each ended by a zero byte:
+#   FOLDER          the release's folder without links
+#   FOUND           names of Compose files in it that Compose looks for without being given any, one a line
+#   ENV             the lines of the env file that set variables of Compose
+#   CONFIG, ERRORS, CODE     what `config` printed on both ways, and its exit code
+#   RAW             where that failed, each file that Compose was given, as it is
+#   and for each running folder RUNNING with its path, RUNNING_CONFIG, RUNNING_ERRORS, RUNNING_CODE and, where Compose
+#   knows no JSON, RUNNING_HASHES with what `config --hash` printed
+#   END             nothing was cut off
+set -eu
 umask 022
 
-COMPOSE_PATH_SEPARATOR='
+NEWLINE='
 '
+TAB=$(printf '\t')
+MOST_BYTES=16777216
 COMPOSE_ANSI=never
 DOCKER_CLI_HINTS=false
 export COMPOSE_ANSI DOCKER_CLI_HINTS
 
-tell() { printf '%s=%s\0' "$1" "$2"; }
+say() { printf '%s\n' "$*"; }
+fail() { say "$*" >&2; exit 1; }
 
 compose() {
     if [ -n "${COMPOSE_ENV_FILES:-}" ]; then
@@ -25,33 +41,101 @@ compose() {
     esac
 }
 
-first_of() {
-    for file; do
-        [ ! -e "$file" ] || { printf '%s\n' "$file"; return; }
+knows_json() { [ "$DEPLOYBOT_COMPOSE_MAJOR" != 1 ]; }
+
+# ask NAME: what `config` prints, as NAMECONFIG, NAMEERRORS and NAMECODE; more arguments go before `config`.
+ask() {
+    name=$1
+    shift
+    set -- "$@" config
+    if knows_json; then set -- "$@" --format json; fi
+    printf '%sCONFIG=' "$name"
+    { errors=$({ compose "$@" >&3 || code=$?; say "${code:-0}"; } 2>&1 | tail -c 65536); } 3>&1
+    code=${errors##*"$NEWLINE"}
+    errors=${errors%"$code"}
+    printf '\0%sERRORS=%s\0%sCODE=%s\0' "$name" "${errors%"$NEWLINE"}" "$name" "$code"
+}
+
+# The names and their order are those of Compose 2.
+find_files() {
+    for file in compose.yaml compose.yml docker-compose.yml docker-compose.yaml compose.override.yml \
+        compose.override.yaml docker-compose.override.yml docker-compose.override.yaml; do
+        [ ! -e "$file" ] || say "$file"
     done
 }
 
-cd -- "$DEPLOYBOT_DIRECTORY/releases/$DEPLOYBOT_RELEASE" || exit 1
-printf '\0'
-files=$DEPLOYBOT_COMPOSE_FILES
-if [ -z "$files" ]; then
-    named=$(sed -n 's/^COMPOSE_FILE=//p' "${COMPOSE_ENV_FILES:-.env}" 2>/dev/null | tail -n 1 | tr ':' '\n')
-    files=$named
-fi
-if [ -z "$files" ]; then
-    files=$(first_of compose.yaml compose.yml docker-compose.yml docker-compose.yaml)
-    over=$(first_of compose.override.yml compose.override.yaml docker-compose.override.yml docker-compose.override.yaml)
-    files=$files${over:+$COMPOSE_PATH_SEPARATOR$over}
-fi
-tell files "$files"
-if [ -n "$files" ]; then
+list_env() {
+    for file in $(say "${COMPOSE_ENV_FILES:-.env}" | tr ',' ' '); do
+        [ ! -f "$file" ] || grep -E '^[[:space:]]*(export[[:space:]]+)?COMPOSE_[A-Z_]+[[:space:]]*=' "$file" | head -n 50
+    done
+}
+
+first_of() { say "$found" | grep -m 1 "$@"; }
+
+# Sets COMPOSE_FILE unless somebody else does: docker-compose 1 has other names, and Compose looks in folders above.
+choose_files() {
+    files=$DEPLOYBOT_COMPOSE_FILES
+    if [ -z "$files" ] && [ -z "${COMPOSE_FILE:-}" ] && ! say "$env_lines" | grep -q 'COMPOSE_FILE[[:space:]]*='; then
+        files=$(first_of -v override) || return 0
+        over=$(first_of override) && files=$files$NEWLINE$over
+    fi
+    [ -n "$files" ] || return 0
     COMPOSE_FILE=$files
+    COMPOSE_PATH_SEPARATOR=$NEWLINE
     export COMPOSE_FILE COMPOSE_PATH_SEPARATOR
-fi
-error=$(mktemp)
-trap 'rm -f "$error"' EXIT
-text=$(compose config --format json 2>"$error") || text=$(compose config 2>"$error")
-tell code "$?"
-tell config "$text"
-tell error "$(cat "$error")"
-tell end end
+}
+
+# The files that containers were made with, where they are still there; else those of the release.
+files_there() {
+    files=$(say "$1" | tr ',' '\n')
+    if [ -n "$files" ] && say "$files" | while IFS= read -r file; do [ -e "$file" ] || exit 1; done; then
+        say "$files"
+    else
+        say "${COMPOSE_FILE:-}" | while IFS= read -r file; do
+            case $file in '' | /*) say "$file" ;; *) say "$release/$file" ;; esac
+        done
+    fi
+}
+
+# ask_there FOLDER FILES: how the same project looks in another folder, with the env file that is there.
+ask_there() (
+    printf 'RUNNING=%s\0' "$1"
+    cd -- "$1" 2>/dev/null || {
+        printf 'RUNNING_CONFIG=\0RUNNING_ERRORS=%s\0RUNNING_CODE=1\0' "The folder cannot be entered."
+        exit 0
+    }
+    COMPOSE_FILE=$(files_there "$2")
+    COMPOSE_PATH_SEPARATOR=$NEWLINE
+    export COMPOSE_FILE COMPOSE_PATH_SEPARATOR
+    [ -n "$COMPOSE_FILE" ] || unset COMPOSE_FILE COMPOSE_PATH_SEPARATOR
+    [ -e "${COMPOSE_ENV_FILES:-.}" ] || unset COMPOSE_ENV_FILES
+    ask RUNNING_ --project-directory "$1"
+    knows_json || printf 'RUNNING_HASHES=%s\0' "$(compose --project-directory "$1" config --hash '*' 2>/dev/null)"
+)
+
+list_raw() {
+    say "${COMPOSE_FILE:-}" | while IFS= read -r file; do
+        [ ! -f "$file" ] || { printf 'RAW='; head -c 1048576 "$file" | tr -d '\000'; printf '\0'; }
+    done
+}
+
+ask_all() {
+    printf 'FOLDER=%s\0FOUND=%s\0ENV=%s\0' "$release" "$found" "$env_lines"
+    ask ''
+    [ "$code" = 0 ] || list_raw
+    say "${DEPLOYBOT_RUNNING_FOLDERS:-}" | while IFS= read -r line; do
+        [ -n "$line" ] || continue
+        rest=${line#*"$TAB"}
+        [ "$rest" != "$line" ] || rest=
+        ask_there "${line%%"$TAB"*}" "$rest"
+    done
+    printf 'END=\0'
+}
+
+cd -- "$DEPLOYBOT_DIRECTORY/releases/$DEPLOYBOT_RELEASE" ||
+    fail "The files of $DEPLOYBOT_RELEASE are not in $DEPLOYBOT_DIRECTORY. Deploy it again."
+release=$(pwd -P)
+found=$(find_files)
+env_lines=$(list_env)
+choose_files
+ask_all | head -c "$MOST_BYTES"

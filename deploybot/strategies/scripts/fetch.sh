@@ -79,10 +79,20 @@ make_parents() {
     done
 }
 
+# Whether a path is surely not there. A folder that this user may not enter hides what is in it.
+is_missing() {
+    [ ! -e "$1" ] && [ ! -L "$1" ] || return 1
+    near=${1%/*}
+    while [ -n "$near" ] && [ ! -e "$near" ]; do near=${near%/*}; done
+    [ -x "${near:-/}" ]
+}
+
 link_listed() {
     [ -n "${DEPLOYBOT_SHARED_FROM:-}" ] || return 0
     say "$DEPLOYBOT_SHARED_PATHS" | while IFS= read -r name; do
         [ -n "$name" ] || continue
+        ! is_missing "$DEPLOYBOT_SHARED_FROM/$name" ||
+            fail "There is no $DEPLOYBOT_SHARED_FROM/$name to share. Make it, or take $name out of shared.paths."
         make_parents "$name"
         link_one "$DEPLOYBOT_SHARED_FROM/$name" "$name"
     done
@@ -101,7 +111,8 @@ tell_gaps() {
     if [ -e "$new/.gitmodules" ]; then
         say "note: the repository has submodules, which stay empty"
     fi
-    if [ -e "$new/.gitattributes" ] && grep -q 'filter=lfs' "$new/.gitattributes"; then
+    # Where a link leads is not known.
+    if [ -f "$new/.gitattributes" ] && [ ! -L "$new/.gitattributes" ] && grep -q 'filter=lfs' "$new/.gitattributes"; then
         say "note: files kept in Git LFS are pointers here, not their content"
     fi
 }
@@ -136,9 +147,10 @@ sync -f "$new" 2>/dev/null || sync
 if [ -e "$release" ] || [ -L "$release" ]; then
     mv -- "$release" "$release.tmp-old"
 fi
+# Clean-up deletes only releases that have a folder for their marks.
+mkdir -p -- "$marks"
 mv -- "$new" "$release"
 rm -rf -- "$release".tmp-*
-mkdir -p -- "$marks"
 : >"$marks/fetched"
 [ "$DEPLOYBOT_BUILT" = no ] || : >"$marks/complete"
 # The step that completes the release deletes the upload: until then it need not be sent again.

@@ -1,0 +1,74 @@
+"""Find an app that runs on the server already, under another project's name: a second copy would share its data."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection, Iterator
+
+from deploybot.domain import Container, Observed
+from deploybot.strategies.compose.model import ComposeConfig
+from deploybot.strategies.compose.problems import ComposeProblem
+from deploybot.strategies.compose.settings import IMAGE_LABEL, RELEASE_LABEL
+
+_WORKING_DIR = "com.docker.compose.project.working_dir"
+
+
+def second_copies(config: ComposeConfig, observed: Observed, names: Collection[str]) -> Iterator[ComposeProblem]:
+    """Yield a problem for each project that is this app. `names` are the app's name and the repository's.
+
+    Where containers of the project run here, the deployment goes on with them, and nothing is a second copy.
+    """
+    if observed.containers:
+        return
+    for project, containers in sorted(copies_of(config, observed.others, names).items()):
+        folder = containers[0].label(_WORKING_DIR)
+        services = ", ".join(sorted({one.service for one in containers}))
+        yield ComposeProblem(
+            f"This app runs here already: project {project} has {services}"
+            f"{f', started from {folder}' if folder else ''}. A second copy would start beside it.",
+            f'Take it over: set compose.project = "{project}" in bot.toml. '
+            f"If it is another app, or is to end, stop it first: docker compose -p {project} down",
+        )
+
+
+def copies_of(
+    config: ComposeConfig, containers: Collection[Container], names: Collection[str]
+) -> dict[str, tuple[Container, ...]]:
+    """The running containers of each other project that is the same app, by the project's name."""
+    projects: dict[str, tuple[Container, ...]] = {}
+    for one in containers:
+        if one.project and one.service and one.state == "running" and not one.oneoff:
+            projects[one.project] = (*projects.get(one.project, ()), one)
+    return {project: found for project, found in projects.items() if _is_same(config, found, names)}
+
+
+def _is_same(config: ComposeConfig, containers: Collection[Container], names: Collection[str]) -> bool:
+    """Whether a project is the same app: it has the same services, and something that two apps do not share by chance.
+
+    Another environment of the app that deploybot runs here is no copy.
+    """
+    if any(one.label(RELEASE_LABEL) or one.label(IMAGE_LABEL) for one in containers):
+        return False
+    theirs = {one.service for one in containers}
+    ours = {one.name for one in config.services if one.replicas}
+    if not theirs & ours or not (theirs <= ours or ours <= theirs):
+        return False
+    return _is_called(containers, names) or any(_shares(config, one) for one in containers)
+
+
+def _is_called(containers: Collection[Container], names: Collection[str]) -> bool:
+    called = {name.lower() for name in names if name}
+    folders = {posixpath.basename(one.label(_WORKING_DIR)).lower() for one in containers}
+    return bool(called & (folders | {one.project.lower() for one in containers}))
+
+
+def _shares(config: ComposeConfig, container: Container) -> bool:
+    """Whether a container has the image of its own, the port or the name that its service would have."""
+    service = config.of(container.service)
+    if service is None:
+        return False
+    # `postgres` is everybody's; `ghcr.io/ana/notes` is not.
+    repository = container.image.rpartition(":")[0] or container.image
+    own = "/" in repository and repository == (service.image.rpartition(":")[0] or service.image)
+    ports = {port.first for port in service.ports if port.first} & {port.port for port in container.ports}
+    return own or bool(ports) or (bool(service.container_name) and service.container_name == container.name)

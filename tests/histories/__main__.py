@@ -10,12 +10,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.histories.broken.play import broken
 from tests.histories.world.play import world
 from tests.lab import Lab
 from tests.lab.parts import missing
 
 _RUNS = {"world": 300, "broken": 200, "hosts": 30}
-_PLAYS = {"world": world}
+_PLAYS = {"world": world, "broken": broken}
 
 
 def main() -> int:

@@ -10,14 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.histories.reality import EngineReader, Reality, answer_of, folders_of
-from tests.lab import COMPOSE_ALONE, Access, Engine, Lab, Registry, Repo
+from tests.lab import Access, Engine, Lab, Registry, Repo
 from tests.lab.box import GROUP
 from tests.lab.run import run
-from tests.lab.sshd import COMPOSE_1
+from tests.lab.sshd import COMPOSE_1, COMPOSE_5
 
 DISK = 600_000_000
 FIRST_PORT = 8001
-_COMPOSE_5 = COMPOSE_ALONE / "5"
 _USUAL = "/usr/bin:/bin"
 
 
@@ -36,13 +35,8 @@ class ComposeVersion(enum.StrEnum):
     @property
     def path(self) -> str:
         """The PATH of a server that has it."""
-        places = {ComposeVersion.ONE: f"{_USUAL}:{COMPOSE_1}", ComposeVersion.FIVE: f"{_USUAL}:{_COMPOSE_5}"}
+        places = {ComposeVersion.ONE: f"{_USUAL}:{COMPOSE_1}", ComposeVersion.FIVE: f"{_USUAL}:{COMPOSE_5}"}
         return places.get(self, _USUAL)
-
-
-def installed() -> list[ComposeVersion]:
-    """The Composes that this machine has."""
-    return [one for one in ComposeVersion if one is not ComposeVersion.FIVE or (_COMPOSE_5 / "docker-compose").exists()]
 
 
 class HandServer:
@@ -112,12 +106,11 @@ class HandServer:
         """Remove the containers, networks and volumes of projects that are done with."""
         for project in projects:
             wanted = f"label=com.docker.compose.project={project}"
-            for kind, listing, removal in (
-                ("container", ("ps", "-aq"), ("rm", "--force", "--volumes")),
-                ("network", ("network", "ls", "-q"), ("network", "rm")),
-                ("volume", ("volume", "ls", "-q"), ("volume", "rm")),
+            for listing, removal in (
+                (("ps", "-aq"), ("rm", "--force", "--volumes")),
+                (("network", "ls", "-q"), ("network", "rm")),
+                (("volume", "ls", "-q"), ("volume", "rm")),
             ):
-                del kind
                 if found := self.engine.docker(*listing, "--filter", wanted).split():
                     self.engine.docker(*removal, *found)
 

@@ -28,11 +28,6 @@ def is_kept(app: ShopApp, text: str) -> bool:
     return _kept(app).is_file() and _kept(app).read_text() == text
 
 
-def do(act: Act, app: ShopApp, ledger: Ledger, dice: random.Random) -> None:
-    """Do a thing by hand; nothing where there is nothing to do it to."""
-    _ACTS[act](app, ledger, dice)
-
-
 def _kept(app: ShopApp) -> Path:
     disk = app.server.engine.disk
     assert disk
@@ -132,7 +127,7 @@ def _restart_engine(app: ShopApp, ledger: Ledger, dice: random.Random) -> None:
     engine.start()
 
 
-_ACTS: dict[Act, Callable[[ShopApp, Ledger, random.Random], None]] = {
+ACTS: dict[Act, Callable[[ShopApp, Ledger, random.Random], None]] = {
     Act.HAND_CHECKOUT: _hand_checkout,
     Act.HAND_FOLDER: _hand_folder,
     Act.STOP: _stop,
@@ -144,3 +139,4 @@ _ACTS: dict[Act, Callable[[ShopApp, Ledger, random.Random], None]] = {
     Act.PRUNE: _prune,
     Act.RESTART_ENGINE: _restart_engine,
 }
+"""What each act does; nothing where there is nothing to do it to."""

@@ -17,7 +17,7 @@ from tests.histories.world.claims import Scene, diff_findings, end_findings, his
 from tests.histories.world.dice import ALONE, Act
 from tests.histories.world.ledger import Ledger, PastOrder, available
 from tests.histories.world.shop import Nature, ShopApp, ShopStyle, ShopVersion
-from tests.histories.world.turns import EngineTurns
+from tests.histories.turns import EngineTurns
 
 _NATURES = {
     Act.DEPLOY: Nature.GOOD,
@@ -83,9 +83,8 @@ class AppHistory:
         ordered = self._command(act, before)
         if ordered:
             return await order(self._office, ordered)
-        if act in {Act.DEPLOY_AGAIN, Act.DEPLOY_OLD, Act.ROLLBACK_TO}:
-            return None
-        await asyncio.to_thread(hands.do, act, self._app, self._ledger, self._dice)
+        if act in hands.ACTS:
+            await asyncio.to_thread(hands.ACTS[act], self._app, self._ledger, self._dice)
         return None
 
     def _command(self, act: Act, before: Reality) -> str:

@@ -14,7 +14,7 @@ from tests.histories.server import ComposeVersion, HandServer
 from tests.histories.world.dice import draw_acts, draw_style
 from tests.histories.world.history import AppHistory, HistoryReport, lines_of
 from tests.histories.world.shop import ShopApp
-from tests.histories.world.turns import EngineTurns
+from tests.histories.turns import EngineTurns
 from tests.lab import Lab, Registry, Repo
 
 APPS_OF_A_BOT = 24

@@ -48,6 +48,10 @@ bench: $(STAMP) ## Measure against the peers, in the laboratory (as root)
 chaos: $(STAMP) ## Kill the bot in N deployments and N bursts of webhooks; count what goes wrong (N=50 SEED=…)
 	$(BIN)/python -m tests.chaos --runs $(N) $(if $(SEED),--seed $(SEED))
 
+.PHONY: mutants
+mutants: $(STAMP) ## Change one thing after the other in the core, and see whether its tests notice (ARGS='queue steps' N=…)
+	$(BIN)/python -m tests.mutants $(ARGS) $(if $(filter file,$(origin N)),,--number $(N)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: image
 image: ## Build the bot's container image (BASE=… for another base, TAG=… for its name)
 	docker build --build-arg BASE=$(BASE) --tag $(TAG) .

@@ -69,7 +69,7 @@ def _reached(names: Sequence[str], settings: Settings) -> Iterator[str]:
 
 
 def _keys(path: str, part: Part, without: frozenset[str]) -> Iterator[tuple[str, str]]:
-    for key in sorted(type(part).known_keys().keys() - without):
+    for key in type(part).known_keys().keys() - without:
         yield f"{path}.{key}", _text(part.value(key))
 
 

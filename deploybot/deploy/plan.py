@@ -63,9 +63,8 @@ class Planner:
         """
         names = _chosen(app, environment, servers)
         sites = await self._sites(app, environment, names, remove_orphans=remove_orphans)
-        found = await _all_of(
-            of_one(site.server, self._part(site, release, rollback=rollback, fresh=fresh)) for site in sites.values()
-        )
+        parts = (self._part(site, release, rollback=rollback, fresh=fresh) for site in sites.values())
+        found = await _all_of(of_one(name, part) for name, part in zip(names, parts, strict=True))
         running = await self._running(app, environment)
         plan = Plan(
             kind=Kind.ROLLBACK if rollback else Kind.DEPLOY,

@@ -27,6 +27,8 @@ def done(release: Release, kind: Kind = Kind.DEPLOY, state: State = State.SUCCEE
         ([done(V1), done(V2), done(V1, Kind.ROLLBACK), done(V3)], [V1, V3]),
         ([done(V1), done(V2, Kind.ROLLBACK)], [V1, V2]),
         ([done(V1), done(V2), done(V2, Kind.RESTART)], [V1, V2]),
+        ([done(V1), done(V2), done(V1, Kind.RESTART)], [V1, V2]),
+        ([done(V1), done(V2, state=State.FAILED), done(V3)], [V1, V3]),
     ],
 )
 def test_a_rollback_takes_away_what_it_went_back_from(history: list[Deployment], past: list[Release]) -> None:

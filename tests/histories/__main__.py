@@ -11,12 +11,13 @@ import tempfile
 from pathlib import Path
 
 from tests.histories.broken.play import broken
+from tests.histories.hosts.play import hosts
 from tests.histories.world.play import world
 from tests.lab import Lab
 from tests.lab.parts import missing
 
 _RUNS = {"world": 300, "broken": 200, "hosts": 30}
-_PLAYS = {"world": world, "broken": broken}
+_PLAYS = {"world": world, "broken": broken, "hosts": hosts}
 
 
 def main() -> int:

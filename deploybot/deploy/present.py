@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from deploybot.deploy.gate import ailment
 from deploybot.deploy.inspection import Inspector
-from deploybot.domain import Deployment, Observed, ServerPlan, short_id
+from deploybot.domain import Deployment, Observed, short_id
 from deploybot.errors import EngineError, Unreachable
 from deploybot.ports import Site, Strategy
 from deploybot.settings import Settings
@@ -23,28 +23,20 @@ class Present:
         self._inspector = inspector
         self._strategies = strategies
 
-    async def sentence(self, deployment: Deployment) -> str:
-        """Say what every server of a deployment runs, such as `Now running: web1 0123456789.`."""
-        parts = deployment.plan.servers
-        words = await asyncio.gather(*(self._on(deployment, part) for part in parts))
-        return f"Now running: {'; '.join(words)}."
+    async def look(self, deployment: Deployment) -> Mapping[str, Site | str]:
+        """Observe every server of a deployment; why not, for one that does not answer."""
+        names = [part.server for part in deployment.plan.servers]
+        found = await asyncio.gather(*(self._site(deployment, name) for name in names))
+        return dict(zip(names, found, strict=True))
 
-    async def headline(self, deployment: Deployment, parts: Sequence[ServerPlan]) -> str:
+    def headline(self, deployment: Deployment, seen: Mapping[str, Site | str], servers: Sequence[str]) -> str:
         """Say which servers serve nothing now: the first line of a deployment that could not be restored."""
         plan = deployment.plan
-        app = self._settings.apps[plan.app]
-        if not self._strategies[app.strategy].containers:
+        if not self._strategies[self._settings.apps[plan.app].strategy].containers:
             return ""
-        sites = await asyncio.gather(*(self._site(deployment, part.server) for part in parts))
-        named = zip((part.server for part in parts), sites, strict=True)
-        silent = [server for server, site in named if isinstance(site, Site) and not serves(site.observed)]
+        found = ((server, seen[server]) for server in servers)
+        silent = [server for server, site in found if isinstance(site, Site) and not serves(site.observed)]
         return f"Nothing serves {plan.app}/{plan.environment} on {', '.join(silent)}." if silent else ""
-
-    async def _on(self, deployment: Deployment, part: ServerPlan) -> str:
-        site = await self._site(deployment, part.server)
-        if isinstance(site, str):
-            return f"{part.server} unknown ({site})"
-        return f"{part.server} {present(site)}"
 
     async def _site(self, deployment: Deployment, server: str) -> Site | str:
         """Observe a target; why not, where that fails."""
@@ -56,6 +48,20 @@ class Present:
             return problem.why
         except EngineError as problem:
             return str(problem)
+
+
+def sentence_of(seen: Mapping[str, Site | str]) -> str:
+    """Say what servers run now, such as `Now running: web1 0123456789.`."""
+    words = (
+        f"{server} unknown ({site})" if isinstance(site, str) else f"{server} {present(site)}"
+        for server, site in seen.items()
+    )
+    return f"Now running: {'; '.join(words)}."
+
+
+def runs_release(seen: Mapping[str, Site | str], release: str) -> tuple[str, ...]:
+    """Give the servers that run a release now, by its id."""
+    return tuple(server for server, site in seen.items() if isinstance(site, Site) and site.running == release)
 
 
 def serves(observed: Observed | None) -> bool:

@@ -16,7 +16,7 @@ from deploybot.deploy.execution import Executor
 from deploybot.deploy.gate import HealthGate
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import HEALTH_STEP
-from deploybot.deploy.present import Present
+from deploybot.deploy.present import Present, runs_release, sentence_of
 from deploybot.deploy.restore import Restorer, is_restorable
 from deploybot.deploy.stop import Stop
 from deploybot.deploy.teller import Teller
@@ -183,20 +183,28 @@ class Runner:
         touched = _switched(deployment, await self._steps_of(deployment))
         why = sentence(problem)
         cancelled = isinstance(problem, Cancelled)
-        if isinstance(problem, StepUnknown) and problem.server in {part.server for part in touched}:
-            now = await self._now(deployment)
-            return _End(State.UNKNOWN, f"{why}\nNothing was run again. {now}", tail)
         state = State.CANCELLED if cancelled else State.FAILED
-        if not touched or deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
-            unchanged = "The release that runs was not touched." if not touched else await self._now(deployment)
-            return _End(state, f"{why}\n{unchanged}", tail)
+        if not touched:
+            return _End(state, f"{why}\nThe release that runs was not touched.", tail)
+        if isinstance(problem, StepUnknown) and problem.server in {part.server for part in touched}:
+            return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), tail)
+        if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
+            return await self._left(deployment, state, (why,), tail)
         if self._executor.target(deployment)[1].on_failure == "leave" and not cancelled:
-            now = await self._now(deployment)
-            return _End(State.FAILED, f'{why}\nLeft as it is (on_failure = "leave"). {now}', tail)
+            return await self._left(deployment, state, (why, 'Left as it is (on_failure = "leave").'), tail)
         if not any(part.replaces or part.before for part in touched):
-            now = await self._now(deployment)
-            return _End(state, f"{why}\nNothing ran before, so there is nothing to restore. {now}", tail)
+            words = "Nothing ran before, so there is nothing to restore."
+            return await self._left(deployment, state, (why, words), tail)
         return await self._put_back(deployment, touched, why, tail, cancelled=cancelled)
+
+    async def _left(self, deployment: Deployment, state: State, words: Sequence[str], tail: tuple[str, ...]) -> _End:
+        """Leave everything as it is, and record what is seen to run: a release that failed counts as what runs."""
+        seen = await self._present.look(deployment)
+        release = deployment.plan.release
+        deploys = deployment.plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}
+        servers = runs_release(seen, release.id) if deploys else ()
+        rows = tuple(self._row(deployment, server, release, healthy=False) for server in servers)
+        return _End(state, "\n".join((*words[:1], " ".join((*words[1:], sentence_of(seen))))), tail, rows)
 
     async def _put_back(
         self,
@@ -217,15 +225,12 @@ class Runner:
             all_back &= restored.good
             if part.replaces is not None and is_restorable(part):
                 released.append(self._row(deployment, part.server, part.replaces, healthy=restored.good))
-        now = await self._now(deployment)
+        seen = await self._present.look(deployment)
         ended = State.CANCELLED if cancelled else State.RESTORED
-        first = () if all_back else (await self._present.headline(deployment, touched),)
-        outcome = "\n".join(line for line in (*first, why, *told, now) if line)
+        servers = [part.server for part in touched]
+        first = () if all_back else (self._present.headline(deployment, seen, servers),)
+        outcome = "\n".join(line for line in (*first, why, *told, sentence_of(seen)) if line)
         return _End(ended if all_back else State.FAILED, outcome, tail, tuple(released))
-
-    async def _now(self, deployment: Deployment) -> str:
-        """Say what each server runs now; what it does not say is called unknown."""
-        return await self._present.sentence(deployment)
 
     async def _move(
         self, deployment: Deployment, state: State, outcome: str = "", tail: Sequence[str] = ()

@@ -69,7 +69,7 @@ class Compose:
         study = study_of(site, release)
         effects = effects_in(site, study, recorded, release)
         warnings = insist(site, study, effects)
-        before = site.manifests.get(previous.id) if previous else snapshot_of(observed_of(site))
+        before = _before(site, previous)
         there = Move(site=site, release=release, previous=previous.id if previous else "")
         images = there.step("build", "compose_build", _compose(site), bind="build") if recorded is None else None
         steps = (
@@ -131,6 +131,14 @@ class Compose:
     def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:
         """Delete folders and images of releases that are neither kept nor in use."""
         return prune(site, keep, images=below(site), bind="prune", always=True)
+
+
+def _before(site: Site, previous: Release | None) -> Manifest | None:
+    """Give exactly what is to be restored if this fails; None where nothing serves and nothing good was there."""
+    snapshot = snapshot_of(observed_of(site))
+    if previous is None:
+        return snapshot
+    return site.manifests.get(previous.id) if snapshot or previous.id in site.good else None
 
 
 def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:

@@ -61,6 +61,7 @@ link_shared() {
 
 # link_one TARGET NAME
 link_one() {
+    [ "$(readlink -- "$new/$2" 2>/dev/null)" != "$1" ] || return 0
     rm -rf -- "${new:?}/$2"
     ln -s -- "$1" "$new/$2"
     say "linked $2 to $1"
@@ -122,7 +123,9 @@ release=releases/$DEPLOYBOT_RELEASE
 marks=.deploybot/$release
 if [ "${DEPLOYBOT_AGAIN:-no}" != yes ] && [ -d "$release" ] && [ -f "$marks/fetched" ]; then
     new=$release
-    [ -f "$marks/complete" ] || { link_shared ""; link_listed; }
+    # What was put into shared/ since counts, too.
+    link_shared ""
+    link_listed
     say "$DEPLOYBOT_RELEASE is here already"
     exit 0
 fi

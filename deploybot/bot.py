@@ -27,7 +27,7 @@ from deploybot.command import Services
 from deploybot.deploy.cards import number_of
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import Role
-from deploybot.heap import give_back, keep_one_heap
+from deploybot.heap import keep_large_apart
 from deploybot.loader import load
 from deploybot.logs import formatter
 from deploybot.observe.logs import AppLogs
@@ -123,7 +123,6 @@ class Bot:
             if self.by_itself is not None:
                 work.append(self.by_itself.start())
                 work[-1].add_done_callback(_tell_break)
-            give_back()
             ready()
             if beside is not None:
                 work.append(asyncio.create_task(beside(), name="temporary-life"))
@@ -240,7 +239,7 @@ async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapte
     another bot. Raises UserError when another bot has the data folder, ConfigError for a bad plug-in,
     StoreError for a database that cannot be used.
     """
-    keep_one_heap()
+    keep_large_apart()
     starter = Starter()
     replaced = 0 if temporary else await asyncio.to_thread(make_room, settings.bot.data)
     with single_bot(settings.bot.data, temporary=temporary):

@@ -26,6 +26,8 @@ from __future__ import annotations
 
 import os
 
+from deploybot.causes import cause_of
+
 
 class DeploybotError(Exception):
     """The root of the tree; `str()` of it is one sentence without secrets."""
@@ -108,8 +110,10 @@ class StepFailed(DeploybotError):
     """A job ended badly. `code` is its exit code, `tail` its last lines, already masked."""
 
     def __init__(self, server: str, step: str, code: int, tail: tuple[str, ...] = ()) -> None:
-        """Say where, in which step, with which exit code."""
-        super().__init__(f"step `{step}` on {server} ended with code {code}")
+        """Say where, in which step, why as far as the last lines tell it, and with which exit code."""
+        cause = cause_of(tail)
+        why = f"failed on {server}: {cause} (exit code {code})" if cause else f"on {server} ended with code {code}"
+        super().__init__(f"step `{step}` {why}")
         self.server = server
         self.step = step
         self.code = code

@@ -15,6 +15,7 @@ from deploybot.deploy.execution import Executor
 from deploybot.deploy.gate import HealthGate
 from deploybot.deploy.inspection import Inspector
 from deploybot.deploy.journal import Journal
+from deploybot.deploy.legacy import Legacy
 from deploybot.deploy.plan import Planner
 from deploybot.deploy.present import Present
 from deploybot.deploy.queue import Queue
@@ -69,7 +70,10 @@ def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: T
         tell=tell,
     )
     releases = Releases(world.store, world.refs, inspector, world.images)
-    planner = Planner(store=world.store, inspector=inspector, releases=releases, strategies=STRATEGIES)
+    legacy = Legacy(
+        store=world.store, servers=world.servers, refs=world.refs, inspector=inspector, strategies=STRATEGIES
+    )
+    planner = Planner(store=world.store, inspector=inspector, legacy=legacy, releases=releases, strategies=STRATEGIES)
     bonds = Bonds(settings, planner, world.clock)
     approvals = Approvals(settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, tell=tell)
     beginning = Beginning(

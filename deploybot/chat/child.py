@@ -67,13 +67,13 @@ class OwnBot:
             await self._ended()
         await self._close()
 
-    async def leave(self) -> Parting:
-        """Leave a temporary bot to itself, and wait for its end where nothing goes on; what it says."""
+    async def leave(self) -> Parting | None:
+        """Leave a temporary bot to itself, and wait for its end where it does not stay; what it says, if anything."""
         if self._process is None:
-            return Parting()
+            return None
         self._let_go()
         parting = read_parting(await self._line(_STOP_WITHIN))
-        if not parting.stays:
+        if parting is None or not parting.stays:
             await self._ended()
         await self._close()
         return parting

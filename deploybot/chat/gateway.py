@@ -94,11 +94,11 @@ class Gateway:
             return await self.open()
         return await self._retry(within)
 
-    async def close(self) -> Parting:
-        """Leave; what goes on with the bot that this client has started."""
+    async def close(self) -> Parting | None:
+        """Leave; what the bot says that this client has started, None where it has started none."""
         if self._link is not None:
             await self._link.close()
-        return await self._own.leave() if self._own is not None else Parting()
+        return await self._own.leave() if self._own is not None else None
 
     async def _connect(self) -> Link:
         wanted = self._wanted

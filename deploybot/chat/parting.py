@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 _LONGEST = 10
-_LOOK = "See it with: deploybot chat -c 'status'"
+LOOK = "See it with: deploybot chat -c 'status'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Parting:
         if self.begun:
             go, them, end = ("goes", "it", "it ends") if len(self.begun) == 1 else ("go", "them", "they end")
             told = f"{_named(self.begun)} {go} on in the background: a temporary bot follows {them} until {end}."
-            return f"{told} {_LOOK}"
+            return f"{told} {LOOK}"
         if self.asked:
-            return f"What was asked goes on in the background. {_LOOK}"
+            return f"What was asked goes on in the background. {LOOK}"
         if self.waiting and not self.stays:
             wait, go = ("waits", "goes") if len(self.waiting) == 1 else ("wait", "go")
             return f"{_named(self.waiting)} {wait} in the database and {go} on with the next bot: deploybot run"
@@ -42,10 +42,10 @@ class Parting:
         return json.dumps(body).encode() + b"\n"
 
 
-def read_parting(line: bytes) -> Parting:
-    """The parting in a line; one without any news where the bot ended without a word."""
+def read_parting(line: bytes) -> Parting | None:
+    """The parting in a line; None where the bot has ended without a word."""
     if not line.strip():
-        return Parting()
+        return None
     body = json.loads(line)
     numbers = {name: tuple(map(int, body[name])) for name in ("begun", "waiting")}
     return Parting(stays=bool(body["stays"]), asked=bool(body["asked"]), **numbers)

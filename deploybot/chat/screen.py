@@ -160,7 +160,7 @@ class Screen:
         self._print(self._board.leave(self._width))
         self._flush()
         parting = await self._gateway.close()
-        self._note(parting.words)
+        self._note(parting.words if parting is not None else "")
         self._flush()
 
     async def _show(self, show: Show) -> None:

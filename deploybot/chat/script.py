@@ -12,6 +12,7 @@ from typing import TextIO, TypeVar
 from deploybot.card import Tone
 from deploybot.chat.gateway import Gateway, Wanted
 from deploybot.chat.link import Link, Lost
+from deploybot.chat.parting import LOOK
 from deploybot.chat.printers import Printer
 from deploybot.chat.protocol import Done, Show
 from deploybot.errors import UserError
@@ -84,10 +85,10 @@ class Script:
         """Leave the terminal as it was, and say what goes on without this client."""
         self._printer.close()
         parting = await self._gateway.close()
-        if parting.words:
+        if parting is not None and parting.words:
             self._printer.note(parting.words)
         elif self._interrupted.is_set() and self._gateway.own and not self._streams:
-            self._printer.note("Left before the end; nothing goes on.")
+            self._printer.note(f"Left before the end. {LOOK}" if parting is None else "Left; nothing goes on.")
 
     async def _command(self, text: str) -> int:
         """Run one command to its end; its exit code."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from deploybot.deploy.uploads import send_uploads
-from deploybot.domain import Deployment, JobState, Kind, Manifest, Release, State, Step
+from deploybot.domain import JobState, Manifest, Release, State, Step
 from deploybot.errors import StepUnknown, Unreachable, UserError
 from deploybot.observed import observe, runs
 from deploybot.ports import RefSource, Servers, Site, Store, Strategy, Tables
@@ -109,7 +109,7 @@ class Inspector:
             step = strategy.ask(site, release)
             if step is None:
                 break
-            output = await self._output(site, step)
+            output = await self.output(site, step)
             site = replace(site, answers={**site.answers, step.script: output})
         return site
 
@@ -164,16 +164,19 @@ class Inspector:
         have = tuple(dict.fromkeys((*site.facts.have, release.commit))) if site.facts.git else site.facts.have
         return replace(site, facts=replace(site.facts, have=have))
 
-    async def _output(self, site: Site, step: Step) -> bytes:
-        """Run a script attached; all that it prints, within bounds."""
+    async def output(self, site: Site, step: Step) -> bytes:
+        """Run a script attached and give all that it prints, within bounds. Raises Unreachable or StepFailed."""
         host = self._servers.host(site.server)
         whole = bytearray()
         values = step_values(site.app, site.environment, step)
-        async with asyncio.timeout(ASK_WITHIN + _WAIT):
-            async for piece in host.stream(step.script, values, timeout=ASK_WITHIN):
-                whole += piece
-                if len(whole) > LONGEST_ANSWER:
-                    raise Unreachable(site.server, f"{step.script} prints more than {LONGEST_ANSWER >> 20} MiB")
+        try:
+            async with asyncio.timeout(ASK_WITHIN + _WAIT):
+                async for piece in host.stream(step.script, values, timeout=ASK_WITHIN):
+                    whole += piece
+                    if len(whole) > LONGEST_ANSWER:
+                        raise Unreachable(site.server, f"{step.script} prints more than {LONGEST_ANSWER >> 20} MiB")
+        except TimeoutError:
+            raise Unreachable(site.server, f"{step.script} takes longer than {ASK_WITHIN:.0f} s") from None
         return bytes(whole)
 
 
@@ -189,10 +192,4 @@ def _recorded(
     """What the database has of a target on a server: manifests by release, and which releases were healthy there."""
     rows = tables.manifests.of_target(app.name, environment.name, server)
     manifests = {one.release: one.manifest for one in rows}
-    recent = tables.deployments.recent(app.name, environment.name, LOOK_BACK)
-    return manifests, frozenset(one.plan.release.id for one in recent if _was_good(one, server))
-
-
-def _was_good(one: Deployment, server: str) -> bool:
-    on_it = any(part.server == server for part in one.plan.servers)
-    return on_it and one.state is State.SUCCEEDED and one.plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}
+    return manifests, tables.deployments.healthy(app.name, environment.name, server)

@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from deploybot.deploy.inspection import Inspector
+from deploybot.deploy.legacy import Legacy
 from deploybot.deploy.releases import Releases
 from deploybot.domain import Changes, Gate, Kind, Plan, Release, Running, ServerPlan, Step, short_id
 from deploybot.errors import NoImage, UserError
@@ -36,12 +37,14 @@ class Planner:
         *,
         store: Store,
         inspector: Inspector,
+        legacy: Legacy,
         releases: Releases,
         strategies: Mapping[str, Strategy],
     ) -> None:
         """Take the ports and parts; `strategies` by the name that bot.toml uses."""
         self._store = store
         self._inspector = inspector
+        self._legacy = legacy
         self._releases = releases
         self._strategies = strategies
 
@@ -153,9 +156,14 @@ class Planner:
     ) -> dict[str, Site]:
         """Observe every server at once; the slowest one sets the time."""
         found = await _all_of(
-            of_one(name, self._inspector.site(app, environment, name, remove_orphans=remove_orphans)) for name in names
+            of_one(name, self._site(app, environment, name, remove_orphans=remove_orphans)) for name in names
         )
         return dict(zip(names, found, strict=True))
+
+    async def _site(self, app: App, environment: Environment, server: str, *, remove_orphans: bool) -> Site:
+        """Observe one server, and take over what the version before left there."""
+        site = await self._inspector.site(app, environment, server, remove_orphans=remove_orphans)
+        return await self._legacy.adopt(site)
 
     async def _running(self, app: App, environment: Environment) -> dict[str, Running]:
         rows = await self._store.read(lambda tables: tables.running.get(app.name, environment.name))

@@ -116,7 +116,7 @@ class Runner:
     async def _prepare(self, deployment: Deployment, stop: Stop) -> None:
         """All that does not touch what serves, on all servers at once; the first failure stops the others."""
         inner = Stop()
-        wish = asyncio.ensure_future(_pass_on(stop, inner))
+        wish = asyncio.ensure_future(stop.pass_on(inner))
         parts = [self._prepare_one(deployment, part, inner) for part in deployment.plan.servers]
         try:
             results = await asyncio.gather(*parts, return_exceptions=True)
@@ -312,19 +312,17 @@ def _left_behind(tables: Tables, deployment: Deployment) -> tuple[StepRow, ...]:
     return tuple(row for one in recent if one.state.ended for row in tables.deployments.steps(one.number))
 
 
-async def _pass_on(outer: Stop, inner: Stop) -> None:
-    """Let a wish to stop the whole reach the steps that run side by side."""
-    await outer.wait()
-    if outer.why is not None:
-        inner.set(outer.why)
-
-
 def _worst_first(results: Sequence[object], why: Exception | None) -> list[BaseException]:
-    """What to raise of several failures: the one that stopped the others, then an unforeseen one."""
+    """What to raise of several failures: an unforeseen one, a cancel without effect, then what stopped the others."""
     problems = [one for one in results if isinstance(one, BaseException)]
     strange = [one for one in problems if not isinstance(one, DeploybotError)]
-    first = [why] if why is not None and problems else []
-    return [*strange, *first, *sorted(problems, key=lambda one: isinstance(one, Cancelled))]
+    ignored = [one for one in problems if isinstance(one, StepUnknown)] if isinstance(why, Cancelled) else []
+    return [
+        *strange,
+        *ignored,
+        *([why] if why and problems else []),
+        *sorted(problems, key=lambda one: isinstance(one, Cancelled)),
+    ]
 
 
 def _is_felt(plan: Plan, step: Step) -> bool:

@@ -27,6 +27,12 @@ class Stop:
         """Return once somebody wishes it."""
         await self._event.wait()
 
+    async def pass_on(self, inner: Stop) -> None:
+        """Let a wish to stop the whole reach the steps that run side by side."""
+        await self.wait()
+        if self.why is not None:
+            inner.set(self.why)
+
     async def pause(self, seconds: float) -> None:
         """Wait before the next try, unless somebody wishes it."""
         await asyncio.gather(asyncio.wait_for(self.wait(), timeout=seconds), return_exceptions=True)

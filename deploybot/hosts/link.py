@@ -17,13 +17,12 @@ from deploybot.hosts import failures, shell
 from deploybot.hosts.answers import Answer, parse
 from deploybot.hosts.exchange import Broken, Exchange, Flooded, opened
 from deploybot.metrics import METRICS
+from deploybot.ports import LONG_SESSIONS
 
 SESSIONS = 8
 """How many a connection has at once: sshd allows 10 (MaxSessions), and counts one until its process is gone."""
 FOLLOWERS = 2
 """How many of them may stay to hear of a job's end, after they have started it."""
-LONG_SESSIONS = 4
-"""How many more may last for long; what is left is for short commands, always."""
 LONGEST_ANSWER = 4_194_304
 LONGEST_WORD = 262_144
 """Bytes of an answer that holds no log, and of what a login shell may say before any."""

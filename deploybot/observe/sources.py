@@ -15,6 +15,7 @@ from deploybot.observe.times import DOCKER_WIDTH, Entry, Stamps, Timer, key_of
 from deploybot.ports import Engine, Host, Servers
 from deploybot.redact import Redactor, Stream
 from deploybot.settings import App, Environment, Logs, project_name
+from deploybot.untrusted import failure_of
 
 FIND_WITHIN = 5.0
 """Seconds for a server to say what containers there are."""
@@ -143,7 +144,7 @@ def _script(host: Host, script: str, stamps: Stamps, values: dict[str, str]) -> 
             async with aclosing(chunks):
                 async for chunk in chunks:
                     if refusal or chunk.startswith(_REFUSAL):
-                        refusal += chunk[:_LONGEST_REFUSAL]
+                        refusal = (refusal + chunk)[:_LONGEST_REFUSAL]
                         continue
                     yield chunk
         except StepFailed as problem:
@@ -219,8 +220,8 @@ async def _pieces(source: Source, reading: Reading, redactor: Redactor) -> Async
         async with aclosing(chunks):
             async for chunk in chunks:
                 yield stream.feed(chunk)
-    except DeploybotError as problem:
-        failure = problem
+    except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
+        failure = failure_of(source.server, problem)
     yield stream.flush()
     yield None
     if failure:

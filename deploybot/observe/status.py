@@ -21,6 +21,7 @@ from deploybot.observe.patience import some_are_late
 from deploybot.observe.words import Record
 from deploybot.ports import Clock, Servers, Store, Tables
 from deploybot.settings import App, Environment
+from deploybot.untrusted import failure_of
 
 HISTORY = 5
 """Deployments in the story of one app."""
@@ -104,7 +105,10 @@ class Board:
 
     async def _look(self, spot: _Spot, *, quick: bool) -> Look:
         app, environment, server = spot
-        return await self._looker.look((app, environment), server, quick=quick)
+        try:
+            return await self._looker.look((app, environment), server, quick=quick)
+        except Exception as problem:  # noqa: BLE001  whatever one server causes is its own red line
+            return Look(server=server, facts=failure_of(server, problem))
 
     async def _records(self, spots: Sequence[_Spot]) -> list[Record]:
         now = self._clock.now()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deploybot.card import Tone
 from deploybot.domain import Container, Deployment, Lock, Manifest, Running, ServerFacts, State, Usage, short_id
-from deploybot.errors import DeploybotError
+from deploybot.errors import BadAnswer, DeploybotError
 from deploybot.observe.look import Look
 from deploybot.observed import DifferenceKind, Judgement, Serving, ailment
 from deploybot.units import show_duration, show_size
@@ -128,7 +128,8 @@ def health(look: Look, record: Record, judged: Judgement | None, *, checked: boo
 def _containers_health(look: Look, judged: Judgement | None, *, expected: bool) -> Word | None:
     """What is wrong with the containers."""
     if isinstance(look.containers, DeploybotError):
-        return Word("health unknown: Docker does not answer", Tone.BAD)
+        said = "gives no usable answer" if isinstance(look.containers, BadAnswer) else "does not answer"
+        return Word(f"health unknown: Docker {said}", Tone.BAD)
     ailments = sorted(judged.ailments if judged else (), key=lambda one: one.mild)
     if ailments:
         tone = Tone.WARN if all(one.mild for one in ailments) else Tone.BAD

@@ -12,6 +12,7 @@ from deploybot.domain import Container, EngineFacts, Image, Observed
 from deploybot.errors import DeploybotError, EngineError, Unreachable
 from deploybot.ports import Engine, Servers
 from deploybot.settings import App, Environment, project_name
+from deploybot.untrusted import failure_of
 
 T = TypeVar("T")
 
@@ -25,14 +26,14 @@ def runs_containers(app: App) -> bool:
 
 
 async def within(answer: Awaitable[T], what: str, seconds: float) -> T | DeploybotError:
-    """An answer, or why it did not come in time."""
+    """Give an answer, or why it did not come or cannot be used: whatever one server causes is its own."""
     try:
         async with asyncio.timeout(seconds):
             return await answer
     except TimeoutError:
         return Unreachable(what, f"no answer within {seconds:.0f} s")
-    except DeploybotError as problem:
-        return problem
+    except Exception as problem:  # noqa: BLE001  of whatever class
+        return failure_of(what, problem)
 
 
 async def observe(

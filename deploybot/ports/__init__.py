@@ -11,7 +11,17 @@ from deploybot.ports.deployments import Deployments, Locks, Manifests, Reports, 
 from deploybot.ports.events import EventListener, GroupListener
 from deploybot.ports.images import Images
 from deploybot.ports.inbox import Deliveries, Delivery, Fate, NewDelivery, Waiting
-from deploybot.ports.outside import Clock, CodeSecrets, Engine, Host, Lines, Redactor, RefSource, Servers
+from deploybot.ports.outside import (
+    LONG_SESSIONS,
+    Clock,
+    CodeSecrets,
+    Engine,
+    Host,
+    Lines,
+    Redactor,
+    RefSource,
+    Servers,
+)
 from deploybot.ports.people import Claims, Codes, Links, People
 from deploybot.ports.store import Audit, Store, Tables
 from deploybot.ports.strategies import Site, Strategy
@@ -19,6 +29,7 @@ from deploybot.ports.told import Told, ToldPart, ToldPlace
 from deploybot.ports.wishes import Wishes
 
 __all__ = [
+    "LONG_SESSIONS",
     "Audit",
     "ButtonRow",
     "Buttons",

@@ -101,6 +101,9 @@ class Deployments(Protocol):
     def good(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
         """The last successful deploys and rollbacks with distinct releases, newest first."""
 
+    def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
+        """Give the ids of the releases that a server ran well: at least a step ran there, and the deployment succeeded."""
+
 
 class Requests(Protocol):
     """Deployments that wait for approvals."""

@@ -22,6 +22,9 @@ from deploybot.domain import (
 )
 from deploybot.settings import App
 
+LONG_SESSIONS = 4
+"""How many sessions of one server may last for long: logs that are read, and waits for jobs."""
+
 
 class Clock(Protocol):
     """Wall time."""
@@ -175,6 +178,9 @@ class RefSource(Protocol):
 
     async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
         """Whether a full commit lies before another one, or is it; None where one is nowhere any more."""
+
+    async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
+        """Whether a full commit has any of these paths: a file, a folder or a link."""
 
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
         """A git bundle of a commit without what the server has, in the bot's data folder."""

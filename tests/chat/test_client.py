@@ -229,18 +229,21 @@ async def test_the_console_of_another_users_bot(bot: Bot, data: Path) -> None:
     assert not bot.heard
 
 
+async def test_ctrl_c_promises_nothing_of_a_bot_that_ended_without_a_word(data: Path) -> None:
+    process = await start(data, "-c", "deploy ok", *STUB, str(data), PACE="100")
+    await until(process, "running")
+    process.send_signal(signal.SIGINT)
+    ended = await end(process)
+    assert ended.code == 3
+    assert ended.err.splitlines()[1:] == ["Left before the end. See it with: deploybot chat -c 'status'"]
+
+
 async def test_a_bot_of_its_own_lives_as_long_as_the_command(data: Path) -> None:
     ended = await chat(data, "-c", "deploy ok", *STUB, str(data))
     assert ended.code == 0
     assert "— done" in ended.out
-    assert ended.err == "No bot runs; one is started for as long as this console needs it.\n"
+    assert ended.err == "No bot runs; a temporary one is started for this console.\n"
     assert not (data / SOCKET).exists()
-
-
-async def test_an_own_bot_is_waited_for_whatever_was_asked(data: Path) -> None:
-    ended = await chat(data, "--no-wait", "-c", "deploy bad", *STUB, str(data))
-    assert ended.code == 1
-    assert "so the deployment's end is waited for" in ended.err
 
 
 async def test_an_own_bot_that_cannot_start_says_why(data: Path) -> None:

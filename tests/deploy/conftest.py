@@ -18,6 +18,7 @@ from deploybot.card import Card
 from deploybot.command import Context, Incoming, Services
 from deploybot.deploy.cards import key
 from deploybot.deploy.service import Deployments
+from deploybot.deploy.stop import Stop
 from deploybot.domain import Deployment, Identity, Person, Place, Release, Role, Running
 from deploybot.ports import Tables
 from deploybot.redact import Redactor
@@ -49,6 +50,19 @@ class Ticking(FakeClock):
     def now(self) -> float:
         self.advance(0.25)
         return FakeClock.now(self)
+
+
+class PausingStop(Stop):
+    """A wish to stop whose pauses pass on the clock; `pauses` are their seconds."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.pauses: list[float] = []
+
+    async def pause(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.pauses.append(seconds)
 
 
 def settings_of(data: Path, **environment: object) -> Settings:

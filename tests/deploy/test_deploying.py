@@ -65,7 +65,7 @@ async def test_a_step_that_fails_before_the_switch_leaves_what_runs_alone(shop: 
     shop.hosts["web1"].script("fetch", Outcome(code=3, log=b"fatal: no space left on device\n"))
     ended = await shop.deploy(V2)
     assert ended.state is State.FAILED
-    assert "Step `fetch` on web1 ended with code 3." in ended.outcome
+    assert "Step `fetch` failed on web1: no space left on device (exit code 3)." in ended.outcome
     assert "The release that runs was not touched." in ended.outcome
     assert ended.tail == ("fatal: no space left on device",)
     assert not [one for one in shop.hosts["web2"].started if one.script == "switch" and one.job.startswith("2-")]
@@ -92,7 +92,10 @@ async def test_a_restoration_that_fails_too_is_no_restored(shop: Shop) -> None:
     shop.hosts["web1"].script("switch", Outcome(code=1, log=b"broken\n"))
     ended = await shop.deploy(V2)
     assert ended.state is State.FAILED
-    assert "web1: putting v1 (1111111111) back failed, too: step `restore` on web1 ended with code 1." in ended.outcome
+    assert (
+        "web1: putting v1 (1111111111) back failed, too: step `restore` failed on web1: broken (exit code 1)."
+        in ended.outcome
+    )
     assert (await shop.running())["web1"].healthy is False
 
 
@@ -256,7 +259,9 @@ async def test_a_restart_in_the_middle_of_putting_back_goes_on_putting_back(shop
     shop.hosts["web1"].finish(job)
     ended = await shop.end_of(2)
     assert ended.state is State.RESTORED
-    assert ended.outcome.startswith("Step `switch` on web1 ended with code 1.\nweb1: v1 (1111111111) was put back")
+    assert ended.outcome.startswith(
+        "Step `switch` failed on web1: broken (exit code 1).\nweb1: v1 (1111111111) was put back"
+    )
     assert ended.tail == ("broken",)
 
 

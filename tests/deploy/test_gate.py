@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from deploybot.deploy.gate import HealthGate
-from deploybot.deploy.stop import Stop
 from deploybot.domain import Container, Gate
 from deploybot.errors import Cancelled, Unhealthy
 from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeServers
+from tests.deploy.conftest import PausingStop
 
 URL = "http://127.0.0.1:8000/healthz"
 HTTP = Gate(kind="http", target=URL, within=0.3)
@@ -57,19 +57,6 @@ def container(service: str = "web", state: str = "running", **more: object) -> C
     return Container(id=f"id-{service}", name=f"shop-{service}-1", service=service, image="shop", state=state, **more)  # type: ignore[arg-type]
 
 
-class Pausing(Stop):
-    """A wish to stop whose pauses pass on the clock; `pauses` are their seconds."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__()
-        self.clock = clock
-        self.pauses: list[float] = []
-
-    async def pause(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        self.pauses.append(seconds)
-
-
 class GatedServer:
     """One server with an Engine, and a gate before it."""
 
@@ -77,7 +64,7 @@ class GatedServer:
         self.clock = FakeClock()
         self.host, self.engine = SlowHost(self.clock), SlowEngine(self.clock)
         self.gate = HealthGate(FakeServers([self.host], {"web1": self.engine}), self.clock)
-        self.stop = Pausing(self.clock)
+        self.stop = PausingStop(self.clock)
 
     async def open(self, gate: Gate) -> None:
         """Go through it, or raise what it raises; ten seconds at most."""

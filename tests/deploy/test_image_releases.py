@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploybot.deploy.releases import Releases
-from deploybot.domain import Kind, Pin, Plan, Release, Running, State
+from deploybot.domain import Changes, Kind, Pin, Plan, Release, Running, State
 from deploybot.errors import NoImage, Unreachable, UserError
 from deploybot.ports import Tables
 from deploybot.settings import App, ImageOf
@@ -88,7 +88,16 @@ async def test_where_nothing_runs_an_image_comes_with_the_newest_commit(shop: Sh
     assert (found.commit, digests(found)) == (V1.commit, {"web": NEW, "side": OLD})
 
 
+async def test_an_image_comes_in_the_place_of_the_one_before(shop: Shop, app: App) -> None:
+    pins = tuple(Pin(service, "acme", "", OLD) for service in ("web", "side"))
+    await ran(shop, Release(V2.commit, images=pins))
+    found = await releases(shop).resolve(app, shop.production, NEW)
+    assert [pin.service for pin in found.images] == ["side", "web"]
+
+
 async def test_an_image_needs_an_environment_to_look_at(shop: Shop, app: App) -> None:
+    with pytest.raises(UserError, match=r"^:current needs an environment to look at\.$"):
+        await releases(shop).resolve(app, None, ":current")
     with pytest.raises(UserError) as caught:
         await releases(shop).resolve(app, None, NEW)
     assert caught.value.sentence == f"{NEW} needs an environment to look at."
@@ -129,6 +138,34 @@ async def test_a_tag_that_neither_has_is_the_repositorys_answer(shop: Shop, app:
     app.images["web"] = ImageOf(image=WEB, tag="8.0")
     with pytest.raises(NoImage):
         await releases(shop).resolve(app, shop.production, "v2")
+
+
+async def test_no_ref_at_all_is_the_repositorys_answer_whatever_images_there_are(shop: Shop, app: App) -> None:
+    shop.refs.known.clear()
+    with pytest.raises(UserError, match=r"^shop has no ref ``$"):
+        await releases(shop).resolve(app, shop.production, "")
+    app.images.clear()
+    with pytest.raises(UserError, match=r"^shop has no ref `1\.5`$"):
+        await releases(shop).resolve(app, shop.production, "1.5")
+
+
+async def test_without_images_or_without_registries_a_release_is_its_commit(shop: Shop, app: App) -> None:
+    assert (await Releases(shop.store, shop.refs).resolve(app, None, "v2")).images == ()
+    app.images.clear()
+    shop.images.known.clear()
+    assert (await releases(shop).resolve(app, None, "v2")).images == ()
+    await ran(shop, of(V2, web=OLD))
+    assert (await releases(shop).resolve(app, shop.production, "v2", back=True)).images == ()
+
+
+async def test_changes_are_those_between_two_commits(shop: Shop) -> None:
+    between = Changes(known=False)
+    shop.refs.between[V1.commit, V2.commit] = between
+    assert await releases(shop).changes(shop.app, V1, V2) is between
+    shop.refs.down = "it is being moved"
+    assert await releases(shop).changes(shop.app, of(V1, web=OLD), of(V1, web=NEW)) == Changes()
+    with pytest.raises(Unreachable, match="the repository of shop"):
+        await releases(shop).changes(shop.app, V1, V2)
 
 
 async def test_a_word_with_a_colon_that_is_no_ref_names_those_that_are(shop: Shop) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +32,8 @@ from deploybot.domain import (
 from deploybot.errors import Cancelled, StepFailed, StepUnknown, Unreachable
 from deploybot.ports import Tables
 from deploybot.redact import Redactor
-from deploybot.testing import FakeClock, FakeHost, FakeServers, Outcome
+from deploybot.settings import App
+from deploybot.testing import FakeClock, FakeHost, FakeRefs, FakeServers, Outcome
 from tests.deploy.conftest import V1, V2, Shop
 
 STEP = Step(name="build", script="build", timeout=100)
@@ -39,16 +42,17 @@ NO_ANSWER = "web1 cannot be reached: the connection broke"
 
 
 class FarHost(FakeHost):
-    """A server whose calls each take `seconds`. `cut_at` names the call that breaks the connection, for good."""
+    """A server whose calls take `seconds` each. The call named by `cut_at` breaks the connection after `spared`."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__("web1")
         self.clock = clock
         self.seconds = 0.0
         self.calls: list[str] = []
-        self.cut_at = ""
+        self.cut_at, self.spared = "", 0
         self.deaf_to_cancel = False
         self.refuses = False
+        self.hangs = False
         self.detail = ""
 
     async def start(
@@ -64,9 +68,11 @@ class FarHost(FakeHost):
         chunk = await super().poll(job, offset, limit=min(limit, 40), timeout=timeout)
         return JobChunk(replace(chunk.status, detail=self.detail), chunk.data)
 
-    async def cancel(self, job: str, *, grace: float = 10.0) -> JobStatus:
+    async def cancel(self, job: str, *, grace: float = 0.0) -> JobStatus:
         self._call("cancel")
-        assert grace == 10.0
+        assert grace == steps.GRACE
+        if self.refuses:
+            raise StepFailed("web1", "cancel", 126, ("no room", "at all"))
         if self.deaf_to_cancel:
             await self._reach(grace)
             return self._status(job)
@@ -74,17 +80,35 @@ class FarHost(FakeHost):
 
     async def wait(self, job: str, *, timeout: float) -> JobStatus:
         self._call("wait")
-        assert timeout == 2.0
+        assert timeout == steps.LOOK_EVERY
+        assert job in self._jobs
+        if self.hangs:
+            self.finish(job)
+            await asyncio.Event().wait()
         return await super().wait(job, timeout=timeout)
 
     def _call(self, name: str) -> None:
-        if name == self.cut_at:
+        if name == self.cut_at and self.spared:
+            self.spared -= 1
+        elif name == self.cut_at:
             self.calls.clear()
             self.cut_at = ""
             self.cut("the connection broke")
         elif self.down or not self.cut_at:
             self.clock.advance(self.seconds)
         self.calls.append(name)
+
+
+class CarefulRefs(FakeRefs):
+    """A repository that gives nothing for an app without a name."""
+
+    async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
+        assert app.name == "shop"
+        return await super().bundle(app, commit, have)
+
+    async def archive(self, app: App, commit: str) -> Path:
+        assert app.name == "shop"
+        return await super().archive(app, commit)
 
 
 class Hasty(Stop):
@@ -117,7 +141,7 @@ class Bench:
         self.runner = StepRunner(
             store=self.shop.store,
             servers=FakeServers([self.host]),
-            refs=self.shop.refs,
+            refs=CarefulRefs(self.shop.settings.bot.data.parent),
             journal=self.journal,
             clock=self.clock,
             tell=self._tell,
@@ -325,6 +349,25 @@ async def test_a_job_that_is_seen_again_has_its_whole_time_and_short_pauses_agai
     assert lost == ["the connection broke"] * 2
 
 
+async def test_each_time_out_of_sight_begins_with_a_short_pause(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "LOOK_EVERY", 0.01)
+
+    class Twice(Hasty):
+        async def pause(self, seconds: float) -> None:
+            await Hasty.pause(self, seconds)
+            bench.host.down = "" if len(self.pauses) > 1 else bench.host.down
+            if len(self.pauses) == 2:
+                bench.host.cut_at, bench.host.spared = "wait", 1
+            elif len(self.pauses) == 3:
+                bench.host.finish(bench.host.started[0].job)
+
+    bench.stop = Twice()
+    bench.host.script("build", Outcome(hold=True))
+    bench.host.cut_at = "wait"
+    await bench.run()
+    assert bench.stop.pauses == [0.5, 1.0, 0.5]
+
+
 async def test_who_wishes_to_stop_before_a_step_is_begun_leaves_no_trace_of_it(bench: Bench) -> None:
     bench.stop.set(Cancelled("ana"))
     with pytest.raises(Cancelled, match="cancelled by ana"):
@@ -379,6 +422,28 @@ async def test_a_job_that_cannot_be_stopped_is_given_up_after_a_minute(
     bench.stop.set(Cancelled("ana"))
     assert (await bench.unknown()).why == f"{NO_ANSWER}, so it could not be stopped"
     assert bench.host.calls == ["cancel"] * 3
+
+
+async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "RETRY_FIRST", 0.001)
+    await bench.keep(StepState.STARTED)
+    bench.host.refuses, bench.host.seconds = True, 61
+    bench.stop.set(Cancelled("ana"))
+    assert (await bench.unknown()).why == (
+        "step `cancel` on web1 ended with code 126; no room; at all, so it could not be stopped"
+    )
+
+
+async def test_a_wait_that_hangs_is_left_and_the_log_is_looked_at(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(steps, "GRACE", 0.1)
+    bench.host.hangs = True
+    bench.host.script("build", Outcome(hold=True))
+    began = asyncio.get_running_loop().time()
+    assert (await bench.run()).state is StepState.DONE
+    assert asyncio.get_running_loop().time() - began >= 0.1, "it gets its time"
 
 
 async def test_a_step_that_has_ended_says_the_same_again_and_starts_nothing(bench: Bench) -> None:

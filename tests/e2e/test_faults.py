@@ -29,7 +29,8 @@ async def test_a_release_that_does_not_build_changes_nothing(office: Office, fil
     await office.deploy("deploy shop@v1")
     failed = await office.deploy("deploy shop@v3")
     assert ended(failed, State.FAILED) == (
-        "Step `build` on web1 ended with code 2.\nThe release that runs was not touched."
+        "Step `build` failed on web1: main.c:3: error: expected ; (exit code 2).\n"
+        "The release that runs was not touched."
     )
     assert failed.tail == ("compiling", "main.c:3: error: expected ;")
     assert served(files_shop.servers[0].address) == "v1"

@@ -11,7 +11,20 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card, Line, Tone
-from deploybot.domain import Deployment, Identity, Kind, Lock, Pin, Plan, Release, Running, ServerFacts, State, Usage
+from deploybot.domain import (
+    Container,
+    Deployment,
+    Identity,
+    Kind,
+    Lock,
+    Pin,
+    Plan,
+    Release,
+    Running,
+    ServerFacts,
+    State,
+    Usage,
+)
 from deploybot.errors import EngineError
 from deploybot.observe.status import Board
 from deploybot.ports import Tables
@@ -428,3 +441,41 @@ async def test_an_engine_error_is_told_like_silence(town: Town) -> None:
     broken.all = town.engines["web1"].all
     town.board = Board(FakeServers(town.hosts.values(), {"web1": broken}), town.store, town.clock)
     assert " · healthy · disk" in (await town.show()).lines[0].text
+
+
+@pytest.mark.parametrize("slip", [KeyError("Id"), RecursionError(), ZeroDivisionError(), OverflowError("x")])
+async def test_whatever_one_server_breaks_is_its_own_red_line(
+    town: Town, slip: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    await town.deployed()
+
+    class Odd(FakeHost):
+        async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
+            del directory, timeout, docker
+            raise slip
+
+    before = {line.name: line for line in (await town.show()).lines}
+    hosts = [Odd("web1"), town.hosts["web2"]]
+    town.board = Board(FakeServers(hosts, town.engines), town.store, town.clock)
+    await town.show()
+    card = await town.show()
+    red, *others = card.lines
+    assert (red.name, red.tone) == ("web1", Tone.BAD)
+    assert f"gave no usable answer: it cannot be read ({type(slip).__name__})" in red.text
+    assert others
+    assert all(line == before[line.name] for line in others)
+    table = await town.board.servers(["web1", "web2"])
+    assert table.title == "2 servers: 1 of 2 answer"
+    assert caplog.text.count("Traceback") <= 1
+
+
+async def test_whatever_an_engine_breaks_is_its_own_red_line(town: Town) -> None:
+    await town.deployed()
+
+    class Odd(FakeEngine):
+        async def containers(self, project: str) -> tuple[Container, ...]:
+            raise KeyError(project)
+
+    town.board = Board(FakeServers(town.hosts.values(), {"web1": Odd()}), town.store, town.clock)
+    line = (await town.show()).lines[0]
+    assert (line.tone, "Docker gives no usable answer" in line.text) == (Tone.BAD, True)

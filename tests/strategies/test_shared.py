@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -74,14 +74,14 @@ def test_nothing_is_written_outside_the_release(
     outside = tmp_path / "outside"
     (outside / "lib/deep").mkdir(parents=True)
     (outside / "lib/deep/precious").write_text("keep")
-    tree = {
+    trees: Mapping[str, dict[str, str | None]] = {
         "link": {"var": LinkTo(str(outside))},
         "link above": {"var/lib": LinkTo("../../../../../outside/lib")},
         "file": {"var": "a file"},
         "file above": {"var/lib": "a file", "var/other": "kept"},
         "dangling": {"var": LinkTo(str(tmp_path / "nowhere"))},
-    }[shipped]
-    repo.commit({"index.html": "one", **tree})
+    }
+    repo.commit({"index.html": "one", **trees[shipped]})
     server = serve(make_server, repo, home, "var/lib/deep")
     server.deploy("main")
     assert (server.current() / "var/lib/deep").readlink() == home / "var/lib/deep"

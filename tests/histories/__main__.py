@@ -38,9 +38,7 @@ def main() -> int:
     with Lab() as lab, tempfile.TemporaryDirectory(prefix="deploybot-histories-") as folder:
         runs = wanted.runs or _RUNS[wanted.of]
         figures = asyncio.run(
-            _PLAYS[wanted.of](
-                lab, Path(folder), runs=runs, seed=seed, lanes=wanted.lanes, only=wanted.only, say=_say
-            )
+            _PLAYS[wanted.of](lab, Path(folder), runs=runs, seed=seed, lanes=wanted.lanes, only=wanted.only, say=_say)
         )
     return 0 if figures.good else 1
 

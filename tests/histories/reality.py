@@ -67,6 +67,11 @@ class Reality:
         """Every container and when it was started: equal means that nothing was touched."""
         return frozenset((one.id, one.started) for one in self.containers)
 
+    @property
+    def made(self) -> frozenset[str]:
+        """Every container, however often it was started."""
+        return frozenset(one.id for one in self.containers)
+
     def of(self, service: str) -> tuple[RealContainer, ...]:
         """The containers of a service."""
         return tuple(one for one in self.containers if one.service == service)

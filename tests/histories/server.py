@@ -90,7 +90,21 @@ class HandServer:
     def own(self, folder: Path) -> None:
         """Give a folder, and all in it that is root's, to the person."""
         uid = self.engine.box.account.uid
-        run("find", folder, "-user", "root", "-not", "-path", "*/kept/*", "-exec", "chown", "-h", f"{uid}:{GROUP}", "{}", "+")
+        run(
+            "find",
+            folder,
+            "-user",
+            "root",
+            "-not",
+            "-path",
+            "*/kept/*",
+            "-exec",
+            "chown",
+            "-h",
+            f"{uid}:{GROUP}",
+            "{}",
+            "+",
+        )
 
     def reality(self, project: str, port: int, directory: Path) -> Reality:
         """What an application really runs."""

@@ -131,7 +131,8 @@ class BrokenRun:
         with Heartbeat(self._server.engine.address, self._port) as heartbeat:
             ended = await self._ordered(office, f"deploy {case.name}@{text}")
             after = await self._look()
-        self.report.end = str(ended.state or f"refused: {ended.card.title}")
+        refusal = ended.card.title.replace("\n", " ")
+        self.report.end = str(ended.state or f"refused: {refusal}")
         if before.serves:
             self.report.gap = heartbeat.longest
         self._judge(ended, before, after, text)

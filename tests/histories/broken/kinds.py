@@ -41,7 +41,9 @@ def _take_name(server: HandServer, name: str, port: int) -> None:
 
 
 def _take_port(server: HandServer, name: str, port: int) -> None:
-    server.engine.docker("run", "--detach", "--name", f"{name}-port", "--publish", f"{port}:8000", "lab/busybox", *_IDLE)
+    server.engine.docker(
+        "run", "--detach", "--name", f"{name}-port", "--publish", f"{port}:8000", "lab/busybox", *_IDLE
+    )
 
 
 def _listen(server: HandServer, name: str, port: int) -> None:
@@ -101,7 +103,11 @@ BREAKAGES = (
     Breakage(name="runtime missing", service={"runtime": "nothing"}),
     Breakage(name="capability unknown", service={"cap_add": ["NOTHING"]}),
     Breakage(name="limit of files too high", service={"ulimits": {"nofile": {"soft": 1 << 40, "hard": 1 << 40}}}),
-    Breakage(name="two mounts at one place", service={"volumes": ["one:/same", "two:/same"]}, top={"volumes": {"one": {}, "two": {}}}),
+    Breakage(
+        name="two mounts at one place",
+        service={"volumes": ["one:/same", "two:/same"]},
+        top={"volumes": {"one": {}, "two": {}}},
+    ),
     Breakage(name="ends at once", service={"command": ["sh", "-c", "echo no such table; exit 3"]}),
     Breakage(
         name="ends again and again",
@@ -111,7 +117,11 @@ BREAKAGES = (
         name="never healthy",
         service={"healthcheck": {"test": ["CMD", "false"], "interval": "0.5s", "timeout": "2s", "retries": 2}},
     ),
-    Breakage(name="does not build", service={"build": "./broken"}, files={"broken/Dockerfile": "FROM lab/busybox\nRUN exit 7\n"}),
+    Breakage(
+        name="does not build",
+        service={"build": "./broken"},
+        files={"broken/Dockerfile": "FROM lab/busybox\nRUN exit 7\n"},
+    ),
     Breakage(name="Engine killed", trouble=Trouble.KILLED),
     Breakage(name="Engine restarted", trouble=Trouble.STOPPED),
     Breakage(name="Engine away for some seconds", trouble=Trouble.AWAY),

@@ -211,5 +211,3 @@ class CheckoutHost:
 
 def _plain() -> dict[str, Any]:
     return {"image": "lab/busybox", "restart": "always", "command": _IDLE}
-
-

@@ -63,12 +63,8 @@ class Takeover:
         host = self._host
         shared = f'shared = {{ from = "{host.checkout}", paths = ["data", ".env"] }}'
         project = f', project = "{self._app}"'
-        mine = _APP.format(
-            name=self._app, repo=host.repo.url, directory=host.directory, shared=shared, project=project
-        )
-        copy = _APP.format(
-            name="copy", repo=host.repo.url, directory=f"{host.directory}-copy", shared="", project=""
-        )
+        mine = _APP.format(name=self._app, repo=host.repo.url, directory=host.directory, shared=shared, project=project)
+        copy = _APP.format(name="copy", repo=host.repo.url, directory=f"{host.directory}-copy", shared="", project="")
         return [mine, copy]
 
     async def _refuses_a_copy(self, office: Office) -> None:

@@ -70,14 +70,16 @@ def status_findings(card: Card, scene: Scene) -> Iterator[str]:
 
 
 def _may_be_calm(line: Line, scene: Scene) -> bool:
-    """Whether a line without alarm is true: the release runs as it should, or nothing is there and it says so."""
-    seen = scene.reality
+    """Whether a line without alarm is true: the release that it names runs as it should, or nothing is there."""
+    seen, ledger = scene.reality, scene.ledger
     if not seen.containers:
-        return not scene.ledger.running and "nothing deployed yet" in line.text
-    memory = scene.ledger.memories.get(scene.ledger.running)
-    if memory is None:
+        return not ledger.running and "nothing deployed yet" in line.text
+    match = _NAMED.match(line.text)
+    if match is None or not all(one.well for one in seen.containers):
         return False
-    return seen.answer == memory.answer and seen.images == memory.images and all(one.well for one in seen.containers)
+    memory = ledger.memories.get(ledger.running)
+    exact = memory is None or not ledger.running.startswith(match[1]) or seen.images == memory.images
+    return exact and seen.answer in ledger.texts_of(match[1])
 
 
 def _word_findings(line: Line, seen: Reality, told: str) -> Iterator[str]:
@@ -133,11 +135,17 @@ def history_findings(card: Card, ledger: Ledger) -> Iterator[str]:
                 yield f"history says {row[5]!r} of #{number}, but {past.before!r} answered before it"
 
 
-def end_findings(ended: Ended, before: Reality, after: Reality, ledger: Ledger, wanted: str) -> Iterator[str]:
-    """What the last card of a deployment says that is not so. `wanted`: what a success has to answer, if known."""
+def end_findings(
+    ended: Ended, before: Reality, after: Reality, ledger: Ledger, *, wanted: str, disturbed: bool
+) -> Iterator[str]:
+    """What the last card of a deployment says that is not so.
+
+    `wanted` is what a success has to answer, if known; `disturbed` says that the Engine died meanwhile.
+    """
     deployment = ended.deployment
+    touched = before.made != after.made if disturbed else (before.ids, before.answer) != (after.ids, after.answer)
     if deployment is None:
-        if before.ids != after.ids or before.answer != after.answer:
+        if touched:
             yield f"it was refused ({ended.card.title!r}), but something was touched: {_describe(after)}"
         return
     told = f"#{deployment.number} {deployment.state.value}: {deployment.outcome!r}"
@@ -145,8 +153,10 @@ def end_findings(ended: Ended, before: Reality, after: Reality, ledger: Ledger, 
         yield from _success_findings(ended, after, ledger, wanted, told)
     if deployment.state is State.RESTORED:
         yield from _restored_findings(before, after, told)
-    if "was not touched" in deployment.outcome and (before.ids != after.ids or before.answer != after.answer):
+    if "was not touched" in deployment.outcome and touched:
         yield f"{told}, but before {_describe(before)} and after {_describe(after)}"
+    if before.serves and not after.serves and "Now running" not in deployment.outcome:
+        yield f"{told}, but {_describe(after)}"
     if "Nothing serves" in deployment.outcome and after.serves:
         yield f"{told}, but {_describe(after)}"
     yield from _now_findings(deployment.outcome, after, ledger, told)

@@ -12,12 +12,12 @@ from deploybot.domain import Kind, State
 from tests.e2e.conftest import Office
 from tests.histories.office import Ended, order
 from tests.histories.reality import Reality
+from tests.histories.turns import EngineTurns
 from tests.histories.world import hands
 from tests.histories.world.claims import Scene, diff_findings, end_findings, history_findings, status_findings
 from tests.histories.world.dice import ALONE, Act
 from tests.histories.world.ledger import Ledger, PastOrder, available
 from tests.histories.world.shop import Nature, ShopApp, ShopStyle, ShopVersion
-from tests.histories.turns import EngineTurns
 
 _NATURES = {
     Act.DEPLOY: Nature.GOOD,
@@ -91,7 +91,9 @@ class AppHistory:
         """What is typed for a step that needs no new version; empty where there is nothing to type."""
         name, ledger = self._app.name, self._ledger
         good = [number for number, past in ledger.orders.items() if past.state is State.SUCCEEDED]
-        old = [one for one in ledger.versions.values() if one.nature is Nature.GOOD and one.text in ledger.texts.values()]
+        old = [
+            one for one in ledger.versions.values() if one.nature is Nature.GOOD and one.text in ledger.texts.values()
+        ]
         if act is Act.ROLLBACK:
             return f"rollback {name}"
         if act is Act.RESTART:
@@ -105,7 +107,11 @@ class AppHistory:
         return ""
 
     async def _deploy(self, act: Act) -> Ended:
-        version = await asyncio.to_thread(self._app.publish, _NATURES[act])
+        nature = _NATURES[act]
+        if nature is Nature.CRASHING and self._app.stable == "0s":
+            # Nobody watches then whether it stays up.
+            nature = Nature.SICK
+        version = await asyncio.to_thread(self._app.publish, nature)
         self._ledger.versions[version.commit] = version
         command = f"deploy {version.ref}"
         if act is Act.DEPLOY_WHILE_ENGINE_DIES:
@@ -136,7 +142,8 @@ class AppHistory:
         version = ledger.versions.get(deployment.plan.release.commit) if deployment else None
         self._note_text(ended, version)
         wanted = self._wanted(ended, version)
-        found = [*end_findings(ended, before, after, ledger, wanted)]
+        disturbed = act is Act.DEPLOY_WHILE_ENGINE_DIES
+        found = [*end_findings(ended, before, after, ledger, wanted=wanted, disturbed=disturbed)]
         if version and deployment and deployment.state is State.SUCCEEDED and version.nature is not Nature.GOOD:
             found.append(f"#{deployment.number} succeeded, but the version is {version.nature}")
         self.report.untrue += [f"{act}: {one}" for one in found]
@@ -150,6 +157,9 @@ class AppHistory:
         ledger.orders[deployment.number] = PastOrder(
             state=deployment.state, release=deployment.plan.release, before=before.answer
         )
+        if deployment.state in {State.FAILED, State.UNKNOWN, State.CANCELLED}:
+            # What failed may count as what runs now.
+            ledger.running = ledger.running if "was not touched" in deployment.outcome else ""
         if deployment.state is State.SUCCEEDED and deployment.plan.kind is not Kind.RESTART:
             ledger.running = deployment.plan.release.id
             await asyncio.to_thread(ledger.remember, ledger.running, after, self._app.server.reader)
@@ -174,7 +184,7 @@ class AppHistory:
     async def _count_restored(self, act: Act, ended: Ended, before: Reality, after: Reality) -> None:
         """Count an end after which an old release has to serve, where its images can still be had."""
         deployment, ledger, reader = ended.deployment, self._ledger, self._app.server.reader
-        if deployment is None or deployment.state is State.SUCCEEDED and deployment.plan.kind is not Kind.ROLLBACK:
+        if deployment is None or (deployment.state is State.SUCCEEDED and deployment.plan.kind is not Kind.ROLLBACK):
             return
         if deployment.plan.kind is Kind.RESTART:
             return
@@ -186,7 +196,8 @@ class AppHistory:
         elif before.serves and self._app.on_failure == "restore":
             if not await asyncio.to_thread(available, before.images, {}, reader):
                 return
-            good, wanted = _is_back(before, after), before.answer
+            untouched = act is Act.DEPLOY_WHILE_ENGINE_DIES and "was not touched" in deployment.outcome
+            good, wanted = untouched or _is_back(before, after), before.answer
         else:
             return
         self.report.restorable += 1
@@ -229,4 +240,3 @@ def lines_of(report: HistoryReport) -> Iterator[str]:
     """What was found in a history."""
     yield from (f"untrue: {one}" for one in dict.fromkeys(report.untrue))
     yield from (f"lost: {one}" for one in report.lost)
-

@@ -57,8 +57,7 @@ class Ledger:
 def available(images: dict[str, str], digests: dict[str, tuple[str, ...]], reader: EngineReader) -> bool:
     """Whether every image of these is on the Engine by its id, or in the registry by its digest."""
     return all(
-        reader.has_image(image) or any(map(_in_registry, digests.get(service, ())))
-        for service, image in images.items()
+        reader.has_image(image) or any(map(_in_registry, digests.get(service, ()))) for service, image in images.items()
     )
 
 
@@ -67,7 +66,7 @@ def _in_registry(reference: str) -> bool:
     host, _, repository = name.partition("/")
     if not host.startswith("127.0.0.1:"):
         return False
-    request = urllib.request.Request(f"http://{host}/v2/{repository}/manifests/{digest}", method="HEAD")  # noqa: S310
+    request = urllib.request.Request(f"http://{host}/v2/{repository}/manifests/{digest}", method="HEAD")
     request.add_header("Accept", "application/vnd.docker.distribution.manifest.v2+json")
     try:
         with urllib.request.urlopen(request, timeout=10):  # noqa: S310 - the laboratory's

@@ -11,10 +11,10 @@ from pathlib import Path
 from tests.e2e.conftest import Office, open_office
 from tests.histories.office import bot_toml
 from tests.histories.server import ComposeVersion, HandServer
+from tests.histories.turns import EngineTurns
 from tests.histories.world.dice import draw_acts, draw_style
 from tests.histories.world.history import AppHistory, HistoryReport, lines_of
 from tests.histories.world.shop import ShopApp
-from tests.histories.turns import EngineTurns
 from tests.lab import Lab, Registry, Repo
 
 APPS_OF_A_BOT = 24
@@ -112,9 +112,7 @@ def _app(folder: Path, server: HandServer, registry: Registry, seed: str, number
         style=draw_style(dice),
         port=server.port(),
         on_failure=dice.choice(("restore", "restore", "leave")),
-        stable=dice.choice(("0s", "1s")),
+        stable=dice.choice(("0s", "1s", "2s")),
         restart=dice.choice(("unless-stopped", "unless-stopped", "always", '"no"')),
         keep=dice.choice((2, 20, 20)),
     )
-
-

@@ -17,7 +17,7 @@ _CALM = frozenset({Tone.GOOD, Tone.PLAIN})
 _ALARMED = frozenset({Tone.BAD, Tone.UNKNOWN})
 _NOW = re.compile(r"Now running: web1 (.*)\.$", re.MULTILINE)
 _SHORT = re.compile(r"^[0-9a-f]{10}(-[0-9a-f]+)?")
-_NAMED = re.compile(r"^(?:v\d+ \()?([0-9a-f]{10})\)?")
+_NAMED = re.compile(r"^(?:\S+ \()?([0-9a-f]{10})\)?")
 _WORDS: tuple[tuple[str, Callable[[Reality, str], bool]], ...] = (
     (r"^no containers$", lambda seen, _: not seen.containers),
     (r"nothing of it runs", lambda seen, _: not seen.containers),
@@ -102,18 +102,15 @@ def _release_findings(line: Line, scene: Scene, told: str) -> Iterator[str]:
 
 
 def diff_findings(card: Card, scene: Scene) -> Iterator[str]:
-    """What `diff app@ref` says of what runs that is not so."""
+    """What `diff app@ref` says of what is there that is not so: `A → B`, or that it has the ref already."""
     seen, title = scene.reality, card.title
-    if title.startswith("Nothing runs") and seen.serves:
+    match = re.search(r" has (?:\S+ \()?([0-9a-f]{10})\)?.* already", title) or re.search(
+        r": (?:\S+ \()?([0-9a-f]{10})\)?.* → ", title
+    )
+    if match and seen.serves and seen.answer not in scene.ledger.texts_of(match[1]):
         yield f"diff says {title!r}, but {_describe(seen)}"
-    if match := re.search(r"^(\S+ )?\(?([0-9a-f]{10})\)?.* runs in .* already", title):
-        texts = scene.ledger.texts_of(match[2])
-        if seen.answer not in texts:
-            yield f"diff says {title!r}, but {_describe(seen)}"
-    if match := re.search(r": (?:v\d+ \()?([0-9a-f]{10})\)?.* → ", title):
-        texts = scene.ledger.texts_of(match[1])
-        if seen.serves and seen.answer not in texts:
-            yield f"diff says {title!r}, but {_describe(seen)}"
+    if "has no release" in title and scene.exact:
+        yield f"diff says {title!r}, but exactly the release of the last deployment runs"
 
 
 def history_findings(card: Card, ledger: Ledger) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`python -m tests.histories world|broken|hosts`: a line each, last the figures; exit code 1 unless nothing was found."""
+"""`python -m tests.histories world|broken|hosts`: a line each, last the figures; exit code 1 for a finding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import os
 import secrets
 import sys
 import tempfile
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any, Protocol
 
 from tests.histories.broken.play import broken
 from tests.histories.hosts.play import hosts
@@ -16,8 +18,18 @@ from tests.histories.world.play import world
 from tests.lab import Lab
 from tests.lab.parts import missing
 
+
+class Sums(Protocol):
+    """The figures of all runs."""
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing was found."""
+
+
+Play = Callable[..., Coroutine[Any, Any, Sums]]
 _RUNS = {"world": 300, "broken": 200, "hosts": 30}
-_PLAYS = {"world": world, "broken": broken, "hosts": hosts}
+_PLAYS: dict[str, Play] = {"world": world, "broken": broken, "hosts": hosts}
 
 
 def main() -> int:

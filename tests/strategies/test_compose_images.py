@@ -1,4 +1,4 @@
-"""The script that finds the images of a release: one that is gone for good is told from a Docker that does not answer."""
+"""The script that finds the images of a release tells one that is gone from a Docker that does not answer."""
 
 from __future__ import annotations
 

@@ -26,14 +26,20 @@ def running(**images: str) -> list[Container]:
 @pytest.mark.parametrize(
     ("ours", "theirs", "same"),
     [
-        ({"web": "ghcr.io/ana/notes:2", "db": "postgres:16"}, {"web": "ghcr.io/ana/notes:1", "db": "postgres:15"}, True),
-        ({"web": "ghcr.io/ana/notes:2", "db": "postgres:16"}, {"web": "ghcr.io/ben/blog:1", "db": "postgres:16"}, False),
+        (
+            {"web": "ghcr.io/ana/notes:2", "db": "postgres:16"},
+            {"web": "ghcr.io/ana/notes:1", "db": "postgres:15"},
+            True,
+        ),
+        (
+            {"web": "ghcr.io/ana/notes:2", "db": "postgres:16"},
+            {"web": "ghcr.io/ben/blog:1", "db": "postgres:16"},
+            False,
+        ),
         # Two apps that are built, with the same cache beside them.
         ({"web": "", "cache": "bitnami/redis:7"}, {"web": "other-web", "cache": "bitnami/redis:7"}, False),
         ({"web": "nginx", "db": "postgres"}, {"web": "nginx", "db": "postgres"}, False),
     ],
 )
-def test_one_shared_image_does_not_make_two_apps_one(
-    ours: dict[str, str], theirs: dict[str, str], same: bool
-) -> None:
+def test_one_shared_image_does_not_make_two_apps_one(ours: dict[str, str], theirs: dict[str, str], same: bool) -> None:
     assert bool(copies_of(config(**ours), running(**theirs), ["shop"])) is same

@@ -52,6 +52,7 @@ class BrokenCase:
     position: Position
     stage: Stage
     compose: ComposeVersion
+    chance: float
 
     @property
     def name(self) -> str:
@@ -81,14 +82,14 @@ class BrokenReport:
 class BrokenRun:
     """Plays one case; `play` once."""
 
-    def __init__(self, server: HandServer, case: BrokenCase, folder: Path, seed: str) -> None:
+    def __init__(self, server: HandServer, case: BrokenCase, folder: Path) -> None:
         """Take the server, and what was drawn."""
         self._server = server
         self._case = case
         self._repo = Repo(folder / f"{case.name}.git")
         self._port = server.port()
         server.port()
-        self._dice = random.Random(f"{seed}/{case.name}")
+        self._dice = random.Random(case.chance)
         self._versions = 0
         self.report = BrokenReport(case)
 

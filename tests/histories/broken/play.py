@@ -63,6 +63,7 @@ def draw(seed: str, runs: int) -> list[BrokenCase]:
             position=dice.choice([*Position]),
             stage=dice.choice([*Stage]),
             compose=dice.choice([*ComposeVersion]),
+            chance=dice.random(),
         )
         for number, breakage in enumerate([one for some in kinds for one in some][:runs], 1)
     ]
@@ -86,24 +87,18 @@ async def broken(
             mine = [one for one in cases if one.compose is compose]
             if mine:
                 server = HandServer(lab, compose)
-                group.create_task(_play(server, mine, folder / compose, seed, max(lanes // 3, 1), tell))
+                group.create_task(_play(server, mine, folder / compose, max(lanes // 3, 1), tell))
     say(str(figures))
     return figures
 
 
 async def _play(
-    server: HandServer,
-    cases: list[BrokenCase],
-    folder: Path,
-    seed: str,
-    lanes: int,
-    tell: Callable[[BrokenReport], None],
+    server: HandServer, cases: list[BrokenCase], folder: Path, lanes: int, tell: Callable[[BrokenReport], None]
 ) -> None:
     """Play the cases of one Compose: a bot for some of them, so many at a time."""
     for at in range(0, len(cases), CASES_OF_A_BOT):
-        batch = folder / f"batch-{at}"
-        batch.mkdir(parents=True)
-        runs = [BrokenRun(server, one, batch, seed) for one in cases[at : at + CASES_OF_A_BOT]]
+        batch = _made(folder / f"batch-{at}")
+        runs = [BrokenRun(server, one, batch) for one in cases[at : at + CASES_OF_A_BOT]]
         async with open_office(bot_toml(batch, server, [run.toml for run in runs])) as office:
             waiting, turns = iter(runs), EngineTurns()
 
@@ -116,3 +111,8 @@ async def _play(
             async with asyncio.TaskGroup() as group:
                 for _ in range(lanes):
                     group.create_task(lane())
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder

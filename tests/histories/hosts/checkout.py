@@ -81,8 +81,10 @@ class CheckoutHost:
 
     def __init__(self, server: HandServer, draw: HostDraw, folder: Path) -> None:
         """Make the repository; `start` starts the application by hand."""
+        folder.mkdir(parents=True)
         self.server = server
         self.draw = draw
+        self.folder = folder
         self.repo = Repo(folder / f"{draw.project}.git")
         self.port = server.port()
         name = "anything" if draw.named_in_env else draw.project

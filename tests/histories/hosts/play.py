@@ -70,10 +70,9 @@ async def hosts(
 
 
 async def _host(lab: Lab, draw: HostDraw, folder: Path, making: asyncio.Lock) -> HostReport:
-    folder.mkdir(parents=True)
     async with making:
         server = await asyncio.to_thread(HandServer, lab, draw.compose, disk=DISK)
     try:
-        return await Takeover(CheckoutHost(server, draw, folder)).play(folder)
+        return await Takeover(CheckoutHost(server, draw, folder)).play()
     finally:
         await asyncio.to_thread(lab.discard, server.engine.box)

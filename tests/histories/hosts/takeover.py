@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from deploybot.domain import State
 from tests.e2e.conftest import Office, open_office
@@ -48,10 +47,10 @@ class Takeover:
         self._app = host.draw.project
         self.report = HostReport(host.draw)
 
-    async def play(self, folder: Path) -> HostReport:
+    async def play(self) -> HostReport:
         """Play it with a bot of its own."""
         await asyncio.to_thread(self._host.start)
-        async with open_office(bot_toml(folder, self._host.server, self._tables())) as office:
+        async with open_office(bot_toml(self._host.folder, self._host.server, self._tables())) as office:
             await self._refuses_a_copy(office)
             if self._host.draw.fails_first:
                 await self._fail(office)

@@ -64,8 +64,7 @@ async def world(
     server.trust(registry)
     server.publish("lab/busybox:latest", registry)
     for at in range(0, len(numbers), APPS_OF_A_BOT):
-        batch = folder / f"batch-{at}"
-        batch.mkdir(parents=True)
+        batch = _made(folder / f"batch-{at}")
         apps = [_app(batch, server, registry, seed, number) for number in numbers[at : at + APPS_OF_A_BOT]]
         house = f'[registries.house]\nhost = "{registry.address}"\nplain = true'
         async with open_office(bot_toml(batch, server, [house, *(app.toml() for app in apps)])) as office:
@@ -116,3 +115,8 @@ def _app(folder: Path, server: HandServer, registry: Registry, seed: str, number
         restart=dice.choice(("unless-stopped", "unless-stopped", "always", '"no"')),
         keep=dice.choice((2, 20, 20)),
     )
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder

@@ -86,8 +86,12 @@ class Machine:
         """
         home = self.home(user)
         variables = {
-            **{"HOME": home, "USER": user, "LOGNAME": user, "PATH": _PATH + (":/usr/sbin:/sbin" * (user == "root"))},
-            **{"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": _WHEELS},
+            "HOME": home,
+            "USER": user,
+            "LOGNAME": user,
+            "PATH": _PATH + (":/usr/sbin:/sbin" * (user == "root")),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": _WHEELS,
         }
         words = [
             *("unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"),

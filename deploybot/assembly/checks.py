@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deploybot.assembly.engine import planner
 from deploybot.assembly.world import Adapters
-from deploybot.check.apps import Plans
+from deploybot.deploy.plan import DryPlan
 from deploybot.domain import Plan
 from deploybot.events.reports import targets_of
 from deploybot.ports import Finding
@@ -34,7 +34,7 @@ def chat_checks(settings: Settings) -> dict[str, AsyncIterator[Finding]]:
 
 
 @asynccontextmanager
-async def dry_plans(world: Adapters) -> AsyncIterator[Plans]:
+async def dry_plans(world: Adapters) -> AsyncIterator[DryPlan]:
     """Give what plans deployments for `deploybot check`, with the bot's own records where they are this user's."""
     async with AsyncExitStack() as stack:
         path = world.database.path

@@ -23,9 +23,7 @@ COPY commands commands
 RUN set -eu; \
     tools/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir dist .; \
     tools/bin/pip --python /opt/deploybot/bin/python install --no-index --no-deps dist/*.whl; \
-    tools/bin/pip --python /opt/deploybot/bin/python uninstall --yes pip; \
-    /opt/deploybot/bin/python -m deploybot.lean; \
-    find /opt/deploybot -name '*.opt-nodocs.pyc' | sed 's/\.opt-nodocs//' | xargs rm -f
+    tools/bin/pip --python /opt/deploybot/bin/python uninstall --yes pip
 
 FROM ${BASE}
 # git and ssh fetch the apps' repositories. ssh wants its user to have a name, and a home that exists.

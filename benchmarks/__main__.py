@@ -16,7 +16,6 @@ from pathlib import Path
 from benchmarks import chats, deploying, logs, starting, status, webhooks
 from benchmarks.ground import Ground
 from benchmarks.table import Row, markdown, seconds
-from deploybot.lean import compile_without_docs
 from tests.lab import Lab
 from tests.lab.parts import missing
 
@@ -50,8 +49,6 @@ def main() -> int:
 
 def _compiled() -> None:
     """Have bytecode as an installed bot has: compiling takes a third of a start, and memory."""
-    for _ in compile_without_docs():
-        pass
     for package in ("deploybot", "commands"):
         compileall.compile_dir(Path(__file__).parents[1] / package, quiet=1)
 

@@ -13,7 +13,7 @@ from benchmarks.table import Row, mebibytes, seconds
 STARTS = 7
 DEPLOYMENTS = 200
 _READY_WITHIN = 1.0
-_IDLE = 70 << 20
+_IDLE = 75 << 20
 _MORE = 10 << 20
 
 

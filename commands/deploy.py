@@ -8,7 +8,7 @@ from deploybot import App, Card, Context, Environment, Release, Server, command
 
 
 @command(
-    "deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run] [--at <time>]",
+    "deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run] [--remove-orphans] [--at <time>]",
     needs="deploy",
     within=600,
     examples=(
@@ -27,16 +27,20 @@ async def deploy(
     servers: tuple[Server, ...] = (),
     *,
     dry_run: bool = False,
+    remove_orphans: bool = False,
     time: dt.time | None = None,
 ) -> Card:
     """Put a release on an app's servers.
 
-    Its health is checked, and the old release is put back if it does not come up. The ref is a branch, a tag, a
+    Its health is checked, and what ran before is restored if it does not come up. The ref is a branch, a tag, a
     commit, `:current`, `:previous`, or `#41` for what deployment 41 deployed; without one it is the newest
-    commit of the app's branch. Images that bot.toml has are pinned anew, to what their tags mean now; a ref that is
+    commit of the app's branch. Images that bot.toml has are pinned again, to what their tags mean now; a ref that is
     an image's digest, `sha256:…`, or a tag that only an image has, changes that image and nothing else. `--dry-run`
-    shows the plan and does nothing. With `--at` it begins at that time of day, in the bot's time zone: what a ref
-    means is settled now, everything else is looked at again then.
+    shows the plan and changes nothing that runs. `--remove-orphans` removes containers of the Compose project that are
+    in no Compose file; without it, those that deploybot did not make stay. With `--at` it begins at that time of day,
+    in the bot's time zone: what a ref means is settled now, everything else is looked at again then.
     """
     names = [server.name for server in servers]
-    return await ctx.deployments.request(ctx, app, env, ref, servers=names, dry_run=dry_run, at=time)
+    return await ctx.deployments.request(
+        ctx, app, env, ref, servers=names, dry_run=dry_run, at=time, remove_orphans=remove_orphans
+    )

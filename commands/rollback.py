@@ -23,6 +23,10 @@ async def rollback(ctx: Context, app: App, env: Environment, release: Release | 
     """
     current = await ctx.releases.current(app, env)
     target = release or await ctx.releases.last_good(app, env, before=current)
+    if target is not None and current is not None and target.id == current.id:
+        raise UserError(
+            f"{target} runs in {app.name}/{env.name} already.", hint=f"Pick another one: history {app.name}"
+        )
     if target is None:
         runs = f"has only ever run {current} in {env.name}" if current else f"has not run in {env.name} yet"
         raise UserError(f"{app.name} {runs}: there is nothing to go back to.", hint=f"See `history {app.name}`.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -18,18 +17,17 @@ from deploybot.assembly.engine import deployments
 from deploybot.assembly.itself import by_itself
 from deploybot.assembly.world import Adapters, adapters
 from deploybot.card import Card
-from deploybot.chat.child import LIFE_FD, READY_FD
 from deploybot.chat.console import Console
 from deploybot.chat.heads import Heads
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.chat.parts import Parts
 from deploybot.chat.places import home_places
+from deploybot.chat.starter import Starter
 from deploybot.command import Services
 from deploybot.deploy.cards import number_of
-from deploybot.deploy.releases import Releases
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import Role
-from deploybot.heap import give_back, keep_one_heap
+from deploybot.heap import keep_large_apart
 from deploybot.loader import load
 from deploybot.logs import formatter
 from deploybot.observe.logs import AppLogs
@@ -38,7 +36,7 @@ from deploybot.ports import EventListener, LiveChat, Tables
 from deploybot.redact import Redactor
 from deploybot.settings import BotSettings, Settings
 from deploybot.store.codes import CodeFiles
-from deploybot.store.single_bot import single_bot
+from deploybot.store.single_bot import make_room, single_bot
 from deploybot.units import show_duration
 
 log = logging.getLogger(__name__)
@@ -63,7 +61,7 @@ class Bot:
         services = Services(
             settings=settings,
             deployments=self.deployments,
-            releases=Releases(world.store, world.refs, world.images),
+            releases=self.deployments.releases,
             status=Board(world.servers, world.store, world.clock),
             logs=AppLogs(settings, world.servers, world.clock, world.redactor),
             locks=PersonLocks(world.store, world.clock, self._unlocked),
@@ -74,8 +72,8 @@ class Bot:
             services=services, access=self._access, store=world.store, clock=world.clock, redactor=world.redactor
         )
         self.by_itself = by_itself(settings, world, self._access, self.dispatcher)
-        if self.by_itself is not None:
-            self.deployments.queue.on_end = self.by_itself.watch.ring
+        self.on_end: Callable[[], None] = _nothing
+        self.deployments.queue.on_end = self._ended
         parts = Parts(
             handle=self.dispatcher.handle,
             complete=self.dispatcher.complete,
@@ -84,10 +82,10 @@ class Bot:
             bot=__version__,
             commands=services.commands,
         )
-        console = Console(settings.bot.data / "console.sock", parts)
+        self.console = Console(settings.bot.data / "console.sock", parts)
         self._web = web_server(settings, self._problems)
         self._inbox = webhooks(settings, world, self._web, self._listeners())
-        self._chats: tuple[LiveChat, ...] = (console, *chats(settings, parts, world, self._web))
+        self._chats: tuple[LiveChat, ...] = (self.console, *chats(settings, parts, world, self._web))
         self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)
         self._reports = reports(settings, world)
         world.database.on_outbox = self._wake
@@ -98,8 +96,13 @@ class Bot:
         """Ask `serve` to end."""
         self._stop.set()
 
-    async def serve(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Start everything, take up what ran, call `ready`, and go on until `stop`; then leave within ten seconds."""
+    async def serve(
+        self, ready: Callable[[], None] = lambda: None, beside: Callable[[], Coroutine[None, None, None]] | None = None
+    ) -> None:
+        """Start everything, take up what ran, call `ready`, and go on until `stop`; then leave within ten seconds.
+
+        `beside` runs meanwhile, from then on.
+        """
         await self._world.database.open()
         work: list[asyncio.Task[None]] = []
         self._work = work
@@ -120,8 +123,10 @@ class Bot:
             if self.by_itself is not None:
                 work.append(self.by_itself.start())
                 work[-1].add_done_callback(_tell_break)
-            give_back()
             ready()
+            if beside is not None:
+                work.append(asyncio.create_task(beside(), name="temporary-life"))
+                work[-1].add_done_callback(_tell_break)
             await self._stop.wait()
         finally:
             log.info("stopping; what runs on servers goes on there")
@@ -172,6 +177,11 @@ class Bot:
         if self._reports is not None:
             self._reports.wake()
 
+    def _ended(self, app: str) -> None:
+        """A deployment has ended: what waits for that is looked at."""
+        self._unlocked(app)
+        self.on_end()
+
     def _unlocked(self, app: str) -> None:
         """An environment is free again: what waits for that by itself is looked at."""
         if self.by_itself is not None:
@@ -218,49 +228,78 @@ def _tell_break(task: asyncio.Task[None]) -> None:
         log.error("%s broke", task.get_name(), exc_info=task.exception())
 
 
-async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapters) -> None:
-    """Run the bot until SIGTERM, SIGINT, or the end of the client that started it.
+def _nothing() -> None:
+    """Nobody wants to hear of it."""
 
-    Raises UserError when another bot has the data folder, ConfigError for a bad plug-in, StoreError for a
-    database that cannot be used.
+
+async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapters, *, temporary: bool = False) -> None:
+    """Run the bot until SIGTERM, SIGINT, or the end of the client that started it; a `temporary` one longer.
+
+    A temporary one stops by itself once every client has left and what was begun has ended. It makes room for
+    another bot. Raises UserError when another bot has the data folder, ConfigError for a bad plug-in,
+    StoreError for a database that cannot be used.
     """
-    keep_one_heap()
-    with single_bot(settings.bot.data):
+    keep_large_apart()
+    starter = Starter()
+    replaced = 0 if temporary else await asyncio.to_thread(make_room, settings.bot.data)
+    with single_bot(settings.bot.data, temporary=temporary):
         world = adapt(settings)
-        _log_to_stderr(settings.bot, world.redactor)
+        if temporary:
+            await _run_temporary(settings, world, starter)
+            return
+        _log_to(logging.StreamHandler(), settings.bot, world.redactor)
+        if replaced:
+            log.info("took over from the temporary bot, process %d", replaced)
         bot = Bot(settings, world)
-        with _told_to_stop(bot.stop):
-            await bot.serve(_say_ready)
+        with _told_to_stop(bot.stop), starter.watched(bot.stop):
+            await bot.serve(lambda: _say_ready(starter, done=True))
+
+
+async def _run_temporary(settings: Settings, world: Adapters, starter: Starter) -> None:
+    """Run a temporary bot, whose log goes to a file: its client does not live as long as it does."""
+    from deploybot.assembly.temporary import LOG, PrivateLog, TemporaryLife  # noqa: PLC0415  seldom needed
+
+    file = PrivateLog(settings.bot.data / LOG)
+    _log_to(file, settings.bot, world.redactor)
+    bot = Bot(settings, world)
+    life = TemporaryLife(bot.deployments.queue, bot.console)
+    bot.on_end = life.look
+
+    def ready() -> None:
+        _say_ready(starter, done=False)
+        file.take(sys.stdout, sys.stderr)
+
+    async def live() -> None:
+        try:
+            await life.run(starter.part)
+        finally:
+            bot.stop()
+
+    if not starter.is_there:
+        life.release()
+    with _told_to_stop(bot.stop), starter.watched(life.release):
+        await bot.serve(ready, live)
 
 
 @contextlib.contextmanager
 def _told_to_stop(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on SIGTERM and SIGINT, and when the client whose bot this is goes away."""
+    """Call `stop` on SIGTERM and SIGINT."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    life = os.environ.pop(LIFE_FD, "")
-    if life:
-        loop.add_reader(int(life), stop)
-    try:
-        yield
-    finally:
-        if life:
-            loop.remove_reader(int(life))
+    yield
 
 
-def _say_ready() -> None:
-    """Tell whoever started this that it listens; a service manager reads the log instead."""
-    ready = os.environ.pop(READY_FD, "")
-    if ready:
-        with os.fdopen(int(ready), "wb", buffering=0) as pipe:
-            pipe.write(b"ready\n")
+def _say_ready(starter: Starter, *, done: bool) -> None:
+    """Tell the client that started this that it listens; a service manager reads the log instead."""
+    starter.ready()
+    if done:
+        starter.end()
     log.info("ready")
 
 
-def _log_to_stderr(settings: BotSettings, redactor: Redactor) -> None:
+def _log_to(handler: logging.Handler, settings: BotSettings, redactor: Redactor) -> None:
     """Log everything from bot.toml's level on, in its format; libraries only from warnings on."""
-    handler = logging.StreamHandler()
     handler.setFormatter(formatter(settings.log_format, redactor.text))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     for name in _NOISY:

@@ -119,10 +119,12 @@ class DeploymentService(Protocol):
         servers: Sequence[str] = (),
         dry_run: bool = False,
         at: time | None = None,
+        remove_orphans: bool = False,
     ) -> Card:
         """Plan a release for an environment (or some of its servers) and run it, or only show the plan.
 
-        `at` is the time of day, in the bot's time zone, before which it does not begin.
+        `at` is the time of day, in the bot's time zone, before which it does not begin. `remove_orphans` removes
+        containers of the project that are in no Compose file.
         """
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
@@ -160,7 +162,7 @@ class ReleaseService(Protocol):
         """
 
     async def current(self, app: App, environment: Environment) -> Release | None:
-        """What the bot last put there and saw healthy; None before the first deployment."""
+        """The release that runs by what the servers say; None where none of the bot's runs. Raises Unreachable."""
 
     async def last_good(self, app: App, environment: Environment, before: Release | None) -> Release | None:
         """The newest good release other than `before`."""

@@ -8,7 +8,8 @@
     ├── Denied               a rule said no; holds the rule's reasons and who may
     ├── Locked               somebody, or a deployment, holds the app's environment
     ├── Unreachable          a server, engine or repository did not answer; nothing is known of it
-    │   └── HostKeyMismatch  it answered with a key that is not the pinned one
+    │   ├── HostKeyMismatch  it answered with a key that is not the pinned one
+    │   └── BadAnswer        it answered, but not in a way that can be used
     ├── StepFailed           a job on a server ended with another code than 0
     ├── StepUnknown          a job's end cannot be known (orphan, lost)
     ├── Unhealthy            the release runs but did not pass its health gate in time
@@ -24,6 +25,8 @@ What each becomes in the chat is decided in one place, `deploybot.dispatch`.
 from __future__ import annotations
 
 import os
+
+from deploybot.causes import cause_of
 
 
 class DeploybotError(Exception):
@@ -94,12 +97,23 @@ class HostKeyMismatch(Unreachable):
     """The server showed a host key that bot.toml does not pin; no command was sent."""
 
 
+class BadAnswer(Unreachable):
+    """It answered, but not as it should: too long, no JSON, a number without end. Nothing is known of it."""
+
+    def __init__(self, what: str, why: str, *, hint: str = "") -> None:
+        """Name what answered, what is wrong with the answer, and what to look at."""
+        super().__init__(what, why, hint=hint)
+        self.args = (f"{what} gave no usable answer: {why}",)
+
+
 class StepFailed(DeploybotError):
     """A job ended badly. `code` is its exit code, `tail` its last lines, already masked."""
 
     def __init__(self, server: str, step: str, code: int, tail: tuple[str, ...] = ()) -> None:
-        """Say where, in which step, with which exit code."""
-        super().__init__(f"step `{step}` on {server} ended with code {code}")
+        """Say where, in which step, why as far as the last lines tell it, and with which exit code."""
+        cause = cause_of(tail)
+        why = f"failed on {server}: {cause} (exit code {code})" if cause else f"on {server} ended with code {code}"
+        super().__init__(f"step `{step}` {why}")
         self.server = server
         self.step = step
         self.code = code

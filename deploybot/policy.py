@@ -354,7 +354,7 @@ def counting(question: Question) -> tuple[int, ...]:
     if asked is None:
         return ()
     people = {person.id: person for person in question.people}
-    alone = replace(question, action=Action.APPROVE, command="approve", asked=replace(asked, approved=()), begins=False)
+    alone = replace(question, action=Action.APPROVE, command="approve", asked=replace(asked, approved=()))
     given = (people.get(number) for number in dict.fromkeys(asked.approved))
     return tuple(one.id for one in given if one is not None and _decide(replace(alone, person=one)).allowed)
 

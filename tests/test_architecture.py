@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "deploybot"
-ANYWHERE = {"heap", "lean", "testing"}  # layers nothing, or all
+ANYWHERE = {"heap", "testing"}  # layers nothing, or all
 PLACEHOLDERS = ("NAME", "KIND", "APP")
 
 

@@ -372,7 +372,7 @@ BROKEN = [
     ),
     (
         StepFailed("web1", "switch", 3, ("last", "lines")),
-        "Step `switch` on web1 ended with code 3.",
+        "Step `switch` failed on web1: lines (exit code 3).",
         "",
         ("last", "lines"),
     ),

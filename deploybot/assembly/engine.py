@@ -11,14 +11,21 @@ from deploybot.chat.places import places_of
 from deploybot.deploy.approvals import Approvals
 from deploybot.deploy.beginning import Beginning
 from deploybot.deploy.bonds import Bonds
+from deploybot.deploy.execution import Executor
 from deploybot.deploy.gate import HealthGate
+from deploybot.deploy.inspection import Inspector
 from deploybot.deploy.journal import Journal
+from deploybot.deploy.legacy import Legacy
 from deploybot.deploy.plan import Planner
+from deploybot.deploy.present import Present
 from deploybot.deploy.queue import Queue
+from deploybot.deploy.releases import Releases
+from deploybot.deploy.restore import Restorer
 from deploybot.deploy.runner import Runner
 from deploybot.deploy.service import Deployments
 from deploybot.deploy.steps import StepRunner
 from deploybot.deploy.teller import Teller
+from deploybot.deploy.verify import Verifier
 from deploybot.domain import Deployment
 from deploybot.events.reports import Reporter, targets_of
 from deploybot.ports import CodeSecrets, Tables
@@ -38,19 +45,35 @@ def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: T
     steps = StepRunner(
         store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
     )
-    runner = Runner(
+    inspector = Inspector(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
+    executor = Executor(
         settings=settings,
         store=world.store,
-        servers=world.servers,
         steps=steps,
-        gate=HealthGate(world.servers, world.clock),
+        inspector=inspector,
+        strategies=STRATEGIES,
+        clock=world.clock,
+    )
+    gate = HealthGate(world.servers, world.clock)
+    verifier = Verifier(world.servers, gate, world.clock)
+    restorer = Restorer(store=world.store, executor=executor, gate=gate, verifier=verifier, clock=world.clock)
+    runner = Runner(
+        store=world.store,
+        servers=world.servers,
+        executor=executor,
+        gate=gate,
+        verifier=verifier,
+        restorer=restorer,
+        present=Present(settings, inspector, STRATEGIES),
         journal=journal,
         clock=world.clock,
         tell=tell,
     )
-    planner = Planner(
-        store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES, images=world.images
+    releases = Releases(world.store, world.refs, inspector, world.images)
+    legacy = Legacy(
+        store=world.store, servers=world.servers, refs=world.refs, inspector=inspector, strategies=STRATEGIES
     )
+    planner = Planner(store=world.store, inspector=inspector, legacy=legacy, releases=releases, strategies=STRATEGIES)
     bonds = Bonds(settings, planner, world.clock)
     approvals = Approvals(settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, tell=tell)
     beginning = Beginning(
@@ -80,6 +103,7 @@ def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: T
         tell=tell,
         approvals=approvals,
         queue=queue,
+        releases=releases,
     )
 
 

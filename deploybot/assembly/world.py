@@ -62,12 +62,10 @@ def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
 
 
 def _servers(settings: Settings, sockets: Path | None) -> SshServers:
-    """All servers over one pool; docker-py is imported only where bot.toml gives an engine: it takes 20 MB."""
+    """All servers over one pool; what an Engine needs is imported when one is first asked for: it takes 20 MB."""
     pool = Pool(settings.servers, sockets=sockets)
 
     def engine(server: Server) -> Engine | None:
-        if server.docker is None:
-            return None
         from deploybot.hosts import docker  # noqa: PLC0415  see above
 
         return docker.engine(server, pool, servers.host(server.name))

@@ -40,7 +40,7 @@ def main(
     command failed, was refused, or its deployment ended badly, 2 wrong usage or no bot, 3 the end is not
     known. `json` prints one JSON object a message. `as_name` is who speaks, `wait` waits for a deployment's
     end. With `listen` nothing is said, and what everybody is told is shown. `command` starts a bot where none
-    runs; by default `deploybot run` with the same bot.toml.
+    runs; by default `deploybot run --temporary` with the same bot.toml.
     """
     interactive = line is None and not json and not listen and sys.stdin.isatty() and sys.stdout.isatty()
     _replace_errors(sys.stdin, sys.stdout, sys.stderr)
@@ -70,10 +70,10 @@ def _check_words(line: str | None, as_name: str | None, *, listen: bool) -> None
 
 
 def _own_bot(settings: Settings) -> tuple[str, ...]:
-    """The command that starts a bot with this bot.toml; none where it came from no file."""
+    """The command that starts a temporary bot with this bot.toml; none where it came from no file."""
     if settings.path is None:
         return ()
-    return (sys.executable, "-m", "deploybot", "-c", str(settings.path), "run")
+    return (sys.executable, "-m", "deploybot", "-c", str(settings.path), "run", "--temporary")
 
 
 async def _interactive(wanted: Wanted) -> int:

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from deploybot.card import Card
@@ -30,7 +30,8 @@ class Console:
     """The Chat port for the platform `console`, and the server its clients connect to.
 
     Everybody connected is in one room. A card is delivered once the room has it: the room keeps the last
-    ones, and a client that comes later is told those still open and those nobody saw.
+    ones, and a client that comes later is told those still open and those nobody saw. `on_quiet` is called
+    when a client has left, and when a command is answered.
     """
 
     platform = PLATFORM
@@ -46,6 +47,24 @@ class Console:
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
+        self.on_quiet: Callable[[], None] = _nothing
+
+    @property
+    def clients(self) -> int:
+        """How many are connected."""
+        return len(self._sessions)
+
+    @property
+    def answers(self) -> bool:
+        """Whether a command is being answered, also one whose client has left."""
+        return bool(self._tasks)
+
+    def retire(self) -> bool:
+        """Take no more clients, if none is there and no command is being answered; whether that is so."""
+        if self._sessions or self._tasks:
+            return False
+        self._shut()
+        return True
 
     async def start(self) -> None:
         """Listen. UserError when another bot does already, or the folder is not safe."""
@@ -54,10 +73,7 @@ class Console:
 
     async def close(self) -> None:
         """Take the socket away, tell every client, and give running commands a moment to end."""
-        if self._server is not None:
-            self._server.close()
-            self._path.unlink(missing_ok=True)
-            self._server = None
+        self._shut()
         for session in self._sessions:
             session.close()
         running = {*self._sessions.values(), *self._tasks}
@@ -79,8 +95,18 @@ class Console:
         for session in self._sessions:
             session.told(message)
 
+    def _shut(self) -> None:
+        """Take the socket away."""
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+            self._server = None
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a client, if it may be here."""
+        if self._server is None:
+            writer.close()  # it came while the socket was taken away, and finds no bot
+            return
         uid = sockets.peer(writer.get_extra_info("socket"))
         if uid not in {os.geteuid(), 0}:
             log.warning("a console client of %s was refused", sockets.user(uid))
@@ -99,6 +125,7 @@ class Console:
             log.exception("a console client's connection broke")
         finally:
             del self._sessions[session]
+            self.on_quiet()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run something that outlives its client; what goes wrong in it is logged."""
@@ -108,5 +135,10 @@ class Console:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self.on_quiet()
         if not task.cancelled() and (error := task.exception()):
             log.error("a console request broke", exc_info=error)
+
+
+def _nothing() -> None:
+    """Nobody wants to hear of it."""

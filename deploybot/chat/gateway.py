@@ -1,4 +1,4 @@
-"""The client's way to a bot: the one that runs, or one of its own; and back to it after a loss."""
+"""The client's way to a bot: the one that runs, or a temporary one; and back to it after a loss."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from pathlib import Path
 from deploybot.chat import sockets
 from deploybot.chat.child import OwnBot
 from deploybot.chat.link import Link, Lost, NoBot, OnShow, open_link
+from deploybot.chat.parting import Parting
 from deploybot.errors import UserError
 
 _LOCK = "deploybot.lock"
 _START_WITHIN = 20.0
 _PAUSE = 0.2
+_MOMENT = 1.0
 _LONGEST_PAUSE = 2.0
 
 
@@ -43,18 +45,18 @@ class Gateway:
 
     @property
     def own(self) -> bool:
-        """Whether the bot lives only as long as this client."""
+        """Whether this client has started the bot."""
         return self._own is not None
 
     async def open(self) -> Link:
-        """A link to the bot that runs, or to one started for this client. UserError explains why there is none."""
+        """A link to the bot that runs, or to a temporary one. UserError explains why there is none."""
         try:
             return await self._connect()
         except NoBot:
             if not self._wanted.command:
                 raise
         _check_owner(self._wanted.path.parent)
-        self._say("No bot runs; one is started for as long as this console needs it.")
+        self._say("No bot runs; a temporary one is started for this console.")
         end = time.monotonic() + _START_WITHIN
         for last in (False, True):
             link = await self._start(last=last) or await self._other(end)
@@ -87,18 +89,17 @@ class Gateway:
         """A new link after a loss, tried for so many seconds; an own bot that died is started again."""
         if self._link is not None:
             await self._link.close()
-        if self._own is not None and not self._own.alive:
+        if self._own is not None and await self._own.gone(_MOMENT):
             await self._own.stop()
             self._own = None
             return await self.open()
         return await self._retry(within)
 
-    async def close(self) -> None:
-        """Leave, and stop the bot where it is the client's own."""
+    async def close(self) -> Parting | None:
+        """Leave; what the bot says that this client has started, None where it has started none."""
         if self._link is not None:
             await self._link.close()
-        if self._own is not None:
-            await self._own.stop()
+        return await self._own.leave() if self._own is not None else None
 
     async def _connect(self) -> Link:
         wanted = self._wanted
@@ -131,7 +132,7 @@ def _check_owner(folder: Path) -> None:
 def _holder_lives(folder: Path) -> bool:
     """Whether the process that the data folder's lock file names lives; the bot writes itself there."""
     try:
-        os.kill(int((folder / _LOCK).read_text()), 0)
-    except (OSError, ValueError) as error:
+        os.kill(int((folder / _LOCK).read_text().split()[0]), 0)
+    except (OSError, ValueError, IndexError) as error:
         return isinstance(error, PermissionError)
     return True

@@ -94,10 +94,14 @@ class Link:
             await self._writer.wait_closed()
 
     async def _greet(self, name: str, *, room: bool) -> None:
-        """Say hello, and begin to listen."""
-        await self._send(Hello(VERSION, name, room))
+        """Say hello, and begin to listen. Raises NoBot where the bot leaves without a word."""
+        stopping = NoBot("The bot is just stopping.", hint="Try again.")
+        try:
+            await self._send(Hello(VERSION, name, room))
+        except Lost:
+            raise stopping from None
         async with asyncio.timeout(_WELCOME_WITHIN):
-            answer = await self._receive()
+            answer = await self._receive(end=stopping)
         if not isinstance(answer, Welcome):
             raise Lost("The bot does not answer as it should.", hint="Are bot and client of the same version?")
         self.welcome = answer
@@ -152,17 +156,18 @@ class Link:
                 if not future.done():
                     future.set_exception(Lost(reason))
 
-    async def _receive(self) -> Welcome | Show | Done | Candidates:
-        """The next message; Lost when there is none any more."""
+    async def _receive(self, end: UserError | None = None) -> Welcome | Show | Done | Candidates:
+        """The next message; Lost, or `end`, when there is none any more."""
+        end = end or Lost("The bot has gone away.")
         try:
             line = await self._reader.readline()
             answer = decode_answer(line) if line else None
         except OSError:
-            raise Lost("The bot has gone away.") from None
+            raise end from None
         except (ValueError, ProtocolError) as error:
             raise Lost(f"The bot does not answer as it should: {error}.") from None
         if answer is None:
-            raise Lost("The bot has gone away.")
+            raise end
         if isinstance(answer, Refused):
             raise Lost(answer.sentence, hint=answer.hint)
         return answer
@@ -188,9 +193,9 @@ async def open_link(path: Path, on_show: OnShow, *, name: str = "", room: bool =
     link = Link(reader, writer, on_show)
     try:
         await link._greet(name, room=room)  # noqa: SLF001  its maker
-    except (Lost, TimeoutError) as error:
+    except (UserError, TimeoutError) as error:
         await link.close()
-        raise error if isinstance(error, Lost) else Lost("The bot does not answer.") from None
+        raise error if isinstance(error, UserError) else Lost("The bot does not answer.") from None
     return link
 
 

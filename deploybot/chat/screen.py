@@ -157,12 +157,11 @@ class Screen:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        going_on = self._board.titles
         self._print(self._board.leave(self._width))
-        if going_on and self._gateway.own:
-            self._note("The bot stops, too. What was begun goes on on the servers; the next bot takes it up.")
         self._flush()
-        await self._gateway.close()
+        parting = await self._gateway.close()
+        self._note(parting.words if parting is not None else "")
+        self._flush()
 
     async def _show(self, show: Show) -> None:
         """Take a card; waits while much is still to be printed."""

@@ -12,6 +12,7 @@ from typing import TextIO, TypeVar
 from deploybot.card import Tone
 from deploybot.chat.gateway import Gateway, Wanted
 from deploybot.chat.link import Link, Lost
+from deploybot.chat.parting import LOOK
 from deploybot.chat.printers import Printer
 from deploybot.chat.protocol import Done, Show
 from deploybot.errors import UserError
@@ -56,8 +57,7 @@ class Script:
                     break
         finally:
             loop.remove_signal_handler(signal.SIGINT)
-            self._printer.close()
-            await self._gateway.close()
+            await self._leave()
         return code
 
     async def listen(self) -> int:
@@ -79,8 +79,16 @@ class Script:
             return SUCCESS
         finally:
             loop.remove_signal_handler(signal.SIGINT)
-            self._printer.close()
-            await self._gateway.close()
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Leave the terminal as it was, and say what goes on without this client."""
+        self._printer.close()
+        parting = await self._gateway.close()
+        if parting is not None and parting.words:
+            self._printer.note(parting.words)
+        elif self._interrupted.is_set() and self._gateway.own and not self._streams:
+            self._printer.note(f"Left before the end. {LOOK}" if parting is None else "Left; nothing goes on.")
 
     async def _command(self, text: str) -> int:
         """Run one command to its end; its exit code."""
@@ -94,7 +102,8 @@ class Script:
             self._printer.note(f"{error.sentence} Whether the command was run is not known: look at `history`.")
             return UNKNOWN
         except Interrupted:
-            self._printer.note("Left before the end. What was begun goes on: `status` and `history` tell of it.")
+            if not self._gateway.own:
+                self._printer.note("Left before the end. What was begun goes on: `status` and `history` tell of it.")
             return UNKNOWN
         code = SUCCESS if done.ok else UNKNOWN if done.tone is Tone.UNKNOWN else FAILED
         self._printer.done(done, code)
@@ -111,10 +120,8 @@ class Script:
 
     async def _to_the_end(self, done: Done) -> Done:
         """Watch a deployment until it has ended, also over a restart of the bot."""
-        if not self._wait and not self._gateway.own:
-            return done
         if not self._wait:
-            self._printer.note("This bot runs for this command only, so the deployment's end is waited for.")
+            return done
         while True:
             try:
                 return await self._unless_interrupted(self._link.watch(done.follows))

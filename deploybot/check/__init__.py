@@ -15,11 +15,11 @@ from types import MappingProxyType
 from deploybot.check.apps import try_auto, try_image, try_repository
 from deploybot.check.rows import Row, State
 from deploybot.check.servers import Links, try_server
-from deploybot.errors import DeploybotError
 from deploybot.events.auto.hints import autos
 from deploybot.ports import Finding, Images, RefSource
 from deploybot.settings import Settings
 from deploybot.units import show_duration
+from deploybot.untrusted import failure_of
 
 __all__ = ["Links", "Row", "State", "check"]
 
@@ -68,7 +68,8 @@ async def _bounded(subject: str, tries: AsyncIterator[Row], within: float) -> li
     except TimeoutError:
         cure = "See what keeps it busy; a firewall that swallows packets looks like this, too."
         rows.append(Row(subject, "answer", State.FAILED, f"no answer within {show_duration(within)}", cure))
-    except DeploybotError as error:
+    except Exception as problem:  # noqa: BLE001  whatever one of them causes is its own row
+        error = failure_of(subject, problem)
         rows.append(Row(subject, "answer", State.FAILED, str(error), getattr(error, "hint", "")))
     return rows
 

@@ -13,10 +13,10 @@ from typing import Protocol
 from deploybot.check.rows import Row, State
 from deploybot.domain import JobState, JobStatus, Release, ServerFacts, short_id
 from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
-from deploybot.ports import Engine, Host, Servers
+from deploybot.observed import runs_containers
+from deploybot.ports import Engine, Host, Servers, Site
 from deploybot.settings import App, Environment, Server, Settings
 from deploybot.strategies.needs import check_compose, check_server
-from deploybot.strategies.steps import Site
 from deploybot.units import show_duration, show_size
 
 _SCRIPT = "survive"
@@ -66,8 +66,8 @@ async def try_server(server: Server, settings: Settings, links: Links) -> AsyncI
     yield _tools(subject, facts)
     placed = _placed(server.name, settings)
     yield _room(subject, facts)
-    if server.docker:
-        yield await _engine(subject, links.engine(server.name), server)
+    if server.docker or any(runs_containers(one.app) for one in placed):
+        yield await _engine(subject, links.engine(server.name), server, facts)
     if any(one.app.strategy == "compose" for one in placed):
         yield _compose(subject, facts)
     for one in placed:
@@ -123,11 +123,12 @@ def _room(subject: str, facts: ServerFacts) -> Row:
     return Row(subject, "room", State.OK, f"{disk}, {show_size(facts.memory_available)} of memory available")
 
 
-async def _engine(subject: str, engine: Engine | None, server: Server) -> Row:
+async def _engine(subject: str, engine: Engine | None, server: Server, facts: ServerFacts) -> Row:
     if engine is None:
         return Row(subject, "Docker", State.SKIPPED, "no Engine")
+    where = server.docker or facts.docker_host.removeprefix("unix://")
     try:
-        return Row(subject, "Docker", State.OK, f"Engine {await engine.version()} at {server.docker}")
+        return Row(subject, "Docker", State.OK, f"Engine {await engine.version()} at {where}")
     except Unreachable as error:
         cure = error.hint or (
             f"On the server: `systemctl start docker`, and `sudo usermod -aG docker {server.user}`, "

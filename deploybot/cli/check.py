@@ -116,7 +116,7 @@ def _of_server(server: Server) -> Iterator[str]:
     if server.jump:
         yield f"through {server.jump}"
     yield "host key pinned" if server.host_key else "no host key pinned"
-    yield f"Docker at {server.docker}" if server.docker else "no Docker"
+    yield f"Docker at {server.docker}" if server.docker else "Docker as it is found there"
 
 
 def _of_app(app: App) -> Iterator[str]:

@@ -15,7 +15,6 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from deploybot.errors import ConfigError, DeploybotError, UserError
-from deploybot.lean import leave_out_docs
 
 if TYPE_CHECKING:
     from deploybot.settings import Settings
@@ -84,7 +83,6 @@ class Told(click.Group):
         del ctx
         if cmd_name not in self.modules:
             return None
-        leave_out_docs()
         module = importlib.import_module(f"deploybot.cli.{self.modules[cmd_name]}")
         found: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return found

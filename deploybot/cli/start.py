@@ -11,11 +11,14 @@ from deploybot.cli.common import Options
 
 
 @click.command(short_help="Start the bot.")
+@click.option("--temporary", is_flag=True, help="Stop when no console is connected and what was begun has ended.")
 @click.pass_obj
-def run(options: Options) -> None:
+def run(options: Options, *, temporary: bool) -> None:
     """Start the bot, and go on until SIGTERM or Ctrl-C.
 
-    Deployments that run then go on on their servers, and the next start takes them up again.
+    Deployments that run then go on on their servers, and the next start takes them up again. `deploybot chat`
+    starts a temporary bot where none runs: its log is temporary.log in the data folder, and it makes room for
+    a bot that is started without --temporary.
 
     \b
     Example:
@@ -23,7 +26,7 @@ def run(options: Options) -> None:
     """
     from deploybot import bot
 
-    asyncio.run(bot.run(options.settings()))
+    asyncio.run(bot.run(options.settings(), temporary=temporary))
 
 
 @click.command(short_help="Talk to the bot from this terminal.")
@@ -38,7 +41,8 @@ def chat(
 ) -> None:
     """Talk to the bot from this terminal, with completion and cards that redraw themselves.
 
-    If no bot runs with this bot.toml, one is started for as long as the chat lasts. With -c, or where there is no
+    If no bot runs with this bot.toml, a temporary one is started. It stops when you have left and what was begun
+    has ended, in the background if need be. With -c, or where there is no
     terminal, the exit code is 0 for success, 1 when the command failed or was refused or its deployment ended
     badly, 2 for wrong usage or no bot, 3 when the end is not known.
 

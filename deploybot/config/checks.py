@@ -239,11 +239,6 @@ def _environment(path: Path, app: App, environment: Environment, settings: Setti
     yield from _names((*path, "env"), environment.env, environment.secrets)
     yield from _crossed(path, app, environment)
     health = environment.health or app.health
-    if (health and health.docker) or (app.logs and app.logs.docker):
-        what = "health.docker" if health and health.docker else "logs.docker"
-        for name in environment.servers:
-            if name in settings.servers and not settings.servers[name].docker:
-                yield Problem((*path, "servers"), f"{what} asks Docker, and servers.{name} has no `docker`")
     if health and health.docker and app.strategy in {"files", "script"}:
         place = (*path, "health") if environment.health else (*path[:2], "health")
         yield Problem((*place, "docker"), 'is for strategy = "compose" only')

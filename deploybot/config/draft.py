@@ -24,7 +24,7 @@ def draft(part: type[P], table: object, context: Mapping[str, str]) -> P:
     except ValidationError:
         given = table if isinstance(table, dict) else {}
     values = {
-        name: _value(field, given[name], context) if name in given else _nothing(field)
+        name: _value(field, given[key], context) if (key := field.alias or name) in given else _nothing(field)
         for name, field in part.model_fields.items()
     }
     return part.model_construct(_fields_set=values.keys() & given.keys(), **values)

@@ -50,7 +50,7 @@ def within(part: Part, path: Path = ()) -> Iterator[tuple[Path, Part]]:
     """A part and all parts inside it, with their paths."""
     yield path, part
     for key in type(part).known_keys():
-        value = getattr(part, key)
+        value = part.value(key)
         inner = value.items() if isinstance(value, dict) else [(None, value)]
         for name, one in inner:
             if isinstance(one, Part):

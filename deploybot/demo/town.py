@@ -104,7 +104,7 @@ class Town:
     @property
     def bot_pid(self) -> int:
         """The process of the bot that runs."""
-        return int((self.folder / "data" / "deploybot.lock").read_text())
+        return int((self.folder / "data" / "deploybot.lock").read_text().split()[0])
 
     def url(self, environment: str) -> str:
         """Where the shop of an environment is."""
@@ -118,6 +118,25 @@ class Town:
     def push(self, change: repository.Change) -> repository.Commit:
         """Have somebody push a change to the branch `main`."""
         return repository.add(self.folder / "shop", change)
+
+    def deploy_by_hand(self, environment: str, ref: str) -> None:
+        """Do on the server what a person in a hurry does: move the link to another release, and restart."""
+        directory = self.folder / "server" / environment
+        link = directory / "current"
+        link.unlink()
+        link.symlink_to(f"releases/{self._commit(ref)}")
+        values = {"SHOP_PORT": str(self.ports[environment]), "PAYMENT_KEY": self.payment_key}
+        env = {**os.environ, **values, "DEPLOYBOT_DIRECTORY": str(directory)}
+        command = ["sh", "restart.sh"]
+        subprocess.run(command, cwd=link, env=env, stdout=subprocess.DEVNULL, check=True, timeout=30)  # noqa: S603  the demo's own script
+
+    def prune(self, environment: str, ref: str) -> None:
+        """Delete a release's folder on the server, as somebody does who needs room."""
+        shutil.rmtree(self.folder / "server" / environment / "releases" / self._commit(ref))
+
+    def _commit(self, ref: str) -> str:
+        command = ["git", "-C", str(self.folder / "shop"), "rev-parse", f"{ref}^{{commit}}"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()  # noqa: S603  git
 
     def want_approvals(self) -> None:
         """Have production wait for a second person, from the next start of the bot on."""
@@ -194,8 +213,10 @@ async def town(folder: Path) -> AsyncIterator[Town]:
 
 
 async def _without_bot(lock: Path) -> None:
-    """Wait until no bot holds its lock: one that a console has started goes some moments after the console."""
+    """End the bot that a console has started and that goes on without it; return when none holds the lock."""
     end = time.monotonic() + _BOT_GONE_WITHIN
+    if process := _bot_of(lock):
+        os.kill(process, signal.SIGTERM)
     while process := _bot_of(lock):
         if time.monotonic() > end:
             os.kill(process, signal.SIGKILL)
@@ -209,7 +230,7 @@ def _bot_of(lock: Path) -> int:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return int(file.read())
+            return int(file.read().split()[0])
     return 0
 
 

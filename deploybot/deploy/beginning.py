@@ -23,7 +23,7 @@ PAUSE = 2.0
 
 
 class Beginning:
-    """Lets deployments begin."""
+    """Lets deployments begin, unless it `rests`: then the bot is about to stop."""
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Beginning:
         self._bonds = bonds
         self._tell = tell
         self._questions = Questions(settings, clock)
+        self.rests = False
 
     async def begin(self, deployment: Deployment, stop: Stop) -> Deployment | None:
         """Let one begin whose turn has come, planned anew if it had to wait; None where it lacks approvals again.
@@ -87,7 +88,7 @@ class Beginning:
         What was approved is what runs: Voided where the new plan is another one.
         """
         now = tables.deployments.get(deployment.number)
-        if now is None or now.state.ended:
+        if now is None or now.state.ended or self.rests:
             return None  # it was rejected, or a newer one came in its place, while it was looked at
         question = self._questions.may_begin(tables, deployment)
         decision = decide(question)
@@ -119,7 +120,8 @@ class Beginning:
             if stop.why is not None:
                 raise stop.why
             try:
-                return await self._planner.again(app, environment, old)
+                if (plan := await stop.before(self._planner.again(app, environment, old))) is not None:
+                    return plan
             except Unreachable as problem:
                 if self._clock.now() > last:
                     raise

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deploybot.domain import Binding, Kind, Place, Plan, Release, ServerPlan, Step, image_changes, short_id
+from deploybot.domain import Binding, EffectKind, Kind, Place, Plan, Release, ServerPlan, Step, image_changes, short_id
 from deploybot.settings import App, Environment, Part, Settings
 from deploybot.units import show_duration
 
@@ -69,8 +69,8 @@ def _reached(names: Sequence[str], settings: Settings) -> Iterator[str]:
 
 
 def _keys(path: str, part: Part, without: frozenset[str]) -> Iterator[tuple[str, str]]:
-    for key in sorted(type(part).known_keys().keys() - without):
-        yield f"{path}.{key}", _text(getattr(part, key))
+    for key in type(part).known_keys().keys() - without:
+        yield f"{path}.{key}", _text(part.value(key))
 
 
 def _text(value: object) -> str:
@@ -81,7 +81,7 @@ def _text(value: object) -> str:
 def _plain(value: object) -> object:
     """What JSON does not know: tables of bot.toml, of secrets only where they come from."""
     if isinstance(value, Part):
-        return {key: getattr(value, key) for key in type(value).known_keys() if getattr(value, key) is not None}
+        return {key: value.value(key) for key in type(value).known_keys() if value.value(key) is not None}
     if isinstance(value, Place | Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no place in a binding")
@@ -107,9 +107,11 @@ def _step(step: Step) -> str:
 
 
 def _felt_digest(plan: Plan, part: ServerPlan) -> str:
-    """The SHA-256 (hex) of what is felt on a server: scripts, values, names of secrets, gate, and the way back."""
+    """Hash what is felt on a server (SHA-256, hex): scripts, values, names of secrets, gate, the way back, removals."""
     steps = [dataclasses.asdict(step) for step in (*_felt(plan, part), *part.restore)]
-    return _digest([steps, dataclasses.asdict(part.gate) if part.gate else None])
+    gate = dataclasses.asdict(part.gate) if part.gate else None
+    removed = [one.service for one in part.effects if one.kind is EffectKind.REMOVED]
+    return _digest([steps, gate, *([removed] if removed else [])])
 
 
 def _digest(content: object) -> str:

@@ -76,7 +76,7 @@ class Bonds:
             if stop.why is not None:
                 raise stop.why
             try:
-                changed = await self.changes(deployment, request)
+                changed = await stop.before(self.changes(deployment, request))
             except Unreachable as problem:
                 if self._clock.now() > last:
                     raise
@@ -84,5 +84,6 @@ class Bonds:
             else:
                 if changed:
                     raise Voided(changed)
-                return
+                if changed is not None:
+                    return
             await stop.pause(PAUSE)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from deploybot.card import Button, Card, Line, Tone
-from deploybot.deploy.request_cards import approved_line, release_ref, request_buttons, request_lines, steps_line
+from deploybot.deploy.request_cards import (
+    approved_line,
+    effects_lines,
+    first_words,
+    release_ref,
+    request_buttons,
+    request_lines,
+    steps_line,
+)
 from deploybot.deploy.request_cards import word as request_word
 from deploybot.domain import (
     Changes,
@@ -115,9 +123,13 @@ def plan_card(plan: Plan, *, begins: str = "", wants: str = "") -> Card:
     return Card(
         title=f"Would {what(plan)}",
         text=_about(plan),
-        lines=tuple(Line(part.server, steps_line(part)) for part in plan.servers),
+        lines=tuple(line for part in plan.servers for line in (_steps(part), *effects_lines(part))),
         footer=", ".join([f"plan {plan.digest[:12]}", *when, "nothing was done"]),
     )
+
+
+def _steps(part: ServerPlan) -> Line:
+    return Line(part.server, steps_line(part))
 
 
 def _text(deployment: Deployment, waits_for: str) -> str:
@@ -150,7 +162,7 @@ def _about(plan: Plan) -> str:
     elif before:
         lines.append(f"replaces {', '.join(before)}")
     else:
-        lines.append("the first release here")
+        lines.append(next((first_words(part) for part in plan.servers if part.before), "the first release here"))
     lines += _images(plan)
     lines += _changes(plan.changes)
     lines += [f"! {warning}" for warning in plan.warnings]
@@ -199,7 +211,7 @@ def _line(part: ServerPlan, steps: Sequence[StepRow], state: State) -> Line:
     """One server: its steps with their ends, and the one that is being done."""
     mine = [row for row in steps if row.server == part.server and row.phase is not Phase.CLEANUP]
     if not mine:
-        return Line(part.server, "nothing done" if state.ended else "not begun")
+        return Line(part.server, "nothing done" if state.ended else "not started")
     words = []
     for row in mine:
         back = "back: " if row.phase is Phase.RESTORE else ""
@@ -208,8 +220,8 @@ def _line(part: ServerPlan, steps: Sequence[StepRow], state: State) -> Line:
     tone = Tone.UNKNOWN if lost else _STEP_TONES[mine[-1].state]
     forward = [row for row in mine if row.phase is Phase.FORWARD]
     if tone is Tone.GOOD and not state.ended:
-        all_done = len(forward) == len(part.steps)
-        words.append("checking health" if all_done and part.gate is not None and len(mine) == len(forward) else "…")
+        checks = len(forward) == len(part.steps) and len(mine) == len(forward) and (part.gate or part.verify)
+        words.append("checking health" if checks else "…")
         tone = Tone.BUSY
     elif tone is Tone.GOOD and len(mine) > len(forward):
         tone = Tone.WARN

@@ -7,14 +7,16 @@ from collections.abc import Awaitable, Callable
 
 from deploybot.deploy.stop import Stop
 from deploybot.domain import Container, Gate
-from deploybot.errors import EngineError, Unhealthy, Unreachable
+from deploybot.errors import Unhealthy
 from deploybot.ports import Clock, Engine, Host, Servers
+from deploybot.untrusted import failure_of
 
 ASK_WITHIN = 5.0
 PAUSE_FIRST = 0.1
 PAUSE_MOST = 2.0
 TAIL = 15
 LOG_WITHIN = 10.0
+LOG_BYTES = 65_536
 
 
 class HealthGate:
@@ -31,13 +33,14 @@ class HealthGate:
         end = self._clock.now() + gate.within
         pause = PAUSE_FIRST
         while True:
-            why = await _ask(check)
-            if not why:
+            why = await stop.before(_ask(check, server))
+            if why == "":
                 return
-            if stop.why is not None:
+            if why is None or stop.why is not None:
+                assert stop.why is not None  # noqa: S101  nothing else comes before an answer
                 raise stop.why
             if self._clock.now() + pause > end:
-                raise Unhealthy(server, why, await self._last_words(server, gate))
+                raise Unhealthy(server, why, await self.last_words(server, gate))
             await stop.pause(pause)
             pause = min(pause * 1.6, PAUSE_MOST)
 
@@ -52,27 +55,29 @@ class HealthGate:
             raise Unhealthy(server, f"bot.toml gives no Docker Engine for {server}, so its health cannot be asked")
         return lambda: _docker(engine, gate)
 
-    async def _last_words(self, server: str, gate: Gate) -> tuple[str, ...]:
-        """The last log lines of the containers that are not well; nothing where there is no engine to ask."""
+    async def last_words(self, server: str, gate: Gate) -> tuple[str, ...]:
+        """Read the last log lines of the containers that are not well; nothing where there is no Engine to ask."""
         engine = self._servers.engine(server)
         if engine is None or gate.kind != "docker":
             return ()
         try:
             async with asyncio.timeout(LOG_WITHIN):
                 return await _words_of(engine, gate.target)
-        except (Unreachable, EngineError, TimeoutError) as problem:
-            return (f"(the containers' logs could not be read: {problem})",)
+        except TimeoutError:
+            return (f"(the containers' logs did not come to an end within {LOG_WITHIN:.0f} s)",)
+        except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
+            return (f"(the containers' logs could not be read: {failure_of(f'Docker on {server}', problem)})",)
 
 
-async def _ask(check: Callable[[], Awaitable[str]]) -> str:
+async def _ask(check: Callable[[], Awaitable[str]], server: str) -> str:
     """Why it is not healthy; empty when it is."""
     try:
         async with asyncio.timeout(ASK_WITHIN * 2):
             return await check()
-    except (Unreachable, EngineError) as problem:
-        return str(problem)
     except TimeoutError:
         return f"no answer within {ASK_WITHIN * 2:.0f} s"
+    except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
+        return str(failure_of(server, problem))
 
 
 async def _http(host: Host, gate: Gate) -> str:
@@ -111,11 +116,11 @@ async def _words_of(engine: Engine, project: str) -> tuple[str, ...]:
     for container in await engine.containers(project):
         if container.oneoff or not ailment(container):
             continue
-        data = bytearray()
-        async for chunk in engine.logs(container.id, tail=TAIL):
-            data += chunk
+        data = b""
+        async for chunk in engine.logs(container.id, tail=TAIL, timeout=LOG_WITHIN):
+            data = (data + chunk)[-LOG_BYTES:]
         name = container.service or container.name
-        lines += [f"{name} | {_text(line)}" for line in bytes(data).splitlines()[-TAIL:]]
+        lines += [f"{name} | {_text(line)}" for line in data.splitlines()[-TAIL:]]
     return tuple(lines)
 
 

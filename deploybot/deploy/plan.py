@@ -6,15 +6,20 @@ import asyncio
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from deploybot.deploy.releases import LOOK_BACK, Releases
-from deploybot.domain import Changes, Gate, Kind, Plan, Release, Running, ServerFacts, ServerPlan, Step, short_id
+from deploybot.deploy.inspection import Inspector
+from deploybot.deploy.legacy import Legacy
+from deploybot.deploy.releases import Releases
+from deploybot.domain import Changes, Gate, Kind, Plan, Release, Running, ServerPlan, Step, short_id
 from deploybot.errors import NoImage, UserError
-from deploybot.ports import Images, RefSource, Servers, Store, Strategy
+from deploybot.ports import Site, Store, Strategy, Tables
 from deploybot.settings import App, Environment
+from deploybot.untrusted import of_one
 
-FACTS_WITHIN = 10.0
+T = TypeVar("T")
+
 HEALTH_STEP = "health"
 
 
@@ -25,21 +30,22 @@ def digest_of(plan: Plan) -> str:
 
 
 class Planner:
-    """Makes plans: asks every server for its facts at once, then the pure strategy for the steps."""
+    """Makes plans: observes every server at once, then asks the pure strategy for the steps."""
 
     def __init__(
         self,
         *,
         store: Store,
-        servers: Servers,
-        refs: RefSource,
+        inspector: Inspector,
+        legacy: Legacy,
+        releases: Releases,
         strategies: Mapping[str, Strategy],
-        images: Images | None = None,
     ) -> None:
-        """Take the ports; `strategies` by the name that bot.toml uses, `images` where an app has some."""
+        """Take the ports and parts; `strategies` by the name that bot.toml uses."""
         self._store = store
-        self._servers = servers
-        self._releases = Releases(store, refs, images)
+        self._inspector = inspector
+        self._legacy = legacy
+        self._releases = releases
         self._strategies = strategies
 
     async def deploy(
@@ -50,31 +56,40 @@ class Planner:
         *,
         rollback: bool = False,
         servers: Sequence[str] = (),
+        remove_orphans: bool = False,
+        fresh: bool = True,
     ) -> Plan:
         """Plan a release for the environment, or for some of its servers.
 
-        Raises Unreachable when a server does not answer, UserError when one lacks what the release needs.
+        A release that was never healthy on a server is put there from scratch if the plan is `fresh`. Raises
+        Unreachable when a server does not answer, UserError with everything that servers lack.
         """
-        strategy = self._strategies[app.strategy]
         names = _chosen(app, environment, servers)
-        facts, running = await self._look(app, environment, names)
-        parts = []
-        for name in names:
-            previous = await self._previous(app, environment, facts[name], running.get(name))
-            part = strategy.deploy(app, environment, release, previous, facts[name])
-            keep = await self._keep(app, environment, release, previous)
-            cleanup = strategy.prune(app, environment, keep, facts[name])
-            parts.append(dataclasses.replace(_gated(part), server=name, cleanup=cleanup))
+        sites = await self._sites(app, environment, names, remove_orphans=remove_orphans)
+        parts = (self._part(site, release, rollback=rollback, fresh=fresh) for site in sites.values())
+        found = await _all_of(of_one(name, part) for name, part in zip(names, parts, strict=True))
+        running = await self._running(app, environment)
         plan = Plan(
             kind=Kind.ROLLBACK if rollback else Kind.DEPLOY,
             app=app.name,
             environment=environment.name,
             release=release,
-            servers=tuple(parts),
-            changes=await self._changes(app, parts[0].replaces, release),
-            warnings=tuple(_warnings(parts, facts, running)),
+            servers=tuple(found),
+            changes=await self._changes(app, found[0].replaces, release),
+            warnings=tuple(_warnings(found, sites, running)),
+            remove_orphans=remove_orphans,
         )
         return dataclasses.replace(plan, digest=digest_of(plan))
+
+    async def _part(self, site: Site, release: Release, *, rollback: bool, fresh: bool) -> ServerPlan:
+        """Plan one server."""
+        strategy = self._strategies[site.app.strategy]
+        site = await self._inspector.study(site, release, again=fresh and not site.trusts(release))
+        previous = await self._inspector.release_at(site)
+        part = strategy.deploy(site, release, previous, back=rollback)
+        keep = await self._keep(site, release, previous)
+        cleanup = strategy.prune(site, keep)
+        return dataclasses.replace(_gated(part), server=site.server, cleanup=cleanup)
 
     async def restart(self, app: App, environment: Environment) -> Plan:
         """Plan to restart what runs on every server of the environment."""
@@ -85,17 +100,24 @@ class Planner:
         return await self._on_current(app, environment, environment.servers[:1], Kind.TASK, task)
 
     async def again(self, app: App, environment: Environment, old: Plan) -> Plan:
-        """The same wish as an older plan, against what is there now."""
+        """Plan the same as an older plan, against what is there now."""
         if old.kind is Kind.TASK:
             return await self.task(app, environment, old.task)
         if old.kind is Kind.RESTART:
             return await self.restart(app, environment)
         names = tuple(part.server for part in old.servers if part.server in environment.servers)
-        rollback = old.kind is Kind.ROLLBACK
-        return await self.deploy(app, environment, old.release, rollback=rollback, servers=names)
+        return await self.deploy(
+            app,
+            environment,
+            old.release,
+            rollback=old.kind is Kind.ROLLBACK,
+            servers=names,
+            remove_orphans=old.remove_orphans,
+            fresh=False,
+        )
 
     async def meaning(self, app: App, environment: Environment, ref: str) -> Release | None:
-        """The release that a ref means now; None where there is no such ref any more.
+        """Give the release that a ref means now; None where there is no such ref any more.
 
         Raises Unreachable, or NoImage where one of its images is not there any more.
         """
@@ -110,20 +132,18 @@ class Planner:
         self, app: App, environment: Environment, names: Sequence[str], kind: Kind, task: str = ""
     ) -> Plan:
         strategy = self._strategies[app.strategy]
-        facts, running = await self._look(app, environment, names)
+        sites = await self._sites(app, environment, names)
         parts = []
-        for name in names:
-            current = await self._previous(app, environment, facts[name], running.get(name))
+        for site in sites.values():
+            current = await self._inspector.release_at(site)
             if current is None:
                 raise UserError(
-                    f"Nothing of {app.name} runs in {environment.name} on {name} yet.",
+                    f"No release of {app.name} runs in {environment.name} on {site.server} yet.",
                     hint=f"Deploy it first: deploy {app.name} to {environment.name}",
                 )
-            if kind is Kind.TASK:
-                part = strategy.task(app, environment, current, task, facts[name])
-            else:
-                part = _gated(strategy.restart(app, environment, current, facts[name]))
-            parts.append(dataclasses.replace(part, server=name, replaces=current))
+            is_task = kind is Kind.TASK
+            part = strategy.task(site, current, task) if is_task else _gated(strategy.restart(site, current))
+            parts.append(dataclasses.replace(part, server=site.server, replaces=current))
         release = parts[0].replaces
         assert release is not None  # noqa: S101  set two lines above
         plan = Plan(
@@ -131,42 +151,56 @@ class Planner:
         )
         return dataclasses.replace(plan, digest=digest_of(plan))
 
-    async def _look(
-        self, app: App, environment: Environment, names: Sequence[str]
-    ) -> tuple[dict[str, ServerFacts], dict[str, Running]]:
-        """Facts of every server and what the bot last put there; the slowest server sets the time."""
-        directory = environment.directory or app.directory
-        hosts = [self._servers.host(name) for name in names]
-        found = await asyncio.gather(*(host.facts(directory, timeout=FACTS_WITHIN) for host in hosts))
+    async def _sites(
+        self, app: App, environment: Environment, names: Sequence[str], *, remove_orphans: bool = False
+    ) -> dict[str, Site]:
+        """Observe every server at once; the slowest one sets the time."""
+        found = await _all_of(
+            of_one(name, self._site(app, environment, name, remove_orphans=remove_orphans)) for name in names
+        )
+        return dict(zip(names, found, strict=True))
+
+    async def _site(self, app: App, environment: Environment, server: str, *, remove_orphans: bool) -> Site:
+        """Observe one server, and take over what the version before left there."""
+        site = await self._inspector.site(app, environment, server, remove_orphans=remove_orphans)
+        return await self._legacy.adopt(site)
+
+    async def _running(self, app: App, environment: Environment) -> dict[str, Running]:
         rows = await self._store.read(lambda tables: tables.running.get(app.name, environment.name))
-        return dict(zip(names, found, strict=True)), {row.server: row for row in rows}
+        return {row.server: row for row in rows}
 
-    async def _previous(
-        self, app: App, environment: Environment, facts: ServerFacts, row: Running | None
-    ) -> Release | None:
-        """What really is there, with the words the bot knows of it when it put it there itself."""
-        if not facts.current:
-            return None
-        if row is not None and row.release.id == facts.current:
-            return row.release
-        bare = Release.by_id(facts.current)
-        if not bare.found:
-            return bare
-        # Its folder does not tell its images; the deployment that put it there knew them.
-        tried = await self._store.read(lambda tables: tables.deployments.recent(app.name, environment.name, LOOK_BACK))
-        begun = (one.plan.release for one in tried if one.started)
-        return next((release for release in begun if release.id == facts.current), bare)
+    async def _keep(self, site: Site, release: Release, previous: Release | None) -> tuple[str, ...]:
+        """Give the ids of releases that stay: the new and the replaced one, the last good ones, and requested ones."""
+        app, environment = site.app, site.environment
 
-    async def _keep(
-        self, app: App, environment: Environment, release: Release, previous: Release | None
-    ) -> tuple[str, ...]:
-        """The ids of releases that must stay deployable: the new one, what it replaces, and the last good ones."""
-        good = await self._store.read(lambda tables: tables.deployments.good(app.name, environment.name, app.keep))
-        stay = [release, *([previous] if previous else []), *(row.plan.release for row in good)]
+        def look(tables: Tables) -> list[Release]:
+            good = tables.deployments.good(app.name, environment.name, app.keep)
+            open_ = (one for one in tables.deployments.open() if one.plan.app == app.name)
+            return [one.plan.release for one in (*good, *open_)]
+
+        stay = [release, *([previous] if previous else []), *await self._store.read(look)]
         return tuple(dict.fromkeys(one.id for one in stay))
 
     async def _changes(self, app: App, old: Release | None, new: Release) -> Changes:
         return await self._releases.changes(app, old, new) if old else Changes(known=False)
+
+
+async def _all_of(calls: Iterable[Coroutine[object, object, T]]) -> list[T]:
+    """Wait for all; what people can mend is raised together, anything else first and alone."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    problems = [one for one in results if isinstance(one, BaseException)]
+    for problem in sorted(problems, key=lambda one: isinstance(one, UserError)):
+        if not isinstance(problem, UserError):
+            raise problem
+    users = [one for one in problems if isinstance(one, UserError)]
+    if len(users) > 1:
+        raise UserError(
+            "\n".join(dict.fromkeys(one.sentence for one in users)),
+            hint="\n".join(dict.fromkeys(one.hint for one in users if one.hint)),
+        )
+    if users:
+        raise users[0]
+    return [one for one in results if not isinstance(one, BaseException)]
 
 
 def _chosen(app: App, environment: Environment, servers: Sequence[str]) -> tuple[str, ...]:
@@ -202,19 +236,20 @@ def _health_step(like: Step, gate: Gate) -> Step:
     )
 
 
-def _warnings(
-    parts: Sequence[ServerPlan], facts: Mapping[str, ServerFacts], running: Mapping[str, Running]
-) -> list[str]:
-    """What a person should know before it starts."""
+def _warnings(parts: Sequence[ServerPlan], sites: Mapping[str, Site], running: Mapping[str, Running]) -> list[str]:
+    """Say what a person should know before it starts."""
     found = []
     for part in parts:
-        name, seen = part.server, facts[part.server]
+        name, site = part.server, sites[part.server]
         row = running.get(name)
-        if seen.switching:
-            found.append(f"{name} was left half-way to {short_id(seen.switching)} earlier")
-        if row is not None and seen.current != row.release.id:
-            there = short_id(seen.current) or "nothing"
-            found.append(f"{name} has {there}, though #{row.deployment} put {row.release} there")
+        if site.facts.switching:
+            found.append(f"{name}: an earlier switch to {short_id(site.facts.switching)} did not end")
+        if row is not None and site.running != row.release.id:
+            there = short_id(site.running) or ("something else" if part.before else "nothing")
+            found.append(f"{name} runs {there}, though #{row.deployment} put {row.release} there")
+        elif row is None and part.before:
+            found.append(f"{name}: containers of this project run already, and are taken over")
         if part.replaces is not None and not part.restore:
             found.append(f"{name}: {part.replaces} cannot be put back if this fails: its files are gone")
+        found += [f"{name}: {warning}" for warning in part.warnings]
     return found

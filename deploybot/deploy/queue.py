@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections import defaultdict
@@ -12,11 +13,12 @@ from zoneinfo import ZoneInfo
 from deploybot.deploy.approvals import Approvals
 from deploybot.deploy.beginning import Beginning
 from deploybot.deploy.cards import what
+from deploybot.deploy.logbook import log_begun, log_ended
 from deploybot.deploy.runner import Runner
 from deploybot.deploy.stop import Stop
 from deploybot.deploy.teller import Teller
-from deploybot.deploy.turns import begins, is_early, last_before, place_of, show_moment
-from deploybot.domain import Deployment, State
+from deploybot.deploy.turns import begins, is_early, is_in_the_way, last_before, place_of, show_moment
+from deploybot.domain import Deployment, State, Unfinished
 from deploybot.errors import Cancelled, DeploybotError, StoreError, Voided, sentence
 from deploybot.logs import about_deployment
 from deploybot.ports import Clock, Store, Tables
@@ -57,6 +59,9 @@ class Queue:
         self._stops: dict[int, Stop] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._resumed: set[int] = set()
+        self._given_up: set[int] = set()
+        self._rests = False
 
     async def resume(self) -> tuple[Deployment, ...]:
         """After a start: take up every deployment that has not ended; gives them."""
@@ -67,6 +72,8 @@ class Queue:
             if deployment.state is State.WAITING and 0 < deployment.not_before < now - LATE:
                 await self._end_waiting(deployment.number, State.FAILED, self._too_late(deployment, now))
             else:
+                if deployment.state is not State.WAITING:
+                    self._resumed.add(deployment.number)
                 self.launch(deployment)
         return found
 
@@ -76,6 +83,30 @@ class Queue:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def unfinished(self) -> Unfinished:
+        """What has not ended, or whose clean-up is not over."""
+        running = frozenset(self._tasks)
+        return await self._store.read(lambda tables: self._unfinished(tables, running))
+
+    async def rest(self) -> Unfinished:
+        """Let nothing begin from now on, unless something has begun already; what has not ended."""
+        running = frozenset(self._tasks)
+
+        def look(tables: Tables) -> Unfinished:
+            found = self._unfinished(tables, running)
+            # In this transaction, so that nothing can begin between the look and the rest.
+            self._rests = self._beginning.rests = not found.begun
+            return found
+
+        return await self._store.write(look)
+
+    def _unfinished(self, tables: Tables, running: frozenset[int]) -> Unfinished:
+        now = self._clock.now()
+        still = tables.deployments.open()
+        waiting = {one.number for one in still if not is_in_the_way(one, now)}
+        begun = ({one.number for one in still} | running) - waiting - self._given_up
+        return Unfinished(tuple(sorted(begun)), tuple(sorted(waiting)))
 
     async def idle(self, number: int) -> None:
         """Return once nothing is being done for a deployment: its end is written, its clean-up over."""
@@ -111,6 +142,8 @@ class Queue:
         now = self._clock.now()
         if deployment.awaits_approval:
             return ""
+        if self._rests:
+            return "the next start of the bot"
         if is_early(deployment, now):
             return show_moment(deployment.not_before, self._zone)
         last = last_before(deployment, others, now)
@@ -129,6 +162,10 @@ class Queue:
     async def _insist(self, number: int, stop: Stop) -> None:
         with about_deployment(number):
             await self._to_its_end(number, stop)
+            with contextlib.suppress(StoreError):
+                ended = await self._row(number)
+                if ended is not None and ended.state.ended:
+                    log_ended(ended)
 
     async def _to_its_end(self, number: int, stop: Stop) -> None:
         """Run a deployment to its end; a database that cannot be written is waited for, nothing is lost by it."""
@@ -144,6 +181,7 @@ class Queue:
                 mark = secrets.token_hex(2)
                 log.exception("#%s broke, id %s", number, mark)
                 if broken:
+                    self._given_up.add(number)
                     return
                 work, broken = self._broke(number, mark), True
             else:
@@ -166,6 +204,7 @@ class Queue:
             try:
                 begun = await self._begin(number, stop)
                 if begun is not None:
+                    log_begun(begun, again=number in self._resumed)
                     await self._runner.run(begun, stop)
                     return
             finally:

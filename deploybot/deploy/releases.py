@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from deploybot.deploy.inspection import Inspector
 from deploybot.domain import Changes, Deployment, Kind, Pin, Release, State
 from deploybot.errors import NoImage, Unreachable, UserError
 from deploybot.ports import Images, RefSource, Store
@@ -36,10 +37,11 @@ def good_past(deployments: Iterable[Deployment]) -> list[Release]:
 class Releases:
     """command.ReleaseService over the store, the repository and the registries."""
 
-    def __init__(self, store: Store, refs: RefSource, images: Images | None = None) -> None:
-        """Take the ports; `images` where an app has some."""
+    def __init__(self, store: Store, refs: RefSource, inspector: Inspector, images: Images | None = None) -> None:
+        """Take the ports, and what looks at servers; `images` where an app has some."""
         self._store = store
         self._refs = refs
+        self._inspector = inspector
         self._images = images
 
     async def resolve(self, app: App, environment: Environment | None, ref: str, *, back: bool = False) -> Release:
@@ -113,17 +115,19 @@ class Releases:
         return await self._images.pins(app) if app.images and self._images is not None else ()
 
     async def current(self, app: App, environment: Environment) -> Release | None:
-        """What the bot last put there and saw healthy, on the environment's first server that has one."""
-        rows = await self._store.read(lambda tables: tables.running.get(app.name, environment.name))
-        by_server = {row.server: row for row in rows if row.healthy}
-        return next((by_server[name].release for name in environment.servers if name in by_server), None)
+        """Ask the servers which release runs; that of the first server that runs one of the bot's."""
+        return await self._inspector.current(app, environment)
 
     async def last_good(self, app: App, environment: Environment, before: Release | None) -> Release | None:
-        """The good release that was there before `before`; a release that was rolled back from does not count."""
+        """Give the good release that was there before `before`; a release that was rolled back from does not count.
+
+        Where `before` is a release that was never good, that is the newest good one.
+        """
         rows = await self._store.read(lambda tables: tables.deployments.recent(app.name, environment.name, LOOK_BACK))
         past = good_past(reversed(rows))
-        while past and before is not None and past[-1].id == before.id:
-            past.pop()
+        known = [one.id for one in past]
+        if before is not None and before.id in known:
+            past = past[: known.index(before.id)]
         return past[-1] if past else None
 
     async def changes(self, app: App, old: Release, new: Release) -> Changes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deploybot.card import Button, Card, Line, Tone
-from deploybot.domain import Deployment, Kind, Request, ServerPlan, State, Verdict
+from deploybot.domain import Deployment, EffectKind, Kind, Request, ServerPlan, State, Verdict
 from deploybot.units import show_duration, show_time
 
 AUTHORS_SHOWN = 10
@@ -66,9 +66,10 @@ def request_lines(deployment: Deployment, request: Request) -> Iterator[Line]:
     if deployment.not_before:
         yield Line("begins", f"not before {show_time(deployment.not_before)}")
     for part in plan.servers:
-        before = f"replaces {part.replaces}" if part.replaces else "the first release there"
+        before = f"replaces {part.replaces}" if part.replaces else first_words(part)
         stays = f"{part.replaces} stays" if plan.kind is Kind.TASK else before
         yield Line(part.server, f"{stays}: {steps_line(part)}")
+        yield from effects_lines(part)
     if authors := tuple(dict.fromkeys(one.author for one in plan.changes.commits)):
         more = f" and {len(authors) - AUTHORS_SHOWN} more" if len(authors) > AUTHORS_SHOWN else ""
         yield Line("authors", ", ".join(authors[:AUTHORS_SHOWN]) + more)
@@ -85,6 +86,23 @@ def steps_line(part: ServerPlan) -> str:
     if part.replaces is None or (part.gate is None and not part.restore):
         return " → ".join(steps)
     return f"{' → '.join(steps)}; if it fails: {', '.join(step.name for step in part.restore) or 'nothing'}"
+
+
+def first_words(part: ServerPlan) -> str:
+    """Say that there is no release of the bot's to replace."""
+    return "takes over what runs there" if part.before else "the first release there"
+
+
+def effects_lines(part: ServerPlan) -> Iterator[Line]:
+    """Say in one line what becomes of each service: `web recreated (image), db kept`."""
+    if not part.effects:
+        return
+    words = [f"{one.service} {one.kind}" + (f" ({one.why})" if one.why else "") for one in part.effects]
+    goes = any(one.kind is EffectKind.REMOVED for one in part.effects)
+    text = ", ".join(words)
+    if all(one.kind in {EffectKind.KEPT, EffectKind.LEFT} for one in part.effects):
+        text = f"nothing changes: {text}"
+    yield Line(f"{part.server} services", text, Tone.WARN if goes else Tone.PLAIN)
 
 
 def _state(request: Request) -> Iterator[Line]:

@@ -12,15 +12,19 @@ import logging
 from collections.abc import Sequence
 
 from deploybot.deploy.cards import what
+from deploybot.deploy.execution import Executor
 from deploybot.deploy.gate import HealthGate
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import HEALTH_STEP
-from deploybot.deploy.steps import StepRunner, Work
+from deploybot.deploy.present import Present, all_well, runs_release, sentence_of
+from deploybot.deploy.restore import Restorer, is_restorable
 from deploybot.deploy.stop import Stop
 from deploybot.deploy.teller import Teller
+from deploybot.deploy.verify import Verifier
 from deploybot.domain import (
     Deployment,
     Kind,
+    ManifestRow,
     Phase,
     Plan,
     Release,
@@ -30,15 +34,12 @@ from deploybot.domain import (
     Step,
     StepRow,
     StepState,
-    short_id,
 )
 from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable, sentence
 from deploybot.ports import Clock, Servers, Store, Tables
-from deploybot.settings import App, Environment, Settings
 
 log = logging.getLogger(__name__)
 
-LOOK_WITHIN = 10.0
 TAIL_SHOWN = 20
 CLEANUP_WITHIN = 300.0
 FORGET_BACK = 5
@@ -60,22 +61,26 @@ class Runner:
     def __init__(
         self,
         *,
-        settings: Settings,
         store: Store,
         servers: Servers,
-        steps: StepRunner,
+        executor: Executor,
         gate: HealthGate,
+        verifier: Verifier,
+        restorer: Restorer,
+        present: Present,
         journal: Journal,
         clock: Clock,
         tell: Teller,
     ) -> None:
         """Take the ports and the parts that do the single things."""
         self._journal = journal
-        self._settings = settings
         self._store = store
         self._servers = servers
-        self._steps = steps
+        self._executor = executor
         self._gate = gate
+        self._verifier = verifier
+        self._restorer = restorer
+        self._present = present
         self._clock = clock
         self._tell = tell
 
@@ -111,7 +116,7 @@ class Runner:
     async def _prepare(self, deployment: Deployment, stop: Stop) -> None:
         """All that does not touch what serves, on all servers at once; the first failure stops the others."""
         inner = Stop()
-        wish = asyncio.ensure_future(_pass_on(stop, inner))
+        wish = asyncio.ensure_future(stop.pass_on(inner))
         parts = [self._prepare_one(deployment, part, inner) for part in deployment.plan.servers]
         try:
             results = await asyncio.gather(*parts, return_exceptions=True)
@@ -126,7 +131,7 @@ class Runner:
             if _is_felt(deployment.plan, step):
                 return
             try:
-                await self._step(deployment, Phase.FORWARD, part.server, (position, step), stop)
+                await self._executor.run(deployment, Phase.FORWARD, part, (position, step), stop)
             except DeploybotError as problem:
                 # Of a step that was stopped because another failed, a restart knows no more than that.
                 if not isinstance(problem, Cancelled):
@@ -140,35 +145,23 @@ class Runner:
         for position in range(first, len(part.steps)):
             step = part.steps[position]
             try:
-                await self._step(deployment, Phase.FORWARD, part.server, (position, step), stop)
+                await self._executor.run(deployment, Phase.FORWARD, part, (position, step), stop)
             except StepFailed as problem:
                 if step.name == HEALTH_STEP:
                     raise Unhealthy(part.server, "the health command does not succeed", problem.tail) from problem
                 raise
+        await self._check(deployment, part, stop)
+
+    async def _check(self, deployment: Deployment, part: ServerPlan, stop: Stop) -> None:
+        """Compare what runs with the release, pass the health gate, and see that everything stays up."""
+        app, environment = self._executor.target(deployment)
+        manifest = await self._executor.manifest(deployment, part)
+        if part.verify:
+            await self._verifier.settle(app, environment, part.server, manifest, stop)
         if part.gate is not None:
             await self._gate.pass_through(part.server, part.gate, stop)
-
-    async def _step(
-        self, deployment: Deployment, phase: Phase, server: str, numbered: tuple[int, Step], stop: Stop
-    ) -> StepRow:
-        position, step = numbered
-        app, environment = self._where(deployment)
-        known = {**app.secrets, **environment.secrets}
-        values = {name: known[name].reveal() for name in step.secrets if name in known}
-        work = Work(
-            deployment=deployment,
-            app=app,
-            phase=phase,
-            server=server,
-            position=position,
-            step=step,
-            secrets=values,
-        )
-        return await self._steps.run(work, stop)
-
-    def _where(self, deployment: Deployment) -> tuple[App, Environment]:
-        app = self._settings.apps[deployment.plan.app]
-        return app, app.environments[deployment.plan.environment]
+        if part.verify:
+            await self._verifier.stay(app, environment, part.server, manifest, stop)
 
     async def _good_end(self, deployment: Deployment) -> _End:
         plan = deployment.plan
@@ -185,22 +178,35 @@ class Runner:
         return Running(plan.app, plan.environment, server, release, deployment.number, now, healthy)
 
     async def _bad_end(self, deployment: Deployment, problem: DeploybotError) -> _End:
-        """Say what went wrong, put back what was switched where that is sure to be right, and look what runs."""
+        """Say what went wrong, restore what was switched where that is sure to be right, and look at what runs."""
         tail = tuple(getattr(problem, "tail", ()))[-TAIL_SHOWN:]
         touched = _switched(deployment, await self._steps_of(deployment))
         why = sentence(problem)
         cancelled = isinstance(problem, Cancelled)
+        state = State.CANCELLED if cancelled else State.FAILED
+        if not touched:
+            seen = await self._present.look(deployment)
+            now = "" if all_well(seen) else f" {sentence_of(seen)}"
+            return _End(state, f"{why}\nThe release that runs was not touched.{now}", tail)
         if isinstance(problem, StepUnknown) and problem.server in {part.server for part in touched}:
-            now = await self._what_runs(deployment)
-            return _End(State.UNKNOWN, f"{why}\nNothing was run again by itself. {now}", tail)
-        if not touched or deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
-            state = State.CANCELLED if cancelled else State.FAILED
-            unchanged = "The release that runs was not touched." if not touched else await self._what_runs(deployment)
-            return _End(state, f"{why}\n{unchanged}", tail)
-        if self._where(deployment)[1].on_failure == "leave" and not cancelled:
-            now = await self._what_runs(deployment)
-            return _End(State.FAILED, f'{why}\nLeft as it is (on_failure = "leave"). {now}', tail)
+            return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), tail)
+        if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
+            return await self._left(deployment, state, (why,), tail)
+        if self._executor.target(deployment)[1].on_failure == "leave" and not cancelled:
+            return await self._left(deployment, state, (why, 'Left as it is (on_failure = "leave").'), tail)
+        if not any(part.replaces or part.before for part in touched):
+            words = "Nothing ran before, so there is nothing to restore."
+            return await self._left(deployment, state, (why, words), tail)
         return await self._put_back(deployment, touched, why, tail, cancelled=cancelled)
+
+    async def _left(self, deployment: Deployment, state: State, words: Sequence[str], tail: tuple[str, ...]) -> _End:
+        """Leave everything as it is, and record what is seen to run: a release that failed counts as what runs."""
+        seen = await self._present.look(deployment)
+        release = deployment.plan.release
+        deploys = deployment.plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}
+        servers = runs_release(seen, release.id) if deploys else ()
+        rows = tuple(self._row(deployment, server, release, healthy=False) for server in servers)
+        return _End(state, "\n".join((*words[:1], " ".join((*words[1:], sentence_of(seen))))), tail, rows)
 
     async def _put_back(
         self,
@@ -211,54 +217,22 @@ class Runner:
         *,
         cancelled: bool,
     ) -> _End:
-        """Run the restore steps on every touched server, the last switched first."""
+        """Restore every touched server, the last switched first."""
         if deployment.state is not State.RESTORING:
             deployment = await self._move(deployment, State.RESTORING, why, tail)
         told, released, all_back = [], [], True
         for part in reversed(touched):
-            words, good = await self._put_back_one(deployment, part)
-            told.append(words)
-            all_back &= good
-            if part.replaces is not None:
-                released.append(self._row(deployment, part.server, part.replaces, healthy=good))
-        now = await self._what_runs(deployment)
+            restored = await self._restorer.restore(deployment, part)
+            told.append(restored.words)
+            all_back &= restored.good
+            if part.replaces is not None and is_restorable(part):
+                released.append(self._row(deployment, part.server, part.replaces, healthy=restored.good))
+        seen = await self._present.look(deployment)
         ended = State.CANCELLED if cancelled else State.RESTORED
-        return _End(ended if all_back else State.FAILED, "\n".join([why, *told, now]), tail, tuple(released))
-
-    async def _put_back_one(self, deployment: Deployment, part: ServerPlan) -> tuple[str, bool]:
-        if part.replaces is None:
-            return f"{part.server}: there was no release before, so nothing could be put back.", False
-        if not part.restore:
-            return f"{part.server}: {part.replaces} is not on the server any more and could not be put back.", False
-        never = Stop()
-        try:
-            for numbered in enumerate(part.restore):
-                await self._step(deployment, Phase.RESTORE, part.server, numbered, never)
-            if part.gate is not None:
-                await self._gate.pass_through(part.server, part.gate, never)
-        except (StepFailed, StepUnknown, Unreachable, Cancelled) as problem:
-            return f"{part.server}: putting {part.replaces} back failed, too: {problem}.", False
-        except Unhealthy as problem:
-            return f"{part.server}: {part.replaces} was put back but is not healthy: {problem.why}.", False
-        return f"{part.server}: {part.replaces} was put back and is well.", True
-
-    async def _what_runs(self, deployment: Deployment) -> str:
-        """What each server says that it has now; what it does not say is called unknown."""
-        app, environment = self._where(deployment)
-        names = [part.server for part in deployment.plan.servers]
-        words = await asyncio.gather(
-            *(self._what_runs_on(name, environment.directory or app.directory) for name in names)
-        )
-        return f"Now there: {'; '.join(words)}."
-
-    async def _what_runs_on(self, name: str, directory: str) -> str:
-        try:
-            facts = await self._servers.host(name).facts(directory, timeout=LOOK_WITHIN)
-        except Unreachable as problem:
-            return f"{name} unknown ({problem.why})"
-        if facts.switching:
-            return f"{name} half-way between {short_id(facts.current) or 'nothing'} and {short_id(facts.switching)}"
-        return f"{name} {short_id(facts.current) or 'nothing'}"
+        servers = [part.server for part in touched]
+        first = () if all_back else (self._present.headline(deployment, seen, servers),)
+        outcome = "\n".join(line for line in (*first, why, *told, sentence_of(seen)) if line)
+        return _End(ended if all_back else State.FAILED, outcome, tail, tuple(released))
 
     async def _move(
         self, deployment: Deployment, state: State, outcome: str = "", tail: Sequence[str] = ()
@@ -280,6 +254,7 @@ class Runner:
             ended = tables.deployments.move(deployment.number, end.state, now=now, outcome=end.outcome, tail=end.tail)
             for row in end.released:
                 tables.running.put(row)
+                _keep_manifest(tables, ended, row, now)
             tables.audit.append(
                 actor="deploybot",
                 action=f"{ended.plan.kind.value} {end.state.value}",
@@ -299,7 +274,7 @@ class Runner:
             try:
                 async with asyncio.timeout(CLEANUP_WITHIN):
                     for numbered in enumerate(part.cleanup):
-                        await self._step(deployment, Phase.CLEANUP, part.server, numbered, stop)
+                        await self._executor.run(deployment, Phase.CLEANUP, part, numbered, stop)
             except (DeploybotError, TimeoutError) as problem:
                 log.warning("clean-up after #%s on %s: %s", deployment.number, part.server, problem)
         rows = await self._store.read(lambda tables: _left_behind(tables, deployment))
@@ -311,6 +286,27 @@ class Runner:
                 log.info("job files of #%s stay on %s: %s", deployment.number, server, problem)
 
 
+def _keep_manifest(tables: Tables, deployment: Deployment, row: Running, now: float) -> None:
+    """Keep what a server was seen to run, so that the bot's own record is enough to go back to it."""
+    if not row.healthy:
+        return
+    part = next(one for one in deployment.plan.servers if one.server == row.server)
+    kept = tables.manifests.get(row.app, row.environment, row.server, row.release.id)
+    manifest = part.before if deployment.state is not State.SUCCEEDED else kept.manifest if kept else None
+    if manifest is not None:
+        tables.manifests.put(
+            ManifestRow(
+                app=row.app,
+                environment=row.environment,
+                server=row.server,
+                release=row.release.id,
+                manifest=manifest,
+                at=now,
+                verified=True,
+            )
+        )
+
+
 def _left_behind(tables: Tables, deployment: Deployment) -> tuple[StepRow, ...]:
     """The steps of a deployment, and of some before it: a bot that was killed left the files of their jobs."""
     plan = deployment.plan
@@ -318,19 +314,17 @@ def _left_behind(tables: Tables, deployment: Deployment) -> tuple[StepRow, ...]:
     return tuple(row for one in recent if one.state.ended for row in tables.deployments.steps(one.number))
 
 
-async def _pass_on(outer: Stop, inner: Stop) -> None:
-    """Let a wish to stop the whole reach the steps that run side by side."""
-    await outer.wait()
-    if outer.why is not None:
-        inner.set(outer.why)
-
-
 def _worst_first(results: Sequence[object], why: Exception | None) -> list[BaseException]:
-    """What to raise of several failures: the one that stopped the others, then an unforeseen one."""
+    """What to raise of several failures: an unforeseen one, a cancel without effect, then what stopped the others."""
     problems = [one for one in results if isinstance(one, BaseException)]
     strange = [one for one in problems if not isinstance(one, DeploybotError)]
-    first = [why] if why is not None and problems else []
-    return [*strange, *first, *sorted(problems, key=lambda one: isinstance(one, Cancelled))]
+    ignored = [one for one in problems if isinstance(one, StepUnknown)] if isinstance(why, Cancelled) else []
+    return [
+        *strange,
+        *ignored,
+        *([why] if why and problems else []),
+        *sorted(problems, key=lambda one: isinstance(one, Cancelled)),
+    ]
 
 
 def _is_felt(plan: Plan, step: Step) -> bool:

@@ -16,6 +16,7 @@ from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import Planner
 from deploybot.deploy.questions import Questions, required, wanted_of
 from deploybot.deploy.queue import Queue
+from deploybot.deploy.releases import Releases
 from deploybot.deploy.teller import Teller
 from deploybot.deploy.turns import next_time, show_moment
 from deploybot.domain import Deployment, Person, Plan, Release, Request, State
@@ -42,7 +43,7 @@ class _Asked:
 
 
 class Deployments:
-    """command.DeploymentService. What it makes is run by its `queue`."""
+    """command.DeploymentService. What it makes is run by its `queue`; `releases` finds what is asked for."""
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Deployments:
         tell: Teller,
         approvals: Approvals,
         queue: Queue,
+        releases: Releases,
     ) -> None:
         """Take the ports and parts."""
         self._settings = settings
@@ -66,6 +68,7 @@ class Deployments:
         self._approvals = approvals
         self._questions = Questions(settings, clock)
         self.queue = queue
+        self.releases = releases
 
     async def request(
         self,
@@ -78,13 +81,17 @@ class Deployments:
         servers: Sequence[str] = (),
         dry_run: bool = False,
         at: time | None = None,
+        remove_orphans: bool = False,
     ) -> Card:
         """Plan a release and run it when its turn comes, not before `at`, or only show the plan.
 
-        Where the environment wants approvals it waits for them first.
+        Where the environment needs approvals it waits for them first. `remove_orphans` removes containers of the
+        project that are in no Compose file, also those that the bot did not make.
         """
         typed, release = release.typed, dataclasses.replace(release, typed=None)
-        plan = await self._planner.deploy(app, environment, release, rollback=rollback, servers=servers)
+        plan = await self._planner.deploy(
+            app, environment, release, rollback=rollback, servers=servers, remove_orphans=remove_orphans
+        )
         zone = self._settings.bot.timezone
         not_before = next_time(at, zone, self._clock.now()) if at else 0.0
         if dry_run:

@@ -7,29 +7,44 @@ import dataclasses
 import logging
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.stop import Stop
-from deploybot.domain import Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState, Upload, UploadKind
-from deploybot.errors import Cancelled, StepFailed, StepUnknown, Unreachable
+from deploybot.deploy.uploads import send_uploads
+from deploybot.domain import Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState
+from deploybot.errors import Cancelled, EngineError, StepFailed, StepUnknown, Unreachable, UserError
 from deploybot.ports import Clock, Host, RefSource, Servers, Store, Tables
 from deploybot.settings import App
+from deploybot.untrusted import of_one
 
 log = logging.getLogger(__name__)
 
 TAIL = 15
 LOOK_EVERY = 2.0
 GRACE = 10.0
+STOP_WITHIN = 20.0
+"""Seconds in which a job is stopped, whatever its server does; after that its end is unknown."""
+OVERDUE = 30.0
+"""Seconds after a step's own time in which the server's watchdog must have ended it."""
+LOG_WITHIN = 300.0
+"""Seconds to fetch the rest of a log after the end."""
+LOG_MOST = 134_217_728
+"""Bytes of one log that are fetched: twice what the runner writes."""
 RETRY_FIRST = 0.5
 RETRY_MOST = 10.0
 UNREACHABLE_START = 60.0
+LATE = 124
+"""The exit code that the runner gives to a job whose time was over, as timeout(1) does."""
 _UNSAFE = re.compile(r"[^a-z0-9._-]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """A step in its place: which deployment, phase, server and position, and the values it gets."""
+    """A step in its place: which deployment, phase, server and position.
+
+    `values` gives the environment of its job, right before the job is started.
+    """
 
     deployment: Deployment
     app: App
@@ -37,7 +52,7 @@ class Work:
     server: str
     position: int
     step: Step
-    secrets: Mapping[str, str]
+    values: Callable[[], Awaitable[Mapping[str, str]]]
 
     def first_row(self, now: float) -> StepRow:
         """The row to keep before anything happens, with a job id nobody can guess."""
@@ -129,9 +144,12 @@ class StepRunner:
         pause = RETRY_FIRST
         while True:
             if stop.why is not None:
-                await self._stopped(host, row, stop.why)
+                raise await self._stopped(host, row, stop.why)
             try:
-                return await self._start(work, host, row)
+                if (status := await stop.before(self._start(work, host, row))) is not None:
+                    return status
+                # Somebody wishes to stop: whether it was started shows when it is stopped.
+                continue
             except StepFailed as problem:
                 # The server refused it: what it said stands for a log.
                 words = "\n".join((str(problem), *problem.tail)).encode()
@@ -149,48 +167,59 @@ class StepRunner:
 
     async def _start(self, work: Work, host: Host, row: StepRow) -> JobStatus:
         if row.state is StepState.STARTED:
-            return (await host.poll(row.job, row.offset, limit=0)).status
-        for upload in work.step.uploads:
-            await self._send(work, host, upload)
-        env = {**dict(work.step.env), **work.secrets}
-        return await host.start(row.job, work.step.script, env, deadline=work.step.timeout)
-
-    async def _send(self, work: Work, host: Host, upload: Upload) -> None:
-        if upload.kind is UploadKind.BUNDLE:
-            source = await self._refs.bundle(work.app, upload.commit, upload.have)
-        else:
-            source = await self._refs.archive(work.app, upload.commit)
-        await host.upload(source, upload.target)
+            return (await of_one(row.server, host.poll(row.job, row.offset, limit=0))).status
+        try:
+            env = await of_one(work.server, work.values())
+        except EngineError as problem:
+            raise Unreachable(work.server, str(problem)) from problem
+        except UserError as problem:
+            raise StepFailed(row.server, row.name, -1, tuple(problem.sentence.splitlines())) from problem
+        await send_uploads(self._refs, host, work.app, work.step.uploads)
+        return await of_one(row.server, host.start(row.job, work.step.script, env, deadline=work.step.timeout))
 
     async def _follow(self, work: Work, host: Host, row: StepRow, status: JobStatus, stop: Stop) -> StepRow:
-        """Take the log and wait for the end; a server that goes away in between is waited for."""
-        give_up = self._clock.now() + work.step.timeout + UNREACHABLE_START
+        """Take the log and wait for the end; a server that goes away in between is waited for.
+
+        Whatever the server says, it ends soon after the step's time is over or somebody wishes to stop.
+        """
+        over = self._clock.now() + work.step.timeout
         pause = RETRY_FIRST
-        while True:
+        while stop.why is None:
             try:
-                row, status = await self._take(host, row)
+                taken = await stop.before(self._take(host, row, over + OVERDUE, stop))
+                if taken is None:
+                    break
+                row, status = taken
                 if status.state is not JobState.RUNNING:
                     return await self._ended(row, status)
                 row = await self._note(row)
                 await self._wait(host, row, stop)
                 pause = RETRY_FIRST
+                if self._clock.now() > over + OVERDUE:
+                    return await self._overdue(host, row)
             except Unreachable as problem:
-                if self._clock.now() > give_up:
+                if self._clock.now() > over + UNREACHABLE_START:
                     raise await self._unknown(row, str(problem)) from problem
                 log.info("lost sight of step %s of #%s: %s", row.name, row.deployment, problem)
                 if not row.detail:
                     row = await self._note(row, problem.why)
                 await stop.pause(pause)
                 pause = min(pause * 2, RETRY_MOST)
-            if stop.why is not None:
-                await self._stopped(host, row, stop.why)
+        assert stop.why is not None  # noqa: S101  the loop has no other end
+        raise await self._stopped(host, row, stop.why)
 
-    async def _take(self, host: Host, row: StepRow) -> tuple[StepRow, JobStatus]:
-        """Fetch what the log has grown by; all of it once the job has ended."""
+    async def _take(self, host: Host, row: StepRow, end: float, stop: Stop) -> tuple[StepRow, JobStatus]:
+        """Fetch what the log has grown by; all of it once the job has ended.
+
+        A log that grows as fast as it is read ends at `end` by the clock, at its bound, or when a person stops it.
+        """
+        end = min(end, self._clock.now() + LOG_WITHIN)
         while True:
-            chunk = await host.poll(row.job, row.offset)
+            chunk = await of_one(row.server, host.poll(row.job, row.offset))
             size, running = chunk.status.size, chunk.status.state is JobState.RUNNING
-            more = bool(chunk.data) and row.offset + len(chunk.data) < size
+            more = bool(chunk.data) and row.offset + len(chunk.data) < min(size, LOG_MOST)
+            if self._clock.now() > end or (running and stop.why is not None):
+                more = False
             kept = self._journal.append(row, chunk.data, last=not running and not more)
             if not more or kept.offset == row.offset:
                 return kept, chunk.status
@@ -218,7 +247,8 @@ class StepRunner:
 
     async def _wait(self, host: Host, row: StepRow, stop: Stop) -> None:
         """Until the job ends, somebody wishes to stop, or it is time to look at the log again."""
-        await stop.outrun(host.wait(row.job, timeout=LOOK_EVERY), within=LOOK_EVERY + GRACE)
+        waiting = of_one(row.server, host.wait(row.job, timeout=LOOK_EVERY))
+        await stop.outrun(waiting, within=LOOK_EVERY + GRACE)
 
     async def _ended(self, row: StepRow, status: JobStatus) -> StepRow:
         """Record an end and say it as a return or an error."""
@@ -233,32 +263,49 @@ class StepRunner:
             raise StepFailed(row.server, row.name, status.code, self._journal.tail(row, TAIL))
         return row
 
-    async def _stopped(self, host: Host, row: StepRow, why: Exception) -> None:
-        """Stop the job on the server, record it, and raise why; an end that came first counts."""
+    async def _overdue(self, host: Host, row: StepRow) -> StepRow:
+        """Stop a job that runs after its time is over, which the server's watchdog should have done."""
         row, status = await self._stop(host, row)
-        if status.state is JobState.RUNNING:
-            raise await self._unknown(row, "it was told to stop and goes on")
+        if status.state is not JobState.CANCELLED:
+            return await self._ended(row, status)
+        row = await self._end(row, StepState.FAILED, LATE)
+        raise StepFailed(row.server, row.name, LATE, self._journal.tail(row, TAIL))
+
+    async def _stopped(self, host: Host, row: StepRow, why: Exception) -> Exception:
+        """Stop the job on the server, record it, and give why; an end that came first counts, and may raise."""
+        row, status = await self._stop(host, row)
         if status.state is JobState.CANCELLED:
             await self._end(row, StepState.CANCELLED, status.code, str(why))
         else:
             await self._ended(row, status)
-        raise why
+        return why
 
     async def _stop(self, host: Host, row: StepRow) -> tuple[StepRow, JobStatus]:
-        """Stop the job and take the rest of its log; tries again while the server does not answer."""
-        last = self._clock.now() + UNREACHABLE_START
-        pause = RETRY_FIRST
+        """Stop the job and take the rest of its log. Raises StepUnknown where that does not come to an end in time."""
+        last: list[Exception] = []
+        try:
+            async with asyncio.timeout(STOP_WITHIN):
+                row, status = await self._insist_on_stop(host, row, last)
+        except TimeoutError as problem:
+            said = last[-1] if last else f"no answer within {STOP_WITHIN:.0f} s"
+            words = "; ".join((str(said), *getattr(said, "tail", ())))
+            raise await self._unknown(row, f"{words}, so it could not be stopped and may go on") from problem
+        if status.state is JobState.RUNNING:
+            raise await self._unknown(row, "it was told to stop, and the server says that it goes on")
+        return row, status
+
+    async def _insist_on_stop(self, host: Host, row: StepRow, problems: list[Exception]) -> tuple[StepRow, JobStatus]:
+        """Try until the server answers; keeps the last reason why it does not in `problems`."""
+        pause, nothing = RETRY_FIRST, Stop()
         while True:
             try:
-                await host.cancel(row.job, grace=GRACE)
-                return await self._take(host, row)
+                await of_one(row.server, host.cancel(row.job, grace=GRACE))
+                return await self._take(host, row, self._clock.now() + STOP_WITHIN, nothing)
             except (Unreachable, StepFailed) as problem:
-                if self._clock.now() > last:
-                    words = "; ".join((str(problem), *getattr(problem, "tail", ())))
-                    raise await self._unknown(row, f"{words}, so it could not be stopped") from problem
+                problems[:] = [problem]
                 log.info("step %s of #%s is to stop: %s", row.name, row.deployment, problem)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, RETRY_MOST)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RETRY_MOST)
 
     async def _unknown(self, row: StepRow, why: str) -> StepUnknown:
         await self._end(row, StepState.UNKNOWN, -1, why)

@@ -5,7 +5,16 @@ Times are seconds since the epoch (UTC) as floats, durations are seconds, sizes 
 
 from __future__ import annotations
 
-from deploybot.domain.deployments import Counted, Deployment, Phase, Running, State, StepRow, StepState
+from deploybot.domain.deployments import (
+    Counted,
+    Deployment,
+    Phase,
+    Running,
+    State,
+    StepRow,
+    StepState,
+    Unfinished,
+)
 from deploybot.domain.events import (
     OWN,
     Alert,
@@ -25,7 +34,7 @@ from deploybot.domain.events import (
     Told,
 )
 from deploybot.domain.images import DOCKER_HUB, canonical_image
-from deploybot.domain.observed import EngineFacts, Manifest, Observed, ServiceImage
+from deploybot.domain.observed import EngineFacts, Manifest, ManifestRow, Observed, ServiceImage
 from deploybot.domain.people import (
     EVERY,
     Action,
@@ -104,6 +113,7 @@ __all__ = [
     "Lock",
     "LogLine",
     "Manifest",
+    "ManifestRow",
     "Mount",
     "Note",
     "Observed",
@@ -133,6 +143,7 @@ __all__ = [
     "Synced",
     "Tagged",
     "Told",
+    "Unfinished",
     "Upload",
     "UploadKind",
     "Usage",

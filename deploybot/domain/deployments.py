@@ -82,6 +82,14 @@ class Deployment:
         return self.finished - self.started if self.started and self.finished > self.started else None
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The numbers of what has not ended: `begun`, or next in turn; and `waiting` for approvals or a time."""
+
+    begun: tuple[int, ...] = ()
+    waiting: tuple[int, ...] = ()
+
+
 class Phase(enum.StrEnum):
     """Which part of a deployment a step belongs to."""
 

@@ -20,6 +20,7 @@ class ServiceImage:
     name: str = ""
     digest: str = ""
     settings: str = ""
+    replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,22 @@ class Manifest:
     def of(self, service: str) -> ServiceImage | None:
         """What a service runs; None where it is none of the release's."""
         return next((one for one in self.services if one.service == service), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestRow:
+    """What a release was seen to run on one server of an environment, as the database keeps it.
+
+    `verified` says that it was seen after a deployment that succeeded; else it was only found there.
+    """
+
+    app: str
+    environment: str
+    server: str
+    release: str
+    manifest: Manifest
+    at: float
+    verified: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

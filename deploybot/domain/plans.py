@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from deploybot.domain.observed import Manifest
 from deploybot.domain.releases import Changes, Release
 from deploybot.domain.servers import Upload
 
@@ -16,7 +17,8 @@ class Step:
     `script` names a file in `strategies/scripts`, without its `.sh`: nothing else is ever run. Values reach it as
     environment: `env` in the clear, `secrets` are names whose values are added when the job starts and
     never stored. `timeout` is in seconds. `switches` marks a step from whose start on the new release
-    may be the one that serves.
+    may be the one that serves. `bind` names values that are computed from the observed state right before the job
+    starts (`ports.Strategy.bind`); empty where all are in `env`.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Step:
     uploads: tuple[Upload, ...] = ()
     timeout: float = 900.0
     switches: bool = False
+    bind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,7 @@ class Gate:
 
 
 class EffectKind(enum.StrEnum):
-    """What becomes of a service: LEFT is one that is not in the Compose files and stays all the same."""
+    """What becomes of a service. LEFT: it is in no Compose file and stays all the same."""
 
     KEPT = "kept"
     STARTED = "started"
@@ -56,7 +59,7 @@ class EffectKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What becomes of one service on one server, and why, for people: `image`, `settings`, `mounted content`."""
+    """What becomes of one service on one server, and why: `image`, `settings`, `mounted content`."""
 
     service: str
     kind: EffectKind
@@ -67,7 +70,9 @@ class Effect:
 class ServerPlan:
     """What would happen on one server: steps and gate forward, and the steps that put `replaces` back.
 
-    `effects` says what becomes of each service, where the strategy runs services.
+    `effects` says what becomes of each service, where the strategy runs services. `verify`: what runs afterwards is
+    compared with the release's manifest. `before` is exactly what ran there, to be restored if this fails, whoever made
+    it. `made` says that the images of the release are made now, and not taken from its record.
     """
 
     server: str
@@ -77,6 +82,10 @@ class ServerPlan:
     restore: tuple[Step, ...] = ()
     cleanup: tuple[Step, ...] = ()
     effects: tuple[Effect, ...] = ()
+    warnings: tuple[str, ...] = ()
+    verify: bool = False
+    before: Manifest | None = None
+    made: bool = False
 
 
 class Kind(enum.StrEnum):
@@ -100,4 +109,5 @@ class Plan:
     task: str = ""
     changes: Changes = field(default_factory=Changes)
     warnings: tuple[str, ...] = ()
+    remove_orphans: bool = False
     digest: str = ""

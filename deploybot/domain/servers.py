@@ -16,6 +16,8 @@ class ServerFacts:
     `server` is the server's name in bot.toml, for sentences. `docker_host` is the Engine's address as the server's own
     `docker` command uses it (`unix:///run/docker.sock`), `docker_root` where that Engine keeps images and containers,
     `docker_free` and `docker_inodes` what is free there. `current_is_folder`: a folder stands where the link belongs.
+    `legacy` and `legacy_switching` are what the marks of the version before say of its releases: they lie where
+    releases put their files, so nobody believes them by themselves.
     """
 
     home: str
@@ -43,6 +45,8 @@ class ServerFacts:
     docker_free: int = -1
     docker_inodes: int = -1
     current_is_folder: bool = False
+    legacy: tuple[str, ...] = ()
+    legacy_switching: str = ""
 
 
 class UploadKind(enum.StrEnum):

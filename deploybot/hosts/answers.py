@@ -6,10 +6,13 @@ import re
 from dataclasses import dataclass
 
 from deploybot.domain import JobState, JobStatus
+from deploybot.untrusted import Unreadable
 
 _MARK = b"deploybot/1 "
 _END = b"\ndeploybot/1 end\n"
-_HEADER = re.compile(rb"deploybot/1 ([a-z]+) (-?\d+) (-?\d+) (-?\d+)(?: (.*))?")
+_HEADER = re.compile(rb"deploybot/1 ([a-z]{1,20}) (-?\d{1,15}) (-?\d{1,15}) (-?\d{1,15})(?: (.*))?")
+_STATES = frozenset(JobState)
+_LONGEST_WORDS = 2_000
 STARTED = "started"
 
 
@@ -25,11 +28,13 @@ class Answer:
 
     @property
     def status(self) -> JobStatus:
-        """As the port has it; ValueError for what is no state of a job."""
+        """As the port has it; Unreadable for what is no state of a job."""
+        if self.state not in _STATES or self.size < 0:
+            raise Unreadable(f"a job is `{self.state}` there, with {self.size} bytes of log")
         return JobStatus(JobState(self.state), self.code, self.size, self.words)
 
 
-def has_started(output: bytes) -> bool:
+def has_started(output: bytes | bytearray) -> bool:
     """Whether `start` has said that the job is taken and runs."""
     start = _first_header(output)
     return start >= 0 and output.startswith(_MARK + STARTED.encode(), start)
@@ -53,11 +58,11 @@ def parse(output: bytes) -> Answer | None:
     data = rest[:-1]
     if length >= 0 and len(data) != length:
         return None
-    words = (fields[5] or b"").decode("utf-8", "replace").strip()
+    words = (fields[5] or b"")[:_LONGEST_WORDS].decode("utf-8", "replace").strip()
     return Answer(fields[1].decode(), code, len(data) if size < 0 else size, words, data)
 
 
-def _first_header(output: bytes) -> int:
+def _first_header(output: bytes | bytearray) -> int:
     if output.startswith(_MARK):
         return 0
     return output.find(b"\n" + _MARK) + 1 or -1

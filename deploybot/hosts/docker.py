@@ -18,34 +18,38 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
-import asyncssh
-
-from deploybot.domain import Container, EngineEvent, Image, Usage
+from deploybot.domain import Container, EngineEvent, EngineFacts, Image, Usage
 from deploybot.errors import DeploybotError, EngineError
 from deploybot.hosts.docker_errors import explain, unexplained
 from deploybot.hosts.docker_frames import Frames
 from deploybot.hosts.docker_json import Sample, event
+from deploybot.hosts.docker_remote import Remote, Ssh
 from deploybot.hosts.docker_stream import Dial, Refused, get
-from deploybot.hosts.docker_wire import Address, ChannelWire, SocketWire, Wire
+from deploybot.hosts.docker_wire import Address, SocketWire, Wire
 from deploybot.metrics import METRICS
 from deploybot.ports import Host
 from deploybot.settings import DockerTls, Server
+from deploybot.untrusted import Unreadable, json_of, object_of
 
 if TYPE_CHECKING:
     from deploybot.hosts.docker_client import Client
 
 T = TypeVar("T")
 
+WITHIN = 8.0
 _THREADS = 8
 _APART = 0.5
 _RECENT = 15.0
 _STALE = 600.0
 _REMEMBERED = 500
-_LONGEST_EVENT = 1_048_576
+_LONGEST_EVENT = 65_536
 _ASK_WITHIN = 5.0
+_LONGEST_WORD = 100
+_CALLS_IN_ALL = 3
+"""What asks several times has this many times the time of one call."""
 _WHY: dict[str, type[OSError]] = {
     "missing": FileNotFoundError,
     "denied": PermissionError,
@@ -53,34 +57,20 @@ _WHY: dict[str, type[OSError]] = {
 }
 
 
-class Ssh(Protocol):
-    """What an Engine behind SSH needs of the pool of connections."""
+def engine(server: Server, ssh: Ssh, host: Host | None = None, *, timeout: float = WITHIN) -> DockerEngine | None:
+    """Make the Engine that bot.toml gives a server, or the one that the server's own `docker` uses.
 
-    async def forward(self, name: str, remote: str) -> Path:
-        """A local socket that leads to a Unix socket on a server; another one after a reconnect."""
-
-    async def connection(self, name: str) -> asyncssh.SSHClientConnection:
-        """The open connection to a server."""
-
-
-def engine(server: Server, ssh: Ssh, host: Host | None = None) -> DockerEngine | None:
-    """The Engine that bot.toml gives a server, or None. `host` is the same server, to ask why nobody answers there."""
-    if server.docker is None:
+    `host` is the same server, to ask which that is, and why nobody answers there. Without it there may be None.
+    `timeout` bounds every answer, in seconds.
+    """
+    if server.docker is None and host is None:
         return None
-    if not server.docker.startswith("/"):
-        return DockerEngine(server.name, server.docker, tls=server.docker_tls)
-    remote = server.docker
-
-    async def dial() -> Wire:
-        return await ChannelWire.dial(await ssh.connection(server.name), remote)
-
-    async def why() -> str:
-        if host is None:
-            return ""
-        chunks = host.stream("docker_why", {"DEPLOYBOT_SOCKET": remote}, timeout=_ASK_WITHIN)
-        return b"".join([chunk async for chunk in chunks]).decode(errors="replace").strip()
-
-    return DockerEngine(server.name, lambda: ssh.forward(server.name, remote), dial=dial, shown=remote, why=why)
+    if server.docker and not server.docker.startswith("/"):
+        return DockerEngine(server.name, server.docker, tls=server.docker_tls, timeout=timeout)
+    remote = Remote(server, ssh, host)
+    return DockerEngine(
+        server.name, remote.forward, dial=remote.dial, shown=lambda: remote.path, why=remote.why, timeout=timeout
+    )
 
 
 class DockerEngine:
@@ -93,15 +83,15 @@ class DockerEngine:
         *,
         dial: Dial | None = None,
         tls: DockerTls | None = None,
-        shown: str = "",
+        shown: Callable[[], str] | None = None,
         why: Callable[[], Awaitable[str]] | None = None,
-        timeout: float = 8.0,
+        timeout: float = WITHIN,
     ) -> None:
         """Describe the Engine of `server`.
 
         `way` is `unix:///path`, `tcp://host:port`, or gives the path of a forwarded socket each time it is asked.
         `dial` is a shorter way for streams, where there is one.
-        `shown` is how errors call the socket; `why` tells why nobody answers at it: `missing`, `denied`, `stopped`
+        `shown` gives what errors call the socket; `why` tells why nobody answers at it: `missing`, `denied`, `stopped`
         or nothing. `timeout` bounds, in seconds, every call, and every wait of a stream.
         """
         self._server = server
@@ -109,7 +99,7 @@ class DockerEngine:
         self._way = way
         self._dial = dial
         self._tls = tls
-        self._shown = shown or str(way).removeprefix("unix://")
+        self._place = shown or (lambda: str(way).removeprefix("unix://"))
         self._why = why
         self._timeout = timeout
         self._lock = asyncio.Lock()
@@ -127,14 +117,27 @@ class DockerEngine:
         """The Engine's version, such as `20.10.24`."""
         return await self._call(lambda client: client.version())
 
+    async def info(self) -> EngineFacts:
+        """What tells this Engine from others, and where it keeps its data."""
+        return await self._call(lambda client: client.info())
+
     async def containers(self, project: str) -> tuple[Container, ...]:
         """All containers of a Compose project, also the stopped ones, by service and name.
 
         One round trip for the list, then one for all of them side by side: a list tells neither restarts nor times.
         """
-        ids = await self._call(lambda client: client.containers(project))
-        found = await asyncio.gather(*(self._container(which) for which in ids))
+        try:
+            async with asyncio.timeout(_CALLS_IN_ALL * self._timeout):
+                ids = await self._call(lambda client: client.containers(project))
+                found = await asyncio.gather(*(self._container(which) for which in ids))
+        except TimeoutError as problem:
+            raise explain(self._what, self._place(), problem) from problem
         return tuple(sorted((one for one in found if one), key=lambda one: (one.service, one.name)))
+
+    async def all_containers(self) -> tuple[Container, ...]:
+        """All containers of the Engine, by name; one round trip, so without health, restarts and exit codes."""
+        found = await self._call(lambda client: client.all_containers())
+        return tuple(sorted(found, key=lambda one: one.name))
 
     async def _container(self, which: str) -> Container | None:
         return await self._call(lambda client: client.container(which))
@@ -142,6 +145,18 @@ class DockerEngine:
     async def images(self) -> tuple[Image, ...]:
         """All images that are there, without intermediate ones."""
         return await self._call(lambda client: client.images())
+
+    async def image(self, reference: str) -> Image | None:
+        """One image by its id, `name:tag` or `name@sha256:…`; None where the Engine does not have it."""
+        return await self._call(lambda client: client.image(reference))
+
+    async def networks(self) -> tuple[str, ...]:
+        """The names of all networks."""
+        return await self._call(lambda client: client.networks())
+
+    async def volumes(self) -> tuple[str, ...]:
+        """The names of all volumes."""
+        return await self._call(lambda client: client.volumes())
 
     async def usage(self, container: str, *, quick: bool = False) -> Usage:
         """What a container uses now; CPU in per cent of one core.
@@ -203,16 +218,16 @@ class DockerEngine:
             async for piece in pieces:
                 *lines, waiting = (waiting + piece).split(b"\n")
                 if len(waiting) > _LONGEST_EVENT:
-                    raise explain(self._what, self._shown, ValueError("an event without end"))
+                    raise explain(self._what, self._place(), Unreadable("an event without end"))
                 for line in lines:
                     if line.strip():
                         yield self._event(line)
 
     def _event(self, line: bytes) -> EngineEvent:
         try:
-            return event(json.loads(line))
-        except ValueError as problem:
-            raise explain(self._what, self._shown, problem) from problem
+            return event(object_of(json_of(line)))
+        except Unreadable as problem:
+            raise explain(self._what, self._place(), problem) from problem
 
     async def _stream(self, target: str, *, timeout: float, endless: bool) -> AsyncGenerator[bytes, None]:
         """The body of an answer. One that is `endless` may be quiet, and ends after `timeout` seconds."""
@@ -243,7 +258,7 @@ class DockerEngine:
         result = "failed"
         try:
             client = await self._connected()
-            value = await self._run(lambda: client.call(work))
+            value = await self._run(lambda: client.call(work, self._what))
             result = "ok"
         except EngineError:
             result = "refused"
@@ -259,7 +274,7 @@ class DockerEngine:
             address = Address(url, self._tls)
             if self._client is None or address != self._address:
                 self._drop()
-                self._client = await self._run(lambda: _connect(address, self._timeout))
+                self._client = await self._run(lambda: _connect(address, self._timeout, self._what))
                 self._address = address
             return self._client
 
@@ -287,11 +302,11 @@ class DockerEngine:
                 word = ""
             if word in _WHY:
                 problem = _WHY[word](word)
-        return explain(self._what, self._shown, problem)
+        return explain(self._what, self._place(), problem)
 
 
-def _connect(address: Address, timeout: float) -> Client:
+def _connect(address: Address, timeout: float, what: str) -> Client:
     """Make a client, in a thread: the import alone takes a tenth of a second."""
     from deploybot.hosts.docker_client import Client, attempt  # noqa: PLC0415  only where there is an Engine
 
-    return attempt(lambda: Client(address, timeout))
+    return attempt(lambda: Client(address, timeout), what)

@@ -8,17 +8,18 @@ and this module listens: HTTP/1.1, one request a connection (RFC 9112).
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from deploybot.hosts.docker_frames import BadStream, Chunked
 from deploybot.hosts.docker_wire import Wire
+from deploybot.untrusted import Unreadable, digits_of, json_of, text_of
 
 Dial = Callable[[], Awaitable[Wire]]
 
 _LONGEST_HEAD = 65_536
 _LONGEST_ERROR = 65_536
+LONGEST_WORDS = 500
 _OK = 200
 _BLANK_LINE = b"\r\n\r\n"
 
@@ -47,7 +48,7 @@ class Answer:
         self._wire = wire
         self._first = first
         self._chunked = Chunked() if headers.get("transfer-encoding") == "chunked" else None
-        self._left = int(headers.get("content-length", "-1"))
+        self._left = digits_of(headers.get("content-length", "-1"), "Content-Length")
 
     async def read(self, timeout: float) -> bytes:
         """What has arrived, at least a byte; nothing at the end.
@@ -92,7 +93,7 @@ async def get(dial: Dial, target: str, *, timeout: float) -> AsyncIterator[Answe
 
 async def _head(wire: Wire) -> tuple[int, dict[str, str], bytes]:
     """The status, the headers, and what came behind them."""
-    came = b""
+    came = bytearray()
     while _BLANK_LINE not in came:
         data = await wire.read()
         if not data:
@@ -100,22 +101,34 @@ async def _head(wire: Wire) -> tuple[int, dict[str, str], bytes]:
         came += data
         if len(came) > _LONGEST_HEAD and _BLANK_LINE not in came:
             raise BadStream("its answer is not HTTP")
-    head, _, rest = came.partition(_BLANK_LINE)
+    head, _, rest = bytes(came).partition(_BLANK_LINE)
     first, *lines = head.decode("latin-1").split("\r\n")
     words = first.split(" ", 2)
     if not first.startswith("HTTP/1.") or not words[1:] or not words[1].isdecimal():
         raise BadStream("its answer is not HTTP")
     pairs = (line.partition(":") for line in lines)
-    return int(words[1]), {name.strip().lower(): value.strip().lower() for name, _, value in pairs}, rest
+    return (
+        digits_of(words[1], "the status"),
+        {name.strip().lower(): value.strip().lower() for name, _, value in pairs},
+        rest,
+    )
 
 
 async def _message(answer: Answer, timeout: float) -> str:
     """The sentence of an error: `{"message": "…"}` in the Engine API, or plain text."""
-    text = b""
-    while (piece := await answer.read(timeout)) and len(text) < _LONGEST_ERROR:
-        text += piece
+    text = bytearray()
+    async with asyncio.timeout(timeout):
+        while len(text) < _LONGEST_ERROR and (piece := await answer.read(timeout)):
+            text += piece
+    return words_of(bytes(text))
+
+
+def words_of(body: bytes) -> str:
+    """The sentence in the body of an error, cut to 500 characters."""
+    body = body[:_LONGEST_ERROR]
     try:
-        found = json.loads(text)
-    except ValueError:
-        return text.decode(errors="replace").strip()[:500]
-    return str(found.get("message") or found.get("cause") or "") if isinstance(found, dict) else ""
+        found = json_of(body)
+    except Unreadable:
+        return body.decode(errors="replace").strip()[:LONGEST_WORDS]
+    said = found.get("message") or found.get("cause") if isinstance(found, dict) else ""
+    return text_of(said, "message")[:LONGEST_WORDS] if isinstance(said, str) and said else ""

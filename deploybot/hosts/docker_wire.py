@@ -103,7 +103,7 @@ class SocketWire(Wire, asyncio.Protocol):
         loop, parts = asyncio.get_running_loop(), urlsplit(address.url)
         if parts.scheme == "unix":
             return (await loop.create_unix_connection(cls, parts.path))[1]
-        context = _tls_context(address.tls) if address.tls else None
+        context = tls_context(address.tls) if address.tls else None
         transport, wire = await loop.create_connection(cls, parts.hostname or "", parts.port or 0, ssl=context)
         _keep_alive(transport.get_extra_info("socket"))
         return wire
@@ -195,7 +195,8 @@ class ChannelWire(Wire, asyncssh.SSHUNIXSession[bytes]):
             (self._channel.pause_reading if back else self._channel.resume_reading)()
 
 
-def _tls_context(tls: DockerTls) -> ssl.SSLContext:
+def tls_context(tls: DockerTls) -> ssl.SSLContext:
+    """A context with the files of bot.toml: the Engine's certificate is checked, and ours is shown."""
     context = ssl.create_default_context(cafile=str(tls.ca))
     context.load_cert_chain(str(tls.cert), str(tls.key))
     return context

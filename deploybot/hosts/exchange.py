@@ -14,6 +14,8 @@ from typing import Any
 
 import asyncssh
 
+from deploybot.hosts import failures
+
 _BUFFERED = 262_144
 """Bytes that wait to be read, and the channel's window, which must not be larger.
 
@@ -25,6 +27,10 @@ _KILLED = 255
 
 class Broken(Exception):
     """The channel ended before what was waited for. It never leaves this package: Unreachable is made of it."""
+
+
+class Flooded(Exception):
+    """The command writes more than it may; the text says how much that is. BadAnswer is made of it."""
 
 
 class Exchange(asyncssh.SSHClientSession[bytes]):
@@ -61,12 +67,12 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         return data
 
     async def rest(self, limit: int) -> bytes:
-        """All output up to its end. Raises Broken, also where it is longer than `limit` bytes."""
+        """All output up to its end. Raises Broken, and Flooded where it is longer than `limit` bytes."""
         whole = bytearray()
         while data := await self.read():
             whole += data
             if len(whole) > limit:
-                raise Broken
+                raise Flooded(f"it is longer than {limit:,} bytes and begins `{failures.plain_bytes(whole)}`")
         return bytes(whole)
 
     async def status(self) -> int:

@@ -1,4 +1,4 @@
-"""What `probe.sh` tells, as `ServerFacts`. Pure."""
+"""What `probe.sh` tells, as `ServerFacts`. Pure. Raises Unreadable."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 
 from deploybot.domain import ServerFacts
+from deploybot.untrusted import Unreadable, digits_of
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 _RELEASE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(-[0-9a-f]{12})?", re.ASCII)  # domain.Release.id
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*[\w.+~-]*)", re.ASCII)
 _KIB = 1024
-_LONGEST = 200
+_LONGEST = 8_192
+_MOST_RECORDS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class DockerFacts:
     docker: str = ""
     compose: tuple[str, ...] = ()
     compose_version: str = ""
+    root: str = ""
 
     @property
     def wanted(self) -> str:
@@ -31,12 +34,16 @@ class DockerFacts:
     def learn(self, facts: ServerFacts) -> DockerFacts:
         """This, with what a new probe has found."""
         return DockerFacts(
-            facts.docker or self.docker, facts.compose or self.compose, facts.compose_version or self.compose_version
+            facts.docker or self.docker,
+            facts.compose or self.compose,
+            facts.compose_version or self.compose_version,
+            facts.docker_root or self.root,
         )
 
     def fill(self, facts: ServerFacts) -> ServerFacts:
         """The facts with these of Docker."""
-        return replace(facts, docker=self.docker, compose=self.compose, compose_version=self.compose_version)
+        versions = replace(facts, docker=self.docker, compose=self.compose, compose_version=self.compose_version)
+        return replace(versions, docker_root=self.root)
 
 
 def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
@@ -44,16 +51,20 @@ def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
     told = _records(output)
     if "end" not in told:
         return None
+    if "command" in told:
+        raise Unreadable(
+            "its login shell does not run what it is asked to: is there an exec in its .bashrc or .profile?"
+        )
     return ServerFacts(
         home=_one(told, "home") or "/",
         server=server,
         user=_one(told, "user"),
-        uid=_number(_one(told, "uid")),
+        uid=_number(told, "uid"),
         system=_one(told, "system"),
         boot_id=_one(told, "boot_id"),
-        disk_free=_bytes(_one(told, "disk_free_kib")),
-        disk_total=_bytes(_one(told, "disk_total_kib")),
-        memory_available=_bytes(_one(told, "memory_available_kib")),
+        disk_free=_bytes(told, "disk_free_kib"),
+        disk_total=_bytes(told, "disk_total_kib"),
+        memory_available=_bytes(told, "memory_available_kib"),
         git=_one(told, "git") == "yes",
         tools_missing=tuple(told["tool_missing"]),
         docker=_version(_one(told, "docker")),
@@ -65,14 +76,23 @@ def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
         switching=_release(_one(told, "switching")),
         releases=_all(_RELEASE, told["release"]),
         have=_all(_COMMIT, told["have"]),
+        docker_host=_one(told, "docker_host"),
+        docker_root=_one(told, "docker_root"),
+        docker_free=_bytes(told, "docker_free_kib"),
+        docker_inodes=_number(told, "docker_inodes"),
+        current_is_folder=_one(told, "current_is_folder") == "yes",
+        legacy=_all(_RELEASE, told["legacy"]),
+        legacy_switching=_release(_one(told, "legacy_switching")),
     )
 
 
 def _records(output: bytes) -> defaultdict[str, list[str]]:
     """Values by name. What a login shell printed stands before the first NUL."""
+    if output.count(b"\0") > _MOST_RECORDS:
+        raise Unreadable(f"it tells more than {_MOST_RECORDS:,} facts")
     told = defaultdict[str, list[str]](list)
     for record in output.split(b"\0")[1:-1]:
-        name, _, value = record.decode("utf-8", "replace").partition("=")
+        name, _, value = record[:_LONGEST].decode("utf-8", "replace").partition("=")
         told[name].append(value)
     return told
 
@@ -81,13 +101,15 @@ def _one(told: defaultdict[str, list[str]], name: str) -> str:
     return told[name][0].strip() if told[name] else ""
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else -1
+def _number(told: defaultdict[str, list[str]], name: str) -> int:
+    """A number; -1 where none is told. One that is too long to be one is Unreadable."""
+    text = _one(told, name)
+    return digits_of(text, name) if text.isascii() and text.isdigit() else -1
 
 
-def _bytes(kib: str) -> int:
-    number = _number(kib)
-    return number * _KIB if number >= 0 else -1
+def _bytes(told: defaultdict[str, list[str]], name: str) -> int:
+    kib = _number(told, name)
+    return kib * _KIB if kib >= 0 else -1
 
 
 def _version(text: str) -> str:

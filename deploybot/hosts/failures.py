@@ -49,9 +49,19 @@ def silent(name: str, seconds: float) -> Unreachable:
     return Unreachable(name, why, hint="What do its .bashrc and .profile do?")
 
 
-def plain(text: str) -> str:
-    """What the other side said, in one printable line of bounded length."""
-    return "".join(sign if sign.isprintable() else " " for sign in text).strip()[:_LONGEST]
+def plain(text: str, most: int = _LONGEST) -> str:
+    """What the other side said, in one printable line of at most so many characters."""
+    return "".join(sign if sign.isprintable() else " " for sign in text[: 4 * most]).strip()[:most]
+
+
+def plain_bytes(output: bytes | bytearray) -> str:
+    """The beginning of what was printed, in one printable line."""
+    return plain(bytes(output[: 4 * _LONGEST]).decode("utf-8", "replace"))
+
+
+def no_answer(output: bytes, errors: str) -> str:
+    """That a login shell did not do what it was asked to, with what it said instead, on either of its outputs."""
+    return f"its shell gives no answer: {plain(errors) or plain_bytes(output.lstrip()) or 'it says nothing'}"
 
 
 def _network(server: Server, problem: Exception) -> tuple[str, str] | None:

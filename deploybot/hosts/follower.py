@@ -7,8 +7,8 @@ import asyncio
 from deploybot.errors import Unreachable
 from deploybot.hosts import failures
 from deploybot.hosts.answers import Answer, has_started, parse
-from deploybot.hosts.exchange import Exchange
-from deploybot.hosts.link import LONGEST_ANSWER, Link
+from deploybot.hosts.exchange import Exchange, Flooded
+from deploybot.hosts.link import LONGEST_ANSWER, LONGEST_WORD, Link
 
 AT_ONCE = 0.15
 """Seconds that are given to a job that may be a short one before it is told as running."""
@@ -62,18 +62,21 @@ class Follower:
                 self.answer = parse(output)
                 if self.answer is None and not has_started(output):
                     await exchange.status()
-                    raise NoAnswer(failures.plain(exchange.errors) or "it says nothing")
+                    raise NoAnswer(failures.no_answer(output, exchange.errors))
         except (Unreachable, TimeoutError):
             if not self._begun.is_set():
                 raise
 
     async def _until_started(self, exchange: Exchange) -> bytes:
-        output = b""
+        output = bytearray()
         while not has_started(output) and (data := await exchange.read()):
             output += data
+            if len(output) > LONGEST_WORD and not has_started(output):
+                said = failures.plain_bytes(output)
+                raise Flooded(f"it says more than {LONGEST_WORD:,} bytes before it begins: `{said}`")
         if has_started(output):
             self._begun.set()
-        return output
+        return bytes(output)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._begun.set()

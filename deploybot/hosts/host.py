@@ -13,15 +13,18 @@ from deploybot.domain import JobChunk, JobStatus, ServerFacts
 from deploybot.errors import StepFailed, Unreachable
 from deploybot.hosts import facts as facts_of
 from deploybot.hosts import failures, http, names, shell
-from deploybot.hosts.jobs import LOG_CAP, Jobs
-from deploybot.hosts.link import LONGEST_ANSWER, Link
+from deploybot.hosts.jobs import LOG_CAP, Jobs, valid
+from deploybot.hosts.link import Link
 from deploybot.hosts.ssh import Pool
 from deploybot.hosts.upload import upload
+from deploybot.untrusted import failure_of
 
 T = TypeVar("T")
+LONGEST_FACTS = 1_048_576
 _CANCEL = 30.0
 _FORGET = 30.0
 _WAIT = 15.0
+_MOMENT = 1.0
 _TAIL = 15
 _KEPT_OF_STREAM = 4_096
 
@@ -29,13 +32,17 @@ _KEPT_OF_STREAM = 4_096
 class SshHost:
     """One server of bot.toml."""
 
-    def __init__(self, name: str, pool: Pool, *, log_cap: int = LOG_CAP) -> None:
-        """Connect to nothing yet; `log_cap` bounds the log of a job on the server, in bytes."""
+    def __init__(self, name: str, pool: Pool, *, log_cap: int = LOG_CAP, docker: str = "") -> None:
+        """Connect to nothing yet; `log_cap` bounds the log of a job on the server, in bytes.
+
+        `docker` is the socket of the Engine that everything on the server has to use; empty: the server's own choice.
+        """
         self._name = name
         self._pool = pool
         self._jobs = Jobs(name, self._link, log_cap=log_cap)
         self._docker = facts_of.DockerFacts()
         self._docker_of: Link | None = None
+        self._docker_host = {"DOCKER_HOST": f"unix://{docker}"} if docker else {}
 
     @property
     def name(self) -> str:
@@ -52,14 +59,17 @@ class SshHost:
             link = await self._link()
             if self._docker_of is not link:
                 self._docker, self._docker_of = facts_of.DockerFacts(), link
-            env = {"PROBE_DIRECTORY": directory, "PROBE_DOCKER": self._docker.wanted if docker else "no"}
-            async with link.session("exec sh", shell.program("probe", env)) as exchange:
-                output = await exchange.rest(LONGEST_ANSWER)
+            env = {
+                "PROBE_DIRECTORY": directory,
+                "PROBE_DOCKER": self._docker.wanted if docker else "no",
+                "PROBE_DOCKER_ROOT": self._docker.root if docker else "",
+            } | self._docker_host
+            async with link.session(shell.READ, shell.program("probe", env)) as exchange:
+                output = await exchange.rest(LONGEST_FACTS)
                 facts = facts_of.parse(output, server=self._name, directory=directory)
                 if facts is None:
                     await exchange.status()
-                    said = failures.plain(exchange.errors) or "it says nothing"
-                    raise Unreachable(self._name, f"its shell gives no answer: {said}")
+                    raise Unreachable(self._name, failures.no_answer(output, exchange.errors))
         self._docker = self._docker.learn(facts)
         return self._docker.fill(facts)
 
@@ -72,32 +82,33 @@ class SshHost:
         self, job: str, script: str, env: Mapping[str, str], *, deadline: float, timeout: float = 30.0
     ) -> JobStatus:
         """Start a detached job once, however often this is called; a short one has ended when this returns."""
-        async with self._within(timeout):
-            return await self._jobs.start(job, script, env, deadline=deadline)
+        async with self._within(timeout, job):
+            return await self._jobs.start(job, script, {**env, **self._docker_host}, deadline=deadline)
 
     async def wait(self, job: str, *, timeout: float) -> JobStatus:
         """Return as soon as the job has ended, or its status after `timeout` seconds."""
-        async with self._within(timeout + _WAIT):
+        async with self._within(timeout + _WAIT, job):
             return await self._jobs.wait(job, timeout=timeout)
 
     async def poll(self, job: str, offset: int, *, limit: int = 262_144, timeout: float = 15.0) -> JobChunk:
         """A job's status, and up to `limit` bytes of its log from `offset`."""
-        async with self._within(timeout):
+        async with self._within(timeout, job):
             return await self._jobs.poll(job, offset, limit=limit)
 
     async def cancel(self, job: str, *, grace: float = 10.0) -> JobStatus:
         """TERM the job's process group, KILL it after `grace` seconds; a job never started can never start."""
-        async with self._within(grace + _CANCEL):
+        async with self._within(grace + _CANCEL, job):
             return await self._jobs.cancel(job, grace=grace)
 
     async def forget(self, jobs: Sequence[str]) -> None:
         """Delete the files of jobs that have ended."""
-        async with self._within(_FORGET):
+        async with self._within(_FORGET, *jobs):
             await self._jobs.forget(jobs)
 
     async def http_status(self, url: str, *, timeout: float) -> tuple[int, str]:
         """GET an http(s) URL as seen from the server: status code and the first 200 characters."""
-        return await http.get(url, self._opener(timeout), timeout=timeout)
+        async with self._within(timeout + _MOMENT):
+            return await http.get(url, self._opener(timeout), timeout=timeout)
 
     async def tcp_open(self, host: str, port: int, *, timeout: float) -> None:
         """Connect to host:port as seen from the server; Unreachable when refused."""
@@ -115,7 +126,7 @@ class SshHost:
         StepFailed when it ends with another code than 0, Unreachable when the link breaks.
         """
         end = asyncio.get_running_loop().time() + timeout
-        frame = shell.frame(shell.script(script), env)
+        frame = shell.frame(shell.script(script), {**env, **self._docker_host})
         command = shell.runner().command("stream", len(frame.data), max(1, round(timeout)))
         last = b""
         async with AsyncExitStack() as stack:
@@ -153,7 +164,10 @@ class SshHost:
         return open_
 
     @asynccontextmanager
-    async def _within(self, seconds: float) -> AsyncIterator[None]:
+    async def _within(self, seconds: float, *jobs: str) -> AsyncIterator[None]:
+        """Bound what is asked about these jobs; whatever the server causes is an error of ours that names it."""
+        for job in jobs:
+            valid(job)
         try:
             async with asyncio.timeout(seconds):
                 yield
@@ -161,6 +175,8 @@ class SshHost:
             if self._pool.silent(self._name):
                 raise failures.silent(self._name, seconds) from problem
             raise Unreachable(self._name, f"no answer within {seconds:g} s", hint="Is it overloaded?") from problem
+        except Exception as problem:
+            raise failure_of(self._name, problem) from problem
 
 
 async def _before(end: float, waiting: Awaitable[T]) -> T | None:

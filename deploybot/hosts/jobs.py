@@ -14,6 +14,7 @@ from deploybot.hosts import failures, shell
 from deploybot.hosts.answers import Answer, parse
 from deploybot.hosts.follower import Follower, NoAnswer
 from deploybot.hosts.link import LONGEST_ANSWER, Link
+from deploybot.untrusted import Unreadable
 
 LOG_CAP = 67_108_864
 FIRST_LOG = 65_536
@@ -48,7 +49,7 @@ class Jobs:
         Raises StepFailed with the server's words when it could not take the job: then nothing ran.
         """
         frame = shell.frame(shell.script(script), env)
-        words = (_valid(job), len(frame.data), frame.sha256, max(1, math.ceil(deadline)), self._log_cap)
+        words = (valid(job), len(frame.data), frame.sha256, max(1, math.ceil(deadline)), self._log_cap)
         follower = await self._begin(script, shell.runner().command("start", *words), frame.data)
         if not follower.done:
             self._followers[job] = follower
@@ -68,7 +69,7 @@ class Jobs:
         ended = self._end(job)
         if ended is not None:
             return await self._told(job, ended)
-        return await self._wait_there(_valid(job), end)
+        return await self._wait_there(valid(job), end)
 
     async def poll(self, job: str, offset: int, *, limit: int) -> JobChunk:
         """A job's status and its log from `offset`, up to `limit` bytes."""
@@ -86,7 +87,7 @@ class Jobs:
         if ended is not None:
             return await self._told(job, ended)
         link = await self._connect()
-        answer = await link.ask("cancel", _valid(job), min(math.ceil(grace), _LONGEST_GRACE))
+        answer = await link.ask("cancel", valid(job), min(math.ceil(grace), _LONGEST_GRACE))
         if answer.state == "refused":
             raise self._refused("cancel", answer.words)
         return answer.status
@@ -98,7 +99,7 @@ class Jobs:
             self._followers.pop(job, None)
         link = await self._connect()
         for at in range(0, len(jobs), _MOST_AT_ONCE):
-            await link.ask("forget", *map(_valid, jobs[at : at + _MOST_AT_ONCE]))
+            await link.ask("forget", *map(valid, jobs[at : at + _MOST_AT_ONCE]))
 
     def close(self) -> None:
         """Follow nothing any more; the jobs go on."""
@@ -121,7 +122,7 @@ class Jobs:
                 link.lost_runner(said)
             else:
                 return follower
-        raise Unreachable(self._server, f"its shell gives no answer: {said}")
+        raise Unreachable(self._server, said)
 
     async def _wait_there(self, job: str, end: float) -> JobStatus:
         """Wait by a session of its own; where none can be had for long, look again and again."""
@@ -163,13 +164,16 @@ class Jobs:
 
     async def _there(self, job: str, offset: int, limit: int) -> Answer:
         link = await self._connect()
-        return await link.ask("poll", _valid(job), offset, limit)
+        answer = await link.ask("poll", valid(job), offset, limit)
+        if len(answer.data) > limit:
+            raise Unreadable(f"{len(answer.data):,} bytes of log came where {limit:,} were asked for")
+        return answer
 
     def _refused(self, script: str, words: str) -> StepFailed:
         return StepFailed(self._server, script, failures.CANNOT_CREATE, (f"Nothing was run: {words}",))
 
 
-def _valid(job: str) -> str:
+def valid(job: str) -> str:
     """A job's id, which becomes part of a path and an argument; ValueError for any other text."""
     if not _JOB.fullmatch(job):
         raise ValueError(f"{job!r} is no id of a job")

@@ -12,19 +12,20 @@ from pathlib import Path
 
 import asyncssh
 
-from deploybot.errors import Unreachable
+from deploybot.errors import BadAnswer, Unreachable
 from deploybot.hosts import failures, shell
 from deploybot.hosts.answers import Answer, parse
-from deploybot.hosts.exchange import Broken, Exchange, opened
+from deploybot.hosts.exchange import Broken, Exchange, Flooded, opened
 from deploybot.metrics import METRICS
+from deploybot.ports import LONG_SESSIONS
 
 SESSIONS = 8
 """How many a connection has at once: sshd allows 10 (MaxSessions), and counts one until its process is gone."""
 FOLLOWERS = 2
 """How many of them may stay to hear of a job's end, after they have started it."""
-LONG_SESSIONS = 4
-"""How many more may last for long; what is left is for short commands, always."""
 LONGEST_ANSWER = 4_194_304
+LONGEST_WORD = 262_144
+"""Bytes of an answer that holds no log, and of what a login shell may say before any."""
 _PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
 _BUSY = {2, 4}
@@ -85,18 +86,20 @@ class Link:
         self._refusal = said
 
     async def _prepare(self) -> str:
-        async with self.session("exec sh", shell.runner().installer) as exchange:
-            answer = parse(await exchange.rest(LONGEST_ANSWER))
+        async with self.session(shell.READ, shell.runner().installer) as exchange:
+            output = await exchange.rest(LONGEST_WORD)
+            answer = parse(output)
             if answer is None:
                 await exchange.status()
-                return f"its shell gives no answer: {failures.plain(exchange.errors) or 'it says nothing'}"
+                return failures.no_answer(output, exchange.errors)
             return "" if answer.state == "ready" else answer.words
 
     @asynccontextmanager
     async def session(self, command: str, data: bytes = b"", *, more: bool = False) -> AsyncIterator[Exchange]:
         """Run a command with `data` as its stdin, which stays open with `more`; it is left when the block is.
 
-        Waits while the server has no session to spare. Raises Unreachable when the link breaks.
+        Waits while the server has no session to spare. Raises Unreachable when the link breaks, BadAnswer when more
+        comes than may.
         """
         # From here on nobody need run a first command of their own: this one is on its way.
         self._begun = True
@@ -112,6 +115,9 @@ class Link:
             METRICS.ssh_commands.add(self.server, "failed")
             hint = "What runs there goes on; the next call connects again."
             raise Unreachable(self.server, failures.BROKE, hint=hint) from problem
+        except Flooded as problem:
+            METRICS.ssh_commands.add(self.server, "failed")
+            raise BadAnswer(self.server, str(problem)) from problem
 
     @asynccontextmanager
     async def long_session(self, command: str, data: bytes = b"") -> AsyncIterator[Exchange]:
@@ -135,11 +141,12 @@ class Link:
             if said := await self.refused():
                 break
             async with self.session(shell.runner().command(verb, *words), data) as exchange:
-                answer = parse(await exchange.rest(LONGEST_ANSWER))
+                output = await exchange.rest(LONGEST_ANSWER)
+                answer = parse(output)
                 if answer is not None:
                     return answer
                 await exchange.status()
-                said = f"its shell gives no answer: {failures.plain(exchange.errors) or 'it says nothing'}"
+                said = failures.no_answer(output, exchange.errors)
                 self.lost_runner(said)
         raise Unreachable(self.server, said)
 

@@ -1,9 +1,13 @@
 #!/bin/sh
 # Tells what a server is, as NAME=VALUE records, each between two NULs. Read from stdin by sh, after assignments.
 #   PROBE_DIRECTORY   an app's directory, or empty
-#   PROBE_DOCKER      yes: ask Docker and Compose for their versions, which takes them a while
+#   PROBE_DOCKER      yes: ask Docker and Compose for their versions, which takes them a while; engine: Docker alone
+#   PROBE_DOCKER_ROOT where Docker keeps its data, if that is known; empty: it is not looked at
+# docker_way.sh stands before this.
 set -u
 
+newline='
+'
 tell() { printf '%s=%s\0' "$1" "$2"; }
 found() { command -v "$1" >/dev/null 2>&1; }
 
@@ -44,16 +48,34 @@ tell_tools() {
     if found git; then tell git yes; fi
 }
 
-# Whether it is worth the while to ask for an Engine: its socket is there and ours to use, or another is configured.
+# Sets `engine` to the address that the `docker` of this user has for its Engine; empty where it has none.
+find_engine() {
+    engine=${DOCKER_HOST:-}
+    if [ -z "$engine" ] && [ -n "${bot_context#default}" ]; then
+        name=$(printf %s "$bot_context" | sha256sum)
+        meta=${DOCKER_CONFIG:-$HOME/.docker}/contexts/meta/${name%% *}/meta.json
+        engine=$(sed -n 's/.*"Host" *: *"\([^"]*\)".*/\1/p' "$meta" 2>/dev/null)
+    elif [ -z "$engine" ] && { found docker || [ -e /var/run/docker.sock ]; }; then
+        engine=unix:///var/run/docker.sock
+    fi
+    tell docker_host "$engine"
+}
+
+# Whether it is worth the while to ask the Engine: its socket is there and ours to use, or it is not on a socket.
 may_have_engine() {
-    [ -n "${DOCKER_HOST:-}${DOCKER_CONTEXT:-}" ] || [ -w /var/run/docker.sock ] ||
-        grep -qs currentContext "${DOCKER_CONFIG:-$HOME/.docker}/config.json"
+    case $engine in
+    unix://*) [ -w "${engine#unix://}" ] ;;
+    *) [ -n "$engine" ] ;;
+    esac
 }
 
 tell_docker() {
     if found docker; then
         if may_have_engine; then
-            tell docker "$(soon docker version --format '{{.Server.Version}}' 2>/dev/null </dev/null)"
+            info=$(soon docker info --format '{{.ServerVersion}} {{.DockerRootDir}}' 2>/dev/null </dev/null)
+            tell docker "${info%% *}"
+            PROBE_DOCKER_ROOT=${info#* }
+            tell docker_root "$PROBE_DOCKER_ROOT"
         fi
         [ "$PROBE_DOCKER" = yes ] || return
         version=$(soon docker compose version --short 2>/dev/null </dev/null) && tell compose "docker compose" &&
@@ -65,37 +87,78 @@ tell_docker() {
     fi
 }
 
-# Of the directory, or of the nearest one above it that is there.
-tell_room() {
-    there=$PROBE_DIRECTORY
+# Sets `there` to a path, or to the nearest one above it that is there.
+find_nearest() {
+    there=$1
     while [ ! -e "$there" ]; do
         there=${there%/*}
         there=${there:-/}
     done
-    if [ -d "$there" ] && [ -w "$there" ] && [ -x "$there" ]; then tell writable yes; else tell writable no; fi
-    # POSIX: size, used and available stand before the first per cent sign; names around them may have blanks.
+}
+
+# Sets `size` and `free` of the disk of $2, by df with the option $1.
+measure() {
     size='' used='' free=''
+    # POSIX: size, used and available stand before a per cent, or a dash; names around them may have blanks.
     set -f
-    for word in $(df -Pk -- "$there" 2>/dev/null); do
-        case $word in *%) break ;; esac
+    measured=$(df "$1" -- "$2" 2>/dev/null)
+    for word in ${measured#*"$newline"}; do
+        case $word in *% | -) [ -z "$used" ] || break ;; esac
         size=$used used=$free free=$word
     done
     set +f
+}
+
+tell_room() {
+    find_nearest "$PROBE_DIRECTORY"
+    if [ -d "$there" ] && [ -w "$there" ] && [ -x "$there" ]; then tell writable yes; else tell writable no; fi
+    measure -Pk "$there"
     tell disk_total_kib "$size"
     tell disk_free_kib "$free"
 }
 
+# Of Docker's own disk. What is below its folder may be seen by root alone; what is free there by everybody.
+tell_docker_room() {
+    find_nearest "$PROBE_DOCKER_ROOT"
+    measure -Pk "$there"
+    tell docker_free_kib "$free"
+    measure -Pi "$there"
+    # Some file systems make them as they need them, and count none.
+    [ "${size:-0}" = 0 ] || tell docker_inodes "$free"
+}
+
 tell_app() {
     cd -- "$PROBE_DIRECTORY" 2>/dev/null || return
-    if [ -L current ]; then tell current "$(readlink current)"; fi
-    if [ -f switching ]; then { read -r commit && tell switching "$commit"; } <switching; fi
-    for complete in releases/*/.deploybot-complete; do
-        [ -e "$complete" ] || continue
-        complete=${complete%/*}
-        tell release "${complete#releases/}"
+    if [ -L current ]; then
+        tell current "$(readlink current)"
+    elif [ -d current ]; then
+        tell current_is_folder yes
+    fi
+    if is_file .deploybot/switching; then tell_first switching .deploybot/switching; fi
+    for mark in .deploybot/releases/*/complete; do
+        is_file "$mark" || continue
+        name=${mark%/complete}
+        name=${name##*/}
+        if [ -d "releases/$name" ] && [ ! -L "releases/$name" ]; then tell release "$name"; fi
     done
+    tell_legacy
     if [ -d repo.git ] && found git; then tell_commits; fi
 }
+
+# What the version before kept where the files of releases are. A release could ship these, so they prove nothing.
+tell_legacy() {
+    if is_file switching; then tell_first legacy_switching switching; fi
+    for mark in releases/*/.deploybot-complete; do
+        is_file "$mark" || continue
+        name=${mark%/*}
+        tell legacy "${name#releases/}"
+    done
+}
+
+# A link could lead anywhere.
+is_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
+
+tell_first() { { read -r line && tell "$1" "$line"; } <"$2"; }
 
 # git-for-each-ref(1) would tell the same; starting it takes as long as all the rest of this.
 tell_commits() {
@@ -109,9 +172,12 @@ tell_commits() {
 
 # What a login shell prints stands before this.
 printf '\0'
+[ "${1:-}" = deploybot ] || tell command lost
 tell_system
 tell_tools
+find_engine
 [ "$PROBE_DOCKER" = no ] || tell_docker
 tell_room
+[ -z "$PROBE_DOCKER_ROOT" ] || tell_docker_room
 [ -z "$PROBE_DIRECTORY" ] || tell_app
 tell end end

@@ -20,7 +20,7 @@ class SshServers:
     def __init__(
         self, servers: Mapping[str, Server], pool: Pool, engine: EngineFactory, *, log_cap: int = LOG_CAP
     ) -> None:
-        """`engine` makes the Engine of a server, or gives None where bot.toml names none."""
+        """`engine` makes the Engine of a server, or gives None where it can have none."""
         self._servers = servers
         self._pool = pool
         self._make_engine = engine
@@ -33,11 +33,14 @@ class SshServers:
         if name not in self._hosts:
             if name not in self._servers:
                 raise KeyError(name)
-            self._hosts[name] = SshHost(name, self._pool, log_cap=self._log_cap)
+            docker = self._servers[name].docker or ""
+            # Other addresses are seen from the bot's own machine.
+            docker = docker if docker.startswith("/") else ""
+            self._hosts[name] = SshHost(name, self._pool, log_cap=self._log_cap, docker=docker)
         return self._hosts[name]
 
     def engine(self, name: str) -> Engine | None:
-        """Its Docker Engine, or None where bot.toml gives none."""
+        """Its Docker Engine, or None where it can have none."""
         if name not in self._engines:
             self._engines[name] = self._make_engine(self._servers[name])
         return self._engines[name]

@@ -11,6 +11,8 @@ from importlib.resources import files
 
 from deploybot.errors import UserError
 
+READ = "exec sh -s deploybot"
+"""Reads a program from stdin. The last word shows the program that the login shell ran this command and no other."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SCRIPT = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _KEPT_BY_SHELLS = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "OPTIND", "PPID", "SHELLOPTS", "UID"})
@@ -53,7 +55,7 @@ def script(name: str) -> str:
 
 def program(name: str, env: Mapping[str, str]) -> bytes:
     """A packaged script with its values before it, for an `sh` that reads its commands from stdin."""
-    return _bytes(_exports(env) + script(name))
+    return _bytes(_exports(env) + _docker_way() + script(name))
 
 
 def frame(text: str, env: Mapping[str, str]) -> Input:
@@ -61,7 +63,7 @@ def frame(text: str, env: Mapping[str, str]) -> Input:
 
     Raises UserError for a value that no environment can hold; the sentence names it and never shows it.
     """
-    data = f"bot_script={quote(text)}\nbot_environment={quote(_exports(env))}\n#end"
+    data = f"bot_script={quote(text)}\nbot_environment={quote(_exports(env) + _docker_way())}\n#end"
     return Input(_bytes(data), hashlib.sha256(_bytes(text)).hexdigest())
 
 
@@ -72,6 +74,11 @@ def runner() -> Runner:
     sum_ = hashlib.sha256(text.encode()).hexdigest()
     installer = f"bot_text={quote(text)}\nbot_sha256={sum_}\n{script('ready')}"
     return Runner(f"~/.deploybot/runner-{sum_[:12]}.sh", installer.encode())
+
+
+def _docker_way() -> str:
+    """What lets each script use the same Docker."""
+    return script("docker_way")
 
 
 @functools.cache

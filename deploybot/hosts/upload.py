@@ -52,10 +52,10 @@ def _measure(source: Path) -> tuple[int, str]:
 
 async def _word(exchange: Exchange) -> str:
     """The first line of what it says; what a login shell prints before is passed over."""
-    said = b""
+    said = bytearray()
     while data := await exchange.read():
         said += data
-        for line in said.split(b"\n")[:-1]:
+        for line in bytes(said).split(b"\n")[:-1]:
             if line in {b"send", b"same"}:
                 return line.decode()
         if len(said) > _LONGEST_ANSWER:

@@ -11,7 +11,8 @@ from deploybot.errors import DeploybotError
 from deploybot.observe import words
 from deploybot.observe.look import Look
 from deploybot.observe.words import Record, Word, advice, joined, trouble, worst
-from deploybot.settings import App, Environment
+from deploybot.observed import Judgement, judge
+from deploybot.settings import App, Environment, project_name
 from deploybot.units import show_size
 
 _UNKNOWN = "unknown"
@@ -30,6 +31,11 @@ class Entry:
     def server(self) -> str:
         """The server's name."""
         return self.look.server
+
+    def judged(self, now: float) -> Judgement | None:
+        """What runs, compared with what is recorded; None where the server did not answer."""
+        observed = self.look.observed(project_name(self.app, self.environment), now)
+        return judge(observed, self.record.running, self.record.manifest) if observed else None
 
     @property
     def name(self) -> str:
@@ -85,13 +91,13 @@ def _line(entry: Entry, now: float) -> Line:
 
 def summary(entry: Entry, now: float) -> list[Word]:
     """All that is known of one entry, the most wanted first."""
-    look, record = entry.look, entry.record
+    look, record, judged = entry.look, entry.record, entry.judged(now)
     free = [] if isinstance(look.facts, DeploybotError) else [words.disk(look.facts)]
     return [
-        *words.release(look, record),
+        *words.release(look, record, judged),
         *words.since(record, now),
-        words.health(look, record, checked=bool(entry.environment.health or entry.app.health)),
-        *words.restarts(look),
+        words.health(look, record, judged, checked=bool(entry.environment.health or entry.app.health)),
+        *words.restarts(look, judged),
         *words.load(look),
         *free,
         *words.going_on(record, now),

@@ -102,7 +102,7 @@ def _rows(entry: Entry, now: float) -> Iterator[tuple[tuple[str, ...], Tone]]:
     look = entry.look
     containers = look.containers if isinstance(look.containers, tuple) else ()
     for one in containers:
-        state = words.state_of(one, containers)
+        state = words.state_of(one, containers, now)
         usage = look.usage.get(one.id, Usage())
         yield (entry.server, one.name, state.text, _up(one, now), str(one.restarts), *_load(one, usage)), state.tone
 

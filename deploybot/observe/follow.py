@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
@@ -10,11 +11,12 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
-from deploybot.errors import DeploybotError
+from deploybot.errors import DeploybotError, EngineError, UserError
 from deploybot.observe.sources import Labels, Reading, Source, read
 from deploybot.observe.times import Entry, Stamps, Wanted
 from deploybot.ports import Clock
 from deploybot.redact import Redactor
+from deploybot.untrusted import failure_of
 
 SHOW_FIRST = 0.3
 """Seconds in which the lines that are there already gather for the first message."""
@@ -24,6 +26,8 @@ SHOW_MOST = 200
 """Lines in one message; older ones that came meanwhile are counted and left out."""
 LOOK_EVERY = 5.0
 """Seconds between two looks for containers that a deployment has put in the place of those followed."""
+REST = 0.5
+"""Seconds before a log that has come to its end is opened again."""
 READ_RATE = 8_000_000
 """Bytes of lines a second that are read of one source at most, so that a flood leaves the bot its time."""
 _CATCH_UP = 10_000
@@ -61,6 +65,8 @@ class Follower:
         self._left_out = 0
         self._news = asyncio.Event()
         self._last: dict[str, bytes] = {}
+        self._rests: dict[str, float] = {}
+        self._told: dict[str, str] = {}
 
     async def run(self, stop: asyncio.Event, found: dict[str, list[Source]]) -> bool:
         """Follow until `stop` is set, the time is over, or nothing is left to read; True if it was stopped.
@@ -94,9 +100,9 @@ class Follower:
                     try:
                         found = await self._followed.find(server)
                         trouble = self._tell(server, "is back", "") if trouble else ""
-                    except DeploybotError as problem:
+                    except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
                         found = []
-                        trouble = self._tell(server, f"{problem}; I go on trying", trouble)
+                        trouble = self._tell(server, f"{failure_of(server, problem)}; I go on trying", trouble)
                 self._begin(found, tasks, looked)
                 if found and all(source.stamps is not Stamps.DOCKER for source in found):
                     await asyncio.gather(*tasks.values())
@@ -111,9 +117,10 @@ class Follower:
 
     def _begin(self, found: list[Source], tasks: dict[str, asyncio.Task[None]], looked: float) -> None:
         """Read what is not read yet. `looked` is when the server was asked before, 0.0 for never."""
+        now = asyncio.get_running_loop().time()
         for source in found:
             key = f"{source.server}/{source.id}"
-            if key in tasks or (key in self._last and not source.live):
+            if key in tasks or (key in self._last and not source.live) or self._rests.get(key, 0.0) > now:
                 continue
             reading = self._followed.reading
             if key in self._last or looked:
@@ -123,19 +130,26 @@ class Follower:
             tasks[key] = asyncio.create_task(self._read(source, reading, key))
 
     async def _read(self, source: Source, reading: Reading, key: str) -> None:
-        """Take a source's lines to its end."""
+        """Take a source's lines to its end. A log that cannot be read is told of once, and left alone."""
+        loop = asyncio.get_running_loop()
         prefix, before = self._followed.labels.prefix(source), self._last[key]
         name = "/".join(filter(None, (source.server, source.part)))
         try:
             async with aclosing(read(source, reading, self._redactor)) as batches:
                 async for batch in batches:
+                    self._told.pop(key, None)
                     self._take(prefix, [entry for entry in batch if not before or entry[0] > before])
                     self._last[key] = batch[-1][0]
                     await asyncio.sleep(sum(len(text) for _, text in batch) / READ_RATE)
-        except DeploybotError as problem:
+        except (EngineError, UserError) as problem:
+            self._rests[key] = math.inf
             self._tell(name, str(problem), "")
+        except DeploybotError as problem:
+            self._rests[key] = loop.time() + LOOK_EVERY
+            self._told[key] = self._tell(name, str(problem), self._told.get(key, ""))
         else:
-            self._tell(name, "has come to an end", "")
+            self._rests[key] = loop.time() + REST
+            self._told[key] = self._tell(name, "has come to an end", self._told.get(key, ""))
 
     def _take(self, prefix: bytes, batch: list[Entry]) -> None:
         wanted = self._followed.wanted

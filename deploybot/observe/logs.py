@@ -19,6 +19,7 @@ from deploybot.command import Context, Follow, LogQuery
 from deploybot.errors import DeploybotError
 from deploybot.observe.export import MOST_BYTES, Export, export
 from deploybot.observe.follow import Followed, Follower
+from deploybot.observe.shares import Shares, person_of
 from deploybot.observe.sources import Labels, Reading, Source, find, of_app
 from deploybot.observe.tails import Tail, search
 from deploybot.observe.whole import WholeLog
@@ -27,6 +28,7 @@ from deploybot.ports import Clock, Servers
 from deploybot.redact import Redactor
 from deploybot.settings import App, Environment, Settings
 from deploybot.units import show_duration, show_size
+from deploybot.untrusted import failure_of
 
 SHOWN = 1000
 """Lines in one answer; who asks for more gets a file."""
@@ -84,6 +86,7 @@ class AppLogs:
         self._clock = clock
         self._redactor = redactor
         self._numbers = itertools.count(1)
+        self._shares = Shares()
         self._followed: dict[str, tuple[Follow, asyncio.Event]] = {}
 
     async def show(self, ctx: Context, app: App, environment: Environment, query: LogQuery) -> Card:
@@ -92,11 +95,15 @@ class AppLogs:
         look = await self._look(app, environment, query)
         if not look.sources and not (query.follow and len(look.targets) > 1):
             raise next(iter(look.troubles.values()))
+        person, servers = person_of(ctx), () if of_app(app).docker else look.targets
         if query.follow:
-            return await self._follow(ctx, look)
+            with self._shares.lasting(person, servers, f"log-{next(self._numbers)}") as name:
+                return await self._follow(ctx, look, name)
         if query.file or query.lines > SHOWN:
-            return await self._file(look)
-        return await self._last(look)
+            with self._shares.lasting(person, servers, ""):
+                return await self._file(look)
+        async with self._shares.turn(person, servers):
+            return await self._last(look)
 
     def following(self, name: str) -> Follow | None:
         """The log that is followed under that name; None when there is none, or no more."""
@@ -117,8 +124,8 @@ class AppLogs:
             *(find(app, environment, server, self._servers) for server in targets), return_exceptions=True
         )
         for server, answer in zip(targets, answers, strict=True):
-            if isinstance(answer, DeploybotError):
-                troubles[server] = answer
+            if isinstance(answer, Exception):
+                troubles[server] = failure_of(server, answer)
             elif isinstance(answer, BaseException):
                 raise answer
             else:
@@ -171,13 +178,12 @@ class AppLogs:
         now = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y%m%d-%H%M%S")
         return f"{look.app.name}-{look.environment.name}-{now}-{secrets.token_hex(3)}.log.gz"
 
-    async def _follow(self, ctx: Context, look: _Look) -> Card:
+    async def _follow(self, ctx: Context, look: _Look, name: str) -> Card:
         """Show what is written until it is stopped or its time is over; the closing card."""
-        number = next(self._numbers)
-        name, stop = f"log-{number}", asyncio.Event()
+        stop = asyncio.Event()
         running = Card(
             title=f"{name}: following {look.name}",
-            key=f"log:{number}",
+            key=name.replace("-", ":"),
             tone=Tone.BUSY,
             buttons=(Button("Stop", f"cancel {name}"),),
             footer=f"Ends by itself after {show_duration(FOLLOW_WITHIN)}; `cancel {name}` stops it now.",

@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from deploybot.domain import Container, ServerFacts, Usage
-from deploybot.errors import DeploybotError, Unreachable
+from deploybot.domain import Container, EngineFacts, Observed, ServerFacts, Usage
+from deploybot.errors import DeploybotError
+from deploybot.observed import runs_containers
+from deploybot.observed import within as within_seconds
 from deploybot.ports import Engine, Host, Servers
 from deploybot.settings import App, Environment, Health, project_name
 
@@ -38,10 +40,13 @@ class Look:
     health: str | DeploybotError | None = None
     usage: dict[str, Usage] = field(default_factory=dict)
 
-
-def runs_containers(app: App) -> bool:
-    """Whether an app is expected to run in the containers of its Compose project."""
-    return app.strategy == "compose" or app.compose.project is not None or bool(app.logs and app.logs.docker)
+    def observed(self, project: str, at: float) -> Observed | None:
+        """What was observed, for the judgement; None where the server did not answer."""
+        if isinstance(self.facts, DeploybotError):
+            return None
+        if not isinstance(self.containers, tuple):
+            return Observed(facts=self.facts, at=at)
+        return Observed(facts=self.facts, project=project, containers=self.containers, engine=EngineFacts(), at=at)
 
 
 class Looker:
@@ -121,10 +126,4 @@ async def nothing() -> None:
 
 async def within(answer: Awaitable[T], what: str) -> T | DeploybotError:
     """An answer, or why it did not come in time."""
-    try:
-        async with asyncio.timeout(LOOK_WITHIN):
-            return await answer
-    except TimeoutError:
-        return Unreachable(what, f"no answer within {LOOK_WITHIN:.0f} s")
-    except DeploybotError as problem:
-        return problem
+    return await within_seconds(answer, what, LOOK_WITHIN)

@@ -15,6 +15,7 @@ from deploybot.observe.times import DOCKER_WIDTH, Entry, Stamps, Timer, key_of
 from deploybot.ports import Engine, Host, Servers
 from deploybot.redact import Redactor, Stream
 from deploybot.settings import App, Environment, Logs, project_name
+from deploybot.untrusted import failure_of
 
 FIND_WITHIN = 5.0
 """Seconds for a server to say what containers there are."""
@@ -86,8 +87,8 @@ async def containers_on(app: App, environment: Environment, server: str, servers
     engine = servers.engine(server)
     if engine is None:
         raise UserError(
-            f"The log of {app.name} is in containers, but bot.toml gives {server} no Docker.",
-            hint=f'Add `docker = "/var/run/docker.sock"` to [servers.{server}].',
+            f"The log of {app.name} is in containers, and no Docker is known of {server}.",
+            hint=f"Set `docker` in [servers.{server}].",
         )
     project, service = project_name(app, environment), of_app(app).docker
     try:
@@ -143,7 +144,7 @@ def _script(host: Host, script: str, stamps: Stamps, values: dict[str, str]) -> 
             async with aclosing(chunks):
                 async for chunk in chunks:
                     if refusal or chunk.startswith(_REFUSAL):
-                        refusal += chunk[:_LONGEST_REFUSAL]
+                        refusal = (refusal + chunk)[:_LONGEST_REFUSAL]
                         continue
                     yield chunk
         except StepFailed as problem:
@@ -219,8 +220,8 @@ async def _pieces(source: Source, reading: Reading, redactor: Redactor) -> Async
         async with aclosing(chunks):
             async for chunk in chunks:
                 yield stream.feed(chunk)
-    except DeploybotError as problem:
-        failure = problem
+    except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
+        failure = failure_of(source.server, problem)
     yield stream.flush()
     yield None
     if failure:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from deploybot.card import Card
-from deploybot.domain import Deployment, Release
+from deploybot.domain import Deployment, Manifest, Release, Running
 from deploybot.errors import Unreachable
 from deploybot.observe.board import Entry, board_card, early_card, servers_card
 from deploybot.observe.detail import Section, detail_card
@@ -21,6 +21,7 @@ from deploybot.observe.patience import some_are_late
 from deploybot.observe.words import Record
 from deploybot.ports import Clock, Servers, Store, Tables
 from deploybot.settings import App, Environment
+from deploybot.untrusted import failure_of
 
 HISTORY = 5
 """Deployments in the story of one app."""
@@ -104,7 +105,10 @@ class Board:
 
     async def _look(self, spot: _Spot, *, quick: bool) -> Look:
         app, environment, server = spot
-        return await self._looker.look((app, environment), server, quick=quick)
+        try:
+            return await self._looker.look((app, environment), server, quick=quick)
+        except Exception as problem:  # noqa: BLE001  whatever one server causes is its own red line
+            return Look(server=server, facts=failure_of(server, problem))
 
     async def _records(self, spots: Sequence[_Spot]) -> list[Record]:
         now = self._clock.now()
@@ -137,12 +141,19 @@ def _records(tables: Tables, spots: Sequence[_Spot], now: float) -> list[Record]
             people[mine.deployment] = found.requester_name if found else ""
         return Record(
             running=mine,
+            manifest=_manifest(tables, mine) if mine else None,
             by=people[mine.deployment] if mine else "",
             lock=locks.get((app, environment)),
             open=tuple(one for one in unfinished if (one.plan.app, one.plan.environment) == (app, environment)),
         )
 
     return [record(spot) for spot in spots]
+
+
+def _manifest(tables: Tables, running: Running) -> Manifest | None:
+    """The images that were seen when it was put there."""
+    found = tables.manifests.get(running.app, running.environment, running.server, running.release.id)
+    return found.manifest if found else None
 
 
 def _past(tables: Tables, app: App, environment: Environment) -> tuple[tuple[Deployment, ...], Release | None]:

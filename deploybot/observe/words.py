@@ -1,20 +1,20 @@
-"""What was found on a server, in words with a tone: health, drift, load. Pure."""
+"""What was found on a server, in words with a tone. Pure; what to think of it is judged in `deploybot.observed`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from deploybot.card import Tone
-from deploybot.domain import Container, Deployment, Lock, Release, Running, ServerFacts, State, Usage, short_id
-from deploybot.errors import DeploybotError
+from deploybot.domain import Container, Deployment, Lock, Manifest, Running, ServerFacts, State, Usage, short_id
+from deploybot.errors import BadAnswer, DeploybotError
 from deploybot.observe.look import Look
+from deploybot.observed import DifferenceKind, Judgement, Serving, ailment
 from deploybot.units import show_duration, show_size
 
 _WORST = (Tone.BAD, Tone.WARN, Tone.UNKNOWN, Tone.BUSY, Tone.GOOD, Tone.PLAIN)
-_IMAGE = "deploybot.image"
-_DEPENDS_ON = "com.docker.compose.depends_on"
-"""Compose writes `service:condition:restart` there, with commas between."""
+_NAMED = frozenset({DifferenceKind.IMAGE})
+"""Differences that the word for what runs names, where that is not the release."""
 DISK_SHORT = 0.1
 """The share of free disk below which a server is warned about."""
 
@@ -32,6 +32,7 @@ class Record:
     """What the bot's database holds of an app on a server of an environment."""
 
     running: Running | None = None
+    manifest: Manifest | None = None
     by: str = ""
     lock: Lock | None = None
     open: tuple[Deployment, ...] = ()
@@ -64,36 +65,40 @@ def ago(then: float, now: float) -> str:
     return f"{show_duration(max(now - then, 0.0))} ago"
 
 
-def release(look: Look, record: Record) -> list[Word]:
-    """What runs, by what is there; where that is not what the bot put there, both are said."""
+def release(look: Look, record: Record, judged: Judgement | None) -> list[Word]:
+    """What runs, by what is there; where that is not what the bot recorded, in what it differs."""
     running = record.running
-    if isinstance(look.facts, DeploybotError):
+    if judged is None or isinstance(look.facts, DeploybotError):
         return [Word(f"{running.release}, as far as I know" if running else "unknown", Tone.UNKNOWN)]
-    here, half = look.facts.current, look.facts.switching
-    words = []
-    if half and half != here:
-        words.append(Word(f"half switched from {short_id(here) or 'nothing'} to {short_id(half)}", Tone.BAD))
-    if running is None:
-        told = f"runs {short_id(here)}, which I did not put there" if here else "nothing deployed yet"
-        words.insert(0, Word(told, Tone.WARN if here else Tone.PLAIN))
-    elif here == running.release.id:
-        words.insert(0, Word(str(running.release)))
-        words += _strangers(look, running.release)
-    elif here:
-        told = f"runs {short_id(here)}, but #{running.deployment} put {running.release} there"
-        words.insert(0, Word(told, Tone.BAD))
-    else:
-        told = f"#{running.deployment} put {running.release} there, but nothing is in {look.facts.directory} now"
-        words.insert(0, Word(told, Tone.BAD))
-    return words
+    told = _runs(look.facts, running, judged) if running else _found(look, judged)
+    named = () if judged.serving is Serving.RECORDED else _NAMED
+    rest = [one for one in judged.differences if one not in judged.ailments and one.kind not in named]
+    return [told, *(Word(one.text, Tone.BAD) for one in rest)]
 
 
-def _strangers(look: Look, running: Release) -> Iterator[Word]:
-    """Services whose containers came from another image than the release's: somebody, or something, else made them."""
-    for pin in running.images:
-        labels = (dict(one.labels).get(_IMAGE, "") for one in _containers(look) if one.service == pin.service)
-        if not all(label.endswith(pin.digest) for label in labels):
-            yield Word(f"{pin.service} runs another image than {pin.version}", Tone.BAD)
+def _runs(facts: ServerFacts, running: Running, judged: Judgement) -> Word:
+    """What runs where the bot has put something."""
+    number, put = running.deployment, running.release
+    if judged.serving is Serving.FOREIGN:
+        images = ", ".join(one.text for one in judged.of(DifferenceKind.IMAGE))
+        if images:
+            return Word(f"runs something else than #{number} deployed: {images}", Tone.BAD)
+        return Word(f"runs {short_id(facts.current)}, but #{number} put {put} there", Tone.BAD)
+    if judged.serving is Serving.NOTHING:
+        if judged.of(DifferenceKind.MISSING):
+            return Word(f"#{number} deployed {put}, but nothing of it runs", Tone.BAD)
+        return Word(f"#{number} put {put} there, but nothing is in {facts.directory} now", Tone.BAD)
+    return Word(str(put))
+
+
+def _found(look: Look, judged: Judgement) -> Word:
+    """What runs where the bot has put nothing."""
+    if judged.serving is not Serving.FOREIGN:
+        return Word("nothing deployed yet")
+    current = look.facts.current if isinstance(look.facts, ServerFacts) else ""
+    images = {f"{one.service or one.name} (image {one.image})" for one in _containers(look)}
+    what = short_id(current) if current else ", ".join(sorted(images))
+    return Word(f"runs {what}, which I did not put there", Tone.WARN)
 
 
 def since(record: Record, now: float) -> list[Word]:
@@ -110,38 +115,26 @@ def is_empty(look: Look, record: Record) -> bool:
     return record.running is None and isinstance(look.facts, ServerFacts) and not look.facts.current
 
 
-def health(look: Look, record: Record, *, checked: bool) -> Word:
+def health(look: Look, record: Record, judged: Judgement | None, *, checked: bool) -> Word:
     """How it is now, by its containers and the health check that bot.toml gives if it is `checked`."""
     expected = record.running is not None
     seen = None if is_empty(look, record) else _checked(look)
-    known = _containers_health(look, expected=expected) or seen or _alive(look)
+    known = _containers_health(look, judged, expected=expected) or seen or _alive(look)
     if known is None and expected:
         return Word("health unknown", Tone.UNKNOWN) if checked else Word("no health check")
     return known or Word("")
 
 
-def _containers_health(look: Look, *, expected: bool) -> Word | None:
+def _containers_health(look: Look, judged: Judgement | None, *, expected: bool) -> Word | None:
     """What is wrong with the containers."""
     if isinstance(look.containers, DeploybotError):
-        return Word("health unknown: Docker does not answer", Tone.BAD)
-    containers = _containers(look)
-    ill = ", ".join(filter(None, map(_ailing, containers)))
-    ended = ", ".join(f"{one.service or one.name} has ended" for one in containers if has_stopped(one, containers))
-    if ill:
-        return Word(", ".join(filter(None, (ill, ended))), Tone.BAD)
-    if ended:
-        runs = any(one.state == "running" for one in containers)
-        return Word(ended, Tone.WARN if runs else Tone.BAD)
+        said = "gives no usable answer" if isinstance(look.containers, BadAnswer) else "does not answer"
+        return Word(f"health unknown: Docker {said}", Tone.BAD)
+    ailments = sorted(judged.ailments if judged else (), key=lambda one: one.mild)
+    if ailments:
+        tone = Tone.WARN if all(one.mild for one in ailments) else Tone.BAD
+        return Word(", ".join(one.text for one in ailments), tone)
     return Word("no containers", Tone.BAD) if expected and look.containers == () else None
-
-
-def has_stopped(one: Container, containers: Sequence[Container]) -> bool:
-    """Whether a container ended with code 0 though no other was started on the condition that it ends."""
-    if one.state != "exited" or one.exit_code:
-        return False
-    awaited = f"{one.service}:service_completed_successfully"
-    waiting = (dict(other.labels).get(_DEPENDS_ON, "") for other in containers)
-    return not any(part.startswith(awaited) for text in waiting for part in text.split(","))
 
 
 def _checked(look: Look) -> Word | None:
@@ -163,30 +156,24 @@ def _alive(look: Look) -> Word | None:
     return None
 
 
-def _ailing(one: Container) -> str:
-    """What is wrong with a container; empty when it runs, or ended with code 0."""
-    name = one.service or one.name
-    if one.state == "running":
-        return f"{name} unhealthy" if one.health == "unhealthy" else ""
-    if one.state == "exited":
-        return f"{name} exited with {one.exit_code}" if one.exit_code else ""
-    return f"{name} {one.state}"
-
-
-def state_of(one: Container, containers: Sequence[Container]) -> Word:
+def state_of(one: Container, containers: Sequence[Container], now: float) -> Word:
     """A container's state and health."""
+    found = ailment(one, containers, now=now)
     if one.state == "exited":
-        tone = Tone.BAD if one.exit_code else Tone.WARN if has_stopped(one, containers) else Tone.PLAIN
+        tone = Tone.PLAIN if found is None else Tone.BAD if one.exit_code else Tone.WARN
         return Word(f"exited with {one.exit_code}", tone)
-    if _ailing(one):
-        return Word(one.health or one.state, Tone.BAD)
+    if found:
+        loops = found[0] is DifferenceKind.LOOP
+        return Word("restarts again and again" if loops else one.health or one.state, Tone.BAD)
     return Word(one.health or one.state, Tone.BUSY if one.health == "starting" else Tone.GOOD)
 
 
-def restarts(look: Look) -> list[Word]:
-    """How often containers were restarted since they were made."""
+def restarts(look: Look, judged: Judgement | None) -> list[Word]:
+    """How often containers were restarted since they were made, unless that is said already."""
     count = sum(one.restarts for one in _containers(look))
-    return [Word(f"{count} restart{'s' if count > 1 else ''}", Tone.WARN)] if count else []
+    if not count or (judged and judged.of(DifferenceKind.LOOP)):
+        return []
+    return [Word(f"{count} restart{'s' if count > 1 else ''}", Tone.WARN)]
 
 
 def load(look: Look) -> list[Word]:

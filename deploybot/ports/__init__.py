@@ -7,18 +7,29 @@ The core (deploy, observe, dispatch) knows only these. Adapters translate their 
 from __future__ import annotations
 
 from deploybot.ports.chats import ButtonRow, Buttons, Chat, Finding, LiveChat, Outbox, OutboxItem, Seen
-from deploybot.ports.deployments import Deployments, Locks, Reports, Requests, RunningReleases
+from deploybot.ports.deployments import Deployments, Locks, Manifests, Reports, Requests, RunningReleases
 from deploybot.ports.events import EventListener, GroupListener
 from deploybot.ports.images import Images
 from deploybot.ports.inbox import Deliveries, Delivery, Fate, NewDelivery, Waiting
-from deploybot.ports.outside import Clock, CodeSecrets, Engine, Host, Lines, Redactor, RefSource, Servers
+from deploybot.ports.outside import (
+    LONG_SESSIONS,
+    Clock,
+    CodeSecrets,
+    Engine,
+    Host,
+    Lines,
+    Redactor,
+    RefSource,
+    Servers,
+)
 from deploybot.ports.people import Claims, Codes, Links, People
 from deploybot.ports.store import Audit, Store, Tables
-from deploybot.ports.strategies import Strategy
+from deploybot.ports.strategies import Site, Strategy
 from deploybot.ports.told import Told, ToldPart, ToldPlace
 from deploybot.ports.wishes import Wishes
 
 __all__ = [
+    "LONG_SESSIONS",
     "Audit",
     "ButtonRow",
     "Buttons",
@@ -41,6 +52,7 @@ __all__ = [
     "Links",
     "LiveChat",
     "Locks",
+    "Manifests",
     "NewDelivery",
     "Outbox",
     "OutboxItem",
@@ -52,6 +64,7 @@ __all__ = [
     "RunningReleases",
     "Seen",
     "Servers",
+    "Site",
     "Store",
     "Strategy",
     "Tables",

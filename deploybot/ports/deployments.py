@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from deploybot.domain import (
@@ -10,6 +10,7 @@ from deploybot.domain import (
     Counted,
     Deployment,
     Lock,
+    ManifestRow,
     Person,
     Place,
     Plan,
@@ -100,6 +101,9 @@ class Deployments(Protocol):
     def good(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
         """The last successful deploys and rollbacks with distinct releases, newest first."""
 
+    def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
+        """Give the ids of the releases that a server ran well: a step ran there, and the deployment succeeded."""
+
 
 class Requests(Protocol):
     """Deployments that wait for approvals."""
@@ -140,6 +144,22 @@ class RunningReleases(Protocol):
 
     def all(self) -> tuple[Running, ...]:
         """Everything, for the board."""
+
+
+class Manifests(Protocol):
+    """What releases were seen to run, by server: going back begins with these."""
+
+    def put(self, row: ManifestRow) -> None:
+        """Keep a row, in place of the one of the same release on the same server."""
+
+    def get(self, app: str, environment: str, server: str, release: str) -> ManifestRow | None:
+        """What a release ran on a server."""
+
+    def of_target(self, app: str, environment: str, server: str) -> tuple[ManifestRow, ...]:
+        """All of a server's, newest first."""
+
+    def prune(self, app: str, environment: str, server: str, keep: Collection[str]) -> None:
+        """Delete a server's, but those of the releases to keep."""
 
 
 class Locks(Protocol):

@@ -10,6 +10,7 @@ from deploybot.domain import (
     Changes,
     Container,
     EngineEvent,
+    EngineFacts,
     Heads,
     Image,
     JobChunk,
@@ -20,6 +21,9 @@ from deploybot.domain import (
     Usage,
 )
 from deploybot.settings import App
+
+LONG_SESSIONS = 4
+"""How many sessions of one server may last for long: logs that are read, and waits for jobs."""
 
 
 class Clock(Protocol):
@@ -90,11 +94,29 @@ class Engine(Protocol):
     async def version(self) -> str:
         """The Engine's version, such as `20.10.24`."""
 
+    async def info(self) -> EngineFacts:
+        """What tells this Engine from others, and where it keeps its data."""
+
     async def containers(self, project: str) -> tuple[Container, ...]:
         """All containers of a Compose project, also the stopped ones."""
 
+    async def all_containers(self) -> tuple[Container, ...]:
+        """All containers of the Engine, also the stopped ones, in one round trip.
+
+        A list tells neither health nor restarts nor exit codes nor when they started.
+        """
+
     async def images(self) -> tuple[Image, ...]:
         """All images that are there, without intermediate ones."""
+
+    async def image(self, reference: str) -> Image | None:
+        """One image by its id, `name:tag` or `name@sha256:…`; None where the Engine does not have it."""
+
+    async def networks(self) -> tuple[str, ...]:
+        """The names of all networks."""
+
+    async def volumes(self) -> tuple[str, ...]:
+        """The names of all volumes."""
 
     async def usage(self, container: str, *, quick: bool = False) -> Usage:
         """What a container uses now.
@@ -130,7 +152,10 @@ class Servers(Protocol):
         """The server of that name; KeyError when bot.toml has none."""
 
     def engine(self, name: str) -> Engine | None:
-        """Its Docker Engine, or None where bot.toml gives none."""
+        """Its Docker Engine: the one of bot.toml, or the one that the server's own `docker` uses.
+
+        None where it can have none. Whether there is one shows only when it is asked.
+        """
 
 
 class RefSource(Protocol):
@@ -153,6 +178,9 @@ class RefSource(Protocol):
 
     async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
         """Whether a full commit lies before another one, or is it; None where one is nowhere any more."""
+
+    async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
+        """Whether a full commit has any of these paths: a file, a folder or a link."""
 
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
         """A git bundle of a commit without what the server has, in the bot's data folder."""

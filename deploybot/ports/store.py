@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from deploybot.domain import AuditRow
 from deploybot.ports.chats import Buttons, Outbox, Seen
-from deploybot.ports.deployments import Deployments, Locks, Reports, Requests, RunningReleases
+from deploybot.ports.deployments import Deployments, Locks, Manifests, Reports, Requests, RunningReleases
 from deploybot.ports.inbox import Deliveries
 from deploybot.ports.people import Claims, Codes, Links, People
 from deploybot.ports.told import Told
@@ -47,6 +47,10 @@ class Tables(Protocol):
     @property
     def running(self) -> RunningReleases:
         """What runs where."""
+
+    @property
+    def manifests(self) -> Manifests:
+        """What releases were seen to run."""
 
     @property
     def locks(self) -> Locks:

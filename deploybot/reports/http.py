@@ -23,6 +23,7 @@ from yarl import URL
 from deploybot import __version__
 from deploybot.addresses import may_be_called
 from deploybot.errors import Unreachable, UserError, system_words
+from deploybot.untrusted import Unreadable, json_of
 
 WITHIN = 15.0
 _LONGEST_ANSWER = 1 << 20
@@ -73,11 +74,11 @@ class Answer:
     def words(self) -> str:
         """What it says of itself, in one line."""
         try:
-            told = json.loads(self.body)
+            told = json_of(self.body)
             if isinstance(told, dict):
                 told = told.get("message") or told.get("error") or told.get("errors") or ""
             words = told if isinstance(told, str) else json.dumps(told)
-        except (ValueError, RecursionError):
+        except Unreadable:
             words = self.body.decode("utf-8", "replace")
         return " ".join(words.split())[:_SHOWN]
 
@@ -115,7 +116,7 @@ class Caller:
                 return Answer(response.status, dict(response.headers.items()), data)
         except TimeoutError:
             raise Unreachable(what, f"no answer within {self._within:g} s", hint=_WAY) from None
-        except (aiohttp.ClientError, OSError) as problem:
+        except (aiohttp.ClientError, OSError, ValueError) as problem:
             raise Unreachable(what, _why(problem), hint=_WAY) from problem
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -228,6 +229,6 @@ class Api:
             headers["Content-Type"] = "application/json"
         answer = await self.caller.call(method, self.url + path, headers=headers, what=self.what, body=body)
         try:
-            return json.loads(accepted(answer, self.what).body)
-        except (ValueError, RecursionError):
+            return json_of(accepted(answer, self.what).body)
+        except Unreadable:
             raise Unreachable(self.what, "it answers something that is not JSON: is the address its API's?") from None

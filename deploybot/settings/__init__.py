@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from deploybot.settings.apps import App, Compose, Environment, Health, Logs
+from deploybot.settings.apps import App, Compose, Environment, Health, Logs, Shared
 from deploybot.settings.events import Auto, Forge, Hook, ImageOf, Notify, Otel, Outgoing, RegistryLogin
 from deploybot.settings.house import BotSettings, DockerTls, Http, Server, Slack, Telegram
 from deploybot.settings.parts import FileRef, HostKeys, Part, Secret, Switch, Whole
@@ -42,6 +42,7 @@ __all__ = [
     "SenderName",
     "Server",
     "Settings",
+    "Shared",
     "Slack",
     "Switch",
     "Telegram",

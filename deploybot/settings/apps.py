@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from deploybot.settings.addresses import HealthUrl, HostPort, Repository
 from deploybot.settings.events import Auto, Forge, Hook, ImageOf, Notify
@@ -21,6 +21,7 @@ from deploybot.settings.shapes import (
     Name,
     RelativePath,
     Seconds,
+    SecondsOrOff,
     ServerPath,
     ServiceName,
     ServiceOrAll,
@@ -56,6 +57,27 @@ class Compose(Part):
     wait: Seconds = 120.0
 
 
+def _apart(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Paths in their shortest form, none of them within another one."""
+    plain = ["/".join(part for part in path.split("/") if part not in {"", "."}) for path in paths]
+    for path in plain:
+        if not path:
+            raise ValueError("should be paths in the folder, not the folder itself")
+        if within := next((one for one in plain if path.startswith(f"{one}/")), ""):
+            raise ValueError(f"has {path}, which {within} contains already")
+    return tuple(dict.fromkeys(plain))
+
+
+class Shared(Part):
+    """`shared = { from = …, paths = […] }`: paths of a folder on the server that every release links to.
+
+    The folder may be one that is there already, such as the checkout that an app ran from before: nothing is moved.
+    """
+
+    source: AbsolutePath = Field(alias="from")
+    paths: Annotated[tuple[RelativePath, ...], AfterValidator(_apart)] = Field(min_length=1)
+
+
 class Logs(Part):
     """`logs = { … }`: where an app's log is; exactly one. `docker` names a Compose service, or `*`."""
 
@@ -83,6 +105,7 @@ class Environment(Part):
     health: Health | None = None
     env: dict[EnvName, str] = Field(default_factory=dict)
     secrets: dict[EnvName, Secret] = Field(default_factory=dict)
+    shared: Shared | None = None
     on_failure: Literal["restore", "leave"] = "restore"
     approvals: Whole = Field(default=0, ge=0, le=20)
     approvers: Approvers = ("approver",)
@@ -97,8 +120,9 @@ class App(Part):
 
     `build` (strategy `files`) and `restart` (`files` and `script`) are shell text, `output` is the folder
     that the build leaves; `script` is the path of the repository's own deploy script; `keep` is how many good releases
-    stay deployable; `need_disk` and `need_memory` must be free on the server before anything starts. Every `poll`
-    seconds what `auto` waits for is looked at, for what no webhook has told.
+    stay deployable. Containers must stay up `stable` seconds after they became healthy; a restore is tried for
+    `restore_within` seconds. `need_disk` and `need_memory` must be free on the server before anything starts. What
+    `auto` waits for is looked up every `poll` seconds, in case a webhook was missed.
     """
 
     filled: ClassVar[frozenset[str]] = frozenset({"name"})
@@ -117,6 +141,9 @@ class App(Part):
     restart: ShellText | None = None
     script: RelativePath | None = None
     health: Health | None = None
+    stable: SecondsOrOff = 10.0
+    restore_within: Seconds = 600.0
+    shared: Shared | None = None
     logs: Logs | None = None
     env: dict[EnvName, str] = Field(default_factory=dict)
     secrets: dict[EnvName, Secret] = Field(default_factory=dict)

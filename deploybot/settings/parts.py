@@ -25,7 +25,11 @@ class Part(BaseModel):
     @classmethod
     def known_keys(cls) -> dict[str, FieldInfo]:
         """The keys that bot.toml may hold in this table."""
-        return {name: field for name, field in cls.model_fields.items() if name not in cls.filled}
+        return {field.alias or name: field for name, field in cls.model_fields.items() if name not in cls.filled}
+
+    def value(self, key: str) -> object:
+        """Give the value of a key as bot.toml calls it."""
+        return getattr(self, next((name for name, field in type(self).model_fields.items() if field.alias == key), key))
 
 
 class Secret(Part):

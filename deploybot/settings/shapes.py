@@ -37,6 +37,11 @@ def _some_time(value: object) -> float:
     return seconds
 
 
+def _time_or_off(value: object) -> float:
+    """Seconds; 0 switches it off."""
+    return duration(value)
+
+
 def _anchored(path: Path, info: ValidationInfo) -> Path:
     """A path as seen from the folder of bot.toml, which the config gives as the validation's context."""
     base = info.context.get("base") if isinstance(info.context, dict) else None
@@ -144,6 +149,7 @@ def one_or_many(value: object) -> object:
 
 
 Seconds = Annotated[float, BeforeValidator(_some_time)]
+SecondsOrOff = Annotated[float, BeforeValidator(_time_or_off)]
 Bytes = Annotated[int, BeforeValidator(size)]
 Name = Annotated[
     str,

@@ -22,6 +22,7 @@ from yarl import URL
 from deploybot.errors import NoImage
 from deploybot.ports import Clock
 from deploybot.sources.transport import ASK_WITHIN, Answer, Peer
+from deploybot.untrusted import Unreadable, json_of
 
 PAGE = 1000
 _MANIFESTS = (
@@ -148,12 +149,15 @@ class Connection:
         """All tags of a repository; None where there is no such repository."""
         first = self._url(repository, "tags", "list")
         url, found = first.with_query(n=str(self._registry.page)), list[str]()
-        for _ in range(_MOST_PAGES):
+        for number in range(_MOST_PAGES):
             answer = await self._ask("GET", url, repository)
-            if answer.status == _BAD and url.query:
-                # Some take no pages as long as these.
-                url = first
-                continue
+            if answer.status == _BAD:
+                if number == 0:
+                    # Some take no pages as long as these.
+                    url = first
+                    continue
+                why = f"its list of tags of {repository} breaks off: the next page answers {answer.status}"
+                raise self._registry.peer.unreachable(why)
             if answer.status == _NOT_FOUND:
                 return None
             page = self._page(url, answer)
@@ -273,8 +277,8 @@ def _address(text: str) -> URL:
 def _object(answer: Answer) -> dict[str, object]:
     """A body's JSON object; an empty one where it is none."""
     try:
-        content = json.loads(answer.body)
-    except (ValueError, RecursionError):
+        content = json_of(answer.body)
+    except Unreadable:
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -109,6 +109,14 @@ class GitSource:
             left = await mirror.mending(remote, lambda: mirror.git("rev-list", "--count", f"{new}..{old}", "--"))
         return int(left) == 0
 
+    async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
+        """Whether a full commit has any of these paths; they are taken literally."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            await _present(app, mirror, remote, commit)
+            argv = ("ls-tree", "-z", "--name-only", commit, "--", *paths)
+            return bool(await mirror.mending(remote, lambda: mirror.git(*argv)))
+
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
         """A git bundle (gitformat-bundle(5)) with one ref, `refs/deploybot/<commit>`, for a server that has `have`.
 

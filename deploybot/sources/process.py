@@ -9,7 +9,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-MOST_OUTPUT = 64 * 2**20
+MOST_OUTPUT = 16 * 2**20
 _CHUNK = 2**16
 _MOST_WORDS = 2**16
 _DAMAGED = re.compile(
@@ -55,7 +55,7 @@ async def run_git(
     """Run git to its end and give what it wrote, or let it write to the file descriptor `stdout`.
 
     `env` is the whole environment, `timeout` is in seconds. At the deadline, and when the caller is
-    cancelled, git and everything it started is killed. Raises GitFailed, also for more than 64 MiB of output.
+    cancelled, git and everything it started is killed. Raises GitFailed, also for more than 16 MiB of output.
     """
     try:
         process = await asyncio.create_subprocess_exec(

@@ -159,6 +159,14 @@ class DeploymentRows:
             ORDER BY number DESC LIMIT ?"""
         return self._all(where, app, environment, limit)
 
+    def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
+        """Give the ids of the releases that a server of an environment ran well."""
+        sql = """
+            SELECT DISTINCT commit_id FROM deployments
+            WHERE app = ? AND environment = ? AND state = 'succeeded' AND kind IN ('deploy', 'rollback')
+            AND EXISTS (SELECT 1 FROM steps WHERE deployment = number AND phase = 'forward' AND server = ?)"""
+        return frozenset(commit for (commit,) in self._run(sql, (app, environment, server)))
+
     def move(self, number: int, state: State, *, now: float, outcome: str = "", tail: Sequence[str] = ()) -> Deployment:
         """Set the state; `started` and `finished` are set on the way.
 

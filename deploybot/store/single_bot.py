@@ -1,10 +1,15 @@
-"""One bot a data folder: a lock on a file, which the kernel releases however the bot ends."""
+"""One bot a data folder: a lock on a file, which the kernel releases however the bot ends.
+
+A temporary bot, which a console client has started, makes room for another one that is to stay.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import select
+import signal
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -12,24 +17,85 @@ from pathlib import Path
 from deploybot.errors import StoreError, UserError
 from deploybot.store.folder import private_file, private_folder
 
+LOCK = "deploybot.lock"
+_TEMPORARY = "temporary"
+_GONE_WITHIN = 15.0
+
 
 @contextlib.contextmanager
-def single_bot(data: Path) -> Iterator[None]:
+def single_bot(data: Path, *, temporary: bool = False) -> Iterator[None]:
     """Hold the data folder while the block runs; made private first if need be.
 
     Raises UserError at once when another process holds it, with that process's id.
     """
     private_folder(data)
-    path = data / "deploybot.lock"
+    path = data / LOCK
     private_file(path)
     with _opened(path) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _taken(data, file.read(20).decode("ascii", "replace").strip()) from None
+        if not _locked(file):
+            raise _taken(data, file)
         file.truncate()
-        file.write(b"%d\n" % os.getpid())
+        file.write(f"{os.getpid()} {_TEMPORARY if temporary else ''}".strip().encode() + b"\n")
         yield
+
+
+def make_room(data: Path) -> int:
+    """End a temporary bot that holds the folder; its process, 0 where there was none.
+
+    What it follows goes on on the servers, and the next bot takes it up. Raises UserError where it does not end.
+    """
+    path = data / LOCK
+    if not path.exists():
+        return 0
+    with _opened(path) as file:
+        if _locked(file):
+            return 0
+        process, temporary = _holder(file)
+        if not temporary or not _end(process, path):
+            return 0
+        if not _locked(file):
+            raise _taken(data, file)
+    return process
+
+
+def _end(process: int, lock: Path) -> bool:
+    """End the process by SIGTERM, if it is the one that has the lock open; whether it has ended in time."""
+    try:
+        descriptor = os.pidfd_open(process)
+    except OSError:
+        return False
+    try:
+        if not _has_open(process, lock):
+            return False
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(_GONE_WITHIN * 1000))
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _has_open(process: int, path: Path) -> bool:
+    """Whether a process has a file open: what a lock file says may be old, and its number another's by now."""
+    return any(link.exists() and link.samefile(path) for link in Path(f"/proc/{process}/fd").iterdir())
+
+
+def _locked(file: FileIO) -> bool:
+    """Lock the file; whether nobody else holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(file: FileIO) -> tuple[int, bool]:
+    """The process that a lock file names, 0 where it names none, and whether that bot is a temporary one."""
+    file.seek(0)
+    number, _, kind = file.read(40).decode("ascii", "replace").strip().partition(" ")
+    return int(number) if number.isascii() and number.isdigit() else 0, kind == _TEMPORARY
 
 
 def _opened(path: Path) -> FileIO:
@@ -40,8 +106,14 @@ def _opened(path: Path) -> FileIO:
         raise StoreError(f"{why}; the data folder should be on a writable disk and belong to the bot's user") from error
 
 
-def _taken(data: Path, pid: str) -> UserError:
-    process = f"process {pid}" if pid.isdigit() else "another process"
+def _taken(data: Path, file: FileIO) -> UserError:
+    number, temporary = _holder(file)
+    process = f"process {number}" if number else "another process"
+    if temporary:
+        return UserError(
+            f"a temporary bot runs with the data folder {data} already: {process}. `deploybot chat` has started it",
+            hint=f"It stops by itself when what was begun has ended. To stop it now: kill {number}",
+        )
     return UserError(
         f"a deploybot runs with the data folder {data} already: {process}",
         hint="Talk to that one with `deploybot chat`, stop it first, or give this one a `data` folder of its own.",

@@ -13,6 +13,7 @@ from deploybot.store.deliveries import DeliveryRows
 from deploybot.store.deployments import DeploymentRows
 from deploybot.store.links import LinkRows
 from deploybot.store.locks import LockRows
+from deploybot.store.manifests import ManifestRows
 from deploybot.store.outbox import OutboxRows
 from deploybot.store.people import PeopleRows
 from deploybot.store.reports import ReportRows
@@ -31,6 +32,7 @@ class Rows:
         self.claims = ClaimRows(connection)
         self.deployments = DeploymentRows(connection)
         self.running = RunningRows(connection)
+        self.manifests = ManifestRows(connection)
         self.locks = LockRows(connection)
         self.outbox = OutboxRows(connection)
         self.audit = AuditRows(connection)

@@ -6,32 +6,33 @@ restarts what uses it.
 
 from __future__ import annotations
 
-from deploybot.domain import Release, ServerFacts, ServerPlan, Step
-from deploybot.settings import App, Environment
+from deploybot.domain import Release, ServerPlan, Step
+from deploybot.ports import Site
 from deploybot.strategies.folders import Folders
 from deploybot.strategies.needs import check_server
-from deploybot.strategies.steps import Move, Site, moves, plan
+from deploybot.strategies.steps import Move, moves, plan
 
 
 class Files(Folders):
     """ports.Strategy for `strategy = "files"`."""
 
-    def deploy(
-        self, app: App, environment: Environment, release: Release, previous: Release | None, facts: ServerFacts
-    ) -> ServerPlan:
-        """Fetch and build what is not there yet, then move the link and restart."""
-        site = Site(app=app, environment=environment, facts=facts)
+    def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
+        """Fetch and build what was never good there, then move the link and restart."""
+        del back  # a folder that was good is used again, whoever asks for it
         check_server(site, release)
-        there, back = moves(site, release, previous)
-        command = app.restart or ""
-        steps = (*there.fetch(built_later=bool(app.build)), *_build(there), there.switch(command=command))
-        restore = (back.switch("restore", command=command),) if back else ()
+        there, home = moves(site, release, previous)
+        command = site.app.restart or ""
+        steps = (*_prepare(there), there.switch(command=command))
+        restore = (home.switch("restore", command=command),) if home else ()
         return plan(site, steps, replaces=previous, restore=restore)
 
 
-def _build(move: Move) -> tuple[Step, ...]:
+def _prepare(move: Move) -> tuple[Step, ...]:
     app = move.site.app
-    if not app.build or move.site.holds(move.release):
+    if move.site.trusts(move.release):
         return ()
+    fetch = move.fetch(built_later=bool(app.build))
+    if not app.build:
+        return (fetch,)
     values = {"DEPLOYBOT_COMMAND": app.build, "DEPLOYBOT_OUTPUT": app.output or ""}
-    return (move.step("build", "build", values),)
+    return fetch, move.step("build", "build", values)

@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
-from deploybot.domain import Release, ServerFacts, ServerPlan, Step
-from deploybot.settings import App, Environment
-from deploybot.strategies.steps import Site, plan, prune, restart_command, standing, task_command
+from collections.abc import Mapping
+
+from deploybot.domain import Manifest, Release, ServerPlan, Step
+from deploybot.ports import Site
+from deploybot.strategies.steps import Move, plan, prune, restart_command, standing, task_command
 
 
 class Folders:
-    """ports.Strategy without `deploy`."""
+    """ports.Strategy without `deploy`, for releases that run no containers."""
 
-    def restart(self, app: App, environment: Environment, release: Release, facts: ServerFacts) -> ServerPlan:
+    containers = False
+
+    def fetch(self, site: Site, release: Release, *, again: bool) -> Step:
+        """Bring the release's files to the server."""
+        return Move(site=site, release=release, previous="").fetch(built_later=bool(site.app.build), again=again)
+
+    def ask(self, site: Site, release: Release) -> Step | None:
+        """Ask nothing: a plan needs no file of the release."""
+        del site, release
+        return None
+
+    def image_names(self, site: Site, release: Release) -> Mapping[str, str]:
+        """Name no image."""
+        del site, release
+        return {}
+
+    def manifest(self, site: Site, release: Release, images: Mapping[str, tuple[str, str]]) -> Manifest:
+        """Record nothing but that there are no services."""
+        del site, release, images
+        return Manifest()
+
+    def bind(self, step: Step, site: Site, release: Release) -> Mapping[str, str]:
+        """Give no value: all of them are in the plan."""
+        del step, site, release
+        return {}
+
+    def restart(self, site: Site, release: Release) -> ServerPlan:
         """Run the restart command. Raises UserError where bot.toml has none."""
-        site = Site(app=app, environment=environment, facts=facts)
-        return plan(site, [standing(site, release).command("restart", restart_command(app))])
+        return plan(site, [standing(site, release).command("restart", restart_command(site.app))])
 
-    def task(self, app: App, environment: Environment, release: Release, task: str, facts: ServerFacts) -> ServerPlan:
+    def task(self, site: Site, release: Release, task: str) -> ServerPlan:
         """Run a task in the directory of the current release."""
-        site = Site(app=app, environment=environment, facts=facts)
-        step = standing(site, release).command(task, task_command(app, task))
-        return ServerPlan(server=facts.server, steps=(step,))
+        step = standing(site, release).command(task, task_command(site.app, task))
+        return ServerPlan(server=site.facts.server, steps=(step,))
 
-    def prune(self, app: App, environment: Environment, keep: tuple[str, ...], facts: ServerFacts) -> tuple[Step, ...]:
+    def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:
         """Delete the folders of releases that are neither kept nor in use."""
-        return prune(Site(app=app, environment=environment, facts=facts), keep)
+        return prune(site, keep)

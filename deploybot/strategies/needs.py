@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploybot.domain import Release
 from deploybot.errors import UserError
-from deploybot.strategies.steps import Site
+from deploybot.ports import Site
 from deploybot.units import show_size
 
 OLDEST_COMPOSE = (1, 27)
@@ -24,7 +24,12 @@ def check_server(site: Site, release: Release) -> None:
             f"{user} may not write to {site.directory} on {site.server}.",
             hint=f"Once, as root there: install -d -o {facts.user or 'USER'} {site.directory}",
         )
-    if site.holds(release):
+    if facts.current_is_folder:
+        raise UserError(
+            f"{site.directory}/current on {site.server} is a folder, and the bot needs a link there.",
+            hint=f"Move it away: mv {site.directory}/current {site.directory}/current.before",
+        )
+    if site.trusts(release):
         return
     lacks = [tool for tool in _ARCHIVE_TOOLS if tool in facts.tools_missing]
     if not facts.git and lacks:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from deploybot.domain import Release, ServerFacts, ServerPlan
-from deploybot.settings import App, Environment
+from deploybot.domain import Release, ServerPlan
+from deploybot.ports import Site
 from deploybot.strategies.folders import Folders
 from deploybot.strategies.needs import check_server
-from deploybot.strategies.steps import Site, moves, plan
+from deploybot.strategies.steps import moves, plan
 
 
 class Script(Folders):
     """ports.Strategy for `strategy = "script"`."""
 
-    def deploy(
-        self, app: App, environment: Environment, release: Release, previous: Release | None, facts: ServerFacts
-    ) -> ServerPlan:
-        """Fetch what is not there yet, run its script, move the link; back by the previous release's script."""
-        site = Site(app=app, environment=environment, facts=facts)
+    def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
+        """Fetch what was never good there, run its script, move the link; back by the previous release's script."""
+        del back  # a folder that was good is used again, whoever asks for it
         check_server(site, release)
-        there, back = moves(site, release, previous)
-        script = app.script or ""
-        steps = (*there.fetch(built_later=False), there.switch(script=script))
-        restore = (back.switch("restore", script=script),) if back else ()
-        return plan(site, steps, replaces=previous, restore=restore)
+        there, home = moves(site, release, previous)
+        script = site.app.script or ""
+        fetch = () if site.trusts(release) else (there.fetch(built_later=False),)
+        restore = (home.switch("restore", script=script),) if home else ()
+        return plan(site, (*fetch, there.switch(script=script)), replaces=previous, restore=restore)

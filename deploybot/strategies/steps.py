@@ -5,34 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deploybot.domain import Gate, Release, ServerFacts, ServerPlan, Step, Upload, UploadKind
+from deploybot.domain import Gate, Release, ServerPlan, Step, Upload, UploadKind
 from deploybot.errors import UserError
+from deploybot.ports import Site
 from deploybot.settings import App, Environment, project_name
 
 OURS = "DEPLOYBOT_"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """An app's environment on one server, as it was found."""
-
-    app: App
-    environment: Environment
-    facts: ServerFacts
-
-    @property
-    def directory(self) -> str:
-        """The app's directory on the server."""
-        return self.environment.directory or self.app.directory
-
-    @property
-    def server(self) -> str:
-        """The server's name, for sentences."""
-        return self.facts.server or "the server"
-
-    def holds(self, release: Release) -> bool:
-        """Whether the release is on the server, complete."""
-        return release.id in self.facts.releases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +31,7 @@ class Move:
         uploads: Sequence[Upload] = (),
         timeout: float = 0.0,
         switches: bool = False,
+        bind: str = "",
     ) -> Step:
         """A step with everything its script, and the commands of bot.toml in it, may rely on.
 
@@ -81,16 +60,17 @@ class Move:
             uploads=tuple(uploads),
             timeout=timeout or app.step_timeout,
             switches=switches,
+            bind=bind,
         )
 
-    def fetch(self, *, built_later: bool) -> tuple[Step, ...]:
-        """Bring the release's files to the server; nothing where they are there.
+    def fetch(self, *, built_later: bool, again: bool = True) -> Step:
+        """Bring the release's files to the server.
 
-        A server with git gets a bundle of what it lacks, another one an archive of the whole tree.
+        A server with git gets a bundle of what it lacks, another one an archive of the whole tree. With `again` they
+        are put there once more where they are there already.
         """
         site, commit = self.site, self.release.commit
-        if site.holds(self.release):
-            return ()
+        shared = site.environment.shared or site.app.shared
         if not site.facts.git:
             target = f"{site.directory}/incoming/{self.release.id}.tar.gz"
             upload = Upload(kind=UploadKind.ARCHIVE, target=target, commit=commit)
@@ -103,8 +83,11 @@ class Move:
             "DEPLOYBOT_FROM": upload.kind if upload else "have",
             "DEPLOYBOT_UPLOAD": upload.target if upload else "",
             "DEPLOYBOT_BUILT": "no" if built_later else "yes",
+            "DEPLOYBOT_AGAIN": "yes" if again else "no",
+            "DEPLOYBOT_SHARED_FROM": shared.source if shared else "",
+            "DEPLOYBOT_SHARED_PATHS": "\n".join(shared.paths) if shared else "",
         }
-        return (self.step("fetch", "fetch", values, uploads=(upload,) if upload else ()),)
+        return self.step("fetch", "fetch", values, uploads=(upload,) if upload else ())
 
     def switch(
         self, name: str = "switch", *, script: str = "", command: str = "", values: Mapping[str, str] | None = None
@@ -119,7 +102,7 @@ class Move:
 
 
 def moves(site: Site, release: Release, previous: Release | None) -> tuple[Move, Move | None]:
-    """The way to a release, and the way back to `previous` where that is on the server to go back to."""
+    """Give the way to a release, and the way back to `previous` where that is on the server to go back to."""
     there = Move(site=site, release=release, previous=previous.id if previous else "")
     if previous is None or not site.holds(previous):
         return there, None
@@ -153,25 +136,28 @@ def gate(app: App, environment: Environment) -> Gate | None:
     return Gate(kind="docker", target=project_name(app, environment), within=health.within)
 
 
-def prune(site: Site, keep: Sequence[str], *, images: str = "") -> tuple[Step, ...]:
+def prune(
+    site: Site, keep: Sequence[str], *, images: str = "", bind: str = "", always: bool = False
+) -> tuple[Step, ...]:
     """Delete releases that are neither kept, by their ids, nor in use; nothing where there is none."""
     stays = {*keep, site.facts.current, site.facts.switching}
-    if not set(site.facts.releases) - stays:
+    if not always and not set(site.facts.releases) - stays:
         return ()
     move = Move(site=site, release=Release.by_id(keep[0] if keep else site.facts.current), previous="")
-    values = {"DEPLOYBOT_KEEP": "\n".join(keep), "DEPLOYBOT_IMAGES": images}
-    return (move.step("prune", "prune", values),)
+    values = {"DEPLOYBOT_KEEP": "\n".join(keep), "DEPLOYBOT_IMAGES": images, "DEPLOYBOT_IMAGES_KEEP": ""}
+    return (move.step("prune", "prune", values, bind=bind),)
 
 
 def standing(site: Site, release: Release) -> Move:
     """A move that goes nowhere: for what is done to the release that runs. UserError where none does."""
-    if not site.facts.current:
+    current = site.running or site.facts.current
+    if not current:
         raise UserError(
             f"Nothing of {site.app.name} is deployed in {site.directory} on {site.server} yet.",
             hint=f"Deploy it first: deploy {site.app.name} to {site.environment.name}",
         )
-    if site.facts.current != release.id:
-        release = Release.by_id(site.facts.current)
+    if current != release.id:
+        release = Release.by_id(current)
     return Move(site=site, release=release, previous="")
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
-from deploybot.domain import Container, EngineEvent, Image, Usage
+from deploybot.domain import Container, EngineEvent, EngineFacts, Image, Usage
 from deploybot.errors import EngineError, Unreachable
 
 
 class FakeEngine:
     """`ports.Engine`. Its attributes are what it answers; set `down` to a reason and it answers nothing.
 
-    `all` holds the containers by project, `chunks` the log of a container by its id, as raw chunks.
+    `all` holds the containers by project (under an empty name those of none), `chunks` the log of a container by its
+    id, as raw chunks.
     """
 
     def __init__(self, name: str = "web1", version: str = "27.0.0") -> None:
@@ -24,21 +26,50 @@ class FakeEngine:
         self.all_events: Sequence[EngineEvent] = ()
         self.usages: dict[str, Usage] = {}
         self.chunks: dict[str, Sequence[bytes]] = {}
+        self.engine_facts = EngineFacts(id=f"engine-{name}", version=version, root="/var/lib/docker")
+        self.all_networks: Sequence[str] = ()
+        self.all_volumes: Sequence[str] = ()
 
     async def version(self) -> str:
         """The version."""
         self._reach()
         return self._version
 
+    async def info(self) -> EngineFacts:
+        """What the Engine is."""
+        self._reach()
+        return self.engine_facts
+
     async def containers(self, project: str) -> tuple[Container, ...]:
         """The containers of a project."""
         self._reach()
         return tuple(self.all.get(project, ()))
 
+    async def all_containers(self) -> tuple[Container, ...]:
+        """All containers, without what a list does not tell."""
+        self._reach()
+        found = [replace(one, project=project) for project, some in self.all.items() for one in some]
+        return tuple(replace(one, health="", started=0.0, restarts=0, exit_code=0) for one in found)
+
     async def images(self) -> tuple[Image, ...]:
         """The images."""
         self._reach()
         return tuple(self.all_images)
+
+    async def image(self, reference: str) -> Image | None:
+        """The image that has this id, tag or digest."""
+        self._reach()
+        return next((one for one in self.all_images if reference in {one.id, *one.tags, *one.digests}), None)
+
+    async def networks(self) -> tuple[str, ...]:
+        """The networks."""
+        self._reach()
+        return tuple(self.all_networks)
+
+    async def volumes(self) -> tuple[str, ...]:
+        """The volumes."""
+        self._reach()
+        return tuple(self.all_volumes)
 
     async def usage(self, container: str, *, quick: bool = False) -> Usage:
         """What `usages` says of a container, unknown where it says nothing."""

@@ -18,7 +18,7 @@ class FakeRefs:
     `known` maps refs to full commits, the same for every app; an empty ref is the first of them.
     `between` holds what lies between two commits; where it says nothing, nothing is known to. `branches` and `tags`
     are what the other side has now; `parents` says what each commit follows, `messages` its message, `paths` what it
-    touches; `asked` counts the questions over there.
+    touches, `trees` what it holds; `asked` counts the questions over there.
     """
 
     def __init__(self, folder: Path, **known: str) -> None:
@@ -32,6 +32,7 @@ class FakeRefs:
         self.parents: dict[str, str] = {}
         self.messages: dict[str, str] = {}
         self.paths: dict[str, tuple[str, ...]] = {}
+        self.trees: dict[str, tuple[str, ...]] = {}
         self.asked = 0
 
     async def resolve(self, app: App, ref: str) -> Release:
@@ -78,6 +79,11 @@ class FakeRefs:
         """Whether the one is met on the way from the other back through `parents`."""
         self._reach(app)
         return old in self._way(new)
+
+    async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
+        """Whether `trees` has one of the paths for the commit."""
+        self._reach(app)
+        return not set(paths).isdisjoint(self.trees.get(commit, ()))
 
     def _way(self, commit: str) -> list[str]:
         way = [commit]

@@ -24,6 +24,7 @@ class Asked:
     task: str = ""
     servers: tuple[str, ...] = ()
     dry_run: bool = False
+    remove_orphans: bool = False
     at: time | None = None
     by: str = ""
     reason: str = ""
@@ -63,10 +64,21 @@ class FakeDeployments:
         servers: Sequence[str] = (),
         dry_run: bool = False,
         at: time | None = None,
+        remove_orphans: bool = False,
     ) -> Card:
         """Keep it."""
         kind = Kind.ROLLBACK if rollback else Kind.DEPLOY
-        return self._ask(ctx, kind, app, environment, release=release, servers=tuple(servers), dry_run=dry_run, at=at)
+        return self._ask(
+            ctx,
+            kind,
+            app,
+            environment,
+            release=release,
+            servers=tuple(servers),
+            dry_run=dry_run,
+            at=at,
+            remove_orphans=remove_orphans,
+        )
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
         """Keep it."""
@@ -120,6 +132,7 @@ class FakeDeployments:
         *,
         dry_run: bool = False,
         at: time | None = None,
+        remove_orphans: bool = False,
     ) -> Card:
         if self.fails is not None:
             raise self.fails
@@ -132,6 +145,7 @@ class FakeDeployments:
             servers=servers,
             dry_run=dry_run,
             at=at,
+            remove_orphans=remove_orphans,
             by=ctx.person.name if ctx.person else "",
             reason=ctx.reason,
         )

@@ -18,7 +18,6 @@ from deploybot.card import Card
 from deploybot.chat.desk import Desk
 from deploybot.command import Context, Incoming, Services
 from deploybot.deploy import approvals
-from deploybot.deploy.releases import Releases
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import AuditRow, Deployment, Identity, Person, Place, Request, Role
 from deploybot.errors import UserError
@@ -61,7 +60,7 @@ class Town:
         services = Services(
             settings=shop.settings,
             deployments=shop.deployments,
-            releases=Releases(shop.store, shop.refs, shop.images),
+            releases=shop.deployments.releases,
             status=FakeStatus(),
             logs=FakeLogs(),
             locks=PersonLocks(shop.store, shop.clock),

@@ -214,6 +214,10 @@ class DeadlyRefs:
         with self._around("refs.is_ancestor"):
             return await self._refs.is_ancestor(app, old, new)
 
+    async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
+        with self._around("refs.ships"):
+            return await self._refs.ships(app, commit, paths)
+
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
         with self._around("refs.bundle"):
             return await self._refs.bundle(app, commit, have)

@@ -200,7 +200,7 @@ async def test_wrong_use_and_no_bot(data: Path, words: tuple[str, ...], sentence
     assert ended.out == ""
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="becoming another user needs root")
+@pytest.mark.needs("root")
 async def test_the_console_of_another_users_bot(bot: Bot, data: Path) -> None:
     for folder in data.parents:
         if folder.stat().st_uid == 0 and folder != Path("/"):
@@ -229,18 +229,21 @@ async def test_the_console_of_another_users_bot(bot: Bot, data: Path) -> None:
     assert not bot.heard
 
 
+async def test_ctrl_c_promises_nothing_of_a_bot_that_ended_without_a_word(data: Path) -> None:
+    process = await start(data, "-c", "deploy ok", *STUB, str(data), PACE="100")
+    await until(process, "running")
+    process.send_signal(signal.SIGINT)
+    ended = await end(process)
+    assert ended.code == 3
+    assert ended.err.splitlines()[1:] == ["Left before the end. See it with: deploybot chat -c 'status'"]
+
+
 async def test_a_bot_of_its_own_lives_as_long_as_the_command(data: Path) -> None:
     ended = await chat(data, "-c", "deploy ok", *STUB, str(data))
     assert ended.code == 0
     assert "— done" in ended.out
-    assert ended.err == "No bot runs; one is started for as long as this console needs it.\n"
+    assert ended.err == "No bot runs; a temporary one is started for this console.\n"
     assert not (data / SOCKET).exists()
-
-
-async def test_an_own_bot_is_waited_for_whatever_was_asked(data: Path) -> None:
-    ended = await chat(data, "--no-wait", "-c", "deploy bad", *STUB, str(data))
-    assert ended.code == 1
-    assert "so the deployment's end is waited for" in ended.err
 
 
 async def test_an_own_bot_that_cannot_start_says_why(data: Path) -> None:
@@ -251,7 +254,7 @@ async def test_an_own_bot_that_cannot_start_says_why(data: Path) -> None:
     assert ended.err.endswith("one could not be started:\nbot.toml is wrong\n  Try: deploybot run\n")
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="giving a folder to another user needs root")
+@pytest.mark.needs("root")
 async def test_no_bot_is_started_in_another_users_folder(data: Path) -> None:
     data.mkdir(mode=0o700)  # noqa: ASYNC240  nothing else runs yet
     os.chown(data, 65534, 65534)

@@ -17,8 +17,8 @@ from deploybot.assembly.world import World
 from deploybot.card import Card
 from deploybot.command import Context, Incoming, Services
 from deploybot.deploy.cards import key
-from deploybot.deploy.releases import Releases
 from deploybot.deploy.service import Deployments
+from deploybot.deploy.stop import Stop
 from deploybot.domain import Deployment, Identity, Person, Place, Release, Role, Running
 from deploybot.ports import Tables
 from deploybot.redact import Redactor
@@ -52,6 +52,19 @@ class Ticking(FakeClock):
         return FakeClock.now(self)
 
 
+class PausingStop(Stop):
+    """A wish to stop whose pauses pass on the clock; `pauses` are their seconds."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.pauses: list[float] = []
+
+    async def pause(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.pauses.append(seconds)
+
+
 def settings_of(data: Path, **environment: object) -> Settings:
     """bot.toml of the shop; `environment` adds keys to production."""
     made = Settings.model_validate(
@@ -66,6 +79,7 @@ def settings_of(data: Path, **environment: object) -> Settings:
                     "directory": "/srv/shop",
                     "restart": "./restart",
                     "health": {"http": HEALTH, "within": "2s"},
+                    "restore_within": "1s",
                     "secrets": {"TOKEN": {"env": "TOKEN"}},
                     "tasks": {"migrate": "./migrate"},
                     "environments": {
@@ -126,7 +140,7 @@ class Shop:
         services = Services(
             settings=self.settings,
             deployments=self.deployments,
-            releases=Releases(self.store, self.refs, self.images),
+            releases=self.deployments.releases,
             status=FakeStatus(),
             logs=FakeLogs(),
             locks=_Nothing(),

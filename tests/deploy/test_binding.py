@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from deploybot.deploy.binding import binding_of, config_of, differences, steps_text
 from deploybot.deploy.compare import compare_url
-from deploybot.domain import Gate, Kind, Plan, Release, ServerPlan, Step
+from deploybot.domain import Gate, Kind, Pin, Place, Plan, Release, ServerPlan, Step
 from tests.deploy.conftest import V1, V2, V3, settings_of
 
 OLD, NEW = "a" * 40, "b" * 40
@@ -98,6 +100,69 @@ def test_long_values_are_cut() -> None:
 def test_a_release_is_a_release_without_a_name() -> None:
     plan = replace(PLAN, release=Release(NEW))
     assert binding_of(plan, SETTINGS, ref=None).commit == NEW
+
+
+def test_the_digest_covers_all_of_it_and_can_be_computed_by_others() -> None:
+    binding = binding_of(PLAN, SETTINGS, ref="main")
+    canonical = json.dumps(asdict(replace(binding, digest="")), sort_keys=True, separators=(",", ":"))
+    assert binding.digest == hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def test_the_order_in_which_bot_toml_says_something_does_not_matter() -> None:
+    one, other = settings_of(Path("/nonexistent")), settings_of(Path("/nonexistent"))
+    one.apps["shop"].__dict__["env"] = {"A": "1", "B": "2"}
+    other.apps["shop"].__dict__["env"] = {"B": "2", "A": "1"}
+    assert config_of(PLAN, one) == config_of(PLAN, other)
+    keys = [key for key, _ in config_of(PLAN, one)]
+    assert keys == sorted(keys)
+    assert "apps.shop.environments.production.on_failure" in keys
+
+
+def test_only_a_task_is_bound_to_a_task() -> None:
+    assert not [key for key, _ in config_of(PLAN, SETTINGS) if ".tasks." in key]
+
+
+def test_values_are_told_as_people_wrote_them() -> None:
+    settings = settings_of(Path("/nonexistent"))
+    settings.apps["shop"].__dict__.update(restart="./zurück", output=Path("/srv/out"), build=Place("slack", "C1"))
+    config = dict(config_of(PLAN, settings))
+    assert config["apps.shop.restart"] == '"./zurück"'
+    assert config["apps.shop.output"] == '"/srv/out"'
+    assert config["apps.shop.build"] == f'"{Place("slack", "C1")}"'
+
+
+def test_a_value_that_cannot_be_compared_is_no_part_of_it_in_silence() -> None:
+    settings = settings_of(Path("/nonexistent"))
+    settings.apps["shop"].__dict__["restart"] = object()
+    with pytest.raises(TypeError, match=r"^object has no place in a binding$"):
+        config_of(PLAN, settings)
+
+
+def test_steps_are_told_in_their_order_with_the_gate_and_the_way_back() -> None:
+    part = replace(PART, steps=(FETCH, SWITCH, SWITCH), restore=(SWITCH, replace(FETCH, name="clean")))
+    assert steps_text(PLAN, part) == (
+        "switch (at most 1 min) → switch (at most 1 min) → health: http http://x/ within 1 min; "
+        "if it fails: switch (at most 1 min), clean (at most 1 min)"
+    )
+    assert steps_text(PLAN, replace(PART, gate=None, restore=())) == "switch (at most 1 min)"
+
+
+def test_a_ref_that_nobody_typed_or_that_is_gone_is_told() -> None:
+    old = binding_of(PLAN, SETTINGS, ref="")
+    assert differences(old, replace(old, commit=V3.commit)) == (
+        "release: the newest of the branch was 2222222222 and is 3333333333",
+    )
+    pinned = replace(binding_of(PLAN, SETTINGS, ref="main"), images=(Pin("web", "acme/shop", "1.4", "sha256:a"),))
+    assert differences(pinned, replace(pinned, commit="", images=())) == ("release: `main` was 2222222222 and is gone",)
+
+
+def test_differences_are_told_in_order_and_uncut_up_to_sixty_characters() -> None:
+    old = replace(binding_of(PLAN, SETTINGS, ref=None), config=(("b", "x" * 60), ("c", "1"), ("a", "y" * 61)))
+    assert differences(old, replace(old, config=())) == (
+        f"config: a was {'y' * 59}… and is not there",
+        f"config: b was {'x' * 60} and is not there",
+        "config: c was 1 and is not there",
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploybot.deploy.releases import Releases, good_past
+from deploybot.deploy.releases import good_past
 from deploybot.domain import Deployment, Kind, Plan, Release, State
 from deploybot.errors import UserError
 from tests.deploy.conftest import V1, V2, V3, Shop
@@ -27,6 +27,8 @@ def done(release: Release, kind: Kind = Kind.DEPLOY, state: State = State.SUCCEE
         ([done(V1), done(V2), done(V1, Kind.ROLLBACK), done(V3)], [V1, V3]),
         ([done(V1), done(V2, Kind.ROLLBACK)], [V1, V2]),
         ([done(V1), done(V2), done(V2, Kind.RESTART)], [V1, V2]),
+        ([done(V1), done(V2), done(V1, Kind.RESTART)], [V1, V2]),
+        ([done(V1), done(V2, state=State.FAILED), done(V3)], [V1, V3]),
     ],
 )
 def test_a_rollback_takes_away_what_it_went_back_from(history: list[Deployment], past: list[Release]) -> None:
@@ -34,7 +36,7 @@ def test_a_rollback_takes_away_what_it_went_back_from(history: list[Deployment],
 
 
 async def test_rolling_back_twice_goes_further_back(shop: Shop) -> None:
-    releases = Releases(shop.store, shop.refs)
+    releases = shop.deployments.releases
     for release in (V1, V2, V3):
         await shop.deploy(release)
     for expected in (V2, V1):
@@ -47,7 +49,7 @@ async def test_rolling_back_twice_goes_further_back(shop: Shop) -> None:
 
 
 async def test_colon_refs(shop: Shop) -> None:
-    releases = Releases(shop.store, shop.refs)
+    releases = shop.deployments.releases
     with pytest.raises(UserError, match="shop has no current release in production yet"):
         await releases.resolve(shop.app, shop.production, ":current")
     await shop.deploy(V1)

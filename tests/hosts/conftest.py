@@ -65,7 +65,8 @@ def reach(pools: list[Pool]) -> Reach:
     def make(*servers: Server, log_cap: int = 67_108_864) -> SshHost:
         pool = Pool({server.name: server for server in servers})
         pools.append(pool)
-        return SshHost(servers[0].name, pool, log_cap=log_cap)
+        docker = servers[0].docker or ""
+        return SshHost(servers[0].name, pool, log_cap=log_cap, docker=docker)
 
     return make
 

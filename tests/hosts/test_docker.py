@@ -16,7 +16,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from deploybot.errors import DeploybotError, EngineError, Unreachable
+from deploybot.domain import Mount, PublishedPort
+from deploybot.errors import BadAnswer, DeploybotError, EngineError, Unreachable
 from deploybot.hosts.docker import DockerEngine
 from deploybot.hosts.docker import engine as engine_of
 from deploybot.hosts.docker_errors import explain
@@ -27,6 +28,7 @@ from tests.lab import Engine, Image
 
 LABELS = ("--label", "com.docker.compose.project=shop", "--label", "com.docker.compose.service=web")
 BUSYBOX = "lab/busybox:latest"
+LOCAL = "127.0.0.1"
 
 
 @pytest.fixture
@@ -95,6 +97,70 @@ async def test_images_are_listed(docker: DockerEngine, engine: Engine) -> None:
     assert found[BUSYBOX].size > 1_000_000
     assert found["lab/labelled:1"].labels == (("who", "ada"),)
     assert found["lab/labelled:1"].created == 1_577_836_800
+
+
+async def test_what_a_container_really_is_publishes_and_mounts(docker: DockerEngine, engine: Engine) -> None:
+    engine.docker("volume", "create", "data")
+    options = (
+        *("--name", "web-1", "-p", "8080:80", "-p", "127.0.0.1:5300:53/udp"),
+        *("-v", "data:/data", "-v", "/etc/hostname:/name:ro"),
+    )
+    running = start(engine, "sleep", "1000", options=options)
+    engine.docker("create", "--name", "other", "-p", "9090:90", BUSYBOX)
+    image = engine.docker("inspect", "-f", "{{.Image}}", running).strip()
+    (one,) = await docker.containers("shop")
+    listed = {each.name: each for each in await docker.all_containers()}
+    for seen in (one, listed["web-1"]):
+        assert (seen.id, seen.image, seen.image_id, seen.project, seen.service) == (
+            *(running, BUSYBOX, image),
+            *("shop", "web"),
+        )
+        assert set(seen.ports) == {PublishedPort(port=8080), PublishedPort(port=5300, protocol="udp", address=LOCAL)}
+        assert seen.mounts == (
+            Mount(kind="volume", source="data", target="/data"),
+            Mount(kind="bind", source="/etc/hostname", target="/name"),
+        )
+        assert abs(time.time() - seen.created) < 60
+    assert (listed["other"].project, listed["other"].state, listed["other"].ports) == ("", "created", ())
+    engine.docker("stop", "-t", "0", "web-1")
+    assert set((await docker.containers("shop"))[0].ports) == set(one.ports)
+
+
+async def test_a_moved_tag_does_not_change_what_a_container_is(docker: DockerEngine, engine: Engine) -> None:
+    engine.load(Image("lab/moves:1", ("sleep", "1000")), Image("lab/moves:2", ("sleep", "2000")))
+    engine.docker("run", "-d", *LABELS, "lab/moves:1")
+    (before,) = await docker.containers("shop")
+    engine.docker("tag", "lab/moves:2", "lab/moves:1")
+    (after,) = await docker.containers("shop")
+    moved = await docker.image("lab/moves:1")
+    assert (before.image_id, before.image) == (after.image_id, "lab/moves:1")
+    assert moved
+    assert moved.id != after.image_id
+    (listed,) = [one for one in await docker.all_containers() if one.id == after.id]
+    assert listed.image_id == after.image_id
+
+
+async def test_one_image_by_its_tag_and_its_id(docker: DockerEngine, engine: Engine) -> None:
+    engine.load(Image("lab/labelled:1", labels={"who": "ada"}))
+    found = await docker.image("lab/labelled:1")
+    assert found
+    assert (found.tags, found.labels, found.created) == (("lab/labelled:1",), (("who", "ada"),), 1_577_836_800)
+    assert await docker.image(found.id) == found
+    assert await docker.image("lab/none:1") is None
+    assert await docker.image(f"sha256:{'0' * 64}") is None
+
+
+async def test_networks_and_volumes_by_name(docker: DockerEngine, engine: Engine) -> None:
+    engine.docker("network", "create", "front")
+    engine.docker("volume", "create", "data")
+    assert {"bridge", "front", "host", "none"} <= set(await docker.networks())
+    assert "data" in await docker.volumes()
+
+
+async def test_an_engine_tells_which_it_is(docker: DockerEngine, engine: Engine) -> None:
+    told = engine.docker("info", "-f", "{{.ID}} {{.ServerVersion}} {{.DockerRootDir}}").split()
+    info = await docker.info()
+    assert [info.id, info.version, info.root] == told
 
 
 async def test_usage_of_a_busy_container(docker: DockerEngine, engine: Engine) -> None:
@@ -410,7 +476,7 @@ async def test_a_server_that_is_no_engine_is_recognized(tmp_path: Path) -> None:
 
     async with await asyncio.start_unix_server(answer, tmp_path / "s"):
         docker = DockerEngine("web1", f"unix://{tmp_path}/s")
-        with pytest.raises(EngineError, match="not Docker's API"):
+        with pytest.raises(BadAnswer, match="not Docker's API"):
             await docker.version()
         await docker.close()
 
@@ -468,7 +534,7 @@ def test_docker_py_is_imported_only_when_an_engine_is_used() -> None:
         (ConnectionRefusedError(111, "no"), Unreachable, "nothing listens at /s", "daemon seems to be stopped"),
         (TimeoutError(), Unreachable, "no answer at /s in time", "hangs"),
         (ConnectionResetError(104, "no"), Unreachable, "the connection to /s was closed", "group docker"),
-        (ValueError("Expecting value"), EngineError, "not Docker's API", ""),
+        (ValueError("Expecting value"), BadAnswer, "not Docker's API", ""),
     ],
 )
 def test_failures_become_plain_words(problem: Exception, kind: type[DeploybotError], says: str, hint: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,13 @@ def test_everything_that_is_told() -> None:
             f"release={NEW}",
             f"have={NEW}",
             f"have={NEW}",
+            "docker_host=unix:///run/user/1000/docker.sock",
+            "docker_root=/home/deploy/.local/share/docker",
+            "docker_free_kib=4",
+            "docker_inodes=77",
+            "current_is_folder=yes",
+            f"legacy={OLD}",
+            f"legacy_switching={NEW}",
         ),
         server="web1",
         directory="/srv/shop",
@@ -64,6 +72,10 @@ def test_everything_that_is_told() -> None:
     )
     assert (facts.current, facts.switching, facts.releases, facts.have) == (NEW, OLD, (NEW, OLD), (NEW,))
     assert (facts.server, facts.directory) == ("web1", "/srv/shop")
+    assert facts.docker_host == "unix:///run/user/1000/docker.sock"
+    assert facts.docker_root == "/home/deploy/.local/share/docker"
+    assert (facts.docker_free, facts.docker_inodes) == (4_096, 77)
+    assert (facts.current_is_folder, facts.legacy, facts.legacy_switching) == (True, (OLD,), NEW)
 
 
 def test_what_is_not_told_is_unknown() -> None:
@@ -71,6 +83,8 @@ def test_what_is_not_told_is_unknown() -> None:
     assert facts is not None
     assert (facts.disk_free, facts.disk_total, facts.memory_available, facts.uid) == (-1, -1, -1, -1)
     assert not facts.writable
+    assert (facts.docker_host, facts.docker_root, facts.docker_free, facts.docker_inodes) == ("", "", -1, -1)
+    assert (facts.current_is_folder, facts.legacy) == (False, ())
     assert (facts.docker, facts.compose, facts.current) == ("", (), "")
 
 
@@ -86,12 +100,16 @@ def test_what_a_login_shell_prints_does_not_count() -> None:
 
 def test_names_that_are_no_commits_are_no_releases() -> None:
     facts = parse(
-        told("release=../../etc", "release=v1", "current=releases/20240101", "switching=$(id)", "have=HEAD"),
+        told(
+            *("release=../../etc", "release=v1", "legacy=..", "current=releases/20240101"),
+            *("switching=$(id)", "legacy_switching=x", "have=HEAD"),
+        ),
         server="web1",
         directory="/srv",
     )
     assert facts is not None
     assert (facts.releases, facts.current, facts.switching, facts.have) == ((), "", "", ())
+    assert (facts.legacy, facts.legacy_switching) == ((), "")
 
 
 @given(st.binary())
@@ -141,14 +159,52 @@ async def test_commits_that_are_packed_or_half_written(sshd: Sshd, reach: Reach,
     shutil.rmtree(directory)
 
 
+def complete(directory: Path, commit: str) -> None:
+    """A release as it is when it is complete."""
+    (directory / "releases" / commit).mkdir(parents=True)
+    (directory / ".deploybot/releases" / commit).mkdir(parents=True)
+    (directory / ".deploybot/releases" / commit / "complete").touch()
+
+
+async def test_what_the_files_of_a_release_say_is_not_believed(sshd: Sshd, reach: Reach) -> None:
+    """It is told apart: the version before kept its marks among them."""
+    directory = sshd.home / "shop"
+    for commit in (NEW, OLD):
+        (directory / "releases" / commit).mkdir(parents=True)
+    (directory / "releases" / NEW / ".deploybot-complete").touch()
+    (directory / "releases" / OLD / ".deploybot-complete").symlink_to("/etc/passwd")
+    (directory / "switching").write_text(f"{OLD}\n")
+    facts = await reach(server_of(sshd)).facts(str(directory))
+    assert (facts.releases, facts.switching) == ((), "")
+    assert (facts.legacy, facts.legacy_switching) == ((NEW,), OLD)
+    shutil.rmtree(directory)
+
+
+async def test_marks_count_as_files_with_a_folder_beside_them_and_links_do_not(sshd: Sshd, reach: Reach) -> None:
+    directory = sshd.home / "shop"
+    gone, linked, foreign = NEW, OLD, HALF
+    for commit in (gone, linked, foreign):
+        complete(directory, commit)
+    shutil.rmtree(directory / "releases" / gone)
+    (directory / "releases" / foreign).rmdir()
+    (directory / "releases" / foreign).symlink_to("/etc")
+    mark = directory / ".deploybot/releases" / linked / "complete"
+    mark.unlink()
+    mark.symlink_to("/etc/passwd")
+    (directory / ".deploybot/switching").symlink_to("/etc/hostname")
+    (directory / "current").mkdir()
+    facts = await reach(server_of(sshd)).facts(str(directory))
+    assert (facts.releases, facts.switching, facts.current, facts.current_is_folder) == ((), "", "", True)
+    shutil.rmtree(directory)
+
+
 async def test_an_apps_directory(sshd: Sshd, reach: Reach, make_repo: MakeRepo) -> None:
     directory = sshd.home / "shop with blank"
     for commit in (NEW, OLD):
-        (directory / "releases" / commit).mkdir(parents=True)
-        (directory / "releases" / commit / ".deploybot-complete").touch()
+        complete(directory, commit)
     (directory / "releases" / HALF).mkdir()
+    (directory / ".deploybot/switching").write_text(f"{NEW}\n")
     (directory / "current").symlink_to(f"releases/{OLD}")
-    (directory / "switching").write_text(f"{NEW}\n")
     repo = make_repo("shop")
     commit = repo.commit({"page": "first"})
     shutil.copytree(repo.path, directory / "repo.git")

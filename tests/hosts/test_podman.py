@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,17 +10,14 @@ from pathlib import Path
 import pytest
 
 from deploybot.hosts.docker import DockerEngine
-from tests.lab.podman import Podman, missing
+from tests.lab.podman import Podman
 
+pytestmark = pytest.mark.needs("root", "podman")
 LABELS = {"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}
 
 
 @pytest.fixture(scope="module")
 def podman() -> Iterator[Podman]:
-    if lack := missing():
-        if os.environ.get("CI"):
-            pytest.fail(lack, pytrace=False)
-        pytest.skip(lack)
     # Podman takes no path over 50 characters for what it keeps while it runs.
     with (
         tempfile.TemporaryDirectory(prefix="podman-", ignore_cleanup_errors=True) as folder,
@@ -38,6 +34,15 @@ async def test_podman_answers_all_that_is_asked_of_docker(podman: Podman) -> Non
     (container,) = await engine.containers("shop")
     assert (container.name, container.service, container.state) == ("web", "web", "running")
     assert container.started > began
+    (listed,) = [one for one in await engine.all_containers() if one.id == container.id]
+    assert (listed.name, listed.image_id, listed.project) == ("web", container.image_id, "shop")
+    image = await engine.image(container.image_id)
+    assert image
+    assert image.id.removeprefix("sha256:") == container.image_id.removeprefix("sha256:")
+    assert await engine.image("localhost/lab/none:1") is None
+    assert await engine.networks()
+    assert await engine.volumes() == ()
+    assert (await engine.info()).root
     assert await engine.containers("other") == ()
     assert "localhost/lab/busybox:latest" in [tag for image in await engine.images() for tag in image.tags]
     usage = await engine.usage(container.id)

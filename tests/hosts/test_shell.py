@@ -18,6 +18,9 @@ texts = st.text(st.characters(exclude_characters="\0")) | st.binary().map(
 )
 
 
+BUSYBOX_ASH = pytest.param(("busybox", "ash"), marks=pytest.mark.needs("busybox"))
+
+
 @given(texts)
 def test_a_quoted_text_is_one_word_and_that_text(text: str) -> None:
     assert shlex.split(f"a {shell.quote(text)} b") == ["a", text, "b"]
@@ -28,7 +31,9 @@ def test_a_frame_is_assignments_that_hold_everything(env: dict[str, str], text: 
     frame = shell.frame(text, {f"X_{name}": value for name, value in env.items()})
     words = shlex.split(frame.data.decode("utf-8", "surrogateescape").removesuffix("\n#end"))
     assert words[0] == f"bot_script={text}"
-    inner = shlex.split(words[1].removeprefix("bot_environment="))
+    environment, way = words[1].removeprefix("bot_environment="), shell.script("docker_way")
+    assert environment.endswith(way)
+    inner = shlex.split(environment.removesuffix(way))
     assert [word for word in inner if "=" in word or word == "export"][::2] == [
         f"X_{name}={value}" for name, value in env.items()
     ] or "export" in "".join(env.values())
@@ -61,8 +66,8 @@ def test_the_runner_is_named_by_its_content() -> None:
     assert runner.command("poll", "job", 0) == f"exec sh {runner.file} poll job 0"
 
 
-@pytest.mark.parametrize("name", ["runner", "ready", "probe", "receive", "resolve"])
-@pytest.mark.parametrize("program", [("dash",), ("busybox", "ash"), ("bash", "--posix")])
+@pytest.mark.parametrize("name", ["runner", "ready", "probe", "receive", "resolve", "docker_way", "docker_why"])
+@pytest.mark.parametrize("program", [("dash",), BUSYBOX_ASH, ("bash", "--posix")])
 def test_packaged_scripts_are_posix_to_every_shell(name: str, program: tuple[str, ...]) -> None:
     checked = subprocess.run([*program, "-n"], input=shell.script(name).encode(), capture_output=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, b"")

@@ -10,7 +10,7 @@ from tests.lab.images import WEB_PORT, Image, crashing, web
 from tests.lab.lab import Lab
 from tests.lab.proxy import Proxy
 from tests.lab.registry import Registry
-from tests.lab.repos import Repo
+from tests.lab.repos import LinkTo, Repo
 from tests.lab.run import LabError, free_port, until
 from tests.lab.sshd import COMPOSE_ALONE, Access, Sshd
 
@@ -23,6 +23,7 @@ __all__ = [
     "Image",
     "Lab",
     "LabError",
+    "LinkTo",
     "Proxy",
     "Registry",
     "Repo",

@@ -84,8 +84,7 @@ class Engine:
         self.box.run("rm", "-f", "/run/docker.pid")
         self._service = self.box.serve(*self._command(), log=self._files / "log")
         until(self._answers, within=30, what=f"dockerd of {self.box.name}")
-        if BUSYBOX.tag not in self.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"):
-            self.load(BUSYBOX)
+        self._hold_base()
 
     def stop(self) -> None:
         """Ask it to end; its containers are stopped, and killed after a second."""
@@ -154,6 +153,12 @@ class Engine:
         self.sshd.mend()
         self.start()
         self.clear()
+        self._hold_base()
+
+    def _hold_base(self) -> None:
+        """Load the base image unless it is there: a test may have pruned it."""
+        if BUSYBOX.tag not in self.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"):
+            self.load(BUSYBOX)
 
     def _hide_plugins(self) -> None:
         self.box.run("mount", "-t", "tmpfs", "tmpfs", COMPOSE_PLUGIN.parent)

@@ -16,6 +16,12 @@ _MINUTE = 60
 _HERMETIC = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "LC_ALL": "C"}
 
 
+class LinkTo(str):
+    """Where a symbolic link of a repository leads."""
+
+    __slots__ = ()
+
+
 class Repo:
     """A bare git repository, as a forge would hold it.
 
@@ -45,7 +51,7 @@ class Repo:
         """Commit texts (None removes the file) on a branch; return the full SHA.
 
         A branch that does not exist begins with this commit, with no parent: to fork
-        one off, use `branch`. Files that begin with `#!` are executable.
+        one off, use `branch`. Files that begin with `#!` are executable, a `LinkTo` is a link.
         """
         ref = f"refs/heads/{branch or self.default_branch}"
         when = f"{_EPOCH + self._commits * _MINUTE} +0000"
@@ -100,5 +106,5 @@ def _data(text: str) -> str:
 def _change(path: str, text: str | None) -> str:
     if text is None:
         return f"D {path}"
-    mode = "100755" if text.startswith("#!") else "100644"
+    mode = "120000" if isinstance(text, LinkTo) else "100755" if text.startswith("#!") else "100644"
     return f"M {mode} inline {path}\n{_data(text)}"

@@ -93,7 +93,8 @@ class LiveEngine(FakeEngine):
 class Reader:
     """A person who asks for logs; `cards` and `lines` are what replies have shown."""
 
-    def __init__(self, logs: AppLogs, app: App, environment: Environment) -> None:
+    def __init__(self, logs: AppLogs, app: App, environment: Environment, user: str = "0") -> None:
+        self.user = user
         self.logs = logs
         self.app = app
         self.environment = environment
@@ -125,7 +126,9 @@ class Reader:
             self.cards.append(card)
             self._shown.set()
 
-        incoming = Incoming(identity=Identity("console", "0"), place=Place("console", "1"), text="", id="", at=0.0)
+        incoming = Incoming(
+            identity=Identity("console", self.user), place=Place("console", "1"), text="", id="", at=0.0
+        )
         return Context(incoming=incoming, person=None, services=cast("Services", None), reply=reply)
 
 

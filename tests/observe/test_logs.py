@@ -126,7 +126,7 @@ async def test_an_app_without_a_known_log_is_told_how_to_name_one(tmp_path: Path
 
 async def test_a_server_without_docker_is_told_how_to_get_it(tmp_path: Path) -> None:
     scene = Scene(settings(tmp_path), engines={})
-    with pytest.raises(UserError, match=r"bot\.toml gives web1 no Docker") as caught:
+    with pytest.raises(UserError, match="no Docker is known of web1") as caught:
         await scene.show(server="web1")
     assert "[servers.web1]" in caught.value.hint
 
@@ -241,10 +241,16 @@ def test_what_stands_in_the_help_is_true() -> None:
     assert module.FOLLOW_WITHIN == 3600
 
 
-async def test_an_error_of_our_own_is_not_hidden(scene: Scene) -> None:
+async def test_whatever_one_server_breaks_is_told_and_logged_and_the_others_are_shown(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.put("web2", container("two"), two=[stamped(1, "here")])
     scene.engines["web1"].all["shop-production"] = 7  # type: ignore[assignment]  # broken on purpose
-    with pytest.raises(TypeError):
-        await scene.show()
+    card = await scene.show()
+    assert [line.name for line in card.lines] == ["web1"]
+    assert "it cannot be read (TypeError)" in card.lines[0].text
+    assert "here" in card.code[0]
+    assert "'int' object is not iterable" in caplog.text
 
 
 async def test_following_shows_lines_as_they_come_until_it_is_stopped(scene: Scene) -> None:

@@ -214,3 +214,45 @@ async def test_why_docker_does_not_answer_is_told_through_ssh(engine: Engine, tm
     async with reader(tmp_path, engine.sshd, socket="/nope.sock") as (person, _):
         with pytest.raises(Unreachable, match=r"there is no socket at /nope\.sock"):
             await person.show()
+
+
+async def test_a_container_without_a_log_is_told_once_and_left_alone(engine: Engine, tmp_path: Path) -> None:
+    engine.docker("run", "-d", *LABELS, "--name", "quiet", "--log-driver", "none", "lab/busybox:latest", "sleep", "100")
+    start(engine, "sh", "-c", "i=0; while sleep 0.2; do i=$((i+1)); echo line $i; done", name="loud")
+    async with reader(tmp_path, engine.sshd, socket=SOCKET) as (person, _):
+        following = person.follow(lines=5)
+        began = time.process_time()
+        await person.until(lambda: any("line 40" in line for line in person.lines))
+        spent = time.process_time() - began
+        person.logs.stop("log-1")
+        await following
+    about = [line for line in person.lines if "quiet" in line]
+    assert len(about) == 1, about
+    assert "logging driver does not support reading" in about[0]
+    assert spent < 2
+
+
+async def test_a_person_does_not_take_all_sessions_of_a_server(sshd: Sshd, tmp_path: Path) -> None:
+    path = log_on(sshd, "one")
+    async with reader(tmp_path, sshd, logs={"file": str(sshd.box.account.home / path.name)}) as (viewer, made):
+        admin = Reader(viewer.logs, made.app, made.environment, user="1")
+        tasks = [viewer.follow() for _ in range(30)]
+        await viewer.until(lambda: "one" in viewer.lines)
+        began = time.monotonic()
+        assert (await admin.show()).code == ("one",)
+        others = admin.follow()
+        await admin.until(lambda: "one" in admin.lines)
+        assert time.monotonic() - began < 5
+        refused = [task.exception() for task in tasks if task.done()]
+        assert len(refused) == 29
+        assert {str(problem) for problem in refused} == {
+            "You read a log on web1 already, and a person may read one there at a time."
+        }
+        assert {getattr(problem, "hint", "") for problem in refused} == {"`cancel log-1` ends one."}
+        for name in ("log-1", "log-31"):
+            assert viewer.logs.stop(name)
+        await asyncio.gather(*tasks, others, return_exceptions=True)
+        again = viewer.follow()
+        await viewer.until(lambda: viewer.lines.count("one") > 1)
+        viewer.logs.stop("log-32")
+        await again

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from deploybot.card import Card, Tone
+from deploybot.assembly.world import SystemClock
+from deploybot.card import Card, Line, Tone
+from deploybot.domain import Identity, Kind, Manifest, ManifestRow, Plan, Release, Running, ServiceImage, State
 from deploybot.observe.status import Board
+from deploybot.observed import observe
+from deploybot.ports import Tables
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock, memory_store
 from tests.lab import Engine, Sshd, web
@@ -71,7 +78,8 @@ async def test_directory_facts_and_containers_are_really_read(engine: Engine, st
     directory = engine.sshd.home / "shop"
     (directory / "releases" / COMMIT).mkdir(parents=True)
     (directory / "current").symlink_to(f"releases/{COMMIT}")
-    (directory / "switching").write_text("2" * 40 + "\n")
+    (directory / ".deploybot").mkdir()
+    (directory / ".deploybot/switching").write_text("2" * 40 + "\n")
     labels = ("--label", "com.docker.compose.project=shop-production", "--label", "com.docker.compose.service=web")
     engine.docker("run", "-d", *labels, "--name", "shop-web-1", "lab/web:v1")
     async with world(tmp_path, [engine.sshd], socket=SOCKET, directory=str(directory)) as made:
@@ -92,7 +100,134 @@ async def test_directory_facts_and_containers_are_really_read(engine: Engine, st
         (line,) = (await show(on, made)).lines
         assert " · health unknown: Docker does not answer · disk " in line.text
         engine.start()
-        assert " · web has ended · " in (await show(on, made)).lines[0].text
+        assert " · web is stopped" in (await show(on, made)).lines[0].text
+
+
+COMPOSE = """
+services:
+  web: {image: "lab/web:v1", init: true}
+  db: {image: "lab/busybox:latest", init: true, command: sleep 1000}
+"""
+V1 = Release(COMMIT, "v1")
+
+
+class Shop:
+    """The app `shop` as the bot has put it onto a real Engine, with the record of it."""
+
+    def __init__(self, engine: Engine, made: World, store: Database, directory: Path) -> None:
+        self.engine = engine
+        self.made = made
+        self.store = store
+        self.directory = directory
+        self.clock = SystemClock()
+        self.board = Board(made.servers, store, self.clock)
+
+    def compose(self, *words: str, text: str = COMPOSE) -> None:
+        """Do by hand what people do."""
+        file = self.directory / "compose.yaml"
+        file.write_text(text)
+        self.engine.docker("compose", "-p", "shop-production", "-f", str(file), *words)
+
+    async def deployed(self) -> None:
+        """Bring it up, and record it as the bot does: what was put there, and which images it runs."""
+        (self.directory / "releases" / COMMIT).mkdir(parents=True)
+        (self.directory / ".deploybot/releases" / COMMIT).mkdir(parents=True)
+        (self.directory / ".deploybot/releases" / COMMIT / "complete").touch()
+        (self.directory / "current").symlink_to(f"releases/{COMMIT}")
+        labelled = COMPOSE.replace("init: true", f"init: true, labels: {{deploybot.release: '{COMMIT}'}}")
+        self.compose("up", "-d", text=labelled)
+        seen = await observe(self.made.servers, self.made.app, self.made.environment, "web1")
+        images = (ServiceImage(service=one.service, image=one.image_id) for one in seen.containers)
+        manifest = Manifest(services=tuple(images))
+
+        def work(tables: Tables) -> None:
+            ana = tables.people.add("ana", Identity("console", "1"))
+            plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V1, servers=())
+            made = tables.deployments.add(plan, requester=ana, reason="", place=None, now=self.clock.now())
+            for state in (State.RUNNING, State.SUCCEEDED):
+                tables.deployments.move(made.number, state, now=self.clock.now())
+            where = {"app": "shop", "environment": "production", "server": "web1"}
+            row = Running(**where, release=V1, deployment=made.number, since=self.clock.now(), healthy=True)
+            tables.running.put(row)
+            known = ManifestRow(**where, release=V1.id, manifest=manifest, at=self.clock.now(), verified=True)
+            tables.manifests.put(known)
+
+        await self.store.write(work)
+
+    async def line(self) -> Line:
+        """Its line on the board now."""
+        return (await show(self.board, self.made)).lines[0]
+
+    async def until(self, says: str) -> Line:
+        """Its line, as soon as it says something."""
+        async with asyncio.timeout(60):
+            while says not in (line := await self.line()).text:
+                assert line.text
+        return line
+
+
+@pytest.fixture
+async def shop(engine: Engine, store: Database, tmp_path: Path) -> AsyncIterator[Shop]:
+    engine.load(web("lab/web:v1"), web("lab/web:v2", "v2"))
+    directory = engine.sshd.home / "shop"
+    shutil.rmtree(directory, ignore_errors=True)
+    async with world(tmp_path, [engine.sshd], socket=SOCKET, directory=str(directory)) as made:
+        one = Shop(engine, made, store, directory)
+        await one.deployed()
+        assert (await one.until(" · healthy · ")).tone is Tone.GOOD
+        yield one
+    engine.docker("compose", "-p", "shop-production", "down", "-t", "0")
+    shutil.rmtree(directory)
+
+
+async def test_somebody_deploys_by_hand_and_status_says_so(shop: Shop) -> None:
+    shop.compose("up", "-d", "web", text=COMPOSE.replace("web:v1", "web:v2"))
+    line = await shop.until("healthy")
+    assert line.text.startswith("runs something else than #1 deployed: web by hand (image lab/web:v2) · ")
+    assert line.tone is Tone.BAD
+    assert "1 needs a look" in (await show(shop.board, shop.made)).title
+
+
+async def test_the_same_image_under_another_name_is_the_same(shop: Shop) -> None:
+    shop.engine.docker("tag", "lab/web:v2", "lab/web:v1")
+    line = await shop.line()
+    assert line.text.startswith(f"{V1} · ")
+    assert line.tone is Tone.GOOD
+    shop.compose("up", "-d", "--force-recreate", "web")
+    assert (await shop.line()).text.startswith(
+        "runs something else than #1 deployed: web by hand (image lab/web:v1) · "
+    )
+
+
+async def test_what_is_stopped_or_removed_is_named(shop: Shop) -> None:
+    shop.engine.docker("stop", "-t", "0", "shop-production-db-1")
+    assert " · db is stopped (exit code " in (await shop.line()).text
+    shop.engine.docker("rm", "shop-production-db-1")
+    line = await shop.line()
+    assert line.text.startswith(f"{V1} · db is missing · ")
+    assert line.tone is Tone.BAD
+    shop.compose("down", "-t", "0")
+    assert (await shop.line()).text.startswith(f"#1 deployed {V1}, but nothing of it runs · ")
+
+
+async def test_a_container_too_much_is_named(shop: Shop) -> None:
+    shop.compose("up", "-d", "extra", text=f"{COMPOSE}  extra: {{image: 'lab/busybox:latest', command: sleep 1000}}\n")
+    assert " · extra container shop-production-extra-1 · " in (await shop.line()).text
+
+
+async def test_a_release_whose_folder_is_deleted(shop: Shop) -> None:
+    shutil.rmtree(shop.directory / "releases" / COMMIT)
+    line = await shop.line()
+    assert line.text.startswith(f"{V1} · the release's folder is gone · ")
+    assert line.tone is Tone.BAD
+
+
+async def test_a_crash_loop_is_told_as_one(shop: Shop) -> None:
+    text = COMPOSE.replace("command: sleep 1000", "restart: always, command: 'sh -c \"exit 1\"'")
+    shop.compose("up", "-d", "db", text=text)
+    line = await shop.until("again and again")
+    assert re.search(r" · db restarts again and again: \d+ restarts · ", line.text)
+    assert line.tone is Tone.BAD
 
 
 async def test_servers_tell_what_they_are(

@@ -11,7 +11,20 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card, Line, Tone
-from deploybot.domain import Deployment, Identity, Kind, Lock, Pin, Plan, Release, Running, ServerFacts, State, Usage
+from deploybot.domain import (
+    Container,
+    Deployment,
+    Identity,
+    Kind,
+    Lock,
+    Pin,
+    Plan,
+    Release,
+    Running,
+    ServerFacts,
+    State,
+    Usage,
+)
 from deploybot.errors import EngineError
 from deploybot.observe.status import Board
 from deploybot.ports import Tables
@@ -64,7 +77,7 @@ class Town:
             return made
 
         for server in on:
-            self.facts(server, current=release.id)
+            self.facts(server, current=release.id, releases=(V1.id, release.id))
             self.engines[server].all["shop-production"] = (
                 container(f"{server}-1", health="healthy", started=NOW - 100),
             )
@@ -170,7 +183,11 @@ async def test_what_runs_though_the_bot_put_something_else_there_is_called_out(t
 
 async def test_what_somebody_else_put_there_is_called_out(town: Town) -> None:
     town.facts("web1", current="3" * 40)
-    assert (await town.show()).lines[0].text.startswith("runs 3333333333, which I did not put there")
+    assert (
+        (await town.show())
+        .lines[0]
+        .text.startswith("nothing deployed yet · the link leads to 3333333333, but no container of it is there · ")
+    )
 
 
 async def test_a_half_switched_server_is_called_out(town: Town) -> None:
@@ -187,10 +204,10 @@ async def test_a_half_switched_server_is_called_out(town: Town) -> None:
         ({"health": "unhealthy"}, "web unhealthy", Tone.BAD),
         ({"health": "starting"}, "starting", Tone.BUSY),
         ({"health": ""}, "running", Tone.GOOD),
-        ({"health": "", "state": "exited", "exit_code": 137}, "web exited with 137", Tone.BAD),
-        ({"health": "", "state": "restarting"}, "web restarting", Tone.BAD),
+        ({"health": "", "state": "exited", "exit_code": 137}, "web is stopped (exit code 137)", Tone.BAD),
+        ({"health": "", "state": "restarting"}, "web is restarting", Tone.BAD),
         ({"restarts": 3}, "3 restarts", Tone.WARN),
-        ({"health": "", "state": "exited"}, "web has ended", Tone.BAD),
+        ({"health": "", "state": "exited"}, "web is stopped", Tone.BAD),
     ],
 )
 async def test_the_health_of_containers(town: Town, changes: dict[str, object], says: str, tone: Tone) -> None:
@@ -366,8 +383,8 @@ async def test_a_stopped_container_has_no_uptime(town: Town) -> None:
     [
         ("migrate:service_completed_successfully:false", "healthy", Tone.GOOD),
         ("db:service_healthy:false,migrate:service_completed_successfully:true", "healthy", Tone.GOOD),
-        ("migrate:service_started:false", "migrate has ended", Tone.WARN),
-        ("", "migrate has ended", Tone.WARN),
+        ("migrate:service_started:false", "migrate is stopped", Tone.WARN),
+        ("", "migrate is stopped", Tone.WARN),
     ],
 )
 async def test_a_service_that_ends_is_fine_only_where_another_waits_for_its_end(
@@ -387,13 +404,16 @@ async def test_a_container_of_another_image_is_called_out(town: Town) -> None:
     release = replace(V2, images=(pin, replace(pin, service="side")))
     await town.deployed(release)
     (web,) = town.engines["web1"].all["shop-production"]
-    told = "web runs another image than 1.4.3 sha256:3333333333"
-    for label, tone in ((pin.reference, Tone.GOOD), (f"acme/shop@sha256:{'4' * 64}", Tone.BAD), ("", Tone.BAD)):
+    good = f"v2 (2222222222) with 2 images ({release.id[41:47]}) · "
+    bad = "runs something else than #1 deployed: web "
+    other = f"{bad}runs another image than 1.4.3 sha256:3333333333 (image shop) · "
+    cases = {pin.reference: good, f"acme/shop@sha256:{'4' * 64}": other, "": f"{bad}by hand (image shop) · "}
+    for label, says in cases.items():
         labels = (("deploybot.image", label),) if label else ()
         town.engines["web1"].all["shop-production"] = (replace(web, labels=labels),)
         line = (await town.show()).lines[0]
-        assert f"v2 (2222222222) with 2 images ({release.id[41:47]})" in line.text
-        assert (told in line.text, line.tone) == (tone is Tone.BAD, tone)
+        assert line.text.startswith(says)
+        assert line.tone is (Tone.GOOD if says == good else Tone.BAD)
 
 
 async def test_servers_as_a_table(town: Town) -> None:
@@ -421,3 +441,41 @@ async def test_an_engine_error_is_told_like_silence(town: Town) -> None:
     broken.all = town.engines["web1"].all
     town.board = Board(FakeServers(town.hosts.values(), {"web1": broken}), town.store, town.clock)
     assert " · healthy · disk" in (await town.show()).lines[0].text
+
+
+@pytest.mark.parametrize("slip", [KeyError("Id"), RecursionError(), ZeroDivisionError(), OverflowError("x")])
+async def test_whatever_one_server_breaks_is_its_own_red_line(
+    town: Town, slip: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    await town.deployed()
+
+    class Odd(FakeHost):
+        async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
+            del directory, timeout, docker
+            raise slip
+
+    before = {line.name: line for line in (await town.show()).lines}
+    hosts = [Odd("web1"), town.hosts["web2"]]
+    town.board = Board(FakeServers(hosts, town.engines), town.store, town.clock)
+    await town.show()
+    card = await town.show()
+    red, *others = card.lines
+    assert (red.name, red.tone) == ("web1", Tone.BAD)
+    assert f"gave no usable answer: it cannot be read ({type(slip).__name__})" in red.text
+    assert others
+    assert all(line == before[line.name] for line in others)
+    table = await town.board.servers(["web1", "web2"])
+    assert table.title == "2 servers: 1 of 2 answer"
+    assert caplog.text.count("Traceback") <= 1
+
+
+async def test_whatever_an_engine_breaks_is_its_own_red_line(town: Town) -> None:
+    await town.deployed()
+
+    class Odd(FakeEngine):
+        async def containers(self, project: str) -> tuple[Container, ...]:
+            raise KeyError(project)
+
+    town.board = Board(FakeServers(town.hosts.values(), {"web1": Odd()}), town.store, town.clock)
+    line = (await town.show()).lines[0]
+    assert (line.tone, "Docker gives no usable answer" in line.text) == (Tone.BAD, True)

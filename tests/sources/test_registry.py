@@ -408,3 +408,18 @@ async def test_nonsense_is_told_and_breaks_nothing(serve: Serve, figure: Callabl
         except (NoImage, Unreachable):
             told += 1
     figure(f"0 of {N} strange answers broke anything ({told} told), seed={seed}")
+
+
+async def test_a_next_page_that_is_refused_ends_the_look_at_once(serve: Serve) -> None:
+    asked = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        if "last=b" in request.path_qs:
+            return web.Response(status=400)
+        return web.json_response({"tags": ["1.0.0"]}, headers={"Link": '</v2/shop/tags/list?last=b>; rel="next"'})
+
+    address = await serve(answer)
+    with pytest.raises(Unreachable, match="its list of tags of shop breaks off: the next page answers 400"):
+        await asking(address).pins(app_of(web=f"{address}/shop:^1"))
+    assert len(asked) == 2

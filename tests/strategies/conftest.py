@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from deploybot import strategies
-from deploybot.domain import Release, ServerFacts, Step
+from deploybot.domain import Release, ServerFacts, ServerPlan, Step
+from deploybot.ports import Site
 from deploybot.redact import Redactor
 from deploybot.settings import App, Environment
 from deploybot.sources.git import GitSource
@@ -40,6 +41,12 @@ def only(app: App) -> Environment:
     return environment
 
 
+def site_of(app: App, facts: ServerFacts, *good: Release) -> Site:
+    """A target where the link says what runs, and where these releases were healthy once."""
+    ids = frozenset(one.id for one in good)
+    return Site(app=app, environment=only(app), facts=facts, good=ids, running=facts.current)
+
+
 def env_of(step: Step) -> dict[str, str]:
     return dict(step.env)
 
@@ -55,7 +62,10 @@ class StepEnded(Exception):
 
 @dataclass
 class LocalServer:
-    """Runs steps as a server would: uploads put in place, the packaged script with the step's environment."""
+    """Runs steps as a server would: uploads put in place, the packaged script with the step's environment.
+
+    `good` are the ids of releases that were healthy there, as the database would know.
+    """
 
     directory: Path
     source: GitSource
@@ -66,11 +76,14 @@ class LocalServer:
     more: Mapping[str, str] = field(default_factory=dict)
     facts_more: ServerFacts = field(default_factory=lambda: ServerFacts(home="/"))
     log: list[str] = field(default_factory=list)
+    good: set[str] = field(default_factory=set)
 
     def facts(self) -> ServerFacts:
         """What a probe would find."""
         root = self.directory
-        link, switching = root / "current", root / "switching"
+        ours, link = root / ".deploybot", root / "current"
+        switching = ours / "switching"
+        marks = sorted(path.parent.name for path in ours.glob("releases/*/complete") if not path.is_symlink())
         return replace(
             self.facts_more,
             home=str(root.parent),
@@ -78,10 +91,36 @@ class LocalServer:
             git=self.git,
             directory=str(root),
             current=link.readlink().name if link.is_symlink() else "",
+            current_is_folder=link.is_dir() and not link.is_symlink(),
             switching=switching.read_text().strip() if switching.exists() else "",
-            releases=tuple(sorted(path.parent.name for path in root.glob("releases/*/.deploybot-complete"))),
+            releases=tuple(name for name in marks if (root / "releases" / name).is_dir()),
+            legacy=tuple(sorted(path.parent.name for path in root.glob("releases/*/.deploybot-complete"))),
             have=tuple(sorted(path.name for path in root.glob("repo.git/refs/deploybot/*"))),
         )
+
+    def site(self) -> Site:
+        """What is known of the target before a plan."""
+        facts = self.facts()
+        return Site(
+            app=self.app,
+            environment=only(self.app),
+            facts=facts,
+            good=frozenset(self.good),
+            running=facts.current,
+        )
+
+    def plan(self, ref: str) -> ServerPlan:
+        """Plan a ref as the planner would."""
+        site = self.site()
+        previous = Release(site.running, ref="before") if site.running else None
+        return strategies.STRATEGIES[self.app.strategy].deploy(site, self.release(ref), previous)
+
+    def deploy(self, ref: str) -> ServerPlan:
+        """Deploy a ref, and keep that it was healthy, as the engine would."""
+        plan = self.plan(ref)
+        self.run(plan.steps)
+        self.good.add(self.facts().current)
+        return plan
 
     def run(self, steps: Iterable[Step], secrets: Mapping[str, str] | None = None) -> str:
         """Run steps one after the other; what they said. StepEnded at the first that fails."""
@@ -140,7 +179,7 @@ def busybox_path(folder: Path) -> str:
 MakeServer = Callable[..., LocalServer]
 
 
-@pytest.fixture(params=["dash", "busybox"])
+@pytest.fixture(params=["dash", pytest.param("busybox", marks=pytest.mark.needs("busybox"))])
 def make_server(request: pytest.FixtureRequest, tmp_path: Path) -> MakeServer:
     """Make servers with dash, git and GNU tools, or with busybox alone."""
 

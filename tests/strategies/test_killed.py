@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Release, ServerFacts, Step
+from deploybot.domain import ServerFacts, Step
 from deploybot.redact import Redactor
 from deploybot.sources.git import GitSource
 from deploybot.strategies import STRATEGIES
 from tests.lab import FullDisk, Repo
-from tests.strategies.conftest import SCRIPTS, LocalServer, MakeServer, StepEnded, make_app, only
+from tests.strategies.conftest import SCRIPTS, LocalServer, MakeServer, StepEnded, make_app
 
 FILES = STRATEGIES["files"]
 KILLS = int(os.environ.get("N", "10"))
@@ -56,12 +56,6 @@ def run_and_kill(server: LocalServer, step: Step, after: float) -> None:
     process.wait()
 
 
-def plan_steps(server: LocalServer, ref: str) -> tuple[Step, ...]:
-    facts = server.facts()
-    previous = Release(commit=facts.current) if facts.current else None
-    return FILES.deploy(server.app, only(server.app), server.release(ref), previous, facts).steps
-
-
 def is_whole(path: Path, version: str) -> bool:
     files = [path / f"folder {number}/file" for number in range(40)]
     return all(file.read_text() == f"{version} {number}" * 50 for number, file in enumerate(files))
@@ -70,15 +64,15 @@ def is_whole(path: Path, version: str) -> bool:
 def test_kill_at_any_moment(make_server: MakeServer, repo: Repo, seed: int) -> None:
     dice = random.Random(seed)
     server = make_server(make_app("files", repo=repo.url))
-    server.run(plan_steps(server, "v1"))
+    server.run(server.plan("v1").steps)
     old, new = repo.sha("v1"), repo.sha("v2")
     started = time.monotonic()
-    server.run(plan_steps(server, "v2"))
+    server.run(server.plan("v2").steps)
     whole = time.monotonic() - started
     for _ in range(KILLS):
-        server.run(plan_steps(server, "v1"))
-        (server.directory / "releases" / new / ".deploybot-complete").unlink(missing_ok=True)
-        for step in plan_steps(server, "v2"):
+        server.run(server.plan("v1").steps)
+        (server.directory / ".deploybot/releases" / new / "complete").unlink(missing_ok=True)
+        for step in server.plan("v2").steps:
             run_and_kill(server, step, dice.uniform(0, whole))
             facts = server.facts()
             assert facts.current in {old, new}
@@ -86,13 +80,13 @@ def test_kill_at_any_moment(make_server: MakeServer, repo: Repo, seed: int) -> N
             assert new not in facts.releases or is_whole(server.directory / "releases" / new, "v2")
             if new not in facts.releases:
                 break
-    server.run(plan_steps(server, "v2"))
+    server.run(server.plan("v2").steps)
     assert is_whole(server.current(), "v2")
     # What a kill leaves besides is deleted with the next releases that nobody needs.
     left = {path.name for path in (server.directory / "releases").iterdir()}
     assert {name.partition(".tmp-")[0] for name in left} == {old, new}
-    server.run(FILES.prune(server.app, only(server.app), (new,), server.facts()))
-    server.run(FILES.prune(server.app, only(server.app), (), replace(server.facts(), releases=(old, new))))
+    server.run(FILES.prune(server.site(), (new,)))
+    server.run(FILES.prune(replace(server.site(), facts=replace(server.facts(), releases=(old, new))), ()))
     assert {path.name for path in (server.directory / "releases").iterdir()} == {new}
 
 
@@ -108,9 +102,9 @@ def test_full_disk_leaves_room_and_what_runs(
     app = make_app("files", repo=repo.url, directory=str(full_disk.path))
     source = GitSource(tmp_path / "data", Redactor())
     server = LocalServer(full_disk.path, source, app, ("dash",), os.environ["PATH"], facts_more=ServerFacts(home="/"))
-    server.run(plan_steps(server, "v1"))
+    server.run(server.plan("v1").steps)
     with pytest.raises((StepEnded, OSError), match="No space left"):
-        server.run(plan_steps(server, "v2"))
+        server.run(server.plan("v2").steps)
     assert server.facts().releases == (repo.sha("v1"),)
     assert [path.name for path in (full_disk.path / "releases").iterdir()] == [repo.sha("v1")]
     assert (full_disk.path / "current/page").read_text() == "small"

@@ -7,8 +7,8 @@ import pytest
 from deploybot.domain import Release, ServerFacts
 from deploybot.errors import UserError
 from deploybot.strategies import STRATEGIES
-from deploybot.strategies.needs import version
-from tests.strategies.conftest import make_app, only
+from deploybot.strategies.needs import check_compose, version
+from tests.strategies.conftest import make_app, site_of
 
 NEW = Release(commit="b" * 40, ref="v2")
 GOOD = ServerFacts(
@@ -24,17 +24,23 @@ GOOD = ServerFacts(
 )
 
 
-def refusal(facts: ServerFacts, strategy: str = "files", **more: object) -> UserError:
-    app = make_app(strategy, **more)
+def refusal(facts: ServerFacts, **more: object) -> UserError:
+    app = make_app("files", **more)
     with pytest.raises(UserError) as caught:
-        STRATEGIES[strategy].deploy(app, only(app), NEW, None, facts)
+        STRATEGIES["files"].deploy(site_of(app, facts), NEW, None)
     return caught.value
 
 
-@pytest.mark.parametrize("strategy", ["files", "compose", "script"])
+def no_compose(facts: ServerFacts) -> UserError:
+    with pytest.raises(UserError) as caught:
+        check_compose(site_of(make_app("compose"), facts))
+    return caught.value
+
+
+@pytest.mark.parametrize("strategy", ["files", "script"])
 def test_a_good_server_is_taken(strategy: str) -> None:
     app = make_app(strategy, script="x", need_memory="500MB")
-    assert STRATEGIES[strategy].deploy(app, only(app), NEW, None, GOOD).steps
+    assert STRATEGIES[strategy].deploy(site_of(app, GOOD), NEW, None).steps
 
 
 def test_disk() -> None:
@@ -51,13 +57,15 @@ def test_memory() -> None:
 
 def test_what_is_unknown_does_not_refuse() -> None:
     app = make_app("files", need_memory="1GB")
-    assert STRATEGIES["files"].deploy(app, only(app), NEW, None, replace(GOOD, disk_free=-1, memory_available=-1)).steps
+    unknown = replace(GOOD, disk_free=-1, memory_available=-1)
+    assert STRATEGIES["files"].deploy(site_of(app, unknown), NEW, None).steps
 
 
 def test_going_back_needs_no_room() -> None:
     app = make_app("files", need_memory="1GB")
     full = replace(GOOD, disk_free=0, memory_available=0, releases=(NEW.commit,))
-    assert STRATEGIES["files"].deploy(app, only(app), NEW, None, full).steps
+    assert STRATEGIES["files"].deploy(site_of(app, full, NEW), NEW, None).steps
+    assert "short of disk" in refusal(full, need_memory="1GB").sentence
 
 
 def test_rights() -> None:
@@ -71,23 +79,21 @@ def test_tools() -> None:
     assert error.sentence == "web1 has neither git nor tar nor gzip, so no release can be unpacked there."
     app = make_app("files")
     for facts in (replace(GOOD, tools_missing=("tar",)), replace(GOOD, git=False, tools_missing=("curl",))):
-        assert STRATEGIES["files"].deploy(app, only(app), NEW, None, facts).steps
+        assert STRATEGIES["files"].deploy(site_of(app, facts), NEW, None).steps
 
 
 def test_docker_and_compose() -> None:
-    error = refusal(replace(GOOD, docker=""), "compose")
+    error = no_compose(replace(GOOD, docker=""))
     assert error.sentence == "web1 has no Docker that deploy may use, and shop needs it."
     assert "systemctl status docker" in error.hint
-    error = refusal(replace(GOOD, docker="", compose=()), "compose")
+    error = no_compose(replace(GOOD, docker="", compose=()))
     assert error.sentence == "web1 has no Docker that deploy may use, and shop needs it."
     assert error.hint == "Install Docker there, and let the user use it: usermod -aG docker deploy"
-    error = refusal(replace(GOOD, compose=()), "compose")
+    error = no_compose(replace(GOOD, compose=()))
     assert error.sentence == "web1 has no Docker Compose, and shop needs it."
-    error = refusal(replace(GOOD, compose=("docker-compose",), compose_version="1.25.0"), "compose")
+    error = no_compose(replace(GOOD, compose=("docker-compose",), compose_version="1.25.0"))
     assert error.sentence == "web1 has Docker Compose 1.25.0, and 1.27 is the oldest that will do."
-    app = make_app("compose")
-    with pytest.raises(UserError, match="no Docker Compose"):
-        STRATEGIES["compose"].restart(app, only(app), NEW, replace(GOOD, compose=(), current=NEW.commit))
+    check_compose(site_of(make_app("compose"), GOOD))
 
 
 def test_versions() -> None:

@@ -10,12 +10,13 @@ import pytest
 
 from deploybot.domain import Release, ServerFacts
 from deploybot.strategies import STRATEGIES
-from tests.strategies.conftest import SCRIPTS, make_app, only
+from tests.strategies.conftest import SCRIPTS, make_app, site_of
 
+BUSYBOX_ASH = pytest.param(("busybox", "ash"), marks=pytest.mark.needs("busybox"))
 FILES = sorted(SCRIPTS.glob("*.sh"))
 
 
-@pytest.mark.parametrize("shell", [("dash",), ("busybox", "ash")], ids=["dash", "busybox"])
+@pytest.mark.parametrize("shell", [("dash",), BUSYBOX_ASH], ids=["dash", "busybox"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_both_shells_take_it(path: Path, shell: tuple[str, ...]) -> None:
     done = subprocess.run([*shell, "-n", path], capture_output=True, text=True, check=False)
@@ -35,28 +36,23 @@ def test_rules(path: Path) -> None:
     assert not [line for line in text.splitlines() if len(line) > 120]
 
 
-def test_every_step_has_its_script() -> None:
+@pytest.mark.parametrize("name", ["files", "script"])
+def test_every_step_has_its_script(name: str) -> None:
     commits = [Release(commit=digit * 40) for digit in "abc"]
-    facts = ServerFacts(
-        home="/",
-        git=True,
-        docker="24",
-        compose=("docker", "compose"),
-        current=commits[0].commit,
-        releases=tuple(release.commit for release in commits[:2]),
+    known = tuple(release.commit for release in commits[:2])
+    facts = ServerFacts(home="/", git=True, current=commits[0].commit, releases=known)
+    app = make_app(name, script="x", build="make", restart="reload", tasks={"t": "true"})
+    site, strategy = site_of(app, facts, *commits[:2]), STRATEGIES[name]
+    plan = strategy.deploy(site, commits[2], commits[0])
+    more = (
+        strategy.fetch(site, commits[2], again=False),
+        *strategy.restart(site, commits[0]).steps,
+        *strategy.task(site, commits[0], "t").steps,
+        *strategy.prune(site, (commits[2].commit,)),
     )
-    names = {path.stem for path in FILES}
-    for name, strategy in STRATEGIES.items():
-        app = make_app(name, script="x", build="make", restart="reload", tasks={"t": "true"})
-        environment = only(app)
-        plan = strategy.deploy(app, environment, commits[2], commits[0], facts)
-        more = (
-            *strategy.restart(app, environment, commits[0], facts).steps,
-            *strategy.task(app, environment, commits[0], "t", facts).steps,
-            *strategy.prune(app, environment, (commits[2].commit,), facts),
-        )
-        assert len(more) == 3
-        steps = (*plan.steps, *plan.restore, *more)
-        assert {step.script for step in steps} <= names
-        assert [step.switches for step in plan.steps] == sorted(step.switches for step in plan.steps)
-        assert plan.steps[-1].switches
+    assert len(more) == 4
+    steps = (*plan.steps, *plan.restore, *more)
+    assert {step.script for step in steps} <= {path.stem for path in FILES}
+    assert [step.switches for step in plan.steps] == sorted(step.switches for step in plan.steps)
+    assert plan.steps[-1].switches
+    assert strategy.ask(site, commits[2]) is None

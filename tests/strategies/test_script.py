@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from deploybot.domain import Release, ServerFacts, ServerPlan
+from deploybot.domain import Release, ServerFacts
 from deploybot.errors import UserError
 from deploybot.strategies import STRATEGIES
 from tests.lab import Repo
-from tests.strategies.conftest import LocalServer, MakeServer, StepEnded, env_of, make_app, only
+from tests.strategies.conftest import MakeServer, StepEnded, env_of, make_app, site_of
 
 SCRIPT = STRATEGIES["script"]
 OLD, NEW = Release(commit="a" * 40, ref="v1"), Release(commit="b" * 40, ref="v2")
@@ -17,7 +17,7 @@ OLD, NEW = Release(commit="a" * 40, ref="v1"), Release(commit="b" * 40, ref="v2"
 def test_plan() -> None:
     app = make_app("script", script="ops/deploy.sh", health={"tcp": "127.0.0.1:80", "within": "5s"})
     facts = ServerFacts(home="/", server="web1", git=True, releases=(OLD.commit,), current=OLD.commit)
-    plan = SCRIPT.deploy(app, only(app), NEW, OLD, facts)
+    plan = SCRIPT.deploy(site_of(app, facts), NEW, OLD)
     fetch, switch = plan.steps
     assert (fetch.script, env_of(fetch)["DEPLOYBOT_BUILT"]) == ("fetch", "yes")
     assert (switch.name, switch.script, switch.switches) == ("switch", "switch", True)
@@ -37,14 +37,14 @@ def test_plan() -> None:
 def test_restart_task_and_prune() -> None:
     app = make_app("script", script="deploy.sh", restart="reload", tasks={"hi": "echo hi"})
     facts = ServerFacts(home="/", releases=(OLD.commit, NEW.commit), current=NEW.commit)
-    (step,) = SCRIPT.restart(app, only(app), NEW, facts).steps
+    (step,) = SCRIPT.restart(site_of(app, facts), NEW).steps
     assert (step.script, env_of(step)["DEPLOYBOT_COMMAND"]) == ("command", "reload")
-    (step,) = SCRIPT.task(app, only(app), NEW, "hi", facts).steps
+    (step,) = SCRIPT.task(site_of(app, facts), NEW, "hi").steps
     assert env_of(step)["DEPLOYBOT_COMMAND"] == "echo hi"
-    (step,) = SCRIPT.prune(app, only(app), (NEW.commit,), facts)
+    (step,) = SCRIPT.prune(site_of(app, facts), (NEW.commit,))
     assert step.script == "prune"
     with pytest.raises(UserError):
-        SCRIPT.restart(make_app("script", script="x"), only(app), NEW, facts)
+        SCRIPT.restart(site_of(make_app("script", script="x"), facts), NEW)
 
 
 DEPLOY = """#!/bin/sh
@@ -69,23 +69,17 @@ def repo(make_repo: Callable[..., Repo]) -> Repo:
     return repo
 
 
-def planned(server: LocalServer, ref: str) -> ServerPlan:
-    facts = server.facts()
-    previous = Release(commit=facts.current, ref="before") if facts.current else None
-    return SCRIPT.deploy(server.app, only(server.app), server.release(ref), previous, facts)
-
-
 def test_real_cycle(make_server: MakeServer, repo: Repo) -> None:
     server = make_server(make_app("script", repo=repo.url, script="ops/deploy.sh"))
     serving = server.directory / "serving"
-    assert "shop production v1 from nothing\n" in server.run(planned(server, "v1").steps)
+    assert "shop production v1 from nothing\n" in server.run(server.plan("v1").steps)
     assert serving.read_text() == "one"
     # Not executable: run by sh.
-    assert f"v2 from {repo.sha('v1')}\n" in server.run(planned(server, "v2").steps)
+    assert f"v2 from {repo.sha('v1')}\n" in server.run(server.plan("v2").steps)
     assert serving.read_text() == "two"
     assert server.facts().current == repo.sha("v2")
 
-    plan = planned(server, "v3")
+    plan = server.plan("v3")
     with pytest.raises(StepEnded, match="switch ended with 7"):
         server.run(plan.steps)
     assert (serving.read_text(), server.facts().current) == ("three", repo.sha("v2"))
@@ -94,4 +88,4 @@ def test_real_cycle(make_server: MakeServer, repo: Repo) -> None:
     assert (serving.read_text(), server.facts().current, server.facts().switching) == ("two", repo.sha("v2"), "")
 
     with pytest.raises(StepEnded, match=r"There is no ops/deploy.sh in this release"):
-        server.run(planned(server, "v4").steps)
+        server.run(server.plan("v4").steps)

@@ -107,6 +107,12 @@ async def test_an_engine_answers_what_it_was_given() -> None:
     assert await engine.containers("shop") == (container,)
     assert await engine.containers("blog") == ()
     assert await engine.images() == (Image(id="i1"),)
+    assert await engine.image("i1") == Image(id="i1")
+    assert await engine.image("i2") is None
+    assert [(one.id, one.project, one.health) for one in await engine.all_containers()] == [("c1", "shop", "")]
+    assert (await engine.info()).id == "engine-web1"
+    engine.all_networks, engine.all_volumes = ["front"], ["data"]
+    assert (await engine.networks(), await engine.volumes()) == (("front",), ("data",))
     assert await engine.usage("c1") == Usage(5.0, 100, 200)
     assert await engine.usage("c1", quick=True) == Usage(-1.0, 100, 200)
     assert await engine.usage("c2") == Usage()

@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from deploybot.store.schema.chats import m003_buttons, m004_requests, m005_codes
 from deploybot.store.schema.events import m006_deliveries, m007_told, m008_wishes, m010_reports
 from deploybot.store.schema.first import m001_first, m002_not_before
+from deploybot.store.schema.observed import m011_manifests
 
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first,
@@ -24,5 +25,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m007_told,
     m008_wishes,
     m010_reports,
+    m011_manifests,
 )
 """All migrations, in order."""

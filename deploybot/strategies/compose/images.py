@@ -14,6 +14,7 @@ from deploybot.strategies.compose.override import write_override
 
 _IF_MISSING = frozenset({"never", "missing", "if_not_present"})
 _ID = 12
+_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:_|__|-+)[a-z0-9]+)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,18 @@ def repositories_of(below: str, services: Collection[str]) -> dict[str, str]:
         name: f"{below}/{short}" if short and taken.count(short) == 1 else f"{below}/{short or 'service'}.{_hash(name)}"
         for name, short in plain.items()
     }
+
+
+def images_below(project: str) -> str:
+    """Give the repository below which a project's images are tagged.
+
+    Not every project's name may be part of one (distribution's reference grammar): those get a part of their hash,
+    after a dot, which no project's name has.
+    """
+    if _REPOSITORY.fullmatch(project):
+        return f"deploybot/{project}"
+    plain = re.sub(r"[^a-z0-9]+", "-", project).strip("-") or "project"
+    return f"deploybot/{plain}.{_hash(project)}"
 
 
 def _hash(name: str) -> str:

@@ -6,8 +6,9 @@
 set -eu
 umask 022
 
+marks=$DEPLOYBOT_DIRECTORY/.deploybot/releases/$DEPLOYBOT_RELEASE
 cd -- "$DEPLOYBOT_DIRECTORY/releases/$DEPLOYBOT_RELEASE"
-if [ -e .deploybot-complete ]; then
+if [ -f "$marks/complete" ]; then
     echo "built before"
     exit 0
 fi
@@ -18,4 +19,6 @@ if [ -n "$DEPLOYBOT_OUTPUT" ] && [ ! -e "$DEPLOYBOT_OUTPUT" ]; then
 fi
 # Not all systems can write out one folder only.
 sync -f . 2>/dev/null || sync
-: >.deploybot-complete
+mkdir -p -- "$marks"
+: >"$marks/complete"
+rm -f -- "$DEPLOYBOT_DIRECTORY/incoming/$DEPLOYBOT_RELEASE".*

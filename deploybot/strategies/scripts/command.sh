@@ -10,8 +10,9 @@ cd -- "$DEPLOYBOT_DIRECTORY"
 link=$(readlink current) || { echo "Nothing is deployed in $DEPLOYBOT_DIRECTORY yet." >&2; exit 1; }
 # The way that Compose was called when it started the containers: another path would be another configuration.
 cd -- "releases/${link##*/}"
-if [ -e .deploybot-compose ]; then
-    COMPOSE_FILE=$(cat .deploybot-compose)
+marks=$DEPLOYBOT_DIRECTORY/.deploybot/releases/${PWD##*/}
+if [ -f "$marks/files" ]; then
+    COMPOSE_FILE=$(cat "$marks/files")
     COMPOSE_PATH_SEPARATOR='
 '
     export COMPOSE_FILE COMPOSE_PATH_SEPARATOR

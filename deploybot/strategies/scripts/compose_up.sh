@@ -1,18 +1,29 @@
 #!/bin/sh
-# Starts a built release with Docker Compose, 2 or 1, and waits until it is up; or restarts it.
-#   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE
+# Brings the services of a release up with Docker Compose, 2 or 1, or restarts them. Waits for no health: the bot does.
+#   DEPLOYBOT_DIRECTORY
+#   DEPLOYBOT_RELEASE          nothing where what ran before the bot came is restored
 #   DEPLOYBOT_ACTION           up or restart
 #   DEPLOYBOT_COMPOSE          `docker compose` or `docker-compose`
-#   DEPLOYBOT_COMPOSE_WAITS    yes: it knows --wait and --wait-timeout
+#   DEPLOYBOT_COMPOSE_FILES    the Compose files, paths in DEPLOYBOT_FOLDER, one a line
+#   DEPLOYBOT_FOLDER           the folder that they are in
+#   DEPLOYBOT_OVERRIDE         a Compose file with images, labels and mounts, or nothing to take the one that is there
+#   DEPLOYBOT_TAGS             one a line: image id and tag of ours
+#   DEPLOYBOT_MOUNTS           content of the release that is mounted, one a line: hash, a blank, path in the release
+#   DEPLOYBOT_REMOVE           ids of containers to remove first, one a line
+#   DEPLOYBOT_REMOVE_LAST      ids of containers to remove afterwards, one a line
+#   DEPLOYBOT_CHANGED          services to recreate, one a line
+#   DEPLOYBOT_START            services to create or start, one a line
 #   DEPLOYBOT_COMPOSE_ORDER    services to bring up one after the other, one a line
-#   DEPLOYBOT_COMPOSE_WAIT     seconds for containers to come up
+#   DEPLOYBOT_COMPOSE_WAIT     seconds for each of those to become healthy
 #   COMPOSE_PROJECT_NAME, and where they are set COMPOSE_PROFILES, COMPOSE_ENV_FILES
+#
+# Services that are in none of the lists are not named to Compose, so nothing that did not change is restarted.
 set -eu
 umask 022
 
-PINS=deploybot.images.yaml
-COMPOSE_PATH_SEPARATOR='
+NEWLINE='
 '
+COMPOSE_PATH_SEPARATOR=$NEWLINE
 COMPOSE_ANSI=never
 BUILDKIT_PROGRESS=plain
 DOCKER_CLI_HINTS=false
@@ -32,151 +43,125 @@ compose() {
     esac
 }
 
-list_pinned_services() {
-    sed -n 's/^  "\(.*\)":$/\1/p' "$PINS"
+contains() {
+    case "$NEWLINE$1$NEWLINE" in *"$NEWLINE$2$NEWLINE"*) return 0 ;; esac
+    return 1
 }
 
-# Fills `seen` with a line a container of the pinned services: service, state, exit code, health or -, when it was
-# started, its id, how often the Engine restarted it. What follows runs where `set -e` does not count, so each failure
-# has to be looked for.
-look() {
-    ids=$(docker ps -aq --no-trunc --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" \
-        --filter label=com.docker.compose.oneoff=False) || { ill="the Docker Engine does not answer:"; return 1; }
-    seen=
-    [ -n "$ids" ] || return 0
-    format='{{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}} {{.State.ExitCode}}'
-    format="$format {{if .State.Health}}{{.State.Health.Status}}{{else}}-{{end}} {{.State.StartedAt}}"
-    format="$format {{.ID}} {{.RestartCount}}"
-    # Names of Docker's own fields: for others it falls back to raw JSON, in which a missing Health is an error.
-    # One of them may just have gone: the others are told all the same.
-    # shellcheck disable=SC2086 # ids have no blanks
-    seen=$(docker inspect --format "$format" $ids 2>/dev/null | awk -v names="$(list_pinned_services | tr '\n' ' ')" '
-        BEGIN { count = split(names, list, " "); for (n = 1; n <= count; n++) wanted[list[n]] = 1 }
-        $1 in wanted
-    ')
-}
-
-# What is wrong with containers, a line each: service, words, a colon, id.
-list_ill() {
-    say "$seen" | awk '
-        $4 == "unhealthy" { print $1 " is unhealthy:" $6; next }
-        $2 == "exited" && $3 != 0 { print $1 " exited with code " $3 ":" $6 }
-        $2 == "dead" || $2 == "paused" { print $1 " is " $2 ":" $6 }
-    '
-}
-
-list_coming() {
-    say "$seen" | awk '
-        $2 == "restarting" { print $1 " keeps restarting:" $6; next }
-        $4 == "starting" { print $1 " is not healthy yet:" $6 }
-    '
-}
-
-# Containers that the Engine restarted since it was looked at (the earlier `seen`), whatever they do at this moment.
-list_restarted() {
-    printf '%s\n=\n%s\n' "$1" "$seen" | awk '
-        $1 == "=" { now = 1; next }
-        !now { started[$6] = $5; next }
-        $7 > 0 && started[$6] != $5 { print $1 " keeps restarting:" $6 }
-    '
-}
-
-# Waits until all containers run and are healthy, or have ended well. Otherwise `ill` says what is wrong.
-settle() {
-    end=$(($(date +%s) + DEPLOYBOT_COMPOSE_WAIT))
-    while :; do
-        look || return 1
-        ill=$(list_ill)
-        [ -z "$ill" ] || return 1
-        ill=$(list_coming)
-        [ -n "$ill" ] || return 0
-        [ "$(date +%s)" -lt "$end" ] || return 1
-        sleep 1
+# Content that is mounted has a path named by its hash: a container that mounts the same again is not recreated.
+keep_mounts() {
+    mkdir -p "$ours/mounts"
+    say "$DEPLOYBOT_MOUNTS" | while IFS=' ' read -r hash path; do
+        [ -n "$hash" ] || continue
+        there=$ours/mounts/$hash
+        [ ! -d "$there" ] || continue
+        rm -rf -- "$there".tmp
+        if [ -d "$path" ]; then
+            cp -a -- "$path" "$there.tmp"
+        else
+            mkdir -- "$there.tmp"
+            cp -a -- "$path" "$there.tmp/"
+        fi
+        mv -- "$there.tmp" "$there"
+        # What is newer than this was written by a container.
+        : >"$there.made"
     done
 }
 
-# Containers that were started since and have no health check: they must at least stay up for a moment.
-watch_new() {
-    say "$seen" | awk '$2 == "running" && $4 == "-"' | grep -qvxF -e "$1" || return 0
-    up=$seen
-    sleep 2
-    settle || return 1
-    ill=$(list_restarted "$up")
-    [ -z "$ill" ]
+mark_switching() {
+    say "$DEPLOYBOT_RELEASE" >"$ours/switching.tmp"
+    mv -f -- "$ours/switching.tmp" "$ours/switching"
 }
 
-# People see the end of the log: what each container that is not well said last, then what is wrong with them all.
-tell_ill() {
-    if [ -z "$ill" ] && look; then
-        ill=$({ list_ill; list_coming; list_restarted "$before"; } | awk -F: '!told[$2]++')
-    fi
-    [ -n "$ill" ] || return 0
-    docker ps -a --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" --format '{{.Names}}: {{.Status}}'
-    checks='{{if .State.Health}}{{range .State.Health.Log}}{{.Output}}{{"\n"}}{{end}}{{end}}'
-    say "$ill" | while IFS=: read -r words id; do
+tag_images() {
+    say "$DEPLOYBOT_TAGS" | while read -r image name; do
+        [ -n "$image" ] || continue
+        docker tag "$image" "$name" || fail "There is no image $image on this server any more."
+    done
+}
+
+remove() {
+    say "$1" | while read -r id; do
         [ -n "$id" ] || continue
-        name=${words%% *}
-        docker logs --tail 30 "$id" 2>&1 | sed "s/^/$name | /"
-        docker inspect --format "$checks" "$id" | grep . | tail -n 1 | sed "s/^/$name, health check | /"
+        docker container inspect "$id" >/dev/null 2>&1 || continue
+        docker stop "$id" >/dev/null 2>&1 || :
+        docker rm -f "$id" >/dev/null || fail "Container $id cannot be removed."
+        say "removed container $id"
     done
-    say "$ill" | sed 's/:[0-9a-f]*$//' >&2
 }
 
-# Compose's `up`, whose output is also kept; its exit code.
-run_up() {
-    {
-        code=0
-        compose up -d --no-build "$@" 2>&1 || code=$?
-        say "$code" >.deploybot-code
-    } | tee .deploybot-up
-    return "$(cat .deploybot-code)"
+# A container that was just started and has no health check counts as up.
+wait_for() {
+    end=$(($(date +%s) + DEPLOYBOT_COMPOSE_WAIT))
+    for id in $(docker ps -aq --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" \
+        --filter "label=com.docker.compose.service=$1" --filter label=com.docker.compose.oneoff=False); do
+        while state=$(docker inspect --format \
+            '{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}' "$id"); do
+            case $state in
+            'created '* | *' starting' | 'restarting '*) ;;
+            *) break ;;
+            esac
+            [ "$(date +%s)" -lt "$end" ] || break
+            sleep 1
+        done
+    done
 }
 
-# Brings up all services, or the ones named; 1 when they did not come up.
-bring_up() {
-    if [ "$DEPLOYBOT_COMPOSE_WAITS" = yes ]; then
-        set -- --wait --wait-timeout "$DEPLOYBOT_COMPOSE_WAIT" "$@"
-    fi
-    # Compose takes a container that ended well, such as a migration, for a failure, and stops waiting.
-    run_up "$@" || grep -q 'exited (0)' .deploybot-up || return 1
-    settle
-}
-
-bring_all_up() {
-    look || return 1
-    before=$seen
-    for service in $DEPLOYBOT_COMPOSE_ORDER; do
-        if list_pinned_services | grep -qxF -e "$service"; then
-            bring_up --no-deps "$service" || return 1
+# up SERVICE…
+up() {
+    changed=
+    start=
+    for service; do
+        if contains "$DEPLOYBOT_CHANGED" "$service"; then
+            changed="$changed $service"
+        else
+            start="$start $service"
         fi
     done
-    bring_up --remove-orphans && watch_new "$before"
+    # shellcheck disable=SC2086 # names of services have no blanks
+    [ -z "$changed" ] || compose up -d --no-build --no-deps --force-recreate $changed
+    # shellcheck disable=SC2086
+    [ -z "$start" ] || compose up -d --no-build --no-deps --no-recreate $start
 }
 
-restart() {
-    look || return 1
-    before=$seen
-    compose restart && settle && watch_new "$before"
+bring_up() {
+    all="$DEPLOYBOT_CHANGED$NEWLINE$DEPLOYBOT_START"
+    for service in $DEPLOYBOT_COMPOSE_ORDER; do
+        if contains "$all" "$service"; then
+            up "$service"
+            wait_for "$service"
+        fi
+    done
+    rest=
+    for service in $all; do
+        contains "$DEPLOYBOT_COMPOSE_ORDER" "$service" || rest="$rest $service"
+    done
+    # shellcheck disable=SC2086
+    up $rest
 }
 
-cd -- "$DEPLOYBOT_DIRECTORY/releases/$DEPLOYBOT_RELEASE"
-for file in .deploybot-complete .deploybot-compose; do
-    [ -e "$file" ] || fail "$DEPLOYBOT_RELEASE is not complete in $DEPLOYBOT_DIRECTORY. Deploy it again."
-done
-COMPOSE_FILE=$(cat .deploybot-compose)
+ours=$DEPLOYBOT_DIRECTORY/.deploybot
+marks=$ours/releases/${DEPLOYBOT_RELEASE:-before}
+mkdir -p -- "$marks"
+cd -- "$DEPLOYBOT_FOLDER"
+if [ -n "$DEPLOYBOT_OVERRIDE" ]; then
+    (umask 077 && say "$DEPLOYBOT_OVERRIDE" >"$marks/override.tmp")
+    mv -f -- "$marks/override.tmp" "$marks/override.json"
+    say "$DEPLOYBOT_COMPOSE_FILES$NEWLINE$marks/override.json" >"$marks/files"
+fi
+[ -f "$marks/files" ] || fail "$DEPLOYBOT_RELEASE is not complete in $DEPLOYBOT_DIRECTORY. Deploy it again."
+COMPOSE_FILE=$(cat "$marks/files")
 export COMPOSE_FILE
-ill=
-before=
-code=0
 case $DEPLOYBOT_ACTION in
 up)
-    say "$DEPLOYBOT_RELEASE" >../../switching.tmp
-    mv -f ../../switching.tmp ../../switching
-    bring_all_up || code=1
+    [ -z "$DEPLOYBOT_RELEASE" ] || mark_switching
+    tag_images
+    keep_mounts
+    remove "$DEPLOYBOT_REMOVE"
+    bring_up
+    remove "$DEPLOYBOT_REMOVE_LAST"
+    [ -n "$DEPLOYBOT_RELEASE" ] || rm -f -- "$ours/switching"
     ;;
-restart) restart || code=1 ;;
+restart) compose restart ;;
 *) fail "DEPLOYBOT_ACTION is $DEPLOYBOT_ACTION" ;;
 esac
-rm -f .deploybot-up .deploybot-code
-[ "$code" -eq 0 ] || tell_ill
-exit "$code"

@@ -4,6 +4,10 @@
 #   DEPLOYBOT_FROM      bundle, archive, or have: repo.git holds the commit already
 #   DEPLOYBOT_UPLOAD    the uploaded bundle or archive
 #   DEPLOYBOT_BUILT     no: a build step follows and completes the release
+#   DEPLOYBOT_AGAIN     yes: put the files there again, also where they are there already
+#   DEPLOYBOT_SHARED_FROM, DEPLOYBOT_SHARED_PATHS   a folder and paths in it, one a line, to link besides shared/
+#
+# Marks of a release are files in .deploybot/releases/<release>: a release's own folder holds nothing of ours.
 set -eu
 umask 022
 
@@ -41,7 +45,7 @@ hollow() {
     [ -z "$(find "$1" ! -type d ! -name .gitkeep ! -name .gitignore ! -name .keep | head -n 1)" ]
 }
 
-# Links what lies in shared/ into the release, in place of what the repository has there;
+# Links what is in shared/ into the release, in place of what the repository has there;
 # folders that both have are gone through.
 link_shared() {
     for entry in "shared/$1"* "shared/$1".[!.]* "shared/$1"..?*; do
@@ -50,10 +54,48 @@ link_shared() {
         if [ -d "$entry" ] && [ -d "$new/$name" ] && [ ! -L "$new/$name" ] && ! hollow "$new/$name"; then
             (link_shared "$name/")
         else
-            rm -rf -- "${new:?}/$name"
-            ln -s -- "$DEPLOYBOT_DIRECTORY/shared/$name" "$new/$name"
-            say "linked $name to shared/$name"
+            link_one "$DEPLOYBOT_DIRECTORY/shared/$name" "$name"
         fi
+    done
+}
+
+# link_one TARGET NAME
+link_one() {
+    [ "$(readlink -- "$new/$2" 2>/dev/null)" != "$1" ] || return 0
+    rm -rf -- "${new:?}/$2"
+    ln -s -- "$1" "$new/$2"
+    say "linked $2 to $1"
+}
+
+# Makes the folders above a path in the release. A link of the repository among them would lead out of the release.
+make_parents() {
+    case $1 in */*) ;; *) return 0 ;; esac
+    above=
+    rest=${1%/*}/
+    while [ -n "$rest" ]; do
+        above=$above${rest%%/*}
+        rest=${rest#*/}
+        [ -d "$new/$above" ] && [ ! -L "$new/$above" ] || { rm -rf -- "${new:?}/$above"; mkdir -- "$new/$above"; }
+        above=$above/
+    done
+}
+
+# Whether a path is surely not there. A folder that this user may not enter hides what is in it.
+is_missing() {
+    [ ! -e "$1" ] && [ ! -L "$1" ] || return 1
+    near=${1%/*}
+    while [ -n "$near" ] && [ ! -e "$near" ]; do near=${near%/*}; done
+    [ -x "${near:-/}" ]
+}
+
+link_listed() {
+    [ -n "${DEPLOYBOT_SHARED_FROM:-}" ] || return 0
+    say "$DEPLOYBOT_SHARED_PATHS" | while IFS= read -r name; do
+        [ -n "$name" ] || continue
+        ! is_missing "$DEPLOYBOT_SHARED_FROM/$name" ||
+            fail "There is no $DEPLOYBOT_SHARED_FROM/$name to share. Make it, or take $name out of shared.paths."
+        make_parents "$name"
+        link_one "$DEPLOYBOT_SHARED_FROM/$name" "$name"
     done
 }
 
@@ -70,19 +112,25 @@ tell_gaps() {
     if [ -e "$new/.gitmodules" ]; then
         say "note: the repository has submodules, which stay empty"
     fi
-    if [ -e "$new/.gitattributes" ] && grep -q 'filter=lfs' "$new/.gitattributes"; then
+    # Where a link leads is not known.
+    if [ -f "$new/.gitattributes" ] && [ ! -L "$new/.gitattributes" ] && grep -q 'filter=lfs' "$new/.gitattributes"; then
         say "note: files kept in Git LFS are pointers here, not their content"
     fi
 }
 
 cd -- "$DEPLOYBOT_DIRECTORY"
 release=releases/$DEPLOYBOT_RELEASE
-if [ -e "$release/.deploybot-complete" ]; then
+marks=.deploybot/$release
+if [ "${DEPLOYBOT_AGAIN:-no}" != yes ] && [ -d "$release" ] && [ -f "$marks/fetched" ]; then
+    new=$release
+    # What was put into shared/ since counts, too.
+    link_shared ""
+    link_listed
     say "$DEPLOYBOT_RELEASE is here already"
     exit 0
 fi
-mkdir -p releases incoming
-rm -rf -- "$release".tmp-*
+mkdir -p releases incoming .deploybot/releases
+rm -rf -- "$release".tmp-* "$marks"
 new=$release.tmp-$$
 trap 'ended $?' EXIT
 trap 'exit 1' HUP INT TERM
@@ -95,17 +143,19 @@ archive) tar -xzf "$DEPLOYBOT_UPLOAD" -C "$new" ;;
 *) fail "DEPLOYBOT_FROM is $DEPLOYBOT_FROM" ;;
 esac
 link_shared ""
+link_listed
 tell_gaps
-: >"$new/.deploybot-release"
-if [ "$DEPLOYBOT_BUILT" != no ]; then
-    # Not all systems can write out one folder only.
-    sync -f "$new" 2>/dev/null || sync
-    : >"$new/.deploybot-complete"
-fi
-if [ -e "$release" ]; then
+# Not all systems can write out one folder only.
+sync -f "$new" 2>/dev/null || sync
+if [ -e "$release" ] || [ -L "$release" ]; then
     mv -- "$release" "$release.tmp-old"
 fi
+# Clean-up deletes only releases that have a folder for their marks.
+mkdir -p -- "$marks"
 mv -- "$new" "$release"
 rm -rf -- "$release".tmp-*
-[ -z "$DEPLOYBOT_UPLOAD" ] || rm -f -- "$DEPLOYBOT_UPLOAD"
+: >"$marks/fetched"
+[ "$DEPLOYBOT_BUILT" = no ] || : >"$marks/complete"
+# The step that completes the release deletes the upload: until then it need not be sent again.
+[ -z "$DEPLOYBOT_UPLOAD" ] || [ "$DEPLOYBOT_BUILT" = no ] || rm -f -- "$DEPLOYBOT_UPLOAD"
 say "$DEPLOYBOT_RELEASE is in $DEPLOYBOT_DIRECTORY/$release"

@@ -8,8 +8,9 @@ if link=$(readlink current); then
     # Compose would take the way through the link for another project directory.
     cd -- "releases/${link##*/}"
 fi
-if [ -e .deploybot-compose ]; then
-    COMPOSE_FILE=$(cat .deploybot-compose)
+marks=$DEPLOYBOT_DIRECTORY/.deploybot/releases/${PWD##*/}
+if [ -f "$marks/files" ]; then
+    COMPOSE_FILE=$(cat "$marks/files")
     COMPOSE_PATH_SEPARATOR='
 '
     export COMPOSE_FILE COMPOSE_PATH_SEPARATOR

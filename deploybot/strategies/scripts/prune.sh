@@ -3,6 +3,7 @@
 #   DEPLOYBOT_DIRECTORY
 #   DEPLOYBOT_KEEP      releases, each a full commit and what may stand behind it for its images, one a line
 #   DEPLOYBOT_IMAGES    the repository below which this app's images are tagged, or nothing
+#   DEPLOYBOT_IMAGES_KEEP   tags there that stay, one a line
 set -eu
 
 say() { printf '%s\n' "$*"; }
@@ -11,7 +12,7 @@ newline='
 '
 cd -- "$DEPLOYBOT_DIRECTORY"
 current=$(readlink current || :)
-switching=$(cat switching 2>/dev/null || :)
+switching=$(cat .deploybot/switching 2>/dev/null || :)
 needed="$newline$DEPLOYBOT_KEEP$newline${current##*/}$newline$switching$newline"
 code=0
 
@@ -43,12 +44,16 @@ prune_releases() {
         '*') ;;
         *.tmp-*) remove "$path" ;;
         *)
-            if [ -e "$path/.deploybot-release" ] && ! is_needed "$name"; then
+            if [ -d ".deploybot/releases/$name" ] && ! is_needed "$name"; then
                 remove "$path"
+                rm -rf -- ".deploybot/releases/$name"
                 say "deleted $path"
             fi
             ;;
         esac
+    done
+    for path in .deploybot/releases/*; do
+        is_needed "${path##*/}" || [ -e "releases/${path##*/}" ] || rm -rf -- "$path"
     done
     [ ! -d incoming ] || find incoming -type f -mtime +1 -exec rm -f -- {} +
 }
@@ -81,8 +86,25 @@ remove_image() {
 
 prune_images() {
     for image in $(docker image ls --filter "reference=$DEPLOYBOT_IMAGES/*" --format '{{.Repository}}:{{.Tag}}'); do
-        grep -qsF "\"$image\"" releases/*/deploybot.images*.yaml || remove_image "$image"
+        case "$newline$DEPLOYBOT_IMAGES_KEEP$newline" in
+        *"$newline$image$newline"*) ;;
+        *) remove_image "$image" ;;
+        esac
     done
+}
+
+# Mounted content is named in the override files of the releases that stay.
+prune_mounts() {
+    for path in .deploybot/mounts/*; do
+        [ -e "$path" ] || continue
+        grep -qsF "/.deploybot/mounts/${path##*/}" .deploybot/releases/*/override.json || is_mounted "$path" ||
+            rm -rf -- "$path" || code=1
+    done
+}
+
+is_mounted() {
+    command -v docker >/dev/null || return 1
+    [ -n "$(docker ps -aq --filter "volume=$DEPLOYBOT_DIRECTORY/$1")" ]
 }
 
 prune_releases
@@ -91,5 +113,6 @@ if [ -e repo.git/HEAD ] && command -v git >/dev/null; then
 fi
 if [ -n "$DEPLOYBOT_IMAGES" ]; then
     prune_images
+    prune_mounts
 fi
 exit "$code"

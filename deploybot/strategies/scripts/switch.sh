@@ -9,8 +9,6 @@ umask 022
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
-is_ours() { [ -n "$1" ] && [ -e "releases/$1/.deploybot-release" ]; }
-
 run_script() {
     cd -- "releases/$DEPLOYBOT_RELEASE"
     [ -f "$DEPLOYBOT_SCRIPT" ] || fail "There is no $DEPLOYBOT_SCRIPT in this release."
@@ -18,16 +16,13 @@ run_script() {
 }
 
 begin_switch() {
-    [ -e "releases/$DEPLOYBOT_RELEASE/.deploybot-complete" ] ||
+    [ -f ".deploybot/releases/$DEPLOYBOT_RELEASE/complete" ] && [ -d "releases/$DEPLOYBOT_RELEASE" ] ||
         fail "$DEPLOYBOT_RELEASE is not complete in $DEPLOYBOT_DIRECTORY/releases. Deploy it again."
     if [ -d current ] && [ ! -L current ]; then
         fail "$DEPLOYBOT_DIRECTORY/current is a folder and has to become a link. Move the folder away."
     fi
-    if [ "$DEPLOYBOT_RESTORE" != yes ] && is_ours "$DEPLOYBOT_PREVIOUS"; then
-        : >"releases/$DEPLOYBOT_PREVIOUS/.deploybot-good"
-    fi
-    printf '%s\n' "$DEPLOYBOT_RELEASE" >switching.tmp
-    mv -f switching.tmp switching
+    printf '%s\n' "$DEPLOYBOT_RELEASE" >.deploybot/switching.tmp
+    mv -f .deploybot/switching.tmp .deploybot/switching
 }
 
 point_current() {
@@ -40,12 +35,8 @@ point_current() {
 }
 
 end_switch() {
-    rm -f switching
-    # What failed and was never good is fetched and built anew the next time.
-    failed=releases/$DEPLOYBOT_PREVIOUS
-    [ "$DEPLOYBOT_RESTORE" = yes ] && [ "$DEPLOYBOT_PREVIOUS" != "$DEPLOYBOT_RELEASE" ] || return 0
-    is_ours "$DEPLOYBOT_PREVIOUS" || return 0
-    [ -e "$failed/.deploybot-good" ] || rm -f -- "$failed/.deploybot-complete"
+    # The mark of the version before is not believed any more.
+    rm -f .deploybot/switching switching
 }
 
 cd -- "$DEPLOYBOT_DIRECTORY"

@@ -1,0 +1,56 @@
+"""The cause in a step's log: the last line that says more than that something failed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+LONGEST = 160
+
+_STEERING = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_BEFORE = re.compile(
+    r"""^(?:
+        \[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s+  # a time
+        | \#\d+\s+(?:\d+\.\d+\s+)?                                                  # a step of BuildKit
+        | \d+\.\d{3}\s+                                                             # its seconds
+        | [a-z][\w.-]*\s+\|\s                                                            # a service of Compose
+        | (?:error|fatal|critical|panic):\s+               # a level
+        | npm\s+(?:err!|error)\s+
+        | \[(?:error|fatal)\]\s+
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_SAYS_NOTHING = re.compile(
+    r"""^(?:
+        [\W_]*                                                                      # rules and brackets
+        | \d+\s+\|.*                                                                # lines of a Dockerfile
+        | [\w./-]*Dockerfile[\w.-]*:\d+
+        | .*(?:did\ not\ complete\ successfully|returned\ a\ non-zero\ code).*
+        | (?:process\ |command\ |script\ |build\ |the\ command\ )?
+          (?:failed|exited|exit|ended|terminated|returned)?\ ?
+          (?:with\ )?(?:exit\ |status\ |code\ )*:?\ ?\d+\.?
+        | make(?:\[\d+\])?:.*(?:\ Error\ \d+|Leaving\ directory.*|Stopping\.?)
+        | .*(?:ELIFECYCLE|complete\ log\ of\ this\ run|_logs/|Lifecycle\ script).*
+        | at\ .*\(.*\)|at\ \S+:\d+:\d+
+    )$""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def cause_of(lines: Sequence[str]) -> str:
+    """The last line that names a cause, without colours and what stands before it; the last at all where none does."""
+    bare = [text for line in lines if (text := _bare(line))]
+    telling = [text for text in bare if not _SAYS_NOTHING.match(text)]
+    found = (telling or bare or [""])[-1].rstrip(".")
+    return f"{found[: LONGEST - 1]}…" if len(found) > LONGEST else found
+
+
+def _bare(line: str) -> str:
+    """A line as it was printed last, without colours, times, levels and the names of those that print."""
+    text = _STEERING.sub("", line.rstrip().rpartition("\r")[2])[:2000].strip()
+    for _ in range(4):
+        shorter = _BEFORE.sub("", text, count=1).strip()
+        if shorter in {"", text}:
+            break
+        text = shorter
+    return text

@@ -1,0 +1,59 @@
+"""What a temporary bot tells the client that started it, when that client leaves: one line of JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+_LONGEST = 10
+LOOK = "See it with: deploybot chat -c 'status'"
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """Whether the bot `stays`, and why.
+
+    `begun` are deployments that it follows to their end, `waiting` those that wait for approvals or a time.
+    `asked`: a command is still being answered. A bot also stays while another console is connected.
+    """
+
+    stays: bool = False
+    begun: tuple[int, ...] = ()
+    waiting: tuple[int, ...] = ()
+    asked: bool = False
+
+    @property
+    def words(self) -> str:
+        """What the person who leaves should know; empty where nothing goes on."""
+        if self.begun:
+            go, them, end = ("goes", "it", "it ends") if len(self.begun) == 1 else ("go", "them", "they end")
+            told = f"{_named(self.begun)} {go} on in the background: a temporary bot follows {them} until {end}."
+            return f"{told} {LOOK}"
+        if self.asked:
+            return f"What was asked goes on in the background. {LOOK}"
+        if self.waiting and not self.stays:
+            wait, go = ("waits", "goes") if len(self.waiting) == 1 else ("wait", "go")
+            return f"{_named(self.waiting)} {wait} in the database and {go} on with the next bot: deploybot run"
+        return ""
+
+    def line(self) -> bytes:
+        """As a line for a pipe."""
+        body = {"stays": self.stays, "begun": self.begun, "waiting": self.waiting, "asked": self.asked}
+        return json.dumps(body).encode() + b"\n"
+
+
+def read_parting(line: bytes) -> Parting | None:
+    """The parting in a line; None where the bot has ended without a word."""
+    if not line.strip():
+        return None
+    body = json.loads(line)
+    numbers = {name: tuple(map(int, body[name])) for name in ("begun", "waiting")}
+    return Parting(stays=bool(body["stays"]), asked=bool(body["asked"]), **numbers)
+
+
+def _named(numbers: tuple[int, ...]) -> str:
+    """`#5`, `#5 and #6`, `#5, #6 and 12 more`."""
+    names = [f"#{number}" for number in numbers[:_LONGEST]]
+    if more := len(numbers) - len(names):
+        names.append(f"{more} more")
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -1,0 +1,104 @@
+"""Put back what ran before on a server: wait for the Engine, try until it serves, and say truthfully how that went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from deploybot.deploy.execution import Executor
+from deploybot.deploy.gate import HealthGate
+from deploybot.deploy.stop import Stop
+from deploybot.deploy.verify import Verifier
+from deploybot.domain import Deployment, Manifest, Phase, ServerPlan
+from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable
+from deploybot.ports import Clock, Store
+
+ROOM = 100
+"""Positions of one attempt: attempt 2 of step 0 is step 100."""
+PAUSE_FIRST = 2.0
+PAUSE_MOST = 60.0
+IMAGES_GONE = 3
+"""Exit code of `compose_images.sh` where an image is neither there nor in a registry: trying again cannot help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """How a restore on one server ended: the sentence for the card, and whether what ran before serves again."""
+
+    words: str
+    good: bool
+
+
+class Restorer:
+    """Restores servers. Attempts are rows of steps, so a restart of the bot resumes the attempt that was under way."""
+
+    def __init__(self, *, store: Store, executor: Executor, gate: HealthGate, verifier: Verifier, clock: Clock) -> None:
+        """Take the ports and parts."""
+        self._store = store
+        self._executor = executor
+        self._gate = gate
+        self._verifier = verifier
+        self._clock = clock
+
+    async def restore(self, deployment: Deployment, part: ServerPlan) -> Restored:
+        """Put back what ran on a server. Tries again with pauses until it is healthy or `restore_within` is over."""
+        if part.replaces is None and part.before is None:
+            return Restored(f"{part.server}: nothing ran before, so there is nothing to restore.", good=False)
+        name = str(part.replaces) if part.replaces else "what ran before"
+        if not part.restore:
+            return Restored(f"{part.server}: {name} is not on the server any more and was not restored.", good=False)
+        end = await self._began(deployment, part) + self._executor.target(deployment)[0].restore_within
+        attempt, pause = 0, PAUSE_FIRST
+        while True:
+            problem = await self._attempt(deployment, part, attempt)
+            attempt += 1
+            tries = "" if attempt == 1 else f" at attempt {attempt}"
+            if problem is None:
+                return Restored(f"{part.server}: {name} was restored{tries} and is healthy.", good=True)
+            if _is_final(problem) or self._clock.now() + pause > end:
+                return Restored(_failed(part.server, name, problem, attempt), good=False)
+            await Stop().pause(pause)
+            pause = min(pause * 2, PAUSE_MOST)
+
+    async def _began(self, deployment: Deployment, part: ServerPlan) -> float:
+        """When the first attempt began: a restart of the bot does not give it more time."""
+        rows = await self._store.read(lambda tables: tables.deployments.steps(deployment.number))
+        begun = [row.started for row in rows if row.phase is Phase.RESTORE and row.server == part.server]
+        return min(begun, default=self._clock.now())
+
+    async def _attempt(self, deployment: Deployment, part: ServerPlan, attempt: int) -> DeploybotError | None:
+        """Run the steps back once, and verify; what went wrong, or None."""
+        never = Stop()
+        app, environment = self._executor.target(deployment)
+        manifest = part.before or Manifest()
+        try:
+            for at, step in enumerate(part.restore):
+                named = replace(step, name=f"{step.name} ({attempt + 1})") if attempt else step
+                numbered = (attempt * ROOM + at, named)
+                await self._executor.run(deployment, Phase.RESTORE, part, numbered, never)
+            if part.verify:
+                await self._verifier.settle(app, environment, part.server, manifest, never)
+            if part.gate is not None:
+                await self._gate.pass_through(part.server, part.gate, never)
+            if part.verify:
+                await self._verifier.stay(app, environment, part.server, manifest, never)
+        except (StepFailed, StepUnknown, Unreachable, Cancelled, Unhealthy) as problem:
+            return problem
+        return None
+
+
+def _is_final(problem: DeploybotError) -> bool:
+    """Whether another attempt cannot help."""
+    return isinstance(problem, StepFailed) and problem.code == IMAGES_GONE
+
+
+def _failed(server: str, name: str, problem: DeploybotError, attempts: int) -> str:
+    tried = f" after {attempts} attempts" if attempts > 1 else ""
+    why = problem.why if isinstance(problem, Unhealthy) else str(problem)
+    if isinstance(problem, Unhealthy):
+        return f"{server}: {name} was restored but is not healthy{tried}: {why}."
+    return f"{server}: {name} could not be restored{tried}: {why}."
+
+
+def is_restorable(part: ServerPlan) -> bool:
+    """Whether anything can be put back on a server."""
+    return bool(part.restore) and (part.replaces is not None or part.before is not None)

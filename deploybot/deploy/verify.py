@@ -1,0 +1,152 @@
+"""Compare what runs after a switch with what the release should run, and watch that it stays up."""
+
+from __future__ import annotations
+
+from deploybot.deploy.gate import HealthGate, ailment
+from deploybot.deploy.stop import Stop
+from deploybot.domain import Container, Gate, Manifest, Observed, ServiceImage
+from deploybot.errors import EngineError, Unhealthy, Unreachable
+from deploybot.observed import observe
+from deploybot.ports import Clock, Servers
+from deploybot.settings import App, Environment, project_name
+
+PAUSE_FIRST = 0.2
+PAUSE_MOST = 2.0
+OBSERVE_WITHIN = 10.0
+CRASH_LOOP = 3
+"""Restarts after which a container is in a crash loop: more patience would not help."""
+
+
+class Verifier:
+    """Verifies a release on a server against its manifest."""
+
+    def __init__(self, servers: Servers, gate: HealthGate, clock: Clock) -> None:
+        """Take the ports, and the gate that reads the last log lines of what failed."""
+        self._servers = servers
+        self._gate = gate
+        self._clock = clock
+
+    async def settle(self, app: App, environment: Environment, server: str, manifest: Manifest, stop: Stop) -> None:
+        """Return once every service runs exactly its image and is healthy.
+
+        Raises Unhealthy for what will not come right, or when `compose.wait` is over; or what `stop` holds.
+        """
+        end = self._clock.now() + app.compose.wait
+        pause = PAUSE_FIRST
+        while True:
+            hopeless, waiting = await self._shortfalls(app, environment, server, manifest)
+            if not hopeless and not waiting:
+                return
+            if stop.why is not None:
+                raise stop.why
+            if hopeless or self._clock.now() + pause > end:
+                await self._fail(app, environment, server, hopeless or waiting)
+            await stop.pause(pause)
+            pause = min(pause * 1.6, PAUSE_MOST)
+
+    async def stay(self, app: App, environment: Environment, server: str, manifest: Manifest, stop: Stop) -> None:
+        """Return when everything is still up `stable` seconds later and nothing restarted. Raises as `settle` does."""
+        if not app.stable or not manifest.services:
+            return
+        first = await self._observed(app, environment, server, self._clock.now() + OBSERVE_WITHIN, stop)
+        end = self._clock.now() + app.stable
+        while (left := end - self._clock.now()) > 0:
+            await stop.pause(min(left, PAUSE_MOST))
+            if stop.why is not None:
+                raise stop.why
+            now = await self._observed(app, environment, server, end + OBSERVE_WITHIN, stop)
+            if unstable := changes_between(first, now, manifest):
+                await self._fail(app, environment, server, unstable)
+
+    async def _shortfalls(
+        self, app: App, environment: Environment, server: str, manifest: Manifest
+    ) -> tuple[list[str], list[str]]:
+        try:
+            observed = await observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
+        except (Unreachable, EngineError) as problem:
+            return [], [str(problem)]
+        return shortfalls(observed, manifest)
+
+    async def _observed(self, app: App, environment: Environment, server: str, end: float, stop: Stop) -> Observed:
+        """Observe, again where a server does not answer for a moment."""
+        while True:
+            try:
+                return await observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
+            except (Unreachable, EngineError) as problem:
+                if self._clock.now() > end:
+                    raise Unhealthy(server, str(problem)) from problem
+            await stop.pause(PAUSE_FIRST)
+            if stop.why is not None:
+                raise stop.why
+
+    async def _fail(self, app: App, environment: Environment, server: str, why: list[str]) -> None:
+        gate = Gate(kind="docker", target=project_name(app, environment))
+        raise Unhealthy(server, ", ".join(why), await self._gate.last_words(server, gate))
+
+
+def shortfalls(observed: Observed, manifest: Manifest) -> tuple[list[str], list[str]]:
+    """Say what keeps a release from running as recorded: what will not come right, and what may still come."""
+    hopeless: list[str] = []
+    waiting: list[str] = []
+    services = observed.services
+    for expected in manifest.services:
+        there = services.get(expected.service, ())
+        if len(there) < expected.replicas:
+            waiting.append(_missing(expected, len(there)))
+        for container in there:
+            if container.image_id and container.image_id != expected.image:
+                hopeless.append(
+                    f"{expected.service} runs image {_short(container.image_id)} instead of {_short(expected.image)}"
+                )
+            elif words := _unwell(container):
+                (hopeless if _is_hopeless(container) else waiting).append(f"{expected.service} {words}")
+    return hopeless, waiting
+
+
+def changes_between(first: Observed, now: Observed, manifest: Manifest) -> list[str]:
+    """Say which containers did not stay up between two looks."""
+    before = {one.id: one for one in first.containers}
+    found: list[str] = [*shortfalls(now, manifest)[0]]
+    services = now.services
+    for expected in manifest.services:
+        there = services.get(expected.service, ())
+        if len(there) < expected.replicas:
+            found.append(_missing(expected, len(there)))
+        for container in there:
+            old = before.get(container.id)
+            if old is None:
+                found.append(f"{expected.service} was replaced by another container meanwhile")
+            elif container.restarts > old.restarts or (container.started != old.started and old.started):
+                found.append(f"{expected.service} restarted{_exit(container)}")
+            elif old.state == "running" and (words := _unwell(container)):
+                found.append(f"{expected.service} {words}")
+    return list(dict.fromkeys(found))
+
+
+def _missing(expected: ServiceImage, count: int) -> str:
+    if expected.replicas == 1:
+        return f"{expected.service} has no container"
+    return f"{expected.service} has {count} of {expected.replicas} containers"
+
+
+def _unwell(container: Container) -> str:
+    """Say what is wrong with a container; empty when it runs well, or ended with code 0."""
+    if container.restarts >= CRASH_LOOP and container.state in {"restarting", "running"}:
+        return f"keeps restarting{_exit(container)}"
+    if container.state == "restarting":
+        return f"is restarting{_exit(container)}"
+    words = ailment(container)
+    return words if words.startswith("exited") or not words else f"is {words}"
+
+
+def _is_hopeless(container: Container) -> bool:
+    failed = container.state == "exited" and container.exit_code != 0
+    return failed or container.health == "unhealthy" or container.state == "dead" or container.restarts >= CRASH_LOOP
+
+
+def _exit(container: Container) -> str:
+    return f" (exit code {container.exit_code})" if container.exit_code else ""
+
+
+def _short(image: str) -> str:
+    return image.removeprefix("sha256:")[:12]

@@ -1,0 +1,35 @@
+"""What really runs: `observe` asks a server and its Engine, `judge` compares that with what was recorded.
+
+Plans, verification, status, rollback and cards begin with these two. No other module forms an opinion of its own.
+"""
+
+from __future__ import annotations
+
+from deploybot.observed.asking import OBSERVE_WITHIN, observe, runs_containers, within
+from deploybot.observed.judgement import (
+    IMAGE_LABEL,
+    RELEASE_LABEL,
+    SETTINGS_LABEL,
+    Judgement,
+    Serving,
+    judge,
+    runs,
+)
+from deploybot.observed.wellness import Difference, DifferenceKind, ailment
+
+__all__ = [
+    "IMAGE_LABEL",
+    "OBSERVE_WITHIN",
+    "RELEASE_LABEL",
+    "SETTINGS_LABEL",
+    "Difference",
+    "DifferenceKind",
+    "Judgement",
+    "Serving",
+    "ailment",
+    "judge",
+    "observe",
+    "runs",
+    "runs_containers",
+    "within",
+]

@@ -1,0 +1,84 @@
+"""What does not run well, container by container. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from deploybot.domain import Container, Observed
+
+_DEPENDS_ON = "com.docker.compose.depends_on"
+"""Compose writes `service:condition:restart` there, with commas between."""
+_STOPPED_BY_SIGNAL = frozenset({137, 143})
+_LOOP_RESTARTS = 3
+_LOOP_UPTIME = 60.0
+
+
+class DifferenceKind(enum.StrEnum):
+    """In what something differs from what was recorded, or is not well."""
+
+    IMAGE = "image"
+    SETTINGS = "settings"
+    MISSING = "missing"
+    EXTRA = "extra"
+    SWITCHING = "switching"
+    LINK = "link"
+    FOLDER = "folder"
+    LOOP = "loop"
+    STOPPED = "stopped"
+    UNWELL = "unwell"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One difference, in words. `service` is empty where it is not of one; `mild` where the rest may well serve."""
+
+    kind: DifferenceKind
+    text: str
+    service: str = ""
+    mild: bool = False
+
+
+def ailments(observed: Observed) -> Iterator[Difference]:
+    """What does not run well, in the order of the services."""
+    containers = [one for some in observed.services.values() for one in some]
+    serves = any(one.state == "running" for one in containers)
+    for one in containers:
+        if found := ailment(one, containers, now=observed.at):
+            kind, says = found
+            mild = serves and kind is DifferenceKind.STOPPED and not one.exit_code
+            yield Difference(kind, f"{name_of(one)} {says}", one.service, mild)
+
+
+def ailment(one: Container, containers: Sequence[Container], *, now: float) -> tuple[DifferenceKind, str] | None:
+    """What is wrong with a container among those of its project; None where it runs well or ended as it should."""
+    if _loops(one, now):
+        return DifferenceKind.LOOP, f"restarts again and again: {one.restarts} restarts"
+    if one.state == "running":
+        return (DifferenceKind.UNWELL, "unhealthy") if one.health == "unhealthy" else None
+    if one.state != "exited":
+        return DifferenceKind.UNWELL, f"is {one.state}"
+    if one.exit_code in _STOPPED_BY_SIGNAL:
+        return DifferenceKind.STOPPED, f"is stopped (exit code {one.exit_code})"
+    if one.exit_code:
+        return DifferenceKind.STOPPED, f"exited with {one.exit_code}"
+    return None if _ended_well(one, containers) else (DifferenceKind.STOPPED, "is stopped")
+
+
+def _loops(one: Container, now: float) -> bool:
+    """Whether a container ends and is started again without end, and not only did so long ago."""
+    young = one.state == "running" and one.started > 0 and now - one.started < _LOOP_UPTIME
+    return one.restarts >= _LOOP_RESTARTS and (one.state == "restarting" or young)
+
+
+def _ended_well(one: Container, containers: Sequence[Container]) -> bool:
+    """Whether a container ended with code 0, and another was to be started when it ends so."""
+    awaited = f"{one.service}:service_completed_successfully"
+    waiting = (other.label(_DEPENDS_ON) for other in containers)
+    return not one.exit_code and any(part.startswith(awaited) for text in waiting for part in text.split(","))
+
+
+def name_of(one: Container) -> str:
+    """How people call a container: by its service."""
+    return one.service or one.name

@@ -1,0 +1,59 @@
+"""What releases were seen to run, in rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+
+from deploybot.domain import Manifest, ManifestRow
+from deploybot.store.codec import decode, encode
+
+_SELECT = """
+    SELECT app, environment, server, release, manifest, at, verified FROM manifests
+    WHERE app = ? AND environment = ? AND server = ? """
+
+
+def _manifest_row(row: sqlite3.Row) -> ManifestRow:
+    app, environment, server, release, manifest, at, verified = row
+    return ManifestRow(
+        app=app,
+        environment=environment,
+        server=server,
+        release=release,
+        manifest=decode(Manifest, manifest),
+        at=at,
+        verified=bool(verified),
+    )
+
+
+class ManifestRows:
+    """`ports.Manifests` on a connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take the connection whose transaction this works in."""
+        self._run = connection.execute
+
+    def put(self, row: ManifestRow) -> None:
+        """Keep a row, in place of the one of the same release on the same server."""
+        sql = """
+            INSERT OR REPLACE INTO manifests (app, environment, server, release, manifest, at, verified)
+            VALUES (?, ?, ?, ?, ?, ?, ?)"""
+        where = (row.app, row.environment, row.server, row.release)
+        self._run(sql, (*where, encode(row.manifest), row.at, row.verified))
+
+    def get(self, app: str, environment: str, server: str, release: str) -> ManifestRow | None:
+        """What a release ran on a server."""
+        found = self._run(_SELECT + "AND release = ?", (app, environment, server, release)).fetchone()
+        return _manifest_row(found) if found else None
+
+    def of_target(self, app: str, environment: str, server: str) -> tuple[ManifestRow, ...]:
+        """All of a server's, newest first."""
+        sql = _SELECT + "ORDER BY at DESC, release"
+        return tuple(map(_manifest_row, self._run(sql, (app, environment, server))))
+
+    def prune(self, app: str, environment: str, server: str, keep: Collection[str]) -> None:
+        """Delete a server's, but those of the releases to keep."""
+        for row in self.of_target(app, environment, server):
+            if row.release not in keep:
+                sql = "DELETE FROM manifests WHERE app = ? AND environment = ? AND server = ? AND release = ?"
+                self._run(sql, (app, environment, server, row.release))

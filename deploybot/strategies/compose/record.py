@@ -1,0 +1,63 @@
+"""Record exactly what a release runs, and exactly what ran before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from deploybot.domain import Container, Manifest, Observed, ServiceImage
+from deploybot.strategies.compose.model import ComposeConfig
+from deploybot.strategies.compose.paths import PathFacts
+from deploybot.strategies.compose.settings import SETTINGS_LABEL, settings_of
+
+WORKING_FOLDER = "com.docker.compose.project.working_dir"
+CONFIG_FILES = "com.docker.compose.project.config_files"
+
+
+def manifest_of(
+    config: ComposeConfig, facts: PathFacts, images: Mapping[str, tuple[str, str]], files: tuple[str, ...]
+) -> Manifest:
+    """Record what a prepared release runs; `images` gives the id and digest of each service's image."""
+    return Manifest(
+        services=tuple(
+            ServiceImage(
+                service=one.name,
+                image=images[one.name][0],
+                name=one.image,
+                digest=images[one.name][1],
+                settings=settings_of(one, facts),
+                replicas=one.replicas,
+            )
+            for one in config.services
+            if not one.provided
+        ),
+        files=files,
+    )
+
+
+def snapshot_of(observed: Observed) -> Manifest | None:
+    """Record what runs, whoever started it; None where nothing does. One-off containers do not count."""
+    services = observed.services
+    if not any(one.state == "running" for ones in services.values() for one in ones):
+        return None
+    digests = {image.id: next(iter(image.digests), "") for image in observed.images}
+    newest = max((one for ones in services.values() for one in ones), key=lambda one: one.created)
+    return Manifest(
+        services=tuple(
+            ServiceImage(
+                service=service,
+                image=ones[0].image_id,
+                name=ones[0].image,
+                digest=digests.get(ones[0].image_id, ""),
+                settings=ones[0].label(SETTINGS_LABEL),
+                replicas=len(ones),
+            )
+            for service, ones in sorted(services.items())
+        ),
+        files=files_of(newest),
+        folder=newest.label(WORKING_FOLDER),
+    )
+
+
+def files_of(container: Container) -> tuple[str, ...]:
+    """Give the Compose files with which a container was made, as Compose noted them."""
+    return tuple(filter(None, container.label(CONFIG_FILES).split(",")))

@@ -1,0 +1,124 @@
+"""What a request is bound to, looked at anew: what has changed, and what does not answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deploybot.deploy.bonds import Bonds
+from deploybot.domain import Deployment, Request, Running
+from deploybot.errors import Cancelled, Unreachable, UserError, Voided
+from deploybot.testing import FakeClock
+from tests.approvals.conftest import Town
+from tests.deploy.conftest import V3, PausingStop
+
+MOVED = ("release: `main` was 2222222222 and is 3333333333",)
+
+
+class Bound:
+    """A request for main to production, and what looks whether it is still the same; time passes in pauses only."""
+
+    def __init__(self, town: Town, deployment: Deployment, request: Request) -> None:
+        self.town, self.deployment, self.request = town, deployment, request
+        clock = FakeClock()
+        self.bonds = Bonds(town.shop.settings, town.shop.deployments._planner, clock)
+        self.stop = PausingStop(clock)
+
+    async def changes(self) -> tuple[str, ...]:
+        return await self.bonds.changes(self.deployment, self.request)
+
+    async def insist(self) -> None:
+        await self.bonds.insist(self.deployment, self.request, self.stop)
+
+
+@pytest.fixture
+async def bound(town: Town) -> Bound:
+    number = await town.ask("deploy shop@main to production")
+    return Bound(town, await town.deployment(number), await town.request(number))
+
+
+async def test_the_same_is_insisted_on_without_a_pause(bound: Bound) -> None:
+    assert await bound.changes() == ()
+    await bound.insist()
+    assert bound.stop.pauses == []
+
+
+async def test_a_ref_that_moved_or_is_gone_is_told(bound: Bound) -> None:
+    bound.town.shop.refs.known["main"] = V3.commit
+    assert await bound.changes() == MOVED
+    with pytest.raises(Voided) as caught:
+        await bound.insist()
+    assert caught.value.changed == MOVED
+    del bound.town.shop.refs.known["main"]
+    assert await bound.changes() == ("release: `main` was 2222222222 and is gone",)
+
+
+async def test_what_a_ref_means_may_depend_on_the_environment(bound: Bound) -> None:
+    runs = Running("shop", "production", "web1", V3, bound.deployment.number, 1.0, healthy=True)
+    await bound.town.store.write(lambda tables: tables.running.put(runs))
+    bound.request = replace(bound.request, binding=bound.bonds.bind(bound.deployment.plan, ":current"))
+    assert await bound.changes() == ("release: `:current` was 2222222222 and is 3333333333",)
+
+
+async def test_a_release_that_nobody_typed_does_not_move(bound: Bound) -> None:
+    bound.request = replace(bound.request, binding=bound.bonds.bind(bound.deployment.plan, None))
+    bound.town.shop.refs.known.clear()
+    assert await bound.changes() == ()
+
+
+async def test_another_bot_toml_is_told_by_its_keys(bound: Bound) -> None:
+    bound.town.shop.app.__dict__["restart"] = "./other"
+    assert await bound.changes() == ('config: apps.shop.restart was "./restart" and is "./other"',)
+
+
+async def test_a_place_that_bot_toml_does_not_have_any_more_is_told(bound: Bound) -> None:
+    del bound.town.shop.settings.apps["shop"]
+    assert await bound.changes() == ("config: bot.toml has no shop production any more",)
+
+
+async def test_what_changed_is_why_where_it_could_not_be_done_any_more(bound: Bound) -> None:
+    host = bound.town.shop.hosts["web1"]
+    host.server_facts = replace(host.server_facts, disk_free=1)
+    with pytest.raises(UserError, match="web1"):
+        await bound.changes()
+    bound.town.shop.refs.known["main"] = V3.commit
+    assert await bound.changes() == MOVED
+
+
+async def test_a_plan_is_held_to_what_was_asked_for_and_no_ref_is_looked_up(bound: Bound) -> None:
+    bound.town.shop.refs.down = "it is being moved"
+    plan = bound.deployment.plan
+    bound.bonds.kept(plan, bound.request)
+    other = replace(plan, release=V3, servers=plan.servers[:1])
+    with pytest.raises(Voided) as caught:
+        bound.bonds.kept(other, bound.request)
+    assert caught.value.changed[0] == MOVED[0]
+    assert caught.value.changed[-1] == "what it replaces: web2 was nothing and is not there"
+
+
+async def test_what_does_not_answer_is_asked_again_every_two_seconds_for_a_minute(bound: Bound) -> None:
+    bound.town.shop.refs.down = "it is being moved"
+    with pytest.raises(Unreachable, match="it is being moved"):
+        await bound.insist()
+    assert bound.stop.pauses == [2.0] * 31
+
+
+async def test_an_answer_that_comes_late_is_good_enough(bound: Bound) -> None:
+    class Healing(PausingStop):
+        async def pause(self, seconds: float) -> None:
+            await PausingStop.pause(self, seconds)
+            bound.town.shop.refs.down = ""
+
+    bound.stop = Healing(FakeClock())
+    bound.town.shop.refs.down = "it is being moved"
+    await bound.insist()
+    assert bound.stop.pauses == [2.0]
+
+
+async def test_a_wish_to_stop_counts_before_anything_is_asked(bound: Bound) -> None:
+    bound.stop.set(Cancelled("ana"))
+    bound.town.shop.refs.down = "it is being moved"
+    with pytest.raises(Cancelled, match="ana"):
+        await bound.insist()
+    assert bound.stop.pauses == []

@@ -1,0 +1,74 @@
+"""Servers that lie or hang in mid-deployment, on a real sshd: a cancel takes effect, and the next one can begin."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from deploybot.domain import State
+from tests.conftest import MakeSshd
+from tests.e2e.conftest import FilesShop, Office, ended, open_office, served
+from tests.hosts.shim import lie, shimmed
+from tests.lab import Repo
+
+CANCEL_WITHIN = 30
+_DONE = "printf 'deploybot/1 done 0 99 0\\n\\ndeploybot/1 end\\n'; exit"
+_RUNNING = "printf 'deploybot/1 running -1 0 0\\n\\ndeploybot/1 end\\n'; exit"
+# The seventh word of a poll is how much of the log it asks for.
+_GROWING = (
+    "set -- $SSH_ORIGINAL_COMMAND; printf 'deploybot/1 running -1 999999999999 %s\\n' $7; yes | head -c $7;"
+    " printf '\\ndeploybot/1 end\\n'; exit"
+)
+LIES = {
+    "a log that grows for ever": {"start": _DONE, "poll": _GROWING, "wait": _RUNNING, "cancel": _RUNNING},
+    "running for ever": {"start": _DONE, "poll": _RUNNING, "wait": _RUNNING, "cancel": _RUNNING},
+    "silence": dict.fromkeys(("start", "poll", "wait", "cancel"), "exec sleep 1000"),
+    "a flood": dict.fromkeys(("start", "poll", "wait", "cancel"), "exec yes"),
+    "an upload that is not taken": {"call": "echo send; exec sleep 1000", "cancel": _RUNNING},
+    "another shell": dict.fromkeys(("start", "poll", "wait", "cancel", "call"), "exec dash"),
+}
+
+
+@pytest.fixture
+async def shop_on_liar(make_sshd: MakeSshd, shop: Repo, tmp_path: Path) -> AsyncIterator[tuple[FilesShop, Office]]:
+    """Return the shop on a server that can lie, with v1 deployed while it did not."""
+    made = FilesShop(tmp_path / "bot.toml", shop, [shimmed(make_sshd)])
+    async with open_office(made.write()) as office:
+        ended(await office.deploy("deploy shop@v1"), State.SUCCEEDED)
+        yield made, office
+
+
+@pytest.mark.parametrize("lies", LIES.values(), ids=LIES)
+async def test_a_cancel_takes_effect_whatever_the_server_does(
+    shop_on_liar: tuple[FilesShop, Office], lies: dict[str, str]
+) -> None:
+    made, office = shop_on_liar
+    server = made.servers[0]
+    card = await office.say("deploy shop@v2")
+    number = int(card.key.partition(":")[2])
+    lie(server, **lies)
+    await asyncio.sleep(2)
+    began = time.monotonic()
+    cancelled = await office.say(f"cancel #{number}")
+    assert cancelled.ok, cancelled
+    told = await office.end_of(number)
+    assert time.monotonic() - began < CANCEL_WITHIN
+    assert told.state in {State.FAILED, State.UNKNOWN}, told.outcome
+    assert "ended is unknown" in told.outcome
+    lie(server)
+    ended(await office.deploy("deploy shop@v2"), State.SUCCEEDED)
+    assert served(server.address) == "v2"
+
+
+async def test_a_login_shell_that_runs_another_one_is_found_by_the_plan(
+    make_sshd: MakeSshd, shop: Repo, tmp_path: Path
+) -> None:
+    made = FilesShop(tmp_path / "bot.toml", shop, [make_sshd(shell="/bin/bash")])  # noqa: S604  a login shell
+    (made.servers[0].home / ".bashrc").write_text("exec /bin/dash\n")
+    async with open_office(made.write()) as office:
+        for line in ("deploy shop@v1", "deploy shop@v1 --dry-run", "status"):
+            assert "exec in its .bashrc" in " ".join((await office.read(line)).split())

@@ -1,0 +1,235 @@
+"""Servers in the state in which people leave them: what runs counts, and not what the bot remembers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploybot.domain import State
+from tests.e2e.conftest import Office, ended, open_office, served, server_toml
+from tests.lab import Engine, Registry, Repo, web
+
+SERVE = 'trap "exit 0" TERM; httpd -f -p 8000 -h /www & wait'
+WEB = f"""
+services:
+  web:
+    build: .
+    command: ["sh", "-c", '{SERVE}']
+    stop_grace_period: 1s
+    ports: ["8000:8000"]
+"""
+DB = """
+  db:
+    image: lab/busybox
+    command: ["sh", "-c", 'trap "exit 0" TERM; sleep 100000 & wait']
+    stop_grace_period: 1s
+    volumes: ["./conf:/conf:ro"]
+"""
+DOCKERFILE = "FROM lab/busybox\nCOPY www /www\n"
+APP = """
+[apps.shop]
+repo = "{repo}"
+strategy = "compose"
+directory = "{home}/shop"
+need_disk = "1MB"
+stable = "{stable}"
+restore_within = "60s"
+compose = {{ wait = "15s", source = "{source}"{compose} }}
+{more}
+[apps.shop.environments.live]
+servers = ["web1"]
+{environment}
+"""
+Files = Mapping[str, str | None]
+
+
+@dataclass(slots=True)
+class World:
+    """A bot, its repository, and the Engine that its server has."""
+
+    office: Office
+    engine: Engine
+    repo: Repo
+    home: Path
+    project: str = "shop-live"
+
+    def container(self, service: str) -> dict[str, object]:
+        """What `docker inspect` says of a service's only container."""
+        names = (f"label=com.docker.compose.project={self.project}", f"label=com.docker.compose.service={service}")
+        ids = self.engine.docker("ps", "-aq", *(word for name in names for word in ("--filter", name))).split()
+        assert len(ids) == 1, (service, ids)
+        (found,) = json.loads(self.engine.docker("inspect", ids[0]))
+        assert isinstance(found, dict)
+        return found
+
+    def id_of(self, service: str) -> str:
+        return str(self.container(service)["Id"])
+
+    def page(self) -> str:
+        return served(self.engine.address)
+
+
+@asynccontextmanager
+async def opened(
+    engine: Engine,
+    repo: Repo,
+    folder: Path,
+    *,
+    more: str = "",
+    environment: str = "",
+    compose: str = "",
+    source: str = "build",
+    stable: str = "0.5s",
+) -> AsyncIterator[World]:
+    home = Path(engine.sshd.home) / folder.name
+    app = APP.format(
+        repo=repo.url, home=home, more=more, environment=environment, compose=compose, source=source, stable=stable
+    )
+    path = folder / "bot.toml"
+    path.write_text(f'[bot]\ndata = "{folder / "data"}"\n{server_toml(engine.sshd)}\n{app}')
+    async with open_office(path) as office:
+        yield World(office, engine, repo, home)
+
+
+@pytest.fixture
+def shop(make_repo: Callable[..., Repo]) -> Repo:
+    repo = make_repo("shop")
+    for version in ("v1", "v2", "v3"):
+        commit(repo, version, {"compose.yaml": WEB + DB, "www/index.html": f"{version}\n"})
+    return repo
+
+
+def commit(repo: Repo, tag: str, files: Files) -> None:
+    repo.commit({"Dockerfile": DOCKERFILE, "conf/db.conf": "one\n", **files}, f"Release {tag}")
+    repo.tag(tag)
+
+
+async def test_a_missing_secret_is_found_before_and_nothing_is_touched(
+    engine: Engine, shop: Repo, tmp_path: Path
+) -> None:
+    worker = "  worker:\n    image: lab/busybox\n    command: sleep 1000\n    secrets: [pw]\n"
+    commit(shop, "v4", {"compose.yaml": f"{WEB}{DB}{worker}secrets:\n  pw: {{file: ./pw.txt}}\n"})
+    async with opened(engine, shop, tmp_path) as world:
+        ended(await world.office.deploy("deploy shop@v1"), State.SUCCEEDED)
+        before = world.id_of("web")
+        refused = await world.office.read("deploy shop@v4")
+        assert "pw.txt" in refused
+        assert "shared/pw.txt" in refused
+        assert (world.page(), world.id_of("web")) == ("v1", before)
+
+
+async def test_going_back_starts_from_what_runs(engine: Engine, shop: Repo, tmp_path: Path) -> None:
+    sick = WEB + "    healthcheck: {test: [CMD, 'false'], interval: 0.3s, retries: 1}\n"
+    commit(shop, "sick", {"compose.yaml": sick + DB, "www/index.html": "sick\n"})
+    async with opened(engine, shop, tmp_path, environment='on_failure = "leave"') as world:
+        for name in ("v1", "v2"):
+            ended(await world.office.deploy(f"deploy shop@{name}"), State.SUCCEEDED)
+        ended(await world.office.deploy("deploy shop@sick"), State.FAILED)
+        assert world.page() == "sick"
+        diff = await world.office.read("diff shop@v2")
+        assert shop.sha("sick")[:10] in diff
+        rolled = await world.office.deploy("rollback shop")
+        ended(rolled, State.SUCCEEDED)
+        assert rolled.plan.release.commit == shop.sha("v2")
+        assert world.page() == "v2"
+
+
+async def test_the_exact_image_comes_back_or_nothing(
+    engine: Engine, registry: Registry, make_repo: Callable[..., Repo], tmp_path: Path
+) -> None:
+    if registry not in engine._registries:
+        engine.trust(registry)
+    repo = make_repo("shop")
+    name = registry.name("shop")
+    yaml = f'services:\n  web:\n    image: {name}\n    stop_grace_period: 1s\n    ports: ["8000:8000"]\n'
+    async with opened(engine, repo, tmp_path, source="images") as world:
+        for tag, text in (("a", "ONE"), ("b", "TWO")):
+            engine.load(web(name, text))
+            engine.docker("push", name)
+            engine.docker("image", "rm", name)
+            repo.commit({"compose.yaml": yaml, "note": text}, tag)
+            repo.tag(tag)
+            ended(await world.office.deploy(f"deploy shop@{tag}"), State.SUCCEEDED)
+            assert world.page() == text
+        engine.docker("image", "prune", "-af")
+        ended(await world.office.deploy("rollback shop to a"), State.SUCCEEDED)
+        assert world.page() == "ONE"
+        engine.docker("image", "prune", "-af")
+        registry.stop()
+        try:
+            refused = await world.office.say("rollback shop to b")
+            number = int(refused.key.partition(":")[2])
+            assert (await world.office.end_of(number)).state is State.FAILED
+            assert world.page() == "ONE"
+        finally:
+            registry.start()
+
+
+async def test_deployed_by_hand_is_said(engine: Engine, shop: Repo, tmp_path: Path) -> None:
+    async with opened(engine, shop, tmp_path) as world:
+        ended(await world.office.deploy("deploy shop@v2"), State.SUCCEEDED)
+        release = world.home / "shop/releases" / shop.sha("v2")
+        (release / "www/index.html").write_text("by hand\n")
+        engine.docker("compose", "-p", world.project, "up", "-d", "--build", cwd=release)
+        assert world.page() == "by hand"
+        board = await world.office.read("status")
+        assert "all well" not in board
+        assert "web" in board
+        ended(await world.office.deploy("rollback shop to v2"), State.SUCCEEDED)
+        assert world.page() == "v2"
+
+
+async def test_a_service_restarts_only_when_something_of_its_own_changed(
+    engine: Engine, shop: Repo, tmp_path: Path
+) -> None:
+    commit(shop, "conf", {"conf/db.conf": "two\n"})
+    async with opened(engine, shop, tmp_path) as world:
+        ended(await world.office.deploy("deploy shop@v1"), State.SUCCEEDED)
+        database, first = world.id_of("db"), world.id_of("web")
+        plan = await world.office.read("deploy shop@v2 --dry-run")
+        assert "db kept" in plan
+        ended(await world.office.deploy("deploy shop@v2"), State.SUCCEEDED)
+        assert (world.id_of("db"), world.page()) == (database, "v2")
+        assert world.id_of("web") != first
+        ended(await world.office.deploy("deploy shop@v3"), State.SUCCEEDED)
+        web3 = world.id_of("web")
+        plan = await world.office.read("deploy shop@conf --dry-run")
+        assert "db recreated (mounted content)" in plan
+        ended(await world.office.deploy("deploy shop@conf"), State.SUCCEEDED)
+        assert world.id_of("db") != database
+        assert world.id_of("web") == web3
+
+
+async def test_a_first_failure_is_prepared_again_from_scratch(
+    engine: Engine, make_repo: Callable[..., Repo], tmp_path: Path
+) -> None:
+    repo = make_repo("shop")
+    yaml = WEB.replace('"sh", "-c",', '"sh", "-c",').replace("ports:", "environment: {NEED: '${NEED:-}'}\n    ports:")
+    yaml = yaml.replace("trap", '[ -n "$$NEED" ] || exit 9; trap')
+    commit(repo, "v1", {"compose.yaml": yaml, "www/index.html": "v1\n"})
+    async with opened(engine, repo, tmp_path) as world:
+        failed = await world.office.deploy("deploy shop@v1")
+        outcome = ended(failed, State.FAILED)
+        assert "Nothing ran before" in outcome
+        status = await world.office.read("status")
+        assert "I did not put there" not in status
+        (world.home / "shop/shared").mkdir()
+        (world.home / "shop/shared/.env").write_text("NEED=1\n")
+        ended(await world.office.deploy("deploy shop@v1"), State.SUCCEEDED)
+        assert world.page() == "v1"
+
+
+async def test_a_crash_loop_after_it_seemed_healthy_is_a_failure(engine: Engine, shop: Repo, tmp_path: Path) -> None:
+    loop = "  late:\n    image: lab/busybox\n    restart: always\n    command: sh -c 'sleep 2; exit 1'\n"
+    commit(shop, "v4", {"compose.yaml": WEB + DB + loop, "www/index.html": "v4\n"})
+    async with opened(engine, shop, tmp_path, stable="6s") as world:
+        ended(await world.office.deploy("deploy shop@v1"), State.SUCCEEDED)
+        outcome = ended(await world.office.deploy("deploy shop@v4"), State.RESTORED)
+        assert "late" in outcome
+        assert world.page() == "v1"
+        assert not engine.docker("ps", "-aq", "--filter", "label=com.docker.compose.service=late").strip()

@@ -1,0 +1,70 @@
+"""Rows of what releases were seen to run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from deploybot.domain import Manifest, ManifestRow, ServiceImage
+from deploybot.ports import Tables
+from deploybot.store.connection import Way, open_database
+from deploybot.store.database import Database
+from deploybot.store.schema import STEPS
+from deploybot.testing import memory_store
+
+V1, V2 = "1" * 40, "2" * 40
+WEB = ServiceImage(service="web", image="sha256:1", name="acme/web:1", digest="acme/web@sha256:2", settings="s")
+
+
+def row(release: str = V1, server: str = "web1", at: float = 1.0, *, verified: bool = True) -> ManifestRow:
+    manifest = Manifest(services=(WEB,), files=("compose.yaml",), folder="/home/me/shop")
+    where = {"app": "shop", "environment": "production", "server": server, "release": release}
+    return ManifestRow(**where, manifest=manifest, at=at, verified=verified)
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[Database]:
+    async with memory_store() as store:
+        yield store
+
+
+async def test_a_row_comes_back_as_it_was_kept(store: Database) -> None:
+    await store.write(lambda tables: tables.manifests.put(row(verified=False)))
+    got = await store.read(lambda tables: tables.manifests.get("shop", "production", "web1", V1))
+    assert got == row(verified=False)
+    others = ("blog", "production", "web1"), ("shop", "staging", "web1"), ("shop", "production", "web2")
+    assert await store.read(lambda tables: [tables.manifests.get(*one, V1) for one in others]) == [None] * 3
+    await store.write(lambda tables: tables.manifests.put(row(at=5.0)))
+    assert await store.read(lambda tables: tables.manifests.of_target("shop", "production", "web1")) == (row(at=5.0),)
+
+
+async def test_a_servers_rows_come_newest_first_and_old_ones_go(store: Database) -> None:
+    rows = row(V1, at=1.0), row(V2, at=3.0), row("3" * 40, at=2.0), row(V1, "web2")
+
+    def work(tables: Tables) -> tuple[ManifestRow, ...]:
+        for one in rows:
+            tables.manifests.put(one)
+        return tables.manifests.of_target("shop", "production", "web1")
+
+    assert await store.write(work) == (rows[1], rows[2], rows[0])
+    await store.write(lambda tables: tables.manifests.prune("shop", "production", "web1", {V1, V2}))
+    assert await store.read(lambda tables: tables.manifests.of_target("shop", "production", "web1")) == (
+        rows[1],
+        rows[0],
+    )
+    assert await store.read(lambda tables: tables.manifests.of_target("shop", "production", "web2")) == (rows[3],)
+
+
+def test_a_database_of_the_version_before_has_no_rows_yet_and_keeps_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "deploybot.db"
+    before = STEPS[: [step.__name__ for step in STEPS].index("m011_manifests")]
+    with closing(open_database(path, Way(durable=False), steps=before)) as old:
+        old.execute("INSERT INTO persons (name) VALUES ('ann')")
+        old.commit()
+    with closing(open_database(path, Way(durable=False))) as new:
+        assert new.execute("SELECT name FROM persons").fetchall() == [("ann",)]
+        assert new.execute("SELECT count(*) FROM manifests").fetchone() == (0,)
+    assert path.with_name("deploybot.db.before-m011_manifests").is_file()

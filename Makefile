@@ -52,6 +52,22 @@ chaos: $(STAMP) ## Kill the bot in N deployments and N bursts of webhooks; count
 mutants: $(STAMP) ## Change one thing after the other in the core, and see whether its tests notice (ARGS='queue steps' N=…)
 	$(BIN)/python -m tests.mutants $(ARGS) $(if $(filter file,$(origin N)),,--number $(N)) $(if $(SEED),--seed $(SEED))
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## Change N answers of a server and its Engine; measure what that costs the bot (N=5000 SEED=…)
+	$(BIN)/python -m tests.fuzz --answers $(N) $(if $(SEED),--seed $(SEED)) 2>/dev/null
+
+.PHONY: world
+world: $(STAMP) ## Draw N histories of deployments and manual acts; compare all that is said with what runs (N=300 SEED=…)
+	$(BIN)/python -m tests.histories world --runs $(N) $(if $(SEED),--seed $(SEED))
+
+.PHONY: broken
+broken: $(STAMP) ## Let N releases break off in the middle of `up`; measure what serves meanwhile (N=200 SEED=…)
+	$(BIN)/python -m tests.histories broken --runs $(N) $(if $(SEED),--seed $(SEED))
+
+.PHONY: hosts
+hosts: $(STAMP) ## Take over N hosts on which apps were started by hand (N=30 SEED=…)
+	$(BIN)/python -m tests.histories hosts --runs $(N) $(if $(SEED),--seed $(SEED))
+
 .PHONY: image
 image: ## Build the bot's container image (BASE=… for another base, TAG=… for its name)
 	docker build --build-arg BASE=$(BASE) --tag $(TAG) .

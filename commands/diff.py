@@ -21,9 +21,11 @@ async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
     """
     current = await ctx.releases.current(app, env)
     if current is None:
-        return Card(title=f"Nothing runs in {app.name}/{env.name} yet: {ref} would be the first.")
+        title = f"{app.name}/{env.name} has no release to compare {ref} with."
+        return Card(title=title, hint=f"See what runs there: status {app.name} {env.name}")
     if current.id == ref.id:
-        return Card(title=f"{ref} runs in {app.name}/{env.name} already: nothing would change.", tone=Tone.GOOD)
+        title = f"{app.name}/{env.name} has {ref} already: no commit or image would change."
+        return Card(title=title, tone=Tone.GOOD)
     changes = await ctx.releases.changes(app, current, ref)
     if not changes.known:
         text = "One of them is not in the repository any more, so I cannot tell what lies between them."

@@ -78,10 +78,14 @@ def row(deployment: Deployment) -> tuple[str, ...]:
 
 
 def releases(deployment: Deployment) -> str:
-    """What ran before and after: `v1.3 → v1.4`; one alone where nothing was exchanged."""
+    """What ran before and after: `v1.3 → v1.4`; one alone where nothing was exchanged.
+
+    `other` is what somebody else had started there.
+    """
     plan = deployment.plan
     replaced = {part.replaces.id: part.replaces for part in plan.servers if part.replaces}
-    old = " and ".join(release.name for release in replaced.values())
+    other = ["other" for part in plan.servers if part.replaces is None and part.before and part.before.services][:1]
+    old = " and ".join([*(release.name for release in replaced.values()), *other])
     new = plan.release.name
     if plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
         return new

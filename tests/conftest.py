@@ -52,11 +52,18 @@ class MakeRepo(Protocol):
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs a laboratory where there cannot be one; under CI that is a failure."""
-    # Here and not in the fixture, because pytest tells skips from one place in one line.
-    if isinstance(item, pytest.Function) and "lab" in item.fixturenames and (lack := missing()):
-        if os.environ.get("CI"):
-            pytest.fail(lack, pytrace=False)
+    """Skip what needs a part that this machine lacks; under CI that is a failure."""
+    for mark in item.iter_markers("needs"):
+        _stop_without(missing(*mark.args))
+    if isinstance(item, pytest.Function) and "lab" in item.fixturenames:
+        _stop_without(missing())
+
+
+def _stop_without(lack: str) -> None:
+    # In one place, because pytest tells skips from one place in one line.
+    if lack and os.environ.get("CI"):
+        pytest.fail(lack, pytrace=False)
+    if lack:
         pytest.skip(lack)
 
 
@@ -91,6 +98,8 @@ def _hermetic_git(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Return the laboratory."""
+    # Asked again for tests that get their server by `request.getfixturevalue`.
+    _stop_without(missing())
     with Lab() as lab:
         yield lab
 

@@ -59,6 +59,11 @@ def sentence_of(seen: Mapping[str, Site | str]) -> str:
     return f"Now running: {'; '.join(words)}."
 
 
+def all_well(seen: Mapping[str, Site | str]) -> bool:
+    """Whether every server answered, and none of the containers there needs a look."""
+    return all(isinstance(site, Site) and not _failing(site) for site in seen.values())
+
+
 def runs_release(seen: Mapping[str, Site | str], release: str) -> tuple[str, ...]:
     """Give the servers that run a release now, by its id."""
     return tuple(server for server, site in seen.items() if isinstance(site, Site) and site.running == release)
@@ -81,5 +86,10 @@ def present(site: Site) -> str:
         words = f"{short_id(half)}, only partly" if half else "containers that the bot did not make"
     else:
         words = "nothing"
-    failing = [f"{one.service or one.name} {why}" for one in containers if (why := ailment(one))]
+    failing = _failing(site)
     return words + (f" ({', '.join(failing)})" if failing else "")
+
+
+def _failing(site: Site) -> list[str]:
+    containers = [one for one in site.observed.containers if not one.oneoff] if site.observed else []
+    return [f"{one.service or one.name} {why}" for one in containers if (why := ailment(one))]

@@ -16,7 +16,7 @@ from deploybot.deploy.execution import Executor
 from deploybot.deploy.gate import HealthGate
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import HEALTH_STEP
-from deploybot.deploy.present import Present, runs_release, sentence_of
+from deploybot.deploy.present import Present, all_well, runs_release, sentence_of
 from deploybot.deploy.restore import Restorer, is_restorable
 from deploybot.deploy.stop import Stop
 from deploybot.deploy.teller import Teller
@@ -185,7 +185,9 @@ class Runner:
         cancelled = isinstance(problem, Cancelled)
         state = State.CANCELLED if cancelled else State.FAILED
         if not touched:
-            return _End(state, f"{why}\nThe release that runs was not touched.", tail)
+            seen = await self._present.look(deployment)
+            now = "" if all_well(seen) else f" {sentence_of(seen)}"
+            return _End(state, f"{why}\nThe release that runs was not touched.{now}", tail)
         if isinstance(problem, StepUnknown) and problem.server in {part.server for part in touched}:
             return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), tail)
         if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:

@@ -43,13 +43,13 @@ async def test_only_back(world: World) -> None:
 
 async def test_the_first(world: World) -> None:
     card = await world.say("diff shop@v1.4")
-    assert card.title == "Nothing runs in shop/staging yet: v1.4 (2222222222) would be the first."
+    assert card.title == "shop/staging has no release to compare v1.4 (2222222222) with."
 
 
 async def test_the_same(world: World) -> None:
     world.releases.runs["shop", "staging"] = V2
     card = await world.say("diff shop@v1.4")
-    assert card.title == "v1.4 (2222222222) runs in shop/staging already: nothing would change."
+    assert card.title == "shop/staging has v1.4 (2222222222) already: no commit or image would change."
 
 
 async def test_nothing_is_claimed_of_what_is_not_known(world: World) -> None:

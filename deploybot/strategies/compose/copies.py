@@ -53,7 +53,11 @@ def _is_same(config: ComposeConfig, containers: Collection[Container], names: Co
     ours = {one.name for one in config.services if one.replicas}
     if not theirs & ours or not (theirs <= ours or ours <= theirs):
         return False
-    return _is_called(containers, names) or any(_shares(config, one) for one in containers)
+    return (
+        _is_called(containers, names)
+        or any(_shares(config, one) for one in containers)
+        or _same_images(config, containers)
+    )
 
 
 def _is_called(containers: Collection[Container], names: Collection[str]) -> bool:
@@ -63,12 +67,24 @@ def _is_called(containers: Collection[Container], names: Collection[str]) -> boo
 
 
 def _shares(config: ComposeConfig, container: Container) -> bool:
-    """Whether a container has the image of its own, the port or the name that its service would have."""
+    """Whether a container has the port or the name that its service would have."""
     service = config.of(container.service)
     if service is None:
         return False
-    # `postgres` is everybody's; `ghcr.io/ana/notes` is not.
-    repository = container.image.rpartition(":")[0] or container.image
-    own = "/" in repository and repository == (service.image.rpartition(":")[0] or service.image)
     ports = {port.first for port in service.ports if port.first} & {port.port for port in container.ports}
-    return own or bool(ports) or (bool(service.container_name) and service.container_name == container.name)
+    return bool(ports) or (bool(service.container_name) and service.container_name == container.name)
+
+
+def _same_images(config: ComposeConfig, containers: Collection[Container]) -> bool:
+    """Whether all services that both have run images of the same repositories, one of which is not everybody's.
+
+    `postgres` is everybody's, `ghcr.io/ana/notes` is not. A shared `bitnami/redis` beside other images proves nothing.
+    """
+    pairs = [(_repository(one.image), config.of(one.service)) for one in containers]
+    known = [(theirs, _repository(service.image)) for theirs, service in pairs if service is not None]
+    return all(theirs == ours for theirs, ours in known) and any("/" in theirs for theirs, _ in known)
+
+
+def _repository(image: str) -> str:
+    """The name of an image without its tag."""
+    return image.rpartition(":")[0] or image

@@ -10,6 +10,13 @@ say() { printf '%s\n' "$*"; }
 
 have() { docker image inspect --format '{{.Id}}' "$1" 2>/dev/null; }
 
+# Whether Docker itself says so: one that does not answer may well have it.
+is_gone() {
+    ! said=$(docker image inspect "$1" 2>&1 >/dev/null) || return 1
+    case $said in *'o such image'* | *'not known'*) return 0 ;; esac
+    return 1
+}
+
 # find SERVICE ID DIGEST TAG
 find_image() {
     if [ "$(have "$2")" = "$2" ]; then
@@ -21,7 +28,7 @@ find_image() {
         docker pull "$3" </dev/null || return 1
         docker tag "$3" "$4"
     else
-        gone=yes
+        is_gone "$2" && gone="$gone $1"
         return 1
     fi
 }
@@ -34,9 +41,12 @@ while read -r service id digest tag; do
 done <<END
 $DEPLOYBOT_IMAGES
 END
+if [ -n "$gone" ]; then
+    say "The images of$gone that this release ran are not on this server any more and cannot be pulled." >&2
+    exit 3
+fi
 if [ -n "$missing" ]; then
-    say "The images of$missing that this release ran are not on this server any more and cannot be pulled." >&2
-    [ -z "$gone" ] || exit 3
+    say "The images of$missing that this release ran cannot be found or pulled now." >&2
     exit 1
 fi
 [ -n "$DEPLOYBOT_RELEASE" ] || exit 0

@@ -1,0 +1,218 @@
+"""One case: releases that are good, one that breaks off, and one that is corrected."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploybot.domain import State
+from tests.e2e.conftest import Office
+from tests.histories.broken.compose_file import Position, files_of
+from tests.histories.broken.heartbeat import Heartbeat
+from tests.histories.broken.kinds import Breakage, Trouble
+from tests.histories.office import Ended, last_card, order
+from tests.histories.reality import Reality
+from tests.histories.server import ComposeVersion, HandServer
+from tests.histories.turns import EngineTurns
+from tests.lab import Repo
+
+AWAY_SECONDS = 6.0
+_APP = """
+[apps.{name}]
+repo = "{repo}"
+strategy = "compose"
+directory = "{directory}"
+need_disk = "1MB"
+stable = "1s"
+restore_within = "60s"
+compose = {{ wait = "20s" }}
+health = {{ docker = true, within = "20s" }}
+[apps.{name}.environments.live]
+servers = ["web1"]
+"""
+
+
+class Stage(enum.StrEnum):
+    """Which deployment is the one that breaks off."""
+
+    FIRST = "first"
+    SECOND = "second"
+    LATER = "later"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenCase:
+    """What is drawn for a case."""
+
+    number: int
+    breakage: Breakage
+    position: Position
+    stage: Stage
+    compose: ComposeVersion
+    chance: float
+
+    @property
+    def name(self) -> str:
+        """The application's name."""
+        return f"case{self.number}"
+
+    @property
+    def alone(self) -> bool:
+        """Whether every application on the Engine feels it."""
+        return self.breakage.trouble is not Trouble.NONE
+
+    def __str__(self) -> str:
+        return f"{self.breakage.name} ({self.position} web, {self.stage} deployment, Compose {self.compose})"
+
+
+@dataclass(slots=True)
+class BrokenReport:
+    """What came of a case. `end` is how the deployment that broke off ended; `gap` is in seconds."""
+
+    case: BrokenCase
+    end: str = ""
+    gap: float = 0.0
+    silent: bool = False
+    findings: list[str] = field(default_factory=list)
+
+
+class BrokenRun:
+    """Plays one case; `play` once."""
+
+    def __init__(self, server: HandServer, case: BrokenCase, folder: Path) -> None:
+        """Take the server, and what was drawn."""
+        self._server = server
+        self._case = case
+        self._repo = Repo(folder / f"{case.name}.git")
+        self._port = server.port()
+        server.port()
+        self._dice = random.Random(case.chance)
+        self._versions = 0
+        self.report = BrokenReport(case)
+
+    @property
+    def toml(self) -> str:
+        """The app's tables of bot.toml."""
+        directory = f"{self._server.home}/{self._case.name}"
+        return _APP.format(name=self._case.name, repo=self._repo.url, directory=directory)
+
+    @property
+    def project(self) -> str:
+        """The Compose project."""
+        return f"{self._case.name}-live"
+
+    async def play(self, office: Office, turns: EngineTurns) -> BrokenReport:
+        """Play it with a bot."""
+        case = self._case
+        for second in {Stage.FIRST: [], Stage.SECOND: [False], Stage.LATER: [False, True]}[case.stage]:
+            async with turns.turn(alone=False):
+                await self._good(office, second=second, what="a good release before")
+        async with turns.turn(alone=case.alone):
+            await self._break(office)
+        async with turns.turn(alone=False):
+            await self._good(office, second=True, what="the corrected release")
+        return self.report
+
+    async def _good(self, office: Office, *, second: bool, what: str) -> None:
+        text = self._commit(second=second)
+        ended = await order(office, f"deploy {self._case.name}@{text}")
+        seen = await self._look()
+        if ended.state is not State.SUCCEEDED or seen.answer != text:
+            self.report.findings.append(f"{what} was not deployed: {_words(ended)}, {seen.answer!r} answers")
+
+    async def _break(self, office: Office) -> None:
+        case = self._case
+        if case.breakage.prepare:
+            await asyncio.to_thread(case.breakage.prepare, self._server, case.name, self._port + 1)
+        text = self._commit(second=True, breakage=case.breakage)
+        before = await self._look()
+        with Heartbeat(self._server.engine.address, self._port) as heartbeat:
+            ended = await self._ordered(office, f"deploy {case.name}@{text}")
+            after = await self._look()
+        refusal = ended.card.title.replace("\n", " ")
+        self.report.end = str(ended.state or f"refused: {refusal}")
+        if before.serves:
+            self.report.gap = heartbeat.longest
+        self._judge(ended, before, after, text)
+
+    async def _ordered(self, office: Office, command: str) -> Ended:
+        """Deploy, while something happens to the Engine."""
+        trouble = self._case.breakage.trouble
+        if trouble is Trouble.NONE:
+            return await order(office, command)
+        disk = self._server.engine.disk
+        assert disk
+        card = await office.say(command)
+        number = int(card.key.partition(":")[2]) if card.queued else 0
+        if not number:
+            return Ended(card)
+        await self._until_up(office, number)
+        try:
+            await self._trouble(trouble)
+            await office.bot.deployments.queue.idle(number)
+        finally:
+            await asyncio.to_thread(disk.empty)
+        return await last_card(office, number)
+
+    async def _until_up(self, office: Office, number: int) -> None:
+        """Wait until `up` has begun, or the deployment has ended before."""
+        step = asyncio.ensure_future(office.step(number, "up"))
+        idle = asyncio.ensure_future(office.bot.deployments.queue.idle(number))
+        _, rest = await asyncio.wait({step, idle}, return_when=asyncio.FIRST_COMPLETED)
+        for one in rest:
+            one.cancel()
+        await asyncio.gather(step, idle, return_exceptions=True)
+
+    async def _trouble(self, trouble: Trouble) -> None:
+        engine = self._server.engine
+        if trouble is Trouble.FULL:
+            assert engine.disk
+            await asyncio.to_thread(engine.disk.fill, leave=self._dice.choice((0, 0, 16384)))
+            return
+        await asyncio.sleep(self._dice.uniform(0.0, 2.0))
+        await asyncio.to_thread(engine.kill if trouble is Trouble.KILLED else engine.stop)
+        await asyncio.sleep(AWAY_SECONDS if trouble is Trouble.AWAY else self._dice.uniform(0.0, 1.0))
+        await asyncio.to_thread(engine.start)
+
+    def _judge(self, ended: Ended, before: Reality, after: Reality, text: str) -> None:
+        report, said = self.report, f"{_words(ended)}, {after.answer!r} answers"
+        if ended.hung:
+            report.findings.append(f"it does not end: {said}")
+        if before.serves and not after.serves:
+            report.silent = True
+            report.findings.append(f"nothing serves: {said}")
+        wanted = text if ended.state is State.SUCCEEDED else before.answer
+        if after.answer != wanted and (before.serves or ended.state is State.SUCCEEDED):
+            report.findings.append(f"{wanted!r} should answer: {said}")
+        if ended.state is State.RESTORED and not before.serves:
+            report.findings.append(f"nothing was there to be restored: {said}")
+        untouched = ended.deployment is None or "was not touched" in ended.deployment.outcome
+        if untouched and not self._case.alone and before.ids != after.ids:
+            report.findings.append(f"something was touched: {said}")
+        missing = [one for one in before.images if one not in after.images]
+        if ended.state is not State.SUCCEEDED and missing and before.serves:
+            report.findings.append(f"{', '.join(missing)} does not run any more: {said}")
+
+    def _commit(self, *, second: bool, breakage: Breakage | None = None) -> str:
+        self._versions += 1
+        text = f"{self._case.name}-v{self._versions}"
+        files = files_of(
+            text, self._port, position=self._case.position, second=second, breakage=breakage, name=self._case.name
+        )
+        self._repo.commit(files, text)
+        self._repo.tag(text)
+        return text
+
+    async def _look(self) -> Reality:
+        directory = Path(f"{self._server.home}/{self._case.name}")
+        return await asyncio.to_thread(self._server.reality, self.project, self._port, directory)
+
+
+def _words(ended: Ended) -> str:
+    if ended.deployment is None:
+        return f"refused: {ended.card.title}"
+    tail = " | ".join(ended.deployment.tail[-3:])
+    return f"#{ended.deployment.number} {ended.deployment.state.value}: {ended.deployment.outcome!r} ({tail})"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from deploybot.deploy.inspection import Inspector, step_values
+from deploybot.deploy.inspection import Inspector, going_back, step_values
 from deploybot.deploy.steps import StepRunner, Work
 from deploybot.deploy.stop import Stop
-from deploybot.domain import Deployment, Manifest, ManifestRow, Phase, Release, ServerPlan, Step, StepRow
+from deploybot.domain import Deployment, Kind, Manifest, ManifestRow, Phase, Release, ServerPlan, Step, StepRow
 from deploybot.errors import UserError
 from deploybot.ports import Clock, Site, Store, Strategy
 from deploybot.settings import App, Environment, Settings
@@ -85,7 +85,9 @@ class Executor:
         if step.bind == RESTORE:
             release = part.replaces or BEFORE
             site = dataclasses.replace(site, manifests={**site.manifests, release.id: part.before or Manifest()})
-            return strategy.bind(step, await self._inspector.ask(site, release), release)
+            return strategy.bind(step, await self._inspector.ask(going_back(site, release), release), release)
+        if plan.kind is Kind.ROLLBACK:
+            site = going_back(site, plan.release)
         site = await self._inspector.ask(site, plan.release)
         if step.bind != UP:
             return strategy.bind(step, site, plan.release)

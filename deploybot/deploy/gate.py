@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from deploybot.deploy.stop import Stop
-from deploybot.domain import Container, Gate
+from deploybot.domain import Gate
 from deploybot.errors import Unhealthy
+from deploybot.observed import name_of, not_up
 from deploybot.ports import Clock, Engine, Host, Servers
 from deploybot.untrusted import failure_of
 
@@ -53,7 +54,7 @@ class HealthGate:
         engine = self._servers.engine(server)
         if engine is None:
             raise Unhealthy(server, f"bot.toml gives no Docker Engine for {server}, so its health cannot be asked")
-        return lambda: _docker(engine, gate)
+        return lambda: _docker(engine, gate, self._clock.now())
 
     async def last_words(self, server: str, gate: Gate) -> tuple[str, ...]:
         """Read the last log lines of the containers that are not well; nothing where there is no Engine to ask."""
@@ -62,7 +63,7 @@ class HealthGate:
             return ()
         try:
             async with asyncio.timeout(LOG_WITHIN):
-                return await _words_of(engine, gate.target)
+                return await _words_of(engine, gate.target, self._clock.now())
         except TimeoutError:
             return (f"(the containers' logs did not come to an end within {LOG_WITHIN:.0f} s)",)
         except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
@@ -94,32 +95,22 @@ async def _tcp(host: Host, gate: Gate) -> str:
     return ""
 
 
-async def _docker(engine: Engine, gate: Gate) -> str:
+async def _docker(engine: Engine, gate: Gate, now: float) -> str:
     containers = [one for one in await engine.containers(gate.target) if not one.oneoff]
     if not containers:
         return f"no container of {gate.target} exists"
-    ill = [f"{one.service or one.name} is {ailment(one)}" for one in containers if ailment(one)]
-    return ", ".join(ill)
+    return ", ".join(f"{name_of(one)} {words}" for one in containers if (words := not_up(one, now=now)))
 
 
-def ailment(container: Container) -> str:
-    """What is wrong with a container; empty when it runs well, or ended well (a migration, say)."""
-    if container.state == "running":
-        return "" if container.health in {"", "healthy"} else container.health
-    if container.state == "exited":
-        return "" if container.exit_code == 0 else f"exited with code {container.exit_code}"
-    return container.state
-
-
-async def _words_of(engine: Engine, project: str) -> tuple[str, ...]:
+async def _words_of(engine: Engine, project: str, now: float) -> tuple[str, ...]:
     lines: list[str] = []
     for container in await engine.containers(project):
-        if container.oneoff or not ailment(container):
+        if container.oneoff or not not_up(container, now=now):
             continue
         data = b""
         async for chunk in engine.logs(container.id, tail=TAIL, timeout=LOG_WITHIN):
             data = (data + chunk)[-LOG_BYTES:]
-        name = container.service or container.name
+        name = name_of(container)
         lines += [f"{name} | {_text(line)}" for line in data.splitlines()[-TAIL:]]
     return tuple(lines)
 

@@ -181,6 +181,12 @@ class Inspector:
         return bytes(whole)
 
 
+def going_back(site: Site, release: Release) -> Site:
+    """Take the Compose files that a release ran with: bot.toml may name others by now."""
+    ran = site.manifests.get(release.id)
+    return replace(site, files=ran.files) if ran and not ran.folder else site
+
+
 def step_values(app: App, environment: Environment, step: Step) -> dict[str, str]:
     """Give all values of a step, those of its secrets, too: only for the moment in which it starts."""
     known = {**app.secrets, **environment.secrets}

@@ -9,7 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from deploybot.deploy.inspection import Inspector
+from deploybot.deploy.inspection import Inspector, going_back
 from deploybot.deploy.legacy import Legacy
 from deploybot.deploy.releases import Releases
 from deploybot.domain import Changes, Gate, Kind, Plan, Release, Running, ServerPlan, Step, short_id
@@ -89,6 +89,7 @@ class Planner:
     async def _part(self, site: Site, release: Release, *, rollback: bool, fresh: bool) -> ServerPlan:
         """Plan one server."""
         strategy = self._strategies[site.app.strategy]
+        site = going_back(site, release) if rollback else site
         site = await self._inspector.study(site, release, again=fresh and not site.trusts(release))
         previous = await self._inspector.release_at(site)
         part = strategy.deploy(site, release, previous, back=rollback)
@@ -255,6 +256,7 @@ def _warnings(parts: Sequence[ServerPlan], sites: Mapping[str, Site], running: M
         elif row is None and part.before:
             found.append(f"{name}: containers of this project run already, and are taken over")
         if part.replaces is not None and not part.restore:
-            found.append(f"{name}: {part.replaces} cannot be put back if this fails: its files are gone")
+            why = "it does not serve now" if part.verify else "its files are gone"
+            found.append(f"{name}: {part.replaces} cannot be put back if this fails: {why}")
         found += [f"{name}: {warning}" for warning in part.warnings]
     return found

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from deploybot.deploy.gate import ailment
 from deploybot.deploy.inspection import Inspector
 from deploybot.domain import Deployment, Observed, short_id
 from deploybot.errors import EngineError, Unreachable
+from deploybot.observed import name_of, not_up
 from deploybot.ports import Site, Strategy
 from deploybot.settings import Settings
 from deploybot.untrusted import of_one
@@ -91,5 +91,7 @@ def present(site: Site) -> str:
 
 
 def _failing(site: Site) -> list[str]:
-    containers = [one for one in site.observed.containers if not one.oneoff] if site.observed else []
-    return [f"{one.service or one.name} {why}" for one in containers if (why := ailment(one))]
+    if site.observed is None:
+        return []
+    containers = [one for one in site.observed.containers if not one.oneoff]
+    return [f"{name_of(one)} {words}" for one in containers if (words := not_up(one, now=site.observed.at))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from deploybot.deploy.execution import Executor
@@ -31,13 +33,23 @@ class Restored:
 class Restorer:
     """Restores servers. Attempts are rows of steps, so a restart of the bot resumes the attempt that was under way."""
 
-    def __init__(self, *, store: Store, executor: Executor, gate: HealthGate, verifier: Verifier, clock: Clock) -> None:
-        """Take the ports and parts."""
+    def __init__(
+        self,
+        *,
+        store: Store,
+        executor: Executor,
+        gate: HealthGate,
+        verifier: Verifier,
+        clock: Clock,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        """Take the ports and parts; `pause` waits for some seconds between two attempts."""
         self._store = store
         self._executor = executor
         self._gate = gate
         self._verifier = verifier
         self._clock = clock
+        self._pause = pause
 
     async def restore(self, deployment: Deployment, part: ServerPlan) -> Restored:
         """Put back what ran on a server. Tries again with pauses until it is healthy or `restore_within` is over."""
@@ -45,25 +57,28 @@ class Restorer:
             return Restored(f"{part.server}: nothing ran before, so there is nothing to restore.", good=False)
         name = str(part.replaces) if part.replaces else "what ran before"
         if not part.restore:
-            return Restored(f"{part.server}: {name} is not on the server any more and was not restored.", good=False)
-        end = await self._began(deployment, part) + self._executor.target(deployment)[0].restore_within
-        attempt, pause = 0, PAUSE_FIRST
+            why = "did not serve before" if part.verify else "is not on the server any more"
+            return Restored(f"{part.server}: {name} {why} and was not restored.", good=False)
+        began, attempt = await self._progress(deployment, part)
+        end = began + self._executor.target(deployment)[0].restore_within
+        pause = PAUSE_FIRST
         while True:
             problem = await self._attempt(deployment, part, attempt)
             attempt += 1
             tries = "" if attempt == 1 else f" at attempt {attempt}"
             if problem is None:
                 return Restored(f"{part.server}: {name} was restored{tries} and is healthy.", good=True)
-            if _is_final(problem) or self._clock.now() + pause > end:
+            if _is_final(problem, part) or self._clock.now() + pause > end:
                 return Restored(_failed(part.server, name, problem, attempt), good=False)
-            await Stop().pause(pause)
+            await self._pause(pause)
             pause = min(pause * 2, PAUSE_MOST)
 
-    async def _began(self, deployment: Deployment, part: ServerPlan) -> float:
-        """When the first attempt began: a restart of the bot does not give it more time."""
+    async def _progress(self, deployment: Deployment, part: ServerPlan) -> tuple[float, int]:
+        """When the first attempt began, and which one is under way: a restart of the bot gives no more time."""
         rows = await self._store.read(lambda tables: tables.deployments.steps(deployment.number))
-        begun = [row.started for row in rows if row.phase is Phase.RESTORE and row.server == part.server]
-        return min(begun, default=self._clock.now())
+        mine = [row for row in rows if row.phase is Phase.RESTORE and row.server == part.server]
+        began = min((row.started for row in mine), default=self._clock.now())
+        return began, max((row.position // ROOM for row in mine), default=0)
 
     async def _attempt(self, deployment: Deployment, part: ServerPlan, attempt: int) -> DeploybotError | None:
         """Run the steps back once, and verify; what went wrong, or None."""
@@ -86,9 +101,11 @@ class Restorer:
         return None
 
 
-def _is_final(problem: DeploybotError) -> bool:
-    """Whether another attempt cannot help."""
-    return isinstance(problem, StepFailed) and problem.code == IMAGES_GONE
+def _is_final(problem: DeploybotError, part: ServerPlan) -> bool:
+    """Whether another attempt cannot help. Other steps, such as a restart command, may end with the same code."""
+    if not isinstance(problem, StepFailed) or problem.code != IMAGES_GONE:
+        return False
+    return any(step.script == "compose_images" and problem.step.startswith(step.name) for step in part.restore)
 
 
 def _failed(server: str, name: str, problem: DeploybotError, attempts: int) -> str:

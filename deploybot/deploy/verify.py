@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from deploybot.deploy.gate import HealthGate, ailment
+from deploybot.deploy.gate import HealthGate
 from deploybot.deploy.stop import Stop
 from deploybot.domain import Container, Gate, Manifest, Observed, ServiceImage
 from deploybot.errors import EngineError, Unhealthy, Unreachable
-from deploybot.observed import observe
+from deploybot.observed import is_hopeless, not_up, observe
 from deploybot.ports import Clock, Servers
 from deploybot.settings import App, Environment, project_name
 
 PAUSE_FIRST = 0.2
 PAUSE_MOST = 2.0
 OBSERVE_WITHIN = 10.0
-CRASH_LOOP = 3
-"""Restarts after which a container is in a crash loop: more patience would not help."""
 
 
 class Verifier:
@@ -98,8 +96,8 @@ def shortfalls(observed: Observed, manifest: Manifest) -> tuple[list[str], list[
                 hopeless.append(
                     f"{expected.service} runs image {_short(container.image_id)} instead of {_short(expected.image)}"
                 )
-            elif words := _unwell(container):
-                (hopeless if _is_hopeless(container) else waiting).append(f"{expected.service} {words}")
+            elif words := not_up(container, now=observed.at):
+                (hopeless if is_hopeless(container, now=observed.at) else waiting).append(f"{expected.service} {words}")
     return hopeless, waiting
 
 
@@ -118,7 +116,7 @@ def changes_between(first: Observed, now: Observed, manifest: Manifest) -> list[
                 found.append(f"{expected.service} was replaced by another container meanwhile")
             elif container.restarts > old.restarts or (container.started != old.started and old.started):
                 found.append(f"{expected.service} restarted{_exit(container)}")
-            elif old.state == "running" and (words := _unwell(container)):
+            elif old.state == "running" and (words := not_up(container, now=now.at)):
                 found.append(f"{expected.service} {words}")
     return list(dict.fromkeys(found))
 
@@ -127,21 +125,6 @@ def _missing(expected: ServiceImage, count: int) -> str:
     if expected.replicas == 1:
         return f"{expected.service} has no container"
     return f"{expected.service} has {count} of {expected.replicas} containers"
-
-
-def _unwell(container: Container) -> str:
-    """Say what is wrong with a container; empty when it runs well, or ended with code 0."""
-    if container.restarts >= CRASH_LOOP and container.state in {"restarting", "running"}:
-        return f"keeps restarting{_exit(container)}"
-    if container.state == "restarting":
-        return f"is restarting{_exit(container)}"
-    words = ailment(container)
-    return words if words.startswith("exited") or not words else f"is {words}"
-
-
-def _is_hopeless(container: Container) -> bool:
-    failed = container.state == "exited" and container.exit_code != 0
-    return failed or container.health == "unhealthy" or container.state == "dead" or container.restarts >= CRASH_LOOP
 
 
 def _exit(container: Container) -> str:

@@ -15,7 +15,7 @@ from deploybot.observed.judgement import (
     judge,
     runs,
 )
-from deploybot.observed.wellness import Difference, DifferenceKind, ailment
+from deploybot.observed.wellness import Difference, DifferenceKind, ailment, is_hopeless, name_of, not_up
 
 __all__ = [
     "IMAGE_LABEL",
@@ -27,7 +27,10 @@ __all__ = [
     "Judgement",
     "Serving",
     "ailment",
+    "is_hopeless",
     "judge",
+    "name_of",
+    "not_up",
     "observe",
     "runs",
     "runs_containers",

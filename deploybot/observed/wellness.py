@@ -66,6 +66,26 @@ def ailment(one: Container, containers: Sequence[Container], *, now: float) -> t
     return None if _ended_well(one, containers) else (DifferenceKind.STOPPED, "is stopped")
 
 
+def not_up(one: Container, *, now: float) -> str:
+    """Say what keeps a container from having come up; empty when it runs well, or ended with code 0."""
+    code = f" (exit code {one.exit_code})" if one.exit_code else ""
+    if _loops(one, now):
+        return f"keeps restarting{code}"
+    if one.state == "restarting":
+        return f"is restarting{code}"
+    if one.state == "running":
+        return "" if one.health in {"", "healthy"} else f"is {one.health}"
+    if one.state == "exited":
+        return f"exited with code {one.exit_code}" if one.exit_code else ""
+    return f"is {one.state}"
+
+
+def is_hopeless(one: Container, *, now: float) -> bool:
+    """Whether a container will not come up, however long somebody waits."""
+    failed = one.state == "exited" and one.exit_code != 0
+    return failed or one.health == "unhealthy" or one.state == "dead" or _loops(one, now)
+
+
 def _loops(one: Container, now: float) -> bool:
     """Whether a container ends and is started again without end, and not only did so long ago."""
     young = one.state == "running" and one.started > 0 and now - one.started < _LOOP_UPTIME

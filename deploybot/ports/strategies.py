@@ -17,7 +17,8 @@ class Site:
     `good` are the ids of releases that were healthy there. `manifests` says by release id which images each runs.
     `running` is the id of the release that runs there by the observed state, empty where none of the bot's does.
     `answers` holds what the scripts printed that the strategy asked for (`Strategy.ask`), by their names.
-    `images` are all images on its Engine.
+    `images` are all images on its Engine. `files` are the Compose files of a release to go back to, empty for those of
+    bot.toml, which may be others by now.
     `remove_orphans`: a person agreed that containers go which are in no Compose file and which the bot did not make.
     """
 
@@ -30,6 +31,7 @@ class Site:
     running: str = ""
     answers: Mapping[str, bytes] = field(default_factory=dict)
     images: tuple[Image, ...] = ()
+    files: tuple[str, ...] = ()
     remove_orphans: bool = False
 
     @property

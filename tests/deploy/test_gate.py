@@ -134,7 +134,7 @@ async def test_containers_that_run_or_ended_well_are_healthy(server: GatedServer
     [
         (container(health="starting"), "web is starting"),
         (container(health="unhealthy"), "web is unhealthy"),
-        (container(state="exited", exit_code=3), "web is exited with code 3"),
+        (container(state="exited", exit_code=3), "web exited with code 3"),
         (container(state="restarting"), "web is restarting"),
         (container("", state="paused"), "shop--1 is paused"),
     ],

@@ -91,24 +91,26 @@ async def test_a_job_that_does_not_stop_is_unknown(bench: Bench) -> None:
     assert (await bench.unknown()).why == "it was told to stop, and the server says that it goes on"
 
 
-async def test_a_job_that_cannot_be_stopped_is_given_up_after_a_minute(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_job_that_cannot_be_stopped_is_given_up_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "RETRY_FIRST", 0.001)
+    monkeypatch.setattr(steps, "STOP_WITHIN", 0.5)
     await bench.keep(StepState.STARTED)
     while_down(bench, 30)
     bench.stop.set(Cancelled("ana"))
     assert (await bench.unknown()).why == f"{NO_ANSWER}, so it could not be stopped and may go on"
-    assert bench.host.calls == ["cancel"] * 3
+    assert len(bench.host.calls) > 3  # noqa: PLR2004  it was tried again
+    assert {*bench.host.calls} == {"cancel"}
 
 
 async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "RETRY_FIRST", 0.001)
+    monkeypatch.setattr(steps, "STOP_WITHIN", 0.5)
     await bench.keep(StepState.STARTED)
     bench.host.refuses, bench.host.seconds = True, 61
     bench.stop.set(Cancelled("ana"))
     assert (await bench.unknown()).why == (
-        "step `cancel` failed on web1: at all (exit code 126); no room; at all, so it could not be stopped and may go on"
+        "step `cancel` failed on web1: at all (exit code 126); no room; at all, "
+        "so it could not be stopped and may go on"
     )
 
 

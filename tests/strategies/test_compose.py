@@ -252,7 +252,7 @@ def test_the_binary_with_a_dash() -> None:
 
 
 def test_what_would_go_wrong_is_said_at_once_and_before_anything_is_touched() -> None:
-    services = {
+    services: dict[str, dict[str, object]] = {
         "web": {"image": "shop", "volumes": [{"type": "bind", "source": f"{DIRECTORY}/releases/{NEW.id}/data"}]},
         "db": {"image": "postgres", "container_name": "database"},
     }
@@ -378,3 +378,28 @@ def test_containers_of_a_person_are_asked_for_in_their_folder() -> None:
     config = COMPOSE.ask(site_of(container("web", "1", labels=home)), NEW)
     assert config
     assert env_of(config)["DEPLOYBOT_RUNNING_FOLDERS"] == "/home/me/shop\t/home/me/shop/compose.yaml"
+
+
+def test_a_release_that_is_gone_back_to_has_its_own_compose_files() -> None:
+    site = running(app=make_app("compose", compose={"files": ["ops/compose.yaml"]}), files=("a.yaml", "b.yaml"))
+    config = COMPOSE.ask(site, OLD)
+    assert config
+    assert env_of(config)["DEPLOYBOT_COMPOSE_FILES"] == "a.yaml\nb.yaml"
+    plan = COMPOSE.deploy(answered(site, OLD, configured(OLD)), OLD, OLD)
+    assert COMPOSE.bind(plan.steps[2], answered(site, OLD), OLD)["DEPLOYBOT_COMPOSE_FILES"] == "a.yaml\nb.yaml"
+
+
+def test_what_does_not_serve_is_restored_only_where_it_was_good() -> None:
+    stopped = observed(container("web", "1", state="exited", exit_code=1))
+    assert COMPOSE.deploy(answered(running(observed=stopped), NEW), NEW, OLD).before == RECORD
+    never = running(observed=stopped, good=frozenset())
+    plan = COMPOSE.deploy(answered(never, NEW), NEW, OLD)
+    assert (plan.before, plan.restore) == (None, ())
+
+
+def test_a_release_without_any_compose_file_says_where_to_name_it() -> None:
+    said = configured(NEW, code=14, errors="no configuration file provided: not found")
+    said = said.replace(b"FOUND=compose.yaml", b"FOUND=")
+    with pytest.raises(UserError, match=r"There is no compose\.yaml in this release") as caught:
+        COMPOSE.deploy(answered(running(), NEW, said), NEW, OLD)
+    assert "compose.files" in caught.value.hint

@@ -1,4 +1,4 @@
-"""Releases with images on a real Docker Engine and a real registry: exactly the digest, and back without a registry."""
+"""Images from a real registry on a real Docker Engine: exactly the digest, and back without a registry."""
 
 from __future__ import annotations
 
@@ -6,23 +6,29 @@ from collections.abc import Callable
 
 import pytest
 
-from deploybot.domain import Pin, Release, ServerPlan
-from tests.lab import Engine, Registry, Repo, web
-from tests.strategies.conftest import LocalServer, StepEnded, only
-from tests.strategies.test_compose_lab import (
-    COMPOSE,
-    Flavour,
-    MakeComposeServer,
+from deploybot.domain import Pin, Release, State
+from deploybot.errors import UserError
+from tests.lab import Engine, Registry, Repo
+from tests.strategies.compose_shop import (
+    FIVE,
+    ONE,
+    PLUGIN,
+    ComposeInstall,
+    ComposeShop,
+    MakeShop,
+    image_of,
     labels,
-    lone_flavour,
-    make_server,
+    make_shop,
+    our_images,
     page,
+    push,
     trusted,
 )
 
-__all__ = ["lone_flavour", "make_server", "trusted"]
+__all__ = ["make_shop", "trusted"]
 
-YAML = """
+PULLED = 'services:\n  web:\n    image: {}\n    ports: ["8000:8000"]\n    # {}\n'
+BUILT = """
 services:
   web:
     build: web
@@ -33,87 +39,146 @@ services:
 """
 
 
+@pytest.fixture(params=[pytest.param(one, id=one.name) for one in (PLUGIN, ONE, FIVE)])
+def flavour(request: pytest.FixtureRequest) -> ComposeInstall:
+    """All versions of Compose."""
+    assert isinstance(request.param, ComposeInstall)
+    return request.param
+
+
 @pytest.fixture
-def shop(make_repo: Callable[..., Repo]) -> Repo:
-    """One release whose Compose file would build the service that has an image, and cannot, and builds another one."""
+def repo(make_repo: Callable[..., Repo]) -> Repo:
+    """A repository whose Compose file would build the service that has an image, and cannot, and builds another one."""
     repo = make_repo("shop")
-    repo.commit({"compose.yaml": YAML, "Dockerfile": "FROM lab/busybox\n", "web/Dockerfile": "FROM lab/nothing\n"})
+    repo.commit({"compose.yaml": BUILT, "Dockerfile": "FROM lab/busybox\n", "web/Dockerfile": "FROM lab/nothing\n"})
     return repo
 
 
-def pushed(engine: Engine, registry: Registry, text: str, tag: str = "latest") -> Pin:
-    """An image that serves `text`, in the registry and not on the engine."""
-    name = registry.name("shop", tag)
-    engine.load(web(name, text))
-    engine.docker("push", name)
-    found = engine.docker("image", "inspect", "--format", "{{index .RepoDigests 0}}", name).strip()
-    repository, _, digest = found.partition("@")
-    engine.docker("image", "rm", name)
-    return Pin("web", repository, tag, digest)
-
-
-def planned(server: LocalServer, *images: Pin, of: Release | None = None) -> tuple[Release, ServerPlan]:
-    """The newest commit with these images, and its plan in place of `of`."""
-    release = Release(server.release("main").commit, images=images)
-    return release, COMPOSE.deploy(server.app, only(server.app), release, of, server.facts())
-
-
-def test_one_commit_with_several_images(
-    make_server: MakeComposeServer, engine: Engine, trusted: Registry, shop: Repo, lone_flavour: Flavour
+@pytest.mark.timeout(300)
+async def test_cycle_from_images(
+    make_shop: MakeShop, engine: Engine, trusted: Registry, repo: Repo, flavour: ComposeInstall
 ) -> None:
-    server = make_server(shop, lone_flavour)
-    old = pushed(engine, trusted, "pinned 1.4.2")
-    new = pushed(engine, trusted, "pinned 1.4.3")
-    first, plan = planned(server, old)
-    server.run(plan.steps)
-    assert (page(engine), labels(engine, "web")["deploybot.image"]) == ("pinned 1.4.2", old.reference)
-    second, plan = planned(server, new, of=first)
-    server.run(plan.steps)
-    assert (page(engine), labels(engine, "web")["deploybot.image"]) == ("pinned 1.4.3", new.reference)
-    assert server.current().name == second.id != first.id
-    assert server.facts().have == ((second.commit,) if server.git else ())
+    shop = await make_shop(repo, flavour, keep=1, compose={"source": "images"})
+    for text in ("one", "two"):
+        digest = push(engine, trusted, text)
+        repo.commit({"compose.yaml": PULLED.format(trusted.name("shop"), text)})
+        repo.tag(text)
+        await shop.good(text)
+        assert page(engine) == text
+        assert labels(engine, "web")["deploybot.image"] == digest
+    # The tag has moved, and the registry is gone even: back to the first release by what was recorded.
+    trusted.stop()
+    await shop.good("one", rollback=True)
+    assert page(engine) == "one"
+    trusted.start()
+    # The same commit again takes what the tag means now.
+    push(engine, trusted, "three")
+    await shop.good("one")
+    assert page(engine) == "three"
+
+
+@pytest.mark.timeout(300)
+async def test_a_pruned_image_is_pulled_by_its_digest_or_never(
+    make_shop: MakeShop, engine: Engine, trusted: Registry, repo: Repo
+) -> None:
+    shop = await make_shop(repo, compose={"source": "images"})
+    images = []
+    for text in ("one", "two"):
+        push(engine, trusted, text)
+        repo.commit({"compose.yaml": PULLED.format(trusted.name("shop"), text)})
+        repo.tag(text)
+        await shop.good(text)
+        images.append(image_of(engine, "web"))
+    _forget(engine, images[0])
+    await shop.good("one", rollback=True)
+    assert (page(engine), image_of(engine, "web")) == ("one", images[0])
+    # Neither here nor there: the rollback fails before anything is touched, and what runs goes on.
+    _forget(engine, images[1])
+    trusted.stop()
+    try:
+        ended = await shop.deploy("two", rollback=True)
+    finally:
+        trusted.start()
+    assert ended.state is State.FAILED
+    assert "The images of web that this release ran are not on this server any more" in "\n".join(ended.tail)
+    assert (page(engine), image_of(engine, "web")) == ("one", images[0])
+
+
+def _forget(engine: Engine, image: str) -> None:
+    """Delete an image with all its names, as `docker image prune -af` does."""
+    engine.docker("image", "rm", "--force", image)
+    assert image not in our_images(engine)
+
+
+async def test_an_image_that_cannot_be_pulled(make_shop: MakeShop, trusted: Registry, repo: Repo) -> None:
+    repo.commit({"compose.yaml": f"services:\n  web:\n    image: {trusted.name('nothing')}\n"})
+    shop = await make_shop(repo, compose={"source": "images"})
+    ended = await shop.deploy("main")
+    assert ended.state is State.FAILED
+    assert "nothing" in "\n".join(ended.tail)
+    assert {row.name for row in await shop.steps(ended)} == {"fetch", "build"}
+    repo.commit({"compose.yaml": "services:\n  web:\n    build: .\n"})
+    with pytest.raises(UserError, match="Service web has no image to pull"):
+        await shop.deploy("main")
+
+
+async def pinned(shop: ComposeShop, *images: Pin) -> Release:
+    """The newest commit with these images."""
+    return Release((await shop.release("main")).commit, images=images)
+
+
+def pin(engine: Engine, registry: Registry, text: str) -> Pin:
+    """An image that serves `text`, in the registry and not on the engine."""
+    repository, _, digest = push(engine, registry, text).partition("@")
+    return Pin("web", repository, "latest", digest)
+
+
+@pytest.mark.timeout(300)
+async def test_one_commit_with_several_images(
+    make_shop: MakeShop, engine: Engine, trusted: Registry, repo: Repo, flavour: ComposeInstall
+) -> None:
+    shop = await make_shop(repo, flavour, keep=1)
+    old, new = pin(engine, trusted, "pinned 1.4.2"), pin(engine, trusted, "pinned 1.4.3")
+    first, second = await pinned(shop, old), await pinned(shop, new)
+    side = ""
+    for release, image, text in ((first, old, "pinned 1.4.2"), (second, new, "pinned 1.4.3")):
+        await shop.good(release)
+        assert (page(engine), labels(engine, "web")["deploybot.image"]) == (text, image.reference)
+        assert side in {"", image_of(engine, "side")}
+        side = image_of(engine, "side")
+        assert (await shop.facts()).current == release.id
+    assert first.id != second.id
     # The registry is gone: back, and there again, by what is on the server.
     trusted.stop()
     try:
-        server.run(plan.restore)
-        assert (page(engine), server.current().name) == ("pinned 1.4.2", first.id)
-        _, plan = planned(server, new, of=first)
-        server.run(plan.steps)
+        await shop.good(first, rollback=True)
+        assert page(engine) == "pinned 1.4.2"
+        await shop.good(second, rollback=True)
         assert page(engine) == "pinned 1.4.3"
     finally:
         trusted.start()
-    server.run(COMPOSE.prune(server.app, only(server.app), (second.id,), server.facts()))
-    assert server.facts().releases == (second.id,)
-    assert server.facts().have == ((second.commit,) if server.git else ())
-    with pytest.raises(Exception, match="No such image"):
-        engine.docker("image", "inspect", old.reference)
+    assert (await shop.facts()).have == (second.commit,)
 
 
-def test_what_cannot_be_pulled_is_told(make_server: MakeComposeServer, trusted: Registry, shop: Repo) -> None:
-    server = make_server(shop)
+async def test_what_cannot_be_pulled_is_said(make_shop: MakeShop, trusted: Registry, repo: Repo) -> None:
+    shop = await make_shop(repo)
     nothing = Pin("web", f"{trusted.address}/shop", "1", f"sha256:{'0' * 64}")
-    with pytest.raises(StepEnded, match=f"docker login {trusted.address}"):
-        server.run(planned(server, nothing)[1].steps)
+    ended = await shop.deploy(await pinned(shop, nothing))
+    assert ended.state is State.FAILED
+    assert f"docker login {trusted.address}" in "\n".join(ended.tail)
     elsewhere = Pin("worker", f"{trusted.address}/shop", "1", f"sha256:{'0' * 64}")
-    with pytest.raises(StepEnded, match="image for the service worker, which its Compose files do not have"):
-        server.run(planned(server, elsewhere)[1].steps)
+    with pytest.raises(UserError, match="image for the service worker, which its Compose files do not have"):
+        await shop.deploy(await pinned(shop, elsewhere))
 
 
-def test_another_image_in_the_same_folder_is_not_taken_for_the_right_one(
-    make_server: MakeComposeServer, engine: Engine, trusted: Registry, shop: Repo
+async def test_an_approved_digest_is_what_runs(
+    make_shop: MakeShop, engine: Engine, trusted: Registry, repo: Repo
 ) -> None:
-    server = make_server(shop)
-    release, plan = planned(server, pushed(engine, trusted, "right"))
-    server.run(plan.steps)
-    other = pushed(engine, trusted, "wrong")
-    pins = server.directory / "releases" / release.id / "deploybot.images.yaml"
-    pins.write_text(pins.read_text().replace(release.images[0].digest, other.digest))
-    server.run(planned(server, *release.images)[1].steps)
-    assert labels(engine, "web")["deploybot.image"] == release.images[0].reference
-    # Of a release that nobody knows any more the images are not guessed.
-    (tag,) = [line.split('"')[1] for line in pins.read_text().splitlines() if "/web:" in line]
-    engine.docker("image", "rm", "--force", tag)
-    unknown = Release.by_id(release.id)
-    plan = COMPOSE.deploy(server.app, only(server.app), unknown, None, server.facts())
-    with pytest.raises(StepEnded, match="which they were is not known"):
-        server.run(plan.steps)
+    right, wrong = pin(engine, trusted, "right"), pin(engine, trusted, "wrong")
+    # A tag of ours that means another image by now, and the name that the build gives.
+    engine.docker("pull", wrong.reference)
+    for tag in ("next", "build"):
+        engine.docker("tag", wrong.reference, f"deploybot/shop-production/web:{tag}")
+    shop = await make_shop(repo)
+    await shop.good(await pinned(shop, right))
+    assert (page(engine), labels(engine, "web")["deploybot.image"]) == ("right", right.reference)

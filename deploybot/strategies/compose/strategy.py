@@ -224,7 +224,7 @@ def _compose(site: Site) -> dict[str, str]:
         **_project(site),
         "DEPLOYBOT_COMPOSE": " ".join(site.facts.compose),
         "DEPLOYBOT_COMPOSE_MAJOR": str(version(site.facts.compose_version)[0]),
-        "DEPLOYBOT_COMPOSE_FILES": "\n".join(compose.files),
+        "DEPLOYBOT_COMPOSE_FILES": "\n".join(site.files or compose.files),
         "DEPLOYBOT_COMPOSE_ORDER": "\n".join(compose.order),
         "DEPLOYBOT_COMPOSE_WAIT": f"{compose.wait:.0f}",
     }

@@ -50,6 +50,7 @@ def config_of(site: Site, release: Release) -> ComposeConfig | None:
 def study_of(site: Site, release: Release) -> ReleaseStudy:
     """Put together what is known of a release's files. Raises UserError where Compose refuses them."""
     answers, config = answers_of(site), config_of(site, release)
+    files = compose_files(site.files or site.app.compose.files, _variables(site), answers)
     facts = parse_paths(site.answers[PATHS], site.directory)
     if config is None:
         raise _refused(unresolved(answers, facts))
@@ -67,7 +68,7 @@ def study_of(site: Site, release: Release) -> ReleaseStudy:
         config=config,
         answers=answers,
         facts=facts,
-        files=compose_files(site.app.compose.files, _variables(site), answers),
+        files=files,
         elsewhere=tuple(one for one in elsewhere if one),
     )
 

@@ -106,7 +106,10 @@ def test_orphans_of_ours_go_and_others_only_when_agreed() -> None:
 
 
 def test_what_stands_against_a_release_is_raised_whole() -> None:
-    services = {"web": {"image": "x", "secrets": ["pw"]}, "ai": {"provider": {"type": "model"}, "image": "y"}}
+    services: dict[str, dict[str, object]] = {
+        "web": {"image": "x", "secrets": ["pw"]},
+        "ai": {"provider": {"type": "model"}, "image": "y"},
+    }
     secrets = {"secrets": {"pw": {"file": f"{folder_of(NEW)}/pw.txt"}}}
     site = answered(site_of(), NEW, configured(NEW, services, more=secrets), looked(NEW, GONE))
     with pytest.raises(UserError) as caught:

@@ -6,6 +6,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 SEED ?=
+SUITE ?=
+AS ?=
 N ?= 50
 BASE ?= python:3.11-slim-bookworm
 TAG ?= deploybot
@@ -27,6 +29,10 @@ doubles: $(STAMP) ## Try the bot in Slack and Telegram with no account: doubles 
 .PHONY: test
 test: $(STAMP) ## Set up and run every test (ARGS=… for pytest)
 	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ARGS)
+
+.PHONY: bare
+bare: $(STAMP) ## Run demo and tests on minimal Debian 12 and 13, as a user and as root (as root; SUITE=trixie AS=user)
+	$(BIN)/python -m tests.bare $(if $(SUITE),--suite $(SUITE)) $(if $(AS),--as $(AS)) $(if $(ARGS),--options="$(ARGS)")
 
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and the direction of imports
@@ -51,6 +57,10 @@ chaos: $(STAMP) ## Kill the bot in N deployments and N bursts of webhooks; count
 .PHONY: mutants
 mutants: $(STAMP) ## Change one thing after the other in the core, and see whether its tests notice (ARGS='queue steps' N=…)
 	$(BIN)/python -m tests.mutants $(ARGS) $(if $(filter file,$(origin N)),,--number $(N)) $(if $(SEED),--seed $(SEED))
+
+.PHONY: fuzz
+fuzz: $(STAMP) ## Change N answers of a server and its Engine; measure what that costs the bot (N=5000 SEED=…)
+	$(BIN)/python -m tests.fuzz --answers $(N) $(if $(SEED),--seed $(SEED)) 2>/dev/null
 
 .PHONY: world
 world: $(STAMP) ## Draw N histories of deployments and manual acts; compare all that is said with what runs (N=300 SEED=…)

@@ -38,7 +38,8 @@ async def logs(
 
     They come from all servers of the environment, in the order of their time, or from the one you name.
     `follow` goes on with what comes, until it is stopped or an hour is over; `since` takes 90s, 15m, 2h or 1d;
-    `grep` keeps the lines that hold a text; `file` gives a compressed file instead of a message.
+    `grep` keeps the lines that hold a text; `file` gives a compressed file instead of a message. A person follows, or
+    gets as a file, five logs at a time, and only one on each server that is not a container's: sessions there are few.
     """
     if lines == 0:
         raise UserError("No line would be shown.", hint=f"Say how many, as in `logs {app.name} tail {FEW}`.")

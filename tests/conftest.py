@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.lab import Access, Engine, FullDisk, Lab, Registry, Repo, Sshd
 from tests.lab.parts import missing
@@ -26,6 +27,10 @@ _HERMETIC_GIT = {
     "GIT_CONFIG_SYSTEM": os.devnull,
     "GIT_TERMINAL_PROMPT": "0",
 }
+
+# How long an example takes says more of the machine than of the code; pytest's own time-out remains.
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 Kept = dict[str, Sshd | Engine | Registry]
 
@@ -52,11 +57,18 @@ class MakeRepo(Protocol):
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs a laboratory where there cannot be one; under CI that is a failure."""
-    # Here and not in the fixture, because pytest tells skips from one place in one line.
-    if isinstance(item, pytest.Function) and "lab" in item.fixturenames and (lack := missing()):
-        if os.environ.get("CI"):
-            pytest.fail(lack, pytrace=False)
+    """Skip what needs a part that this machine lacks; under CI that is a failure."""
+    for mark in item.iter_markers("needs"):
+        _stop_without(missing(*mark.args))
+    if isinstance(item, pytest.Function) and "lab" in item.fixturenames:
+        _stop_without(missing())
+
+
+def _stop_without(lack: str) -> None:
+    # In one place, because pytest tells skips from one place in one line.
+    if lack and os.environ.get("CI"):
+        pytest.fail(lack, pytrace=False)
+    if lack:
         pytest.skip(lack)
 
 
@@ -91,6 +103,8 @@ def _hermetic_git(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Return the laboratory."""
+    # Asked again for tests that get their server by `request.getfixturevalue`.
+    _stop_without(missing())
     with Lab() as lab:
         yield lab
 

@@ -179,7 +179,7 @@ def test_the_judge_finds_an_end_that_cannot_be(case: Case) -> None:
 
 
 def test_the_judge_reads_what_the_card_says_is_there(case: Case) -> None:
-    case.deployment = dataclasses.replace(case.deployment, outcome="Now there: web1 3333333333.")
+    case.deployment = dataclasses.replace(case.deployment, outcome="Now running: web1 3333333333.")
     assert any(one.startswith("the card says that web1 has 3333333333") for one in case.find().untrue)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from deploybot.chat.slack.scopes import HOOK
 from deploybot.chat.telegram.line import PATH

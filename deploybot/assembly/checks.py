@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 
+from deploybot.assembly.engine import planner
 from deploybot.assembly.world import Adapters
+from deploybot.deploy.plan import DryPlan
+from deploybot.domain import Plan
 from deploybot.events.reports import targets_of
 from deploybot.ports import Finding
-from deploybot.settings import Settings
+from deploybot.settings import App, Environment, Settings
+from deploybot.store.database import Database
 
 
 def chat_checks(settings: Settings) -> dict[str, AsyncIterator[Finding]]:
@@ -22,6 +31,24 @@ def chat_checks(settings: Settings) -> dict[str, AsyncIterator[Finding]]:
 
         checks["Telegram"] = probe_telegram(settings)
     return checks
+
+
+@asynccontextmanager
+async def dry_plans(world: Adapters) -> AsyncIterator[DryPlan]:
+    """Give what plans deployments for `deploybot check`, with the bot's own records where they are this user's."""
+    async with AsyncExitStack() as stack:
+        path = world.database.path
+        if not path.exists() or path.stat().st_uid != os.geteuid():
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="deploybot-check-"))
+            path = Path(folder) / path.name
+        store = await stack.enter_async_context(Database(path))
+        plan = planner(replace(world, store=store))
+
+        async def make(app: App, environment: Environment) -> Plan:
+            release = await plan.releases.resolve(app, environment, "")
+            return await plan.deploy(app, environment, replace(release, typed=None))
+
+        yield make
 
 
 def other_checks(settings: Settings, world: Adapters) -> dict[str, AsyncIterator[Finding]]:

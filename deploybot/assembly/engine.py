@@ -36,6 +36,14 @@ if TYPE_CHECKING:
     from deploybot.events.telling.channels import Telling
 
 
+def planner(world: World, inspector: Inspector | None = None) -> Planner:
+    """Make what makes plans."""
+    found = inspector or Inspector(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
+    releases = Releases(world.store, world.refs, found, world.images)
+    legacy = Legacy(store=world.store, servers=world.servers, refs=world.refs, inspector=found, strategies=STRATEGIES)
+    return Planner(store=world.store, inspector=found, legacy=legacy, releases=releases, strategies=STRATEGIES)
+
+
 def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: Telling | None = None) -> Deployments:
     """The deployment engine with all its parts."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
@@ -69,18 +77,14 @@ def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: T
         clock=world.clock,
         tell=tell,
     )
-    releases = Releases(world.store, world.refs, inspector, world.images)
-    legacy = Legacy(
-        store=world.store, servers=world.servers, refs=world.refs, inspector=inspector, strategies=STRATEGIES
-    )
-    planner = Planner(store=world.store, inspector=inspector, legacy=legacy, releases=releases, strategies=STRATEGIES)
-    bonds = Bonds(settings, planner, world.clock)
+    plans = planner(world, inspector)
+    bonds = Bonds(settings, plans, world.clock)
     approvals = Approvals(settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, tell=tell)
     beginning = Beginning(
         settings=settings,
         store=world.store,
         clock=world.clock,
-        planner=planner,
+        planner=plans,
         approvals=approvals,
         bonds=bonds,
         tell=tell,
@@ -98,12 +102,12 @@ def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: T
         settings=settings,
         store=world.store,
         clock=world.clock,
-        planner=planner,
+        planner=plans,
         journal=journal,
         tell=tell,
         approvals=approvals,
         queue=queue,
-        releases=releases,
+        releases=plans.releases,
     )
 
 

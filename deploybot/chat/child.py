@@ -9,8 +9,10 @@ until what was begun has ended.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
+import threading
 from collections.abc import Sequence
 
 from deploybot.chat.parting import Parting, read_parting
@@ -37,6 +39,7 @@ class OwnBot:
         self._transports: list[asyncio.ReadTransport] = []
         self._ready = asyncio.StreamReader()
         self._life = -1
+        self._over = asyncio.Event()
 
     async def start(self) -> None:
         """Start it and wait until it listens; UserError with its last words where it does not."""
@@ -47,6 +50,8 @@ class OwnBot:
         finally:
             os.close(ready_child)
             os.close(life_child)
+        watch = threading.Thread(target=self._watch, args=(self._process, asyncio.get_running_loop()), daemon=True)
+        watch.start()
         self._ready = await self._reader(ready)
         assert self._process.stdout is not None  # noqa: S101  it was asked for
         output = await self._reader(os.dup(self._process.stdout.fileno()))
@@ -62,9 +67,9 @@ class OwnBot:
         if self._process is None:
             return
         self._let_go()
-        if not await self._ended():
+        if not await self.gone(_STOP_WITHIN):
             self._process.kill()
-            await self._ended()
+            await self.gone(_STOP_WITHIN)
         await self._close()
 
     async def leave(self) -> Parting | None:
@@ -74,14 +79,18 @@ class OwnBot:
         self._let_go()
         parting = read_parting(await self._line(_STOP_WITHIN))
         if parting is None or not parting.stays:
-            await self._ended()
+            await self.gone(_STOP_WITHIN)
         await self._close()
         return parting
 
-    @property
-    def alive(self) -> bool:
-        """Whether it runs."""
-        return self._process is not None and self._process.poll() is None
+    async def gone(self, within: float) -> bool:
+        """Wait for its end, but not longer than so many seconds; whether it has ended."""
+        try:
+            async with asyncio.timeout(within):
+                await self._over.wait()
+        except TimeoutError:
+            return False
+        return True
 
     @property
     def last_words(self) -> str:
@@ -117,14 +126,11 @@ class OwnBot:
         except (TimeoutError, ValueError):
             return b""
 
-    async def _ended(self) -> bool:
-        """Wait for its end; whether it came in time."""
-        assert self._process is not None  # noqa: S101  whoever calls has looked
-        try:
-            await asyncio.to_thread(self._process.wait, _STOP_WITHIN)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+    def _watch(self, process: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop) -> None:
+        """Notice its end, in a thread of its own that no client waits for."""
+        process.wait()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the client has left before
+            loop.call_soon_threadsafe(self._over.set)
 
     def _let_go(self) -> None:
         """Let it notice that its client leaves."""
@@ -134,7 +140,7 @@ class OwnBot:
 
     async def _close(self) -> None:
         """Take what it still prints, for a moment, and close what it was read by."""
-        if not self.alive and self._tasks:
+        if self._over.is_set() and self._tasks:
             await asyncio.wait(self._tasks, timeout=1.0)
         for task in self._tasks:
             task.cancel()

@@ -19,6 +19,7 @@ from deploybot.errors import UserError
 _LOCK = "deploybot.lock"
 _START_WITHIN = 20.0
 _PAUSE = 0.2
+_MOMENT = 1.0
 _LONGEST_PAUSE = 2.0
 
 
@@ -88,7 +89,7 @@ class Gateway:
         """A new link after a loss, tried for so many seconds; an own bot that died is started again."""
         if self._link is not None:
             await self._link.close()
-        if self._own is not None and not self._own.alive:
+        if self._own is not None and await self._own.gone(_MOMENT):
             await self._own.stop()
             self._own = None
             return await self.open()

@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from deploybot.check.apps import try_auto, try_image, try_repository
+from deploybot.check.apps import try_auto, try_image, try_plan, try_repository
 from deploybot.check.rows import Row, State
 from deploybot.check.servers import Links, try_server
+from deploybot.deploy.plan import DryPlan
 from deploybot.events.auto.hints import autos
 from deploybot.ports import Finding, Images, RefSource
 from deploybot.settings import Settings
@@ -33,12 +34,14 @@ async def check(
     *,
     images: Images | None = None,
     chats: Mapping[str, AsyncIterator[Finding]] = MappingProxyType({}),
+    plans: DryPlan | None = None,
     mask: Callable[[str], str] = str,
     within: float = WITHIN,
 ) -> tuple[Row, ...]:
     """Try everything at once; a server, repository, image or chat has `within` seconds, one that hangs costs its row.
 
-    `chats` try themselves, by name. `mask` takes secrets out of what others said.
+    `chats` try themselves, by name. `plans` plans a
+    deployment, where that is to be tried, too. `mask` takes secrets out of what others said.
     """
     tries = [
         _bounded(f"server {name}", try_server(server, settings, links), within)
@@ -53,6 +56,13 @@ async def check(
         ]
     watched = [app for app in settings.apps.values() if autos(app)]
     tries += [_bounded(f"app {app.name}", try_auto(app, refs), within) for app in watched]
+    if plans is not None:
+        tries += [
+            _bounded(f"app {app.name}", try_plan(app, environment, plans), within)
+            for app in settings.apps.values()
+            for environment in app.environments.values()
+            if app.strategy == "compose"
+        ]
     tries += [_bounded(name, _chat(name, findings), within) for name, findings in chats.items()]
     rows = [_data(settings.bot.data), *(row for rows in await asyncio.gather(*tries) for row in rows)]
     return tuple(dataclasses.replace(row, says=mask(row.says), cure=mask(row.cure)) for row in rows)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from deploybot.check.rows import Row, State
+from deploybot.deploy.plan import DryPlan
+from deploybot.deploy.request_cards import effects_lines
 from deploybot.domain import Heads
 from deploybot.errors import Unreachable, UserError
 from deploybot.events.auto.hints import autos
 from deploybot.events.auto.rules import newest_tag
 from deploybot.events.patterns import fits
 from deploybot.ports import Images, RefSource
-from deploybot.settings import App, Auto
+from deploybot.settings import App, Auto, Environment
 
 
 async def try_repository(app: App, refs: RefSource) -> AsyncIterator[Row]:
@@ -27,6 +29,21 @@ async def try_repository(app: App, refs: RefSource) -> AsyncIterator[Row]:
         yield Row(subject, what, State.FAILED, error.sentence, error.hint or "See `branch` in bot.toml.")
     else:
         yield Row(subject, what, State.OK, f"{app.repo}: {release} {release.subject}".rstrip())
+
+
+async def try_plan(app: App, environment: Environment, plans: DryPlan) -> AsyncIterator[Row]:
+    """Show what a deployment of the app's branch would change now, and everything that stands against it."""
+    subject, what = f"app {app.name}", f"plan {environment.name}"
+    try:
+        plan = await plans(app, environment)
+    except Unreachable as error:
+        yield Row(subject, what, State.FAILED, str(error), error.hint)
+    except UserError as error:
+        yield Row(subject, what, State.FAILED, error.sentence.replace("\n", " "), error.hint.replace("\n", " "))
+    else:
+        effects = "; ".join(line.text for part in plan.servers for line in effects_lines(part))
+        warnings = "".join(f" ({warning})" for warning in plan.warnings)
+        yield Row(subject, what, State.OK, f"{plan.release}: {effects or 'nothing runs yet'}{warnings}")
 
 
 async def try_image(app: App, service: str, images: Images) -> AsyncIterator[Row]:

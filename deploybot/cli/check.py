@@ -61,20 +61,22 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
 
 async def _try(settings: Settings) -> tuple[Row, ...]:
     """Try everything with the adapters that the bot itself uses, which may run meanwhile."""
-    from deploybot.assembly.checks import chat_checks, other_checks
+    from deploybot.assembly.checks import chat_checks, dry_plans, other_checks
     from deploybot.assembly.world import adapters
     from deploybot.check import check
 
     world = adapters(settings, beside=True)
     try:
-        return await check(
-            settings,
-            world.pool,
-            world.refs,
-            images=world.images,
-            chats={**chat_checks(settings), **other_checks(settings, world)},
-            mask=world.redactor.text,
-        )
+        async with dry_plans(world) as plans:
+            return await check(
+                settings,
+                world.pool,
+                world.refs,
+                images=world.images,
+                chats={**chat_checks(settings), **other_checks(settings, world)},
+                plans=plans,
+                mask=world.redactor.text,
+            )
     finally:
         await world.pool.close()
 

@@ -28,6 +28,8 @@ async def play(stage: Stage) -> None:
         await _next_release(stage)
         await _broken_release(stage)
         await _back_and_forth(stage)
+        await _by_hand(stage)
+        await _pruned(stage)
         await _typing_errors(stage)
         await _no_right(stage)
         said, saying = await _killed(stage)
@@ -110,6 +112,29 @@ async def _back_and_forth(stage: Stage) -> None:
     stage.compare("builds in production until now", ", ".join(built), "v1, v2, v3")
 
 
+async def _by_hand(stage: Stage) -> None:
+    stage.title("Somebody deploys by hand")
+    stage.tell("On the server the link `current` is moved to v1, and the shop is restarted. The bot is not asked.")
+    stage.type("ln -sfn releases/… current && sh restart.sh")
+    await asyncio.to_thread(stage.town.deploy_by_hand, "production", "v1")
+    await stage.serves("production", "v1")
+    await stage.say(ANA, "status", "1 needs a look", "but #6 put v2")
+    await stage.say(ANA, "diff shop@v2 production", "→ v2")
+    await stage.say(ANA, "deploy shop@v2 to production", "though #6 put v2", "— done")
+    await stage.serves("production", "v2")
+
+
+async def _pruned(stage: Stage) -> None:
+    stage.title("A release is pruned on the server, and a rollback still brings exactly it back")
+    stage.type("rm -rf releases/…    # v1, to have more room")
+    await asyncio.to_thread(stage.town.prune, "production", "v1")
+    await stage.say(ANA, "rollback shop from production", "roll back", "— done")
+    await stage.serves("production", "v1")
+    await stage.say(ANA, "deploy shop@v2 to production", "— done")
+    await stage.serves("production", "v2")
+    await stage.say(ANA, "status", "2 places: all well")
+
+
 async def _no_right(stage: Stage) -> None:
     stage.title("Ben, who may look")
     await stage.say(BEN, "whoami", "You are ben", "viewer")
@@ -177,15 +202,15 @@ async def _second_person(stage: Stage) -> None:
     tent, boat, _ = repository.later()
     stage.town.push(tent)
     async with _request(stage, "deploy shop@main to production because people camp") as request:
-        await stage.say(ANA, "approve #8", "asked for it", code=1)
+        await stage.say(ANA, "approve #11", "asked for it", code=1)
         await stage.serves("production", "v4")
         stage.tell("Before cem looks at it, somebody pushes to `main`.")
         stage.town.push(boat)
-        await stage.say(CEM, "approve #8", "#8 is void", "release: `main` was", code=1)
+        await stage.say(CEM, "approve #11", "#11 is void", "release: `main` was", code=1)
     stage.compare("ana's request", f"exit code {request.code}", "exit code 1")
     await stage.serves("production", "v4")
     async with _request(stage, "deploy shop@main to production because people camp and sail") as request:
-        await stage.say(CEM, "approve #9")
+        await stage.say(CEM, "approve #12")
     stage.compare("ana's second request", f"exit code {request.code}", "exit code 0")
     await stage.serves("production", "v6")
 

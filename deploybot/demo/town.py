@@ -119,6 +119,25 @@ class Town:
         """Have somebody push a change to the branch `main`."""
         return repository.add(self.folder / "shop", change)
 
+    def deploy_by_hand(self, environment: str, ref: str) -> None:
+        """Do on the server what a person in a hurry does: move the link to another release, and restart."""
+        directory = self.folder / "server" / environment
+        link = directory / "current"
+        link.unlink()
+        link.symlink_to(f"releases/{self._commit(ref)}")
+        values = {"SHOP_PORT": str(self.ports[environment]), "PAYMENT_KEY": self.payment_key}
+        env = {**os.environ, **values, "DEPLOYBOT_DIRECTORY": str(directory)}
+        command = ["sh", "restart.sh"]
+        subprocess.run(command, cwd=link, env=env, stdout=subprocess.DEVNULL, check=True, timeout=30)  # noqa: S603  the demo's own script
+
+    def prune(self, environment: str, ref: str) -> None:
+        """Delete a release's folder on the server, as somebody does who needs room."""
+        shutil.rmtree(self.folder / "server" / environment / "releases" / self._commit(ref))
+
+    def _commit(self, ref: str) -> str:
+        command = ["git", "-C", str(self.folder / "shop"), "rev-parse", f"{ref}^{{commit}}"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()  # noqa: S603  git
+
     def want_approvals(self) -> None:
         """Have production wait for a second person, from the next start of the bot on."""
         with self.config.open("a") as file:

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import hashlib
 import json
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from deploybot.deploy.inspection import Inspector
@@ -21,6 +21,8 @@ from deploybot.untrusted import of_one
 T = TypeVar("T")
 
 HEALTH_STEP = "health"
+DryPlan = Callable[[App, Environment], Awaitable[Plan]]
+"""Plans a deployment of the newest commit of an app's branch, to show what it would change."""
 
 
 def digest_of(plan: Plan) -> str:
@@ -30,7 +32,10 @@ def digest_of(plan: Plan) -> str:
 
 
 class Planner:
-    """Makes plans: observes every server at once, then asks the pure strategy for the steps."""
+    """Makes plans: observes every server at once, then asks the pure strategy for the steps.
+
+    `releases` finds what refs mean.
+    """
 
     def __init__(
         self,
@@ -45,7 +50,7 @@ class Planner:
         self._store = store
         self._inspector = inspector
         self._legacy = legacy
-        self._releases = releases
+        self.releases = releases
         self._strategies = strategies
 
     async def deploy(
@@ -122,7 +127,7 @@ class Planner:
         Raises Unreachable, or NoImage where one of its images is not there any more.
         """
         try:
-            return await self._releases.resolve(app, environment, ref)
+            return await self.releases.resolve(app, environment, ref)
         except NoImage:
             raise
         except UserError:
@@ -182,7 +187,7 @@ class Planner:
         return tuple(dict.fromkeys(one.id for one in stay))
 
     async def _changes(self, app: App, old: Release | None, new: Release) -> Changes:
-        return await self._releases.changes(app, old, new) if old else Changes(known=False)
+        return await self.releases.changes(app, old, new) if old else Changes(known=False)
 
 
 async def _all_of(calls: Iterable[Coroutine[object, object, T]]) -> list[T]:

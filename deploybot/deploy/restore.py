@@ -96,8 +96,7 @@ def _failed(server: str, name: str, problem: DeploybotError, attempts: int) -> s
     why = problem.why if isinstance(problem, Unhealthy) else str(problem)
     if isinstance(problem, Unhealthy):
         return f"{server}: {name} was restored but is not healthy{tried}: {why}."
-    said = f" ({problem.tail[-1]})" if isinstance(problem, StepFailed) and problem.tail else ""
-    return f"{server}: {name} could not be restored{tried}: {why}{said}."
+    return f"{server}: {name} could not be restored{tried}: {why}."
 
 
 def is_restorable(part: ServerPlan) -> bool:

@@ -7,7 +7,8 @@ import ssl
 from collections.abc import Iterator
 
 from deploybot.errors import BadAnswer, DeploybotError, EngineError, Unreachable
-from deploybot.hosts.docker_stream import CutShort, Refused
+from deploybot.hosts.docker_stream import LONGEST_WORDS, CutShort, Refused
+from deploybot.hosts.failures import plain
 
 _START_IT = "Look at it on the server with `systemctl status docker`, and start it with `systemctl start docker`."
 _GROUP = "Add the user to the group docker there (`usermod -aG docker USER`) and let it log in anew."
@@ -43,16 +44,16 @@ _CLOSED_HINT = (
 def explain(what: str, place: str, problem: BaseException) -> DeploybotError:
     """The error to raise for what happened to `what`, such as `Docker on web1`, at the socket or address `place`."""
     if isinstance(problem, Refused):
-        return EngineError(f"{what} refused: {problem}")
+        return EngineError(f"{what} refused: {plain(str(problem), LONGEST_WORDS)}")
     known = _known(problem)
     if known:
         cause, sentence, hint = known
         return Unreachable(what, sentence.format(place=place, problem=cause), hint=hint)
     if _is(problem, ValueError):
-        return BadAnswer(what, f"at {place} something answers that is not Docker's API ({problem})")
+        return BadAnswer(what, f"at {place} something answers that is not Docker's API ({plain(str(problem))})")
     if _is(problem, OSError):
         return Unreachable(what, _CLOSED.format(place=place), hint=_CLOSED_HINT)
-    return EngineError(f"{what}: {problem}")
+    return EngineError(f"{what}: {plain(str(problem))}")
 
 
 def unexplained(problem: BaseException) -> bool:

@@ -19,7 +19,7 @@ Dial = Callable[[], Awaitable[Wire]]
 
 _LONGEST_HEAD = 65_536
 _LONGEST_ERROR = 65_536
-_LONGEST_WORDS = 500
+LONGEST_WORDS = 500
 _OK = 200
 _BLANK_LINE = b"\r\n\r\n"
 
@@ -129,6 +129,6 @@ def words_of(body: bytes) -> str:
     try:
         found = json_of(body)
     except Unreadable:
-        return body.decode(errors="replace").strip()[:_LONGEST_WORDS]
+        return body.decode(errors="replace").strip()[:LONGEST_WORDS]
     said = found.get("message") or found.get("cause") if isinstance(found, dict) else ""
-    return text_of(said, "message")[:_LONGEST_WORDS] if isinstance(said, str) and said else ""
+    return text_of(said, "message")[:LONGEST_WORDS] if isinstance(said, str) and said else ""

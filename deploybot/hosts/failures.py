@@ -49,9 +49,9 @@ def silent(name: str, seconds: float) -> Unreachable:
     return Unreachable(name, why, hint="What do its .bashrc and .profile do?")
 
 
-def plain(text: str) -> str:
-    """What the other side said, in one printable line of bounded length."""
-    return "".join(sign if sign.isprintable() else " " for sign in text).strip()[:_LONGEST]
+def plain(text: str, most: int = _LONGEST) -> str:
+    """What the other side said, in one printable line of at most so many characters."""
+    return "".join(sign if sign.isprintable() else " " for sign in text[: 4 * most]).strip()[:most]
 
 
 def plain_bytes(output: bytes | bytearray) -> str:

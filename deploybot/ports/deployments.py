@@ -102,7 +102,7 @@ class Deployments(Protocol):
         """The last successful deploys and rollbacks with distinct releases, newest first."""
 
     def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
-        """Give the ids of the releases that a server ran well: at least a step ran there, and the deployment succeeded."""
+        """Give the ids of the releases that a server ran well: a step ran there, and the deployment succeeded."""
 
 
 class Requests(Protocol):

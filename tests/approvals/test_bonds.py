@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deploybot.deploy.bonds import Bonds
-from deploybot.domain import Deployment, Request
+from deploybot.domain import Deployment, Request, Running
 from deploybot.errors import Cancelled, Unreachable, UserError, Voided
 from deploybot.testing import FakeClock
 from tests.approvals.conftest import Town
@@ -52,6 +52,13 @@ async def test_a_ref_that_moved_or_is_gone_is_told(bound: Bound) -> None:
     assert caught.value.changed == MOVED
     del bound.town.shop.refs.known["main"]
     assert await bound.changes() == ("release: `main` was 2222222222 and is gone",)
+
+
+async def test_what_a_ref_means_may_depend_on_the_environment(bound: Bound) -> None:
+    runs = Running("shop", "production", "web1", V3, bound.deployment.number, 1.0, healthy=True)
+    await bound.town.store.write(lambda tables: tables.running.put(runs))
+    bound.request = replace(bound.request, binding=bound.bonds.bind(bound.deployment.plan, ":current"))
+    assert await bound.changes() == ("release: `:current` was 2222222222 and is 3333333333",)
 
 
 async def test_a_release_that_nobody_typed_does_not_move(bound: Bound) -> None:

@@ -102,7 +102,7 @@ async def test_what_is_there_though_it_should_not_be_is_known_by_its_images(town
         host.server_facts = dataclasses.replace(host.server_facts, current=there)
         tried = await read(town, "deploy shop@#2 to staging --dry-run")
         assert f"image web: {told} → 1.4.3 sha256:2222222222" in tried
-        assert f"web1 has {short_id(there)}, though #2 put {second} there" in tried
+        assert f"web1 runs {short_id(there)}, though #2 put {second} there" in tried
 
 
 async def test_an_image_by_its_digest_or_tag_changes_nothing_else(town: Town) -> None:

@@ -92,7 +92,7 @@ async def look(site: Site, sshd: Sshd) -> There:
     """Ask a server's files and its web server, past the bot and its SSH."""
     directory = site.folder(sshd)
     current = directory / "current"
-    switching = directory / "switching"
+    switching = directory / ".deploybot/switching"
     version = await _get(sshd.address, site.port, "/version")
     return There(
         current=current.readlink().name if current.is_symlink() else "",

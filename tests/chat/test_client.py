@@ -200,7 +200,7 @@ async def test_wrong_use_and_no_bot(data: Path, words: tuple[str, ...], sentence
     assert ended.out == ""
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="becoming another user needs root")
+@pytest.mark.needs("root")
 async def test_the_console_of_another_users_bot(bot: Bot, data: Path) -> None:
     for folder in data.parents:
         if folder.stat().st_uid == 0 and folder != Path("/"):
@@ -254,7 +254,7 @@ async def test_an_own_bot_that_cannot_start_says_why(data: Path) -> None:
     assert ended.err.endswith("one could not be started:\nbot.toml is wrong\n  Try: deploybot run\n")
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="giving a folder to another user needs root")
+@pytest.mark.needs("root")
 async def test_no_bot_is_started_in_another_users_folder(data: Path) -> None:
     data.mkdir(mode=0o700)  # noqa: ASYNC240  nothing else runs yet
     os.chown(data, 65534, 65534)

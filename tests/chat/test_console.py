@@ -334,7 +334,7 @@ async def test_the_number_of_clients_is_bounded(bot: Bot) -> None:
         writer.close()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="becoming another user needs root")
+@pytest.mark.needs("root")
 async def test_another_user_is_refused_even_where_the_files_would_let_him(bot: Bot) -> None:
     program = (
         "import os,socket,sys\n"

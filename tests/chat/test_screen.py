@@ -6,7 +6,6 @@ import asyncio
 import os
 import secrets
 import shlex
-import shutil
 import stat
 import subprocess
 import sys
@@ -21,9 +20,8 @@ from tests.chat.stub import Bot
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-TMUX = shutil.which("tmux") or ""
 
-pytestmark = pytest.mark.skipif(not TMUX and not os.environ.get("CI"), reason="tmux is missing: apt-get install tmux")
+pytestmark = pytest.mark.needs("tmux")
 
 
 @dataclass
@@ -34,7 +32,7 @@ class Terminal:
 
     @property
     def words(self) -> list[str]:
-        return [TMUX, "-f", os.devnull, "-S", str(self.folder / "tmux")]
+        return ["tmux", "-f", os.devnull, "-S", str(self.folder / "tmux")]
 
     async def run(self, *words: str) -> str:
         process = await asyncio.create_subprocess_exec(*self.words, *words, stdout=subprocess.PIPE)
@@ -211,7 +209,6 @@ async def test_a_bot_of_its_own(terminal: Terminal) -> None:
     await terminal.type("C-d")
     shown = await terminal.until("ended with 0")
     assert "● #1 deploy v2 (0123456789) to shop staging — running" in shown
-    assert "The bot stops, too. What was begun goes on on the servers; the next bot takes it\nup." in shown
     assert not (terminal.folder / "data" / SOCKET).exists()
 
 

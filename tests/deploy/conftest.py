@@ -79,6 +79,7 @@ def settings_of(data: Path, **environment: object) -> Settings:
                     "directory": "/srv/shop",
                     "restart": "./restart",
                     "health": {"http": HEALTH, "within": "2s"},
+                    "restore_within": "1s",
                     "secrets": {"TOKEN": {"env": "TOKEN"}},
                     "tasks": {"migrate": "./migrate"},
                     "environments": {

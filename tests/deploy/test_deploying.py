@@ -54,9 +54,9 @@ async def test_an_unhealthy_release_is_taken_back_from_every_server(shop: Shop) 
     ended = await shop.deploy(V2)
     assert ended.state is State.RESTORED
     assert f"Not healthy on web2: {HEALTH} answers 500: no database." in ended.outcome
-    assert "web2: v1 (1111111111) was put back and is well." in ended.outcome
-    assert "web1: v1 (1111111111) was put back and is well." in ended.outcome
-    assert "Now there: web1 1111111111; web2 1111111111." in ended.outcome
+    assert "web2: v1 (1111111111) was restored and is healthy." in ended.outcome
+    assert "web1: v1 (1111111111) was restored and is healthy." in ended.outcome
+    assert "Now running: web1 1111111111; web2 1111111111." in ended.outcome
     assert {row.release.commit for row in (await shop.running()).values()} == {V1.commit}
 
 
@@ -84,7 +84,8 @@ async def test_without_a_release_before_nothing_can_be_put_back_and_the_card_say
     shop.hosts["web1"].script("switch", Outcome(code=1))
     ended = await shop.deploy(V1)
     assert ended.state is State.FAILED
-    assert "web1: there was no release before, so nothing could be put back." in ended.outcome
+    assert "Nothing ran before, so there is nothing to restore." in ended.outcome
+    assert "Now running: web1 nothing; web2 nothing." in ended.outcome
 
 
 async def test_a_restoration_that_fails_too_is_no_restored(shop: Shop) -> None:
@@ -92,10 +93,8 @@ async def test_a_restoration_that_fails_too_is_no_restored(shop: Shop) -> None:
     shop.hosts["web1"].script("switch", Outcome(code=1, log=b"broken\n"))
     ended = await shop.deploy(V2)
     assert ended.state is State.FAILED
-    assert (
-        "web1: putting v1 (1111111111) back failed, too: step `restore` failed on web1: broken (exit code 1)."
-        in ended.outcome
-    )
+    why = "step `restore` failed on web1: broken (exit code 1)"
+    assert f"web1: v1 (1111111111) could not be restored: {why}." in ended.outcome
     assert (await shop.running())["web1"].healthy is False
 
 
@@ -105,7 +104,7 @@ async def test_on_failure_leave_leaves_it(tmp_path: Path) -> None:
         shop.hosts["web1"].script("switch", Outcome(code=1, effect=GOOD_SWITCH.effect))
         ended = await shop.deploy(V2)
     assert ended.state is State.FAILED
-    assert 'Left as it is (on_failure = "leave"). Now there: web1 2222222222; web2 1111111111.' in ended.outcome
+    assert 'Left as it is (on_failure = "leave"). Now running: web1 2222222222; web2 1111111111.' in ended.outcome
 
 
 @pytest.mark.parametrize("state", [JobState.ORPHAN, JobState.LOST])
@@ -114,7 +113,7 @@ async def test_a_switch_whose_end_is_not_known_is_never_run_again(shop: Shop, st
     shop.hosts["web1"].script("switch", Outcome(state=state))
     ended = await shop.deploy(V2)
     assert ended.state is State.UNKNOWN
-    assert "Nothing was run again by itself. Now there: web1 1111111111; web2 1111111111." in ended.outcome
+    assert "Nothing was run again. Now running: web1 1111111111; web2 1111111111." in ended.outcome
     assert len([one for one in shop.hosts["web1"].started if one.job.startswith("2-")]) == 2
     assert (await shop.card(ended.number)).tone is Tone.UNKNOWN
 
@@ -128,7 +127,7 @@ async def test_a_cancelled_switch_is_stopped_and_put_back(shop: Shop) -> None:
     ended = await shop.end_of(2)
     assert card.buttons[0].command == "cancel #2"
     assert ended.state is State.CANCELLED
-    assert ended.outcome.startswith("Cancelled by ana.\nweb1: v1 (1111111111) was put back and is well.")
+    assert ended.outcome.startswith("Cancelled by ana.\nweb1: v1 (1111111111) was restored and is healthy.")
     assert (await shop.hosts["web1"].poll(job, 0)).status.state in {JobState.CANCELLED, JobState.NEVER}
 
 
@@ -260,7 +259,7 @@ async def test_a_restart_in_the_middle_of_putting_back_goes_on_putting_back(shop
     ended = await shop.end_of(2)
     assert ended.state is State.RESTORED
     assert ended.outcome.startswith(
-        "Step `switch` failed on web1: broken (exit code 1).\nweb1: v1 (1111111111) was put back"
+        "Step `switch` failed on web1: broken (exit code 1).\nweb1: v1 (1111111111) was restored"
     )
     assert ended.tail == ("broken",)
 
@@ -285,7 +284,7 @@ async def test_a_server_that_forgot_a_job_that_was_seen_running_makes_it_unknown
 
 
 async def test_restart_and_task_are_deployments_too(shop: Shop) -> None:
-    with pytest.raises(UserError, match="Nothing of shop runs in production on web1 yet"):
+    with pytest.raises(UserError, match="No release of shop runs in production on web1 yet"):
         await shop.deployments.restart(shop.ctx(), shop.app, shop.production)
     await shop.deploy(V1)
     await shop.deployments.restart(shop.ctx(), shop.app, shop.production)

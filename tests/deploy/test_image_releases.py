@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from deploybot.deploy.inspection import Inspector
 from deploybot.deploy.releases import Releases
 from deploybot.domain import Changes, Kind, Pin, Plan, Release, Running, State
 from deploybot.errors import NoImage, Unreachable, UserError
 from deploybot.ports import Tables
 from deploybot.settings import App, ImageOf
+from deploybot.strategies import STRATEGIES
 from deploybot.testing import FakeImages
 from tests.deploy.conftest import V1, V2, V3, Shop
 
@@ -26,7 +30,12 @@ def app(shop: Shop) -> App:
 
 
 def releases(shop: Shop) -> Releases:
-    return Releases(shop.store, shop.refs, shop.images)
+    return releases_with(shop, shop.images)
+
+
+def releases_with(shop: Shop, images: FakeImages | None) -> Releases:
+    inspector = Inspector(store=shop.store, servers=shop.hosts, refs=shop.refs, strategies=STRATEGIES)
+    return Releases(shop.store, shop.refs, inspector, images)
 
 
 def of(release: Release, **digests: str) -> Release:
@@ -50,6 +59,8 @@ async def ran(
             tables.running.put(Running("shop", to, "web1", release, made.number, 2.0, healthy=True))
 
     await shop.store.write(keep)
+    web1 = shop.hosts["web1"]
+    web1.server_facts = replace(web1.server_facts, current=history[-1].id)
 
 
 def digests(release: Release) -> dict[str, str]:
@@ -117,7 +128,7 @@ async def test_a_digest_means_nothing_without_images(shop: Shop, app: App, image
     if images is not None:
         app.images.clear()
     with pytest.raises(UserError) as caught:
-        await Releases(shop.store, shop.refs, images).resolve(app, shop.production, NEW)
+        await releases_with(shop, images).resolve(app, shop.production, NEW)
     assert caught.value.sentence == "shop has no images that a digest could mean."
     assert caught.value.hint == "Name some in apps.shop.images."
 
@@ -150,7 +161,7 @@ async def test_no_ref_at_all_is_the_repositorys_answer_whatever_images_there_are
 
 
 async def test_without_images_or_without_registries_a_release_is_its_commit(shop: Shop, app: App) -> None:
-    assert (await Releases(shop.store, shop.refs).resolve(app, None, "v2")).images == ()
+    assert (await releases_with(shop, None).resolve(app, None, "v2")).images == ()
     app.images.clear()
     shop.images.known.clear()
     assert (await releases(shop).resolve(app, None, "v2")).images == ()
@@ -205,16 +216,15 @@ async def test_old_images_are_found_behind_many_failures(shop: Shop, app: App) -
     assert digests(await releases(shop).resolve(app, shop.production, "v1", back=True)) == {"web": NEWER, "side": NEWER}
 
 
-async def test_what_runs_is_what_came_up_healthy_on_the_first_server(shop: Shop) -> None:
+async def test_what_runs_is_what_the_first_server_that_runs_a_release_says(shop: Shop) -> None:
     await ran(shop, V1, V2)
-
-    def put(tables: Tables) -> None:
-        tables.running.put(Running("shop", "production", "web1", V3, 1, 2.0, healthy=False))
-        tables.running.put(Running("shop", "production", "web2", V2, 1, 2.0, healthy=True))
-
-    await shop.store.write(put)
+    web1, web2 = shop.hosts["web1"], shop.hosts["web2"]
+    web2.server_facts = replace(web2.server_facts, current=V2.commit)
     assert await releases(shop).current(shop.app, shop.production) == V2
-    await shop.store.write(
-        lambda tables: tables.running.put(Running("shop", "production", "web1", V1, 2, 3.0, healthy=True))
-    )
+    web1.server_facts = replace(web1.server_facts, current=V1.commit)
     assert await releases(shop).current(shop.app, shop.production) == V1
+    web1.down = "it is off"
+    assert await releases(shop).current(shop.app, shop.production) == V2
+    web2.down = "it is off, too"
+    with pytest.raises(Unreachable, match="it is off"):
+        await releases(shop).current(shop.app, shop.production)

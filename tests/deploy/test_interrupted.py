@@ -193,5 +193,5 @@ async def test_a_restart_that_fails_does_not_say_that_nothing_was_touched(shop: 
     await shop.deployments.restart(shop.ctx(), shop.app, shop.production)
     ended = await shop.end_of(2)
     assert (ended.state, ended.tail) == (State.FAILED, ("it does not come up again",))
-    assert ended.outcome.endswith("Now there: web1 1111111111; web2 1111111111.")
+    assert ended.outcome.endswith("Now running: web1 1111111111; web2 1111111111.")
     assert not [one for one in web2.started if one.script == "command"], "it stops at the first that fails"

@@ -63,7 +63,7 @@ async def test_a_step_whose_time_is_over_is_stopped_and_fails(shop: Shop, endles
     shop.clock.advance(shop.app.step_timeout + 60)
     ended = await shop.end_of(1)
     assert ended.state is State.FAILED
-    assert "Step `fetch` on web1 ended with code 124." in ended.outcome
+    assert "Step `fetch` failed on web1: a line that comes again and again (exit code 124)." in ended.outcome
 
 
 @pytest.mark.usefixtures("endless")

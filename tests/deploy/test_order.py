@@ -25,7 +25,7 @@ async def test_servers_are_put_back_in_the_opposite_order(shop: Shop) -> None:
     ended = await shop.deploy(V2)
     assert ended.state is State.RESTORED
     assert order == [("web1", "2"), ("web2", "2"), ("web2", "1"), ("web1", "1")]
-    told = [line.partition(":")[0] for line in ended.outcome.splitlines() if "was put back" in line]
+    told = [line.partition(":")[0] for line in ended.outcome.splitlines() if "was restored" in line]
     assert told == ["web2", "web1"]
 
 

@@ -1,201 +1,24 @@
-"""One step on one server: started once, followed to its end, stopped, and given up at its deadline."""
+"""One step on one server: started once, followed to its end, and given up at its deadline."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from deploybot.deploy import steps
-from deploybot.deploy.journal import Journal
-from deploybot.deploy.steps import StepRunner, Work
-from deploybot.deploy.stop import Stop
-from deploybot.domain import (
-    Deployment,
-    JobChunk,
-    JobState,
-    JobStatus,
-    Kind,
-    Phase,
-    Plan,
-    State,
-    Step,
-    StepRow,
-    StepState,
-    Upload,
-    UploadKind,
-)
-from deploybot.errors import Cancelled, StepFailed, StepUnknown, Unreachable
-from deploybot.ports import Tables
-from deploybot.redact import Redactor
-from deploybot.settings import App
-from deploybot.testing import FakeClock, FakeHost, FakeRefs, FakeServers, Outcome
-from tests.deploy.conftest import V1, V2, Shop
-
-STEP = Step(name="build", script="build", timeout=100)
-PLAN = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V2, servers=())
-NO_ANSWER = "web1 cannot be reached: the connection broke"
-
-
-class FarHost(FakeHost):
-    """A server whose calls take `seconds` each. The call named by `cut_at` breaks the connection after `spared`."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__("web1")
-        self.clock = clock
-        self.seconds = 0.0
-        self.calls: list[str] = []
-        self.cut_at, self.spared = "", 0
-        self.deaf_to_cancel = False
-        self.refuses = False
-        self.hangs = False
-        self.detail = ""
-
-    async def start(
-        self, job: str, script: str, env: Mapping[str, str], *, deadline: float, timeout: float = 30.0
-    ) -> JobStatus:
-        self._call("start")
-        if self.refuses:
-            raise StepFailed("web1", "build", 126, ("no room",))
-        return await super().start(job, script, env, deadline=deadline, timeout=timeout)
-
-    async def poll(self, job: str, offset: int, *, limit: int = 262_144, timeout: float = 15.0) -> JobChunk:
-        self._call("poll")
-        chunk = await super().poll(job, offset, limit=min(limit, 40), timeout=timeout)
-        return JobChunk(replace(chunk.status, detail=self.detail), chunk.data)
-
-    async def cancel(self, job: str, *, grace: float = 0.0) -> JobStatus:
-        self._call("cancel")
-        assert grace == steps.GRACE
-        if self.refuses:
-            raise StepFailed("web1", "cancel", 126, ("no room", "at all"))
-        if self.deaf_to_cancel:
-            await self._reach(grace)
-            return self._status(job)
-        return await super().cancel(job, grace=grace)
-
-    async def wait(self, job: str, *, timeout: float) -> JobStatus:
-        self._call("wait")
-        assert timeout == steps.LOOK_EVERY
-        assert job in self._jobs
-        if self.hangs:
-            self.finish(job)
-            await asyncio.Event().wait()
-        return await super().wait(job, timeout=timeout)
-
-    def _call(self, name: str) -> None:
-        if name == self.cut_at and self.spared:
-            self.spared -= 1
-        elif name == self.cut_at:
-            self.calls.clear()
-            self.cut_at = ""
-            self.cut("the connection broke")
-        elif self.down or not self.cut_at:
-            self.clock.advance(self.seconds)
-        self.calls.append(name)
-
-
-class CarefulRefs(FakeRefs):
-    """A repository that gives nothing for an app without a name."""
-
-    async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
-        assert app.name == "shop"
-        return await super().bundle(app, commit, have)
-
-    async def archive(self, app: App, commit: str) -> Path:
-        assert app.name == "shop"
-        return await super().archive(app, commit)
-
-
-class Hasty(Stop):
-    """A wish to stop whose pauses take no time; `pauses` says how long they were to be."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pauses: list[float] = []
-
-    async def pause(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-
-
-@dataclass(slots=True)
-class Bench:
-    """One server, one deployment, and what runs its steps."""
-
-    shop: Shop
-    deployment: Deployment
-    clock: FakeClock = field(default_factory=FakeClock)
-    stop: Hasty = field(default_factory=Hasty)
-    told: list[StepState] = field(default_factory=list)
-    host: FarHost = field(init=False)
-    runner: StepRunner = field(init=False)
-    journal: Journal = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.host = FarHost(self.clock)
-        self.journal = Journal(self.shop.settings.bot.data / "logs", Redactor(), limit=100_000)
-        self.runner = StepRunner(
-            store=self.shop.store,
-            servers=FakeServers([self.host]),
-            refs=CarefulRefs(self.shop.settings.bot.data.parent),
-            journal=self.journal,
-            clock=self.clock,
-            tell=self._tell,
-        )
-
-    def _tell(self, tables: Tables, number: int) -> None:
-        assert number == self.deployment.number
-        self.told += [row.state for row in tables.deployments.steps(number)]
-
-    def work(self, step: Step = STEP, **more: object) -> Work:
-        known = {"phase": Phase.FORWARD, "server": "web1", "position": 0, "secrets": {}} | more
-        return Work(deployment=self.deployment, app=self.shop.app, step=step, **known)  # type: ignore[arg-type]
-
-    async def run(self, step: Step = STEP, **more: object) -> StepRow:
-        return await self.runner.run(self.work(step, **more), self.stop)
-
-    async def unknown(self) -> StepUnknown:
-        """What it says of an end that it does not know; the row says the same."""
-        with pytest.raises(StepUnknown) as caught:
-            await self.run()
-        (row,) = await self.rows()
-        assert (row.state, row.code, row.detail) == (StepState.UNKNOWN, -1, caught.value.why)
-        return caught.value
-
-    async def rows(self) -> tuple[StepRow, ...]:
-        return await self.shop.store.read(lambda tables: tables.deployments.steps(self.deployment.number))
-
-    async def keep(self, state: StepState, *, code: int = -1, detail: str = "") -> StepRow:
-        """The step as an earlier bot left it."""
-
-        def keep(tables: Tables) -> StepRow:
-            row = tables.deployments.begin(self.work().first_row(1.0))
-            if state is StepState.STARTED:
-                tables.deployments.progress(row.job, offset=0, size=0)
-            elif state is not StepState.PENDING:
-                tables.deployments.end(row.job, state, code=code, now=2.0, detail=detail)
-            return row
-
-        return await self.shop.store.write(keep)
+from deploybot.domain import JobState, Phase, StepRow, StepState, Upload, UploadKind
+from deploybot.errors import Cancelled, StepFailed
+from deploybot.testing import Outcome
+from tests.deploy.bench import NO_ANSWER, STEP, Bench, Hasty, make_bench, while_down
+from tests.deploy.conftest import SECRET, V1, V2, Shop
 
 
 @pytest.fixture
 async def bench(shop: Shop) -> Bench:
-    def add(tables: Tables) -> Deployment:
-        made = tables.deployments.add(PLAN, requester=shop.person, reason="", place=None, now=1.0)
-        return tables.deployments.move(made.number, State.RUNNING, now=1.0)
-
-    return Bench(shop, await shop.store.write(add))
-
-
-def while_down(bench: Bench, seconds: float) -> None:
-    """From now on the server does not answer, and every call takes so long to find that out."""
-    bench.host.seconds = seconds
-    bench.host.cut("the connection broke")
+    return await make_bench(shop)
 
 
 async def test_a_step_gets_a_row_with_an_id_that_nobody_can_guess(bench: Bench) -> None:
@@ -241,6 +64,40 @@ async def test_a_log_longer_than_one_answer_is_fetched_whole(bench: Bench) -> No
     row = await bench.run()
     assert bench.journal.path(row).read_bytes() == log + b"no line end"
     assert row.offset == len(log) + 11
+
+
+async def test_a_short_log_takes_one_answer(bench: Bench) -> None:
+    bench.host.script("build", Outcome(log=b"one\ntwo\n"))
+    await bench.run()
+    assert bench.host.calls == ["start", "poll"]
+
+
+async def test_of_a_log_over_the_limit_the_end_is_kept_and_all_is_passed_over(shop: Shop) -> None:
+    bench = await make_bench(shop, limit=60)
+    bench.host.script("build", Outcome(log=b"".join(b"line %d\n" % number for number in range(10, 50))))
+    row = await bench.run()
+    lines = bench.journal.path(row).read_text().splitlines()
+    assert (lines[0], lines[-1], row.offset) == ("line 10", "line 49", 320)
+    assert row.size == bench.journal.path(row).stat().st_size
+
+
+async def test_no_line_is_kept_in_halves_while_a_job_runs(bench: Bench) -> None:
+    bench.host.script("build", Outcome(hold=True, log=b"one\ntw"))
+    running = asyncio.ensure_future(bench.run())
+    async with asyncio.timeout(10):
+        await bench.host.waited.wait()
+    (row,) = await bench.rows()
+    assert (bench.journal.path(row).read_bytes(), row.offset) == (b"one\n", 4)
+    bench.host.write(row.job, b"o\n")
+    bench.host.finish(row.job)
+    assert bench.journal.path(await running).read_bytes() == b"one\ntwo\n"
+
+
+async def test_a_secret_is_masked_wherever_one_answer_ends(bench: Bench) -> None:
+    """An answer has forty bytes here, and the value begins before its end."""
+    bench.host.script("build", Outcome(log=b"a line of some twenty\n" + f"key={SECRET}\nmore\n".encode()))
+    row = await bench.run()
+    assert bench.journal.path(row).read_text() == "a line of some twenty\nkey=•••\nmore\n"
 
 
 async def test_a_step_that_fails_says_its_code_and_its_last_words(bench: Bench) -> None:
@@ -366,122 +223,3 @@ async def test_each_time_out_of_sight_begins_with_a_short_pause(bench: Bench, mo
     bench.host.cut_at = "wait"
     await bench.run()
     assert bench.stop.pauses == [0.5, 1.0, 0.5]
-
-
-async def test_who_wishes_to_stop_before_a_step_is_begun_leaves_no_trace_of_it(bench: Bench) -> None:
-    bench.stop.set(Cancelled("ana"))
-    with pytest.raises(Cancelled, match="cancelled by ana"):
-        await bench.run()
-    assert (await bench.rows(), bench.host.calls, bench.told) == ((), [], [])
-
-
-@pytest.mark.parametrize(
-    ("state", "code", "detail"), [(JobState.RUNNING, -1, "cancelled by ana"), (JobState.DONE, 0, "")]
-)
-async def test_a_step_that_was_begun_is_stopped_and_an_end_that_came_first_counts(
-    bench: Bench, state: JobState, code: int, detail: str
-) -> None:
-    row = await bench.keep(StepState.PENDING)
-    bench.host.script("build", Outcome(hold=True, log=b"half a line"))
-    await bench.host.start(row.job, "build", {}, deadline=100)
-    if state is JobState.DONE:
-        bench.host.finish(row.job)
-    bench.stop.set(Cancelled("ana"))
-    with pytest.raises(Cancelled, match="cancelled by ana"):
-        await bench.run()
-    (ended,) = await bench.rows()
-    assert ended.state is (StepState.DONE if state is JobState.DONE else StepState.CANCELLED)
-    assert (ended.code, ended.detail) == (code, detail)
-    assert bench.journal.path(ended).read_bytes() == b"half a line"
-
-
-async def test_a_step_that_failed_before_it_could_be_stopped_has_failed(bench: Bench) -> None:
-    row = await bench.keep(StepState.STARTED)
-    bench.host.script("build", Outcome(code=3))
-    await bench.host.start(row.job, "build", {}, deadline=100)
-    bench.stop.set(Cancelled("ana"))
-    with pytest.raises(StepFailed):
-        await bench.run()
-
-
-async def test_a_job_that_does_not_stop_is_unknown(bench: Bench) -> None:
-    row = await bench.keep(StepState.STARTED)
-    bench.host.script("build", Outcome(hold=True))
-    await bench.host.start(row.job, "build", {}, deadline=100)
-    bench.host.deaf_to_cancel = True
-    bench.stop.set(Cancelled("ana"))
-    assert (await bench.unknown()).why == "it was told to stop and goes on"
-
-
-async def test_a_job_that_cannot_be_stopped_is_given_up_after_a_minute(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(steps, "RETRY_FIRST", 0.001)
-    await bench.keep(StepState.STARTED)
-    while_down(bench, 30)
-    bench.stop.set(Cancelled("ana"))
-    assert (await bench.unknown()).why == f"{NO_ANSWER}, so it could not be stopped"
-    assert bench.host.calls == ["cancel"] * 3
-
-
-async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "RETRY_FIRST", 0.001)
-    await bench.keep(StepState.STARTED)
-    bench.host.refuses, bench.host.seconds = True, 61
-    bench.stop.set(Cancelled("ana"))
-    assert (await bench.unknown()).why == (
-        "step `cancel` on web1 ended with code 126; no room; at all, so it could not be stopped"
-    )
-
-
-async def test_a_wait_that_hangs_is_left_and_the_log_is_looked_at(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(steps, "LOOK_EVERY", 0.01)
-    monkeypatch.setattr(steps, "GRACE", 0.1)
-    bench.host.hangs = True
-    bench.host.script("build", Outcome(hold=True))
-    began = asyncio.get_running_loop().time()
-    assert (await bench.run()).state is StepState.DONE
-    assert asyncio.get_running_loop().time() - began >= 0.1, "it gets its time"
-
-
-async def test_a_step_that_has_ended_says_the_same_again_and_starts_nothing(bench: Bench) -> None:
-    await bench.keep(StepState.DONE, code=0)
-    assert (await bench.run()).state is StepState.DONE
-    assert (bench.host.calls, bench.told) == ([], [])
-
-
-@pytest.mark.parametrize(
-    ("state", "detail", "said"),
-    [
-        (StepState.UNKNOWN, "nobody knows", "how step `build` on web1 ended is unknown: nobody knows"),
-        (StepState.FAILED, "", "step `build` on web1 ended with code 3"),
-        (StepState.CANCELLED, "ben", "cancelled by ben"),
-        (StepState.CANCELLED, "", "cancelled by a person"),
-    ],
-)
-async def test_a_bad_end_is_said_again_after_a_restart(bench: Bench, state: StepState, detail: str, said: str) -> None:
-    row = await bench.keep(state, code=3, detail=detail)
-    bench.journal.append(row, b"one\ntwo\n", last=True)
-    with pytest.raises((StepUnknown, StepFailed, Cancelled), match=f"^{re.escape(said)}$") as caught:
-        await bench.run()
-    if isinstance(caught.value, StepFailed):
-        assert caught.value.tail == ("one", "two")
-
-
-async def test_a_stop_that_is_known_by_now_is_why_a_step_was_cancelled(bench: Bench) -> None:
-    await bench.keep(StepState.CANCELLED, detail="ben")
-    bench.stop.set(Unreachable("web2", "it is off"))
-    with pytest.raises(Unreachable, match="web2"):
-        await bench.run()
-
-
-async def test_a_log_file_that_lost_bytes_is_fetched_again_from_its_beginning(bench: Bench) -> None:
-    row = await bench.keep(StepState.PENDING)
-    bench.host.script("build", Outcome(log=b"one\ntwo\n"))
-    await bench.host.start(row.job, "build", {}, deadline=100)
-    await bench.shop.store.write(lambda tables: tables.deployments.progress(row.job, offset=4, size=4))
-    ended = await bench.run()
-    assert bench.journal.path(ended).read_bytes() == b"one\ntwo\n"
-    assert (ended.offset, ended.size, len(bench.host.started)) == (8, 8, 1)

@@ -16,13 +16,13 @@ import aiohttp
 
 _WITHIN = 20.0
 _LONGEST_ANSWER = 64 << 20
-_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _LOOK = 0.05
 
 
 def program() -> str:
     """The browser of this machine; empty where it has none."""
-    return next(filter(None, map(shutil.which, _PROGRAMS)), "")
+    return next(filter(None, map(shutil.which, PROGRAMS)), "")
 
 
 def missing() -> str:

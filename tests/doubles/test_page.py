@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from aiohttp import ClientSession
 
 from deploybot.card import Button, Card
-from tests.doubles.browser import browser, missing
+from tests.doubles.browser import PROGRAMS, browser
 from tests.doubles.page import Chat, Page
 from tests.parity.conftest import connected, furnished
 from tests.parity.platforms import SlackWay, TelegramWay
@@ -65,12 +64,9 @@ async def test_nothing_is_given_away_or_taken_that_is_not_there(tmp_path: Path) 
             assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
 
 
+@pytest.mark.needs("|".join(PROGRAMS))
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_person_with_a_browser(name: str, tmp_path: Path) -> None:
-    if lack := missing():
-        if os.environ.get("CI"):
-            pytest.fail(lack)
-        pytest.skip(lack)
     async with shown(name, tmp_path) as (page, way, room, ana), browser(tmp_path / "profile") as window:
         query = urlencode({"chat": NAMES[name], "as": ana, "room": room})
         await window.open(f"{page.url}/?{query}")

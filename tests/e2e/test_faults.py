@@ -40,8 +40,8 @@ async def test_a_release_without_health_is_taken_back(office: Office, files_shop
     before = await office.deploy("deploy shop@v1")
     outcome = ended(await office.deploy("deploy shop@v4"), State.RESTORED)
     assert "Not healthy on web1: http://127.0.0.1:8000/healthz answers 404" in outcome
-    assert f"web1: v1 ({before.plan.release.short}) was put back and is well." in outcome
-    assert f"Now there: web1 {before.plan.release.short}." in outcome
+    assert f"web1: v1 ({before.plan.release.short}) was restored and is healthy." in outcome
+    assert f"Now running: web1 {before.plan.release.short}." in outcome
     assert served(files_shop.servers[0].address) == "v1"
 
 
@@ -195,7 +195,7 @@ async def test_one_of_two_servers_fails_and_the_other_is_taken_back(
         second.box.run("sh", "-c", "echo v2 >/run/shop/refused")
         outcome = ended(await office.deploy("deploy shop@v2"), State.RESTORED)
     assert outcome.startswith("Step `switch` on web2 ended with code 7.")
-    assert outcome.count("was put back and is well.") == 2
+    assert outcome.count("was restored and is healthy.") == 2
     assert (served(first.address), served(second.address)) == ("v1", "v1")
 
 

@@ -74,7 +74,7 @@ async def test_images_come_and_go_back_without_their_registry(
     # A tag that moves is another image of the same name, and one that never comes up is no release.
     await asyncio.to_thread(push, engine, trusted, "1.4.4", well=False)
     failed = await office.deploy("deploy shop")
-    assert "was put back and is well." in ended(failed, State.RESTORED)
+    assert "was restored and is healthy." in ended(failed, State.RESTORED)
     assert served(engine.address) == "1.4.3"
     await asyncio.to_thread(trusted.stop)
     try:

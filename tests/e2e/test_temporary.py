@@ -205,4 +205,4 @@ async def test_what_waits_for_approvals_keeps_no_bot(scene: Scene) -> None:
     assert "#1 waits in the database and goes on with the next bot: deploybot run" in said
     async with process(path):
         code, said = await type_in(path, "chat", "-c", "history shop")
-    assert (code, "#1" in said) == (0, True), said
+    assert (code, "waiting" in said) == (0, True), said

@@ -17,6 +17,7 @@ from deploybot.hosts.docker_transport import MOST_BYTES
 from deploybot.hosts.ssh import Pool
 from tests.hosts.conftest import server_of
 from tests.hosts.liar import Say, answer, lying_engine, without_end
+from tests.hosts.tls import door, make_tls
 from tests.lab import Sshd
 
 WITHIN = 2.0
@@ -251,3 +252,18 @@ async def test_an_event_without_end_is_one_error(lying: Lying) -> None:
         async for _ in docker.events(timeout=2):
             pass
     assert peak() - before < ROOM
+
+
+@pytest.mark.parametrize("say", [flood_body, flood_trailers, drip, silent])
+async def test_the_bounds_hold_through_tls(tmp_path: Path, say: Say) -> None:
+    tls = make_tls(tmp_path / "tls")
+    async with lying_engine(tmp_path / "liar.sock", say), door(tls, tmp_path / "liar.sock") as port:
+        docker = DockerEngine("web1", f"tcp://127.0.0.1:{port}", tls=tls, timeout=WITHIN)
+        assert await docker.version() == "20.10.24"
+        forget_peak()
+        before, began = peak(), time.monotonic()
+        with pytest.raises(Unreachable, match=r"not Docker's API|no answer at"):
+            await docker.containers("shop")
+        assert time.monotonic() - began < WITHIN + 1.5
+        assert peak() - before < ROOM
+        await docker.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,17 +10,14 @@ from pathlib import Path
 import pytest
 
 from deploybot.hosts.docker import DockerEngine
-from tests.lab.podman import Podman, missing
+from tests.lab.podman import Podman
 
+pytestmark = pytest.mark.needs("root", "podman")
 LABELS = {"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}
 
 
 @pytest.fixture(scope="module")
 def podman() -> Iterator[Podman]:
-    if lack := missing():
-        if os.environ.get("CI"):
-            pytest.fail(lack, pytrace=False)
-        pytest.skip(lack)
     # Podman takes no path over 50 characters for what it keeps while it runs.
     with (
         tempfile.TemporaryDirectory(prefix="podman-", ignore_cleanup_errors=True) as folder,

@@ -1,4 +1,4 @@
-"""Whether this machine can have a laboratory."""
+"""What of the laboratory this machine lacks."""
 
 from __future__ import annotations
 
@@ -9,25 +9,34 @@ from functools import cache
 from tests.lab.run import environment
 from tests.lab.sshd import COMPOSE_1, COMPOSE_5, COMPOSE_ALONE, COMPOSE_PLUGIN
 
-_PROGRAMS = (
-    *("sshd", "ssh-keygen", "dockerd", "docker", "docker-init", "docker-registry"),
-    *("busybox", "iptables", "ip", "nsenter", "unshare", "debootstrap"),
-)
 _COMPOSE = (
     COMPOSE_PLUGIN,
     COMPOSE_ALONE / "docker-compose",
     COMPOSE_1 / "docker-compose",
     COMPOSE_5 / "docker-compose",
 )
+LABORATORY = (
+    *("root", "sshd", "ssh-keygen", "dockerd", "docker", "docker-init", "docker-registry"),
+    *("busybox", "iptables", "ip", "nsenter", "unshare", "debootstrap"),
+    *(str(path) for path in _COMPOSE),
+)
 
 
 @cache
-def missing() -> str:
-    """Return in one line what is missing and how to get it; "" when nothing is."""
-    lacks = [name for name in _PROGRAMS if not shutil.which(name, path=environment()["PATH"])]
-    lacks += [str(path) for path in _COMPOSE if not path.exists()]
-    if os.geteuid() != 0:
-        lacks.insert(0, "root")
-    if not lacks:
-        return ""
-    return f"the laboratory needs {', '.join(lacks)}: run sudo tests/lab/install, and the tests as root"
+def missing(*parts: str) -> str:
+    """Return in one line which of `parts` is missing and how to get it; "" when nothing is.
+
+    A part is a program, several of which one is enough (`chromium|google-chrome`), or `root`.
+    Without any, the whole laboratory is meant.
+    """
+    lacks = [part.partition("|")[0] for part in parts or LABORATORY if not _is_there(part)]
+    cures = ["run sudo tests/lab/install"] * (lacks != ["root"]) + ["run the tests as root"] * ("root" in lacks)
+    who = "this test" if parts else "the laboratory"
+    return f"{who} needs {', '.join(lacks)}: {', and '.join(cures)}" if lacks else ""
+
+
+def _is_there(part: str) -> bool:
+    if part == "root":
+        return os.geteuid() == 0
+    path = environment()["PATH"]
+    return any(shutil.which(name, path=path) for name in part.split("|"))

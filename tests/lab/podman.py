@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
 from typing import TYPE_CHECKING, Self
@@ -17,13 +15,6 @@ if TYPE_CHECKING:
 
 _LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000")
 """Podman's own default limits are more than a machine in a container may give."""
-
-
-def missing() -> str:
-    """Return in one line what is missing and how to get it; "" when nothing is."""
-    if os.geteuid() == 0 and shutil.which("podman"):
-        return ""
-    return "needs root and podman: run sudo tests/lab/install, and the tests as root"
 
 
 class Podman:

@@ -19,11 +19,14 @@ from deploybot.domain import (
     Image,
     Kind,
     Manifest,
+    Phase,
     Plan,
     Release,
     ServerFacts,
     ServerPlan,
     State,
+    StepRow,
+    StepState,
 )
 from deploybot.errors import StepFailed
 from deploybot.hosts.facts import parse
@@ -67,7 +70,7 @@ class ShellHost(FakeHost):
     async def _sh(self, text: bytes, env: Mapping[str, str]) -> bytes:
         def run() -> subprocess.CompletedProcess[bytes]:
             values = {"PATH": self.server.path, "HOME": "/", **env}
-            shell = [*self.server.shell, "-s"]
+            shell = [*self.server.shell, "-s", "deploybot"]
             return subprocess.run(shell, input=text, env=values, capture_output=True, check=False, timeout=60)
 
         done = await asyncio.to_thread(run)
@@ -112,6 +115,17 @@ class House:
             ana = tables.people.of(Identity("console", "1")) or tables.people.add("ana", Identity("console", "1"))
             made = tables.deployments.add(plan, requester=ana, reason="", place=None, now=1.0)
             tables.deployments.move(made.number, State.RUNNING, now=2.0)
+            tables.deployments.begin(
+                StepRow(
+                    deployment=made.number,
+                    phase=Phase.FORWARD,
+                    server="web1",
+                    position=0,
+                    name="switch",
+                    job=f"{made.number}-1",
+                    state=StepState.DONE,
+                )
+            )
             tables.deployments.move(made.number, state, now=3.0)
 
         await self.store.write(add)

@@ -15,7 +15,7 @@ from deploybot.errors import Unreachable, UserError
 from deploybot.settings import App
 from deploybot.sources.git import GitSource
 from deploybot.sources.mirror import parse_refs
-from tests.lab import FullDisk, Repo
+from tests.lab import FullDisk, LinkTo, Repo
 from tests.lab.run import run
 
 MakeRepo = Callable[..., Repo]
@@ -477,3 +477,14 @@ async def test_file_urls_and_repositories_of_other_users(source: GitSource, make
             os.chown(path, 12345, 12345)
         newer = (await source.resolve(make_app(repo.url), "main")).commit
         assert newer == commit
+
+
+async def test_what_a_commit_ships(source: GitSource, repo: Repo, app: App) -> None:
+    repo.commit({"a file": "x", "folder/inner": "x", "link": LinkTo("nowhere"), "star*": "x"})
+    commit = repo.sha("main")
+    for path in ("a file", "folder", "folder/inner", "link", "star*"):
+        assert await source.ships(app, commit, ["nothing", path])
+    for path in ("nothing", "inner", "folder/other", "*", "a*", "st?r*"):
+        assert not await source.ships(app, commit, [path])
+    with pytest.raises(UserError, match="There is no commit"):
+        await source.ships(app, "0" * 40, ["link"])

@@ -19,10 +19,10 @@ from deploybot.store.single_bot import single_bot
 from tests.store.examples import CONSOLE, NOW, ann, eventually, plan, step_row
 
 
-def hold(data: str) -> int:
+def hold(data: str, kind: str = "") -> int:
     """Hold the data folder until killed."""
     try:
-        with single_bot(Path(data)):
+        with single_bot(Path(data), temporary=kind == "temporary"):
             print("held", flush=True)  # noqa: T201 - the parent waits for it
             sys.stdin.read()
     except UserError as error:

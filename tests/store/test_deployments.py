@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Deployment, Kind, Phase, Place, State, StepState
+from deploybot.domain import Deployment, Kind, Phase, Place, State, StepRow, StepState
 from deploybot.errors import StoreError
 from deploybot.ports import Tables
 from deploybot.store.database import Database
@@ -162,6 +163,32 @@ async def test_good_ones_are_successful_and_each_release_comes_once(store: Datab
     assert [deployment.number for deployment in found] == [4, 2]
     found = await store.read(lambda tables: tables.deployments.good("shop", "production", 1))
     assert [deployment.number for deployment in found] == [4]
+
+
+def _begin(row: StepRow, tables: Tables) -> StepRow:
+    return tables.deployments.begin(row)
+
+
+async def test_healthy_releases_are_those_that_a_server_ran_well(store: Database) -> None:
+    for release, kind, end in (
+        (1, Kind.DEPLOY, State.SUCCEEDED),
+        (2, Kind.ROLLBACK, State.SUCCEEDED),
+        (3, Kind.DEPLOY, State.RESTORED),
+        (4, Kind.RESTART, State.SUCCEEDED),
+        (5, Kind.DEPLOY, State.RUNNING),
+        (6, Kind.DEPLOY, State.SUCCEEDED),
+        (7, Kind.DEPLOY, State.SUCCEEDED),
+    ):
+        added = await _add(store, release, kind=kind)
+        server, phase = ("web9" if release == 6 else "web1"), (Phase.CLEANUP if release == 7 else Phase.FORWARD)
+        row = step_row(added.number, job=f"job-{release}", server=server, phase=phase)
+        await store.write(functools.partial(_begin, row))
+        await _move(store, added.number, end)
+    found = await store.read(lambda tables: tables.deployments.healthy("shop", "production", "web1"))
+    plans = await store.read(lambda tables: tables.deployments.recent("shop", "production", 10))
+    ids = {one.number: one.plan.release.id for one in plans}
+    assert found == {ids[1], ids[2]}
+    assert await store.read(lambda tables: tables.deployments.healthy("shop", "staging", "web1")) == set()
 
 
 async def test_the_first_who_cancels_is_kept(store: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from deploybot.errors import StoreError, UserError
-from deploybot.store.single_bot import single_bot
+from deploybot.store.single_bot import make_room, single_bot
 
 
 @contextmanager
-def _other(data: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _other(data: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that holds the folder."""
-    argv = [sys.executable, "-m", "tests.store.children", "hold", str(data)]
+    argv = [sys.executable, "-m", "tests.store.children", "hold", str(data), *words]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout
         assert other.stdout.readline() == b"held\n"
@@ -98,3 +99,39 @@ def test_jobs_of_the_bot_do_not_inherit_it(tmp_path: Path) -> None:
     finally:
         child.kill()
         child.wait(10)
+
+
+def test_a_temporary_one_makes_room(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with _other(data, "temporary") as other:
+        assert make_room(data) == other.pid
+        assert other.wait(10) == -signal.SIGTERM
+        with single_bot(data):
+            assert make_room(data) == 0
+
+
+def test_one_that_stays_makes_no_room(tmp_path: Path) -> None:
+    with _other(tmp_path / "data") as other:
+        assert make_room(tmp_path / "data") == 0
+        assert other.poll() is None
+
+
+def test_a_process_that_an_old_lock_file_names_is_left_alone(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with _other(data, "temporary") as holder, subprocess.Popen(["sleep", "60"]) as innocent:
+        (data / "deploybot.lock").write_text(f"{innocent.pid} temporary\n")
+        assert make_room(data) == 0
+        assert innocent.poll() is None
+        innocent.kill()
+        assert holder.poll() is None
+
+
+def test_a_second_one_is_told_of_a_temporary_one(tmp_path: Path) -> None:
+    with _other(tmp_path / "data", "temporary") as other:
+        with pytest.raises(UserError, match="a temporary bot runs") as raised, single_bot(tmp_path / "data"):
+            pass
+        assert f"kill {other.pid}" in raised.value.hint
+
+
+def test_there_is_room_where_no_bot_ever_was(tmp_path: Path) -> None:
+    assert make_room(tmp_path / "data") == 0

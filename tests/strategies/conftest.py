@@ -179,7 +179,7 @@ def busybox_path(folder: Path) -> str:
 MakeServer = Callable[..., LocalServer]
 
 
-@pytest.fixture(params=["dash", "busybox"])
+@pytest.fixture(params=["dash", pytest.param("busybox", marks=pytest.mark.needs("busybox"))])
 def make_server(request: pytest.FixtureRequest, tmp_path: Path) -> MakeServer:
     """Make servers with dash, git and GNU tools, or with busybox alone."""
 

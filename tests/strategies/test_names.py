@@ -105,7 +105,7 @@ def trees(targets: Path) -> Iterator[tuple[str, int, dict[str, str | None]]]:
 def probed(server: LocalServer) -> ServerFacts:
     """What the bot's own probe says of the app's directory."""
     probe = program("probe", {"PROBE_DIRECTORY": str(server.directory), "PROBE_DOCKER": "no", "PROBE_DOCKER_ROOT": ""})
-    done = subprocess.run([*server.shell, "-s"], input=probe, capture_output=True, check=True, timeout=60)
+    done = subprocess.run([*server.shell, "-s", "deploybot"], input=probe, capture_output=True, check=True, timeout=60)
     facts = parse(done.stdout, server="web1", directory=str(server.directory))
     assert facts is not None, done.stderr
     return facts

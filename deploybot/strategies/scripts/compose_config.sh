@@ -66,7 +66,8 @@ find_files() {
 
 list_env() {
     for file in $(say "${COMPOSE_ENV_FILES:-.env}" | tr ',' ' '); do
-        [ ! -f "$file" ] || grep -E '^[[:space:]]*(export[[:space:]]+)?COMPOSE_[A-Z_]+[[:space:]]*=' "$file" | head -n 50
+        [ -f "$file" ] || continue
+        grep -E '^[[:space:]]*(export[[:space:]]+)?COMPOSE_[A-Z_]+[[:space:]]*=' "$file" | head -n 50
     done
 }
 

@@ -73,17 +73,16 @@ too_large() {
 list_content() {
     find . -name .git -prune -o -type f ! -perm -100 -exec sha256sum -- {} + | sed 's/^/- /'
     find . -name .git -prune -o -type f -perm -100 -exec sha256sum -- {} + | sed 's/^/x /'
-    # shellcheck disable=SC2016 # the inner shell expands them
-    find . -name .git -prune -o -type l -exec sh -c '
-        for link; do printf "l %s -> %s\n" "$link" "$(readlink -- "$link")"; done' sh {} +
+    find . -name .git -prune -o -type l -print | while IFS= read -r link; do
+        printf 'l %s -> %s\n' "$link" "$(readlink -- "$link")"
+    done
 }
 
 # Whether there is something below a folder that may not be read.
 unreadable() {
-    [ -n "$(find "$1" -name .git -prune -o \( -type f -o -type d \) -exec sh -c '
-        for path; do
-            [ -r "$path" ] && { [ ! -d "$path" ] || [ -x "$path" ]; } || echo no
-        done' sh {} + 2>/dev/null | head -n 1)" ]
+    [ -n "$(find "$1" -name .git -prune -o \( -type f -o -type d \) -print 2>/dev/null | while IFS= read -r path; do
+        [ -r "$path" ] && { [ ! -d "$path" ] || [ -x "$path" ]; } || { echo no; break; }
+    done)" ]
 }
 
 sum() { sha256sum | cut -c 1-64; }

@@ -1,0 +1,318 @@
+"""Everything that would make `up` fail or lose something, from made observations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from deploybot.domain import Container, Effect, EffectKind, Mount, Observed, PublishedPort, ServerFacts
+from deploybot.strategies.compose.answers import ConfigAnswer, ConfigAnswers
+from deploybot.strategies.compose.model import (
+    ComposeConfig,
+    ComposeResource,
+    ComposeService,
+    ServiceFile,
+    ServiceMount,
+    ServicePort,
+)
+from deploybot.strategies.compose.paths import LostFile, PathFact, PathFacts, PathKind
+from deploybot.strategies.compose.preflight import Preflight, problems_of, unresolved
+
+FOLDER = "/srv/releases/r2"
+RELEASE = PathFact(path=FOLDER, kind=PathKind.FOLDER, real=FOLDER)
+WORKING_DIR = "com.docker.compose.project.working_dir"
+
+
+def container(service: str = "web", project: str = "shop", **more: object) -> Container:
+    name = f"{project}-{service}-1" if project else service
+    made = Container(id=name, name=name, service=service, image="x", state="running", project=project)
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def known(
+    *services: ComposeService,
+    ours: tuple[Container, ...] = (),
+    others: tuple[Container, ...] = (),
+    paths: tuple[PathFact, ...] = (),
+    lost: tuple[LostFile, ...] = (),
+    networks: tuple[ComposeResource, ...] = (),
+    volumes: tuple[ComposeResource, ...] = (),
+    errors: str = "",
+    before: str = "",
+    **more: object,
+) -> Preflight:
+    there = ("there",)
+    server = ServerFacts(home="/")
+    made = Preflight(
+        config=ComposeConfig(name="shop", services=services, networks=networks, volumes=volumes),
+        observed=Observed(facts=server, project="shop", containers=ours, others=others, networks=there, volumes=there),
+        facts=PathFacts(directory="/srv", release=RELEASE, paths={one.path: one for one in paths}, lost=lost),
+        effects=tuple(Effect(one.name, EffectKind.RECREATED) for one in services),
+        answers=ConfigAnswers(
+            release=ConfigAnswer(folder=FOLDER, code=0, errors=errors),
+            running=(ConfigAnswer(folder="/home", code=0, errors=before),),
+        ),
+        version=(2, 26),
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def told(given: Preflight) -> list[str]:
+    return [one.sentence for one in problems_of(given)]
+
+
+def service(name: str = "web", **more: object) -> ComposeService:
+    return replace(ComposeService(name=name, image="x"), **more)  # type: ignore[arg-type]
+
+
+def mounting(source: str, *, creates: bool | None = None) -> ComposeService:
+    return service(mounts=(ServiceMount(kind="bind", source=source, target="/x", creates=creates),))
+
+
+def at(path: str, kind: PathKind, real: str = "") -> PathFact:
+    return PathFact(path=path, kind=kind, real=real or path)
+
+
+def test_nothing_is_wrong() -> None:
+    fine = service(ports=(ServicePort(target=80, first=80, last=80),), container_name="x")
+    assert problems_of(known(fine, ours=(container(),), others=(container("db", "blog"),))) == ()
+
+
+MISSING = {
+    "in the release": ("pw.txt", PathKind.MISSING, "The secret pw of web needs pw.txt, which is not in the release."),
+    "a link to nothing": ("pw.txt", PathKind.LINK, "The secret pw of web needs pw.txt, which is not in the release."),
+    "there": ("pw.txt", PathKind.FILE, ""),
+    "hidden": ("pw.txt", PathKind.HIDDEN, ""),
+}
+
+
+@pytest.mark.parametrize(("name", "kind", "sentence"), MISSING.values(), ids=MISSING.keys())
+def test_files_of_secrets(name: str, kind: PathKind, sentence: str) -> None:
+    path = f"{FOLDER}/{name}"
+    file = ServiceFile(kind="secrets", key="pw", target="/run/secrets/pw", path=path)
+    found = problems_of(known(service(files=(file,)), paths=(at(path, kind),)))
+    assert [one.sentence for one in found] == ([sentence] if sentence else [])
+    assert all("/srv/shared/pw.txt" in one.advice for one in found)
+
+
+def test_a_file_elsewhere() -> None:
+    file = ServiceFile(kind="configs", key="c", target="/c", path="/etc/c")
+    found = told(known(service(files=(file,)), paths=(at("/etc/c", PathKind.MISSING),)))
+    assert found == ["The config c of web needs /etc/c, which is not on the server."]
+
+
+IN = f"{FOLDER}/data"
+MOUNTS = {
+    "missing": (at(IN, PathKind.MISSING), "web mounts ./data, which is not in the repository"),
+    "hollow": (at(IN, PathKind.HOLLOW), "web mounts ./data, which is not in the repository"),
+    "in the repository": (at(IN, PathKind.FOLDER), ""),
+    "empty in shared": (at(IN, PathKind.HOLLOW, "/srv/shared/data"), ""),
+    "not to be looked at": (at(IN, PathKind.HIDDEN, "/srv/shared/data"), ""),
+    "gone from shared": (
+        at(IN, PathKind.LINK, "/srv/shared/data"),
+        "web mounts ./data, which leads to /srv/shared/data",
+    ),
+    "the whole release": (at(FOLDER, PathKind.HOLLOW), ""),
+    "elsewhere, empty": (at("/data", PathKind.HOLLOW), ""),
+}
+
+
+@pytest.mark.parametrize(("fact", "sentence"), MOUNTS.values(), ids=MOUNTS.keys())
+def test_mounts(fact: PathFact, sentence: str) -> None:
+    found = problems_of(known(mounting(fact.path, creates=True), paths=(fact,)))
+    assert [one.sentence.startswith(sentence) for one in found] == ([True] if sentence else [])
+    assert all("/srv/shared/data" in one.advice for one in found)
+
+
+CREATED = [(None, (2, 26), 1), (None, (5, 6), 0), (True, (2, 26), 0), (False, (5, 6), 1), (True, (1, 29), 0)]
+
+
+@pytest.mark.parametrize(("creates", "version", "count"), CREATED)
+def test_a_path_elsewhere_that_nobody_creates(creates: bool | None, version: tuple[int, int], count: int) -> None:
+    given = known(mounting("/data", creates=creates), paths=(at("/data", PathKind.MISSING),), version=version)
+    assert len(problems_of(given)) == count
+
+
+def losing() -> Preflight:
+    now = container(mounts=(Mount(kind="bind", source="/old/ssl", target="/x"),))
+    lost = tuple(LostFile(mounted="/old/ssl", name=name, changed=name == "ca") for name in ("cert", "ca", *"abcdef"))
+    path = at(f"{FOLDER}/ssl", PathKind.FOLDER)
+    return known(mounting(f"{FOLDER}/ssl"), ours=(now,), paths=(path,), lost=lost)
+
+
+def test_files_that_the_release_would_lose() -> None:
+    (found,) = problems_of(losing())
+    assert found.sentence == (
+        "web mounts /old/ssl now, and what it has there is not in the repository and would be lost: "
+        "cert, ca (changed there), a, b, c and 3 more."
+    )
+    assert "/srv/shared/ssl" in found.advice
+
+
+def test_what_is_kept_loses_nothing() -> None:
+    assert problems_of(replace(losing(), effects=(Effect("web", EffectKind.KEPT),))) == ()
+
+
+NAMES = {
+    "a foreign project's": (container("db", "blog", name="pg"), "the service db of the project blog"),
+    "nobody's": (container("pg", "", name="pg"), "the container pg"),
+    "a stopped one": (container("pg", "", name="pg", state="exited"), "the container pg"),
+    "another": (container("db", "blog", name="pg2"), ""),
+}
+
+
+@pytest.mark.parametrize(("other", "whose"), NAMES.values(), ids=NAMES.keys())
+def test_names(other: Container, whose: str) -> None:
+    found = told(known(service(container_name="pg"), others=(other,)))
+    assert found == ([f"web needs the container name pg, which {whose} has."] if whose else [])
+
+
+def test_a_name_may_pass_to_another_service_only_where_the_first_goes() -> None:
+    given = known(service(container_name="pg"), ours=(container("old", name="pg"),))
+    goes = replace(given, effects=(*given.effects, Effect("old", EffectKind.REMOVED)))
+    stays = replace(given, effects=(*given.effects, Effect("old", EffectKind.LEFT)))
+    assert (problems_of(goes), len(problems_of(stays))) == ((), 1)
+
+
+@pytest.mark.parametrize(("version", "name"), [((2, 26), "shop-web-2"), ((1, 29), "shop_web_2")])
+def test_names_that_compose_makes(version: tuple[int, int], name: str) -> None:
+    other = container("x", "", name=name)
+    assert len(problems_of(known(service(replicas=2), others=(other,), version=version))) == 1
+    assert problems_of(known(service(replicas=1), others=(other,), version=version)) == ()
+
+
+def test_replicas_cannot_share_a_name_or_a_port() -> None:
+    port = ServicePort(target=80, first=8000, last=8001)
+    both = service(replicas=3, container_name="x", ports=(port,))
+    assert len(problems_of(known(both))) == 2
+    assert problems_of(known(service(replicas=2, ports=(port,)))) == ()
+
+
+PORTS = {
+    "everywhere": ({}, {}, True),
+    "another port": ({}, {"port": 81}, False),
+    "another protocol": ({}, {"protocol": "udp"}, False),
+    "one address of all": ({}, {"address": "127.0.0.1"}, True),
+    "all for one address": ({"address": "127.0.0.1"}, {}, True),
+    "all, as the Engine writes it": ({"address": "127.0.0.1"}, {"address": "0.0.0.0"}, True),  # noqa: S104
+    "another address": ({"address": "127.0.0.1"}, {"address": "127.0.0.2"}, False),
+    "the same address": ({"address": "::1"}, {"address": "::1"}, True),
+    "a range with room": ({"last": 81}, {}, False),
+}
+
+
+@pytest.mark.parametrize(("ours", "theirs", "taken"), PORTS.values(), ids=PORTS.keys())
+def test_ports(ours: dict[str, Any], theirs: dict[str, Any], taken: bool) -> None:
+    port = ServicePort(**{"target": 8000, "first": 80, "last": 80, **ours})
+    other = container("proxy", "edge", ports=(PublishedPort(**{"port": 80, **theirs}),))
+    found = told(known(service(ports=(port,)), others=(other,)))
+    sentence = "web publishes port 80/tcp, which the service proxy of the project edge has."
+    assert found == ([sentence] if taken else [])
+
+
+def test_who_does_not_run_holds_no_port_and_who_goes_leaves_it() -> None:
+    web = service(ports=(ServicePort(target=80, first=80, last=80),))
+    held = (PublishedPort(port=80),)
+    assert problems_of(known(web, others=(container("a", "b", ports=held, state="exited"),))) == ()
+    given = known(web, ours=(container(ports=held), container("old", ports=held)))
+    for kind, count in ((EffectKind.REMOVED, 0), (EffectKind.RECREATED, 0), (EffectKind.LEFT, 1), (EffectKind.KEPT, 1)):
+        assert len(problems_of(replace(given, effects=(*given.effects, Effect("old", kind))))) == count
+
+
+def test_two_services_with_one_port() -> None:
+    port = ServicePort(target=80, first=80, last=80)
+    found = told(known(service(ports=(port,)), service("api", ports=(replace(port, target=81),))))
+    assert found == ["api and web both publish port 80."]
+    assert problems_of(known(service(ports=(port,)), service("api", ports=(replace(port, protocol="udp"),)))) == ()
+
+
+def test_external_networks_and_volumes() -> None:
+    resources = tuple(
+        ComposeResource(key=key, name=key, external=key != "own") for key in ("there", "gone", "own", "free")
+    )
+    mounts = tuple(ServiceMount(kind="volume", source=key, target=f"/{key}") for key in ("there", "gone", "own"))
+    web = service(networks=("there", "gone", "own"), mounts=mounts)
+    found = problems_of(known(web, networks=resources, volumes=resources))
+    assert [one.sentence for one in found] == [
+        "web needs the network gone, which is not on the server.",
+        "web needs the volume gone, which is not on the server.",
+    ]
+    assert found[0].advice == "Create it there: docker network create gone"
+
+
+BLANK = 'time="x" level=warning msg="The \\"{}\\" variable is not set. Defaulting to a blank string."\n'
+
+
+def test_blank_variables_stop_a_deployment_unless_what_runs_lacks_them_too() -> None:
+    errors = BLANK.format("NEW") + BLANK.format("OLD") + BLANK.format("NEW")
+    found = problems_of(known(service(), errors=errors, before=BLANK.format("OLD")))
+    assert [(one.sentence, one.warning) for one in found] == [
+        ("The Compose files use NEW, which is not set and would be blank.", False),
+        ("The Compose files use OLD, which is not set and would be blank.", True),
+    ]
+    assert "/srv/shared/.env" in found[0].advice
+
+
+def test_all_at_once() -> None:
+    file = ServiceFile(kind="secrets", key="pw", target="/run/secrets/pw", path=f"{FOLDER}/pw")
+    web = service(
+        files=(file,), container_name="x", ports=(ServicePort(target=1, first=1, last=1),), networks=("n",),
+        mounts=(ServiceMount(kind="bind", source=IN, target="/x"),), provided=True,
+    )  # fmt: skip
+    other = container("a", "b", name="x", ports=(PublishedPort(port=1),))
+    found = known(
+        web, others=(other,), paths=(at(IN, PathKind.HOLLOW), at(f"{FOLDER}/pw", PathKind.MISSING)),
+        networks=(ComposeResource(key="n", name="n", external=True),), errors=BLANK.format("A"),
+    )  # fmt: skip
+    assert len(problems_of(found)) == 7
+
+
+def test_what_compose_cannot_read() -> None:
+    raw = "services: {web: {env_file: [a.env, b.env]}}\nsecrets: {pw: {file: pw}}\n"
+    answer = ConfigAnswer(folder=FOLDER, code=1, errors="env file a.env not found")
+    paths = {f"{FOLDER}/{name}": at(f"{FOLDER}/{name}", PathKind.MISSING) for name in ("a.env", "pw")}
+    paths[f"{FOLDER}/b.env"] = at(f"{FOLDER}/b.env", PathKind.FILE)
+    facts = PathFacts(directory="/srv", release=RELEASE, paths=paths)
+    found = [one.sentence for one in unresolved(ConfigAnswers(release=answer, raw=(raw,)), facts)]
+    assert found == [
+        "Compose cannot read the release's files: env file a.env not found",
+        "The secret pw needs pw, which is not in the release.",
+        "The env_file of web needs a.env, which is not in the release.",
+    ]
+
+
+def copy(service: str = "web", **more: object) -> Container:
+    return container(service, "notes", labels=((WORKING_DIR, "/home/me/notes"),), **more)
+
+
+COPIES = {
+    "called like the repository": ((copy(), copy("db")), ("app", "notes"), True),
+    "called like nothing": ((copy(), copy("db")), ("app",), False),
+    "a part of the services": ((copy(),), ("notes",), True),
+    "more services": ((copy(), copy("db"), copy("mail")), ("notes",), True),
+    "other services": ((copy("mail"), copy()), ("notes",), False),
+    "the same port": ((copy(ports=(PublishedPort(port=80),)), copy("db")), (), True),
+    "the same image of its own": ((copy(image="ghcr.io/me/notes:1"), copy("db", image="postgres:15")), (), True),
+    "it beside another image": ((copy(image="ghcr.io/me/notes:1"), copy("db", image="mysql:8")), (), False),
+    "the same image that everybody has": ((copy(), copy("db", image="postgres:15")), (), False),
+    "stopped": ((copy(state="exited"), copy("db", state="exited")), ("notes",), False),
+    "ours for another environment": (
+        (copy(), container("db", "notes", labels=(("deploybot.image", "x"),))), ("notes",), False,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("others", "names", "is_copy"), COPIES.values(), ids=COPIES.keys())
+def test_a_second_copy_is_refused(others: tuple[Container, ...], names: tuple[str, ...], is_copy: bool) -> None:
+    web = service(image="ghcr.io/me/notes:2", ports=(ServicePort(target=80, first=80, last=80),))
+    found = [one for one in problems_of(known(web, service("db", image="postgres:16"), others=others, names=names))
+             if "already" in one.sentence]  # fmt: skip
+    assert len(found) == is_copy
+    assert all('compose.project = "notes"' in one.advice and "/home/me/notes" in one.sentence for one in found)
+
+
+def test_where_the_project_runs_nothing_is_a_second_copy() -> None:
+    given = known(service(), ours=(container(),), others=(copy(),), names=("notes",))
+    assert problems_of(given) == ()

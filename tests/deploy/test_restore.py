@@ -184,6 +184,7 @@ async def test_images_may_be_gone_at_a_later_attempt_only(bench: RestoreBench) -
     bench.host.script("compose_images", Outcome(code=1), Outcome(code=GONE))
     restored = await bench.restore()
     assert (restored.good, bench.pauses) == (False, [2.0])
+    assert "could not be restored after 2 attempts" in restored.words
 
 
 async def test_the_same_code_of_another_step_is_no_reason_to_give_up(bench: RestoreBench) -> None:
@@ -269,6 +270,11 @@ async def test_an_engine_that_is_down_is_waited_for(bench: RestoreBench) -> None
 async def test_what_ran_before_the_bot_came_has_no_name(bench: RestoreBench) -> None:
     restored = await bench.restore(replace(PART, replaces=None))
     assert restored.words == "web1: what ran before was restored and is healthy."
+
+
+async def test_a_release_without_containers_has_no_record(bench: RestoreBench) -> None:
+    restored = await bench.restore(replace(PART, before=None, verify=False))
+    assert restored.words == "web1: v1 (1111111111) was restored and is healthy."
 
 
 async def test_where_nothing_can_be_restored_nothing_is_tried(bench: RestoreBench) -> None:

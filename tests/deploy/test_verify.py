@@ -214,6 +214,7 @@ async def test_a_crash_at_the_last_moment_is_noticed() -> None:
 
 async def test_nothing_is_watched_where_it_is_switched_off_or_nothing_is_recorded() -> None:
     for server, manifest in ((VerifiedServer(stable=0), MANIFEST), (VerifiedServer(stable="5s"), Manifest())):
+        server.engine.down = "it is not asked"
         await server.stay(manifest)
         assert server.stop.pauses == []
 

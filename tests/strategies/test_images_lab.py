@@ -100,7 +100,7 @@ async def test_a_pruned_image_is_pulled_by_its_digest_or_never(
     finally:
         trusted.start()
     assert ended.state is State.FAILED
-    assert "The images of web that this release ran are not on this server any more" in "\n".join(ended.tail)
+    assert "The images of web that this release ran cannot be found or pulled now" in "\n".join(ended.tail)
     assert (page(engine), image_of(engine, "web")) == ("one", images[0])
 
 

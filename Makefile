@@ -31,11 +31,7 @@ test: $(STAMP) ## Set up and run every test (ARGS=… for pytest)
 	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ARGS)
 
 .PHONY: bare
-<<<<<<< HEAD
-bare: $(STAMP) ## Run demo and tests on minimal Debian 12 and 13 (as root; SUITE=trixie AS=user)
-=======
 bare: $(STAMP) ## Demo and tests on minimal Debian 12 and 13, as a user and root (as root; SUITE=… AS=…)
->>>>>>> bare
 	$(BIN)/python -m tests.bare $(if $(SUITE),--suite $(SUITE)) $(if $(AS),--as $(AS)) $(if $(ARGS),--options="$(ARGS)")
 
 .PHONY: lint

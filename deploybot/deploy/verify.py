@@ -96,6 +96,8 @@ def shortfalls(observed: Observed, manifest: Manifest) -> tuple[list[str], list[
                 hopeless.append(
                     f"{expected.service} runs image {_short(container.image_id)} instead of {_short(expected.image)}"
                 )
+            elif container.state == "exited" and not container.exit_code and not expected.ends:
+                waiting.append(f"{expected.service} has stopped")
             elif words := not_up(container, now=observed.at):
                 (hopeless if is_hopeless(container, now=observed.at) else waiting).append(f"{expected.service} {words}")
     return hopeless, waiting

@@ -12,7 +12,8 @@ class ServiceImage:
     """The image that one Compose service ran.
 
     `image` is the Engine's id of it, `digest` is `name@sha256:…` in a registry or empty, `name` is what the Compose
-    file calls it. `settings` is the label `deploybot.settings` of its containers, or empty.
+    file calls it. `settings` is the label `deploybot.settings` of its containers, or empty. `replicas` is how many of
+    them there are. `ends`: it may be a job, which is well when it has ended with 0.
     """
 
     service: str
@@ -21,6 +22,7 @@ class ServiceImage:
     digest: str = ""
     settings: str = ""
     replicas: int = 1
+    ends: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -229,3 +229,10 @@ async def test_a_moment_without_an_answer_is_no_crash() -> None:
     server.stop.set(Cancelled("ana"))
     with pytest.raises(Cancelled):
         await server.stay()
+
+
+def test_a_service_that_serves_is_not_well_when_it_has_ended() -> None:
+    stopped = seen(replace(WEB, state="exited", exit_code=0))
+    serving = Manifest(services=(ServiceImage(service="web", image=ONE, ends=False),))
+    assert shortfalls(stopped, serving) == ([], ["web has stopped"])
+    assert shortfalls(seen(WEB), serving) == ([], [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from deploybot.domain import Container, Manifest, Observed, ServiceImage
+from deploybot.strategies.compose.effects import may_end
 from deploybot.strategies.compose.model import ComposeConfig
 from deploybot.strategies.compose.paths import PathFacts
 from deploybot.strategies.compose.settings import SETTINGS_LABEL, settings_of
@@ -26,6 +27,7 @@ def manifest_of(
                 digest=images[one.name][1],
                 settings=settings_of(one, facts),
                 replicas=one.replicas,
+                ends=may_end(one, config),
             )
             for one in config.services
             if not one.provided

@@ -106,6 +106,20 @@ async def test_an_image_comes_in_the_place_of_the_one_before(shop: Shop, app: Ap
     assert [pin.service for pin in found.images] == ["side", "web"]
 
 
+async def test_a_tag_that_only_an_image_has_means_that_image(shop: Shop, app: App) -> None:
+    await ran(shop, of(V2, web=OLD, side=OLD))
+    found = await releases(shop).resolve(app, shop.production, "1.5")
+    assert (found.commit, digests(found)) == (V2.commit, {"web": NEW, "side": OLD})
+    with pytest.raises(UserError, match=r"^1\.5 needs an environment to look at\.$"):
+        await releases(shop).resolve(app, None, "1.5")
+
+
+async def test_a_repository_that_does_not_answer_is_said_where_nothing_runs(shop: Shop, app: App) -> None:
+    shop.refs.down = "it is being moved"
+    with pytest.raises(Unreachable, match="the repository of shop"):
+        await releases(shop).resolve(app, shop.production, NEW)
+
+
 async def test_an_image_needs_an_environment_to_look_at(shop: Shop, app: App) -> None:
     with pytest.raises(UserError, match=r"^:current needs an environment to look at\.$"):
         await releases(shop).resolve(app, None, ":current")
@@ -155,6 +169,10 @@ async def test_no_ref_at_all_is_the_repositorys_answer_whatever_images_there_are
     shop.refs.known.clear()
     with pytest.raises(UserError, match=r"^shop has no ref ``$"):
         await releases(shop).resolve(app, shop.production, "")
+    shop.images.down = "it is being moved"
+    with pytest.raises(UserError) as caught:
+        await releases(shop).resolve(app, shop.production, "")
+    assert caught.value.hint == "Near: none"
     app.images.clear()
     with pytest.raises(UserError, match=r"^shop has no ref `1\.5`$"):
         await releases(shop).resolve(app, shop.production, "1.5")

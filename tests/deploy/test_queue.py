@@ -14,7 +14,7 @@ from deploybot.domain import Deployment, Kind, State
 from deploybot.errors import Cancelled, StoreError
 from deploybot.ports import Tables
 from deploybot.testing import FakeClock, Outcome
-from tests.deploy.conftest import V1, V2, V3, Shop
+from tests.deploy.conftest import V1, V2, V3, Shop, make_shop
 
 HOUR = 3600.0
 
@@ -103,6 +103,17 @@ async def test_a_cancel_that_came_before_the_bot_died_counts_after_it(still: Sho
     assert (await still.card(one.number)).final
 
 
+async def test_requests_say_that_the_bot_was_started_anew(tmp_path: Path) -> None:
+    async with make_shop(tmp_path, approvals=1) as shop:
+        await shop.ask(V1)
+        await queue(shop).close()
+        shop.start_bot()
+        await queue(shop).resume()
+        request = await shop.store.read(lambda tables: tables.requests.get(1))
+        assert request is not None
+        assert request.note.startswith("I was started anew")
+
+
 async def test_who_listens_hears_of_every_end(shop: Shop) -> None:
     heard: list[str] = []
     queue(shop).on_end = heard.append
@@ -158,6 +169,19 @@ async def test_a_newer_one_comes_in_the_place_of_one_that_waits(still: Shop) -> 
     assert ended.finished == still.clock.now()
     assert (await audited(still))[-1] == ("deploybot", "deploy replaced", "#1 shop/production", words)
     assert (await still.card(one.number)).final
+
+
+async def test_one_that_was_replaced_while_it_waited_for_its_turn_does_not_begin(still: Shop) -> None:
+    one, two = await kept(still), await kept(still)
+    async with queue(still)._turns["shop", "production"]:
+        queue(still).launch(one)
+        async with asyncio.timeout(10):
+            while not queue(still)._turns["shop", "production"]._waiters:  # noqa: ASYNC110  no event tells it
+                await asyncio.sleep(0)
+        await still.store.write(lambda tables: queue(still).replace(tables, one.number, two.number))
+    ended = await still.end_of(one.number)
+    assert ended.outcome == "#2 came in its place, which is newer. Nothing was deployed."
+    assert not still.hosts["web1"].started
 
 
 async def test_what_comes_before_is_named_with_who_asked_and_where_it_stands(still: Shop) -> None:

@@ -31,7 +31,7 @@ test: $(STAMP) ## Set up and run every test (ARGS=… for pytest)
 	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ARGS)
 
 .PHONY: bare
-bare: $(STAMP) ## Run demo and tests on minimal Debian 12 and 13, as a user and as root (as root; SUITE=trixie AS=user)
+bare: $(STAMP) ## Demo and tests on minimal Debian 12 and 13, as a user and root (as root; SUITE=… AS=…)
 	$(BIN)/python -m tests.bare $(if $(SUITE),--suite $(SUITE)) $(if $(AS),--as $(AS)) $(if $(ARGS),--options="$(ARGS)")
 
 .PHONY: lint
@@ -51,23 +51,23 @@ bench: $(STAMP) ## Measure against the peers, in the laboratory (as root)
 	$(BIN)/python -m benchmarks
 
 .PHONY: chaos
-chaos: $(STAMP) ## Kill the bot in N deployments and N bursts of webhooks; count what goes wrong (N=50 SEED=…)
+chaos: $(STAMP) ## Kill the bot in N deployments and bursts of webhooks; count what goes wrong (N=50 SEED=…)
 	$(BIN)/python -m tests.chaos --runs $(N) $(if $(SEED),--seed $(SEED))
 
 .PHONY: mutants
-mutants: $(STAMP) ## Change one thing after the other in the core, and see whether its tests notice (ARGS='queue steps' N=…)
+mutants: $(STAMP) ## Change the core line by line, and list what no test notices (ARGS='queue' N=…)
 	$(BIN)/python -m tests.mutants $(ARGS) $(if $(filter file,$(origin N)),,--number $(N)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: fuzz
-fuzz: $(STAMP) ## Change N answers of a server and its Engine; measure what that costs the bot (N=5000 SEED=…)
+fuzz: $(STAMP) ## Change N answers of a server and its Engine; measure the bot (N=5000 SEED=…)
 	$(BIN)/python -m tests.fuzz --answers $(N) $(if $(SEED),--seed $(SEED)) 2>/dev/null
 
 .PHONY: world
-world: $(STAMP) ## Draw N histories of deployments and manual acts; compare all that is said with what runs (N=300 SEED=…)
+world: $(STAMP) ## Draw N histories of deployments and manual acts; count untruths (N=300 SEED=…)
 	$(BIN)/python -m tests.histories world --runs $(N) $(if $(SEED),--seed $(SEED))
 
 .PHONY: broken
-broken: $(STAMP) ## Let N releases break off in the middle of `up`; measure what serves meanwhile (N=200 SEED=…)
+broken: $(STAMP) ## Let N releases break off in mid-`up`; measure what serves (N=200 SEED=…)
 	$(BIN)/python -m tests.histories broken --runs $(N) $(if $(SEED),--seed $(SEED))
 
 .PHONY: hosts

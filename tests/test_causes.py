@@ -25,7 +25,7 @@ _NPM = """\
 src/app.ts(3,1): error TS2304: Cannot find name 'x'.
 npm ERR! code ELIFECYCLE
 npm ERR! A complete log of this run can be found in:
-npm ERR!     /root/.npm/_logs/2026-11-28T23_00_00_000Z-debug.log
+npm ERR!     /srv/.npm/_logs/2026-11-28T23_00_00_000Z-debug.log
 """
 
 

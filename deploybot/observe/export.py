@@ -7,6 +7,7 @@ import gzip
 import os
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -126,7 +127,9 @@ class _Writer:
     def discard(self) -> None:
         """Delete the file."""
         self._path.unlink(missing_ok=True)
-        self._file.close()
+        # gzip first: left open, it would write to the closed file when it is collected.
+        with suppress(OSError), self._file:
+            self._gzip.close()
 
 
 def _make_room(folder: Path) -> None:

@@ -50,7 +50,7 @@ _CAUSES = (
         "Look at apps.{app}.repo and at the name servers of the bot's machine.",
     ),
     _cause(
-        r"Connection refused|Couldn't connect to server",
+        r"Connection refused|Could(?:n't| not) connect to server",
         "nothing listens there",
         "Look at the address in apps.{app}.repo.",
     ),

@@ -9,6 +9,7 @@ import pytest
 from deploybot.deploy.bonds import Bonds
 from deploybot.domain import Deployment, Request, Running
 from deploybot.errors import Cancelled, Unreachable, UserError, Voided
+from deploybot.settings import ImageOf
 from deploybot.testing import FakeClock
 from tests.approvals.conftest import Town
 from tests.deploy.conftest import V3, PausingStop
@@ -84,6 +85,17 @@ async def test_what_changed_is_why_where_it_could_not_be_done_any_more(bound: Bo
         await bound.changes()
     bound.town.shop.refs.known["main"] = V3.commit
     assert await bound.changes() == MOVED
+
+
+async def test_an_image_that_moved_is_why_it_could_not_be_done_any_more(town: Town) -> None:
+    town.shop.app.images["web"] = ImageOf(image="acme/shop", tag="1.4")
+    town.shop.images.known["acme/shop"] = {"1.4": f"sha256:{'1' * 64}"}
+    number = await town.ask("deploy shop@main to production")
+    bound = Bound(town, await town.deployment(number), await town.request(number))
+    town.shop.images.known["acme/shop"] = {"1.4": f"sha256:{'2' * 64}"}
+    host = town.shop.hosts["web1"]
+    host.server_facts = replace(host.server_facts, disk_free=1)
+    assert await bound.changes() == ("image: web was 1.4 sha256:1111111111 and is 1.4 sha256:2222222222",)
 
 
 async def test_a_plan_is_held_to_what_was_asked_for_and_no_ref_is_looked_up(bound: Bound) -> None:

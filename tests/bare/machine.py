@@ -32,7 +32,8 @@ for name in null zero full random urandom tty; do
     mount --bind "/dev/$name" "$root/dev/$name"
 done
 mount --bind "$wheels" "$root/srv/wheels"
-exec chroot "$@"
+# No exec: this shell stays root, so that the kernel kills it, and with it everything, with its parent.
+chroot "$@" || exit
 """
 
 

@@ -52,11 +52,12 @@ class Trial:
             machine = Machine.make(self.suite, root)
             machine.clone(self.repository, self.user)
             demo = self._call(machine, "make demo", _DEMO_WITHIN)
+            title = f"bare: debian={machine.debian} python={machine.python} user={self.user}"
             tests = self._call(machine, f"make test ARGS={shlex.quote(self.options)}", _TESTS_WITHIN)
         self.log.write_text(demo.text + tests.text)
         results = Results.read(tests.text)
         outcome = "ok" if demo.good else "failed"
-        say(f"bare: debian={machine.debian} python={machine.python} user={self.user} demo={outcome} {results}")
+        say(f"{title} demo={outcome} {results}")
         for reason, count in results.reasons.most_common():
             say(f"bare:   {count} skipped: {reason}")
         return self._judge(demo, tests, results, say)

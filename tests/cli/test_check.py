@@ -217,7 +217,7 @@ def test_a_real_server_that_hangs_or_shows_another_key_is_one_row(
 
 def test_docker_and_compose_are_tried(engine: Engine, make_repo: Callable[[str], Repo]) -> None:
     repo = make_repo("site")
-    repo.commit({"compose.yaml": "services: {}\n"}, "Nothing yet")
+    repo.commit({"compose.yaml": "services: {web: {image: lab/busybox, command: sleep 1000}}\n"}, "A service")
     _real(engine.sshd, str(repo.path))
     text = Path("bot.toml").read_text().replace('"files"', '"compose"')
     Path("bot.toml").write_text(text.replace("connect_timeout", 'docker = "/var/run/docker.sock"\nconnect_timeout'))
@@ -226,6 +226,7 @@ def test_docker_and_compose_are_tried(engine: Engine, make_repo: Callable[[str],
     rows = _rows(result)
     assert rows["server web1", "Docker"]["says"].startswith("Engine ")
     assert "docker" in rows["server web1", "Compose"]["says"]
+    assert "web new" in rows["app site", "plan production"]["says"]
     engine.stop()
     rows = _rows(_check("--json"))
     assert rows["server web1", "Docker"]["state"] == "failed"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from deploybot.deploy.beginning import Beginning
-from deploybot.domain import Deployment, Phase, State, StepRow, StepState
+from deploybot.domain import Deployment, Phase, ServerFacts, State, StepRow, StepState
 from deploybot.errors import Cancelled, Denied, Unreachable, UserError
 from deploybot.ports import Tables
 from deploybot.testing import FakeClock
@@ -105,6 +105,30 @@ async def test_a_right_that_is_gone_is_a_refusal(turn: Turn) -> None:
     await turn.shop.lose_right()
     with pytest.raises(Denied, match="needs the role deployer"):
         await turn.begin()
+
+
+async def test_a_right_that_is_gone_counts_before_any_server_is_asked(turn: Turn) -> None:
+    await turn.shop.lose_right()
+    turn.shop.hosts["web1"].down = "no answer"
+    with pytest.raises(Denied):
+        await turn.begin()
+    assert turn.stop.pauses == []
+
+
+async def test_a_right_that_goes_while_it_is_planned_counts(turn: Turn) -> None:
+    host = turn.shop.hosts["web1"]
+    facts = host.facts
+
+    async def lose_right(directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
+        await turn.shop.lose_right()
+        return await facts(directory, timeout=timeout, docker=docker)
+
+    host.facts = lose_right  # type: ignore[method-assign]
+    with pytest.raises(Denied, match="needs the role deployer"):
+        await turn.begin()
+    found = await turn.shop.deployments.get(1)
+    assert found is not None
+    assert found.state is State.WAITING
 
 
 @pytest.mark.parametrize("gone", ["app", "environment"])

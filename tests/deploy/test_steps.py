@@ -141,7 +141,7 @@ async def test_what_the_server_refuses_to_start_has_failed_and_its_words_are_the
         await bench.run()
     (row,) = await bench.rows()
     assert (row.state, row.code) == (StepState.FAILED, 126)
-    assert bench.journal.tail(row, 5) == ("step `build` on web1 ended with code 126", "no room")
+    assert bench.journal.tail(row, 5) == ("step `build` failed on web1: no room (exit code 126)", "no room")
 
 
 async def test_a_start_without_an_answer_is_tried_for_a_minute(bench: Bench) -> None:

@@ -88,27 +88,29 @@ async def test_a_job_that_does_not_stop_is_unknown(bench: Bench) -> None:
     await bench.host.start(row.job, "build", {}, deadline=100)
     bench.host.deaf_to_cancel = True
     bench.stop.set(Cancelled("ana"))
-    assert (await bench.unknown()).why == "it was told to stop and goes on"
+    assert (await bench.unknown()).why == "it was told to stop, and the server says that it goes on"
 
 
-async def test_a_job_that_cannot_be_stopped_is_given_up_after_a_minute(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_job_that_cannot_be_stopped_is_given_up_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "RETRY_FIRST", 0.001)
+    monkeypatch.setattr(steps, "STOP_WITHIN", 0.5)
     await bench.keep(StepState.STARTED)
     while_down(bench, 30)
     bench.stop.set(Cancelled("ana"))
-    assert (await bench.unknown()).why == f"{NO_ANSWER}, so it could not be stopped"
-    assert bench.host.calls == ["cancel"] * 3
+    assert (await bench.unknown()).why == f"{NO_ANSWER}, so it could not be stopped and may go on"
+    assert len(bench.host.calls) > 3
+    assert {*bench.host.calls} == {"cancel"}
 
 
 async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "RETRY_FIRST", 0.001)
+    monkeypatch.setattr(steps, "STOP_WITHIN", 0.5)
     await bench.keep(StepState.STARTED)
     bench.host.refuses, bench.host.seconds = True, 61
     bench.stop.set(Cancelled("ana"))
     assert (await bench.unknown()).why == (
-        "step `cancel` on web1 ended with code 126; no room; at all, so it could not be stopped"
+        "step `cancel` failed on web1: at all (exit code 126); no room; at all, "
+        "so it could not be stopped and may go on"
     )
 
 
@@ -134,7 +136,7 @@ async def test_a_step_that_has_ended_says_the_same_again_and_starts_nothing(benc
     ("state", "detail", "said"),
     [
         (StepState.UNKNOWN, "nobody knows", "how step `build` on web1 ended is unknown: nobody knows"),
-        (StepState.FAILED, "", "step `build` on web1 ended with code 3"),
+        (StepState.FAILED, "", "step `build` failed on web1: two (exit code 3)"),
         (StepState.CANCELLED, "ben", "cancelled by ben"),
         (StepState.CANCELLED, "", "cancelled by a person"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -79,8 +80,9 @@ def test_the_end_of_a_file(shell: tuple[str, ...], tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_told(shell: tuple[str, ...], tmp_path: Path) -> None:
     missing, folder = str(tmp_path / "nope"), str(tmp_path)
+    me = pwd.getpwuid(os.geteuid()).pw_name
     for path, says in (
-        (missing, f"there is no file {missing} that the user root can see"),
+        (missing, f"there is no file {missing} that the user {me} can see"),
         (folder, f"{folder} is a folder"),
     ):
         done = run(shell, tmp_path, "logs_file", DEPLOYBOT_FILE=path, DEPLOYBOT_LINES="2")

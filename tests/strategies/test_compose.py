@@ -210,19 +210,19 @@ def test_a_release_with_images_of_its_own_is_the_same_again() -> None:
 
 
 def test_what_ran_before_the_bot_came_is_gone_back_to() -> None:
-    files = {"com.docker.compose.project.config_files": "/home/ana/shop/compose.yaml"}
-    files["com.docker.compose.project.working_dir"] = "/home/ana/shop"
+    files = {"com.docker.compose.project.config_files": "/home/me/shop/compose.yaml"}
+    files["com.docker.compose.project.working_dir"] = "/home/me/shop"
     web = container("web", "9", labels=files)
     site = site_of(web, facts=replace(FACTS, current="", releases=()))
     plan = COMPOSE.deploy(answered(site, NEW), NEW, None)
     assert plan.before == Manifest(
         services=(ran("web", "9", name="web", settings=""),),
-        files=("/home/ana/shop/compose.yaml",),
-        folder="/home/ana/shop",
+        files=("/home/me/shop/compose.yaml",),
+        folder="/home/me/shop",
     )
     find, up = plan.restore
     assert (find.name, find.script, up.name, up.script) == ("find images", "compose_images", "restore", "compose_up")
-    assert env_of(up)["DEPLOYBOT_FOLDER"] == "/home/ana/shop"
+    assert env_of(up)["DEPLOYBOT_FOLDER"] == "/home/me/shop"
     assert (env_of(up)["DEPLOYBOT_RELEASE"], env_of(find)["DEPLOYBOT_RELEASE"]) == ("", "")
     assert (up.switches, up.bind) == (True, "restore")
 
@@ -270,7 +270,7 @@ def test_what_would_go_wrong_is_said_at_once_and_before_anything_is_touched() ->
 
 def test_a_variable_that_is_blank_now_as_well_is_a_warning() -> None:
     said = 'time="x" level=warning msg="The \\"TOKEN\\" variable is not set. Defaulting to a blank string."'
-    config = configured(NEW, errors=said, running={"/home/ana": {}})
+    config = configured(NEW, errors=said, running={"/home/me": {}})
     with pytest.raises(UserError, match="The Compose files use TOKEN, which is not set and would be blank"):
         COMPOSE.deploy(answered(running(), NEW, config), NEW, OLD)
     before = config.replace(b"RUNNING_ERRORS=", f"RUNNING_ERRORS={said}".encode())
@@ -379,11 +379,11 @@ def test_files_that_compose_refuses_are_looked_at_for_what_they_lack() -> None:
 
 
 def test_containers_of_a_person_are_asked_for_in_their_folder() -> None:
-    home = {"com.docker.compose.project.working_dir": "/home/ana/shop"}
-    home["com.docker.compose.project.config_files"] = "/home/ana/shop/compose.yaml"
+    home = {"com.docker.compose.project.working_dir": "/home/me/shop"}
+    home["com.docker.compose.project.config_files"] = "/home/me/shop/compose.yaml"
     config = COMPOSE.ask(site_of(container("web", "1", labels=home)), NEW)
     assert config
-    assert env_of(config)["DEPLOYBOT_RUNNING_FOLDERS"] == "/home/ana/shop\t/home/ana/shop/compose.yaml"
+    assert env_of(config)["DEPLOYBOT_RUNNING_FOLDERS"] == "/home/me/shop\t/home/me/shop/compose.yaml"
 
 
 def test_a_release_that_is_gone_back_to_has_its_own_compose_files() -> None:

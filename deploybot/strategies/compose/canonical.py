@@ -42,7 +42,10 @@ def base_hash(service: Mapping[str, Plain], top: Mapping[str, Plain], project: s
             json.dumps(asdict(read_port(one, "ports")), sort_keys=True)
             for one in sequence(service.get("ports"), "ports")
         ),
-        "volumes": [_mount(one, top, project) for one in sequence(service.get("volumes"), "volumes")],
+        # docker-compose 1.29 prints them in another order when an override is there.
+        "volumes": sorted(
+            (_mount(one, top, project) for one in sequence(service.get("volumes"), "volumes")), key=json.dumps
+        ),
         **{kind: [_file(kind, one, top, project) for one in sequence(service.get(kind), kind)] for kind in _FILES},
     }
     bare = {key: one for key, one in value.items() if one not in (None, {}, [])}

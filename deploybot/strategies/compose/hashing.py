@@ -12,7 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from deploybot.strategies.compose.reading import Plain, load, mapping, strings
 
-_LEFT_OUT = frozenset({"build", "pull_policy", "scale", "profiles", "develop"})
+_LEFT_OUT = frozenset({"build", "pull_policy", "scale", "develop"})
+_NOT_ALWAYS = (
+    frozenset[str](),
+    frozenset({"profiles"}),
+    frozenset({"depends_on"}),
+    frozenset({"depends_on", "profiles"}),
+)
 _NAMESPACES = ("network_mode", "pid", "ipc")
 # Go's json.Marshal writes these so.
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -21,8 +27,8 @@ _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028",
 def compose_hashes(text: str, containers: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
     """The hashes that the containers of each service may have, of a configuration in JSON; nothing for YAML.
 
-    Versions differ in the order of keys, and in whether `depends_on` counts. `containers` are the ids of each service's
-    containers. ComposeUnreadable where the text cannot be read.
+    Versions differ in the order of keys, and in whether `depends_on` and `profiles` count. `containers` are the ids of
+    each service's containers. ComposeUnreadable where the text cannot be read.
     """
     top, is_json = load(text)
     if not is_json:
@@ -33,8 +39,8 @@ def compose_hashes(text: str, containers: Mapping[str, Sequence[str]]) -> dict[s
 
 def _hashes(service: dict[str, Plain], containers: Mapping[str, Sequence[str]]) -> Iterator[str]:
     kept = _resolved({key: one for key, one in service.items() if key not in _LEFT_OUT}, containers)
-    alone = {key: one for key, one in kept.items() if key != "depends_on"}
-    for form in (kept, alone):
+    for left_out in _NOT_ALWAYS:
+        form = {key: one for key, one in kept.items() if key not in left_out}
         for ordered in (form, dict(sorted(form.items()))):
             yield hashlib.sha256(_written(ordered).encode()).hexdigest()
 

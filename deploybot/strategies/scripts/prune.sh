@@ -53,6 +53,8 @@ prune_releases() {
         esac
     done
     for path in .deploybot/releases/*; do
+        # Containers that ran before the bot came were made again with the file in there, and are known by it.
+        [ "${path##*/}" != before ] || continue
         is_needed "${path##*/}" || [ -e "releases/${path##*/}" ] || rm -rf -- "$path"
     done
     [ ! -d incoming ] || find incoming -type f -mtime +1 -exec rm -f -- {} +

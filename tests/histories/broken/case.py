@@ -20,6 +20,8 @@ from tests.histories.turns import EngineTurns
 from tests.lab import Repo
 
 AWAY_SECONDS = 6.0
+_LOOKS = 40
+_LOOK_PAUSE = 0.5
 _APP = """
 [apps.{name}]
 repo = "{repo}"
@@ -91,6 +93,7 @@ class BrokenRun:
         server.port()
         self._dice = random.Random(case.chance)
         self._versions = 0
+        self._late = False
         self.report = BrokenReport(case)
 
     @property
@@ -131,7 +134,7 @@ class BrokenRun:
         before = await self._look()
         with Heartbeat(self._server.engine.address, self._port) as heartbeat:
             ended = await self._ordered(office, f"deploy {case.name}@{text}")
-            after = await self._look()
+            after = await self._settled() if self._late else await self._look()
         refusal = ended.card.title.replace("\n", " ")
         self.report.end = str(ended.state or f"refused: {refusal}")
         if before.serves:
@@ -152,10 +155,15 @@ class BrokenRun:
         await self._until_up(office, number)
         try:
             await self._trouble(trouble)
+            self._late = await self._has_ended(office, number)
             await office.bot.deployments.queue.idle(number)
         finally:
             await asyncio.to_thread(disk.empty)
         return await last_card(office, number)
+
+    async def _has_ended(self, office: Office, number: int) -> bool:
+        deployment = await office.bot.deployments.get(number)
+        return deployment is not None and deployment.state.ended
 
     async def _until_up(self, office: Office, number: int) -> None:
         """Wait until `up` has begun, or the deployment has ended before."""
@@ -205,6 +213,15 @@ class BrokenRun:
         self._repo.commit(files, text)
         self._repo.tag(text)
         return text
+
+    async def _settled(self) -> Reality:
+        """What runs once Docker has started everything again: the trouble came after the deployment's end."""
+        for _ in range(_LOOKS):
+            seen = await self._look()
+            if seen.serves and all(one.well for one in seen.containers):
+                return seen
+            await asyncio.sleep(_LOOK_PAUSE)
+        return await self._look()
 
     async def _look(self) -> Reality:
         directory = Path(f"{self._server.home}/{self._case.name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from deploybot.domain import State
+from deploybot.domain import ServerPlan, State
 from tests.e2e.conftest import Office, open_office
 from tests.histories.hosts.checkout import CheckoutHost, HostDraw
 from tests.histories.office import Ended, bot_toml, order
@@ -45,6 +45,7 @@ class Takeover:
         """Take the host, on which the application runs."""
         self._host = host
         self._app = host.draw.project
+        self._planned = ""
         self.report = HostReport(host.draw)
 
     async def play(self) -> HostReport:
@@ -115,6 +116,8 @@ class Takeover:
             return
         if {one.id for one in before.of(service)} & {one.id for one in between.of(service)}:
             self._find(f"v2 did not recreate {service}")
+        planned = [f"{one.service} {one.kind} {one.why}" for part in _parts(ended) for one in part.effects]
+        self._planned = ", ".join(planned)
         self._same_but(service, before, between, "deploying v2")
         ended = await order(office, f"rollback {self._app}")
         after = await self._look()
@@ -130,7 +133,10 @@ class Takeover:
         others = {one.service: one for one in before.containers if one.service != service}
         for name in others:
             if {(one.id, one.started) for one in before.of(name)} != {(one.id, one.started) for one in after.of(name)}:
-                self._find(f"{what} restarted {name}")
+                same = before.images.get(name) == after.images.get(name)
+                self._find(
+                    f"{what} restarted {name}, the image is {'the same' if same else 'another one'} ({self._planned})"
+                )
 
     async def _nothing_moved(
         self, data: dict[str, tuple[int, int, int, int, int]], beside: list[str], what: str
@@ -154,6 +160,10 @@ class Takeover:
 
     async def _beside(self) -> list[str]:
         return await asyncio.to_thread(self._host.neighbours)
+
+
+def _parts(ended: Ended) -> tuple[ServerPlan, ...]:
+    return ended.deployment.plan.servers if ended.deployment else ()
 
 
 def _words(ended: Ended) -> str:

@@ -33,7 +33,7 @@ def test_a_release_is_recorded_by_the_ids_of_its_images() -> None:
 
 
 def test_what_runs_is_recorded_whoever_started_it() -> None:
-    web = container("web", "1", labels={FILES: "/home/ana/a.yaml,/home/ana/b.yaml", FOLDER: "/home/ana"})
+    web = container("web", "1", labels={FILES: "/home/me/a.yaml,/home/me/b.yaml", FOLDER: "/home/me"})
     found = observed(
         replace(web, created=300.0),
         replace(web, id="second", created=50.0),
@@ -46,8 +46,8 @@ def test_what_runs_is_recorded_whoever_started_it() -> None:
             ServiceImage(service="db", image=image_id("2"), name="postgres:16", digest="postgres@sha256:d"),
             ServiceImage(service="web", image=image_id("1"), name="web", replicas=2),
         ),
-        files=("/home/ana/a.yaml", "/home/ana/b.yaml"),
-        folder="/home/ana",
+        files=("/home/me/a.yaml", "/home/me/b.yaml"),
+        folder="/home/me",
     )
 
 

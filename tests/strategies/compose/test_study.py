@@ -29,7 +29,7 @@ from tests.strategies.sites import (
 )
 
 WEB: dict[str, dict[str, object]] = {"web": {"image": "acme/web:1"}}
-HOME = {"com.docker.compose.project.working_dir": "/home/ana/web"}
+HOME = {"com.docker.compose.project.working_dir": "/home/me/web"}
 GONE = ("path", f"{folder_of(NEW)}/pw.txt", "missing", f"{folder_of(NEW)}/pw.txt", "")
 
 
@@ -68,16 +68,16 @@ def test_files_are_bot_tomls_then_those_of_the_variables_then_composes_own() -> 
 
 def test_folders_that_containers_come_from_are_read_for_their_containers() -> None:
     site = site_of(container("web", "1", labels=HOME), container("db", "2", labels={}))
-    site = answered(site, NEW, configured(NEW, WEB, running={"/home/ana/web": WEB}))
+    site = answered(site, NEW, configured(NEW, WEB, running={"/home/me/web": WEB}))
     (elsewhere,) = study_of(site, NEW).elsewhere
-    assert (elsewhere.folder, elsewhere.config.services[0].image) == ("/home/ana/web", "acme/web:1")
-    unread = answered(site, NEW, configured(NEW, WEB, running={"/home/ana/web": {"web": {"image": ["no"]}}}))
+    assert (elsewhere.folder, elsewhere.config.services[0].image) == ("/home/me/web", "acme/web:1")
+    unread = answered(site, NEW, configured(NEW, WEB, running={"/home/me/web": {"web": {"image": ["no"]}}}))
     assert study_of(unread, NEW).elsewhere == ()
 
 
 def test_images_that_are_not_made_yet_may_change() -> None:
     site = site_of(container("web", "1", image="acme/web:1", labels=HOME))
-    hashed = configured(NEW, WEB, running={"/home/ana/web": WEB})
+    hashed = configured(NEW, WEB, running={"/home/me/web": WEB})
     (effect,) = effects(answered(site, NEW, hashed))
     assert (effect.service, effect.kind) == ("web", EffectKind.RECREATED)
     assert effect.why == "settings"

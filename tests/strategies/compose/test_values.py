@@ -209,7 +209,7 @@ def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:
 
 def test_what_a_person_ran_is_restored_from_its_own_files() -> None:
     nobody = Release("")
-    site = site_of(container("web", "9"), manifests={"": manifest(ran("web", "1"), folder="/home/ana")})
+    site = site_of(container("web", "9"), manifests={"": manifest(ran("web", "1"), folder="/home/me")})
     given = values.restore_values(site, None, nobody)
     assert given.keys() == values.nothing().keys()
     assert json.loads(given["DEPLOYBOT_OVERRIDE"]) == {

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import Effect, EffectKind, Gate, Manifest, Pin, Release, Step, UploadKind
+from deploybot.domain import Effect, EffectKind, Gate, Manifest, Mount, Pin, Release, Step, UploadKind
 from deploybot.errors import UserError
 from deploybot.ports import Site
 from deploybot.strategies import STRATEGIES
@@ -347,14 +347,20 @@ def test_the_scripts_are_asked_one_after_the_other() -> None:
     site = running()
     config = COMPOSE.ask(site, NEW)
     assert config
-    assert (config.script, env_of(config)["DEPLOYBOT_RUNNING_FOLDERS"]) == ("compose_config", "")
+    assert (config.name, config.script) == ("compose_config", "compose_config")
+    assert env_of(config)["DEPLOYBOT_RUNNING_FOLDERS"] == ""
     assert env_of(config)["DEPLOYBOT_RELEASE"] == NEW.id
     folder = f"{DIRECTORY}/releases/{NEW.id}"
     mount = {"type": "bind", "source": f"{folder}/conf", "target": "/conf"}
     said = configured(NEW, {"web": {"image": "x", "volumes": [mount]}})
     paths = COMPOSE.ask(replace(site, answers={"compose_config": said}), NEW)
     assert paths
-    assert (paths.script, env_of(paths)["DEPLOYBOT_PATHS"]) == ("compose_paths", f"{folder}/conf")
+    assert (paths.name, paths.script) == ("compose_paths", "compose_paths")
+    assert (env_of(paths)["DEPLOYBOT_PATHS"], env_of(paths)["DEPLOYBOT_MOUNTED"]) == (f"{folder}/conf", "")
+    web = container("web", "1", mounts=(Mount(kind="bind", source="/home/ana/conf", target="/conf"),))
+    paths = COMPOSE.ask(replace(site, observed=observed(web), answers={"compose_config": said}), NEW)
+    assert paths
+    assert env_of(paths)["DEPLOYBOT_MOUNTED"] == f"{folder}/conf\n/home/ana/conf"
     assert COMPOSE.ask(answered(site, NEW, said), NEW) is None
     # What ran before the bot came is no release: nothing is asked of it.
     assert COMPOSE.ask(site, Release("")) is None
@@ -403,3 +409,38 @@ def test_a_release_without_any_compose_file_says_where_to_name_it() -> None:
     with pytest.raises(UserError, match=r"There is no compose\.yaml in this release") as caught:
         COMPOSE.deploy(answered(running(), NEW, said), NEW, OLD)
     assert "compose.files" in caught.value.hint
+
+
+def test_up_compares_what_runs_right_before_with_the_recorded_images() -> None:
+    same = settings_of_services(NEW)
+    there = (
+        container("web", "3", labels={"deploybot.settings": same["web"]}),
+        container("db", "9", labels={"deploybot.settings": same["db"]}),
+    )
+    site = answered(recorded(observed=observed(*there)), NEW)
+    up = COMPOSE.deploy(site, NEW, OLD).steps[2]
+    values = COMPOSE.bind(up, site, NEW)
+    assert (values["DEPLOYBOT_CHANGED"], values["DEPLOYBOT_START"]) == ("db", "")
+    # The image that runs now keeps a tag while it may be needed again.
+    assert f"{image_id('9')} {BELOW}/db:999999999999" in values["DEPLOYBOT_TAGS"].splitlines()
+
+
+def test_a_restore_compares_what_runs_right_before_with_what_ran() -> None:
+    there = (container("web", "3"), container("db", "2", labels={"deploybot.settings": "s-1"}))
+    site = answered(recorded(observed=observed(*there)), OLD, configured(OLD))
+    restore = COMPOSE.deploy(answered(site, NEW), NEW, OLD).restore[1]
+    values = COMPOSE.bind(restore, site, OLD)
+    assert (values["DEPLOYBOT_CHANGED"], values["DEPLOYBOT_COMPOSE_FILES"]) == ("web", "compose.yaml")
+    assert OLD.id in values["DEPLOYBOT_OVERRIDE"]
+    nobody = Release("")
+    site = site_of(*there, manifests={"": manifest(ran("web", "1"), folder="/home/ana")})
+    values = COMPOSE.bind(restore, site, nobody)
+    assert "deploybot.release" not in values["DEPLOYBOT_OVERRIDE"]
+    assert COMPOSE.bind(replace(restore, bind=""), site, nobody) == {}
+
+
+def settings_of_services(release: Release) -> dict[str, str]:
+    """The label `deploybot.settings` of each service of a release."""
+    site = answered(running(), release, configured(release))
+    made = COMPOSE.manifest(site, release, {"web": ("", ""), "db": ("", "")})
+    return {one.service: one.settings for one in made.services}

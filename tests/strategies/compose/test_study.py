@@ -9,7 +9,9 @@ import pytest
 from deploybot.domain import Effect, EffectKind
 from deploybot.errors import UserError
 from deploybot.ports import Site
+from deploybot.strategies.compose.settings import settings_of
 from deploybot.strategies.compose.study import config_of, effects_in, insist, study_of
+from deploybot.strategies.compose.values import ReleaseStudy
 from tests.strategies.conftest import make_app
 from tests.strategies.sites import (
     NEW,
@@ -152,3 +154,24 @@ def test_the_project_is_that_of_bot_toml_where_compose_does_not_name_it() -> Non
     found = config_of(answered(site_of(), NEW, config), NEW)
     assert found
     assert (found.name, found.services[0].image) == (PROJECT, "acme/web:1")
+
+
+def test_content_that_is_mounted_decides() -> None:
+    folder = folder_of(NEW)
+    mount = {"type": "bind", "source": f"{folder}/conf", "target": "/conf"}
+    config = configured(NEW, {"web": {"image": "x", "volumes": [mount]}})
+
+    def study(letter: str) -> tuple[Site, ReleaseStudy]:
+        paths = looked(NEW, ("path", f"{folder}/conf", "folder", f"{folder}/conf", letter * 64))
+        site = answered(site_of(), NEW, config, paths)
+        return site, study_of(site, NEW)
+
+    _, old = study("a")
+    label = {"deploybot.settings": settings_of(old.config.services[0], old.facts)}
+    web = container("web", "1", labels=label)
+    found = []
+    for letter in "ab":
+        site, new = study(letter)
+        site = replace(site, observed=observed(web))
+        found += [one.why or one.kind for one in effects_in(site, new, manifest(ran("web", "1")), NEW)]
+    assert found == [EffectKind.KEPT, "mounted content"]

@@ -33,6 +33,7 @@ from tests.strategies.sites import (
 BELOW = "deploybot/shop-production"
 OURS = {"deploybot.settings": "s-1"}
 LISTS = ("CHANGED", "START", "REMOVE", "REMOVE_LAST", "TAGS", "MOUNTS", "OVERRIDE", "COMPOSE_FILES")
+NAMES = ("conf", "data", "same", "www")
 RECORD = manifest(ran("web", "1"), ran("db", "2"))
 
 
@@ -143,7 +144,7 @@ def test_up_pins_each_image_by_a_tag_of_its_id() -> None:
 
 def test_content_of_the_release_that_is_mounted_is_copied_once() -> None:
     folder = folder_of(NEW)
-    mounts = [{"type": "bind", "source": f"{folder}/{name}", "target": f"/{name}"} for name in ("conf", "data", "same")]
+    mounts = [{"type": "bind", "source": f"{folder}/{name}", "target": f"/{name}"} for name in NAMES]
     config = configured(NEW, {"web": {"image": "shop", "volumes": mounts}})
     shared = "/srv/shop/shared/data"
     paths = looked(
@@ -151,14 +152,15 @@ def test_content_of_the_release_that_is_mounted_is_copied_once() -> None:
         ("path", f"{folder}/conf", "folder", f"{folder}/conf", "c" * 64),
         ("path", f"{folder}/data", "folder", shared, ""),
         ("path", f"{folder}/same", "folder", f"{folder}/same", "c" * 64),
+        ("path", f"{folder}/www", "folder", f"{folder}/www", "e" * 64),
     )
     site = site_of(manifests={NEW.id: manifest(ran("web", "1"))})
     study = studied(site, config=config, paths=paths)
     given = values.up_values(site, study, NEW, (), None)
-    assert given["DEPLOYBOT_MOUNTS"] == f"{'c' * 64} {folder}/same"
+    assert given["DEPLOYBOT_MOUNTS"] == f"{'c' * 64} {folder}/same\n{'e' * 64} {folder}/www"
     volumes = json.loads(given["DEPLOYBOT_OVERRIDE"])["services"]["web"]["volumes"]
-    copy = f"/srv/shop/.deploybot/mounts/{'c' * 64}"
-    assert [one["source"] for one in volumes] == [copy, shared, copy]
+    copy, other = (f"/srv/shop/.deploybot/mounts/{letter * 64}" for letter in "ce")
+    assert [one["source"] for one in volumes] == [copy, shared, copy, other]
 
 
 AS_BEFORE = container("web", "1", labels=OURS)

@@ -100,7 +100,7 @@ def test_the_transcript_tells_the_story(played: tuple[Path, subprocess.Completed
         "The bot has gone away. Waiting for it to come back.\n",
         "  => builds of v4: 1, 13 pages, 0 of them twice\n",
         "✗ You asked for it yourself: somebody else has to approve it.\n",
-        "! #8 is void, and was not deployed.\n",
+        "! #11 is void, and was not deployed.\n",
         "✓ #9 is approved.\n",
         ": shop v6\n",
         "  => the same, from somebody without the secret: 403\n",

@@ -58,6 +58,8 @@ async def test_a_ref_that_moved_or_is_gone_is_told(bound: Bound) -> None:
 async def test_what_a_ref_means_may_depend_on_the_environment(bound: Bound) -> None:
     runs = Running("shop", "production", "web1", V3, bound.deployment.number, 1.0, healthy=True)
     await bound.town.store.write(lambda tables: tables.running.put(runs))
+    host = bound.town.shop.hosts["web1"]
+    host.server_facts = replace(host.server_facts, current=V3.id)
     bound.request = replace(bound.request, binding=bound.bonds.bind(bound.deployment.plan, ":current"))
     assert await bound.changes() == ("release: `:current` was 2222222222 and is 3333333333",)
 

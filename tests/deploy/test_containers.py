@@ -210,8 +210,8 @@ async def test_images_that_ran_and_are_gone_stop_a_rollback_before_it_begins(
 async def test_what_a_person_started_is_restored_where_the_first_deployment_fails(
     composed: Shop, server: ComposedServer
 ) -> None:
-    labels = {"com.docker.compose.project.working_dir": "/home/ana/shop"}
-    labels["com.docker.compose.project.config_files"] = "/home/ana/shop/compose.yaml"
+    labels = {"com.docker.compose.project.working_dir": "/home/me/shop"}
+    labels["com.docker.compose.project.config_files"] = "/home/me/shop/compose.yaml"
     theirs = Container(
         id="theirs",
         name=f"{PROJECT}-web-1",
@@ -228,8 +228,8 @@ async def test_what_a_person_started_is_restored_where_the_first_deployment_fail
 
     def back(host: FakeHost, env: Mapping[str, str]) -> None:
         del host
-        assert (env["DEPLOYBOT_FOLDER"], env["DEPLOYBOT_CHANGED"]) == ("/home/ana/shop", "web")
-        assert env["DEPLOYBOT_COMPOSE_FILES"] == "/home/ana/shop/compose.yaml"
+        assert (env["DEPLOYBOT_FOLDER"], env["DEPLOYBOT_CHANGED"]) == ("/home/me/shop", "web")
+        assert env["DEPLOYBOT_COMPOSE_FILES"] == "/home/me/shop/compose.yaml"
         server.engine.all[PROJECT] = [theirs]
 
     server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=back))

@@ -20,5 +20,5 @@ def test_without_a_record_bot_toml_counts() -> None:
 
 
 def test_files_of_another_folder_are_no_files_of_the_release() -> None:
-    site = site_of(manifests={OLD.id: replace(RECORD, folder="/home/ana/shop")})
+    site = site_of(manifests={OLD.id: replace(RECORD, folder="/home/me/shop")})
     assert going_back(site, OLD) is site

@@ -113,7 +113,8 @@ tell_gaps() {
         say "note: the repository has submodules, which stay empty"
     fi
     # Where a link leads is not known.
-    if [ -f "$new/.gitattributes" ] && [ ! -L "$new/.gitattributes" ] && grep -q 'filter=lfs' "$new/.gitattributes"; then
+    attributes=$new/.gitattributes
+    if [ -f "$attributes" ] && [ ! -L "$attributes" ] && grep -q 'filter=lfs' "$attributes"; then
         say "note: files kept in Git LFS are pointers here, not their content"
     fi
 }

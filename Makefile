@@ -6,6 +6,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 SEED ?=
+SUITE ?=
+AS ?=
 N ?= 50
 BASE ?= python:3.11-slim-bookworm
 TAG ?= deploybot
@@ -27,6 +29,10 @@ doubles: $(STAMP) ## Try the bot in Slack and Telegram with no account: doubles 
 .PHONY: test
 test: $(STAMP) ## Set up and run every test (ARGS=… for pytest)
 	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ARGS)
+
+.PHONY: bare
+bare: $(STAMP) ## Run demo and tests on minimal Debian 12 and 13, as a user and as root (as root; SUITE=trixie AS=user)
+	$(BIN)/python -m tests.bare $(if $(SUITE),--suite $(SUITE)) $(if $(AS),--as $(AS)) $(if $(ARGS),--options="$(ARGS)")
 
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and the direction of imports

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.lab import Access, Engine, FullDisk, Lab, Registry, Repo, Sshd
 from tests.lab.parts import missing
@@ -26,6 +27,10 @@ _HERMETIC_GIT = {
     "GIT_CONFIG_SYSTEM": os.devnull,
     "GIT_TERMINAL_PROMPT": "0",
 }
+
+# How long an example takes says more of the machine than of the code; pytest's own time-out remains.
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 Kept = dict[str, Sshd | Engine | Registry]
 

@@ -493,6 +493,31 @@ def test_a_machine_without_the_parts_skips_and_under_ci_fails(tmp_path: Path) ->
         assert "run sudo tests/lab/install" in done.stdout
 
 
+NEEDY = """
+import pytest
+
+@pytest.mark.needs("sh")
+def test_here(): pass
+
+@pytest.mark.needs("no-such-program|sh")
+def test_one_is_enough(): pass
+
+@pytest.mark.needs("sh", "no-such-program")
+def test_missing(): pass
+"""
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", "2 passed, 1 skipped"), ("true", "2 passed, 1 error")])
+def test_a_marker_names_what_a_test_needs(tmp_path: Path, ci: str, outcome: str) -> None:
+    (tmp_path / "test_needy.py").write_text(NEEDY)
+    argv = [sys.executable, "-m", "pytest", "-q", "-c", str(ROOT / "pyproject.toml"), "-p", "tests.conftest"]
+    argv += ["-p", "no:cacheprovider", str(tmp_path)]
+    env = os.environ | {"CI": ci}
+    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert outcome in done.stdout
+    assert "this test needs no-such-program: run sudo tests/lab/install" in done.stdout
+
+
 PROBE = "test_lets_the_key_in_as_a_user_with_a_home_of_its_own"
 
 

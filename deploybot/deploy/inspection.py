@@ -94,6 +94,7 @@ class Inspector:
         strategy = self._strategies[site.app.strategy]
         if strategy.ask(site, release) is None:
             return site
+        strategy.check(site, release)
         turn = self._turns.setdefault((site.server, site.directory), asyncio.Lock())
         async with turn:
             serves = release.id in {site.running, site.facts.current, site.facts.switching}

@@ -58,6 +58,9 @@ class Strategy(Protocol):
     def containers(self) -> bool:
         """Whether it runs containers, so that an Engine is asked for the observed state."""
 
+    def check(self, site: Site, release: Release) -> None:
+        """Raise UserError where the server lacks what any deployment of the app needs."""
+
     def fetch(self, site: Site, release: Release, *, again: bool) -> Step:
         """Give the step that brings the release's files to the server; `again` puts them there once more."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from deploybot.domain import Release, ServerPlan, Step
 from deploybot.ports import Site
 from deploybot.strategies.folders import Folders
-from deploybot.strategies.needs import check_server
 from deploybot.strategies.steps import Move, moves, plan
 
 
@@ -19,7 +18,7 @@ class Files(Folders):
     def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
         """Fetch and build what was never good there, then move the link and restart."""
         del back  # a folder that was good is used again, whoever asks for it
-        check_server(site, release)
+        self.check(site, release)
         there, home = moves(site, release, previous)
         command = site.app.restart or ""
         steps = (*_prepare(there), there.switch(command=command))

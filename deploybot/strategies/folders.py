@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from deploybot.domain import Manifest, Release, ServerPlan, Step
 from deploybot.ports import Site
+from deploybot.strategies.needs import check_server
 from deploybot.strategies.steps import Move, plan, prune, restart_command, standing, task_command
 
 
@@ -13,6 +14,10 @@ class Folders:
     """ports.Strategy without `deploy`, for releases that run no containers."""
 
     containers = False
+
+    def check(self, site: Site, release: Release) -> None:
+        """Raise UserError where the server cannot take the release."""
+        check_server(site, release)
 
     def fetch(self, site: Site, release: Release, *, again: bool) -> Step:
         """Bring the release's files to the server."""

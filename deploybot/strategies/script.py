@@ -5,7 +5,6 @@ from __future__ import annotations
 from deploybot.domain import Release, ServerPlan
 from deploybot.ports import Site
 from deploybot.strategies.folders import Folders
-from deploybot.strategies.needs import check_server
 from deploybot.strategies.steps import moves, plan
 
 
@@ -15,7 +14,7 @@ class Script(Folders):
     def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
         """Fetch what was never good there, run its script, move the link; back by the previous release's script."""
         del back  # a folder that was good is used again, whoever asks for it
-        check_server(site, release)
+        self.check(site, release)
         there, home = moves(site, release, previous)
         script = site.app.script or ""
         fetch = () if site.trusts(release) else (there.fetch(built_later=False),)

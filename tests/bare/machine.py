@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from dataclasses import dataclass
 from functools import cached_property
@@ -100,7 +99,7 @@ class Machine:
             *("sh", "-c", f"cd {home}/deploybot && {command}"),
         ]
         done = subprocess.run(
-            [os.fspath(word) for word in words],
+            [str(word) for word in words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

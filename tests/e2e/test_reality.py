@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -233,3 +234,65 @@ async def test_a_crash_loop_after_it_seemed_healthy_is_a_failure(engine: Engine,
         assert "late" in outcome
         assert world.page() == "v1"
         assert not engine.docker("ps", "-aq", "--filter", "label=com.docker.compose.service=late").strip()
+
+
+NOTES = f"""
+services:
+  web:
+    build: .
+    command: ["sh", "-c", '{SERVE}']
+    stop_grace_period: 1s
+    ports: ["8000:8000"]
+    environment: {{PASSWORD: "$PASSWORD"}}
+  db:
+    image: lab/busybox
+    command: ["sh", "-c", 'trap "exit 0" TERM; sleep 100000 & wait']
+    stop_grace_period: 1s
+    volumes: ["./data:/data", "kept:/kept"]
+volumes:
+  kept: {{}}
+"""
+
+
+def give(folder: Path, home: str | Path) -> None:
+    """Let a folder belong to whom the home belongs to."""
+    owner = Path(home).stat()
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+async def test_an_app_that_runs_already_is_taken_over(
+    engine: Engine, make_repo: Callable[..., Repo], tmp_path: Path
+) -> None:
+    repo = make_repo("notes")
+    commit(repo, "v1", {"compose.yaml": NOTES, "www/index.html": "v1\n"})
+    checkout = Path(engine.sshd.home) / tmp_path.name / "notes"
+    checkout.parent.mkdir()
+    repo.git("clone", "--quiet", str(repo.path), str(checkout))
+    (checkout / ".env").write_text("PASSWORD=open-sesame\n")
+    (checkout / "data").mkdir()
+    (checkout / "data/rows").write_text("1\n")
+    give(checkout.parent, engine.sshd.home)
+    engine.docker("compose", "up", "-d", "--build", cwd=checkout)
+    commit(repo, "v2", {"www/index.html": "v2\n"})
+    commit(repo, "sick", {"compose.yaml": NOTES.replace('trap "exit 0"', "exit 3; :", 1), "www/index.html": "sick\n"})
+    async with opened(engine, repo, tmp_path) as world:
+        refused = await world.office.read("deploy shop@v1 --dry-run")
+        assert 'compose.project = "notes"' in refused
+        assert "PASSWORD" in refused
+    shared = f'shared = {{ from = "{checkout}", paths = ["data", ".env"] }}'
+    async with opened(engine, repo, tmp_path, more=shared, compose=', project = "notes"') as world:
+        world.project = "notes"
+        before = {name: world.id_of(name) for name in ("web", "db")}
+        plan = await world.office.read("deploy shop@v1 --dry-run")
+        assert "nothing changes" in plan
+        assert (await world.office.deploy("deploy shop@sick")).state is State.RESTORED
+        assert world.page() == "v1"
+        assert world.id_of("db") == before["db"]
+        ended(await world.office.deploy("deploy shop@v1"), State.SUCCEEDED)
+        assert world.page() == "v1"
+        ended(await world.office.deploy("deploy shop@v2"), State.SUCCEEDED)
+        assert (world.page(), world.id_of("db")) == ("v2", before["db"])
+        ended(await world.office.deploy("rollback shop"), State.SUCCEEDED)
+        assert (world.page(), world.id_of("db")) == ("v1", before["db"])
+        assert (checkout / "data/rows").read_text() == "1\n"

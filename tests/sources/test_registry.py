@@ -8,6 +8,7 @@ import json
 import os
 import random
 import secrets
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
@@ -317,9 +318,9 @@ async def test_where_the_bot_does_not_follow(serve: Serve, place: str) -> None:
 
 
 async def test_names_that_lead_to_metadata_are_not_followed() -> None:
-    assert await Careful().resolve("127.0.0.1", 80)
+    assert await Careful().resolve("127.0.0.1", 80, socket.AF_UNSPEC)
     with pytest.raises(OSError, match="link-local"):
-        await Careful().resolve("169.254.169.254", 80)
+        await Careful().resolve("169.254.169.254", 80, socket.AF_UNSPEC)
 
 
 async def test_without_tls_nothing_is_said_unless_it_is_plain(open_shelf: Shelf) -> None:

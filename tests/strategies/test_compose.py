@@ -6,84 +6,116 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import Gate, Pin, Release, ServerFacts, Step
+from deploybot.domain import Effect, EffectKind, Gate, Manifest, Pin, Release, Step, UploadKind
 from deploybot.errors import UserError
+from deploybot.ports import Site
 from deploybot.strategies import STRATEGIES
-from deploybot.strategies.compose import images_below
-from tests.strategies.conftest import env_of, make_app, only
+from deploybot.strategies.compose.images import images_below
+from tests.strategies.conftest import env_of, make_app
+from tests.strategies.sites import (
+    DIRECTORY,
+    FACTS,
+    NEW,
+    OLD,
+    PROJECT,
+    answered,
+    configured,
+    container,
+    image,
+    image_id,
+    looked,
+    manifest,
+    observed,
+    ran,
+    site_of,
+)
 
 COMPOSE = STRATEGIES["compose"]
-OLD, NEW = Release(commit="a" * 40, ref="v1"), Release(commit="b" * 40, ref="v2")
-FACTS = ServerFacts(
-    home="/home/deploy",
-    server="web1",
-    git=True,
-    docker="24.0.5",
-    compose=("docker", "compose"),
-    compose_version="2.26.1",
-    current=OLD.commit,
-    releases=(OLD.commit,),
-    have=(OLD.commit,),
-)
+BELOW = "deploybot/shop-production"
 EVERY = {
     "DEPLOYBOT_APP": "shop",
-    "DEPLOYBOT_DIRECTORY": "/srv/shop",
+    "DEPLOYBOT_DIRECTORY": DIRECTORY,
     "DEPLOYBOT_ENVIRONMENT": "production",
-    "DEPLOYBOT_PREVIOUS": OLD.commit,
+    "DEPLOYBOT_PREVIOUS": OLD.id,
     "DEPLOYBOT_REF": "v2",
-    "DEPLOYBOT_RELEASE": NEW.commit,
+    "DEPLOYBOT_RELEASE": NEW.id,
     "DEPLOYBOT_COMMIT": NEW.commit,
     "DEPLOYBOT_RESTORE": "no",
 }
 BACK = EVERY | {
-    "DEPLOYBOT_PREVIOUS": NEW.commit,
+    "DEPLOYBOT_PREVIOUS": NEW.id,
     "DEPLOYBOT_REF": "v1",
-    "DEPLOYBOT_RELEASE": OLD.commit,
+    "DEPLOYBOT_RELEASE": OLD.id,
     "DEPLOYBOT_COMMIT": OLD.commit,
     "DEPLOYBOT_RESTORE": "yes",
 }
-PROJECT = {"COMPOSE_PROJECT_NAME": "shop-production"}
-BUILD = PROJECT | {
-    "DEPLOYBOT_AGAIN": "no",
+NAMED = {"COMPOSE_PROJECT_NAME": PROJECT}
+COMPOSED = NAMED | {
     "DEPLOYBOT_COMPOSE": "docker compose",
     "DEPLOYBOT_COMPOSE_FILES": "",
     "DEPLOYBOT_COMPOSE_MAJOR": "2",
-    "DEPLOYBOT_COMPOSE_SOURCE": "build",
-    "DEPLOYBOT_IMAGES": "deploybot/shop-production",
-    "DEPLOYBOT_PINNED": "",
-}
-UP = PROJECT | {
-    "DEPLOYBOT_ACTION": "up",
-    "DEPLOYBOT_COMPOSE": "docker compose",
     "DEPLOYBOT_COMPOSE_ORDER": "",
     "DEPLOYBOT_COMPOSE_WAIT": "120",
-    "DEPLOYBOT_COMPOSE_WAITS": "yes",
 }
-LINK = PROJECT | {"DEPLOYBOT_SCRIPT": "", "DEPLOYBOT_COMMAND": ""}
+UP = COMPOSED | {"DEPLOYBOT_ACTION": "up"}
+LINK = NAMED | {"DEPLOYBOT_SCRIPT": "", "DEPLOYBOT_COMMAND": ""}
+RECORD = manifest(ran("web", "1"), ran("db", "2", digest="postgres@sha256:" + "d" * 64))
+LINES = (
+    f"web {image_id('1')} - {BELOW}/web:111111111111\n"
+    f"db {image_id('2')} postgres@sha256:{'d' * 64} {BELOW}/db:222222222222"
+)
+HERE = (image("1"), image("2"))
 
 
-def step(name: str, script: str, env: dict[str, str], *, switches: bool = False) -> Step:
-    return Step(name=name, script=script, env=tuple(sorted(env.items())), switches=switches)
+def step(name: str, script: str, env: dict[str, str], *, switches: bool = False, bind: str = "") -> Step:
+    return Step(name=name, script=script, env=tuple(sorted(env.items())), switches=switches, bind=bind)
+
+
+def running(**more: object) -> Site:
+    """The old release runs, and was recorded."""
+    made = site_of(
+        container("web", "1"),
+        container("db", "2"),
+        good=frozenset({OLD.id}),
+        manifests={OLD.id: RECORD},
+        running=OLD.id,
+        images=HERE,
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def recorded(**more: object) -> Site:
+    """The same, and the new release ran before it."""
+    made = replace(running(), facts=replace(FACTS, releases=(OLD.id, NEW.id)), good=frozenset({OLD.id, NEW.id}))
+    made = replace(made, manifests={OLD.id: RECORD, NEW.id: manifest(ran("web", "3"), ran("db", "2"))})
+    return replace(made, images=(*HERE, image("3")), **more)  # type: ignore[arg-type]
 
 
 def test_from_source() -> None:
     app = make_app("compose", health={"docker": True, "within": "30s"})
-    plan = COMPOSE.deploy(app, only(app), NEW, OLD, FACTS)
+    plan = COMPOSE.deploy(answered(replace(running(), app=app), NEW), NEW, OLD)
     fetch, *rest = plan.steps
-    assert (fetch.name, fetch.script, env_of(fetch)["DEPLOYBOT_BUILT"]) == ("fetch", "fetch", "no")
-    assert fetch.uploads[0].have == (OLD.commit,)
+    assert (fetch.name, fetch.script) == ("fetch", "fetch")
+    assert (env_of(fetch)["DEPLOYBOT_BUILT"], env_of(fetch)["DEPLOYBOT_AGAIN"]) == ("no", "no")
+    assert (fetch.uploads[0].kind, fetch.uploads[0].have) == (UploadKind.BUNDLE, (OLD.commit,))
+    folder = {"DEPLOYBOT_FOLDER": f"{DIRECTORY}/releases/{NEW.id}"}
     assert rest == [
-        step("build", "compose_build", EVERY | BUILD),
-        step("up", "compose_up", EVERY | UP, switches=True),
+        step("build", "compose_build", EVERY | COMPOSED, bind="build"),
+        step("up", "compose_up", EVERY | UP | folder, switches=True, bind="up"),
         step("switch", "switch", EVERY | LINK, switches=True),
     ]
+    folder = {"DEPLOYBOT_FOLDER": f"{DIRECTORY}/releases/{OLD.id}"}
     assert plan.restore == (
-        step("check images", "compose_build", BACK | BUILD),
-        step("restore", "compose_up", BACK | UP, switches=True),
+        step("find images", "compose_images", BACK | NAMED | {"DEPLOYBOT_IMAGES": LINES}),
+        step("restore", "compose_up", BACK | UP | folder, switches=True, bind="restore"),
         step("restored", "switch", BACK | LINK, switches=True),
     )
-    assert plan.gate == Gate(kind="docker", target="shop-production", within=30.0)
-    assert plan.replaces == OLD
+    assert plan.gate == Gate(kind="docker", target=PROJECT, within=30.0)
+    assert (plan.replaces, plan.before, plan.verify, plan.made) == (OLD, RECORD, True, True)
+    assert plan.effects == (
+        Effect("db", EffectKind.RECREATED, "settings"),
+        Effect("web", EffectKind.RECREATED, "settings"),
+    )
 
 
 def test_everything_that_bot_toml_can_say() -> None:
@@ -100,63 +132,175 @@ def test_everything_that_bot_toml_can_say() -> None:
         },
         tasks={"migrate": "docker compose run --rm web ./migrate"},
     )
-    plan = COMPOSE.deploy(app, only(app), NEW, OLD, FACTS)
-    _, build, up, _ = map(env_of, plan.steps)
-    assert (build["DEPLOYBOT_COMPOSE_FILES"], build["DEPLOYBOT_COMPOSE_SOURCE"]) == (
-        "deploy/compose.yaml\ndeploy/prod.yaml",
-        "images",
-    )
+    config = configured(NEW, {"web": {"image": "shop:1"}})
+    site = answered(replace(running(), app=app), NEW, config)
+    plan = COMPOSE.deploy(site, NEW, OLD)
+    _, build, up, switch = map(env_of, plan.steps)
     project = {
         "COMPOSE_PROJECT_NAME": "the_shop",
         "COMPOSE_PROFILES": "web,jobs",
         "COMPOSE_ENV_FILES": "/etc/shop.env",
     }
-    assert project.items() <= build.items()
-    assert project.items() <= up.items()
-    assert build["DEPLOYBOT_IMAGES"] == "deploybot/the_shop"
-    assert (up["DEPLOYBOT_COMPOSE_ORDER"], up["DEPLOYBOT_COMPOSE_WAIT"]) == ("db\nweb", "600")
-    assert plan.steps[2].timeout == 600 * 4 + 60
-    (task,) = COMPOSE.task(app, only(app), OLD, "migrate", FACTS).steps
+    for env in (build, up):
+        assert env["DEPLOYBOT_COMPOSE_FILES"] == "deploy/compose.yaml\ndeploy/prod.yaml"
+        assert (env["DEPLOYBOT_COMPOSE_ORDER"], env["DEPLOYBOT_COMPOSE_WAIT"]) == ("db\nweb", "600")
+    assert all(project.items() <= env.items() for env in (build, up, switch))
+    assert env_of(plan.restore[0])["DEPLOYBOT_IMAGES"].startswith(f"web {image_id('1')} - deploybot/the_shop/web:1")
+    assert (plan.steps[1].timeout, plan.steps[2].timeout) == (900, 600 * 3 + 60)
+    assert COMPOSE.image_names(site, NEW) == {"web": "deploybot/the_shop/web:next"}
+    (task,) = COMPOSE.task(site, OLD, "migrate").steps
     assert (task.name, task.script) == ("migrate", "command")
     assert project.items() <= env_of(task).items()
     assert env_of(task)["DEPLOYBOT_COMMAND"] == "docker compose run --rm web ./migrate"
 
 
+def test_a_release_that_ran_well_takes_its_recorded_images() -> None:
+    plan = COMPOSE.deploy(answered(recorded(), NEW), NEW, OLD)
+    assert [one.name for one in plan.steps] == ["fetch", "images", "up", "switch"]
+    assert plan.steps[1].script == "compose_images"
+    assert env_of(plan.steps[1])["DEPLOYBOT_IMAGES"].splitlines()[0] == (
+        f"web {image_id('3')} - {BELOW}/web:333333333333"
+    )
+    assert (plan.made, plan.steps[1].bind) == (False, "")
+    # What it would change is known by the images' ids.
+    assert Effect("db", EffectKind.RECREATED, "settings") in plan.effects
+    assert Effect("web", EffectKind.RECREATED, "image, settings") in plan.effects
+
+
+def test_a_release_that_never_ran_well_is_made_again() -> None:
+    site = replace(recorded(), good=frozenset({OLD.id}))
+    for back in (False, True):
+        assert COMPOSE.deploy(answered(site, NEW), NEW, OLD, back=back).made
+
+
+def test_images_that_are_gone_are_made_again_but_not_for_going_back() -> None:
+    site = answered(replace(recorded(), images=HERE), NEW)
+    assert COMPOSE.deploy(site, NEW, OLD).made
+    with pytest.raises(UserError, match="its image of web is not on web1 any more") as caught:
+        COMPOSE.deploy(site, NEW, OLD, back=True)
+    assert caught.value.hint == f"Build it again: deploy shop@{NEW.commit} to production"
+
+
+def test_images_that_a_registry_has_are_not_gone() -> None:
+    kept = manifest(ran("web", "3", digest="acme/web@sha256:" + "3" * 64), ran("db", "2"))
+    site = replace(recorded(), images=HERE, manifests={OLD.id: RECORD, NEW.id: kept})
+    assert not COMPOSE.deploy(answered(site, NEW), NEW, OLD, back=True).made
+    assert not COMPOSE.deploy(answered(site, NEW), NEW, OLD).made
+
+
 def test_tags_are_asked_again_only_for_what_runs() -> None:
     app = make_app("compose", compose={"source": "images"})
+    config = {"web": {"image": "shop:1"}}
 
-    def again(release: Release, previous: Release) -> str:
-        plan = COMPOSE.deploy(app, only(app), release, previous, replace(FACTS, releases=(OLD.commit, NEW.commit)))
-        (build,) = (step for step in plan.steps if step.script == "compose_build")
-        assert env_of(plan.restore[0])["DEPLOYBOT_AGAIN"] == "no"
-        return env_of(build)["DEPLOYBOT_AGAIN"]
+    def made(release: Release, *, back: bool = False, app: object = app) -> bool:
+        site = answered(recorded(app=app), release, configured(release, config))
+        return COMPOSE.deploy(site, release, OLD, back=back).made
 
-    assert again(OLD, OLD) == "yes"
-    assert again(NEW, OLD) == "no"
+    assert made(OLD)
+    assert not made(OLD, back=True)
+    assert not made(NEW)
+    assert not made(OLD, app=make_app("compose"))
+
+
+def test_a_release_with_images_of_its_own_is_the_same_again() -> None:
+    app = make_app("compose", compose={"source": "images"})
+    release = replace(OLD, images=(Pin("web", "shop", "1", f"sha256:{'1' * 64}"),))
+    site = recorded(app=app, running=release.id, good=frozenset({release.id}), manifests={release.id: RECORD})
+    assert not COMPOSE.deploy(answered(site, release, configured(release)), release, release).made
+
+
+def test_what_ran_before_the_bot_came_is_gone_back_to() -> None:
+    files = {"com.docker.compose.project.config_files": "/home/ana/shop/compose.yaml"}
+    files["com.docker.compose.project.working_dir"] = "/home/ana/shop"
+    web = container("web", "9", labels=files)
+    site = site_of(web, facts=replace(FACTS, current="", releases=()))
+    plan = COMPOSE.deploy(answered(site, NEW), NEW, None)
+    assert plan.before == Manifest(
+        services=(ran("web", "9", name="web", settings=""),),
+        files=("/home/ana/shop/compose.yaml",),
+        folder="/home/ana/shop",
+    )
+    find, up = plan.restore
+    assert (find.name, find.script, up.name, up.script) == ("find images", "compose_images", "restore", "compose_up")
+    assert env_of(up)["DEPLOYBOT_FOLDER"] == "/home/ana/shop"
+    assert (env_of(up)["DEPLOYBOT_RELEASE"], env_of(find)["DEPLOYBOT_RELEASE"]) == ("", "")
+    assert (up.switches, up.bind) == (True, "restore")
+
+
+def test_where_nothing_runs_there_is_nothing_to_go_back_to() -> None:
+    plan = COMPOSE.deploy(answered(site_of(), NEW), NEW, None)
+    assert (plan.before, plan.restore, plan.replaces) == (None, (), None)
+    assert plan.effects == (Effect("db", EffectKind.NEW), Effect("web", EffectKind.NEW))
+
+
+def test_files_that_are_gone_are_fetched_for_the_way_back() -> None:
+    site = running(facts=replace(FACTS, releases=()))
+    plan = COMPOSE.deploy(answered(site, NEW), NEW, OLD)
+    assert [one.name for one in plan.restore] == ["fetch", "find images", "restore", "restored"]
+    assert env_of(plan.restore[0])["DEPLOYBOT_RELEASE"] == OLD.id
+    # Of a release that the bot did not record it puts back nothing.
+    assert COMPOSE.deploy(answered(running(manifests={}), NEW), NEW, OLD).restore == ()
 
 
 def test_the_binary_with_a_dash() -> None:
     facts = replace(FACTS, compose=("docker-compose",), compose_version="1.29.2")
-    app = make_app("compose")
-    _, build, up, _ = map(env_of, COMPOSE.deploy(app, only(app), NEW, None, facts).steps)
+    _, build, up, _ = map(env_of, COMPOSE.deploy(answered(running(facts=facts), NEW), NEW, OLD).steps)
     assert (build["DEPLOYBOT_COMPOSE"], build["DEPLOYBOT_COMPOSE_MAJOR"]) == ("docker-compose", "1")
-    assert (up["DEPLOYBOT_COMPOSE"], up["DEPLOYBOT_COMPOSE_WAITS"]) == ("docker-compose", "no")
-    old_plugin = replace(FACTS, compose_version="2.6.0")
-    _, build, up, _ = map(env_of, COMPOSE.deploy(app, only(app), NEW, None, old_plugin).steps)
-    assert (build["DEPLOYBOT_COMPOSE_MAJOR"], up["DEPLOYBOT_COMPOSE_WAITS"]) == ("2", "no")
+    assert (up["DEPLOYBOT_COMPOSE"], up["DEPLOYBOT_COMPOSE_MAJOR"]) == ("docker-compose", "1")
+    with pytest.raises(UserError, match="has no Docker Compose"):
+        COMPOSE.deploy(answered(running(facts=replace(FACTS, compose=())), NEW), NEW, OLD)
+
+
+def test_what_would_go_wrong_is_said_at_once_and_before_anything_is_touched() -> None:
+    services = {
+        "web": {"image": "shop", "volumes": [{"type": "bind", "source": f"{DIRECTORY}/releases/{NEW.id}/data"}]},
+        "db": {"image": "postgres", "container_name": "database"},
+    }
+    other = container("x", "7", name="database", project="other")
+    data = f"{DIRECTORY}/releases/{NEW.id}/data"
+    paths = looked(NEW, ("path", data, "missing", data, ""))
+    site = answered(running(observed=replace(observed(), others=(other,))), NEW, configured(NEW, services), paths)
+    with pytest.raises(UserError) as caught:
+        COMPOSE.deploy(site, NEW, OLD)
+    assert len(caught.value.sentence.splitlines()) == 2
+    assert "web mounts ./data, which is not in the repository" in caught.value.sentence
+    assert "db needs the container name database" in caught.value.sentence
+    assert len(caught.value.hint.splitlines()) == 2
+
+
+def test_a_variable_that_is_blank_now_as_well_is_a_warning() -> None:
+    said = 'time="x" level=warning msg="The \\"TOKEN\\" variable is not set. Defaulting to a blank string."'
+    config = configured(NEW, errors=said, running={"/home/ana": {}})
+    with pytest.raises(UserError, match="The Compose files use TOKEN, which is not set and would be blank"):
+        COMPOSE.deploy(answered(running(), NEW, config), NEW, OLD)
+    before = config.replace(b"RUNNING_ERRORS=", f"RUNNING_ERRORS={said}".encode())
+    (warning,) = COMPOSE.deploy(answered(running(), NEW, before), NEW, OLD).warnings
+    assert warning.startswith("The Compose files use TOKEN, which is not set and would be blank. Set it in")
 
 
 def test_restart_and_prune() -> None:
-    app = make_app("compose")
-    (restart,) = COMPOSE.restart(app, only(app), OLD, FACTS).steps
-    assert (restart.name, restart.script, restart.switches) == ("restart", "compose_up", False)
-    assert env_of(restart)["DEPLOYBOT_ACTION"] == "restart"
-    assert COMPOSE.prune(app, only(app), (NEW.commit,), FACTS) == ()
-    (prune,) = COMPOSE.prune(app, only(app), (NEW.commit,), replace(FACTS, current=NEW.commit))
+    (restart,) = COMPOSE.restart(running(), OLD).steps
+    assert (restart.name, restart.script, restart.switches, restart.bind) == ("restart", "compose_up", False, "")
+    env = env_of(restart)
+    assert (env["DEPLOYBOT_ACTION"], env["DEPLOYBOT_CHANGED"], env["DEPLOYBOT_OVERRIDE"]) == ("restart", "", "")
+    assert env["DEPLOYBOT_FOLDER"] == f"{DIRECTORY}/releases/{OLD.id}"
+    assert restart.timeout == 900
+    assert COMPOSE.restart(running(), OLD).verify
+    (prune,) = COMPOSE.prune(running(), (NEW.id, OLD.id))
     env = env_of(prune)
-    assert (env["DEPLOYBOT_KEEP"], env["DEPLOYBOT_IMAGES"]) == (NEW.commit, "deploybot/shop-production")
+    assert (env["DEPLOYBOT_KEEP"], env["DEPLOYBOT_IMAGES"]) == (f"{NEW.id}\n{OLD.id}", BELOW)
+    assert prune.bind == "prune"
     with pytest.raises(UserError, match="Nothing of shop is deployed"):
-        COMPOSE.restart(app, only(app), OLD, replace(FACTS, current=""))
+        COMPOSE.restart(site_of(facts=replace(FACTS, current="")), OLD)
+    with pytest.raises(UserError, match="has no Docker Compose"):
+        COMPOSE.restart(running(facts=replace(FACTS, compose=())), OLD)
+
+
+def test_tags_that_stay_are_those_of_releases_that_are_kept_and_of_what_runs() -> None:
+    site = recorded(observed=observed(container("web", "8"), container("db", "2")))
+    (prune,) = COMPOSE.prune(site, (NEW.id,))
+    kept = COMPOSE.bind(prune, site, NEW)["DEPLOYBOT_IMAGES_KEEP"].split("\n")
+    assert kept == [f"{BELOW}/web:333333333333", f"{BELOW}/db:222222222222", f"{BELOW}/web:888888888888"]
 
 
 def test_repositories_for_images_are_valid_and_never_shared() -> None:
@@ -170,17 +314,67 @@ def test_repositories_for_images_are_valid_and_never_shared() -> None:
 
 
 def test_a_release_with_images_goes_by_its_identity() -> None:
-    app = make_app("compose")
-    pins = (Pin("side", "acme/side", "latest", f"sha256:{'2' * 64}"), Pin("web", "shop", "1", f"sha256:{'1' * 64}"))
+    pins = (Pin("db", "acme/db", "latest", f"sha256:{'2' * 64}"), Pin("web", "shop", "1", f"sha256:{'1' * 64}"))
     old, new = replace(NEW, images=pins[:1]), replace(NEW, images=pins)
     facts = replace(FACTS, current=old.id, releases=(old.id,), have=(NEW.commit,))
-    plan = COMPOSE.deploy(app, only(app), new, old, facts)
+    site = running(facts=facts, running=old.id, manifests={old.id: RECORD}, good=frozenset({old.id}))
+    site = answered(site, new, configured(new))
+    plan = COMPOSE.deploy(site, new, old)
     fetch, build, *_ = map(env_of, plan.steps)
     assert (fetch["DEPLOYBOT_RELEASE"], fetch["DEPLOYBOT_COMMIT"]) == (new.id, NEW.commit)
     # The commit is on the server already, in the folder of another release.
     assert (fetch["DEPLOYBOT_FROM"], plan.steps[0].uploads) == ("have", ())
-    assert build["DEPLOYBOT_PINNED"] == f"side acme/side@sha256:{'2' * 64}\nweb shop@sha256:{'1' * 64}"
-    assert env_of(plan.restore[0])["DEPLOYBOT_PINNED"] == f"side acme/side@sha256:{'2' * 64}"
+    assert build["DEPLOYBOT_RELEASE"] == new.id
+    values = COMPOSE.bind(plan.steps[1], site, new)
+    assert values["DEPLOYBOT_PINNED"] == f"acme/db@sha256:{'2' * 64}\nshop@sha256:{'1' * 64}"
     assert {env_of(step)["DEPLOYBOT_RELEASE"] for step in plan.restore} == {old.id}
-    (prune,) = COMPOSE.prune(app, only(app), (new.id,), replace(facts, current=new.id))
-    assert env_of(prune)["DEPLOYBOT_KEEP"] == new.id
+
+
+def test_a_pinned_image_is_recorded_by_the_digest_that_was_approved() -> None:
+    pin = Pin("web", "shop", "1", f"sha256:{'1' * 64}")
+    release = replace(NEW, images=(pin,))
+    site = answered(running(), release, configured(release))
+    found = {"web": (image_id("5"), "mirror/shop@sha256:" + "7" * 64), "db": (image_id("6"), "postgres@sha256:6")}
+    made = COMPOSE.manifest(site, release, found)
+    assert [(one.service, one.image, one.digest) for one in made.services] == [
+        ("db", image_id("6"), "postgres@sha256:6"),
+        ("web", image_id("5"), pin.reference),
+    ]
+    assert made.files == ("compose.yaml",)
+
+
+def test_the_scripts_are_asked_one_after_the_other() -> None:
+    site = running()
+    config = COMPOSE.ask(site, NEW)
+    assert config
+    assert (config.script, env_of(config)["DEPLOYBOT_RUNNING_FOLDERS"]) == ("compose_config", "")
+    assert env_of(config)["DEPLOYBOT_RELEASE"] == NEW.id
+    folder = f"{DIRECTORY}/releases/{NEW.id}"
+    mount = {"type": "bind", "source": f"{folder}/conf", "target": "/conf"}
+    said = configured(NEW, {"web": {"image": "x", "volumes": [mount]}})
+    paths = COMPOSE.ask(replace(site, answers={"compose_config": said}), NEW)
+    assert paths
+    assert (paths.script, env_of(paths)["DEPLOYBOT_PATHS"]) == ("compose_paths", f"{folder}/conf")
+    assert COMPOSE.ask(answered(site, NEW, said), NEW) is None
+    # What ran before the bot came is no release: nothing is asked of it.
+    assert COMPOSE.ask(site, Release("")) is None
+
+
+def test_files_that_compose_refuses_are_looked_at_for_what_they_lack() -> None:
+    said = configured(NEW, code=1, errors="secret file not found")
+    said = said.replace(b"END=\0", b"RAW=secrets: {pw: {file: ./pw.txt}}\nservices: {web: {env_file: a.env}}\0END=\0")
+    paths = COMPOSE.ask(running(answers={"compose_config": said}), NEW)
+    assert paths
+    folder = f"{DIRECTORY}/releases/{NEW.id}"
+    assert env_of(paths)["DEPLOYBOT_PATHS"] == f"{folder}/pw.txt\n{folder}/a.env"
+    missing = looked(NEW, ("path", f"{folder}/pw.txt", "missing", f"{folder}/pw.txt", ""))
+    with pytest.raises(UserError, match=r"pw needs pw\.txt, which is not in the release"):
+        COMPOSE.deploy(answered(running(), NEW, said, missing), NEW, OLD)
+
+
+def test_containers_of_a_person_are_asked_for_in_their_folder() -> None:
+    home = {"com.docker.compose.project.working_dir": "/home/ana/shop"}
+    home["com.docker.compose.project.config_files"] = "/home/ana/shop/compose.yaml"
+    config = COMPOSE.ask(site_of(container("web", "1", labels=home)), NEW)
+    assert config
+    assert env_of(config)["DEPLOYBOT_RUNNING_FOLDERS"] == "/home/ana/shop\t/home/ana/shop/compose.yaml"

@@ -41,6 +41,11 @@ class Compose:
 
     containers = True
 
+    def check(self, site: Site, release: Release) -> None:
+        """Raise UserError where the server has no Docker or Compose, or cannot take the release."""
+        check_compose(site)
+        check_server(site, release)
+
     def fetch(self, site: Site, release: Release, *, again: bool) -> Step:
         """Bring the release's files to the server."""
         return _move(site, release).fetch(built_later=True, again=again)
@@ -62,8 +67,7 @@ class Compose:
 
     def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
         """Make or find the images, bring up what changed, move the link; and the way back to what runs now."""
-        check_compose(site)
-        check_server(site, release)
+        self.check(site, release)
         made = not _is_recorded(site, release, back=back)
         recorded = None if made else site.manifests[release.id]
         study = study_of(site, release)

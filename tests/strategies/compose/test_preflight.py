@@ -294,7 +294,8 @@ COPIES = {
     "more services": ((copy(), copy("db"), copy("mail")), ("notes",), True),
     "other services": ((copy("mail"), copy()), ("notes",), False),
     "the same port": ((copy(ports=(PublishedPort(port=80),)), copy("db")), (), True),
-    "the same image of its own": ((copy(image="ghcr.io/me/notes:1"), copy("db")), (), True),
+    "the same image of its own": ((copy(image="ghcr.io/me/notes:1"), copy("db", image="postgres:15")), (), True),
+    "it beside another image": ((copy(image="ghcr.io/me/notes:1"), copy("db", image="mysql:8")), (), False),
     "the same image that everybody has": ((copy(), copy("db", image="postgres:15")), (), False),
     "stopped": ((copy(state="exited"), copy("db", state="exited")), ("notes",), False),
     "ours for another environment": (

@@ -1,0 +1,73 @@
+"""What is recorded: of a release that is prepared, and of what runs, whoever started it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deploybot.domain import Manifest, ServiceImage
+from deploybot.strategies.compose.model import ComposeConfig, ComposeService
+from deploybot.strategies.compose.paths import PathFact, PathFacts, PathKind
+from deploybot.strategies.compose.record import files_of, manifest_of, snapshot_of
+from deploybot.strategies.compose.settings import settings_of
+from tests.strategies.sites import container, image, image_id, observed
+
+FACTS = PathFacts(directory="/srv", release=PathFact(path="/srv/r", kind=PathKind.FOLDER, real="/srv/r"))
+FILES = "com.docker.compose.project.config_files"
+FOLDER = "com.docker.compose.project.working_dir"
+
+
+def test_a_release_is_recorded_by_the_ids_of_its_images() -> None:
+    web = ComposeService(name="web", image="shop:1", base="a" * 64, replicas=2)
+    model = ComposeService(name="model", provided=True)
+    config = ComposeConfig(services=(model, web))
+    made = manifest_of(config, FACTS, {"web": ("sha256:1", "shop@sha256:d")}, ("a.yaml", "b.yaml"))
+    recorded = ServiceImage(
+        service="web",
+        image="sha256:1",
+        name="shop:1",
+        digest="shop@sha256:d",
+        settings=settings_of(web, FACTS),
+        replicas=2,
+    )
+    assert made == Manifest(services=(recorded,), files=("a.yaml", "b.yaml"))
+
+
+def test_what_runs_is_recorded_whoever_started_it() -> None:
+    web = container("web", "1", labels={FILES: "/home/ana/a.yaml,/home/ana/b.yaml", FOLDER: "/home/ana"})
+    found = observed(
+        replace(web, created=300.0),
+        replace(web, id="second", created=50.0),
+        container("db", "2", image="postgres:16", labels={FILES: "/old.yaml", FOLDER: "/old"}),
+        container("job", "3", oneoff=True),
+        images=(image("2", digests=["postgres@sha256:d", "mirror@sha256:d"]),),
+    )
+    assert snapshot_of(found) == Manifest(
+        services=(
+            ServiceImage(service="db", image=image_id("2"), name="postgres:16", digest="postgres@sha256:d"),
+            ServiceImage(service="web", image=image_id("1"), name="web", replicas=2),
+        ),
+        files=("/home/ana/a.yaml", "/home/ana/b.yaml"),
+        folder="/home/ana",
+    )
+
+
+def test_settings_that_we_labelled_are_recorded() -> None:
+    made = snapshot_of(observed(container("web", "1", labels={"deploybot.settings": "s-1"})))
+    assert made
+    assert made.services[0].settings == "s-1"
+
+
+def test_where_nothing_runs_nothing_is_recorded() -> None:
+    assert snapshot_of(observed()) is None
+    stopped = container("web", "1", state="exited")
+    assert snapshot_of(observed(stopped)) is None
+    assert snapshot_of(observed(stopped, container("task", "1", oneoff=True))) is None
+    # One service that ended does not hide those that run.
+    made = snapshot_of(observed(stopped, container("db", "2")))
+    assert made
+    assert [one.service for one in made.services] == ["db", "web"]
+
+
+def test_files_are_those_that_compose_noted() -> None:
+    assert files_of(container("web", "1")) == ()
+    assert files_of(container("web", "1", labels={FILES: "/a.yaml,,/b.yaml"})) == ("/a.yaml", "/b.yaml")

@@ -1,0 +1,267 @@
+"""The values of the steps, from what is observed right before each starts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from deploybot.domain import Effect, EffectKind, Pin, Release
+from deploybot.ports import Site
+from deploybot.strategies.compose import values
+from deploybot.strategies.compose.study import study_of
+from deploybot.strategies.compose.values import ReleaseStudy, full_name
+from tests.strategies.conftest import make_app
+from tests.strategies.sites import (
+    FACTS,
+    NEW,
+    OLD,
+    answered,
+    configured,
+    container,
+    folder_of,
+    image,
+    image_id,
+    looked,
+    manifest,
+    observed,
+    ran,
+    site_of,
+)
+
+BELOW = "deploybot/shop-production"
+OURS = {"deploybot.settings": "s-1"}
+LISTS = ("CHANGED", "START", "REMOVE", "REMOVE_LAST", "TAGS", "MOUNTS", "OVERRIDE", "COMPOSE_FILES")
+RECORD = manifest(ran("web", "1"), ran("db", "2"))
+
+
+def lists(given: dict[str, str], *names: str) -> list[list[str]]:
+    return [given[f"DEPLOYBOT_{name}"].split() for name in names]
+
+
+def studied(site: Site, release: Release = NEW, *, config: bytes = b"", paths: bytes = b"") -> ReleaseStudy:
+    return study_of(answered(site, release, config, paths), release)
+
+
+def building(services: dict[str, dict[str, object]], release: Release = NEW, **more: object) -> dict[str, str]:
+    """The values of a build."""
+    site = site_of(**more)  # type: ignore[arg-type]
+    return values.build_values(site, studied(site, release, config=configured(release, services)), release)
+
+
+def test_nothing_is_empty_lists() -> None:
+    assert values.nothing() == {f"DEPLOYBOT_{name}": "" for name in LISTS}
+
+
+def test_what_is_built_gets_a_name_of_ours_where_it_has_none() -> None:
+    given = building({"web": {"build": {"context": "."}}, "api": {"build": {"context": "api"}, "image": "acme/api"}})
+    assert lists(given, "BUILD", "PULL", "PINNED") == [["api", "web"], [], []]
+    assert json.loads(given["DEPLOYBOT_NAMES"]) == {"services": {"web": {"image": f"{BELOW}/web:build"}}}
+    assert given["DEPLOYBOT_TAGS"] == f"acme/api {BELOW}/api:next\n{BELOW}/web:build {BELOW}/web:next"
+    assert given["DEPLOYBOT_COMPOSE_FILES"] == "compose.yaml"
+
+
+def test_only_images_that_are_not_here_are_pulled_beside_a_build() -> None:
+    services: dict[str, dict[str, object]] = {
+        "web": {"build": {"context": "."}, "image": "shop:local"},
+        "worker": {"image": "shop:local"},
+        "db": {"image": "postgres"},
+        "cache": {"image": "redis:7"},
+    }
+    here = (image("1", "postgres:latest"), image("2", "redis:6"))
+    given = building(services, images=here)
+    assert lists(given, "BUILD", "PULL") == [["web"], ["cache"]]
+    assert given["DEPLOYBOT_NAMES"] == ""
+    assert lists(building(services), "PULL") == [["cache", "db"]]
+
+
+def test_images_are_pulled_by_their_tags_and_pinned_ones_by_their_digests() -> None:
+    app = make_app("compose", compose={"source": "images"})
+    services: dict[str, dict[str, object]] = {
+        "web": {"build": {"context": "."}, "image": "shop:1"},
+        "db": {"image": "postgres", "pull_policy": "missing"},
+        "side": {"image": "side"},
+    }
+    pin = Pin("side", "acme/side", "2", "sha256:" + "5" * 64)
+    here = (image("1", "postgres:latest", "shop:1"),)
+    given = building(services, replace(NEW, images=(pin,)), app=app, images=here)
+    assert lists(given, "BUILD", "PULL") == [[], ["web"]]
+    assert given["DEPLOYBOT_PINNED"] == pin.reference
+    assert f"{pin.reference} {BELOW}/side:next" in given["DEPLOYBOT_TAGS"].splitlines()
+
+
+def test_a_service_of_another_program_has_no_image() -> None:
+    site = site_of()
+    config = configured(NEW, {"web": {"image": "shop"}, "ai": {"provider": {"type": "model"}}})
+    assert values.next_tags(site, studied(site, config=config).config) == {"web": f"{BELOW}/web:next"}
+
+
+UP_EFFECTS = (
+    Effect("db", EffectKind.KEPT),
+    Effect("web", EffectKind.RECREATED, "image"),
+    Effect("new", EffectKind.NEW),
+    Effect("old", EffectKind.REMOVED),
+    Effect("foreign", EffectKind.LEFT),
+    Effect("stopped", EffectKind.STARTED),
+)
+
+
+def upped(**more: object) -> dict[str, str]:
+    """The values of an `up` for all kinds of effects."""
+    half = container("web", "1", id="half", state="created", started=0.0)
+    there = (container("old", "4"), container("db", "2"), container("foreign", "5"), half)
+    site = site_of(*there, manifests={NEW.id: RECORD}, **more)  # type: ignore[arg-type]
+    before = manifest(ran("web", "7"), ran("db", "2"))
+    return values.up_values(site, studied(site), NEW, UP_EFFECTS, before)
+
+
+def test_up_names_what_changes_and_nothing_else() -> None:
+    given = upped()
+    assert given.keys() == values.nothing().keys()
+    assert lists(given, "CHANGED", "START", "REMOVE_LAST") == [["web"], ["new", "stopped"], ["id-old"]]
+    # What a broken attempt left behind holds a name.
+    assert lists(given, "REMOVE") == [["half"]]
+
+
+def test_up_tags_the_images_of_what_runs_before_as_well() -> None:
+    assert upped()["DEPLOYBOT_TAGS"].splitlines() == [
+        f"{image_id('1')} {BELOW}/web:111111111111",
+        f"{image_id('2')} {BELOW}/db:222222222222",
+        f"{image_id('7')} {BELOW}/web:777777777777",
+    ]
+
+
+def test_up_pins_each_image_by_a_tag_of_its_id() -> None:
+    override = json.loads(upped()["DEPLOYBOT_OVERRIDE"])["services"]
+    assert override["web"]["image"] == f"{BELOW}/web:111111111111"
+    assert override["web"]["pull_policy"] == "never"
+    assert override["web"]["labels"]["deploybot.release"] == NEW.id
+    old = json.loads(upped(facts=replace(FACTS, compose_version="1.29.2"))["DEPLOYBOT_OVERRIDE"])["services"]
+    assert "pull_policy" not in old["web"]
+
+
+def test_content_of_the_release_that_is_mounted_is_copied_once() -> None:
+    folder = folder_of(NEW)
+    mounts = [{"type": "bind", "source": f"{folder}/{name}", "target": f"/{name}"} for name in ("conf", "data", "same")]
+    config = configured(NEW, {"web": {"image": "shop", "volumes": mounts}})
+    shared = "/srv/shop/shared/data"
+    paths = looked(
+        NEW,
+        ("path", f"{folder}/conf", "folder", f"{folder}/conf", "c" * 64),
+        ("path", f"{folder}/data", "folder", shared, ""),
+        ("path", f"{folder}/same", "folder", f"{folder}/same", "c" * 64),
+    )
+    site = site_of(manifests={NEW.id: manifest(ran("web", "1"))})
+    study = studied(site, config=config, paths=paths)
+    given = values.up_values(site, study, NEW, (), None)
+    assert given["DEPLOYBOT_MOUNTS"] == f"{'c' * 64} {folder}/same"
+    volumes = json.loads(given["DEPLOYBOT_OVERRIDE"])["services"]["web"]["volumes"]
+    copy = f"/srv/shop/.deploybot/mounts/{'c' * 64}"
+    assert [one["source"] for one in volumes] == [copy, shared, copy]
+
+
+AS_BEFORE = container("web", "1", labels=OURS)
+
+
+@pytest.mark.parametrize(
+    ("there", "is_changed"),
+    [
+        ((AS_BEFORE,), False),
+        ((replace(AS_BEFORE, health="healthy"),), False),
+        ((replace(AS_BEFORE, state="exited"),), False),
+        ((replace(AS_BEFORE, state="exited", exit_code=1),), True),
+        ((replace(AS_BEFORE, state="restarting"),), True),
+        ((replace(AS_BEFORE, state="paused"),), True),
+        ((replace(AS_BEFORE, health="unhealthy"),), True),
+        ((replace(AS_BEFORE, image_id=image_id("9")),), True),
+        ((replace(AS_BEFORE, labels=()),), True),
+        ((AS_BEFORE, replace(AS_BEFORE, id="second")), True),
+        ((), True),
+    ],
+)
+def test_what_is_as_before_is_not_restored(there: tuple[object, ...], is_changed: bool) -> None:
+    site = site_of(*there, manifests={OLD.id: manifest(ran("web", "1"))})  # type: ignore[arg-type]
+    given = values.restore_values(site, studied(site, OLD), OLD)
+    assert lists(given, "CHANGED", "START") == [["web"] if is_changed else [], []]
+    assert given["DEPLOYBOT_TAGS"] == f"{image_id('1')} {BELOW}/web:111111111111"
+
+
+def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:
+    site = site_of(
+        container("web", "1", labels=OURS),
+        container("added", "4", labels=OURS),
+        container("pinned", "4", labels={"deploybot.image": "x"}),
+        container("foreign", "5"),
+        container("web", "1", id="half", state="created", started=0.0),
+        container("web", "1", id="dead", state="dead", started=0.0),
+        container("web", "1", id="was up", state="dead", started=5.0),
+        manifests={OLD.id: manifest(ran("web", "1"))},
+    )
+    given = values.restore_values(site, studied(site, OLD), OLD)
+    assert given["DEPLOYBOT_REMOVE"].split("\n") == ["half", "dead", "id-added", "id-pinned"]
+    assert given["DEPLOYBOT_REMOVE_LAST"] == ""
+    assert given["DEPLOYBOT_COMPOSE_FILES"] == "compose.yaml"
+    assert json.loads(given["DEPLOYBOT_OVERRIDE"])["services"]["web"]["labels"]["deploybot.release"] == OLD.id
+
+
+def test_what_a_person_ran_is_restored_from_its_own_files() -> None:
+    nobody = Release("")
+    site = site_of(container("web", "9"), manifests={"": manifest(ran("web", "1"), folder="/home/ana")})
+    given = values.restore_values(site, None, nobody)
+    assert given.keys() == values.nothing().keys()
+    assert json.loads(given["DEPLOYBOT_OVERRIDE"]) == {
+        "services": {"web": {"image": f"{BELOW}/web:111111111111", "pull_policy": "never"}}
+    }
+    assert (given["DEPLOYBOT_COMPOSE_FILES"], given["DEPLOYBOT_CHANGED"]) == ("compose.yaml", "web")
+    old = replace(site, facts=replace(FACTS, compose_version="1.29.2"))
+    given = values.restore_values(old, None, nobody)
+    assert json.loads(given["DEPLOYBOT_OVERRIDE"]) == {"services": {"web": {"image": f"{BELOW}/web:111111111111"}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("nginx", "docker.io/library/nginx:latest"),
+        ("docker.io/library/nginx:1", "docker.io/library/nginx:1"),
+        ("acme/shop", "docker.io/acme/shop:latest"),
+        ("localhost:5000/shop", "localhost:5000/shop:latest"),
+        ("localhost:5000/shop:2", "localhost:5000/shop:2"),
+        ("nginx@sha256:abc", "docker.io/library/nginx@sha256:abc"),
+        ("nginx:1@sha256:abc", "docker.io/library/nginx@sha256:abc"),
+    ],
+)
+def test_one_image_has_one_full_name(name: str, full: str) -> None:
+    assert full_name(name) == full
+    assert values.names_of([image("1", name)]) == {full}
+    assert values.names_of([image("1", digests=[name])]) == {full}
+
+
+def test_recorded_images_are_found_by_id_digest_and_tag() -> None:
+    kept = manifest(ran("web", "1"), ran("Web", "2", digest="acme/web@sha256:d"))
+    first, second = values.image_lines(site_of(), kept).splitlines()
+    assert first.split()[:3] == ["web", image_id("1"), "-"]
+    assert second.split()[:3] == ["Web", image_id("2"), "acme/web@sha256:d"]
+    # Two names that differ in nothing that a repository may hold have two repositories.
+    assert first.split()[3].partition(":")[0] != second.split()[3].partition(":")[0]
+
+
+def test_tags_that_stay() -> None:
+    site = site_of(
+        container("web", "8"),
+        manifests={OLD.id: manifest(ran("web", "1")), NEW.id: manifest(ran("web", "2"))},
+    )
+    assert [*values.kept_tags(site, [NEW.id])] == [f"{BELOW}/web:222222222222", f"{BELOW}/web:888888888888"]
+    assert [*values.kept_tags(replace(site, observed=None), [])] == []
+
+
+def test_containers_are_ours_by_any_label_of_ours() -> None:
+    assert values.is_ours(container("web", "1", labels={"deploybot.image": "x"}))
+    assert values.is_ours(container("web", "1", labels={"deploybot.settings": "x"}))
+    assert not values.is_ours(container("web", "1", labels={"com.docker.compose.project": "x"}))
+
+
+def test_where_no_engine_was_asked_nothing_is_observed() -> None:
+    site = site_of(observed=None)
+    assert values.observed_of(site) == replace(observed(), project="")
+    assert (values.below(site), values.major(site)) == (BELOW, 2)

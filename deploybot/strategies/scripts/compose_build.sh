@@ -3,7 +3,7 @@
 #   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE
 #   DEPLOYBOT_COMPOSE          `docker compose` or `docker-compose`
 #   DEPLOYBOT_COMPOSE_FILES    the Compose files, paths in the release, one a line
-#   DEPLOYBOT_NAMES            a Compose file that names the images of services that name none, or nothing
+#   DEPLOYBOT_NAMES            a Compose file with names for images that have none, or nothing
 #   DEPLOYBOT_BUILD            services to build, one a line
 #   DEPLOYBOT_PULL             services whose images are pulled by their tags, one a line
 #   DEPLOYBOT_PINNED           images that belong to the release, one a line: REPOSITORY@sha256:DIGEST

@@ -35,12 +35,14 @@ find_image() {
 
 missing=
 gone=
-while read -r service id digest tag; do
-    [ -n "$service" ] || continue
-    find_image "$service" "$id" "$digest" "$tag" || missing="$missing $service"
-done <<END
-$DEPLOYBOT_IMAGES
-END
+set -f
+IFS='
+'
+for line in $DEPLOYBOT_IMAGES; do
+    IFS=' '
+    # shellcheck disable=SC2086 # none of the four has a blank
+    find_image $line || missing="$missing ${line%% *}"
+done
 if [ -n "$gone" ]; then
     say "The images of$gone that this release ran are not on this server any more and cannot be pulled." >&2
     exit 3

@@ -113,8 +113,8 @@ tell_gaps() {
         say "note: the repository has submodules, which stay empty"
     fi
     # Where a link leads is not known.
-    file=$new/.gitattributes
-    if [ -f "$file" ] && [ ! -L "$file" ] && grep -q 'filter=lfs' "$file"; then
+    attributes=$new/.gitattributes
+    if [ -f "$attributes" ] && [ ! -L "$attributes" ] && grep -q 'filter=lfs' "$attributes"; then
         say "note: files kept in Git LFS are pointers here, not their content"
     fi
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -56,16 +56,24 @@ async def check(
         ]
     watched = [app for app in settings.apps.values() if autos(app)]
     tries += [_bounded(f"app {app.name}", try_auto(app, refs), within) for app in watched]
-    if plans is not None:
-        tries += [
-            _bounded(f"app {app.name}", try_plan(app, environment, plans), within)
-            for app in settings.apps.values()
-            for environment in app.environments.values()
-            if app.strategy == "compose"
-        ]
     tries += [_bounded(name, _chat(name, findings), within) for name, findings in chats.items()]
-    rows = [_data(settings.bot.data), *(row for rows in await asyncio.gather(*tries) for row in rows)]
+    found = await asyncio.gather(*tries)
+    # Servers were cut off to see what survives that: plans come after.
+    found += await asyncio.gather(*_plans(settings, plans, within))
+    rows = [_data(settings.bot.data), *(row for rows in found for row in rows)]
     return tuple(dataclasses.replace(row, says=mask(row.says), cure=mask(row.cure)) for row in rows)
+
+
+def _plans(settings: Settings, plans: DryPlan | None, within: float) -> list[Coroutine[None, None, list[Row]]]:
+    """Plan a deployment of every Compose app to each of its environments."""
+    if plans is None:
+        return []
+    return [
+        _bounded(f"app {app.name}", try_plan(app, environment, plans), within)
+        for app in settings.apps.values()
+        for environment in app.environments.values()
+        if app.strategy == "compose"
+    ]
 
 
 async def _bounded(subject: str, tries: AsyncIterator[Row], within: float) -> list[Row]:

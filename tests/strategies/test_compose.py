@@ -357,10 +357,10 @@ def test_the_scripts_are_asked_one_after_the_other() -> None:
     assert paths
     assert (paths.name, paths.script) == ("compose_paths", "compose_paths")
     assert (env_of(paths)["DEPLOYBOT_PATHS"], env_of(paths)["DEPLOYBOT_MOUNTED"]) == (f"{folder}/conf", "")
-    web = container("web", "1", mounts=(Mount(kind="bind", source="/home/ana/conf", target="/conf"),))
+    web = container("web", "1", mounts=(Mount(kind="bind", source="/home/me/conf", target="/conf"),))
     paths = COMPOSE.ask(replace(site, observed=observed(web), answers={"compose_config": said}), NEW)
     assert paths
-    assert env_of(paths)["DEPLOYBOT_MOUNTED"] == f"{folder}/conf\n/home/ana/conf"
+    assert env_of(paths)["DEPLOYBOT_MOUNTED"] == f"{folder}/conf\n/home/me/conf"
     assert COMPOSE.ask(answered(site, NEW, said), NEW) is None
     # What ran before the bot came is no release: nothing is asked of it.
     assert COMPOSE.ask(site, Release("")) is None
@@ -433,7 +433,7 @@ def test_a_restore_compares_what_runs_right_before_with_what_ran() -> None:
     assert (values["DEPLOYBOT_CHANGED"], values["DEPLOYBOT_COMPOSE_FILES"]) == ("web", "compose.yaml")
     assert OLD.id in values["DEPLOYBOT_OVERRIDE"]
     nobody = Release("")
-    site = site_of(*there, manifests={"": manifest(ran("web", "1"), folder="/home/ana")})
+    site = site_of(*there, manifests={"": manifest(ran("web", "1"), folder="/home/me")})
     values = COMPOSE.bind(restore, site, nobody)
     assert "deploybot.release" not in values["DEPLOYBOT_OVERRIDE"]
     assert COMPOSE.bind(replace(restore, bind=""), site, nobody) == {}

@@ -61,7 +61,10 @@ async def test_what_a_ref_means_may_depend_on_the_environment(bound: Bound) -> N
     host = bound.town.shop.hosts["web1"]
     host.server_facts = replace(host.server_facts, current=V3.id)
     bound.request = replace(bound.request, binding=bound.bonds.bind(bound.deployment.plan, ":current"))
-    assert await bound.changes() == ("release: `:current` was 2222222222 and is 3333333333",)
+    assert await bound.changes() == (
+        "release: `:current` was 2222222222 and is 3333333333",
+        "what it replaces: web1 was nothing and is 3333333333",
+    )
 
 
 async def test_a_release_that_nobody_typed_does_not_move(bound: Bound) -> None:

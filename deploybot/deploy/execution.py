@@ -8,9 +8,21 @@ from collections.abc import Mapping
 from deploybot.deploy.inspection import Inspector, going_back, step_values
 from deploybot.deploy.steps import StepRunner, Work
 from deploybot.deploy.stop import Stop
-from deploybot.domain import Deployment, Kind, Manifest, ManifestRow, Phase, Release, ServerPlan, Step, StepRow
+from deploybot.deploy.verify import as_verified
+from deploybot.domain import (
+    Deployment,
+    Kind,
+    Manifest,
+    ManifestRow,
+    Observed,
+    Phase,
+    Release,
+    ServerPlan,
+    Step,
+    StepRow,
+)
 from deploybot.errors import UserError
-from deploybot.ports import Clock, Site, Store, Strategy
+from deploybot.ports import Clock, Site, Store, Strategy, Tables
 from deploybot.settings import App, Environment, Settings
 
 UP = "up"
@@ -74,6 +86,18 @@ class Executor:
         where = (plan.app, plan.environment, part.server, plan.release.id)
         found = await self._store.read(lambda tables: tables.manifests.get(*where))
         return found.manifest if found else Manifest()
+
+    async def note_verified(self, deployment: Deployment, part: ServerPlan, seen: Observed) -> None:
+        """Add what was seen to run at the verification to the record of the release."""
+        plan = deployment.plan
+        where = (plan.app, plan.environment, part.server, plan.release.id)
+
+        def note(tables: Tables) -> None:
+            found = tables.manifests.get(*where)
+            if found is not None:
+                tables.manifests.put(dataclasses.replace(found, manifest=as_verified(found.manifest, seen)))
+
+        await self._store.write(note)
 
     async def _bound(self, deployment: Deployment, part: ServerPlan, step: Step) -> Mapping[str, str]:
         app, environment = self.target(deployment)

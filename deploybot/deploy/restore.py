@@ -68,10 +68,17 @@ class Restorer:
             tries = "" if attempt == 1 else f" at attempt {attempt}"
             if problem is None:
                 return Restored(f"{part.server}: {name} was restored{tries} and is healthy.", good=True)
+            if isinstance(problem, Unhealthy) and await self._is_as_before(deployment, part):
+                words = f"{part.server}: {name} was restored, and is as unhealthy as it was before: {problem.why}."
+                return Restored(words, good=False)
             if _is_final(problem, part) or self._clock.now() + pause > end:
                 return Restored(_failed(part.server, name, problem, attempt), good=False)
             await self._pause(pause)
             pause = min(pause * 2, PAUSE_MOST)
+
+    async def _is_as_before(self, deployment: Deployment, part: ServerPlan) -> bool:
+        app, environment = self._executor.target(deployment)
+        return await self._verifier.is_as_before(app, environment, part.server, part.before or Manifest())
 
     async def _progress(self, deployment: Deployment, part: ServerPlan) -> tuple[float, int]:
         """When the first attempt began, and which one is under way: a restart of the bot gives no more time."""

@@ -156,12 +156,13 @@ class Runner:
         """Compare what runs with the release, pass the health gate, and see that everything stays up."""
         app, environment = self._executor.target(deployment)
         manifest = await self._executor.manifest(deployment, part)
-        if part.verify:
-            await self._verifier.settle(app, environment, part.server, manifest, stop)
+        seen = await self._verifier.settle(app, environment, part.server, manifest, stop) if part.verify else None
         if part.gate is not None:
             await self._gate.pass_through(part.server, part.gate, stop)
         if part.verify:
-            await self._verifier.stay(app, environment, part.server, manifest, stop)
+            seen = await self._verifier.stay(app, environment, part.server, manifest, stop) or seen
+        if seen is not None:
+            await self._executor.note_verified(deployment, part, seen)
 
     async def _good_end(self, deployment: Deployment) -> _End:
         plan = deployment.plan

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from deploybot.deploy.gate import HealthGate
 from deploybot.deploy.stop import Stop
 from deploybot.domain import Container, Gate, Manifest, Observed, ServiceImage
 from deploybot.errors import EngineError, Unhealthy, Unreachable
-from deploybot.observed import is_hopeless, not_up, observe
+from deploybot.observed import has_ended, is_hopeless, not_up, observe
 from deploybot.ports import Clock, Servers
 from deploybot.settings import App, Environment, project_name
 
@@ -24,17 +26,17 @@ class Verifier:
         self._gate = gate
         self._clock = clock
 
-    async def settle(self, app: App, environment: Environment, server: str, manifest: Manifest, stop: Stop) -> None:
-        """Return once every service runs exactly its image and is healthy.
+    async def settle(self, app: App, environment: Environment, server: str, manifest: Manifest, stop: Stop) -> Observed:
+        """Return what runs once every service runs exactly its image and is healthy.
 
         Raises Unhealthy for what will not come right, or when `compose.wait` is over; or what `stop` holds.
         """
         end = self._clock.now() + app.compose.wait
         pause = PAUSE_FIRST
         while True:
-            hopeless, waiting = await self._shortfalls(app, environment, server, manifest)
-            if not hopeless and not waiting:
-                return
+            observed, hopeless, waiting = await self._shortfalls(app, environment, server, manifest)
+            if observed is not None and not hopeless and not waiting:
+                return observed
             if stop.why is not None:
                 raise stop.why
             if hopeless or self._clock.now() + pause > end:
@@ -42,12 +44,17 @@ class Verifier:
             await stop.pause(pause)
             pause = min(pause * 1.6, PAUSE_MOST)
 
-    async def stay(self, app: App, environment: Environment, server: str, manifest: Manifest, stop: Stop) -> None:
-        """Return when everything is still up `stable` seconds later and nothing restarted. Raises as `settle` does."""
+    async def stay(
+        self, app: App, environment: Environment, server: str, manifest: Manifest, stop: Stop
+    ) -> Observed | None:
+        """Return what runs when everything is still up `stable` seconds later and nothing restarted.
+
+        None where nothing had to be watched. Raises as `settle` does.
+        """
         if not app.stable or not manifest.services:
-            return
+            return None
         first = await self._observed(app, environment, server, self._clock.now() + OBSERVE_WITHIN, stop)
-        end = self._clock.now() + app.stable
+        end, now = self._clock.now() + app.stable, first
         while (left := end - self._clock.now()) > 0:
             await stop.pause(min(left, PAUSE_MOST))
             if stop.why is not None:
@@ -55,15 +62,24 @@ class Verifier:
             now = await self._observed(app, environment, server, end + OBSERVE_WITHIN, stop)
             if unstable := changes_between(first, now, manifest):
                 await self._fail(app, environment, server, unstable)
+        return now
+
+    async def is_as_before(self, app: App, environment: Environment, server: str, manifest: Manifest) -> bool:
+        """Whether nothing is wrong but what was recorded as unwell before: trying again would not change that."""
+        kept = tuple(one for one in manifest.services if not one.unwell)
+        if len(kept) == len(manifest.services):
+            return False
+        observed, hopeless, waiting = await self._shortfalls(app, environment, server, replace(manifest, services=kept))
+        return observed is not None and not hopeless and not waiting
 
     async def _shortfalls(
         self, app: App, environment: Environment, server: str, manifest: Manifest
-    ) -> tuple[list[str], list[str]]:
+    ) -> tuple[Observed | None, list[str], list[str]]:
         try:
             observed = await observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
         except (Unreachable, EngineError) as problem:
-            return [], [str(problem)]
-        return shortfalls(observed, manifest)
+            return None, [], [str(problem)]
+        return (observed, *shortfalls(observed, manifest))
 
     async def _observed(self, app: App, environment: Environment, server: str, end: float, stop: Stop) -> Observed:
         """Observe, again where a server does not answer for a moment."""
@@ -80,6 +96,15 @@ class Verifier:
     async def _fail(self, app: App, environment: Environment, server: str, why: list[str]) -> None:
         gate = Gate(kind="docker", target=project_name(app, environment))
         raise Unhealthy(server, ", ".join(why), await self._gate.last_words(server, gate))
+
+
+def as_verified(manifest: Manifest, observed: Observed) -> Manifest:
+    """Add to a record which services had ended when the release was verified: they are jobs."""
+    services = observed.services
+    return replace(
+        manifest,
+        services=tuple(replace(one, ended=has_ended(services.get(one.service, ()))) for one in manifest.services),
+    )
 
 
 def shortfalls(observed: Observed, manifest: Manifest) -> tuple[list[str], list[str]]:

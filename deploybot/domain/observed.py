@@ -13,7 +13,8 @@ class ServiceImage:
 
     `image` is the Engine's id of it, `digest` is `name@sha256:…` in a registry or empty, `name` is what the Compose
     file calls it. `settings` is the label `deploybot.settings` of its containers, or empty. `replicas` is how many of
-    them there are. `ends`: it may be a job, which is well when it has ended with 0.
+    them there are. `ends`: it may be a job, which is healthy when it has ended with 0. `ended`: it had ended with 0
+    when the release was last verified, as a job does. `unwell`: it did not run well when this was recorded.
     """
 
     service: str
@@ -23,6 +24,8 @@ class ServiceImage:
     settings: str = ""
     replicas: int = 1
     ends: bool = True
+    ended: bool = False
+    unwell: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,16 @@ from deploybot.observed.judgement import (
     judge,
     runs,
 )
-from deploybot.observed.wellness import Difference, DifferenceKind, ailment, is_hopeless, name_of, not_up
+from deploybot.observed.wellness import (
+    Difference,
+    DifferenceKind,
+    ailment,
+    has_ended,
+    is_hopeless,
+    is_unwell,
+    name_of,
+    not_up,
+)
 
 __all__ = [
     "IMAGE_LABEL",
@@ -27,7 +36,9 @@ __all__ = [
     "Judgement",
     "Serving",
     "ailment",
+    "has_ended",
     "is_hopeless",
+    "is_unwell",
     "judge",
     "name_of",
     "not_up",

@@ -86,6 +86,16 @@ def is_hopeless(one: Container, *, now: float) -> bool:
     return failed or one.health == "unhealthy" or one.state == "dead" or _loops(one, now)
 
 
+def has_ended(containers: Sequence[Container]) -> bool:
+    """Whether all containers of a service have ended with code 0, as those of a job do."""
+    return bool(containers) and all(one.state == "exited" and one.exit_code == 0 for one in containers)
+
+
+def is_unwell(containers: Sequence[Container], *, now: float) -> bool:
+    """Whether a container of a service is unhealthy or paused, keeps restarting, or has failed."""
+    return any(is_hopeless(one, now=now) or one.state == "paused" for one in containers)
+
+
 def _loops(one: Container, now: float) -> bool:
     """Whether a container ends and is started again without end, and not only did so long ago."""
     young = one.state == "running" and one.started > 0 and now - one.started < _LOOP_UPTIME

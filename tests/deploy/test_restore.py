@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -201,6 +202,29 @@ async def test_what_came_up_and_is_not_healthy_is_tried_again(bench: RestoreBenc
     bench.in_pause = heal
     restored = await bench.restore()
     assert restored.words == "web1: v1 (1111111111) was restored at attempt 2 and is healthy."
+
+
+@pytest.mark.parametrize("ill", [{"health": "unhealthy"}, {"state": "exited", "exit_code": 7}])
+async def test_what_was_unhealthy_before_is_not_tried_again(bench: RestoreBench, ill: dict[str, Any]) -> None:
+    bench.engine.all[PROJECT] = [replace(WEB, **ill)]
+    before = Manifest(services=(replace(BEFORE.services[0], unwell=True),))
+    restored = await bench.restore(replace(PART, before=before))
+    assert "v1 (1111111111) was restored, and is as unhealthy as it was before: web " in restored.words
+    assert (restored.good, bench.pauses) == (False, [])
+
+
+async def test_what_was_healthy_before_is_tried_again_beside_what_was_not(bench: RestoreBench) -> None:
+    cache = replace(WEB, id="c1", service="cache", health="unhealthy")
+    bench.engine.all[PROJECT] = [replace(WEB, state="exited", exit_code=7), cache]
+    known = (BEFORE.services[0], ServiceImage(service="cache", image=ONE, unwell=True))
+
+    def heal() -> None:
+        bench.engine.all[PROJECT] = [WEB, cache]
+
+    bench.in_pause = heal
+    restored = await bench.restore(replace(PART, before=Manifest(services=known)))
+    assert restored.words.endswith("as unhealthy as it was before: cache is unhealthy.")
+    assert len(bench.pauses) == 1
 
 
 async def test_another_image_under_the_old_name_is_no_restore(bench: RestoreBench) -> None:

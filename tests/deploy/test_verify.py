@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deploybot.deploy.gate import HealthGate
-from deploybot.deploy.verify import Verifier, changes_between, shortfalls
+from deploybot.deploy.verify import Verifier, as_verified, changes_between, shortfalls
 from deploybot.domain import Container, Manifest, Observed, ServerFacts, ServiceImage
 from deploybot.errors import Cancelled, Unhealthy
 from deploybot.settings import App
@@ -236,3 +236,18 @@ def test_a_service_that_serves_is_not_well_when_it_has_ended() -> None:
     serving = Manifest(services=(ServiceImage(service="web", image=ONE, ends=False),))
     assert shortfalls(stopped, serving) == ([], ["web has stopped"])
     assert shortfalls(seen(WEB), serving) == ([], [])
+
+
+def test_what_had_ended_is_kept_with_the_record() -> None:
+    job = ServiceImage(service="web", image=ONE)
+    there = seen(replace(WEB, state="exited", exit_code=0))
+    assert as_verified(Manifest(services=(job,)), there) == Manifest(services=(replace(job, ended=True),))
+    assert as_verified(Manifest(services=(replace(job, ended=True),)), seen(WEB)) == Manifest(services=(job,))
+
+
+async def test_what_is_seen_is_given_back() -> None:
+    server = VerifiedServer(WEB, stable=1.0)
+    settled = await server.verifier.settle(server.app, only(server.app), "web1", MANIFEST, server.stop)
+    stayed = await server.verifier.stay(server.app, only(server.app), "web1", MANIFEST, server.stop)
+    assert stayed
+    assert settled.containers == stayed.containers == (WEB,)

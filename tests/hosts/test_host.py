@@ -21,7 +21,7 @@ from deploybot.hosts.ssh import Pool
 from deploybot.ports import Host, Servers
 from deploybot.testing import FakeEngine
 from tests.conftest import MakeSshd
-from tests.hosts.conftest import RUN, Reach, command, finished, nothing_runs, server_of, through, until
+from tests.hosts.conftest import RUN, Reach, command, finished, nothing_runs, server_of, through, until, words
 from tests.hosts.tls import make_tls
 from tests.hosts_contract import PRINTED, HostContract, Task, Work
 from tests.lab import Access, Lab, Proxy, Sshd
@@ -130,11 +130,11 @@ async def test_a_file_that_cannot_be_placed_is_told_in_the_servers_words(
 ) -> None:
     home = (await host.facts()).home
     (server.home / "file").touch()
-    for target, words in ((f"{home}/file/below", "Not a directory|File exists"), ("/proc/x/y", "No such file")):
+    for target, reasons in ((f"{home}/file/below", "Not a directory|File exists"), ("/proc/x/y", "No such file")):
         with pytest.raises(StepFailed) as caught:
             await host.upload(source, target)
         assert caught.value.server == "web1"
-        assert any(word in caught.value.tail[0] for word in words.split("|")), caught.value.tail
+        assert any(word in caught.value.tail[0] for word in reasons.split("|")), caught.value.tail
 
 
 async def test_a_full_disk_is_told_and_the_old_file_stays(
@@ -221,7 +221,7 @@ async def test_a_stream_is_stopped_on_the_server_when_the_bot_is_gone(sshd: Sshd
 
 
 def sleeps(pid: int) -> bool:
-    return b"sleep\x001000" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return "sleep\x001000" in words(pid)
 
 
 @asynccontextmanager

@@ -397,7 +397,9 @@ def test_a_release_that_is_gone_back_to_has_its_own_compose_files() -> None:
 
 def test_what_does_not_serve_is_restored_only_where_it_was_good() -> None:
     stopped = observed(container("web", "1", state="exited", exit_code=1))
-    assert COMPOSE.deploy(answered(running(observed=stopped), NEW), NEW, OLD).before == RECORD
+    web, db = RECORD.services
+    before = replace(RECORD, services=(replace(web, unwell=True), db))
+    assert COMPOSE.deploy(answered(running(observed=stopped), NEW), NEW, OLD).before == before
     never = running(observed=stopped, good=frozenset())
     plan = COMPOSE.deploy(answered(never, NEW), NEW, OLD)
     assert (plan.before, plan.restore) == (None, ())

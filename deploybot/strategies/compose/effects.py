@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deploybot.domain import Container, Effect, EffectKind, Manifest, Observed
+from deploybot.observed import has_ended
 from deploybot.strategies.compose.answers import Elsewhere
 from deploybot.strategies.compose.model import ComposeConfig, ComposeService
 from deploybot.strategies.compose.paths import PathFacts, bound_at, sources_of
@@ -145,18 +146,25 @@ def _mount_holds(source: str, target: str, container: Container, facts: PathFact
     return now in {source, real} or (seen is not None and seen.real == real)
 
 
-def _unchanged(service: ComposeService, containers: Collection[Container], wanted: Wanted) -> Effect:
+def _unchanged(service: ComposeService, containers: Sequence[Container], wanted: Wanted) -> Effect:
     running = sum(1 for one in containers if one.state == "running")
-    ended = sum(
-        1 for one in containers if one.state == "exited" and one.exit_code == 0 and may_end(service, wanted.config)
-    )
+    is_done = has_ended(containers) and _is_done(service, wanted)
     if len(containers) != service.replicas:
         return Effect(service.name, EffectKind.STARTED, f"replicas: {len(containers)} → {service.replicas}")
-    if running + ended < service.replicas:
+    if running < service.replicas and not is_done:
         return Effect(service.name, EffectKind.STARTED, "stopped now")
     if service.name in wanted.images:
         return Effect(service.name, EffectKind.KEPT)
     return Effect(service.name, EffectKind.KEPT, UNLESS_BUILT if service.name in wanted.built else UNLESS_PULLED)
+
+
+def _is_done(service: ComposeService, wanted: Wanted) -> bool:
+    """Whether a service that ended with 0 is a job that is done, and not one that somebody stopped.
+
+    It is a job where another waits for its end, or where it had ended when the release was verified.
+    """
+    before = wanted.last.of(service.name) if wanted.last else None
+    return service.name in wanted.config.jobs or (before is not None and before.ended)
 
 
 def may_end(service: ComposeService, config: ComposeConfig) -> bool:

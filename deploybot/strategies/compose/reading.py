@@ -10,8 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NoReturn, TypeAlias
 
-import yaml
-
 from deploybot.errors import UserError
 
 LONGEST = 4 * 1024 * 1024
@@ -24,7 +22,6 @@ DEEPEST = 48
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 """A value of JSON."""
 
-_YAML_PROBLEMS = (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError)
 _STRUCTURE = re.compile(r"[\[{,]")
 
 
@@ -38,25 +35,6 @@ def refuse(what: str) -> NoReturn:
         f"The Compose configuration cannot be read: {what}.",
         hint="Run `docker compose config` in the folder of the Compose file and look at what it prints.",
     )
-
-
-class _Loader(yaml.CSafeLoader):
-    """SafeLoader without merge keys, as merging merges can take for ever. Compose resolves them in what it prints."""
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Leave `<<` a key like others."""
-
-
-def _as_string(loader: _Loader, node: yaml.ScalarNode) -> str:
-    return str(loader.construct_scalar(node))
-
-
-def _as_nothing(_loader: _Loader, _suffix: str, _node: yaml.Node) -> None:
-    """Take Compose's own tags, such as `!reset`, for nothing."""
-
-
-_Loader.add_constructor("tag:yaml.org,2002:merge", _as_string)
-_Loader.add_multi_constructor("!", _as_nothing)
 
 
 class _Walk:
@@ -160,24 +138,12 @@ def _no_constant(_: str) -> NoReturn:
 
 
 def _from_yaml(text: str) -> object:
+    from deploybot.strategies.compose import safe_yaml  # noqa: PLC0415  only docker-compose 1.29 writes YAML
+
     try:
-        _measure(text)
-        # The loader is a SafeLoader.
-        return yaml.load(text, Loader=_Loader)  # noqa: S506
-    except _YAML_PROBLEMS:
-        refuse("it is no YAML")
-
-
-def _measure(text: str) -> None:
-    """Look at the events before anything is made of them: libyaml's composer recurses without a limit."""
-    depth = 0
-    for count, event in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if count > 2 * MOST_NODES or depth > DEEPEST:
-            refuse("it is too large or nests too deep")
+        return safe_yaml.load(text, most_events=2 * MOST_NODES, deepest=DEEPEST)
+    except ValueError as problem:
+        refuse(str(problem))
 
 
 def strings(value: object, where: str) -> Sequence[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from deploybot.domain import Container, Manifest, Observed, ServiceImage
+from deploybot.observed import has_ended, is_unwell
 from deploybot.strategies.compose.effects import may_end
 from deploybot.strategies.compose.model import ComposeConfig
 from deploybot.strategies.compose.paths import PathFacts
@@ -52,11 +54,24 @@ def snapshot_of(observed: Observed) -> Manifest | None:
                 digest=digests.get(ones[0].image_id, ""),
                 settings=ones[0].label(SETTINGS_LABEL),
                 replicas=len(ones),
+                ended=has_ended(ones),
+                unwell=is_unwell(ones, now=observed.at),
             )
             for service, ones in sorted(services.items())
         ),
         files=files_of(newest),
         folder=newest.label(WORKING_FOLDER),
+    )
+
+
+def with_health(manifest: Manifest, observed: Observed) -> Manifest:
+    """Add to a record which of its services do not run well now."""
+    services = observed.services
+    return replace(
+        manifest,
+        services=tuple(
+            replace(one, unwell=is_unwell(services.get(one.service, ()), now=observed.at)) for one in manifest.services
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from deploybot.ports import Site
 from deploybot.settings import project_name
 from deploybot.strategies.compose.answers import running_folders
 from deploybot.strategies.compose.paths import wanted_mounted, wanted_paths
-from deploybot.strategies.compose.record import manifest_of, snapshot_of
+from deploybot.strategies.compose.record import manifest_of, snapshot_of, with_health
 from deploybot.strategies.compose.settings import SETTINGS_LABEL
 from deploybot.strategies.compose.stderr import raw_paths
 from deploybot.strategies.compose.study import CONFIG, PATHS, answers_of, config_of, effects_in, insist, study_of
@@ -139,10 +139,12 @@ class Compose:
 
 def _before(site: Site, previous: Release | None) -> Manifest | None:
     """Give exactly what is to be restored if this fails; None where nothing serves and nothing good was there."""
-    snapshot = snapshot_of(observed_of(site))
+    observed = observed_of(site)
+    snapshot = snapshot_of(observed)
     if previous is None:
         return snapshot
-    return site.manifests.get(previous.id) if snapshot or previous.id in site.good else None
+    recorded = site.manifests.get(previous.id)
+    return with_health(recorded, observed) if recorded and (snapshot or previous.id in site.good) else None
 
 
 def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:

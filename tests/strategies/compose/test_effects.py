@@ -102,7 +102,7 @@ def test_one_changed_replica_is_enough() -> None:
 STATES = {
     "stopped": ({}, {"state": "exited", "exit_code": 137}, EffectKind.STARTED, "stopped now"),
     "created": ({}, {"state": "created"}, EffectKind.STARTED, "stopped now"),
-    "a job that ended": ({}, {"state": "exited", "exit_code": 0}, EffectKind.KEPT, ""),
+    "what may be a job": ({}, {"state": "exited", "exit_code": 0}, EffectKind.STARTED, "stopped now"),
     "a job that failed": ({}, {"state": "exited", "exit_code": 1}, EffectKind.STARTED, "stopped now"),
     "a server that ended": ({"restart": "always"}, {"state": "exited"}, EffectKind.STARTED, "stopped now"),
     "with a check": ({"healthcheck": True}, {"state": "exited"}, EffectKind.STARTED, "stopped now"),
@@ -116,6 +116,20 @@ STATES = {
 def test_states_and_replicas(of: dict[str, Any], container: dict[str, Any], kind: EffectKind, why: str) -> None:
     one = service(**of)
     assert effects_of(seen(ran(one, **container)), wanted(one)) == (Effect("web", kind, why),)
+
+
+ENDED = ServiceImage(service="web", image="sha256:1", ended=True)
+
+
+@pytest.mark.parametrize(("exit_code", "kind"), [(0, EffectKind.KEPT), (1, EffectKind.STARTED)])
+def test_a_service_that_had_ended_when_it_was_verified_is_a_job(exit_code: int, kind: EffectKind) -> None:
+    there = seen(ran(service(), state="exited", exit_code=exit_code))
+    assert only(effects_of(there, wanted(service(), last=Manifest(services=(ENDED,))))).kind is kind
+
+
+def test_a_service_that_ran_when_it_was_verified_was_stopped_by_somebody() -> None:
+    there, last = seen(ran(service(), state="exited")), Manifest(services=(replace(ENDED, ended=False),))
+    assert only(effects_of(there, wanted(service(), last=last))) == Effect("web", EffectKind.STARTED, "stopped now")
 
 
 def test_a_job_that_others_wait_for_may_end_whatever_else_it_has() -> None:

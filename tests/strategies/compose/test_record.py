@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from deploybot.domain import Manifest, ServiceImage
 from deploybot.strategies.compose.model import ComposeConfig, ComposeService
 from deploybot.strategies.compose.paths import PathFact, PathFacts, PathKind
-from deploybot.strategies.compose.record import files_of, manifest_of, snapshot_of
+from deploybot.strategies.compose.record import files_of, manifest_of, snapshot_of, with_health
 from deploybot.strategies.compose.settings import settings_of
 from tests.strategies.sites import container, image, image_id, observed
 
@@ -49,6 +52,27 @@ def test_what_runs_is_recorded_whoever_started_it() -> None:
         files=("/home/me/a.yaml", "/home/me/b.yaml"),
         folder="/home/me",
     )
+
+
+@pytest.mark.parametrize(
+    ("state", "ended", "unwell"),
+    [
+        ({"state": "exited", "exit_code": 0}, True, False),
+        ({"state": "exited", "exit_code": 3}, False, True),
+        ({"health": "unhealthy"}, False, True),
+        ({"state": "paused"}, False, True),
+        ({"health": "healthy"}, False, False),
+    ],
+)
+def test_how_it_runs_is_recorded(state: dict[str, Any], ended: bool, unwell: bool) -> None:
+    found = observed(replace(container("web", "1"), **state), container("db", "2"))
+    made = snapshot_of(found)
+    assert made
+    one = made.of("web")
+    assert one
+    assert (one.ended, one.unwell) == (ended, unwell)
+    again = with_health(Manifest(services=(replace(one, unwell=not unwell),)), found).services[0]
+    assert again.unwell is unwell
 
 
 def test_settings_that_we_labelled_are_recorded() -> None:

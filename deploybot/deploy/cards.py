@@ -102,7 +102,7 @@ def deployment_card(
         text=_text(deployment, waits_for),
         lines=tuple(_lines(deployment, steps, request)),
         code=deployment.tail,
-        buttons=_buttons(deployment, request),
+        buttons=_buttons(deployment, steps, request),
         footer=_footer(deployment),
         final=deployment.state.ended,
         ok=deployment.state in {State.SUCCEEDED, State.RUNNING, State.WAITING},
@@ -243,7 +243,7 @@ def _ending(row: StepRow) -> str:
     }[row.state]
 
 
-def _buttons(deployment: Deployment, request: Request | None) -> tuple[Button, ...]:
+def _buttons(deployment: Deployment, steps: Sequence[StepRow], request: Request | None) -> tuple[Button, ...]:
     plan = deployment.plan
     asked = request_buttons(deployment, request) if request else ()
     if not deployment.state.ended:
@@ -260,9 +260,28 @@ def _buttons(deployment: Deployment, request: Request | None) -> tuple[Button, .
         if deployment.state in {State.FAILED, State.RESTORED, State.CANCELLED, State.UNKNOWN}:
             ref = release_ref(deployment)
             buttons.append(Button("Try again", f"deploy {plan.app}@{ref} to {plan.environment}"))
+            buttons += _way_back(deployment, steps)
     if deployment.state in {State.FAILED, State.UNKNOWN}:
         buttons.append(Button("What runs now", f"status {plan.app} {plan.environment}"))
     return tuple(buttons)
+
+
+def _way_back(deployment: Deployment, steps: Sequence[StepRow]) -> Iterator[Button]:
+    """Offer what ran before, where a failure may have taken it away and it was not restored."""
+    plan = deployment.plan
+    begun = {(row.server, row.position) for row in steps if row.phase is Phase.FORWARD}
+    gone = (
+        part.replaces
+        for part in plan.servers
+        if part.replaces is not None
+        and part.replaces.id != plan.release.id
+        and any(step.switches and (part.server, at) in begun for at, step in enumerate(part.steps))
+    )
+    old = next(gone, None) if deployment.state in {State.FAILED, State.UNKNOWN} else None
+    if old is not None:
+        # A release with images is named by the number of its deployment, which is not known here.
+        to = "" if old.images else f" to {old.commit}"
+        yield Button("Roll back", f"rollback {plan.app} from {plan.environment}{to}", danger=True)
 
 
 def _footer(deployment: Deployment) -> str:

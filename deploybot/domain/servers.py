@@ -16,6 +16,7 @@ class ServerFacts:
     `server` is the server's name in bot.toml, for sentences. `docker_host` is the Engine's address as the server's own
     `docker` command uses it (`unix:///run/docker.sock`), `docker_root` where that Engine keeps images and containers,
     `docker_free` and `docker_inodes` what is free there. `current_is_folder`: a folder stands where the link belongs.
+    `listening` are the ports that programs and containers listen on, where the Engine is the server's own.
     `legacy` and `legacy_switching` are what the marks of the version before say of its releases: they lie where
     releases put their files, so nobody believes them by themselves.
     """
@@ -45,6 +46,7 @@ class ServerFacts:
     docker_free: int = -1
     docker_inodes: int = -1
     current_is_folder: bool = False
+    listening: tuple[PublishedPort, ...] = ()
     legacy: tuple[str, ...] = ()
     legacy_switching: str = ""
 
@@ -127,7 +129,7 @@ class Container:
     """A container as the Engine tells it. `health` is `healthy`, `unhealthy`, `starting` or empty (no check).
 
     `image` is how the image was called, `image_id` the Engine's id of what it really is. `created` and `started` are
-    seconds since the epoch, 0.0 where unknown.
+    seconds since the epoch, 0.0 where unknown. `host_network`: its programs listen on the server's own ports.
     """
 
     id: str
@@ -146,6 +148,7 @@ class Container:
     created: float = 0.0
     ports: tuple[PublishedPort, ...] = ()
     mounts: tuple[Mount, ...] = ()
+    host_network: bool = False
 
     def label(self, name: str) -> str:
         """The value of a label; empty where it has none."""

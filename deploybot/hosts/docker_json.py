@@ -71,6 +71,7 @@ def container(found: Json) -> Container:
         created=_time(text_or_empty(found.get("Created"), "Created")),
         ports=_ports(found),
         mounts=_mounts(found),
+        host_network=_is_on_host_network(found),
     )
 
 
@@ -94,7 +95,13 @@ def listed(found: Json) -> Container:
         created=number_of(found.get("Created"), "Created", default=0.0),
         ports=_distinct(_port(one.get("PublicPort"), one.get("Type"), one.get("IP")) for one in ports),
         mounts=_mounts(found),
+        host_network=_is_on_host_network(found),
     )
+
+
+def _is_on_host_network(found: Json) -> bool:
+    host = object_of(found.get("HostConfig") or {}, "HostConfig")
+    return text_or_empty(host.get("NetworkMode"), "NetworkMode") == "host"
 
 
 def _ports(found: Json) -> tuple[PublishedPort, ...]:

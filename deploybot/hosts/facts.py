@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from deploybot.domain import ServerFacts
+from deploybot.domain import PublishedPort, ServerFacts
 from deploybot.untrusted import Unreadable, digits_of
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 _RELEASE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(-[0-9a-f]{12})?", re.ASCII)  # domain.Release.id
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*[\w.+~-]*)", re.ASCII)
+_LOCAL = re.compile(r"^((?:[0-9A-F]{8}|[0-9A-F]{32})):([0-9A-F]{4})$", re.ASCII | re.MULTILINE)
 _KIB = 1024
 _LONGEST = 8_192
 _MOST_RECORDS = 20_000
@@ -81,6 +83,7 @@ def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
         docker_free=_bytes(told, "docker_free_kib"),
         docker_inodes=_number(told, "docker_inodes"),
         current_is_folder=_one(told, "current_is_folder") == "yes",
+        listening=(*_listening(told, "tcp"), *_listening(told, "udp")),
         legacy=_all(_RELEASE, told["legacy"]),
         legacy_switching=_release(_one(told, "legacy_switching")),
     )
@@ -110,6 +113,24 @@ def _number(told: defaultdict[str, list[str]], name: str) -> int:
 def _bytes(told: defaultdict[str, list[str]], name: str) -> int:
     kib = _number(told, name)
     return kib * _KIB if kib >= 0 else -1
+
+
+def _listening(told: defaultdict[str, list[str]], protocol: str) -> tuple[PublishedPort, ...]:
+    """Read local addresses of proc_net_tcp(5), such as `0100007F:0050`. What is cut off at the end is left out."""
+    found = (
+        PublishedPort(port=int(port, 16), protocol=protocol, address=_address(address))
+        for address, port in _LOCAL.findall(_one(told, protocol))
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _address(digits: str) -> str:
+    """Read an IP address in hexadecimal, each 32 bits of it with the last byte first; empty for all addresses."""
+    raw = bytes.fromhex(digits)
+    found = ipaddress.ip_address(b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4)))
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
+        found = found.ipv4_mapped
+    return "" if found.is_unspecified else str(found)
 
 
 def _version(text: str) -> str:

@@ -127,6 +127,14 @@ tell_docker_room() {
     [ "${size:-0}" = 0 ] || tell docker_inodes "$free"
 }
 
+# Who listens on this server, as Linux tells it in proc_net_tcp(5): hexadecimal addresses and ports.
+tell_ports() {
+    for protocol in tcp udp; do
+        tell "$protocol" "$(sed -n 's/^ *[0-9]*: \([0-9A-F]*:[0-9A-F]*\) 0*:0000 0[A7] .*/\1/p' \
+            "/proc/net/$protocol" "/proc/net/${protocol}6" 2>/dev/null | head -c 8000)"
+    done
+}
+
 tell_app() {
     cd -- "$PROBE_DIRECTORY" 2>/dev/null || return
     if [ -L current ]; then
@@ -180,4 +188,5 @@ find_engine
 tell_room
 [ -z "$PROBE_DOCKER_ROOT" ] || tell_docker_room
 [ -z "$PROBE_DIRECTORY" ] || tell_app
+case $PROBE_DIRECTORY$engine in /*unix://*) tell_ports ;; esac
 tell end end

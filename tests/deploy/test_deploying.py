@@ -58,6 +58,7 @@ async def test_an_unhealthy_release_is_taken_back_from_every_server(shop: Shop) 
     assert "web1: v1 (1111111111) was restored and is healthy." in ended.outcome
     assert "Now running: web1 1111111111; web2 1111111111." in ended.outcome
     assert {row.release.commit for row in (await shop.running()).values()} == {V1.commit}
+    assert [one.label for one in (await shop.card(2)).buttons] == ["Try again"]
 
 
 async def test_a_step_that_fails_before_the_switch_leaves_what_runs_alone(shop: Shop) -> None:
@@ -68,6 +69,7 @@ async def test_a_step_that_fails_before_the_switch_leaves_what_runs_alone(shop: 
     assert "Step `fetch` failed on web1: no space left on device (exit code 3)." in ended.outcome
     assert "The release that runs was not touched." in ended.outcome
     assert ended.tail == ("fatal: no space left on device",)
+    assert [one.label for one in (await shop.card(2)).buttons] == ["Try again", "What runs now"]
     assert not [one for one in shop.hosts["web2"].started if one.script == "switch" and one.job.startswith("2-")]
 
 
@@ -96,6 +98,8 @@ async def test_a_restoration_that_fails_too_is_no_restored(shop: Shop) -> None:
     why = "step `restore` failed on web1: broken (exit code 1)"
     assert f"web1: v1 (1111111111) could not be restored: {why}." in ended.outcome
     assert (await shop.running())["web1"].healthy is False
+    back = f"rollback shop from production to {V1.commit}"
+    assert {one.label: one.command for one in (await shop.card(2)).buttons}["Roll back"] == back
 
 
 async def test_on_failure_leave_leaves_it(tmp_path: Path) -> None:

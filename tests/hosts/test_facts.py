@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploybot.domain import PublishedPort
 from deploybot.errors import Unreachable
 from deploybot.hosts.facts import DockerFacts, parse
 from tests.conftest import MakeSshd
@@ -54,6 +55,8 @@ def test_everything_that_is_told() -> None:
             "docker_root=/home/deploy/.local/share/docker",
             "docker_free_kib=4",
             "docker_inodes=77",
+            "tcp=0100007F:0050\n00000000:01BB\n0101A8C0:1F9",
+            "udp=00000000000000000000000001000000:0035\n0000000000000000FFFF00000100007F:0035\nG0000000:0035",
             "current_is_folder=yes",
             f"legacy={OLD}",
             f"legacy_switching={NEW}",
@@ -75,6 +78,12 @@ def test_everything_that_is_told() -> None:
     assert facts.docker_host == "unix:///run/user/1000/docker.sock"
     assert facts.docker_root == "/home/deploy/.local/share/docker"
     assert (facts.docker_free, facts.docker_inodes) == (4_096, 77)
+    assert facts.listening == (
+        PublishedPort(port=80, address="127.0.0.1"),
+        PublishedPort(port=443),
+        PublishedPort(port=53, protocol="udp", address="::1"),
+        PublishedPort(port=53, protocol="udp", address="127.0.0.1"),
+    )
     assert (facts.current_is_folder, facts.legacy, facts.legacy_switching) == (True, (OLD,), NEW)
 
 
@@ -196,6 +205,13 @@ async def test_marks_count_as_files_with_a_folder_beside_them_and_links_do_not(s
     facts = await reach(server_of(sshd)).facts(str(directory))
     assert (facts.releases, facts.switching, facts.current, facts.current_is_folder) == ((), "", "", True)
     shutil.rmtree(directory)
+
+
+async def test_who_listens_on_the_server(sshd: Sshd, reach: Reach) -> None:
+    host = reach(server_of(sshd, docker="/run/none.sock"))
+    itself = PublishedPort(port=sshd.port, address=sshd.address)
+    assert itself in (await host.facts("/srv/shop")).listening
+    assert (await host.facts()).listening == (), "nothing is deployed there"
 
 
 async def test_an_apps_directory(sshd: Sshd, reach: Reach, make_repo: MakeRepo) -> None:

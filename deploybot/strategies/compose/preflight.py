@@ -12,11 +12,14 @@ from deploybot.strategies.compose.model import ComposeConfig, ComposeService, Se
 from deploybot.strategies.compose.paths import PathFacts, PathKind, bound_at, sources_of
 from deploybot.strategies.compose.problems import ComposeProblem
 from deploybot.strategies.compose.stderr import blank_variables, own_words, raw_paths
+from deploybot.units import show_size
 
 _GONE = frozenset({PathKind.MISSING, PathKind.LINK})
 _STAYS = frozenset({EffectKind.KEPT, EffectKind.LEFT, EffectKind.STARTED})
 _LAST_THAT_NEVER_CREATES = (2, 26)
 _SHOWN = 5
+_LEAST_INODES = 10_000
+"""Files that one image of an ordinary size brings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,7 @@ class Preflight:
     """What is known before a release is brought up on a server.
 
     `version` is Compose's major and minor. `names` are what the app may be called elsewhere: its name and that of its
-    repository.
+    repository. `need_disk` bytes have to be free on Docker's disk; 0 where all images are there already.
     """
 
     config: ComposeConfig
@@ -34,6 +37,7 @@ class Preflight:
     answers: ConfigAnswers
     version: tuple[int, int]
     names: Collection[str] = ()
+    need_disk: int = 0
 
     def kind_of(self, service: str) -> EffectKind | None:
         """What becomes of a service of this project."""
@@ -69,6 +73,7 @@ def problems_of(known: Preflight) -> tuple[ComposeProblem, ...]:
             *_outside(known),
             *_blank(known),
             *_provided(known),
+            *_room(known),
         )
     )
     return tuple(sorted(found, key=lambda one: one.warning))
@@ -219,6 +224,12 @@ def _port(service: ComposeService, port: ServicePort, known: Preflight) -> Itera
             "Publish a range of ports, or only the container's port.",
         )
         return
+    if program := _program_on(service, port, known):
+        yield ComposeProblem(
+            f"{service.name} publishes port {port.first}/{port.protocol}, "
+            "which a program outside of Docker uses on the server.",
+            f"Change the port in the Compose file, or stop the program: sudo ss -lntup 'sport = :{program.port}'",
+        )
     takers = [_taker(number, port, service, known) for number in range(port.first, port.last + 1)]
     if all(takers) and takers[0]:
         shown = str(port.first) if port.first == port.last else f"{port.first}-{port.last}"
@@ -236,6 +247,17 @@ def _taker(number: int, port: ServicePort, service: ComposeService, known: Prefl
         if any(_holds(held, number, port) for held in one.ports):
             return one
     return None
+
+
+def _program_on(service: ComposeService, port: ServicePort, known: Preflight) -> PublishedPort | None:
+    """Find who listens on a single port outside of containers. With a range, Docker looks for a free one."""
+    containers = (*known.observed.containers, *known.observed.others)
+    goes = any(one.host_network and known.is_ours(one) for one in containers)
+    if port.first != port.last or goes or known.kind_of(service.name) in _STAYS:
+        return None
+    held = [one for one in known.observed.facts.listening if _holds(one, port.first, port)]
+    published = any(_holds(one, port.first, port) for container in containers for one in container.ports)
+    return held[0] if held and not published else None
 
 
 def _holds(held: PublishedPort, number: int, port: ServicePort) -> bool:
@@ -295,3 +317,22 @@ def _provided(known: Preflight) -> Iterator[ComposeProblem]:
                 f"{service.name} has a `provider` instead of an image, which deploybot does not run.",
                 "Remove it from the Compose file, or start it by hand and leave it out by a profile.",
             )
+
+
+def _room(known: Preflight) -> Iterator[ComposeProblem]:
+    """Room for images on Docker's own disk, which may be another than that of the releases."""
+    facts = known.observed.facts
+    if not known.need_disk:
+        return
+    where, advice = facts.docker_root or "Docker's disk", "Free some there: docker system df, docker image prune -a"
+    if 0 <= facts.docker_free < known.need_disk:
+        need = show_size(known.need_disk)
+        yield ComposeProblem(
+            f"Docker is short of disk: {show_size(facts.docker_free)} are free in {where}, and {need} are needed.",
+            f"{advice}. Or lower need_disk in bot.toml.",
+        )
+    if 0 <= facts.docker_inodes < _LEAST_INODES:
+        yield ComposeProblem(
+            f"Docker can make only {facts.docker_inodes} more files in {where}: its disk is short of inodes.",
+            f"{advice}.",
+        )

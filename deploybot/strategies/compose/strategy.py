@@ -72,7 +72,7 @@ class Compose:
         recorded = None if made else site.manifests[release.id]
         study = study_of(site, release)
         effects = effects_in(site, study, recorded, release)
-        warnings = insist(site, study, effects)
+        warnings = insist(site, study, effects, makes=made or not _has_images(site, site.manifests[release.id]))
         before = _before(site, previous)
         there = Move(site=site, release=release, previous=previous.id if previous else "")
         images = there.step("build", "compose_build", _compose(site), bind="build") if recorded is None else None
@@ -168,6 +168,11 @@ def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:
             hint=f"Build it again: deploy {site.app.name}@{release.commit} to {site.environment.name}",
         )
     return not gone
+
+
+def _has_images(site: Site, manifest: Manifest) -> bool:
+    here = {one.id for one in site.images}
+    return all(one.image in here for one in manifest.services)
 
 
 def _restore(site: Site, release: Release, previous: Release | None, before: Manifest | None) -> tuple[Step, ...]:

@@ -89,8 +89,11 @@ def effects_in(site: Site, study: ReleaseStudy, manifest: Manifest | None, relea
     return effects_of(observed_of(site), wanted)
 
 
-def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...]) -> tuple[str, ...]:
-    """Raise UserError with everything that stands against bringing the release up; else give the warnings."""
+def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, makes: bool) -> tuple[str, ...]:
+    """Raise UserError with everything that would keep the release from coming up; else give the warnings.
+
+    `makes`: images have to be built or pulled first.
+    """
     known = Preflight(
         config=study.config,
         observed=observed_of(site),
@@ -99,6 +102,7 @@ def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...]) -> tupl
         answers=study.answers,
         version=version(site.facts.compose_version),
         names=(site.app.name, _repository_name(site)),
+        need_disk=site.app.need_disk if makes else 0,
     )
     problems = problems_of(known)
     if stopping := [one for one in problems if not one.warning]:

@@ -221,6 +221,55 @@ def test_who_does_not_run_holds_no_port_and_who_goes_leaves_it() -> None:
         assert len(problems_of(replace(given, effects=(*given.effects, Effect("old", kind))))) == count
 
 
+EIGHTY = PublishedPort(port=80)
+HERE = PublishedPort(port=80, address="127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("listening", "port", "more", "taken"),
+    [
+        (EIGHTY, {}, {}, True),
+        (HERE, {}, {}, True),
+        (HERE, {"address": "10.0.0.1"}, {}, False),
+        (EIGHTY, {"last": 81}, {}, False),
+        (PublishedPort(port=80, protocol="udp"), {}, {}, False),
+        (PublishedPort(port=80, protocol="udp"), {"protocol": "udp"}, {}, True),
+        (EIGHTY, {}, {"effects": (Effect("web", EffectKind.KEPT),)}, False),
+        (EIGHTY, {}, {"ours": (container("old", ports=(EIGHTY,)),)}, False),
+        (EIGHTY, {}, {"ours": (container("old", host_network=True),)}, False),
+        (EIGHTY, {}, {"others": (container("dns", "other", host_network=True),)}, True),
+    ],
+)
+def test_a_port_that_a_program_outside_of_docker_uses(
+    listening: PublishedPort, port: dict[str, Any], more: dict[str, Any], taken: bool
+) -> None:
+    web = service(ports=(ServicePort(**{"target": 8000, "first": 80, "last": 80, **port}),))
+    made = known(web, **more)
+    facts = replace(made.observed.facts, listening=(listening,))
+    found = problems_of(replace(made, observed=replace(made.observed, facts=facts)))
+    assert bool(found) is taken
+    if taken:
+        assert "a program outside of Docker uses" in found[0].sentence
+        assert "sudo ss -lntup 'sport = :80'" in found[0].advice
+
+
+@pytest.mark.parametrize(
+    ("free", "inodes", "need", "words"),
+    [
+        (100, 20_000, 500, "Docker is short of disk: 100 B are free in /var/lib/docker, and 500 B are needed."),
+        (500, 9_999, 500, "Docker can make only 9999 more files in /var/lib/docker"),
+        (500, 10_000, 500, ""),
+        (100, 20, 0, ""),
+        (-1, -1, 500, ""),
+    ],
+)
+def test_room_on_the_disk_of_docker(free: int, inodes: int, need: int, words: str) -> None:
+    made = known(service(), need_disk=need)
+    room = replace(made.observed.facts, docker_free=free, docker_inodes=inodes, docker_root="/var/lib/docker")
+    found = problems_of(replace(made, observed=replace(made.observed, facts=room)))
+    assert [words in one.sentence for one in found] == [True] * bool(words)
+
+
 def test_two_services_with_one_port() -> None:
     port = ServicePort(target=80, first=80, last=80)
     found = told(known(service(ports=(port,)), service("api", ports=(replace(port, target=81),))))

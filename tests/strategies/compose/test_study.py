@@ -115,7 +115,7 @@ def test_what_stands_against_a_release_is_raised_whole() -> None:
     secrets = {"secrets": {"pw": {"file": f"{folder_of(NEW)}/pw.txt"}}}
     site = answered(site_of(), NEW, configured(NEW, services, more=secrets), looked(NEW, GONE))
     with pytest.raises(UserError) as caught:
-        insist(site, study_of(site, NEW), effects(site))
+        insist(site, study_of(site, NEW), effects(site), makes=True)
     assert "pw.txt, which is not in the release" in caught.value.sentence
     assert "ai has a `provider`" in caught.value.sentence
     assert len(caught.value.hint.splitlines()) == len(caught.value.sentence.splitlines()) == 2
@@ -123,7 +123,7 @@ def test_what_stands_against_a_release_is_raised_whole() -> None:
 
 def test_where_nothing_is_wrong_there_are_no_warnings() -> None:
     site = answered(site_of(), NEW, configured(NEW, WEB))
-    assert insist(site, study_of(site, NEW), effects(site)) == ()
+    assert insist(site, study_of(site, NEW), effects(site), makes=True) == ()
 
 
 @pytest.mark.parametrize(
@@ -142,10 +142,10 @@ def test_a_second_copy_is_known_by_the_name_of_the_app_or_its_repository(
     site = site_of(app=make_app("compose", repo=repo), observed=replace(observed(), others=(other,)))
     site = answered(site, NEW, configured(NEW, WEB))
     if not is_copy:
-        assert insist(site, study_of(site, NEW), effects(site)) == ()
+        assert insist(site, study_of(site, NEW), effects(site), makes=True) == ()
         return
     with pytest.raises(UserError, match=f"project {project} has web") as caught:
-        insist(site, study_of(site, NEW), effects(site))
+        insist(site, study_of(site, NEW), effects(site), makes=True)
     assert f'compose.project = "{project}"' in caught.value.hint
 
 

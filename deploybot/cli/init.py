@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from deploybot.cli.common import Failure, Options, Wrong, problems_text, write
-from deploybot.errors import ConfigError
+from deploybot.cli.running import RunningProject, known_key, running_projects, same_app
+from deploybot.cli.trust import fingerprint_of
+from deploybot.errors import ConfigError, DeploybotError
 
 if TYPE_CHECKING:
     from deploybot.settings import Settings
@@ -24,6 +27,7 @@ _STRATEGIES = {
     "files": "a static site or a binary: release folders and a link",
     "script": "the repository's own deploy script",
 }
+_SERVER = "web1"
 _KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 
@@ -38,6 +42,8 @@ class Answers:
     directory: str
     key: str
     data: str
+    host_key: str = ""
+    project: RunningProject | None = None
 
 
 @click.command(short_help="Write a bot.toml to begin with.")
@@ -50,6 +56,7 @@ class Answers:
 @click.option(
     "--data", metavar="PATH", help="The bot's own folder. Left out: /var/lib/deploybot for root, else ./data."
 )
+@click.option("--offline", is_flag=True, help="Do not ask the server what runs there.")
 @click.option("--force", is_flag=True, help="Replace a bot.toml that is there.")
 @click.pass_obj
 def init(
@@ -62,9 +69,12 @@ def init(
     directory: str | None,
     key: str | None,
     data: str | None,
+    offline: bool,
     force: bool,
 ) -> None:
     """Write a commented bot.toml to begin with. What is not given is asked; without a terminal it must be given.
+
+    If your own `ssh` knows the server's host key, that key is pinned, and a Compose app that runs there is recognised.
 
     \b
     Examples:
@@ -87,11 +97,32 @@ def init(
         key=key if key is not None else _key(),
         data=data or ("/var/lib/deploybot" if os.geteuid() == 0 else "data"),
     )
+    settings = _understood(path, render(answers))
+    answers = replace(answers, host_key=known_key(settings.servers[_SERVER]))
+    if strategy == "compose" and answers.host_key and not offline:
+        answers = replace(answers, project=_running(_understood(path, render(answers)), answers))
     text = render(answers)
     settings = _understood(path, text)
     write(path, text)
     click.echo(f"{path} is written. It says what the bot may do: read it, and change what is not right.\n")
     click.echo("\n".join(_next(options, settings)))
+
+
+def _running(settings: Settings, answers: Answers) -> RunningProject | None:
+    """Look for the app among the Compose projects that run on the server, and say what was found."""
+    try:
+        projects = asyncio.run(running_projects(settings, _SERVER))
+    except DeploybotError as problem:
+        click.echo(f"What runs on the server is not known yet: {problem}\n")
+        return None
+    found = same_app(projects, (answers.app, _name(answers.repo)))
+    if found is not None:
+        services = ", ".join(found.services)
+        click.echo(f"The app runs there already: project {found.name} has {services}. deploybot takes it over.\n")
+    elif projects:
+        names = ", ".join(one.name for one in projects)
+        click.echo(f"Compose projects that run there: {names}. If one is this app, set compose.project to its name.\n")
+    return found
 
 
 def _ask(server: str | None, repo: str | None, strategy: str | None) -> tuple[str, str, str]:
@@ -162,7 +193,11 @@ def _next(options: Options, settings: Settings) -> list[str]:
     for server in settings.servers.values():
         if server.key and not server.key.file.exists():
             lines.append(f"  make the key {server.key.file}, and put its public half on the server")
-        lines.append(f"  deploybot{flag} trust {server.name:10} pin the server's host key")
+        if server.host_key:
+            shown = fingerprint_of(server.host_key[0])
+            lines.append(f"  (pinned: the host key {shown}, which your own ssh trusts for {server.host})")
+        else:
+            lines.append(f"  deploybot{flag} trust {server.name:10} pin the server's host key")
     lines += [
         f"  deploybot{flag} check            try everything",
         f"  deploybot{flag} allow NAME admin make yourself the first administrator",
@@ -188,11 +223,11 @@ def render(answers: Answers) -> str:
         "[bot]",
         f"data = {_text(answers.data)}",
         "",
-        "[servers.web1]",
+        f"[servers.{_SERVER}]",
         f"ssh = {_text(answers.server)}",
         login,
         *(['docker = "/var/run/docker.sock"   # the Docker Engine\'s socket over there'] if docker else []),
-        "# host_key: `deploybot trust web1` shows the fingerprint and writes it here",
+        _host_key(answers),
         "",
         f"[apps.{answers.app}]",
         f"repo = {_text(answers.repo)}",
@@ -201,14 +236,47 @@ def render(answers: Answers) -> str:
         f"strategy = {_text(answers.strategy)}",
         f"directory = {_text(answers.directory)}",
         *_OF_STRATEGY[answers.strategy],
+        *_shared(answers.project),
         '# secrets = { DATABASE_URL = { env = "DATABASE_URL" } }   # reach every step\'s environment, masked',
         '# tasks = { migrate = "./migrate" }                       # what `run APP NAME` may run; nothing else can',
         "",
+        *_compose(answers),
         f"[apps.{answers.app}.environments.production]",
-        'servers = ["web1"]',
+        f'servers = ["{_SERVER}"]',
         "",
     ]
     return "\n".join(parts)
+
+
+def _host_key(answers: Answers) -> str:
+    if answers.host_key:
+        return f"host_key = {_text(answers.host_key)}   # from your own known_hosts"
+    return f"# host_key: `deploybot trust {_SERVER}` shows the fingerprint and writes it here"
+
+
+def _shared(project: RunningProject | None) -> list[str]:
+    """Propose the folder of a running project for what is not in the repository; a person knows what that is."""
+    if project is None or not project.folder:
+        return []
+    paths = ", ".join(map(_text, dict.fromkeys((*project.mounted, ".env"))))
+    return [
+        "# What of the app's folder is not in the repository stays where it is; see docs/taking-over.md:",
+        f"# shared = {{ from = {_text(project.folder)}, paths = [{paths}] }}",
+    ]
+
+
+def _compose(answers: Answers) -> list[str]:
+    """The table of a project that runs already."""
+    project = answers.project
+    if project is None:
+        return []
+    origin = f", started from {project.folder}" if project.folder else ""
+    return [
+        f"[apps.{answers.app}.compose]",
+        f"# It runs there already: {', '.join(project.services)}{origin}.",
+        f"project = {_text(project.name)}",
+        "",
+    ]
 
 
 _REPO_HOST_KEY = (

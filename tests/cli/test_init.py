@@ -14,7 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploybot.cli import main
+from deploybot.cli.running import RunningProject, same_app
 from deploybot.config import load
+from tests.lab import Engine, Sshd
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ["--server", "deploy@203.0.113.10", "--repo", "git@example.com:acme/Shop.git"]
@@ -149,3 +151,70 @@ def test_at_a_terminal_three_questions_are_asked() -> None:
     assert 'Error: should be "user@host" or "user@host:port"\n' in done.stdout + done.stderr
     assert "Error: should be a URL of printable ASCII without spaces\n" in done.stdout + done.stderr
     assert load(Path("bot.toml"), {}).apps["shop"].script == "deploy.sh"
+
+
+def _trusts(*lines: str) -> None:
+    """Have this user's own ssh know some hosts."""
+    (Path.home() / ".ssh" / "known_hosts").write_text("\n".join(lines) + "\n")
+
+
+def test_a_host_key_that_your_own_ssh_trusts_is_pinned(sshd: Sshd) -> None:
+    flags = ["--server", sshd.ssh_target, "--repo", "git@example.com:acme/shop.git", "--strategy", "files"]
+    assert _init(*flags).exit_code == 0
+    assert not load(Path("bot.toml"), {}).servers["web1"].host_key
+    _trusts("# a comment", "not a line", f"[{sshd.address}]:{sshd.port} {sshd.host_key}")
+    result = _init(*flags, "--force")
+    assert load(Path("bot.toml"), {}).servers["web1"].host_key == (sshd.host_key,)
+    assert "deploybot trust" not in result.output
+    assert f"which your own ssh trusts for {sshd.address}" in result.output
+
+
+@pytest.mark.parametrize("mark", ["@revoked", "@cert-authority"])
+def test_a_revoked_key_and_that_of_an_authority_are_not_pinned(sshd: Sshd, mark: str) -> None:
+    both = [f"{mark} {sshd.address} {sshd.host_key}", f"{sshd.address} {sshd.host_key}"]
+    _trusts(*both[: 2 if mark == "@revoked" else 1])
+    assert _init("--server", sshd.ssh_target, "--repo", "/srv/git/shop.git", "--strategy", "files").exit_code == 0
+    assert not load(Path("bot.toml"), {}).servers["web1"].host_key
+
+
+def test_an_app_that_runs_already_is_recognised(engine: Engine) -> None:
+    sshd = engine.sshd
+    folder = sshd.home / "checkouts" / "Shop"
+    (folder / "data").mkdir(parents=True)
+    label = ["--label", "com.docker.compose.project=old", "--label", "com.docker.compose.service=web"]
+    label += ["--label", f"com.docker.compose.project.working_dir={folder}"]
+    mount = ["--volume", f"{folder}/data:/data", "--volume", "/etc/hostname:/etc/hostname"]
+    engine.docker("run", "-d", "--name", "old-web-1", *label, *mount, "lab/busybox", "sleep", "1000")
+    flags = ["--server", sshd.ssh_target, "--repo", "git@example.com:acme/shop.git", "--strategy", "compose"]
+    flags += ["--key", str(sshd.client_key)]
+    try:
+        _trusts(f"{sshd.address} {sshd.host_key}")
+        result = _init(*flags)
+        assert "The app runs there already: project old has web. deploybot takes it over." in result.output
+        assert load(Path("bot.toml"), {}).apps["shop"].compose.project == "old"
+        text = Path("bot.toml").read_text()
+        proposed = f'shared = {{ from = "{folder}", paths = ["data", ".env"] }}'
+        assert f"# {proposed}\n" in text
+        Path("bot.toml").write_text(text.replace(f"# {proposed}", proposed))
+        shared = load(Path("bot.toml"), {}).apps["shop"].shared
+        assert shared
+        assert shared.paths == ("data", ".env")
+        other = _init(*flags, "--app", "front", "--force", "--repo", "git@example.com:acme/front.git")
+        assert "Compose projects that run there: old. If one is this app, set compose.project" in other.output
+        assert "Compose" not in _init(*flags, "--app", "front", "--force", "--offline").output
+        engine.stop()
+        down = _init(*flags, "--force")
+        assert down.exit_code == 0
+        assert "What runs on the server is not known yet: " in down.output
+    finally:
+        engine.start()
+        engine.docker("rm", "-f", "old-web-1")
+
+
+def test_two_projects_of_one_name_are_not_guessed() -> None:
+    one, other = (
+        RunningProject(name, ("web",), folder) for name, folder in (("shop", "/srv/a"), ("old", "/home/me/shop"))
+    )
+    assert same_app([one], ("shop", "")) == one
+    assert same_app([one, other], ("shop",)) is None
+    assert same_app([RunningProject("old", ("web",))], ("", "shop")) is None

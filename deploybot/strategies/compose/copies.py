@@ -37,26 +37,29 @@ def copies_of(
     """The running containers of each other project that is the same app, by the project's name."""
     projects: dict[str, tuple[Container, ...]] = {}
     for one in containers:
-        if one.project and one.service and one.state == "running" and not one.oneoff:
+        if one.project and one.service and not one.oneoff:
             projects[one.project] = (*projects.get(one.project, ()), one)
-    return {project: found for project, found in projects.items() if _is_same(config, found, names)}
+    running = {name: tuple(one for one in found if one.state == "running") for name, found in projects.items()}
+    return {name: found for name, found in running.items() if found and _is_same(config, found, projects[name], names)}
 
 
-def _is_same(config: ComposeConfig, containers: Collection[Container], names: Collection[str]) -> bool:
+def _is_same(
+    config: ComposeConfig, running: Collection[Container], everything: Collection[Container], names: Collection[str]
+) -> bool:
     """Whether a project is the same app: it has the same services, and something that two apps do not share by chance.
 
     Another environment of the app that deploybot runs here is no copy.
     """
-    if any(one.label(RELEASE_LABEL) or one.label(IMAGE_LABEL) for one in containers):
+    if any(one.label(RELEASE_LABEL) or one.label(IMAGE_LABEL) for one in running):
         return False
-    theirs = {one.service for one in containers}
+    theirs = {one.service for one in running}
     ours = {one.name for one in config.services if one.replicas}
     if not theirs & ours or not (theirs <= ours or ours <= theirs):
         return False
     return (
-        _is_called(containers, names)
-        or any(_shares(config, one) for one in containers)
-        or _same_images(config, containers)
+        _is_called(running, names)
+        or any(_shares(config, one) for one in running)
+        or _same_images(config, everything, names)
     )
 
 
@@ -75,14 +78,20 @@ def _shares(config: ComposeConfig, container: Container) -> bool:
     return bool(ports) or (bool(service.container_name) and service.container_name == container.name)
 
 
-def _same_images(config: ComposeConfig, containers: Collection[Container]) -> bool:
+def _same_images(config: ComposeConfig, containers: Collection[Container], names: Collection[str]) -> bool:
     """Whether all services that both have run images of the same repositories, one of which is not everybody's.
 
-    `postgres` is everybody's, `ghcr.io/ana/notes` is not. A shared `bitnami/redis` beside other images proves nothing.
+    `postgres` is everybody's, `ghcr.io/ana/notes` is not. A shared `bitnami/redis` proves nothing, neither beside other
+    images nor where it is all that is left of a project: then an image has to be called as the app.
     """
     pairs = [(_repository(one.image), config.of(one.service)) for one in containers]
     known = [(theirs, _repository(service.image)) for theirs, service in pairs if service is not None]
-    return all(theirs == ours for theirs, ours in known) and any("/" in theirs for theirs, _ in known)
+    if not all(theirs == ours for theirs, ours in known):
+        return False
+    own = [theirs for theirs, _ in known if "/" in theirs]
+    called = {name.lower() for name in names if name}
+    is_whole = {one.service for one in containers} == {one.name for one in config.services if one.replicas}
+    return bool(own) if is_whole else any(posixpath.basename(theirs).lower() in called for theirs in own)
 
 
 def _repository(image: str) -> str:

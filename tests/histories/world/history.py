@@ -29,6 +29,8 @@ _NATURES = {
     Act.DEPLOY_WHILE_DISK_IS_FULL: Nature.GOOD,
 }
 _HAS_TO_SUCCEED = frozenset({Act.DEPLOY, Act.DEPLOY_AGAIN, Act.DEPLOY_OLD})
+_LAST_LOOK = 1.0
+"""Seconds before its end within which a deployment has looked at the Engine for the last time."""
 _KEPT = "kept by the harness\n"
 
 
@@ -54,6 +56,7 @@ class AppHistory:
         self._turns = turns
         self._dice = dice
         self._ledger = Ledger()
+        self._death = 0.0
         self.report = HistoryReport()
 
     async def play(self, acts: list[Act]) -> HistoryReport:
@@ -130,6 +133,7 @@ class AppHistory:
         engine = self._app.server.engine
         end = asyncio.create_task(order(self._office, command))
         await asyncio.sleep(self._dice.uniform(0.2, 5.0))
+        self._death = time.time()
         await asyncio.to_thread(self._dice.choice((engine.kill, engine.stop)))
         await asyncio.sleep(self._dice.uniform(0.0, 3.0))
         await asyncio.to_thread(engine.start)
@@ -143,6 +147,10 @@ class AppHistory:
         self._note_text(ended, version)
         wanted = self._wanted(ended, version)
         disturbed = act is Act.DEPLOY_WHILE_ENGINE_DIES
+        if disturbed and deployment and self._death > deployment.finished - _LAST_LOOK:
+            # The Engine died when all had been seen to run: the card is about the time before.
+            await self._keep(ended, before, after, whole=False)
+            return
         found = [*end_findings(ended, before, after, ledger, wanted=wanted, disturbed=disturbed)]
         if version and deployment and deployment.state is State.SUCCEEDED and version.nature is not Nature.GOOD:
             found.append(f"#{deployment.number} succeeded, but the version is {version.nature}")
@@ -152,6 +160,11 @@ class AppHistory:
             tail = deployment.tail[-3:] if deployment else ()
             self.report.lost.append(f"{act}: a good version was not deployed: {said!r} {tail}")
         await self._count_restored(act, ended, before, after)
+        await self._keep(ended, before, after, whole=True)
+
+    async def _keep(self, ended: Ended, before: Reality, after: Reality, *, whole: bool) -> None:
+        """Write down how a deployment ended, and what runs since; what a release runs only where it is `whole`."""
+        ledger, deployment = self._ledger, ended.deployment
         if deployment is None:
             return
         ledger.orders[deployment.number] = PastOrder(
@@ -162,7 +175,8 @@ class AppHistory:
             ledger.running = ledger.running if "was not touched" in deployment.outcome else ""
         if deployment.state is State.SUCCEEDED and deployment.plan.kind is not Kind.RESTART:
             ledger.running = deployment.plan.release.id
-            await asyncio.to_thread(ledger.remember, ledger.running, after, self._app.server.reader)
+            if whole:
+                await asyncio.to_thread(ledger.remember, ledger.running, after, self._app.server.reader)
             await asyncio.to_thread(hands.keep, self._app, _KEPT)
 
     def _note_text(self, ended: Ended, version: ShopVersion | None) -> None:

@@ -345,6 +345,11 @@ COPIES = {
     "the same port": ((copy(ports=(PublishedPort(port=80),)), copy("db")), (), True),
     "the same image of its own": ((copy(image="ghcr.io/me/notes:1"), copy("db", image="postgres:15")), (), True),
     "it beside another image": ((copy(image="ghcr.io/me/notes:1"), copy("db", image="mysql:8")), (), False),
+    "all that is left is an image that many use": ((copy("db", image="bitnami/postgresql:16"),), (), False),
+    "beside what is stopped": (
+        (copy("db", image="bitnami/postgresql:16"), copy(image="ghcr.io/me/other:1", state="exited")), (), False,
+    ),
+    "all that is left is called as the app": ((copy(image="ghcr.io/me/notes:1"),), ("", "notes"), True),
     "the same image that everybody has": ((copy(), copy("db", image="postgres:15")), (), False),
     "stopped": ((copy(state="exited"), copy("db", state="exited")), ("notes",), False),
     "ours for another environment": (
@@ -356,7 +361,8 @@ COPIES = {
 @pytest.mark.parametrize(("others", "names", "is_copy"), COPIES.values(), ids=COPIES.keys())
 def test_a_second_copy_is_refused(others: tuple[Container, ...], names: tuple[str, ...], is_copy: bool) -> None:
     web = service(image="ghcr.io/me/notes:2", ports=(ServicePort(target=80, first=80, last=80),))
-    found = [one for one in problems_of(known(web, service("db", image="postgres:16"), others=others, names=names))
+    db = service("db", image="bitnami/postgresql:16" if "bitnami" in others[0].image else "postgres:16")
+    found = [one for one in problems_of(known(web, db, others=others, names=names))
              if "already" in one.sentence]  # fmt: skip
     assert len(found) == is_copy
     assert all('compose.project = "notes"' in one.advice and "/home/me/notes" in one.sentence for one in found)

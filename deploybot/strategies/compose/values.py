@@ -222,7 +222,7 @@ def _is_as_before(observed: Observed, expected: ServiceImage) -> bool:
     return len(there) == expected.replicas and all(
         one.image_id == expected.image
         and one.label(SETTINGS_LABEL) == expected.settings
-        and (one.state == "running" or (one.state == "exited" and not one.exit_code))
+        and (one.state == "running" or (expected.ended and one.state == "exited" and not one.exit_code))
         and one.health != "unhealthy"
         for one in there
     )

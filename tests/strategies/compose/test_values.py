@@ -171,7 +171,7 @@ AS_BEFORE = container("web", "1", labels=OURS)
     [
         ((AS_BEFORE,), False),
         ((replace(AS_BEFORE, health="healthy"),), False),
-        ((replace(AS_BEFORE, state="exited"),), False),
+        ((replace(AS_BEFORE, state="exited"),), True),
         ((replace(AS_BEFORE, state="exited", exit_code=1),), True),
         ((replace(AS_BEFORE, state="restarting"),), True),
         ((replace(AS_BEFORE, state="paused"),), True),
@@ -187,6 +187,13 @@ def test_what_is_as_before_is_not_restored(there: tuple[object, ...], is_changed
     given = values.restore_values(site, studied(site, OLD), OLD)
     assert lists(given, "CHANGED", "START") == [["web"] if is_changed else [], []]
     assert given["DEPLOYBOT_TAGS"] == f"{image_id('1')} {BELOW}/web:111111111111"
+
+
+@pytest.mark.parametrize(("exit_code", "changed"), [(0, []), (1, ["web"])])
+def test_a_job_that_had_ended_is_not_restored(exit_code: int, changed: list[str]) -> None:
+    there = replace(AS_BEFORE, state="exited", exit_code=exit_code)
+    site = site_of(there, manifests={OLD.id: manifest(replace(ran("web", "1"), ended=True))})
+    assert lists(values.restore_values(site, studied(site, OLD), OLD), "CHANGED") == [changed]
 
 
 def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:

@@ -17,21 +17,35 @@ from deploybot.settings import App, Environment
 LOOK_BACK = 200
 OBSERVE_WITHIN = 10.0
 ASK_WITHIN = 60.0
+GRACE = 5.0
 LONGEST_ANSWER = 8 << 20
 _TAIL = 15
-_WAIT = 5.0
 _MOST_QUESTIONS = 5
 
 
 class Inspector:
     """Looks at targets: before there is a plan, and again right before a step needs values."""
 
-    def __init__(self, *, store: Store, servers: Servers, refs: RefSource, strategies: Mapping[str, Strategy]) -> None:
-        """Take the ports; `strategies` by the name that bot.toml uses."""
+    def __init__(
+        self,
+        *,
+        store: Store,
+        servers: Servers,
+        refs: RefSource,
+        strategies: Mapping[str, Strategy],
+        ask_within: float = ASK_WITHIN,
+        grace: float = GRACE,
+    ) -> None:
+        """Take the ports; `strategies` by the name that bot.toml uses.
+
+        A question is answered within `ask_within` seconds. `grace` seconds are added to each time limit of a server.
+        """
         self._store = store
         self._servers = servers
         self._refs = refs
         self._strategies = strategies
+        self._ask_within = ask_within
+        self._grace = grace
         self._turns: dict[tuple[str, str], asyncio.Lock] = {}
 
     async def site(self, app: App, environment: Environment, server: str, *, remove_orphans: bool = False) -> Site:
@@ -149,9 +163,9 @@ class Inspector:
         values = step_values(site.app, site.environment, step)
         try:
             status = await host.start(job, step.script, values, deadline=step.timeout)
-            async with asyncio.timeout(step.timeout + _WAIT):
+            async with asyncio.timeout(step.timeout + self._grace):
                 while status.state is JobState.RUNNING:
-                    status = await host.wait(job, timeout=_WAIT)
+                    status = await host.wait(job, timeout=self._grace)
             if status.state is not JobState.DONE:
                 raise StepUnknown(site.server, step.name, status.detail or status.state.value)
             if status.code:
@@ -171,13 +185,13 @@ class Inspector:
         whole = bytearray()
         values = step_values(site.app, site.environment, step)
         try:
-            async with asyncio.timeout(ASK_WITHIN + _WAIT):
-                async for piece in host.stream(step.script, values, timeout=ASK_WITHIN):
+            async with asyncio.timeout(self._ask_within + self._grace):
+                async for piece in host.stream(step.script, values, timeout=self._ask_within):
                     whole += piece
                     if len(whole) > LONGEST_ANSWER:
                         raise Unreachable(site.server, f"{step.script} prints more than {LONGEST_ANSWER >> 20} MiB")
         except TimeoutError:
-            raise Unreachable(site.server, f"{step.script} takes longer than {ASK_WITHIN:.0f} s") from None
+            raise Unreachable(site.server, f"{step.script} takes longer than {self._ask_within:.0f} s") from None
         return bytes(whole)
 
 

@@ -251,3 +251,33 @@ async def test_what_is_seen_is_given_back() -> None:
     stayed = await server.verifier.stay(server.app, only(server.app), "web1", MANIFEST, server.stop)
     assert stayed
     assert settled.containers == stayed.containers == (WEB,)
+
+
+DB = ServiceImage(service="db", image=TWO, unwell=True)
+ILL_DB = replace(WEB, id="d1", service="db", image_id=TWO, health="unhealthy")
+
+
+@pytest.mark.parametrize(
+    ("there", "services", "same"),
+    [
+        ((WEB, ILL_DB), (MANIFEST.services[0], DB), True),
+        ((WEB, ILL_DB), (MANIFEST.services[0], replace(DB, unwell=False)), False),
+        ((replace(WEB, health="unhealthy"), ILL_DB), (MANIFEST.services[0], DB), False),
+        ((replace(WEB, health="starting"), ILL_DB), (MANIFEST.services[0], DB), False),
+        ((ILL_DB,), (MANIFEST.services[0], DB), False),
+        ((replace(WEB, image_id=TWO), ILL_DB), (MANIFEST.services[0], DB), False),
+    ],
+)
+async def test_what_was_unwell_before_may_be_so_again(
+    there: tuple[Container, ...], services: tuple[ServiceImage, ...], same: bool
+) -> None:
+    server = VerifiedServer(*there)
+    manifest = Manifest(services=services)
+    assert await server.verifier.is_as_before(server.app, only(server.app), "web1", manifest) is same
+
+
+async def test_an_engine_that_does_not_answer_shows_nothing_as_before() -> None:
+    server = VerifiedServer(WEB, ILL_DB)
+    server.engine.down = "it is gone"
+    manifest = Manifest(services=(*MANIFEST.services, DB))
+    assert not await server.verifier.is_as_before(server.app, only(server.app), "web1", manifest)

@@ -78,8 +78,15 @@ class Origin:
     unsigned: str = ""
     ran: bool = False
 
+    @property
+    def parts(self) -> tuple[tuple[str, str], ...]:
+        """What an approval is bound to: what it is allowed by and who signed it, each where that is limited."""
+        ref = self.ref or ("nothing that refs allow" if self.found else "")
+        signature = self.signature or ("none that counts" if self.unsigned else "")
+        return tuple((name, said) for name, said in (("ref", ref), ("signature", signature)) if said)
+
     def __str__(self) -> str:
-        """What an approval is bound to: `branch main, signed by ana on the commit`."""
+        """`branch main, signed by ana on the commit`, for people."""
         signed = f"signed by {self.signature}" if self.signature else ""
         return ", ".join(filter(None, ("ran here before" if self.ran else self.ref, signed)))
 

@@ -8,9 +8,11 @@ import pytest
 
 from deploybot.access import identity_text
 from deploybot.card import Card
+from deploybot.chat.places import privately
 from deploybot.domain import Identity, Place, Role, State
 from deploybot.metrics import METRICS
 from deploybot.ports import Tables
+from deploybot.settings import Secret, Telegram
 from tests.approvals.conftest import Town, make_town
 from tests.approvals.test_codes import WRONG, code, enrol
 
@@ -149,9 +151,6 @@ async def test_it_lasts_over_a_restart_of_the_bot(town: Town) -> None:
 
 
 async def test_direct_messages_go_to_chats_that_are_there(town: Town) -> None:
-    from deploybot.chat.places import privately  # noqa: PLC0415 - for this alone
-    from deploybot.settings import Secret, Telegram  # noqa: PLC0415 - likewise
-
     ben = Identity("telegram", "1001")
     assert privately(ben, town.shop.settings) is None
     settings = town.shop.settings.model_copy(update={"telegram": Telegram(token=Secret(env="T"))})

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import State, Verdict
+from deploybot.deploy.binding import differences
+from deploybot.domain import Binding, State, Verdict
 from deploybot.redact import Redactor
 from deploybot.settings import Signer
 from deploybot.sources.git import GitSource
+from deploybot.store.codec import decode, encode
 from tests.approvals.conftest import Town, make_town
 from tests.lab import Repo
 from tests.lab.run import run
@@ -246,12 +248,8 @@ async def test_only_what_a_listed_person_signed_is_deployed(tmp_path: Path, repo
         assert (await town.end_of(number)).state is State.SUCCEEDED
 
 
-async def test_bindings_of_before_are_read(town: Town) -> None:
+def test_bindings_of_before_are_read() -> None:
     """What was kept by the version before has no origin, and compares as it did."""
-    from deploybot.deploy.binding import differences  # noqa: PLC0415 - for this alone
-    from deploybot.domain import Binding  # noqa: PLC0415 - likewise
-    from deploybot.store.codec import decode, encode  # noqa: PLC0415 - likewise
-
     made = Binding(ref="main", commit="a" * 40, config=(), replaces=(), steps=())
     text = encode(made).replace('"origin":[],', "")
     assert "origin" not in text

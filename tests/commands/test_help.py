@@ -25,8 +25,8 @@ async def test_one_command(world: World) -> None:
     assert card.text == (
         "Put the last good release of an app back, or the one you name.\n\n"
         "A release is named by its ref, or by the number of the deployment that deployed it. "
-        "Its images come back with it. A release that ran well there may come back whatever `refs`, `signed` and `after` "
-        "say. With `--break-glass` an admin passes approvals and locks, as `help deploy` says."
+        "Its images come back with it. A release that ran well there may come back whatever `refs`, `signed` and "
+        "`after` say. With `--break-glass` an admin passes approvals and locks, as `help deploy` says."
     )
     assert card.code[0] == "rollback shop from production"
     assert card.footer == "For deployers and up."

@@ -71,23 +71,13 @@ class Signatures:
         except GitFailed as problem:
             return Signature(problem=f"{on} {self._explained(problem.words)}")
         words = said.decode("utf-8", errors="replace")
-        by = self._ssh_signer(words) or await self._gpg_signer(words)
+        by = ssh_signer(words) or await self._owner(valid_key(words))
         return Signature(by, on) if by else Signature(problem=f"{on} {self._explained(words)}")
 
-    def _ssh_signer(self, words: str) -> str:
-        """Give the name that ssh-keygen matched, where it is one of bot.toml."""
-        matches = filter(None, map(_SSH_GOOD.fullmatch, words.splitlines()))
-        return next((match[1] for match in matches if match[1] in self._signers), "")
-
-    async def _gpg_signer(self, words: str) -> str:
-        """Give whose key gpg found a valid signature of (doc/DETAILS of GnuPG: the last field is the primary key)."""
-        lines = [line.removeprefix(_GPG_STATUS).split() for line in words.splitlines() if line.startswith(_GPG_STATUS)]
-        kinds = [line[0] for line in lines if line]
-        valid = [line[-1] for line in lines if line and line[0] == "VALIDSIG"]
-        if kinds.count("GOODSIG") != 1 or len(valid) != 1 or _GPG_BAD & set(kinds):
-            return ""
+    async def _owner(self, key: str) -> str:
+        """Give whose OpenPGP key that is; empty for nobody's."""
         for name, signer in self._counting():
-            if signer.gpg is not None and valid[0] in await self._fingerprints(signer.gpg.file):
+            if key and signer.gpg is not None and key in await self._fingerprints(signer.gpg.file):
                 return name
         return ""
 
@@ -170,6 +160,21 @@ class Signatures:
             if key[1] in map(fingerprint, signer.ssh):
                 return f"is signed by {name}, whose key does not count {_when(signer)}"
         return f"is signed with a key that bot.toml does not list, {key[1]}"
+
+
+def ssh_signer(words: str) -> str:
+    """Give the name in the list of signers that ssh-keygen matched; empty for none."""
+    matches = filter(None, map(_SSH_GOOD.fullmatch, words.splitlines()))
+    return next((match[1] for match in matches), "")
+
+
+def valid_key(words: str) -> str:
+    """Give the primary key of gpg's one good signature; empty for none (doc/DETAILS of GnuPG, status lines)."""
+    lines = [line.removeprefix(_GPG_STATUS).split() for line in words.splitlines() if line.startswith(_GPG_STATUS)]
+    kinds = [line[0] for line in lines if line]
+    valid = [line[-1] for line in lines if line and line[0] == "VALIDSIG"]
+    is_good = kinds.count("GOODSIG") == len(valid) == 1 and not _GPG_BAD & set(kinds)
+    return valid[0] if is_good else ""
 
 
 def fingerprint(key: str) -> str:

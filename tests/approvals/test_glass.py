@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from deploybot.access import identity_text
 from deploybot.card import Card
 from deploybot.chat.places import privately
-from deploybot.domain import Identity, Place, Role, State
+from deploybot.domain import Action, Grant, Identity, Person, Place, Role, State
 from deploybot.metrics import METRICS
+from deploybot.policy import Question, Wanted, decide
 from deploybot.ports import Tables
 from deploybot.settings import Secret, Telegram
 from tests.approvals.conftest import Town, make_town
@@ -148,6 +150,28 @@ async def test_it_lasts_over_a_restart_of_the_bot(town: Town) -> None:
     await town.restart()
     ended = await town.end_of(number)
     assert (ended.state, ended.glass) == (State.SUCCEEDED, "approvals")
+
+
+@pytest.mark.parametrize(
+    ("command", "itself", "allowed"),
+    [("deploy", False, True), ("rollback", False, True), ("restart", False, False), ("deploy", True, False)],
+)
+def test_neither_the_bot_itself_nor_other_commands_break_it(command: str, *, itself: bool, allowed: bool) -> None:
+    person = Person(1, "dia")
+    question = Question(
+        person=person,
+        action=Action.DEPLOY,
+        command=command,
+        app="shop",
+        environment="production",
+        grants=(Grant(1, Role.ADMIN),),
+        people=(person,),
+        wanted=Wanted(count=1),
+        glass=True,
+        itself=itself,
+    )
+    assert decide(question).allowed is allowed
+    assert decide(replace(question, glass=False)).allowed
 
 
 async def test_direct_messages_go_to_chats_that_are_there(town: Town) -> None:

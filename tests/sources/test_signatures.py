@@ -17,7 +17,7 @@ from deploybot.redact import Redactor
 from deploybot.settings import App, FileRef, Signer
 from deploybot.sources import signatures
 from deploybot.sources.git import GitSource
-from deploybot.sources.signatures import fingerprint
+from deploybot.sources.signatures import fingerprint, ssh_signer, valid_key
 from tests.lab import Repo
 from tests.lab.run import run
 
@@ -314,6 +314,34 @@ async def test_an_expired_openpgp_key_does_not_count(
     assert (await source.signature(app, signed(repo, *ring.config("ana", program)))).by == "ana"
     found = await source.signature(app, signed(repo, *ring.config("ben", program)))
     assert not found.by
+
+
+GOODSIG, VALIDSIG = "[GNUPG:] GOODSIG 8D87 ana <a@x>", "[GNUPG:] VALIDSIG SUB 2026-11-29 1795919414 0 4 0 22 8 00 KEY"
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        ((GOODSIG, VALIDSIG), "KEY"),
+        ((VALIDSIG,), ""),
+        ((GOODSIG,), ""),
+        ((GOODSIG, VALIDSIG, GOODSIG, VALIDSIG), ""),
+        ((GOODSIG, VALIDSIG, "[GNUPG:] EXPKEYSIG 8D87 ana"), ""),
+        ((GOODSIG, VALIDSIG, "[GNUPG:] REVKEYSIG 8D87 ana"), ""),
+        ((f" {GOODSIG}", f"x {VALIDSIG}"), ""),
+        ((), ""),
+    ],
+)
+def test_what_gpg_says_of_one_good_signature(lines: tuple[str, ...], key: str) -> None:
+    assert valid_key("\n".join(lines)) == key
+
+
+def test_what_ssh_keygen_says_of_one_good_signature() -> None:
+    good = 'Good "git" signature for ana with ED25519 key SHA256:abc'
+    assert ssh_signer(f"{good}\n") == "ana"
+    unlisted = 'Good "git" signature with ED25519 key SHA256:abc\nNo principal matched.'
+    for words in (unlisted, f"x {good}", good.replace("git", "file"), f"{good} more", ""):
+        assert not ssh_signer(words)
 
 
 async def test_who_holds_a_commit(listed: Callable[..., GitSource], app: App, repo: Repo) -> None:

@@ -94,8 +94,8 @@ class Deployments:
         """Plan a release and run it when its turn comes, not before `at`, or only show the plan.
 
         Where the environment needs approvals it waits for them first, unless an admin breaks the glass, with a `code`
-        if they have enrolled. `remove_orphans` removes containers of the
-        project that are in no Compose file, also those that the bot did not make.
+        if they have enrolled. `remove_orphans` removes containers of the project that are in no Compose file, also
+        those that the bot did not make.
         """
         typed, release = release.typed, dataclasses.replace(release, typed=None)
         if break_glass and at:

@@ -116,7 +116,7 @@ class Beginning:
         app = self._settings.apps.get(plan.app)
         environment = app.environments.get(plan.environment) if app else None
         if app is None or environment is None:
-            return deployment  # that is said by who plans it anew
+            return deployment  # the new plan says that
 
         async def look() -> Deployment:
             origin = await self._planner.origin(app, environment, plan)
@@ -136,8 +136,8 @@ class Beginning:
     async def _answered(self, deployment: Deployment, stop: Stop, ask: Callable[[], Coroutine[object, object, T]]) -> T:
         """Ask until there is an answer.
 
-        Whoever asked may not look any more, so what does not answer is asked again for a while. Raises what speaks
-        against it, or the wish to stop.
+        Nobody may be looking any more, so what does not answer is asked again for a while. Raises what speaks
+        against it, or why it stops.
         """
         last = self._clock.now() + UNREACHABLE_START
         while True:

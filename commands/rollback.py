@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from deploybot import App, Card, Context, Environment, Release, UserError, command
+from deploybot import App, Card, Code, Context, Environment, Release, UserError, command
 
 
 @command(
-    "rollback <app> [from <env>] [to <release>]",
+    "rollback <app> [from <env>] [to <release>] [--break-glass] [code <code>]",
     needs="deploy",
     within=600,
     examples=(
@@ -14,12 +14,23 @@ from deploybot import App, Card, Context, Environment, Release, UserError, comma
         "rollback shop",
         "rollback shop from production to #41",
         "rollback shop from production to v1.3 because the cart is empty",
+        "rollback shop from production --break-glass because the shop is down",
     ),
 )
-async def rollback(ctx: Context, app: App, env: Environment, release: Release | None = None) -> Card:
+async def rollback(
+    ctx: Context,
+    app: App,
+    env: Environment,
+    release: Release | None = None,
+    *,
+    break_glass: bool = False,
+    code: Code = Code(""),  # noqa: B008 - a text
+) -> Card:
     """Put the last good release of an app back, or the one you name.
 
     A release is named by its ref, or by the number of the deployment that deployed it. Its images come back with it.
+    A release that ran well there may come back whatever `refs`, `signed` and `after` say. With `--break-glass` an admin
+    passes approvals and locks, as `help deploy` says.
     """
     current = await ctx.releases.current(app, env)
     target = release or await ctx.releases.last_good(app, env, before=current)
@@ -30,4 +41,4 @@ async def rollback(ctx: Context, app: App, env: Environment, release: Release | 
     if target is None:
         runs = f"has only ever run {current} in {env.name}" if current else f"has not run in {env.name} yet"
         raise UserError(f"{app.name} {runs}: there is nothing to go back to.", hint=f"See `history {app.name}`.")
-    return await ctx.deployments.request(ctx, app, env, target, rollback=True)
+    return await ctx.deployments.request(ctx, app, env, target, rollback=True, break_glass=break_glass, code=code)

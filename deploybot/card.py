@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from deploybot.domain import Identity
+
 _URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:[/?#][!#-&(-;=?-Z_a-z~\[\]]*)?", re.ASCII)
 _LONGEST_URL: Final = 1_500
 
@@ -71,6 +73,14 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Mention:
+    """A person whom the message wakes, where the chat is theirs; `name` is what people read."""
+
+    identity: Identity
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table. All rows have as many cells as `columns`; `tones` colours whole rows where given."""
 
@@ -96,6 +106,7 @@ class Card:
     `ok` is False where a script that asked should exit with an error. `queued` says that the outbox carries
     this card already: it tells a script what it started, and no chat says it a second time. `aside` says that another
     card, which everybody sees, tells the same: only whoever asked is answered, and a pressed button by that card alone.
+    `wakes` are people whom the chat notifies, each by their identity there.
     """
 
     title: str
@@ -116,3 +127,4 @@ class Card:
     ok: bool = True
     queued: bool = False
     aside: bool = False
+    wakes: tuple[Mention, ...] = ()

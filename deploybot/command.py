@@ -12,7 +12,7 @@ from datetime import time
 from typing import NewType, Protocol
 
 from deploybot.card import Card
-from deploybot.domain import Action, Changes, Deployment, Identity, Lock, Person, Place, Release, Role
+from deploybot.domain import Action, Changes, Deployment, Identity, Lock, Origin, Person, Place, Release, Role
 from deploybot.settings import App, Environment, Settings
 
 Handler = Callable[..., Awaitable[Card | None]]
@@ -120,11 +120,14 @@ class DeploymentService(Protocol):
         dry_run: bool = False,
         at: time | None = None,
         remove_orphans: bool = False,
+        break_glass: bool = False,
+        code: str = "",
     ) -> Card:
         """Plan a release for an environment (or some of its servers) and run it, or only show the plan.
 
         `at` is the time of day, in the bot's time zone, before which it does not begin. `remove_orphans` removes
-        containers of the project that are in no Compose file.
+        containers of the project that are in no Compose file. `break_glass` passes approvals, `after` and locks, with
+        the sender's one-time `code` where they have enrolled.
         """
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
@@ -166,6 +169,11 @@ class ReleaseService(Protocol):
 
     async def last_good(self, app: App, environment: Environment, before: Release | None) -> Release | None:
         """The newest good release other than `before`."""
+
+    async def origin(
+        self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
+    ) -> Origin | None:
+        """What lets a commit run where bot.toml limits that, asked in the repository now; None where it does not."""
 
     async def changes(self, app: App, old: Release, new: Release) -> Changes:
         """What lies between two releases."""

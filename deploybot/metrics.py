@@ -129,6 +129,11 @@ class Metrics:
         self.docker_calls = Counter(
             "deploybot_docker_calls_total", "Calls of Docker Engines: ok, refused, failed.", ("server", "result")
         )
+        self.broken_glass = Counter(
+            "deploybot_break_glass_total",
+            "Deployments and rollbacks that an admin asked for with --break-glass.",
+            ("app", "environment"),
+        )
         self.loop_lag = Histogram(
             "deploybot_loop_lag_seconds",
             "How much later than asked for the event loop woke up, looked at once a second.",

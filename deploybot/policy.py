@@ -12,7 +12,7 @@ import enum
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from deploybot.domain import EVERY, Action, Grant, Kind, Lock, Person, Role, place_name
+from deploybot.domain import EVERY, Action, Grant, Kind, Lock, Origin, Person, Role, place_name
 from deploybot.units import show_duration, show_time
 
 OPEN_COMMANDS = frozenset({"help", "whoami", "claim", "link"})
@@ -28,6 +28,10 @@ LEAST = {
 
 NEEDS_APPROVAL = frozenset({Kind.DEPLOY, Kind.ROLLBACK, Kind.TASK})
 """What changes what runs. A restart starts the very same again, and has to work at three in the morning."""
+
+PASSED_BY_GLASS = frozenset({"lock", "approvals", "after", "freeze"})
+"""The rules that break glass passes. Rights, `refs` and `signed` hold in an emergency, too: what ran there before may
+come back without them, and anything else could be anything."""
 
 _RANK = {role: rank for rank, role in enumerate(Role)}
 _CHANGES_NO_RELEASE = frozenset({"lock", "unlock", "cancel"})
@@ -77,13 +81,26 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """Which commits a place takes: on one of `refs`, as people write them, and `signed`.
+
+    `origin` is what the repository says of the commit that is asked about, None where it was not asked yet.
+    """
+
+    refs: tuple[str, ...] = ()
+    signed: bool = False
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """Whether a person may do something in a place.
 
     `app` and `environment` are names, `*` for every one, or None for “at least one of them”. `grants` and
     `people` are everybody's. `lock` is the person's lock that holds there now. `wanted` are the approvals that the
     place asks for, `asked` the request that the question is about. `begins` is True where a deployment is about to
-    begin: then what it still lacks is a no. `auto` tells what is deployed in the place by itself, in words; `itself`
+    begin: then what it still lacks is a no. `allowed` limits commits, None takes every one. `glass` is True where who
+    asks wants to break the glass. `auto` tells what is deployed in the place by itself, in words; `itself`
     is True where who asks is the bot, whose grants are those of bot.toml's `auto`.
     """
 
@@ -98,7 +115,9 @@ class Question:
     wanted: Wanted | None = None
     asked: Asked | None = None
     before: Before | None = None
+    allowed: Allowed | None = None
     begins: bool = False
+    glass: bool = False
     auto: str = ""
     itself: bool = False
 
@@ -128,12 +147,17 @@ class Voice(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule says. `held` marks a refusal that a lock is the reason of, `waits` one that approvals can end."""
+    """What one rule says.
+
+    `held` marks a refusal that a lock is the reason of, `waits` one that approvals can end, `broken` one that break
+    glass has passed.
+    """
 
     voice: Voice
     reason: str
     held: bool = False
     waits: bool = False
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +289,8 @@ def _approvals(question: Question) -> Finding | None:
         return _passes(f"{question.place} needs no approvals.")
     if question.command == Kind.RESTART:
         return _passes("A restart needs no approval: what runs stays what it is.")
+    if question.glass:
+        return _refuses(f"It needs {wanted}, other than who asks.")
     if not question.begins:
         return _passes(f"It will wait for {wanted}, other than who asks.")
     return _enough(question, wanted)
@@ -333,6 +359,54 @@ def _after(question: Question) -> Finding | None:
     return _refuses(f"{before.release} has to be healthy in {before.environment} first. There now: {runs}.")
 
 
+def _refs(question: Question) -> Finding | None:
+    """Deploy only commits on refs that the place allows; what ran well here may come back."""
+    allowed = question.allowed
+    if not _brings_commit(question) or allowed is None or not allowed.refs:
+        return None
+    only, origin = " or ".join(allowed.refs), allowed.origin
+    if origin is None:
+        return _passes(f"Only commits on {only} may be deployed here; a commit is looked up when it is known.")
+    if question.command == Kind.ROLLBACK and origin.ran:
+        return _passes("The commit has run well here before, so it may come back from any ref.")
+    if origin.ref:
+        return _passes(f"The commit is on {origin.ref}; allowed: {only}.")
+    return _refuses(f"Only commits on {only} may be deployed to {question.place}; this one is on {origin.found}.")
+
+
+def _signed(question: Question) -> Finding | None:
+    """Deploy only commits with a good signature of a signer; what ran well here may come back."""
+    allowed = question.allowed
+    if not _brings_commit(question) or allowed is None or not allowed.signed:
+        return None
+    origin = allowed.origin
+    if origin is None:
+        return _passes("Only signed commits may be deployed here; a signature is verified when the commit is known.")
+    if question.command == Kind.ROLLBACK and origin.ran:
+        return _passes("The commit has run well here before, so it may come back without a signature.")
+    if origin.signature:
+        return _passes(f"The commit is signed by {origin.signature}.")
+    return _refuses(f"Only signed commits may be deployed to {question.place}: {origin.unsigned}.")
+
+
+def _brings_commit(question: Question) -> bool:
+    """Whether it is about bringing a commit to one place; a restart and a task leave there what runs."""
+    stays = question.command in {Kind.RESTART, Kind.TASK}
+    return question.changes_release and question.is_one_place and not stays
+
+
+def _glass(question: Question) -> Finding | None:
+    """Let nobody but admins break the glass, and only to deploy or to roll back."""
+    if not question.glass or question.person is None:
+        return None
+    role = role_of(question.person, question.grants, question.app, question.environment)
+    if question.command not in {Kind.DEPLOY, Kind.ROLLBACK}:
+        return _refuses(f"Break glass is for deploy and rollback, not for `{question.command}`.")
+    if question.itself or role is not Role.ADMIN:
+        return _refuses(f"Only an admin of {question.place} may break the glass.")
+    return _passes("You break the glass: the lock, approvals and the order of environments do not stop it.")
+
+
 RULES: Mapping[str, Rule] = {
     "open to all": _open_command,
     "allowlist": _known_person,
@@ -343,6 +417,9 @@ RULES: Mapping[str, Rule] = {
     "approver": _approver,
     "another person": _another,
     "after": _after,
+    "refs": _refs,
+    "signed": _signed,
+    "break glass": _glass,
     "by itself": _auto,
 }
 """Every rule by the name that people read."""
@@ -362,7 +439,19 @@ def counting(question: Question) -> tuple[int, ...]:
 def explain(question: Question) -> dict[str, Finding]:
     """What every rule that has something to say says, by its name."""
     findings = {name: rule(question) for name, rule in RULES.items()}
-    return {name: finding for name, finding in findings.items() if finding is not None}
+    return {name: _through(question, name, finding) for name, finding in findings.items() if finding is not None}
+
+
+def _through(question: Question, name: str, finding: Finding) -> Finding:
+    """Pass a refusal that break glass passes; whether it may be broken is a rule of its own."""
+    if not question.glass or name not in PASSED_BY_GLASS or finding.voice is not Voice.REFUSES:
+        return finding
+    return Finding(Voice.PASSES, f"{finding.reason} Break glass passes that.", broken=True)
+
+
+def broken_rules(question: Question) -> tuple[str, ...]:
+    """The rules that would say no and are passed by break glass."""
+    return tuple(name for name, finding in explain(question).items() if finding.broken)
 
 
 def _decide(question: Question) -> Decision:

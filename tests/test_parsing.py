@@ -161,7 +161,8 @@ def test_everybody_may_give_a_reason() -> None:
 
 
 USAGE_DEPLOY = (
-    "Usage: deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run] [--remove-orphans] [--at <time>]\n"
+    "Usage: deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run] [--remove-orphans] [--at <time>] "
+    "[--break-glass] [code <code>]\n"
     "For example: deploy shop@v1.4 to production"
 )
 USAGE_LOCK = (
@@ -571,14 +572,14 @@ def test_what_leans_on_something_that_was_not_said() -> None:
         ("deploy shop@:p", 2, (":previous",)),
         ("deploy shop@v1", 0, ()),
         ("deploy nothing@v1", 0, ()),
-        ("deploy shop ", 0, ("to", "--dry-run", "--remove-orphans", "--at")),
-        ("deploy shop -", 1, ("--dry-run", "--remove-orphans", "--at")),
+        ("deploy shop ", 0, ("to", "--dry-run", "--remove-orphans", "--at", "--break-glass", "code")),
+        ("deploy shop -", 1, ("--dry-run", "--remove-orphans", "--at", "--break-glass")),
         ("deploy shop to ", 0, ("staging", "production")),
         ("deploy shop to prod", 4, ("production",)),
         ("deploy shop to production/", 0, ("web1", "web2")),
         ("deploy shop to production/web1,", 0, ("web1", "web2")),
         ("deploy shop to production/web1,web2", 4, ("web2",)),
-        ("deploy shop to production --", 2, ("--dry-run", "--remove-orphans", "--at")),
+        ("deploy shop to production --", 2, ("--dry-run", "--remove-orphans", "--at", "--break-glass")),
         ("status ", 0, ("shop", "blog", "wiki")),
         ("status shop ", 0, ("staging", "production")),
         ("run shop ", 0, ("migrate", "reindex")),

@@ -11,7 +11,7 @@ from deploybot.access.reasons import reasons_card
 from deploybot.card import Card, Line, Tone
 from deploybot.command import Command, Context
 from deploybot.deploy.questions import Questions
-from deploybot.domain import BOT_NAME, EVERY, Action, Grant, Identity, Lock, Person, Release, Role, place_name
+from deploybot.domain import BOT_NAME, EVERY, Action, Grant, Identity, Kind, Lock, Person, Release, Role, place_name
 from deploybot.errors import Denied, UserError
 from deploybot.parsing import nearest
 from deploybot.policy import Decision, Question, decide, tell_lock
@@ -80,10 +80,12 @@ class Access:
         environment: str | None,
         release: Release | None = None,
         number: int = 0,
+        glass: bool = False,
     ) -> Answer:
         """Ask the policy about a person, by identity or id. Places are as in `policy.Question`.
 
         `release` is what would run, where that is known; `number` the deployment that it is about, or 0.
+        `glass` says that the person wants to break the glass.
         """
 
         def look(tables: Tables) -> Question:
@@ -96,6 +98,7 @@ class Access:
                 environment=environment,
                 release=release,
                 number=number,
+                glass=glass,
             )
 
         question = await self._store.read(look)
@@ -112,6 +115,8 @@ class Access:
         self, ctx: Context, command: Command, app: App, environment: Environment, release: Release | None = None
     ) -> Card:
         """What every rule says to the sender's using a command there, and who may."""
+        back = command.name == Kind.ROLLBACK
+        origin = await ctx.releases.origin(app, environment, release, back=back) if release else None
 
         def look(tables: Tables) -> Question:
             return self._questions.ask(
@@ -122,6 +127,7 @@ class Access:
                 app=app.name,
                 environment=environment.name,
                 release=release,
+                origin=origin,
             )
 
         return reasons_card(await self._store.read(look))

@@ -7,12 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from deploybot.assembly.world import World
-from deploybot.chat.places import places_of
+from deploybot.chat.places import places_of, privately
 from deploybot.deploy.approvals import Approvals
 from deploybot.deploy.beginning import Beginning
 from deploybot.deploy.bonds import Bonds
 from deploybot.deploy.execution import Executor
 from deploybot.deploy.gate import HealthGate
+from deploybot.deploy.glass import BreakGlass
 from deploybot.deploy.inspection import Inspector
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.legacy import Legacy
@@ -108,6 +109,9 @@ def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: T
         approvals=approvals,
         queue=queue,
         releases=plans.releases,
+        glass=BreakGlass(
+            store=world.store, clock=world.clock, codes=codes, privately=partial(privately, settings=settings)
+        ),
     )
 
 

@@ -54,7 +54,7 @@ def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
         pool=pool,
         store=database,
         servers=pool,
-        refs=GitSource(settings.bot.data, redactor),
+        refs=GitSource(settings.bot.data, redactor, signers=settings.signers),
         redactor=redactor,
         clock=SystemClock(),
         images=_images(settings, SystemClock()),

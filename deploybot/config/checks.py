@@ -11,6 +11,7 @@ from deploybot.config.autos import check_autos
 from deploybot.config.others import check_others
 from deploybot.config.problems import Path, Problem, dotted, listed, meant
 from deploybot.config.routes import check_routes
+from deploybot.config.signing import check_signing
 from deploybot.config.tables import within
 from deploybot.domain import canonical_image
 from deploybot.settings import App, Environment, Health, Hook, Logs, Secret, Server, Settings, project_name
@@ -55,6 +56,7 @@ def check(settings: Settings) -> Iterator[Problem]:
     yield from _chats(settings)
     yield from _hooks(settings)
     yield from check_others(settings)
+    yield from check_signing(settings)
 
 
 def _hooks(settings: Settings) -> Iterator[Problem]:

@@ -16,6 +16,7 @@ from deploybot.settings import BotSettings, DockerTls, FileRef, Hook, Secret, Se
 _SHORTEST = 4
 _LARGEST = 1_000_000
 _OTHERS = 0o077
+_PUBLIC = frozenset({"certificate", "gpg"})
 _HEX_DIGITS, _BASE64_DIGITS = 32, 22  # that 16 bytes have
 _DIFFERENT = 8
 
@@ -31,7 +32,7 @@ def fetch(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
             case Secret(env=None, file=Path() as file):
                 yield from _try(path, _fill_from_file, part, file)
             case FileRef(file=Path() as file):
-                yield from _try(path, _content, file, private=path[-1] != "certificate")
+                yield from _try(path, _content, file, private=path[-1] not in _PUBLIC)
             case DockerTls():
                 for key in ("ca", "cert", "key"):
                     if file := getattr(part, key):

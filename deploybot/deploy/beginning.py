@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import TypeVar
 
 from deploybot.deploy.approvals import Approvals
 from deploybot.deploy.bonds import Bonds
@@ -16,6 +18,8 @@ from deploybot.errors import Unreachable, UserError
 from deploybot.policy import decide
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import Settings
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +74,7 @@ class Beginning:
 
         What only lacks approvals is for the transaction in which it begins.
         """
+        deployment = await self._with_origin(deployment, stop)
 
         def look(tables: Tables) -> Request | None:
             question = self._questions.may_begin(tables, deployment)
@@ -85,12 +90,13 @@ class Beginning:
     def _move_on(self, tables: Tables, deployment: Deployment, plan: Plan) -> Deployment | None:
         """Let it begin, if the policy still says yes in this very transaction; None where it lacks approvals.
 
-        What was approved is what runs: Voided where the new plan is another one.
+        What was approved is what runs: Voided where the new plan is another one. The commit is judged by what the
+        repository said for the new plan.
         """
         now = tables.deployments.get(deployment.number)
         if now is None or now.state.ended or self.rests:
             return None  # it was rejected, or a newer one came in its place, while it was looked at
-        question = self._questions.may_begin(tables, deployment)
+        question = self._questions.may_begin(tables, replace(deployment, plan=plan))
         decision = decide(question)
         if decision.waits:
             self._approvals.send_back(tables, deployment)
@@ -104,24 +110,42 @@ class Beginning:
         self._tell(tables, deployment.number)
         return moved
 
-    async def _plan_again(self, deployment: Deployment, stop: Stop) -> Plan:
-        """The same wish, planned against what is there now: the deployment before it has changed that.
+    async def _with_origin(self, deployment: Deployment, stop: Stop) -> Deployment:
+        """The deployment with what the repository says of its commit now: somebody may have pushed over it."""
+        plan = deployment.plan
+        app = self._settings.apps.get(plan.app)
+        environment = app.environments.get(plan.environment) if app else None
+        if app is None or environment is None:
+            return deployment  # the new plan says that
 
-        Whoever asked may not look any more, so a server that does not answer is asked again for a while. Raises
-        what speaks against it, or the wish to stop.
-        """
+        async def look() -> Deployment:
+            origin = await self._planner.origin(app, environment, plan)
+            return replace(deployment, plan=replace(plan, origin=origin))
+
+        return await self._answered(deployment, stop, look)
+
+    async def _plan_again(self, deployment: Deployment, stop: Stop) -> Plan:
+        """The same wish, planned against what is there now: the deployment before it has changed that."""
         old = deployment.plan
         app = self._settings.apps.get(old.app)
         environment = app.environments.get(old.environment) if app else None
         if app is None or environment is None:
             raise UserError(f"bot.toml has no {old.app} {old.environment} any more")
+        return await self._answered(deployment, stop, lambda: self._planner.again(app, environment, old))
+
+    async def _answered(self, deployment: Deployment, stop: Stop, ask: Callable[[], Coroutine[object, object, T]]) -> T:
+        """Ask until there is an answer.
+
+        Nobody may be looking any more, so what does not answer is asked again for a while. Raises what speaks
+        against it, or why it stops.
+        """
         last = self._clock.now() + UNREACHABLE_START
         while True:
             if stop.why is not None:
                 raise stop.why
             try:
-                if (plan := await stop.before(self._planner.again(app, environment, old))) is not None:
-                    return plan
+                if (answer := await stop.before(ask())) is not None:
+                    return answer
             except Unreachable as problem:
                 if self._clock.now() > last:
                     raise

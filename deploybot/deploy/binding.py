@@ -16,7 +16,7 @@ _SHOWN = 60
 _SHORT = 10
 _NOT_THE_APPS = frozenset({"environments", "tasks", "channel", "logs", "hooks", "notify", "forge", "poll"})
 _NOT_THE_ENVIRONMENTS = frozenset(
-    {"default", "approvals", "approvers", "approval_within", "approval_code", "after", "auto"}
+    {"default", "approvals", "approvers", "approval_within", "approval_code", "after", "auto", "refs", "signed"}
 )
 _NOT_THE_SERVERS = frozenset({"connect_timeout"})
 
@@ -30,6 +30,7 @@ def binding_of(plan: Plan, settings: Settings, *, ref: str | None, release: Rele
         images=meant.images,
         config=config_of(plan, settings),
         replaces=tuple((part.server, part.replaces.id if part.replaces else "") for part in plan.servers),
+        origin=plan.origin.parts if plan.origin else (),
         steps=tuple((part.server, f"{steps_text(plan, part)} [{_felt_digest(plan, part)}]") for part in plan.servers),
     )
     return dataclasses.replace(made, digest=_digest(dataclasses.asdict(made)))
@@ -120,7 +121,7 @@ def _digest(content: object) -> str:
 
 def differences(old: Binding, new: Binding) -> tuple[str, ...]:
     """What has changed, each as a sentence from what to what; none where the two bind to the same."""
-    found = [*_release(old, new), *_pairs("config", old.config, new.config)]
+    found = [*_release(old, new), *_origin(old, new), *_pairs("config", old.config, new.config)]
     found += _pairs("what it replaces", _shortened(old.replaces), _shortened(new.replaces))
     if not found and old.steps != new.steps:
         found = [f"steps: {server} would do other things than those shown" for server, _ in new.steps]
@@ -135,6 +136,14 @@ def _release(old: Binding, new: Binding) -> Iterator[str]:
     sides = (Release(one.commit, images=one.images) for one in (old, new))
     for service, was, is_now in image_changes(*sides) if new.commit else ():
         yield f"image: {service} was {was} and is {is_now}"
+
+
+def _origin(old: Binding, new: Binding) -> Iterator[str]:
+    """What let it run there and does not any more: what bot.toml limits since is for the policy."""
+    now = dict(new.origin)
+    for name, was in old.origin:
+        if now.get(name, was) != was:
+            yield f"{name}: was {was} and is {now[name]}"
 
 
 def _shortened(replaces: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

@@ -97,7 +97,7 @@ def deployment_card(
     word = _word(deployment, request)
     return Card(
         key=key(deployment.number),
-        title=f"#{deployment.number} {what(plan)} — {word}",
+        title=f"#{deployment.number} {what(plan)}{' (break glass)' if deployment.glass else ''} — {word}",
         tone=_TONES[deployment.state],
         text=_text(deployment, waits_for),
         lines=tuple(_lines(deployment, steps, request)),
@@ -163,6 +163,8 @@ def _about(plan: Plan) -> str:
         lines.append(f"replaces {', '.join(before)}")
     else:
         lines.append(next((first_words(part) for part in plan.servers if part.before), "the first release here"))
+    if plan.origin is not None and str(plan.origin):
+        lines.append(f"from {plan.origin}")
     lines += _images(plan)
     lines += _changes(plan.changes)
     lines += [f"! {warning}" for warning in plan.warnings]
@@ -199,12 +201,18 @@ def _count(number: int, what: str) -> str:
 
 def _lines(deployment: Deployment, steps: Sequence[StepRow], request: Request | None) -> Iterator[Line]:
     """What is asked for, as long as nothing has been done; then what was, and who approved it."""
+    yield from _glass(deployment)
     if request is not None and (deployment.state is State.WAITING or request.verdict):
         yield from request_lines(deployment, request)
         return
     yield from (_line(part, steps, deployment.state) for part in deployment.plan.servers)
     if request is not None:
         yield approved_line(request)
+
+
+def _glass(deployment: Deployment) -> Iterator[Line]:
+    if deployment.glass:
+        yield Line("break glass", f"by {deployment.requester_name}, passes: {deployment.glass}", Tone.BAD)
 
 
 def _line(part: ServerPlan, steps: Sequence[StepRow], state: State) -> Line:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from deploybot.deploy.inspection import Inspector, going_back
 from deploybot.deploy.legacy import Legacy
 from deploybot.deploy.releases import Releases
-from deploybot.domain import Changes, Gate, Kind, Plan, Release, Running, ServerPlan, Step, short_id
+from deploybot.domain import Changes, Gate, Kind, Origin, Plan, Release, Running, ServerPlan, Step, short_id
 from deploybot.errors import NoImage, UserError
 from deploybot.ports import Site, Store, Strategy, Tables
 from deploybot.settings import App, Environment
@@ -63,10 +63,12 @@ class Planner:
         servers: Sequence[str] = (),
         remove_orphans: bool = False,
         fresh: bool = True,
+        origin: Origin | None = None,
     ) -> Plan:
         """Plan a release for the environment, or for some of its servers.
 
-        A release that was never healthy on a server is put there from scratch if the plan is `fresh`. Raises
+        A release that was never healthy on a server is put there from scratch if the plan is `fresh`. `origin` is what
+        lets it run there, as `releases.origin` has found it just now. Raises
         Unreachable when a server does not answer, UserError with everything that servers lack.
         """
         names = _chosen(app, environment, servers)
@@ -83,6 +85,7 @@ class Planner:
             changes=await self._changes(app, found[0].replaces, release),
             warnings=tuple(_warnings(found, sites, running)),
             remove_orphans=remove_orphans,
+            origin=origin,
         )
         return dataclasses.replace(plan, digest=digest_of(plan))
 
@@ -112,15 +115,25 @@ class Planner:
         if old.kind is Kind.RESTART:
             return await self.restart(app, environment)
         names = tuple(part.server for part in old.servers if part.server in environment.servers)
+        back = old.kind is Kind.ROLLBACK
         return await self.deploy(
             app,
             environment,
             old.release,
-            rollback=old.kind is Kind.ROLLBACK,
+            rollback=back,
             servers=names,
             remove_orphans=old.remove_orphans,
             fresh=False,
+            origin=await self.origin(app, environment, old),
         )
+
+    async def origin(self, app: App, environment: Environment, plan: Plan) -> Origin | None:
+        """Ask again what lets a plan's commit run there; None where bot.toml does not limit that."""
+        if plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
+            return None
+        before = plan.origin.ref if plan.origin else ""
+        back = plan.kind is Kind.ROLLBACK
+        return await self.releases.origin(app, environment, plan.release, back=back, before=before)
 
     async def meaning(self, app: App, environment: Environment, ref: str) -> Release | None:
         """Give the release that a ref means now; None where there is no such ref any more.

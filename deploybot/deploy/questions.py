@@ -16,6 +16,7 @@ from deploybot.domain import (
     Grant,
     Identity,
     Lock,
+    Origin,
     Person,
     Plan,
     Release,
@@ -23,7 +24,7 @@ from deploybot.domain import (
     Role,
 )
 from deploybot.errors import Denied, Locked
-from deploybot.policy import Asked, Before, Decision, Question, Wanted, decide, tell_lock
+from deploybot.policy import Allowed, Asked, Before, Decision, Question, Wanted, decide, tell_lock
 from deploybot.ports import Clock, Tables
 from deploybot.settings import Environment, Settings
 
@@ -65,11 +66,14 @@ class Questions:
         release: Release | None = None,
         number: int = 0,
         begins: bool = False,
+        origin: Origin | None = None,
+        glass: bool = False,
     ) -> Question:
         """A question about a person, by identity or id; places are as in `policy.Question`.
 
         `release` is what would run, `number` the deployment that the question is about, 0 where there is none.
-        `begins` says that it is about to begin.
+        `begins` says that it is about to begin. `origin` is what the repository says of the release's commit, None
+        where it was not asked yet. `glass` says that whoever asks wants to break the glass.
         """
         people = tables.people.everybody()
         person = tables.people.of(who) if isinstance(who, Identity) else _by_id(people, who)
@@ -88,7 +92,9 @@ class Questions:
             wanted=wanted_of(place, request),
             asked=_asked(tables, request),
             before=self._before(tables, place, release) if place and place.after else None,
+            allowed=_allowed(place, origin),
             begins=begins,
+            glass=glass,
             auto=auto_text(place),
             itself=bot is not None and person == bot,
         )
@@ -100,13 +106,15 @@ class Questions:
             return grants
         return (*(one for one in grants if one.person != bot.id), *grants_of(bot, self._settings))
 
-    def may_request(self, tables: Tables, person: int, plan: Plan) -> Question:
+    def may_request(self, tables: Tables, person: int, plan: Plan, *, glass: bool = False) -> Question:
         """Whether somebody may ask for a plan."""
-        return self._of_plan(tables, person, plan)
+        return self._of_plan(tables, person, plan, glass=glass)
 
     def may_begin(self, tables: Tables, deployment: Deployment) -> Question:
         """Whether a deployment may begin, for who asked for it."""
-        return self._of_plan(tables, deployment.requester, deployment.plan, number=deployment.number)
+        return self._of_plan(
+            tables, deployment.requester, deployment.plan, number=deployment.number, glass=bool(deployment.glass)
+        )
 
     def may_decide(self, tables: Tables, person: int, deployment: Deployment, command: str) -> Question:
         """Whether somebody may approve or reject a request."""
@@ -121,7 +129,7 @@ class Questions:
             number=deployment.number,
         )
 
-    def _of_plan(self, tables: Tables, person: int, plan: Plan, *, number: int = 0) -> Question:
+    def _of_plan(self, tables: Tables, person: int, plan: Plan, *, number: int = 0, glass: bool = False) -> Question:
         return self.ask(
             tables,
             person,
@@ -132,6 +140,8 @@ class Questions:
             release=plan.release,
             number=number,
             begins=bool(number),
+            origin=plan.origin or Origin(found="nothing that was asked", unsigned="it was not asked for its signature"),
+            glass=glass,
         )
 
     def insist(self, question: Question) -> None:
@@ -169,6 +179,13 @@ class Questions:
             there=there,
             been_here=any(one.plan.release.id == release.id for one in good),
         )
+
+
+def _allowed(place: Environment | None, origin: Origin | None) -> Allowed | None:
+    """What bot.toml limits in a place; None where it takes every commit."""
+    if place is None or not (place.refs or place.signed):
+        return None
+    return Allowed(refs=tuple(map(str, place.refs)), signed=place.signed, origin=origin)
 
 
 def _asked(tables: Tables, request: Request | None) -> Asked | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from deploybot.deploy.inspection import Inspector
-from deploybot.domain import Changes, Deployment, Kind, Pin, Release, State
+from deploybot.domain import Changes, Deployment, Kind, Origin, Pin, Release, State, allowed_by
 from deploybot.errors import NoImage, Unreachable, UserError
 from deploybot.ports import Images, RefSource, Store
 from deploybot.settings import App, Environment
@@ -129,6 +129,35 @@ class Releases:
         if before is not None and before.id in known:
             past = past[: known.index(before.id)]
         return past[-1] if past else None
+
+    async def origin(
+        self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
+    ) -> Origin | None:
+        """What lets a commit run where bot.toml limits that, asked in the repository now; None where it does not.
+
+        To go `back` to what has run well there needs nothing else: it has to work when the repository is down, or
+        the tag is gone. `before` is what it was allowed by when it was planned.
+        """
+        if not environment.refs and not environment.signed:
+            return None
+        if back and await self._has_run(environment, release.commit):
+            return Origin(ran=True)
+        origin = Origin()
+        if environment.refs:
+            holding = await self._refs.holding(app, release.commit)
+            ref = allowed_by(environment.refs, holding, before=before)
+            origin = replace(origin, ref=ref, found="" if ref else str(holding))
+        if environment.signed:
+            signature = await self._refs.signature(app, release.commit)
+            origin = replace(origin, signature=str(signature), unsigned="" if signature.by else signature.problem)
+        return origin
+
+    async def _has_run(self, environment: Environment, commit: str) -> bool:
+        """Whether a commit has run well in an environment."""
+        rows = await self._store.read(
+            lambda tables: tables.deployments.good(environment.app, environment.name, LOOK_BACK)
+        )
+        return any(one.plan.release.commit == commit for one in rows)
 
     async def changes(self, app: App, old: Release, new: Release) -> Changes:
         """What lies between the commits of two releases."""

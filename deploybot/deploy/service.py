@@ -12,6 +12,7 @@ from deploybot.command import Context
 from deploybot.deploy.approvals import Approvals
 from deploybot.deploy.automatic import in_the_way, skipped_by
 from deploybot.deploy.cards import deployment_card, plan_card, what
+from deploybot.deploy.glass import BreakGlass, glass_text, told_text
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import Planner
 from deploybot.deploy.questions import Questions, required, wanted_of
@@ -19,8 +20,10 @@ from deploybot.deploy.queue import Queue
 from deploybot.deploy.releases import Releases
 from deploybot.deploy.teller import Teller
 from deploybot.deploy.turns import next_time, show_moment
-from deploybot.domain import Deployment, Person, Plan, Release, Request, State
+from deploybot.domain import Deployment, Kind, Person, Plan, Release, Request, State
 from deploybot.errors import Cancelled, UserError
+from deploybot.metrics import METRICS
+from deploybot.policy import Question
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
@@ -35,6 +38,7 @@ class _Asked:
     request: Request | None
     not_before: float
     now: float
+    glass: bool = False
 
     @property
     def wish(self) -> int:
@@ -57,6 +61,7 @@ class Deployments:
         approvals: Approvals,
         queue: Queue,
         releases: Releases,
+        glass: BreakGlass,
     ) -> None:
         """Take the ports and parts."""
         self._settings = settings
@@ -66,6 +71,7 @@ class Deployments:
         self._journal = journal
         self._tell = tell
         self._approvals = approvals
+        self._glass = glass
         self._questions = Questions(settings, clock)
         self.queue = queue
         self.releases = releases
@@ -82,23 +88,48 @@ class Deployments:
         dry_run: bool = False,
         at: time | None = None,
         remove_orphans: bool = False,
+        break_glass: bool = False,
+        code: str = "",
     ) -> Card:
         """Plan a release and run it when its turn comes, not before `at`, or only show the plan.
 
-        Where the environment needs approvals it waits for them first. `remove_orphans` removes containers of the
-        project that are in no Compose file, also those that the bot did not make.
+        Where the environment needs approvals it waits for them first, unless an admin breaks the glass, with a `code`
+        if they have enrolled. `remove_orphans` removes containers of the project that are in no Compose file, also
+        those that the bot did not make.
         """
         typed, release = release.typed, dataclasses.replace(release, typed=None)
+        if break_glass and at:
+            raise UserError("Break glass is for now.", hint="Leave `--at` out.")
+        origin = await self._planner.releases.origin(app, environment, release, back=rollback)
+        kind = Kind.ROLLBACK if rollback else Kind.DEPLOY
+        first = Plan(kind=kind, app=app.name, environment=environment.name, release=release, servers=(), origin=origin)
+        await self._insist(ctx, first, glass=break_glass)
+        if break_glass and not dry_run:
+            await self._glass.insist(ctx, code)
         plan = await self._planner.deploy(
-            app, environment, release, rollback=rollback, servers=servers, remove_orphans=remove_orphans
+            app,
+            environment,
+            release,
+            rollback=rollback,
+            servers=servers,
+            remove_orphans=remove_orphans,
+            origin=origin,
         )
         zone = self._settings.bot.timezone
         not_before = next_time(at, zone, self._clock.now()) if at else 0.0
         if dry_run:
-            wanted = wanted_of(environment)
+            wanted = None if break_glass else wanted_of(environment)
             begins_at = show_moment(not_before, zone) if at else ""
             return plan_card(plan, begins=begins_at, wants=str(wanted) if wanted else "")
-        return await self._add(ctx, plan, not_before, typed=typed)
+        return await self._add(ctx, plan, not_before, typed=typed, glass=break_glass)
+
+    async def _insist(self, ctx: Context, plan: Plan, *, glass: bool) -> None:
+        """Ask the policy before the servers are asked. Raises Denied or Locked."""
+        person = required(ctx.person)
+        question = await self._store.read(
+            lambda tables: self._questions.may_request(tables, person.id, plan, glass=glass)
+        )
+        self._questions.insist(question)
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
         """Restart what runs."""
@@ -166,9 +197,11 @@ class Deployments:
         """The path of a deployment's full log, put together anew."""
         return str(self._journal.whole(number))
 
-    async def _add(self, ctx: Context, plan: Plan, not_before: float = 0.0, *, typed: str | None = None) -> Card:
+    async def _add(
+        self, ctx: Context, plan: Plan, not_before: float = 0.0, *, typed: str | None = None, glass: bool = False
+    ) -> Card:
         """Keep what was asked for, then set it going."""
-        request = self._approvals.request_for(plan, typed, not_before)
+        request = None if glass else self._approvals.request_for(plan, typed, not_before)
         asked = _Asked(
             ctx=ctx,
             person=required(ctx.person),
@@ -176,12 +209,15 @@ class Deployments:
             request=request,
             not_before=not_before,
             now=self._clock.now(),
+            glass=glass,
         )
 
         async def commit() -> tuple[Deployment, str]:
             made, waits_for = await self._store.write(lambda tables: self._keep(tables, asked))
             self.queue.launch(made)
             self._approvals.ring(made.skipped)
+            if glass:
+                METRICS.broken_glass.add(plan.app, plan.environment)
             return made, waits_for
 
         # Whoever asked may have gone by now; what is committed has to be set going all the same.
@@ -192,7 +228,8 @@ class Deployments:
     def _keep(self, tables: Tables, asked: _Asked) -> tuple[Deployment, str]:
         """Number it, say its card and write the audit row, if the policy says yes; what it waits for."""
         plan, request = asked.plan, asked.request
-        self._questions.insist(self._questions.may_request(tables, asked.person.id, plan))
+        question = self._questions.may_request(tables, asked.person.id, plan, glass=asked.glass)
+        self._questions.insist(question)
         older = in_the_way(tables, plan) if asked.wish else ()
         deployment = tables.deployments.add(
             plan,
@@ -204,6 +241,7 @@ class Deployments:
             needs_approval=request is not None,
             wish=asked.wish,
             skipped=skipped_by(older),
+            glass=glass_text(question) if asked.glass else "",
         )
         if asked.wish:
             tables.wishes.fulfil(asked.wish, deployment.number)
@@ -213,10 +251,24 @@ class Deployments:
             self._approvals.add(tables, deployment, request)
         waits_for = self.queue.waits_for(deployment, tables.deployments.open())
         self._audit(tables, asked, deployment)
+        if asked.glass:
+            self._sound(tables, asked, deployment, question)
         if not waits_for and request is None:
             deployment = tables.deployments.move(deployment.number, State.RUNNING, now=asked.now)
         self._tell(tables, deployment.number, waits_for)
         return deployment, waits_for
+
+    def _sound(self, tables: Tables, asked: _Asked, deployment: Deployment, question: Question) -> None:
+        """Keep in the audit that the glass was broken, and wake all other admins, in the same transaction."""
+        told = told_text(question, asked.person.id)
+        tables.audit.append(
+            actor=asked.person.name,
+            action="break glass",
+            subject=f"#{deployment.number} {question.place}",
+            detail=f"passed {deployment.glass}, because {asked.ctx.reason}; told {told}",
+            now=asked.now,
+        )
+        self._tell.wake(tables, deployment, *self._glass.alarm(tables, deployment, question))
 
     def _audit(self, tables: Tables, asked: _Asked, deployment: Deployment) -> None:
         plan, reason = asked.plan, asked.ctx.reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 
-from deploybot.card import File
+from deploybot.card import Card, File
 from deploybot.deploy.cards import deployment_card, what
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.request_cards import reminder_card
@@ -35,6 +35,12 @@ class Teller:
         self._redactor = redactor
         self._places = places
         self._report = report
+
+    def wake(self, tables: Tables, deployment: Deployment, card: Card, more: Iterable[Place]) -> None:
+        """Put a message that notifies into all places of a deployment, and into `more`."""
+        places = {(place.platform, place.channel): place for place in (*self._places(deployment), *more)}
+        for place in places.values():
+            tables.outbox.put(place, masked(card, self._redactor), self._clock.now())
 
     def __call__(self, tables: Tables, number: int, waits_for: str = "") -> None:
         """Put the card as it reads now into the outbox."""

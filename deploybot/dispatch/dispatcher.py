@@ -183,6 +183,7 @@ class Dispatcher:
             environment=subject.environment,
             release=release,
             number=subject.number,
+            glass=call.arguments.get("break_glass") is True,
         )
         if answer.decision.allowed:
             return answer.person

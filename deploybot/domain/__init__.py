@@ -35,6 +35,7 @@ from deploybot.domain.events import (
 )
 from deploybot.domain.images import DOCKER_HUB, canonical_image
 from deploybot.domain.observed import EngineFacts, Manifest, ManifestRow, Observed, ServiceImage
+from deploybot.domain.origins import Holding, Origin, RefRule, Signature, allowed_by
 from deploybot.domain.people import (
     EVERY,
     Action,
@@ -102,6 +103,7 @@ __all__ = [
     "Gate",
     "Grant",
     "Heads",
+    "Holding",
     "Identity",
     "Image",
     "ImagePushed",
@@ -117,6 +119,7 @@ __all__ = [
     "Mount",
     "Note",
     "Observed",
+    "Origin",
     "Person",
     "Phase",
     "Pin",
@@ -126,6 +129,7 @@ __all__ = [
     "Published",
     "PublishedPort",
     "Push",
+    "RefRule",
     "Release",
     "Report",
     "ReportItem",
@@ -136,6 +140,7 @@ __all__ = [
     "ServerPlan",
     "ServiceImage",
     "Sight",
+    "Signature",
     "State",
     "Step",
     "StepRow",
@@ -151,6 +156,7 @@ __all__ = [
     "Window",
     "Wish",
     "WishState",
+    "allowed_by",
     "canonical_image",
     "image_changes",
     "place_name",

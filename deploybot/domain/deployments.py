@@ -38,7 +38,8 @@ class Deployment:
     `tail` the last masked lines of what failed. `approved` is since when it has the approvals that it needs.
     `verdict` is how a request for approvals ended that was never begun.
     `wish` is the number of the wish that it fulfils where nobody asked for it; `skipped` are those that it came in
-    place of, `replaced_by` is the one that came in its place, or 0.
+    place of, `replaced_by` is the one that came in its place, or 0. `glass` names the rules that it passed by break
+    glass, or `nothing` where none stood in the way; it is empty for all others.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Deployment:
     wish: int = 0
     skipped: tuple[int, ...] = ()
     replaced_by: int = 0
+    glass: str = ""
 
     @property
     def awaits_approval(self) -> bool:

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field
 
 from deploybot.domain.observed import Manifest
+from deploybot.domain.origins import Origin
 from deploybot.domain.releases import Changes, Release
 from deploybot.domain.servers import Upload
 
@@ -99,7 +100,10 @@ class Kind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that would happen, frozen. `digest` (SHA-256, hex) covers all of it."""
+    """Everything that would happen, frozen. `digest` (SHA-256, hex) covers all of it.
+
+    `origin` says why the commit may run there, where bot.toml limits that.
+    """
 
     kind: Kind
     app: str
@@ -111,3 +115,4 @@ class Plan:
     warnings: tuple[str, ...] = ()
     remove_orphans: bool = False
     digest: str = ""
+    origin: Origin | None = None

@@ -15,7 +15,7 @@ class Binding:
     `ref` is the ref that was typed (empty: the newest of the branch), None where nobody typed one and the release
     itself counts: its `commit` and its `images`. `config` are dotted keys of bot.toml with their values as text,
     secrets by where they come from; `replaces` (ids of releases) and `steps` go by server, the steps with the
-    SHA-256 (hex) of all that they would do.
+    SHA-256 (hex) of all that they would do. `origin` are `Origin.parts`.
     """
 
     ref: str | None
@@ -25,6 +25,7 @@ class Binding:
     steps: tuple[tuple[str, str], ...]
     images: tuple[Pin, ...] = ()
     digest: str = ""
+    origin: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,10 +40,12 @@ class Deployments(Protocol):
         needs_approval: bool = False,
         wish: int = 0,
         skipped: Sequence[int] = (),
+        glass: str = "",
     ) -> Deployment:
         """Add a deployment with the next number, WAITING; it may not begin before `not_before`, if that is given.
 
         `wish` is the number of the wish that it fulfils, `skipped` are those in whose place it comes.
+        `glass` are the rules that it passes by break glass.
         """
 
     def get(self, number: int) -> Deployment | None:

@@ -12,12 +12,14 @@ from deploybot.domain import (
     EngineEvent,
     EngineFacts,
     Heads,
+    Holding,
     Image,
     JobChunk,
     JobStatus,
     LogLine,
     Release,
     ServerFacts,
+    Signature,
     Usage,
 )
 from deploybot.settings import App
@@ -178,6 +180,12 @@ class RefSource(Protocol):
 
     async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
         """Whether a full commit lies before another one, or is it; None where one is nowhere any more."""
+
+    async def holding(self, app: App, commit: str) -> Holding:
+        """The branches that have a full commit and the tags that name it, as they are over there now."""
+
+    async def signature(self, app: App, commit: str) -> Signature:
+        """A good signature of a full commit by a signer of bot.toml, or why there is none."""
 
     async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
         """Whether a full commit has any of these paths: a file, a folder or a link."""

@@ -16,6 +16,7 @@ from deploybot.settings.events import Auto, Forge, Hook, ImageOf, Notify, Otel, 
 from deploybot.settings.house import BotSettings, DockerTls, Http, Server, Slack, Telegram
 from deploybot.settings.parts import FileRef, HostKeys, Part, Secret, Switch, Whole
 from deploybot.settings.shapes import Name
+from deploybot.settings.signing import Signer
 from deploybot.settings.values import SenderName
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Server",
     "Settings",
     "Shared",
+    "Signer",
     "Slack",
     "Switch",
     "Telegram",
@@ -64,6 +66,7 @@ class Settings(Part):
     http: Http | None = None
     hooks: dict[SenderName, Hook] = Field(default_factory=dict)
     registries: dict[Name, RegistryLogin] = Field(default_factory=dict)
+    signers: dict[Name, Signer] = Field(default_factory=dict)
     outgoing: dict[Name, Outgoing] = Field(default_factory=dict)
     otel: Otel | None = None
     path: Path | None = Field(default=None, exclude=True)

@@ -10,7 +10,7 @@ import binascii
 import ipaddress
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -31,6 +31,7 @@ _KEY_FIELDS = {
     "ecdsa-sha2-nistp521": 3,
     "ssh-rsa": 3,
 }
+_TOKEN_KEY_FIELDS = {"sk-ssh-ed25519@openssh.com": 3, "sk-ecdsa-sha2-nistp256@openssh.com": 4}
 _PORTS = 65535
 
 
@@ -138,16 +139,25 @@ def _docker(text: str) -> str:
 
 
 def _host_key(text: str) -> str:
+    return _public_key(text, _KEY_FIELDS, "; `deploybot trust` writes it")
+
+
+def _signing_key(text: str) -> str:
+    """A key that signs commits; unlike a server's, it may be on a security token."""
+    return _public_key(text, _KEY_FIELDS | _TOKEN_KEY_FIELDS, "; `cat ~/.ssh/id_ed25519.pub` shows one")
+
+
+def _public_key(text: str, kinds: Mapping[str, int], where: str) -> str:
     """A public key as OpenSSH writes it (sshd(8), AUTHORIZED_KEYS; RFC 4253, 6.6): type, base64, comment."""
     kind, _, rest = text.strip().partition(" ")
-    if kind not in _KEY_FIELDS:
-        raise _refuse('should be an OpenSSH public key line, such as "ssh-ed25519 AAAA…"; `deploybot trust` writes it')
+    if kind not in kinds:
+        raise _refuse(f'should be an OpenSSH public key line, such as "ssh-ed25519 AAAA…"{where}')
     coded = rest.split()[0] if rest.split() else ""
     try:
         fields = [*_fields(base64.b64decode(coded, validate=True))]
     except (binascii.Error, struct.error):
         fields = []
-    if len(fields) != _KEY_FIELDS[kind] or fields[0] != kind.encode() or not all(fields):
+    if len(fields) != kinds[kind] or fields[0] != kind.encode() or not all(fields):
         raise _refuse(f"should be a whole `{kind}` public key; this one is cut or has been changed")
     return f"{kind} {coded}"
 
@@ -199,6 +209,7 @@ HealthUrl = Annotated[str, AfterValidator(_health_url)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 DockerAddress = Annotated[str, AfterValidator(_docker)]
 HostKey = Annotated[str, AfterValidator(_host_key)]
+SigningKey = Annotated[str, AfterValidator(_signing_key)]
 Repository = Annotated[str, AfterValidator(_repository)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 CallUrl = Annotated[str, AfterValidator(_call_url)]

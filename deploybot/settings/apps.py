@@ -19,6 +19,7 @@ from deploybot.settings.shapes import (
     Glob,
     JournalUnit,
     Name,
+    RefRules,
     RelativePath,
     Seconds,
     SecondsOrOff,
@@ -92,7 +93,8 @@ class Environment(Part):
 
     With `approvals`, so many of `approvers` (a role, or persons as `@ana`), each another one than who asked, have
     to approve within `approval_within` what changes what runs. `after` names the environment of the app in which a
-    release has to be healthy before.
+    release has to be healthy before. Only commits that `refs` allow are deployed, where there are any, and with
+    `signed` only those with a good signature of one of `[signers]`.
     """
 
     filled: ClassVar[frozenset[str]] = frozenset({"name", "app"})
@@ -112,6 +114,8 @@ class Environment(Part):
     approval_within: Seconds = 14400.0
     approval_code: Literal["totp"] | None = None
     after: Name | None = None
+    refs: RefRules = ()
+    signed: Switch = False
     auto: Auto | None = None
 
 

@@ -6,6 +6,7 @@ Each type is its values' check; a ValueError's sentence reads on after the key: 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import difflib
 import re
 from pathlib import Path
@@ -14,8 +15,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, ValidationInfo
 
-from deploybot.domain import Place
+from deploybot.domain import Place, RefRule
 from deploybot.units import duration, size
+
+_REF_TABLES = [{"branch"}, {"tag"}, {"tag", "on"}]
 
 
 def _matching(pattern: str, sentence: str) -> AfterValidator:
@@ -138,9 +141,33 @@ def _approvers(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(str, given)))
 
 
+def _ref_rule(value: object) -> RefRule:
+    """A pattern of branches and tags, or a table that says which of the two."""
+    if isinstance(value, RefRule):
+        return value
+    if isinstance(value, str):
+        return RefRule(branch=_glob(value), tag=_glob(value))
+    keys = {*value} if isinstance(value, dict) else set()
+    if isinstance(value, dict) and keys in _REF_TABLES and all(isinstance(one, str) for one in value.values()):
+        return RefRule(**{key: _glob(one) for key, one in value.items()})
+    raise ValueError('should be a pattern such as "main", { branch = "main" } or { tag = "v*", on = "main" }')
+
+
+def _day(value: object) -> dt.date:
+    """A local date of TOML: a day in UTC."""
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return value
+    raise ValueError("should be a date without quotes, such as 2027-01-31")
+
+
 def one_or_many_of_any(value: object) -> object:
     """A text or number alone as a list of one."""
     return [value] if isinstance(value, str | int) else value
+
+
+def one_or_many_or_table(value: object) -> object:
+    """A text or table alone as a list of one."""
+    return [value] if isinstance(value, str | dict) else value
 
 
 def one_or_many(value: object) -> object:
@@ -175,4 +202,6 @@ BranchName = Annotated[str, AfterValidator(_branch)]
 SlackChannel = Annotated[str, AfterValidator(_slack_channel)]
 Channels = Annotated[tuple[Annotated[Place, PlainValidator(_place)], ...], BeforeValidator(one_or_many_of_any)]
 Approvers = Annotated[tuple[str, ...], BeforeValidator(_approvers)]
+RefRules = Annotated[tuple[Annotated[RefRule, PlainValidator(_ref_rule)], ...], BeforeValidator(one_or_many_or_table)]
+Day = Annotated[dt.date, PlainValidator(_day)]
 TimeZone = Annotated[ZoneInfo, PlainValidator(_time_zone)]

@@ -9,20 +9,21 @@ import asyncio
 import hashlib
 import os
 import re
-import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from deploybot.domain import Changes, Commit, Heads, Release
+from deploybot.domain import Changes, Commit, Heads, Holding, Release, Signature
 from deploybot.errors import UserError
 from deploybot.ports import Redactor
-from deploybot.settings import App
+from deploybot.settings import App, Signer
+from deploybot.sources.drafts import drafted, finished
 from deploybot.sources.mirror import Mirror
 from deploybot.sources.names import check_ref, find_named, nearest, no_such_ref
 from deploybot.sources.problems import explained
 from deploybot.sources.process import GitFailed, fields
 from deploybot.sources.remote import Remote, environment, remote_of
+from deploybot.sources.signatures import Signatures
 
 MAKE_WITHIN = 900.0
 MOST_COMMITS = 50
@@ -34,16 +35,25 @@ _SHORT = re.compile(r"[0-9a-f]{4,63}", re.ASCII)
 _FORMAT = "--format=%H%x00%an%x00%ct%x00%s"
 _LONGEST = 200
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_KEEP_FILES = 8
-_KEEP_SECONDS = 3600.0
 
 
 class GitSource:
     """The repositories of all apps, each mirrored once under `data/mirrors`."""
 
-    def __init__(self, data: Path, redactor: Redactor, *, ask_within: float = 30.0) -> None:
-        """Take the bot's data folder, what masks secrets in git's words, and seconds for one question over there."""
+    def __init__(
+        self,
+        data: Path,
+        redactor: Redactor,
+        *,
+        ask_within: float = 30.0,
+        signers: Mapping[str, Signer] | None = None,
+    ) -> None:
+        """Take the bot's data folder, what masks secrets in git's words, and seconds for one question over there.
+
+        `signers` are those of bot.toml; without any no signature is good.
+        """
         self._data = data.absolute()
+        self._signatures = Signatures(self._data / "signers", signers or {})
         self._ask_within = ask_within
         self._redactor = redactor
         self._mirrors: dict[str, Mirror] = {}
@@ -109,6 +119,28 @@ class GitSource:
             left = await mirror.mending(remote, lambda: mirror.git("rev-list", "--count", f"{new}..{old}", "--"))
         return int(left) == 0
 
+    async def holding(self, app: App, commit: str) -> Holding:
+        """The branches that have a full commit and the tags that name it, as they are over there now."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            refs = await mirror.refresh(remote)
+            await _present(app, mirror, remote, commit)
+            argv = ("for-each-ref", f"--contains={commit}", "--format=%(refname)", "refs/heads/")
+            said = (await mirror.mending(remote, lambda: mirror.git(*argv))).decode("utf-8", errors="replace")
+        branches = (line.removeprefix("refs/heads/") for line in said.splitlines())
+        tags = tuple(sorted(name for name, of in refs.tags.items() if of == commit))
+        twins = tuple(name for name in tags if name in refs.branches)
+        return Holding(tuple(name for name in branches if name in refs.branches), tags, twins)
+
+    async def signature(self, app: App, commit: str) -> Signature:
+        """A good signature of a full commit by a signer of bot.toml: its own, or that of an annotated tag of it."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            refs = await mirror.refresh(remote)
+            await _present(app, mirror, remote, commit)
+            tags = {name: refs.raw[f"refs/tags/{name}"] for name, of in refs.tags.items() if of == commit}
+            return await mirror.mending(remote, lambda: self._signatures.of(mirror, commit, tags))
+
     async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
         """Whether a full commit has any of these paths; they are taken literally."""
         with self._explaining(app):
@@ -157,9 +189,9 @@ class GitSource:
                     os.utime(target)
                     return target
                 await _present(app, mirror, remote, commit)
-                draft = await asyncio.to_thread(_drafted, target)
+                draft = await asyncio.to_thread(drafted, target)
                 await mirror.mending(remote, lambda: write(mirror, draft))
-                await asyncio.to_thread(_finished, draft, target)
+                await asyncio.to_thread(finished, draft, target)
         return target
 
     def _open(self, app: App) -> tuple[Mirror, Remote]:
@@ -302,23 +334,3 @@ async def _without(mirror: Mirror, commit: str, have: Sequence[str]) -> list[str
 def _plain(text: str) -> str:
     """One line without control characters, cut."""
     return "".join(char if char.isprintable() else " " for char in text)[:_LONGEST].strip()
-
-
-def _drafted(target: Path) -> Path:
-    """Where to write a file before it gets its name; on the way old files are removed."""
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    old = sorted(target.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)[_KEEP_FILES - 1 :]
-    for path in old:
-        # A younger one may be on its way to a server.
-        if path.stat().st_mtime < time.time() - _KEEP_SECONDS:
-            path.unlink(missing_ok=True)
-    draft = target.with_name(f"{target.name}.draft")
-    draft.unlink(missing_ok=True)
-    return draft
-
-
-def _finished(draft: Path, target: Path) -> None:
-    """Give a written file its name, once it is safe on the disk."""
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(target)

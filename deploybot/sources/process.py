@@ -51,15 +51,30 @@ async def run_git(
     timeout: float,
     stdin: bytes = b"",
     stdout: int | None = None,
+    words: bool = False,
 ) -> bytes:
     """Run git to its end and give what it wrote, or let it write to the file descriptor `stdout`.
 
-    `env` is the whole environment, `timeout` is in seconds. At the deadline, and when the caller is
-    cancelled, git and everything it started is killed. Raises GitFailed, also for more than 16 MiB of output.
+    With `words`, the end of what it wrote to stderr comes after that. `env` is the whole environment, `timeout` is in
+    seconds. At the deadline, and when the caller is cancelled, git and everything it started is killed. Raises
+    GitFailed, also for more than 16 MiB of output.
     """
+    return await run("git", *argv, env=env, timeout=timeout, stdin=stdin, stdout=stdout, words=words)
+
+
+async def run(
+    program: str,
+    *argv: str,
+    env: Mapping[str, str],
+    timeout: float,
+    stdin: bytes = b"",
+    stdout: int | None = None,
+    words: bool = False,
+) -> bytes:
+    """Run a program as `run_git` runs git."""
     try:
         process = await asyncio.create_subprocess_exec(
-            "git",
+            program,
             *argv,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE if stdout is None else stdout,
@@ -68,17 +83,17 @@ async def run_git(
             start_new_session=True,
         )
     except FileNotFoundError:
-        raise GitFailed(_NO_GIT, "git is not installed where the bot runs") from None
+        raise GitFailed(_NO_GIT, f"{program} is not installed where the bot runs") from None
     try:
         async with asyncio.timeout(timeout):
-            output, words = await _talk(process, stdin)
+            output, said = await _talk(process, stdin)
     except TimeoutError:
         raise GitTimeout(timeout) from None
     finally:
         await _end(process)
     if process.returncode:
-        raise GitFailed(process.returncode, words.decode("utf-8", errors="replace"))
-    return output
+        raise GitFailed(process.returncode, said.decode("utf-8", errors="replace"))
+    return output + said if words else output
 
 
 async def _talk(process: asyncio.subprocess.Process, stdin: bytes) -> tuple[bytes, bytes]:

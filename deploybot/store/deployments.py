@@ -18,7 +18,7 @@ from deploybot.store.text import clean
 
 _SELECT = """
     SELECT number, plan, state, requester, requester_name, reason, place, created, not_before, started, finished,
-           cancel_by, outcome, tail, needs_approval, approved, wish, skipped, replaced_by,
+           cancel_by, outcome, tail, needs_approval, approved, wish, skipped, replaced_by, glass,
            coalesce((SELECT verdict FROM requests WHERE requests.deployment = number), '')
     FROM deployments
     """
@@ -45,7 +45,7 @@ def _plan(text: str) -> Plan:
 
 def _deployment(row: sqlite3.Row) -> Deployment:
     number, plan, state, requester, name, reason, place, created, at, started, finished, *rest = row
-    cancel_by, outcome, tail, needs_approval, approved, wish, skipped, replaced_by, verdict = rest
+    cancel_by, outcome, tail, needs_approval, approved, wish, skipped, replaced_by, glass, verdict = rest
     return Deployment(
         number=number,
         plan=_plan(plan),
@@ -66,6 +66,7 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         wish=wish,
         skipped=decode(tuple[int, ...], skipped),
         replaced_by=replaced_by,
+        glass=glass,
         verdict=Verdict(verdict),
     )
 
@@ -108,6 +109,7 @@ class DeploymentRows:
         needs_approval: bool = False,
         wish: int = 0,
         skipped: Sequence[int] = (),
+        glass: str = "",
     ) -> Deployment:
         """Add a deployment with the next number, WAITING."""
         made = Deployment(
@@ -123,14 +125,15 @@ class DeploymentRows:
             needs_approval=needs_approval,
             wish=wish,
             skipped=tuple(skipped),
+            glass=glass,
         )
         sql = """
             INSERT INTO deployments (app, environment, kind, commit_id, state, plan, requester, requester_name,
-                                     reason, place, created, not_before, needs_approval, wish, skipped)
-            VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+                                     reason, place, created, not_before, needs_approval, wish, skipped, glass)
+            VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
         where = encode(place) if place else None
         whose = (made.requester, made.requester_name, made.reason, where, now, not_before, needs_approval)
-        auto = (wish, encode(made.skipped))
+        auto = (wish, encode(made.skipped), glass)
         what = (plan.app, plan.environment, plan.kind.value, plan.release.id, encode(plan))
         return replace(made, number=self._run(sql, what + whose + auto).lastrowid or 0)
 

@@ -7,7 +7,7 @@ import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploybot.domain import Changes, Heads, Release
+from deploybot.domain import Changes, Heads, Holding, Release, Signature
 from deploybot.errors import Unreachable, UserError
 from deploybot.settings import App
 
@@ -18,7 +18,7 @@ class FakeRefs:
     `known` maps refs to full commits, the same for every app; an empty ref is the first of them.
     `between` holds what lies between two commits; where it says nothing, nothing is known to. `branches` and `tags`
     are what the other side has now; `parents` says what each commit follows, `messages` its message, `paths` what it
-    touches, `trees` what it holds; `asked` counts the questions over there.
+    touches, `trees` what it holds, `signers` who has signed it; `asked` counts the questions over there.
     """
 
     def __init__(self, folder: Path, **known: str) -> None:
@@ -33,6 +33,7 @@ class FakeRefs:
         self.messages: dict[str, str] = {}
         self.paths: dict[str, tuple[str, ...]] = {}
         self.trees: dict[str, tuple[str, ...]] = {}
+        self.signers: dict[str, str] = {}
         self.asked = 0
 
     async def resolve(self, app: App, ref: str) -> Release:
@@ -79,6 +80,20 @@ class FakeRefs:
         """Whether the one is met on the way from the other back through `parents`."""
         self._reach(app)
         return old in self._way(new)
+
+    async def holding(self, app: App, commit: str) -> Holding:
+        """The branches whose way back through `parents` meets the commit, and the `tags` that are it."""
+        self.asked += 1
+        self._reach(app)
+        branches = tuple(name for name, head in self.branches.items() if commit in self._way(head))
+        tags = tuple(name for name, of in self.tags.items() if of == commit)
+        return Holding(branches, tags, tuple(name for name in tags if name in self.branches))
+
+    async def signature(self, app: App, commit: str) -> Signature:
+        """What `signers` says."""
+        self._reach(app)
+        by = self.signers.get(commit, "")
+        return Signature(by, "the commit") if by else Signature(problem="the commit has no signature")
 
     async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
         """Whether `trees` has one of the paths for the commit."""

@@ -8,7 +8,7 @@ from datetime import time
 
 from deploybot.card import Card
 from deploybot.command import Context, Follow, LogQuery
-from deploybot.domain import Changes, Deployment, Kind, Plan, Release, State
+from deploybot.domain import Changes, Deployment, Kind, Origin, Plan, Release, State
 from deploybot.errors import UserError
 from deploybot.settings import App, Environment
 
@@ -25,6 +25,8 @@ class Asked:
     servers: tuple[str, ...] = ()
     dry_run: bool = False
     remove_orphans: bool = False
+    break_glass: bool = False
+    code: str = ""
     at: time | None = None
     by: str = ""
     reason: str = ""
@@ -65,6 +67,8 @@ class FakeDeployments:
         dry_run: bool = False,
         at: time | None = None,
         remove_orphans: bool = False,
+        break_glass: bool = False,
+        code: str = "",
     ) -> Card:
         """Keep it."""
         kind = Kind.ROLLBACK if rollback else Kind.DEPLOY
@@ -78,6 +82,8 @@ class FakeDeployments:
             dry_run=dry_run,
             at=at,
             remove_orphans=remove_orphans,
+            break_glass=break_glass,
+            code=code,
         )
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
@@ -133,6 +139,8 @@ class FakeDeployments:
         dry_run: bool = False,
         at: time | None = None,
         remove_orphans: bool = False,
+        break_glass: bool = False,
+        code: str = "",
     ) -> Card:
         if self.fails is not None:
             raise self.fails
@@ -146,6 +154,8 @@ class FakeDeployments:
             dry_run=dry_run,
             at=at,
             remove_orphans=remove_orphans,
+            break_glass=break_glass,
+            code=code,
             by=ctx.person.name if ctx.person else "",
             reason=ctx.reason,
         )
@@ -164,6 +174,7 @@ class FakeReleases:
     runs: dict[tuple[str, str], Release] = field(default_factory=dict)
     good: dict[tuple[str, str], Release] = field(default_factory=dict)
     between: dict[tuple[str, str], Changes] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     fails: Exception | None = None
 
@@ -192,6 +203,13 @@ class FakeReleases:
         """The one of `good`, if it is another than `before`."""
         found = self.good.get((app.name, environment.name))
         return None if found == before else found
+
+    async def origin(
+        self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
+    ) -> Origin | None:
+        """One of `origins`, by commit."""
+        del app, environment, back, before
+        return self.origins.get(release.commit)
 
     async def changes(self, app: App, old: Release, new: Release) -> Changes:  # noqa: ARG002 - the Protocol's
         """What `between` holds for the two refs; unknown otherwise."""

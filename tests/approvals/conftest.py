@@ -175,7 +175,7 @@ def _hire(tables: Tables) -> dict[str, Person]:
 
 
 @asynccontextmanager
-async def make_town(folder: Path, refs: RefSource | None = None, **environment: object) -> AsyncIterator[Town]:
+async def make_town(folder: Path, refs: RefSource | None = None, /, **environment: object) -> AsyncIterator[Town]:
     """A town where v1 runs; `environment` are keys of production, one approval where they say nothing of it."""
     hosts = [FakeHost(name) for name in ("web1", "web2")]
     for host in hosts:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from deploybot.domain import Changes, Heads, JobChunk, JobStatus, Release, ServerFacts
+from deploybot.domain import Changes, Heads, Holding, JobChunk, JobStatus, Release, ServerFacts, Signature
 from deploybot.ports import Engine, Host, RefSource, Servers, Store, Tables
 from deploybot.settings import App
 
@@ -213,6 +213,14 @@ class DeadlyRefs:
     async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
         with self._around("refs.is_ancestor"):
             return await self._refs.is_ancestor(app, old, new)
+
+    async def holding(self, app: App, commit: str) -> Holding:
+        with self._around("refs.holding"):
+            return await self._refs.holding(app, commit)
+
+    async def signature(self, app: App, commit: str) -> Signature:
+        with self._around("refs.signature"):
+            return await self._refs.signature(app, commit)
 
     async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
         with self._around("refs.ships"):

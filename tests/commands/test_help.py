@@ -21,11 +21,12 @@ async def test_all_commands(world: World) -> None:
 
 async def test_one_command(world: World) -> None:
     card = await world.say("help /Rollback", STRANGER)
-    assert card.title == "rollback <app> [from <env>] [to <release>]"
+    assert card.title == "rollback <app> [from <env>] [to <release>] [--break-glass] [code <code>]"
     assert card.text == (
         "Put the last good release of an app back, or the one you name.\n\n"
         "A release is named by its ref, or by the number of the deployment that deployed it. "
-        "Its images come back with it."
+        "Its images come back with it. A release that ran well there may come back whatever `refs`, `signed` and "
+        "`after` say. With `--break-glass` an admin passes approvals and locks, as `help deploy` says."
     )
     assert card.code[0] == "rollback shop from production"
     assert card.footer == "For deployers and up."

@@ -8,11 +8,12 @@ The shapes are those of docs.slack.dev/reference/block-kit.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from deploybot.card import Button, Card, Line, Link, Table, Tone, web_url
+from deploybot.card import Button, Card, Line, Link, Mention, Table, Tone, web_url
 from deploybot.chat.signs import line_signs, title_sign, warned
 from deploybot.chat.slack.heard import ASK, CODE, RUN
 from deploybot.chat.slack.literal import columns, cut, escaped, last_lines, line, plain, visible, width
@@ -23,6 +24,8 @@ ROOM: Final = 12_000
 """Bytes of JSON for all blocks; Slack refuses somewhere above 13,000 characters (`msg_blocks_too_long`)."""
 
 _TITLE, _HINT, _FOOTER, _NOTICE, _BARE = 500, 600, 300, 400, 3_500
+_WAKES: Final = 20
+_USER: Final = re.compile(r"[UW][A-Z0-9]{2,30}", re.ASCII)
 _TEXT, _LINES, _CODE, _TABLE = 3_000, 6_500, 6_000, 4_000
 _NAME, _SAYS, _LINKS = 120, 900, 8
 _CLIP, _MOST_ROWS = 8_000, 500
@@ -105,6 +108,8 @@ class _Sketch:
             end.append(_section(_run(footer, "italic")))
         if self.was_cut and card.final:
             end.append(_section(_run(_CUT, "italic")))
+        if wakes := _wakes(card.wakes):
+            end.append(_section(wakes))
         yield {"type": "rich_text", "elements": [*sections, *end]}
 
     def _room(self, most: int) -> int:
@@ -191,6 +196,13 @@ def _run(text: str, style: str = "") -> list[Json]:
     """Literal text in one style, in as many elements as it takes; none for an empty one."""
     look = {"style": {style: True}} if style else {}
     return [{"type": "text", "text": text[at : at + _ELEMENT], **look} for at in range(0, len(text), _ELEMENT)]
+
+
+def _wakes(mentions: Sequence[Mention]) -> list[Json]:
+    """The people whom a message notifies; ids of the platform, never text that somebody wrote."""
+    users = [one.identity.user for one in mentions if one.identity.platform == "slack"]
+    named = [{"type": "user", "user_id": user} for user in users if _USER.fullmatch(user)]
+    return [part for one in named[:_WAKES] for part in (one, *_run(" "))]
 
 
 def _link(text: str, url: str, style: str = "") -> Json:

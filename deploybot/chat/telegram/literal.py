@@ -47,7 +47,7 @@ def escaped(text: str) -> str:
 
 
 def anchor(html_text: str, url: str) -> str:
-    """HTML that leads to a page; `url` has passed `card.web_url`."""
+    """HTML that leads to a page; `url` has passed `card.web_url`, or is made of a number."""
     return f'<a href="{html.escape(url)}">{html_text}</a>'
 
 

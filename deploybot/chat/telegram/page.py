@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploybot.card import Card, Link, Table, web_url
+from deploybot.card import Card, Link, Mention, Table, web_url
 from deploybot.chat.signs import line_signs, title_sign, warned
 from deploybot.chat.spans import UNICODE, row_text
 from deploybot.chat.tables import table_rows
@@ -21,12 +21,14 @@ from deploybot.chat.text import clean, clean_line
 _WIDTH: Final = 40
 """Cells of a table: more does not fit a phone."""
 _TITLE: Final = 700
+_USER: Final = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _FOOTER: Final = 500
 _HINT: Final = 800
 _BOLD_LINES: Final = 60
 _LINKED_LINES: Final = 20
 _LINKS: Final = 8
 _LINK: Final = 60
+_WAKES: Final = 20
 _LEFT_OUT: Final = "…"
 _SPARE: Final = 16
 
@@ -126,6 +128,7 @@ def _tail(card: Card) -> Iterator[_Part]:
     footer, hint = (
         unlinked(cut(clean(text).strip(), most)) for text, most in ((card.footer, _FOOTER), (card.hint, _HINT))
     )
+    yield _wakes(card.wakes)
     yield _links(card.links)
     yield _Part([footer] if footer else [], _slanted)
     yield _Part([f"→ {hint}"] if hint else [], _escaped_rows)
@@ -158,6 +161,14 @@ def _links(links: Sequence[Link]) -> _Part:
     shown = [(text, url) for text, url in shown if url]
     html = " · ".join(anchor(escaped(text), url) for text, url in shown)
     return _Part([" · ".join(text for text, _ in shown)] if shown else [], lambda _: html)
+
+
+def _wakes(mentions: Sequence[Mention]) -> _Part:
+    """The people whom a message notifies, by their number, beside each other on one row."""
+    users = [one for one in mentions if one.identity.platform == "telegram" and _USER.fullmatch(one.identity.user)]
+    shown = [(unlinked(cut(clean_line(one.name), _LINK)) or "…", one.identity.user) for one in users[:_WAKES]]
+    html = ", ".join(anchor(escaped(name), f"tg://user?id={user}") for name, user in shown)
+    return _Part([", ".join(name for name, _ in shown)] if shown else [], lambda _: html)
 
 
 def _table(table: Table) -> list[str]:

@@ -18,3 +18,8 @@ def m011_manifests(db: Database) -> None:
             verified INTEGER NOT NULL CHECK (verified IN (0, 1)),
             PRIMARY KEY (app, environment, server, release)
         ) WITHOUT ROWID""")
+
+
+def m013_glass(db: Database) -> None:
+    """Which rules a deployment passed by break glass."""
+    db.execute("ALTER TABLE deployments ADD COLUMN glass TEXT NOT NULL DEFAULT ''")

@@ -10,9 +10,11 @@ import re
 import pytest
 
 from deploybot import Button, Card, Line, Table, Tone
+from deploybot.card import Mention
 from deploybot.chat.slack.blocks import bare, render, whole
 from deploybot.chat.slack.literal import cut, escaped, last_lines, visible
 from deploybot.chat.slack.views import choice, home, question
+from deploybot.domain import Identity
 from tests.chat.slack.workspace import dice, tell
 from tests.doubles.slack.mrkdwn import escape, read_blocks, read_text
 from tests.doubles.slack.rules import check_message, check_view
@@ -204,3 +206,14 @@ def test_last_lines_of_a_log() -> None:
 
 def test_escaping_is_the_one_that_slack_describes() -> None:
     assert escaped("<&>") == escape("<&>") == "&lt;&amp;&gt;"
+
+
+def test_people_who_are_to_be_woken_are_mentioned_by_their_ids_and_nobody_else() -> None:
+    ids = [Identity("slack", "U0BEN", "T1"), Identity("telegram", "1002"), Identity("slack", "!channel")]
+    made = render(Card(title="x", wakes=tuple(Mention(one, "@here") for one in ids)))
+    assert not list(check_message({"text": made.text, "blocks": made.blocks}))
+    users = re.findall(r'"user_id": "([^"]*)"', json.dumps(made.blocks))
+    assert users == ["U0BEN"]
+    assert "channel" not in json.dumps(made.blocks)
+    many = tuple(Mention(Identity("slack", f"U0{number}"), "x") for number in range(500))
+    assert json.dumps(render(Card(title="x", wakes=many)).blocks).count("user_id") == 20

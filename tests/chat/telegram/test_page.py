@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.card import Button, Card, Line, Table, Tone
+from deploybot.card import Button, Card, Line, Mention, Table, Tone
 from deploybot.chat.telegram.answers import NOTE
 from deploybot.chat.telegram.keys import keyboard
 from deploybot.chat.telegram.literal import JOINER, cut, literal, units
 from deploybot.chat.telegram.page import alert_of, page_of
 from deploybot.chat.text import clean, clean_line
+from deploybot.domain import Identity
 from tests.chat.cards import HELP, LOG, RESTORED, RUNNING, STATUS, TYPO
 from tests.doubles.telegram import Refused, read
 from tests.doubles.telegram.markup import Read
@@ -174,3 +175,14 @@ def test_keyboards_are_what_the_double_takes() -> None:
     assert made is not None
     buttons = keyboard_of({"reply_markup": json.dumps(made.to_dict())})
     assert [(one["text"], one.get("style")) for one in buttons] == [("help", None), ("x", "danger")]
+
+
+def test_people_who_are_to_be_woken_are_mentioned_by_their_numbers_and_nobody_else() -> None:
+    ids = [Identity("telegram", "1002"), Identity("slack", "U0BEN"), Identity("telegram", '1"><b>')]
+    html = page_of(Card(title="x", wakes=tuple(Mention(one, "ben<b>@all") for one in ids))).html
+    seen = read(html, "HTML")
+    assert [(one.kind, one.value) for one in seen.entities if one.kind == "text_mention"] == [("text_mention", "1002")]
+    assert html.count("tg://user?id=") == html.count("tg://user?id=1002") == 1
+    assert "ben<b>@all" in shown(seen)
+    many = tuple(Mention(Identity("telegram", str(number)), "x") for number in range(1, 500))
+    assert page_of(Card(title="x", wakes=many)).html.count("tg://") == 20

@@ -1,0 +1,86 @@
+"""Break glass: an admin passes approvals, `after` and locks in an emergency, and every other admin hears of it at once.
+
+Whether they may is a rule of the policy. Here is what it takes besides: a reason, a one-time code where they have
+enrolled, and the messages that wake the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from deploybot.card import Card, Mention, Tone
+from deploybot.command import Context
+from deploybot.deploy.cards import what
+from deploybot.deploy.codes import NEXT_CODE, CodeCheck
+from deploybot.deploy.questions import required
+from deploybot.domain import Deployment, Identity, Person, Place, Role
+from deploybot.errors import UserError
+from deploybot.policy import Question, broken_rules, role_of
+from deploybot.ports import Clock, CodeSecrets, Store, Tables
+
+HOW = "deploy shop@v1.4 to production --break-glass because the shop is down"
+NOTHING = "nothing"
+
+
+class BreakGlass:
+    """What it takes to break the glass, and who hears of it."""
+
+    def __init__(
+        self, *, store: Store, clock: Clock, codes: CodeSecrets, privately: Callable[[Identity], Place | None]
+    ) -> None:
+        """Take the ports; `privately` says where a person is reached by direct message, None where they are not."""
+        self._store = store
+        self._clock = clock
+        self._codes = CodeCheck(codes, clock)
+        self._privately = privately
+
+    async def insist(self, ctx: Context, code: str) -> None:
+        """Raise UserError without a reason, or without the right one-time code of an admin who has enrolled."""
+        if not ctx.reason:
+            raise UserError("Break glass needs a reason.", hint=f"Like this: `{HOW}`.")
+        person = required(ctx.person)
+        step = await self._codes.glass_step(person, code)
+        if step is None:
+            return
+        now = self._clock.now()
+        refused = await self._store.write(
+            lambda tables: self._codes.use(tables, person, step, now=now, about="break glass")
+        )
+        if refused:
+            raise UserError(refused, hint=NEXT_CODE)
+
+    def alarm(self, tables: Tables, deployment: Deployment, question: Question) -> tuple[Card, tuple[Place, ...]]:
+        """Say that the glass was broken: the message that wakes all other admins, and where each is reached."""
+        others = _other_admins(question, deployment.requester)
+        identities = [(one, identity) for one in others for identity in tables.people.identities(one.id)]
+        plan = deployment.plan
+        names = ", ".join(one.name for one in others) or "nobody: there is no other admin"
+        card = Card(
+            title=f"{deployment.requester_name} broke the glass: #{deployment.number} {what(plan)}.",
+            text=f"because {deployment.reason}\nIt passes: {deployment.glass}.\nAdmins told: {names}.",
+            tone=Tone.BAD,
+            hint=f"`cancel #{deployment.number}` stops it.",
+            wakes=tuple(Mention(identity, one.name) for one, identity in identities),
+        )
+        return card, tuple(filter(None, (self._privately(identity) for _, identity in identities)))
+
+
+def glass_text(question: Question) -> str:
+    """The rules that are passed, for the card and the audit."""
+    return ", ".join(broken_rules(question)) or NOTHING
+
+
+def told_text(question: Question, requester: int) -> str:
+    """The other admins, for the audit."""
+    return ", ".join(one.name for one in _other_admins(question, requester)) or "nobody"
+
+
+def _other_admins(question: Question, requester: int) -> tuple[Person, ...]:
+    return tuple(_admins(question, requester))
+
+
+def _admins(question: Question, requester: int) -> Iterator[Person]:
+    for person in question.people:
+        role = role_of(person, question.grants, question.app, question.environment)
+        if role is Role.ADMIN and person.id != requester:
+            yield person

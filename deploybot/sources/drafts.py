@@ -1,0 +1,30 @@
+"""Files of the data folder that get their name once they are whole; old ones are removed."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+_KEEP_FILES = 8
+_KEEP_SECONDS = 3600.0
+
+
+def drafted(target: Path) -> Path:
+    """Where to write a file before it gets its name; on the way old files are removed."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    old = sorted(target.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)[_KEEP_FILES - 1 :]
+    for path in old:
+        # A younger one may be on its way to a server.
+        if path.stat().st_mtime < time.time() - _KEEP_SECONDS:
+            path.unlink(missing_ok=True)
+    draft = target.with_name(f"{target.name}.draft")
+    draft.unlink(missing_ok=True)
+    return draft
+
+
+def finished(draft: Path, target: Path) -> None:
+    """Give a written file its name, once it is safe on the disk."""
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(target)

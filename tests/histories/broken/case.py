@@ -27,7 +27,7 @@ _APP = """
 repo = "{repo}"
 strategy = "compose"
 directory = "{directory}"
-need_disk = "1MB"
+need_disk = "1B"
 stable = "1s"
 restore_within = "60s"
 compose = {{ wait = "20s" }}

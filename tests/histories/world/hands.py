@@ -118,6 +118,7 @@ def _change_current(app: ShopApp, ledger: Ledger, dice: random.Random) -> None:
 def _prune(app: ShopApp, ledger: Ledger, dice: random.Random) -> None:
     del ledger, dice
     app.server.engine.docker("image", "prune", "-af")
+    app.server.keep_base()
 
 
 def _restart_engine(app: ShopApp, ledger: Ledger, dice: random.Random) -> None:

@@ -1,8 +1,9 @@
 """The outbox's worker: takes queued cards from the database to the chats, and notes what arrived.
 
-Every channel is a lane of its own: one message at a time, at the pace its chat asks for, with its own
-pauses after failures. The row that a lane takes is read when its turn comes, so states of a card that
-were overtaken meanwhile are never sent, states arrive in order, and the last one always arrives.
+Every channel has two lanes, one for notifications and one for all else, which never waits for them. In a lane one
+message goes at a time, at the pace its chat asks for, with the lane's own pauses after failures. The row that a lane
+takes is read when its turn comes, so states of a card that were overtaken meanwhile are never sent, states arrive in
+order, and the last one always arrives.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class OutboxWorker(Courier[OutboxItem]):
         return tables.outbox.due(until, limit, besides=shut)
 
     def _lane_of(self, item: OutboxItem) -> LaneName:
-        return item.place.platform, item.place.channel
+        lane = (item.place.platform, item.place.channel)
+        return (*lane, "notifications") if item.card.notification else lane
 
     def _may_overtake(self, lane: Lane) -> bool:
         """Where a channel does not answer, nothing may overtake what waits for it."""

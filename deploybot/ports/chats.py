@@ -95,9 +95,10 @@ class Outbox(Protocol):
         """
 
     def due(self, now: float, limit: int = 50, *, besides: Collection[tuple[str, ...]] = ()) -> tuple[OutboxItem, ...]:
-        """What is to be sent now, in the order in which it was first put.
+        """What is to be sent now: notifications last, then in the order in which it was first put.
 
-        `besides` leaves out channels, as pairs of platform and channel: theirs is not even read.
+        `besides` leaves out channels, as pairs of platform and channel, and their notifications, as pairs with
+        `notifications` behind them: theirs is not even read.
         """
 
     def sent(self, item: int, revision: int, message: str) -> None:

@@ -20,6 +20,7 @@ from deploybot.webhooks.rush import Rush
 
 _BATCH = 32
 _BATCH_BYTES = 1 << 20
+_EVENTS = 100
 _HEAR_WITHIN = 120.0
 _SOON = 1.0
 _PATIENCE = 12
@@ -166,12 +167,11 @@ class Ears:
     async def _tell_once(self, app: App, delivery: Delivery, events: Sequence[Event]) -> End:
         said: list[str] = []
         _count(delivery, events)
-        for event in events:
-            if isinstance(event, Ping):
-                continue
+        heard = [(event, str(delivery.number)) for event in events if not isinstance(event, Ping)]
+        for some in (heard[at : at + _EVENTS] for at in range(0, len(heard), _EVENTS)):
             for listener in self._listeners:
                 async with asyncio.timeout(_HEAR_WITHIN):
-                    said.append(await listener.hear(app, event, str(delivery.number)))
+                    said += await _tell_some(listener, app, some)
         return _made(said, events)
 
     async def _note(self, number: int, tries: int) -> None:
@@ -185,6 +185,13 @@ class Ears:
         """Doubling, bounded, and spread by half."""
         longest = min(_LONGEST_PAUSE, self._first_pause * 2.0 ** min(tries - 1, 20))
         return longest * random.uniform(0.5, 1.0)  # noqa: S311  nobody gains by guessing it
+
+
+async def _tell_some(listener: EventListener, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
+    """Give several events of one delivery to a listener, at once where it can hear so: together they are a storm."""
+    if isinstance(listener, GroupListener):
+        return await listener.hear_all(app, heard)
+    return [await listener.hear(app, event, number) for event, number in heard]
 
 
 def _count(delivery: Delivery, events: Sequence[Event]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from deploybot.card import Card
 from deploybot.chat.desk import Desk
+from deploybot.chat.pace import Urgency, urgency_of
 from deploybot.chat.parts import Parts
 from deploybot.chat.slack.api import Refused, SlackApi
 from deploybot.chat.slack.blocks import Rendered, bare, render
@@ -231,19 +232,22 @@ class Slack:
         self, method: str, card: Card, tokens: Sequence[str], where: Mapping[str, object]
     ) -> tuple[Rendered, Mapping[str, Any]]:
         """Say a card; what was said, and Slack's answer. Where Slack does not take its blocks, as text alone."""
-        made = render(card, tokens)
+        made, urgency = render(card, tokens), urgency_of(card, edits=method == "chat.update")
         try:
-            return made, await self._put(method, made, where)
+            return made, await self._put(method, made, where, urgency)
         except Refused as refused:
             if refused.error not in _TOO_MUCH:
                 raise
             log.warning("Slack does not take the blocks of a message (%s): it is said as text", refused.error)
         made = bare(card)
-        return made, await self._put(method, made, where)
+        return made, await self._put(method, made, where, urgency)
 
-    async def _put(self, method: str, made: Rendered, where: Mapping[str, object]) -> Mapping[str, Any]:
+    async def _put(
+        self, method: str, made: Rendered, where: Mapping[str, object], urgency: Urgency
+    ) -> Mapping[str, Any]:
         """Nothing in the text may link or wake anybody: `parse` says so, since an edit's default is another."""
-        return await self.api.call(method, **where, text=made.text, blocks=made.blocks, parse="none", link_names=False)
+        said = {**where, "text": made.text, "blocks": made.blocks}
+        return await self.api.call(method, urgency, **said, parse="none", link_names=False)
 
     async def _follow(self, place: Place, message: str, card: Card, made: Rendered) -> None:
         if self._files is not None:

@@ -32,7 +32,7 @@ from telegram import (
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
-from deploybot.chat.pace import Pace, Rate
+from deploybot.chat.pace import Pace, Rate, Urgency
 from deploybot.domain import Place
 from deploybot.errors import Unreachable, UserError
 from deploybot.settings import Telegram
@@ -126,6 +126,8 @@ class Calls:
         html: str,
         markup: InlineKeyboardMarkup | ForceReply | None = None,
         reply_to: int = 0,
+        *,
+        urgency: Urgency = Urgency.ANSWER,
     ) -> int:
         """Post a message; its number in its chat. `reply_to` is the number of the message it answers, 0 for none."""
 
@@ -140,9 +142,17 @@ class Calls:
                 reply_parameters=_reply(reply_to),
             )
 
-        return (await self._said(place.channel, work)).message_id
+        return (await self._said(place.channel, work, urgency=urgency)).message_id
 
-    async def edit(self, place: Place, message: int, html: str, markup: InlineKeyboardMarkup | None) -> None:
+    async def edit(
+        self,
+        place: Place,
+        message: int,
+        html: str,
+        markup: InlineKeyboardMarkup | None,
+        *,
+        urgency: Urgency = Urgency.ANSWER,
+    ) -> None:
         """Replace a message and its buttons, of which None leaves none; nothing happens where it reads so already."""
 
         async def work() -> object:
@@ -156,7 +166,7 @@ class Calls:
             )
 
         try:
-            await self._said(place.channel, work)
+            await self._said(place.channel, work, urgency=urgency)
         except UserError as error:
             if _NOT_MODIFIED not in error.sentence.lower():
                 raise
@@ -175,7 +185,7 @@ class Calls:
                     reply_parameters=_reply(reply_to),
                 )
 
-        await self._said(place.channel, work, _UPLOAD_WITHIN)
+        await self._said(place.channel, work, _UPLOAD_WITHIN, urgency=Urgency.CARD)
 
     async def answer(self, query: str, text: str = "", *, alert: bool = False, url: str = "") -> None:
         """Answer the press of a button: a note for the one who pressed, or an address to open.
@@ -212,13 +222,15 @@ class Calls:
         """See that a chat is there."""
         await self._tried("", lambda: self._bot.get_chat(int(chat)), _WITHIN)
 
-    async def _said(self, chat: str, work: Callable[[], Awaitable[T]], within: float = _WITHIN) -> T:
+    async def _said(
+        self, chat: str, work: Callable[[], Awaitable[T]], within: float = _WITHIN, *, urgency: Urgency
+    ) -> T:
         """A call that counts as a message: when it is its turn, and unless the chat is to be left alone."""
         self._keep_quiet(chat)
         rates = (self._limits.chat, self._limits.group) if chat.startswith("-") else (self._limits.chat,)
         try:
             async with asyncio.timeout(_TURN_WITHIN):
-                await self._pace.turn(chat, *rates)
+                await self._pace.turn(chat, *rates, urgency=urgency)
         except TimeoutError:
             raise Unreachable(WHAT, "there is more to say in that chat than it takes", retry_after=1.0) from None
         self._keep_quiet(chat)

@@ -19,6 +19,7 @@ from telegram import InlineKeyboardMarkup
 
 from deploybot.card import Card
 from deploybot.chat.desk import Desk
+from deploybot.chat.pace import urgency_of
 from deploybot.chat.telegram.calls import Calls, Moved, NoTopic
 from deploybot.chat.telegram.keys import keyboard
 from deploybot.chat.telegram.page import Page, page_of
@@ -116,7 +117,7 @@ class Post:
         page = await _page(card)
         tokens = await self._desk.lay_out(place, card.buttons)
         markup = keyboard(card.buttons, tokens, owner)
-        number = await self._calls.send(place, page.html, markup, reply_to)
+        number = await self._calls.send(place, page.html, markup, reply_to, urgency=urgency_of(card))
         try:
             await self._desk.sent(place, card.buttons, tokens, str(number))
         except StoreError as error:
@@ -134,7 +135,8 @@ class Post:
         tokens = await self._desk.lay_out(real, card.buttons, number)
         page = await _page(card)
         try:
-            await self._calls.edit(real, int(number), page.html, keyboard(card.buttons, tokens))
+            markup, urgency = keyboard(card.buttons, tokens), urgency_of(card, edits=True)
+            await self._calls.edit(real, int(number), page.html, markup, urgency=urgency)
         except Moved as move:
             self.moved(real.channel, move.chat)
             raise

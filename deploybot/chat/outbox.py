@@ -1,7 +1,8 @@
 """The outbox's worker: takes queued cards from the database to the chats, and notes what arrived.
 
-Every channel has two lanes, one for notifications and one for all else, which never waits for them. In a lane one
-message goes at a time, at the pace its chat asks for, with the lane's own pauses after failures. The row that a lane
+Every channel has three lanes, for new messages, for edits of what is there, and for notifications, so an answer waits
+for neither of the others. In a lane one message goes at a time, with the lane's own pauses after failures; edits and
+notifications leave the chat the time that it asks for. The row that a lane
 takes is read when its turn comes, so states of a card that were overtaken meanwhile are never sent, states arrive in
 order, and the last one always arrives.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from deploybot.courier import Courier, Lane, LaneName, Result
@@ -43,8 +45,8 @@ class OutboxWorker(Courier[OutboxItem]):
         return tables.outbox.due(until, limit, besides=shut)
 
     def _lane_of(self, item: OutboxItem) -> LaneName:
-        lane = (item.place.platform, item.place.channel)
-        return (*lane, "notifications") if item.card.notification else lane
+        kind = "notifications" if item.card.notification else "edits" if item.message else "new"
+        return item.place.platform, item.place.channel, kind
 
     def _may_overtake(self, lane: Lane) -> bool:
         """Where a channel does not answer, nothing may overtake what waits for it."""
@@ -54,6 +56,8 @@ class OutboxWorker(Courier[OutboxItem]):
         return item.place.platform
 
     def _interval(self, item: OutboxItem) -> float:
+        if not item.message and not item.card.notification:
+            return 0.0
         return self._chats[item.place.platform].interval
 
     async def _send(self, item: OutboxItem) -> str:
@@ -80,9 +84,16 @@ class OutboxWorker(Courier[OutboxItem]):
         else:
             tables.outbox.retry(item.id, self._clock.now() + result.wait, result.error)
 
+    def _rest_edits(self, item: OutboxItem) -> None:
+        """Leave a message that has just been sent the same time as one that was edited."""
+        edits = self._lanes.setdefault((item.place.platform, item.place.channel, "edits"), Lane())
+        edits.free_at = max(edits.free_at, time.monotonic() + self._chats[item.place.platform].interval)
+
     def _seen(self, item: OutboxItem, result: Result, seconds: float) -> None:
         platform = item.place.platform
         word = "sent" if result.sent else "given_up" if result.given_up else "retried"
         METRICS.chat_messages.add(platform, word)
+        if result.sent and not item.message:
+            self._rest_edits(item)
         if result.sent:
             METRICS.chat_seconds.observe(seconds, platform)

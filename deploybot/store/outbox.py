@@ -75,12 +75,13 @@ class OutboxRows:
         self._run("DELETE FROM outbox WHERE state IN ('sent', 'dead') AND next_at < ?", (now - _KEPT,))
 
     def due(self, now: float, limit: int = 50, *, besides: Collection[tuple[str, ...]] = ()) -> tuple[OutboxItem, ...]:
-        """What is to be sent now: notifications last, then in the order in which it was first put."""
+        """What is to be sent now: new messages, edits, notifications; of each kind in the order in which it was put."""
         sql = """
             WHERE state = 'waiting' AND next_at <= ?1
               AND json_extract(place, '$.platform') || ' ' || json_extract(place, '$.channel')
-                  || CASE notification WHEN 1 THEN ' notifications' ELSE '' END NOT IN (SELECT value FROM json_each(?3))
-            ORDER BY notification, id LIMIT ?2"""
+                  || CASE WHEN notification = 1 THEN ' notifications' WHEN message <> '' THEN ' edits' ELSE ' new' END
+                  NOT IN (SELECT value FROM json_each(?3))
+            ORDER BY notification, message <> '', id LIMIT ?2"""
         left_out = json.dumps([" ".join(channel) for channel in besides])
         return tuple(map(_item, self._run(_SELECT + sql, (now, limit, left_out))))
 

@@ -6,7 +6,7 @@ from sqlite_utils import Database
 
 _SILENCE = (
     "ALTER TABLE outbox ADD COLUMN notification INTEGER NOT NULL DEFAULT 0 CHECK (notification IN (0, 1))",
-    "CREATE INDEX outbox_turns ON outbox (notification, id) WHERE state = 'waiting'",
+    "CREATE INDEX outbox_turns ON outbox (notification, (message <> ''), id) WHERE state = 'waiting'",
     """
     CREATE TABLE told_storms (
         id INTEGER PRIMARY KEY,

@@ -12,7 +12,10 @@ from deploybot.assembly.world import Adapters
 from deploybot.chat.desk import Desk
 from deploybot.chat.parts import Parts
 from deploybot.chat.places import channels_of, event_places
+from deploybot.chat.session import PLACE
+from deploybot.domain import Place
 from deploybot.events.reports import targets_of
+from deploybot.notices import NoticeBoard, NoticeWriter
 from deploybot.ports import EventListener, LiveChat
 from deploybot.settings import Settings
 
@@ -62,7 +65,11 @@ def _has_hooks(settings: Settings) -> bool:
 
 
 def webhooks(
-    settings: Settings, world: Adapters, server: WebServer | None, listeners: Iterable[EventListener]
+    settings: Settings,
+    world: Adapters,
+    server: WebServer | None,
+    listeners: Iterable[EventListener],
+    board: NoticeBoard,
 ) -> Inbox | None:
     """What takes webhooks and lets `listeners` hear of them, where bot.toml has any; imported only then."""
     if server is None or settings.http is None or not _has_hooks(settings):
@@ -71,11 +78,23 @@ def webhooks(
     from deploybot.webhooks.inbox import Inbox  # noqa: PLC0415  see above
     from deploybot.webhooks.receiver import Receiver  # noqa: PLC0415  see above
 
-    inbox = Inbox(settings, world.store, world.clock, tuple(listeners))
-    receiver = Receiver(world.store, world.clock, inbox, rate=settings.http.rate)
+    inbox = Inbox(settings, world.store, world.clock, tuple(listeners), board=board)
+    receiver = Receiver(
+        world.store, world.clock, inbox, rate=settings.http.rate, report=NoticeWriter(world.store, board)
+    )
     for address in addresses(settings):
         receiver.open(server, address)
     return inbox
+
+
+def notice_board(settings: Settings, world: Adapters) -> NoticeBoard:
+    """What reports, where an app is told of its events, what does not fit."""
+
+    def places(app: str) -> Iterable[Place]:
+        known = settings.apps.get(app)
+        return (known.channel if known else ()) or event_places(settings)
+
+    return NoticeBoard(world.clock, world.redactor, places, PLACE)
 
 
 def reports(settings: Settings, world: Adapters) -> ReportWorker | None:

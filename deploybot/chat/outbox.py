@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from deploybot.chat.missing import MissingChannels
 from deploybot.courier import Courier, Lane, LaneName, Result
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError
 from deploybot.metrics import METRICS
@@ -32,14 +33,16 @@ class OutboxWorker(Courier[OutboxItem]):
         chats: Mapping[str, Chat],
         clock: Clock,
         *,
+        missing: MissingChannels | None = None,
         first_pause: float = 0.5,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Take the ports; see `Courier` for the pauses."""
+        """Take the ports, and who reports channels that are closed; see `Courier` for the pauses."""
         super().__init__(
             "the outbox", store, clock, first_pause=first_pause, longest_pause=_LONGEST_PAUSE, jitter=jitter
         )
         self._chats = chats
+        self._missing = missing
 
     def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[OutboxItem]:
         return tables.outbox.due(until, limit, besides=shut)
@@ -83,6 +86,10 @@ class OutboxWorker(Courier[OutboxItem]):
             tables.outbox.dead(item.id, item.revision, result.error)
         else:
             tables.outbox.retry(item.id, self._clock.now() + result.wait, result.error)
+        if self._missing is not None and result.sent:
+            self._missing.arrived(tables, item.place)
+        elif self._missing is not None and result.closed:
+            self._missing.refused(tables, item.place, result.error)
 
     def _rest_edits(self, item: OutboxItem) -> None:
         """Leave a message that has just been sent the same time as one that was edited."""

@@ -128,14 +128,23 @@ class Told(Protocol):
         """Take no more into a storm."""
 
 
+@dataclass(frozen=True, slots=True)
+class OpenNotice:
+    """What is kept of a notice until it is closed."""
+
+    title: str
+    app: str
+    at: float
+
+
 class Notices(Protocol):
     """Reports of what does not fit: each is made once, and again only after it was closed."""
 
-    def add(self, key: str, text: str, now: float) -> bool:
-        """Keep a notice; False where the same is open already, with whatever text."""
+    def add(self, key: str, title: str, app: str, now: float) -> bool:
+        """Keep a notice; False where the same is open already, with whatever title."""
 
     def open(self, prefix: str = "") -> tuple[str, ...]:
         """The keys of all notices that begin so."""
 
-    def close(self, key: str) -> str:
-        """Forget a notice, since it holds no longer; its text, empty where there was none."""
+    def close(self, key: str) -> OpenNotice | None:
+        """Forget a notice, since it holds no longer; what was kept of it, None where there was none."""

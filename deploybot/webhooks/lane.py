@@ -16,6 +16,7 @@ from deploybot.errors import StoreDown, StoreError, Unreachable
 from deploybot.metrics import METRICS
 from deploybot.ports import Delivery, EventListener, Fate, GroupListener, Store, Tables
 from deploybot.settings import App
+from deploybot.webhooks.misfits import NO_INTEREST
 from deploybot.webhooks.rush import Rush
 
 _BATCH = 32
@@ -202,7 +203,7 @@ def _count(delivery: Delivery, events: Sequence[Event]) -> None:
 def _made(said: Sequence[str], events: Sequence[Event]) -> End:
     """The end of a delivery of which this was said, each sentence once."""
     if not events:
-        return End(Fate.DONE, "ignored", "of no interest")
+        return End(Fate.DONE, "ignored", NO_INTEREST)
     words = [*said, *("a ping" for event in events if isinstance(event, Ping))]
     return End(Fate.DONE, "heard", "; ".join(dict.fromkeys(filter(None, words))) or "heard")
 

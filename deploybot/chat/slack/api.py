@@ -20,7 +20,7 @@ from deploybot.chat.slack.health import DEAD_TOKENS, GRANT, Health
 from deploybot.chat.slack.scopes import SCOPES
 from deploybot.chat.slack.sdk import quiet_logger
 from deploybot.chat.slack.times import Times
-from deploybot.errors import Unreachable, UserError
+from deploybot.errors import ChannelClosed, Unreachable, UserError
 
 Json = dict[str, Any]
 
@@ -55,6 +55,10 @@ class Refused(UserError):
     def __init__(self, method: str, error: str) -> None:
         super().__init__(f"Slack refused {method}: {error}.", hint=_CURES.get(error, ""))
         self.error = error
+
+
+class NotInChannel(Refused, ChannelClosed):
+    """Slack does not let the bot write in a channel."""
 
 
 class SlackApi:
@@ -188,7 +192,7 @@ class SlackApi:
             return Unreachable("Slack", wrong, hint=GRANT, retry_after=_SCOPE_PAUSE)
         if why in _PASSING or status != _OK or not why:
             return Unreachable("Slack", f"{method} ended with {why or f'status {status}'}")
-        return Refused(method, why)
+        return NotInChannel(method, why) if why in _CURES else Refused(method, why)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

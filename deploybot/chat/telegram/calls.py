@@ -34,7 +34,7 @@ from telegram.request import HTTPXRequest
 
 from deploybot.chat.pace import Pace, Rate, Urgency
 from deploybot.domain import Place
-from deploybot.errors import Unreachable, UserError
+from deploybot.errors import ChannelClosed, Unreachable, UserError
 from deploybot.settings import Telegram
 
 T = TypeVar("T")
@@ -51,6 +51,7 @@ _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 _GENERAL = "1"
 _OVERALL, _CHAT, _GROUP = Rate(28, 1.0), Rate(1, 1.0), Rate(20, 60.0)
 _NO_TOPIC = ("thread not found", "topic_closed", "topic_deleted")
+_NO_CHAT = "chat not found"
 _NOT_MODIFIED = "message is not modified"
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class NoTopic(UserError):
     """The topic is closed or gone."""
 
 
-class Closed(UserError):
+class Closed(ChannelClosed):
     """The bot may not write there: it was removed or blocked, or nobody has started a chat with it."""
 
 
@@ -264,6 +265,8 @@ class Calls:
         except BadRequest as error:
             if any(sign in error.message.lower() for sign in _NO_TOPIC):
                 raise NoTopic(f"Telegram: {told(error)}.") from None
+            if _NO_CHAT in error.message.lower():
+                raise Closed(f"Telegram: {told(error)}.") from None
             raise UserError(f"Telegram: {told(error)}.") from None
         except (TelegramError, TimeoutError) as error:
             raise Unreachable(WHAT, told(error)) from None

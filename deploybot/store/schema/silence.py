@@ -25,7 +25,8 @@ _SILENCE = (
     """
     CREATE TABLE notices (
         key TEXT PRIMARY KEY CHECK (key <> ''),
-        text TEXT NOT NULL,
+        title TEXT NOT NULL,
+        app TEXT NOT NULL,
         at REAL NOT NULL
     ) WITHOUT ROWID""",
 )

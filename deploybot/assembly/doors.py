@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from deploybot.assembly.world import Adapters
+from deploybot.assembly.world import Adapters, World
 from deploybot.chat.desk import Desk
 from deploybot.chat.parts import Parts
 from deploybot.chat.places import channels_of, event_places
@@ -87,7 +87,7 @@ def webhooks(
     return inbox
 
 
-def notice_board(settings: Settings, world: Adapters) -> NoticeBoard:
+def notice_board(settings: Settings, world: World) -> NoticeBoard:
     """What reports, where an app is told of its events, what does not fit."""
 
     def places(app: str) -> Iterable[Place]:

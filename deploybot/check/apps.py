@@ -58,7 +58,19 @@ async def try_image(app: App, service: str, images: Images) -> AsyncIterator[Row
     except UserError as error:
         yield Row(subject, what, State.FAILED, error.sentence, error.hint)
     else:
-        yield Row(subject, what, State.OK, f"{of.image}, {of.tag}: {pin.version}")
+        yield Row(
+            subject, what, State.OK, f"{of.image}, {of.tag}: {pin.version}{await _left_out(app, service, images)}"
+        )
+
+
+async def _left_out(app: App, service: str, images: Images) -> str:
+    """Which of a service's tags look like releases and do not count, with the reason of each."""
+    try:
+        found = (await images.unfit(app)).get(service, ())
+    except DeploybotError:
+        return ""
+    shown = "; ".join(f"{tag}: {why}" for tag, why in found[:_TAGS])
+    return f" (do not count: {shown}{' …' if len(found) > _TAGS else ''})" if shown else ""
 
 
 async def try_auto(app: App, refs: RefSource) -> AsyncIterator[Row]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from deploybot import __version__
 from deploybot.access import Access, PersonLocks, new_code
 from deploybot.access.itself import make_itself
-from deploybot.assembly.doors import chats, monitor, notice_board, reports, telling, web_server, webhooks
+from deploybot.assembly.doors import chats, monitor, notice_board, reports, telling, unfit_tags, web_server, webhooks
 from deploybot.assembly.engine import deployments
 from deploybot.assembly.itself import by_itself
 from deploybot.assembly.world import Adapters, adapters
@@ -174,6 +174,7 @@ class Bot:
             yield self.telling
         if self.by_itself is not None:
             yield self.by_itself.automatic
+        yield from unfit_tags(self._settings, self._world)
 
     def _wake(self) -> None:
         """Something was put that is to be sent."""

@@ -64,6 +64,10 @@ class NoticeBoard:
             tables.outbox.put(place, masked(card, self._redactor), now)
         return True
 
+    def remember(self, tables: Tables, key: str) -> None:
+        """Keep a key without saying anything."""
+        tables.notices.add(key, key, "", self._clock.now())
+
     def _told(self, notice: Notice) -> Iterable[Place]:
         """Where a notice is said: not in the channel that it is about."""
         about = notice.besides

@@ -97,6 +97,14 @@ def notice_board(settings: Settings, world: World) -> NoticeBoard:
     return NoticeBoard(world.clock, world.redactor, places, PLACE)
 
 
+def unfit_tags(settings: Settings, world: World) -> Iterator[EventListener]:
+    """What reports tags of images that bot.toml cannot mean, where it names images."""
+    if any(app.images for app in settings.apps.values()):
+        from deploybot.events.unfit import UnfitTags  # noqa: PLC0415  see above
+
+        yield UnfitTags(world.store, notice_board(settings, world))
+
+
 def reports(settings: Settings, world: Adapters) -> ReportWorker | None:
     """What tells others of deployments, where bot.toml has any; aiohttp is imported only then."""
     if not targets_of(settings):

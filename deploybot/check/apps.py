@@ -8,12 +8,14 @@ from deploybot.check.rows import Row, State
 from deploybot.deploy.plan import DryPlan
 from deploybot.deploy.request_cards import effects_lines
 from deploybot.domain import Heads
-from deploybot.errors import Unreachable, UserError
+from deploybot.errors import DeploybotError, Unreachable, UserError
 from deploybot.events.auto.hints import autos
 from deploybot.events.auto.rules import newest_tag
 from deploybot.events.patterns import fits
 from deploybot.ports import Images, RefSource
 from deploybot.settings import App, Auto, Environment
+
+_TAGS = 3
 
 
 async def try_repository(app: App, refs: RefSource) -> AsyncIterator[Row]:

@@ -69,7 +69,7 @@ def _chosen(several: Sequence[object]) -> str:
     """The digest of the manifest of the usual platform, or of the first."""
     platforms = [one for one in several if isinstance(one, dict)]
     usual = [one for one in platforms if _platform(one) == _USUAL]
-    return _digest((usual or platforms or [None])[0])
+    return _digest(next(iter((*usual, *platforms)), None))
 
 
 def _platform(manifest: dict[str, object]) -> tuple[object, object]:

@@ -73,9 +73,8 @@ class Registries:
         for service, one in sorted(app.images.items()):
             if rule := TagRule.of(one.tag):
                 registry, repository = self._registry(one.image)
-                async with asyncio.timeout(WITHIN), registry.opened() as connection:
-                    tags = await _tags(connection, repository, _Spot(one.image, one.tag))
-                found[service] = reasons(rule, tags)
+                async with registry.opened() as connection:
+                    found[service] = reasons(rule, await _tags(connection, repository, _Spot(one.image, one.tag)))
         return found
 
     async def _each(self, app: App, ask: Callable[[_Spot], Coroutine[None, None, _Found]]) -> tuple[Pin, ...]:

@@ -60,15 +60,15 @@ def _tag(text: str) -> str:
 def _pattern(given: dict[str, object]) -> TagPattern:
     pattern, order = given.get("pattern"), given.get("order", "number")
     if given.keys() - {"pattern", "order"} or not isinstance(pattern, str) or not pattern:
-        raise ValueError('should be { pattern = "…", order = "number" }, and has the keys pattern and order alone')
+        raise ValueError('should be { pattern = "…", order = "number" }')
     if order not in get_args(Order):
-        raise ValueError('has an order that should be "number" or "time"')
+        raise ValueError('should have the order "number" or "time"')
     if len(pattern) > _LONGEST:
-        raise ValueError(f"has a pattern of more than {_LONGEST} characters")
+        raise ValueError(f"should have a pattern of at most {_LONGEST} characters")
     try:
         re.compile(pattern, re.ASCII)
     except re.error as error:
-        raise ValueError(f"has a pattern that is no regular expression: {error}") from None
+        raise ValueError(f"should have a regular expression as its pattern ({error})") from None
     return TagPattern(pattern, cast("Order", order))
 
 

@@ -87,8 +87,8 @@ class Bot:
         self.console = Console(settings.bot.data / "console.sock", parts)
         self._web = web_server(settings, self._problems)
         self._inbox = webhooks(settings, world, self._web, self._listeners(), board)
-        self._chats: tuple[LiveChat, ...] = (self.console, *chats(settings, parts, world, self._web))
         missing = MissingChannels(board, keys_of_channels(settings))
+        self._chats: tuple[LiveChat, ...] = (self.console, *chats(settings, parts, world, self._web, missing))
         by_platform = {chat.platform: chat for chat in self._chats}
         self._outbox = OutboxWorker(world.store, by_platform, world.clock, missing=missing)
         self._reports = reports(settings, world)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from deploybot.assembly.world import Adapters, World
 from deploybot.chat.desk import Desk
+from deploybot.chat.missing import MissingChannels
 from deploybot.chat.parts import Parts
 from deploybot.chat.places import channels_of, event_places
 from deploybot.chat.session import PLACE
@@ -26,20 +27,24 @@ if TYPE_CHECKING:
     from deploybot.webhooks.inbox import Inbox
 
 
-def chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer | None) -> Iterator[LiveChat]:
+def chats(
+    settings: Settings, parts: Parts, world: Adapters, server: WebServer | None, missing: MissingChannels
+) -> Iterator[LiveChat]:
     """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
     if settings.slack is not None:
         from deploybot.chat.slack.adapter import Slack  # noqa: PLC0415  see above
         from deploybot.chat.uploads import Uploads  # noqa: PLC0415  see above
 
         desk, uploads = Desk(world.store, world.clock, "slack"), Uploads(world.store, world.clock, "slack")
-        yield Slack(settings.slack, parts, desk, server, uploads=uploads)
+        homes, closed = channels_of(settings, Slack.platform), missing.heard_of(world.store, Slack.platform)
+        yield Slack(settings.slack, parts, desk, server, uploads=uploads, homes=homes, closed=closed)
     if settings.telegram is not None:
         from deploybot.chat.telegram.chat import TelegramChat  # noqa: PLC0415  see above
 
         url = (settings.http.url if settings.http else None) or ""
         homes = channels_of(settings, TelegramChat.platform)
-        yield TelegramChat(settings.telegram, parts, world.store, server=server, url=url, homes=homes)
+        closed = missing.heard_of(world.store, TelegramChat.platform)
+        yield TelegramChat(settings.telegram, parts, world.store, server=server, url=url, homes=homes, closed=closed)
 
 
 def web_server(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServer | None:

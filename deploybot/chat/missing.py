@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
 
 from deploybot.domain import Place
+from deploybot.errors import StoreError
 from deploybot.notices import Notice, NoticeBoard
-from deploybot.ports import Tables
+from deploybot.ports import Store, Tables
 
 _CURES = {
     "slack": "Invite the bot there (`/invite @deploybot`)",
     "telegram": "Add the bot to that chat, and let it write there",
 }
 _PREFIX = "channel "
+
+
+Closed = Callable[[str, str], Awaitable[None]]
+"""Hears of a channel of a chat in which the bot may not write, and why."""
+
+
+async def nobody_hears(channel: str, why: str) -> None:
+    """Do nothing: where no report is made."""
+    del channel, why
 
 
 class MissingChannels:
@@ -47,6 +58,15 @@ class MissingChannels:
         if key in self._known(tables):
             self._known(tables).discard(key)
             self._board.close(tables, key)
+
+    def heard_of(self, store: Store, platform: str) -> Closed:
+        """What a chat calls when it sees at its start that a channel is closed."""
+
+        async def closed(channel: str, why: str) -> None:
+            with contextlib.suppress(StoreError):  # the database says itself what is wrong with it
+                await store.write(lambda tables: self.refused(tables, Place(platform, channel), why))
+
+        return closed
 
     def _known(self, tables: Tables) -> set[str]:
         """The reports that are open, also those of an earlier bot."""

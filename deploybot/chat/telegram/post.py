@@ -19,6 +19,7 @@ from telegram import InlineKeyboardMarkup
 
 from deploybot.card import Card
 from deploybot.chat.desk import Desk
+from deploybot.chat.missing import Closed, nobody_hears
 from deploybot.chat.pace import urgency_of
 from deploybot.chat.telegram.calls import Calls, Moved, NoTopic
 from deploybot.chat.telegram.keys import keyboard
@@ -44,10 +45,11 @@ Spawn = Callable[[Coroutine[None, None, None]], object]
 class Post:
     """Sends and edits cards. `spawn` runs what nobody waits for."""
 
-    def __init__(self, calls: Calls, desk: Desk, spawn: Spawn, uploads: Uploads) -> None:
+    def __init__(self, calls: Calls, desk: Desk, spawn: Spawn, uploads: Uploads, closed: Closed = nobody_hears) -> None:
         self._calls = calls
         self._desk = desk
         self._uploads = uploads
+        self._closed = closed
         self._spawn = spawn
         self._moves: dict[str, str] = {}
         self._answering: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -88,6 +90,7 @@ class Post:
             self.moved(chat, move.chat)
         except UserError as error:
             log.warning("the chat %s of bot.toml: %s Add me to it, or correct its number.", chat, error)
+            await self._closed(chat, str(error))
 
     @asynccontextmanager
     async def answering(self, place: Place) -> AsyncIterator[None]:

@@ -42,6 +42,7 @@ class OutboxWorker(Courier[OutboxItem]):
             "the outbox", store, clock, first_pause=first_pause, longest_pause=_LONGEST_PAUSE, jitter=jitter
         )
         self._chats = chats
+        self._quiet: dict[tuple[str, str], float] = {}
         self._missing = missing
 
     def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[OutboxItem]:
@@ -64,6 +65,19 @@ class OutboxWorker(Courier[OutboxItem]):
         return self._chats[item.place.platform].interval
 
     async def _send(self, item: OutboxItem) -> str:
+        """Send a card, unless the chat has asked one of its channel's lanes for a pause: that holds for all of them."""
+        channel, now = (item.place.platform, item.place.channel), time.monotonic()
+        if (left := self._quiet.get(channel, 0.0) - now) > 0:
+            raise Unreachable(item.place.platform, "it asked for a pause", retry_after=left)
+        self._quiet.pop(channel, None)
+        try:
+            return await self._say(item)
+        except Unreachable as error:
+            if error.retry_after:
+                self._quiet[channel] = time.monotonic() + error.retry_after
+            raise
+
+    async def _say(self, item: OutboxItem) -> str:
         """Edit the message where there is one; where it is gone for good, say the card anew."""
         chat = self._chats.get(item.place.platform)
         if chat is None:

@@ -9,7 +9,10 @@ import pytest
 from deploybot.card import Card, Tone
 from deploybot.domain import Alert, BuildState, Event
 from deploybot.events.telling.channels import LONG_PAST
+from deploybot.webhooks.sender import Received
+from deploybot.webhooks.senders import sender
 from tests.events.channel import HOME, NOON, Channel, build, push
+from tests.webhooks.alerts import delivery
 
 
 def alert(number: int, *, firing: bool = True, group: str = "hosts") -> Alert:
@@ -129,3 +132,14 @@ async def test_a_notification_comes_after_all_else_in_the_outbox(channel: Channe
     await channel.hear(alert(1))
     await channel.store.write(lambda tables: tables.outbox.put(HOME, Card(title="an answer"), channel.clock.now()))
     assert [card.title for card in await channel.messages()] == ["an answer", "shop: HostDown — firing"]
+
+
+async def test_a_group_that_alertmanager_cut_is_told_once_with_the_fix(channel: Channel) -> None:
+    body = delivery(range(6), truncated=41)
+    for _ in range(2):
+        received = Received(headers={"content-type": ["application/json"]}, body=body, query={}, at=NOON)
+        await hear_at_once(channel, sender("prometheus").events(received))
+        channel.clock.advance(61)
+    cut = [card for card in await channel.messages() if "not shown" in card.title]
+    assert [card.title for card in cut] == ["shop: 41 alerts of this group are not shown"]
+    assert "max_alerts" in cut[0].text

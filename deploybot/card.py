@@ -96,7 +96,7 @@ class Card:
     `ok` is False where a script that asked should exit with an error. `queued` says that the outbox carries
     this card already: it tells a script what it started, and no chat says it a second time. `aside` says that another
     card, which everybody sees, tells the same: only whoever asked is answered, and a pressed button by that card alone.
-    `notification` says that nobody asked for it: answers and cards of deployments go first.
+    `notification` marks a message about an event: answers and cards of deployments go first.
     `listing` is a long list that goes along as a file with the last state of a message, where the chat takes files.
     """
 

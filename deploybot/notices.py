@@ -1,7 +1,7 @@
 """Reports, once in chat, of what is authentic and does not fit: what happened, and how to fix it.
 
 A notice is a row, so a restart does not repeat it. It is closed when the thing fits again; its message then says so,
-and the same trouble is reported anew after that.
+and the same trouble is reported again after that.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class NoticeBoard:
     def __init__(
         self, clock: Clock, redactor: Redactor, places: Callable[[str], Iterable[Place]], last: Place | None = None
     ) -> None:
-        """`places` are the channels of an app, or with an empty name of the bot; `last` is told where there is none."""
+        """`places` are the channels of an app, or with an empty name of the bot; `last` is used where there is none."""
         self._clock = clock
         self._redactor = redactor
         self._places = places

@@ -93,7 +93,7 @@ def webhooks(
 
 
 def notice_board(settings: Settings, world: World) -> NoticeBoard:
-    """What reports, where an app is told of its events, what does not fit."""
+    """Make what reports things that do not fit, in the channels of the app."""
 
     def places(app: str) -> Iterable[Place]:
         known = settings.apps.get(app)

@@ -10,7 +10,7 @@ from deploybot.errors import StoreError
 from deploybot.notices import Notice, NoticeBoard
 from deploybot.ports import Store, Tables
 
-_CURES = {
+_FIXES = {
     "slack": "Invite the bot there (`/invite @deploybot`)",
     "telegram": "Add the bot to that chat, and let it write there",
 }
@@ -42,12 +42,12 @@ class MissingChannels:
             return
         key = _key(place)
         self._known(tables).add(key)
-        cure = _CURES.get(place.platform, "Let the bot write there")
+        way_in = _FIXES.get(place.platform, "Let the bot write there")
         notice = Notice(
             key=key,
             title=f"I cannot write in {place.channel} on {place.platform}, which {keys} of bot.toml names.",
             text=f"{why} What belongs there is not posted.",
-            fix=f"{cure}, or correct {keys}.",
+            fix=f"{way_in}, or correct {keys}.",
             besides=place,
         )
         self._board.report(tables, notice)

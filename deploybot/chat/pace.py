@@ -173,7 +173,7 @@ class Pace:
         call.go.set_result(None)
 
     def _leave(self, line: _Line, call: _Call) -> None:
-        """Take a call out of its line; whoever is first then waits behind the first ones of other lines."""
+        """Remove a call from its line; the next one queues behind the first ones of other lines."""
         first = line.waiting[0] is call
         line.waiting.remove(call)
         if not line.waiting:

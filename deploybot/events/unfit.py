@@ -33,7 +33,7 @@ class _Pushed:
 class UnfitTags:
     """The `GroupListener` that reports tags of another form than bot.toml's.
 
-    A registry tells each tag of an image by itself. Where one of them fits, the others may be what they like.
+    A registry reports each tag of an image on its own. Where one tag fits, the others do not matter.
     """
 
     def __init__(self, store: Store, board: NoticeBoard) -> None:

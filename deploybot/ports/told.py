@@ -107,7 +107,7 @@ class Told(Protocol):
         """Forget things of which nothing new was heard since."""
 
     def recent(self, place: Place, stream: str, since: float) -> int:
-        """How many things of a stream a place was told of since then."""
+        """Count the things of a stream that were posted in a place since then."""
 
     def open_storm(self, place: Place, stream: str) -> int:
         """The storm of a stream in a place that takes more; 0 where there is none."""

@@ -122,7 +122,7 @@ class ToldRows:
         self._run("DELETE FROM told_storms WHERE began < ?", (before,))
 
     def recent(self, place: Place, stream: str, since: float) -> int:
-        """How many things of a stream a place was told of since then."""
+        """Count the things of a stream that were posted in a place since then."""
         sql = "SELECT count(*) FROM told_places WHERE place = ? AND stream = ? AND stream <> '' AND said > ?"
         return int(self._run(sql, (encode(place), stream, since)).fetchone()[0])
 

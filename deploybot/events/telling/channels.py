@@ -302,7 +302,7 @@ def _mood(was: ToldPlace, story: Story) -> str:
 
 
 def _as_it_is(was: ToldPlace, story: Story) -> ToldPlace:
-    """The row of a thing that is told as it stands now."""
+    """Bring the row of a thing up to date, without saying anything."""
     line = listed(was.app, story) if was.storm else was.line
     return replace(was, mood=_mood(was, story), line=line)
 

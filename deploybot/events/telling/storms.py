@@ -85,7 +85,7 @@ def listed(app: str, story: Story) -> Line:
 
 
 def put_storm(tables: Tables, number: int, now: float) -> None:
-    """Say a storm as it stands now, or edit its message; its whole list goes along once it is over."""
+    """Post a storm, or edit its message; the whole list follows once it is over."""
     storm = tables.told.storm(number)
     if storm is None:
         return

@@ -87,7 +87,7 @@ async def test_a_message_whose_buttons_could_not_be_written_down_is_not_sent_aga
         town.world.store.full = "the disk is full"
         return number
 
-    town.chat._post._calls.send = send  # type: ignore[method-assign,assignment]
+    town.chat._post._calls.send = send  # type: ignore[method-assign]
     post = await say(town, card)
     town.world.store.full = ""
     await town.double.press(BEN, post, "Go")

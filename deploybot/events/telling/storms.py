@@ -17,8 +17,8 @@ WITHIN: Final = 60.0
 """Seconds that a storm lasts, and in which messages are counted before one begins."""
 ALONE: Final = 5
 """So many things of a stream have a message of their own within that time."""
-_SHOWN: Final = 20
-_LINE: Final = 200
+_SHOWN: Final = 14
+_LINE: Final = 120
 _LISTED: Final = 1_000
 _SIGNS: Final = {Mood.BAD.value: "bad ", Mood.GOOD.value: "good"}
 _NOUNS: Final = {

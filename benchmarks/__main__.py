@@ -1,4 +1,7 @@
-"""`python -m benchmarks [deploy] [logs] [status] [start] [chats] [webhooks]`: print the table; 1 if one is missed."""
+"""`python -m benchmarks [deploy] [logs] [status] [start] [chats] [webhooks] [storms]`: print the table.
+
+It exits with 1 where a target is missed.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import chats, deploying, logs, starting, status, webhooks
+from benchmarks import chats, deploying, logs, starting, status, storms, webhooks
 from benchmarks.ground import Ground
 from benchmarks.table import Row, markdown, seconds
 from tests.lab import Lab
@@ -28,6 +31,7 @@ ROWS: Mapping[str, Rows] = {
     "start": starting.rows,
     "chats": chats.rows,
     "webhooks": webhooks.rows,
+    "storms": storms.rows,
 }
 
 

@@ -12,16 +12,17 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from deploybot import __version__
 from deploybot.access import Access, PersonLocks, new_code
 from deploybot.access.itself import make_itself
-from deploybot.assembly.doors import chats, monitor, reports, telling, web_server, webhooks
+from deploybot.assembly.doors import chats, monitor, notice_board, reports, telling, unfit_tags, web_server, webhooks
 from deploybot.assembly.engine import deployments
 from deploybot.assembly.itself import by_itself
 from deploybot.assembly.world import Adapters, adapters
 from deploybot.card import Card
 from deploybot.chat.console import Console
 from deploybot.chat.heads import Heads
+from deploybot.chat.missing import MissingChannels
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.chat.parts import Parts
-from deploybot.chat.places import home_places
+from deploybot.chat.places import home_places, keys_of_channels
 from deploybot.chat.starter import Starter
 from deploybot.command import Services
 from deploybot.deploy.cards import number_of
@@ -71,6 +72,7 @@ class Bot:
         self.dispatcher = Dispatcher(
             services=services, access=self._access, store=world.store, clock=world.clock, redactor=world.redactor
         )
+        board = notice_board(settings, world)
         self.by_itself = by_itself(settings, world, self._access, self.dispatcher)
         self.on_end: Callable[[], None] = _nothing
         self.deployments.queue.on_end = self._ended
@@ -84,9 +86,11 @@ class Bot:
         )
         self.console = Console(settings.bot.data / "console.sock", parts)
         self._web = web_server(settings, self._problems)
-        self._inbox = webhooks(settings, world, self._web, self._listeners())
-        self._chats: tuple[LiveChat, ...] = (self.console, *chats(settings, parts, world, self._web))
-        self._outbox = OutboxWorker(world.store, {chat.platform: chat for chat in self._chats}, world.clock)
+        self._inbox = webhooks(settings, world, self._web, self._listeners(), board)
+        missing = MissingChannels(board, keys_of_channels(settings))
+        self._chats: tuple[LiveChat, ...] = (self.console, *chats(settings, parts, world, self._web, missing))
+        by_platform = {chat.platform: chat for chat in self._chats}
+        self._outbox = OutboxWorker(world.store, by_platform, world.clock, missing=missing)
         self._reports = reports(settings, world)
         world.database.on_outbox = self._wake
         self._work: Sequence[asyncio.Task[None]] = ()
@@ -170,6 +174,7 @@ class Bot:
             yield self.telling
         if self.by_itself is not None:
             yield self.by_itself.automatic
+        yield from unfit_tags(self._settings, self._world)
 
     def _wake(self) -> None:
         """Something was put that is to be sent."""

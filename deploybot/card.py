@@ -107,6 +107,8 @@ class Card:
     this card already: it tells a script what it started, and no chat says it a second time. `aside` says that another
     card, which everybody sees, tells the same: only whoever asked is answered, and a pressed button by that card alone.
     `wakes` are people whom the chat notifies, each by their identity there.
+    `notification` marks a message about an event: answers and cards of deployments go first.
+    `listing` is a long list that goes along as a file with the last state of a message, where the chat takes files.
     """
 
     title: str
@@ -128,3 +130,5 @@ class Card:
     queued: bool = False
     aside: bool = False
     wakes: tuple[Mention, ...] = ()
+    notification: bool = False
+    listing: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from deploybot.errors import DeploybotError, StoreError, Unreachable
+from deploybot.errors import ChannelClosed, DeploybotError, StoreError, Unreachable
 from deploybot.ports import Clock, Store, Tables
 
 _BATCH = 64
@@ -62,13 +62,17 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a try: `sent` with the other side's id, if it gave one; a retry; or (`given_up`) nothing more."""
+    """What became of a try: `sent` with the other side's id, if it gave one; a retry; or (`given_up`) nothing more.
+
+    `closed` says that nothing of the bot arrives there.
+    """
 
     sent: bool = False
     remote: str = ""
     error: str = ""
     wait: float = 0.0
     given_up: bool = False
+    closed: bool = False
 
 
 class Courier(abc.ABC, Generic[T]):
@@ -239,7 +243,7 @@ class Courier(abc.ABC, Generic[T]):
             result = self._later(lane, item, error)
         except DeploybotError as error:
             log.warning("%s refused what it was sent for good: %s", self._where(item), error)
-            result = Result(error=str(error), given_up=True)
+            result = Result(error=str(error), given_up=True, closed=isinstance(error, ChannelClosed))
         except Exception as error:
             log.exception("sending to %s broke", self._where(item))
             attempts = item.attempts + 1

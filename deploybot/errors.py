@@ -3,7 +3,8 @@
     DeploybotError
     ├── UserError            what was asked cannot be done; the sentence says why, the hint what to do
     │   ├── UsageError       the words did not fit the command's grammar
-    │   └── NoImage          a registry has no such image or tag, or does not show it to the bot
+    │   ├── NoImage          a registry has no such image or tag, or does not show it to the bot
+    │   └── ChannelClosed    the bot may not write in a channel, or there is none
     ├── ConfigError          bot.toml is wrong; holds every problem found
     ├── Denied               a rule said no; holds the rule's reasons and who may
     ├── Locked               somebody, or a deployment, holds the app's environment
@@ -53,6 +54,10 @@ class UsageError(UserError):
 
 class NoImage(UserError):
     """A registry has no such image or tag, or does not show it to the bot."""
+
+
+class ChannelClosed(UserError):
+    """The bot may not write in a channel of a chat, or there is no such channel."""
 
 
 class ConfigError(DeploybotError):

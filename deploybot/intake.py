@@ -13,31 +13,36 @@ from typing import cast
 
 from aiohttp import hdrs, web
 
+from deploybot.metrics import METRICS
+
 CONNECTIONS = 512
 READ_WITHIN = 10.0
 _READING = 32 << 20
 _SWEEP = 1.0
 _HEADERS = 100
+_TELL_EVERY = 60.0
 log = logging.getLogger(__name__)
 
 
 class Gate:
     """The connections of a server: at most `most`, each with `within` seconds for a head and again for a body.
 
-    Bodies on their way may claim 32 MiB in all, or four of the largest allowed, `max_body` bytes.
+    Bodies on their way may claim 32 MiB in all, and one of the largest allowed, `max_body` bytes, besides.
     """
 
     def __init__(self, *, max_body: int, most: int = CONNECTIONS, within: float = READ_WITHIN) -> None:
         self.max_body = max_body
         self._most = most
         self._within = within
-        self._room = max(_READING, 4 * max_body)
+        self._room = _READING + max_body
         self._open: set[web.RequestHandler] = set()
         # Both are sorted by when they came here, the oldest first.
         self._idle: dict[web.RequestHandler, None] = {}
         self._saying: dict[web.RequestHandler, float] = {}
         self._claims: dict[web.RequestHandler, int] = {}
         self._claimed = 0
+        self._cut_off = 0
+        self._quiet_until = 0.0
         self._sweeper: asyncio.TimerHandle | None = None
 
     def enter(self, connection: Connection) -> None:
@@ -87,6 +92,16 @@ class Gate:
         """It was read, or not."""
         self._saying.pop(connection, None)
         self._claimed -= self._claims.pop(connection, 0)
+
+    def cut_off(self, remote: str) -> None:
+        """Count a request that ended before its body had come; the log has one line a minute for all of them."""
+        METRICS.http_cut_off.add()
+        self._cut_off += 1
+        now = asyncio.get_running_loop().time()
+        if now < self._quiet_until:
+            return
+        log.info("%d HTTP requests ended before their body had come, the last from %s", self._cut_off, remote)
+        self._cut_off, self._quiet_until = 0, now + _TELL_EVERY
 
     def _drop(self, connection: web.RequestHandler) -> None:
         """Cut somebody off."""
@@ -179,6 +194,9 @@ async def take_body(gate: Gate, request: web.Request) -> None:
         await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise too_large(gate.max_body) from None
+    except (ConnectionError, web.RequestPayloadError):
+        gate.cut_off(request.remote or "nowhere")
+        raise _closing(web.HTTPBadRequest(text="The body ended too early.\n")) from None
     finally:
         gate.unclaim(request.protocol)
 

@@ -21,6 +21,7 @@ def masked(card: Card, redactor: Redactor) -> Card:
         ),
         table=_masked_table(card.table, redactor) if card.table else None,
         code=tuple(text("\n".join(card.code)).split("\n")) if card.code else (),
+        listing=tuple(text("\n".join(card.listing)).split("\n")) if card.listing else (),
         buttons=tuple(dataclasses.replace(button, label=text(button.label)) for button in card.buttons),
         links=tuple(Link(text(link.text), _clear(link.url, redactor)) for link in card.links),
         footer=text(card.footer),

@@ -108,6 +108,9 @@ class Metrics:
         self.webhook_seconds = Histogram(
             "deploybot_webhook_seconds", "How long it took to answer a webhook.", ("sender",)
         )
+        self.http_cut_off = Counter(
+            "deploybot_http_cut_off_total", "HTTP requests that ended before their body had come."
+        )
         self.events = Counter(
             "deploybot_events_total", "Events that webhooks told, by sender and kind.", ("sender", "kind")
         )

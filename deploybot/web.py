@@ -28,6 +28,7 @@ _AT_ONCE = 32
 _RESOLVE_WITHIN = 5.0
 _ANY_PART = "*"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Refused = Callable[[web.Request, int], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
@@ -45,6 +46,7 @@ class WebServer:
         self._problems = problems
         self._gate = gate or Gate(max_body=max_body)
         self._routes: dict[str, dict[str, Handler]] = {}
+        self._refused: dict[str, Refused] = {}
         self.health: Handler = self._health
         self.add_get("/healthz", self._answer_health)
         self._runner: web.ServerRunner | None = None
@@ -61,12 +63,15 @@ class WebServer:
         """Take GET (and HEAD) requests to a path; before `start`."""
         self._routes.setdefault(path, {}).update({hdrs.METH_GET: handler, hdrs.METH_HEAD: handler})
 
-    def add_post(self, path: str, handler: Handler) -> None:
+    def add_post(self, path: str, handler: Handler, refused: Refused | None = None) -> None:
         """Take POST requests to a path; before `start`. A path that ends with `/*` has any one part there.
 
         The handler gets the whole body from `request.read()`: what is encoded, too large or too slow was refused.
+        `refused` hears of a body that is too large, with what is allowed in bytes.
         """
         self._routes.setdefault(path, {})[hdrs.METH_POST] = handler
+        if refused is not None:
+            self._refused[path] = refused
 
     async def start(self) -> None:
         """Listen. UserError when the address cannot be had."""
@@ -121,27 +126,36 @@ class WebServer:
         self._gate.begin(connection)
         try:
             handler = self._handler(request)
-            if hdrs.EXPECT in request.headers:
-                await self._expect(request)
-            if request.method == hdrs.METH_POST:
-                await take_body(self._gate, request)
+            try:
+                if hdrs.EXPECT in request.headers:
+                    await self._expect(request)
+                if request.method == hdrs.METH_POST:
+                    await take_body(self._gate, request)
+            except web.HTTPRequestEntityTooLarge:
+                if refused := self._refused.get(self._route(request)):
+                    await refused(request, self._gate.max_body)
+                raise
             return await handler(request)
         finally:
             self._gate.end(connection)
 
     def _handler(self, request: web.Request) -> Handler:
         """Who answers at a path, whose escaped slashes are no slashes. 404 and 405 where nobody does."""
-        path = request.rel_url.path_safe
-        found = self._routes.get(path)
-        if found is None:
-            parent, _, part = path.rpartition("/")
-            found = self._routes.get(f"{parent}/{_ANY_PART}") if part else None
+        found = self._routes.get(self._route(request))
         if found is None:
             raise web.HTTPNotFound
         handler = found.get(request.method)
         if handler is None:
             raise web.HTTPMethodNotAllowed(request.method, [*found])
         return handler
+
+    def _route(self, request: web.Request) -> str:
+        """The path as it was added."""
+        path = request.rel_url.path_safe
+        if path in self._routes:
+            return path
+        parent, _, part = path.rpartition("/")
+        return f"{parent}/{_ANY_PART}" if part else ""
 
     async def _expect(self, request: web.Request) -> None:
         """Ask for a body that a client has announced and holds back (`Expect: 100-continue`), if it may come."""

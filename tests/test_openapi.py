@@ -17,7 +17,7 @@ from deploybot.chat.slack.scopes import HOOK
 from deploybot.chat.telegram.line import PATH
 from deploybot.settings.values import SENDERS
 from deploybot.testing import FakeClock, memory_store
-from deploybot.web import Handler, WebServer
+from deploybot.web import Handler, Refused, WebServer
 from deploybot.webhooks.addresses import addresses
 from deploybot.webhooks.inbox import Inbox
 from deploybot.webhooks.receiver import Receiver
@@ -45,9 +45,9 @@ class Recording(WebServer):
         self.paths.add(path)
         super().add_get(path, handler)
 
-    def add_post(self, path: str, handler: Handler) -> None:
+    def add_post(self, path: str, handler: Handler, refused: Refused | None = None) -> None:
         self.paths.add(path)
-        super().add_post(path, handler)
+        super().add_post(path, handler, refused)
 
 
 def as_described(path: str) -> str:

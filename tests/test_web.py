@@ -16,6 +16,7 @@ from yarl import URL
 
 from deploybot.errors import UserError
 from deploybot.intake import Gate
+from deploybot.metrics import METRICS
 from deploybot.web import WebServer
 
 TOKEN_IN_A_SENTENCE = "the token xoxb-1 was revoked: install the app again"
@@ -212,7 +213,7 @@ async def test_of_too_many_connections_the_oldest_that_says_nothing_goes() -> No
 async def test_of_too_many_bytes_under_way_the_oldest_go() -> None:
     async with serving({}, gate=Gate(max_body=16 << 20)) as url, AsyncExitStack() as stack:
         slow = []
-        for _ in range(5):  # of which four fit
+        for _ in range(4):  # of which three fit: 32 MiB, and one of the largest besides
             slow.append(await stack.enter_async_context(connected(url)))
             slow[-1][1].write((CLAIM.format(16 << 20) + "\r\nhalf").encode())
             await health(url)
@@ -258,3 +259,25 @@ async def test_an_address_may_have_any_one_part_at_its_end() -> None:
         await server.close()
     taken = {"/hooks/a": "a", "/hooks/a%2Fb": "a/b", "/hooks/%C3%A9": "é"}
     assert found == taken | dict.fromkeys(("/hooks/", "/hooks", "/hooks/a/b"), 404)
+
+
+@pytest.mark.parametrize("ends", ["close", "abort", "no chunk"])
+async def test_requests_that_are_cut_off_are_counted_and_told_in_one_line(
+    caplog: pytest.LogCaptureFixture, ends: str
+) -> None:
+    before = METRICS.http_cut_off.values[()]
+    begun = f"{HEAD}Transfer-Encoding: chunked\r\n\r\n5\r\nha" if ends == "no chunk" else CLAIM.format(9) + "\r\nhalf"
+    with caplog.at_level("INFO"):
+        async with serving({}) as url:
+            for _ in range(50):
+                async with connected(url) as (_, writer):
+                    writer.write(begun.encode())
+                    await writer.drain()
+                    if ends == "abort":
+                        writer.transport.abort()
+            assert await health(url) == (200, {"status": "ok"})
+            async with asyncio.timeout(5):
+                while METRICS.http_cut_off.values[()] < before + 50:  # noqa: ASYNC110  a counter tells nobody
+                    await asyncio.sleep(0.01)
+    assert "Traceback" not in caplog.text
+    assert caplog.text.count("ended before their body had come") == 1

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from deploybot.assembly.world import Adapters
+from deploybot.assembly.world import Adapters, World
 from deploybot.chat.desk import Desk
+from deploybot.chat.missing import MissingChannels
 from deploybot.chat.parts import Parts
 from deploybot.chat.places import channels_of, event_places
+from deploybot.chat.session import PLACE
+from deploybot.domain import Place
 from deploybot.events.reports import targets_of
+from deploybot.notices import NoticeBoard, NoticeWriter
 from deploybot.ports import EventListener, LiveChat
 from deploybot.settings import Settings
 
@@ -23,20 +27,24 @@ if TYPE_CHECKING:
     from deploybot.webhooks.inbox import Inbox
 
 
-def chats(settings: Settings, parts: Parts, world: Adapters, server: WebServer | None) -> Iterator[LiveChat]:
+def chats(
+    settings: Settings, parts: Parts, world: Adapters, server: WebServer | None, missing: MissingChannels
+) -> Iterator[LiveChat]:
     """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
     if settings.slack is not None:
         from deploybot.chat.slack.adapter import Slack  # noqa: PLC0415  see above
         from deploybot.chat.uploads import Uploads  # noqa: PLC0415  see above
 
         desk, uploads = Desk(world.store, world.clock, "slack"), Uploads(world.store, world.clock, "slack")
-        yield Slack(settings.slack, parts, desk, server, uploads=uploads)
+        homes, closed = channels_of(settings, Slack.platform), missing.heard_of(world.store, Slack.platform)
+        yield Slack(settings.slack, parts, desk, server, uploads=uploads, homes=homes, closed=closed)
     if settings.telegram is not None:
         from deploybot.chat.telegram.chat import TelegramChat  # noqa: PLC0415  see above
 
         url = (settings.http.url if settings.http else None) or ""
         homes = channels_of(settings, TelegramChat.platform)
-        yield TelegramChat(settings.telegram, parts, world.store, server=server, url=url, homes=homes)
+        closed = missing.heard_of(world.store, TelegramChat.platform)
+        yield TelegramChat(settings.telegram, parts, world.store, server=server, url=url, homes=homes, closed=closed)
 
 
 def web_server(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServer | None:
@@ -62,7 +70,11 @@ def _has_hooks(settings: Settings) -> bool:
 
 
 def webhooks(
-    settings: Settings, world: Adapters, server: WebServer | None, listeners: Iterable[EventListener]
+    settings: Settings,
+    world: Adapters,
+    server: WebServer | None,
+    listeners: Iterable[EventListener],
+    board: NoticeBoard,
 ) -> Inbox | None:
     """What takes webhooks and lets `listeners` hear of them, where bot.toml has any; imported only then."""
     if server is None or settings.http is None or not _has_hooks(settings):
@@ -71,11 +83,31 @@ def webhooks(
     from deploybot.webhooks.inbox import Inbox  # noqa: PLC0415  see above
     from deploybot.webhooks.receiver import Receiver  # noqa: PLC0415  see above
 
-    inbox = Inbox(settings, world.store, world.clock, tuple(listeners))
-    receiver = Receiver(world.store, world.clock, inbox, rate=settings.http.rate)
+    inbox = Inbox(settings, world.store, world.clock, tuple(listeners), board=board)
+    receiver = Receiver(
+        world.store, world.clock, inbox, rate=settings.http.rate, report=NoticeWriter(world.store, board)
+    )
     for address in addresses(settings):
         receiver.open(server, address)
     return inbox
+
+
+def notice_board(settings: Settings, world: World) -> NoticeBoard:
+    """Make what reports things that do not fit, in the channels of the app."""
+
+    def places(app: str) -> Iterable[Place]:
+        known = settings.apps.get(app)
+        return (known.channel if known else ()) or event_places(settings)
+
+    return NoticeBoard(world.clock, world.redactor, places, PLACE)
+
+
+def unfit_tags(settings: Settings, world: World) -> Iterator[EventListener]:
+    """What reports tags of images that bot.toml cannot mean, where it names images."""
+    if any(app.images for app in settings.apps.values()):
+        from deploybot.events.unfit import UnfitTags  # noqa: PLC0415  see above
+
+        yield UnfitTags(world.store, notice_board(settings, world))
 
 
 def reports(settings: Settings, world: Adapters) -> ReportWorker | None:

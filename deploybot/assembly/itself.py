@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploybot.access import Access
+from deploybot.assembly.doors import notice_board
 from deploybot.assembly.world import World
 from deploybot.chat.places import event_places
 from deploybot.deploy.automatic import is_used
@@ -44,6 +45,7 @@ def by_itself(settings: Settings, world: World, access: Access, dispatcher: Disp
     """What bot.toml's `auto` needs, where there is any; it is imported only then."""
     if not is_used(settings):
         return None
+    from deploybot.events.auto.gone import GoneBranches  # noqa: PLC0415  see above
     from deploybot.events.auto.looks import Automatic  # noqa: PLC0415  see above
     from deploybot.events.auto.pursuit import Pursuit, Refusal  # noqa: PLC0415  see above
     from deploybot.events.auto.watch import Watch  # noqa: PLC0415  see above
@@ -80,5 +82,6 @@ def by_itself(settings: Settings, world: World, access: Access, dispatcher: Disp
         pursuit=pursuit,
         book=book,
         ring=watch.ring,
+        gone=GoneBranches(world.store, notice_board(settings, world)),
     )
     return ByItself(automatic, watch)

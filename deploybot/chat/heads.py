@@ -49,6 +49,7 @@ class Heads:
             return
         mark = f"{head.number}:{head.hash}"
         card = Card(
+            notification=True,
             title=f"The audit has {head.number:,} rows.",
             code=(mark,),
             hint=f"`deploybot audit verify --head {mark}` tells whether one of them was changed after today.",

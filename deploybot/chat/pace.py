@@ -7,13 +7,35 @@ its place in one limiter after the other would count it in the first long before
 from __future__ import annotations
 
 import asyncio
+import bisect
+import enum
+import itertools
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from deploybot.card import Card
+
 _SLACK = 1.1
 """How much slower than allowed: what left at the right distance may arrive closer together."""
 _TICK = 0.001
+_QUARTERS = 4
+
+
+class Urgency(enum.IntEnum):
+    """Who goes first where calls wait. What may wait leaves a part of each rate free for what may not."""
+
+    ANSWER = 0
+    CARD = 1
+    NOTIFICATION = 2
+
+
+def urgency_of(card: Card, *, edits: bool = False) -> Urgency:
+    """How urgent it is to say a card, or to edit its message."""
+    if card.notification:
+        return Urgency.NOTIFICATION
+    return Urgency.CARD if edits and not card.final else Urgency.ANSWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +55,10 @@ class _Bucket:
         self._level = 0.0
         self._at = 0.0
 
-    def wait(self, now: float) -> float:
-        """Seconds until one more call fits."""
-        return max((self._left(now) + 1 - self._room) / self._drip, 0.0)
+    def wait(self, now: float, urgency: Urgency) -> float:
+        """Seconds until one more call fits. Notifications leave half of the burst free, cards a quarter."""
+        room = self._room - self._room * urgency // _QUARTERS
+        return max((self._left(now) + 1 - room) / self._drip, 0.0)
 
     def take(self, now: float) -> None:
         """Count a call."""
@@ -54,45 +77,63 @@ class _Bucket:
         return max(self._level - (now - self._at) * self._drip, 0.0)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class _Call:
+    """A call that waits: `go` is done when it may go out."""
+
+    urgency: Urgency
+    number: int
+    go: asyncio.Future[None]
+
+
+def _order(call: _Call) -> tuple[int, int]:
+    return call.urgency, call.number
+
+
+@dataclass(slots=True, eq=False)
 class _Line:
-    """The calls to one channel, one after the other."""
+    """The calls that wait for one channel, in the order in which they go; the first is that `since` its number."""
 
     buckets: tuple[_Bucket, ...]
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: int = 0
+    waiting: list[_Call] = field(default_factory=list)
+    since: int = 0
 
 
 class Pace:
     """Waits until one more call keeps to all rates.
 
-    Calls to one channel go out in the order in which they came; channels take turns, however much one has to say.
+    Calls to one channel go out by their urgency, then in the order in which they came; channels take turns, however
+    much one has to say.
     """
 
     def __init__(self, overall: Sequence[Rate], *, remember: int = 2_000) -> None:
         """Take the rates of all calls together, and how many channels at rest to remember."""
         self._overall = tuple(map(_Bucket, overall))
-        self._turn = asyncio.Lock()
         self._remember = remember
         self._lines: OrderedDict[tuple[str, tuple[Rate, ...]], _Line] = OrderedDict()
+        self._busy: dict[_Line, None] = {}
+        self._numbers = itertools.count(1)
+        self._timer: asyncio.TimerHandle | None = None
 
-    async def turn(self, channel: str, *rates: Rate) -> None:
+    async def turn(self, channel: str, *rates: Rate, urgency: Urgency = Urgency.ANSWER) -> None:
         """Return when it is the turn of a call to a channel that has these rates of its own.
 
         Calls with other rates (edits, beside new messages) stand in a line of their own.
         """
         line = self._line(channel, rates)
-        line.waiting += 1
+        call = _Call(urgency, next(self._numbers), asyncio.get_running_loop().create_future())
+        bisect.insort(line.waiting, call, key=_order)
+        self._busy[line] = None
+        if line.waiting[0] is call:
+            line.since = call.number
+        self._grant()
         try:
-            async with line.turn:
-                await _room(line.buckets)
-                async with self._turn:
-                    await _room(self._overall)
-                    now = asyncio.get_running_loop().time()
-                    for bucket in (*line.buckets, *self._overall):
-                        bucket.take(now)
-        finally:
-            line.waiting -= 1
+            await call.go
+        except asyncio.CancelledError:
+            if call in line.waiting:
+                self._leave(line, call)
+                self._grant()
+            raise
 
     def answered(self, channel: str, *rates: Rate) -> None:
         """Note that a call was answered: only then is it sure to have arrived, and the next one keeps its distance."""
@@ -100,6 +141,45 @@ class Pace:
             now = asyncio.get_running_loop().time()
             for bucket in line.buckets:
                 bucket.arrived(now)
+
+    def _grant(self) -> None:
+        """Let the calls go that may go now, and come back when the next one may."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while True:
+            now, pause = loop.time(), math.inf
+            for line in sorted(self._busy, key=lambda one: (one.waiting[0].urgency, one.since)):
+                call = line.waiting[0]
+                if call.go.done():  # it was cancelled, and has not been heard of that yet
+                    self._leave(line, call)
+                    break
+                wait = max((one.wait(now, call.urgency) for one in (*line.buckets, *self._overall)), default=0.0)
+                if not wait:
+                    self._let_go(line, call, now)
+                    break
+                pause = min(pause, wait)
+            else:
+                break
+        if self._busy:
+            # What rounding leaves of a pause may be too short for the clock to go on.
+            self._timer = loop.call_later(max(pause, _TICK), self._grant)
+
+    def _let_go(self, line: _Line, call: _Call, now: float) -> None:
+        for bucket in (*line.buckets, *self._overall):
+            bucket.take(now)
+        self._leave(line, call)
+        call.go.set_result(None)
+
+    def _leave(self, line: _Line, call: _Call) -> None:
+        """Remove a call from its line; the next one queues behind the first ones of other lines."""
+        first = line.waiting[0] is call
+        line.waiting.remove(call)
+        if not line.waiting:
+            del self._busy[line]
+        elif first:
+            line.since = next(self._numbers)
 
     def _line(self, channel: str, rates: tuple[Rate, ...]) -> _Line:
         """The channel's line; lines that nobody stands in and that have forgotten their calls go."""
@@ -113,11 +193,3 @@ class Pace:
                 break
             self._lines.popitem(last=False)
         return line
-
-
-async def _room(buckets: Sequence[_Bucket]) -> None:
-    """Return when all have room for one more call."""
-    loop = asyncio.get_running_loop()
-    while pause := max((bucket.wait(loop.time()) for bucket in buckets), default=0.0):  # noqa: ASYNC110  for time
-        # What rounding leaves of a pause may be too short for the clock to go on.
-        await asyncio.sleep(max(pause, _TICK))

@@ -47,6 +47,21 @@ def places_named(settings: Settings) -> tuple[Place, ...]:
     return tuple(dict.fromkeys(places))
 
 
+def keys_of_channels(settings: Settings) -> dict[tuple[str, str], str]:
+    """By which keys of bot.toml each channel is named: `apps.shop.channel and slack.channel`."""
+    named: dict[tuple[str, str], list[str]] = {}
+    for place in home_places(settings):
+        key = "slack.channel" if place.platform == "slack" else "telegram.chat"
+        named.setdefault((place.platform, place.channel), []).append(key)
+    for app in settings.apps.values():
+        keys = {f"apps.{app.name}.channel": app.channel}
+        keys |= {f"apps.{app.name}.notify.{name}.channel": route.channel for name, route in app.notify.items()}
+        for key, places in keys.items():
+            for place in places:
+                named.setdefault((place.platform, place.channel), []).append(key)
+    return {where: " and ".join(dict.fromkeys(keys)) for where, keys in named.items()}
+
+
 def channels_of(settings: Settings, platform: str) -> tuple[str, ...]:
     """The channels of one platform among them, threads and topics aside; each once."""
     return tuple(dict.fromkeys(place.channel for place in places_named(settings) if place.platform == platform))

@@ -8,12 +8,14 @@ from deploybot.check.rows import Row, State
 from deploybot.deploy.plan import DryPlan
 from deploybot.deploy.request_cards import effects_lines
 from deploybot.domain import Heads
-from deploybot.errors import Unreachable, UserError
+from deploybot.errors import DeploybotError, Unreachable, UserError
 from deploybot.events.auto.hints import autos
 from deploybot.events.auto.rules import newest_tag
 from deploybot.events.patterns import fits
 from deploybot.ports import Images, RefSource
 from deploybot.settings import App, Auto, Environment
+
+_TAGS = 3
 
 
 async def try_repository(app: App, refs: RefSource) -> AsyncIterator[Row]:
@@ -58,7 +60,19 @@ async def try_image(app: App, service: str, images: Images) -> AsyncIterator[Row
     except UserError as error:
         yield Row(subject, what, State.FAILED, error.sentence, error.hint)
     else:
-        yield Row(subject, what, State.OK, f"{of.image}, {of.tag}: {pin.version}")
+        yield Row(
+            subject, what, State.OK, f"{of.image}, {of.tag}: {pin.version}{await _left_out(app, service, images)}"
+        )
+
+
+async def _left_out(app: App, service: str, images: Images) -> str:
+    """Which of a service's tags look like releases and do not count, with the reason of each."""
+    try:
+        found = (await images.unfit(app)).get(service, ())
+    except DeploybotError:
+        return ""
+    shown = "; ".join(f"{tag}: {why}" for tag, why in found[:_TAGS])
+    return f" (do not count: {shown}{' …' if len(found) > _TAGS else ''})" if shown else ""
 
 
 async def try_auto(app: App, refs: RefSource) -> AsyncIterator[Row]:

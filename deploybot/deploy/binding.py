@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from deploybot.domain import Binding, EffectKind, Kind, Place, Plan, Release, ServerPlan, Step, image_changes, short_id
+from deploybot.domain.tagging import TagPattern
 from deploybot.settings import App, Environment, Part, Settings
 from deploybot.units import show_duration
 
@@ -83,7 +84,7 @@ def _plain(value: object) -> object:
     """What JSON does not know: tables of bot.toml, of secrets only where they come from."""
     if isinstance(value, Part):
         return {key: value.value(key) for key in type(value).known_keys() if value.value(key) is not None}
-    if isinstance(value, Place | Path):
+    if isinstance(value, Place | Path | TagPattern):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no place in a binding")
 

@@ -187,7 +187,10 @@ class Synced(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert(Event):
-    """An alert; `key` is the same for all its repeats and its end. `severity` is the sender's word."""
+    """An alert; `key` is the same for all its repeats and its end. `severity` is the sender's word.
+
+    `group` is what the sender groups it by with others, empty where it does not.
+    """
 
     key: str
     name: str
@@ -196,6 +199,7 @@ class Alert(Event):
     text: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     started: float = 0.0
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,11 @@ class Routes:
         named = self._apps.items() if event.repository else ()
         return tuple(name for name, app in named if is_of(app, event) and _lies_with(app, event))
 
+    def own(self, app: str) -> str:
+        """What an app is known by, for people: its repository, or its images where it has any."""
+        images = ", ".join(sorted(self._images[app]))
+        return " and ".join(filter(None, (_of(self._apps[app]).partition("/")[2], images)))
+
     def concerns(self, app: str, event: Event) -> bool:
         """Whether an event that came by an app's own address may be about it: it names nothing that is another's."""
         if isinstance(event, ImagePushed):

@@ -25,7 +25,7 @@ from deploybot.ports.outside import (
 from deploybot.ports.people import Claims, Codes, Links, People
 from deploybot.ports.store import Audit, Store, Tables
 from deploybot.ports.strategies import Site, Strategy
-from deploybot.ports.told import Told, ToldPart, ToldPlace
+from deploybot.ports.told import Notices, Storm, Told, ToldPart, ToldPlace
 from deploybot.ports.wishes import Wishes
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "Locks",
     "Manifests",
     "NewDelivery",
+    "Notices",
     "Outbox",
     "OutboxItem",
     "People",
@@ -66,6 +67,7 @@ __all__ = [
     "Servers",
     "Site",
     "Store",
+    "Storm",
     "Strategy",
     "Tables",
     "Told",

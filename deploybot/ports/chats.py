@@ -95,9 +95,9 @@ class Outbox(Protocol):
         """
 
     def due(self, now: float, limit: int = 50, *, besides: Collection[tuple[str, ...]] = ()) -> tuple[OutboxItem, ...]:
-        """What is to be sent now, in the order in which it was first put.
+        """What is to be sent now: new messages, edits, notifications; of each kind in the order in which it was put.
 
-        `besides` leaves out channels, as pairs of platform and channel: theirs is not even read.
+        `besides` leaves out lanes: platform, channel, and `new`, `edits` or `notifications`. Theirs is not even read.
         """
 
     def sent(self, item: int, revision: int, message: str) -> None:

@@ -82,6 +82,9 @@ class Deliveries(Protocol):
     def get(self, number: int) -> Delivery | None:
         """One delivery; None where it is gone."""
 
+    def last_made(self, app: str, sender: str, limit: int) -> tuple[str, ...]:
+        """What was made of the last deliveries of a sender to an app that were heard, the newest first."""
+
     def tried(self, number: int, tries: int) -> None:
         """Note a failure that may pass."""
 

@@ -10,7 +10,7 @@ from deploybot.ports.chats import Buttons, Outbox, Seen
 from deploybot.ports.deployments import Deployments, Locks, Manifests, Reports, Requests, RunningReleases
 from deploybot.ports.inbox import Deliveries
 from deploybot.ports.people import Claims, Codes, Links, People
-from deploybot.ports.told import Told
+from deploybot.ports.told import Notices, Told
 from deploybot.ports.wishes import Wishes
 
 T = TypeVar("T")
@@ -99,6 +99,10 @@ class Tables(Protocol):
     @property
     def told(self) -> Told:
         """What was heard of the things that events are about."""
+
+    @property
+    def notices(self) -> Notices:
+        """What was reported once about things that do not fit."""
 
 
 class Store(Protocol):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
+from deploybot.card import Line
 from deploybot.domain import Event, Place
+
+_NO_LINE: Final = Line("", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,8 @@ class ToldPlace:
 
     `messages` counts the messages that it has had there, 0 before the first; the last of them was begun at `said`.
     `due` is when a new one is to be said, 0.0 where none waits. `mood` is how the thing stood when it was last
-    said there, and is the events' own word.
+    said there, and is the events' own word. `stream` is what it came with (such as all pushes of one sender), `line`
+    what a list says of it. `storm` is the number of the storm that tells of it; 0 where a message of its own does.
     """
 
     app: str
@@ -44,6 +48,29 @@ class ToldPlace:
     said: float = 0.0
     due: float = 0.0
     mood: str = ""
+    stream: str = ""
+    line: Line = _NO_LINE
+    storm: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storm:
+    """Many things of one stream in one place, told in one message: how many there are, by how they stand.
+
+    It takes more until `closes`, which is 0.0 once it is over.
+    """
+
+    id: int
+    place: Place
+    stream: str
+    began: float
+    closes: float
+    moods: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """How many things it tells of."""
+        return sum(self.moods.values())
 
 
 class Told(Protocol):
@@ -78,3 +105,46 @@ class Told(Protocol):
 
     def forget(self, before: float) -> None:
         """Forget things of which nothing new was heard since."""
+
+    def recent(self, place: Place, stream: str, since: float) -> int:
+        """Count the things of a stream that were posted in a place since then."""
+
+    def open_storm(self, place: Place, stream: str) -> int:
+        """The storm of a stream in a place that takes more; 0 where there is none."""
+
+    def begin_storm(self, place: Place, stream: str, began: float, closes: float) -> int:
+        """Begin a storm; its number."""
+
+    def storm(self, number: int) -> Storm | None:
+        """A storm; None where it is forgotten."""
+
+    def storm_lines(self, number: int, limit: int) -> tuple[ToldPlace, ...]:
+        """What a storm tells of, what is bad first, then the newest."""
+
+    def due_storms(self, now: float) -> tuple[int, ...]:
+        """The storms that are over by now, and not closed."""
+
+    def close_storm(self, number: int) -> None:
+        """Take no more into a storm."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenNotice:
+    """What is kept of a notice until it is closed."""
+
+    title: str
+    app: str
+    at: float
+
+
+class Notices(Protocol):
+    """Reports of what does not fit: each is made once, and again only after it was closed."""
+
+    def add(self, key: str, title: str, app: str, now: float) -> bool:
+        """Keep a notice; False where the same is open already, with whatever title."""
+
+    def open(self, prefix: str = "") -> tuple[str, ...]:
+        """The keys of all notices that begin so."""
+
+    def close(self, key: str) -> OpenNotice | None:
+        """Forget a notice, since it holds no longer; what was kept of it, None where there was none."""

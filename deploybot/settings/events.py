@@ -56,7 +56,8 @@ class Auto(Part):
 class ImageOf(Part):
     """`[apps.APP.images.SERVICE]`: the image that a Compose service runs, pinned by digest in each release.
 
-    `tag` is an exact tag, which may move, or a range of semantic versions such as `^1.4`: the newest in it is taken.
+    `tag` is an exact tag, which may move, a range of semantic versions such as `^1.4`, or a pattern with an order. Of a
+    range and a pattern the newest is taken.
     """
 
     filled: ClassVar[frozenset[str]] = frozenset({"service"})

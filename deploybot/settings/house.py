@@ -58,7 +58,7 @@ class Http(Part):
     listen: HostPort = "127.0.0.1:8080"
     url: WebUrl | None = None
     token: Secret | None = None
-    max_body: Bytes = 1 << 20
+    max_body: Bytes = 25 << 20
     rate: Whole = Field(default=100, ge=1, le=1_000_000)
 
 

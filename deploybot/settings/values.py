@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Final, Literal, cast, get_args
 
 from pydantic import AfterValidator, PlainValidator
 
 from deploybot.domain import Window, canonical_image
+from deploybot.domain.tagging import Order, TagPattern
 from deploybot.domain.versions import Range
 from deploybot.settings.addresses import leads_astray
 
@@ -56,8 +57,33 @@ def _tag(text: str) -> str:
     return text
 
 
+def _pattern(given: dict[str, object]) -> TagPattern:
+    pattern, order = given.get("pattern"), given.get("order", "number")
+    if given.keys() - {"pattern", "order"} or not isinstance(pattern, str) or not pattern:
+        raise ValueError('should be { pattern = "…", order = "number" }')
+    if order not in get_args(Order):
+        raise ValueError('should have the order "number" or "time"')
+    if len(pattern) > _LONGEST:
+        raise ValueError(f"should have a pattern of at most {_LONGEST} characters")
+    try:
+        re.compile(pattern, re.ASCII)
+    except re.error as error:
+        raise ValueError(f"should have a regular expression as its pattern ({error})") from None
+    return TagPattern(pattern, cast("Order", order))
+
+
+def _tag_or_pattern(given: object) -> str | TagPattern:
+    if isinstance(given, TagPattern):
+        return given
+    if isinstance(given, dict):
+        return _pattern(given)
+    if not isinstance(given, str):
+        raise ValueError("should be a text, or a table with pattern and order")  # noqa: TRY004  pydantic's way to refuse
+    return _tag(given)
+
+
 EventKindName = Literal["push", "change", "tag", "release", "build", "image", "deployed", "sync", "alert", "note"]
 ImageName = Annotated[str, AfterValidator(_image)]
 RegistryHost = Annotated[str, AfterValidator(_registry)]
-ImageTag = Annotated[str, AfterValidator(_tag)]
+ImageTag = Annotated[str | TagPattern, PlainValidator(_tag_or_pattern)]
 ShownWindow = Annotated[Window, PlainValidator(Window.read)]

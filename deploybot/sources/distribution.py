@@ -145,6 +145,11 @@ class Connection:
         answer = await self._ask("GET", url, repository)
         return answer, f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
 
+    async def document(self, repository: str, kind: str, reference: str) -> dict[str, object]:
+        """The JSON object of a manifest (`manifests`) or a blob (`blobs`); empty where it is none. A pull."""
+        answer = await self._ask("GET", self._url(repository, kind, reference), repository, fresh=True)
+        return _object(answer) if answer.status == _OK else {}
+
     async def tags(self, repository: str) -> tuple[str, ...] | None:
         """All tags of a repository; None where there is no such repository."""
         first = self._url(repository, "tags", "list")
@@ -193,11 +198,11 @@ class Connection:
     def _url(self, repository: str, *parts: str) -> URL:
         return self._registry.peer.base.joinpath("v2", *repository.split("/"), *parts)
 
-    async def _ask(self, method: str, url: URL, repository: str) -> Answer:
-        """One question, with the login that the registry asks for."""
+    async def _ask(self, method: str, url: URL, repository: str, *, fresh: bool = False) -> Answer:
+        """One question, with the login that the registry asks for; `fresh` ignores what is known already."""
         registry = self._registry
         headers = {"Accept": ", ".join(_MANIFESTS if "manifests" in url.parts else ("application/json",))}
-        if url in registry.kept:
+        if url in registry.kept and not fresh:
             headers["If-None-Match"] = registry.kept[url].etag
         answer = await registry.peer.send(self._session, method, url, headers | self._known(repository))
         # Another host, to which we were redirected, is not told who we are.

@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import difflib
 import re
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from deploybot.domain import Pin, canonical_image
-from deploybot.domain.versions import Range, Version
+from deploybot.domain.tagging import TagPattern, TagRule, advice_for, reasons
+from deploybot.domain.versions import Version
 from deploybot.errors import NoImage, Unreachable
 from deploybot.ports import Clock
 from deploybot.settings import App, RegistryLogin
+from deploybot.sources.ages import Ages
 from deploybot.sources.distribution import PAGE, Connection, Login, Registry
 from deploybot.sources.transport import ASK_WITHIN
 
@@ -25,10 +27,10 @@ _SHOWN = 5
 
 
 class _Spot(NamedTuple):
-    """An image and what of it is wanted: a tag, or a range."""
+    """An image and what of it is wanted: a tag, a range or a pattern."""
 
     image: str
-    tag: str
+    tag: str | TagPattern
 
 
 class _Found(NamedTuple):
@@ -53,6 +55,7 @@ class Registries:
         self._make = partial(Registry, clock=clock, page=page, ask_within=ask_within)
         self._logins = {_host(login.host): _login(name, login) for name, login in logins}
         self._registries: dict[str, Registry] = {}
+        self._ages = Ages()
 
     async def pins(self, app: App) -> tuple[Pin, ...]:
         """The newest image of each service that bot.toml gives one for, by its tag or range; sorted by service."""
@@ -63,6 +66,16 @@ class Registries:
         if not name.startswith(_DIGEST) and not _TAG.fullmatch(name):
             return ()
         return await self._each(app, lambda spot: self._of_name(spot, name))
+
+    async def unfit(self, app: App) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """For each service the tags that look like releases and do not count, with the reason."""
+        found: dict[str, Sequence[tuple[str, str]]] = {}
+        for service, one in sorted(app.images.items()):
+            if rule := TagRule.of(one.tag):
+                registry, repository = self._registry(one.image)
+                async with registry.opened() as connection:
+                    found[service] = reasons(rule, await _tags(connection, repository, _Spot(one.image, one.tag)))
+        return found
 
     async def _each(self, app: App, ask: Callable[[_Spot], Coroutine[None, None, _Found]]) -> tuple[Pin, ...]:
         """The images of all services that have one; what several services share is asked for once."""
@@ -88,7 +101,7 @@ class Registries:
         """What a tag or a range means now; NoImage where that is nothing."""
         registry, repository = self._registry(spot.image)
         async with registry.opened() as connection:
-            return await _newest(connection, repository, spot)
+            return await self._newest_of(connection, repository, spot)
 
     async def _of_name(self, spot: _Spot, name: str) -> _Found:
         """The image that has a tag or digest; nothing where none has it."""
@@ -98,9 +111,23 @@ class Registries:
             if not digest or not name.startswith(_DIGEST):
                 return _Found(name, digest)
             with contextlib.suppress(NoImage):
-                newest = await _newest(connection, repository, spot)
+                newest = await self._newest_of(connection, repository, spot)
                 return newest if newest.digest == digest else _Found("", digest)
         return _Found("", digest)
+
+    async def _newest_of(self, connection: Connection, repository: str, spot: _Spot) -> _Found:
+        rule = TagRule.of(spot.tag)
+        if rule is None:
+            tag = str(spot.tag)
+        else:
+            tags = await _tags(connection, repository, spot)
+            by_time = rule.order == "time"
+            tag = await self._ages.newest(connection, repository, rule.fitting(tags)) if by_time else rule.newest(tags)
+        digest = await connection.digest(repository, tag) if tag else ""
+        if digest:
+            return _Found(tag, digest)
+        tags = await _tags(connection, repository, spot)
+        raise _no_version(spot, rule, tags) if rule else _no_tag(spot, tags)
 
     def _registry(self, image: str) -> tuple[Registry, str]:
         """The registry of an image, and what it calls it."""
@@ -108,16 +135,6 @@ class Registries:
         if host not in self._registries:
             self._registries[host] = self._make(host, self._logins.get(host, Login()))
         return self._registries[host], repository
-
-
-async def _newest(connection: Connection, repository: str, spot: _Spot) -> _Found:
-    wanted = Range.read(spot.tag)
-    tag = wanted.newest(await _tags(connection, repository, spot)) if wanted else spot.tag
-    digest = await connection.digest(repository, tag) if tag else ""
-    if digest:
-        return _Found(tag, digest)
-    tags = await _tags(connection, repository, spot)
-    raise _no_version(spot, tags) if wanted else _no_tag(spot, tags)
 
 
 async def _tags(connection: Connection, repository: str, spot: _Spot) -> tuple[str, ...]:
@@ -129,7 +146,7 @@ async def _tags(connection: Connection, repository: str, spot: _Spot) -> tuple[s
 
 
 def _no_tag(spot: _Spot, tags: tuple[str, ...]) -> NoImage:
-    near = difflib.get_close_matches(spot.tag, tags, n=_SHOWN, cutoff=0.4)
+    near = difflib.get_close_matches(str(spot.tag), tags, n=_SHOWN, cutoff=0.4)
     if not near:
         near = sorted(tags)[-_SHOWN:]
     return NoImage(
@@ -137,11 +154,19 @@ def _no_tag(spot: _Spot, tags: tuple[str, ...]) -> NoImage:
     )
 
 
-def _no_version(spot: _Spot, tags: tuple[str, ...]) -> NoImage:
-    versions = sorted((found.order, tag) for tag in tags if (found := Version.read(tag)))
+def _no_version(spot: _Spot, rule: TagRule, tags: tuple[str, ...]) -> NoImage:
+    """That no tag counts, why the likeliest do not, and what would let them."""
+    what = "no version in" if rule.range else "no tag that fits"
+    likely = reasons(rule, tags)[:_SHOWN]
+    versions = sorted((found.order, tag) for tag in tags if (found := Version.read(tag))) if rule.range else []
     newest = ", ".join(tag for _, tag in reversed(versions[-_SHOWN:]))
     hint = f"Its newest versions: {newest}." if newest else f"None of its {len(tags)} tags is a version such as 1.4.2."
-    return NoImage(f"{spot.image} has no version in `{spot.tag}`.", hint=hint)
+    if not rule.range:
+        hint = "" if likely else f"None of its {len(tags)} tags looks like a release."
+    if likely:
+        why = "; ".join(f"{tag}: {reason}" for tag, reason in likely)
+        hint = f"{hint} Do not count: {why}. {advice_for(likely[0][0])}".strip()
+    return NoImage(f"{spot.image} has {what} `{spot.tag}`.", hint=hint)
 
 
 def _host(host: str) -> str:

@@ -19,6 +19,7 @@ _MOST = 100_000
 _MOST_FAILED = 100
 _MADE = 500
 _ROWS = 64
+_LOOK_BACK = 2_000
 _COLUMNS = "id, app, sender, delivery, headers, query, body, received, fate, tries, made"
 
 
@@ -111,6 +112,13 @@ class DeliveryRows:
         """One delivery; None where it is gone."""
         row = self._run(f"SELECT {_COLUMNS} FROM deliveries WHERE id = ?", (number,)).fetchone()  # noqa: S608  columns
         return _delivery(row) if row else None
+
+    def last_made(self, app: str, sender: str, limit: int) -> tuple[str, ...]:
+        """What was made of the last deliveries of a sender to an app that were heard, the newest first."""
+        sql = """
+            SELECT made FROM deliveries WHERE id > (SELECT coalesce(max(id), 0) FROM deliveries) - ?
+            AND app = ? AND sender = ? AND fate = 'done' ORDER BY id DESC LIMIT ?"""
+        return tuple(str(row[0]) for row in self._run(sql, (_LOOK_BACK, app, sender, limit)))
 
     def tried(self, number: int, tries: int) -> None:
         """Note a failure that may pass."""

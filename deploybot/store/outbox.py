@@ -65,22 +65,23 @@ class OutboxRows:
             raise ValueError(f"card {card.key or card.title!r} is a stream: its states add up and cannot be replaced")
         self.touched = True
         sql = """
-            INSERT INTO outbox (place, key, card, next_at) VALUES (?, ?, ?, ?)
+            INSERT INTO outbox (place, key, card, next_at, notification) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (key, place) WHERE key <> '' DO UPDATE SET
-                card = excluded.card, revision = revision + 1, state = 'waiting',
+                card = excluded.card, notification = excluded.notification, revision = revision + 1, state = 'waiting',
                 attempts = CASE state WHEN 'waiting' THEN attempts ELSE 0 END,
                 next_at = CASE state WHEN 'waiting' THEN next_at ELSE excluded.next_at END
             WHERE card <> excluded.card OR state = 'dead'"""
-        self._run(sql, (encode(place), card.key, encode(card), now))
+        self._run(sql, (encode(place), card.key, encode(card), now, card.notification))
         self._run("DELETE FROM outbox WHERE state IN ('sent', 'dead') AND next_at < ?", (now - _KEPT,))
 
     def due(self, now: float, limit: int = 50, *, besides: Collection[tuple[str, ...]] = ()) -> tuple[OutboxItem, ...]:
-        """What is to be sent now, in the order in which it was first put, but for some channels."""
+        """What is to be sent now: new messages, edits, notifications; of each kind in the order in which it was put."""
         sql = """
             WHERE state = 'waiting' AND next_at <= ?1
               AND json_extract(place, '$.platform') || ' ' || json_extract(place, '$.channel')
+                  || CASE WHEN notification = 1 THEN ' notifications' WHEN message <> '' THEN ' edits' ELSE ' new' END
                   NOT IN (SELECT value FROM json_each(?3))
-            ORDER BY id LIMIT ?2"""
+            ORDER BY notification, message <> '', id LIMIT ?2"""
         left_out = json.dumps([" ".join(channel) for channel in besides])
         return tuple(map(_item, self._run(_SELECT + sql, (now, limit, left_out))))
 

@@ -14,6 +14,7 @@ from deploybot.store.deployments import DeploymentRows
 from deploybot.store.links import LinkRows
 from deploybot.store.locks import LockRows
 from deploybot.store.manifests import ManifestRows
+from deploybot.store.notices import NoticeRows
 from deploybot.store.outbox import OutboxRows
 from deploybot.store.people import PeopleRows
 from deploybot.store.reports import ReportRows
@@ -45,3 +46,4 @@ class Rows:
         self.reports = ReportRows(connection)
         self.wishes = WishRows(connection)
         self.told = ToldRows(connection)
+        self.notices = NoticeRows(connection)

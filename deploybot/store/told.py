@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
+from deploybot.card import Line
 from deploybot.domain import (
     Alert,
     Build,
@@ -22,7 +23,7 @@ from deploybot.domain import (
     Tagged,
 )
 from deploybot.errors import StoreError
-from deploybot.ports.told import ToldPart, ToldPlace
+from deploybot.ports.told import Storm, ToldPart, ToldPlace
 from deploybot.store.codec import decode, encode
 
 _KINDS: Final[dict[str, type[Event]]] = {
@@ -31,7 +32,7 @@ _KINDS: Final[dict[str, type[Event]]] = {
 }
 _PARTS: Final = 100
 _PART = "SELECT app, thing, part, kind, event, series, position, commit_id, heard FROM told_parts "
-_PLACE = "SELECT app, thing, place, messages, said, due, mood FROM told_places "
+_PLACE = "SELECT app, thing, place, messages, said, due, mood, stream, storm, line FROM told_places "
 _TRIM = """
     DELETE FROM told_parts WHERE app = :app AND thing = :thing AND (heard, part) < (
         SELECT heard, part FROM told_parts WHERE app = :app AND thing = :thing
@@ -93,11 +94,14 @@ class ToldRows:
     def say(self, place: ToldPlace) -> None:
         """Keep what was said of a thing in a place, in place of what is kept of that."""
         sql = """
-            INSERT INTO told_places (app, thing, place, messages, said, due, mood) VALUES (?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO told_places (app, thing, place, messages, said, due, mood, stream, storm, line)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (app, thing, place) DO UPDATE SET
-                messages = excluded.messages, said = excluded.said, due = excluded.due, mood = excluded.mood"""
+                messages = excluded.messages, said = excluded.said, due = excluded.due, mood = excluded.mood,
+                stream = excluded.stream, storm = excluded.storm, line = excluded.line"""
         where = (place.app, place.thing, encode(place.place))
-        self._run(sql, (*where, place.messages, place.said, place.due, place.mood))
+        line = encode(place.line) if place.storm else ""
+        self._run(sql, (*where, place.messages, place.said, place.due, place.mood, place.stream, place.storm, line))
 
     def due(self, now: float) -> tuple[ToldPlace, ...]:
         """What is to be said by now, in the order in which it was first heard of."""
@@ -106,12 +110,56 @@ class ToldRows:
 
     def next_due(self) -> float | None:
         """When the next is to be said; None where nothing waits."""
-        row = self._run("SELECT min(due) FROM told_places WHERE due > 0").fetchone()
+        sql = """
+            SELECT min(at) FROM (SELECT min(due) AS at FROM told_places WHERE due > 0
+                                 UNION ALL SELECT min(closes) FROM told_storms WHERE closes > 0)"""
+        row = self._run(sql).fetchone()
         return float(row[0]) if row[0] is not None else None
 
     def forget(self, before: float) -> None:
         """Forget things of which nothing new was heard since."""
         self._run("DELETE FROM told_things WHERE changed < ?", (before,))
+        self._run("DELETE FROM told_storms WHERE began < ?", (before,))
+
+    def recent(self, place: Place, stream: str, since: float) -> int:
+        """Count the things of a stream that were posted in a place since then."""
+        sql = "SELECT count(*) FROM told_places WHERE place = ? AND stream = ? AND stream <> '' AND said > ?"
+        return int(self._run(sql, (encode(place), stream, since)).fetchone()[0])
+
+    def open_storm(self, place: Place, stream: str) -> int:
+        """The storm of a stream in a place that takes more; 0 where there is none."""
+        sql = "SELECT max(id) FROM told_storms WHERE place = ? AND stream = ? AND closes > 0"
+        return int(self._run(sql, (encode(place), stream)).fetchone()[0] or 0)
+
+    def begin_storm(self, place: Place, stream: str, began: float, closes: float) -> int:
+        """Begin a storm; its number."""
+        sql = "INSERT INTO told_storms (place, stream, began, closes) VALUES (?, ?, ?, ?)"
+        return self._run(sql, (encode(place), stream, began, closes)).lastrowid or 0
+
+    def storm(self, number: int) -> Storm | None:
+        """A storm; None where it is forgotten."""
+        row = self._run("SELECT place, stream, began, closes FROM told_storms WHERE id = ?", (number,)).fetchone()
+        if row is None:
+            return None
+        moods = self._run("SELECT mood, count(*) FROM told_places WHERE storm = ? GROUP BY mood", (number,))
+        place, stream, began, closes = row
+        return Storm(
+            id=number, place=decode(Place, place), stream=stream, began=began, closes=closes, moods=dict(moods)
+        )
+
+    def storm_lines(self, number: int, limit: int) -> tuple[ToldPlace, ...]:
+        """What a storm tells of, what is bad first, then the newest."""
+        sql = _PLACE + "WHERE storm = ? ORDER BY mood <> 'bad', id DESC LIMIT ?"
+        return tuple(map(_place, self._run(sql, (number, limit))))
+
+    def due_storms(self, now: float) -> tuple[int, ...]:
+        """The storms that are over by now, and not closed."""
+        found = self._run("SELECT id FROM told_storms WHERE closes > 0 AND closes <= ? ORDER BY id", (now,))
+        return tuple(int(row[0]) for row in found)
+
+    def close_storm(self, number: int) -> None:
+        """Take no more into a storm."""
+        self._run("UPDATE told_storms SET closes = 0 WHERE id = ?", (number,))
 
 
 def _part(row: sqlite3.Row) -> ToldPart:
@@ -131,5 +179,16 @@ def _part(row: sqlite3.Row) -> ToldPart:
 
 
 def _place(row: sqlite3.Row) -> ToldPlace:
-    app, thing, place, messages, said, due, mood = row
-    return ToldPlace(app=app, thing=thing, place=decode(Place, place), messages=messages, said=said, due=due, mood=mood)
+    app, thing, place, messages, said, due, mood, stream, storm, line = row
+    return ToldPlace(
+        app=app,
+        thing=thing,
+        place=decode(Place, place),
+        messages=messages,
+        said=said,
+        due=due,
+        mood=mood,
+        stream=stream,
+        storm=storm,
+        line=decode(Line, line) if line else Line("", ""),
+    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from deploybot.domain import Pin
-from deploybot.domain.versions import Range
+from deploybot.domain.tagging import TagPattern, TagRule, reasons
 from deploybot.errors import NoImage, Unreachable
 from deploybot.settings import App
 
@@ -34,9 +36,14 @@ class FakeImages:
                     break
         return tuple(found)
 
-    def _pin(self, service: str, image: str, wanted: str) -> Pin:
-        tags, several = self._tags(image), Range.read(wanted)
-        tag = several.newest(tags) if several else wanted
+    async def unfit(self, app: App) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """The tags that do not count, and why."""
+        rules = ((service, of, TagRule.of(of.tag)) for service, of in sorted(app.images.items()))
+        return {service: reasons(rule, self._tags(of.image)) for service, of, rule in rules if rule}
+
+    def _pin(self, service: str, image: str, wanted: str | TagPattern) -> Pin:
+        tags, rule = self._tags(image), TagRule.of(wanted)
+        tag = rule.newest(tags) if rule else str(wanted)
         if tag not in tags:
             raise NoImage(f"{image} has no tag `{wanted}`.")
         return Pin(service, image, tag, tags[tag])

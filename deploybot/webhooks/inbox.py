@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,10 +17,12 @@ from deploybot.domain import Event, Ping
 from deploybot.events.routing import Routes
 from deploybot.logs import about_delivery
 from deploybot.metrics import METRICS
+from deploybot.notices import NoticeBoard
 from deploybot.ports import Clock, Delivery, EventListener, Fate, Store, Tables, Waiting
 from deploybot.settings import Settings
-from deploybot.webhooks.apart import events_of
+from deploybot.webhooks.apart import LARGE, events_of
 from deploybot.webhooks.lane import Ears, End, Lane, until_kept
+from deploybot.webhooks.misfits import ABOUT, NO_APP, NO_INTEREST, look_at_ends, named_by, renamed_notice
 from deploybot.webhooks.rush import Rush
 from deploybot.webhooks.sender import MalformedError, Received
 
@@ -48,7 +51,9 @@ class Inbox:
         listeners: Sequence[EventListener],
         *,
         first_pause: float = 1.0,
+        board: NoticeBoard | None = None,
     ) -> None:
+        """`board` reports what does not fit."""
         self._apps = settings.apps
         self._routes = Routes(settings)
         self._store = store
@@ -62,6 +67,8 @@ class Inbox:
         self._taking = True
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
+        self._board = board
+        self._large = asyncio.Semaphore()
 
     def room(self, size: int) -> bool:
         """Whether one more, with a body of so many bytes, may still wait."""
@@ -121,7 +128,7 @@ class Inbox:
         """The apps of a delivery that came by an address of all apps; `("",)` where it is about none."""
         found = await until_kept(self._store.read, lambda tables: tables.deliveries.load((number,), 0))
         try:
-            events = [event for delivery in found for event in await _events(delivery)]
+            events = [event for delivery in found for event in await self._events(delivery)]
             return tuple(dict.fromkeys(app for event in events for app in self._routes.apps(event))) or ("",)
         except Exception:  # noqa: BLE001  the lane meets it again, and tells it
             return ("",)
@@ -153,7 +160,7 @@ class Inbox:
     async def _read(self, app: str, delivery: Delivery) -> Sequence[Event] | End:
         """What of a delivery an app is to hear, or its end; the empty name is for those that are about no app here."""
         try:
-            return self._mine(app, delivery, await _events(delivery))
+            return self._mine(app, delivery, await self._events(delivery))
         except MalformedError as error:
             log.warning("delivery %d of %s cannot be read: %s", delivery.number, delivery.sender, error)
             return End(Fate.FAILED, "malformed", f"cannot be read: {error}")
@@ -169,19 +176,25 @@ class Inbox:
         else:
             mine = [event for event in events if app in self._routes.apps(event)]
         if events and not mine:
-            return End(Fate.DONE, "elsewhere", f"about {_subject(events[0])}, which is not {app}'s")
+            return End(Fate.DONE, "elsewhere", f"{ABOUT}{_subject(events[0])}, which is not {app}'s")
         return mine
+
+    async def _events(self, delivery: Delivery) -> tuple[Event, ...]:
+        """What a delivery tells. Large ones are read one at a time: each takes much memory."""
+        received = Received(headers=delivery.headers, body=delivery.body, query=delivery.query, at=delivery.received)
+        async with self._large if len(delivery.body) >= LARGE else nullcontext():
+            return await events_of(delivery.sender, received)
 
     def _homeless(self, delivery: Delivery, events: Sequence[Event]) -> End:
         """The end of what is about no app here."""
         if delivery.app:
-            return End(Fate.DONE, "elsewhere", f"there is no app {delivery.app} any more")
+            return End(Fate.DONE, "elsewhere", f"{NO_APP}{delivery.app} any more")
         if not events:
-            return End(Fate.DONE, "ignored", "of no interest")
+            return End(Fate.DONE, "ignored", NO_INTEREST)
         if all(isinstance(event, Ping) for event in events):
             METRICS.events.add(delivery.sender, "ping")
             return End(Fate.DONE, "heard", "a ping")
-        return End(Fate.DONE, "elsewhere", f"about {_subject(events[0])}, which is no app's here")
+        return End(Fate.DONE, "elsewhere", f"{ABOUT}{_subject(events[0])}, which is no app's here")
 
     async def _end(self, ends: Sequence[tuple[Delivery, End]]) -> None:
         """Note ends of one app; a delivery has ended when it has for all its apps."""
@@ -195,11 +208,25 @@ class Inbox:
                 fate = Fate.FAILED if any(end.fate is Fate.FAILED for end in one.ends) else Fate.DONE
                 done.append((delivery, fate, "; ".join(dict.fromkeys(end.made for end in one.ends))))
         if done:
-            await until_kept(self._store.write, partial(_finish, done, self._clock.now()))
+            await until_kept(self._store.write, partial(self._finish, done, self._clock.now()))
         for delivery, _, _ in done:
             self._bytes -= len(delivery.body)
             del self._open[delivery.number]
         self._rest()
+
+    def _finish(self, done: Sequence[tuple[Delivery, Fate, str]], now: float, tables: Tables) -> None:
+        """Keep the ends of deliveries, and report what does not fit."""
+        for delivery, fate, made in done:
+            tables.deliveries.finish(delivery.number, fate, made, now)
+        if self._board is None:
+            return
+        heard = [(delivery, made) for delivery, fate, made in done if fate is Fate.DONE]
+        look_at_ends(tables, self._board, heard)
+        for delivery, made in heard:
+            if delivery.app in self._apps and made.startswith(ABOUT):
+                named = made.removeprefix(ABOUT).partition(", which is not ")[0]
+                own = self._routes.own(delivery.app)
+                self._board.report(tables, renamed_notice(delivery.app, own, delivery.sender, named))
 
     def _rest(self) -> None:
         if not (self._open or self._taking or self._changed.is_set()):
@@ -207,18 +234,6 @@ class Inbox:
             self._idle.set()
 
 
-def _finish(done: Sequence[tuple[Delivery, Fate, str]], now: float, tables: Tables) -> None:
-    for delivery, fate, made in done:
-        tables.deliveries.finish(delivery.number, fate, made, now)
-
-
-async def _events(delivery: Delivery) -> tuple[Event, ...]:
-    """What a delivery tells."""
-    received = Received(headers=delivery.headers, body=delivery.body, query=delivery.query, at=delivery.received)
-    return await events_of(delivery.sender, received)
-
-
 def _subject(event: Event) -> str:
     """What an event names."""
-    named = getattr(event, "image", "") or event.repository or getattr(event, "application", "")
-    return str(named) or "nothing that has a name"
+    return named_by(event) or "nothing that has a name"

@@ -16,10 +16,12 @@ from deploybot.errors import StoreDown, StoreError, Unreachable
 from deploybot.metrics import METRICS
 from deploybot.ports import Delivery, EventListener, Fate, GroupListener, Store, Tables
 from deploybot.settings import App
+from deploybot.webhooks.misfits import NO_INTEREST
 from deploybot.webhooks.rush import Rush
 
 _BATCH = 32
 _BATCH_BYTES = 1 << 20
+_EVENTS = 100
 _HEAR_WITHIN = 120.0
 _SOON = 1.0
 _PATIENCE = 12
@@ -166,12 +168,11 @@ class Ears:
     async def _tell_once(self, app: App, delivery: Delivery, events: Sequence[Event]) -> End:
         said: list[str] = []
         _count(delivery, events)
-        for event in events:
-            if isinstance(event, Ping):
-                continue
+        heard = [(event, str(delivery.number)) for event in events if not isinstance(event, Ping)]
+        for some in (heard[at : at + _EVENTS] for at in range(0, len(heard), _EVENTS)):
             for listener in self._listeners:
                 async with asyncio.timeout(_HEAR_WITHIN):
-                    said.append(await listener.hear(app, event, str(delivery.number)))
+                    said += await _tell_some(listener, app, some)
         return _made(said, events)
 
     async def _note(self, number: int, tries: int) -> None:
@@ -187,6 +188,13 @@ class Ears:
         return longest * random.uniform(0.5, 1.0)  # noqa: S311  nobody gains by guessing it
 
 
+async def _tell_some(listener: EventListener, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
+    """Give several events of one delivery to a listener, at once where it can hear so: together they are a storm."""
+    if isinstance(listener, GroupListener):
+        return await listener.hear_all(app, heard)
+    return [await listener.hear(app, event, number) for event, number in heard]
+
+
 def _count(delivery: Delivery, events: Sequence[Event]) -> None:
     for event in events:
         METRICS.events.add(delivery.sender, type(event).__name__.lower())
@@ -195,7 +203,7 @@ def _count(delivery: Delivery, events: Sequence[Event]) -> None:
 def _made(said: Sequence[str], events: Sequence[Event]) -> End:
     """The end of a delivery of which this was said, each sentence once."""
     if not events:
-        return End(Fate.DONE, "ignored", "of no interest")
+        return End(Fate.DONE, "ignored", NO_INTEREST)
     words = [*said, *("a ping" for event in events if isinstance(event, Ping))]
     return End(Fate.DONE, "heard", "; ".join(dict.fromkeys(filter(None, words))) or "heard")
 

@@ -9,7 +9,7 @@ import functools
 import hashlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -17,11 +17,15 @@ from aiohttp import web
 
 from deploybot.errors import StoreError
 from deploybot.metrics import METRICS
+from deploybot.notices import Notice
 from deploybot.ports import Clock, NewDelivery, Store
+from deploybot.units import show_size
 from deploybot.web import WebServer
 from deploybot.webhooks.addresses import Address
 from deploybot.webhooks.bucket import Bucket
 from deploybot.webhooks.keeper import Keeper
+from deploybot.webhooks.misfits import nobody_reads, too_large_notice
+from deploybot.webhooks.reading import plain
 from deploybot.webhooks.sender import ForgedError, Received, Sender
 from deploybot.webhooks.senders import sender
 
@@ -29,6 +33,7 @@ _BURST_SECONDS = 10
 _AGAIN = 60.0
 _NEVER = 10 * 365 * 86400.0
 _RETRY_STORE = 30
+_REFUSALS = 5
 _KEPT_HEADERS = ("x-", "webhook-id", "webhook-timestamp", "content-type", "user-agent")
 _KEPT_PARAMETERS = frozenset({"registry"})
 _PROOFS = ("token", "signature", "secret", "auth", "password")
@@ -51,18 +56,44 @@ class Receiver:
     Each may be called `rate` times a second, ten times as often at once.
     """
 
-    def __init__(self, store: Store, clock: Clock, shelf: Shelf, *, rate: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        shelf: Shelf,
+        *,
+        rate: float,
+        report: Callable[[Notice], Awaitable[None]] = nobody_reads,
+    ) -> None:
+        """`report` says in chat what was refused."""
         self._keeper = Keeper(store)
         self._clock = clock
         self._shelf = shelf
         self._rate = rate
+        self._report = report
 
     def open(self, server: WebServer, address: Address) -> None:
         """Answer at an address; before the server starts. With a secret at its end, too, for whom that is the proof."""
         endpoint = _Endpoint(address, sender(address.sender), Bucket(self._rate, self._rate * _BURST_SECONDS))
         handler = functools.partial(self._take, endpoint)
-        server.add_post(address.path, handler)
-        server.add_post(f"{address.path}/*", handler)
+        refused = functools.partial(self._too_large, endpoint)
+        server.add_post(address.path, handler, refused)
+        server.add_post(f"{address.path}/*", handler, refused)
+
+    async def _too_large(self, endpoint: _Endpoint, request: web.Request, most: int) -> None:
+        """Log a body that is too large, and report the first: whether it was authentic is not known."""
+        METRICS.webhooks.add(endpoint.name, "too_large")
+        size = show_size(request.content_length) if request.content_length else f"more than {show_size(most)}"
+        if not endpoint.refusals.take(time.monotonic()):
+            log.warning(
+                "%s: a body of %s from %s (%s) was refused with 413: raise max_body in [http] of bot.toml, now %s",
+                endpoint.path,
+                size,
+                request.remote,
+                plain(request.headers.get("User-Agent", "")),
+                show_size(most),
+            )
+        await self._report(too_large_notice(endpoint.path, endpoint.address.app, size, show_size(most)))
 
     async def _take(self, endpoint: _Endpoint, request: web.Request) -> web.Response:
         begun = time.monotonic()
@@ -96,7 +127,7 @@ class Receiver:
 class _Endpoint:
     """An address, who calls it, and how often they may."""
 
-    __slots__ = ("address", "bucket", "name", "path", "secret", "sender")
+    __slots__ = ("address", "bucket", "name", "path", "refusals", "secret", "sender")
 
     def __init__(self, address: Address, caller: Sender, bucket: Bucket) -> None:
         self.address = address
@@ -105,6 +136,7 @@ class _Endpoint:
         self.secret = address.secret.reveal()
         self.sender = caller
         self.bucket = bucket
+        self.refusals = Bucket(_REFUSALS / _AGAIN, _REFUSALS)
 
     def answer(self, result: str, body: bytes) -> web.Response:
         """2xx, counted."""

@@ -8,6 +8,7 @@ import pytest
 
 from deploybot.deploy.bonds import Bonds
 from deploybot.domain import Deployment, Request, Running
+from deploybot.domain.tagging import TagPattern
 from deploybot.errors import Cancelled, Unreachable, UserError, Voided
 from deploybot.settings import ImageOf
 from deploybot.testing import FakeClock
@@ -101,6 +102,16 @@ async def test_an_image_that_moved_is_why_it_could_not_be_done_any_more(town: To
     host = town.shop.hosts["web1"]
     host.server_facts = replace(host.server_facts, disk_free=1)
     assert await bound.changes() == ("image: web was 1.4 sha256:1111111111 and is 1.4 sha256:2222222222",)
+
+
+async def test_an_image_by_a_pattern_is_bound_as_one_by_a_range(town: Town) -> None:
+    town.shop.app.images["web"] = ImageOf(image="acme/shop", tag=TagPattern(r"build-(\d+)"))
+    town.shop.images.known["acme/shop"] = {"build-9": f"sha256:{'1' * 64}"}
+    number = await town.ask("deploy shop@main to production")
+    bound = Bound(town, await town.deployment(number), await town.request(number))
+    assert await bound.changes() == ()
+    town.shop.images.known["acme/shop"]["build-10"] = f"sha256:{'2' * 64}"
+    assert await bound.changes() == ("image: web was build-9 sha256:1111111111 and is build-10 sha256:2222222222",)
 
 
 async def test_a_plan_is_held_to_what_was_asked_for_and_no_ref_is_looked_up(bound: Bound) -> None:

@@ -74,6 +74,10 @@ class FakeImages:
             raise self.down
         return self.now
 
+    async def unfit(self, app: App) -> dict[str, list[tuple[str, str]]]:
+        del app
+        return {}
+
     async def named(self, app: App, name: str) -> tuple[Pin, ...]:
         del app
         return tuple(pin for pin in self.now if name in {pin.tag, pin.digest})

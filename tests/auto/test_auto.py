@@ -54,14 +54,30 @@ async def test_the_first_look_takes_what_is_there_for_seen(yard: Yard) -> None:
     assert await yard.deployed() == await yard.deployed("production") == []
 
 
-async def test_a_branch_that_is_not_there_is_told_in_the_log_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_branch_that_is_not_there_is_reported_once_and_closed_when_it_is_there(tmp_path: Path) -> None:
     async with make_yard(tmp_path, staging={**STAGING, "auto": {"branch": "devlop"}}) as yard:
         await yard.look()
+        await yard.restart()
         await yard.look()
-    told = "the repository has no branch devlop: push one, or look at apps.shop.environments.staging.auto"
-    assert [record.message for record in caplog.records if "no branch" in record.message] == [told]
+        (card,) = await yard.cards("event:notice")
+        told = "shop/staging is not deployed automatically: the repository has no branch devlop."
+        assert card.title == told
+        assert card.text == "Branches that are there: develop, main."
+        assert card.hint == "Correct `branch` in [apps.shop.environments.staging.auto], or push that branch."
+        yard.commit("devlop")
+        await yard.look()
+        (card,) = await yard.cards("event:notice")
+        assert card.title == f"{told} It is fixed."
+
+
+async def test_a_branch_that_was_renamed_is_reported_with_its_new_name(yard: Yard) -> None:
+    made = yard.refs.branches.pop("develop")
+    yard.refs.branches["trunk"] = made
+    for _ in range(2):
+        await yard.look()
+    (card,) = await yard.cards("event:notice")
+    assert card.title == "shop/staging is not deployed automatically: the repository has no branch develop."
+    assert card.text == f"Its last commit {made[:10]} is the head of trunk now: it may have been renamed."
 
 
 async def test_what_no_event_told_is_found_by_a_look_and_deployed_once(yard: Yard) -> None:

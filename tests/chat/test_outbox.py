@@ -453,3 +453,28 @@ async def test_a_clock_that_is_set_back_keeps_no_message_waiting(store: Database
         await chat.arrived.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_card_does_not_wait_for_the_notifications_of_its_channel(store: Database) -> None:
+    held, sent = asyncio.Event(), asyncio.Event()
+
+    class Slow(Platform):
+        async def send(self, place: Place, card: Card) -> str:
+            if card.notification:
+                await held.wait()
+            else:
+                sent.set()
+            return await super().send(place, card)
+
+    chat = Slow()
+    async with running(store, chat):
+        for number in range(3):
+            await put(store, Card(title=f"alert {number}", notification=True))
+        await put(store, Card(title="an answer"))
+        async with asyncio.timeout(10):
+            await sent.wait()
+        held.set()
+        async with asyncio.timeout(10):
+            while await store.read(lambda tables: tables.outbox.waiting()):  # noqa: ASYNC110  a row tells nobody
+                await asyncio.sleep(0.01)
+    assert [posted.states[0].title for posted in chat.messages] == ["an answer", "alert 0", "alert 1", "alert 2"]

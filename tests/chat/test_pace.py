@@ -11,7 +11,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from deploybot.chat.pace import Pace, Rate
+from deploybot.card import Card
+from deploybot.chat.pace import Pace, Rate, Urgency, urgency_of
 from tests.chat.clock import on_a_jumping_clock
 
 RUNS = int(os.environ.get("N", "40"))
@@ -40,7 +41,7 @@ async def storm(dice: random.Random) -> list[str]:
 
     async def call(channel: str, after: float) -> None:
         await asyncio.sleep(after)
-        await pace.turn(channel, *rates[channel])
+        await pace.turn(channel, *rates[channel], urgency=dice.choice([*Urgency]))
         went[channel].append(loop.time())
 
     spread = dice.choice([0.0, 1.0, 30.0, 300.0])
@@ -171,3 +172,61 @@ def test_a_call_that_was_long_on_its_way_does_not_have_the_next_at_its_heels() -
         pace.answered("nobody", SECOND)
 
     on_a_jumping_clock(work())
+
+
+def test_an_answer_goes_at_once_however_many_notifications_wait() -> None:
+    async def work() -> None:
+        pace, loop = Pace([Rate(28, 1.0)]), asyncio.get_running_loop()
+        flood = [
+            asyncio.create_task(pace.turn("group", SECOND, MINUTE, urgency=Urgency.NOTIFICATION)) for _ in range(100)
+        ]
+        await asyncio.sleep(45)
+        for _ in range(3):
+            begun = loop.time()
+            await pace.turn("group", SECOND, MINUTE)
+            assert loop.time() - begun < 1.5
+        for task in flood:
+            task.cancel()
+        await asyncio.gather(*flood, return_exceptions=True)
+
+    on_a_jumping_clock(work())
+
+
+def test_notifications_alone_have_nearly_all_of_the_rate() -> None:
+    async def work() -> None:
+        pace, loop = Pace([]), asyncio.get_running_loop()
+        begun = loop.time()
+        for _ in range(100):
+            await pace.turn("group", MINUTE, urgency=Urgency.NOTIFICATION)
+        assert loop.time() - begun < 100 / (MINUTE.count / 2 / MINUTE.seconds / 1.1)
+
+    on_a_jumping_clock(work())
+
+
+def test_who_waits_goes_by_urgency_then_by_when_they_came() -> None:
+    async def work() -> None:
+        pace = Pace([])
+        order: list[str] = []
+
+        async def call(name: str, urgency: Urgency) -> None:
+            await pace.turn("c", SECOND, urgency=urgency)
+            order.append(name)
+
+        await pace.turn("c", SECOND)
+        given = [
+            ("n1", Urgency.NOTIFICATION),
+            ("c1", Urgency.CARD),
+            ("a1", Urgency.ANSWER),
+            ("n2", Urgency.NOTIFICATION),
+        ]
+        await asyncio.gather(*(call(*one) for one in (*given, ("a2", Urgency.ANSWER))))
+        assert order == ["a1", "a2", "c1", "n1", "n2"]
+
+    on_a_jumping_clock(work())
+
+
+def test_how_urgent_a_card_is() -> None:
+    assert urgency_of(Card(title="x")) is Urgency.ANSWER
+    assert urgency_of(Card(title="x", final=False), edits=True) is Urgency.CARD
+    assert urgency_of(Card(title="x"), edits=True) is Urgency.ANSWER
+    assert urgency_of(Card(title="x", notification=True)) is Urgency.NOTIFICATION

@@ -25,6 +25,7 @@ async def test_failures_in_a_row_are_counted_and_their_end_is_told(channel: Chan
     assert await line(channel) == "red after 2 min"
     await channel.hear(build(FAILED, 3))
     assert await line(channel) == "red after 2 min; still failing, 2nd time, since 2027-01-15 12:04"
+    channel.clock.advance(61)  # more than five within a minute would be one message
     await channel.hear(build(FAILED, 4), build(BuildState.CANCELLED, 5), build(FAILED, 6))
     assert await line(channel) == "red after 2 min; still failing, 4th time, since 2027-01-15 12:04"
     await channel.hear(build(PASSED, 60 + 2))

@@ -35,6 +35,7 @@ async def some_cards(dice: random.Random, count: int) -> list[Card]:
     async with open_channel(settings(notify=ALL)) as channel:
         for number in range(count):
             await channel.hear(event(dice), delivery=str(number))
+            channel.clock.advance(2)  # some come alone, and some in storms
         return await channel.messages()
 
 

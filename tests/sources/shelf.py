@@ -61,9 +61,9 @@ class Shelf:
         self.asked("PUT", f"{path}&digest={digest}", body=content, kind="application/octet-stream")
         return digest
 
-    def push(self, repository: str, tag: str, content: str = "") -> str:
-        """Make a tag mean an image of its own; its digest."""
-        config = json.dumps({"content": content or tag}).encode()
+    def push(self, repository: str, tag: str, content: str = "", *, made: str = "") -> str:
+        """Make a tag mean an image of its own, that says when it was `made`; its digest."""
+        config = json.dumps({"content": content or tag, **({"created": made} if made else {})}).encode()
         part = {"mediaType": "application/vnd.oci.image.config.v1+json", "size": len(config)}
         part["digest"] = self.blob(repository, config)
         manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": part, "layers": []}).encode()

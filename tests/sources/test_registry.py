@@ -12,14 +12,16 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
+from typing import cast
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from deploybot.domain import Pin
+from deploybot.domain.tagging import Order, TagPattern
 from deploybot.errors import NoImage, Unreachable
-from deploybot.settings import App, RegistryLogin
+from deploybot.settings import App, ImageOf, RegistryLogin
 from deploybot.sources.registry import Registries
 from deploybot.sources.transport import Careful
 from deploybot.testing import FakeClock
@@ -118,6 +120,47 @@ async def test_pages_of_tags(open_shelf: Shelf) -> None:
         registries = asking(open_shelf.address, page=page)
         (pin,) = await registries.pins(app_of(web=f"{open_shelf.address}/acme/pages:^1"))
         assert pin.tag == "1.0.6"
+
+
+def patterned(image: str, pattern: str, order: str) -> App:
+    """An app whose service follows tags by a pattern."""
+    tag = TagPattern(pattern, cast("Order", order))
+    return app_of().model_copy(update={"images": {"web": ImageOf(service="web", image=image, tag=tag)}})
+
+
+async def test_tags_are_followed_by_a_pattern_and_their_numbers(open_shelf: Shelf) -> None:
+    found = {tag: open_shelf.push("acme/builds", tag) for tag in ("build-9", "build-1559", "2026.02.0", "latest")}
+    image = f"{open_shelf.address}/acme/builds"
+    (pin,) = await asking(open_shelf.address).pins(patterned(image, r"build-(\d+)", "number"))
+    assert (pin.tag, pin.digest) == ("build-1559", found["build-1559"])
+    with pytest.raises(NoImage, match=r"no version in `\^1.4`") as told:
+        await asking(open_shelf.address).pins(app_of(web=f"{image}:^1.4"))
+    assert "2026.02.0: a number in it begins with 0" in told.value.hint
+    assert r"pattern = '(\d+)\.(\d+)\.(\d+)'" in told.value.hint
+    unfit = await asking(open_shelf.address).unfit(app_of(web=f"{image}:^1.4"))
+    assert [tag for tag, _ in unfit["web"]] == ["2026.02.0", "build-1559", "build-9"]
+
+
+async def test_tags_that_are_commits_are_followed_by_when_their_images_were_made(open_shelf: Shelf) -> None:
+    made = {
+        "sha-ffff111": "2026-02-01T10:00:00Z",
+        "sha-0000222": "2026-02-03T10:00:00.123456789Z",
+        "sha-aaaa333": "2026-02-02T10:00:00Z",
+        "sha-eeee444": "",
+    }
+    for tag, when in made.items():
+        open_shelf.push("acme/commits", tag, made=when)
+    part = open_shelf.push("acme/commits", "part", made="2026-02-04T10:00:00Z")
+    app, registries = (
+        patterned(f"{open_shelf.address}/acme/commits", r"sha-[0-9a-f]+", "time"),
+        asking(open_shelf.address),
+    )
+    for _ in range(2):
+        assert [pin.tag for pin in await registries.pins(app)] == ["sha-0000222"]
+    asked = open_shelf.log.read_text()
+    assert sum("GET /v2/acme/commits/manifests/sha-ffff111" in line for line in asked.splitlines()) <= 2
+    open_shelf.push_index("acme/commits", "sha-bbbb555", part)
+    assert [pin.tag for pin in await registries.pins(app)] == ["sha-bbbb555"]
 
 
 async def test_what_is_not_there_is_told_with_the_nearest(open_shelf: Shelf) -> None:

@@ -136,12 +136,26 @@ async def test_channels_may_be_left_out_with_all_their_threads(store: Database) 
     await store.write(put)
 
     async def besides(*channels: tuple[str, str]) -> list[Place]:
-        items = await store.read(lambda tables: tables.outbox.due(NOW, besides=channels))
+        lanes = [(*channel, "new") for channel in channels]
+        items = await store.read(lambda tables: tables.outbox.due(NOW, besides=lanes))
         return [item.place for item in items]
 
     assert await besides() == places
     assert await besides(("slack", "C1")) == places[2:]
     assert await besides(("slack", 'é"\\ 1'), ("telegram", "C1"), ("slack", "C2")) == places[:2]
+
+
+async def test_new_messages_go_before_edits_and_notifications_last(store: Database) -> None:
+    for title, notification in (("alert", True), ("card", False)):
+        await _put(store, Card(title=title, key=title, notification=notification))
+    card = (await _due(store))[0]
+    await store.write(lambda tables: tables.outbox.sent(card.id, card.revision, "1"))
+    await _put(store, Card(title="card, changed", key="card"))
+    await _put(store, Card(title="answer"))
+    assert [item.card.title for item in await _due(store)] == ["answer", "card, changed", "alert"]
+    lanes = [(CONSOLE.platform, CONSOLE.channel, kind) for kind in ("edits", "notifications")]
+    items = await store.read(lambda tables: tables.outbox.due(NOW, besides=lanes))
+    assert [item.card.title for item in items] == ["answer"]
 
 
 async def test_old_messages_are_dropped_and_waiting_ones_never(store: Database) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import io
 import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,9 +15,12 @@ from pathlib import Path
 
 from aiohttp import ClientSession
 
-from deploybot.domain import Event, Push
+from deploybot.card import Card
+from deploybot.domain import Event, Place, Push
 from deploybot.intake import Gate
+from deploybot.notices import NoticeBoard, NoticeWriter
 from deploybot.ports import EventListener, Store
+from deploybot.redact import Redactor
 from deploybot.settings import App, Settings
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
@@ -28,6 +32,7 @@ from tests.webhooks.hammer import request
 
 SECRET = "5f8c1c0e7b6f4b0d9a64c7d23e0f9b18a1"
 APPS = ("shop", "blog", "wiki")
+CHANNEL = Place("slack", "C0OPS")
 
 
 def settings(
@@ -93,13 +98,17 @@ class Service:
         """Post something; the status and what was answered."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         url = f"http://127.0.0.1:{self.port}{path}"
-        async with ClientSession() as session, session.post(url, data=body, headers=named) as answer:
+        async with ClientSession() as session, session.post(url, data=io.BytesIO(body), headers=named) as answer:
             return answer.status, await answer.json() if answer.content_type == "application/json" else {}
 
     async def push(self, app: str, commit: str, *, delivery: str = "", path: str = "") -> tuple[int, dict[str, object]]:
         """Push a commit to an app's main, as GitHub tells it."""
         body = pushed(app, commit)
         return await self.post(path or f"/hooks/{app}/github", body, **signed(body, delivery=delivery))
+
+    async def notices(self) -> list[Card]:
+        """What was reported, each as it reads last."""
+        return [item.card for item in await self.store.read(lambda tables: tables.outbox.due(4e9, 1_000))]
 
     async def made(self, number: object) -> str:
         """What was made of a delivery."""
@@ -158,9 +167,10 @@ async def serving(
     clock = FakeClock()
     async with Database(folder / "data" / "deploybot.db", durable=False) as database:
         store = wrap(database)
-        inbox = Inbox(made, store, clock, listeners, first_pause=0.001)
+        board = NoticeBoard(clock, Redactor((SECRET,)), lambda _app: (CHANNEL,))
+        inbox = Inbox(made, store, clock, listeners, first_pause=0.001, board=board)
         server = WebServer("127.0.0.1:0", dict, gate=gate)
-        receiver = Receiver(store, clock, inbox, rate=rate)
+        receiver = Receiver(store, clock, inbox, rate=rate, report=NoticeWriter(store, board))
         for address in addresses(made):
             receiver.open(server, address)
         await server.start()

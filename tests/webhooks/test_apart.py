@@ -10,6 +10,7 @@ import pytest
 
 from deploybot.domain import Push
 from deploybot.intake import Gate
+from deploybot.settings import Http
 from deploybot.webhooks.apart import LARGE, events_of
 from deploybot.webhooks.sender import MalformedError, Received
 from deploybot.webhooks.senders import sender
@@ -53,3 +54,23 @@ async def test_a_large_delivery_is_heard(tmp_path: Path) -> None:
     assert isinstance(heard, Push)
     assert heard.after == COMMIT
     assert spent() > before
+
+
+async def test_a_body_that_would_take_too_much_memory_is_refused_by_its_own_process() -> None:
+    received = Received(headers=HEADERS, body=json.dumps({"x": [{}] * 6_500_000}).encode(), query={})
+    with pytest.raises(MalformedError, match="memory"):
+        await events_of("github", received)
+
+
+async def test_the_largest_push_of_github_is_heard_by_default_within_bounded_memory(tmp_path: Path) -> None:
+    paths = [f"src/a/long/path/of/a/module/{number:06}/file.py" for number in range(262)]
+    commits = [{"id": f"{number:040x}", "message": "x", "modified": paths} for number in range(2_048)]
+    body = json.dumps(json.loads(pushed("shop", COMMIT)) | {"commits": commits}).encode()
+    assert 24_000_000 < len(body) < 25 << 20
+    listener = Listener()
+    async with serving(tmp_path, listener, gate=Gate(max_body=Http().max_body)) as bot:
+        status, _ = await bot.post("/hooks/shop/github", body, **signed(body))
+        assert status == 200
+        await bot.inbox.heard()
+        assert await bot.made(1) == "noted"
+    assert listener.commits == [COMMIT]

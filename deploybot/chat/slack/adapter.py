@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from deploybot.card import Card
 from deploybot.chat.desk import Desk
+from deploybot.chat.missing import Closed, nobody_hears
+from deploybot.chat.pace import Urgency, urgency_of
 from deploybot.chat.parts import Parts
-from deploybot.chat.slack.api import Refused, SlackApi
+from deploybot.chat.slack.api import NotInChannel, Refused, SlackApi
 from deploybot.chat.slack.blocks import Rendered, bare, render
 from deploybot.chat.slack.bolt import Door, Hearing
 from deploybot.chat.slack.corner import ELSEWHERE, OUTSIDE
@@ -34,6 +36,7 @@ from deploybot.errors import DeploybotError, StoreError, Unreachable
 from deploybot.settings import Slack as SlackSettings
 from deploybot.web import WebServer
 
+_READ_CHANNELS: Final = {"channels:read", "groups:read"}
 log = logging.getLogger(__name__)
 
 _LOOK_AGAIN: Final = 300.0
@@ -58,8 +61,15 @@ class Slack:
         *,
         times: Times | None = None,
         uploads: Uploads | None = None,
+        homes: Sequence[str] = (),
+        closed: Closed = nobody_hears,
     ) -> None:
-        """Take bot.toml's `[slack]`. In HTTP mode `server` gets a route; it must not have been started."""
+        """Take bot.toml's `[slack]`. In HTTP mode `server` gets a route; it must not have been started.
+
+        `homes` are the channels that bot.toml names, `closed` hears of those that the bot may not write in.
+        """
+        self._homes = homes
+        self._closed = closed
         self._settings = settings
         self._desk = desk
         self._clock = parts.clock
@@ -147,6 +157,21 @@ class Slack:
             team, enterprise = str(answer["team_id"]), str(answer.get("enterprise_id") or "")
             self._reception.open(enterprise or team, Directory(self.api, team, enterprise))
             self._ready.set()
+            if {*self.api.granted} >= _READ_CHANNELS:
+                self.spawn(self._look_at_homes())
+
+    async def _look_at_homes(self) -> None:
+        """See whether the bot is in the channels that bot.toml names."""
+        for channel in self._homes:
+            try:
+                found = (await self.api.call("conversations.info", Urgency.NOTIFICATION, channel=channel))["channel"]
+            except NotInChannel as error:
+                await self._closed(channel, error.sentence)
+            except DeploybotError as problem:
+                log.info("Slack: the channel %s was not looked at: %s", channel, problem)
+            else:
+                if not found.get("is_member"):
+                    await self._closed(channel, f"The bot is not in #{found.get('name', channel)}.")
 
     async def _listen(self, link: Link) -> None:
         """Socket Mode, once the bot knows who it is."""
@@ -231,19 +256,22 @@ class Slack:
         self, method: str, card: Card, tokens: Sequence[str], where: Mapping[str, object]
     ) -> tuple[Rendered, Mapping[str, Any]]:
         """Say a card; what was said, and Slack's answer. Where Slack does not take its blocks, as text alone."""
-        made = render(card, tokens)
+        made, urgency = render(card, tokens), urgency_of(card, edits=method == "chat.update")
         try:
-            return made, await self._put(method, made, where)
+            return made, await self._put(method, made, where, urgency)
         except Refused as refused:
             if refused.error not in _TOO_MUCH:
                 raise
             log.warning("Slack does not take the blocks of a message (%s): it is said as text", refused.error)
         made = bare(card)
-        return made, await self._put(method, made, where)
+        return made, await self._put(method, made, where, urgency)
 
-    async def _put(self, method: str, made: Rendered, where: Mapping[str, object]) -> Mapping[str, Any]:
+    async def _put(
+        self, method: str, made: Rendered, where: Mapping[str, object], urgency: Urgency
+    ) -> Mapping[str, Any]:
         """Nothing in the text may link or wake anybody: `parse` says so, since an edit's default is another."""
-        return await self.api.call(method, **where, text=made.text, blocks=made.blocks, parse="none", link_names=False)
+        said = {**where, "text": made.text, "blocks": made.blocks}
+        return await self.api.call(method, urgency, **said, parse="none", link_names=False)
 
     async def _follow(self, place: Place, message: str, card: Card, made: Rendered) -> None:
         if self._files is not None:

@@ -15,12 +15,12 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from deploybot.chat.pace import Pace, Rate
+from deploybot.chat.pace import Pace, Rate, Urgency
 from deploybot.chat.slack.health import DEAD_TOKENS, GRANT, Health
 from deploybot.chat.slack.scopes import SCOPES
 from deploybot.chat.slack.sdk import quiet_logger
 from deploybot.chat.slack.times import Times
-from deploybot.errors import Unreachable, UserError
+from deploybot.errors import ChannelClosed, Unreachable, UserError
 
 Json = dict[str, Any]
 
@@ -57,6 +57,10 @@ class Refused(UserError):
         self.error = error
 
 
+class NotInChannel(Refused, ChannelClosed):
+    """Slack does not let the bot write in a channel."""
+
+
 class SlackApi:
     """`app_token` is only used to open sockets; `health` is told of tokens that do not work."""
 
@@ -84,11 +88,11 @@ class SlackApi:
         """Let go of the connections."""
         await self._session.close()
 
-    async def call(self, method: str, /, **args: object) -> Mapping[str, Any]:
+    async def call(self, method: str, urgency: Urgency = Urgency.ANSWER, /, **args: object) -> Mapping[str, Any]:
         """One call; Slack's answer. Raises Unreachable for what may pass, Refused for what will not."""
         channel = str(args.get("channel", "")) if method == "chat.postMessage" else ""
         key = f"{method} {channel}".rstrip()
-        await self._turn(method, key)
+        await self._turn(method, key, urgency)
         self._heed(key)
         given = {name: value for name, value in args.items() if value is not None and value != ""}
         is_app = SCOPES[method] == ("connections:write",)
@@ -110,12 +114,12 @@ class SlackApi:
         self.granted = _scopes(answer.headers) or self.granted
         return answer.data if isinstance(answer.data, dict) else {}
 
-    async def _turn(self, method: str, key: str) -> None:
+    async def _turn(self, method: str, key: str, urgency: Urgency) -> None:
         """Return when a call may go out."""
         rate = _RATES.get(method, _TIER_4)
         self._waiting[key] += 1
         try:
-            await self._pace.turn(key, Rate(rate.count, rate.seconds / self._times.hurry))
+            await self._pace.turn(key, Rate(rate.count, rate.seconds / self._times.hurry), urgency=urgency)
         finally:
             self._waiting[key] -= 1
             if not self._waiting[key]:
@@ -188,7 +192,7 @@ class SlackApi:
             return Unreachable("Slack", wrong, hint=GRANT, retry_after=_SCOPE_PAUSE)
         if why in _PASSING or status != _OK or not why:
             return Unreachable("Slack", f"{method} ended with {why or f'status {status}'}")
-        return Refused(method, why)
+        return NotInChannel(method, why) if why in _CURES else Refused(method, why)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

@@ -55,7 +55,7 @@ def render(card: Card, tokens: Sequence[str] = ()) -> Rendered:
     """A card with the tokens of its buttons, as many as it has buttons; without tokens it has no buttons."""
     buttons, left_out = _actions(card.buttons, tokens)
     for scale in _SCALES:
-        sketch = _Sketch(card, scale, was_cut=left_out)
+        sketch = _Sketch(card, scale, was_cut=left_out or bool(card.listing))
         blocks = [*sketch.blocks(), *buttons]
         if scale == _SCALES[-1] or _bytes(blocks) <= ROOM:
             return Rendered(blocks, notice(card), sketch.was_cut)
@@ -280,7 +280,7 @@ def whole(card: Card) -> str:
     """A card as plain text, nothing left out."""
     parts = [line(card.title), visible(card.text)]
     signed = zip(line_signs(card.lines), card.lines, strict=True)
-    parts += [f"{sign}{line(one.name)}  {visible(one.text)}".rstrip() for sign, one in signed]
+    parts += card.listing or [f"{sign}{line(one.name)}  {visible(one.text)}".rstrip() for sign, one in signed]
     if card.table is not None:
         parts += columns([[line(cell) for cell in row] for row in (card.table.columns, *card.table.rows)])
     parts += [visible(row.rstrip("\n")) for row in card.code]

@@ -32,9 +32,9 @@ from telegram import (
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
-from deploybot.chat.pace import Pace, Rate
+from deploybot.chat.pace import Pace, Rate, Urgency
 from deploybot.domain import Place
-from deploybot.errors import Unreachable, UserError
+from deploybot.errors import ChannelClosed, Unreachable, UserError
 from deploybot.settings import Telegram
 
 T = TypeVar("T")
@@ -51,6 +51,7 @@ _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 _GENERAL = "1"
 _OVERALL, _CHAT, _GROUP = Rate(28, 1.0), Rate(1, 1.0), Rate(20, 60.0)
 _NO_TOPIC = ("thread not found", "topic_closed", "topic_deleted")
+_NO_CHAT = "chat not found"
 _NOT_MODIFIED = "message is not modified"
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class NoTopic(UserError):
     """The topic is closed or gone."""
 
 
-class Closed(UserError):
+class Closed(ChannelClosed):
     """The bot may not write there: it was removed or blocked, or nobody has started a chat with it."""
 
 
@@ -126,6 +127,8 @@ class Calls:
         html: str,
         markup: InlineKeyboardMarkup | ForceReply | None = None,
         reply_to: int = 0,
+        *,
+        urgency: Urgency = Urgency.ANSWER,
     ) -> int:
         """Post a message; its number in its chat. `reply_to` is the number of the message it answers, 0 for none."""
 
@@ -140,9 +143,17 @@ class Calls:
                 reply_parameters=_reply(reply_to),
             )
 
-        return (await self._said(place.channel, work)).message_id
+        return (await self._said(place.channel, work, urgency=urgency)).message_id
 
-    async def edit(self, place: Place, message: int, html: str, markup: InlineKeyboardMarkup | None) -> None:
+    async def edit(
+        self,
+        place: Place,
+        message: int,
+        html: str,
+        markup: InlineKeyboardMarkup | None,
+        *,
+        urgency: Urgency = Urgency.ANSWER,
+    ) -> None:
         """Replace a message and its buttons, of which None leaves none; nothing happens where it reads so already."""
 
         async def work() -> object:
@@ -156,7 +167,7 @@ class Calls:
             )
 
         try:
-            await self._said(place.channel, work)
+            await self._said(place.channel, work, urgency=urgency)
         except UserError as error:
             if _NOT_MODIFIED not in error.sentence.lower():
                 raise
@@ -175,7 +186,7 @@ class Calls:
                     reply_parameters=_reply(reply_to),
                 )
 
-        await self._said(place.channel, work, _UPLOAD_WITHIN)
+        await self._said(place.channel, work, _UPLOAD_WITHIN, urgency=Urgency.CARD)
 
     async def answer(self, query: str, text: str = "", *, alert: bool = False, url: str = "") -> None:
         """Answer the press of a button: a note for the one who pressed, or an address to open.
@@ -212,13 +223,15 @@ class Calls:
         """See that a chat is there."""
         await self._tried("", lambda: self._bot.get_chat(int(chat)), _WITHIN)
 
-    async def _said(self, chat: str, work: Callable[[], Awaitable[T]], within: float = _WITHIN) -> T:
+    async def _said(
+        self, chat: str, work: Callable[[], Awaitable[T]], within: float = _WITHIN, *, urgency: Urgency
+    ) -> T:
         """A call that counts as a message: when it is its turn, and unless the chat is to be left alone."""
         self._keep_quiet(chat)
         rates = (self._limits.chat, self._limits.group) if chat.startswith("-") else (self._limits.chat,)
         try:
             async with asyncio.timeout(_TURN_WITHIN):
-                await self._pace.turn(chat, *rates)
+                await self._pace.turn(chat, *rates, urgency=urgency)
         except TimeoutError:
             raise Unreachable(WHAT, "there is more to say in that chat than it takes", retry_after=1.0) from None
         self._keep_quiet(chat)
@@ -252,6 +265,8 @@ class Calls:
         except BadRequest as error:
             if any(sign in error.message.lower() for sign in _NO_TOPIC):
                 raise NoTopic(f"Telegram: {told(error)}.") from None
+            if _NO_CHAT in error.message.lower():
+                raise Closed(f"Telegram: {told(error)}.") from None
             raise UserError(f"Telegram: {told(error)}.") from None
         except (TelegramError, TimeoutError) as error:
             raise Unreachable(WHAT, told(error)) from None

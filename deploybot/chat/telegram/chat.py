@@ -14,6 +14,7 @@ from telegram.error import TelegramError
 
 from deploybot.card import Card
 from deploybot.chat.desk import Desk
+from deploybot.chat.missing import Closed, nobody_hears
 from deploybot.chat.parts import Parts
 from deploybot.chat.talk import Talk
 from deploybot.chat.telegram.answers import INTERVAL, Seen
@@ -62,7 +63,8 @@ class TelegramChat:
     """`ports.LiveChat` for Telegram.
 
     By long polls, or where `settings.webhook_secret` is given, by webhook: then `server` takes them, and `url` is the
-    address by which Telegram reaches it. `homes` are the chats that bot.toml names. `limits`, `patience` and
+    address by which Telegram reaches it. `homes` are the chats that bot.toml names, `closed` hears of
+    those that the bot may not write in. `limits`, `patience` and
     `answer_within` (seconds for the answer to a button's question) are for tests.
     """
 
@@ -78,6 +80,7 @@ class TelegramChat:
         server: WebServer | None = None,
         url: str = "",
         homes: Sequence[str] = (),
+        closed: Closed = nobody_hears,
         limits: Limits = _LIMITS,
         patience: Patience = _PATIENCE,
         answer_within: float = ANSWER_WITHIN,
@@ -91,7 +94,7 @@ class TelegramChat:
         self._tasks: set[asyncio.Task[None]] = set()
         self._introduction: asyncio.Task[None] | None = None
         desk = Desk(store, parts.clock, self.platform)
-        self._post = Post(self._calls, desk, self._spawn, Uploads(store, parts.clock, self.platform))
+        self._post = Post(self._calls, desk, self._spawn, Uploads(store, parts.clock, self.platform), closed)
         self._questions = Questions(self._calls, self._spawn, answer_within)
         secret = settings.webhook_secret.reveal() if settings.webhook_secret and server else ""
         self._line = Line(

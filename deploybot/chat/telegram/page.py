@@ -35,7 +35,7 @@ _SPARE: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A message's HTML; `whole` is all of its text, as plain text, where it had to be cut."""
+    """A message's HTML; `whole` is all of its text, as plain text, where it had to be cut, or its list."""
 
     html: str
     whole: str = ""
@@ -89,7 +89,7 @@ def page_of(card: Card) -> Page:
             *(part.markup(part.rows) for part in tail),
         ]
     )
-    whole = any(rows != part.rows for part, rows in body) or units(card.title) > _TITLE
+    whole = bool(card.listing) or any(rows != part.rows for part, rows in body) or units(card.title) > _TITLE
     return Page(html, _whole(card) if whole else "")
 
 
@@ -103,6 +103,8 @@ def alert_of(card: Card, room: int) -> str:
 def _whole(card: Card) -> str:
     """All of a card as plain text."""
     lines = [clean(card.title), *(row for part in (*_parts(card), *_tail(card)) for row in part.rows)]
+    if card.listing:
+        lines = [clean(card.title), "", *map(clean_line, card.listing)]
     lines += [f"{clean_line(one.text)}: {one.url}" for one in card.links if web_url(one.url)]
     return "\n".join(lines).replace(JOINER, "") + "\n"
 

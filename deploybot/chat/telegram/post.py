@@ -19,6 +19,8 @@ from telegram import InlineKeyboardMarkup
 
 from deploybot.card import Card
 from deploybot.chat.desk import Desk
+from deploybot.chat.missing import Closed, nobody_hears
+from deploybot.chat.pace import urgency_of
 from deploybot.chat.telegram.calls import Calls, Moved, NoTopic
 from deploybot.chat.telegram.keys import keyboard
 from deploybot.chat.telegram.page import Page, page_of
@@ -43,10 +45,11 @@ Spawn = Callable[[Coroutine[None, None, None]], object]
 class Post:
     """Sends and edits cards. `spawn` runs what nobody waits for."""
 
-    def __init__(self, calls: Calls, desk: Desk, spawn: Spawn, uploads: Uploads) -> None:
+    def __init__(self, calls: Calls, desk: Desk, spawn: Spawn, uploads: Uploads, closed: Closed = nobody_hears) -> None:
         self._calls = calls
         self._desk = desk
         self._uploads = uploads
+        self._closed = closed
         self._spawn = spawn
         self._moves: dict[str, str] = {}
         self._answering: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -87,6 +90,7 @@ class Post:
             self.moved(chat, move.chat)
         except UserError as error:
             log.warning("the chat %s of bot.toml: %s Add me to it, or correct its number.", chat, error)
+            await self._closed(chat, str(error))
 
     @asynccontextmanager
     async def answering(self, place: Place) -> AsyncIterator[None]:
@@ -116,7 +120,7 @@ class Post:
         page = await _page(card)
         tokens = await self._desk.lay_out(place, card.buttons)
         markup = keyboard(card.buttons, tokens, owner)
-        number = await self._calls.send(place, page.html, markup, reply_to)
+        number = await self._calls.send(place, page.html, markup, reply_to, urgency=urgency_of(card))
         try:
             await self._desk.sent(place, card.buttons, tokens, str(number))
         except StoreError as error:
@@ -134,7 +138,8 @@ class Post:
         tokens = await self._desk.lay_out(real, card.buttons, number)
         page = await _page(card)
         try:
-            await self._calls.edit(real, int(number), page.html, keyboard(card.buttons, tokens))
+            markup, urgency = keyboard(card.buttons, tokens), urgency_of(card, edits=True)
+            await self._calls.edit(real, int(number), page.html, markup, urgency=urgency)
         except Moved as move:
             self.moved(real.channel, move.chat)
             raise

@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from deploybot.domain import Deployment, Event, Release, Running, Wish, WishState
 from deploybot.errors import DeploybotError
 from deploybot.events.auto.cards import by, plain
+from deploybot.events.auto.gone import GoneBranches
 from deploybot.events.auto.hints import Hint, autos, hint_of
 from deploybot.events.auto.pursuit import Pursuit
 from deploybot.events.auto.rules import IMAGES, Found, News, There, images_text, news, undated
 from deploybot.events.auto.wishes import WishBook
-from deploybot.events.patterns import fits
 from deploybot.ports import Clock, Images, RefSource, Store, Tables
 from deploybot.settings import App, Auto, Environment
 
@@ -62,8 +62,9 @@ class Automatic:
         pursuit: Pursuit,
         book: WishBook,
         ring: Callable[[str], None],
+        gone: GoneBranches | None = None,
     ) -> None:
-        """Take the ports; `images` is None where no registry can be asked."""
+        """Take the ports; `images` is None where no registry can be asked. `gone` reports branches that are."""
         self._store = store
         self._clock = clock
         self._refs = refs
@@ -72,7 +73,7 @@ class Automatic:
         self._book = book
         self._ring = ring
         self._dates: dict[str, float] = {}
-        self._missing: set[str] = set()
+        self._gone = gone
 
     async def hear(self, app: App, event: Event, delivery: str) -> str:
         """Keep what an event tells, and look soon. It may come again: the same is kept again. StoreError only."""
@@ -111,7 +112,8 @@ class Automatic:
         StoreError where something could not be asked; what could, has been looked at.
         """
         there, problem = await self._there(app)
-        self._tell_missing(app, there)
+        if self._gone is not None:
+            await self._gone.look(app, there.heads)
         for name, auto in autos(app).items():
             try:
                 await self._consider(app, app.environments[name], auto, there)
@@ -122,15 +124,6 @@ class Automatic:
         if problem is not None:
             raise problem
         return due
-
-    def _tell_missing(self, app: App, there: There) -> None:
-        """Say in the log, once each, where nothing is there for a pattern of branches: it may be misspelt."""
-        for name, auto in autos(app).items():
-            path = f"apps.{app.name}.environments.{name}.auto"
-            if auto.branch and not any(fits(auto.branch, branch) for branch in there.heads.branches):
-                if path not in self._missing:
-                    log.warning("the repository has no branch %s: push one, or look at %s", auto.branch, path)
-                self._missing.add(path)
 
     async def _there(self, app: App) -> tuple[There, DeploybotError | None]:
         """What is there now. A registry that does not answer keeps nobody from what the repository says."""

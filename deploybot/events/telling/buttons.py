@@ -7,6 +7,7 @@ from typing import Final
 
 from deploybot.card import Button
 from deploybot.domain import Event, ImagePushed, canonical_image
+from deploybot.domain.tagging import TagPattern, TagRule
 from deploybot.events.patterns import environments_of, fits
 from deploybot.events.routing import is_of
 from deploybot.events.telling.story import Scene
@@ -107,19 +108,19 @@ def _last(app: App) -> Environment:
 
 
 def wanted_tag(app: App, event: ImagePushed) -> bool:
-    """Whether bot.toml pins this image by this tag, or by a range in which the tag might be."""
-    return any(
-        _same(one.image, event.image) and (one.tag == event.tag or (not _plain(one.tag) and _is_version(event.tag)))
-        for one in app.images.values()
-    )
+    """Whether bot.toml pins this image by this tag, by a range in which the tag might be, or by a pattern it fits."""
+    return any(_same(one.image, event.image) and _may_mean(one.tag, event.tag) for one in app.images.values())
+
+
+def _may_mean(wanted: str | TagPattern, tag: str) -> bool:
+    rule = TagRule.of(wanted)
+    if rule is None:
+        return wanted == tag
+    return not rule.why_not(tag) or (rule.range is not None and _is_version(tag))
 
 
 def _same(image: str, other: str) -> bool:
     return canonical_image(image) == canonical_image(other)
-
-
-def _plain(tag: str) -> bool:
-    return tag[:1] not in {*"^~<>"}
 
 
 def _is_version(tag: str) -> bool:

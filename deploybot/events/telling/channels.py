@@ -23,6 +23,7 @@ from deploybot.events.telling.families import story_of
 from deploybot.events.telling.folding import LOOK_BACK, PUSHES
 from deploybot.events.telling.notify import places_for
 from deploybot.events.telling.quiet import FOLDED_FROM, Quiet, digest_card
+from deploybot.events.telling.storms import Batch, close_storms, folded, listed, put_storm, storm_for, stream_of
 from deploybot.events.telling.story import Mood, Scene, Story
 from deploybot.events.telling.things import Spot, build_thing, commit_of, dated, joined, kept, push_series, spot_of
 from deploybot.masking import masked
@@ -64,23 +65,28 @@ class Telling:
 
     async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
         """The same for several events, in one transaction."""
-        said = await self._store.write(lambda tables: self._hear_all(tables, app, heard))
-        if any(_LATER in one for one in said):
+        said, waits = await self._store.write(lambda tables: self._hear_all(tables, app, heard))
+        if waits:
             self._waiting.set()
         return said
 
-    def _hear_all(self, tables: Tables, app: App, heard: Sequence[tuple[Event, str]]) -> list[str]:
-        """Tell of each; what they have a bearing on besides is brought up to date once, by all of them."""
-        now = self._clock.now()
-        beside: dict[str, None] = {}
-        said = [self._hear(tables, app, event, delivery, beside) for event, delivery in heard]
-        for thing in beside:
-            self._retell(tables, app, thing, now)
-        tables.told.forget(now - KEPT)
-        return said
+    def _hear_all(self, tables: Tables, app: App, heard: Sequence[tuple[Event, str]]) -> tuple[list[str], bool]:
+        """Tell of each; what they have a bearing on besides is brought up to date once, by all of them.
 
-    def _hear(self, tables: Tables, app: App, event: Event, delivery: str, beside: dict[str, None]) -> str:
-        """Keep and tell one event; the things it has a bearing on besides are added to `beside`."""
+        Whether something waits for its time to be said, too.
+        """
+        batch = Batch(self._clock.now())
+        said = [self._hear(tables, app, event, delivery, batch) for event, delivery in heard]
+        self._begin_all(tables, batch)
+        for thing in batch.beside:
+            self._retell(tables, app, thing, batch)
+        for storm in batch.storms:
+            put_storm(tables, storm, batch.now)
+        tables.told.forget(batch.now - KEPT)
+        return said, batch.waits
+
+    def _hear(self, tables: Tables, app: App, event: Event, delivery: str, batch: Batch) -> str:
+        """Keep and tell one event; what it changes is added to `batch`."""
         if isinstance(event, Ping):
             return "a ping: nobody is told"
         now = self._clock.now()
@@ -97,19 +103,20 @@ class Telling:
         # Where it stands in its series goes by all that is known of it now.
         spot = replace(spot_of(event, delivery), thing=was.thing if was else spot.thing)
         tables.told.put(_part(app, spot, event, was.heard if was else now), now)
-        beside.update(dict.fromkeys(_beside(tables, app, spot, event)))
-        return self._tell(tables, app, spot.thing, now)
+        batch.beside.update(dict.fromkeys(_beside(tables, app, spot, event)))
+        return self._tell(tables, app, spot.thing, batch)
 
-    def _tell(self, tables: Tables, app: App, thing: str, now: float) -> str:
+    def _tell(self, tables: Tables, app: App, thing: str, batch: Batch) -> str:
         """Say or edit a thing wherever it belongs."""
-        story = self._story(tables, app, tables.told.parts(app.name, thing))
+        parts = tables.told.parts(app.name, thing)
+        story, stream = self._story(tables, app, parts), stream_of(parts[0].event)
         known = {one.place: one for one in tables.told.places(app.name, thing)}
-        wanted = self._wanted(app, story, now)
-        done = [
-            self._say(tables, known.get(place) or ToldPlace(app=app.name, thing=thing, place=place), story, now, hush)
-            for place, hush in wanted.items()
-        ]
-        done += [self._edit(tables, known[place], story, now) for place in known.keys() - wanted.keys()]
+        wanted = self._wanted(app, story, batch.now)
+        done: list[str] = []
+        for place, hush in wanted.items():
+            row = known.get(place) or ToldPlace(app=app.name, thing=thing, place=place)
+            done.append(self._say(tables, replace(row, stream=stream), story, batch, hush))
+        done += [self._edit(tables, known[place], story, batch) for place in known.keys() - wanted.keys()]
         words = [word for word in done if word]
         return f"{', '.join(dict.fromkeys(words))} ({len(words)})" if words else "nobody wants to be told"
 
@@ -117,47 +124,79 @@ class Telling:
         """Where a story belongs, and for how many seconds it is quiet there yet."""
         return places_for(app, story, self._homes, datetime.fromtimestamp(now, self._settings.bot.timezone))
 
-    def _say(self, tables: Tables, was: ToldPlace, story: Story, now: float, hush: float) -> str:
+    def _say(self, tables: Tables, was: ToldPlace, story: Story, batch: Batch, hush: float) -> str:
         """Tell one place that wants to hear: a new message, an edit, or after the quiet hours."""
-        late = was.messages and _turned(was, story) and now - was.said > LONG_PAST
-        if was.messages and not was.due and not late:
-            return self._edit(tables, was, story, now)
-        if not hush or story.mood is Mood.BAD:
-            self._begin(tables, was, story, now)
+        told = was.messages or was.storm
+        late = told and _turned(was, story) and batch.now - was.said > LONG_PAST
+        begins = batch.begins(was)
+        if told and not was.due and not late and not begins:
+            return self._edit(tables, was, story, batch)
+        if not hush or story.mood is Mood.BAD or begins:
+            batch.begin(was, story)
             return "said"
-        if was.messages:
-            self._put(tables, was, story.card, now)
-        tables.told.say(replace(was, due=was.due or now + hush, mood=_mood(was, story)))
+        self._edit(tables, was, story, batch)
+        tables.told.say(replace(_as_it_is(was, story), due=was.due or batch.now + hush))
+        batch.waits = True
         return _LATER
 
-    def _edit(self, tables: Tables, was: ToldPlace, story: Story, now: float) -> str:
-        """Bring the message of a place up to date, if it has one."""
-        if not was.messages:
+    def _edit(self, tables: Tables, was: ToldPlace, story: Story, batch: Batch) -> str:
+        """Bring the message of a place up to date, or that of its storm, if it has one."""
+        if not was.messages and not was.storm:
             return ""
-        self._put(tables, was, story.card, now)
-        if (mood := _mood(was, story)) != was.mood:
-            tables.told.say(replace(was, mood=mood))
+        if was.storm:
+            batch.storms[was.storm] = None
+        else:
+            self._put(tables, was, story.card, batch.now)
+        if (row := _as_it_is(was, story)) != was:
+            tables.told.say(row)
         return "edited"
+
+    def _begin_all(self, tables: Tables, batch: Batch) -> None:
+        """Begin a message for each thing that is new to a place, or one for all of them where they are many."""
+        for (place, stream), begun in batch.begun.items():
+            storm = storm_for(tables, place, stream, len(begun), batch.now)
+            if storm:
+                batch.storms[storm] = None
+                batch.waits = True
+            for row, story in begun.values():
+                if row.storm:
+                    batch.storms[row.storm] = None
+                if not storm:
+                    self._begin(tables, row, story, batch.now)
+                    continue
+                if row.messages and not row.storm:
+                    self._put(tables, row, replace(story.card, buttons=(), final=True), batch.now)
+                tables.told.say(folded(_as_it_is(row, story), story, storm, batch.now))
 
     def _begin(self, tables: Tables, was: ToldPlace, story: Story, now: float) -> None:
         """Say a thing in a new message; one that it had before keeps its state, without buttons."""
-        if was.messages:
+        if was.messages and not was.storm:
             self._put(tables, was, replace(story.card, buttons=(), final=True), now)
-        row = replace(was, messages=was.messages + 1, said=now, due=0.0, mood=_mood(was, story))
+        row = replace(was, messages=was.messages + 1, said=now, due=0.0, mood=_mood(was, story), storm=0)
         tables.told.say(row)
         self._put(tables, row, story.card, now)
 
     def _put(self, tables: Tables, row: ToldPlace, card: Card, now: float) -> None:
-        tables.outbox.put(row.place, replace(card, key=f"event:{row.app}:{row.thing}:{row.messages}"), now)
+        key = f"event:{row.app}:{row.thing}:{row.messages}"
+        tables.outbox.put(row.place, replace(card, key=key, notification=True), now)
 
-    def _retell(self, tables: Tables, app: App, thing: str, now: float) -> None:
+    def _retell(self, tables: Tables, app: App, thing: str, batch: Batch) -> None:
         """Bring the messages of a thing up to date on which something else has had a bearing."""
-        rows = [one for one in tables.told.places(app.name, thing) if one.messages and now - one.said < _RECENT]
+        told = [one for one in tables.told.places(app.name, thing) if batch.now - one.said < _RECENT]
+        rows = [one for one in told if one.messages or one.storm]
         parts = tables.told.parts(app.name, thing) if rows else ()
         if parts:
             story = self._story(tables, app, parts)
             for row in rows:
-                self._put(tables, row, story.card, now)
+                self._retell_in(tables, row, story, batch)
+
+    def _retell_in(self, tables: Tables, row: ToldPlace, story: Story, batch: Batch) -> None:
+        """Bring one message up to date; what is good or bad has not changed."""
+        if not row.storm:
+            self._put(tables, row, story.card, batch.now)
+        elif (line := listed(row.app, story)) != row.line:
+            tables.told.say(replace(row, line=line))
+            batch.storms[row.storm] = None
 
     def deployed(self, tables: Tables, deployment: Deployment) -> None:
         """A deployment of the bot's own has changed: the buttons of what is told about its commits may have, too.
@@ -167,17 +206,21 @@ class Telling:
         plan, app = deployment.plan, self._settings.apps.get(deployment.plan.app)
         if app is None or not deployment.state.ended or plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
             return
+        batch = Batch(self._clock.now())
         commits = {plan.release.commit} | {part.replaces.commit for part in plan.servers if part.replaces}
         try:
             for commit in sorted(commits):
                 for thing in tables.told.about(app.name, commit, _ABOUT):
-                    self._retell(tables, app, thing, self._clock.now())
+                    self._retell(tables, app, thing, batch)
+            for storm in batch.storms:
+                put_storm(tables, storm, batch.now)
         except StoreError:
             log.exception("the messages about what #%s has deployed are not brought up to date", deployment.number)
 
     def say_due(self, tables: Tables) -> float | None:
         """Say what has waited for the end of quiet hours; when the next is due, None where nothing waits."""
         now = self._clock.now()
+        close_storms(tables, now)
         waiting: dict[Place, list[ToldPlace]] = {}
         for row in tables.told.due(now):
             waiting.setdefault(row.place, []).append(row)
@@ -205,7 +248,7 @@ class Telling:
         for row, story in told:
             tables.told.say(replace(row, due=0.0, said=now, mood=_mood(row, story)))
         card = digest_card([(row.app, story.card) for row, story in told])
-        tables.outbox.put(place, replace(card, key=f"event:quiet:{int(now)}"), now)
+        tables.outbox.put(place, replace(card, key=f"event:quiet:{int(now)}", notification=True), now)
 
     def _story(self, tables: Tables, app: App, parts: Sequence[ToldPart]) -> Story:
         """A thing as it stands, with the app's name before it and every secret masked."""
@@ -256,6 +299,12 @@ def _mark(app: App, event: Event, delivery: str) -> str:
 def _mood(was: ToldPlace, story: Story) -> str:
     """How the thing stands, or stood last where it has not come to anything yet."""
     return story.mood.value if story.mood.settled else was.mood
+
+
+def _as_it_is(was: ToldPlace, story: Story) -> ToldPlace:
+    """Bring the row of a thing up to date, without saying anything."""
+    line = listed(was.app, story) if was.storm else was.line
+    return replace(was, mood=_mood(was, story), line=line)
 
 
 def _turned(was: ToldPlace, story: Story) -> bool:

@@ -10,7 +10,7 @@ from deploybot.domain import Alert, BuildState, Deployed, Note, Synced
 from deploybot.events.telling.buttons import code_buttons, logs_button, retry_buttons
 from deploybot.events.telling.story import TONES, Mood, Scene, Story, Worth
 from deploybot.events.telling.things import rank
-from deploybot.events.telling.words import NAME, REF, moment, nth, one_line, paragraph, short, who
+from deploybot.events.telling.words import NAME, REF, moment, nth, one_line, paragraph, sender_name, short, who
 from deploybot.ports import ToldPart
 from deploybot.settings import App
 from deploybot.units import show_duration
@@ -49,8 +49,9 @@ def deployed_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
     buttons = retry_buttons(scene, event, event.environment, event.commit) if mood is Mood.BAD else ()
     if mood is Mood.GOOD:
         buttons = code_buttons(scene, event, event.commit, built=True)
+    where = _environment(event.environment)
     card = Card(
-        title=f"{_sender(event.sender)} deploys {release or 'something'} to {_environment(event.environment)} — {word}",
+        title=f"{sender_name(event.sender)} deploys {release or 'something'} to {where} — {word}",
         tone=TONES[mood],
         text=paragraph(event.text),
         links=_page(event.url),
@@ -180,10 +181,6 @@ def _named(app: App, application: str) -> str:
 
 def _environment(name: str) -> str:
     return one_line(name, NAME) or "somewhere"
-
-
-def _sender(name: str) -> str:
-    return {"github": "GitHub", "gitlab": "GitLab"}.get(name, name.capitalize())
 
 
 def _page(url: str) -> tuple[Link, ...]:

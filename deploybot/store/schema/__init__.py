@@ -14,6 +14,7 @@ from deploybot.store.schema.chats import m003_buttons, m004_requests, m005_codes
 from deploybot.store.schema.events import m006_deliveries, m007_told, m008_wishes, m010_reports
 from deploybot.store.schema.first import m001_first, m002_not_before
 from deploybot.store.schema.observed import m011_manifests, m013_glass
+from deploybot.store.schema.silence import m014_silence
 
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first,
@@ -27,5 +28,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m010_reports,
     m011_manifests,
     m013_glass,
+    m014_silence,
 )
 """All migrations, in order."""

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Iterator
 from typing import ClassVar
 
-from deploybot.domain import Alert, Event
+from deploybot.domain import Alert, Event, Note
 from deploybot.webhooks.base import BaseSender
 from deploybot.webhooks.proofs import Bearer, Proof
 from deploybot.webhooks.reading import MESSAGE, Tree
 from deploybot.webhooks.sender import MalformedError, Received
 
-_MOST = 200
+_MOST = 1_000
+_GROUP = 500
 _MOST_LABELS = 50
 
 _SETUP = """\
@@ -22,7 +23,7 @@ receivers:
     webhook_configs:
       - url: {url}
         send_resolved: true
-        max_alerts: 200
+        max_alerts: 1000
         http_config:
           authorization:
             type: Bearer
@@ -47,9 +48,24 @@ class Prometheus(BaseSender):
         """See BaseSender."""
         if not tree.lists("alerts"):
             raise MalformedError("The body has no list of alerts, which Alertmanager documents.")
-        return tuple(self._alerts(tree))
+        group = tree.text("groupKey")[:_GROUP]
+        left_out = max(tree.number("truncatedAlerts"), 0) + max(tree.count("alerts") - _MOST, 0)
+        return (*self._alerts(tree, group), *((self._cut(tree, group, left_out),) if left_out else ()))
 
-    def _alerts(self, tree: Tree) -> Iterator[Alert]:
+    def _cut(self, tree: Tree, group: str, left_out: int) -> Note:
+        """Say that alerts are missing, in one message a group."""
+        return Note(
+            sender=self.name,
+            url=tree.page("externalURL"),
+            key=f"truncated:{group}",
+            title=f"{left_out:,} alerts of this group are not shown",
+            text=f"Alertmanager sends at most `max_alerts` of a group, and I read {_MOST:,}. "
+            f"Raise `max_alerts` in its webhook_configs (0 sends all), or group by more labels.",
+            tone="warn",
+            fields=(("group", group),),
+        )
+
+    def _alerts(self, tree: Tree, group: str) -> Iterator[Alert]:
         for alert in tree.each("alerts", most=_MOST):
             labels = alert.pairs("labels", most=_MOST_LABELS)
             started, ended = alert.time("startsAt"), alert.time("endsAt")
@@ -65,6 +81,7 @@ class Prometheus(BaseSender):
                 text=_text(alert),
                 labels=labels,
                 started=started,
+                group=group,
             )
 
     def setup(self, url: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from deploybot import Card
 from deploybot.chat.desk import Desk
+from deploybot.chat.missing import Closed, nobody_hears
 from deploybot.chat.parts import Parts
 from deploybot.chat.slack.adapter import Slack
 from deploybot.chat.slack.scopes import HOOK
@@ -128,6 +129,8 @@ async def open_workspace(
     prepare: Callable[[SlackDouble], None] = lambda _: None,
     times: Times = QUICK,
     ready: bool = True,
+    homes: tuple[str, ...] = (),
+    closed: Closed = nobody_hears,
 ) -> AsyncIterator[Workspace]:
     """A workspace with the bot in it; it ends with a look at what the double did not like."""
     async with make_world(*commands) as world:
@@ -138,7 +141,7 @@ async def open_workspace(
         await double.start()
         prepare(double)
         await world.store.write(lambda tables: _link(tables, enterprise or TEAM))
-        made = await _open(double, world, http=http, times=times)
+        made = await _open(double, world, http=http, times=times, homes=homes, closed=closed)
         try:
             if ready and not http:
                 async with asyncio.timeout(5):
@@ -152,7 +155,9 @@ async def open_workspace(
         assert double.violations == []
 
 
-async def _open(double: SlackDouble, world: World, *, http: bool, times: Times) -> Workspace:
+async def _open(
+    double: SlackDouble, world: World, *, http: bool, times: Times, homes: tuple[str, ...], closed: Closed
+) -> Workspace:
     parts = Parts(
         handle=world.dispatcher.handle,
         complete=world.dispatcher.complete,
@@ -163,7 +168,7 @@ async def _open(double: SlackDouble, world: World, *, http: bool, times: Times) 
     )
     desk = Desk(world.store, world.clock, "slack")
     server = WebServer("127.0.0.1:0", dict) if http else None
-    slack = Slack(settings_for(double, http=http), parts, desk, server, times=times)
+    slack = Slack(settings_for(double, http=http), parts, desk, server, times=times, homes=homes, closed=closed)
     await slack.start()
     if server is not None:
         await server.start()

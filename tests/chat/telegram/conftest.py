@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from deploybot.card import Card
+from deploybot.chat.missing import Closed, nobody_hears
 from deploybot.chat.pace import Rate
 from deploybot.chat.parts import Parts, Reply
 from deploybot.chat.telegram.calls import Limits
@@ -113,6 +114,7 @@ async def open_town(
     patience: Patience = HASTY,
     hook: str = "",
     homes: tuple[str, ...] = (),
+    closed: Closed = nobody_hears,
     answer_within: float = 60.0,
     started: bool = True,
 ) -> AsyncIterator[Town]:
@@ -147,6 +149,7 @@ async def open_town(
             server=server,
             url=f"http://127.0.0.1:{port}" if hook else "",
             homes=homes,
+            closed=closed,
             limits=limits,
             patience=patience,
             answer_within=answer_within,

@@ -82,12 +82,12 @@ async def test_a_message_whose_buttons_could_not_be_written_down_is_not_sent_aga
     card = replace(RUNNING, buttons=(Button("Go", "deploy shop"),))
     sent = town.chat._post._calls.send
 
-    async def send(*given: object) -> int:
-        number = await sent(*given)  # type: ignore[arg-type]
+    async def send(*given: object, **more: object) -> int:
+        number = await sent(*given, **more)  # type: ignore[arg-type]
         town.world.store.full = "the disk is full"
         return number
 
-    town.chat._post._calls.send = send  # type: ignore[method-assign,assignment]
+    town.chat._post._calls.send = send  # type: ignore[method-assign]
     post = await say(town, card)
     town.world.store.full = ""
     await town.double.press(BEN, post, "Go")

@@ -1,0 +1,26 @@
+"""Chats that bot.toml names are looked at when the bot starts."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.chat.telegram.conftest import GROUP, open_town
+from tests.doubles.telegram import TelegramDouble
+from tests.doubles.telegram.limits import FREE
+
+
+async def test_a_chat_that_is_not_there_is_told_of_at_the_start() -> None:
+    heard: list[tuple[str, str]] = []
+    told = asyncio.Event()
+
+    async def closed(channel: str, why: str) -> None:
+        heard.append((channel, why))
+        told.set()
+
+    double = TelegramDouble(FREE)
+    double.group(GROUP)
+    async with open_town(double=double, homes=(GROUP, "-1009999999999"), closed=closed):
+        async with asyncio.timeout(10):
+            await told.wait()
+    assert [channel for channel, _ in heard] == ["-1009999999999"]
+    assert "not found" in heard[0][1]

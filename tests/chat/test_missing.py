@@ -1,0 +1,107 @@
+"""A channel that bot.toml names and that takes no message is reported once, in another channel."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from deploybot.card import Card, Tone
+from deploybot.chat.missing import MissingChannels
+from deploybot.chat.outbox import OutboxWorker
+from deploybot.chat.places import keys_of_channels
+from deploybot.domain import Place
+from deploybot.errors import ChannelClosed
+from deploybot.notices import NoticeBoard
+from deploybot.redact import Redactor
+from deploybot.settings import Settings
+from deploybot.store.database import Database
+from deploybot.testing import FakeClock
+
+HOME, OPS, CONSOLE = Place("slack", "C0HOME0001"), Place("slack", "C0OPS00001"), Place("console", "console")
+MADE = Settings.model_validate(
+    {
+        "slack": {"bot_token": {"env": "X"}, "app_token": {"env": "Y"}, "channel": HOME.channel},
+        "servers": {"web1": {"name": "web1", "ssh": "deploy@web1"}},
+        "apps": {
+            "shop": {
+                "name": "shop",
+                "repo": "git@example.com:acme/shop.git",
+                "strategy": "script",
+                "script": "deploy.sh",
+                "directory": "/srv/shop",
+                "channel": "C0OPS00001",
+                "notify": {"ops": {"channel": "C0OPS00001"}},
+                "environments": {"live": {"name": "live", "app": "shop", "servers": ["web1"]}},
+            }
+        },
+    }
+)
+
+
+class Rooms:
+    """A chat in some of whose channels the bot is not."""
+
+    platform, interval = "slack", 0.0
+
+    def __init__(self, *closed: str) -> None:
+        self.closed = {*closed}
+        self.said: list[tuple[str, Card]] = []
+
+    async def send(self, place: Place, card: Card) -> str:
+        if place.channel in self.closed:
+            raise ChannelClosed("Slack refused chat.postMessage: not_in_channel.")
+        self.said.append((place.channel, card))
+        return str(len(self.said))
+
+    async def edit(self, place: Place, message: str, card: Card) -> None:
+        assert message
+        self.said.append((place.channel, card))
+
+
+async def deliver(folder: Path, rooms: Rooms, *cards: tuple[Place, Card]) -> None:
+    """Have a bot, which starts now and ends when all is said, say these."""
+    clock = FakeClock()
+    async with Database(folder / "deploybot.db", durable=False) as store:
+        board = NoticeBoard(clock, Redactor(()), lambda _: (HOME,), CONSOLE)
+        missing = MissingChannels(board, keys_of_channels(MADE))
+        worker = OutboxWorker(store, {"slack": rooms}, clock, missing=missing)
+        for place, card in cards:
+            await store.write(lambda tables, place=place, card=card: tables.outbox.put(place, card, clock.now()))  # type: ignore[misc]
+        task = asyncio.create_task(worker.run())
+        async with asyncio.timeout(10):
+            while await store.read(lambda tables: tables.outbox.waiting()):
+                worker.wake()
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_it_is_reported_once_with_its_keys_and_closed_when_a_message_arrives(tmp_path: Path) -> None:
+    rooms = Rooms("C0OPS00001")
+    for number in range(2):
+        await deliver(tmp_path, rooms, *((OPS, Card(title=f"{number}.{one}")) for one in range(3)))
+    ((where, notice),) = rooms.said
+    assert where == HOME.channel
+    keys = "apps.shop.channel and apps.shop.notify.ops.channel"
+    assert notice.title == f"I cannot write in C0OPS00001 on slack, which {keys} of bot.toml names."
+    assert "not_in_channel" in notice.text
+    assert notice.hint == f"Invite the bot there (`/invite @deploybot`), or correct {keys}."
+    rooms.closed.clear()
+    await deliver(tmp_path, rooms, (OPS, Card(title="again")))
+    assert ("C0OPS00001", "again") in [(channel, card.title) for channel, card in rooms.said]
+    assert rooms.said[-1][0] == HOME.channel
+    assert rooms.said[-1][1].tone is Tone.GOOD
+
+
+async def test_a_channel_that_bot_toml_does_not_name_is_not_reported(tmp_path: Path) -> None:
+    rooms = Rooms("C0ELSE")
+    await deliver(tmp_path, rooms, (Place("slack", "C0ELSE"), Card(title="hello")))
+    assert rooms.said == []
+
+
+async def test_where_every_channel_is_closed_the_console_is_told(tmp_path: Path) -> None:
+    rooms = Rooms("C0HOME0001", "C0OPS00001")
+    await deliver(tmp_path, rooms, (HOME, Card(title="hello")))
+    async with Database(tmp_path / "deploybot.db", durable=False) as store:
+        assert await store.read(lambda tables: tables.notices.open()) == ("channel slack C0HOME0001",)
+    assert rooms.said == []

@@ -1,0 +1,91 @@
+"""A person who deploys while alerts rain into their group, at the rates that Telegram really allows."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import ClientSession
+
+from deploybot.domain import Identity, State
+from deploybot.ports import Tables
+from tests.doubles.telegram import TelegramDouble
+from tests.e2e.conftest import FilesShop, Office, ended, open_office
+from tests.lab import free_port
+from tests.webhooks.alerts import delivery
+
+GROUP, ANA = "-1001000000001", "2000"
+ALERTS = 60
+WITHIN = 3.0
+TOKEN = "the token of the alerts, 24+"
+MORE = """
+[apps.shop.hooks.prometheus]
+secret = {{ env = "ALERTS_TOKEN" }}
+
+[http]
+listen = "127.0.0.1:{port}"
+
+[telegram]
+token = {{ env = "TELEGRAM_TOKEN" }}
+chat = {group}
+api_url = "{url}"
+"""
+
+
+@asynccontextmanager
+async def rained_on(shop: FilesShop, double: TelegramDouble) -> AsyncIterator[tuple[Office, str]]:
+    """A bot in the group, and the address for alerts."""
+    port, path = free_port(), shop.write()
+    path.write_text(path.read_text() + MORE.format(port=port, group=GROUP, url=double.api_url))
+    async with open_office(path) as office:
+
+        def link(tables: Tables) -> None:
+            person = tables.people.named("ana")
+            assert person is not None
+            tables.people.link(person.id, Identity("telegram", ANA))
+
+        await office.world.store.write(link)
+        yield office, f"http://127.0.0.1:{port}/hooks/shop/prometheus"
+
+
+async def rain(url: str, bodies: Iterable[bytes]) -> None:
+    """Deliver them, one after the other."""
+    async with ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+        for body in bodies:
+            async with session.post(url, data=body) as answer:
+                assert answer.status == 200, await answer.text()
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["one delivery", "a delivery each"])
+async def test_a_deployment_is_answered_beside_a_storm_of_alerts(
+    files_shop: FilesShop, monkeypatch: pytest.MonkeyPatch, *, at_once: bool
+) -> None:
+    double = TelegramDouble()
+    await double.start()
+    double.group(GROUP)
+    monkeypatch.setenv("TELEGRAM_TOKEN", double.token)
+    monkeypatch.setenv("ALERTS_TOKEN", TOKEN)
+    numbers = range(ALERTS)
+    bodies = [delivery(numbers)] if at_once else [delivery([number]) for number in numbers]
+    try:
+        async with rained_on(files_shop, double) as (office, url):
+            await rain(url, bodies)
+            begun = time.monotonic()
+            await double.say(ANA, GROUP, "/deploy shop@v1")
+            await double.scene.until(lambda post: "#1 " in post.text, within=60)
+            answered = time.monotonic() - begun
+            ended(await office.end_of(1), State.SUCCEEDED)
+            await double.scene.until(lambda post: "#1 " in post.text and "✅" in post.text, within=60)
+            storm = await double.scene.until(lambda post: "within a minute" in post.text, within=60)
+            told = [post for post in double.scene.posts if "HostDown" in post.text and not post.files]
+    finally:
+        await double.close()
+    assert answered < WITHIN
+    assert len(told) <= (1 if at_once else 6)
+    count = re.search(r"Prometheus: (\d+) alerts within a minute, all firing", storm.text)
+    assert count is not None
+    assert int(count[1]) == ALERTS if at_once else int(count[1]) >= ALERTS - 5
+    assert double.violations == []

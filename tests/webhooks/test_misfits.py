@@ -1,0 +1,96 @@
+"""What is authentic and does not fit is reported once in chat, with the fix, and not again after a restart."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from deploybot.card import Card, Tone
+from deploybot.intake import Gate
+from deploybot.metrics import METRICS
+from tests.webhooks.service import Listener, Service, pushed, serving, signed
+
+COMMIT = "5" * 40
+
+
+async def post(
+    bot: Service, name: str, path: str = "/hooks/shop/github", *, kind: str = "push", count: int = 1
+) -> None:
+    """Deliver events that name a repository, each with another commit."""
+    for number in range(count):
+        body = json.dumps(json.loads(pushed(name, f"{number + 1:040x}")) | {"of": f"{path} {kind} {count}"}).encode()
+        status, _ = await bot.post(path, body, **signed(body, kind=kind))
+        assert status == 200
+    await bot.inbox.heard()
+
+
+async def test_a_repository_that_was_renamed_is_reported_once(tmp_path: Path) -> None:
+    listener = Listener()
+    async with serving(tmp_path, listener) as bot:
+        await post(bot, "store", count=3)
+        (notice,) = await bot.notices()
+        assert notice.title == "github calls shop's webhook about acme/store, and bot.toml says acme/shop."
+        assert "repo" in notice.hint
+        assert notice.tone is Tone.WARN
+        assert notice.notification
+        assert not listener.heard
+    async with serving(tmp_path, listener) as bot:
+        await post(bot, "store", count=2)
+        assert len(await bot.notices()) == 1
+
+
+async def test_a_sender_all_of_whose_events_are_ignored_is_reported_until_one_is_heard(tmp_path: Path) -> None:
+    async with serving(tmp_path, Listener()) as bot:
+        await post(bot, "elsewhere", "/hooks/github", count=4)
+        assert await bot.notices() == []
+    async with serving(tmp_path, Listener()) as bot:
+        await post(bot, "elsewhere", "/hooks/github", kind="star", count=3)
+        (notice,) = await bot.notices()
+        assert notice.title == "All events that github sends to /hooks/github are ignored."
+        await post(bot, "shop", "/hooks/github")
+        (notice,) = await bot.notices()
+        assert notice.title.endswith("are ignored. It is fixed.")
+        assert notice.tone is Tone.GOOD
+
+
+async def test_who_is_heard_now_and_then_is_not_reported(tmp_path: Path) -> None:
+    async with serving(tmp_path, Listener()) as bot:
+        await post(bot, "shop", "/hooks/github")
+        await post(bot, "elsewhere", "/hooks/github", count=8)
+        assert await bot.notices() == []
+
+
+async def test_a_body_that_is_too_large_is_logged_counted_and_reported_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notices: list[Card] = []
+    before = METRICS.webhooks.values.get(("github", "too_large"), 0)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            async with serving(tmp_path, Listener(), gate=Gate(max_body=100_000)) as bot:
+                for _ in range(3):
+                    body = b"x" * 200_000
+                    status, _ = await bot.post("/hooks/shop/github", body, **signed(body))
+                    assert status == 413
+                notices += await bot.notices()
+    (notice,) = {*notices}
+    assert notice.title == "A webhook to /hooks/shop/github was refused: its body has 200 kB, and `max_body` is 100 kB."
+    assert "max_body" in notice.hint
+    assert "cannot tell whether its sender is authentic" in notice.text
+    lines = [one.message for one in caplog.records if "413" in one.message]
+    assert len(lines) == 6
+    assert "200 kB from 127.0.0.1" in lines[0]
+    assert "raise max_body in [http] of bot.toml, now 100 kB" in lines[0]
+    assert METRICS.webhooks.values["github", "too_large"] == before + 6
+
+
+async def test_a_flood_of_bodies_that_are_too_large_does_not_flood_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(tmp_path, Listener(), gate=Gate(max_body=1_000)) as bot:
+        for _ in range(30):
+            await bot.post("/hooks/shop/github", b"x" * 2_000)
+    assert sum("413" in one.message for one in caplog.records) <= 6

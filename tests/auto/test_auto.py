@@ -228,11 +228,11 @@ async def test_only_the_named_checks_count_and_only_their_last(tmp_path: Path) -
     async with make_yard(tmp_path, {"auto": {"branch": "develop", "checks": ["test", "build"]}}) as yard:
         made = await yard.push("develop")
         await yard.built(made, BuildState.FAILED, "lint")
-        await yard.built(made, name="test", key="1", at=5.0)
-        await yard.built(made, BuildState.FAILED, "test", key="2", at=6.0)
+        await yard.built(made, name="test", key="1", number=1, at=5.0)
+        await yard.built(made, BuildState.FAILED, "test", key="2", number=2, at=6.0)
         await yard.built(made, name="build")
         assert await yard.deployed() == []
-        await yard.built(made, name="test", key="2", attempt=2, at=7.0)
+        await yard.built(made, name="test", key="2", number=2, attempt=2, at=7.0)
         assert await yard.deployed() == [made]
 
 

@@ -146,8 +146,8 @@ async def test_what_stands_for_all_builds_is_a_line_only_where_it_says_more(chan
 
 
 async def test_a_pipeline_stands_for_its_jobs_also_for_those_that_may_fail(channel: Channel) -> None:
-    pipeline = build(PASSED, name="pipeline", whole=True, sender="gitlab")
-    await channel.hear(build(FAILED, name="audit", sender="gitlab"), pipeline)
+    pipeline = build(PASSED, name="pipeline", whole=True, sender="gitlab", within="7")
+    await channel.hear(build(FAILED, name="audit", sender="gitlab", job="audit", within="7"), pipeline)
     card = await channel.message()
     assert card.title.endswith("green after 2 min")
     assert [line.name for line in card.lines] == ["pipeline #2"]

@@ -188,3 +188,9 @@ def m007_told(db: Database) -> None:
     """What was heard of the things that events are about, and where it was told."""
     for statement in _TOLD:
         db.execute(statement)
+
+
+def m015_builds(db: Database) -> None:
+    """What a build is a run of. Checks of GitHub Actions had one key for two workflows, so they are forgotten."""
+    db.execute("ALTER TABLE builds ADD COLUMN event TEXT NOT NULL DEFAULT ''")
+    db.execute("DELETE FROM builds WHERE key LIKE '%:check:github-actions:%'")

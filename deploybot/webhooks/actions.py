@@ -213,6 +213,8 @@ def check_run(sender: str, tree: Tree) -> tuple[Event, ...]:
         return ()
     name, commit = check.needs("name"), check.commit("head_sha")
     app, suite = check.text("app", "slug"), check.at("check_suite")
+    fork = _may_be_forks(suite, tree, app)
+    where = (app, suite.text("id")) if app == _ACTIONS else (app,)
     return (
         Build(
             sender=sender,
@@ -220,7 +222,7 @@ def check_run(sender: str, tree: Tree) -> tuple[Event, ...]:
             url=check.page("html_url") or check.page("details_url"),
             by=person(sender, tree.at("sender")),
             at=check.time("completed_at") or check.time("started_at"),
-            key=_key(sender, tree, "check", *((app, suite.text("id")) if app == _ACTIONS else (app,)), name, commit),
+            key=_key(sender, tree, "check", *where, name, commit, *_apart(fork)),
             name=name,
             state=state,
             branch=suite.text("head_branch"),
@@ -231,7 +233,7 @@ def check_run(sender: str, tree: Tree) -> tuple[Event, ...]:
             job=name,
             run=check.number("id"),
             within=suite.text("id"),
-            fork=_may_be_forks(suite, tree, app),
+            fork=fork,
         ),
     )
 
@@ -243,6 +245,8 @@ def status(sender: str, tree: Tree) -> tuple[Event, ...]:
     if state is None or context == OWN or context.startswith(f"{OWN}/"):
         return ()
     commit, at = tree.commit("sha"), tree.time("updated_at") or tree.time("created_at")
+    # On no branch of this repository, or for a request.
+    fork = (tree.lists("branches") and not tree.count("branches")) or bool(_REQUEST.search(context))
     return (
         Build(
             sender=sender,
@@ -250,7 +254,7 @@ def status(sender: str, tree: Tree) -> tuple[Event, ...]:
             url=tree.page("target_url") or tree.page("commit", "html_url"),
             by=person(sender, tree.at("sender")),
             at=at,
-            key=_key(sender, tree, "status", context, commit),
+            key=_key(sender, tree, "status", context, commit, *_apart(fork)),
             name=context,
             state=state,
             branch=_standing_on(tree),
@@ -258,10 +262,14 @@ def status(sender: str, tree: Tree) -> tuple[Event, ...]:
             finished=at if state.ended else 0.0,
             workflow=f"status {context}",
             run=tree.number("id"),
-            # On no branch of this repository, or for a request.
-            fork=(tree.lists("branches") and not tree.count("branches")) or bool(_REQUEST.search(context)),
+            fork=fork,
         ),
     )
+
+
+def _apart(fork: bool) -> tuple[str, ...]:  # noqa: FBT001  a part of a key
+    """What keeps apart what may be for a fork, so that neither takes the place of the other."""
+    return ("fork",) if fork else ()
 
 
 def _standing_on(tree: Tree) -> str:

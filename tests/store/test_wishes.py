@@ -108,7 +108,7 @@ async def test_what_is_known_of_a_run_is_kept_whole_and_for_ninety_days(store: D
 
 
 def test_builds_from_before_migration_15_still_count(tmp_path: Path) -> None:
-    """Only the checks of GitHub Actions, of which two workflows shared one key, have to be told again."""
+    """Only checks, of which it was not kept whether they were for a fork, have to be told again."""
     path = tmp_path / "deploybot.db"
     before = STEPS[: [step.__name__ for step in STEPS].index("m015_builds")]
     sql = "INSERT INTO builds (app, commit_id, key, name, state, attempt, at, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"

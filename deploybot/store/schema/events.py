@@ -191,6 +191,6 @@ def m007_told(db: Database) -> None:
 
 
 def m015_builds(db: Database) -> None:
-    """What a build is a run of. Checks of GitHub Actions had one key for two workflows, so they are forgotten."""
+    """What a build is a run of. Of checks it was not kept whether they were for a fork, so they are forgotten."""
     db.execute("ALTER TABLE builds ADD COLUMN event TEXT NOT NULL DEFAULT ''")
-    db.execute("DELETE FROM builds WHERE key LIKE '%:check:github-actions:%'")
+    db.execute("DELETE FROM builds WHERE key LIKE 'github github:%:check:%'")

@@ -11,7 +11,7 @@ Events are states of runs, and runs are of workflows. In this order:
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -121,8 +121,7 @@ def joined(was: Build | None, build: Build) -> Build:
     if was is None:
         return build
     newest, other = (build, was) if is_newer(build, was) else (was, build)
-    same = (other.attempt, serial(other) or serial(newest)) == (newest.attempt, serial(newest) or serial(other))
-    failed = sorted({*newest.failed, *(other.failed if same else ())})[:KEPT_NAMES]
+    failed = sorted({*newest.failed, *(other.failed if other.attempt == newest.attempt else ())})[:KEPT_NAMES]
     return replace(
         newest,
         failed=tuple(failed),
@@ -140,11 +139,15 @@ def standing(builds: Sequence[Build], ref: str = "") -> tuple[Build, ...]:
 
     What may be for a fork is left out.
     """
-    runs: dict[BuildIdentity, list[Build]] = {}
+    wholes, things = _runs(builds), dict[BuildIdentity, list[Build]]()
     for one in _placed(builds):
         if origin(one) is Origin.REPOSITORY:
-            runs.setdefault(identity(one), []).append(one)
-    return tuple(one for found in runs.values() for one in _newest(found, ref))
+            things.setdefault(identity(one), []).append(one)
+
+    def age(one: Build) -> tuple[int, int]:
+        return serial(wholes.get(_place(one), one)), serial(one)
+
+    return tuple(one for runs in things.values() for one in _newest(runs, ref, age))
 
 
 def counted(builds: Sequence[Build], ref: str = "") -> tuple[Build, ...]:
@@ -153,16 +156,17 @@ def counted(builds: Sequence[Build], ref: str = "") -> tuple[Build, ...]:
     return tuple(one for one in standing(builds, ref) if _is_run(one) or _place(one) not in runs)
 
 
-def _newest(runs: Sequence[Build], ref: str) -> list[Build]:
+def _newest(runs: Sequence[Build], ref: str, age: Callable[[Build], tuple[int, int]]) -> list[Build]:
     """The newest run of one thing: of the branch or tag itself, or where it has none, of others.
 
-    What was skipped says nothing, nor what was cancelled elsewhere. Twins of one number count all.
+    A part is as new as its run, then by its own number. What was skipped says nothing, nor what was cancelled
+    elsewhere. Twins of one number count all.
     """
     told = [one for one in runs if one.state is not BuildState.SKIPPED] or [*runs]
     here = [one for one in told if not ref or (one.branch or one.tag) in {"", ref}]
     found = here or [one for one in told if one.state is not BuildState.CANCELLED]
-    latest = max(map(serial, found), default=0)
-    return [one for one in found if serial(one) == latest]
+    latest = max(map(age, found), default=(0, 0))
+    return [one for one in found if age(one) == latest]
 
 
 def _placed(builds: Sequence[Build]) -> list[Build]:
@@ -172,7 +176,8 @@ def _placed(builds: Sequence[Build]) -> list[Build]:
 
 
 def _part_of(run: Build, part: Build) -> Build:
-    return replace(part, workflow=run.workflow, branch=run.branch, tag=run.tag, run=run.run, fork=run.fork)
+    job = part.job or part.name
+    return replace(part, workflow=run.workflow, job=job, branch=run.branch, tag=run.tag, fork=run.fork)
 
 
 def _runs(builds: Iterable[Build]) -> Mapping[tuple[str, str], Build]:

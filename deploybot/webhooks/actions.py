@@ -203,18 +203,13 @@ def check_suite(sender: str, tree: Tree) -> tuple[Event, ...]:
 
 
 def check_run(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """One check. Running it again makes a new one of the same name, so it is known by its name.
-
-    GitHub Actions has a suite for each workflow, and two workflows may have jobs of one name.
-    """
+    """One check. Running it again makes a new one of the same name with a higher id."""
     check = tree.at("check_run")
     state = _state(check)
     if state is None:
         return ()
     name, commit = check.needs("name"), check.commit("head_sha")
     app, suite = check.text("app", "slug"), check.at("check_suite")
-    fork = _may_be_forks(suite, tree, app)
-    where = (app, suite.text("id")) if app == _ACTIONS else (app,)
     return (
         Build(
             sender=sender,
@@ -222,7 +217,7 @@ def check_run(sender: str, tree: Tree) -> tuple[Event, ...]:
             url=check.page("html_url") or check.page("details_url"),
             by=person(sender, tree.at("sender")),
             at=check.time("completed_at") or check.time("started_at"),
-            key=_key(sender, tree, "check", *where, name, commit, *_apart(fork)),
+            key=_key(sender, tree, "check", check.needs("id")),
             name=name,
             state=state,
             branch=suite.text("head_branch"),
@@ -233,7 +228,7 @@ def check_run(sender: str, tree: Tree) -> tuple[Event, ...]:
             job=name,
             run=check.number("id"),
             within=suite.text("id"),
-            fork=fork,
+            fork=_may_be_forks(suite, tree, app),
         ),
     )
 
@@ -254,7 +249,8 @@ def status(sender: str, tree: Tree) -> tuple[Event, ...]:
             url=tree.page("target_url") or tree.page("commit", "html_url"),
             by=person(sender, tree.at("sender")),
             at=at,
-            key=_key(sender, tree, "status", context, commit, *_apart(fork)),
+            # Apart, so that neither takes the place of the other.
+            key=_key(sender, tree, "status", context, commit, *(("fork",) if fork else ())),
             name=context,
             state=state,
             branch=_standing_on(tree),
@@ -265,11 +261,6 @@ def status(sender: str, tree: Tree) -> tuple[Event, ...]:
             fork=fork,
         ),
     )
-
-
-def _apart(fork: bool) -> tuple[str, ...]:  # noqa: FBT001  a part of a key
-    """What keeps apart what may be for a fork, so that neither takes the place of the other."""
-    return ("fork",) if fork else ()
 
 
 def _standing_on(tree: Tree) -> str:

@@ -154,7 +154,7 @@ def _workflow_run(world: CiWorld, number: int, name: str, count: int, *, private
     here = {"full_name": REPOSITORY, "private": private, "html_url": "https://github.com/acme/shop"}
     there = dice.choice(({"full_name": "mallory/shop"}, None)) if fork else {"full_name": REPOSITORY}
     state = unit = ""
-    jobs = world.chance(0.4)
+    jobs, suites = world.chance(0.4), world.chance(0.3)
     for attempt in range(1, attempts + 1):
         state = world.end() if attempt == attempts else dice.choice(("failed", "cancelled", "passed"))
         for one in world.way(state):
@@ -174,6 +174,13 @@ def _workflow_run(world: CiWorld, number: int, name: str, count: int, *, private
                 "completed_at": world.stamp("github"),
             }  # fmt: skip
             world.send("github", "workflow_job", {"repository": here, "workflow_job": job})
+        if suites:
+            done = {"queued": "queued", "running": "in_progress"}.get(state, "completed")
+            told = {
+                "id": suite, "status": done, "conclusion": _GITHUB.get(state), "head_branch": ref, "head_sha": COMMIT,
+                "app": {"slug": "github-actions", "name": "GitHub Actions"}, "updated_at": world.stamp("github"),
+            }  # fmt: skip
+            world.send("github", "check_suite", {"repository": here, "check_suite": told})
         if jobs:
             unit = dice.choice(("passed", "failed"))
             _check(world, "github-actions", suite, unit, ref, private=private)

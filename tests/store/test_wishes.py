@@ -12,10 +12,11 @@ import pytest
 
 from deploybot.domain import AUTO, Author, Build, BuildState, Identity, Role, Wish, WishState
 from deploybot.errors import StoreError, UserError
-from deploybot.ports import Tables
+from deploybot.ports import Tables, ToldPart
 from deploybot.store.connection import Way, open_database
 from deploybot.store.database import Database
 from deploybot.store.schema import STEPS
+from deploybot.store.told import ToldRows
 from deploybot.store.wishes import WishRows
 from tests.store.examples import NOW, ann, plan
 
@@ -107,17 +108,23 @@ async def test_what_is_known_of_a_run_is_kept_whole_and_for_ninety_days(store: D
     assert await store.read(lambda tables: tables.wishes.builds("shop", "c1")) == ()
 
 
+BUILT = Build(sender="github", key="github:acme/shop:run:7", name="CI", state=BuildState.FAILED, commit="c1")
+
+
 def test_builds_from_before_migration_15_still_count(tmp_path: Path) -> None:
-    """Only checks, of which it was not kept whether they were for a fork, have to be told again."""
+    """Only GitHub's checks have to be told again: several runs, and those for forks, were one."""
     path = tmp_path / "deploybot.db"
     before = STEPS[: [step.__name__ for step in STEPS].index("m015_builds")]
     sql = "INSERT INTO builds (app, commit_id, key, name, state, attempt, at, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
     with closing(open_database(path, Way(durable=False), steps=before)) as old:
         for key in ("github github:acme/shop:run:7", "github github:acme/shop:check:github-actions:test:c1"):
             old.execute(sql, ("shop", "c1", key, "CI", "failed", 2, 5.0, NOW))
+            told = ToldPart(app="shop", thing="t", part=key, event=replace(BUILT, key=key.partition(" ")[2]))
+            ToldRows(old).put(told, NOW)
         old.commit()
     with closing(open_database(path, Way(durable=False))) as new:
         found = WishRows(new).builds("shop", "c1")
+        assert [one.event for one in ToldRows(new).parts("shop", "t")] == [BUILT]
     key, failed = "github:acme/shop:run:7", BuildState.FAILED
     assert found == (Build(sender="github", key=key, name="CI", state=failed, commit="c1", attempt=2, at=5.0),)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deploybot.domain import Build
+from deploybot.events.builds import identity
 from deploybot.webhooks.senders import sender
 from tests.webhooks.recorded import RECORDED
 
@@ -68,12 +69,10 @@ def test_what_may_be_for_a_fork(name: str, changes: dict[str, Any], fork: bool) 
 
 
 def test_what_may_be_for_a_fork_takes_the_place_of_nothing() -> None:
-    for name, changes in (
-        ("github/check_run", {"check_run.check_suite.head_branch": None}),
-        ("github/status", {"branches": []}),
-    ):
-        (here,), (there,) = told(name, {}), told(name, changes)
-        assert there.key == f"{here.key}:fork"
+    (here,), (there,) = told("github/status", {}), told("github/status", {"branches": []})
+    assert there.key == f"{here.key}:fork"
+    (one,), (again,) = told("github/check_run", {}), told("github/check_run", {"check_run.id": 7})
+    assert (one.key == again.key, identity(one) == identity(again)) == (False, True)
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,7 @@ def m007_told(db: Database) -> None:
 
 
 def m015_builds(db: Database) -> None:
-    """What a build is a run of. Of checks it was not kept whether they were for a fork, so they are forgotten."""
+    """What a build is a run of. GitHub's checks are forgotten: several runs, and those for forks, were one."""
     db.execute("ALTER TABLE builds ADD COLUMN event TEXT NOT NULL DEFAULT ''")
     db.execute("DELETE FROM builds WHERE key LIKE 'github github:%:check:%'")
+    db.execute("DELETE FROM told_parts WHERE kind = 'Build' AND event LIKE '%\"key\":\"github:%:check:%'")

@@ -10,6 +10,7 @@ import pytest
 from deploybot.domain import Build, BuildState
 from deploybot.events.builds import (
     AHEAD,
+    KEPT_NAMES,
     BuildIdentity,
     Light,
     Origin,
@@ -74,7 +75,8 @@ def test_a_commit_that_is_built_again_heals_and_sickens() -> None:
 def test_what_has_no_number_is_one_of_its_own() -> None:
     assert identity(run(key="a")) == BuildIdentity("github", "tests", "", "", "a")
     assert light(run(state=FAILED, key="a"), run(key="b")) == "red"
-    assert (serial(run(number=4)), serial(run(number=4, run=9)), serial(run())) == (4, 9, 0)
+    assert identity(run(number=4)).key == ""
+    assert (serial(run(number=4, run=0)), serial(run(number=4, run=9)), serial(run())) == (4, 9, 0)
 
 
 def test_twins_of_one_number_count_both() -> None:
@@ -124,7 +126,7 @@ def test_a_run_stands_for_its_parts_and_says_where_they_come_from() -> None:
     whole = run("CI", PASSED, 5, workflow="1 a.yml", within="80", branch="main")
     check = run("unit", FAILED, run=900, job="unit", within="80", workflow="suite 80", fork=True)
     suite = run("GitHub Actions", FAILED, run=80, within="80", whole=True, workflow="suite 80", fork=True)
-    assert counted([whole, check, suite], "main") == (whole,)
+    assert counted([whole, check, suite], "main") == counted([suite, check, whole], "main") == (whole,)
     assert light(replace(check, fork=False)) == "red"
     named = judge_named([Check("github", "unit")], [whole, check], "main")
     assert named.why == "What is asked for is not green: unit failed"
@@ -168,18 +170,29 @@ def test_times_from_the_future_are_not_believed() -> None:
     assert dated(ahead, NOON) == ahead
     assert dated(run(at=NOON + AHEAD + 1), NOON).at == 0.0
     assert dated(run(started=3.0, finished=4.0), NOON).at == 4.0
+    assert dated(run(at=3.0, started=NOON * 2), NOON) == run(at=3.0)
     # It blocks nothing that comes after it.
     assert joined(dated(run(state=FAILED, at=NOON * 2), NOON), dated(run(at=NOON), NOON)).state is PASSED
 
 
-def test_a_run_keeps_what_only_one_of_its_states_tells() -> None:
-    job = run("CI", RUNNING, 0, key="r", run=7, at=5.0, failed=("unit",))
-    ended = run("CI", FAILED, 31, key="r", run=7, at=9.0, workflow="1 a.yml", path="a.yml", within="80", fork=True)
-    for found in (joined(job, ended), joined(ended, job)):
-        assert found == replace(ended, failed=("unit",))
-    again = replace(ended, attempt=2, state=PASSED)
-    assert joined(joined(job, ended), again) == again
-    assert joined(None, job) == job
+@pytest.mark.parametrize(
+    "only", [{"number": 31}, {"run": 7}, {"workflow": "1 a.yml"}, {"path": "a.yml"}, {"within": "80"}, {"fork": True}]
+)
+def test_a_run_keeps_what_only_one_of_its_states_tells(only: dict[str, Any]) -> None:
+    begun, ended = run("CI", RUNNING, at=5.0), run("CI", FAILED, at=9.0)
+    for one, two in ((replace(begun, **only), ended), (begun, replace(ended, **only))):
+        assert joined(one, two) == joined(two, one) == replace(ended, **only)
+    assert joined(None, begun) == begun
+
+
+def test_the_failed_jobs_of_one_attempt_are_told_together() -> None:
+    states = [run("CI", RUNNING, at=5.0, failed=(name,)) for name in ("unit", "browser", "types", "docs")]
+    first = joined(joined(joined(states[0], states[1]), states[2]), states[3])
+    assert first.failed == ("browser", "docs", "types", "unit")
+    again = run("CI", PASSED, at=9.0, attempt=2)
+    assert joined(first, again).failed == joined(again, first).failed == ()
+    many = replace(first, failed=tuple(f"job-{number:02}" for number in range(KEPT_NAMES)))
+    assert joined(many, states[0]).failed == many.failed
 
 
 def test_jobs_of_any_run_are_one_series_and_workflows_go_by_their_id() -> None:
@@ -240,6 +253,47 @@ def test_a_check_belongs_to_its_sender() -> None:
 def test_what_a_named_check_says(builds: tuple[Build, ...], verdict: tuple[Light, str]) -> None:
     found = judge_named([Check("github", "tests")], (run("docs", FAILED), *builds), "main")
     assert (found.light, found.why) == verdict
+
+
+def test_a_job_with_a_number_is_no_run() -> None:
+    pipeline = run("pipeline", PASSED, 5, sender="gitlab", workflow="pipeline", within="5", whole=True, branch="main")
+    jobs = [
+        run(name, FAILED, number, sender="gitlab", workflow="jobs", job=name, within="5", branch="main")
+        for number, name in ((7, "audit"), (8, "unit"))
+    ]
+    assert counted([pipeline, *jobs], "main") == counted([*jobs, pipeline], "main") == (pipeline,)
+    assert counted(jobs, "main") == (*jobs,)
+    assert counted([replace(pipeline, within="6"), *jobs], "main") == (replace(pipeline, within="6"), *jobs)
+
+
+@pytest.mark.parametrize(("whole", "part"), [({"branch": "main"}, {"branch": "x"}), ({"tag": "main"}, {"branch": "x"})])
+def test_a_part_is_where_its_run_is(whole: dict[str, Any], part: dict[str, Any]) -> None:
+    builds = [run("CI", within="80", number=5, **whole), run("unit", CANCELLED, job="unit", within="80", **part)]
+    (found,) = (one for one in standing(builds, "main") if one.job)
+    assert (found.branch, found.tag) == (whole.get("branch", ""), whole.get("tag", ""))
+
+
+def test_the_branch_is_asked_for_everywhere() -> None:
+    here, there = run(state=FAILED, number=7, branch="main"), run(number=8, branch="lax")
+    for auto in (CI, Auto(branch="main", checks=("tests",))):
+        assert [judge(auto, [here, there], ref, "github").light.value for ref in ("main", "lax")] == ["red", "green"]
+
+
+def test_where_nothing_counts_only_forks_are_named() -> None:
+    elsewhere, fork = run("lint", CANCELLED, branch="feature"), run("docs", FAILED, fork=True)
+    verdict = judge_all([elsewhere, fork], "main")
+    assert verdict.unheard
+    assert verdict.why.endswith("(docs failed, perhaps for a fork, which does not count)")
+    assert judge_all([elsewhere], "main").unheard
+
+
+def test_each_check_that_nobody_tells_of_is_named() -> None:
+    senders = [run("lint", sender=name) for name in ("jenkins", "gitlab", "forgejo", "gitea", "event")]
+    asked = [Check("github", "tests"), Check("github", "lint")]
+    assert judge_named(asked, senders, "main").why == (
+        "Nothing is known yet of github:tests. "
+        'Nothing is known yet of github:lint. event tells of one: write checks = ["event:lint"].'
+    )
 
 
 def test_what_stands_is_kept_for_other_names() -> None:

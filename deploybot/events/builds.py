@@ -96,9 +96,9 @@ def serial(build: Build) -> int:
 
 
 def dated(build: Build, now: float) -> Build:
-    """A build without times from the future, and with the best time that is left, 0.0 for none."""
-    at, started, finished = (time if time <= now + AHEAD else 0.0 for time in (build.at, build.started, build.finished))
-    return replace(build, at=at or finished or started, started=started, finished=finished)
+    """A build whose `at` is the best time that is told of it, and not from the future; 0.0 for none."""
+    times = (build.at, build.finished, build.started)
+    return replace(build, at=next((time for time in times if 0.0 < time <= now + AHEAD), 0.0))
 
 
 def is_newer(build: Build, was: Build) -> bool:
@@ -134,7 +134,7 @@ def joined(was: Build | None, build: Build) -> Build:
     )
 
 
-def standing(builds: Sequence[Build], ref: str = "") -> tuple[Build, ...]:
+def standing(builds: Sequence[Build], ref: str) -> tuple[Build, ...]:
     """The newest run of everything that is built of a commit, where the commit is deployed from this branch or tag.
 
     What may be for a fork is left out.
@@ -150,7 +150,7 @@ def standing(builds: Sequence[Build], ref: str = "") -> tuple[Build, ...]:
     return tuple(one for runs in things.values() for one in _newest(runs, ref, age))
 
 
-def counted(builds: Sequence[Build], ref: str = "") -> tuple[Build, ...]:
+def counted(builds: Sequence[Build], ref: str) -> tuple[Build, ...]:
     """Those of `standing` that count by themselves: no part of a run that is known, which stands for its parts."""
     runs = _runs(builds)
     return tuple(one for one in standing(builds, ref) if _is_run(one) or _place(one) not in runs)
@@ -165,8 +165,8 @@ def _newest(runs: Sequence[Build], ref: str, age: Callable[[Build], tuple[int, i
     told = [one for one in runs if one.state is not BuildState.SKIPPED] or [*runs]
     here = [one for one in told if not ref or (one.branch or one.tag) in {"", ref}]
     found = here or [one for one in told if one.state is not BuildState.CANCELLED]
-    latest = max(map(age, found), default=(0, 0))
-    return [one for one in found if age(one) == latest]
+    found.sort(key=age)
+    return [one for one in found if age(one) == age(found[-1])]
 
 
 def _placed(builds: Sequence[Build]) -> list[Build]:
@@ -176,8 +176,7 @@ def _placed(builds: Sequence[Build]) -> list[Build]:
 
 
 def _part_of(run: Build, part: Build) -> Build:
-    job = part.job or part.name
-    return replace(part, workflow=run.workflow, job=job, branch=run.branch, tag=run.tag, fork=run.fork)
+    return replace(part, workflow=run.workflow, job=part.name, branch=run.branch, tag=run.tag, fork=run.fork)
 
 
 def _runs(builds: Iterable[Build]) -> Mapping[tuple[str, str], Build]:
@@ -193,7 +192,7 @@ def _is_run(build: Build) -> bool:
     return bool(build.within and build.number and not build.job)
 
 
-def judge(auto: Auto, builds: Sequence[Build], ref: str = "", forge: str = "") -> Verdict:
+def judge(auto: Auto, builds: Sequence[Build], ref: str, forge: str) -> Verdict:
     """What the builds that are known of a commit say: every one (`after`), or each that is named (`checks`).
 
     `ref` is the branch or tag that it is deployed from; bare names in `checks` are those of `forge`.
@@ -203,7 +202,7 @@ def judge(auto: Auto, builds: Sequence[Build], ref: str = "", forge: str = "") -
     return judge_all(builds, ref) if auto.after else GREEN
 
 
-def judge_all(builds: Sequence[Build], ref: str = "") -> Verdict:
+def judge_all(builds: Sequence[Build], ref: str) -> Verdict:
     """Green where all that is known passed, but for what was skipped, and something did."""
     verdict = stands(counted(builds, ref))
     if standing(builds, ref):
@@ -223,7 +222,7 @@ def stands(found: Sequence[Build]) -> Verdict:
     return Verdict(Light.WAITS, f"No build of it is known to have passed{said}")
 
 
-def judge_named(checks: Sequence[Check], builds: Sequence[Build], ref: str = "") -> Verdict:
+def judge_named(checks: Sequence[Check], builds: Sequence[Build], ref: str) -> Verdict:
     """Green where each that is named passed; of several things of one name each."""
     found = {check: _named(check, builds, ref) for check in checks}
     every = [one for runs in found.values() for one in runs]

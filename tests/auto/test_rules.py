@@ -118,8 +118,8 @@ PASSED, FAILED, RUNNING, SKIPPED, CANCELLED = (
 )
 def test_all_that_is_known_has_to_be_green(states: tuple[BuildState, ...], light: Light) -> None:
     builds = [built(f"b{number}", state) for number, state in enumerate(states)]
-    assert judge(Auto(branch="main", after="ci"), builds).light is light
-    assert judge(Auto(branch="main"), builds).light is Light.GREEN
+    assert judge(Auto(branch="main", after="ci"), builds, "main", "github").light is light
+    assert judge(Auto(branch="main"), builds, "main", "github").light is Light.GREEN
 
 
 def test_each_named_check_has_to_be_green() -> None:

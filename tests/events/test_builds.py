@@ -97,6 +97,8 @@ def test_cancelled_twins_on_other_branches_do_not_count_against() -> None:
     assert light(run("lint", number=1, branch="main"), twin) == "green"
     assert light(twin) == "waits"
     assert light(twin, ref="feature") == "red"
+    assert light(replace(twin, branch="", tag="v1")) == "waits"
+    assert light(twin, ref="") == "red"
     # A run that was cancelled elsewhere hides no failure before it.
     assert light(twin, run(state=FAILED, number=8, branch="feature")) == "red"
 
@@ -115,7 +117,7 @@ def test_what_may_be_for_a_fork_counts_for_neither(fork: dict[str, Any]) -> None
     assert light(green) == light(red) == "waits"
     assert light(run(number=8, branch="main"), red) == "green"
     assert light(run(state=FAILED, number=8, branch="main"), green) == "red"
-    assert judge_all([green]) == Verdict(
+    assert judge_all([green], "main") == Verdict(
         Light.WAITS,
         "No build of it is known to have passed (tests passed, perhaps for a fork, which does not count)",
         unheard=True,
@@ -127,13 +129,16 @@ def test_a_run_stands_for_its_parts_and_says_where_they_come_from() -> None:
     check = run("unit", FAILED, run=900, job="unit", within="80", workflow="suite 80", fork=True)
     suite = run("GitHub Actions", FAILED, run=80, within="80", whole=True, workflow="suite 80", fork=True)
     assert counted([whole, check, suite], "main") == counted([suite, check, whole], "main") == (whole,)
-    assert light(replace(check, fork=False)) == "red"
+    assert light(whole, replace(check, fork=False), replace(suite, fork=False)) == "green"
+    assert light(replace(check, fork=False)) == light(replace(suite, fork=False)) == "red"
     named = judge_named([Check("github", "unit")], [whole, check], "main")
     assert named.why == "What is asked for is not green: unit failed"
     # A later run of the workflow has a later job, though the job of the first was run again since.
     later = replace(whole, key="6", run=6, number=6, within="81")
-    healed = replace(check, key="c2", state=PASSED, within="81", run=850)
+    healed = replace(check, key="c2", state=PASSED, within="81", run=850, workflow="suite 81")
     assert judge_named([Check("github", "unit")], [whole, check, later, healed], "main").light is Light.GREEN
+    other = replace(later, workflow="2 b.yml")
+    assert judge_named([Check("github", "unit")], [whole, check, other, healed], "main").light is Light.RED
     foreign = [replace(whole, fork=True), replace(check, fork=False, state=PASSED)]
     assert judge_named([Check("github", "unit")], foreign, "main").light is Light.WAITS
 
@@ -165,12 +170,12 @@ def test_at_a_tie_the_last_that_came_counts() -> None:
 
 def test_times_from_the_future_are_not_believed() -> None:
     far = run(finished=NOON + 1000 * 365 * 86400, started=NOON - 5)
-    assert dated(far, NOON) == replace(far, at=NOON - 5, finished=0.0)
+    assert dated(far, NOON) == replace(far, at=NOON - 5)
     ahead = run(at=NOON + AHEAD)
     assert dated(ahead, NOON) == ahead
     assert dated(run(at=NOON + AHEAD + 1), NOON).at == 0.0
-    assert dated(run(started=3.0, finished=4.0), NOON).at == 4.0
-    assert dated(run(at=3.0, started=NOON * 2), NOON) == run(at=3.0)
+    assert [dated(run(started=3.0, finished=4.0, at=at), NOON).at for at in (0.0, 9.0)] == [4.0, 9.0]
+    assert dated(run(at=NOON * 2, finished=4.0, started=3.0), NOON).at == 4.0
     # It blocks nothing that comes after it.
     assert joined(dated(run(state=FAILED, at=NOON * 2), NOON), dated(run(at=NOON), NOON)).state is PASSED
 
@@ -217,9 +222,9 @@ def test_the_bots_own_statuses_are_known() -> None:
     ],
 )
 def test_every_build_is_waited_for(builds: tuple[Build, ...], why: str) -> None:
-    verdict = judge(CI, builds, "main")
+    verdict = judge(CI, builds, "main", "github")
     assert (verdict.why, verdict.unheard) == (why, not builds)
-    assert judge(Auto(branch="main"), builds).light is Light.GREEN
+    assert judge(Auto(branch="main"), builds, "main", "github").light is Light.GREEN
 
 
 def test_a_check_belongs_to_its_sender() -> None:
@@ -297,7 +302,7 @@ def test_each_check_that_nobody_tells_of_is_named() -> None:
 
 
 def test_what_stands_is_kept_for_other_names() -> None:
-    assert standing([run("a", number=1), run("a", number=2), run("b", fork=True)]) == (run("a", number=2),)
+    assert standing([run("a", number=1), run("a", number=2), run("b", fork=True)], "") == (run("a", number=2),)
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def _commit(scene: Scene, parts: Sequence[ToldPart]) -> _Commit:
     builds = [one for _, one in _builds(every)]
     found = () if alone else counted(builds, ref)
     heard = [replace(one, branch="", tag="", fork=False) for _, one in _builds(parts)]
-    return _Commit(latest, ref, known, found or counted(heard), counts=alone or bool(found))
+    return _Commit(latest, ref, known, found or counted(heard, ""), counts=alone or bool(found))
 
 
 def _builds(parts: Iterable[ToldPart]) -> list[tuple[ToldPart, Build]]:
@@ -146,11 +146,13 @@ def _stand(commit: _Commit, shown: Sequence[Build]) -> tuple[Mood, str]:
 
 
 def _took(builds: Sequence[Build]) -> str:
-    """How long it was from the first one's start to the last one's end."""
-    timed = [one for one in builds if one.started and one.finished]
-    if not timed:
-        return ""
-    return f" after {show_duration(max(one.finished for one in timed) - min(one.started for one in timed))}"
+    """How long it was from the first one's start to the last one's end, by one sender's clock."""
+    spans: dict[str, tuple[float, float]] = {}
+    for one in builds:
+        if one.started and one.finished:
+            first, last = spans.get(one.sender, (one.started, one.finished))
+            spans[one.sender] = min(first, one.started), max(last, one.finished)
+    return f" after {show_duration(max(last - first for first, last in spans.values()))}" if spans else ""
 
 
 def _line(scene: Scene, part: ToldPart, build: Build, ref: str) -> Line:

@@ -113,7 +113,7 @@ def _build(event: Build) -> Spot:
     series = f"build:{_id(*builds.series(event), event.branch)}" if event.branch else ""
     where = event.branch or event.tag
     thing = build_thing(event.commit, where) if event.commit else f"build:{_id(event.sender, event.key)}"
-    position = float(event.number) or event.started or event.at or event.finished
+    position = float(event.number) or event.at
     return Spot(thing, _id(event.sender, event.key), series, position)
 
 

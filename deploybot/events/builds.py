@@ -98,7 +98,7 @@ def serial(build: Build) -> int:
 def dated(build: Build, now: float) -> Build:
     """A build whose `at` is the best time that is told of it, and not from the future; 0.0 for none."""
     times = (build.at, build.finished, build.started)
-    return replace(build, at=next((time for time in times if 0.0 < time <= now + AHEAD), 0.0))
+    return replace(build, at=next((time for time in times if time and time <= now + AHEAD), 0.0))
 
 
 def is_newer(build: Build, was: Build) -> bool:
@@ -244,13 +244,11 @@ def _named(check: Check, builds: Sequence[Build], ref: str) -> list[Build]:
 def _unknown(check: Check, builds: Sequence[Build]) -> str:
     """That nothing counts for a check, with what to do where something of its name was heard of."""
     of_name = [one for one in builds if check.name in {one.name, one.path}]
-    others = sorted({one.sender for one in of_name} - {check.sender})
+    other = min((one.sender for one in of_name if one.sender != check.sender), default="")
     if any(one.sender == check.sender for one in of_name):
         return f"What is known of {check} may be for a fork, and does not count."
-    if others:
-        return (
-            f'Nothing is known yet of {check}. {others[0]} tells of one: write checks = ["{others[0]}:{check.name}"].'
-        )
+    if other:
+        return f'Nothing is known yet of {check}. {other} tells of one: write checks = ["{other}:{check.name}"].'
     return f"Nothing is known yet of {check}."
 
 

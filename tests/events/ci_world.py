@@ -31,7 +31,7 @@ from tests.events.channel import NOON
 
 COMMIT = f"{7:040x}"
 REPOSITORY = "acme/shop"
-REFS = ("main", "feature")
+REFS = ("main", "develop")
 YEARS = 1000 * 365 * 86400.0
 ENDS = ("passed", "failed", "cancelled", "skipped")
 _CHECKS = {"github-actions": "unit", "scanner": "scan"}

@@ -243,12 +243,12 @@ def _named(check: Check, builds: Sequence[Build], ref: str) -> list[Build]:
 
 def _unknown(check: Check, builds: Sequence[Build]) -> str:
     """That nothing counts for a check, with what to do where something of its name was heard of."""
-    of_name = [one for one in builds if check.name in {one.name, one.path}]
-    other = min((one.sender for one in of_name if one.sender != check.sender), default="")
-    if any(one.sender == check.sender for one in of_name):
+    tell = {one.sender for one in builds if check.name in {one.name, one.path}}
+    if check.sender in tell:
         return f"What is known of {check} may be for a fork, and does not count."
-    if other:
-        return f'Nothing is known yet of {check}. {other} tells of one: write checks = ["{other}:{check.name}"].'
+    if tell:
+        other = Check(min(tell), check.name)
+        return f'Nothing is known yet of {check}. {other.sender} tells of one: write checks = ["{other}"].'
     return f"Nothing is known yet of {check}."
 
 

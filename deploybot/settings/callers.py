@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from deploybot.settings.apps import App
 from deploybot.settings.values import SENDERS
@@ -17,6 +17,9 @@ _HOSTS: Final = {
     "gitee.com": "gitee",
     "codeberg.org": "forgejo",
 }
+
+
+_HOST: Final = re.compile(r"(?:[a-z+]+://)?(?:[^@/]*@)?(?:www\.|ssh\.|altssh\.)?([^:/]+)")
 
 
 class Check(NamedTuple):
@@ -44,8 +47,8 @@ def forge_of(repo: str, kind: str, callers: Iterable[str]) -> str:
     the only forge that does is meant, or the only caller.
     """
     able = {*callers}
-    host = (urlsplit(repo).hostname or "") if "://" in repo else repo.partition(":")[0].rpartition("@")[2]
-    guess = kind or _HOSTS.get(host.removeprefix("www.").removeprefix("ssh."), "")
+    host = _HOST.match(repo)
+    guess = kind or (_HOSTS.get(host[1], "") if host else "")
     if guess in able:
         return guess
     others = [one for one in FORGES if one in able] or [*able]

@@ -30,7 +30,8 @@ from deploybot.events.builds import (
     standing,
 )
 from deploybot.settings import Auto
-from deploybot.settings.callers import Check, check_of, forge_of
+from deploybot.settings.callers import Check, check_of, forge_named, forge_of
+from tests.events.channel import settings
 
 NOON = 1_800_014_400.0
 QUEUED, RUNNING, PASSED, FAILED, CANCELLED, SKIPPED = BuildState
@@ -313,6 +314,8 @@ def test_what_stands_is_kept_for_other_names() -> None:
         ("event: a b", Check("event", "a b")),
         ("ci/circleci: build", Check("github", "ci/circleci: build")),
         ("travis:x", Check("github", "travis:x")),
+        ("jenkins:shop: test", Check("jenkins", "shop: test")),
+        ("event", Check("github", "event")),
     ],
 )
 def test_whose_a_check_is(text: str, check: Check) -> None:
@@ -332,8 +335,26 @@ def test_whose_a_check_is(text: str, check: Check) -> None:
         ("/srv/git/shop.git", "", {"jenkins"}, "jenkins"),
         ("git@github.com:acme/shop.git", "", {"jenkins", "event"}, "github"),
         ("/srv/git/shop.git", "", {"jenkins", "event"}, ""),
+        ("file:///srv/git/shop.git", "", {"jenkins", "event"}, ""),
+        ("https://ana:x@altssh.gitlab.com:443/acme/shop", "", {"gitlab", "github"}, "gitlab"),
+        ("https://www.bitbucket.org/acme/shop", "", {"bitbucket", "github"}, "bitbucket"),
+        ("git@git.example.com:acme/shop.git", "github", {"jenkins", "event"}, "github"),
         ("/srv/git/shop.git", "", {"github", "gitlab"}, ""),
     ],
 )
 def test_whom_a_bare_name_means(repo: str, kind: str, callers: set[str], forge: str) -> None:
     assert forge_of(repo, kind, callers) == forge
+
+
+def test_whom_an_apps_checks_mean() -> None:
+    hook = {"secret": {"env": "HOOK"}}
+
+    def meant(callers: tuple[str, ...] = (), **app: object) -> str:
+        return forge_named(settings(**app).apps["shop"], callers)
+
+    assert meant() == ""
+    assert meant(hooks={"gitlab": hook}) == meant(("gitlab",)) == "gitlab"
+    assert meant(("github",), hooks={"gitlab": hook}) == ""
+    assert meant(("github",), hooks={"gitlab": hook}, repo="git@github.com:acme/shop.git") == "github"
+    forge = {"kind": "gitea", "token": {"env": "TOKEN"}}
+    assert meant(("github", "gitea"), forge=forge) == "gitea"

@@ -49,8 +49,6 @@ def forge_of(repo: str, kind: str, callers: Iterable[str]) -> str:
     able = {*callers}
     host = _HOST.match(repo)
     guess = kind or (_HOSTS.get(host[1], "") if host else "")
-    if guess in able:
-        return guess
     others = [one for one in FORGES if one in able] or [*able]
     return others[0] if len(others) == 1 else guess
 

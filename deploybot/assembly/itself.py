@@ -73,7 +73,14 @@ def by_itself(settings: Settings, world: World, access: Access, dispatcher: Disp
     book = WishBook(world.clock, world.redactor, lambda app: app.channel or event_places(settings))
     apps = [app for app in settings.apps.values() if any(one.auto for one in app.environments.values())]
     watch = Watch(apps, store=world.store, clock=world.clock, book=book)
-    pursuit = Pursuit(store=world.store, clock=world.clock, book=book, handle=dispatcher.handle, refusal=refusal)
+    pursuit = Pursuit(
+        store=world.store,
+        clock=world.clock,
+        book=book,
+        handle=dispatcher.handle,
+        refusal=refusal,
+        callers=settings.hooks,
+    )
     automatic = Automatic(
         store=world.store,
         clock=world.clock,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from deploybot.config.problems import Path, Problem
 from deploybot.settings import App, Auto, Settings
+from deploybot.settings.callers import check_of, forge_named
 
 _TELL_OF_RELEASES = frozenset({"github", "gitlab", "gitea", "forgejo", "gitee", "event"})
 _LEAST_POLL = 10.0
@@ -19,6 +20,7 @@ def check_autos(path: Path, app: App, settings: Settings) -> Iterator[Problem]:
         yield from _causes(place, auto, app)
         yield from _conditions(place, auto)
         yield from _callers(place, auto, {*app.hooks, *settings.hooks})
+        yield from _named(place, auto, forge_named(app, settings.hooks), {*app.hooks, *settings.hooks})
     if "poll" in app.model_fields_set and not autos:
         yield Problem(
             (*path, "poll"), "says how often to look for what `auto` waits for, and no environment has `auto`"
@@ -51,3 +53,15 @@ def _callers(path: Path, auto: Auto, hooks: set[str]) -> Iterator[Problem]:
         yield Problem((*path, key), f"waits for builds, and nobody may tell of them: give {hook}")
     if auto.release and not hooks & _TELL_OF_RELEASES:
         yield Problem((*path, "release"), f"waits for releases, which a forge has to tell: give {hook}")
+
+
+def _named(path: Path, auto: Auto, forge: str, hooks: set[str]) -> Iterator[Problem]:
+    """A check is a sender's: nobody else can pass it."""
+    for check in (check_of(text, forge) for text in auto.checks if hooks):
+        if not check.sender:
+            example = f"{min(hooks)}:{check.name}"
+            yield Problem((*path, "checks"), f'does not say who tells of {check.name}: write, for example, "{example}"')
+        elif check.sender not in hooks:
+            hook = f"[apps.{path[1]}.hooks.{check.sender}]"
+            why = f"waits for {check}, and {check.sender} may not call: give {hook}"
+            yield Problem((*path, "checks"), f"{why}, or name another sender")

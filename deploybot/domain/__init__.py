@@ -70,7 +70,7 @@ from deploybot.domain.servers import (
     Usage,
 )
 from deploybot.domain.windows import Window
-from deploybot.domain.wishes import AUTO, BOT_NAME, Built, Heads, Wish, WishState
+from deploybot.domain.wishes import AUTO, BOT_NAME, Heads, Wish, WishState
 
 __all__ = [
     "AUTO",
@@ -87,7 +87,6 @@ __all__ = [
     "Binding",
     "Build",
     "BuildState",
-    "Built",
     "Change",
     "Changes",
     "Commit",

@@ -129,6 +129,10 @@ class Build(Event):
     runs for a fork's. `failed` are the jobs that failed, as far as they are known: some senders tell each by itself,
     while the run goes on, and none at its end. `whole` is True where it stands for everything that one system runs for
     the commit, such as a pipeline or a check suite; GitHub Actions has a suite for each workflow.
+
+    `workflow` is the sender's own id of the workflow and `path` its file, both empty where it tells none; `stage` and
+    `job` name a part of it. `run` is the sender's number of this very run, which grows from run to run, 0 if unknown.
+    `within` is the same for a run and all of its parts. `fork` is True where it may be for a fork.
     """
 
     key: str
@@ -143,6 +147,13 @@ class Build(Event):
     finished: float = 0.0
     failed: tuple[str, ...] = ()
     whole: bool = False
+    workflow: str = ""
+    path: str = ""
+    stage: str = ""
+    job: str = ""
+    run: int = 0
+    within: str = ""
+    fork: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from deploybot.domain.events import BuildState
 from deploybot.domain.people import Identity
 
 AUTO = Identity("auto", "deploybot")
@@ -73,14 +72,3 @@ class Wish:
     def command(self) -> str:
         """What a person types to deploy it by hand."""
         return f"deploy {self.app}{f'@{self.ref}' if self.ref else ''} to {self.environment}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
-    """What is known of a build of a commit: its newest state. `key` is the same over all its attempts."""
-
-    key: str
-    name: str
-    state: BuildState
-    attempt: int = 1
-    at: float = 0.0

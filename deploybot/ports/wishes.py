@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from deploybot.domain import Author, Built, Wish
+from deploybot.domain import Author, Build, Wish
 
 
 class Wishes(Protocol):
@@ -50,11 +50,14 @@ class Wishes(Protocol):
     def brought(self, app: str, whats: Iterable[str]) -> tuple[Author, ...]:
         """Who brought any of these about, as their senders name them; each once."""
 
-    def build(self, app: str, commit: str, built: Built, now: float) -> bool:
-        """Keep a state of a build unless a later one is known; whether it was kept. Kept for ninety days."""
+    def build(self, app: str, build: Build, now: float) -> None:
+        """Keep what is known of a run of its commit, in place of what was. Kept for ninety days."""
 
-    def builds(self, app: str, commit: str) -> tuple[Built, ...]:
-        """All that is known to be built of a commit, by name."""
+    def built(self, app: str, build: Build) -> Build | None:
+        """What is known of the same run, by its commit, sender and key."""
+
+    def builds(self, app: str, commit: str) -> tuple[Build, ...]:
+        """All runs that are known of a commit, by name."""
 
     def publish(self, app: str, tag: str, now: float) -> None:
         """Note that a release was published."""

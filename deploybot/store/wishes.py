@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
 
-from deploybot.domain import Author, BuildState, Built, Wish, WishState
+from deploybot.domain import Author, Build, BuildState, Wish, WishState
 from deploybot.errors import StoreError, UserError
 from deploybot.store.codec import decode, encode
 from deploybot.store.text import clean
@@ -22,10 +22,9 @@ _INSERT = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _PUT = "UPDATE wishes SET state = ?, problem = ?, shown = ?, tries = ?, next_at = ? WHERE number = ?"
 _BUILD = """
-    INSERT INTO builds (app, commit_id, key, name, state, attempt, at, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (app, commit_id, key) DO UPDATE SET
-        name = excluded.name, state = excluded.state, attempt = excluded.attempt, at = excluded.at, kept = excluded.kept
-    """
+    INSERT OR REPLACE INTO builds (app, commit_id, key, name, state, attempt, at, kept, event)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_BUILDS = "SELECT commit_id, key, name, state, attempt, at, event FROM builds "
 
 
 def _wish(row: sqlite3.Row) -> Wish:
@@ -50,9 +49,19 @@ def _wish(row: sqlite3.Row) -> Wish:
     )
 
 
-def _rank(built: Built) -> tuple[int, bool, bool, float]:
-    """What is later, whatever came first: a further attempt, then an end, then running, then by its time."""
-    return built.attempt, built.state.ended, built.state is BuildState.RUNNING, built.at
+def _build(row: sqlite3.Row) -> Build:
+    """A run as it was kept; of rows from before migration 15 by their columns."""
+    commit, key, name, state, attempt, at, event = row
+    if event:
+        return decode(Build, event)
+    sender, _, own = key.partition(" ")
+    return Build(
+        sender=sender, key=own, name=name, state=BuildState(state), commit=commit, attempt=attempt, at=at
+    )  # fmt: skip
+
+
+def _key(build: Build) -> str:
+    return clean(f"{build.sender} {build.key}")
 
 
 class WishRows:
@@ -137,23 +146,22 @@ class WishRows:
         found = (decode(Author, row[0]) for what in whats for row in self._run(sql, (app, clean(what))))
         return tuple(dict.fromkeys(found))
 
-    def build(self, app: str, commit: str, built: Built, now: float) -> bool:
-        """Keep a state of a build unless a later one is known; whether it was kept."""
+    def build(self, app: str, build: Build, now: float) -> None:
+        """Keep what is known of a run of its commit, in place of what was."""
         self._run("DELETE FROM builds WHERE kept < ?", (now - _KEPT,))
-        before = next((one for one in self.builds(app, commit) if one.key == built.key), None)
-        if before is not None and _rank(before) >= _rank(built):
-            return False
-        what = (clean(built.key), clean(built.name), built.state.value, built.attempt, built.at)
-        self._run(_BUILD, (app, commit, *what, now))
-        return True
+        what = (clean(build.name), build.state.value, build.attempt, build.at, now, encode(build))
+        self._run(_BUILD, (app, build.commit, _key(build), *what))
 
-    def builds(self, app: str, commit: str) -> tuple[Built, ...]:
-        """All that is known to be built of a commit, by name."""
-        sql = "SELECT key, name, state, attempt, at FROM builds WHERE app = ? AND commit_id = ? ORDER BY name, key"
-        return tuple(
-            Built(key=key, name=name, state=BuildState(state), attempt=attempt, at=at)
-            for key, name, state, attempt, at in self._run(sql, (app, commit))
-        )
+    def built(self, app: str, build: Build) -> Build | None:
+        """What is known of the same run, by its commit, sender and key."""
+        where = "WHERE app = ? AND commit_id = ? AND key = ?"
+        row = self._run(_BUILDS + where, (app, build.commit, _key(build))).fetchone()
+        return _build(row) if row else None
+
+    def builds(self, app: str, commit: str) -> tuple[Build, ...]:
+        """All runs that are known of a commit, by name."""
+        found = self._run(_BUILDS + "WHERE app = ? AND commit_id = ? ORDER BY name, key", (app, commit))
+        return tuple(map(_build, found))
 
     def publish(self, app: str, tag: str, now: float) -> None:
         """Note that a release was published."""

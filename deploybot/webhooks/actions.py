@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from deploybot.domain import OWN, Build, BuildState, Deployed, Event
@@ -61,13 +62,45 @@ def _key(sender: str, tree: Tree, what: str, *parts: object) -> str:
     return ":".join((sender, repository(tree), what, *(str(part) for part in parts)))
 
 
+_ACTIONS = "github-actions"
+_REQUEST = re.compile(r"(?:^|[^a-z])(?:pr|pull[_-]?request)(?:[^a-z]|$)", re.IGNORECASE)
+"""What contexts of statuses say where they are for a pull request: `ci / test (pull_request)`, `jenkins/pr-merge`."""
+
+
 def _branch(run: Tree, tree: Tree) -> str:
     """`main`, or `ana:main` where it lies in a fork: that is not this repository's branch of the name."""
     branch = run.text("head_branch")
-    there = run.text("head_repository", "full_name")
-    # A fork that is gone is null; jobs, which are told of private repositories alone, have no such key.
-    here = there == repository(tree) or "head_repository" not in run.names()
-    return branch if here or not branch else f"{there.partition('/')[0] or 'unknown'}:{branch}"
+    owner = run.text("head_repository", "full_name").partition("/")[0] or "unknown"
+    return f"{owner}:{branch}" if branch and _is_foreign(run, tree) else branch
+
+
+def _is_foreign(run: Tree, tree: Tree) -> bool:
+    """Whether a run is for a fork.
+
+    A fork that is gone is null. Jobs, which are told of private repositories alone, have no such key.
+    """
+    return "head_repository" in run.names() and run.text("head_repository", "full_name") != repository(tree)
+
+
+def _workflow(run: Tree, tree: Tree) -> str:
+    """The sender's id of a workflow. What runs for a pull request builds its merge, which is another thing."""
+    ident = tree.text("workflow", "id") or run.text("workflow_id")
+    request = run.text("event").startswith("pull_request")
+    return f"{ident} {_path(run, tree)}{' pull_request' if request else ''}" if ident else ""
+
+
+def _path(run: Tree, tree: Tree) -> str:
+    """The file of a workflow, without the ref that may stand behind it."""
+    return (tree.text("workflow", "path") or run.text("path")).partition("@")[0]
+
+
+def _may_be_forks(suite: Tree, tree: Tree, app: str) -> bool:
+    """Whether a check or suite may be for a fork, of which GitHub tells no branch.
+
+    GitHub Actions tells the fork's branch as if it were one here, so only the workflow's run says where it belongs.
+    """
+    public = not tree.flag("repository", "private")
+    return not suite.text("head_branch") or (app == _ACTIONS and public)
 
 
 def workflow_run(sender: str, tree: Tree) -> tuple[Event, ...]:
@@ -92,6 +125,11 @@ def workflow_run(sender: str, tree: Tree) -> tuple[Event, ...]:
             commit=run.commit("head_sha"),
             number=run.number("run_number"),
             attempt=run.number("run_attempt", default=1),
+            workflow=_workflow(run, tree),
+            path=_path(run, tree),
+            run=run.number("id"),
+            within=run.text("check_suite_id"),
+            fork=_is_foreign(run, tree),
             started=run.time("run_started_at") or run.time("started_at") or run.time("created_at"),
             finished=at if state.ended else 0.0,
         ),
@@ -126,6 +164,7 @@ def workflow_job(sender: str, tree: Tree) -> tuple[Event, ...]:
             branch=_branch(job, tree),
             commit=job.commit("head_sha"),
             attempt=job.number("run_attempt", default=1),
+            run=job.number("run_id"),
             failed=(job.needs("name"),),
         ),
     )
@@ -138,6 +177,7 @@ def check_suite(sender: str, tree: Tree) -> tuple[Event, ...]:
     if state is None:
         return ()
     commit, page = suite.commit("head_sha"), tree.page("repository", "html_url")
+    app, ident = suite.text("app", "slug"), suite.needs("id")
     return (
         Build(
             sender=sender,
@@ -145,7 +185,7 @@ def check_suite(sender: str, tree: Tree) -> tuple[Event, ...]:
             url=under(page, "commit", commit, "checks") or page,
             by=person(sender, tree.at("sender")),
             at=suite.time("updated_at"),
-            key=_key(sender, tree, "suite", suite.needs("id")),
+            key=_key(sender, tree, "suite", ident),
             name=suite.text("app", "name") or suite.needs("app", "slug"),
             state=state,
             branch=suite.text("head_branch"),
@@ -153,17 +193,23 @@ def check_suite(sender: str, tree: Tree) -> tuple[Event, ...]:
             started=suite.time("created_at"),
             finished=suite.time("updated_at") if state.ended else 0.0,
             whole=True,
+            # Two suites of Actions may be two workflows, or one that was run twice: each counts for itself.
+            workflow=f"suite {ident if app == _ACTIONS else app}",
+            run=suite.number("id"),
+            within=ident,
+            fork=_may_be_forks(suite, tree, app),
         ),
     )
 
 
 def check_run(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """One check. Running it again makes a new one of the same name, so it is known by name, app and commit."""
+    """One check. Running it again makes a new one of the same name with a higher id."""
     check = tree.at("check_run")
     state = _state(check)
     if state is None:
         return ()
     name, commit = check.needs("name"), check.commit("head_sha")
+    app, suite = check.text("app", "slug"), check.at("check_suite")
     return (
         Build(
             sender=sender,
@@ -171,13 +217,18 @@ def check_run(sender: str, tree: Tree) -> tuple[Event, ...]:
             url=check.page("html_url") or check.page("details_url"),
             by=person(sender, tree.at("sender")),
             at=check.time("completed_at") or check.time("started_at"),
-            key=_key(sender, tree, "check", check.text("app", "slug"), name, commit),
+            key=_key(sender, tree, "check", check.needs("id")),
             name=name,
             state=state,
-            branch=check.text("check_suite", "head_branch"),
+            branch=suite.text("head_branch"),
             commit=commit,
             started=check.time("started_at"),
             finished=check.time("completed_at") if state.ended else 0.0,
+            workflow=f"suite {suite.text('id')}" if app == _ACTIONS else f"checks {app}",
+            job=name,
+            run=check.number("id"),
+            within=suite.text("id"),
+            fork=_may_be_forks(suite, tree, app),
         ),
     )
 
@@ -189,6 +240,8 @@ def status(sender: str, tree: Tree) -> tuple[Event, ...]:
     if state is None or context == OWN or context.startswith(f"{OWN}/"):
         return ()
     commit, at = tree.commit("sha"), tree.time("updated_at") or tree.time("created_at")
+    # On no branch of this repository, or for a request.
+    fork = (tree.lists("branches") and not tree.count("branches")) or bool(_REQUEST.search(context))
     return (
         Build(
             sender=sender,
@@ -196,12 +249,16 @@ def status(sender: str, tree: Tree) -> tuple[Event, ...]:
             url=tree.page("target_url") or tree.page("commit", "html_url"),
             by=person(sender, tree.at("sender")),
             at=at,
-            key=_key(sender, tree, "status", context, commit),
+            # Apart, so that neither takes the place of the other.
+            key=_key(sender, tree, "status", context, commit, *(("fork",) if fork else ())),
             name=context,
             state=state,
             branch=_standing_on(tree),
             commit=commit,
             finished=at if state.ended else 0.0,
+            workflow=f"status {context}",
+            run=tree.number("id"),
+            fork=fork,
         ),
     )
 

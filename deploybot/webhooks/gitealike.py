@@ -63,6 +63,9 @@ def _ran(sender: str, tree: Tree) -> tuple[Event, ...]:
             branch=_ref(run),
             commit=run.commit("commit_sha"),
             number=run.number("index_in_repo"),
+            workflow=_workflow(run),
+            run=run.number("id"),
+            fork=run.flag("is_fork_pull_request"),
             started=run.time("started"),
             finished=stopped if state.ended else 0.0,
         ),
@@ -72,6 +75,12 @@ def _ran(sender: str, tree: Tree) -> tuple[Event, ...]:
 def _ref(run: Tree) -> str:
     ref = run.text("prettyref")
     return f"fork:{ref}" if run.flag("is_fork_pull_request") else ref
+
+
+def _workflow(run: Tree) -> str:
+    """The file of the workflow. What runs for a pull request is another thing than what runs for a push."""
+    request = run.text("event").startswith("pull_request")
+    return f"{run.needs('workflow_id')}{' pull_request' if request else ''}"
 
 
 def _package(sender: str, tree: Tree) -> tuple[Event, ...]:

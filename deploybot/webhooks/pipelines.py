@@ -25,6 +25,10 @@ STATES: Mapping[str, BuildState] = {
 }
 """What GitLab's words for pipelines, jobs and deployments mean."""
 _MOST_FAILED = 50
+_BY_PEOPLE = frozenset({"push", "web", "api", "trigger", "webide", "chat", ""})
+"""What starts the same pipeline; any other source has rules, and so jobs, of its own."""
+_CHILD = "parent_pipeline"
+_REQUEST = "refs/merge-requests/"
 
 
 def repository(tree: Tree) -> str:
@@ -44,6 +48,9 @@ def person(user: Tree, *, prefix: str = "") -> Author:
 def of_pipeline(tree: Tree) -> tuple[Event, ...]:
     """A pipeline: all that GitLab runs for a commit. Running it again keeps its id, and no attempts are counted."""
     run, jobs = tree.at("object_attributes"), list(tree.each("builds"))
+    if run.text("source") == _CHILD:
+        # Its parent says whether it depends on it.
+        return ()
     builds = [job for job in jobs if not _is_own(job.text("name"))]
     if jobs and not builds:
         return ()
@@ -69,8 +76,29 @@ def of_pipeline(tree: Tree) -> tuple[Event, ...]:
             finished=run.time("finished_at") if state.ended else 0.0,
             failed=tuple(sorted({*failed} - {""}))[:_MOST_FAILED],
             whole=True,
+            workflow=_workflow(run.text("source")),
+            run=run.number("id"),
+            within=run.needs("id"),
+            fork=_may_be_forks(tree, run),
         ),
     )
+
+
+def _workflow(source: str) -> str:
+    """GitLab has one pipeline for a project; by its source it has other jobs."""
+    return "pipeline" if source in _BY_PEOPLE else f"pipeline {source}"
+
+
+def _may_be_forks(tree: Tree, run: Tree) -> bool:
+    """Whether a pipeline is for a fork's request; some versions tell nothing of the request."""
+    if tree.has("merge_request"):
+        return _is_of_fork(tree.at("merge_request"))
+    return run.text("source") == "merge_request_event" or run.text("ref").startswith(_REQUEST)
+
+
+def _is_of_fork(request: Tree) -> bool:
+    source = request.number("source_project_id")
+    return request.has("source_project_id") and source != request.number("target_project_id")
 
 
 def _is_own(name: str) -> bool:
@@ -97,11 +125,7 @@ def _latest(run: Tree, builds: list[Tree]) -> float:
 
 
 def _branch(tree: Tree, ref: str) -> str:
-    request = tree.at("merge_request")
-    fork = request.has("source_project_id") and request.number("source_project_id") != request.number(
-        "target_project_id"
-    )
-    return f"fork:{ref}" if fork else ref
+    return f"fork:{ref}" if _is_of_fork(tree.at("merge_request")) else ref
 
 
 def _page(tree: Tree, what: str, ident: str) -> str:
@@ -137,5 +161,12 @@ def of_job(tree: Tree) -> tuple[Event, ...]:
             attempt=1 + min(tree.number("retries_count"), 1_000),
             started=started,
             finished=finished if state.ended else 0.0,
+            # Of which pipeline, its own event says: until then jobs count by their names.
+            workflow="jobs",
+            stage=tree.text("build_stage"),
+            job=name,
+            run=tree.number("pipeline_id"),
+            within=tree.text("pipeline_id"),
+            fork=tree.text("ref").startswith(_REQUEST),
         ),
     )

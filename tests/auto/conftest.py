@@ -48,6 +48,7 @@ def settings_of(
                     "channel": [CHANNEL.channel],
                     "health": {"http": HEALTH, "within": "2s"},
                     "secrets": {"TOKEN": {"env": "TOKEN"}},
+                    "hooks": {"github": {"secret": {"env": "HOOK"}}},
                     "environments": {
                         name: {"name": name, "app": "shop", "servers": servers, **(more or {})}
                         for name, (servers, more) in places.items()

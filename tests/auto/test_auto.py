@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from deploybot.domain import (
     AUTO,
     Author,
+    Build,
     BuildState,
     ImagePushed,
     Note,
@@ -244,11 +246,11 @@ async def test_only_the_named_checks_count_and_only_their_last(tmp_path: Path) -
     async with make_yard(tmp_path, {"auto": {"branch": "develop", "checks": ["test", "build"]}}) as yard:
         made = await yard.push("develop")
         await yard.built(made, BuildState.FAILED, "lint")
-        await yard.built(made, name="test", key="1", at=5.0)
-        await yard.built(made, BuildState.FAILED, "test", key="2", at=6.0)
+        await yard.built(made, name="test", key="1", number=1, at=5.0)
+        await yard.built(made, BuildState.FAILED, "test", key="2", number=2, at=6.0)
         await yard.built(made, name="build")
         assert await yard.deployed() == []
-        await yard.built(made, name="test", key="2", attempt=2, at=7.0)
+        await yard.built(made, name="test", key="2", number=2, attempt=2, at=7.0)
         assert await yard.deployed() == [made]
 
 
@@ -265,6 +267,46 @@ async def test_a_build_for_a_fork_says_nothing(tmp_path: Path, auto: dict[str, o
         await yard.built(made, branch="develop", key="2", attempt=2, at=4.0)
         await yard.built(made, BuildState.FAILED, branch="mallory:develop", key="4", at=5.0)
         assert await yard.deployed() == [made]
+
+
+async def test_a_commit_that_jenkins_builds_again_heals(tmp_path: Path) -> None:
+    async with make_yard(tmp_path, {"auto": {"branch": "develop", "after": "ci"}}) as yard:
+        made = await yard.push("develop")
+        for number, state in ((41, BuildState.FAILED), (42, BuildState.PASSED)):
+            event = Build(sender="jenkins", key=f"shop:{number}", name="shop", state=state, commit=made, run=number)
+            await yard.hear(event)
+            await yard.look()
+            assert await yard.deployed() == ([made] if number == 42 else [])
+
+
+async def test_a_check_of_another_sender_deploys_nothing_and_the_channel_is_told_how_to_name_it(tmp_path: Path) -> None:
+    async with make_yard(tmp_path, {"auto": {"branch": "develop", "checks": ["test"]}}) as yard:
+        made = await yard.push("develop")
+        year = 365 * 86400.0
+        script = Build(sender="event", key="1", name="test", state=BuildState.PASSED, commit=made, at=1000 * year)
+        await yard.hear(script)
+        await yard.look()
+        assert (await yard.deployed(), await yard.cards()) == ([], [])
+        yard.town.shop.clock.advance(1000)
+        await yard.look()
+        (card,) = await yard.cards()
+        said = 'Nothing is known yet of github:test. event tells of one: write checks = ["event:test"].'
+        assert card.text == said
+        await yard.built(made, BuildState.FAILED)
+        assert await yard.deployed() == []
+    auto = {"branch": "develop", "checks": ["event:test"]}
+    async with make_yard(tmp_path, {"auto": auto}) as yard:
+        made = await yard.push("develop")
+        await yard.hear(replace(script, commit=made))
+        await yard.look()
+        assert await yard.deployed() == [made]
+
+
+async def test_the_bots_own_statuses_are_no_builds(tmp_path: Path) -> None:
+    async with make_yard(tmp_path, {"auto": {"branch": "develop", "after": "ci"}}) as yard:
+        made = await yard.push("develop")
+        await yard.built(made, name="deploybot/staging")
+        assert await yard.deployed() == []
 
 
 async def test_builds_that_nobody_tells_of_are_told_after_a_while(tmp_path: Path) -> None:

@@ -62,6 +62,20 @@ def test_builds_and_releases_need_somebody_who_tells_of_them(tmp_path: Path) -> 
     assert problems(tmp_path, "{ release = true }", hook="gitea") == []
 
 
+def test_a_check_is_a_senders_that_may_call(tmp_path: Path) -> None:
+    auto = '{ branch = "main", checks = ["test", "jenkins:shop"] }'
+    (said,) = problems(tmp_path, auto, hook="github")
+    assert said == (
+        f"{AUTO}.checks: waits for jenkins:shop, and jenkins may not call: give [apps.shop.hooks.jenkins], "
+        "or name another sender"
+    )
+    jenkins, event = HOOK.format("jenkins"), HOOK.format("event")
+    assert problems(tmp_path, auto, hook="github", more=jenkins) == []
+    (unclear,) = problems(tmp_path, '{ branch = "main", checks = "test" }', hook="jenkins", more=event)
+    assert unclear == f'{AUTO}.checks: does not say who tells of test: write, for example, "event:test"'
+    assert problems(tmp_path, '{ branch = "main", checks = "test" }', hook="jenkins") == []
+
+
 def test_an_image_has_no_builds_and_no_paths(tmp_path: Path) -> None:
     images = '[apps.shop.images.web]\nimage = "acme/shop"'
     said = problems(tmp_path, '{ image = true, checks = "test", paths = "a/**" }', hook="github", more=images)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
-from deploybot.domain import BuildState, Built, Heads, Pin
-from deploybot.events.auto.builds import Light, judge
+from deploybot.domain import Build, BuildState, Heads, Pin
 from deploybot.events.auto.rules import There, newest_tag, news, undated
 from deploybot.events.auto.tags import version_of
+from deploybot.events.builds import Light, judge
 from deploybot.settings import Auto
 from tests.store.examples import seeded
 
@@ -90,8 +91,8 @@ def test_a_registry_that_was_not_asked_says_nothing() -> None:
     assert set(news(auto, There(images=(pin,)), {}, {}).first) == {"image", "images"}
 
 
-def built(name: str, state: BuildState, **more: object) -> Built:
-    return Built(**({"key": name, "name": name, "state": state} | more))  # type: ignore[arg-type]
+def built(name: str, state: BuildState, **more: Any) -> Build:  # noqa: ANN401  it is passed on
+    return Build(**({"sender": "github", "key": name, "name": name, "state": state} | more))
 
 
 PASSED, FAILED, RUNNING, SKIPPED, CANCELLED = (
@@ -117,8 +118,8 @@ PASSED, FAILED, RUNNING, SKIPPED, CANCELLED = (
 )
 def test_all_that_is_known_has_to_be_green(states: tuple[BuildState, ...], light: Light) -> None:
     builds = [built(f"b{number}", state) for number, state in enumerate(states)]
-    assert judge(Auto(branch="main", after="ci"), builds).light is light
-    assert judge(Auto(branch="main"), builds).light is Light.GREEN
+    assert judge(Auto(branch="main", after="ci"), builds, "main", "github").light is light
+    assert judge(Auto(branch="main"), builds, "main", "github").light is Light.GREEN
 
 
 def test_each_named_check_has_to_be_green() -> None:
@@ -126,4 +127,4 @@ def test_each_named_check_has_to_be_green() -> None:
     test = built("test", PASSED)
     for lint, light in ((None, Light.WAITS), (PASSED, Light.GREEN), (SKIPPED, Light.RED), (RUNNING, Light.WAITS)):
         builds = [test, built("docs", FAILED), *([built("lint", lint)] if lint else [])]
-        assert judge(auto, builds).light is light
+        assert judge(auto, builds, "main", "github").light is light

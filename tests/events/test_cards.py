@@ -146,11 +146,56 @@ async def test_what_stands_for_all_builds_is_a_line_only_where_it_says_more(chan
 
 
 async def test_a_pipeline_stands_for_its_jobs_also_for_those_that_may_fail(channel: Channel) -> None:
-    pipeline = build(PASSED, name="pipeline", whole=True, sender="gitlab")
-    await channel.hear(build(FAILED, name="audit", sender="gitlab"), pipeline)
+    pipeline = build(PASSED, name="pipeline", whole=True, sender="gitlab", within="7")
+    await channel.hear(build(FAILED, name="audit", sender="gitlab", job="audit", within="7"), pipeline)
     card = await channel.message()
     assert card.title.endswith("green after 2 min")
     assert [line.name for line in card.lines] == ["pipeline #2"]
+
+
+async def test_two_workflows_of_one_name_are_two_and_a_new_run_heals(channel: Channel) -> None:
+    red = build(FAILED, name="CI", workflow="1 a.yml", run=7)
+    await channel.hear(red, replace(red, key="b", workflow="2 b.yml", run=8, state=PASSED))
+    card = await channel.message()
+    assert (card.title.rpartition("— ")[2], len(card.lines), card.buttons) == ("red: CI", 2, ())
+    await channel.hear(replace(red, key="c", run=9, state=PASSED))
+    card = await channel.message()
+    assert (card.tone, len(card.lines), [*labels(card)]) == (Tone.GOOD, 2, ["Deploy to staging", "Show diff"])
+
+
+async def test_what_counts_of_another_branch_is_a_line_and_brings_every_card_up_to_date(channel: Channel) -> None:
+    lint = build(FAILED, name="lint", branch="develop")
+    await channel.hear(build(PASSED, branch="main"), lint)
+    main, develop = await channel.messages()
+    assert main.title == "shop: main (0000000000) — red: lint"
+    assert [line.text for line in main.lines] == ["red after 2 min; on develop", "green, 2 min"]
+    assert [line.name for line in develop.lines] == ["lint #2", "tests #2"]
+    await channel.hear(replace(lint, state=BuildState.CANCELLED, attempt=2))
+    main, develop = await channel.messages()
+    assert (main.title, len(main.lines)) == ("shop: main (0000000000) — green after 2 min", 1)
+    assert develop.title == "shop: develop (0000000000) — cancelled"
+
+
+async def test_what_may_be_for_a_fork_is_told_and_never_green(channel: Channel) -> None:
+    await channel.hear(replace(build(PASSED, branch=""), fork=True))
+    card = await channel.message()
+    assert card.title.endswith("— green after 2 min, perhaps for a fork: does not count")
+    assert (card.tone, card.buttons) == (Tone.PLAIN, ())
+
+
+async def test_a_branch_of_a_fork_is_told_for_itself_and_cannot_be_deployed() -> None:
+    routes = {"all": {"kinds": ["build"]}}
+    async with open_channel(settings(notify=routes)) as channel:
+        await channel.hear(build(FAILED), replace(build(PASSED, branch="ana:develop"), key="f"))
+        card = (await channel.messages())[1]
+        assert (card.title, card.buttons) == ("shop: ana:develop (0000000000) — green after 2 min", ())
+
+
+async def test_builds_of_several_senders_take_as_long_as_the_longest_by_its_own_clock(channel: Channel) -> None:
+    far = NOON * 20
+    script = replace(build(PASSED), sender="event", started=far, finished=far + 600, at=far)
+    await channel.hear(build(PASSED), script)
+    assert (await channel.message()).title.endswith("green after 10 min")
 
 
 async def test_two_suites_of_one_name_are_two(channel: Channel) -> None:

@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import pytest
+
 from deploybot.card import Card
 from deploybot.domain import (
     Alert,
@@ -22,7 +24,7 @@ from deploybot.domain import (
     Synced,
     Tagged,
 )
-from deploybot.events.telling.things import joined, rank
+from deploybot.events.builds import is_newer, joined
 from tests.events.channel import DIGEST, IMAGE, NOON, build, open_channel, push, sha
 
 N = int(os.environ.get("N", "20"))
@@ -90,14 +92,14 @@ async def test_any_order_gives_the_same_messages(figure: Callable[[str], None]) 
 
 
 def test_the_order_of_states_is_one_and_whole(figure: Callable[[str], None]) -> None:
-    """Also where times are missing or wrong: of any two events one is the newer, and the same one always."""
+    """Of any two states one is the newer; both are at a tie alone, where what came last counts."""
     dice = random.Random(SEED)
     many, wrong = N * 100, 0
     for _ in range(many):
         one, two, three = (_some_build(dice) for _ in range(3))
-        same = replace(one, failed=()) == replace(two, failed=())
-        wrong += (rank(one) < rank(two)) == (rank(two) < rank(one)) and not same
-        wrong += rank(one) < rank(two) < rank(three) and not rank(one) < rank(three)
+        tie = _told(one) == _told(two)
+        wrong += (is_newer(one, two) and is_newer(two, one)) != tie or not (is_newer(one, two) or is_newer(two, one))
+        wrong += is_newer(three, two) and is_newer(two, one) and not is_newer(three, one)
     figure(f"{wrong} of {many} triples of builds were in no order, seed={SEED}")
     assert wrong == 0
 
@@ -106,20 +108,25 @@ def test_an_older_state_never_replaces_a_newer_one(figure: Callable[[str], None]
     dice = random.Random(SEED)
     many, turned = N * 100, 0
     for _ in range(many):
-        states = [_some_build(dice) for _ in range(dice.randint(2, 6))]
+        states = [*{_told(one): one for one in (_some_build(dice) for _ in range(dice.randint(2, 6)))}.values()]
         wanted = functools.reduce(joined, states[1:], joined(None, states[0]))
         mixed = [*states, dice.choice(states)]
         dice.shuffle(mixed)
         turned += functools.reduce(joined, mixed[1:], joined(None, mixed[0])) != wanted
-        turned += wanted.attempt != max(one.attempt for one in states)  # type: ignore[attr-defined]
+        turned += wanted.attempt != max(one.attempt for one in states)
     figure(f"{turned} of {many} shuffled builds ended otherwise, seed={SEED}")
     assert turned == 0
 
 
+def _told(one: Build) -> tuple[int, float, int]:
+    """What the sender says of its order: two of the same are a tie."""
+    step = {BuildState.QUEUED: 0, BuildState.RUNNING: 1}.get(one.state, 2)
+    return one.attempt, one.at, step
+
+
 def _some_build(dice: random.Random) -> Build:
-    at, begun, over = (dice.choice((0.0, NOON, NOON + 9)) for _ in range(3))
     return build(
-        dice.choice([*BuildState]), at=at, started=begun, finished=over, attempt=dice.randint(1, 2),
+        dice.choice([*BuildState]), at=dice.choice((NOON, NOON + 5, NOON + 9)), attempt=dice.randint(1, 2),
         failed=tuple(sorted(dice.sample(("unit", "browser", "types"), dice.randint(0, 2)))),
     )  # fmt: skip
 
@@ -127,9 +134,30 @@ def _some_build(dice: random.Random) -> Build:
 def test_without_times_an_end_is_newer_than_what_leads_to_it() -> None:
     states = [build(state, at=0.0, started=0.0, finished=0.0) for state in BuildState]
     queued, running, *ends = states
-    assert rank(queued) < rank(running)
-    assert all(rank(running) < rank(end) for end in ends)
-    assert all(rank(end) < rank(replace(queued, attempt=2)) for end in ends)
+    assert not is_newer(queued, running)
+    assert not any(is_newer(running, end) for end in ends)
+    assert not any(is_newer(end, replace(queued, attempt=2)) for end in ends)
+    assert all(is_newer(one, other) for one in ends for other in ends)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "ends"),
+    [("Running", "Failed", "Failed"), ("Failed", "Running", "Failed"), ("Synced", "Failed", "Failed")],
+)
+async def test_argo_cd_at_one_moment_an_end_beats_a_middle_and_else_what_came_last(
+    one: str, two: str, ends: str
+) -> None:
+    synced = Synced(sender="argocd", application="shop-production", state=one, commit=sha(1), at=NOON)
+    async with open_channel() as channel:
+        await channel.hear(synced, replace(synced, state=two))
+        assert (await channel.message()).title.endswith(f"— {ends}")
+
+
+async def test_two_notes_at_one_moment_the_last_one_counts() -> None:
+    note = Note(sender="event", key="k", title="z", at=NOON)
+    async with open_channel() as channel:
+        await channel.hear(note, replace(note, title="a"))
+        assert (await channel.message()).title == "shop: a"
 
 
 async def test_many_at_once_give_the_same_messages_in_one_commit(figure: Callable[[str], None]) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
-from functools import partial
+from pathlib import Path
 
 import pytest
 
-from deploybot.domain import AUTO, Author, BuildState, Built, Identity, Role, Wish, WishState
+from deploybot.domain import AUTO, Author, Build, BuildState, Identity, Role, Wish, WishState
 from deploybot.errors import StoreError, UserError
-from deploybot.ports import Tables
+from deploybot.ports import Tables, ToldPart
+from deploybot.store.connection import Way, open_database
 from deploybot.store.database import Database
-from tests.store.examples import NOW, ann, plan, seeded
+from deploybot.store.schema import STEPS
+from deploybot.store.told import ToldRows
+from deploybot.store.wishes import WishRows
+from tests.store.examples import NOW, ann, plan
 
 
 def wish(commit: str = "1", environment: str = "staging", **more: object) -> Wish:
@@ -87,33 +92,41 @@ async def test_what_is_open_or_whose_card_is_behind_is_pending(store: Database) 
     assert [one.commit[0] for one in pending] == ["2", "4"]
 
 
-STATES = [
-    Built(key="1", name="test", state=BuildState.QUEUED, at=1.0),
-    Built(key="1", name="test", state=BuildState.RUNNING, at=2.0),
-    Built(key="1", name="test", state=BuildState.FAILED, at=3.0),
-    Built(key="1", name="test", state=BuildState.QUEUED, attempt=2, at=4.0),
-    Built(key="1", name="test", state=BuildState.PASSED, attempt=2, at=6.0),
-]
+async def test_what_is_known_of_a_run_is_kept_whole_and_for_ninety_days(store: Database) -> None:
+    queued = Build(sender="github", key="1", name="test", state=BuildState.QUEUED, commit="c1", at=1.0)
+    passed = replace(queued, state=BuildState.PASSED, run=7, workflow="5 ci.yml", within="9", fork=True)
+    other = replace(queued, sender="jenkins")
+
+    def tell(tables: Tables) -> tuple[Build | None, Build | None, tuple[Build, ...]]:
+        for one in (queued, other, passed):
+            tables.wishes.build("shop", one, NOW)
+        rows = tables.wishes
+        return rows.built("shop", queued), rows.built("shop", replace(queued, key="2")), rows.builds("shop", "c1")
+
+    assert await store.write(tell) == (passed, None, (passed, other))
+    await store.write(lambda tables: tables.wishes.build("shop", replace(queued, commit="c2"), NOW + 91 * 86400))
+    assert await store.read(lambda tables: tables.wishes.builds("shop", "c1")) == ()
 
 
-async def test_states_of_a_build_in_any_order_end_the_same(store: Database) -> None:
-    dice = seeded()
-    for number in range(100):
-        told = dice.choices(STATES, k=3) + STATES
-        dice.shuffle(told)
-        commit = f"{number:040x}"
-        await store.write(partial(tell, commit=commit, told=told))
-        found = await store.read(partial(builds, commit=commit))
-        assert found == (STATES[-1],)
+BUILT = Build(sender="github", key="github:acme/shop:run:7", name="CI", state=BuildState.FAILED, commit="c1")
 
 
-def tell(tables: Tables, commit: str, told: list[Built]) -> None:
-    for one in told:
-        tables.wishes.build("shop", commit, one, NOW)
-
-
-def builds(tables: Tables, commit: str) -> tuple[Built, ...]:
-    return tables.wishes.builds("shop", commit)
+def test_builds_from_before_migration_15_still_count(tmp_path: Path) -> None:
+    """Only GitHub's checks have to be told again: several runs, and those for forks, were one."""
+    path = tmp_path / "deploybot.db"
+    before = STEPS[: [step.__name__ for step in STEPS].index("m015_builds")]
+    sql = "INSERT INTO builds (app, commit_id, key, name, state, attempt, at, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    with closing(open_database(path, Way(durable=False), steps=before)) as old:
+        for key in ("github github:acme/shop:run:7", "github github:acme/shop:check:github-actions:test:c1"):
+            old.execute(sql, ("shop", "c1", key, "CI", "failed", 2, 5.0, NOW))
+            told = ToldPart(app="shop", thing="t", part=key, event=replace(BUILT, key=key.partition(" ")[2]))
+            ToldRows(old).put(told, NOW)
+        old.commit()
+    with closing(open_database(path, Way(durable=False))) as new:
+        found = WishRows(new).builds("shop", "c1")
+        assert [one.event for one in ToldRows(new).parts("shop", "t")] == [BUILT]
+    key, failed = "github:acme/shop:run:7", BuildState.FAILED
+    assert found == (Build(sender="github", key=key, name="CI", state=failed, commit="c1", attempt=2, at=5.0),)
 
 
 async def test_who_brought_it_about_is_each_once_and_forgotten_in_the_end(store: Database) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from deploybot.domain import Author, Build, Built, Event, ImagePushed, Published, Push, Tagged
+from deploybot.domain import Author, Build, Event, ImagePushed, Published, Push, Tagged
+from deploybot.events.builds import is_own
 from deploybot.events.patterns import fits
 from deploybot.settings import App, Auto
 
@@ -20,8 +21,7 @@ class Hint:
     about: tuple[str, ...] = ()
     brought: tuple[str, ...] = ()
     by: Author | None = None
-    commit: str = ""
-    built: Built | None = None
+    built: Build | None = None
     published: str = ""
 
 
@@ -42,12 +42,9 @@ def hint_of(app: App, event: Event) -> Hint | None:
         case Published(tag=tag, early=early):
             about = _about(app, lambda auto: auto.release)
             return Hint(about, _some(f"tags/{tag}"), _known(event.by), published="" if early else tag)
-        case Build(commit=commit, branch=branch) if commit and not _of_fork(branch):
-            at = event.finished or event.started or event.at
-            key = f"{event.sender} {event.key}"
-            built = Built(key=key, name=event.name, state=event.state, attempt=event.attempt, at=at)
+        case Build(commit=commit) if commit and not is_own(event):
             about = _about(app, lambda auto: bool(auto.after or auto.checks))
-            return Hint(about, commit=commit, built=built) if about else None
+            return Hint(about, built=replace(event, url="", by=Author(), failed=())) if about else None
         case ImagePushed(digest=digest):
             return Hint(_about(app, lambda auto: auto.image), _some(digest), _known(event.by))
         case _:
@@ -56,15 +53,6 @@ def hint_of(app: App, event: Event) -> Hint | None:
 
 def _about(app: App, wants: Callable[[Auto], bool]) -> tuple[str, ...]:
     return tuple(name for name, auto in autos(app).items() if wants(auto))
-
-
-def _of_fork(branch: str) -> bool:
-    """Whether a build runs for a fork's branch (`ana:main`, which no branch of git is called).
-
-    Whoever has a fork may have a commit of anybody's built by a request of their own, where less is run or another
-    branch is merged: what comes of it says nothing about the commit here.
-    """
-    return ":" in branch
 
 
 def _some(*whats: str) -> tuple[str, ...]:

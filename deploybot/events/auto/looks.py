@@ -20,6 +20,7 @@ from deploybot.events.auto.hints import Hint, autos, hint_of
 from deploybot.events.auto.pursuit import Pursuit
 from deploybot.events.auto.rules import IMAGES, Found, News, There, images_text, news, undated
 from deploybot.events.auto.wishes import WishBook
+from deploybot.events.builds import dated, joined
 from deploybot.ports import Clock, Images, RefSource, Store, Tables
 from deploybot.settings import App, Auto, Environment
 
@@ -99,9 +100,10 @@ class Automatic:
             for what in hint.brought:
                 tables.wishes.bring(app, what, hint.by, now)
         if hint.built is not None:
-            # Of two states of which nobody says when they were, the one that came later counts.
-            built = replace(hint.built, at=hint.built.at or now)
-            tables.wishes.build(app, hint.commit, built, now)
+            known = tables.wishes.built(app, hint.built)
+            built = joined(known, dated(hint.built, now))
+            if built != known:
+                tables.wishes.build(app, built, now)
         if hint.published:
             tables.wishes.publish(app, hint.published, now)
 

@@ -7,18 +7,19 @@ written in one transaction, so a bot that is killed anywhere goes on with what i
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from math import inf
 
 from deploybot.card import Card
 from deploybot.command import Incoming
 from deploybot.domain import AUTO, Place, Wish, WishState
-from deploybot.events.auto.builds import Light, judge
 from deploybot.events.auto.rules import IMAGES, images_text
 from deploybot.events.auto.wishes import WishBook
+from deploybot.events.builds import Light, judge
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment
+from deploybot.settings.callers import forge_named
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +57,18 @@ class Pursuit:
         book: WishBook,
         handle: Handle,
         refusal: Callable[[Wish], Awaitable[Refusal]],
+        callers: Iterable[str] = (),
     ) -> None:
-        """`handle` is the dispatcher's; `refusal` asks the policy without leaving a trace."""
+        """`handle` is the dispatcher's; `refusal` asks the policy without leaving a trace.
+
+        `callers` are the senders that may call for all apps.
+        """
         self._store = store
         self._clock = clock
         self._book = book
         self._handle = handle
         self._refusal = refusal
+        self._callers = frozenset(callers)
 
     async def go_on(self, app: App) -> float:
         """Do what can be done for all open wishes of an app; the seconds until more can be done by itself."""
@@ -80,7 +86,7 @@ class Pursuit:
             if kept.state is not wish.state or kept.shown not in {"", kept.state}:
                 await self._put(app, kept, aloud=kept.state is WishState.ASKED)
             return inf
-        if hold := await self._hold(environment, wish):
+        if hold := await self._hold(app, environment, wish):
             if hold.why != wish.problem or (hold.aloud and not wish.shown):
                 await self._put(app, replace(wish, problem=hold.why), aloud=hold.aloud)
             return hold.until
@@ -91,18 +97,18 @@ class Pursuit:
     async def _put(self, app: App, wish: Wish, *, aloud: bool = False) -> None:
         await self._store.write(lambda tables: self._book.put(tables, app, wish, aloud=aloud))
 
-    async def _hold(self, environment: Environment, wish: Wish) -> _Hold | None:
+    async def _hold(self, app: App, environment: Environment, wish: Wish) -> _Hold | None:
         """What stands in the way: builds, somebody's deployment of the very same, the policy."""
         auto = environment.auto
         if auto is not None and wish.source != IMAGES:
             builds = await self._store.read(lambda tables: tables.wishes.builds(wish.app, wish.commit))
-            verdict = judge(auto, builds)
+            verdict = judge(auto, builds, wish.source.partition("/")[2], forge_named(app, self._callers))
             unheard = wish.made + NO_BUILD_KNOWN
             if verdict.light is Light.RED:
                 return _Hold(verdict.why, aloud=True)
             if verdict.light is Light.WAITS:
-                late = not builds and self._clock.now() >= unheard
-                return _Hold(verdict.why, aloud=late, until=inf if builds or late else unheard)
+                late = verdict.unheard and self._clock.now() >= unheard
+                return _Hold(verdict.why, aloud=late, until=unheard if verdict.unheard and not late else inf)
         if number := await self._store.read(lambda tables: _on_its_way(tables, wish)):
             return _Hold(f"#{number} is about to deploy it", aloud=False)
         refusal = await self._refusal(wish)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from deploybot.card import Card, Line, Link, Tone
 from deploybot.domain import Build, BuildState
+from deploybot.events.builds import Light, counted, is_foreign, stands
 from deploybot.events.patterns import environments_of, watched
 from deploybot.events.telling.buttons import code_buttons
 from deploybot.events.telling.folding import LOOK_BACK, before, ended, overtaken
 from deploybot.events.telling.story import TONES, Mood, Scene, Story, Worth
-from deploybot.events.telling.things import rank
-from deploybot.events.telling.words import NAME, REF, count, moment, nth, one_line, page, short, who
+from deploybot.events.telling.things import build_thing
+from deploybot.events.telling.words import NAME, REF, count, full_sha, moment, nth, one_line, page, short, who
 from deploybot.ports import ToldPart
 from deploybot.units import show_duration
 
@@ -39,19 +41,42 @@ _ORDER: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """A commit on a branch or tag: where, what is known of its builds, and those that count there.
+
+    `counts` is False where nothing that counts is known of it: then `builds` are what was heard of.
+    """
+
+    latest: Build
+    ref: str
+    known: Mapping[tuple[str, str], ToldPart]
+    builds: Sequence[Build]
+    counts: bool
+
+    @property
+    def lines(self) -> list[tuple[ToldPart, Build]]:
+        """What is told. A check suite is told where it says more than the checks in it."""
+        suites = [one for one in self.builds if one.whole and not one.number]
+        others = [one for one in self.builds if one not in suites]
+        told = {BuildState.PASSED, BuildState.SKIPPED, *(one.state for one in others)} if others else set()
+        shown = (*others, *(one for one in suites if one.state not in told))
+        return [(self.known[one.sender, one.key], one) for one in shown]
+
+
 def build_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
-    """The builds of one commit and branch, or tag."""
-    shown = _newest(parts)
+    """The builds of one commit and branch, or tag: green exactly where a deployment of it would wait for none."""
+    commit = _commit(scene, parts)
+    latest, shown = commit.latest, commit.lines
     builds = [event for _, event in shown]
-    latest = max(builds, key=rank)
-    mood, word = _mood(builds)
-    where = one_line(latest.branch or latest.tag or latest.name, REF)
+    mood, word = _mood(commit, builds)
+    where = one_line(commit.ref or latest.name, REF)
     told = sorted(shown, key=lambda one: (_ORDER.index(one[1].state), one[1].name, one[0].part))
-    lines = [_line(scene, part, build) for part, build in told[:_SHOWN]]
+    lines = [_line(scene, part, build, commit.ref) for part, build in told[:_SHOWN]]
     if len(told) > _SHOWN:
         lines.append(Line(f"… and {len(told) - _SHOWN} more", _counts(build for _, build in told[_SHOWN:])))
     behind = overtaken(scene, latest.branch, latest.commit, min(part.heard for part in parts))
-    good = mood is Mood.GOOD and not behind
+    good = mood is Mood.GOOD and not behind and not is_foreign(commit.ref)
     place = {"branch": latest.branch, "tag": latest.tag}
     card = Card(
         title=f"{where}{f' ({short(latest.commit)})' if latest.commit else ''} — {word}",
@@ -74,59 +99,63 @@ def build_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
     )
 
 
-def _newest(parts: Iterable[ToldPart]) -> list[tuple[ToldPart, Build]]:
-    """The last run of each workflow. Runs without a number cannot be put in order: each is one of its own."""
-    last: dict[tuple[str, str, str], tuple[ToldPart, Build]] = {}
-    for part in parts:
-        if isinstance(build := part.event, Build):
-            key = build.sender, build.name, "" if build.number else part.part
-            if key not in last or _place(part, build) > _place(*last[key]):
-                last[key] = part, build
-    return [pair for pair in last.values() if _is_line(pair[1], [build for _, build in last.values()])]
+def _commit(scene: Scene, parts: Sequence[ToldPart]) -> _Commit:
+    """All that is known of the commit; a fork's branch, and what has no commit yet, is told for itself."""
+    latest = _latest(parts)
+    ref, sha = latest.branch or latest.tag, full_sha(latest.commit)
+    alone = not sha or is_foreign(ref)
+    every = parts if alone else scene.builds(sha)
+    known = {(one.sender, one.key): part for part, one in _builds(every)}
+    builds = [one for _, one in _builds(every)]
+    found = () if alone else counted(builds, ref)
+    heard = [replace(one, branch="", tag="", fork=False) for _, one in _builds(parts)]
+    return _Commit(latest, ref, known, found or counted(heard, ""), counts=alone or bool(found))
 
 
-def _place(part: ToldPart, build: Build) -> tuple[object, ...]:
-    return part.position, rank(build)
+def _builds(parts: Iterable[ToldPart]) -> list[tuple[ToldPart, Build]]:
+    return [(one, one.event) for one in parts if isinstance(one.event, Build)]
 
 
-def _is_line(build: Build, builds: Iterable[Build]) -> bool:
-    """Whether a build is told.
-
-    A pipeline, which has a number and is the whole, stands for all that its sender tells. A suite, which has none, is
-    told where it says more than the builds in it.
-    """
-    others = [one for one in builds if one.sender == build.sender and one is not build]
-    if not build.whole:
-        return not any(one.whole and one.number for one in others)
-    inside = [one for one in others if not one.whole]
-    failed = build.state is BuildState.FAILED and not any(one.state is BuildState.FAILED for one in inside)
-    return bool(build.number) or not inside or failed
+def _latest(parts: Sequence[ToldPart]) -> Build:
+    """The build that says which branch it is: a part may have been told of for another one since."""
+    builds = [one for _, one in _builds(parts)]
+    here = [one for one in builds if build_thing(one.commit, one.branch or one.tag) == parts[0].thing]
+    return (here or builds)[-1]
 
 
-def _mood(builds: Sequence[Build]) -> tuple[Mood, str]:
+def _mood(commit: _Commit, shown: Sequence[Build]) -> tuple[Mood, str]:
     """How they stand together, and the word for it."""
-    failed = [one for one in builds if one.state is BuildState.FAILED]
-    going = [one for one in builds if not one.state.ended]
+    mood, word = _stand(commit, shown)
+    if commit.counts:
+        return mood, word
+    return Mood.PLAIN if mood.settled else mood, f"{word}, perhaps for a fork: does not count"
+
+
+def _stand(commit: _Commit, shown: Sequence[Build]) -> tuple[Mood, str]:
+    failed = [one for one in shown if one.state is BuildState.FAILED]
+    going = [one for one in commit.builds if not one.state.ended]
     if failed:
-        names = ", ".join(one_line(one.name, NAME) for one in failed[:2])
+        names = ", ".join(dict.fromkeys(one_line(one.name, NAME) for one in failed[:2]))
         more = f" and {len(failed) - 2} more" if len(failed) > 2 else ""  # noqa: PLR2004  those shown
         return Mood.BAD, f"red: {names}{more}{', others are running' if going else ''}"
     if going:
         return Mood.BUSY, "building" if any(one.state is BuildState.RUNNING for one in going) else "queued"
-    if any(one.state is BuildState.PASSED for one in builds):
-        return Mood.GOOD, f"green{_took(builds)}"
-    return Mood.PLAIN, "cancelled" if any(one.state is BuildState.CANCELLED for one in builds) else "skipped"
+    if stands(commit.builds).light is Light.GREEN:
+        return Mood.GOOD, f"green{_took(commit.builds)}"
+    return Mood.PLAIN, "cancelled" if any(one.state is BuildState.CANCELLED for one in commit.builds) else "skipped"
 
 
 def _took(builds: Sequence[Build]) -> str:
-    """How long it was from the first one's start to the last one's end."""
-    timed = [one for one in builds if one.started and one.finished]
-    if not timed:
-        return ""
-    return f" after {show_duration(max(one.finished for one in timed) - min(one.started for one in timed))}"
+    """How long it was from the first one's start to the last one's end, by one sender's clock."""
+    spans: dict[str, tuple[float, float]] = {}
+    for one in builds:
+        if one.started and one.finished:
+            first, last = spans.get(one.sender, (one.started, one.finished))
+            spans[one.sender] = min(first, one.started), max(last, one.finished)
+    return f" after {show_duration(max(last - first for first, last in spans.values()))}" if spans else ""
 
 
-def _line(scene: Scene, part: ToldPart, build: Build) -> Line:
+def _line(scene: Scene, part: ToldPart, build: Build, ref: str) -> Line:
     words = [_words(build)]
     if build.failed and build.state in _MAY_FAIL:
         shown = ", ".join(one_line(name, _JOB) for name in build.failed[:_FAILED_SHOWN])
@@ -136,6 +165,8 @@ def _line(scene: Scene, part: ToldPart, build: Build) -> Line:
         words.append(f"attempt {build.attempt}")
     if told := _streak(scene, part, build):
         words.append(told)
+    if (elsewhere := build.branch or build.tag) not in {"", ref}:
+        words.append(f"on {one_line(elsewhere, REF)}")
     return Line(_name(build), "; ".join(words), _TONES[build.state], page(build.url))
 
 

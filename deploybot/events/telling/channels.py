@@ -17,8 +17,9 @@ from itertools import takewhile
 from typing import Final
 
 from deploybot.card import Card
-from deploybot.domain import OWN, Build, Deployed, Deployment, Event, Identity, Kind, Ping, Place, Push
+from deploybot.domain import Build, Deployed, Deployment, Event, Identity, Kind, Ping, Place, Push
 from deploybot.errors import StoreError
+from deploybot.events.builds import is_own
 from deploybot.events.telling.families import story_of
 from deploybot.events.telling.folding import LOOK_BACK, PUSHES
 from deploybot.events.telling.notify import places_for
@@ -26,6 +27,7 @@ from deploybot.events.telling.quiet import FOLDED_FROM, Quiet, digest_card
 from deploybot.events.telling.storms import Batch, close_storms, folded, listed, put_storm, storm_for, stream_of
 from deploybot.events.telling.story import Mood, Scene, Story
 from deploybot.events.telling.things import Spot, build_thing, commit_of, dated, joined, kept, push_series, spot_of
+from deploybot.events.telling.words import full_sha
 from deploybot.masking import masked
 from deploybot.ports import Clock, Redactor, Store, Tables, ToldPart, ToldPlace
 from deploybot.settings import App, Settings
@@ -37,6 +39,7 @@ _RECENT: Final = 7 * 86400.0
 _OWN_WITHIN: Final = 600.0
 _LATEST: Final = 5
 _ABOUT: Final = 10
+_THINGS: Final = 100
 _LATER: Final = "kept until the quiet hours are over"
 log = logging.getLogger(__name__)
 
@@ -264,10 +267,18 @@ class Telling:
             series=lambda series, limit: tables.told.series(app.name, series, limit),
             running=lambda environment: tables.running.get(app.name, environment),
             zone=self._settings.bot.timezone,
+            builds=lambda commit: _builds_of(tables, app, commit),
         )
         story = story_of(scene, parts)
         card = replace(story.card, title=f"{app.name}: {story.card.title}")
         return replace(story, card=masked(card, self._redactor))
+
+
+def _builds_of(tables: Tables, app: App, commit: str) -> tuple[ToldPart, ...]:
+    """All builds of a commit, on whatever branch, in the order in which they were heard of."""
+    things = (one for one in tables.told.about(app.name, commit, _THINGS) if one.startswith("build:"))
+    parts = [part for thing in things for part in tables.told.parts(app.name, thing)]
+    return tuple(sorted(parts, key=lambda part: (part.heard, part.part)))
 
 
 def _part(app: App, spot: Spot, event: Event, heard: float) -> ToldPart:
@@ -317,7 +328,7 @@ def _turned(was: ToldPlace, story: Story) -> bool:
 def _is_own(tables: Tables, app: App, event: Event) -> bool:
     """Whether a forge tells the bot what the bot has told the forge."""
     if isinstance(event, Build):
-        return event.name == OWN or event.name.startswith(f"{OWN}/")
+        return is_own(event)
     if not isinstance(event, Deployed):
         return False
     recent = tables.deployments.recent(app.name, event.environment, _LATEST) if app.forge else ()
@@ -335,7 +346,8 @@ def _beside(tables: Tables, app: App, spot: Spot, event: Event) -> Iterator[str]
         yield from (one.thing for one in pushes if one.thing != spot.thing)
         commits = {one.event.after for one in pushes if isinstance(one.event, Push)} | {event.after}
         yield from (build_thing(commit, event.branch) for commit in commits)
-    elif isinstance(event, Build) and spot.series:
-        series = tables.told.series(app.name, spot.series, LOOK_BACK)
-        later = [*takewhile(lambda one: one.position > spot.position, series)]
-        yield from dict.fromkeys(one.thing for one in later if one.thing != spot.thing)
+    elif isinstance(event, Build):
+        series = tables.told.series(app.name, spot.series, LOOK_BACK) if spot.series else ()
+        later = [one.thing for one in takewhile(lambda one: one.position > spot.position, series)]
+        same = [one.thing for one in _builds_of(tables, app, full_sha(event.commit))]
+        yield from (thing for thing in dict.fromkeys((*later, *same)) if thing != spot.thing)

@@ -78,7 +78,7 @@ def _links(*pages: tuple[str, str]) -> tuple[Link, ...]:
 def change_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
     """A pull or merge request, opened, merged or closed."""
     changes = [one.event for one in parts if isinstance(one.event, Change)]
-    change = max(changes, key=rank)
+    change = max(reversed(changes), key=rank)
     open_now = change.what in {"opened", "reopened", "updated"}
     word = "draft" if open_now and change.draft else "open" if change.what == "updated" else change.what
     card = Card(

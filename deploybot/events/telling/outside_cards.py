@@ -9,7 +9,7 @@ from deploybot.card import Card, Line, Link, Tone
 from deploybot.domain import Alert, BuildState, Deployed, Note, Synced
 from deploybot.events.telling.buttons import code_buttons, logs_button, retry_buttons
 from deploybot.events.telling.story import TONES, Mood, Scene, Story, Worth
-from deploybot.events.telling.things import rank
+from deploybot.events.telling.things import BUSY, SICK, rank
 from deploybot.events.telling.words import NAME, REF, moment, nth, one_line, paragraph, sender_name, short, who
 from deploybot.ports import ToldPart
 from deploybot.settings import App
@@ -34,8 +34,6 @@ _NOTES: Final = {
     "warn": (Mood.PLAIN, Tone.WARN),
     "busy": (Mood.BUSY, Tone.BUSY),
 }
-_SICK: Final = frozenset({"degraded", "missing", "failed", "error"})
-_BUSY: Final = frozenset({"running", "progressing", "syncing", "pending", "terminating"})
 _WELL: Final = frozenset({"synced", "succeeded", "healthy"})
 
 
@@ -75,7 +73,7 @@ def synced_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
     assert isinstance(event, Synced)  # noqa: S101  the thing is one of applications
     words = {event.state.lower(), event.health.lower()}
     mood = (
-        Mood.BAD if words & _SICK else Mood.BUSY if words & _BUSY else Mood.GOOD if words & _WELL else Mood.PLAIN
+        Mood.BAD if words & SICK else Mood.BUSY if words & BUSY else Mood.GOOD if words & _WELL else Mood.PLAIN
     )  # fmt: skip
     says = ", ".join(filter(None, (one_line(event.state, NAME), one_line(event.health, NAME))))
     environment = _named(scene.app, event.application)
@@ -102,7 +100,7 @@ def synced_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
 def alert_story(scene: Scene, parts: Sequence[ToldPart]) -> Story:
     """An alert, from firing to resolved, and how often it came within a day."""
     alerts = [one.event for one in parts if isinstance(one.event, Alert)]
-    alert = max(alerts, key=rank)
+    alert = max(reversed(alerts), key=rank)
     labels = {name.lower(): value for name, value in alert.labels}
     found = next((labels[name] for name in _ENVIRONMENT if name in labels), "")
     environment = found if found in scene.app.environments else ""

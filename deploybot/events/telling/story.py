@@ -58,7 +58,7 @@ class Scene:
     """All that a story may depend on beside the parts of its thing; asked inside the transaction.
 
     `series` gives the last parts of a series, at most so many, the newest first; `running` what runs in an
-    environment. `zone` is that of the bot.
+    environment. `zone` is that of the bot. `builds` gives all that was heard of the builds of a commit.
     """
 
     app: App
@@ -66,6 +66,7 @@ class Scene:
     series: Callable[[str, int], Iterable[ToldPart]]
     running: Callable[[str], Sequence[Running]]
     zone: ZoneInfo
+    builds: Callable[[str], Sequence[ToldPart]]
 
 
 TONES = {Mood.PLAIN: Tone.PLAIN, Mood.BUSY: Tone.BUSY, Mood.GOOD: Tone.GOOD, Mood.BAD: Tone.BAD}

@@ -1,7 +1,8 @@
 """What an event is about: the thing, which of its parts, and which of two events about one part is the newer.
 
-A thing has one message in a channel, which is edited. Each part keeps the newest event about it. `rank` orders all
-events about a part, so the same events give the same message in whatever order, and however often, they come.
+A thing has one message in a channel, which is edited. Each part keeps the newest event about it. `rank` orders the
+events about a part by what their sender says, so they give the same message in whatever order they come. Between two of
+one rank, what came last is the newer. Builds have the rule of `events.builds`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,30 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
-from deploybot.domain import Alert, Build, Change, Deployed, Event, ImagePushed, Note, Published, Push, Synced, Tagged
+from deploybot.domain import (
+    Alert,
+    Build,
+    BuildState,
+    Change,
+    Deployed,
+    Event,
+    ImagePushed,
+    Note,
+    Published,
+    Push,
+    Synced,
+    Tagged,
+)
+from deploybot.events import builds
 from deploybot.events.telling.words import cut, full_sha, subject
 
 COMMITS_SHOWN: Final = 5
 _KEPT_TEXT: Final = 2_000
-_KEPT_NAMES: Final = 40
+_KEPT_NAMES: Final = builds.KEPT_NAMES
 _AHEAD: Final = 86400.0
+SICK: Final = frozenset({"degraded", "missing", "failed", "error"})
+BUSY: Final = frozenset({"running", "progressing", "syncing", "pending", "terminating"})
+"""Argo CD's words for an application that is unwell, and for one where something goes on."""
 _CHANGES: Final = ("opened", "reopened", "updated", "closed", "merged")
 
 
@@ -33,8 +51,12 @@ class Spot:
 
 def dated(event: Event, now: float) -> Event:
     """The event with a time. A sender whose clock is days ahead is not believed: nothing could come after it."""
+    if isinstance(event, Build):
+        return builds.dated(event, now)
     ahead = event.at > now + _AHEAD
-    if isinstance(event, Build | Deployed | Alert):
+    if isinstance(event, Deployed):
+        return replace(event, at=0.0) if ahead else event
+    if isinstance(event, Alert):
         return replace(event, at=now) if ahead else event
     return replace(event, at=now) if ahead or not event.at else event
 
@@ -88,46 +110,34 @@ def build_thing(commit: str, branch: str) -> str:
 
 
 def _build(event: Build) -> Spot:
-    series = f"build:{_id(event.sender, event.name, event.branch)}" if event.branch else ""
+    series = f"build:{_id(*builds.series(event), event.branch)}" if event.branch else ""
     where = event.branch or event.tag
     thing = build_thing(event.commit, where) if event.commit else f"build:{_id(event.sender, event.key)}"
-    position = float(event.number) or event.started or event.at or event.finished
+    position = float(event.number) or event.at
     return Spot(thing, _id(event.sender, event.key), series, position)
 
 
-def rank(event: Event) -> tuple[object, ...]:
-    """Orders the events about one part: the greatest is the newest. Events of one rank are the same."""
+def rank(event: Event) -> tuple[float, ...]:
+    """Orders the events about one part of anything but a build. Of two with one rank, the one that came last counts."""
     match event:
-        case Build():
-            return (event.attempt, *_state(event), repr(replace(event, failed=(), number=0)))
         case Deployed():
-            return (*_state(event), repr(event))
+            untimed = math.inf if event.state.ended else -math.inf
+            return (event.at or untimed, event.state.ended, event.state is BuildState.RUNNING)
         case Change():
-            return (event.what == "merged", event.at, _CHANGES.index(event.what), repr(event))
+            return (event.what == "merged", event.at, _CHANGES.index(event.what))
         case Alert():
-            return (event.started, event.at, not event.firing, repr(event))
-    return (event.at, repr(event))
+            return (event.started, event.at, not event.firing)
+        case Synced():
+            words = {event.state.lower(), event.health.lower()}
+            return (event.at, bool(words & SICK) or not words & BUSY)
+    return (event.at,)
 
 
 def joined(was: Event | None, event: Event) -> Event:
-    """The newer of two events about one part.
-
-    Of a build, too, what only one of them tells: its number, and the failed jobs of an attempt, which some senders tell
-    one by one.
-    """
-    newest = event if was is None else max(was, event, key=rank)
-    if not isinstance(was, Build) or not isinstance(event, Build) or not isinstance(newest, Build):
-        return newest
-    of_it = (one.failed for one in (was, event) if one.attempt == newest.attempt)
-    failed = sorted({name for names in of_it for name in names})[:_KEPT_NAMES]
-    return replace(newest, failed=tuple(failed), number=max(was.number, event.number))
-
-
-def _state(event: Build | Deployed) -> tuple[float, int]:
-    """When it was so, and how far that is. Of what tells no time, an end is taken for the newest."""
-    finished, started = (event.finished, event.started) if isinstance(event, Build) else (0.0, 0.0)
-    when = event.at or finished or started or (math.inf if event.state.ended else -math.inf)
-    return when, 2 if event.state.ended else 1 if event.state.value == "running" else 0
+    """The newer of two events about one part; of a build, with what only one of them tells."""
+    if isinstance(event, Build):
+        return builds.joined(was if isinstance(was, Build) else None, event)
+    return was if was is not None and rank(was) > rank(event) else event
 
 
 def kept(event: Event) -> Event:

@@ -188,3 +188,10 @@ def m007_told(db: Database) -> None:
     """What was heard of the things that events are about, and where it was told."""
     for statement in _TOLD:
         db.execute(statement)
+
+
+def m015_builds(db: Database) -> None:
+    """What a build is a run of. GitHub's checks are forgotten: several runs, and those for forks, were one."""
+    db.execute("ALTER TABLE builds ADD COLUMN event TEXT NOT NULL DEFAULT ''")
+    db.execute("DELETE FROM builds WHERE key LIKE 'github github:%:check:%'")
+    db.execute("DELETE FROM told_parts WHERE kind = 'Build' AND event LIKE '%\"key\":\"github:%:check:%'")

@@ -165,6 +165,7 @@ def _built(tree: Tree) -> Iterator[Event]:
         branch=status.text("refname"),
         commit=commit,
         number=int(pipeline["number"]) if pipeline else 0,
+        run=int(pipeline["number"]) if pipeline else 0,
         started=status.time("created_on"),
         finished=at if state.ended else 0.0,
     )

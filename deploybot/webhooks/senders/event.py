@@ -141,6 +141,7 @@ def _builds(tree: Tree) -> Iterator[Build]:
         tag=tree.text("tag"),
         commit=commit,
         number=number,
+        run=number,
         attempt=max(1, build.number("attempt", default=1)),
         started=_at(build, "started", "build."),
         finished=_at(build, "finished", "build."),

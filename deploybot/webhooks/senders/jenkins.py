@@ -22,6 +22,8 @@ _ENDS: Mapping[str, BuildState] = {
     "NOT_BUILT": BuildState.SKIPPED,
 }
 _JOB = re.compile(r"(?:^|/)job/([^/]+)")
+_REQUEST = re.compile(r"(?:^|/)(?:PR|MR)-\d+(?:-head|-merge)?$", re.ASCII)
+"""What a multibranch project calls the job of a pull or merge request, a fork's, too."""
 
 _SETUP = """\
 With the Notification plugin: the job, Configure, Job Notifications, Add Endpoint.
@@ -107,10 +109,16 @@ def _by_plugin(tree: Tree) -> tuple[Event, ...]:
             branch=_branch(build.text("scm", "branch")),
             commit=build.commit("scm", "commit"),
             number=number,
+            run=number,
+            fork=_is_request(name),
             started=started,
             finished=finished,
         ),
     )
+
+
+def _is_request(job: str) -> bool:
+    return _REQUEST.search(job) is not None
 
 
 def _span(state: BuildState, moment: float, duration: float) -> tuple[float, float]:
@@ -141,6 +149,8 @@ def _by_step(tree: Tree) -> tuple[Event, ...]:
             branch=_branch(tree.text("branch")),
             commit=tree.commit("commit"),
             number=tree.number("number"),
+            run=tree.number("number"),
+            fork=_is_request(name),
             started=started,
             finished=at if state.ended and started else 0.0,
         ),

@@ -1,0 +1,205 @@
+"""Ten thousand histories of CI against what their senders' documents make of them: no wrong verdict, one for all."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from deploybot.card import Card, Tone
+from deploybot.domain import Build, Event
+from deploybot.events import builds as rules
+from deploybot.events.auto.hints import hint_of
+from deploybot.events.auto.looks import Automatic
+from deploybot.events.auto.pursuit import Pursuit, Refusal
+from deploybot.events.auto.wishes import WishBook
+from deploybot.events.telling import things
+from deploybot.events.telling.build_cards import build_story
+from deploybot.events.telling.story import Scene
+from deploybot.ports import ToldPart
+from deploybot.redact import Redactor
+from deploybot.settings import Auto
+from deploybot.settings.callers import forge_named
+from deploybot.testing import FakeRefs
+from tests.events.channel import NOON, Channel, open_channel, settings
+from tests.events.ci_world import COMMIT, REFS, CiWorld, all_green, draw, named_green
+
+N = int(os.environ.get("N", "300"))
+SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+HOOK = {"secret": {"env": "HOOK"}}
+AUTO: dict[str, Any] = {
+    "repo": "git@github.com:acme/shop.git",
+    "hooks": dict.fromkeys(("github", "gitlab", "jenkins", "event"), HOOK),
+    "environments": {
+        "staging": {"name": "staging", "app": "shop", "servers": ["web1"], "default": True},
+        "production": {
+            "name": "production", "app": "shop", "servers": ["web2"], "auto": {"branch": "main", "after": "ci"},
+        },
+    },
+}  # fmt: skip
+SETTINGS = settings(**AUTO)
+SHOP = SETTINGS.apps["shop"]
+ASKED = ("CI", "github:CI", ".github/workflows/w1.yml", "unit", "scan", "event:CI", "event:unit", "jenkins:shop",
+         "gitlab:pipeline", "ci/mill", "jenkins:shop/main")  # fmt: skip
+
+
+class Listeners(Protocol):
+    """A channel and what deploys by itself, which hear the same."""
+
+    async def hear(self, events: list[Event], first: int) -> None:
+        """Hear events; the first of them is the so manieth."""
+
+    async def builds(self) -> tuple[Build, ...]:
+        """The builds of the commit that are kept for deployments."""
+
+    async def cards(self) -> list[Card]:
+        """The messages of the channel."""
+
+
+class Real:
+    """Both as they are, on the real rows."""
+
+    def __init__(self, channel: Channel, folder: Path) -> None:
+        async def refusal(_: object) -> Refusal:
+            return Refusal("nothing is deployed here")
+
+        async def handle(*_: object) -> Card | None:
+            return None
+
+        book = WishBook(channel.clock, Redactor(()), lambda _: ())
+        ports: dict[str, Any] = {"store": channel.store, "clock": channel.clock, "book": book}
+        pursuit = Pursuit(**ports, handle=handle, refusal=refusal)
+        refs = FakeRefs(folder)
+        self.automatic = Automatic(**ports, refs=refs, images=None, pursuit=pursuit, ring=lambda _: None)
+        self.channel = channel
+
+    async def hear(self, events: list[Event], first: int) -> None:
+        heard = [(event, f"d{number}") for number, event in enumerate(events, first)]
+        await self.channel.telling.hear_all(SHOP, heard)
+        await self.automatic.hear_all(SHOP, heard)
+
+    async def builds(self) -> tuple[Build, ...]:
+        return await self.channel.store.read(lambda tables: tables.wishes.builds("shop", COMMIT))
+
+    async def cards(self) -> list[Card]:
+        return await self.channel.messages()
+
+
+class OnPaper:
+    """Both without rows: what they do between hearing and telling, as pure as it is."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, ToldPart] = {}
+        self.kept: dict[tuple[str, str], Build] = {}
+
+    async def hear(self, events: list[Event], first: int) -> None:
+        for number, event in enumerate(events, first):
+            build = things.kept(things.dated(event, NOON))
+            spot = things.spot_of(build, "")
+            was = self.parts.get(spot.part)
+            joined = things.joined(was.event if was else None, build)
+            thing, heard = (was.thing, was.heard) if was else (spot.thing, NOON + number)
+            self.parts[spot.part] = ToldPart(app="shop", thing=thing, part=spot.part, event=joined, heard=heard)
+            hint = hint_of(SHOP, event)
+            if hint is not None and (told := hint.built) is not None:
+                key = told.sender, told.key
+                self.kept[key] = rules.joined(self.kept.get(key), rules.dated(told, NOON))
+
+    async def builds(self) -> tuple[Build, ...]:
+        return tuple(one for one in self.kept.values() if one.commit == COMMIT)
+
+    async def cards(self) -> list[Card]:
+        every = sorted(self.parts.values(), key=lambda one: one.heard)
+        scene = Scene(
+            app=SHOP,
+            persons=lambda _: "",
+            series=lambda *_: (),
+            running=lambda _: (),
+            zone=ZoneInfo("UTC"),
+            builds=lambda _: every,
+        )
+        found = [[one for one in every if one.thing == thing] for thing in {one.thing for one in every}]
+        cards = (build_story(scene, parts).card for parts in found)
+        return [replace(card, title=f"shop: {card.title}") for card in cards]
+
+
+@asynccontextmanager
+async def listeners(number: int, folder: Path) -> AsyncIterator[Listeners]:
+    """One of twenty histories is heard by the real ones, which takes a hundred times as long."""
+    if number % 20:
+        yield OnPaper()
+        return
+    async with open_channel(SETTINGS) as channel:
+        yield Real(channel, folder)
+
+
+async def verdict(both: Listeners, auto: Auto, ref: str) -> str:
+    return rules.judge(auto, await both.builds(), ref, forge_named(SHOP, ())).light.value
+
+
+async def disagree(both: Listeners) -> list[str]:
+    """Where the card of a branch says otherwise than a deployment from it would be decided."""
+    wrong = []
+    cards = {ref: card for card in await both.cards() for ref in REFS if card.title.startswith(f"shop: {ref} (")}
+    for ref, card in cards.items():
+        light = await verdict(both, Auto(branch=ref, after="ci"), ref)
+        if light not in says(card) or bool(card.buttons) != (light == "green"):
+            wrong.append(f"{ref} is {light}, and its card says {card.title}")
+    return wrong
+
+
+def says(card: Card) -> frozenset[str]:
+    """The verdicts that a card leaves open: builds that were cancelled are no alarm, and keep it from being green."""
+    word = card.title.rpartition(" — ")[2].partition(" ")[0].rstrip(":,")
+    if card.tone is Tone.GOOD:
+        return frozenset({"green"})
+    if card.tone is Tone.BAD or word == "cancelled":
+        return frozenset({"red"} if "perhaps for a fork" not in card.title else {"waits"})
+    return frozenset({"waits", "red"} if "cancelled" in str(card.lines) else {"waits"})
+
+
+def told(world: CiWorld) -> list[Event]:
+    return [event for one in world.sent for event in one.events()]
+
+
+async def test_no_history_of_builds_has_a_wrong_verdict(tmp_path: Path, figure: Callable[[str], None]) -> None:
+    dice = random.Random(SEED)
+    lights: Counter[str] = Counter()
+    wrong, apart, heard = list[str](), list[str](), 0
+    for number in range(N):
+        seed = dice.randrange(10**9)
+        world = draw(random.Random(seed))
+        events = told(world)
+        heard, half = heard + len(events), dice.randint(0, len(events))
+        async with listeners(number, tmp_path) as both:
+            await both.hear(events[:half], 0)
+            apart += [f"{seed}, half: {one}" for one in await disagree(both)]
+            await both.hear(events[half:], half)
+            apart += [f"{seed}: {one}" for one in await disagree(both)]
+            for ref in REFS:
+                light = await verdict(both, Auto(branch=ref, after="ci"), ref)
+                lights[light] += 1
+                wrong += [] if light == all_green(world.ran, ref) else [f"{seed}: {ref} is {light}"]
+                names = tuple(dice.sample(ASKED, dice.randint(1, 2)))
+                light = await verdict(both, Auto(branch=ref, checks=names), ref)
+                right = named_green(world.ran, ref, tuple(map(whose, names)))
+                wrong += [] if light == right else [f"{seed}: {ref} {names} is {light}"]
+    counts = ", ".join(f"{count} {light}" for light, count in sorted(lights.items()))
+    figure(
+        f"{len(wrong)} of {N} histories of builds had a wrong verdict, card and deployment disagreed in {len(apart)} "
+        f"({heard} events; {counts}), seed={SEED}"
+    )
+    assert (wrong, apart) == ([], [])
+    assert {*lights} == {"green", "red", "waits"}
+
+
+def whose(name: str) -> tuple[str, str]:
+    """Whose check a name of `checks` is: the forge's where it names nobody."""
+    who, colon, rest = name.partition(":")
+    return (who, rest) if colon else ("github", name)

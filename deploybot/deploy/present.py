@@ -78,11 +78,11 @@ def serves(observed: Observed | None) -> bool:
 def present(site: Site) -> str:
     """Say in a few words what runs on a server by what was observed there."""
     facts, observed = site.facts, site.observed
-    half = facts.switching if facts.switching != site.running else ""
     containers = [one for one in observed.containers if not one.oneoff] if observed else []
     if site.running:
         words = short_id(site.running)
     elif containers:
+        half = facts.switching
         words = f"{short_id(half)}, only partly" if half else "containers that the bot did not make"
     else:
         words = "nothing"

@@ -75,6 +75,11 @@ class ComposedServer:
         self.up(host, env)
         self.engine.all[PROJECT] = [replace(one, health="unhealthy") for one in self.engine.all[PROJECT]]
 
+    def up_and_end(self, host: FakeHost, env: Mapping[str, str]) -> None:
+        """Come up, and end as a job does."""
+        self.up(host, env)
+        self.engine.all[PROJECT] = [replace(one, state="exited") for one in self.engine.all[PROJECT]]
+
 
 def settings_in(override: str) -> str:
     """The label that an override gives."""
@@ -151,6 +156,28 @@ async def test_a_release_is_recorded_by_the_images_that_were_made(composed: Shop
     assert row.manifest.files == ("compose.yaml",)
     assert runs(server) == [image_id("1")]
     assert jobs(server, 1) == ["fetch", "compose_build", "compose_up", "switch"]
+
+
+async def test_a_job_that_ended_is_recorded_as_one_and_stays_ended(composed: Shop, server: ComposedServer) -> None:
+    await good(composed, V1)
+    assert [one.ended for one in (await manifests(composed))[V1.id].manifest.services] == [False]
+    server.host.script("compose_up", Outcome(effect=server.up_and_end))
+    await good(composed, V2)
+    assert [one.ended for one in (await manifests(composed))[V2.id].manifest.services] == [True]
+    await good(composed, V2)
+    up = [one for one in server.host.started if one.script == "compose_up"][-1]
+    assert (up.env["DEPLOYBOT_CHANGED"], up.env["DEPLOYBOT_START"]) == ("", "")
+
+
+@pytest.mark.parametrize(("remove", "removed"), [(False, []), (True, ["left-1"])])
+async def test_what_the_bot_did_not_make_goes_only_where_somebody_says_so(
+    composed: Shop, server: ComposedServer, remove: bool, removed: list[str]
+) -> None:
+    left = Container(id="left-1", name="left", service="left", image="x", state="running", project=PROJECT, created=1.0)
+    server.engine.all[PROJECT] = [left]
+    await composed.deploy(V1, remove_orphans=remove)
+    up = next(one for one in server.host.started if one.script == "compose_up")
+    assert up.env["DEPLOYBOT_REMOVE_LAST"].split() == removed
 
 
 async def test_a_rollback_runs_the_recorded_images_without_a_build(composed: Shop, server: ComposedServer) -> None:

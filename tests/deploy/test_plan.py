@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import hashlib
+import json
 from dataclasses import replace
 
 import pytest
@@ -45,6 +48,8 @@ async def test_a_plan_has_a_part_for_each_server_in_their_order(shop: Shop) -> N
     assert (plan.changes, plan.warnings, plan.remove_orphans) == (changes, (), True)
     assert plan.digest == digest_of(plan)
     assert plan.digest != digest_of(replace(plan, release=V3))
+    content = json.dumps(dataclasses.asdict(replace(plan, digest="")), sort_keys=True, separators=(",", ":"))
+    assert plan.digest == hashlib.sha256(content.encode()).hexdigest()
     assert [(site.server, site.remove_orphans, release, back) for site, release, _, back in strategy.deployed] == [
         ("web1", True, V2, False),
         ("web2", True, V2, False),

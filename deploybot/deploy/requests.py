@@ -41,7 +41,7 @@ def wanting(tables: Tables, number: int, now: float) -> tuple[Deployment, Reques
 def expired_text(deployment: Deployment, request: Request) -> str:
     """How a request ended that did not get its approvals in time."""
     there = sum(one.counts for one in request.approvals)
-    had = f"{there or 'none'} of the {request.wanted} approvals it needs"
+    had = f"{there or 'none'} of the {request.needs} approvals it needs"
     if deployment.not_before:
         return f"It was to begin at {show_time(deployment.not_before)}, and had {had} by then. {NOTHING_DONE}"
     within = show_duration(request.expires - deployment.created)

@@ -178,19 +178,19 @@ class Deployments:
             now=self._clock.now(),
         )
 
-        async def commit() -> tuple[Deployment, str]:
-            made, waits_for = await self._store.write(lambda tables: self._keep(tables, asked))
+        async def commit() -> tuple[Deployment, str, Request | None]:
+            made, waits_for, kept = await self._store.write(lambda tables: self._keep(tables, asked))
             self.queue.launch(made)
             self._approvals.ring(made.skipped)
-            return made, waits_for
+            return made, waits_for, kept
 
         # Whoever asked may have gone by now; what is committed has to be set going all the same.
-        deployment, waits_for = await asyncio.shield(asyncio.create_task(commit()))
-        card = deployment_card(deployment, (), waits_for=waits_for, request=request)
+        deployment, waits_for, kept = await asyncio.shield(asyncio.create_task(commit()))
+        card = deployment_card(deployment, (), waits_for=waits_for, request=kept)
         return dataclasses.replace(card, queued=True)
 
-    def _keep(self, tables: Tables, asked: _Asked) -> tuple[Deployment, str]:
-        """Number it, say its card and write the audit row, if the policy says yes; what it waits for."""
+    def _keep(self, tables: Tables, asked: _Asked) -> tuple[Deployment, str, Request | None]:
+        """Number it, say its card and write the audit row, if the policy says yes; what it waits for; its request."""
         plan, request = asked.plan, asked.request
         self._questions.insist(self._questions.may_request(tables, asked.person.id, plan))
         older = in_the_way(tables, plan) if asked.wish else ()
@@ -216,7 +216,7 @@ class Deployments:
         if not waits_for and request is None:
             deployment = tables.deployments.move(deployment.number, State.RUNNING, now=asked.now)
         self._tell(tables, deployment.number, waits_for)
-        return deployment, waits_for
+        return deployment, waits_for, tables.requests.get(deployment.number)
 
     def _audit(self, tables: Tables, asked: _Asked, deployment: Deployment) -> None:
         plan, reason = asked.plan, asked.ctx.reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deploybot.domain import Author, Build, Built, Event, ImagePushed, Published, Push, Tagged
+from deploybot.domain import Author, Build, Built, Event, ImagePushed, Published, Push, Tagged, image_key, ref_key
 from deploybot.events.patterns import fits
 from deploybot.settings import App, Auto
 
@@ -35,13 +35,13 @@ def hint_of(app: App, event: Event) -> Hint | None:
     match event:
         case Push(branch=branch, after=after):
             about = _about(app, lambda auto: bool(auto.branch) and fits(auto.branch or "", branch))
-            return Hint(about, _some(after), _known(event.by))
+            return Hint(about, _pushed(f"heads/{branch}", after), _known(event.by))
         case Tagged(tag=tag, commit=commit):
             about = _about(app, lambda auto: bool(auto.tag) and fits(auto.tag or "", tag))
-            return Hint(about, _some(commit, f"tags/{tag}"), _known(event.by))
+            return Hint(about, (*_pushed(f"tags/{tag}", commit), f"tags/{tag}"), _known(event.by))
         case Published(tag=tag, early=early):
             about = _about(app, lambda auto: auto.release)
-            return Hint(about, _some(f"tags/{tag}"), _known(event.by), published="" if early else tag)
+            return Hint(about, (f"tags/{tag}",), _known(event.by), published="" if early else tag)
         case Build(commit=commit, branch=branch) if commit and not _of_fork(branch):
             at = event.finished or event.started or event.at
             key = f"{event.sender} {event.key}"
@@ -49,7 +49,8 @@ def hint_of(app: App, event: Event) -> Hint | None:
             about = _about(app, lambda auto: bool(auto.after or auto.checks))
             return Hint(about, commit=commit, built=built) if about else None
         case ImagePushed(digest=digest):
-            return Hint(_about(app, lambda auto: auto.image), _some(digest), _known(event.by))
+            brought = (digest, image_key(event.image, event.tag, digest)) if digest else ()
+            return Hint(_about(app, lambda auto: auto.image), brought, _known(event.by))
         case _:
             return None
 
@@ -67,8 +68,9 @@ def _of_fork(branch: str) -> bool:
     return ":" in branch
 
 
-def _some(*whats: str) -> tuple[str, ...]:
-    return tuple(what for what in whats if what)
+def _pushed(source: str, commit: str) -> tuple[str, ...]:
+    """What a push is noted under: its commit, and that commit on its very branch or tag; nothing of a deleted one."""
+    return (commit, ref_key(source, commit)) if commit else ()
 
 
 def _known(author: Author) -> Author | None:

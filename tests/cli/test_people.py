@@ -67,8 +67,8 @@ def test_roles_are_given_at_places_and_taken_away_again() -> None:
     assert result.output == (
         "ben (slack:T012/U345, telegram:77) is deployer on every environment of shop, viewer on shop/production.\n"
     )
-    assert _run("deny", "ben", "--on", "shop/production").output == "ben lost 1 role.\n"
-    assert _run("deny", "ben").output == "ben lost 1 role.\n"
+    assert _run("deny", "ben", "--on", "shop/production").output == "ben lost 1 role and all accounts in chats.\n"
+    assert _run("deny", "ben").output == "ben lost 1 role and all accounts in chats.\n"
     assert _run("deny", "ben").output == "ben had no such role.\n"
     assert _grants() == (Grant(1, Role.ADMIN),)
 
@@ -91,7 +91,7 @@ def test_a_further_identity_without_a_role() -> None:
         (("allow", "ben", "viewer", "--on", "*/x"), "--on */x: an environment belongs to an app"),
         (("allow", "ben", "viewer", "--identity", "ben"), "--identity ben: should be PLATFORM:ID"),
         (("allow", "ben", "viewer", "--identity", "slack:ben"), "`ben` is no Slack id such as T012/U345"),
-        (("allow", "ben", "viewer", "--identity", ME), f"the console user {os.getuid()} is ana already"),
+        (("allow", "ben", "viewer", "--identity", ME), f"console:{os.getuid()} is @ana already"),
         (("allow", "be n", "viewer", "--identity", "console:7"), "`be n` cannot be a person's name"),
         (("allow", "ana"), "Which role shall ana have?"),
         (("allow", "ana", "--on", "shop", "--identity", "github:5"), "Which role shall ana have?"),

@@ -45,7 +45,7 @@ class Granting:
                 check(tables, wanted, actor)
                 return self._propose(tables, who, given, seconds, actor)
             person = give(tables, given, actor)
-            self._announce(tables, f"{actor.name} made {person.name} {given.text}.", given, actor)
+            self._announce(tables, given.told(actor.name, person), given, actor)
             return person
 
         return await self._store.write(allow)
@@ -114,7 +114,7 @@ class Granting:
         check(tables, who, Actor(change.proposer_name, proposer, actor.now))
         given = changed(change, who, actor.now)
         person = give(tables, given, actor, asked_by=change.proposer_name)
-        text = f"{change.proposer_name} and {actor.name} made {person.name} {given.text}."
+        text = given.told(f"{change.proposer_name} and {actor.name}", person)
         self._announce(tables, text, given, actor)
         return text
 

@@ -48,6 +48,13 @@ class Given:
         end = f" until {show_time(self.until)}" if self.until else ""
         return f"{self.role} on {place_name(self.app, self.environment)}{end}"
 
+    def told(self, by: str, person: Person) -> str:
+        """Say who gave it to whom, and with which account."""
+        account = identity_text(self.who.identity) if self.who.identity else ""
+        if self.role is None:
+            return f"{by} gave {person.name} the account {account}."
+        return f"{by} made {person.name}{f' ({account})' if account else ''} {self.text}."
+
 
 def find(people: People, wanted: Who) -> Person | None:
     """The person of an account or a name; None where there is nobody."""

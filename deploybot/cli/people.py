@@ -138,7 +138,7 @@ async def _allow(
             who=who, role=Role(role.lower()) if role else None, app=where[0], environment=where[1], until=until
         )
         person = give(tables, given, Actor(_actor(), None, now))
-        _announce(tables, settings, f"{_actor()} made {person.name} {given.text}.", where, now)
+        _announce(tables, settings, given.told(_actor(), person), where, now)
         return person, tables.people.identities(person.id), tables.people.grants(person.id)
 
     async with database(settings, make=True) as store:

@@ -173,7 +173,7 @@ class PeopleRows:
         here = [one for one in self.grants(new.person) if (one.app, one.environment) == place]
         enough = [one for one in here if _RANK[one.role] >= _RANK[new.role]]
         if new.until and any(not one.until for one in enough):
-            raise UserError("they have that role there already, without an end", hint="`deny` takes it away.")
+            raise UserError("that role is there already, without an end", hint="`deny` takes it away.")
         return next((one for one in enough if not one.until or now < one.until), None)
 
     def end_grants(self, now: float) -> tuple[Grant, ...]:

@@ -67,7 +67,7 @@ def test_roles_are_given_at_places_and_taken_away_again() -> None:
     assert result.output == (
         "ben (slack:T012/U345, telegram:77) is deployer on every environment of shop, viewer on shop/production.\n"
     )
-    assert _run("deny", "ben", "--on", "shop/production").output == "ben lost 1 role and all accounts in chats.\n"
+    assert _run("deny", "ben", "--on", "shop/production").output == "ben lost 1 role.\n"
     assert _run("deny", "ben").output == "ben lost 1 role and all accounts in chats.\n"
     assert _run("deny", "ben").output == "ben had no such role.\n"
     assert _grants() == (Grant(1, Role.ADMIN),)

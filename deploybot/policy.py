@@ -349,15 +349,16 @@ def _in_time(question: Question) -> Finding | None:
     person, asked = question.person, question.asked
     if question.command != "approve" or person is None or asked is None or not asked.number:
         return None
-    if asked.is_before(question.account):
-        return _refuses(f"You got this account after #{asked.number} was asked for: approve it from an older one.")
     least = question.wanted.role if question.wanted else Role.APPROVER
     older = replace(question, grants=tuple(one for one in question.grants if not asked.is_before(one.after)))
     if not _has(person, least, question):
         return None  # the rules about roles say it
-    if _has(person, least, older):
-        return _passes(f"You had the role before #{asked.number} was asked for.")
-    return _refuses(f"You got your role after #{asked.number} was asked for, so it does not count for #{asked.number}.")
+    late = f"after #{asked.number} was asked for"
+    if not _has(person, least, older):
+        return _refuses(f"You got your role {late}, so it does not count for #{asked.number}.")
+    if asked.is_before(question.account):
+        return _refuses(f"You got this account {late}: approve it from an older one.")
+    return _passes(f"You had the role before #{asked.number} was asked for.")
 
 
 def _second_admin(question: Question) -> Finding | None:
@@ -460,7 +461,8 @@ def _decide(question: Question) -> Decision:
 
 def who_may(question: Question) -> tuple[str, ...]:
     """The names of everybody of `people` who would get a yes."""
-    able = (person.name for person in question.people if _decide(replace(question, person=person)).allowed)
+    alone = replace(question, account=0)
+    able = (person.name for person in question.people if _decide(replace(alone, person=person)).allowed)
     return tuple(sorted(able))
 
 

@@ -200,3 +200,40 @@ def test_a_name_that_cannot_be_given_is_refused(old: str, new: str, why: str) ->
     result = _run("rename", old, new)
     assert result.exit_code == 1
     assert why.lower() in result.output.lower()
+
+
+def _told() -> list[tuple[str, str]]:
+    """What the bot will say, and where."""
+
+    async def read() -> list[tuple[str, str]]:
+        async with Database(Path("data/deploybot.db"), durable=False) as store:
+            items = await store.read(lambda tables: tables.outbox.due(9e12, 100))
+        return [(item.place.platform, item.card.title) for item in items]
+
+    return asyncio.run(read())
+
+
+def test_a_role_for_a_time_is_given_and_told() -> None:
+    _run("allow", "ana", "admin")
+    result = _run("allow", "ben", "deployer", "--on", "shop", "--for", "8h", "--identity", "telegram:5")
+    assert result.exit_code == 0, result.output
+    (grant,) = (one for one in _grants() if one.person == 2)
+    assert (grant.role, grant.until - grant.since, grant.by) == (Role.DEPLOYER, 28800.0, f"{ME} (command line)")
+    platform, text = _told()[-1]
+    assert platform == "console"
+    assert text.startswith(f"{ME} (command line) made ben (telegram:5) deployer on every environment of shop until ")
+    _run("deny", "ben")
+    assert _told()[-1][1] == f"{ME} (command line) took 1 role from ben on every app."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("allow", "ben", "viewer", "--for", "soon"), "--for soon: should be a time such as 90m or 8h"),
+        (("allow", "ben", "--identity", "telegram:5", "--for", "8h"), "Only a role can end."),
+    ],
+)
+def test_a_time_that_cannot_be(arguments: tuple[str, ...], sentence: str) -> None:
+    result = _run(*arguments)
+    assert result.exit_code == 1
+    assert sentence in result.output

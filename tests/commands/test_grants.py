@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pyotp
 import pytest
 
+from deploybot.access import ends
 from deploybot.access.ends import GrantEnds
 from deploybot.card import Card
 from deploybot.domain import Action, Identity, Place, Role
@@ -144,15 +146,30 @@ async def test_a_role_for_a_time_ends_at_its_time(one: World) -> None:
 
 async def test_the_end_is_told_once(one: World) -> None:
     await one.say("allow @eve deployer on shop for 8h")
-    ends = GrantEnds(one.store, one.clock, one.access.announcer)
-    assert await ends.look() == 8 * HOUR
+    looking = GrantEnds(one.store, one.clock, one.access.announcer)
+    assert await looking.look() == 8 * HOUR
     before = len(await told(one))
     one.clock.advance(8 * HOUR)
     for _ in range(3):
-        await ends.look()
+        await looking.look()
     text = "The time is over for which eve was deployer on every environment of shop, given by ana."
     assert (await told(one))[before:] == [(place, text) for place in (SHOP, ANA, DIA_SLACK, DIA_TELEGRAM, CONSOLE)]
     assert [row.subject for row in await one.audit() if row.action == "grant ended"] == ["eve"]
+
+
+async def test_the_end_is_told_by_itself_also_after_a_restart(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ends, "LOOK_EVERY", 0.001)
+    await one.say("allow @eve deployer on shop for 8h")
+    one.clock.advance(9 * HOUR)
+    one.store.full = "no space left"
+    run = asyncio.create_task(GrantEnds(one.store, one.clock, one.access.announcer).run())
+    await asyncio.sleep(0.01)
+    assert not run.done(), "a full disk is no reason to stop"
+    one.store.full = ""
+    async with asyncio.timeout(10):
+        while not any(text.startswith("The time is over") for _, text in await told(one)):  # noqa: ASYNC110 - nobody tells it
+            await asyncio.sleep(0.001)
+    run.cancel()
 
 
 async def test_a_role_without_an_end_stays_beside_one_with_an_end(one: World) -> None:

@@ -116,9 +116,15 @@ PUSHERS = ("ben", "cem", "dia", "eve")
 AUTO_APPROVERS = ("ben", "cem", "dia")
 
 
+@pytest.fixture(autouse=True)
+def _look_often() -> None:
+    """Nothing is moved here but by people: no need to look at the clock as often as other tests do."""
+
+
 @pytest.mark.parametrize("exclude", [None, "authors"])
+@pytest.mark.parametrize("way", ["webhook", "lost", "unlinked", "elsewhere"])
 async def test_nobody_pushes_writes_and_approves_alone(
-    tmp_path: Path, figure: Callable[[str], None], exclude: str | None
+    tmp_path: Path, figure: Callable[[str], None], way: str, exclude: str | None
 ) -> None:
     """With the webhook, without it, from an account that is not linked, and on top of a push of somebody else's."""
     production = PRODUCTION | ({"approvals_exclude": exclude} if exclude else {})
@@ -127,8 +133,7 @@ async def test_nobody_pushes_writes_and_approves_alone(
         await _lay(yard)
         alone = approved = tried = 0
         async with yard.town.busy():
-            ways = ("webhook", "lost", "unlinked", "elsewhere")
-            for way, pusher, author, approver in itertools.product(ways, PUSHERS, PUSHERS, AUTO_APPROVERS):
+            for pusher, author, approver in itertools.product(PUSHERS, PUSHERS, AUTO_APPROVERS):
                 tried += 1
                 number = await _push(yard, way, pusher, author)
                 await yard.approve(number, approver)
@@ -136,9 +141,9 @@ async def test_nobody_pushes_writes_and_approves_alone(
                 if not one.awaits_approval:
                     approved += 1
                     alone += pusher == approver or (exclude is not None and author == approver)
-        figure(f"{alone} of {approved} approved by who pushed{' or wrote' if exclude else ''} it, {tried} tried")
+        figure(f"{way}: {alone} of {approved} approved by who pushed{' or wrote' if exclude else ''} it, {tried} tried")
         assert alone == 0
-        assert approved > 0
+        assert bool(approved) is (way == "webhook"), "where the pusher is not known, one approval is never enough"
 
 
 async def _lay(yard: Yard) -> None:

@@ -315,7 +315,7 @@ async def test_a_ref_without_an_app(world: World) -> None:
     call = Call(command=world.services.commands["diff"], text="", arguments={}, app=None, environment=None)
     subject = Subject(Action.VIEW, None, None, {})
     with pytest.raises(UserError, match=r"^`v1` needs an app to be looked up in\.$"):
-        await arguments_of(replace(call, arguments={"ref": Ref("v1")}), subject, world.services, frozenset())
+        await arguments_of(replace(call, arguments={"ref": Ref("v1")}), subject, world.services, lambda _, __: True)
 
 
 # Once

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from deploybot.card import Button, Card, Tone
 from deploybot.domain import EVERY, Place, Role
@@ -38,20 +39,23 @@ class GrantAnnouncer:
         actor: int = 0,
         admins: frozenset[int] | None = None,
         buttons: tuple[Button, ...] = (),
+        hint: str = "",
     ) -> None:
         """Tell the target's channel, and its admins but `actor`; `admins` are those before the change, if it took any.
 
-        Buttons are for admins, so the channel gets none.
+        Buttons, and the `hint` to what they do, are for admins, so the channel gets none.
         """
         card = Card(title=text, tone=Tone.WARN)
         told = self.admins(tables, app, environment, now) | (admins or frozenset())
         public = dict.fromkeys(self._channels(app))
         for place in public:
             tables.outbox.put(place, card, now)
-        asking = Card(title=text, tone=Tone.WARN, buttons=buttons)
+        asking = replace(card, buttons=buttons, hint=hint)
         for place in dict.fromkeys(self._private(tables, told - {actor})):
+            # Slack's direct messages have ids of their own, which a button would be tied to: there people type.
+            asked = replace(asking, buttons=()) if place.platform == "slack" else asking
             if place not in public:
-                tables.outbox.put(place, asking, now)
+                tables.outbox.put(place, asked, now)
 
     def _channels(self, app: str) -> tuple[Place, ...]:
         found = self._settings.apps.get(app) if app != EVERY else None

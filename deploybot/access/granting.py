@@ -89,6 +89,7 @@ class Granting:
             now=actor.now,
             actor=actor.number,
             buttons=buttons,
+            hint=f"Type `confirm {change.name}`, or `confirm {change.name} no`.",
         )
         return change
 

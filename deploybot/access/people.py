@@ -60,6 +60,10 @@ class Known:
         )
         return decide(question).allowed
 
+    def sees(self, app: str, environment: str) -> bool:
+        """Whether who is asking may look at an environment, also at one that bot.toml has no more."""
+        return self.may(Action.VIEW, "status", app, environment)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -178,7 +182,7 @@ class Access:
             (app, environment)
             for app in self._settings.apps.values()
             for environment in app.environments.values()
-            if known.may(Action.VIEW, "status", app.name, environment.name)
+            if known.sees(app.name, environment.name)
         )
 
     async def allow(

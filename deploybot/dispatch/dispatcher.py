@@ -15,7 +15,7 @@ from deploybot.access import Access, Known, stranger_card
 from deploybot.card import Card, Line
 from deploybot.command import Code, Context, Incoming, Services
 from deploybot.dispatch.book import Book
-from deploybot.dispatch.lookup import Subject, Unseen, arguments_of, nameable, subject_of
+from deploybot.dispatch.lookup import Sees, Subject, Unseen, arguments_of, nameable, subject_of
 from deploybot.dispatch.memories import Allowance, Recent
 from deploybot.dispatch.replies import error_card
 from deploybot.domain import Action, Identity, Person, Release
@@ -46,7 +46,7 @@ class _Request:
     subject: Subject
     incoming: Incoming
     reply: Reply
-    visible: frozenset[tuple[str, str]]
+    sees: Sees
 
     @property
     def code(self) -> str:
@@ -141,7 +141,7 @@ class Dispatcher:
         visible = self._visible(known)
         try:
             call = parse(self._forms, clean(text), self._services.settings, visible)
-            return await self._obey(call, incoming, reply, visible)
+            return await self._obey(call, incoming, reply, known.sees)
         except UserError as problem:
             if isinstance(problem, Unseen) or self._is_hidden(text, visible):
                 await self._book.denied(incoming, known.person, "", text)
@@ -183,12 +183,10 @@ class Dispatcher:
     def _visible(self, known: Known) -> frozenset[tuple[str, str]]:
         return frozenset((app.name, environment.name) for app, environment in self._access.seen_by(known))
 
-    async def _obey(
-        self, call: Call, incoming: Incoming, reply: Reply, visible: frozenset[tuple[str, str]]
-    ) -> Card | None:
+    async def _obey(self, call: Call, incoming: Incoming, reply: Reply, sees: Sees) -> Card | None:
         """Authorise and run a call; a changing one once only, and with its request and result in the audit."""
-        subject = await subject_of(call, self._services, visible)
-        request = _Request(call=call, subject=subject, incoming=incoming, reply=reply, visible=visible)
+        subject = await subject_of(call, self._services, sees)
+        request = _Request(call=call, subject=subject, incoming=incoming, reply=reply, sees=sees)
         person = await self._authorised(request)
         if not request.changes:
             return await self._outcome(request)
@@ -245,7 +243,7 @@ class Dispatcher:
 
     async def _execute(self, request: _Request) -> Card | None:
         """Look up what is still open, ask the policy once more, and run the command."""
-        arguments = await arguments_of(request.call, request.subject, self._services, request.visible)
+        arguments = await arguments_of(request.call, request.subject, self._services, request.sees)
         release = next((one for one in arguments.values() if isinstance(one, Release)), None)
         person = await self._authorised(request, release)
         if request.subject.action is Action.ADMIN:

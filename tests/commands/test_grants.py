@@ -209,9 +209,10 @@ async def test_with_two_a_second_admin_confirms(two: World) -> None:
     assert not await role(two, "eve")
     asks = "dia asks for grant-1: @eve becomes approver on shop/production for 2 h. ana or fay has to confirm it."
     assert await told(two) == [(place, asks) for place in (SHOP, ANA, CONSOLE)]
-    (question,) = await cards(two, ANA)
+    ((in_slack,), (question,)) = await cards(two, ANA), await cards(two, CONSOLE)
     assert [button.command for button in question.buttons] == ["confirm grant-1", "confirm grant-1 no"]
-    assert not (await cards(two, SHOP))[0].buttons, "a channel is no place for an admin's button"
+    assert (in_slack.buttons, in_slack.hint) == ((), "Type `confirm grant-1`, or `confirm grant-1 no`.")
+    assert (await cards(two, SHOP))[0].buttons == (), "a channel is no place for an admin's button"
     own = await two.say("confirm grant-1", "dia")
     assert own.title == "You asked for it yourself: a second admin has to confirm it."
     assert not await role(two, "eve")
@@ -226,8 +227,13 @@ async def test_with_two_a_second_admin_confirms(two: World) -> None:
 
 async def test_who_may_not_give_it_may_not_confirm_it(two: World) -> None:
     await two.say("allow @eve viewer", "ana")
-    assert (await two.say("confirm grant-1", "dia")).title.startswith("`confirm` needs the role admin on every app")
-    assert (await two.say("confirm grant-1", "cem")).hint == "Who may: ana, fay."
+    for who in ("dia", "cem"):
+        assert (await two.say("confirm grant-1", who)).title == "There is no grant-1 that waits."
+    await two.say("allow @eve viewer on shop", "dia")
+    await two.say("allow @ben deployer on shop")
+    card = await two.say("confirm grant-2", "ben")
+    assert card.title == "`confirm` needs the role admin on every environment of shop; you are deployer there."
+    assert card.hint == "Who may: ana, dia, fay."
     assert not (await two.say("confirm grant-1", STRANGER)).ok
 
 
@@ -298,7 +304,7 @@ async def test_confirming_takes_a_code() -> None:
     async for world in made(grants="two", admin_code="totp"):
         world.codes.kept[1] = SECRET
         await world.say("allow @eve viewer on shop", "dia")
-        (question,) = await cards(world, ANA)
+        (question,) = await cards(world, CONSOLE)
         assert [button.asks_code for button in question.buttons] == [True, True]
         assert (await world.say("confirm grant-1")).title == "This takes a one-time code of your phone."
         code = pyotp.TOTP(SECRET).at(world.clock.now())

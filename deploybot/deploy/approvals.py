@@ -21,7 +21,7 @@ from deploybot.deploy.codes import NEXT_CODE, CodeCheck
 from deploybot.deploy.compare import compare_url
 from deploybot.deploy.questions import Questions, required, wanted_of
 from deploybot.deploy.request_cards import ask_again
-from deploybot.deploy.requests import NOTHING_DONE, expired_text, waiting, wanting
+from deploybot.deploy.requests import NOTHING_DONE, ApprovalCount, expired_text, waiting, wanting
 from deploybot.deploy.stop import Stop
 from deploybot.domain import Approval, Deployment, Identity, Person, Plan, Request, State, Verdict
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError, Voided, sentence
@@ -41,21 +41,6 @@ class _Desk:
 
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     bell: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """How many approvals count now, of how many, and whether that has changed; `refused` says why one was not taken.
-
-    `missing` are still needed; `why` explains it where the number alone would not.
-    """
-
-    there: int = 0
-    wanted: int = 0
-    missing: int = 0
-    why: str = ""
-    refused: str = ""
-    changed: bool = False
 
 
 class Approvals:
@@ -182,7 +167,7 @@ class Approvals:
             why = f"no answer within {show_duration(LOOK_WITHIN)}, so it is not known whether anything has changed"
             raise Unreachable("the repository or a server", why) from None
 
-    def _give(self, tables: Tables, person: Person, account: Identity, number: int, step: int) -> _Given:
+    def _give(self, tables: Tables, person: Person, account: Identity, number: int, step: int) -> ApprovalCount:
         """Keep an approval, if everything still allows it."""
         now = self._clock.now()
         deployment, request = wanting(tables, number, now)
@@ -190,7 +175,7 @@ class Approvals:
         if request.code:
             refused = self._codes.use(tables, person, step, now=now, about=f"#{number}")
             if refused:
-                return _Given(refused=refused)
+                return ApprovalCount(refused=refused)
         tables.requests.approve(number, Approval(person.id, person.name, now))
         tables.requests.note(number, "")
         given = self._count(tables, deployment, now)
@@ -199,7 +184,7 @@ class Approvals:
         self._tell(tables, number)
         return given
 
-    def _count(self, tables: Tables, deployment: Deployment, now: float) -> _Given:
+    def _count(self, tables: Tables, deployment: Deployment, now: float) -> ApprovalCount:
         """Count the approvals that count now, and note since when they are enough."""
         question = self._questions.may_begin(tables, deployment)
         if question.wanted is None:
@@ -211,7 +196,7 @@ class Approvals:
         changed |= tables.deployments.approve(deployment.number, 0.0 if lacking else now)
         wanted = needed(question)
         why = ONLY_AUTHORS if lacking and len(counts) >= wanted else ""
-        return _Given(len(counts), wanted, missing=lacking, why=why, changed=changed)
+        return ApprovalCount(len(counts), wanted, missing=lacking, why=why, changed=changed)
 
     @staticmethod
     def _note_missing(tables: Tables, number: int, question: Question) -> bool:

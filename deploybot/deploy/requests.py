@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from deploybot.domain import Deployment, Request, State
 from deploybot.errors import UserError
 from deploybot.ports import Tables
 from deploybot.units import show_duration, show_time
 
 NOTHING_DONE = "Nothing was deployed."
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalCount:
+    """How many approvals count now, of how many, and whether that has changed; `refused` says why one was not taken.
+
+    `missing` are still needed; `why` explains it where the number alone would not.
+    """
+
+    there: int = 0
+    wanted: int = 0
+    missing: int = 0
+    why: str = ""
+    refused: str = ""
+    changed: bool = False
 
 
 def waiting(tables: Tables, number: int) -> tuple[Deployment, Request]:

@@ -7,6 +7,7 @@ from deploybot.access.grants import Actor, Given, changed, check, find, give, no
 from deploybot.access.identities import identity_text, read_who
 from deploybot.card import Button, Card, Tone
 from deploybot.command import Context, Taken
+from deploybot.deploy.questions import required
 from deploybot.domain import EVERY, Action, GrantChange, Person, Role, place_name
 from deploybot.errors import Denied, UserError
 from deploybot.policy import Question, decide, who_may
@@ -199,9 +200,8 @@ class Granting:
         )
 
     def _actor(self, ctx: Context) -> Actor:
-        if ctx.person is None:
-            raise Denied(("You are not on the allowlist.",))
-        return Actor(ctx.person.name, ctx.person, self._clock.now())
+        person = required(ctx.person)
+        return Actor(person.name, person, self._clock.now())
 
 
 def describe(change: GrantChange) -> str:

@@ -31,15 +31,13 @@ def roster_card(
     where = f" on {app}" if app else ""
     return Card(
         title=_title(rows, where),
-        table=Table(COLUMNS, tuple(rows)) if rows else None,
+        table=Table(COLUMNS, tuple(rows)),
         private=True,
     )
 
 
 def _title(rows: list[tuple[str, ...]], where: str) -> str:
     count = len({row[0] for row in rows})
-    if not count:
-        return f"Nobody has a role{where}."
     return f"{count} {'person has' if count == 1 else 'people have'} a role{where}."
 
 

@@ -441,3 +441,29 @@ async def test_what_was_tried_in_vain_is_in_the_audit(one: World) -> None:
     assert [(row.actor, row.action, row.detail) for row in await one.audit()] == [("ben", "denied", "status blog")]
     await one.say("status blug", "ben")
     assert len(await one.audit()) == 1
+
+
+async def test_where_everybody_is_at_the_console_it_is_told_once() -> None:
+    async with make_world(settings=settings_of(), homes=(CONSOLE,)) as world:
+        await world.store.write(_chats)
+        await world.say("allow @eve viewer")
+        assert await told(world) == [(CONSOLE, "ana made eve viewer on every app.")]
+
+
+async def test_of_two_who_confirm_at_once_one_does(two: World) -> None:
+    await two.say("allow telegram:77:eve")
+    assert any(
+        "telegram:77:eve becomes a further account. fay has to confirm it." in text for _, text in await told(two)
+    )
+    await two.say("allow @fay viewer on shop", "dia")
+    answers = await asyncio.gather(two.say("confirm grant-2"), two.say("confirm grant-2", FAY))
+    assert sorted(card.ok for card in answers) == [False, True]
+
+
+async def test_an_account_that_is_taken_away_in_the_middle_is_not_linked(one: World) -> None:
+    code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
+    await one.say(f"link {code}", "77", platform="telegram", private=True)
+    await one.say("allow telegram:77:zed viewer")
+    await one.say("deny @zed")
+    card = await one.say("link yes", "ben", private=True)
+    assert card.title == "An admin took telegram:77 away: only an admin of everything can let it in again."

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from deploybot import App, Card, Context, Environment, command, place_name
+from deploybot import App, Card, Code, Context, Environment, command, place_name
 
 
 @command(
-    "deny <who> [on <app>[/<env>]]",
+    "deny <who> [on <app>[/<env>]] [code <code>]",
     needs="admin",
     examples=("deny @ana", "deny @ana on shop", "deny @ana on shop/production"),
 )
-async def deny(ctx: Context, who: str, app: App | None = None, env: Environment | None = None) -> Card:
+async def deny(
+    ctx: Context,
+    who: str,
+    app: App | None = None,
+    env: Environment | None = None,
+    code: Code = Code(""),  # noqa: ARG001, B008  dispatch asks for it where bot.toml wants one
+) -> Card:
     """Take somebody's roles away.
 
     All of them, or with `on` those that were given for that app or environment. It counts at once, also for
-    what they asked for and what has not begun.
+    what they asked for and what has not begun. Without `on` their accounts in chats go, too: they are strangers, cannot
+    link, and need an account from an admin when they come back. The app's channel and the other admins read of it.
     """
-    person, gone = await ctx.people.deny(ctx, who, app.name if app else None, env.name if env else None)
-    name, where = person.name, place_name(app.name if app else "*", env.name if env else None)
+    taken = await ctx.people.deny(ctx, who, app.name if app else None, env.name if env else None)
+    gone, name, where = taken.grants, taken.person.name, place_name(app.name if app else "*", env.name if env else None)
+    if taken.accounts:
+        return Card(title=f"{name} has lost all roles and all accounts in chats.")
     if not gone:
         wider = f"A role that {name} has on more than {where} still counts there." if app else ""
         return Card(title=f"{name} had no role of their own on {where}.", hint=wider)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 
 from deploybot import __version__
 from deploybot.access import Access, PersonLocks, new_code
+from deploybot.access.ends import GrantEnds
 from deploybot.access.itself import make_itself
 from deploybot.assembly.doors import chats, monitor, notice_board, reports, telling, unfit_tags, web_server, webhooks
 from deploybot.assembly.engine import deployments
@@ -22,7 +23,7 @@ from deploybot.chat.heads import Heads
 from deploybot.chat.missing import MissingChannels
 from deploybot.chat.outbox import OutboxWorker
 from deploybot.chat.parts import Parts
-from deploybot.chat.places import home_places, keys_of_channels
+from deploybot.chat.places import event_places, home_places, keys_of_channels
 from deploybot.chat.starter import Starter
 from deploybot.command import Services
 from deploybot.deploy.cards import number_of
@@ -56,7 +57,7 @@ class Bot:
         self._settings = settings
         self._world = world
         codes = CodeFiles(settings.bot.data / "codes")
-        self._access = Access(settings, world.store, world.clock, codes)
+        self._access = Access(settings, world.store, world.clock, codes, event_places(settings))
         self.telling = telling(settings, world)
         self.deployments = deployments(settings, world, codes, self.telling)
         services = Services(
@@ -141,6 +142,7 @@ class Bot:
         world, settings = self._world, self._settings
         yield "outbox", self._outbox.run()
         yield "audit-heads", Heads(world.store, world.clock, settings.bot.timezone, home_places(settings)).run()
+        yield "grant-ends", GrantEnds(world.store, world.clock, self._access.announcer).run()
         if self._reports is not None:
             yield "reports", self._reports.run()
         if self._inbox is not None:
@@ -208,7 +210,7 @@ class Bot:
         until = self._world.clock.now() + CLAIM_LIFE
 
         def offer(tables: Tables) -> bool:
-            if any(grant.role is Role.ADMIN for grant in tables.people.grants()):
+            if any(grant.role is Role.ADMIN and not grant.until for grant in tables.people.grants()):
                 return False
             tables.claims.issue(code, until)
             return True

@@ -12,7 +12,19 @@ from datetime import time
 from typing import NewType, Protocol
 
 from deploybot.card import Card
-from deploybot.domain import Action, Changes, Deployment, Identity, Lock, Origin, Person, Place, Release, Role
+from deploybot.domain import (
+    Action,
+    Changes,
+    Deployment,
+    GrantChange,
+    Identity,
+    Lock,
+    Origin,
+    Person,
+    Place,
+    Release,
+    Role,
+)
 from deploybot.settings import App, Environment, Settings
 
 Handler = Callable[..., Awaitable[Card | None]]
@@ -232,17 +244,41 @@ class LockService(Protocol):
         """The lock that holds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a person has lost: how many grants, and which accounts."""
+
+    person: Person
+    grants: int
+    accounts: tuple[Identity, ...] = ()
+
+
 class PeopleService(Protocol):
     """The allowlist, for commands."""
 
-    async def allow(self, ctx: Context, who: str, role: Role | None, app: str, environment: str) -> Person:
+    async def allow(
+        self, ctx: Context, who: str, role: Role | None, app: str, environment: str, *, seconds: float = 0.0
+    ) -> Person | GrantChange:
         """Give a role to `@name`, or to `platform:id[:name]` for someone new; UserError explains.
 
-        Without a role `platform:id:name` gives the identity alone.
+        Without a role `platform:id:name` gives the identity alone. With `seconds` the role ends after so long. Where
+        bot.toml asks for two admins, it is a change that a second one has to confirm.
         """
 
-    async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> tuple[Person, int]:
+    async def confirm(self, ctx: Context, change: GrantChange, *, refuse: bool = False) -> Card:
+        """Confirm, as a second admin, what another one asked for; or refuse it."""
+
+    async def change(self, number: int) -> GrantChange | None:
+        """A change of grants that waits for a second admin."""
+
+    async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> Taken:
         """Take grants away; whose, and how many went."""
+
+    async def unlink(self, ctx: Context, account: str) -> Person:
+        """Take one account, as `platform:id`, from its person; whose it was."""
+
+    async def who(self, ctx: Context, app: str = "") -> Card:
+        """List people with their roles and accounts in the places that the sender may see."""
 
     async def whoami(self, ctx: Context) -> Card:
         """Who the bot takes the sender for, and what they may do."""

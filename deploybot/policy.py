@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 
 from deploybot.domain import EVERY, Action, Grant, Kind, Lock, Origin, Person, Role, place_name
 from deploybot.units import show_duration, show_time
@@ -33,6 +34,7 @@ PASSED_BY_GLASS = frozenset({"lock", "approvals", "after", "freeze"})
 """The rules that break glass passes. Rights, `refs` and `signed` hold in an emergency, too: what ran there before may
 come back without them, and anything else could be anything."""
 
+ONLY_AUTHORS = "All who approved it wrote part of it: somebody else has to approve it, too."
 _RANK = {role: rank for rank, role in enumerate(Role)}
 _CHANGES_NO_RELEASE = frozenset({"lock", "unlock", "cancel"})
 
@@ -56,12 +58,22 @@ class Wanted:
 class Asked:
     """A request for approvals: who asked, and who has approved, as ids of persons.
 
-    `brought` are those who brought it about where nobody asked: whose push it was, say.
+    `brought` are those who brought it about where nobody asked: whose push it was, say. `unknown` says what is not
+    known about that, and is empty otherwise: then one approval more is needed. `authors` wrote the change, where
+    bot.toml wants somebody else among the approvers. `number` is the deployment's, which tells what came after it;
+    0 where that does not matter.
     """
 
     requester: int
     approved: tuple[int, ...] = ()
     brought: tuple[int, ...] = ()
+    unknown: str = ""
+    authors: tuple[int, ...] = ()
+    number: int = 0
+
+    def is_before(self, after: int) -> bool:
+        """Whether the request was made before what came `after` that deployment, such as a grant."""
+        return 0 < self.number <= after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +113,9 @@ class Question:
     place asks for, `asked` the request that the question is about. `begins` is True where a deployment is about to
     begin: then what it still lacks is a no. `allowed` limits commits, None takes every one. `glass` is True where who
     asks wants to break the glass. `auto` tells what is deployed in the place by itself, in words; `itself`
-    is True where who asks is the bot, whose grants are those of bot.toml's `auto`.
+    is True where who asks is the bot, whose grants are those of bot.toml's `auto`. `now` decides which grants have
+    ended: without it, all that have an end. `account` is the deployment after which the person got the account that
+    they speak by. `proposer` asked for the grant that is to be confirmed, 0 where there is none.
     """
 
     person: Person | None
@@ -120,6 +134,9 @@ class Question:
     glass: bool = False
     auto: str = ""
     itself: bool = False
+    now: float = inf
+    account: int = 0
+    proposer: int = 0
 
     @property
     def place(self) -> str:
@@ -177,16 +194,32 @@ class Decision:
 Rule = Callable[[Question], Finding | None]
 
 
+def holds(grant: Grant, now: float) -> bool:
+    """Whether a grant has not ended."""
+    return not grant.until or now < grant.until
+
+
 def covers(grant: Grant, app: str | None, environment: str | None) -> bool:
     """Whether a grant counts for a place."""
     fits_app = app is None or grant.app in {EVERY, app}
     return fits_app and (environment is None or grant.environment in {EVERY, environment})
 
 
-def role_of(person: Person, grants: Iterable[Grant], app: str | None, environment: str | None) -> Role | None:
-    """The highest role that a person's grants give for a place; None without any."""
-    roles = [grant.role for grant in grants if grant.person == person.id and covers(grant, app, environment)]
+def role_of(
+    person: Person, grants: Iterable[Grant], app: str | None, environment: str | None, now: float = inf
+) -> Role | None:
+    """The highest role that a person's grants give for a place; None without any.
+
+    Without a time no grant counts that has an end.
+    """
+    mine = (grant for grant in grants if grant.person == person.id and holds(grant, now))
+    roles = [grant.role for grant in mine if covers(grant, app, environment)]
     return max(roles, key=_RANK.__getitem__, default=None)
+
+
+def _role_in(question: Question, person: Person) -> Role | None:
+    """A person's role in the place of a question, at its time."""
+    return role_of(person, question.grants, question.app, question.environment, question.now)
 
 
 def suffices(role: Role | None, action: Action) -> bool:
@@ -235,7 +268,7 @@ def _role(question: Question) -> Finding | None:
     """Ask for a role that is high enough for the action in that place."""
     if question.action is Action.ANYONE or question.person is None:
         return None
-    role = role_of(question.person, question.grants, question.app, question.environment)
+    role = _role_in(question, question.person)
     if question.itself:
         return _by_itself(question, may=suffices(role, question.action))
     if suffices(role, question.action):
@@ -275,7 +308,7 @@ def _unlock(question: Question) -> Finding | None:
     lock = question.lock
     if lock is None or question.command != "unlock" or question.person is None or lock.person == question.person.id:
         return None
-    if role_of(question.person, question.grants, question.app, question.environment) is Role.ADMIN:
+    if _role_in(question, question.person) is Role.ADMIN:
         return None
     return _refuses(f"The lock is {lock.holder}'s: {lock.holder} or an admin may release it.")
 
@@ -301,9 +334,13 @@ def _enough(question: Question, wanted: Wanted) -> Finding:
     if question.asked is None:
         return _refuses(f"It was asked for before {question.place} wanted {wanted}: ask for it again.")
     there = len(counting(question))
-    if there >= wanted.count:
+    if not missing(question):
         return _passes(f"It has {there} of {wanted}.")
-    return Finding(Voice.REFUSES, f"It needs {wanted}, other than who asked; {there or 'none'} there.", waits=True)
+    more = f" and one more ({question.asked.unknown})" if question.asked.unknown else ""
+    why = f"It needs {wanted}{more}, other than who asked; {there or 'none'} there."
+    if there >= needed(question):
+        why = f"{why} {ONLY_AUTHORS}"
+    return Finding(Voice.REFUSES, why, waits=True)
 
 
 def _approver(question: Question) -> Finding | None:
@@ -333,8 +370,34 @@ def _another(question: Question) -> Finding | None:
     return _passes("Somebody else asked for it.")
 
 
+def _in_time(question: Question) -> Finding | None:
+    """Let nobody approve by a role, or from an account, that they got after it was asked for."""
+    person, asked = question.person, question.asked
+    if question.command != "approve" or person is None or asked is None or not asked.number:
+        return None
+    least = question.wanted.role if question.wanted else Role.APPROVER
+    older = replace(question, grants=tuple(one for one in question.grants if not asked.is_before(one.after)))
+    if not _has(person, least, question):
+        return None  # the rules about roles say it
+    late = f"after #{asked.number} was asked for"
+    if not _has(person, least, older):
+        return _refuses(f"You got your role {late}, so it does not count for #{asked.number}.")
+    if asked.is_before(question.account):
+        return _refuses(f"You got this account {late}: approve it from an older one.")
+    return _passes(f"You had the role before #{asked.number} was asked for.")
+
+
+def _second_admin(question: Question) -> Finding | None:
+    """Let nobody confirm a grant that they asked for themselves."""
+    if question.command != "confirm" or not question.proposer or question.person is None:
+        return None
+    if question.person.id == question.proposer:
+        return _refuses("You asked for it yourself: a second admin has to confirm it.")
+    return _passes("Another admin asked for it.")
+
+
 def _has(person: Person, least: Role, question: Question) -> bool:
-    role = role_of(person, question.grants, question.app, question.environment)
+    role = _role_in(question, person)
     return role is not None and _RANK[role] >= _RANK[least]
 
 
@@ -416,6 +479,8 @@ RULES: Mapping[str, Rule] = {
     "approvals": _approvals,
     "approver": _approver,
     "another person": _another,
+    "in time": _in_time,
+    "second admin": _second_admin,
     "after": _after,
     "refs": _refs,
     "signed": _signed,
@@ -431,9 +496,25 @@ def counting(question: Question) -> tuple[int, ...]:
     if asked is None:
         return ()
     people = {person.id: person for person in question.people}
-    alone = replace(question, action=Action.APPROVE, command="approve", asked=replace(asked, approved=()))
+    # The account was looked at when they approved: here it is that of whoever asks.
+    alone = replace(question, action=Action.APPROVE, command="approve", asked=replace(asked, approved=()), account=0)
     given = (people.get(number) for number in dict.fromkeys(asked.approved))
     return tuple(one.id for one in given if one is not None and _decide(replace(alone, person=one)).allowed)
+
+
+def needed(question: Question) -> int:
+    """How many approvals a request needs: one more than bot.toml asks for where its cause is not known."""
+    if question.wanted is None:
+        return 0
+    return question.wanted.count + bool(question.asked and question.asked.unknown)
+
+
+def missing(question: Question) -> int:
+    """How many approvals a request still needs. Authors of the change may approve it, but not without somebody else."""
+    there = counting(question)
+    lacking = max(needed(question) - len(there), 0)
+    authors = question.asked.authors if question.asked else ()
+    return max(lacking, 1) if there and all(one in authors for one in there) else lacking
 
 
 def explain(question: Question) -> dict[str, Finding]:
@@ -469,7 +550,8 @@ def _decide(question: Question) -> Decision:
 
 def who_may(question: Question) -> tuple[str, ...]:
     """The names of everybody of `people` who would get a yes."""
-    able = (person.name for person in question.people if _decide(replace(question, person=person)).allowed)
+    alone = replace(question, account=0)
+    able = (person.name for person in question.people if _decide(replace(alone, person=person)).allowed)
     return tuple(sorted(able))
 
 

@@ -67,8 +67,9 @@ async def test_the_example_works(promote: Command) -> None:
 async def test_the_example_is_as_guarded_as_any(promote: Command) -> None:
     async with make_world(promote) as world:
         world.releases.runs["shop", "staging"] = V1
+        await world.say("allow @cem viewer on shop")
         card = await world.say("promote shop to production", "cem")
-        assert card.title == "`promote` needs the role deployer on shop/production; you have no role there."
+        assert card.title == "`promote` needs the role deployer on shop/production; you are viewer there."
         card = await world.say("promote shpo to production")
         assert card.title == "There is no app `shpo`, did you mean `shop`?"
         card = await world.say("promote blog to live")

@@ -257,10 +257,10 @@ PRODUCTION = "apps.shop.environments.production"
         ("approvals = -1", ["approvals: should be at least 0, got -1"]),
         ('approvals = "two"', ['approvals: should be a whole number, got "two"']),
         (
-            'approvers = "admin"\napproval_code = "totp"\napproval_within = "1h"',
+            'approvers = "admin"\napproval_code = "totp"\napproval_within = "1h"\napprovals_exclude = "authors"',
             [
                 f"{key}: says how to approve, and nothing is to be approved: give `approvals`, too"
-                for key in ("approvers", "approval_code", "approval_within")
+                for key in ("approvers", "approval_code", "approval_within", "approvals_exclude")
             ],
         ),
         (

@@ -148,7 +148,7 @@ async def test_what_is_not_understood_is_said_privately(world: World) -> None:
 
 async def test_suggestions_name_only_what_one_may_see(world: World) -> None:
     assert (await world.say("status wikki", "ben")).title == "There is no app `wikki`."
-    assert (await world.say("deploy wiki", "ben")).title == "Which environment of wiki do you mean?"
+    assert (await world.say("deploy wiki", "ben")).title == "There is no app `wiki`."
     assert (await world.say("deploy wiki", "ben")).buttons == ()
 
 
@@ -315,7 +315,7 @@ async def test_a_ref_without_an_app(world: World) -> None:
     call = Call(command=world.services.commands["diff"], text="", arguments={}, app=None, environment=None)
     subject = Subject(Action.VIEW, None, None, {})
     with pytest.raises(UserError, match=r"^`v1` needs an app to be looked up in\.$"):
-        await arguments_of(replace(call, arguments={"ref": Ref("v1")}), subject, world.services)
+        await arguments_of(replace(call, arguments={"ref": Ref("v1")}), subject, world.services, lambda _, __: True)
 
 
 # Once

@@ -366,8 +366,13 @@ def test_nothing_is_named_that_one_may_not_see() -> None:
     assert refusal("deploy shop to prod", frozenset({("shop", "staging")})).hint == "Environments of shop: staging."
     assert refusal("deploy x", frozenset()).hint == ""
     blog = frozenset({("blog", "live")})
-    assert refusal("deploy shop to production/web9", blog).sentence == "There is no server `web9` in shop/production."
-    assert refusal("run shop migrat", blog).sentence == "There is no task `migrat` of shop."
+    for text in ("deploy shop to production/web9", "run shop migrate", "deploy shop"):
+        assert (refusal(text, blog).sentence, refusal(text, blog).hint) == ("There is no app `shop`.", "Apps: blog.")
+    staging = frozenset({("shop", "staging")})
+    problem = refusal("deploy shop to production", staging)
+    assert problem.sentence == "There is no environment `production` of shop."
+    production = frozenset({("shop", "production")})
+    assert refusal("deploy shop", production).sentence == "Which environment of shop do you mean: production?"
 
 
 def test_long_words_are_cut() -> None:
@@ -467,7 +472,11 @@ async def unknown(ctx: Context, word: Nowhere) -> Card | None: ...  # type: igno
         ("go [<app>]", app_or_none, "the parameter `app` takes None: give it that as its default"),
         ("go [<env>]", env_alone, "<env> is looked up in the app, so that has to come before it"),
         ("go <app> <other>", two_apps, "a command is about one app: use that type once"),
-        ("go <app> <number>", subject, "a deployment or a followed log has its app already: leave the app out"),
+        (
+            "go <app> <number>",
+            subject,
+            "a deployment, a followed log or a change of grants has its app already: leave the app out",
+        ),
         ("go <number>", floating, "the parameter `number` has a type that no word can be read as; known are App, "),
         ("go", flag, "the parameter `fast` is a bool, but the usage has no [fast] or [--fast]"),
         (
@@ -585,7 +594,7 @@ def test_what_leans_on_something_that_was_not_said() -> None:
         ("run shop ", 0, ("migrate", "reindex")),
         ("run shop migrate p", 1, ("production",)),
         ("allow @ana d", 1, ("deployer",)),
-        ("allow @ana deployer ", 0, ("on",)),
+        ("allow @ana deployer ", 0, ("on", "for", "code")),
         ("allow @ana deployer on shop/st", 2, ("staging",)),
         ("logs shop from ", 0, ("staging", "production")),
         ("logs shop t", 1, ("tail",)),

@@ -184,6 +184,8 @@ async def make_world(
     secrets: tuple[str, ...] = (),
     deployments: FakeDeployments | None = None,
     releases: FakeReleases | None = None,
+    settings: Settings = SETTINGS,
+    homes: Sequence[Place] = (),
 ) -> AsyncIterator[World]:
     """Make a team of five, and commands beside the real ones."""
     async with memory_store() as database:
@@ -191,11 +193,11 @@ async def make_world(
         await store.write(_hire)
         clock, redactor = FakeClock(), Redactor(secrets)
         codes = FakeCodeSecrets()
-        access = Access(SETTINGS, store, clock, codes)
+        access = Access(settings, store, clock, codes, homes)
         deployments, releases, logs = deployments or FakeDeployments(), releases or FakeReleases(), FakeLogs()
         releases.put(MAIN, V1, V2)
         services = Services(
-            settings=SETTINGS,
+            settings=settings,
             deployments=deployments,
             releases=releases,
             status=FakeStatus(),

@@ -36,6 +36,15 @@ class Enrolment:
             )
         return await self._offer(person)
 
+    async def insist(self, person: Person, code: str) -> None:
+        """Use up a code of a person who has enrolled; UserError where it is missing or wrong."""
+        secret = await self._codes.get(person.id)
+        if secret is None:
+            return
+        if not code:
+            raise UserError("This takes a one-time code of your phone.", hint="Add it at the end: `… code 123456`.")
+        await self._use(person, step_of(secret, code, self._clock.now()))
+
     async def _offer(self, person: Person) -> Card:
         secret = new_secret()
         await self._codes.offer(person.id, secret)

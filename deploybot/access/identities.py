@@ -3,6 +3,7 @@
 The form is `PLATFORM:ID[:NAME]`; Slack's ids are `TEAM/USER`, Telegram's are whole numbers, and at the
 console they are a user id, with `/NAME` where people share that user (`console:1000/ben`). Nobody speaks to the bot
 from a forge: an identity there says whose pushes and builds they are. Forges' ids are whole numbers, Bitbucket's UUIDs.
+`git:ana@example.com` is the address in a person's commits.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from deploybot.domain import Identity
 from deploybot.errors import UserError
 
 CHATS = ("console", "slack", "telegram")
-FORGES = ("github", "gitlab", "gitea", "forgejo", "gitee", "bitbucket")
+FORGES = ("github", "gitlab", "gitea", "forgejo", "gitee", "bitbucket", "git")
 PLATFORMS = (*CHATS, *FORGES)
 
 _NUMBER = re.compile(r"[0-9]{1,20}")
 _CONSOLE = re.compile(r"[0-9]{1,20}(?:/[a-z0-9][a-z0-9_-]{0,39})?")
 _SLACK = re.compile(r"(?P<team>[A-Z0-9][A-Z0-9.-]{0,63})/(?P<user>[A-Z0-9]{2,32})")
 _UUID = re.compile(r"\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?")
+_EMAIL = re.compile(r"[^\s:@<>/]{1,64}@[^\s:@<>/]{1,190}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _HINT = "Write @NAME for somebody I know, and PLATFORM:ID:NAME for somebody new, as `whoami` shows it to them."
 
@@ -67,6 +69,10 @@ def _identity(platform: str, user: str) -> Identity:
         if match is None:
             raise UserError(f"`{user[:40]}` is no UUID: on bitbucket people are UUIDs, not names.", hint=_HINT)
         return Identity(platform, f"{{{match[1]}}}")
+    if platform == "git":
+        if not _EMAIL.fullmatch(user):
+            raise UserError(f"`{user[:40]}` is no address as commits have it, such as ana@example.com.", hint=_HINT)
+        return Identity(platform, user.lower())
     if not (_CONSOLE if platform == "console" else _NUMBER).fullmatch(user):
         raise UserError(f"`{user[:40]}` is no number: on {platform} people are numbers, not names.", hint=_HINT)
     return Identity(platform, user)

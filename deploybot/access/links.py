@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import secrets
 
+from deploybot.access.announcements import GrantAnnouncer
 from deploybot.access.identities import identity_text
 from deploybot.card import Button, Card, Tone
 from deploybot.command import Context, Incoming
-from deploybot.domain import Identity, Link, Person
+from deploybot.domain import EVERY, Identity, Link, Person
 from deploybot.errors import UserError
+from deploybot.policy import role_of
 from deploybot.ports import Clock, CodeSecrets, Store, Tables
 from deploybot.units import show_duration
 
@@ -31,11 +33,12 @@ def new_code() -> str:
 class Linking:
     """Links of identities, in rows; each step is one transaction with its row in the audit."""
 
-    def __init__(self, store: Store, clock: Clock, codes: CodeSecrets) -> None:
-        """Take the ports; `codes` are the secrets that go over with a person."""
+    def __init__(self, store: Store, clock: Clock, codes: CodeSecrets, announcer: GrantAnnouncer) -> None:
+        """Take the ports; `codes` are the secrets that go over with a person. What is linked is announced."""
         self._store = store
         self._clock = clock
         self._codes = codes
+        self._announcer = announcer
 
     async def step(self, ctx: Context, word: str) -> Card:
         """One message of the talk: nothing, a code, `yes` or `no`. UserError explains what does not fit."""
@@ -59,6 +62,7 @@ class Linking:
         link = Link(ctx.person.id, incoming.identity, incoming.place, until)
 
         def issue(tables: Tables) -> None:
+            _insist_on_role(tables, Person(link.person, ""), self._clock.now())
             # A yes is for one thing: what was typed here before and not agreed to is over.
             if typed := tables.links.typed(incoming.identity, self._clock.now()):
                 tables.links.end(typed.person)
@@ -84,6 +88,9 @@ class Linking:
                 tables.links.fail(identity, now)
                 return "This code is wrong, used, or too old."
             other = tables.people.of(identity)
+            if refused := _detached(tables, identity) or _roleless(tables, other, now):
+                tables.links.end(holder.id)
+                return refused
             if other == holder:
                 tables.links.end(holder.id)
                 return f"You are {holder.name} here already."
@@ -126,18 +133,23 @@ class Linking:
             if link.other is None:
                 raise UserError("Nobody has typed your code yet.", hint="Type `link CODE` in the other chat first.")
             other = tables.people.of(link.other)
+            if refused := _detached(tables, link.other) or _roleless(tables, other, now):
+                raise UserError(refused)
+            _insist_on_role(tables, person, now)
             if other not in {None, person} and not link.agreed:
                 raise UserError(
                     f"{identity_text(link.other)} is somebody already, and has not said yes yet.",
                     hint="Say `link yes` there first.",
                 )
             if other is None:
-                tables.people.link(person.id, link.other)
+                tables.people.link(person.id, link.other, by=person.name, now=now)
             elif other != person:
                 tables.people.merge(other.id, person)
             tables.links.end(person.id)
             was = f"{identity_text(link.other)}, who was {other.name if other else 'nobody'}"
             _audit(tables, person.name, "link", person, now=now, detail=was)
+            text = f"{person.name} linked {was}: they are one person now, with the roles of both."
+            self._announcer.tell(tables, text, app=EVERY, environment=EVERY, now=now, actor=person.id)
             return person, link.other, other
 
         person, other, before = await self._store.write(confirm)
@@ -178,6 +190,26 @@ def require_private(incoming: Incoming, what: str) -> None:
     """UserError where others could read the answer."""
     if not incoming.place.private and incoming.identity.platform != CONSOLE:
         raise UserError(f"Others would see {what} here.", hint="Type it to me in a direct message.")
+
+
+def _detached(tables: Tables, identity: Identity) -> str:
+    """Why an account cannot be linked that an admin has taken away; empty for any other."""
+    account = tables.people.account(identity)
+    if account is None or not account.detached:
+        return ""
+    return f"An admin took {identity_text(identity)} away: only an admin of everything can let it in again."
+
+
+def _roleless(tables: Tables, person: Person | None, now: float) -> str:
+    """Why a person cannot be linked who has lost all roles; empty for a stranger, and for anybody with a role."""
+    if person is None or role_of(person, tables.people.grants(), None, None, now) is not None:
+        return ""
+    return "Who has no role cannot link accounts: ask an administrator for one first."
+
+
+def _insist_on_role(tables: Tables, person: Person, now: float) -> None:
+    if refused := _roleless(tables, person, now):
+        raise UserError(refused)
 
 
 def _nearly(holder: Person, link: Link) -> Card:

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deploybot.access.announcements import GrantAnnouncer
 from deploybot.access.codes import Enrolment
-from deploybot.access.identities import Who, identity_text, name_from, read_who
+from deploybot.access.granting import Granting
+from deploybot.access.identities import identity_text, name_from
 from deploybot.access.links import Linking
 from deploybot.access.reasons import reasons_card
+from deploybot.access.roster import roster_card
 from deploybot.card import Card, Line, Tone
-from deploybot.command import Command, Context
+from deploybot.command import Command, Context, Taken
 from deploybot.deploy.questions import Questions
-from deploybot.domain import BOT_NAME, EVERY, Action, Grant, Identity, Kind, Lock, Person, Release, Role, place_name
-from deploybot.errors import Denied, UserError
-from deploybot.parsing import nearest
-from deploybot.policy import Decision, Question, decide, tell_lock
+from deploybot.domain import (
+    BOT_NAME,
+    Action,
+    Grant,
+    GrantChange,
+    Identity,
+    Kind,
+    Lock,
+    Person,
+    Place,
+    Release,
+    Role,
+    place_name,
+)
+from deploybot.errors import UserError
+from deploybot.policy import Decision, Question, decide, holds, tell_lock
 from deploybot.ports import Clock, CodeSecrets, People, Store, Tables
 from deploybot.settings import App, Environment, Settings
+from deploybot.units import show_time
 
-_FEW = 12
+CLAIMED = "claim"
+"""Who gave the first administrator their role, for `who`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +46,24 @@ class Known:
     person: Person | None
     people: tuple[Person, ...]
     grants: tuple[Grant, ...]
+    now: float
 
     def may(self, action: Action, command: str, app: str, environment: str) -> bool:
         """Whether who is asking may do something in one environment."""
         question = Question(
-            person=self.person, action=action, command=command, app=app, environment=environment, grants=self.grants
+            person=self.person,
+            action=action,
+            command=command,
+            app=app,
+            environment=environment,
+            grants=self.grants,
+            now=self.now,
         )
         return decide(question).allowed
+
+    def sees(self, app: str, environment: str) -> bool:
+        """Whether who is asking may look at an environment, also at one that bot.toml has no more."""
+        return self.may(Action.VIEW, "status", app, environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +81,25 @@ class Access:
     Nothing is remembered between questions: each reads the database anew.
     """
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock, codes: CodeSecrets) -> None:
-        """Take bot.toml and the ports."""
+    def __init__(
+        self, settings: Settings, store: Store, clock: Clock, codes: CodeSecrets, homes: Sequence[Place] = ()
+    ) -> None:
+        """Take bot.toml and the ports; changes of roles are announced in `homes` where their app has no channel."""
         self._settings = settings
         self._store = store
         self._clock = clock
         self._questions = Questions(settings, clock)
-        self._linking = Linking(store, clock, codes)
+        self.announcer = GrantAnnouncer(settings, homes)
+        self._linking = Linking(store, clock, codes, self.announcer)
         self._enrolment = Enrolment(store, clock, codes)
+        self._granting = Granting(settings, store, clock, self.announcer)
 
     async def known(self, identity: Identity) -> Known:
         """Who somebody is, and the allowlist as it stands."""
 
         def look(tables: Tables) -> Known:
             people = tables.people
-            return Known(people.of(identity), people.everybody(), people.grants())
+            return Known(people.of(identity), people.everybody(), self._questions.grants(tables), self._clock.now())
 
         return await self._store.read(look)
 
@@ -156,42 +189,47 @@ class Access:
             (app, environment)
             for app in self._settings.apps.values()
             for environment in app.environments.values()
-            if known.may(Action.VIEW, "status", app.name, environment.name)
+            if known.sees(app.name, environment.name)
         )
 
-    async def allow(self, ctx: Context, who: str, role: Role | None, app: str, environment: str) -> Person:
+    async def allow(
+        self, ctx: Context, who: str, role: Role | None, app: str, environment: str, *, seconds: float = 0.0
+    ) -> Person | GrantChange:
         """Give a role to `@name`, or to `platform:id[:name]` for somebody new; UserError explains.
 
-        Without a role `platform:id:name` gives the identity alone.
+        Without a role `platform:id:name` gives the identity alone. With `seconds` the role ends after so long. Where
+        bot.toml asks for two admins, it is a change that a second one has to confirm.
         """
-        wanted, now = read_who(who), self._clock.now()
+        return await self._granting.allow(ctx, who, role, (app, environment), seconds)
 
-        def allow(tables: Tables) -> Person:
-            if role is None and not (wanted.identity and wanted.name):
-                raise _no_role(tables.people, wanted, who)
-            person = _find_or_add(tables, wanted, ctx)
-            if role is not None:
-                tables.people.grant(person.id, role, app, environment)
-            detail = f"{role} on {place_name(app, environment)}" if role else f"identity {_identity_of(wanted)}"
-            tables.audit.append(actor=_actor(ctx), action="allow", subject=person.name, detail=detail, now=now)
-            return person
+    async def confirm(self, ctx: Context, change: GrantChange, *, refuse: bool = False) -> Card:
+        """Confirm, as a second admin, what another one asked for; or refuse it."""
+        return await self._granting.confirm(ctx, change, refuse=refuse)
 
-        return await self._store.write(allow)
+    async def change(self, number: int) -> GrantChange | None:
+        """A change of grants that waits for a second admin."""
+        now = self._clock.now()
+        return await self._store.read(lambda tables: tables.grant_changes.get(number, now))
 
-    async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> tuple[Person, int]:
+    async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> Taken:
         """Take grants away, all, an app's or one; whose, and how many. UserError for nobody, and the last admin."""
-        wanted, now = read_who(who), self._clock.now()
+        return await self._granting.deny(ctx, who, app, environment)
 
-        def deny(tables: Tables) -> tuple[Person, int]:
-            person = _find(tables.people, wanted)
-            if person is None:
-                raise _nobody(who, tables.people, listed=True)
-            gone = tables.people.revoke(person.id, app, environment)
-            detail = f"{gone} grants on {place_name(app or EVERY, environment or EVERY)}"
-            tables.audit.append(actor=_actor(ctx), action="deny", subject=person.name, detail=detail, now=now)
-            return person, gone
+    async def unlink(self, ctx: Context, account: str) -> Person:
+        """Take one account, as `platform:id`, from its person; whose it was. UserError explains."""
+        return await self._granting.unlink(ctx, account)
 
-        return await self._store.write(deny)
+    async def who(self, ctx: Context, app: str = "") -> Card:
+        """List people with their roles and accounts in the places that the sender may see."""
+        known = await self.known(ctx.incoming.identity)
+        accounts = await self._store.read(lambda tables: tables.people.accounts())
+        places = [(one.name, environment.name) for one, environment in self.seen_by(known)]
+        return roster_card(known.people, known.grants, accounts, places, app=app, now=known.now)
+
+    async def insist_on_code(self, person: Person | None, code: str) -> None:
+        """Ask an admin for a one-time code, where bot.toml wants one and they have enrolled; UserError without it."""
+        if self._settings.bot.admin_code is not None and person is not None:
+            await self._enrolment.insist(person, code)
 
     async def whoami(self, ctx: Context) -> Card:
         """Who the bot takes the sender for, and what they may do."""
@@ -199,26 +237,31 @@ class Access:
         known = await self.known(identity)
         if known.person is None:
             return stranger_card(identity, ctx.incoming.name)
-        mine = [grant for grant in known.grants if grant.person == known.person.id]
+        mine = [one for one in known.grants if one.person == known.person.id and holds(one, known.now)]
         return Card(
             title=f"You are {known.person.name}.",
-            lines=tuple(Line(place_name(grant.app, grant.environment), grant.role) for grant in mine),
+            lines=tuple(Line(place_name(one.app, one.environment), _role_text(one)) for one in mine),
             text="" if mine else "You have no role anywhere now: ask an administrator for one.",
             footer=identity_text(identity),
             private=True,
         )
 
     async def claim(self, ctx: Context, code: str) -> Card:
-        """Make the sender the first administrator with the one-time code; a wrong one counts as a try."""
+        """Make the sender the first administrator with the one-time code; a wrong one counts against their account."""
         identity, now = ctx.incoming.identity, self._clock.now()
 
         def claim(tables: Tables) -> Person | None:
+            if tables.links.paused(identity, now):
+                return None
             right = tables.claims.consume(code.upper(), now)
+            if not right:
+                tables.links.fail(identity, now)
             person = tables.people.of(identity)
             if right and person is None:
-                person = tables.people.add(_free_name(tables.people, name_from(ctx.incoming.name)), identity)
+                name = _free_name(tables.people, name_from(ctx.incoming.name))
+                person = tables.people.add(name, identity, by=CLAIMED, now=now)
             if right and person is not None:
-                tables.people.grant(person.id, Role.ADMIN)
+                tables.people.grant(person.id, Role.ADMIN, by=CLAIMED, now=now)
             said = "right" if right else "wrong"
             tables.audit.append(actor=identity_text(identity), action="claim", subject=said, now=now)
             return person if right else None
@@ -226,8 +269,9 @@ class Access:
         person = await self._store.write(claim)
         if person is None:
             raise UserError(
-                "This code is wrong, used, or too old.",
-                hint="The bot prints a new one when it starts while there is no administrator.",
+                "This code is wrong, used, or too old, or you tried too often.",
+                hint="After five wrong codes of yours I take none for a quarter of an hour. "
+                "The bot prints a new code when it starts while there is no administrator.",
             )
         return Card(
             title=f"Welcome, {person.name}: you are the administrator of everything now.",
@@ -253,72 +297,8 @@ def _shell_hint(identity: Identity, name: str) -> str:
     return f"Or in a shell here: `deploybot allow {name_from(name)} ROLE --identity {identity_text(identity)}`."
 
 
-def _identity_of(wanted: Who) -> str:
-    return identity_text(wanted.identity) if wanted.identity else wanted.name
-
-
-def _find(people: People, wanted: Who) -> Person | None:
-    return people.of(wanted.identity) if wanted.identity else people.named(wanted.name)
-
-
-def _find_or_add(tables: Tables, wanted: Who, ctx: Context) -> Person:
-    """The person meant; made where a new identity comes with a name. UserError says what is missing."""
-    people = tables.people
-    found = _find(people, wanted)
-    if wanted.identity is None:
-        if found is None:
-            raise _nobody(f"@{wanted.name}", people)
-        return found
-    if found is not None:
-        if wanted.name and wanted.name != found.name:
-            raise UserError(f"{identity_text(wanted.identity)} is @{found.name} already.", hint=f"Use @{found.name}.")
-        return found
-    if not wanted.name:
-        raise UserError(
-            f"{identity_text(wanted.identity)} is new to me and has no name yet.",
-            hint=f"Give one: {identity_text(wanted.identity)}:NAME",
-        )
-    namesake = people.named(wanted.name)
-    if namesake is None:
-        return people.add(wanted.name, wanted.identity)
-    _link(people, namesake, wanted.identity, ctx)
-    return namesake
-
-
-def _link(people: People, person: Person, identity: Identity, ctx: Context) -> None:
-    """Give a person a further identity: with it come all their rights, so only an admin of everything may."""
-    question = Question(
-        person=ctx.person,
-        action=Action.ADMIN,
-        command="allow",
-        app=EVERY,
-        environment=EVERY,
-        grants=people.grants(),
-        people=people.everybody(),
-    )
-    decision = decide(question)
-    if not decision.allowed:
-        why = f"There is a @{person.name} already, and to give somebody a further identity one has to be admin of all."
-        raise Denied((why, *decision.reasons), who_may=", ".join(decision.who_may))
-    people.link(person.id, identity)
-
-
-def _no_role(people: People, wanted: Who, who: str) -> UserError:
-    person = _find(people, wanted)
-    return UserError(
-        f"Which role shall `{f'@{person.name}' if person and wanted.identity else who[:60]}` have?",
-        hint=f"{', '.join(Role)}. Without one PLATFORM:ID:NAME gives somebody a further identity.",
-    )
-
-
-def _nobody(who: str, people: People, *, listed: bool = False) -> UserError:
-    """Nobody is called so: how somebody new is written, or who there is where it has to be one of them."""
-    names = [person.name for person in people.everybody()]
-    near = nearest(who.removeprefix("@"), names)
-    guess = f", did you mean @{near}?" if near else "."
-    there = f"I know {', '.join(f'@{name}' for name in names[:_FEW])}{' and more' if len(names) > _FEW else ''}."
-    new = "Somebody new is written PLATFORM:ID:NAME, as `whoami` shows it to them."
-    return UserError(f"I know nobody called `{who[:60]}`{guess}", hint=there if listed else new)
+def _role_text(grant: Grant) -> str:
+    return f"{grant.role} until {show_time(grant.until)}" if grant.until else grant.role
 
 
 def _free_name(people: People, name: str) -> str:
@@ -329,7 +309,3 @@ def _free_name(people: People, name: str) -> str:
         number += 1
         free = f"{name[:36]}-{number}"
     return free
-
-
-def _actor(ctx: Context) -> str:
-    return ctx.person.name if ctx.person else identity_text(ctx.incoming.identity)

@@ -30,8 +30,11 @@ _ROLES = ("viewer", "deployer", "approver", "admin")
     help="Who that is: console:1000, slack:T012/U345, telegram:123456, or github:583231 for who pushes there. "
     "Left out for somebody new: you, here.",
 )
+@click.option("--for", "lasts", metavar="TIME", default="", help="How long, such as 8h. Left out: without an end.")
 @click.pass_obj
-def allow(options: Options, name: str, role: str | None, place: str, identity: str | None) -> None:
+def allow(  # noqa: PLR0917  click gives each option a parameter
+    options: Options, name: str, role: str | None, place: str, identity: str | None, lasts: str
+) -> None:
     """Give a person a role, and make the person if nobody has that name yet. Or, without a role, a further identity.
 
     A viewer reads, a deployer deploys and rolls back, an approver approves, an admin does everything. The
@@ -47,7 +50,10 @@ def allow(options: Options, name: str, role: str | None, place: str, identity: s
     where = _place(place, settings)
     if role is None and (identity is None or place):
         raise Failure(f"Which role shall {name} have?", hint=f"One of {', '.join(_ROLES)}.")
-    click.echo(asyncio.run(_allow(settings, name.removeprefix("@"), role, where, identity)))
+    seconds = _seconds(lasts) if lasts else 0.0
+    if seconds and role is None:
+        raise Failure("Only a role can end.", hint="Say which: deploybot allow NAME ROLE --for 8h")
+    click.echo(asyncio.run(_allow(settings, name.removeprefix("@").lower(), role, where, identity, seconds=seconds)))
 
 
 @click.command(short_help="Take a person's roles away.")
@@ -89,6 +95,15 @@ def rename(options: Options, old: str, new: str) -> None:
                 click.echo(f'bot.toml: write "@{new}" in apps.{app.name}.environments.{one.name}.approvers, too.')
 
 
+def _seconds(text: str) -> float:
+    from deploybot.units import duration
+
+    try:
+        return duration(text)
+    except ValueError as problem:
+        raise Failure(f"--for {text}: should be a time such as 90m or 8h") from problem
+
+
 def _place(text: str, settings: Settings) -> tuple[str, str]:
     """The app and environment of `app/env`, `*` where one is left out. Raises Failure for unknown ones."""
     from deploybot.config.problems import listed, meant
@@ -107,17 +122,23 @@ def _place(text: str, settings: Settings) -> tuple[str, str]:
     return name, inner or _EVERY
 
 
-async def _allow(settings: Settings, name: str, role: str | None, where: tuple[str, str], identity: str | None) -> str:
+async def _allow(
+    settings: Settings, name: str, role: str | None, where: tuple[str, str], identity: str | None, *, seconds: float
+) -> str:
+    from deploybot.access.grants import Actor, Given, give
+    from deploybot.access.identities import Who
     from deploybot.domain import Role, place_name
 
-    wanted = _identity(identity) if identity else None
-    detail = f"{role.lower()} on {place_name(*where)}" if role else f"identity {identity}"
+    now = time.time()
+    until = now + seconds if seconds else 0.0
 
     def work(tables: Tables) -> tuple[Person, tuple[Identity, ...], tuple[Grant, ...]]:
-        person = _person(tables, name, wanted)
-        if role:
-            tables.people.grant(person.id, Role(role.lower()), *where)
-        tables.audit.append(actor=_actor(), action="allow", subject=person.name, detail=detail, now=time.time())
+        who = Who(_account(tables, name, _identity(identity) if identity else None), name)
+        given = Given(
+            who=who, role=Role(role.lower()) if role else None, app=where[0], environment=where[1], until=until
+        )
+        person = give(tables, given, Actor(_actor(), None, now))
+        _announce(tables, settings, given.told(_actor(), person), where, now)
         return person, tables.people.identities(person.id), tables.people.grants(person.id)
 
     async with database(settings, make=True) as store:
@@ -127,40 +148,62 @@ async def _allow(settings: Settings, name: str, role: str | None, where: tuple[s
     return f"{person.name} ({who}) is {may or 'nothing anywhere yet'}."
 
 
-def _person(tables: Tables, name: str, wanted: Identity | None) -> Person:
-    """The person of that name, made or given a further identity where need be."""
+def _announce(
+    tables: Tables,
+    settings: Settings,
+    text: str,
+    where: tuple[str, str],
+    now: float,
+    *,
+    admins: frozenset[int] = frozenset(),
+) -> None:
+    from deploybot.access.announcements import GrantAnnouncer
+    from deploybot.chat.places import event_places
+
+    announcer = GrantAnnouncer(settings, event_places(settings))
+    announcer.tell(tables, text, app=where[0], environment=where[1], now=now, admins=admins)
+
+
+def _account(tables: Tables, name: str, wanted: Identity | None) -> Identity | None:
+    """The account that is meant: whoever sits here, where somebody new comes without one."""
     from deploybot.domain import Identity
 
-    person = tables.people.named(name)
-    if person is None:
-        here = Identity("console", str(os.getuid()))
-        holder = tables.people.of(wanted or here)
-        if holder and not wanted:
-            raise Failure(
-                f"You, at the console, are {holder.name} already.",
-                hint=f"Say who {name} is: --identity console:UID, slack:TEAM/USER or telegram:NUMBER.",
-            )
-        return tables.people.add(name, wanted or here)
-    if wanted and wanted not in tables.people.identities(person.id):
-        tables.people.link(person.id, wanted)
-    return person
+    if wanted is not None or tables.people.named(name) is not None:
+        return wanted
+    here = Identity("console", str(os.getuid()))
+    holder = tables.people.of(here)
+    if holder:
+        raise Failure(
+            f"You, at the console, are {holder.name} already.",
+            hint=f"Say who {name} is: --identity console:UID, slack:TEAM/USER or telegram:NUMBER.",
+        )
+    return here
 
 
 async def _deny(settings: Settings, name: str, app: str | None, environment: str | None) -> str:
+    from deploybot.access.announcements import GrantAnnouncer
+    from deploybot.access.grants import Actor, take
     from deploybot.domain import place_name
 
-    place = place_name(app or _EVERY, environment or _EVERY)
+    where, now = (app or _EVERY, environment or _EVERY), time.time()
 
-    def work(tables: Tables) -> int:
+    def work(tables: Tables) -> tuple[int, bool]:
         person = _named(tables, name)
-        gone = tables.people.revoke(person.id, app, environment)
-        detail = f"{gone} grants on {place}"
-        tables.audit.append(actor=_actor(), action="deny", subject=person.name, detail=detail, now=time.time())
-        return gone
+        admins = GrantAnnouncer(settings).admins(tables, *where, now)
+        taken = take(tables, person, app, environment, Actor(_actor(), None, now))
+        text = f"{_actor()} took {_roles(taken.grants)} from {person.name} on {place_name(*where)}."
+        if taken.grants or taken.accounts:
+            _announce(tables, settings, text, where, now, admins=admins)
+        return taken.grants, bool(taken.accounts)
 
     async with database(settings) as store:
-        gone = await store.write(work)
-    return f"{name} had no such role." if not gone else f"{name} lost {gone} role{'s' if gone > 1 else ''}."
+        gone, detached = await store.write(work)
+    accounts = " and all accounts in chats" if detached else ""
+    return f"{name} lost {_roles(gone)}{accounts}." if gone or detached else f"{name} had no such role."
+
+
+def _roles(count: int) -> str:
+    return f"{count} role{'' if count == 1 else 's'}"
 
 
 async def _rename(settings: Settings, old: str, new: str) -> None:

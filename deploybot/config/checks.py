@@ -204,7 +204,7 @@ def _defaults(path: Path, app: App) -> Iterator[Problem]:
 def _approvals(path: Path, environment: Environment) -> Iterator[Problem]:
     """What is only said where approvals are wanted, and what can never be had."""
     if not environment.approvals:
-        for key in ("approvers", "approval_code", "approval_within"):
+        for key in ("approvers", "approval_code", "approval_within", "approvals_exclude"):
             if key in environment.model_fields_set:
                 yield Problem((*path, key), "says how to approve, and nothing is to be approved: give `approvals`, too")
         return

@@ -21,11 +21,11 @@ from deploybot.deploy.codes import NEXT_CODE, CodeCheck
 from deploybot.deploy.compare import compare_url
 from deploybot.deploy.questions import Questions, required, wanted_of
 from deploybot.deploy.request_cards import ask_again
-from deploybot.deploy.requests import NOTHING_DONE, expired_text, waiting, wanting
+from deploybot.deploy.requests import NOTHING_DONE, ApprovalCount, expired_text, waiting, wanting
 from deploybot.deploy.stop import Stop
-from deploybot.domain import Approval, Deployment, Person, Plan, Request, State, Verdict
+from deploybot.domain import Approval, Deployment, Identity, Person, Plan, Request, State, Verdict
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError, Voided, sentence
-from deploybot.policy import NEEDS_APPROVAL, counting, who_may
+from deploybot.policy import NEEDS_APPROVAL, ONLY_AUTHORS, Question, counting, missing, needed, who_may
 from deploybot.ports import Clock, CodeSecrets, Store, Tables
 from deploybot.settings import Environment, Settings
 from deploybot.units import show_duration
@@ -41,16 +41,6 @@ class _Desk:
 
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     bell: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """How many approvals count now, of how many, and whether that has changed; `refused` says why one was not taken."""
-
-    there: int = 0
-    wanted: int = 0
-    refused: str = ""
-    changed: bool = False
 
 
 class Approvals:
@@ -104,8 +94,10 @@ class Approvals:
         """Keep the request of a new deployment; it says so where too few people could approve it."""
         number = deployment.number
         tables.requests.add(replace(request, deployment=number))
-        able = who_may(self._questions.may_decide(tables, deployment.requester, deployment, "approve"))
-        if len(able) < request.wanted:
+        question = self._questions.may_decide(tables, deployment.requester, deployment, "approve")
+        self._note_missing(tables, number, question)
+        able = who_may(question)
+        if len(able) < needed(question):
             names = ", ".join(able) or "nobody"
             tables.requests.note(number, f"too few people could approve it now ({names}): `allow` gives the role")
 
@@ -120,6 +112,7 @@ class Approvals:
         def refresh(tables: Tables) -> None:
             for one in open_ones:
                 self._ask_for_more(tables, one)
+                self._count(tables, one, self._clock.now())
                 tables.requests.note(one.number, note)
                 self._tell(tables, one.number)
 
@@ -143,26 +136,27 @@ class Approvals:
         person = required(ctx.person)
         async with self._desk(number).turn:
             try:
-                return await self._approve(person, number, code)
+                return await self._approve(person, ctx.incoming.identity, number, code)
             except StoreError:
                 raise
             except DeploybotError as problem:
                 await self._note(number, f"{person.name}: {problem} ({self._time()})")
                 raise
 
-    async def _approve(self, person: Person, number: int, code: str) -> Card:
+    async def _approve(self, person: Person, account: Identity, number: int, code: str) -> Card:
         deployment, request = await self._store.read(lambda tables: wanting(tables, number, self._clock.now()))
         step = await self._codes.step(person, request, code) if request.code else 0
         changed = await self._changes(deployment, request)
         if changed:
             return await self.void(number, changed)
-        given = await self._store.write(lambda tables: self._give(tables, person, number, step))
+        given = await self._store.write(lambda tables: self._give(tables, person, account, number, step))
         if given.refused:
             raise UserError(given.refused, hint=NEXT_CODE)
         self._desk(number).bell.set()
-        if given.there >= given.wanted:
+        if not given.missing:
             return Card(title=f"#{number} is approved.", tone=Tone.GOOD, aside=True)
-        return Card(title=f"#{number} has {given.there} of {given.wanted} approvals now.", tone=Tone.GOOD, aside=True)
+        title = f"#{number} has {given.there} of {given.wanted} approvals now."
+        return Card(title=title, text=given.why, tone=Tone.GOOD, aside=True)
 
     async def _changes(self, deployment: Deployment, request: Request) -> tuple[str, ...]:
         """What has changed, or Unreachable: whoever approves is told in any case, and their button comes anew."""
@@ -173,15 +167,15 @@ class Approvals:
             why = f"no answer within {show_duration(LOOK_WITHIN)}, so it is not known whether anything has changed"
             raise Unreachable("the repository or a server", why) from None
 
-    def _give(self, tables: Tables, person: Person, number: int, step: int) -> _Given:
+    def _give(self, tables: Tables, person: Person, account: Identity, number: int, step: int) -> ApprovalCount:
         """Keep an approval, if everything still allows it."""
         now = self._clock.now()
         deployment, request = wanting(tables, number, now)
-        self._questions.insist(self._questions.may_decide(tables, person.id, deployment, "approve"))
+        self._questions.insist(self._questions.may_decide(tables, person.id, deployment, "approve", speaks_by=account))
         if request.code:
             refused = self._codes.use(tables, person, step, now=now, about=f"#{number}")
             if refused:
-                return _Given(refused=refused)
+                return ApprovalCount(refused=refused)
         tables.requests.approve(number, Approval(person.id, person.name, now))
         tables.requests.note(number, "")
         given = self._count(tables, deployment, now)
@@ -190,16 +184,25 @@ class Approvals:
         self._tell(tables, number)
         return given
 
-    def _count(self, tables: Tables, deployment: Deployment, now: float) -> _Given:
+    def _count(self, tables: Tables, deployment: Deployment, now: float) -> ApprovalCount:
         """Count the approvals that count now, and note since when they are enough."""
         question = self._questions.may_begin(tables, deployment)
         if question.wanted is None:
             raise StoreError(f"the request of #{deployment.number} is not in the database any more")
         counts = counting(question)
         changed = tables.requests.count_only(deployment.number, counts)
-        enough = len(counts) >= question.wanted.count
-        changed |= tables.deployments.approve(deployment.number, now if enough else 0.0)
-        return _Given(len(counts), question.wanted.count, changed=changed)
+        lacking = missing(question)
+        changed |= self._note_missing(tables, deployment.number, question)
+        changed |= tables.deployments.approve(deployment.number, 0.0 if lacking else now)
+        wanted = needed(question)
+        why = ONLY_AUTHORS if lacking and len(counts) >= wanted else ""
+        return ApprovalCount(len(counts), wanted, missing=lacking, why=why, changed=changed)
+
+    @staticmethod
+    def _note_missing(tables: Tables, number: int, question: Question) -> bool:
+        """Keep for the card how many approvals are missing, and why it needs one more; whether that has changed."""
+        more = question.asked.unknown if question.asked else ""
+        return tables.requests.lack(number, missing=missing(question), more=more)
 
     async def reject(self, ctx: Context, number: int) -> Card:
         """End a request that has not begun, with the sender's reason. Raises UserError or Denied."""

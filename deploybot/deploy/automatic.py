@@ -48,21 +48,6 @@ def _condition(auto: Auto) -> str:
     return " once its builds are green" if auto.after else ""
 
 
-def brought_by(tables: Tables, deployment: Deployment) -> tuple[int, ...]:
-    """The persons whose push, tag, release or image a deployment by itself came of; nobody for one that was asked for.
-
-    Looked up anew each time: whoever is let in later, or told late, counts as well.
-    """
-    wish = tables.wishes.get(deployment.wish) if deployment.wish else None
-    if wish is None:
-        return ()
-    release = deployment.plan.release
-    whats = dict.fromkeys((release.commit, wish.source, *(pin.digest for pin in release.images)))
-    identities = (author.identity for author in tables.wishes.brought(wish.app, whats))
-    people = (tables.people.of(one) for one in identities if one is not None)
-    return tuple(dict.fromkeys(person.id for person in people if person is not None))
-
-
 def in_the_way(tables: Tables, plan: Plan) -> tuple[Deployment, ...]:
     """Those by themselves that a newer one for the same place comes instead of: what waits and nobody is stopping."""
     place = (plan.app, plan.environment)

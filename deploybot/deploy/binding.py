@@ -17,7 +17,18 @@ _SHOWN = 60
 _SHORT = 10
 _NOT_THE_APPS = frozenset({"environments", "tasks", "channel", "logs", "hooks", "notify", "forge", "poll"})
 _NOT_THE_ENVIRONMENTS = frozenset(
-    {"default", "approvals", "approvers", "approval_within", "approval_code", "after", "auto", "refs", "signed"}
+    {
+        "default",
+        "approvals",
+        "approvers",
+        "approval_within",
+        "approval_code",
+        "approvals_exclude",
+        "after",
+        "auto",
+        "refs",
+        "signed",
+    }
 )
 _NOT_THE_SERVERS = frozenset({"connect_timeout"})
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deploybot.deploy.automatic import auto_text, brought_by, grants_of, is_used
+from deploybot.deploy.automatic import auto_text, grants_of, is_used
+from deploybot.deploy.originators import authors_of, brought_by, unknown_cause
 from deploybot.domain import (
     AUTO,
     EVERY,
@@ -68,18 +69,22 @@ class Questions:
         begins: bool = False,
         origin: Origin | None = None,
         glass: bool = False,
+        speaks_by: Identity | None = None,
     ) -> Question:
         """A question about a person, by identity or id; places are as in `policy.Question`.
 
         `release` is what would run, `number` the deployment that the question is about, 0 where there is none.
         `begins` says that it is about to begin. `origin` is what the repository says of the release's commit, None
-        where it was not asked yet. `glass` says that whoever asks wants to break the glass.
+        where it was not asked yet. `glass` says that whoever asks wants to break the glass. `speaks_by` is the identity
+        that a person, named by id, speaks by.
         """
         people = tables.people.everybody()
         person = tables.people.of(who) if isinstance(who, Identity) else _by_id(people, who)
         bot = tables.people.of(AUTO) if self._automatic else None
         place = self._place(app, environment)
         request = tables.requests.get(number) if number else None
+        identity = who if isinstance(who, Identity) else speaks_by
+        account = tables.people.account(identity) if identity is not None else None
         return Question(
             person=person,
             action=action,
@@ -90,14 +95,20 @@ class Questions:
             people=tuple(one for one in people if one != bot),
             lock=_lock_in_the_way(tables.locks.all(self._clock.now()), person, app, environment),
             wanted=wanted_of(place, request),
-            asked=_asked(tables, request),
+            asked=_asked(tables, request, place),
             before=self._before(tables, place, release) if place and place.after else None,
             allowed=_allowed(place, origin),
             begins=begins,
             glass=glass,
             auto=auto_text(place),
             itself=bot is not None and person == bot,
+            now=self._clock.now(),
+            account=account.after if account else 0,
         )
+
+    def grants(self, tables: Tables) -> tuple[Grant, ...]:
+        """Everybody's grants, with what bot.toml lets the bot itself do."""
+        return self._grants(tables, tables.people.of(AUTO) if self._automatic else None)
 
     def _grants(self, tables: Tables, bot: Person | None) -> tuple[Grant, ...]:
         """Everybody's; the bot's own come from bot.toml alone, whatever the table says."""
@@ -116,7 +127,15 @@ class Questions:
             tables, deployment.requester, deployment.plan, number=deployment.number, glass=bool(deployment.glass)
         )
 
-    def may_decide(self, tables: Tables, person: int, deployment: Deployment, command: str) -> Question:
+    def may_decide(
+        self,
+        tables: Tables,
+        person: int,
+        deployment: Deployment,
+        command: str,
+        *,
+        speaks_by: Identity | None = None,
+    ) -> Question:
         """Whether somebody may approve or reject a request."""
         plan = deployment.plan
         return self.ask(
@@ -127,6 +146,7 @@ class Questions:
             app=plan.app,
             environment=plan.environment,
             number=deployment.number,
+            speaks_by=speaks_by,
         )
 
     def _of_plan(self, tables: Tables, person: int, plan: Plan, *, number: int = 0, glass: bool = False) -> Question:
@@ -188,12 +208,24 @@ def _allowed(place: Environment | None, origin: Origin | None) -> Allowed | None
     return Allowed(refs=tuple(map(str, place.refs)), signed=place.signed, origin=origin)
 
 
-def _asked(tables: Tables, request: Request | None) -> Asked | None:
+def _asked(tables: Tables, request: Request | None, place: Environment | None) -> Asked | None:
     deployment = tables.deployments.get(request.deployment) if request else None
     if request is None or deployment is None or deployment.state.ended:
         return None  # of what has ended there is nothing to decide: that is said, and not who may
     given = tuple(one.person for one in request.approvals if one.counts)
-    return Asked(requester=deployment.requester, approved=given, brought=brought_by(tables, deployment))
+    unknown = unknown_cause(tables, deployment)
+    authors: tuple[int, ...] = ()
+    if place is not None and place.approvals_exclude == "authors":
+        authors, of_authors = authors_of(tables, deployment.plan)
+        unknown = unknown or of_authors
+    return Asked(
+        requester=deployment.requester,
+        approved=given,
+        brought=brought_by(tables, deployment),
+        unknown=unknown,
+        authors=authors,
+        number=deployment.number,
+    )
 
 
 def _by_id(people: Iterable[Person], wanted: int) -> Person | None:

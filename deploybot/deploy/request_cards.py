@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from deploybot.card import Button, Card, Line, Tone
 from deploybot.domain import Deployment, EffectKind, Kind, Request, ServerPlan, State, Verdict
+from deploybot.policy import ONLY_AUTHORS
 from deploybot.units import show_duration, show_time
 
 AUTHORS_SHOWN = 10
@@ -50,8 +51,7 @@ def word(deployment: Deployment, request: Request) -> str:
     if deployment.replaced_by:
         return f"replaced by #{deployment.replaced_by}"
     if deployment.awaits_approval and not deployment.cancel_by:
-        missing = request.wanted - len(_counting(request))
-        return f"wants {missing} approval{'' if missing == 1 else 's'}"
+        return f"wants {request.lacks} approval{'' if request.lacks == 1 else 's'}"
     return _WORDS.get(request.verdict, "")
 
 
@@ -108,7 +108,11 @@ def effects_lines(part: ServerPlan) -> Iterator[Line]:
 def _state(request: Request) -> Iterator[Line]:
     code = ", with a one-time code" if request.code else ""
     yield Line("wants", f"{wanted_text(request)}, other than who asked{code}")
+    if request.more:
+        yield Line("one more", f"{request.more}, so it takes {request.needs} approvals", Tone.WARN)
     yield approved_line(request)
+    if request.lacks and len(_counting(request)) >= request.needs:
+        yield Line("still needed", ONLY_AUTHORS, Tone.WARN)
     for one in request.approvals:
         if not one.counts:
             yield Line("approved", f"{one.name}'s does not count any more", Tone.WARN)
@@ -120,7 +124,7 @@ def _state(request: Request) -> Iterator[Line]:
 def approved_line(request: Request) -> Line:
     """Who has approved, of how many."""
     there = _counting(request)
-    return Line("approved", f"{len(there)} of {request.wanted}" + (f": {', '.join(there)}" if there else ""))
+    return Line("approved", f"{len(there)} of {request.needs}" + (f": {', '.join(there)}" if there else ""))
 
 
 def _counting(request: Request) -> tuple[str, ...]:

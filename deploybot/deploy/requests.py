@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from deploybot.domain import Deployment, Request, State
 from deploybot.errors import UserError
 from deploybot.ports import Tables
 from deploybot.units import show_duration, show_time
 
 NOTHING_DONE = "Nothing was deployed."
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalCount:
+    """How many approvals count now, of how many, and whether that has changed; `refused` says why one was not taken.
+
+    `missing` are still needed; `why` explains it where the number alone would not.
+    """
+
+    there: int = 0
+    wanted: int = 0
+    missing: int = 0
+    why: str = ""
+    refused: str = ""
+    changed: bool = False
 
 
 def waiting(tables: Tables, number: int) -> tuple[Deployment, Request]:
@@ -41,7 +58,7 @@ def wanting(tables: Tables, number: int, now: float) -> tuple[Deployment, Reques
 def expired_text(deployment: Deployment, request: Request) -> str:
     """How a request ended that did not get its approvals in time."""
     there = sum(one.counts for one in request.approvals)
-    had = f"{there or 'none'} of the {request.wanted} approvals it needs"
+    had = f"{there or 'none'} of the {request.needs} approvals it needs"
     if deployment.not_before:
         return f"It was to begin at {show_time(deployment.not_before)}, and had {had} by then. {NOTHING_DONE}"
     within = show_duration(request.expires - deployment.created)

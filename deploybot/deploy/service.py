@@ -212,21 +212,21 @@ class Deployments:
             glass=glass,
         )
 
-        async def commit() -> tuple[Deployment, str]:
-            made, waits_for = await self._store.write(lambda tables: self._keep(tables, asked))
+        async def commit() -> tuple[Deployment, str, Request | None]:
+            made, waits_for, kept = await self._store.write(lambda tables: self._keep(tables, asked))
             self.queue.launch(made)
             self._approvals.ring(made.skipped)
             if glass:
                 METRICS.broken_glass.add(plan.app, plan.environment)
-            return made, waits_for
+            return made, waits_for, kept
 
         # Whoever asked may have gone by now; what is committed has to be set going all the same.
-        deployment, waits_for = await asyncio.shield(asyncio.create_task(commit()))
-        card = deployment_card(deployment, (), waits_for=waits_for, request=request)
+        deployment, waits_for, kept = await asyncio.shield(asyncio.create_task(commit()))
+        card = deployment_card(deployment, (), waits_for=waits_for, request=kept)
         return dataclasses.replace(card, queued=True)
 
-    def _keep(self, tables: Tables, asked: _Asked) -> tuple[Deployment, str]:
-        """Number it, say its card and write the audit row, if the policy says yes; what it waits for."""
+    def _keep(self, tables: Tables, asked: _Asked) -> tuple[Deployment, str, Request | None]:
+        """Number it, say its card and write the audit row, if the policy says yes; what it waits for; its request."""
         plan, request = asked.plan, asked.request
         question = self._questions.may_request(tables, asked.person.id, plan, glass=asked.glass)
         self._questions.insist(question)
@@ -256,7 +256,7 @@ class Deployments:
         if not waits_for and request is None:
             deployment = tables.deployments.move(deployment.number, State.RUNNING, now=asked.now)
         self._tell(tables, deployment.number, waits_for)
-        return deployment, waits_for
+        return deployment, waits_for, tables.requests.get(deployment.number)
 
     def _sound(self, tables: Tables, asked: _Asked, deployment: Deployment, question: Question) -> None:
         """Keep in the audit that the glass was broken, and wake all other admins, in the same transaction."""

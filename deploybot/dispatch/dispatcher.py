@@ -6,15 +6,16 @@ Commands, buttons and the console all come through `Dispatcher.handle`; nothing 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from deploybot.access import Access, Known, stranger_card
 from deploybot.card import Card, Line
-from deploybot.command import Context, Incoming, Services
+from deploybot.command import Code, Context, Incoming, Services
 from deploybot.dispatch.book import Book
-from deploybot.dispatch.lookup import Subject, arguments_of, nameable, subject_of
+from deploybot.dispatch.lookup import Sees, Subject, Unseen, arguments_of, nameable, subject_of
 from deploybot.dispatch.memories import Allowance, Recent
 from deploybot.dispatch.replies import error_card
 from deploybot.domain import Action, Identity, Person, Release
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 Reply = Callable[[Card], Awaitable[None]]
 
 _CHANGES_NOTHING = frozenset({Action.ANYONE, Action.VIEW})
+_TAKES_CODES = frozenset({"claim", "link"})
 _GREETINGS = frozenset({"", "?"})
 _CONSOLE = "console"
 _SEE_LOG = "The bot's log says why."
@@ -44,6 +46,12 @@ class _Request:
     subject: Subject
     incoming: Incoming
     reply: Reply
+    sees: Sees
+
+    @property
+    def code(self) -> str:
+        """The one-time code that was typed; empty where there is none."""
+        return next((value for value in self.call.arguments.values() if isinstance(value, Code)), "")
 
     @property
     def changes(self) -> bool:
@@ -84,6 +92,8 @@ class Dispatcher:
         self._names = names
         self._stale_after = stale_after
         self._forms: Mapping[str, Form] = {name: read_command(made) for name, made in services.commands.items()}
+        apps = services.settings.apps.values()
+        self._everything = frozenset((app.name, name) for app in apps for name in app.environments)
         self._taken = Recent()
         self._allowance = Allowance(clock, answers=3, seconds=60.0)
         self._allowance_of_all = Allowance(clock, answers=30, seconds=60.0)
@@ -123,11 +133,19 @@ class Dispatcher:
             return None
         known = await self._known(incoming)
         if known.person is None:
-            if not self._has_allowance(incoming):
+            types_code = form is not None and form.command.name in _TAKES_CODES
+            if not self._has_allowance(incoming, alone=types_code):
                 return None
             if form is None or form.command.name not in OPEN_COMMANDS:
                 return await self._turn_away(incoming)
-        return await self._obey(self._parse(text, known), incoming, reply)
+        visible = self._visible(known)
+        try:
+            call = parse(self._forms, clean(text), self._services.settings, visible)
+            return await self._obey(call, incoming, reply, known.sees)
+        except UserError as problem:
+            if isinstance(problem, Unseen) or self._is_hidden(text, visible):
+                await self._book.denied(incoming, known.person, "", text)
+            raise
 
     async def _known(self, incoming: Incoming) -> Known:
         """Who is speaking. Where that cannot be told, neither is why: it may be a stranger."""
@@ -137,28 +155,38 @@ class Dispatcher:
             log.error("cannot tell who is speaking: %s", problem)  # noqa: TRY400 - the sentence says it all
             raise UserError("I cannot tell who you are: my database does not answer.", hint=_SEE_LOG) from None
 
-    def _has_allowance(self, incoming: Incoming) -> bool:
-        """Whether a stranger is answered once more; strangers together do not get all of the bot's time either."""
+    def _has_allowance(self, incoming: Incoming, *, alone: bool) -> bool:
+        """Whether a stranger is answered once more; strangers together do not get all of the bot's time either.
+
+        Whoever types a code is counted `alone`: others cannot keep the right one from being heard.
+        """
         identity = incoming.identity
         if identity.platform == _CONSOLE:
             return True
-        return self._allowance.allows(identity) and self._allowance_of_all.allows(identity.platform)
+        return self._allowance.allows(identity) and (alone or self._allowance_of_all.allows(identity.platform))
 
     async def _turn_away(self, incoming: Incoming) -> Card:
         """Tell a stranger how to be let in."""
         await self._book.denied(incoming, None, "", incoming.text)
         return stranger_card(incoming.identity, incoming.name)
 
-    def _parse(self, text: str, known: Known) -> Call:
-        return parse(self._forms, clean(text), self._services.settings, self._visible(known))
+    def _is_hidden(self, text: str, visible: frozenset[tuple[str, str]]) -> bool:
+        """Whether a message cannot be read because it names what its sender may not see: that is kept in the audit."""
+        with contextlib.suppress(UserError):
+            parse(self._forms, clean(text), self._services.settings, visible)
+            return False
+        with contextlib.suppress(UserError):
+            parse(self._forms, clean(text), self._services.settings, self._everything)
+            return True
+        return False
 
     def _visible(self, known: Known) -> frozenset[tuple[str, str]]:
         return frozenset((app.name, environment.name) for app, environment in self._access.seen_by(known))
 
-    async def _obey(self, call: Call, incoming: Incoming, reply: Reply) -> Card | None:
+    async def _obey(self, call: Call, incoming: Incoming, reply: Reply, sees: Sees) -> Card | None:
         """Authorise and run a call; a changing one once only, and with its request and result in the audit."""
-        subject = await subject_of(call, self._services)
-        request = _Request(call=call, subject=subject, incoming=incoming, reply=reply)
+        subject = await subject_of(call, self._services, sees)
+        request = _Request(call=call, subject=subject, incoming=incoming, reply=reply, sees=sees)
         person = await self._authorised(request)
         if not request.changes:
             return await self._outcome(request)
@@ -216,9 +244,11 @@ class Dispatcher:
 
     async def _execute(self, request: _Request) -> Card | None:
         """Look up what is still open, ask the policy once more, and run the command."""
-        arguments = await arguments_of(request.call, request.subject, self._services)
+        arguments = await arguments_of(request.call, request.subject, self._services, request.sees)
         release = next((one for one in arguments.values() if isinstance(one, Release)), None)
         person = await self._authorised(request, release)
+        if request.subject.action is Action.ADMIN:
+            await self._access.insist_on_code(person, request.code)
 
         async def reply(card: Card) -> None:
             await request.reply(masked(card, self._redactor))

@@ -38,9 +38,11 @@ from deploybot.domain.observed import EngineFacts, Manifest, ManifestRow, Observ
 from deploybot.domain.origins import Holding, Origin, RefRule, Signature, allowed_by
 from deploybot.domain.people import (
     EVERY,
+    Account,
     Action,
     AuditRow,
     Grant,
+    GrantChange,
     Identity,
     Link,
     Lock,
@@ -50,7 +52,7 @@ from deploybot.domain.people import (
     place_name,
 )
 from deploybot.domain.plans import Effect, EffectKind, Gate, Kind, Plan, ServerPlan, Step
-from deploybot.domain.releases import Changes, Commit, Pin, Release, image_changes, short_digest, short_id
+from deploybot.domain.releases import Changes, Commit, CommitAuthor, Pin, Release, image_changes, short_digest, short_id
 from deploybot.domain.reports import REQUESTED, Report, ReportItem, word_of
 from deploybot.domain.requests import Approval, Binding, Request, Verdict
 from deploybot.domain.servers import (
@@ -70,7 +72,7 @@ from deploybot.domain.servers import (
     Usage,
 )
 from deploybot.domain.windows import Window
-from deploybot.domain.wishes import AUTO, BOT_NAME, Heads, Wish, WishState
+from deploybot.domain.wishes import AUTO, BOT_NAME, Heads, Wish, WishState, image_key, ref_key
 
 __all__ = [
     "AUTO",
@@ -79,6 +81,7 @@ __all__ = [
     "EVERY",
     "OWN",
     "REQUESTED",
+    "Account",
     "Action",
     "Alert",
     "Approval",
@@ -90,6 +93,7 @@ __all__ = [
     "Change",
     "Changes",
     "Commit",
+    "CommitAuthor",
     "Container",
     "Counted",
     "Deployed",
@@ -101,6 +105,7 @@ __all__ = [
     "Event",
     "Gate",
     "Grant",
+    "GrantChange",
     "Heads",
     "Holding",
     "Identity",
@@ -158,7 +163,9 @@ __all__ = [
     "allowed_by",
     "canonical_image",
     "image_changes",
+    "image_key",
     "place_name",
+    "ref_key",
     "short_digest",
     "short_id",
     "word_of",

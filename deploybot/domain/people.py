@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class Action(enum.StrEnum):
@@ -62,12 +62,61 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A person's role on an app and environment; `*` stands for every one."""
+    """A person's role on an app and environment; `*` stands for every one.
+
+    `until` is when it ends, 0.0 where it has no end. `since` and `by` say who gave it, and when. `after` is the number
+    of the newest deployment at that moment: the grant counts for no request up to that number. Both are empty for
+    grants of versions that did not keep them.
+    """
 
     person: int
     role: Role
     app: str = "*"
     environment: str = "*"
+    until: float = 0.0
+    since: float = field(default=0.0, compare=False)
+    by: str = field(default="", compare=False)
+    after: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An identity of a person: since when, by whom, and after which deployment, as in `Grant`.
+
+    A `detached` one was taken away: nobody speaks by it until an admin gives it to somebody again.
+    """
+
+    identity: Identity
+    person: int
+    since: float = 0.0
+    by: str = ""
+    after: int = 0
+    detached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GrantChange:
+    """A grant, or a further account, that one admin asked for and a second one has to confirm.
+
+    `who` is a person as they were typed (`@ana`, `slack:T012/U345:ana`). `role` is None where only an account is
+    given. `seconds` is how long the role lasts from the confirmation on, 0.0 for no end. `proposer` asked for it.
+    """
+
+    number: int
+    who: str
+    role: Role | None
+    app: str
+    environment: str
+    seconds: float
+    proposer: int
+    proposer_name: str
+    made: float
+    expires: float
+
+    @property
+    def name(self) -> str:
+        """What people type: `grant-3`."""
+        return f"grant-{self.number}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,12 +143,25 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitAuthor:
+    """Who wrote a commit, or is named in it as a co-author: what git keeps, which nobody has checked."""
+
+    name: str
+    email: str
+
+    def __str__(self) -> str:
+        """`Ada <ada@example.com>`."""
+        return f"{self.name} <{self.email}>"
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What lies between two releases.
 
     `commits` are newest first and cut at a limit, `total` counts all; `removed` counts commits of the
     old release that the new one does not have; `warnings` are changed paths that match `warn_paths`.
-    `known` is False when one side is not in the repository any more: then nothing is claimed.
+    `known` is False when one side is not in the repository any more: then nothing is claimed. `authors` wrote the new
+    commits, each once; None where there are too many to tell.
     """
 
     commits: tuple[Commit, ...] = ()
@@ -157,3 +170,4 @@ class Changes:
     files: int = 0
     warnings: tuple[str, ...] = ()
     known: bool = True
+    authors: tuple[CommitAuthor, ...] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deploybot.domain.releases import Pin
 
@@ -53,7 +53,8 @@ class Request:
 
     `wanted` approvals are asked for from `approvers`: a role, or names such as `@ana`. `code` says whether each
     needs a one-time code. `compare` is a page that shows what lies between, or empty. `note` is the last thing
-    that went wrong with an approval.
+    that went wrong with an approval. `more` says why one approval more than `wanted` is needed, or is empty. `missing`
+    is how many approvals were still needed when they were counted last; None before that.
     """
 
     deployment: int
@@ -67,4 +68,18 @@ class Request:
     reminded: bool = False
     verdict: Verdict = Verdict.NONE
     note: str = ""
+    more: str = ""
+    missing: int | None = field(default=None, compare=False)
     approvals: tuple[Approval, ...] = ()
+
+    @property
+    def needs(self) -> int:
+        """How many approvals it needs in all."""
+        return self.wanted + bool(self.more)
+
+    @property
+    def lacks(self) -> int:
+        """How many it still needs."""
+        if self.missing is not None:
+            return self.missing
+        return max(self.needs - sum(one.counts for one in self.approvals), 0)

@@ -6,12 +6,23 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from deploybot.domain.images import canonical_image
 from deploybot.domain.people import Identity
 
 AUTO = Identity("auto", "deploybot")
 """Who asks for what is deployed by itself: no chat has this platform, so nobody can speak as it."""
 BOT_NAME = "deploybot"
 """The name of that person; nobody else may have it."""
+
+
+def ref_key(source: str, commit: str) -> str:
+    """What a push of a commit to `heads/main`, or of a tag `tags/v1`, is noted under with who made it."""
+    return f"{source} {commit}"
+
+
+def image_key(image: str, tag: str, digest: str) -> str:
+    """What a push of an image under a tag is noted under with who made it."""
+    return f"{canonical_image(image)}:{tag} {digest}"
 
 
 @dataclass(frozen=True, slots=True)

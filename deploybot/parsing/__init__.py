@@ -15,7 +15,18 @@ from deploybot.errors import UsageError, UserError
 from deploybot.parsing.advice import Better, corrected, leftover
 from deploybot.parsing.complete import complete
 from deploybot.parsing.form import Form, read_command
-from deploybot.parsing.kinds import FollowName, NoSuch, Number, Ref, Scope, Unfit, default_environment, nearest, shown
+from deploybot.parsing.kinds import (
+    ChangeNumber,
+    FollowName,
+    NoSuch,
+    Number,
+    Ref,
+    Scope,
+    Unfit,
+    default_environment,
+    nearest,
+    shown,
+)
 from deploybot.parsing.reader import Reader
 from deploybot.parsing.text import LONGEST, Heard, Words, clean, hear, split
 from deploybot.settings import App, Environment, Settings
@@ -23,6 +34,7 @@ from deploybot.settings import App, Environment, Settings
 __all__ = [
     "LONGEST",
     "Call",
+    "ChangeNumber",
     "FollowName",
     "Form",
     "Heard",

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from deploybot.command import Command, Context, Follow, Task
-from deploybot.domain import Deployment, Release
+from deploybot.domain import Deployment, GrantChange, Release
 from deploybot.parsing.grammar import Grammar, read_usage
 from deploybot.parsing.kinds import KINDS
 from deploybot.settings import App, Environment, Server
 
 _LEANS_ON = {Environment: App, Task: App, Server: Environment}
-_SUBJECTS = frozenset({Deployment, Follow})
+_SUBJECTS = frozenset({Deployment, Follow, GrantChange})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _check_kinds(grammar: Grammar, parameters: Mapping[str, Parameter]) -> None:
         if before.count(kind) > 1:
             raise ValueError(f"a command is about one {KINDS[kind].noun}: use that type once")
     if App in before and _SUBJECTS.intersection(before):
-        raise ValueError("a deployment or a followed log has its app already: leave the app out")
+        raise ValueError("a deployment, a followed log or a change of grants has its app already: leave the app out")
 
 
 def _flags(grammar: Grammar, flags: set[str]) -> dict[str, str]:

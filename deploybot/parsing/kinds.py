@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import time
 
 from deploybot.command import Code, Duration, Follow, Task
-from deploybot.domain import Deployment, Release, Role
+from deploybot.domain import Deployment, GrantChange, Release, Role
 from deploybot.errors import UserError
 from deploybot.settings import App, Environment, Server, Settings
 from deploybot.units import duration
@@ -26,6 +26,7 @@ _NUMBER = re.compile(r"#?([0-9]{1,9})")
 _CODE = re.compile(r"[0-9]{6}")
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _FOLLOW = re.compile(r"log-[0-9]{1,9}")
+_CHANGE = re.compile(r"grant-([0-9]{1,9})")
 _REF = re.compile(r":?[A-Za-z0-9_][A-Za-z0-9_./+-]{0,199}")
 _REF_NUMBER = re.compile(r"#[0-9]{1,9}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -51,6 +52,13 @@ class FollowName:
     """The name of a followed log as it was typed."""
 
     value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeNumber:
+    """The number of a change of grants as it was typed."""
+
+    value: int
 
 
 @dataclass(slots=True)
@@ -120,7 +128,7 @@ def nearest(word: str, names: Iterable[str]) -> str:
 
 def _app(text: str, scope: Scope) -> App:
     found = scope.settings.apps.get(text.lower())
-    if found is None:
+    if found is None or found.name not in scope.apps():
         problem = NoSuch("app", text, scope.apps())
         if any(name == text.lower() for _, name in scope.visible):
             problem.hint = f"`{text}` is an environment: say the app first. {problem.hint}".strip()
@@ -133,7 +141,7 @@ def _environment(text: str, scope: Scope) -> Environment:
     if scope.app is None:
         raise Unfit(f"Say which app before the environment `{shown(text)}`.")
     found = scope.app.environments.get(text.lower())
-    if found is None:
+    if found is None or found.name not in scope.environments():
         raise NoSuch("environment", text, scope.environments(), where=f" of {scope.app.name}")
     scope.environment = found
     return found
@@ -220,6 +228,13 @@ def _follow(text: str, _: Scope) -> FollowName:
     return FollowName(text.lower())
 
 
+def _change(text: str, _: Scope) -> ChangeNumber:
+    match = _CHANGE.fullmatch(text.lower())
+    if match is None:
+        raise Unfit(f"`{shown(text)}` is no change of grants such as grant-3.")
+    return ChangeNumber(int(match[1]))
+
+
 def _nothing(_: Scope) -> tuple[str, ...]:
     return ()
 
@@ -241,6 +256,7 @@ KINDS: Mapping[object, Kind] = {
     Role: Kind("role", _role, lambda _: tuple(Role)),
     Deployment: Kind("deployment", _number),
     Follow: Kind("followed log", _follow),
+    GrantChange: Kind("change of grants", _change),
     int: Kind("number", _whole),
     Duration: Kind("duration", _duration),
     time: Kind("time of day", _time),

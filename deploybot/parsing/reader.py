@@ -154,8 +154,8 @@ class Reader:
         if app is None:
             raise Unfit(f"An app should follow `{self.form.grammar.name}`.")
         found = default_environment(app, changes=self.form.command.needs is not Action.VIEW)
-        if found is None:
-            names = self.scope.environments()
+        names = self.scope.environments()
+        if found is None or found.name not in names:
             raise UserError(
                 f"Which environment of {app.name} do you mean" + (f": {', '.join(names)}?" if names else "?"),
                 hint=f"Say it like this: {self._completed(parameter.name, names[0] if names else 'ENVIRONMENT')}",

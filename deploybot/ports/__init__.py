@@ -22,7 +22,7 @@ from deploybot.ports.outside import (
     RefSource,
     Servers,
 )
-from deploybot.ports.people import Claims, Codes, Links, People
+from deploybot.ports.people import Claims, Codes, GrantChanges, Links, People
 from deploybot.ports.store import Audit, Store, Tables
 from deploybot.ports.strategies import Site, Strategy
 from deploybot.ports.told import Notices, Storm, Told, ToldPart, ToldPlace
@@ -45,6 +45,7 @@ __all__ = [
     "EventListener",
     "Fate",
     "Finding",
+    "GrantChanges",
     "GroupListener",
     "Host",
     "Images",

@@ -125,6 +125,9 @@ class Requests(Protocol):
     def count_only(self, number: int, persons: Sequence[int]) -> bool:
         """Let the approvals of these persons count and no others; False when it was so before."""
 
+    def lack(self, number: int, *, missing: int, more: str) -> bool:
+        """Note how many approvals are missing, and why one more than usual is needed; False when it was so before."""
+
     def remind(self, number: int) -> bool:
         """Note that people were reminded: True exactly once."""
 

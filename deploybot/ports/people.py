@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from deploybot.domain import Grant, Identity, Link, Person, Role
+from deploybot.domain import Account, Grant, GrantChange, Identity, Link, Person, Role
 
 
 class People(Protocol):
@@ -19,23 +19,48 @@ class People(Protocol):
     def everybody(self) -> tuple[Person, ...]:
         """All persons, by name."""
 
-    def add(self, name: str, identity: Identity | None = None) -> Person:
+    def add(self, name: str, identity: Identity | None = None, *, by: str = "", now: float = 0.0) -> Person:
         """Make a person; UserError when the name or the identity is taken."""
 
     def rename(self, person: int, name: str) -> None:
         """Give a person another name; UserError when it is taken, or the person is the bot itself. The past stays."""
 
-    def link(self, person: int, identity: Identity) -> None:
-        """Give a person a further identity; UserError when somebody has it."""
+    def link(self, person: int, identity: Identity, *, by: str = "", now: float = 0.0) -> None:
+        """Give a person a further identity, also one that was detached; UserError when somebody has it."""
 
     def identities(self, person: int) -> tuple[Identity, ...]:
         """A person's identities."""
 
-    def grants(self, person: int | None = None) -> tuple[Grant, ...]:
-        """The grants of one person, or of everybody."""
+    def account(self, identity: Identity) -> Account | None:
+        """An identity's account, also a detached one; None for a stranger."""
 
-    def grant(self, person: int, role: Role, app: str = "*", environment: str = "*") -> None:
-        """Set a person's role on an app and environment, replacing the one there."""
+    def accounts(self) -> tuple[Account, ...]:
+        """Everybody's accounts, without detached ones."""
+
+    def detach(self, identity: Identity) -> bool:
+        """Take an identity from its person; False where nobody has it. The last admin keeps one: UserError."""
+
+    def grants(self, person: int | None = None) -> tuple[Grant, ...]:
+        """The grants of one person, or of everybody; also those whose time is over and that are not removed yet."""
+
+    def grant(
+        self,
+        person: int,
+        role: Role,
+        app: str = "*",
+        environment: str = "*",
+        *,
+        by: str = "",
+        now: float = 0.0,
+        until: float = 0.0,
+    ) -> None:
+        """Set a person's role on an app and environment.
+
+        One without an end replaces all that were there; one with an end stands beside the one without.
+        """
+
+    def end_grants(self, now: float) -> tuple[Grant, ...]:
+        """Remove the grants whose time is over; which they were."""
 
     def revoke(self, person: int, app: str | None = None, environment: str | None = None) -> int:
         """Take grants away: all, an app's, or one; how many went. The last admin of all stays: UserError."""
@@ -51,10 +76,7 @@ class Claims(Protocol):
         """Replace any earlier code by this one."""
 
     def consume(self, code: str, now: float) -> bool:
-        """True once for the right code in time; each wrong try counts, and the fifth ends the code.
-
-        Let the work end well after False: what it raises would undo the counting, too.
-        """
+        """True once for the right code in time. A wrong try changes nothing: `Links.fail` counts it for its account."""
 
 
 class Links(Protocol):
@@ -83,6 +105,19 @@ class Links(Protocol):
 
     def paused(self, identity: Identity, now: float) -> bool:
         """Whether somebody has tried too often."""
+
+
+class GrantChanges(Protocol):
+    """Changes of grants that wait for a second admin."""
+
+    def add(self, change: GrantChange) -> GrantChange:
+        """Keep a new one, and give it its number."""
+
+    def get(self, number: int, now: float) -> GrantChange | None:
+        """One that still waits; None for any other."""
+
+    def remove(self, number: int) -> None:
+        """Forget one that was confirmed or refused."""
 
 
 class Codes(Protocol):

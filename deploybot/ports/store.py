@@ -9,7 +9,7 @@ from deploybot.domain import AuditRow
 from deploybot.ports.chats import Buttons, Outbox, Seen
 from deploybot.ports.deployments import Deployments, Locks, Manifests, Reports, Requests, RunningReleases
 from deploybot.ports.inbox import Deliveries
-from deploybot.ports.people import Claims, Codes, Links, People
+from deploybot.ports.people import Claims, Codes, GrantChanges, Links, People
 from deploybot.ports.told import Notices, Told
 from deploybot.ports.wishes import Wishes
 
@@ -35,6 +35,10 @@ class Tables(Protocol):
     @property
     def people(self) -> People:
         """The allowlist."""
+
+    @property
+    def grant_changes(self) -> GrantChanges:
+        """Changes of grants that wait for a second admin."""
 
     @property
     def claims(self) -> Claims:

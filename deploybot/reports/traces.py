@@ -140,7 +140,7 @@ class _Trace:
             for one in request.approvals
         ]
         result = request.verdict.value or ("approved" if deployment.approved else deployment.state.value)
-        attributes: Attributes = {"deploybot.wanted": request.wanted, "deploybot.result": result}
+        attributes: Attributes = {"deploybot.wanted": request.needs, "deploybot.result": result}
         end = deployment.approved or deployment.finished
         return self._span("approval", deployment.created, end, attributes, events=events)
 

@@ -92,9 +92,10 @@ class Environment(Part):
     """`[apps.APP.environments.NAME]`. What is left out is taken from the app.
 
     With `approvals`, so many of `approvers` (a role, or persons as `@ana`), each another one than who asked, have
-    to approve within `approval_within` what changes what runs. `after` names the environment of the app in which a
-    release has to be healthy before. Only commits that `refs` allow are deployed, where there are any, and with
-    `signed` only those with a good signature of one of `[signers]`.
+    to approve within `approval_within` what changes what runs; with `approvals_exclude` one of them has to be somebody
+    who wrote none of it. `after` names the environment of the app in which a release has to be healthy before. Only
+    commits that `refs` allow are deployed, where there are any, and with `signed` only those with a good signature of
+    one of `[signers]`.
     """
 
     filled: ClassVar[frozenset[str]] = frozenset({"name", "app"})
@@ -113,6 +114,7 @@ class Environment(Part):
     approvers: Approvers = ("approver",)
     approval_within: Seconds = 14400.0
     approval_code: Literal["totp"] | None = None
+    approvals_exclude: Literal["authors"] | None = None
     after: Name | None = None
     refs: RefRules = ()
     signed: Switch = False

@@ -17,7 +17,8 @@ class BotSettings(Part):
     """`[bot]`.
 
     `data` holds the database, git mirrors, logs of deployments and the local socket; `plugins` your own
-    commands; `keep_logs` bounds the kept log of one deployment; times of day are meant in `timezone`.
+    commands; `keep_logs` bounds the kept log of one deployment; times of day are meant in `timezone`. With `grants`
+    `two`, a second admin confirms each grant; with `admin_code`, admins type a one-time code for what only they may do.
     """
 
     data: LocalPath = Path("/var/lib/deploybot")
@@ -26,6 +27,8 @@ class BotSettings(Part):
     log_format: Literal["text", "json"] = "text"
     keep_logs: Bytes = 10_000_000
     timezone: TimeZone = ZoneInfo("UTC")
+    grants: Literal["one", "two"] = "one"
+    admin_code: Literal["totp"] | None = None
 
 
 class Slack(Part):

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from deploybot.domain import Changes, Commit, Heads, Holding, Release, Signature
+from deploybot.domain import Changes, Commit, CommitAuthor, Heads, Holding, Release, Signature
 from deploybot.errors import UserError
 from deploybot.ports import Redactor
 from deploybot.settings import App, Signer
@@ -27,12 +27,14 @@ from deploybot.sources.signatures import Signatures
 
 MAKE_WITHIN = 900.0
 MOST_COMMITS = 50
+MOST_AUTHORED = 2000
 MOST_WARNINGS = 50
 MOST_CANDIDATES = 8
 MOST_MESSAGE = 65_536
 _FULL = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 _SHORT = re.compile(r"[0-9a-f]{4,63}", re.ASCII)
 _FORMAT = "--format=%H%x00%an%x00%ct%x00%s"
+_AUTHORS = "--format=%an%x00%ae%x00%(trailers:key=Co-authored-by,valueonly,separator=%x02)"
 _LONGEST = 200
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -308,7 +310,20 @@ async def _between(app: App, mirror: Mirror, old: str, new: str) -> Changes:
     files = fields(paths, 1)
     warned = fields(await mirror.git(*diff, *_globs(app.warn_paths)), 1) if app.warn_paths and files else []
     warnings = tuple(_plain(path) for (path,) in warned[:MOST_WARNINGS])
-    return Changes(commits=commits, total=total, removed=removed, files=len(files), warnings=warnings)
+    authors = await _authors(mirror, old, new) if total <= MOST_AUTHORED else None
+    return Changes(commits=commits, total=total, removed=removed, files=len(files), warnings=warnings, authors=authors)
+
+
+async def _authors(mirror: Mirror, old: str, new: str) -> tuple[CommitAuthor, ...]:
+    """Who wrote the commits between, or is named in them as a co-author; each once."""
+    said = await mirror.git("log", "-z", "--encoding=UTF-8", _AUTHORS, f"{old}..{new}", "--")
+    found: dict[CommitAuthor, None] = {}
+    for name, email, others in fields(said, 3):
+        found.setdefault(CommitAuthor(_plain(name), _plain(email)))
+        for other in filter(None, others.split("\x02")):
+            called, _, rest = other.partition("<")
+            found.setdefault(CommitAuthor(_plain(called), _plain(rest.partition(">")[0])))
+    return tuple(found)
 
 
 def _globs(patterns: Sequence[str]) -> list[str]:

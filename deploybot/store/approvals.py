@@ -10,7 +10,8 @@ from deploybot.store.codec import decode, encode
 from deploybot.store.text import clean
 
 _SELECT = """
-    SELECT deployment, binding, wanted, approvers, expires, remind_at, code, compare, reminded, verdict, note
+    SELECT deployment, binding, wanted, approvers, expires, remind_at, code, compare, reminded, verdict, note,
+           more, missing
     FROM requests WHERE deployment = ?"""
 
 
@@ -24,17 +25,20 @@ class RequestRows:
     def add(self, request: Request) -> None:
         """Keep a new one, without approvals."""
         sql = """
-            INSERT INTO requests (deployment, binding, wanted, approvers, expires, remind_at, code, compare)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+            INSERT INTO requests (deployment, binding, wanted, approvers, expires, remind_at, code, compare, more,
+                                  missing)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
         asked = (request.wanted, encode(request.approvers), request.expires, request.remind_at, request.code)
-        self._run(sql, (request.deployment, encode(request.binding), *asked, clean(request.compare)))
+        more = (clean(request.compare), clean(request.more), request.lacks)
+        self._run(sql, (request.deployment, encode(request.binding), *asked, *more))
 
     def get(self, number: int) -> Request | None:
         """The request of a deployment; None for one that needs no approval."""
         row = self._run(_SELECT, (number,)).fetchone()
         if row is None:
             return None
-        deployment, binding, wanted, approvers, expires, remind_at, code, compare, reminded, verdict, note = row
+        deployment, binding, wanted, approvers, expires, remind_at, code, compare, reminded, verdict, *rest = row
+        note, more, missing = rest
         return Request(
             deployment=deployment,
             binding=decode(Binding, binding),
@@ -47,6 +51,8 @@ class RequestRows:
             reminded=bool(reminded),
             verdict=Verdict(verdict),
             note=note,
+            more=more,
+            missing=missing,
             approvals=self._approvals(number),
         )
 
@@ -72,6 +78,12 @@ class RequestRows:
             UPDATE approvals SET counts = (person IN ({some}))
             WHERE deployment = ? AND counts <> (person IN ({some}))"""  # noqa: S608  only question marks
         return self._run(sql, (*persons, number, *persons)).rowcount > 0
+
+    def lack(self, number: int, *, missing: int, more: str) -> bool:
+        """Note how many approvals are missing, and why one more than usual is needed; False when it was so before."""
+        sql = """
+            UPDATE requests SET missing = ?1, more = ?2 WHERE deployment = ?3 AND (missing, more) <> (?1, ?2)"""
+        return self._run(sql, (missing, clean(more), number)).rowcount == 1
 
     def remind(self, number: int) -> bool:
         """Note that people were reminded: True exactly once."""

@@ -1,4 +1,4 @@
-"""The first administrator's one-time code: a salted hash, five tries, a short life."""
+"""The first administrator's one-time code: a salted hash, a short life. Wrong tries count for who made them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import hashlib
 import hmac
 import os
 import sqlite3
-
-_TRIES = 5
 
 
 class ClaimRows:
@@ -20,21 +18,19 @@ class ClaimRows:
     def issue(self, code: str, until: float) -> None:
         """Replace any earlier code by this one."""
         salt = os.urandom(16)
-        sql = "INSERT OR REPLACE INTO claim (id, salt, hash, until, tries) VALUES (1, ?, ?, ?, 0)"
+        sql = "INSERT OR REPLACE INTO claim (id, salt, hash, until) VALUES (1, ?, ?, ?)"
         self._run(sql, (salt, _hash(salt, code), until))
 
     def consume(self, code: str, now: float) -> bool:
-        """True once for the right code in time; each wrong try counts, and the fifth ends the code."""
-        row = self._run("SELECT salt, hash, until, tries FROM claim").fetchone()
+        """True once for the right code in time. A wrong try changes nothing: nobody can burn the owner's code."""
+        row = self._run("SELECT salt, hash, until FROM claim").fetchone()
         if row is None:
             return False
-        salt, expected, until, tries = row
-        right = hmac.compare_digest(_hash(salt, code), expected) and now < until
-        if right or now >= until or tries + 1 >= _TRIES:
+        salt, expected, until = row
+        right = hmac.compare_digest(_hash(salt, code), expected)
+        if right or now >= until:
             self._run("DELETE FROM claim")
-        else:
-            self._run("UPDATE claim SET tries = tries + 1")
-        return right
+        return right and now < until
 
 
 def _hash(salt: bytes, code: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 
-from deploybot.domain import AUTO, BOT_NAME, Grant, Identity, Person, Role
+from deploybot.domain import AUTO, BOT_NAME, Account, Grant, Identity, Person, Role
 from deploybot.errors import UserError
 
 _MERGE = (
@@ -25,6 +25,10 @@ _MERGE = (
 )
 _RANK = {role: rank for rank, role in enumerate(Role)}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}", re.ASCII)
+_NEWEST = "(SELECT coalesce(max(number), 0) FROM deployments)"
+_ADMIN = "role = 'admin' AND app = '*' AND environment = '*' AND until = 0"
+_GRANT = "SELECT person, role, app, environment, until, since, given_by, after FROM grants"
+_ACCOUNT = "SELECT platform, user, team, person, since, given_by, after, detached FROM identities "
 
 
 class PeopleRows:
@@ -38,7 +42,7 @@ class PeopleRows:
         """Whose identity this is; None for a stranger."""
         sql = """
             SELECT persons.id, persons.name FROM identities JOIN persons ON persons.id = identities.person
-            WHERE platform = ? AND team = ? AND user = ?"""
+            WHERE platform = ? AND team = ? AND user = ? AND NOT detached"""
         row = self._run(sql, (identity.platform, identity.team, identity.user)).fetchone()
         return Person(*row) if row else None
 
@@ -51,13 +55,13 @@ class PeopleRows:
         """All persons, by name."""
         return tuple(Person(*row) for row in self._run("SELECT id, name FROM persons ORDER BY name"))
 
-    def add(self, name: str, identity: Identity | None = None) -> Person:
+    def add(self, name: str, identity: Identity | None = None, *, by: str = "", now: float = 0.0) -> Person:
         """Make a person; UserError when the name or the identity is taken, or the name cannot be typed."""
         name = self._free(name, own=identity == AUTO)
         cursor = self._run("INSERT INTO persons (name) VALUES (?)", (name,))
         person = Person(cursor.lastrowid or 0, name)
         if identity:
-            self.link(person.id, identity)
+            self.link(person.id, identity, by=by, now=now)
         return person
 
     def rename(self, person: int, name: str) -> None:
@@ -82,8 +86,8 @@ class PeopleRows:
             raise UserError(f"there is a person named {name} already", hint="Choose another name.")
         return name
 
-    def link(self, person: int, identity: Identity) -> None:
-        """Give a person a further identity; UserError when somebody has it."""
+    def link(self, person: int, identity: Identity, *, by: str = "", now: float = 0.0) -> None:
+        """Give a person a further identity, also one that was detached; UserError when somebody has it."""
         holder = self.of(identity)
         if holder:
             raise UserError(
@@ -92,33 +96,92 @@ class PeopleRows:
             )
         if identity != AUTO and self._is_itself(person):
             raise _own()
-        sql = "INSERT INTO identities (platform, team, user, person) VALUES (?, ?, ?, ?)"
-        self._run(sql, (identity.platform, identity.team, identity.user, person))
+        sql = f"""
+            INSERT OR REPLACE INTO identities (platform, team, user, person, since, given_by, after)
+            VALUES (?, ?, ?, ?, ?, ?, {_NEWEST})"""  # noqa: S608  a constant
+        self._run(sql, (identity.platform, identity.team, identity.user, person, now, by))
 
     def identities(self, person: int) -> tuple[Identity, ...]:
         """A person's identities."""
-        sql = "SELECT platform, user, team FROM identities WHERE person = ? ORDER BY platform, team, user"
-        return tuple(Identity(*row) for row in self._run(sql, (person,)))
+        return tuple(one.identity for one in self.accounts() if one.person == person)
+
+    def account(self, identity: Identity) -> Account | None:
+        """An identity's account, also a detached one; None for a stranger."""
+        sql = _ACCOUNT + "WHERE platform = ? AND team = ? AND user = ?"
+        row = self._run(sql, (identity.platform, identity.team, identity.user)).fetchone()
+        return _account(row) if row else None
+
+    def accounts(self) -> tuple[Account, ...]:
+        """Everybody's accounts, without detached ones."""
+        sql = _ACCOUNT + "WHERE NOT detached ORDER BY person, platform, team, user"
+        return tuple(map(_account, self._run(sql)))
+
+    def detach(self, identity: Identity) -> bool:
+        """Take an identity from its person; False where nobody has it. The last admin keeps one: UserError."""
+        holder = self.of(identity)
+        if holder is None:
+            return False
+        reached = self._reached()
+        sql = "UPDATE identities SET detached = 1 WHERE platform = ? AND team = ? AND user = ?"
+        self._run(sql, (identity.platform, identity.team, identity.user))
+        if reached and not self._reached():
+            raise UserError(
+                "that would take the last account from the last administrator of everything",
+                hint="Make somebody else admin first, or give another account: `allow PLATFORM:ID:NAME`.",
+            )
+        return True
 
     def grants(self, person: int | None = None) -> tuple[Grant, ...]:
-        """The grants of one person, or of everybody."""
-        sql = "SELECT person, role, app, environment FROM grants"
-        if person is None:
-            rows = self._run(sql + " ORDER BY person, app, environment")
-        else:
-            rows = self._run(sql + " WHERE person = ? ORDER BY app, environment", (person,))
-        return tuple(Grant(person, Role(role), app, environment) for person, role, app, environment in rows)
+        """The grants of one person, or of everybody; also those whose time is over and that are not removed yet."""
+        order = "ORDER BY person, app, environment, until"
+        sql = f"{_GRANT} WHERE ?1 IS NULL OR person = ?1 {order}"
+        return tuple(map(_grant, self._run(sql, (person,))))
 
-    def grant(self, person: int, role: Role, app: str = "*", environment: str = "*") -> None:
-        """Set a person's role on an app and environment. The last admin of all stays one: UserError."""
+    def grant(
+        self,
+        person: int,
+        role: Role,
+        app: str = "*",
+        environment: str = "*",
+        *,
+        by: str = "",
+        now: float = 0.0,
+        until: float = 0.0,
+    ) -> None:
+        """Set a person's role on an app and environment. The last admin of all stays one: UserError.
+
+        One without an end replaces all that were there; one with an end stands beside the one without. Who had the
+        role already, or a higher one, has it since then.
+        """
         if self._is_itself(person):
             raise _own()
         governed = self._admins()
-        sql = """
-            INSERT INTO grants (person, app, environment, role) VALUES (?, ?, ?, ?)
-            ON CONFLICT (person, app, environment) DO UPDATE SET role = excluded.role"""
-        self._run(sql, (person, app, environment, role.value))
+        had = self._had(Grant(person, role, app, environment, until), now)
+        place = (person, app, environment)
+        if not until:
+            self._run("DELETE FROM grants WHERE person = ? AND app = ? AND environment = ?", place)
+        sql = f"""
+            INSERT OR REPLACE INTO grants (person, app, environment, role, until, since, given_by, after)
+            VALUES (?, ?, ?, ?, ?, ?, ?, coalesce(?, {_NEWEST}))"""  # noqa: S608  a constant
+        since = (had.since, had.by, had.after) if had else (now, by, None)
+        self._run(sql, (*place, role.value, until, *since))
         self._refuse_anarchy(governed)
+
+    def _had(self, new: Grant, now: float) -> Grant | None:
+        """The grant that gave as much in that place until now; UserError where a role that ends would add nothing."""
+        place = (new.app, new.environment)
+        here = [one for one in self.grants(new.person) if (one.app, one.environment) == place]
+        enough = [one for one in here if _RANK[one.role] >= _RANK[new.role]]
+        if new.until and any(not one.until for one in enough):
+            raise UserError("that role is there already, without an end", hint="`deny` takes it away.")
+        return next((one for one in enough if not one.until or now < one.until), None)
+
+    def end_grants(self, now: float) -> tuple[Grant, ...]:
+        """Remove the grants whose time is over; which they were."""
+        over = f"{_GRANT} WHERE until <> 0 AND until <= ? ORDER BY until, person"
+        ended = tuple(map(_grant, self._run(over, (now,))))
+        self._run("DELETE FROM grants WHERE until <> 0 AND until <= ?", (now,))
+        return ended
 
     def revoke(self, person: int, app: str | None = None, environment: str | None = None) -> int:
         """Take grants away: all, an app's, or one; how many went. The last admin of all stays: UserError."""
@@ -135,20 +198,34 @@ class PeopleRows:
 
         An approval that both gave is one.
         """
-        mine = {(grant.app, grant.environment): grant.role for grant in self.grants(into.id)}
-        for grant in self.grants(person):
-            there = mine.get((grant.app, grant.environment))
-            if there is None or _RANK[grant.role] > _RANK[there]:
-                self.grant(into.id, grant.role, grant.app, grant.environment)
+        mine = {(one.app, one.environment, bool(one.until)): one.role for one in self.grants(into.id)}
+        for one in self.grants(person):
+            there = mine.get((one.app, one.environment, bool(one.until)))
+            if there is None or _RANK[one.role] > _RANK[there]:
+                self._take_over(one, into.id)
         for statement in _MERGE:
             self._run(statement, {"gone": person, "stays": into.id, "name": into.name})
+
+    def _take_over(self, grant: Grant, into: int) -> None:
+        """Give a grant to another person as it is, with since when and by whom."""
+        sql = """
+            INSERT OR REPLACE INTO grants (person, app, environment, role, until, since, given_by, after)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+        what = (grant.app, grant.environment, grant.role.value, grant.until, grant.since, grant.by, grant.after)
+        self._run(sql, (into, *what))
 
     def _is_itself(self, person: int) -> bool:
         itself = self.of(AUTO)
         return itself is not None and itself.id == person
 
     def _admins(self) -> bool:
-        sql = "SELECT 1 FROM grants WHERE role = 'admin' AND app = '*' AND environment = '*' LIMIT 1"
+        return self._run(f"SELECT 1 FROM grants WHERE {_ADMIN} LIMIT 1").fetchone() is not None  # noqa: S608  a constant
+
+    def _reached(self) -> bool:
+        """Whether an admin of everything has an account to speak by."""
+        sql = f"""
+            SELECT 1 FROM grants JOIN identities USING (person)
+            WHERE {_ADMIN} AND NOT detached AND platform IN ('console', 'slack', 'telegram') LIMIT 1"""  # noqa: S608  a constant
         return self._run(sql).fetchone() is not None
 
     def _refuse_anarchy(self, governed: bool) -> None:  # noqa: FBT001 - what _admins said before the change
@@ -165,3 +242,13 @@ def _own() -> UserError:
         f"{BOT_NAME} is the bot itself, and nobody else",
         hint="What it may do by itself is what `auto` in bot.toml says; give a person another name.",
     )
+
+
+def _grant(row: sqlite3.Row) -> Grant:
+    person, role, app, environment, until, since, by, after = row
+    return Grant(person, Role(role), app, environment, until=until, since=since, by=by, after=after)
+
+
+def _account(row: sqlite3.Row) -> Account:
+    platform, user, team, person, since, by, after, detached = row
+    return Account(Identity(platform, user, team), person, since, by, after, detached=bool(detached))

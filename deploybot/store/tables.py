@@ -11,6 +11,7 @@ from deploybot.store.claims import ClaimRows
 from deploybot.store.codes import CodeRows
 from deploybot.store.deliveries import DeliveryRows
 from deploybot.store.deployments import DeploymentRows
+from deploybot.store.grant_changes import GrantChangeRows
 from deploybot.store.links import LinkRows
 from deploybot.store.locks import LockRows
 from deploybot.store.manifests import ManifestRows
@@ -30,6 +31,7 @@ class Rows:
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Take the connection whose transactions these work in."""
         self.people = PeopleRows(connection)
+        self.grant_changes = GrantChangeRows(connection)
         self.claims = ClaimRows(connection)
         self.deployments = DeploymentRows(connection)
         self.running = RunningRows(connection)

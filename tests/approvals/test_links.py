@@ -188,7 +188,7 @@ async def test_the_last_admin_stays_one(town: Town) -> None:
     """Dia is the only one: taken in by somebody, her roles go along."""
 
     def hire(tables: Tables) -> None:
-        tables.people.add("new", Identity("telegram", NEW))
+        tables.people.grant(tables.people.add("new", Identity("telegram", NEW)).id, Role.VIEWER, "shop")
 
     await town.store.write(hire)
     code = (await town.say("link", NEW, platform="telegram")).title.rpartition(" ")[2]

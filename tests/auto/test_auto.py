@@ -489,7 +489,8 @@ async def test_grants_of_the_bot_come_from_bot_toml_alone(yard: Yard) -> None:
     def cheat(tables: object) -> None:
         run = tables.wishes._run  # type: ignore[attr-defined]
         (number,) = run("SELECT id FROM persons WHERE name = 'deploybot'").fetchone()
-        run("INSERT INTO grants VALUES (?, '*', '*', ?)", (number, Role.ADMIN.value))
+        sql = "INSERT INTO grants (person, app, environment, role) VALUES (?, '*', '*', ?)"
+        run(sql, (number, Role.ADMIN.value))
 
     await yard.town.store.write(cheat)
     made = await yard.push("develop")

@@ -68,7 +68,7 @@ def test_roles_are_given_at_places_and_taken_away_again() -> None:
         "ben (slack:T012/U345, telegram:77) is deployer on every environment of shop, viewer on shop/production.\n"
     )
     assert _run("deny", "ben", "--on", "shop/production").output == "ben lost 1 role.\n"
-    assert _run("deny", "ben").output == "ben lost 1 role.\n"
+    assert _run("deny", "ben").output == "ben lost 1 role and all accounts in chats.\n"
     assert _run("deny", "ben").output == "ben had no such role.\n"
     assert _grants() == (Grant(1, Role.ADMIN),)
 
@@ -91,7 +91,7 @@ def test_a_further_identity_without_a_role() -> None:
         (("allow", "ben", "viewer", "--on", "*/x"), "--on */x: an environment belongs to an app"),
         (("allow", "ben", "viewer", "--identity", "ben"), "--identity ben: should be PLATFORM:ID"),
         (("allow", "ben", "viewer", "--identity", "slack:ben"), "`ben` is no Slack id such as T012/U345"),
-        (("allow", "ben", "viewer", "--identity", ME), f"the console user {os.getuid()} is ana already"),
+        (("allow", "ben", "viewer", "--identity", ME), f"console:{os.getuid()} is @ana already"),
         (("allow", "be n", "viewer", "--identity", "console:7"), "`be n` cannot be a person's name"),
         (("allow", "ana"), "Which role shall ana have?"),
         (("allow", "ana", "--on", "shop", "--identity", "github:5"), "Which role shall ana have?"),
@@ -200,3 +200,40 @@ def test_a_name_that_cannot_be_given_is_refused(old: str, new: str, why: str) ->
     result = _run("rename", old, new)
     assert result.exit_code == 1
     assert why.lower() in result.output.lower()
+
+
+def _told() -> list[tuple[str, str]]:
+    """What the bot will say, and where."""
+
+    async def read() -> list[tuple[str, str]]:
+        async with Database(Path("data/deploybot.db"), durable=False) as store:
+            items = await store.read(lambda tables: tables.outbox.due(9e12, 100))
+        return [(item.place.platform, item.card.title) for item in items]
+
+    return asyncio.run(read())
+
+
+def test_a_role_for_a_time_is_given_and_told() -> None:
+    _run("allow", "ana", "admin")
+    result = _run("allow", "ben", "deployer", "--on", "shop", "--for", "8h", "--identity", "telegram:5")
+    assert result.exit_code == 0, result.output
+    (grant,) = (one for one in _grants() if one.person == 2)
+    assert (grant.role, grant.until - grant.since, grant.by) == (Role.DEPLOYER, 28800.0, f"{ME} (command line)")
+    platform, text = _told()[-1]
+    assert platform == "console"
+    assert text.startswith(f"{ME} (command line) made ben (telegram:5) deployer on every environment of shop until ")
+    _run("deny", "ben")
+    assert _told()[-1][1] == f"{ME} (command line) took 1 role from ben on every app."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("allow", "ben", "viewer", "--for", "soon"), "--for soon: should be a time such as 90m or 8h"),
+        (("allow", "ben", "--identity", "telegram:5", "--for", "8h"), "Only a role can end."),
+    ],
+)
+def test_a_time_that_cannot_be(arguments: tuple[str, ...], sentence: str) -> None:
+    result = _run(*arguments)
+    assert result.exit_code == 1
+    assert sentence in result.output

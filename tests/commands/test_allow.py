@@ -10,7 +10,7 @@ HINT = "Write @NAME for somebody I know, and PLATFORM:ID:NAME for somebody new, 
 
 PLATFORMS = (
     "There are console, slack, telegram, and for who does things there "
-    "github, gitlab, gitea, forgejo, gitee, bitbucket."
+    "github, gitlab, gitea, forgejo, gitee, bitbucket, git."
 )
 
 
@@ -96,10 +96,12 @@ async def test_what_is_wrong(world: World, who: str, title: str, hint: str) -> N
 
 async def test_an_admin_of_one_app_may_not_give_more(world: World) -> None:
     assert (await world.say("allow @eve deployer on shop/staging", "dia")).ok
-    for text in ("allow @dia admin", "allow @eve viewer on blog", "allow @eve viewer on wiki/test"):
-        card = await world.say(text, "dia")
-        assert card.title.startswith("`allow` needs the role admin on")
-        assert card.hint == "Who may: ana."
+    card = await world.say("allow @dia admin", "dia")
+    assert card.title.startswith("`allow` needs the role admin on")
+    assert card.hint == "Who may: ana."
+    for app, place in (("blog", "blog"), ("wiki", "wiki/test"), ("nothing", "nothing")):
+        card = await world.say(f"allow @eve viewer on {place}", "dia")
+        assert (card.title, card.hint) == (f"There is no app `{app}`.", "Apps: shop.")
     assert await grants(world, "dia") == {Grant(4, Role.ADMIN, "shop")}
 
 
@@ -126,6 +128,7 @@ UUID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
     [
         ("github:583231:ana", Identity("github", "583231")),
         ("gitlab:7:@Ana", Identity("gitlab", "7")),
+        ("git:Ana@Example.com:ana", Identity("git", "ana@example.com")),
         (f"bitbucket:{{{UUID}}}:ana", Identity("bitbucket", f"{{{UUID}}}")),
         (f"bitbucket:{UUID}:ana", Identity("bitbucket", f"{{{UUID}}}")),
     ],
@@ -133,7 +136,7 @@ UUID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 async def test_an_identity_alone_leaves_the_roles_as_they_are(world: World, who: str, identity: Identity) -> None:
     before = await grants(world, "ana")
     card = await world.say(f"allow {who}")
-    assert card.title == f"ana is {who.rpartition(':')[0]}, too."
+    assert card.title == f"ana is {who.rpartition(':')[0].lower()}, too."
     person = await world.store.read(lambda tables: tables.people.of(identity))
     assert person
     assert person.name == "ana"
@@ -154,7 +157,7 @@ async def test_only_an_admin_of_all_gives_an_identity(world: World) -> None:
     assert await world.store.read(lambda tables: tables.people.of(Identity("github", "5"))) is None
 
 
-@pytest.mark.parametrize("who", ["github:ana:ana", "bitbucket:5:ana", "gitlab::ana"])
+@pytest.mark.parametrize("who", ["github:ana:ana", "bitbucket:5:ana", "gitlab::ana", "git:ana:ana", "git:a@b@c:ana"])
 async def test_on_forges_names_are_no_identities_either(world: World, who: str) -> None:
     assert not (await world.say(f"allow {who}")).ok
 

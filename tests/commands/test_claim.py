@@ -5,7 +5,7 @@ from dataclasses import replace
 from deploybot.domain import Grant, Identity, Role
 from tests.world import STRANGER, World
 
-WRONG = "This code is wrong, used, or too old."
+WRONG = "This code is wrong, used, or too old, or you tried too often."
 
 
 async def issue(world: World, code: str = "7KQ2-M9XD") -> None:
@@ -50,8 +50,23 @@ async def test_wrong_codes_are_counted(world: World) -> None:
     for _ in range(5):
         card = await world.say("claim nonsense", STRANGER)
         assert card.title == WRONG
-        assert card.hint == "The bot prints a new one when it starts while there is no administrator."
+        assert card.hint == (
+            "After five wrong codes of yours I take none for a quarter of an hour. "
+            "The bot prints a new code when it starts while there is no administrator."
+        )
     assert (await world.say("claim 7KQ2-M9XD", STRANGER)).title == WRONG
+    world.clock.advance(60)
+    assert (await world.say("claim 7KQ2-M9XD", STRANGER)).title == WRONG
+
+
+async def test_strangers_cannot_burn_the_owners_code(world: World) -> None:
+    """Wrong tries count for the account that made them: a hundred strangers keep nobody from the right code."""
+    await issue(world)
+    for number in range(100):
+        for _ in range(5):
+            await world.maybe("claim nonsense", str(7000 + number), platform="telegram")
+    card = await world.say("claim 7KQ2-M9XD", STRANGER, platform="telegram")
+    assert card.title == "Welcome, 6666: you are the administrator of everything now."
 
 
 async def test_once_and_in_time(world: World) -> None:

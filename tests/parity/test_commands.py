@@ -18,7 +18,7 @@ MORE = (
     "unlock shop staging",
     "run shop migrate staging",
 )
-BY_PLATFORM = frozenset({"whoami", "deny"})
+BY_PLATFORM = frozenset({"whoami", "deny", "who"})
 """Commands whose answers say an identity as the platform writes it."""
 SECRET = frozenset({"link", "totp"})
 """Commands whose answers hold a new secret, and so depend on who else is there."""

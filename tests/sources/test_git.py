@@ -329,6 +329,29 @@ async def test_changes(source: GitSource, app: App, repo: Repo) -> None:
     assert (same.known, same.total, same.files) == (True, 0, 0)
 
 
+async def test_authors_and_co_authors_of_changes(source: GitSource, app: App, repo: Repo) -> None:
+    old = repo.commit({"a": "0"}, "Old", author="Old <old@example.com>")
+    ada = "Ada <Ada@Example.com>"
+    repo.commit({"a": "1"}, "One\n\nCo-authored-by: Bob <bob@example.com>\nCo-authored-by: no address", author=ada)
+    new = repo.commit({"a": "2"}, "Two\n\nSigned-off-by: Eve <eve@example.com>", author=ada)
+    await source.resolve(app, "main")
+    changes = await source.changes(app, old, new)
+    assert [str(one) for one in changes.authors or ()] == [ada, "Bob <bob@example.com>", "no address <>"]
+    assert (await source.changes(app, new, old)).authors == ()
+
+
+async def test_of_very_many_commits_the_authors_are_not_known(
+    source: GitSource, app: App, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploybot.sources.git.MOST_AUTHORED", 1)
+    old = repo.commit({"a": "0"})
+    one = repo.commit({"a": "1"})
+    two = repo.commit({"a": "2"})
+    await source.resolve(app, "main")
+    assert (await source.changes(app, old, one)).authors is not None
+    assert (await source.changes(app, old, two)).authors is None
+
+
 async def test_changes_are_cut_and_counted(source: GitSource, app: App, repo: Repo) -> None:
     old = repo.commit({"a": "0"})
     *_, new = (repo.commit({"a": str(number + 1), f"{number}.sql": ""}, f"Change {number}") for number in range(60))

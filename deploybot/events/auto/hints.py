@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from deploybot.domain import Author, Build, Event, ImagePushed, Published, Push, Tagged
+from deploybot.domain import Author, Build, Event, ImagePushed, Published, Push, Tagged, image_key, ref_key
 from deploybot.events.builds import is_own
 from deploybot.events.patterns import fits
 from deploybot.settings import App, Auto
@@ -35,18 +35,19 @@ def hint_of(app: App, event: Event) -> Hint | None:
     match event:
         case Push(branch=branch, after=after):
             about = _about(app, lambda auto: bool(auto.branch) and fits(auto.branch or "", branch))
-            return Hint(about, _some(after), _known(event.by))
+            return Hint(about, _pushed(f"heads/{branch}", after), _known(event.by))
         case Tagged(tag=tag, commit=commit):
             about = _about(app, lambda auto: bool(auto.tag) and fits(auto.tag or "", tag))
-            return Hint(about, _some(commit, f"tags/{tag}"), _known(event.by))
+            return Hint(about, (*_pushed(f"tags/{tag}", commit), f"tags/{tag}"), _known(event.by))
         case Published(tag=tag, early=early):
             about = _about(app, lambda auto: auto.release)
-            return Hint(about, _some(f"tags/{tag}"), _known(event.by), published="" if early else tag)
+            return Hint(about, (f"tags/{tag}",), _known(event.by), published="" if early else tag)
         case Build(commit=commit) if commit and not is_own(event):
             about = _about(app, lambda auto: bool(auto.after or auto.checks))
             return Hint(about, built=replace(event, url="", by=Author(), failed=())) if about else None
         case ImagePushed(digest=digest):
-            return Hint(_about(app, lambda auto: auto.image), _some(digest), _known(event.by))
+            brought = (digest, image_key(event.image, event.tag, digest)) if digest else ()
+            return Hint(_about(app, lambda auto: auto.image), brought, _known(event.by))
         case _:
             return None
 
@@ -55,8 +56,9 @@ def _about(app: App, wants: Callable[[Auto], bool]) -> tuple[str, ...]:
     return tuple(name for name, auto in autos(app).items() if wants(auto))
 
 
-def _some(*whats: str) -> tuple[str, ...]:
-    return tuple(what for what in whats if what)
+def _pushed(source: str, commit: str) -> tuple[str, ...]:
+    """What a push is noted under: its commit, and that commit on its very branch or tag; nothing of a deleted one."""
+    return (commit, ref_key(source, commit)) if commit else ()
 
 
 def _known(author: Author) -> Author | None:

@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from deploybot.store.schema.chats import m003_buttons, m004_requests, m005_codes
 from deploybot.store.schema.events import m006_deliveries, m007_told, m008_wishes, m010_reports, m015_builds
 from deploybot.store.schema.first import m001_first, m002_not_before
+from deploybot.store.schema.grants import m012_grants
 from deploybot.store.schema.observed import m011_manifests, m013_glass
 from deploybot.store.schema.silence import m014_silence
 
@@ -27,6 +28,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m008_wishes,
     m010_reports,
     m011_manifests,
+    m012_grants,
     m013_glass,
     m014_silence,
     m015_builds,

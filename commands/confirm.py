@@ -1,0 +1,25 @@
+"""Confirm a role that another admin asked for: `confirm grant-3`."""
+
+from __future__ import annotations
+
+from deploybot import Card, Code, Context, GrantChange, command
+
+
+@command(
+    "confirm <change> [no] [code <code>]",
+    needs="admin",
+    examples=("confirm grant-3", "confirm grant-3 no"),
+)
+async def confirm(
+    ctx: Context,
+    change: GrantChange,
+    code: Code = Code(""),  # noqa: ARG001, B008  dispatch asks for it where bot.toml wants one
+    *,
+    no: bool = False,
+) -> Card:
+    """Confirm a role that another admin asked for.
+
+    Where bot.toml says `grants = "two"`, `allow` asks first, and a second admin of the same place confirms within
+    a day. With `no` it is refused; whoever asked may do that, too.
+    """
+    return await ctx.people.confirm(ctx, change, refuse=no)

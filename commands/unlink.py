@@ -1,0 +1,24 @@
+"""Take an account from its person: `unlink slack:T012/U345`."""
+
+from __future__ import annotations
+
+from deploybot import Card, Code, Context, command
+
+
+@command(
+    "unlink <account> [code <code>]",
+    needs="admin",
+    examples=("unlink slack:T012/U345", "unlink telegram:5512", "unlink github:583231"),
+)
+async def unlink(
+    ctx: Context,
+    account: str,
+    code: Code = Code(""),  # noqa: ARG001, B008  dispatch asks for it where bot.toml wants one
+) -> Card:
+    """Take an account from its person.
+
+    `who` shows the accounts. Whoever speaks by it is a stranger from then on, and cannot link it again; an admin
+    of everything gives it back with `allow PLATFORM:ID:NAME`. The person keeps roles and other accounts.
+    """
+    person = await ctx.people.unlink(ctx, account)
+    return Card(title=f"{account} is not {person.name}'s account any more.")

@@ -1,0 +1,73 @@
+"""Announce who got or lost a role or an account: to the channel that it is about, and to all other admins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from deploybot.card import Button, Card, Tone
+from deploybot.domain import EVERY, Place, Role
+from deploybot.policy import role_of
+from deploybot.ports import Tables
+from deploybot.settings import Settings
+
+CONSOLE = Place("console", "console")
+
+
+class GrantAnnouncer:
+    """Queues announcements in the transaction that changes the grants."""
+
+    def __init__(self, settings: Settings, homes: Sequence[Place] = ()) -> None:
+        """Take bot.toml, and the channels for what is about no app with a channel of its own."""
+        self._settings = settings
+        self._homes = tuple(homes)
+
+    def admins(self, tables: Tables, app: str, environment: str, now: float) -> frozenset[int]:
+        """Who is admin in a place."""
+        grants = tables.people.grants()
+        found = tables.people.everybody()
+        return frozenset(one.id for one in found if role_of(one, grants, app, environment, now) is Role.ADMIN)
+
+    def tell(
+        self,
+        tables: Tables,
+        text: str,
+        *,
+        app: str,
+        environment: str,
+        now: float,
+        actor: int = 0,
+        admins: frozenset[int] | None = None,
+        buttons: tuple[Button, ...] = (),
+        hint: str = "",
+    ) -> None:
+        """Tell the target's channel, and its admins but `actor`; `admins` are those before the change, if it took any.
+
+        Buttons, and the `hint` to what they do, are for admins, so the channel gets none.
+        """
+        card = Card(title=text, tone=Tone.WARN)
+        told = self.admins(tables, app, environment, now) | (admins or frozenset())
+        public = dict.fromkeys(self._channels(app))
+        for place in public:
+            tables.outbox.put(place, card, now)
+        asking = replace(card, buttons=buttons, hint=hint)
+        for place in dict.fromkeys(self._private(tables, told - {actor})):
+            # Slack's direct messages have ids of their own, which a button would be tied to: there people type.
+            asked = replace(asking, buttons=()) if place.platform == "slack" else asking
+            if place not in public:
+                tables.outbox.put(place, asked, now)
+
+    def _channels(self, app: str) -> tuple[Place, ...]:
+        found = self._settings.apps.get(app) if app != EVERY else None
+        return (found.channel if found else ()) or self._homes
+
+    def _private(self, tables: Tables, persons: frozenset[int]) -> Iterator[Place]:
+        """Direct messages to people, in every chat that they use; at the console to those who use no other."""
+        chats = {"slack": self._settings.slack, "telegram": self._settings.telegram}
+        accounts = tables.people.accounts()
+        for person in sorted(persons):
+            mine = [one.identity for one in accounts if one.person == person]
+            direct = [one for one in mine if chats.get(one.platform) is not None]
+            yield from (Place(one.platform, one.user, private=True) for one in direct)
+            if not direct and any(one.platform == CONSOLE.platform for one in mine):
+                yield CONSOLE

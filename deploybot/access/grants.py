@@ -1,0 +1,173 @@
+"""How grants and accounts change, in one transaction with the audit; for commands and for the command line alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deploybot.access.identities import CHATS, Who, identity_text
+from deploybot.command import Taken
+from deploybot.domain import EVERY, Action, GrantChange, Identity, Person, Role, place_name
+from deploybot.errors import Denied, UserError
+from deploybot.parsing import nearest
+from deploybot.policy import Question, decide
+from deploybot.ports import People, Tables
+from deploybot.units import show_time
+
+_FEW = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who changes something, and when. `person` is None for the command line, whose user owns the bot anyway."""
+
+    name: str
+    person: Person | None
+    now: float
+
+    @property
+    def number(self) -> int:
+        """Their number, 0 for the command line."""
+        return self.person.id if self.person else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A role, an account or both, for somebody; `until` is when the role ends, 0.0 where it has no end."""
+
+    who: Who
+    role: Role | None
+    app: str = EVERY
+    environment: str = EVERY
+    until: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """`approver on shop/production until 18:00`, or the account."""
+        if self.role is None:
+            return identity_text(self.who.identity) if self.who.identity else ""
+        end = f" until {show_time(self.until)}" if self.until else ""
+        return f"{self.role} on {place_name(self.app, self.environment)}{end}"
+
+    def told(self, by: str, person: Person) -> str:
+        """Say who gave it to whom, and with which account."""
+        account = identity_text(self.who.identity) if self.who.identity else ""
+        if self.role is None:
+            return f"{by} gave {person.name} the account {account}."
+        return f"{by} made {person.name}{f' ({account})' if account else ''} {self.text}."
+
+
+def find(people: People, wanted: Who) -> Person | None:
+    """The person of an account or a name; None where there is nobody."""
+    return people.of(wanted.identity) if wanted.identity else people.named(wanted.name)
+
+
+def check(tables: Tables, wanted: Who, actor: Actor) -> Person | None:
+    """The person meant, None for somebody new. UserError or Denied where nothing can be given to them."""
+    people = tables.people
+    found = find(people, wanted)
+    if wanted.identity is None:
+        if found is None:
+            raise nobody(f"@{wanted.name}", people)
+        return found
+    if found is not None:
+        if wanted.name and wanted.name != found.name:
+            raise UserError(f"{identity_text(wanted.identity)} is @{found.name} already.", hint=f"Use @{found.name}.")
+        return found
+    if not wanted.name:
+        raise UserError(
+            f"{identity_text(wanted.identity)} is new to me and has no name yet.",
+            hint=f"Give one: {identity_text(wanted.identity)}:NAME",
+        )
+    namesake = people.named(wanted.name)
+    if namesake is not None:
+        there = f"There is a @{namesake.name} already"
+        why = f"{there}, and to give somebody a further identity one has to be admin of all."
+        _insist_on_admin(people, actor, why)
+    elif people.account(wanted.identity) is not None:
+        why = f"{identity_text(wanted.identity)} was taken away, and to let it in again one has to be admin of all."
+        _insist_on_admin(people, actor, why)
+    return namesake
+
+
+def give(tables: Tables, given: Given, actor: Actor, *, asked_by: str = "") -> Person:
+    """Give a role, an account or both; `asked_by` is the admin who asked for what another one confirms."""
+    by = f"{asked_by} and {actor.name}" if asked_by else actor.name
+    person, identity = check(tables, given.who, actor), given.who.identity
+    if person is None:
+        person = tables.people.add(given.who.name, identity, by=by, now=actor.now)
+    elif identity is not None and tables.people.of(identity) is None:
+        tables.people.link(person.id, identity, by=by, now=actor.now)
+    if given.role is not None:
+        place = (given.app, given.environment)
+        tables.people.grant(person.id, given.role, *place, by=by, now=actor.now, until=given.until)
+    detail = given.text if given.role else f"identity {given.text}"
+    tables.audit.append(actor=by, action="allow", subject=person.name, detail=detail, now=actor.now)
+    return person
+
+
+def take(tables: Tables, person: Person, app: str | None, environment: str | None, actor: Actor) -> Taken:
+    """Take grants away: all, an app's, or one. With all of them go the accounts of chats: a denied person is nobody.
+
+    Accounts on forges stay: nobody speaks by them, and whose pushes they are stays true.
+    """
+    gone = tables.people.revoke(person.id, app, environment)
+    mine = tables.people.identities(person.id) if app is None else ()
+    detached = tuple(one for one in mine if one.platform in CHATS and tables.people.detach(one))
+    accounts = f", accounts {', '.join(map(identity_text, detached))}" if detached else ""
+    detail = f"{gone} grants on {place_name(app or EVERY, environment or EVERY)}{accounts}"
+    tables.audit.append(actor=actor.name, action="deny", subject=person.name, detail=detail, now=actor.now)
+    return Taken(person, gone, detached)
+
+
+def unlink(tables: Tables, identity: Identity, actor: Actor) -> Person:
+    """Take one account from its person. UserError where nobody has it."""
+    person = tables.people.of(identity)
+    if person is None or not tables.people.detach(identity):
+        raise UserError(f"{identity_text(identity)} is nobody's account.", hint="`who` lists people with theirs.")
+    detail = identity_text(identity)
+    tables.audit.append(actor=actor.name, action="unlink", subject=person.name, detail=detail, now=actor.now)
+    return person
+
+
+def changed(change: GrantChange, who: Who, now: float) -> Given:
+    """What a change gives that is confirmed now: its time runs from now on."""
+    until = now + change.seconds if change.seconds else 0.0
+    return Given(who=who, role=change.role, app=change.app, environment=change.environment, until=until)
+
+
+def _insist_on_admin(people: People, actor: Actor, why: str) -> None:
+    """Denied for all but an admin of everything: with an account come all rights of its person."""
+    if actor.person is None:
+        return
+    question = Question(
+        person=actor.person,
+        action=Action.ADMIN,
+        command="allow",
+        app=EVERY,
+        environment=EVERY,
+        grants=people.grants(),
+        people=people.everybody(),
+        now=actor.now,
+    )
+    decision = decide(question)
+    if not decision.allowed:
+        raise Denied((why, *decision.reasons), who_may=", ".join(decision.who_may))
+
+
+def no_role(people: People, wanted: Who, who: str) -> UserError:
+    """Ask for the role, where neither a role nor an account was given."""
+    person = find(people, wanted)
+    return UserError(
+        f"Which role shall `{f'@{person.name}' if person and wanted.identity else who[:60]}` have?",
+        hint=f"{', '.join(Role)}. Without one PLATFORM:ID:NAME gives somebody a further identity.",
+    )
+
+
+def nobody(who: str, people: People, *, listed: bool = False) -> UserError:
+    """Say that nobody is called so, and how somebody new is written, or who there is."""
+    names = [person.name for person in people.everybody()]
+    near = nearest(who.removeprefix("@"), names)
+    guess = f", did you mean @{near}?" if near else "."
+    there = f"I know {', '.join(f'@{name}' for name in names[:_FEW])}{' and more' if len(names) > _FEW else ''}."
+    new = "Somebody new is written PLATFORM:ID:NAME, as `whoami` shows it to them."
+    return UserError(f"I know nobody called `{who[:60]}`{guess}", hint=there if listed else new)

@@ -1,0 +1,61 @@
+"""Who has access: people with their roles and accounts, since when, and by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from deploybot.access.identities import identity_text
+from deploybot.card import Card, Table
+from deploybot.domain import Account, Grant, Person, place_name
+from deploybot.policy import covers, holds
+from deploybot.units import show_time
+
+COLUMNS = ("person", "role", "where", "since", "by", "accounts")
+
+
+def roster_card(
+    people: Iterable[Person],
+    grants: Iterable[Grant],
+    accounts: Collection[Account],
+    places: Collection[tuple[str, str]],
+    *,
+    app: str = "",
+    now: float,
+) -> Card:
+    """A row for each grant that counts in one of `places`: those that whoever asks may see."""
+    names = {person.id: person.name for person in people}
+    seen = [place for place in places if app in {"", place[0]}]
+    counting = [one for one in grants if holds(one, now) and any(covers(one, *place) for place in seen)]
+    counting.sort(key=lambda one: (names.get(one.person, ""), one.app, one.environment, one.until))
+    rows = [_row(one, names, accounts) for one in counting if one.person in names]
+    where = f" on {app}" if app else ""
+    return Card(
+        title=_title(rows, where),
+        table=Table(COLUMNS, tuple(rows)),
+        private=True,
+    )
+
+
+def _title(rows: list[tuple[str, ...]], where: str) -> str:
+    count = len({row[0] for row in rows})
+    return f"{count} {'person has' if count == 1 else 'people have'} a role{where}."
+
+
+def _row(grant: Grant, names: dict[int, str], accounts: Iterable[Account]) -> tuple[str, ...]:
+    mine = [_account(one) for one in accounts if one.person == grant.person]
+    end = f" until {show_time(grant.until)}" if grant.until else ""
+    return (
+        names[grant.person],
+        f"{grant.role}{end}",
+        place_name(grant.app, grant.environment),
+        show_time(grant.since) if grant.since else "unknown",
+        grant.by or "unknown",
+        ", ".join(mine) or "none",
+    )
+
+
+def _account(account: Account) -> str:
+    """An account, with since when and by whom where that is known."""
+    by = f" by {account.by}" if account.by else ""
+    since = f" (since {show_time(account.since)}{by})" if account.since else ""
+    return f"{identity_text(account.identity)}{since}"

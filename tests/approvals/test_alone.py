@@ -1,0 +1,183 @@
+"""Nobody brings a deployment about alone: all pairs of requester, pusher, author, granter and approver.
+
+What each person does is tried for real, through the dispatcher. Who took part is counted by the test, in humans: a
+puppet is whoever made it, and so is an account that an admin gave to somebody else's name.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploybot.domain import Author, Changes, CommitAuthor, Identity, Push, Role
+from deploybot.ports import Tables
+from deploybot.settings import Settings
+from tests.approvals.conftest import Town, make_town
+from tests.auto.conftest import GITHUB, PRODUCTION, Yard, make_yard
+
+REQUESTERS = ("dia", "gus", "ben", "eve")
+GRANTERS = ("dia", "gus")
+APPROVERS = ("dia", "gus", "ben", "cem", "puppet", "ben's name")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to get a deployment approved; `human` is who is behind the approval."""
+
+    requester: str
+    granter: str
+    approver: str
+    before: bool
+
+    @property
+    def human(self) -> str:
+        return self.granter if self.approver in {"puppet", "ben's name"} else self.approver
+
+
+def _more(tables: Tables) -> None:
+    """Gus is an admin of the shop, and at the console alone."""
+    gus = tables.people.add("gus", Identity("console", "2000"))
+    tables.people.grant(gus.id, Role.ADMIN, "shop")
+
+
+def _grants_of(settings: Settings, grants: str) -> None:
+    settings.bot.__dict__["grants"] = grants
+
+
+async def _say(town: Town, text: str, who: str, platform: str = "console") -> bool:
+    return (await town.say(text, "2000" if who == "gus" else who, platform=platform)).ok
+
+
+async def _grant(town: Town, one: Attempt, number: int) -> bool:
+    """The granter makes a puppet, or an account of their own under ben's name, and confirms it if that takes two."""
+    if one.approver == "puppet":
+        text = f"allow telegram:{number}:puppet{number} approver on shop"
+    elif one.approver == "ben's name":
+        text = f"allow telegram:{number}:ben approver on shop"
+    else:
+        return True
+    given = await _say(town, text, one.granter)
+    waits = await town.store.read(lambda tables: [tables.grant_changes.get(n, 0.0) for n in range(1, 200)])
+    change = next((found for found in reversed(waits) if found is not None), None)
+    if change is not None:
+        await _say(town, f"confirm {change.name}", one.granter)
+    return given
+
+
+async def _attempt(town: Town, one: Attempt, number: int) -> bool:
+    """Whether it got all approvals."""
+    if one.before:
+        await _grant(town, one, number)
+    card = await town.say("deploy shop@v2 to production", "2000" if one.requester == "gus" else one.requester)
+    deployment = int(card.key.partition(":")[2])
+    if not one.before:
+        await _grant(town, one, number)
+    if one.approver in {"puppet", "ben's name"}:
+        await town.say(f"approve #{deployment}", str(number), platform="telegram")
+    else:
+        await _say(town, f"approve #{deployment}", one.approver)
+    approved = not (await town.deployment(deployment)).awaits_approval
+    assert (await town.say(f"reject #{deployment} because that was a test", "dia")).ok
+    return approved
+
+
+@pytest.mark.parametrize("grants", ["one", "two"])
+async def test_nobody_requests_grants_and_approves_alone(
+    tmp_path: Path, figure: Callable[[str], None], grants: str
+) -> None:
+    async with make_town(tmp_path) as town:
+        await town.store.write(_more)
+        _grants_of(town.shop.settings, grants)
+        town._connect()
+        alone = told = approved = tried = 0
+        async with town.busy():
+            every = itertools.product(REQUESTERS, GRANTERS, APPROVERS, (True, False))
+            for number, parts in enumerate(every, 70_000):
+                one = Attempt(*parts)
+                tried += 1
+                if not await _attempt(town, one, number):
+                    continue
+                approved += 1
+                if one.human == one.requester:
+                    known_before = one.before and grants == "one"
+                    told += known_before
+                    alone += not known_before
+        figure(f"grants = {grants}: {alone} of {approved} approved by one person alone, {tried} tried")
+        assert alone == 0
+        assert approved > 0
+        assert bool(told) is (grants == "one"), "what was granted before is what `two` is for; see docs/approvals.md"
+
+
+PUSHERS = ("ben", "cem", "dia", "eve")
+AUTO_APPROVERS = ("ben", "cem", "dia")
+
+
+@pytest.fixture(autouse=True)
+def _look_often() -> None:
+    """Nothing is moved here but by people: no need to look at the clock as often as other tests do."""
+
+
+@pytest.mark.parametrize("exclude", [None, "authors"])
+@pytest.mark.parametrize("way", ["webhook", "lost", "unlinked", "elsewhere"])
+async def test_nobody_pushes_writes_and_approves_alone(
+    tmp_path: Path, figure: Callable[[str], None], way: str, exclude: str | None
+) -> None:
+    """With the webhook, without it, from an account that is not linked, and on top of a push of somebody else's."""
+    production = PRODUCTION | ({"approvals_exclude": exclude} if exclude else {})
+    async with make_yard(tmp_path, None, production) as yard:
+        await yard.town.store.write(lambda tables: _addresses(tables, yard))
+        await _lay(yard)
+        alone = approved = tried = 0
+        async with yard.town.busy():
+            for pusher, author, approver in itertools.product(PUSHERS, PUSHERS, AUTO_APPROVERS):
+                tried += 1
+                number = await _push(yard, way, pusher, author)
+                await yard.approve(number, approver)
+                one = await yard.town.deployment(number)
+                if not one.awaits_approval:
+                    approved += 1
+                    alone += pusher == approver or (exclude is not None and author == approver)
+        figure(f"{way}: {alone} of {approved} approved by who pushed{' or wrote' if exclude else ''} it, {tried} tried")
+        assert alone == 0
+        assert bool(approved) is (way == "webhook"), "where the pusher is not known, one approval is never enough"
+
+
+async def _lay(yard: Yard) -> None:
+    """Have something run, so that what is new can be told."""
+    await yard.push("main", by="eve")
+    (first,) = await yard.deployments("production")
+    for who in ("ben", "cem"):
+        await yard.approve(first.number, who)
+    await yard.end(first.number)
+
+
+def _addresses(tables: Tables, yard: Yard) -> None:
+    for name in PUSHERS:
+        tables.people.link(yard.town.people[name].id, Identity("git", f"{name}@example.com"))
+
+
+async def _push(yard: Yard, way: str, pusher: str, author: str) -> int:
+    """A push; the number of what it asks for."""
+    before = yard.refs.branches["main"]
+    branch = "feature" if way == "elsewhere" else "main"
+    commit = yard.commit(branch, on=before)
+    written = Changes(total=1, authors=(CommitAuthor(author.title(), f"{author}@example.com"),))
+    running = {one.release.commit for one in await yard.town.store.read(lambda t: t.running.get("shop", "production"))}
+    for base in (before, *running):
+        yard.refs.between[base, commit] = written
+    other = next(name for name in PUSHERS if name != pusher)
+    said = {
+        "webhook": Author(pusher, GITHUB[pusher]),
+        "unlinked": Author(pusher, Identity("github", "31337")),
+        "elsewhere": Author(other, GITHUB[other]),
+    }
+    if way in said:
+        await yard.hear(Push(sender="github", branch=branch, after=commit, by=said[way]))
+    yard.refs.branches["main"] = commit
+    await yard.look()
+    waiting = [one for one in await yard.deployments("production") if not one.state.ended]
+    return waiting[-1].number

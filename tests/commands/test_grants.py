@@ -1,0 +1,469 @@
+"""`allow … for`, `confirm`, `unlink`, `who`, announcements and admins' codes, as people type them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pyotp
+import pytest
+
+from deploybot.access import ends
+from deploybot.access.ends import GrantEnds
+from deploybot.card import Card
+from deploybot.domain import Action, Identity, Place, Role
+from deploybot.ports import Tables
+from deploybot.settings import BotSettings, Settings, Slack, Telegram
+from tests.world import SETTINGS, STRANGER, V1, World, make_world
+
+HOME = Place("slack", "C0HOME")
+SHOP = Place("slack", "C0SHOP12345")
+SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+HOUR = 3600.0
+
+
+def settings_of(**bot: object) -> Settings:
+    """The world's, with Slack and Telegram, a channel of the shop's, and keys of [bot]."""
+    shop = SETTINGS.apps["shop"].model_copy(update={"channel": (SHOP,)})
+    chats = {
+        "slack": Slack.model_construct(bot_token=None),
+        "telegram": Telegram.model_construct(token=None),
+        "bot": BotSettings.model_validate(bot),
+    }
+    return SETTINGS.model_copy(update={"apps": SETTINGS.apps | {"shop": shop}} | chats)
+
+
+def _chats(tables: Tables) -> None:
+    """Ana has Slack, dia has Telegram and Slack; fay is a second admin of everything, at the console alone."""
+    tables.people.link(1, Identity("slack", "UANA", "T1"))
+    tables.people.link(4, Identity("telegram", "400"))
+    tables.people.link(4, Identity("slack", "UDIA", "T1"))
+    fay = tables.people.add("fay", Identity("console", "1005"))
+    tables.people.grant(fay.id, Role.ADMIN)
+
+
+async def made(**bot: object) -> AsyncIterator[World]:
+    async with make_world(settings=settings_of(**bot), homes=(HOME,)) as world:
+        await world.store.write(_chats)
+        yield world
+
+
+@pytest.fixture
+async def one() -> AsyncIterator[World]:
+    async for world in made():
+        yield world
+
+
+@pytest.fixture
+async def two() -> AsyncIterator[World]:
+    async for world in made(grants="two"):
+        yield world
+
+
+@pytest.fixture
+async def coded() -> AsyncIterator[World]:
+    async for world in made(admin_code="totp"):
+        world.codes.kept[1] = SECRET
+        yield world
+
+
+FAY = "1005"
+CONSOLE = Place("console", "console")
+ANA, DIA_SLACK, DIA_TELEGRAM = (
+    Place("slack", "UANA", private=True),
+    Place("slack", "UDIA", private=True),
+    Place("telegram", "400", private=True),
+)
+
+
+async def told(world: World) -> list[tuple[Place, str]]:
+    """What was said, where."""
+    items = await world.store.read(lambda tables: tables.outbox.due(world.clock.now() + 9e9, 1000))
+    return [(item.place, item.card.title) for item in items]
+
+
+async def cards(world: World, place: Place) -> list[Card]:
+    items = await world.store.read(lambda tables: tables.outbox.due(world.clock.now() + 9e9, 1000))
+    return [item.card for item in items if item.place == place]
+
+
+async def role(world: World, name: str, app: str = "shop", environment: str = "production") -> bool:
+    """Whether somebody may look at a place now, as the policy says."""
+    person = await world.store.read(lambda tables: tables.people.named(name))
+    assert person
+    return (await world.access.may(person.id, Action.VIEW, app, environment, command="status")).allowed
+
+
+# Announced
+
+
+async def test_a_grant_is_told_to_the_channel_and_to_all_other_admins(one: World) -> None:
+    assert (await one.say("allow @eve approver on shop/production")).ok
+    text = "ana made eve approver on shop/production."
+    assert await told(one) == [(SHOP, text), (DIA_SLACK, text), (DIA_TELEGRAM, text), (CONSOLE, text)]
+
+
+async def test_an_app_admins_grant_is_told_to_the_admins_above(one: World) -> None:
+    await one.say("allow @eve approver on shop/production", "dia")
+    text = "dia made eve approver on shop/production."
+    assert await told(one) == [(SHOP, text), (ANA, text), (CONSOLE, text)]
+
+
+async def test_what_is_about_every_app_goes_home(one: World) -> None:
+    await one.say("allow @eve viewer")
+    assert [place for place, _ in await told(one)] == [HOME, CONSOLE]
+
+
+async def test_a_further_account_is_told(one: World) -> None:
+    await one.say("allow telegram:77:eve")
+    assert (HOME, "ana gave eve the account telegram:77.") in await told(one)
+
+
+async def test_a_revocation_is_told_also_to_the_admin_who_loses_it(one: World) -> None:
+    assert (await one.say("deny @dia on shop")).ok
+    text = "ana took 1 role from dia on every environment of shop."
+    assert await told(one) == [(SHOP, text), (DIA_SLACK, text), (DIA_TELEGRAM, text), (CONSOLE, text)]
+
+
+async def test_nothing_is_told_where_nothing_was_taken(one: World) -> None:
+    await one.say("deny @eve on shop")
+    assert await told(one) == []
+
+
+# For a time
+
+
+async def test_a_role_for_a_time_ends_at_its_time(one: World) -> None:
+    card = await one.say("allow @eve deployer on shop for 8h")
+    assert card.title == "eve is deployer on every environment of shop now, for 8 h."
+    assert await role(one, "eve")
+    one.clock.advance(8 * HOUR - 1)
+    assert (await one.say("deploy shop to production", "eve")).ok
+    one.clock.advance(1)
+    assert not await role(one, "eve"), "the policy knows the end, whether or not anybody was told"
+    assert (await one.say("deploy shop to production", "eve")).title == "There is no app `shop`."
+
+
+async def test_the_end_is_told_once(one: World) -> None:
+    await one.say("allow @eve deployer on shop for 8h")
+    looking = GrantEnds(one.store, one.clock, one.access.announcer)
+    assert await looking.look() == 8 * HOUR
+    before = len(await told(one))
+    one.clock.advance(8 * HOUR)
+    for _ in range(3):
+        await looking.look()
+    text = "The time is over for which eve was deployer on every environment of shop, given by ana."
+    assert (await told(one))[before:] == [(place, text) for place in (SHOP, ANA, DIA_SLACK, DIA_TELEGRAM, CONSOLE)]
+    assert [row.subject for row in await one.audit() if row.action == "grant ended"] == ["eve"]
+
+
+async def test_the_end_is_told_by_itself_also_after_a_restart(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ends, "LOOK_EVERY", 0.001)
+    await one.say("allow @eve deployer on shop for 8h")
+    one.clock.advance(9 * HOUR)
+    one.store.full = "no space left"
+    run = asyncio.create_task(GrantEnds(one.store, one.clock, one.access.announcer).run())
+    await asyncio.sleep(0.01)
+    assert not run.done(), "a full disk is no reason to stop"
+    one.store.full = ""
+    async with asyncio.timeout(10):
+        while not any(text.startswith("The time is over") for _, text in await told(one)):  # noqa: ASYNC110 - nobody tells it
+            await asyncio.sleep(0.001)
+    run.cancel()
+
+
+async def test_a_role_without_an_end_stays_beside_one_with_an_end(one: World) -> None:
+    await one.say("allow @ben admin on shop for 1h")
+    assert (await one.say("allow @eve viewer on shop", "ben")).ok
+    one.clock.advance(HOUR)
+    assert not (await one.say("allow @eve deployer on shop", "ben")).ok
+    assert (await one.say("deploy shop to production", "ben")).ok
+
+
+async def test_what_adds_nothing_or_takes_the_last_admin_is_refused(one: World) -> None:
+    card = await one.say("allow @ben viewer on shop for 1h")
+    assert card.title == "That role is there already, without an end."
+    card = await one.say("allow telegram:77:eve for 1h")
+    assert card.title == "Only a role can end."
+    await one.say("deny @fay")
+    assert not (await one.say("deny @ana")).ok
+    await one.say("allow @ben admin for 1h")
+    assert not (await one.say("deny @ana")).ok, "an admin for an hour does not make ana dispensable"
+
+
+async def test_a_role_given_for_good_replaces_what_was_for_a_time(one: World) -> None:
+    await one.say("allow @ben admin on shop for 1h")
+    await one.say("allow @ben viewer on shop")
+    assert not (await one.say("allow @eve viewer on shop", "ben")).ok
+
+
+# Two admins
+
+
+async def test_with_two_a_second_admin_confirms(two: World) -> None:
+    card = await two.say("allow @eve approver on shop/production for 2h", "dia")
+    assert (card.title, card.hint) == (
+        "A second admin has to confirm grant-1 within a day.",
+        "They type: confirm grant-1",
+    )
+    assert not await role(two, "eve")
+    asks = "dia asks for grant-1: @eve becomes approver on shop/production for 2 h. ana or fay has to confirm it."
+    assert await told(two) == [(place, asks) for place in (SHOP, ANA, CONSOLE)]
+    ((in_slack,), (question,)) = await cards(two, ANA), await cards(two, CONSOLE)
+    assert [button.command for button in question.buttons] == ["confirm grant-1", "confirm grant-1 no"]
+    assert (in_slack.buttons, in_slack.hint) == ((), "Type `confirm grant-1`, or `confirm grant-1 no`.")
+    assert (await cards(two, SHOP))[0].buttons == (), "a channel is no place for an admin's button"
+    own = await two.say("confirm grant-1", "dia")
+    assert own.title == "You asked for it yourself: a second admin has to confirm it."
+    assert not await role(two, "eve")
+    two.clock.advance(HOUR)
+    card = await two.say("confirm grant-1")
+    assert card.title == "dia and ana made eve approver on shop/production until 2027-01-15 11:00 UTC."
+    assert await role(two, "eve")
+    two.clock.advance(2 * HOUR)
+    assert not await role(two, "eve"), "its time runs from the confirmation on"
+    assert (await two.say("confirm grant-1")).title == "There is no grant-1 that waits."
+
+
+async def test_who_may_not_give_it_may_not_confirm_it(two: World) -> None:
+    await two.say("allow @eve viewer", "ana")
+    for who in ("dia", "cem"):
+        assert (await two.say("confirm grant-1", who)).title == "There is no grant-1 that waits."
+    await two.say("allow @eve viewer on shop", "dia")
+    await two.say("allow @ben deployer on shop")
+    card = await two.say("confirm grant-2", "ben")
+    assert card.title == "`confirm` needs the role admin on every environment of shop; you are deployer there."
+    assert card.hint == "Who may: ana, dia, fay."
+    assert not (await two.say("confirm grant-1", STRANGER)).ok
+
+
+async def test_an_account_for_somebody_takes_two_admins_of_everything(two: World) -> None:
+    assert not (await two.say("allow telegram:77:eve viewer on shop", "dia")).ok
+    await two.say("allow telegram:77:eve viewer on shop")
+    assert (await two.say("confirm grant-1", "dia")).title.startswith("There is a @eve already")
+    assert (await two.say("confirm grant-1", FAY)).ok
+    assert (await two.say("whoami", "77", platform="telegram")).title == "You are eve."
+
+
+async def test_who_has_lost_their_rights_meanwhile_has_asked_for_nothing(two: World) -> None:
+    await two.say("allow @eve viewer on shop", "dia")
+    await two.say("deny @dia on shop")
+    card = await two.say("confirm grant-1")
+    assert card.title.startswith("`allow` needs the role admin on")
+    assert not await role(two, "eve")
+
+
+async def test_what_cannot_be_confirmed_is_not_asked_for(two: World) -> None:
+    await two.say("deny @fay")
+    card = await two.say("allow @eve viewer")
+    assert card.title == "Nobody but you is admin on every app, and it takes two."
+    assert (await two.say("allow @nobody viewer on shop", "dia")).title == "I know nobody called `@nobody`."
+
+
+@pytest.mark.parametrize("who", ["dia", "ana"])
+async def test_a_change_can_be_refused_by_whoever_asked_and_by_others(two: World, who: str) -> None:
+    await two.say("allow @eve viewer on shop", "dia")
+    card = await two.say("confirm grant-1 no", who)
+    assert card.title == (f"{who} refused grant-1: @eve does not become viewer on every environment of shop.")
+    assert not (await two.say("confirm grant-1")).ok
+    assert not await role(two, "eve")
+
+
+async def test_a_change_waits_for_a_day(two: World) -> None:
+    await two.say("allow @eve viewer on shop", "dia")
+    two.clock.advance(24 * HOUR)
+    assert (await two.say("confirm grant-1")).title == "There is no grant-1 that waits."
+    assert (await two.say("confirm it")).title == "`it` is no change of grants such as grant-3."
+
+
+async def test_revocations_take_one_admin(two: World) -> None:
+    assert (await two.say("deny @ben on shop", "dia")).ok
+    assert not await role(two, "ben")
+
+
+# Codes
+
+
+@pytest.mark.parametrize("text", ["allow @eve viewer", "deny @ben", "unlink console:1001"])
+async def test_admin_acts_take_a_code_of_who_has_enrolled(coded: World, text: str) -> None:
+    card = await coded.say(text)
+    assert card.title == "This takes a one-time code of your phone."
+    assert (await coded.say(f"{text} code 000000")).title == "This code is wrong, or was used already."
+    code = pyotp.TOTP(SECRET).at(coded.clock.now())
+    assert (await coded.say(f"{text} code {code}")).ok
+    again = await coded.say(f"allow @cem viewer code {code}")
+    assert again.title == "This code is wrong, or was used already."
+    assert not any(code in row.detail for row in await coded.audit())
+
+
+async def test_who_has_not_enrolled_needs_no_code(coded: World) -> None:
+    assert (await coded.say("allow @eve viewer on shop", "dia")).ok
+
+
+async def test_confirming_takes_a_code() -> None:
+    async for world in made(grants="two", admin_code="totp"):
+        world.codes.kept[1] = SECRET
+        await world.say("allow @eve viewer on shop", "dia")
+        (question,) = await cards(world, CONSOLE)
+        assert [button.asks_code for button in question.buttons] == [True, True]
+        assert (await world.say("confirm grant-1")).title == "This takes a one-time code of your phone."
+        code = pyotp.TOTP(SECRET).at(world.clock.now())
+        assert (await world.say(f"confirm grant-1 code {code}")).ok
+
+
+async def test_without_the_key_nobody_needs_a_code(one: World) -> None:
+    one.codes.kept[1] = SECRET
+    assert (await one.say("allow @eve viewer on shop")).ok
+
+
+# Accounts
+
+
+async def test_an_account_is_taken_away(one: World) -> None:
+    card = await one.say("unlink slack:T1/UDIA")
+    assert card.title == "slack:T1/UDIA is not dia's account any more."
+    text = "ana took the account slack:T1/UDIA from dia."
+    assert await told(one) == [(HOME, text), (CONSOLE, text)]
+    assert (await one.say("whoami", "dia")).title == "You are dia."
+    assert (await one.say("unlink slack:T1/UDIA")).title == "slack:T1/UDIA is nobody's account."
+    assert (await one.say("unlink dia")).title == "`dia` is no account."
+    assert not (await one.say("unlink telegram:400", "dia")).ok, "an admin of shop is not enough"
+
+
+async def test_the_last_admin_keeps_an_account(one: World) -> None:
+    await one.say("deny @fay")
+    assert (await one.say("unlink slack:T1/UANA")).ok
+    card = await one.say("unlink console:1000")
+    assert card.title == "That would take the last account from the last administrator of everything."
+    assert (await one.say("whoami")).title == "You are ana."
+
+
+async def test_denied_is_denied(one: World) -> None:
+    """Accounts stay detached when their person comes back, and no code links them to anybody."""
+    await one.say("allow telegram:77:eve viewer")
+    await one.say("allow github:5:eve")
+    assert (await one.say("deny @eve")).title == "eve has lost all roles and all accounts in chats."
+    await one.say("allow @eve viewer")
+    for who, platform in (("eve", "console"), ("77", "telegram")):
+        assert (await one.say("status", who, platform=platform)).title.startswith("I do not know you yet")
+    code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
+    card = await one.say(f"link {code}", "77", platform="telegram", private=True)
+    assert card.title == "An admin took telegram:77 away: only an admin of everything can let it in again."
+    github = await one.store.read(lambda tables: tables.people.of(Identity("github", "5")))
+    assert github, "whose pushes they are stays true"
+    assert github.name == "eve"
+    new_name = await one.say("allow telegram:77:eva viewer on shop", "dia")
+    assert new_name.title.startswith("telegram:77 was taken away, and to let it in again one has to be admin of all.")
+    assert (await one.say("allow telegram:77:eve")).ok
+    assert (await one.say("whoami", "77", platform="telegram")).title == "You are eve."
+
+
+async def test_who_has_no_role_links_nothing(one: World) -> None:
+    refused = "Who has no role cannot link accounts: ask an administrator for one first."
+    assert (await one.say("link", "eve", private=True)).title == refused
+    code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
+    assert (await one.say(f"link {code}", "eve", private=True)).title == refused
+
+
+async def test_who_lost_their_roles_in_the_middle_links_nothing(one: World) -> None:
+    code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
+    await one.say(f"link {code}", "77", platform="telegram", private=True)
+    await one.say("deny @ben on shop")
+    assert not (await one.say("link yes", "ben", private=True)).ok
+    assert await one.store.read(lambda tables: tables.people.of(Identity("telegram", "77"))) is None
+
+
+# Who
+
+
+async def test_who_lists_people_roles_and_accounts(one: World) -> None:
+    await one.say("allow slack:T1/UGUS:gus deployer on shop for 8h")
+    card = await one.say("who shop", "dia")
+    assert card.title == "6 people have a role on shop."
+    assert card.table
+    assert card.table.columns == ("person", "role", "where", "since", "by", "accounts")
+    rows = {row[0]: row[1:] for row in card.table.rows}
+    assert rows["ben"] == ("deployer", "every environment of shop", "unknown", "unknown", "console:1001")
+    assert rows["gus"] == (
+        "deployer until 2027-01-15 16:00 UTC",
+        "every environment of shop",
+        "2027-01-15 08:00 UTC",
+        "ana",
+        "slack:T1/UGUS (since 2027-01-15 08:00 UTC by ana)",
+    )
+    assert rows["cem"][1] == "shop/staging", "what they are on wiki does not belong here"
+    one.clock.advance(8 * HOUR)
+    assert (await one.say("who shop", "dia")).title == "5 people have a role on shop."
+
+
+async def test_who_shows_only_what_one_may_see(one: World) -> None:
+    table = (await one.say("who", "cem")).table
+    assert table
+    assert {row[2] for row in table.rows} == {
+        "every app",
+        "every environment of shop",
+        "shop/staging",
+        "every environment of wiki",
+    }
+    assert (await one.say("who blog", "cem")).title == "There is no app `blog`."
+
+
+# Unknown and forbidden
+
+
+@pytest.mark.parametrize("who", ["cem", "eve", "ben"])
+@pytest.mark.parametrize(
+    ("there", "nowhere"),
+    [
+        ("status blog", "status blug"),
+        ("cancel #42", "cancel #43"),
+        ("approve #42", "approve #43"),
+        ("reject #42 because no", "reject #43 because no"),
+        ("deploy blog@v1.4 to live", "deploy blug@v1.4 to live"),
+        ("allow @eve viewer on blog", "allow @eve viewer on blug"),
+        ("why deploy blog live", "why deploy blug live"),
+        ("lock blog live because x", "lock blug live because x"),
+        ("who blog", "who blug"),
+        ("confirm grant-1", "confirm grant-2"),
+    ],
+)
+async def test_unknown_and_forbidden_look_alike(two: World, who: str, there: str, nowhere: str) -> None:
+    two.deployments.put(42, "blog", "live", V1)
+    await two.say("allow @eve viewer on blog")
+    one, other = await two.say(there, who), await two.say(nowhere, who)
+    assert not one.ok
+    same = repr(other).replace("blug", "blog").replace("#43", "#42").replace("grant-2", "grant-1")
+    assert repr(one) == same
+
+
+async def test_what_was_tried_in_vain_is_in_the_audit(one: World) -> None:
+    await one.say("status blog", "ben")
+    assert [(row.actor, row.action, row.detail) for row in await one.audit()] == [("ben", "denied", "status blog")]
+    await one.say("status blug", "ben")
+    assert len(await one.audit()) == 1
+
+
+async def test_where_everybody_is_at_the_console_it_is_told_once() -> None:
+    async with make_world(settings=settings_of(), homes=(CONSOLE,)) as world:
+        await world.store.write(_chats)
+        await world.say("allow @eve viewer")
+        assert await told(world) == [(CONSOLE, "ana made eve viewer on every app.")]
+
+
+async def test_of_two_who_confirm_at_once_one_does(two: World) -> None:
+    await two.say("allow telegram:77:eve")
+    assert any(
+        "telegram:77:eve becomes a further account. fay has to confirm it." in text for _, text in await told(two)
+    )
+    await two.say("allow @fay viewer on shop", "dia")
+    answers = await asyncio.gather(two.say("confirm grant-2"), two.say("confirm grant-2", FAY))
+    assert sorted(card.ok for card in answers) == [False, True]
+
+
+async def test_an_account_that_is_taken_away_in_the_middle_is_not_linked(one: World) -> None:
+    code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
+    await one.say(f"link {code}", "77", platform="telegram", private=True)
+    await one.say("allow telegram:77:zed viewer")
+    await one.say("deny @zed")
+    card = await one.say("link yes", "ben", private=True)
+    assert card.title == "An admin took telegram:77 away: only an admin of everything can let it in again."

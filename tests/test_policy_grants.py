@@ -1,0 +1,164 @@
+"""The policy about grants that end or come late, about causes that nobody knows, and about second admins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deploybot.domain import Action, Grant, Person, Role
+from deploybot.policy import (
+    ONLY_AUTHORS,
+    Asked,
+    Question,
+    Wanted,
+    counting,
+    decide,
+    explain,
+    holds,
+    missing,
+    needed,
+    role_of,
+)
+
+ANA, BEN, CEM, DIA = (Person(number, name) for number, name in enumerate(("ana", "ben", "cem", "dia"), 1))
+TEAM = (ANA, BEN, CEM, DIA)
+GRANTS = (
+    Grant(ANA.id, Role.DEPLOYER),
+    Grant(BEN.id, Role.APPROVER),
+    Grant(CEM.id, Role.APPROVER),
+    Grant(DIA.id, Role.ADMIN),
+)
+APPROVE = Question(
+    person=BEN,
+    action=Action.APPROVE,
+    command="approve",
+    app="shop",
+    environment="production",
+    grants=GRANTS,
+    people=TEAM,
+    wanted=Wanted(count=1),
+    asked=Asked(requester=ANA.id, number=7),
+    now=1000.0,
+)
+BEGIN = replace(APPROVE, person=ANA, action=Action.DEPLOY, command="deploy", begins=True)
+
+
+def approved_by(*persons: Person, **more: object) -> Question:
+    """The deployment about to begin, with these approvals."""
+    asked = replace(Asked(requester=ANA.id, number=7), approved=tuple(one.id for one in persons), **more)  # type: ignore[arg-type]
+    return replace(BEGIN, asked=asked)
+
+
+def with_grant(grant: Grant, question: Question = APPROVE) -> Question:
+    """The same, with another grant of that person."""
+    return replace(question, grants=(*(one for one in question.grants if one.person != grant.person), grant))
+
+
+@pytest.mark.parametrize(("until", "now", "counts"), [(0.0, 1e12, True), (5.0, 4.9, True), (5.0, 5.0, False)])
+def test_a_grant_ends_at_its_time(until: float, now: float, *, counts: bool) -> None:
+    grant = Grant(BEN.id, Role.APPROVER, until=until)
+    assert holds(grant, now) is counts
+    assert (role_of(BEN, (grant,), "shop", "production", now) is not None) is counts
+
+
+def test_without_a_time_no_grant_counts_that_has_an_end() -> None:
+    """Whoever forgets to say when it is gives nobody more than they have for good."""
+    grant = Grant(BEN.id, Role.ADMIN, until=9e15)
+    assert role_of(BEN, (grant,), "shop", "production") is None
+    least = Question(person=BEN, action=Action.VIEW, command="status", app="shop", grants=(grant,))
+    assert not decide(least).allowed
+    assert decide(replace(least, now=1.0)).allowed
+
+
+def test_an_approval_counts_as_long_as_its_grant_holds() -> None:
+    question = with_grant(Grant(BEN.id, Role.APPROVER, until=1001.0), approved_by(BEN))
+    assert counting(question) == (BEN.id,)
+    assert counting(replace(question, now=1001.0)) == ()
+    assert not decide(replace(question, now=1001.0)).allowed
+
+
+@pytest.mark.parametrize(("after", "allowed"), [(0, True), (6, True), (7, False), (8, False)])
+def test_a_grant_counts_for_what_is_asked_for_after_it(after: int, *, allowed: bool) -> None:
+    late = with_grant(Grant(BEN.id, Role.APPROVER, after=after))
+    assert decide(late).allowed is allowed
+    assert (counting(with_grant(Grant(BEN.id, Role.APPROVER, after=after), approved_by(BEN))) == (BEN.id,)) is allowed
+    assert explain(late)["in time"].reason == (
+        "You had the role before #7 was asked for."
+        if allowed
+        else "You got your role after #7 was asked for, so it does not count for #7."
+    )
+
+
+def test_a_late_grant_takes_nothing_from_an_older_one() -> None:
+    grants = (*GRANTS, Grant(BEN.id, Role.ADMIN, "shop", after=9))
+    assert decide(replace(APPROVE, grants=grants)).allowed
+    admins = replace(APPROVE, grants=grants, wanted=Wanted(count=1, role=Role.ADMIN))
+    assert not decide(admins).allowed, "they were made admin after the request"
+
+
+def test_whoever_got_a_role_late_may_still_reject_and_deploy() -> None:
+    late = with_grant(Grant(BEN.id, Role.APPROVER, after=9))
+    assert decide(replace(late, command="reject")).allowed
+    assert decide(replace(late, action=Action.DEPLOY, command="deploy", asked=None, wanted=None)).allowed
+
+
+def test_who_has_no_role_reads_of_the_role_alone() -> None:
+    question = replace(APPROVE, grants=(Grant(BEN.id, Role.DEPLOYER, after=9),))
+    assert "in time" not in explain(question)
+    assert "in time" not in explain(replace(APPROVE, asked=Asked(requester=ANA.id)))
+    assert "in time" not in explain(replace(APPROVE, person=None))
+    assert "in time" not in explain(replace(APPROVE, asked=None))
+    assert decide(replace(APPROVE, wanted=None)).allowed
+
+
+@pytest.mark.parametrize(("account", "allowed"), [(6, True), (7, False)])
+def test_an_account_counts_for_what_is_asked_for_after_it(account: int, *, allowed: bool) -> None:
+    decision = decide(replace(APPROVE, account=account))
+    assert decision.allowed is allowed
+    if not allowed:
+        assert decision.reasons == ("You got this account after #7 was asked for: approve it from an older one.",)
+    # What was approved before stays approved, whatever account the next person speaks by.
+    assert counting(replace(approved_by(BEN), account=account)) == (BEN.id,)
+
+
+def test_where_the_cause_is_not_known_one_approval_more_is_needed() -> None:
+    one = approved_by(BEN, unknown="no webhook told who brought it about")
+    assert (needed(one), missing(one)) == (2, 1)
+    decision = decide(one)
+    assert (decision.allowed, decision.waits) == (False, True)
+    assert " ".join(decision.reasons) == (
+        "It needs 1 approval by an approver and one more (no webhook told who brought it about), "
+        "other than who asked; 1 there."
+    )
+    assert decide(approved_by(BEN, CEM, unknown="x")).allowed
+    assert decide(approved_by(BEN)).allowed
+    assert needed(replace(one, wanted=None)) == 0
+    assert (needed(replace(one, asked=None)), missing(replace(one, asked=None))) == (1, 1)
+
+
+def test_authors_may_approve_but_not_alone() -> None:
+    alone = approved_by(BEN, authors=(BEN.id,))
+    assert missing(alone) == 1
+    decision = decide(alone)
+    assert (decision.allowed, decision.waits) == (False, True)
+    assert decision.reasons[0].endswith(ONLY_AUTHORS)
+    assert decide(approved_by(BEN, DIA, authors=(BEN.id,))).allowed
+    assert decide(approved_by(DIA, authors=(BEN.id, CEM.id))).allowed
+    both = replace(approved_by(BEN, CEM, authors=(BEN.id, CEM.id)), wanted=Wanted(count=2))
+    assert missing(both) == 1
+    few = replace(approved_by(BEN, authors=(BEN.id,)), wanted=Wanted(count=3))
+    assert missing(few) == 2
+    assert ONLY_AUTHORS not in decide(few).reasons[0]
+    assert missing(approved_by(authors=(BEN.id,))) == 1
+
+
+def test_nobody_confirms_their_own_grant() -> None:
+    confirm = replace(APPROVE, person=DIA, action=Action.ADMIN, command="confirm", asked=None, wanted=None)
+    assert decide(replace(confirm, proposer=BEN.id)).allowed
+    assert explain(replace(confirm, proposer=BEN.id))["second admin"].reason == "Another admin asked for it."
+    decision = decide(replace(confirm, proposer=DIA.id))
+    assert decision.reasons == ("You asked for it yourself: a second admin has to confirm it.",)
+    assert "second admin" not in explain(confirm)
+    assert "second admin" not in explain(replace(confirm, command="allow", proposer=DIA.id))
+    assert "second admin" not in explain(replace(confirm, person=None, proposer=DIA.id))

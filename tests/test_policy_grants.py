@@ -162,3 +162,9 @@ def test_nobody_confirms_their_own_grant() -> None:
     assert "second admin" not in explain(confirm)
     assert "second admin" not in explain(replace(confirm, command="allow", proposer=DIA.id))
     assert "second admin" not in explain(replace(confirm, person=None, proposer=DIA.id))
+
+
+@pytest.mark.parametrize(("now", "may"), [(4.9, True), (5.0, False)])
+def test_an_admin_for_some_time_breaks_the_glass_in_that_time(now: float, *, may: bool) -> None:
+    glass = replace(BEGIN, person=BEN, glass=True, begins=False, asked=None, now=now)
+    assert decide(with_grant(Grant(BEN.id, Role.ADMIN, until=5.0), glass)).allowed is may

@@ -1,31 +1,16 @@
-"""One pure policy answers every question about rights, with its reasons; default is no.
-
-A question holds all that an answer may depend on, so the same rules serve a command, a button, a
-webhook and the deploy engine. A rule is a function in `RULES`: it allows, passes, refuses, or has nothing to
-say. Allowed is what at least one rule allows and none refuses. What is to come (freeze windows, a queue,
-checks) is a further rule here, with its facts in the question, and binds every way in at once.
-"""
+"""The rules, and the answers that they give together. Pure."""
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from math import inf
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from deploybot.domain import EVERY, Action, Grant, Kind, Lock, Origin, Person, Role, place_name
-from deploybot.units import show_duration, show_time
+from deploybot.domain import Action, Kind, Person, Role
+from deploybot.policy.questions import Decision, Finding, Question, Voice, Wanted
+from deploybot.policy.roles import LEAST, reaches, role_of, suffices
 
 OPEN_COMMANDS = frozenset({"help", "whoami", "claim", "link"})
 """All that somebody who is not on the allowlist may use; no plug-in can add to it."""
-
-LEAST = {
-    Action.VIEW: Role.VIEWER,
-    Action.DEPLOY: Role.DEPLOYER,
-    Action.APPROVE: Role.APPROVER,
-    Action.ADMIN: Role.ADMIN,
-}
-"""The least role that an action needs."""
 
 NEEDS_APPROVAL = frozenset({Kind.DEPLOY, Kind.ROLLBACK, Kind.TASK})
 """What changes what runs. A restart starts the very same again, and has to work at three in the morning."""
@@ -35,207 +20,13 @@ PASSED_BY_GLASS = frozenset({"lock", "approvals", "after", "freeze"})
 come back without them, and anything else could be anything."""
 
 ONLY_AUTHORS = "All who approved it wrote part of it: somebody else has to approve it, too."
-_RANK = {role: rank for rank, role in enumerate(Role)}
-_CHANGES_NO_RELEASE = frozenset({"lock", "unlock", "cancel"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What bot.toml asks for in an environment: how many approvals, from which role, and if any, from which names."""
-
-    count: int
-    role: Role = Role.APPROVER
-    names: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        """`2 approvals by @ana, @ben or @cem`, `1 approval by an approver`."""
-        *first, last = [f"@{name}" for name in self.names] or [f"an {self.role}"]
-        who = f"{', '.join(first)} or {last}" if first else last
-        return f"{self.count} approval{'' if self.count == 1 else 's'} by {who}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A request for approvals: who asked, and who has approved, as ids of persons.
-
-    `brought` are those who brought it about where nobody asked: whose push it was, say. `unknown` says what is not
-    known about that, and is empty otherwise: then one approval more is needed. `authors` wrote the change, where
-    bot.toml wants somebody else among the approvers. `number` is the deployment's, which tells what came after it;
-    0 where that does not matter.
-    """
-
-    requester: int
-    approved: tuple[int, ...] = ()
-    brought: tuple[int, ...] = ()
-    unknown: str = ""
-    authors: tuple[int, ...] = ()
-    number: int = 0
-
-    def is_before(self, after: int) -> bool:
-        """Whether the request was made before what came `after` that deployment, such as a grant."""
-        return 0 < self.number <= after
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Before:
-    """What `after` asks for: that a release is healthy in the environment named here.
-
-    `release` is for people, `id` tells it from others and is empty where it is not known yet. `there` are server,
-    release, its id and whether it came up healthy, for each server of that environment. `been_here` says that the
-    release has run well in the place that is asked about.
-    """
-
-    environment: str
-    release: str = ""
-    id: str = ""
-    there: tuple[tuple[str, str, str, bool], ...] = ()
-    been_here: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allowed:
-    """Which commits a place takes: on one of `refs`, as people write them, and `signed`.
-
-    `origin` is what the repository says of the commit that is asked about, None where it was not asked yet.
-    """
-
-    refs: tuple[str, ...] = ()
-    signed: bool = False
-    origin: Origin | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """Whether a person may do something in a place.
-
-    `app` and `environment` are names, `*` for every one, or None for “at least one of them”. `grants` and
-    `people` are everybody's. `lock` is the person's lock that holds there now. `wanted` are the approvals that the
-    place asks for, `asked` the request that the question is about. `begins` is True where a deployment is about to
-    begin: then what it still lacks is a no. `allowed` limits commits, None takes every one. `glass` is True where who
-    asks wants to break the glass. `auto` tells what is deployed in the place by itself, in words; `itself`
-    is True where who asks is the bot, whose grants are those of bot.toml's `auto`. `now` decides which grants have
-    ended: without it, all that have an end. `account` is the deployment after which the person got the account that
-    they speak by. `proposer` asked for the grant that is to be confirmed, 0 where there is none.
-    """
-
-    person: Person | None
-    action: Action
-    command: str
-    app: str | None = None
-    environment: str | None = None
-    grants: tuple[Grant, ...] = ()
-    people: tuple[Person, ...] = ()
-    lock: Lock | None = None
-    wanted: Wanted | None = None
-    asked: Asked | None = None
-    before: Before | None = None
-    allowed: Allowed | None = None
-    begins: bool = False
-    glass: bool = False
-    auto: str = ""
-    itself: bool = False
-    now: float = inf
-    account: int = 0
-    proposer: int = 0
-
-    @property
-    def place(self) -> str:
-        """`shop/production`, for people."""
-        return place_name(self.app, self.environment)
-
-    @property
-    def is_one_place(self) -> bool:
-        """Whether it is about one environment, whose rules bot.toml holds."""
-        return self.app not in {None, EVERY} and self.environment not in {None, EVERY}
-
-    @property
-    def changes_release(self) -> bool:
-        """Whether it is about bringing something to run."""
-        return self.action is Action.DEPLOY and self.command not in _CHANGES_NO_RELEASE
-
-
-class Voice(enum.StrEnum):
-    """What a rule says: yes; not in the way; no."""
-
-    ALLOWS = "allows"
-    PASSES = "passes"
-    REFUSES = "refuses"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one rule says.
-
-    `held` marks a refusal that a lock is the reason of, `waits` one that approvals can end, `broken` one that break
-    glass has passed.
-    """
-
-    voice: Voice
-    reason: str
-    held: bool = False
-    waits: bool = False
-    broken: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """The answer: the sentences of the rules that decided, and on a no who could (names).
-
-    `held` is True when nothing but a lock stands in the way, `waits` when nothing but missing approvals do.
-    """
-
-    allowed: bool
-    reasons: tuple[str, ...]
-    who_may: tuple[str, ...] = ()
-    held: bool = False
-    waits: bool = False
-
 
 Rule = Callable[[Question], Finding | None]
-
-
-def holds(grant: Grant, now: float) -> bool:
-    """Whether a grant has not ended."""
-    return not grant.until or now < grant.until
-
-
-def covers(grant: Grant, app: str | None, environment: str | None) -> bool:
-    """Whether a grant counts for a place."""
-    fits_app = app is None or grant.app in {EVERY, app}
-    return fits_app and (environment is None or grant.environment in {EVERY, environment})
-
-
-def role_of(
-    person: Person, grants: Iterable[Grant], app: str | None, environment: str | None, now: float = inf
-) -> Role | None:
-    """The highest role that a person's grants give for a place; None without any.
-
-    Without a time no grant counts that has an end.
-    """
-    mine = (grant for grant in grants if grant.person == person.id and holds(grant, now))
-    roles = [grant.role for grant in mine if covers(grant, app, environment)]
-    return max(roles, key=_RANK.__getitem__, default=None)
 
 
 def _role_in(question: Question, person: Person) -> Role | None:
     """A person's role in the place of a question, at its time."""
     return role_of(person, question.grants, question.app, question.environment, question.now)
-
-
-def suffices(role: Role | None, action: Action) -> bool:
-    """Whether a role may do an action that needs one."""
-    return role is not None and action in LEAST and _RANK[role] >= _RANK[LEAST[action]]
-
-
-def tell_lock(lock: Lock, now: float) -> str:
-    """Who holds an environment, since when, until when, why, and how to release it."""
-    since = f"since {show_time(lock.since)} ({show_duration(now - lock.since)})"
-    until = f", until {show_time(lock.until)}" if lock.until else ""
-    why = f": “{lock.reason}”" if lock.reason else ""
-    return (
-        f"{lock.app}/{lock.environment} is locked by {lock.holder} {since}{until}{why}. "
-        f"{lock.holder} or an admin can release it: `unlock {lock.app} {lock.environment}`."
-    )
 
 
 def _refuses(reason: str) -> Finding:
@@ -397,8 +188,7 @@ def _second_admin(question: Question) -> Finding | None:
 
 
 def _has(person: Person, least: Role, question: Question) -> bool:
-    role = _role_in(question, person)
-    return role is not None and _RANK[role] >= _RANK[least]
+    return reaches(_role_in(question, person), least)
 
 
 def _after(question: Question) -> Finding | None:
@@ -462,7 +252,7 @@ def _glass(question: Question) -> Finding | None:
     """Let nobody but admins break the glass, and only to deploy or to roll back."""
     if not question.glass or question.person is None:
         return None
-    role = role_of(question.person, question.grants, question.app, question.environment)
+    role = _role_in(question, question.person)
     if question.command not in {Kind.DEPLOY, Kind.ROLLBACK}:
         return _refuses(f"Break glass is for deploy and rollback, not for `{question.command}`.")
     if question.itself or role is not Role.ADMIN:

@@ -1,0 +1,55 @@
+"""One pure policy answers every question about rights, with its reasons; default is no.
+
+A question holds all that an answer may depend on, so the same rules serve a command, a button, a
+webhook and the deploy engine. A rule is a function in `RULES`: it allows, passes, refuses, or has nothing to
+say. Allowed is what at least one rule allows and none refuses. What is to come (freeze windows, a queue,
+checks) is a further rule here, with its facts in the question, and binds every way in at once.
+"""
+
+from __future__ import annotations
+
+from deploybot.policy.questions import Allowed, Asked, Before, Decision, Finding, Question, Voice, Wanted
+from deploybot.policy.roles import LEAST, covers, holds, role_of, suffices, tell_lock
+from deploybot.policy.rules import (
+    NEEDS_APPROVAL,
+    ONLY_AUTHORS,
+    OPEN_COMMANDS,
+    PASSED_BY_GLASS,
+    RULES,
+    broken_rules,
+    counting,
+    decide,
+    explain,
+    missing,
+    needed,
+    who_may,
+)
+
+__all__ = [
+    "LEAST",
+    "NEEDS_APPROVAL",
+    "ONLY_AUTHORS",
+    "OPEN_COMMANDS",
+    "PASSED_BY_GLASS",
+    "RULES",
+    "Allowed",
+    "Asked",
+    "Before",
+    "Decision",
+    "Finding",
+    "Question",
+    "Voice",
+    "Wanted",
+    "broken_rules",
+    "counting",
+    "covers",
+    "decide",
+    "explain",
+    "holds",
+    "missing",
+    "needed",
+    "role_of",
+    "suffices",
+    "tell_lock",
+    "who_may",
+]

@@ -1,0 +1,63 @@
+"""Which role a person has in a place, and what it lets them do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+
+from deploybot.domain import EVERY, Action, Grant, Lock, Person, Role
+from deploybot.units import show_duration, show_time
+
+LEAST = {
+    Action.VIEW: Role.VIEWER,
+    Action.DEPLOY: Role.DEPLOYER,
+    Action.APPROVE: Role.APPROVER,
+    Action.ADMIN: Role.ADMIN,
+}
+"""The least role that an action needs."""
+
+_RANK = {role: rank for rank, role in enumerate(Role)}
+
+
+def holds(grant: Grant, now: float) -> bool:
+    """Whether a grant has not ended."""
+    return not grant.until or now < grant.until
+
+
+def covers(grant: Grant, app: str | None, environment: str | None) -> bool:
+    """Whether a grant counts for a place."""
+    fits_app = app is None or grant.app in {EVERY, app}
+    return fits_app and (environment is None or grant.environment in {EVERY, environment})
+
+
+def role_of(
+    person: Person, grants: Iterable[Grant], app: str | None, environment: str | None, now: float = inf
+) -> Role | None:
+    """The highest role that a person's grants give for a place; None without any.
+
+    Without a time no grant counts that has an end.
+    """
+    mine = (grant for grant in grants if grant.person == person.id and holds(grant, now))
+    roles = [grant.role for grant in mine if covers(grant, app, environment)]
+    return max(roles, key=_RANK.__getitem__, default=None)
+
+
+def suffices(role: Role | None, action: Action) -> bool:
+    """Whether a role may do an action that needs one."""
+    return action in LEAST and reaches(role, LEAST[action])
+
+
+def reaches(role: Role | None, least: Role) -> bool:
+    """Whether a role is at least another one."""
+    return role is not None and _RANK[role] >= _RANK[least]
+
+
+def tell_lock(lock: Lock, now: float) -> str:
+    """Who holds an environment, since when, until when, why, and how to release it."""
+    since = f"since {show_time(lock.since)} ({show_duration(now - lock.since)})"
+    until = f", until {show_time(lock.until)}" if lock.until else ""
+    why = f": “{lock.reason}”" if lock.reason else ""
+    return (
+        f"{lock.app}/{lock.environment} is locked by {lock.holder} {since}{until}{why}. "
+        f"{lock.holder} or an admin can release it: `unlock {lock.app} {lock.environment}`."
+    )

@@ -19,7 +19,7 @@ async def confirm(
 ) -> Card:
     """Confirm a role that another admin asked for.
 
-    Where bot.toml says `grants = "two"`, `allow` asks first, and a second admin of the same place confirms within
-    a day. With `no` it is refused; whoever asked may do that, too.
+    With `grants = "two"` in bot.toml, a second admin of the same place must confirm each `allow` within a day. `no`
+    refuses it. The admin who asked may refuse it, too.
     """
     return await ctx.people.confirm(ctx, change, refuse=no)

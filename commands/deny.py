@@ -17,11 +17,11 @@ async def deny(
     env: Environment | None = None,
     code: Code = Code(""),  # noqa: ARG001, B008  dispatch asks for it where bot.toml wants one
 ) -> Card:
-    """Take somebody's roles away.
+    """Take a person's roles away.
 
-    All of them, or with `on` those that were given for that app or environment. It counts at once, also for
-    what they asked for and what has not begun. Without `on` their accounts in chats go, too: they are strangers, cannot
-    link, and need an account from an admin when they come back. The app's channel and the other admins read of it.
+    Without `on` all roles go; with `on`, those for that app or environment. It takes effect at once, also for their
+    requests that have not started. Without `on` they also lose their chat accounts: they become unknown users, cannot
+    link, and need an account from an admin to come back. The app's channel and the other admins are notified.
     """
     taken = await ctx.people.deny(ctx, who, app.name if app else None, env.name if env else None)
     gone, name, where = taken.grants, taken.person.name, place_name(app.name if app else "*", env.name if env else None)

@@ -17,8 +17,8 @@ async def unlink(
 ) -> Card:
     """Take an account from its person.
 
-    `who` shows the accounts. Whoever speaks by it is a stranger from then on, and cannot link it again; an admin
-    of everything gives it back with `allow PLATFORM:ID:NAME`. The person keeps roles and other accounts.
+    `who` shows the accounts. Messages from that account then come from an unknown user, who cannot link it again. An
+    admin of everything can give it back with `allow PLATFORM:ID:NAME`. The person keeps their roles and other accounts.
     """
     person = await ctx.people.unlink(ctx, account)
     return Card(title=f"{account} is not {person.name}'s account any more.")

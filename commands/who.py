@@ -9,7 +9,7 @@ from deploybot import App, Card, Context, command
 async def who(ctx: Context, app: App | None = None) -> Card:
     """List people with their roles and accounts.
 
-    It says since when somebody has a role or an account, by whom, and until when. You see the places that you
-    may look at; roles on every app are listed for each.
+    The list shows since when a person has each role and account, who gave it, and when it ends. It covers the targets
+    that you may view.
     """
     return await ctx.people.who(ctx, app.name if app else "")

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from deploybot.card import Button, Card, Tone
-from deploybot.domain import EVERY, Place, Role
-from deploybot.policy import role_of
+from deploybot.domain import EVERY, Place
+from deploybot.policy import admins_of
 from deploybot.ports import Tables
 from deploybot.settings import Settings
 
@@ -24,9 +24,8 @@ class GrantAnnouncer:
 
     def admins(self, tables: Tables, app: str, environment: str, now: float) -> frozenset[int]:
         """Who is admin in a place."""
-        grants = tables.people.grants()
-        found = tables.people.everybody()
-        return frozenset(one.id for one in found if role_of(one, grants, app, environment, now) is Role.ADMIN)
+        found = admins_of(tables.people.everybody(), tables.people.grants(), app, environment, now)
+        return frozenset(one.id for one in found)
 
     def tell(
         self,
@@ -63,11 +62,10 @@ class GrantAnnouncer:
 
     def _private(self, tables: Tables, persons: frozenset[int]) -> Iterator[Place]:
         """Direct messages to people, in every chat that they use; at the console to those who use no other."""
-        chats = {"slack": self._settings.slack, "telegram": self._settings.telegram}
         accounts = tables.people.accounts()
         for person in sorted(persons):
             mine = [one.identity for one in accounts if one.person == person]
-            direct = [one for one in mine if chats.get(one.platform) is not None]
-            yield from (Place(one.platform, one.user, private=True) for one in direct)
+            direct = [place for one in mine if (place := self._settings.direct_place(one))]
+            yield from direct
             if not direct and any(one.platform == CONSOLE.platform for one in mine):
                 yield CONSOLE

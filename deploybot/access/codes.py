@@ -5,7 +5,7 @@ from __future__ import annotations
 from deploybot.access.links import require_private
 from deploybot.card import Card, Line, Tone
 from deploybot.command import Context
-from deploybot.deploy.codes import NEXT_CODE, CodeCheck, enrolment, new_secret, step_of
+from deploybot.deploy.codes import CodeCheck, enrolment, new_secret, step_of
 from deploybot.domain import Person
 from deploybot.errors import Denied, UserError
 from deploybot.ports import Clock, CodeSecrets, Store
@@ -19,6 +19,7 @@ class Enrolment:
         self._store = store
         self._clock = clock
         self._codes = codes
+        self._check = CodeCheck(codes, clock)
 
     async def step(self, ctx: Context, code: str) -> Card:
         """Offer a secret, or take a code of the one that was offered or is in force. UserError explains."""
@@ -38,12 +39,8 @@ class Enrolment:
 
     async def insist(self, person: Person, code: str) -> None:
         """Use up a code of a person who has enrolled; UserError where it is missing or wrong."""
-        secret = await self._codes.get(person.id)
-        if secret is None:
-            return
-        if not code:
-            raise UserError("This takes a one-time code of your phone.", hint="Add it at the end: `… code 123456`.")
-        await self._use(person, step_of(secret, code, self._clock.now()))
+        how = "Add it at the end: `… code 123456`."
+        await self._check.insist(self._store, person, code, what="This", how=how, about=person.name)
 
     async def _offer(self, person: Person) -> Card:
         secret = new_secret()
@@ -65,21 +62,12 @@ class Enrolment:
         now = self._clock.now()
         new_step = step_of(offered, code, now) if offered else 0
         old_step = step_of(secret, code, now) if secret else 0
-        await self._use(person, new_step or old_step)
+        await self._check.take(self._store, person, new_step or old_step, about=person.name)
         if not new_step:
             return await self._offer(person)
         await self._codes.confirm(person.id)
         await self._audit(person, "totp")
         return Card(title="From now on your phone makes your codes.", tone=Tone.GOOD, private=True)
-
-    async def _use(self, person: Person, step: int) -> None:
-        """Use a code up; UserError for a wrong one, which counts."""
-        now = self._clock.now()
-        refused = await self._store.write(
-            lambda tables: CodeCheck.use(tables, person, step, now=now, about=person.name)
-        )
-        if refused:
-            raise UserError(refused, hint=NEXT_CODE)
 
     async def _audit(self, person: Person, action: str) -> None:
         now = self._clock.now()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploybot.access.announcements import GrantAnnouncer
-from deploybot.access.grants import Actor, Given, changed, check, find, give, no_role, nobody, take, unlink
+from deploybot.access.grants import Actor, Given, changed, check, find, give, no_role, take, unknown_person, unlink
 from deploybot.access.identities import identity_text, read_who
 from deploybot.card import Button, Card, Tone
 from deploybot.command import Context, Taken
@@ -150,13 +150,13 @@ class Granting:
         )
 
     async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> Taken:
-        """Take grants away; whose, and how many. UserError for nobody, and the last admin."""
+        """Take grants away; whose, and how many. UserError for an unknown person, and for the last admin."""
         wanted, actor = read_who(who), self._actor(ctx)
 
         def deny(tables: Tables) -> Taken:
             person = find(tables.people, wanted)
             if person is None:
-                raise nobody(who, tables.people, listed=True)
+                raise unknown_person(who, tables.people, listed=True)
             place = (app or EVERY, environment or EVERY)
             before = self._announcer.admins(tables, *place, actor.now)
             taken = take(tables, person, app, environment, actor)
@@ -176,7 +176,7 @@ class Granting:
         return await self._store.write(deny)
 
     async def unlink(self, ctx: Context, account: str) -> Person:
-        """Take one account from its person; whose it was. UserError where it is nobody's, or the last admin's last."""
+        """Take one account from its person; whose it was. UserError for an unknown one, and the last admin's last."""
         identity, actor = read_who(account).identity, self._actor(ctx)
         if identity is None:
             raise UserError(

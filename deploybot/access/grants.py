@@ -57,7 +57,7 @@ class Given:
 
 
 def find(people: People, wanted: Who) -> Person | None:
-    """The person of an account or a name; None where there is nobody."""
+    """The person of an account or a name; None for an unknown one."""
     return people.of(wanted.identity) if wanted.identity else people.named(wanted.name)
 
 
@@ -67,7 +67,7 @@ def check(tables: Tables, wanted: Who, actor: Actor) -> Person | None:
     found = find(people, wanted)
     if wanted.identity is None:
         if found is None:
-            raise nobody(f"@{wanted.name}", people)
+            raise unknown_person(f"@{wanted.name}", people)
         return found
     if found is not None:
         if wanted.name and wanted.name != found.name:
@@ -106,9 +106,9 @@ def give(tables: Tables, given: Given, actor: Actor, *, asked_by: str = "") -> P
 
 
 def take(tables: Tables, person: Person, app: str | None, environment: str | None, actor: Actor) -> Taken:
-    """Take grants away: all, an app's, or one. With all of them go the accounts of chats: a denied person is nobody.
+    """Take grants away: all, an app's, or one. With the last of them the person loses their chat accounts.
 
-    Accounts on forges stay: nobody speaks by them, and whose pushes they are stays true.
+    Accounts on forges stay: no person speaks by them, and they still say whose pushes were whose.
     """
     gone = tables.people.revoke(person.id, app, environment)
     mine = tables.people.identities(person.id) if app is None else ()
@@ -120,7 +120,7 @@ def take(tables: Tables, person: Person, app: str | None, environment: str | Non
 
 
 def unlink(tables: Tables, identity: Identity, actor: Actor) -> Person:
-    """Take one account from its person. UserError where nobody has it."""
+    """Take one account from its person. UserError where no person has it."""
     person = tables.people.of(identity)
     if person is None or not tables.people.detach(identity):
         raise UserError(f"{identity_text(identity)} is nobody's account.", hint="`who` lists people with theirs.")
@@ -163,8 +163,8 @@ def no_role(people: People, wanted: Who, who: str) -> UserError:
     )
 
 
-def nobody(who: str, people: People, *, listed: bool = False) -> UserError:
-    """Say that nobody is called so, and how somebody new is written, or who there is."""
+def unknown_person(who: str, people: People, *, listed: bool = False) -> UserError:
+    """Say that the name is unknown, and how to add a new person, or who there is."""
     names = [person.name for person in people.everybody()]
     near = nearest(who.removeprefix("@"), names)
     guess = f", did you mean @{near}?" if near else "."

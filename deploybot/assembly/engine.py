@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from deploybot.assembly.world import World
-from deploybot.chat.places import places_of, privately
+from deploybot.chat.places import places_of
 from deploybot.deploy.approvals import Approvals
 from deploybot.deploy.beginning import Beginning
 from deploybot.deploy.bonds import Bonds
@@ -109,9 +109,7 @@ def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: T
         approvals=approvals,
         queue=queue,
         releases=plans.releases,
-        glass=BreakGlass(
-            store=world.store, clock=world.clock, codes=codes, privately=partial(privately, settings=settings)
-        ),
+        glass=BreakGlass(settings=settings, store=world.store, clock=world.clock, codes=codes),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploybot.chat.session import PLACE
-from deploybot.domain import AUTO, Deployment, Identity, Place
+from deploybot.domain import AUTO, Deployment, Place
 from deploybot.settings import Settings
 
 
@@ -31,12 +31,6 @@ def home_places(settings: Settings) -> tuple[Place, ...]:
 def event_places(settings: Settings) -> tuple[Place, ...]:
     """Where what nobody asked for is told, unless its app has channels: without any, to everybody at the console."""
     return home_places(settings) or (PLACE,)
-
-
-def privately(identity: Identity, settings: Settings) -> Place | None:
-    """Where a person reads direct messages of the bot: both chats take a user's id as a channel's."""
-    there = {"slack": settings.slack, "telegram": settings.telegram}
-    return Place(identity.platform, identity.user, private=True) if there.get(identity.platform) else None
 
 
 def places_named(settings: Settings) -> tuple[Place, ...]:

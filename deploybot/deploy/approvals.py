@@ -145,7 +145,7 @@ class Approvals:
 
     async def _approve(self, person: Person, account: Identity, number: int, code: str) -> Card:
         deployment, request = await self._store.read(lambda tables: wanting(tables, number, self._clock.now()))
-        step = await self._codes.step(person, request, code) if request.code else 0
+        step = await self._codes.approval_step(person, request, code) if request.code else 0
         changed = await self._changes(deployment, request)
         if changed:
             return await self.void(number, changed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploybot.domain import Person, Request
 from deploybot.errors import UserError
-from deploybot.ports import Clock, CodeSecrets, Tables
+from deploybot.ports import Clock, CodeSecrets, Store, Tables
 from deploybot.units import show_time
 
 ISSUER = "deploybot"
@@ -43,24 +43,38 @@ class CodeCheck:
         self._secrets = secrets
         self._clock = clock
 
-    async def step(self, person: Person, request: Request, code: str) -> int:
-        """The time step of a right code for an approval, 0 for a wrong one. UserError where there can be none."""
-        secret = await self._secrets.get(person.id)
-        if secret is None:
-            raise UserError("An approval takes a one-time code, and you have none yet.", hint="Type `totp` in private.")
-        if not code:
-            how = f"approve #{request.deployment} code 123456"
-            raise UserError("An approval takes a one-time code of your phone.", hint=f"Like this: `{how}`.")
-        return step_of(secret, code, self._clock.now())
+    async def step(self, person: Person, code: str, *, what: str, how: str) -> int | None:
+        """The time step of a right code, 0 for a wrong one; None for a person who has not enrolled.
 
-    async def glass_step(self, person: Person, code: str) -> int | None:
-        """The time step of an admin's code for break glass, 0 for a wrong one; None where they have not enrolled."""
+        `what` takes the code, `how` says how to type it. Raises UserError where an enrolled person typed none.
+        """
         secret = await self._secrets.get(person.id)
         if secret is None:
             return None
         if not code:
-            raise UserError("Break glass takes a one-time code of your phone.", hint="Add `code 123456`.")
+            raise UserError(f"{what} takes a one-time code of your phone.", hint=how)
         return step_of(secret, code, self._clock.now())
+
+    async def approval_step(self, person: Person, request: Request, code: str) -> int:
+        """The time step of a right code for an approval, 0 for a wrong one. Raises UserError without any code."""
+        how = f"Like this: `approve #{request.deployment} code 123456`."
+        step = await self.step(person, code, what="An approval", how=how)
+        if step is None:
+            raise UserError("An approval takes a one-time code, and you have none yet.", hint="Type `totp` in private.")
+        return step
+
+    async def insist(self, store: Store, person: Person, code: str, *, what: str, how: str, about: str) -> None:
+        """Use up a code of a person who has enrolled. Raises UserError where it is missing or wrong."""
+        step = await self.step(person, code, what=what, how=how)
+        if step is not None:
+            await self.take(store, person, step, about=about)
+
+    async def take(self, store: Store, person: Person, step: int, *, about: str) -> None:
+        """Use a code up in a transaction of its own. Raises UserError for a wrong one, which counts."""
+        now = self._clock.now()
+        refused = await store.write(lambda tables: self.use(tables, person, step, now=now, about=about))
+        if refused:
+            raise UserError(refused, hint=NEXT_CODE)
 
     @staticmethod
     def use(tables: Tables, person: Person, step: int, *, now: float, about: str) -> str:

@@ -6,17 +6,16 @@ enrolled, and the messages that wake the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 from deploybot.card import Card, Mention, Tone
 from deploybot.command import Context
 from deploybot.deploy.cards import what
-from deploybot.deploy.codes import NEXT_CODE, CodeCheck
+from deploybot.deploy.codes import CodeCheck
 from deploybot.deploy.questions import required
-from deploybot.domain import Deployment, Identity, Person, Place, Role
+from deploybot.domain import Deployment, Person, Place
 from deploybot.errors import UserError
-from deploybot.policy import Question, broken_rules, role_of
+from deploybot.policy import Question, admins_of, broken_rules
 from deploybot.ports import Clock, CodeSecrets, Store, Tables
+from deploybot.settings import Settings
 
 HOW = "deploy shop@v1.4 to production --break-glass because the shop is down"
 NOTHING = "nothing"
@@ -25,29 +24,20 @@ NOTHING = "nothing"
 class BreakGlass:
     """What it takes to break the glass, and who hears of it."""
 
-    def __init__(
-        self, *, store: Store, clock: Clock, codes: CodeSecrets, privately: Callable[[Identity], Place | None]
-    ) -> None:
-        """Take the ports; `privately` says where a person is reached by direct message, None where they are not."""
+    def __init__(self, *, settings: Settings, store: Store, clock: Clock, codes: CodeSecrets) -> None:
+        """Take bot.toml and the ports."""
+        self._settings = settings
         self._store = store
-        self._clock = clock
         self._codes = CodeCheck(codes, clock)
-        self._privately = privately
 
     async def insist(self, ctx: Context, code: str) -> None:
         """Raise UserError without a reason, or without the right one-time code of an admin who has enrolled."""
         if not ctx.reason:
             raise UserError("Break glass needs a reason.", hint=f"Like this: `{HOW}`.")
-        person = required(ctx.person)
-        step = await self._codes.glass_step(person, code)
-        if step is None:
-            return
-        now = self._clock.now()
-        refused = await self._store.write(
-            lambda tables: self._codes.use(tables, person, step, now=now, about="break glass")
+        how = "Add `code 123456`."
+        await self._codes.insist(
+            self._store, required(ctx.person), code, what="Break glass", how=how, about="break glass"
         )
-        if refused:
-            raise UserError(refused, hint=NEXT_CODE)
 
     def alarm(self, tables: Tables, deployment: Deployment, question: Question) -> tuple[Card, tuple[Place, ...]]:
         """Say that the glass was broken: the message that wakes all other admins, and where each is reached."""
@@ -62,7 +52,7 @@ class BreakGlass:
             hint=f"`cancel #{deployment.number}` stops it.",
             wakes=tuple(Mention(identity, one.name) for one, identity in identities),
         )
-        return card, tuple(filter(None, (self._privately(identity) for _, identity in identities)))
+        return card, tuple(filter(None, (self._settings.direct_place(identity) for _, identity in identities)))
 
 
 def glass_text(question: Question) -> str:
@@ -76,11 +66,5 @@ def told_text(question: Question, requester: int) -> str:
 
 
 def _other_admins(question: Question, requester: int) -> tuple[Person, ...]:
-    return tuple(_admins(question, requester))
-
-
-def _admins(question: Question, requester: int) -> Iterator[Person]:
-    for person in question.people:
-        role = role_of(person, question.grants, question.app, question.environment)
-        if role is Role.ADMIN and person.id != requester:
-            yield person
+    found = admins_of(question.people, question.grants, question.app, question.environment, question.now)
+    return tuple(one for one in found if one.id != requester)

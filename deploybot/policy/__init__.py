@@ -9,7 +9,7 @@ checks) is a further rule here, with its facts in the question, and binds every 
 from __future__ import annotations
 
 from deploybot.policy.questions import Allowed, Asked, Before, Decision, Finding, Question, Voice, Wanted
-from deploybot.policy.roles import LEAST, covers, holds, role_of, suffices, tell_lock
+from deploybot.policy.roles import LEAST, admins_of, covers, holds, role_of, suffices, tell_lock
 from deploybot.policy.rules import (
     NEEDS_APPROVAL,
     ONLY_AUTHORS,
@@ -40,6 +40,7 @@ __all__ = [
     "Question",
     "Voice",
     "Wanted",
+    "admins_of",
     "broken_rules",
     "counting",
     "covers",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from math import inf
 
 from deploybot.domain import EVERY, Action, Grant, Lock, Person, Role
@@ -40,6 +40,13 @@ def role_of(
     mine = (grant for grant in grants if grant.person == person.id and holds(grant, now))
     roles = [grant.role for grant in mine if covers(grant, app, environment)]
     return max(roles, key=_RANK.__getitem__, default=None)
+
+
+def admins_of(
+    people: Iterable[Person], grants: Collection[Grant], app: str | None, environment: str | None, now: float
+) -> tuple[Person, ...]:
+    """Who is admin in a place now."""
+    return tuple(one for one in people if role_of(one, grants, app, environment, now) is Role.ADMIN)
 
 
 def suffices(role: Role | None, action: Action) -> bool:

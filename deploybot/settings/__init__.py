@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from deploybot.domain import Identity, Place
 from deploybot.settings.apps import App, Compose, Environment, Health, Logs, Shared
 from deploybot.settings.events import Auto, Forge, Hook, ImageOf, Notify, Otel, Outgoing, RegistryLogin
 from deploybot.settings.house import BotSettings, DockerTls, Http, Server, Slack, Telegram
@@ -70,6 +71,11 @@ class Settings(Part):
     outgoing: dict[Name, Outgoing] = Field(default_factory=dict)
     otel: Otel | None = None
     path: Path | None = Field(default=None, exclude=True)
+
+    def direct_place(self, identity: Identity) -> Place | None:
+        """Where a person reads direct messages of the bot: both chats take a user's id as a channel's. None without."""
+        chats = {"slack": self.slack, "telegram": self.telegram}
+        return Place(identity.platform, identity.user, private=True) if chats.get(identity.platform) else None
 
 
 def project_name(app: App, environment: Environment) -> str:

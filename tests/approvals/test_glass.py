@@ -9,7 +9,6 @@ import pytest
 
 from deploybot.access import identity_text
 from deploybot.card import Card
-from deploybot.chat.places import privately
 from deploybot.domain import Action, Grant, Identity, Person, Place, Role, State
 from deploybot.metrics import METRICS
 from deploybot.policy import Question, Wanted, decide
@@ -58,6 +57,15 @@ async def test_it_passes_approvals_the_order_of_environments_and_locks(tmp_path:
         (row,) = [one for one in await town.audit() if one.action == "break glass"]
         assert (row.actor, row.subject) == ("dia", f"#{number} shop/production")
         assert row.detail == "passed lock, approvals, after, because the shop is down; told ben, cem"
+
+
+@pytest.mark.parametrize(("seconds", "woken"), [(3600.0, {"ben"}), (-1.0, set())])
+async def test_an_admin_for_some_time_is_woken_while_it_lasts(town: Town, seconds: float, woken: set[str]) -> None:
+    until = town.shop.clock.now() + seconds
+    ben = town.people["ben"].id
+    await town.store.write(lambda tables: tables.people.grant(ben, Role.ADMIN, "shop", "production", until=until))
+    await town.ask(BREAK + DOWN, "dia")
+    assert {one.name for _, card in await said(town) for one in card.wakes} == woken
 
 
 async def test_all_other_admins_of_the_place_are_woken(town: Town) -> None:
@@ -176,8 +184,8 @@ def test_neither_the_bot_itself_nor_other_commands_break_it(command: str, *, its
 
 async def test_direct_messages_go_to_chats_that_are_there(town: Town) -> None:
     ben = Identity("telegram", "1001")
-    assert privately(ben, town.shop.settings) is None
+    assert town.shop.settings.direct_place(ben) is None
     settings = town.shop.settings.model_copy(update={"telegram": Telegram(token=Secret(env="T"))})
-    assert privately(ben, settings) == Place("telegram", "1001", private=True)
-    assert privately(Identity("slack", "U1", "T1"), settings) is None
-    assert privately(Identity("console", "1001"), settings) is None
+    assert settings.direct_place(ben) == Place("telegram", "1001", private=True)
+    assert settings.direct_place(Identity("slack", "U1", "T1")) is None
+    assert settings.direct_place(Identity("console", "1001")) is None

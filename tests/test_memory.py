@@ -16,6 +16,7 @@ _NEEDLESS = {
     "paramiko",
     "prometheus_client",
     "prompt_toolkit",
+    "re2",
     "requests",
     "rich",
     "tomlkit",

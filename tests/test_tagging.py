@@ -23,6 +23,15 @@ def rule(wanted: str | TagPattern) -> TagRule:
     return found
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("pattern", [r"(\d+\.?)+-x", r"(a|aa|1|11)+", r"\d*\d*\d*\d*\d*\d*\d*x"])
+def test_no_tag_takes_a_pattern_long(pattern: str) -> None:
+    """With backtracking, each would take years."""
+    tag = "1" * 127 + "!"
+    assert rule(TagPattern(pattern)).newest([tag] * 100) == ""
+    assert rule(TagPattern(pattern)).why_not(tag)
+
+
 @pytest.mark.parametrize(
     ("pattern", "tags", "newest"),
     [

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from deploybot.domain.linear import LinearMatch, LinearPattern, compiled
 from deploybot.domain.versions import Range, Version
 
 Order = Literal["number", "time"]
@@ -42,7 +43,7 @@ class TagRule:
     """Tags of a range of versions, or those that match a pattern in this order."""
 
     range: Range | None
-    pattern: re.Pattern[str] | None = None
+    pattern: LinearPattern | None = None
     order: Order = "number"
     text: str = ""
 
@@ -50,7 +51,7 @@ class TagRule:
     def of(cls, wanted: str | TagPattern) -> TagRule | None:
         """The rule of a range or a pattern; None for an exact tag, which needs none."""
         if isinstance(wanted, TagPattern):
-            return cls(None, re.compile(wanted.pattern, re.ASCII), wanted.order, wanted.pattern)
+            return cls(None, compiled(wanted.pattern), wanted.order, wanted.pattern)
         found = Range.read(wanted)
         return cls(found, text=wanted) if found else None
 
@@ -105,7 +106,7 @@ def advice_for(tag: str) -> str:
     return f"To follow tags such as {tag}, set tag = {{ pattern = '{pattern_for(tag)}', order = \"number\" }}."
 
 
-def _numbers(match: re.Match[str]) -> tuple[int, ...]:
+def _numbers(match: LinearMatch) -> tuple[int, ...]:
     """All numbers in the groups of a match, or in all of it where the pattern has no groups."""
     groups = match.groups() or (match[0],)
     return tuple(int(number) for group in groups if group for number in _NUMBERS.findall(group))

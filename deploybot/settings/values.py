@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal, cast, get_args
 from pydantic import AfterValidator, PlainValidator
 
 from deploybot.domain import Window, canonical_image
+from deploybot.domain.linear import compiled
 from deploybot.domain.tagging import Order, TagPattern
 from deploybot.domain.versions import Range
 from deploybot.settings.addresses import leads_astray
@@ -66,8 +67,8 @@ def _pattern(given: dict[str, object]) -> TagPattern:
     if len(pattern) > _LONGEST:
         raise ValueError(f"should have a pattern of at most {_LONGEST} characters")
     try:
-        re.compile(pattern, re.ASCII)
-    except re.error as error:
+        compiled(pattern)
+    except ValueError as error:
         raise ValueError(f"should have a regular expression as its pattern ({error})") from None
     return TagPattern(pattern, cast("Order", order))
 

@@ -17,7 +17,7 @@ from deploybot.domain import (
     ServerFacts,
     ServiceImage,
 )
-from deploybot.observed import DifferenceKind, Judgement, Serving, judge, runs
+from deploybot.observed import DifferenceKind, Judgement, Serving, has_ended, judge, runs
 
 ONE, TWO, THREE = (f"sha256:{digit * 64}" for digit in "123")
 DB = f"sha256:{'d' * 64}"
@@ -297,3 +297,26 @@ def test_a_release_with_more_services_is_not_taken_for_one_with_fewer() -> None:
 def test_which_release_runs_without_containers_is_told_by_the_link() -> None:
     assert runs(Observed(facts=FACTS), {V2.id: Manifest()}) == V2.id
     assert runs(Observed(facts=FACTS), {V1.id: Manifest()}) == ""
+
+
+@pytest.mark.parametrize(
+    ("containers", "ended"),
+    [
+        ((), False),
+        ((container("job", ONE, state="exited"),), True),
+        ((container("job", ONE, state="exited", exit_code=3),), False),
+        ((container("job", ONE, state="exited"), container("job", ONE, "second")), False),
+    ],
+)
+def test_a_job_has_ended_when_all_of_it_ended_with_0(containers: tuple[Container, ...], *, ended: bool) -> None:
+    assert has_ended(containers) is ended
+
+
+def test_an_extra_container_names_its_service() -> None:
+    (extra,) = judged(WEB, DATABASE, container("mail", ONE)).differences
+    assert (extra.kind, extra.service) == (DifferenceKind.EXTRA, "mail")
+
+
+def test_half_switched_from_nothing() -> None:
+    found = texts(judged(WEB, DATABASE, current="", switching=V2.id))
+    assert "half switched from nothing to 2222222222" in found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import Container
-from deploybot.strategies.compose.copies import copies_of
+from deploybot.domain import Container, Observed, ServerFacts
+from deploybot.strategies.compose.copies import copies_of, second_copies
 from deploybot.strategies.compose.model import ComposeConfig, parse_config
 
 
@@ -39,7 +40,38 @@ def running(**images: str) -> list[Container]:
         # Two apps that are built, with the same cache beside them.
         ({"web": "", "cache": "bitnami/redis:7"}, {"web": "other-web", "cache": "bitnami/redis:7"}, False),
         ({"web": "nginx", "db": "postgres"}, {"web": "nginx", "db": "postgres"}, False),
+        # The port of a registry is no tag, and a digest is none either.
+        ({"web": "10.0.0.9:5000/notes"}, {"web": "10.0.0.9:5000/notes:3"}, True),
+        ({"web": "10.0.0.9:5000/notes:2"}, {"web": "10.0.0.9:5000/blog:2"}, False),
+        ({"web": "ghcr.io/ana/notes@sha256:" + "a" * 64}, {"web": "ghcr.io/ana/notes:1"}, True),
+        ({"web": "docker.io/library/nginx:1"}, {"web": "nginx:2"}, False),
+        # What is left of a project is the app where its image is called so, whatever the case.
+        ({"web": "ghcr.io/ana/Shop:2", "db": "postgres:16"}, {"web": "ghcr.io/ana/Shop:1"}, True),
+        ({"web": "ghcr.io/ana/notes:2", "db": "postgres:16"}, {"web": "ghcr.io/ana/notes:1"}, False),
     ],
 )
 def test_one_shared_image_does_not_make_two_apps_one(ours: dict[str, str], theirs: dict[str, str], same: bool) -> None:
     assert bool(copies_of(config(**ours), running(**theirs), ["shop"])) is same
+
+
+def named(project: str, **more: object) -> Container:
+    (one,) = running(web="ghcr.io/ana/notes:1")
+    return replace(one, project=project, **more)  # type: ignore[arg-type]
+
+
+def test_what_has_stopped_runs_nowhere() -> None:
+    assert copies_of(config(web="ghcr.io/ana/notes:2"), [named("notes", state="exited")], ["notes"]) == {}
+
+
+def test_copies_are_named_in_the_order_of_their_projects() -> None:
+    others = (named("zoo"), named("ark"))
+    observed = Observed(facts=ServerFacts(home="/"), project="shop-live", others=others)
+    found = [one.sentence for one in second_copies(config(web="ghcr.io/ana/notes:2"), observed, ["notes"])]
+    assert ["project ark" in found[0], "project zoo" in found[1], len(found)] == [True, True, 2]
+
+
+@pytest.mark.parametrize(("name", "same"), [("a_name", True), ("another", False)])
+def test_a_container_name_of_ours_makes_it_the_app(name: str, same: bool) -> None:
+    services = {"web": {"build": {"context": "."}, "container_name": "a_name"}}
+    ours = parse_config(json.dumps({"name": "shop-live", "services": services}), project="shop-live")
+    assert bool(copies_of(ours, [named("other", image="built", name=name)], ["shop"])) is same

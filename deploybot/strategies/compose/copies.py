@@ -6,10 +6,12 @@ import posixpath
 from collections.abc import Collection, Iterator
 
 from deploybot.domain import Container, Observed
+from deploybot.strategies.compose.images import repository_name
 from deploybot.strategies.compose.model import ComposeConfig
 from deploybot.strategies.compose.problems import ComposeProblem
 from deploybot.strategies.compose.settings import IMAGE_LABEL, RELEASE_LABEL
 
+_EVERYBODYS = "docker.io/library/"
 _WORKING_DIR = "com.docker.compose.project.working_dir"
 
 
@@ -84,16 +86,11 @@ def _same_images(config: ComposeConfig, containers: Collection[Container], names
     `postgres` is everybody's, `ghcr.io/ana/notes` is not. A shared `bitnami/redis` proves nothing, neither beside other
     images nor where it is all that is left of a project: then an image has to be called as the app.
     """
-    pairs = [(_repository(one.image), config.of(one.service)) for one in containers]
-    known = [(theirs, _repository(service.image)) for theirs, service in pairs if service is not None]
+    pairs = [(repository_name(one.image), config.of(one.service)) for one in containers]
+    known = [(theirs, repository_name(service.image)) for theirs, service in pairs if service is not None]
     if not all(theirs == ours for theirs, ours in known):
         return False
-    own = [theirs for theirs, _ in known if "/" in theirs]
+    own = [theirs for theirs, _ in known if not theirs.startswith(_EVERYBODYS)]
     called = {name.lower() for name in names if name}
     is_whole = {one.service for one in containers} == {one.name for one in config.services if one.replicas}
     return bool(own) if is_whole else any(posixpath.basename(theirs).lower() in called for theirs in own)
-
-
-def _repository(image: str) -> str:
-    """The name of an image without its tag."""
-    return image.rpartition(":")[0] or image

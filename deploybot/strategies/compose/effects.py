@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deploybot.domain import Container, Effect, EffectKind, Manifest, Observed
 from deploybot.observed import has_ended
 from deploybot.strategies.compose.answers import Elsewhere
+from deploybot.strategies.compose.images import full_name
 from deploybot.strategies.compose.model import ComposeConfig, ComposeService
 from deploybot.strategies.compose.paths import PathFacts, bound_at, sources_of
 from deploybot.strategies.compose.settings import (
@@ -111,13 +111,7 @@ def _image_differs(service: ComposeService, container: Container, wanted: Wanted
     name = before.name if before and before.image == container.image_id else container.image
     if not name or name.startswith((_OURS, "sha256:")):
         return False
-    return _full_name(name) != _full_name(service.image)
-
-
-def _full_name(name: str) -> str:
-    """A name as Docker completes it: `latest`, and no address of Docker Hub."""
-    bare = name.removeprefix("docker.io/").removeprefix("library/")
-    return bare if ":" in posixpath.basename(bare) else f"{bare}:latest"
+    return full_name(name) != full_name(service.image)
 
 
 def _settings_hold(service: ComposeService, container: Container, wanted: Wanted) -> bool:

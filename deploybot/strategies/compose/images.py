@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deploybot.domain import Pin
+from deploybot.domain import Pin, canonical_image
 from deploybot.errors import UserError
 from deploybot.strategies.compose.model import ComposeConfig, ComposeService
 from deploybot.strategies.compose.override import write_override
@@ -115,3 +115,23 @@ def _hash(name: str) -> str:
 def tag_of(repository: str, image: str) -> str:
     """The tag of ours for an image, by its id: it means the same image for ever."""
     return f"{repository}:{image.removeprefix('sha256:')[:_ID]}"
+
+
+def full_name(name: str) -> str:
+    """Give an image's name with registry and tag: `nginx` and `docker.io/library/nginx:latest` are the same."""
+    repository, tag, digest = _parts(name)
+    return f"{repository}@{digest}" if digest else f"{repository}:{tag or 'latest'}"
+
+
+def repository_name(name: str) -> str:
+    """Give an image's name without tag and digest, with its registry."""
+    return _parts(name)[0]
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """The repository, the tag and the digest. A colon before the last slash is a port's."""
+    bare, _, digest = name.partition("@")
+    head, colon, tag = bare.rpartition(":")
+    if not colon or "/" in tag:
+        head, tag = bare, ""
+    return canonical_image(head), tag, digest

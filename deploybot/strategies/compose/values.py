@@ -14,12 +14,11 @@ from deploybot.domain import (
     Observed,
     Release,
     ServiceImage,
-    canonical_image,
 )
 from deploybot.ports import Site
 from deploybot.settings import project_name
 from deploybot.strategies.compose.answers import ConfigAnswers, Elsewhere
-from deploybot.strategies.compose.images import images_below, repositories_of, tag_of, work_of
+from deploybot.strategies.compose.images import full_name, images_below, repositories_of, tag_of, work_of
 from deploybot.strategies.compose.model import ComposeConfig
 from deploybot.strategies.compose.override import override_of, write_override
 from deploybot.strategies.compose.paths import PathFacts, sources_of
@@ -142,15 +141,6 @@ def tags_of(site: Site, manifest: Manifest) -> dict[str, str]:
 def names_of(images: Collection[Image]) -> frozenset[str]:
     """Give all names of images, in one form."""
     return frozenset(full_name(name) for one in images for name in (*one.tags, *one.digests))
-
-
-def full_name(name: str) -> str:
-    """Give an image's name with registry and tag: `nginx` and `docker.io/library/nginx:latest` are the same."""
-    bare, at, digest = name.partition("@")
-    head, colon, tag = bare.rpartition(":")
-    if not colon or "/" in tag:
-        head, tag = bare, "latest"
-    return f"{canonical_image(head)}@{digest}" if at else f"{canonical_image(head)}:{tag}"
 
 
 def image_lines(site: Site, manifest: Manifest) -> str:

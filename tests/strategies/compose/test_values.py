@@ -10,8 +10,9 @@ import pytest
 from deploybot.domain import Effect, EffectKind, Pin, Release
 from deploybot.ports import Site
 from deploybot.strategies.compose import values
+from deploybot.strategies.compose.images import full_name
 from deploybot.strategies.compose.study import study_of
-from deploybot.strategies.compose.values import ReleaseStudy, full_name
+from deploybot.strategies.compose.values import ReleaseStudy
 from tests.strategies.conftest import make_app
 from tests.strategies.sites import (
     FACTS,

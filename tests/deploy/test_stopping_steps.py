@@ -165,3 +165,62 @@ async def test_a_log_file_that_lost_bytes_is_fetched_again_from_its_beginning(be
     ended = await bench.run()
     assert bench.journal.path(ended).read_bytes() == b"one\ntwo\n"
     assert (ended.offset, ended.size, len(bench.host.started)) == (8, 8, 1)
+
+
+async def test_a_start_that_does_not_answer_is_left_when_somebody_wishes_to_stop(bench: Bench) -> None:
+    begun = asyncio.Event()
+
+    class SlowHost(type(bench.host)):  # type: ignore[misc]  # a class that is known only here
+        async def start(self, *given: object, **more: object) -> object:
+            begun.set()
+            await asyncio.Event().wait()
+            return super().start(*given, **more)
+
+    bench.host.__class__ = SlowHost
+    running = asyncio.ensure_future(bench.run())
+    async with asyncio.timeout(10):
+        await begun.wait()
+        bench.stop.set(Cancelled("ana"))
+        with pytest.raises(Cancelled, match="cancelled by ana"):
+            await running
+    assert "cancel" in bench.host.calls
+
+
+async def test_the_whole_log_of_a_stopped_job_is_fetched(bench: Bench) -> None:
+    """An answer has forty bytes here."""
+    log = b"".join(b"line %d\n" % number for number in range(30))
+    row = await bench.keep(StepState.STARTED)
+    bench.host.script("build", Outcome(hold=True, log=log))
+    await bench.host.start(row.job, "build", {}, deadline=100)
+    bench.host.seconds = 0.1
+    bench.stop.set(Cancelled("ana"))
+    with pytest.raises(Cancelled):
+        await bench.run()
+    assert bench.journal.path((await bench.rows())[0]).read_bytes() == log
+
+
+@pytest.mark.timeout(30)
+async def test_a_log_that_grows_as_fast_as_it_is_read_has_an_end(bench: Bench) -> None:
+    row = await bench.keep(StepState.STARTED)
+    bench.host.script("build", Outcome(hold=True, log=b"a line\n" * 20))
+    await bench.host.start(row.job, "build", {}, deadline=100)
+    bench.host.seconds, poll = 10.0, bench.host.poll
+
+    async def growing(job: str, offset: int, **more: int) -> object:
+        bench.host.write(job, b"a line\n" * 20)
+        return await poll(job, offset, **more)
+
+    bench.host.poll = growing  # type: ignore[method-assign,assignment]  # a server whose job never rests
+    with pytest.raises(StepFailed) as caught:
+        await bench.run()
+    (ended,) = await bench.rows()
+    assert (ended.state, ended.code, caught.value.code) == (StepState.FAILED, 124, 124)
+
+
+async def test_a_job_that_outlives_its_time_is_stopped_and_its_last_words_are_kept(bench: Bench) -> None:
+    bench.host.script("build", Outcome(hold=True, log=b"compiling\nstill compiling\n"))
+    bench.host.seconds = 70.0
+    with pytest.raises(StepFailed) as caught:
+        await bench.run()
+    assert (caught.value.code, caught.value.tail) == (124, ("compiling", "still compiling"))
+    assert "cancel" in bench.host.calls

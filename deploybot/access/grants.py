@@ -45,8 +45,7 @@ class Given:
         """`approver on shop/production until 18:00`, or the account."""
         if self.role is None:
             return identity_text(self.who.identity) if self.who.identity else ""
-        end = f" until {show_time(self.until)}" if self.until else ""
-        return f"{self.role} on {place_name(self.app, self.environment)}{end}"
+        return f"{self.role} on {place_name(self.app, self.environment)}{end_text(self.until)}"
 
     def told(self, by: str, person: Person) -> str:
         """Say who gave it to whom, and with which account."""
@@ -54,6 +53,11 @@ class Given:
         if self.role is None:
             return f"{by} gave {person.name} the account {account}."
         return f"{by} made {person.name}{f' ({account})' if account else ''} {self.text}."
+
+
+def end_text(until: float) -> str:
+    """` until 18:00` for a role that ends; empty for any other."""
+    return f" until {show_time(until)}" if until else ""
 
 
 def find(people: People, wanted: Who) -> Person | None:

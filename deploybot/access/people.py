@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from deploybot.access.announcements import GrantAnnouncer
 from deploybot.access.codes import Enrolment
 from deploybot.access.granting import Granting
+from deploybot.access.grants import end_text
 from deploybot.access.identities import identity_text, name_from
 from deploybot.access.links import Linking
 from deploybot.access.reasons import reasons_card
@@ -33,7 +34,6 @@ from deploybot.errors import UserError
 from deploybot.policy import Decision, Question, decide, holds, tell_lock
 from deploybot.ports import Clock, CodeSecrets, People, Store, Tables
 from deploybot.settings import App, Environment, Settings
-from deploybot.units import show_time
 
 CLAIMED = "claim"
 """Who gave the first administrator their role, for `who`."""
@@ -240,7 +240,7 @@ class Access:
         mine = [one for one in known.grants if one.person == known.person.id and holds(one, known.now)]
         return Card(
             title=f"You are {known.person.name}.",
-            lines=tuple(Line(place_name(one.app, one.environment), _role_text(one)) for one in mine),
+            lines=tuple(Line(place_name(one.app, one.environment), f"{one.role}{end_text(one.until)}") for one in mine),
             text="" if mine else "You have no role anywhere now: ask an administrator for one.",
             footer=identity_text(identity),
             private=True,
@@ -295,10 +295,6 @@ def stranger_card(identity: Identity, name: str) -> Card:
 def _shell_hint(identity: Identity, name: str) -> str:
     """Who talks at the console owns the bot, and may have no administrator to ask."""
     return f"Or in a shell here: `deploybot allow {name_from(name)} ROLE --identity {identity_text(identity)}`."
-
-
-def _role_text(grant: Grant) -> str:
-    return f"{grant.role} until {show_time(grant.until)}" if grant.until else grant.role
 
 
 def _free_name(people: People, name: str) -> str:

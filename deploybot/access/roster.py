@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from deploybot.access.grants import end_text
 from deploybot.access.identities import identity_text
 from deploybot.card import Card, Table
 from deploybot.domain import Account, Grant, Person, place_name
@@ -43,10 +44,9 @@ def _title(rows: list[tuple[str, ...]], where: str) -> str:
 
 def _row(grant: Grant, names: dict[int, str], accounts: Iterable[Account]) -> tuple[str, ...]:
     mine = [_account(one) for one in accounts if one.person == grant.person]
-    end = f" until {show_time(grant.until)}" if grant.until else ""
     return (
         names[grant.person],
-        f"{grant.role}{end}",
+        f"{grant.role}{end_text(grant.until)}",
         place_name(grant.app, grant.environment),
         show_time(grant.since) if grant.since else "unknown",
         grant.by or "unknown",

@@ -125,9 +125,10 @@ def _place(text: str, settings: Settings) -> tuple[str, str]:
 async def _allow(
     settings: Settings, name: str, role: str | None, where: tuple[str, str], identity: str | None, *, seconds: float
 ) -> str:
-    from deploybot.access.grants import Actor, Given, give
+    from deploybot.access.grants import Actor, Given, end_text, give
     from deploybot.access.identities import Who
     from deploybot.domain import Role, place_name
+    from deploybot.policy import holds
 
     now = time.time()
     until = now + seconds if seconds else 0.0
@@ -144,7 +145,11 @@ async def _allow(
     async with database(settings, make=True) as store:
         person, identities, grants = await store.write(work)
     who = ", ".join(map(_written, identities))
-    may = ", ".join(f"{grant.role} on {place_name(grant.app, grant.environment)}" for grant in grants)
+    may = ", ".join(
+        f"{grant.role} on {place_name(grant.app, grant.environment)}{end_text(grant.until)}"
+        for grant in grants
+        if holds(grant, now)
+    )
     return f"{person.name} ({who}) is {may or 'nothing anywhere yet'}."
 
 

@@ -217,6 +217,7 @@ def test_a_role_for_a_time_is_given_and_told() -> None:
     _run("allow", "ana", "admin")
     result = _run("allow", "ben", "deployer", "--on", "shop", "--for", "8h", "--identity", "telegram:5")
     assert result.exit_code == 0, result.output
+    assert "is deployer on every environment of shop until " in result.output
     (grant,) = (one for one in _grants() if one.person == 2)
     assert (grant.role, grant.until - grant.since, grant.by) == (Role.DEPLOYER, 28800.0, f"{ME} (command line)")
     platform, text = _told()[-1]

@@ -13,11 +13,11 @@ from deploybot.chat.child import OwnBot
 from deploybot.demo import repository
 from deploybot.demo.stage import ANA, BEN, CEM, Said, Stage
 
-_BEGUN_WITHIN = 30.0
-_DEAD_WITHIN = 10.0
-_PAGE_WITHIN = 10.0
-_ASKED_WITHIN = 30.0
-_TOLD_WITHIN = 30.0
+_BEGUN_WITHIN = 90.0
+_DEAD_WITHIN = 30.0
+_PAGE_WITHIN = 30.0
+_ASKED_WITHIN = 90.0
+_TOLD_WITHIN = 90.0
 
 
 async def play(stage: Stage) -> None:

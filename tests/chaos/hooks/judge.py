@@ -60,22 +60,34 @@ def _check_deliveries(connection: sqlite3.Connection, deliveries: Sequence[Deliv
 
 
 def _check_messages(connection: sqlite3.Connection, commits: Sequence[Commit], found: Findings) -> None:
-    """Every push and the builds of every commit have one message each, and it tells how it is."""
+    """Every push and the builds of every commit have one message each, or a line of a storm, which tells how it is."""
     cards = [(key, decode(Card, card)) for key, card in connection.execute("SELECT key, card FROM outbox")]
     for commit in commits:
         builds = [card for key, card in cards if build_thing(commit.sha, BRANCH) in key]
         pushes = [card for key, card in cards if ":push:" in key and commit.sha[:7] in f"{card}"]
-        for what, said in (("builds", builds), ("push", pushes)):
+        stormy_builds, stormy_pushes = (_lines(cards, word, commit) for word in (" build", " push"))
+        for what, said in (("builds", [*builds, *stormy_builds]), ("push", [*pushes, *stormy_pushes])):
             if not said:
                 found.lost.append(f"nobody was told of the {what} of {commit.sha}")
             if len(said) > 1:
                 found.doubled.append(f"the {what} of {commit.sha} have {len(said)} messages")
         found.untrue.extend(_untruths(commit, builds))
+        found.untrue.extend(f"{commit.sha}: {text}" for text in stormy_builds if _word(commit) not in text)
     _check_wishes(connection, dict(cards), found)
 
 
+def _lines(cards: Sequence[tuple[str, Card]], what: str, commit: Commit) -> list[str]:
+    """What messages about much at once say of a commit; runs that follow each other within a minute make some."""
+    storms = (card for key, card in cards if key.startswith("event:storm:") and what in card.title)
+    return [line.text for card in storms for line in card.lines if commit.sha[:10] in line.text]
+
+
+def _word(commit: Commit) -> str:
+    return "green" if commit.green else "red"
+
+
 def _untruths(commit: Commit, builds: Sequence[Card]) -> Iterator[str]:
-    word = "green" if commit.green else "red"
+    word = _word(commit)
     for card in builds:
         if word not in card.title or not card.final:
             yield f"the builds of {commit.sha} are {word}, but the message says: {card.title}"

@@ -115,6 +115,7 @@ def _errbot(folder: Path) -> Peer:
     )
     try:
         _read_until(process, b">>> ")
+        # errbot goes on starting behind its prompt, and nothing tells when it is done.
         time.sleep(_REST)
         times = [_echoed(process) for _ in range(ROUNDS)]
         return Peer("errbot, text", statistics.median(times), _resident(process.pid))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WITHIN = 8.0
+_FAILURES = (OSError, Refused, ValueError)
 _THREADS = 8
 _APART = 0.5
 _RECENT = 15.0
@@ -106,6 +107,7 @@ class DockerEngine:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"docker-{server}")
         self._address = Address("")
         self._client: Client | None = None
+        self._calls: Counter[Client] = Counter()
         self._samples: OrderedDict[str, Sample] = OrderedDict()
 
     async def close(self) -> None:
@@ -248,7 +250,7 @@ class DockerEngine:
                     yield piece
             if not endless:
                 raise TimeoutError
-        except (OSError, Refused, ValueError) as problem:
+        except _FAILURES as problem:
             raise await self._explained(problem) from problem
 
     async def _dialled(self) -> Wire:
@@ -257,8 +259,7 @@ class DockerEngine:
     async def _call(self, work: Callable[[Client], T]) -> T:
         result = "failed"
         try:
-            client = await self._connected()
-            value = await self._run(lambda: client.call(work, self._what))
+            value = await self._called(await self._connected(), work)
             result = "ok"
         except EngineError:
             result = "refused"
@@ -267,6 +268,19 @@ class DockerEngine:
             METRICS.docker_calls.add(self._server, result)
         return value
 
+    async def _called(self, client: Client, work: Callable[[Client], T]) -> T:
+        """Do something with a client. After a failure the next call gets a new one; others end with theirs."""
+        self._calls[client] += 1
+        try:
+            return await self._run(lambda: client.call(work, self._what))
+        except _FAILURES as problem:
+            if self._client is client:
+                self._client = None
+            raise await self._explained(problem) from problem
+        finally:
+            self._calls[client] -= 1
+            self._close(client)
+
     async def _connected(self) -> Client:
         """The client; a new one after a failure, and where the way to the Engine has become another."""
         async with self._lock:
@@ -274,23 +288,30 @@ class DockerEngine:
             address = Address(url, self._tls)
             if self._client is None or address != self._address:
                 self._drop()
-                self._client = await self._run(lambda: _connect(address, self._timeout, self._what))
+                try:
+                    self._client = await self._run(lambda: _connect(address, self._timeout, self._what))
+                except _FAILURES as problem:
+                    raise await self._explained(problem) from problem
                 self._address = address
             return self._client
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Do something in a thread, within the deadline."""
-        try:
-            async with asyncio.timeout(self._timeout + 1):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except (OSError, Refused, ValueError) as problem:
-            self._drop()
-            raise await self._explained(problem) from problem
+        async with asyncio.timeout(self._timeout + 1):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _drop(self) -> None:
+        """Use this client no more."""
         client, self._client = self._client, None
         if client:
-            client.close()
+            self._close(client)
+
+    def _close(self, client: Client) -> None:
+        """Close a client that nobody uses any more: its connections may carry the answers of other calls."""
+        if not self._calls[client]:
+            del self._calls[client]
+            if client is not self._client:
+                client.close()
 
     async def _explained(self, problem: Exception) -> DeploybotError:
         """The error to raise; where SSH only says that a socket did not open, the server is asked why."""

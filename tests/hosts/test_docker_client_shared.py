@@ -1,0 +1,69 @@
+"""One client of an Engine that several calls use at once: a call that fails takes no connection from the others."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from deploybot.errors import EngineError
+from deploybot.hosts import docker
+from deploybot.hosts.docker import DockerEngine
+from deploybot.hosts.docker_stream import Refused
+
+
+class Shared:
+    """A client that counts whether it is closed, and answers `version` only when it is told to."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.asked = threading.Event()
+        self.go_on = threading.Event()
+
+    def call(self, work: Callable[[Shared], object], what: str) -> object:
+        del what
+        return work(self)
+
+    def version(self) -> str:
+        self.asked.set()
+        assert self.go_on.wait(10)
+        if self.closed:
+            raise ConnectionError("closed under an answer")
+        return "20.10.24"
+
+    def info(self) -> None:
+        raise Refused(404, "no such container")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_refused_call_closes_no_connection_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Shared] = []
+
+    def connect(*_: object) -> Shared:
+        made.append(Shared())
+        return made[-1]
+
+    monkeypatch.setattr(docker, "_connect", connect)
+    engine = DockerEngine("web1", "unix:///nowhere")
+    first = asyncio.create_task(engine.version())
+    while not made:
+        await asyncio.sleep(0)
+    assert await asyncio.to_thread(made[0].asked.wait, 10)
+    with pytest.raises(EngineError, match="no such container"):
+        await engine.info()
+    assert not made[0].closed
+    made[0].go_on.set()
+    assert await first == "20.10.24"
+    assert made[0].closed
+    second = asyncio.create_task(engine.version())
+    while len(made) < 2:
+        await asyncio.sleep(0)
+    made[1].go_on.set()
+    assert await second == "20.10.24"
+    assert not made[1].closed
+    await engine.close()
+    assert [one.closed for one in made] == [True, True]

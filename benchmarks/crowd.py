@@ -29,7 +29,8 @@ _CONNECTED_WITHIN = 30.0
 _ANSWERED_WITHIN = 30.0
 _DELIVERED_WITHIN = 240.0
 _LOOK = 0.1
-_CARD = re.compile(r"#(\d+) ")
+_CARD = re.compile(r"#(\d+) [\w.-]+/[\w.-]+: ")
+"""A deployment's title: `#5 shop/live: v1 → v2 · succeeded`."""
 
 
 @dataclass(slots=True)
@@ -151,8 +152,8 @@ class Crowd:
     def _cards(self) -> Mapping[tuple[str, str], bool]:
         """Every deployment in every room in which it is shown, and whether its end is told there."""
         posts = [post for double in (self.slack, self.telegram) for post in double.scene.posts]
-        found = [(post, _CARD.search(post.text)) for post in posts if "deploy " in post.text.split("\n")[0]]
-        return {(post.channel, match[1]): "— done" in post.text for post, match in found if match}
+        found = [(post, _CARD.search(post.text.split("\n")[0])) for post in posts]
+        return {(post.channel, match[1]): "· succeeded" in post.text for post, match in found if match}
 
 
 def _user(number: int) -> str:

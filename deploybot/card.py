@@ -26,9 +26,10 @@ def web_url(text: str) -> str:
 
 
 class Tone(enum.StrEnum):
-    """How a message looks: the colour or the symbol, chosen by each chat."""
+    """How a message looks: the colour or the symbol, chosen by each chat. ASK waits for a person's decision."""
 
     PLAIN = "plain"
+    ASK = "ask"
     BUSY = "busy"
     GOOD = "good"
     WARN = "warn"
@@ -40,6 +41,8 @@ class Tone(enum.StrEnum):
 class Button:
     """A button that runs `command` as the person who presses it, through the same policy.
 
+    `primary` marks the one that the message is about, `danger` one that takes something away.
+
     With `asks`, such as `Why?`, the chat asks the person for a text first, and adds it after `because`, or
     where `asks_code` is set, a one-time code, after `code`.
     """
@@ -49,6 +52,7 @@ class Button:
     danger: bool = False
     asks: str = ""
     asks_code: bool = False
+    primary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,7 @@ class Card:
     card, which everybody sees, tells the same: only whoever asked is answered, and a pressed button by that card alone.
     `wakes` are people whom the chat notifies, each by their identity there.
     `notification` marks a message about an event: answers and cards of deployments go first.
+    `details` are lines that a chat folds away until somebody opens them.
     `listing` is a long list that goes along as a file with the last state of a message, where the chat takes files.
     """
 
@@ -132,3 +137,4 @@ class Card:
     wakes: tuple[Mention, ...] = ()
     notification: bool = False
     listing: tuple[str, ...] = ()
+    details: tuple[Line, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from deploybot.card import Card, Link, Table
+from deploybot.card import Card, Line, Link, Table
 from deploybot.ports import Redactor
 
 
@@ -15,10 +15,8 @@ def masked(card: Card, redactor: Redactor) -> Card:
         card,
         title=text(card.title),
         text=text(card.text),
-        lines=tuple(
-            dataclasses.replace(line, name=text(line.name), text=text(line.text), url=_clear(line.url, redactor))
-            for line in card.lines
-        ),
+        lines=_masked_lines(card.lines, redactor),
+        details=_masked_lines(card.details, redactor),
         table=_masked_table(card.table, redactor) if card.table else None,
         code=tuple(text("\n".join(card.code)).split("\n")) if card.code else (),
         listing=tuple(text("\n".join(card.listing)).split("\n")) if card.listing else (),
@@ -26,6 +24,14 @@ def masked(card: Card, redactor: Redactor) -> Card:
         links=tuple(Link(text(link.text), _clear(link.url, redactor)) for link in card.links),
         footer=text(card.footer),
         hint=text(card.hint),
+    )
+
+
+def _masked_lines(lines: tuple[Line, ...], redactor: Redactor) -> tuple[Line, ...]:
+    text = redactor.text
+    return tuple(
+        dataclasses.replace(line, name=text(line.name), text=text(line.text), url=_clear(line.url, redactor))
+        for line in lines
     )
 
 

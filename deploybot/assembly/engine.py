@@ -17,6 +17,7 @@ from deploybot.deploy.glass import BreakGlass
 from deploybot.deploy.inspection import Inspector
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.legacy import Legacy
+from deploybot.deploy.mentions import Mentions
 from deploybot.deploy.plan import Planner
 from deploybot.deploy.present import Present
 from deploybot.deploy.queue import Queue
@@ -50,7 +51,14 @@ def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: T
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
     places = partial(places_of, settings=settings)
     report = _reports_to(Reporter(targets_of(settings), world.clock, world.redactor), telling)
-    tell = Teller(clock=world.clock, redactor=world.redactor, journal=journal, places=places, report=report)
+    tell = Teller(
+        clock=world.clock,
+        redactor=world.redactor,
+        journal=journal,
+        mentions=Mentions(settings, world.clock),
+        places=places,
+        report=report,
+    )
     steps = StepRunner(
         store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
     )

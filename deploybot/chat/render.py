@@ -59,7 +59,7 @@ def rows(card: Card, width: int | None, symbols: Symbols = UNICODE) -> list[Row]
     if card.code and not body:
         return [*head, *log_rows(card.code), *_indented(_end(card, inner, symbols))]
     body += _code(card.code, inner, symbols)
-    return [*head, *_indented([*body, *_end(card, inner, symbols)])]
+    return [*head, *_indented([*body, *_end(card, inner, symbols), *_details(card.details, inner, symbols)])]
 
 
 def log_rows(lines: Sequence[str]) -> list[Row]:
@@ -140,6 +140,14 @@ def _links(links: Sequence[Link]) -> Iterator[Row]:
     for one in links:
         if url := web_url(one.url):
             yield (Span(f"{clean_line(one.text)}: ", Look.DIM), Span(url, Look.KEY, url))
+
+
+def _details(lines: Sequence[Line], width: int | None, symbols: Symbols) -> Iterator[Row]:
+    """What other chats fold away, below everything else."""
+    if lines:
+        yield (Span("Details", Look.DIM),)
+    for row in _lines(lines, None if width is None else max(width - len(_INDENT), 1), symbols):
+        yield (Span(_INDENT), *(Span(one.text, Look.DIM, one.url) for one in row))
 
 
 def _behind(sign: str, text: str, width: int | None) -> Iterator[Row]:

@@ -9,6 +9,7 @@ from deploybot.card import Card, Line, Tone
 
 SIGNS: Final = {
     Tone.PLAIN: "▫️",
+    Tone.ASK: "✋",
     Tone.BUSY: "⏳",
     Tone.GOOD: "✅",
     Tone.WARN: "⚠️",

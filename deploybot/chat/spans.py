@@ -53,19 +53,36 @@ class Symbols:
 
 
 UNICODE: Final = Symbols(
-    {Tone.PLAIN: "○", Tone.BUSY: "●", Tone.GOOD: "✓", Tone.WARN: "!", Tone.BAD: "✗", Tone.UNKNOWN: "?"},
+    {
+        Tone.PLAIN: "○",
+        Tone.ASK: "◆",
+        Tone.BUSY: "●",
+        Tone.GOOD: "✓",
+        Tone.WARN: "!",
+        Tone.BAD: "✗",
+        Tone.UNKNOWN: "?",
+    },
     hint="→",
     button="▸",
     code="│",
 )
 ASCII: Final = Symbols(
-    {Tone.PLAIN: "-", Tone.BUSY: "*", Tone.GOOD: "+", Tone.WARN: "!", Tone.BAD: "x", Tone.UNKNOWN: "?"},
+    {
+        Tone.PLAIN: "-",
+        Tone.ASK: "=",
+        Tone.BUSY: "*",
+        Tone.GOOD: "+",
+        Tone.WARN: "!",
+        Tone.BAD: "x",
+        Tone.UNKNOWN: "?",
+    },
     hint="->",
     button=">",
     code="|",
 )
 _LOOKS = {
     Tone.PLAIN: Look.DIM,
+    Tone.ASK: Look.KEY,
     Tone.BUSY: Look.BUSY,
     Tone.GOOD: Look.GOOD,
     Tone.WARN: Look.WARN,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from deploybot.check.rows import Row, State
+from deploybot.deploy.card_details import effects_lines
 from deploybot.deploy.plan import DryPlan
-from deploybot.deploy.request_cards import effects_lines
 from deploybot.domain import Heads
 from deploybot.errors import DeploybotError, Unreachable, UserError
 from deploybot.events.auto.hints import autos

@@ -74,9 +74,9 @@ async def _first_release(stage: Stage) -> None:
     stage.title("The first release")
     await stage.say(ANA, "apps", "shop", "staging", "production")
     await stage.say(ANA, "help deploy", "deploy <app>[@<ref>]")
-    await stage.say(ANA, "deploy shop@v1", "the first release here", "— done")
+    await stage.say(ANA, "deploy shop@v1", "first deployment", "· succeeded")
     await stage.serves("staging", "v1")
-    await stage.say(ANA, "deploy shop@v1 to production because we open today", "because we open today", "— done")
+    await stage.say(ANA, "deploy shop@v1 to production because we open today", "because we open today", "· succeeded")
     await stage.serves("production", "v1")
     await stage.say(ANA, "status", "2 places: all well", "shop/staging", "shop/production")
 
@@ -87,7 +87,7 @@ async def _next_release(stage: Stage) -> None:
     await stage.say(ANA, "deploy shop@v2 to production --dry-run", "nothing was done")
     await stage.serves("production", "v1")
     await stage.say(
-        ANA, "deploy shop@v2 to production", "replaces v1", "Keep prices in the database — Emil Ek", "— done"
+        ANA, "deploy shop@v2 to production", "v1 → v2", "Keep prices in the database — Emil Ek", "· succeeded"
     )
     await stage.serves("production", "v2")
     await stage.say(ANA, "logs shop tail 6 from production", "migrated: 0001-prices.sql")
@@ -97,16 +97,16 @@ async def _next_release(stage: Stage) -> None:
 async def _broken_release(stage: Stage) -> None:
     stage.title("A broken release is taken back")
     stage.tell("v3 starts, but its migration is misspelt, and its health check answers 500.")
-    await stage.say(ANA, "deploy shop@v3 to production", "answers 500", "the old release is back", code=1)
+    await stage.say(ANA, "deploy shop@v3 to production", "answers 500", "failed, rolled back to v2", code=1)
     await stage.serves("production", "v2")
     await stage.serves("staging", "v1")
 
 
 async def _back_and_forth(stage: Stage) -> None:
     stage.title("Back, and forth again")
-    await stage.say(ANA, "rollback shop from production because the lantern is sold out", "roll back", "— done")
+    await stage.say(ANA, "rollback shop from production because the lantern is sold out", "(rollback)", "· succeeded")
     await stage.serves("production", "v1")
-    await stage.say(ANA, "deploy shop@v2 to production", "— done")
+    await stage.say(ANA, "deploy shop@v2 to production", "· succeeded")
     await stage.serves("production", "v2")
     built = [line.split()[0] for line in stage.town.builds("production") if line.endswith("begins")]
     stage.compare("builds in production until now", ", ".join(built), "v1, v2, v3")
@@ -120,7 +120,7 @@ async def _by_hand(stage: Stage) -> None:
     await stage.serves("production", "v1")
     await stage.say(ANA, "status", "1 needs a look", "but #6 put v2")
     await stage.say(ANA, "diff shop@v2 production", "→ v2")
-    await stage.say(ANA, "deploy shop@v2 to production", "though #6 put v2", "— done")
+    await stage.say(ANA, "deploy shop@v2 to production", "though #6 put v2", "· succeeded")
     await stage.serves("production", "v2")
 
 
@@ -128,9 +128,9 @@ async def _pruned(stage: Stage) -> None:
     stage.title("A release is pruned on the server, and a rollback still brings exactly it back")
     stage.type("rm -rf releases/…    # v1, to have more room")
     await asyncio.to_thread(stage.town.prune, "production", "v1")
-    await stage.say(ANA, "rollback shop from production", "roll back", "— done")
+    await stage.say(ANA, "rollback shop from production", "(rollback)", "· succeeded")
     await stage.serves("production", "v1")
-    await stage.say(ANA, "deploy shop@v2 to production", "— done")
+    await stage.say(ANA, "deploy shop@v2 to production", "· succeeded")
     await stage.serves("production", "v2")
     await stage.say(ANA, "status", "2 places: all well")
 
@@ -169,7 +169,7 @@ async def _killed(stage: Stage) -> tuple[Said, asyncio.Task[None]]:
 async def _taken_up(stage: Stage, said: Said, saying: asyncio.Task[None]) -> None:
     stage.tell("`deploybot run` again: the new bot finds what the old one began, and what became of it.")
     await saying
-    end = "done" if "— done" in said.text else "not done"
+    end = "done" if "· succeeded" in said.text else "not done"
     stage.compare("ana's command, over the bot's death", f"{end}, exit code {said.code}", "done, exit code 0")
     await stage.serves("production", "v4")
     begun = stage.town.builds("production").count("v4 begins")
@@ -231,7 +231,7 @@ async def _by_itself(stage: Stage) -> None:
         await stage.until("the running build", lambda: heard.holds("running"), _TOLD_WITHIN)
         await stage.serves("staging", "v1")
         stage.compare("its build: success", str(await forge.tell(forge.built(commit, "success"))), "200")
-        await stage.until("the deployment's end", lambda: heard.holds("— done"), _TOLD_WITHIN)
+        await stage.until("the deployment's end", lambda: heard.holds("· succeeded"), _TOLD_WITHIN)
         await stage.serves("staging", "v7")
         stage.compare("messages about the build", str(heard.messages("tests")), "1")
         stage.compare("the push, once more", str(await forge.tell(push)), "200")
@@ -254,7 +254,7 @@ async def _request(stage: Stage, line: str) -> AsyncIterator[Said]:
 
 async def _record(stage: Stage) -> None:
     stage.title("What is left on record")
-    await stage.say(ANA, "history shop", "v2 → v3", "restored", "v2 → v4", "succeeded")
+    await stage.say(ANA, "history shop", "v2 → v3", "failed, rolled back to v2", "v2 → v4", "succeeded")
     await stage.shell("audit", "tail", "24", holds=("ana  denied", "cem  approve", "deploy succeeded"))
     await stage.shell("audit", "verify", holds=("The audit is whole",))
     stage.kept_secret()

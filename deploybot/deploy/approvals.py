@@ -16,9 +16,9 @@ from weakref import WeakValueDictionary
 from deploybot.card import Button, Card, Tone
 from deploybot.command import Context
 from deploybot.deploy.bonds import Bonds
-from deploybot.deploy.cards import what
 from deploybot.deploy.codes import NEXT_CODE, CodeCheck
 from deploybot.deploy.compare import compare_url
+from deploybot.deploy.headlines import headline
 from deploybot.deploy.questions import Questions, required, wanted_of
 from deploybot.deploy.request_cards import ask_again
 from deploybot.deploy.requests import NOTHING_DONE, ApprovalCount, expired_text, waiting, wanting
@@ -218,7 +218,7 @@ class Approvals:
 
         rejected = await self._store.write(reject)
         self._desk(number).bell.set()
-        return Card(title=f"#{number} ({what(rejected.plan)}) is rejected.", aside=True)
+        return Card(title=f"#{number} ({headline(rejected.plan)}) is rejected.", aside=True)
 
     async def wait(self, number: int, stop: Stop) -> bool:
         """Until a deployment wants no approval any more (True) or has ended; reminds, and lets it expire.

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
-from deploybot.card import Button, Card, Line, Tone
+from deploybot.card import Button, Card, Line, Mention, Tone
+from deploybot.deploy.card_details import (
+    counted,
+    deployment_details,
+    effects_text,
+    effects_tone,
+    gravest_first,
+    plan_details,
+    step_words,
+    warnings_of,
+)
+from deploybot.deploy.headlines import headline, image_exchange
+from deploybot.deploy.phone import ROW, listed, rows_of_all, short
 from deploybot.deploy.request_cards import (
-    approved_line,
-    effects_lines,
-    first_words,
+    approved_text,
     release_ref,
     request_buttons,
-    request_lines,
-    steps_line,
+    request_warnings,
+    state_line,
 )
 from deploybot.deploy.request_cards import word as request_word
 from deploybot.domain import (
-    Changes,
     Deployment,
     Kind,
     Phase,
@@ -28,10 +39,30 @@ from deploybot.domain import (
     StepState,
     image_changes,
 )
-from deploybot.units import show_duration
+from deploybot.units import show_duration, show_time
 
-COMMITS_SHOWN = 5
-WARNINGS_SHOWN = 5
+MOST_ROWS = 9
+"""Rows of a request at 390 px, its buttons and details aside."""
+COMMITS_ON_CARD = 3
+IMAGES_ON_CARD = 2
+OUTCOME_LONGEST = 700
+CAUSE_LONGEST = 200
+COMMIT_LONGEST = 36
+SERVER_LONGEST = 66
+
+
+class _Room(NamedTuple):
+    """How much a card shows: characters of the reason and of a warning, how many warnings and lines of servers."""
+
+    reason: int
+    warning: int
+    warnings: int
+    servers: int
+    server: int
+
+
+_ROOMY = _Room(reason=60, warning=74, warnings=2, servers=4, server=2 * ROW - 4)
+_TIGHT = _Room(reason=20, warning=36, warnings=1, servers=1, server=ROW - 2)
 
 _TONES = {
     State.WAITING: Tone.PLAIN,
@@ -43,6 +74,7 @@ _TONES = {
     State.CANCELLED: Tone.WARN,
     State.UNKNOWN: Tone.UNKNOWN,
 }
+_NEEDS_PERSON = frozenset({State.FAILED, State.RESTORED, State.UNKNOWN})
 _STEP_TONES = {
     StepState.PENDING: Tone.BUSY,
     StepState.STARTED: Tone.BUSY,
@@ -50,22 +82,6 @@ _STEP_TONES = {
     StepState.FAILED: Tone.BAD,
     StepState.CANCELLED: Tone.WARN,
     StepState.UNKNOWN: Tone.UNKNOWN,
-}
-_VERBS = {
-    Kind.DEPLOY: "deploy {release} to {place}",
-    Kind.ROLLBACK: "roll back {place} to {release}",
-    Kind.RESTART: "restart {place}",
-    Kind.TASK: "run {task} in {place}",
-}
-_WORDS = {
-    State.WAITING: "waiting",
-    State.RUNNING: "running",
-    State.RESTORING: "putting the old release back",
-    State.SUCCEEDED: "done",
-    State.FAILED: "failed",
-    State.RESTORED: "failed, the old release is back",
-    State.CANCELLED: "cancelled",
-    State.UNKNOWN: "end unknown",
 }
 
 
@@ -80,150 +96,224 @@ def number_of(card: str) -> int | None:
     return int(number) if head == "deployment" and number.isascii() and number.isdigit() else None
 
 
-def what(plan: Plan) -> str:
-    """What a plan does, such as `deploy v2 (0123456789) to shop production`."""
-    place = f"{plan.app} {plan.environment}"
-    return _VERBS[plan.kind].format(release=plan.release, place=place, task=plan.task)
-
-
 def deployment_card(
-    deployment: Deployment, steps: Sequence[StepRow], *, waits_for: str = "", request: Request | None = None
+    deployment: Deployment,
+    steps: Sequence[StepRow],
+    *,
+    waits_for: str = "",
+    request: Request | None = None,
+    wakes: tuple[Mention, ...] = (),
 ) -> Card:
-    """The card as it should read now.
+    """The card as it should read now: what matters in a few rows, everything else in its details.
 
-    `waits_for` says what a waiting deployment waits for, `request` is there for one that needs approvals.
+    `waits_for` says what a waiting deployment waits for, `request` is there for one that needs approvals, and `wakes`
+    are those who can give them.
     """
-    plan = deployment.plan
-    word = _word(deployment, request)
+    asked = request if request and deployment.awaits_approval and not deployment.cancel_by else None
+    title = f"#{deployment.number} {headline(deployment.plan)}{' (break glass)' if deployment.glass else ''}"
+    title = f"{title} · {(request and request_word(deployment, request)) or deployment.word}"
+    wakes = wakes if asked else ()
+    footer = _footer(deployment, request, named=not wakes)
+    ends = (f"✋ {title}", footer, ", ".join(dict.fromkeys(one.name for one in wakes)))
+    text, lines = _body(deployment, steps, asked, waits_for, used=rows_of_all(ends))
     return Card(
         key=key(deployment.number),
-        title=f"#{deployment.number} {what(plan)}{' (break glass)' if deployment.glass else ''} — {word}",
-        tone=_TONES[deployment.state],
-        text=_text(deployment, waits_for),
-        lines=tuple(_lines(deployment, steps, request)),
+        title=title,
+        tone=Tone.ASK if asked else _TONES[deployment.state],
+        text=text,
+        lines=lines,
         code=deployment.tail,
         buttons=_buttons(deployment, steps, request),
-        footer=_footer(deployment),
+        footer=footer,
+        wakes=wakes,
+        details=tuple(
+            deployment_details(deployment, steps, request, shown=lines, long=tuple(_long(deployment, asked)))
+        ),
         final=deployment.state.ended,
         ok=deployment.state in {State.SUCCEEDED, State.RUNNING, State.WAITING},
     )
 
 
-def _word(deployment: Deployment, request: Request | None) -> str:
-    """What the title says of its state."""
-    if deployment.replaced_by:
-        return f"replaced by #{deployment.replaced_by}"
-    return (request and request_word(deployment, request)) or _WORDS[deployment.state]
+def _body(
+    deployment: Deployment, steps: Sequence[StepRow], asked: Request | None, waits_for: str, *, used: int
+) -> tuple[str, tuple[Line, ...]]:
+    """The text and the lines; of a request so much that the whole card fits a phone, where `used` rows are taken."""
+    text, lines = _sized(deployment, steps, asked, waits_for, _ROOMY)
+    if asked is not None and used + _rows(text, lines) > MOST_ROWS:
+        text, lines = _sized(deployment, steps, asked, waits_for, _TIGHT)
+    left = MOST_ROWS - used - _rows(text, lines)
+    if asked is not None and left > 0:
+        commits = deployment.plan.changes.commits[: min(left, COMMITS_ON_CARD)]
+        text += [f"  {short(one.subject, COMMIT_LONGEST)}" for one in commits]
+    return "\n".join(text), lines
+
+
+def _sized(
+    deployment: Deployment, steps: Sequence[StepRow], asked: Request | None, waits_for: str, room: _Room
+) -> tuple[list[str], tuple[Line, ...]]:
+    text = [*_text(deployment, waits_for, asked, room)]
+    if not deployment.state.ended or deployment.state is State.SUCCEEDED:
+        text += _changes(deployment.plan)
+    return text, tuple(_lines(deployment, steps, room))
+
+
+def _rows(text: Sequence[str], lines: Sequence[Line]) -> int:
+    return rows_of_all([*text, *(f"{one.name}  {one.text}" for one in lines)])
+
+
+def end_card(deployment: Deployment, wakes: tuple[Mention, ...]) -> Card | None:
+    """A short new message for an end that needs a person, since an edit notifies nobody; `wakes` is who asked."""
+    if deployment.state not in _NEEDS_PERSON:
+        return None
+    return Card(
+        key=f"end:{deployment.number}",
+        title=f"#{deployment.number} {headline(deployment.plan)} · {deployment.word}",
+        tone=_TONES[deployment.state],
+        text=short(deployment.outcome.partition("\n")[0], CAUSE_LONGEST),
+        wakes=wakes,
+        ok=False,
+    )
 
 
 def plan_card(plan: Plan, *, begins: str = "", wants: str = "") -> Card:
     """What would happen, for `--dry-run`; when it would begin if that is not now, and which approvals it would want."""
     when = [f"to begin at {begins}"] if begins else []
     when += [f"after {wants}"] if wants else []
+    commits = (f"  {short(one.subject, COMMIT_LONGEST)}" for one in plan.changes.commits[:COMMITS_ON_CARD])
     return Card(
-        title=f"Would {what(plan)}",
-        text=_about(plan),
-        lines=tuple(line for part in plan.servers for line in (_steps(part), *effects_lines(part))),
+        title=f"{headline(plan)} · dry run",
+        text="\n".join([*(f"! {one}" for one in warnings_of(plan)), *_changes(plan), *commits]),
+        lines=tuple(_merged(_planned(part, SERVER_LONGEST) for part in plan.servers)),
+        details=tuple(plan_details(plan)),
         footer=", ".join([f"plan {plan.digest[:12]}", *when, "nothing was done"]),
     )
 
 
-def _steps(part: ServerPlan) -> Line:
-    return Line(part.server, steps_line(part))
-
-
-def _text(deployment: Deployment, waits_for: str) -> str:
-    parts = [_about(deployment.plan)]
-    if deployment.reason and not deployment.wish:
-        parts.append(f"because {deployment.reason}")
+def _text(deployment: Deployment, waits_for: str, asked: Request | None, room: _Room) -> Iterator[str]:
+    """Say how it ended, why it was asked for, what it waits for, and what to look at."""
+    over = deployment.state.ended
+    yield from _end(deployment)
+    yield from _asked(deployment, asked, room)
     if deployment.skipped:
         numbers = [f"#{number}" for number in deployment.skipped]
-        parts.append(f"in place of {' and '.join(filter(None, (', '.join(numbers[:-1]), numbers[-1])))}, not deployed")
+        yield f"in place of {' and '.join(filter(None, (', '.join(numbers[:-1]), numbers[-1])))}, not deployed"
     if deployment.state is State.WAITING and waits_for:
-        parts.append(f"Waits for {waits_for}.")
-    if deployment.cancel_by and not deployment.state.ended:
-        parts.append(f"{deployment.cancel_by} asked to cancel it; it is being stopped.")
-    if deployment.outcome:
-        parts.append(deployment.outcome)
-    return "\n".join(part for part in parts if part)
+        yield f"Waits for {waits_for}."
+    if deployment.not_before and asked:
+        yield f"begins not before {show_time(deployment.not_before)}"
+    if deployment.cancel_by and not over:
+        yield f"{deployment.cancel_by} asked to cancel it; it is being stopped."
+    if not over:
+        yield from _warnings(deployment.plan, asked, room)
 
 
-def _about(plan: Plan) -> str:
-    """Release, what it replaces, and what lies between."""
+def _end(deployment: Deployment) -> Iterator[str]:
+    """Say how it ended, the cause first; a success says so in its title, and only a task has more to say."""
+    if deployment.outcome and deployment.state is not State.SUCCEEDED:
+        yield _cut(deployment.outcome, OUTCOME_LONGEST)
+
+
+def _asked(deployment: Deployment, asked: Request | None, room: _Room) -> Iterator[str]:
+    """Say who asks for approvals, and why; of anything else the footer says who."""
+    because = f"because {short(deployment.reason, room.reason)}" if deployment.reason else ""
+    if asked is not None and not deployment.wish:
+        yield f"{deployment.requester_name} asks: {because}" if because else f"{deployment.requester_name} asks"
+    elif because and not deployment.wish:
+        yield because
+
+
+def _warnings(plan: Plan, asked: Request | None, room: _Room) -> Iterator[str]:
+    found = _all_warnings(plan, asked)
+    shown = found if len(found) <= room.warnings else found[: max(room.warnings - 1, 1)]
+    more = f" (+{len(found) - len(shown)} in the details)" if len(found) > len(shown) else ""
+    for number, one in enumerate(shown, start=1):
+        end = more if number == len(shown) else ""
+        yield f"! {short(one, room.warning - len(end))}{end}"
+
+
+def _all_warnings(plan: Plan, asked: Request | None) -> list[str]:
+    return [*(request_warnings(asked) if asked else ()), *warnings_of(plan)]
+
+
+def _long(deployment: Deployment, asked: Request | None) -> Iterator[Line]:
+    """What the card may have cut, whole."""
+    if len(deployment.reason) > _TIGHT.reason:
+        yield Line("reason", deployment.reason)
+    if len(deployment.outcome) > OUTCOME_LONGEST:
+        yield Line("outcome", deployment.outcome)
+    found = _all_warnings(deployment.plan, asked)
+    if deployment.state.ended or len(found) > 1 or any(len(one) > _TIGHT.warning for one in found):
+        yield from (Line("warning", one) for one in found)
+
+
+def _changes(plan: Plan) -> Iterator[str]:
+    """What lies between, in one line; of a first release, its commit."""
+    changes = plan.changes
     if plan.kind in {Kind.RESTART, Kind.TASK}:
-        return f"{plan.release} stays in place."
-    lines = []
-    if plan.release.subject:
-        lines.append(f"{plan.release.subject} — {plan.release.author}")
-    before = {str(part.replaces): None for part in plan.servers if part.replaces is not None}
-    same = all(part.replaces is not None and part.replaces.id == plan.release.id for part in plan.servers)
-    if same:
-        lines.append("The same release is there already.")
-    elif before:
-        lines.append(f"replaces {', '.join(before)}")
-    else:
-        lines.append(next((first_words(part) for part in plan.servers if part.before), "the first release here"))
-    if plan.origin is not None and str(plan.origin):
-        lines.append(f"from {plan.origin}")
-    lines += _images(plan)
-    lines += _changes(plan.changes)
-    lines += [f"! {warning}" for warning in plan.warnings]
-    return "\n".join(lines)
-
-
-def _images(plan: Plan) -> list[str]:
-    """The images that are exchanged; all of the first release."""
-    old = next((part.replaces for part in plan.servers if part.replaces is not None), None)
-    if old is None:
-        return [f"image {pin}" for pin in plan.release.images]
-    return [f"image {service}: {was} → {now}" for service, was, now in image_changes(old, plan.release)]
-
-
-def _changes(changes: Changes) -> list[str]:
-    if not changes.total and not changes.removed:
-        return []
-    lines = [f"{_count(changes.total, 'new commit')}, {_count(changes.files, 'file')} changed"]
-    lines += [f"  {one.sha[:10]} {one.subject} — {one.author}" for one in changes.commits[:COMMITS_SHOWN]]
-    if changes.total > COMMITS_SHOWN:
-        lines.append(f"  … and {changes.total - COMMITS_SHOWN} more")
-    if changes.removed:
-        lines.append(f"! takes back {_count(changes.removed, 'commit')}")
-    if changes.warnings:
-        more = len(changes.warnings) - WARNINGS_SHOWN
-        shown = ", ".join(changes.warnings[:WARNINGS_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        lines.append(f"! touches {shown}")
-    return lines
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
-
-
-def _lines(deployment: Deployment, steps: Sequence[StepRow], request: Request | None) -> Iterator[Line]:
-    """What is asked for, as long as nothing has been done; then what was, and who approved it."""
-    yield from _glass(deployment)
-    if request is not None and (deployment.state is State.WAITING or request.verdict):
-        yield from request_lines(deployment, request)
         return
-    yield from (_line(part, steps, deployment.state) for part in deployment.plan.servers)
-    if request is not None:
-        yield approved_line(request)
+    yield from (f"{service}: {was} → {now}" for service, was, now in _images(plan))
+    if changes.total:
+        yield f"{counted(changes.total, 'commit')}, {counted(changes.files, 'file')} changed"
+    elif plan.release.subject and not plan.replaced:
+        yield short(plan.release.subject, COMMIT_LONGEST)
 
 
-def _glass(deployment: Deployment) -> Iterator[Line]:
+def _images(plan: Plan) -> Iterator[tuple[str, str, str]]:
+    """The images that are exchanged, by their tags where these differ; the details name their digests."""
+    if not plan.replaced or image_exchange(plan):
+        return
+    old, new = plan.replaced[0], plan.release
+    for service, was, now in [*image_changes(old, new)][:IMAGES_ON_CARD]:
+        before, after = old.image(service), new.image(service)
+        tags = before and after and before.tag and after.tag and before.tag != after.tag
+        yield (service, before.tag, after.tag) if before and after and tags else (service, was, now)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def _lines(deployment: Deployment, steps: Sequence[StepRow], room: _Room) -> Iterator[Line]:
+    """What would happen on each server, then what does; of an end only where something is to be seen."""
+    plan, state = deployment.plan, deployment.state
     if deployment.glass:
         yield Line("break glass", f"by {deployment.requester_name}, passes: {deployment.glass}", Tone.BAD)
+    if state is State.WAITING:
+        whole = _merged(_planned(part, SERVER_LONGEST) for part in plan.servers)
+        groups = [replace(one, text=short(one.text, room.server - len(one.name))) for one in whole]
+        shown = sorted(groups, key=lambda one: one.tone is not Tone.WARN)[: room.servers]
+        yield from shown
+        if len(groups) > len(shown):
+            yield Line("other servers", "see the details")
+    elif not (state is State.CANCELLED and not steps):
+        yield from _merged(_line(part, steps, state) for part in plan.servers)
+
+
+def _merged(lines: Iterable[Line]) -> Iterator[Line]:
+    """Servers of which the same is to be said, in one line."""
+    groups: dict[tuple[str, Tone], list[str]] = {}
+    for line in lines:
+        groups.setdefault((line.text, line.tone), []).append(line.name)
+    yield from (Line(listed(names), text, tone) for (text, tone), names in groups.items())
+
+
+def _planned(part: ServerPlan, most: int) -> Line:
+    """What would become of a server's services, what goes or changes first; else its steps."""
+    if part.effects:
+        text = effects_text(gravest_first(part.effects))
+        return Line(part.server, short(text, most), effects_tone(part.effects))
+    words = [*(step.name for step in part.steps), *(["health check"] if part.gate else [])]
+    return Line(part.server, short(", ".join(words), most))
 
 
 def _line(part: ServerPlan, steps: Sequence[StepRow], state: State) -> Line:
     """One server: its steps with their ends, and the one that is being done."""
     mine = [row for row in steps if row.server == part.server and row.phase is not Phase.CLEANUP]
+    if state is State.SUCCEEDED:
+        return Line(part.server, "healthy" if part.gate or part.verify else "done", Tone.GOOD)
     if not mine:
         return Line(part.server, "nothing done" if state.ended else "not started")
-    words = []
-    for row in mine:
-        back = "back: " if row.phase is Phase.RESTORE else ""
-        words.append(f"{back}{row.name} {_ending(row)}")
+    words = list(map(step_words, mine))
     lost = mine[-1].state in {StepState.PENDING, StepState.STARTED} and mine[-1].detail
     tone = Tone.UNKNOWN if lost else _STEP_TONES[mine[-1].state]
     forward = [row for row in mine if row.phase is Phase.FORWARD]
@@ -235,20 +325,17 @@ def _line(part: ServerPlan, steps: Sequence[StepRow], state: State) -> Line:
         tone = Tone.WARN
     elif tone is Tone.GOOD and state is State.FAILED:
         tone = Tone.BAD
-    return Line(part.server, ", ".join(words), tone)
+    return Line(part.server, _latest(words), tone)
 
 
-def _ending(row: StepRow) -> str:
-    """`0.4 s`, `failed (code 3)`, `…` while it runs."""
-    took = show_duration(max(row.finished - row.started, 0.0))
-    return {
-        StepState.PENDING: f"… (not known to have begun: {row.detail}; trying again)" if row.detail else "…",
-        StepState.STARTED: f"… (out of sight: {row.detail}; trying again)" if row.detail else "…",
-        StepState.DONE: took,
-        StepState.FAILED: f"failed (code {row.code}) after {took}",
-        StepState.CANCELLED: f"stopped after {took}",
-        StepState.UNKNOWN: "unknown",
-    }[row.state]
+def _latest(words: Sequence[str]) -> str:
+    """The last steps, as many as two rows hold, and how many came before."""
+    for at in range(len(words)):
+        before = [f"{counted(at, 'step')} before"] if at else []
+        text = ", ".join([*before, *words[at:]])
+        if len(text) <= SERVER_LONGEST or at == len(words) - 1:
+            return text
+    return ""
 
 
 def _buttons(deployment: Deployment, steps: Sequence[StepRow], request: Request | None) -> tuple[Button, ...]:
@@ -292,9 +379,15 @@ def _way_back(deployment: Deployment, steps: Sequence[StepRow]) -> Iterator[Butt
         yield Button("Roll back", f"rollback {plan.app} from {plan.environment}{to}", danger=True)
 
 
-def _footer(deployment: Deployment) -> str:
-    why = f": {deployment.reason}" if deployment.wish and deployment.reason else ""
+def _footer(deployment: Deployment, request: Request | None, *, named: bool) -> str:
+    if request is not None and deployment.awaits_approval and not deployment.cancel_by and not deployment.wish:
+        return state_line(deployment, request, named=named)
+    why = f": {short(deployment.reason, _ROOMY.reason)}" if deployment.wish and deployment.reason else ""
     parts = [f"by {deployment.requester_name}{why}"]
+    if request is not None and deployment.awaits_approval and not deployment.cancel_by:
+        return "; ".join([*parts, state_line(deployment, request, named=named)])
+    if request is not None and request.approvals:
+        parts.append(approved_text(request))
     if deployment.took is not None:
         parts.append(f"took {show_duration(deployment.took)}")
     return ", ".join(parts)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from deploybot.card import Card, Mention, Tone
 from deploybot.command import Context
-from deploybot.deploy.cards import what
 from deploybot.deploy.codes import CodeCheck
+from deploybot.deploy.headlines import headline
 from deploybot.deploy.questions import required
 from deploybot.domain import Deployment, Person, Place
 from deploybot.errors import UserError
@@ -46,7 +46,7 @@ class BreakGlass:
         plan = deployment.plan
         names = ", ".join(one.name for one in others) or "nobody: there is no other admin"
         card = Card(
-            title=f"{deployment.requester_name} broke the glass: #{deployment.number} {what(plan)}.",
+            title=f"{deployment.requester_name} broke the glass: #{deployment.number} {headline(plan)}.",
             text=f"because {deployment.reason}\nIt passes: {deployment.glass}.\nAdmins told: {names}.",
             tone=Tone.BAD,
             hint=f"`cancel #{deployment.number}` stops it.",

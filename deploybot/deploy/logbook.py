@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from deploybot.deploy.cards import what
+from deploybot.deploy.headlines import what
 from deploybot.domain import Deployment
 from deploybot.units import show_duration
 

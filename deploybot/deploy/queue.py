@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from deploybot.deploy.approvals import Approvals
 from deploybot.deploy.beginning import Beginning
-from deploybot.deploy.cards import what
+from deploybot.deploy.headlines import headline
 from deploybot.deploy.logbook import log_begun, log_ended
 from deploybot.deploy.runner import Runner
 from deploybot.deploy.stop import Stop
@@ -148,7 +148,7 @@ class Queue:
             return show_moment(deployment.not_before, self._zone)
         last = last_before(deployment, others, now)
         if last is not None:
-            return f"#{last.number} ({what(last.plan)} by {last.requester_name}, {last.state.value})"
+            return f"#{last.number} ({headline(last.plan)}, by {last.requester_name}, {last.word})"
         # What it would plan on now, the clean-up may be about to delete.
         busy = deployment.state is State.WAITING and self._turns[place_of(deployment.plan)].locked()
         return "the clean-up after the one before" if busy else ""

@@ -11,9 +11,9 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 
-from deploybot.deploy.cards import what
 from deploybot.deploy.execution import Executor
 from deploybot.deploy.gate import HealthGate
+from deploybot.deploy.headlines import what
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import HEALTH_STEP
 from deploybot.deploy.present import Present, all_well, runs_release, sentence_of

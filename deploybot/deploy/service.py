@@ -11,8 +11,9 @@ from deploybot.card import Card
 from deploybot.command import Context
 from deploybot.deploy.approvals import Approvals
 from deploybot.deploy.automatic import in_the_way, skipped_by
-from deploybot.deploy.cards import deployment_card, plan_card, what
+from deploybot.deploy.cards import deployment_card, plan_card
 from deploybot.deploy.glass import BreakGlass, glass_text, told_text
+from deploybot.deploy.headlines import headline, what
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.plan import Planner
 from deploybot.deploy.questions import Questions, required, wanted_of
@@ -168,7 +169,7 @@ class Deployments:
 
         deployment = await self._store.write(ask)
         self.queue.stop(number, Cancelled(by))
-        words = f"Stopping #{number} ({what(deployment.plan)}). Its card tells when it has stopped."
+        words = f"Stopping #{number} ({headline(deployment.plan)}). Its card tells when it has stopped."
         return Card(title=words, aside=True)
 
     async def get(self, number: int) -> Deployment | None:

@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Callable, Iterable
 
 from deploybot.card import Card, File
-from deploybot.deploy.cards import deployment_card, what
+from deploybot.deploy.cards import deployment_card, end_card
+from deploybot.deploy.headlines import headline
 from deploybot.deploy.journal import Journal
+from deploybot.deploy.mentions import Mentions, for_place, is_heard
 from deploybot.deploy.request_cards import reminder_card
 from deploybot.domain import Deployment, Place
 from deploybot.masking import masked
@@ -26,6 +28,7 @@ class Teller:
         clock: Clock,
         redactor: Redactor,
         journal: Journal,
+        mentions: Mentions,
         places: Callable[[Deployment], Iterable[Place]],
         report: Callable[[Tables, Deployment], None],
     ) -> None:
@@ -33,6 +36,7 @@ class Teller:
         self._clock = clock
         self._journal = journal
         self._redactor = redactor
+        self._mentions = mentions
         self._places = places
         self._report = report
 
@@ -50,13 +54,24 @@ class Teller:
         self._report(tables, deployment)
         steps = tables.deployments.steps(number)
         request = tables.requests.get(number) if deployment.needs_approval else None
-        card = masked(deployment_card(deployment, steps, waits_for=waits_for, request=request), self._redactor)
+        asks = request is not None and deployment.awaits_approval
+        wakes = self._mentions.approvers(tables, deployment) if asks else ()
         path = self._journal.file(number)
-        if deployment.state.ended and path.exists():
-            card = dataclasses.replace(card, files=(File(str(path), path.name),))
-        cards = [card]
-        if request is not None and request.reminded:
-            cards.append(masked(reminder_card(deployment, request, what(deployment.plan)), self._redactor))
+        files = (File(str(path), path.name),) if deployment.state.ended and path.exists() else ()
         for place in self._places(deployment):
+            here = for_place(wakes, place)
+            card = deployment_card(deployment, steps, waits_for=waits_for, request=request, wakes=here)
+            cards = [dataclasses.replace(card, files=files)]
+            if request is not None and request.reminded:
+                cards.append(reminder_card(deployment, request, headline(deployment.plan), here))
             for one in cards:
-                tables.outbox.put(place, one, self._clock.now())
+                tables.outbox.put(place, masked(one, self._redactor), self._clock.now())
+        self._call_for_help(tables, deployment)
+
+    def _call_for_help(self, tables: Tables, deployment: Deployment) -> None:
+        """Notify who asked of an end that needs a person."""
+        wakes = self._mentions.requester(tables, deployment)
+        for place in self._places(deployment):
+            card = end_card(deployment, for_place(wakes, place))
+            if card is not None and is_heard(wakes, place):
+                tables.outbox.put(place, masked(card, self._redactor), self._clock.now())

@@ -29,6 +29,9 @@ class State(enum.StrEnum):
         return self not in {State.WAITING, State.RUNNING, State.RESTORING}
 
 
+_WORDS = {State.RESTORING: "rolling back", State.UNKNOWN: "end unknown"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """One run of a plan. `requester` is a person's id; times are 0.0 until they have come.
@@ -71,9 +74,14 @@ class Deployment:
 
     @property
     def word(self) -> str:
-        """How it stands, in a word: its state, or why it never began (`void`, `expired`, `replaced by #43`)."""
+        """The state in the words of cards, `history` and `status`, or why it never began.
+
+        `succeeded`, `failed, rolled back to v1`, `end unknown`, `void`, `replaced by #43`.
+        """
         replaced = f"replaced by #{self.replaced_by}" if self.replaced_by else ""
-        return replaced or self.verdict.value or self.state.value
+        if self.state is State.RESTORED:
+            return f"failed, rolled back to {self.plan.replaced_name}"
+        return replaced or self.verdict.value or _WORDS.get(self.state, self.state.value)
 
     @property
     def took(self) -> float | None:

@@ -116,3 +116,16 @@ class Plan:
     remove_orphans: bool = False
     digest: str = ""
     origin: Origin | None = None
+
+    @property
+    def replaced(self) -> tuple[Release, ...]:
+        """The releases that it replaces, each once, in the order of the servers."""
+        found = {part.replaces.id: part.replaces for part in self.servers if part.replaces is not None}
+        return tuple(found.values())
+
+    @property
+    def replaced_name(self) -> str:
+        """What a failed deployment goes back to: `v1`, or `what ran before` where servers differ."""
+        found = self.replaced
+        same = len(found) == 1 and all(part.replaces is not None for part in self.servers)
+        return found[0].name if same else "what ran before"

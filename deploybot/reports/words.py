@@ -15,9 +15,9 @@ _SAYS = {
     State.RESTORING: "puts the release before back",
     State.SUCCEEDED: "succeeded",
     State.FAILED: "failed",
-    State.RESTORED: "failed; the release before was put back",
+    State.RESTORED: "failed, rolled back",
     State.CANCELLED: "cancelled",
-    State.UNKNOWN: "ended, nobody knows how",
+    State.UNKNOWN: "end unknown",
 }
 
 

@@ -186,5 +186,5 @@ async def test_a_look_that_takes_too_long_is_told(town: Town, monkeypatch: pytes
         patched.setattr(town.shop.refs, "resolve", never)
         card = await town.say(f"approve #{number}", "ben")
     assert card.title.startswith("The repository or a server cannot be reached: no answer within ")
-    assert "ben: the repository or a server" in str((await town.card(number)).lines)
+    assert "ben: the repository or a server" in str((await town.card(number)).details)
     assert (await town.say(f"approve #{number}", "ben")).ok

@@ -74,7 +74,7 @@ async def test_all_other_admins_of_the_place_are_woken(town: Town) -> None:
     alarms = await said(town)
     assert alarms
     for _, card in alarms:
-        assert card.title.startswith(f"dia broke the glass: #{number} deploy v2")
+        assert card.title.startswith(f"dia broke the glass: #{number} shop/production: v2")
         assert "because the shop is down\nIt passes: approvals.\nAdmins told: ben." in card.text
         assert card.hint == f"`cancel #{number}` stops it."
         assert {(one.name, identity_text(one.identity)) for one in card.wakes} == {
@@ -124,7 +124,7 @@ async def test_who_has_enrolled_adds_a_code_that_works_once(town: Town) -> None:
 
 async def test_a_dry_run_shows_the_plan_and_wakes_nobody(town: Town) -> None:
     card = await town.say(f"{BREAK} --dry-run", "dia")
-    assert card.title.startswith("Would deploy v2")
+    assert card.title.startswith("shop/production: v2")
     assert "approval" not in card.footer
     assert not await said(town)
 

@@ -64,9 +64,9 @@ async def test_one_commit_with_two_images_is_two_releases(town: Town) -> None:
     second = await deployed(town, "deploy shop to staging")
     assert (second.commit, digests(second)) == (first.commit, {"web": NEW})
     shown = await town.card(2)
-    assert "replaces v1 (1111111111) with web 1.4.2 sha256:1111111111" not in shown.title
-    assert "image web: 1.4.2 sha256:1111111111 → 1.4.3 sha256:2222222222" in shown.text
-    assert "with web 1.4.3 sha256:2222222222" in shown.title
+    details = [(line.name, line.text) for line in shown.details]
+    assert ("change of web", "1.4.2 sha256:1111111111 → 1.4.3 sha256:2222222222") in details
+    assert shown.title == "#2 shop/staging: web 1.4.2 → 1.4.3 · succeeded"
     assert "web 1.4.2 sha256:1111111111 → 1.4.3 sha256:2222222222" in await read(town, "history shop staging")
     asked = [row.detail for row in await town.audit() if row.action == "deploy asked"]
     assert f"web: 1.4.3 {SHOP}@{NEW}" in asked[-1]
@@ -101,7 +101,7 @@ async def test_what_is_there_though_it_should_not_be_is_known_by_its_images(town
     for there, told in ((first.id, "1.4.2 sha256:1111111111"), (f"{V1.commit}-{'f' * 12}", "unknown")):
         host.server_facts = dataclasses.replace(host.server_facts, current=there)
         tried = await read(town, "deploy shop@#2 to staging --dry-run")
-        assert f"image web: {told} → 1.4.3 sha256:2222222222" in tried
+        assert f"change of web  {told} → 1.4.3 sha256:2222222222" in tried
         assert f"web1 runs {short_id(there)}, though #2 put {second} there" in tried
 
 
@@ -160,7 +160,7 @@ async def test_a_tag_that_moved_makes_an_approval_void(town: Town) -> None:
     town.shop.settings.apps["shop"].images["web"] = ImageOf(image=SHOP, tag="latest")
     push(town, "latest", OLD)
     number = await town.ask("deploy shop@main to production because new cart")
-    lines = {line.name: line.text for line in (await town.card(number)).lines}
+    lines = {line.name: line.text for line in (await town.card(number)).details}
     assert lines["image web"] == f"latest, {SHOP}@{OLD}"
     push(town, "latest", NEW)
     card = await town.say(f"approve #{number}", "ben")
@@ -219,7 +219,7 @@ async def test_what_would_change_is_shown(town: Town) -> None:
     assert "web 1.4.2 sha256:1111111111 → 1.4.3 sha256:2222222222" in told
     assert "The commit stays the same." in told
     tried = await read(town, "deploy shop@v1 to staging --dry-run")
-    assert "image web: 1.4.2 sha256:1111111111 → 1.4.3 sha256:2222222222" in tried
+    assert "change of web  1.4.2 sha256:1111111111 → 1.4.3 sha256:2222222222" in tried
 
 
 async def test_rows_of_before_are_read(town: Town) -> None:
@@ -267,5 +267,5 @@ async def test_what_runs_is_what_was_approved(town: Town, figure: Callable[[str]
 
 
 def _shows(card: Card, release: Release) -> bool:
-    lines = {line.name: line.text for line in card.lines}
+    lines = {line.name: line.text for line in card.details}
     return release.commit in lines["release"] and release.images[0].reference in lines["image web"]

@@ -103,7 +103,7 @@ async def bring_to_its_end(town: Town) -> None:
     assert sorted(approved) == sorted(one.name for one in request.approvals)
     if (await town.deployment(number)).state is State.WAITING and len(approved) < 2:
         assert not town.shop.hosts["web1"].started
-        assert f"wants {2 - len(approved)} approval" in (await town.card(number)).title
+        assert f"waiting for {2 - len(approved)} approval" in (await town.card(number)).title
     for who in {"ben", "cem"} - set(approved):
         assert (await town.say(f"approve #{number}", who)).ok
     assert (await town.end_of(number)).state is State.SUCCEEDED

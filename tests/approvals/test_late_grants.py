@@ -80,7 +80,7 @@ async def test_a_grant_that_ended_while_the_bot_was_away_does_not_count_after_a_
         town.shop.clock.advance(3600.0)
         await town.restart()
     await town.until(number, lambda one: one.awaits_approval)
-    assert (await town.card(number)).title.endswith("wants 1 approval")
+    assert (await town.card(number)).title.endswith("waiting for 1 approval")
 
 
 async def test_a_right_to_deploy_that_has_ended_begins_nothing(town: Town) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 from collections.abc import Coroutine
 from pathlib import Path
 
 import pytest
 
+from deploybot.card import Line, Tone
 from deploybot.deploy.stop import Stop
 from deploybot.domain import Approval, Changes, Commit, Identity, Running, State, Verdict
 from deploybot.ports import Tables
@@ -35,8 +37,7 @@ async def test_nothing_is_done_until_somebody_else_approves(town: Town) -> None:
     ended = await town.end_of(number)
     assert (ended.state, ended.approved > 0) == (State.SUCCEEDED, True)
     assert town.running() == {V2.commit}
-    lines = {line.name: line.text for line in (await town.card(number)).lines}
-    assert lines["approved"] == "1 of 1: ben"
+    assert "approved 1 of 1: ben" in (await town.card(number)).footer
 
 
 async def test_the_card_says_all_that_an_approver_has_to_know(town: Town) -> None:
@@ -46,21 +47,24 @@ async def test_the_card_says_all_that_an_approver_has_to_know(town: Town) -> Non
     town.shop.refs.between[V1.commit, V2.commit] = changes
     number = await town.ask()
     card = await town.card(number)
-    lines = {line.name: line.text for line in card.lines}
-    assert card.title == f"#{number} deploy v2 (2222222222) to shop production — wants 1 approval"
-    assert lines["asked by"] == "ana"
+    lines = {line.name: line.text for line in card.details}
+    assert card.title == f"#{number} shop/production: v1 → v2 · waiting for 1 approval"
+    assert card.tone is Tone.ASK
     assert lines["release"] == f"v2, {V2.commit}"
     assert lines["web1"] == (
         "replaces v1 (1111111111): fetch (at most 15 min) → switch (at most 15 min) → "
         "health: http http://127.0.0.1:8000/healthz within 2.0 s; if it fails: restore"
     )
-    assert lines["authors"] == "Ada, Bob"
-    assert lines["wants"] == "1 by an approver, other than who asked"
-    assert lines["approved"] == "0 of 1"
-    assert lines["expires"].startswith("2027-01-15 12:")
-    assert "because it is time" in card.text
-    assert "aaaaaaaaaa Change it — Ada" in card.text
-    assert "! touches migrations/1.sql" in card.text
+    assert lines["bbbbbbbbbb"] == "Change it — Bob"
+    assert lines["aaaaaaaaaa"] == "Change it — Ada"
+    assert re.fullmatch(r"approved 0 of 1 · expires 12:\d\d UTC · an approver other than ana", card.footer)
+    assert card.text.split("\n") == [
+        "ana asks: because it is time",
+        "! touches migrations/1.sql",
+        "2 commits, 3 files changed",
+        "  Change it",
+    ]
+    assert card.lines == (Line("web1, web2", "fetch, switch, health check"),)
     assert [(one.label, one.command, one.asks) for one in card.buttons] == [
         ("Approve", f"approve #{number}", ""),
         ("Reject", f"reject #{number}", "Why?"),
@@ -72,7 +76,7 @@ async def test_many_authors_are_counted(town: Town) -> None:
     await lay_v1(town)
     commits = tuple(Commit(f"{n:040x}", f"P{n}", "x", 0.0) for n in range(12))
     town.shop.refs.between[V1.commit, V2.commit] = Changes(commits=commits, total=12)
-    lines = {line.name: line.text for line in (await town.card(await town.ask())).lines}
+    lines = {line.name: line.text for line in (await town.card(await town.ask())).details}
     assert lines["authors"].endswith("P9 and 2 more")
 
 
@@ -83,7 +87,7 @@ async def test_a_known_host_has_a_page_to_compare(tmp_path: Path) -> None:
         request = await town.request(await town.ask())
         assert request.compare == f"https://github.com/acme/shop/compare/{V1.commit}...{V2.commit}"
         assert ("compare", request.compare) in {
-            (line.name, line.text) for line in (await town.card(request.deployment)).lines
+            (line.name, line.text) for line in (await town.card(request.deployment)).details
         }
 
 
@@ -157,9 +161,9 @@ async def test_it_waits_for_another_approval_where_one_does_not_count_any_more(t
         await town.say(f"approve #{number}", "ben")
         await town.say("deny @ben", "dia")
     await town.until(number, lambda deployment: deployment.awaits_approval)
-    lines = [(line.name, line.text) for line in (await town.card(number)).lines]
-    assert ("approved", "0 of 1") in lines
-    assert ("approved", "ben's does not count any more") in lines
+    card = await town.card(number)
+    assert card.footer.startswith("approved 0 of 1 · ")
+    assert "! ben's approval does not count any more" in card.text
     assert "deploy lacks approvals" in [row.action for row in await town.audit()]
     await town.say(f"approve #{number}", "cem")
     assert (await town.end_of(number)).state is State.SUCCEEDED
@@ -196,7 +200,7 @@ async def test_a_branch_that_moved_makes_it_void(town: Town) -> None:
     ended = await town.end_of(number)
     assert ended.outcome == ("Void: release: `main` was 2222222222 and is 3333333333. Nothing was deployed.")
     shown = await town.card(number)
-    assert shown.title.endswith("— void")
+    assert shown.title.endswith("· void")
     assert shown.buttons == card.buttons
     assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} has ended already: void."
     assert (await town.say(f"cancel #{number}", "cem")).title == f"#{number} has ended already: void."
@@ -282,8 +286,7 @@ async def test_what_cannot_be_known_now_is_not_approved(town: Town) -> None:
     town.shop.hosts["web1"].down = "no answer in 10 s"
     card = await town.say(f"approve #{number}", "ben")
     assert (card.title, card.ok) == ("web1 cannot be reached: no answer in 10 s.", False)
-    lines = {line.name: line.text for line in (await town.card(number)).lines}
-    assert lines["note"].startswith("ben: web1 cannot be reached: no answer in 10 s (08:")
+    assert "! ben: web1 cannot be reached: no answer in 10 s (08:" in (await town.card(number)).text
     town.shop.hosts["web1"].down = ""
     assert (await town.say(f"approve #{number}", "ben")).ok
 
@@ -303,11 +306,11 @@ async def test_a_rejection_tells_why(town: Town) -> None:
     usage = await town.say(f"reject #{number}", "ben")
     assert usage.title == "`reject` wants to know why: add `because …`."
     card = await town.say(f"reject #{number} because the migration is not reviewed", "ben")
-    assert card.title == f"#{number} (deploy v2 (2222222222) to shop production) is rejected."
+    assert card.title == f"#{number} (shop/production: v2 · first deployment) is rejected."
     ended = await town.end_of(number)
     assert ended.outcome == "Rejected by ben: the migration is not reviewed. Nothing was deployed."
     shown = await town.card(number)
-    assert (shown.title.endswith("— rejected"), shown.buttons) == (True, ())
+    assert (shown.title.endswith("· rejected"), shown.buttons) == (True, ())
     assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} has ended already: rejected."
 
 
@@ -357,14 +360,14 @@ async def test_reminded_and_expired(town: Town) -> None:
             await asyncio.sleep(0.001)
     items = await town.store.read(lambda tables: tables.outbox.due(town.shop.clock.now(), 100))
     reminder = next(item.card for item in items if item.key == f"reminder:{number}")
-    assert reminder.title == f"#{number} deploy v2 (2222222222) to shop production still wants 1 approval"
+    assert reminder.title == f"#{number} shop/production: v2 · first deployment · still waiting for 1 approval"
     assert [one.label for one in reminder.buttons] == ["Approve", "Reject"]
     town.shop.clock.advance(HOUR)
     ended = await town.end_of(number)
     assert ended.outcome == "It had none of the 1 approvals it needs within 4 h, and has expired. Nothing was deployed."
     items = await town.store.read(lambda tables: tables.outbox.due(town.shop.clock.now(), 100))
     reminder = next(item.card for item in items if item.key == f"reminder:{number}")
-    assert (reminder.title.endswith("— expired"), reminder.final, reminder.buttons) == (True, True, ())
+    assert (reminder.title.endswith("· expired"), reminder.final, reminder.buttons) == (True, True, ())
     assert [one.label for one in (await town.card(number)).buttons] == ["Ask anew"]
 
 
@@ -415,7 +418,7 @@ async def test_what_waits_for_approvals_is_in_nobodys_way(town: Town) -> None:
 async def test_a_task_wants_approvals_and_a_restart_does_not(town: Town) -> None:
     await lay_v1(town)
     number = await town.ask("run shop migrate production because of the new table")
-    assert {line.name: line.text for line in (await town.card(number)).lines}["web1"] == (
+    assert {line.name: line.text for line in (await town.card(number)).details}["web1"] == (
         "v1 (1111111111) stays: migrate (at most 15 min)"
     )
     town.shop.settings.apps["shop"].tasks["migrate"] = "./migrate --all"
@@ -449,8 +452,8 @@ async def test_a_rollback_wants_approvals(town: Town) -> None:
 async def test_after_a_restart_it_waits_as_before(town: Town) -> None:
     number = await town.ask()
     await town.restart()
-    lines = {line.name: line.text for line in (await town.card(number)).lines}
-    assert lines["note"].startswith("I was started anew; press again what does not show here (08:")
+    lines = {line.name: line.text for line in (await town.card(number)).details}
+    assert lines["warning"].startswith("I was started anew; press again what does not show here (08:")
     assert (await town.say(f"approve #{number}", "ben")).ok
     assert (await town.end_of(number)).state is State.SUCCEEDED
 
@@ -475,8 +478,8 @@ async def test_what_is_approved_waits_again_where_more_is_wanted_after_a_restart
         await town.restart(settings_of(town.shop.settings.bot.data, approvals=2))
     await town.until(number, lambda deployment: deployment.awaits_approval)
     card = await town.card(number)
-    assert card.title.endswith("wants 1 approval")
-    assert {line.name: line.text for line in card.lines}["approved"] == "1 of 2: ben"
+    assert card.title.endswith("waiting for 1 approval")
+    assert card.footer.startswith("approved 1 of 2: ben · ")
     assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} is approved."
     assert (await town.end_of(number)).state is State.SUCCEEDED
 
@@ -574,7 +577,7 @@ async def test_the_card_does_not_go_on_to_count_whose_role_is_gone(tmp_path: Pat
         await town.say(f"approve #{number}", "ben")
         await town.say("deny @ben on shop", "dia")
         async with asyncio.timeout(20):
-            while "wants 2 approvals" not in (await town.card(number)).title:  # noqa: ASYNC110 - nobody tells it
+            while "waiting for 2 approvals" not in (await town.card(number)).title:  # noqa: ASYNC110 - nobody tells it
                 await asyncio.sleep(0.001)
         await town.say("allow @ben approver on shop", "dia")
         assert not (await town.say(f"approve #{number}", "ben")).ok, "what is given now does not count for it"
@@ -583,11 +586,11 @@ async def test_the_card_does_not_go_on_to_count_whose_role_is_gone(tmp_path: Pat
 
 async def test_a_request_that_too_few_could_approve_says_so(tmp_path: Path) -> None:
     async with make_town(tmp_path, approvals=3, approvers=["@ben", "@cem", "@eve"]) as town:
-        note = {line.name: line.text for line in (await town.card(await town.ask())).lines}["note"]
+        note = {line.name: line.text for line in (await town.card(await town.ask())).details}["warning"]
         assert note == "too few people could approve it now (ben, cem): `allow` gives the role"
     (tmp_path / "other").mkdir()
     async with make_town(tmp_path / "other", approvers=["@zoe"]) as town:
-        note = {line.name: line.text for line in (await town.card(await town.ask())).lines}["note"]
+        note = {line.name: line.text for line in (await town.card(await town.ask())).details}["warning"]
         assert note == "too few people could approve it now (nobody): `allow` gives the role"
 
 
@@ -599,7 +602,9 @@ async def test_a_dry_run_tells_what_it_would_want_and_asks_nobody(town: Town) ->
 
 async def test_the_card_tells_when_it_would_begin(town: Town) -> None:
     number = await town.ask("deploy shop@v2 to production --at 09:00")
-    lines = {line.name: line.text for line in (await town.card(number)).lines}
+    card = await town.card(number)
+    assert "begins not before 2027-01-15 09:00 UTC" in card.text
+    lines = {line.name: line.text for line in card.details}
     assert lines["begins"] == "not before 2027-01-15 09:00 UTC"
 
 

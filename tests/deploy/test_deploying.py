@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.card import Tone
+from deploybot.card import Line, Tone
 from deploybot.deploy.plan import digest_of
 from deploybot.domain import JobState, Kind, State, StepState
 from deploybot.errors import UserError
@@ -26,9 +26,9 @@ async def test_a_good_release_runs_everywhere_and_is_recorded(shop: Shop) -> Non
         "web2": (V1.commit, True),
     }
     card = await shop.card(ended.number)
-    assert card.title == "#1 deploy v1 (1111111111) to shop production — done"
+    assert card.title == "#1 shop/production: v1 · first deployment · succeeded"
     assert (card.tone, card.final, card.ok) == (Tone.GOOD, True, True)
-    assert "the first release here" in card.text
+    assert card.lines == (Line("web1, web2", "healthy", Tone.GOOD),)
 
 
 async def test_values_of_secrets_reach_the_job_and_nothing_else(shop: Shop) -> None:
@@ -154,7 +154,7 @@ async def test_the_second_waits_says_for_what_and_plans_anew(shop: Shop) -> None
     await shop.ask(V1)
     job = await shop.started(1, "fetch")
     second = await shop.ask(V2)
-    assert "Waits for #1 (deploy v1 (1111111111) to shop production by ana, running)." in second.text
+    assert "Waits for #1 (shop/production: v1 · first deployment, by ana, running)." in second.text
     waiting = await shop.deployments.get(2)
     assert waiting is not None
     assert waiting.state is State.WAITING
@@ -204,10 +204,11 @@ async def test_other_environments_do_not_wait(shop: Shop) -> None:
 
 async def test_dry_run_shows_the_plan_and_does_nothing(shop: Shop) -> None:
     card = await shop.ask(V1, dry_run=True)
-    assert card.title == "Would deploy v1 (1111111111) to shop production"
-    assert [line.name for line in card.lines] == ["web1", "web2"]
-    assert "fetch" in card.lines[0].text
-    assert f"health: http {HEALTH} within 2.0 s" in card.lines[0].text
+    assert card.title == "shop/production: v1 · first deployment · dry run"
+    assert card.lines == (Line("web1, web2", "fetch, switch, health check"),)
+    steps = {line.name: line.text for line in card.details}
+    assert f"health: http {HEALTH} within 2.0 s" in steps["web1"]
+    assert steps["web1"] == steps["web2"]
     assert not shop.hosts["web1"].started
     assert await shop.deployments.get(1) is None
 

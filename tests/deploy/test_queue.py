@@ -186,7 +186,7 @@ async def test_one_that_was_replaced_while_it_waited_for_its_turn_does_not_begin
 
 async def test_what_comes_before_is_named_with_who_asked_and_where_it_stands(still: Shop) -> None:
     first, second = await kept(still, V1), await kept(still, V2)
-    words = "#1 (deploy v1 (1111111111) to shop production by ana, waiting)"
+    words = "#1 (shop/production: v1 · first deployment, by ana, waiting)"
     assert queue(still).waits_for(second, [first, second]) == words
     assert queue(still).waits_for(first, [first, second]) == ""
     scheduled = await kept(still, V3, not_before=still.clock.now() + HOUR)

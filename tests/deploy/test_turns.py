@@ -96,9 +96,9 @@ async def test_its_time_comes_while_another_runs(shop: Shop) -> None:
     await shop.ask(V2)
     job = await shop.started(2, "fetch")
     shop.clock.advance(HOUR)
-    assert "Waits for #2 (deploy v2" in await waits_for_another(shop, 1)
+    assert "Waits for #2 (shop/production: v2" in await waits_for_another(shop, 1)
     third = await shop.ask(V3)
-    assert "Waits for #1 (deploy v1" in third.text
+    assert "Waits for #1 (shop/production: v1" in third.text
     shop.hosts["web1"].finish(job)
     await shop.end_of(2)
     shop.hosts["web1"].script("fetch", Outcome())

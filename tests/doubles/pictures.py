@@ -48,7 +48,7 @@ async def telegram_deployment(studio: Studio) -> None:
     """A deployment in Telegram while it goes on."""
     await studio.look("telegram", "ana")
     await studio.write("/deploy shop@v1")
-    await studio.until("#1", "done")
+    await studio.until("#1", "succeeded")
     await studio.write("/deploy shop@v4 because the price list is new")
     await studio.until("#2", "running", "fetch")
 
@@ -56,26 +56,26 @@ async def telegram_deployment(studio: Studio) -> None:
 async def slack_deployment(studio: Studio) -> None:
     """A broken release in Slack: it does not come up, and the old one is put back."""
     await studio.look("slack", "ben")
-    await studio.until("#2", "done")
+    await studio.until("#2", "succeeded")
     await studio.write("/deploy shop@v1 to production")
-    await studio.until("#3", "wants 1 approval")
+    await studio.until("#3", "waiting for 1 approval")
     await studio.look("slack", "ana")
     await studio.window.click("Approve")
-    await studio.until("#3", "done")
+    await studio.until("#3", "succeeded")
     await studio.write("/deploy shop@v3 to production because everybody wants a cart")
-    await studio.until("#4", "wants 1 approval")
+    await studio.until("#4", "waiting for 1 approval")
     await studio.look("slack", "ben")
     await studio.window.click("Approve")
-    await studio.until("#4", "the old release is back")
+    await studio.until("#4", "rolled back to")
 
 
 async def slack_approval(studio: Studio) -> None:
     """A request for production in Slack, as somebody sees it who may approve it."""
     await studio.look("slack", "ana")
     await studio.write("/deploy shop@v2 to production because the prices have to change today")
-    await studio.until("#5", "wants 1 approval")
+    await studio.until("#5", "waiting for 1 approval")
     await studio.look("slack", "ben")
-    await studio.until("#5", "wants 1 approval", "Approve")
+    await studio.until("#5", "waiting for 1 approval", "Approve")
 
 
 SCENES: dict[str, Callable[[Studio], Awaitable[None]]] = {

@@ -15,6 +15,7 @@ class Press:
     label: str
     value: str
     danger: bool = False
+    primary: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ def text_of(card: Card) -> str:
     heads = card.table.columns if card.table else ()
     table = [*rows, [head for number, head in enumerate(heads) if number and any(row[number] for row in rows)]]
     parts = [card.title, card.text, *card.code, card.hint, card.footer]
-    parts += [f"{line.name} {line.text}" for line in card.lines]
+    parts += [f"{line.name} {line.text}" for line in (*card.lines, *card.details)]
     parts += [link.text for link in card.links if web_url(link.url)]
     parts += [cell for row in table for cell in row]
     return "\n".join([*parts, *(file.name for file in card.files)])

@@ -105,7 +105,7 @@ def requests() -> Iterator[Card]:
             note="@eve is no approver any more <since today>", approvals=approved,
         )  # fmt: skip
         yield deployment_card(deployment, (), request=request)
-        yield reminder_card(deployment, request, "deploy v1.4 to shop production")
+        yield reminder_card(deployment, request, "shop/production: v1.3 → v1.4")
 
 
 def others() -> Iterator[Card]:

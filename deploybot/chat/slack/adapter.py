@@ -75,6 +75,7 @@ class Slack:
         self._clock = parts.clock
         self._health = Health()
         self._user = ""
+        self._folds = True
         self._times = times or Times()
         self._hearing = Hearing(self._take)
         self._api: SlackApi | None = None
@@ -255,14 +256,25 @@ class Slack:
     async def _say(
         self, method: str, card: Card, tokens: Sequence[str], where: Mapping[str, object]
     ) -> tuple[Rendered, Mapping[str, Any]]:
-        """Say a card; what was said, and Slack's answer. Where Slack does not take its blocks, as text alone."""
-        made, urgency = render(card, tokens), urgency_of(card, edits=method == "chat.update")
-        try:
-            return made, await self._put(method, made, where, urgency)
-        except Refused as refused:
-            if refused.error not in _TOO_MUCH:
-                raise
-            log.warning("Slack does not take the blocks of a message (%s): it is said as text", refused.error)
+        """Say a card; what was said, and Slack's answer.
+
+        Where Slack does not take its blocks, its details are not folded, and where that is refused too, it is text
+        alone. A workspace that does not take containers is not asked again.
+        """
+        urgency = urgency_of(card, edits=method == "chat.update")
+        for folds in (True, False) if self._folds and card.details else (self._folds,):
+            made = render(card, tokens, folds=folds)
+            try:
+                answer = await self._put(method, made, where, urgency)
+            except Refused as refused:
+                if refused.error not in _TOO_MUCH:
+                    raise
+                log.warning(
+                    "Slack does not take the blocks of a message (%s): it is said in another way", refused.error
+                )
+            else:
+                self._folds &= folds or not card.details
+                return made, answer
         made = bare(card)
         return made, await self._put(method, made, where, urgency)
 

@@ -37,9 +37,20 @@ _UNLINKED: Final = 0.5
 _WIDEST: Final = 92
 _LABEL, _CONFIRM_LABEL, _CONFIRM_TEXT, _ASKS = 75, 30, 300, 150
 _BUTTONS_A_ROW: Final = 20
+_FOLDED: Final = "Details"
+_FOLD_COSTS, _SECTION_COSTS = 220, 100
+_SECTION, _ESCAPED, _CONTAINED = 2_800, 200, 9
 _BUTTONS_ROOM: Final = 5_000
 _CUT: Final = "Too long for one message: the whole is in the thread."
-_MARKS: Final = {Tone.PLAIN: " ", Tone.BUSY: "…", Tone.GOOD: "✓", Tone.WARN: "!", Tone.BAD: "✗", Tone.UNKNOWN: "?"}
+_MARKS: Final = {
+    Tone.PLAIN: " ",
+    Tone.ASK: "◆",
+    Tone.BUSY: "…",
+    Tone.GOOD: "✓",
+    Tone.WARN: "!",
+    Tone.BAD: "✗",
+    Tone.UNKNOWN: "?",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +62,22 @@ class Rendered:
     was_cut: bool = False
 
 
-def render(card: Card, tokens: Sequence[str] = ()) -> Rendered:
-    """A card with the tokens of its buttons, as many as it has buttons; without tokens it has no buttons."""
+def render(card: Card, tokens: Sequence[str] = (), *, folds: bool = True) -> Rendered:
+    """A card with the tokens of its buttons, as many as it has buttons; without tokens it has no buttons.
+
+    Its details come last, in a container that is closed until somebody opens it; without `folds` as plain sections,
+    which Slack shortens behind "see more". What they have no room for is cut first.
+    """
     buttons, left_out = _actions(card.buttons, tokens)
     for scale in _SCALES:
         sketch = _Sketch(card, scale, was_cut=left_out or bool(card.listing))
         blocks = [*sketch.blocks(), *buttons]
         if scale == _SCALES[-1] or _bytes(blocks) <= ROOM:
-            return Rendered(blocks, notice(card), sketch.was_cut)
+            details, cut_short = _details(card.details, ROOM - _bytes(blocks) - _FOLD_COSTS, folds=folds)
+            if cut_short and card.final and not sketch.was_cut:
+                sketch = _Sketch(card, scale, was_cut=True)
+                blocks = [*sketch.blocks(), *buttons]
+            return Rendered([*blocks, *details], notice(card), sketch.was_cut or cut_short)
     raise AssertionError("the last scale is taken as it is")
 
 
@@ -188,6 +207,32 @@ class _Sketch:
         return [_preformatted(text)] if text.strip() else []
 
 
+def _details(lines: Sequence[Line], room: int, *, folds: bool) -> tuple[list[Json], bool]:
+    """What is folded away, in so many bytes of JSON, and whether something of it was cut.
+
+    docs.slack.dev/reference/block-kit/blocks/container-block: a title, and at most ten blocks.
+    """
+    whole_rows = [f"{line(one.name)}: {visible(one.text[:_CLIP])}" for one in lines]
+    rows = [cut(row, _SECTION) for row in whole_rows]
+    sections: list[str] = []
+    cut_short = rows != whole_rows
+    for row in rows:
+        cost = _bytes(row) + 2
+        room -= cost if sections and len(sections[-1]) + len(row) < _SECTION else cost + _SECTION_COSTS
+        if room < 0 or len(sections) == _CONTAINED:
+            cut_short = True
+            break
+        if sections and len(sections[-1]) + len(row) < _SECTION:
+            sections[-1] = f"{sections[-1]}\n{row}"
+        else:
+            sections.append(row)
+    blocks = [{"type": "section", "text": words(text, _SECTION + _ESCAPED)} for text in sections]
+    if not blocks or not folds:
+        return blocks, cut_short
+    fold = {"is_collapsible": True, "default_collapsed": True}
+    return [{"type": "container", "title": words(_FOLDED), **fold, "child_blocks": blocks}], cut_short
+
+
 def _named(heads: Iterable[str], cells: Iterable[str]) -> str:
     return ", ".join(f"{head}: {cell}" for head, cell in zip(heads, cells, strict=True) if cell)
 
@@ -244,6 +289,8 @@ def _button(number: int, button: Button, token: str) -> Json:
         "action_id": action_id(number, button),
         "value": token,
     }
+    if button.primary and not button.danger:
+        made["style"] = "primary"
     if button.danger:
         made["style"] = "danger"
         if not button.asks:
@@ -287,4 +334,5 @@ def whole(card: Card) -> str:
     parts += [f"{line(one.text)}: {one.url}" for one in card.links if web_url(one.url)]
     parts += [visible(card.hint), line(card.footer)]
     parts += [f"{line(button.label)}: {line(button.command)}" for button in card.buttons]
+    parts += [f"{line(one.name)}: {visible(one.text)}" for one in card.details]
     return "\n".join(part for part in parts if part) + "\n"

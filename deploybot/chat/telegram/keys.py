@@ -64,9 +64,8 @@ def keyboard(buttons: Sequence[Button], tokens: Sequence[str], owner: str = "") 
     room = 0
     for button, token in zip(buttons[:_MOST], tokens[:_MOST], strict=True):
         label = cut(clean_line(button.label).strip() or clean_line(button.command), _LABEL)
-        made = InlineKeyboardButton(
-            label, callback_data=data_of(button, token, owner), style="danger" if button.danger else None
-        )
+        style = "danger" if button.danger else "success" if button.primary else None
+        made = InlineKeyboardButton(label, callback_data=data_of(button, token, owner), style=style)
         if not rows or len(rows[-1]) == _ROW or len(label) > room:
             rows.append([])
             room = _ROW_LABELS

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploybot.card import Card, Link, Mention, Table, web_url
+from deploybot.card import Card, Line, Link, Mention, Table, web_url
 from deploybot.chat.signs import line_signs, title_sign, warned
 from deploybot.chat.spans import UNICODE, row_text
 from deploybot.chat.tables import table_rows
@@ -31,6 +31,7 @@ _LINK: Final = 60
 _WAKES: Final = 20
 _LEFT_OUT: Final = "…"
 _SPARE: Final = 16
+_LEAST_DETAILS: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +83,19 @@ def page_of(card: Card) -> Page:
     room = LONGEST - _SPARE - sum(part.need() for part in (head, *tail))
     shares = _shares([part.need() for part in parts], room)
     body = [(part, part.fit(share)) for part, share in zip(parts, shares, strict=True)]
+    folded = _details(card.details)
+    left = room - sum(units(row) + 1 for _, rows in body for row in rows)
+    body_end = [(folded, folded.fit(left))] if folded.rows and left > _LEAST_DETAILS else []
     html = "\n".join(
         [
             head.markup(head.rows),
             *(part.markup(rows) for part, rows in body),
             *(part.markup(part.rows) for part in tail),
+            *(part.markup(rows) for part, rows in body_end),
         ]
     )
-    whole = bool(card.listing) or any(rows != part.rows for part, rows in body) or units(card.title) > _TITLE
+    cut_short = any(rows != part.rows for part, rows in [*body, *body_end]) or (bool(folded.rows) and not body_end)
+    whole = bool(card.listing) or cut_short or units(card.title) > _TITLE
     return Page(html, _whole(card) if whole else "")
 
 
@@ -102,7 +108,8 @@ def alert_of(card: Card, room: int) -> str:
 
 def _whole(card: Card) -> str:
     """All of a card as plain text."""
-    lines = [clean(card.title), *(row for part in (*_parts(card), *_tail(card)) for row in part.rows)]
+    parts = (*_parts(card), *_tail(card), _details(card.details))
+    lines = [clean(card.title), *(row for part in parts for row in part.rows)]
     if card.listing:
         lines = [clean(card.title), "", *map(clean_line, card.listing)]
     lines += [f"{clean_line(one.text)}: {one.url}" for one in card.links if web_url(one.url)]
@@ -153,6 +160,26 @@ def _lines(card: Card) -> _Part:
         return "\n".join(html if row == same else escaped(row) for row, same, html in pairs) + (
             f"\n{_LEFT_OUT}" if len(kept) > len(rows) else ""
         )
+
+    return _Part(rows, markup)
+
+
+def _details(lines: Sequence[Line]) -> _Part:
+    """What is folded away: an expandable block quote, of which clients show three rows until it is tapped.
+
+    https://core.telegram.org/bots/api#html-style
+    """
+    rows = [row for one in lines for row in unlinked(f"{clean_line(one.name)}: {one.text}").split("\n")]
+    pages = {clean_line(one.name): url for one in lines if (url := web_url(one.url))}
+
+    def markup(kept: Sequence[str]) -> str:
+        made = []
+        for row in kept:
+            name = row.partition(":")[0]
+            rest = escaped(row[len(name) :])
+            made.append(anchor(escaped(name), pages[name]) + rest if name in pages else escaped(name) + rest)
+        text = "\n".join(made)
+        return f"<blockquote expandable>{text}</blockquote>"
 
     return _Part(rows, markup)
 

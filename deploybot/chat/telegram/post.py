@@ -221,7 +221,7 @@ class Post:
 
 async def _page(card: Card) -> Page:
     """A card as a message; a long one is made in a thread, so that it keeps nobody waiting."""
-    rows = len(card.lines) + (len(card.table.rows) if card.table else 0)
+    rows = len(card.lines) + len(card.details) + (len(card.table.rows) if card.table else 0)
     if len(card.text) + sum(map(len, card.code)) + 100 * rows < _HEAVY:
         return page_of(card)
     return await asyncio.to_thread(page_of, card)

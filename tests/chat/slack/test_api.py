@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deploybot import Card
+from deploybot import Button, Card, Line
 from deploybot.chat.slack import api as api_module
 from deploybot.chat.slack.api import Refused, SlackApi
 from deploybot.chat.slack.health import Health
@@ -166,6 +166,23 @@ async def test_what_slack_does_not_take_as_blocks_is_said_as_text(workspace: Wor
     long = workspace.shown(message.id)
     assert long.text.endswith("…")
     await workspace.double.scene.until(lambda post: bool(post.files))
+
+
+async def test_details_are_not_folded_where_slack_does_not_take_containers(workspace: Workspace) -> None:
+    card = Card(title="#1 done", details=(Line("release", "v2, <!channel>"),), buttons=(Button("Status", "status"),))
+    workspace.double.web.refused_blocks = frozenset({"container"})
+    message = await workspace.send(card)
+    assert [one.label for one in message.buttons] == ["Status"]
+    assert "release: v2, <!channel>" in message.text
+    assert message.pings == ()
+    workspace.double.web.refused_blocks = frozenset()
+    assert "<details>" not in (await workspace.send(card)).html, "it is not tried again"
+
+
+async def test_details_are_folded(workspace: Workspace) -> None:
+    message = await workspace.send(Card(title="#1 done", details=(Line("release", "v2"),)))
+    assert "<details><summary>Details</summary>" in message.html
+    assert "release: v2" in message.text
 
 
 async def test_the_libraries_leave_our_loggers_alone(workspace: Workspace) -> None:

@@ -172,6 +172,22 @@ def test_a_dangerous_button_asks_back_unless_it_asks_anyway() -> None:
     assert (why["action_id"], why["value"]) == ("ask:1:Why?", "t2")
 
 
+def test_the_button_that_a_message_is_about_is_marked() -> None:
+    card = Card(title="x", buttons=(Button("Approve", "approve #1", primary=True), Button("Status", "status")))
+    assert [one.get("style") for one in render(card, ("t1", "t2")).blocks[-1]["elements"]] == ["primary", None]
+
+
+def test_details_that_are_too_long_are_cut_before_anything_else() -> None:
+    details = tuple(Line(f"line {number}", "é" * 500) for number in range(100))
+    card = Card(title="x", text="y" * 2_900, details=details, buttons=(Button("Approve", "approve #1"),))
+    made = render(card, ("t1",))
+    assert [*check_message({"text": made.text, "blocks": made.blocks})] == []
+    shown = read_blocks(made.blocks)
+    assert (made.was_cut, "y" * 2_900 in shown.text, "line 1: " in shown.text) == (True, True, True)
+    assert "Too long for one message" in shown.text
+    assert "line 99" in whole(card)
+
+
 def test_a_warning_in_a_text_stands_out() -> None:
     assert "⚠️ disk is full" in read_blocks(render(Card(title="x", text="fine\n! disk is full")).blocks).text
 

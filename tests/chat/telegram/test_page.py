@@ -175,6 +175,21 @@ def test_keyboards_are_what_the_double_takes() -> None:
     assert made is not None
     buttons = keyboard_of({"reply_markup": json.dumps(made.to_dict())})
     assert [(one["text"], one.get("style")) for one in buttons] == [("help", None), ("x", "danger")]
+    approve = keyboard([Button("Approve", "approve #1", primary=True)], ["t" * 24])
+    assert approve is not None
+    assert approve.inline_keyboard[0][0].style == "success"
+
+
+def test_details_are_folded_and_cut_first() -> None:
+    lines = tuple(Line(f"line {number}", "x" * 90) for number in range(60))
+    page = page_of(
+        Card(title="t", text="y" * 2_000, details=(Line("compare", "here", url="https://a.example"), *lines))
+    )
+    assert '<blockquote expandable><a href="https://a.example">compare</a>: here\nline 0: x' in page.html
+    assert "y" * 2_000 in page.html
+    assert "line 59" not in page.html
+    assert "line 59: x" in page.whole
+    assert "expandable" not in page_of(Card(title="t", text="y" * 4_050, details=lines)).html
 
 
 def test_people_who_are_to_be_woken_are_mentioned_by_their_numbers_and_nobody_else() -> None:

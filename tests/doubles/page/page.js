@@ -70,6 +70,7 @@ function drawn(one) {
   const body = make("div", "", "body");
   if (one.html) body.innerHTML = one.html; else body.textContent = one.text;
   body.querySelectorAll("button").forEach((button) => button.remove());
+  body.querySelectorAll("blockquote").forEach((quote) => (quote.onclick = () => quote.classList.toggle("open")));
   article.append(author, body, ...attached(one), pressable(one));
   return article;
 }
@@ -90,8 +91,8 @@ function pressable(one) {
   const row = make("div", "", "buttons");
   const field = make("input", "", "field");
   if (one.asks) row.append(field);
-  for (const { label, danger } of one.buttons) {
-    const button = make("button", label, danger ? "danger" : "");
+  for (const { label, danger, primary } of one.buttons) {
+    const button = make("button", label, danger ? "danger" : primary ? "primary" : "");
     button.onclick = async () => {
       button.disabled = true;
       const { room } = await post("press", { id: one.id, label, answer: field.value });

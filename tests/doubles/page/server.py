@@ -150,7 +150,7 @@ def _shown(double: SlackDouble | TelegramDouble, post: Post) -> Json:
         "author": post.author,
         "text": post.text,
         "html": post.html,
-        "buttons": [{"label": one.label, "danger": one.danger} for one in post.buttons],
+        "buttons": [{"label": one.label, "danger": one.danger, "primary": one.primary} for one in post.buttons],
         "files": [name for name, _ in post.files],
         "thread": post.thread,
         "private": bool(post.only_for),

@@ -83,7 +83,7 @@ def read_text(text: str) -> Seen:
     return seen
 
 
-def _block(seen: Seen, block: Json) -> None:  # noqa: C901  one case for each kind
+def _block(seen: Seen, block: Json) -> None:  # noqa: C901, PLR0912  one case for each kind
     match block["type"]:
         case "rich_text":
             for part in block["elements"]:
@@ -92,6 +92,15 @@ def _block(seen: Seen, block: Json) -> None:  # noqa: C901  one case for each ki
             for text in filter(None, (block.get("text"), *block.get("fields", ()))):
                 _object(seen, text)
                 seen.line()
+        case "container":
+            closed = block.get("default_collapsed", False)
+            seen.html += f"<details{'' if closed else ' open'}><summary>"
+            _object(seen, block["title"])
+            seen.html += "</summary>"
+            for child in block["child_blocks"]:
+                seen.line()
+                _block(seen, child)
+            seen.html += "</details>"
         case "header":
             _object(seen, block["text"], "h3")
         case "context":
@@ -109,8 +118,8 @@ def _block(seen: Seen, block: Json) -> None:  # noqa: C901  one case for each ki
 
 
 def _button(seen: Seen, button: Json) -> None:
-    label = decode(button["text"]["text"])
-    seen.buttons.append(Press(label, button.get("value", ""), danger=button.get("style") == "danger"))
+    label, style = decode(button["text"]["text"]), button.get("style")
+    seen.buttons.append(Press(label, button.get("value", ""), danger=style == "danger", primary=style == "primary"))
     seen.html += f"<button>{html.escape(label)}</button>"
 
 

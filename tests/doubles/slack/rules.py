@@ -20,6 +20,7 @@ _VIEW_BLOCKS: Final = 100
 _SECTION: Final = 3_000
 _HEADER: Final = 150
 _LABEL: Final = 75
+_CHILDREN: Final = 10
 _VALUE: Final = 2_000
 _ID: Final = 255
 _TITLE: Final = 24
@@ -40,6 +41,10 @@ _BLOCKS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
     "context": (frozenset({"elements"}), frozenset()),
     "actions": (frozenset({"elements"}), frozenset()),
     "divider": (frozenset(), frozenset()),
+    "container": (
+        frozenset({"child_blocks"}),
+        frozenset({"title", "rich_text_title", "subtitle", "width", "icon", "is_collapsible", "default_collapsed"}),
+    ),
     "input": (frozenset({"label", "element"}), frozenset({"hint", "optional", "dispatch_action"})),
 }
 
@@ -56,7 +61,7 @@ def check_message(payload: Json) -> Iterator[str]:
     # An empty list takes the blocks of a message away, says the reference of chat.update.
     if blocks is not None and blocks != []:
         yield from _all_blocks(
-            blocks, _MESSAGE_BLOCKS, ("rich_text", "section", "header", "context", "actions", "divider")
+            blocks, _MESSAGE_BLOCKS, ("rich_text", "section", "header", "context", "actions", "divider", "container")
         )
 
 
@@ -187,6 +192,20 @@ def _section(block: Json, at: str) -> Iterator[str]:
         yield from _text(field, f"{at}.fields", _VALUE)
 
 
+def _container(block: Json, at: str) -> Iterator[str]:
+    """The reference lists more children than the server takes: these are in both lists."""
+    if "title" not in block and "rich_text_title" not in block:
+        yield f"{at}: no title"
+    if "title" in block:
+        yield from _text(block["title"], f"{at}.title", _HEADER, plain=True)
+    if not 1 <= len(block["child_blocks"]) <= _CHILDREN:
+        yield f"{at}: {len(block['child_blocks'])} child blocks"
+    if block.get("default_collapsed") and not block.get("is_collapsible"):
+        yield f"{at}: collapsed, but not collapsible"
+    for number, child in enumerate(block["child_blocks"]):
+        yield from _block(child, f"{at}.child_blocks[{number}]", ("section", "header", "context", "actions", "divider"))
+
+
 def _header(block: Json, at: str) -> Iterator[str]:
     yield from _text(block["text"], f"{at}.text", _HEADER, plain=True)
 
@@ -294,6 +313,7 @@ def _nothing(block: Json, at: str) -> Iterator[str]:
 _CHECKS: Final[Mapping[str, Callable[[Json, str], Iterator[str]]]] = {
     "rich_text": _rich_text,
     "section": _section,
+    "container": _container,
     "header": _header,
     "context": _context,
     "actions": _actions,

@@ -52,6 +52,7 @@ class WebApi:
     """`dead` is the error that every call gets (`token_revoked`); `scopes` are those that were granted.
 
     `narrow` is the error that every message with blocks gets: Slack refuses some for reasons of its own.
+    Messages with a block of one of `refused_blocks` are `invalid_blocks`: older workspaces do not take new kinds.
     """
 
     state: State
@@ -64,6 +65,7 @@ class WebApi:
     dead_app: str = ""
     home: bool = True
     narrow: str = ""
+    refused_blocks: frozenset[str] = frozenset()
     scopes: str = ALL_SCOPES
     rates: Rates = field(default_factory=Rates)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -180,6 +182,8 @@ class WebApi:
     def _check(self, args: Json) -> None:
         if self.narrow and args.get("blocks"):
             raise Refused(self.narrow)
+        if self.refused_blocks & {one.get("type") for one in args.get("blocks") or ()}:
+            raise Refused("invalid_blocks")
         for breach in check_message(args):
             error = breach if breach in {"msg_blocks_too_long", "no_text"} else "invalid_blocks"
             raise Refused(error, breach=breach, response_metadata={"messages": [breach]})

@@ -368,7 +368,8 @@ _ADMIN = [
 
 
 def _press(button: dict[str, str]) -> Press:
-    return Press(button["text"], button.get("callback_data", ""), button.get("style") == "danger")
+    style = button.get("style")
+    return Press(button["text"], button.get("callback_data", ""), style == "danger", style == "success")
 
 
 def _forced(markup: object, seen: Read, replied: Said | None) -> int | None:

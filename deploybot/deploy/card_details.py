@@ -1,0 +1,175 @@
+"""What a card shows behind Details: everything that a decision may need and a phone has no room for; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from deploybot.card import Line, Tone
+from deploybot.domain import (
+    Changes,
+    Deployment,
+    Effect,
+    EffectKind,
+    Kind,
+    Phase,
+    Plan,
+    Request,
+    ServerPlan,
+    StepRow,
+    StepState,
+    image_changes,
+)
+from deploybot.units import show_duration, show_time
+
+COMMITS_SHOWN = 5
+WARNINGS_SHOWN = 20
+AUTHORS_SHOWN = 10
+
+
+def deployment_details(
+    deployment: Deployment,
+    steps: Sequence[StepRow],
+    request: Request | None,
+    *,
+    shown: Sequence[Line] = (),
+    long: Sequence[Line] = (),
+) -> Iterator[Line]:
+    """Give all details of a deployment that are not among the lines `shown`. `long` are texts that the card cuts."""
+    plan, told = deployment.plan, {one.text for one in shown}
+    yield from long
+    if deployment.not_before:
+        yield Line("begins", f"not before {show_time(deployment.not_before)}")
+    yield from _release(plan)
+    for part in plan.servers:
+        done = [row for row in steps if row.server == part.server and row.phase is not Phase.CLEANUP]
+        words = ", ".join(map(step_words, done)) if done and deployment.state.ended else _planned(plan, part)
+        if words not in told:
+            yield Line(part.server, words)
+        if effects_text(gravest_first(part.effects)) not in told:
+            yield from effects_lines(part)
+    yield from _changes(plan.changes, request.compare if request else "")
+    yield Line("plan", plan.digest[:12] or "none")
+
+
+def plan_details(plan: Plan) -> Iterator[Line]:
+    """Give all details of what would happen."""
+    yield from _release(plan)
+    for part in plan.servers:
+        yield Line(part.server, _planned(plan, part))
+        yield from effects_lines(part)
+    yield from _changes(plan.changes, "")
+
+
+def _release(plan: Plan) -> Iterator[Line]:
+    """The exact release: the full commit, images by digest, and where the commit comes from."""
+    release = plan.release
+    named = f"{release.ref}, " if release.ref and release.ref != release.commit else ""
+    yield Line("release", f"{named}{release.commit}")
+    if release.subject and release.commit not in {one.sha for one in plan.changes.commits}:
+        yield Line("subject", f"{release.subject} — {release.author}")
+    if plan.origin is not None and str(plan.origin):
+        yield Line("from", str(plan.origin))
+    for pin in release.images:
+        yield Line(f"image {pin.service}", f"{f'{pin.tag}, ' if pin.tag else ''}{pin.reference}")
+    if release.images and plan.replaced:
+        for service, was, now in image_changes(plan.replaced[0], release):
+            yield Line(f"change of {service}", f"{was} → {now}")
+
+
+def _planned(plan: Plan, part: ServerPlan) -> str:
+    return f"{_before(plan, part)}: {steps_line(part)}"
+
+
+def _before(plan: Plan, part: ServerPlan) -> str:
+    if part.replaces is None:
+        return first_words(part)
+    stays = plan.kind in {Kind.RESTART, Kind.TASK}
+    return f"{part.replaces} stays" if stays else f"replaces {part.replaces}"
+
+
+def _changes(changes: Changes, compare: str) -> Iterator[Line]:
+    for one in changes.commits[:COMMITS_SHOWN]:
+        yield Line(one.sha[:10], f"{one.subject} — {one.author}")
+    if changes.commits and changes.total > COMMITS_SHOWN:
+        yield Line("commits", f"{changes.total - COMMITS_SHOWN} more")
+    authors = tuple(dict.fromkeys(one.author for one in changes.commits))
+    if len(changes.commits) > COMMITS_SHOWN:  # else each commit names its own
+        more = f" and {len(authors) - AUTHORS_SHOWN} more" if len(authors) > AUTHORS_SHOWN else ""
+        yield Line("authors", ", ".join(authors[:AUTHORS_SHOWN]) + more)
+    if compare:
+        yield Line("compare", compare, url=compare)
+
+
+def warnings_of(plan: Plan) -> list[str]:
+    """Give every warning of a plan, the gravest first."""
+    changes = plan.changes
+    found = list(plan.warnings)
+    if changes.removed:
+        found.append(f"takes back {counted(changes.removed, 'commit')}")
+    if changes.warnings:
+        more = len(changes.warnings) - WARNINGS_SHOWN
+        found.append(f"touches {', '.join(changes.warnings[:WARNINGS_SHOWN])}" + (f" and {more} more" * (more > 0)))
+    return found
+
+
+def counted(number: int, what: str) -> str:
+    """Give `no commits`, `1 commit`, `2 commits`."""
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+
+
+def steps_line(part: ServerPlan) -> str:
+    """All steps on a server, its health gate, and the way back."""
+    steps = [f"{step.name} (at most {show_duration(step.timeout)})" for step in part.steps]
+    if part.gate is not None:
+        steps.append(f"health: {part.gate.kind} {part.gate.target} within {show_duration(part.gate.within)}")
+    if part.replaces is None or (part.gate is None and not part.restore):
+        return " → ".join(steps)
+    return f"{' → '.join(steps)}; if it fails: {', '.join(step.name for step in part.restore) or 'nothing'}"
+
+
+def first_words(part: ServerPlan) -> str:
+    """Say that there is no release of the bot's to replace."""
+    return "takes over what runs there" if part.before else "the first release there"
+
+
+def effects_lines(part: ServerPlan) -> Iterator[Line]:
+    """Say in one line what becomes of each service: `web recreated (image), db kept`."""
+    if not part.effects:
+        return
+    yield Line(f"{part.server} services", effects_text(part.effects), effects_tone(part.effects))
+
+
+def effects_text(effects: Sequence[Effect]) -> str:
+    """Give `web recreated (image), db kept`; say so where nothing changes."""
+    text = ", ".join(f"{one.service} {one.kind}" + (f" ({one.why})" if one.why else "") for one in effects)
+    same = all(one.kind in {EffectKind.KEPT, EffectKind.LEFT} for one in effects)
+    return f"nothing changes: {text}" if same else text
+
+
+def gravest_first(effects: Sequence[Effect]) -> list[Effect]:
+    """Give what goes or changes before what stays."""
+    order = [EffectKind.REMOVED, EffectKind.RECREATED, EffectKind.NEW, EffectKind.STARTED]
+    return sorted(effects, key=lambda one: order.index(one.kind) if one.kind in order else len(order))
+
+
+def effects_tone(effects: Sequence[Effect]) -> Tone:
+    """Warn where a service goes."""
+    return Tone.WARN if any(one.kind is EffectKind.REMOVED for one in effects) else Tone.PLAIN
+
+
+def step_words(row: StepRow) -> str:
+    """Give `switch 0.4 s`, `switch failed (code 3) after 2 s`, `switch …` while it runs."""
+    back = "back: " if row.phase is Phase.RESTORE else ""
+    return f"{back}{row.name} {_ending(row)}"
+
+
+def _ending(row: StepRow) -> str:
+    took = show_duration(max(row.finished - row.started, 0.0))
+    return {
+        StepState.PENDING: f"… (not known to have begun: {row.detail}; trying again)" if row.detail else "…",
+        StepState.STARTED: f"… (out of sight: {row.detail}; trying again)" if row.detail else "…",
+        StepState.DONE: took,
+        StepState.FAILED: f"failed (code {row.code}) after {took}",
+        StepState.CANCELLED: f"stopped after {took}",
+        StepState.UNKNOWN: "unknown",
+    }[row.state]

@@ -1,0 +1,74 @@
+"""What a plan does in a few words: for titles, for the audit and for logs; pure."""
+
+from __future__ import annotations
+
+from deploybot.domain import Kind, Plan, Release, image_changes
+
+LABEL_LONGEST = 32
+OLD_SHOWN = 2
+
+_VERBS = {
+    Kind.DEPLOY: "deploy {release} to {place}",
+    Kind.ROLLBACK: "roll back {place} to {release}",
+    Kind.RESTART: "restart {place}",
+    Kind.TASK: "run {task} in {place}",
+}
+
+
+def what(plan: Plan) -> str:
+    """What a plan does, such as `deploy v2 (0123456789) to shop production`."""
+    place = f"{plan.app} {plan.environment}"
+    return _VERBS[plan.kind].format(release=plan.release, place=place, task=plan.task)
+
+
+def headline(plan: Plan) -> str:
+    """What a plan does, as titles say it: `shop/production: v1 → v2`, `shop/production: restart`."""
+    return f"{plan.app}/{plan.environment}: {_headline(plan)}"
+
+
+def _headline(plan: Plan) -> str:
+    match plan.kind:
+        case Kind.RESTART:
+            return "restart"
+        case Kind.TASK:
+            return f"run {plan.task}"
+        case Kind.ROLLBACK:
+            return f"{_exchange(plan)} (rollback)"
+        case _:
+            return _exchange(plan)
+
+
+def _exchange(plan: Plan) -> str:
+    """`v1 → v2`, with short commits where two releases have the same label."""
+    new, old = plan.release, plan.replaced
+    if not old:
+        before = any(part.before and part.before.services for part in plan.servers)
+        return f"{_label(new)} · {'takes over what runs there' if before else 'first deployment'}"
+    if all(one.id == new.id for one in old):
+        return f"{_label(new)} again"
+    if change := image_exchange(plan):
+        return change
+    labels = {_label(one) for one in (*old, new)}
+    name = _label if len(labels) == len({one.id for one in (*old, new)}) else _short
+    shown = [name(one) for one in old[:OLD_SHOWN]] + ["…"] * (len(old) > OLD_SHOWN)
+    return f"{', '.join(shown)} → {name(new)}"
+
+
+def image_exchange(plan: Plan) -> str:
+    """Give `web 1.4.2 → 1.4.3` where one image with another tag is all that changes; else nothing."""
+    old, new = plan.replaced, plan.release
+    if len(old) != 1 or old[0].commit != new.commit or plan.kind in {Kind.RESTART, Kind.TASK}:
+        return ""
+    changes = [service for service, _, _ in image_changes(old[0], new)]
+    before, after = (one.image(changes[0]) if len(changes) == 1 else None for one in (old[0], new))
+    if not before or not after or not before.tag or not after.tag or before.tag == after.tag:
+        return ""
+    return f"{before.service} {before.tag} → {after.tag}"
+
+
+def _label(release: Release) -> str:
+    return release.name if len(release.name) <= LABEL_LONGEST else f"{release.name[: LABEL_LONGEST - 1]}…"
+
+
+def _short(release: Release) -> str:
+    return release.short

@@ -1,0 +1,70 @@
+"""Whom the messages of a deployment notify, and where: those who can approve it, and who asked when it went wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploybot.card import Card
+from deploybot.domain import Place, State
+from deploybot.testing import Outcome
+from tests.approvals.conftest import Town, make_town
+
+CHANNELS = (Place("slack", "C1"), Place("telegram", "-1001"))
+
+
+def open_channels(town: Town) -> None:
+    town.shop.settings.apps["shop"].__dict__["channel"] = CHANNELS
+
+
+async def queued(town: Town, key: str) -> dict[str, Card]:
+    """The last state of a card by platform."""
+    rows = await town.store.read(lambda tables: tables.outbox.due(town.shop.clock.now() + 1, 1_000))
+    return {row.place.platform: row.card for row in rows if row.key == key}
+
+
+def mentioned(card: Card) -> list[tuple[str, str]]:
+    return [(one.identity.platform, one.name) for one in card.wakes]
+
+
+async def test_a_request_mentions_everybody_who_can_approve_it_in_their_chat(tmp_path: Path) -> None:
+    async with make_town(tmp_path, approvals=2) as town:
+        open_channels(town)
+        number = await town.ask()
+        cards = await queued(town, f"deployment:{number}")
+        assert mentioned(cards["slack"]) == [("slack", "ben"), ("slack", "cem"), ("slack", "dia")]
+        assert mentioned(cards["telegram"]) == [("telegram", "ben"), ("telegram", "cem"), ("telegram", "dia")]
+        assert "other than ana" not in cards["slack"].footer, "the mentions say it"
+        await town.say(f"approve #{number}", "ben")
+        cards = await queued(town, f"deployment:{number}")
+        assert mentioned(cards["slack"]) == [("slack", "cem"), ("slack", "dia")]
+        await town.say(f"approve #{number}", "cem")
+        await town.end_of(number)
+        assert mentioned((await queued(town, f"deployment:{number}"))["slack"]) == []
+
+
+async def test_an_end_that_needs_a_person_is_a_new_message_that_mentions_who_asked(tmp_path: Path) -> None:
+    async with make_town(tmp_path) as town:
+        open_channels(town)
+        town.shop.hosts["web1"].script("fetch", Outcome(code=3, log=b"fatal: no space left on device\n"))
+        number = await town.ask()
+        await town.say(f"approve #{number}", "ben")
+        assert (await town.end_of(number)).state is State.FAILED
+        cards = await queued(town, f"end:{number}")
+        assert {name: mentioned(card) for name, card in cards.items()} == {
+            "slack": [("slack", "ana")],
+            "telegram": [("telegram", "ana")],
+        }
+        assert cards["slack"].title == f"#{number} shop/production: v2 · first deployment · failed"
+        assert cards["slack"].text == "Step `fetch` failed on web1: no space left on device (exit code 3)."
+
+
+@pytest.mark.parametrize("word", ["approve", "reject"])
+async def test_no_other_end_calls_anybody(tmp_path: Path, word: str) -> None:
+    async with make_town(tmp_path) as town:
+        open_channels(town)
+        number = await town.ask()
+        await town.say(f"{word} #{number} because of it" if word == "reject" else f"{word} #{number}", "ben")
+        await town.end_of(number)
+        assert await queued(town, f"end:{number}") == {}

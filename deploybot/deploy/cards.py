@@ -62,6 +62,7 @@ class _Room(NamedTuple):
 
 
 _ROOMY = _Room(reason=60, warning=74, warnings=2, servers=4, server=2 * ROW - 4)
+_CLOSE = _Room(reason=60, warning=36, warnings=1, servers=1, server=ROW - 2)
 _TIGHT = _Room(reason=20, warning=36, warnings=1, servers=1, server=ROW - 2)
 
 _TONES = {
@@ -116,6 +117,7 @@ def deployment_card(
     footer = _footer(deployment, request, named=not wakes)
     ends = (f"✋ {title}", footer, ", ".join(dict.fromkeys(one.name for one in wakes)))
     text, lines = _body(deployment, steps, asked, waits_for, used=rows_of_all(ends))
+    cut = tuple(one for one in _long(deployment, asked) if one.text not in text)
     return Card(
         key=key(deployment.number),
         title=title,
@@ -126,9 +128,7 @@ def deployment_card(
         buttons=_buttons(deployment, steps, request),
         footer=footer,
         wakes=wakes,
-        details=tuple(
-            deployment_details(deployment, steps, request, shown=lines, long=tuple(_long(deployment, asked)))
-        ),
+        details=tuple(deployment_details(deployment, steps, request, shown=lines, long=cut)),
         final=deployment.state.ended,
         ok=deployment.state in {State.SUCCEEDED, State.RUNNING, State.WAITING},
     )
@@ -139,8 +139,9 @@ def _body(
 ) -> tuple[str, tuple[Line, ...]]:
     """The text and the lines; of a request so much that the whole card fits a phone, where `used` rows are taken."""
     text, lines = _sized(deployment, steps, asked, waits_for, _ROOMY)
-    if asked is not None and used + _rows(text, lines) > MOST_ROWS:
-        text, lines = _sized(deployment, steps, asked, waits_for, _TIGHT)
+    for room in (_CLOSE, _TIGHT):
+        if asked is not None and used + _rows(text, lines) > MOST_ROWS:
+            text, lines = _sized(deployment, steps, asked, waits_for, room)
     left = MOST_ROWS - used - _rows(text, lines)
     if asked is not None and left > 0:
         commits = deployment.plan.changes.commits[: min(left, COMMITS_ON_CARD)]
@@ -237,13 +238,11 @@ def _all_warnings(plan: Plan, asked: Request | None) -> list[str]:
 
 def _long(deployment: Deployment, asked: Request | None) -> Iterator[Line]:
     """What the card may have cut, whole."""
-    if len(deployment.reason) > _TIGHT.reason:
+    if deployment.reason and (not deployment.wish or len(deployment.reason) > _ROOMY.reason):
         yield Line("reason", deployment.reason)
     if len(deployment.outcome) > OUTCOME_LONGEST:
         yield Line("outcome", deployment.outcome)
-    found = _all_warnings(deployment.plan, asked)
-    if deployment.state.ended or len(found) > 1 or any(len(one) > _TIGHT.warning for one in found):
-        yield from (Line("warning", one) for one in found)
+    yield from (Line("warning", one) for one in _all_warnings(deployment.plan, asked))
 
 
 def _changes(plan: Plan) -> Iterator[str]:

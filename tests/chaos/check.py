@@ -272,6 +272,13 @@ def _kept(logs: Path, row: StepRow) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
+def _tells_end(card: Card, deployment: Deployment) -> bool:
+    """Whether a card says how a deployment ended, in its title, and of any end but a success, why."""
+    why = (card.text, *(one.text for one in card.details))
+    said = deployment.state is State.SUCCEEDED or any(deployment.outcome in text for text in why)
+    return card.final and card.title.endswith(f"· {deployment.word}") and said
+
+
 def _check_cards(said: Told, shows: Sequence[Show], found: Findings) -> None:
     """The card that people saw: one, with one end, which is the database's."""
     number = said.deployment.number
@@ -287,5 +294,5 @@ def _check_cards(said: Told, shows: Sequence[Show], found: Findings) -> None:
     if finals and any(not show.card.final for show in mine[mine.index(finals[0]) :]):
         found.untrue.append(f"the card of #{number} went on after its end")
     for card in (said.card, finals[-1].card if finals else None):
-        if card is not None and (not card.final or said.deployment.outcome not in card.text):
+        if card is not None and not _tells_end(card, said.deployment):
             found.untrue.append(f"the last card of #{number} says {card.title!r}, {card.text!r}")

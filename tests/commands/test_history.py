@@ -47,7 +47,16 @@ async def test_a_table(world: World) -> None:
     assert card.table.rows == (
         ("4", "2027-01-15 08:00", "ana", "restart", "production", "v1.4", "waiting", ""),
         ("3", "2027-01-15 08:01", "ana", "run migrate", "production", "v1.4", "running", ""),
-        ("2", "2027-01-15 08:01", "ana", "rollback", "production", "v1.3 → v1.4", "restored", "12 s"),
+        (
+            "2",
+            "2027-01-15 08:01",
+            "ana",
+            "rollback",
+            "production",
+            "v1.3 → v1.4",
+            "failed, rolled back to v1.3",
+            "12 s",
+        ),
         ("1", "2027-01-15 08:01", "ana", "deploy", "production", "v1.3 → v1.4", "succeeded", "12 s"),
     )
     assert card.table.tones == (Tone.BUSY, Tone.BUSY, Tone.WARN, Tone.GOOD)

@@ -184,7 +184,7 @@ def test_the_judge_reads_what_the_card_says_is_there(case: Case) -> None:
 
 
 def test_the_judge_finds_a_card_that_says_something_else(case: Case) -> None:
-    other = dataclasses.replace(case.card(), text="It failed.")
+    other = dataclasses.replace(case.card(), title="#7 shop/one: v1 · failed")
     untrue = case.find(Show("deployment:7", case.card()), Show("deployment:7", other)).untrue
     assert any("#7 was said to end in 2 ways" in one for one in untrue)
     assert any("the last card of #7 says" in one for one in untrue)

@@ -301,7 +301,7 @@ def _planned(part: ServerPlan, most: int) -> Line:
     if part.effects:
         text = effects_text(gravest_first(part.effects))
         return Line(part.server, short(text, most), effects_tone(part.effects))
-    words = [*(step.name for step in part.steps), *(["health check"] if part.gate else [])]
+    words = [*(step.name for step in part.steps), *(["health"] if part.gate else [])]
     return Line(part.server, short(", ".join(words), most))
 
 

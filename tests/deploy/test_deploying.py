@@ -205,7 +205,7 @@ async def test_other_environments_do_not_wait(shop: Shop) -> None:
 async def test_dry_run_shows_the_plan_and_does_nothing(shop: Shop) -> None:
     card = await shop.ask(V1, dry_run=True)
     assert card.title == "shop/production: v1 · first deployment · dry run"
-    assert card.lines == (Line("web1, web2", "fetch, switch, health check"),)
+    assert card.lines == (Line("web1, web2", "fetch, switch, health"),)
     steps = {line.name: line.text for line in card.details}
     assert f"health: http {HEALTH} within 2.0 s" in steps["web1"]
     assert steps["web1"] == steps["web2"]

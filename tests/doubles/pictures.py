@@ -17,6 +17,7 @@ from tests.doubles.street import CHANNEL, GROUP, PEOPLE, Street, street
 
 _DEPLOYED_WITHIN = 60.0
 _SIZE = {"width": 1000, "height": 700}
+_PHONE = {"width": 390, "height": 700}
 
 
 class Studio:
@@ -78,6 +79,12 @@ async def slack_approval(studio: Studio) -> None:
     await studio.until("#5", "waiting for 1 approval", "Approve")
 
 
+async def seen(studio: Studio) -> None:
+    """The request as it is, on whatever the browser looks like now."""
+    await studio.until("#5", "waiting for 1 approval")
+    await studio.window.ask("document.querySelector('#posts').scrollTop = 1e6")
+
+
 SCENES: dict[str, Callable[[Studio], Awaitable[None]]] = {
     "telegram-deployment": telegram_deployment,
     "slack-deployment": slack_deployment,
@@ -98,6 +105,13 @@ async def main(folder: Path, work: Path) -> None:
                 await scene(studio)
                 (folder / f"{name}.png").write_bytes(await window.picture())
                 sys.stdout.write(f"{name}.png\n")
+        async with browser(work / "phone", **_PHONE) as window:
+            studio = Studio(made, page, window)
+            for chat in ("slack", "telegram"):
+                await studio.look(chat, "ben")
+                await seen(studio)
+                (folder / f"{chat}-phone.png").write_bytes(await window.picture())
+                sys.stdout.write(f"{chat}-phone.png\n")
         await page.close()
         violations = made.slack.violations + made.telegram.violations
         if violations:

@@ -121,6 +121,11 @@ class Metrics:
         self.reports = Counter(
             "deploybot_reports_total", "Tries to tell others: sent, retried, given_up.", ("target", "result")
         )
+        self.audit_batches = Counter(
+            "deploybot_audit_batches_total",
+            "Tries to take rows of the audit to a sink: sent, retried.",
+            ("sink", "result"),
+        )
         self.ssh_connections = Counter(
             "deploybot_ssh_connections_total", "SSH connections: made, failed.", ("server", "result")
         )

@@ -47,7 +47,7 @@ class Adapters(World):
 def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
     """The real ones; `beside` a bot that may run with the same settings, whose forwarded sockets are left alone."""
     redactor = Redactor(secrets_of(settings))
-    database = Database(settings.bot.data / "deploybot.db")
+    database = Database(settings.bot.data / "deploybot.db", mask=redactor.text)
     pool = _servers(settings, None if beside else settings.bot.data / "sockets")
     return Adapters(
         database=database,

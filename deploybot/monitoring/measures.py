@@ -92,6 +92,10 @@ def _of_health(health: Health) -> Iterator[Family]:
     yield gauge("deploybot_ok", "Whether a part of the bot is well.", ok)
     up = [((("server", name),), float(not part.problem)) for name, part in health.servers.items() if _seen(part)]
     yield gauge("deploybot_server_up", "Whether a server could be reached when it was last tried.", up)
+    up = [((("sink", name),), float(not part.problem)) for name, part in health.audit.items()]
+    yield gauge("deploybot_audit_sink_up", "Whether rows of the audit left by a sink when it was last tried.", up)
+    waiting = [((("sink", name),), (part.facts or {}).get("waiting") or 0.0) for name, part in health.audit.items()]
+    yield gauge("deploybot_audit_waiting", "Rows of the audit that wait to leave by a sink, as last seen.", waiting)
     free = (health.own["disk"].facts or {}).get("free") if "disk" in health.own else None
     yield gauge("deploybot_disk_free_bytes", "Free where the data folder is.", [] if free is None else [((), free)])
 

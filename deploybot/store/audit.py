@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Callable
 
 from deploybot.domain import AuditRow
 from deploybot.store.codec import encode
@@ -27,21 +28,29 @@ def link(content: tuple[int, float, str, str, str, str, str]) -> str:
 
 
 class AuditRows:
-    """`ports.Audit` on a connection. `touched` says whether a row was added since it was last set to False."""
+    """`ports.Audit` on a connection. `touched` says whether a row was added since it was last set to False.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    `mask` takes secrets out of every text before it is hashed: rows also leave the machine.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, mask: Callable[[str], str] = str) -> None:
         """Take the connection whose transaction this works in."""
         self._connection = connection
+        self._mask = mask
         self.touched = False
 
     def append(self, *, actor: str, action: str, subject: str, detail: str = "", now: float) -> AuditRow:
         """Add a link."""
         self.touched = True
         number, previous = self.head()
-        content = (number + 1, float(now), clean(actor), clean(action), clean(subject), clean(detail), previous)
+        text = self._text
+        content = (number + 1, float(now), text(actor), text(action), text(subject), text(detail), previous)
         row = AuditRow(*content, hash=link(content))
         self._connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*content, row.hash))
         return row
+
+    def _text(self, text: str) -> str:
+        return self._mask(clean(text))
 
     def head(self) -> tuple[int, str]:
         """The last row's number and hash; 0 and the genesis where there is none."""

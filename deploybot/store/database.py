@@ -33,7 +33,7 @@ class Database:
     """A database file. Used from the event loop it was opened in; opened by `open` or `async with`.
 
     `on_outbox`, when set, is called in that loop after each commit that put a message into the outbox, or a report
-    for others.
+    for others, or that added to the audit.
     """
 
     def __init__(
@@ -44,15 +44,17 @@ class Database:
         answer_within: float = 30.0,
         copy_every: float = 3600.0,
         way: Way | None = None,
+        mask: Callable[[str], str] = str,
     ) -> None:
         """Take the file, made when first opened. `durable=False` does not wait for the disk: for tests only.
 
         A caller waits for `answer_within` seconds at most. A changed database is copied, for restoring, every
-        `copy_every` seconds. `way` sets what should be left to its defaults.
+        `copy_every` seconds. `way` sets what should be left to its defaults. `mask` takes secrets out of texts of the
+        audit.
         """
         self.path = path
         self.on_outbox: Callable[[], None] | None = None
-        self._writer = Writer(path, way or Way(durable=durable))
+        self._writer = Writer(path, way or Way(durable=durable), mask)
         self._answer_within = answer_within
         self._copy_every = copy_every
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 from deploybot.store.approvals import RequestRows
 from deploybot.store.audit import AuditRows
+from deploybot.store.audit_sinks import AuditSinkRows
 from deploybot.store.buttons import ButtonRows
 from deploybot.store.claims import ClaimRows
 from deploybot.store.codes import CodeRows
@@ -28,8 +30,8 @@ from deploybot.store.wishes import WishRows
 class Rows:
     """`ports.Tables` on a connection."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transactions these work in."""
+    def __init__(self, connection: sqlite3.Connection, mask: Callable[[str], str] = str) -> None:
+        """Take the connection whose transactions these work in, and what takes secrets out of the audit's texts."""
         self.people = PeopleRows(connection)
         self.grant_changes = GrantChangeRows(connection)
         self.claims = ClaimRows(connection)
@@ -38,7 +40,8 @@ class Rows:
         self.manifests = ManifestRows(connection)
         self.locks = LockRows(connection)
         self.outbox = OutboxRows(connection)
-        self.audit = AuditRows(connection)
+        self.audit = AuditRows(connection, mask)
+        self.audit_sinks = AuditSinkRows(connection)
         self.seen = SeenRows(connection)
         self.buttons = ButtonRows(connection)
         self.requests = RequestRows(connection)

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class WebServer:
-    """`problems` gives the problem of each part by its name (`database`, `slack`), for `/healthz`; empty texts are none.
+    """`problems` gives the problem of each part by its name (`database`, `slack`); an empty text is no problem.
 
     `health` answers `/healthz`; who knows more than `problems` puts another handler there before `start`.
     """

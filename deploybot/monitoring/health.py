@@ -1,7 +1,7 @@
 """What is well and what is not, as last seen: nothing outside is asked for it.
 
-What the bot needs itself makes it ill: its database, its chats, its disk, its workers. A server that is down, or a sink
-of the audit, does not: no restart of the bot would help.
+What the bot itself needs counts: its database, its chats, its disk, its workers. A server that is down does not count:
+no restart of the bot would help. For the same reason a sink of the audit that fails makes it degraded at most.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from deploybot.domain import Sight, SinkSight
 from deploybot.units import show_size
+from deploybot.web import health_status
 
 LEAST_FREE = 100_000_000
 _LOOK_WITHIN = 2.0
@@ -37,9 +38,10 @@ class Health:
     audit: Mapping[str, Part]
 
     @property
-    def ill(self) -> bool:
-        """Whether the bot is."""
-        return any(part.problem for part in self.own.values())
+    def status(self) -> str:
+        """`ok`, `degraded` or `down`."""
+        status = health_status({name: part.problem for name, part in self.own.items()})
+        return "degraded" if status == "ok" and any(part.problem for part in self.audit.values()) else status
 
 
 class HealthLook:
@@ -58,7 +60,7 @@ class HealthLook:
         """`data` is the folder whose disk counts; `servers` are all of bot.toml, `sights` how they were seen last.
 
         `sinks` are those of the audit, as they were seen last. Where fewer than `least_free` bytes are left, the bot is
-        ill.
+        down.
         """
         self._least_free = least_free
         self._data = data

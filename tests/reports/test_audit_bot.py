@@ -174,7 +174,7 @@ async def test_rows_leave_a_real_bot_by_every_way_over_a_kill_and_convict_a_rewr
     assert "was changed: subject was “ana”, is “nobody”" in said
 
 
-async def test_a_sink_that_cannot_be_written_makes_no_bot_ill_and_stops_no_command(
+async def test_a_sink_that_cannot_be_written_degrades_the_bot_and_stops_no_command(
     tmp_path: Path, receiver: Receiver
 ) -> None:
     """No folder for the file, no syslog, and a certificate that nobody vouches for."""
@@ -185,8 +185,8 @@ async def test_a_sink_that_cannot_be_written_makes_no_bot_ill_and_stops_no_comma
         assert (await place.run("chat", "-c", "whoami"))[0] == 0
         health = await _all_fail(place)
         assert process.returncode is None
-    assert health["status"] == "ok"
+    assert health["status"] == "degraded"
     assert "no such file or directory" in health["audit"]["file"]["problem"]
-    assert "Make its folder" in health["audit"]["file"]["cure"]
+    assert "Make its folder" in health["audit"]["file"]["fix"]
     assert "its certificate is not trusted" in health["audit"]["call"]["problem"]
     assert health["audit"]["syslog"]["waiting"] >= 1

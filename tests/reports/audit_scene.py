@@ -71,7 +71,7 @@ async def exporting(
             await task
 
 
-async def reached(store: Store, sink: Sink, number: int, within: float = 30.0) -> SinkState:
+async def reached(store: Store, sink: Sink, number: int, within: float = 60.0) -> SinkState:
     """Wait until all rows up to this one have left by a sink."""
     async with asyncio.timeout(within):
         while (state := await state_of(store, sink)).number != number:  # noqa: ASYNC110  a database has no event for it

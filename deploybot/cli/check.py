@@ -47,11 +47,8 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
     rows = () if offline else asyncio.run(_try(settings))
     failed = [row for row in rows if row.state == "failed"]
     if as_json:
-        listed = [
-            {"subject": row.subject, "what": row.what, "state": row.state, "says": row.says, "cure": row.cure}
-            for row in rows
-        ]
-        click.echo(json.dumps({"ok": not failed, "problems": [], "rows": listed}, ensure_ascii=False))
+        listed = {"ok": not failed, "problems": [], "rows": [*map(row_json, rows)]}
+        click.echo(json.dumps(listed, ensure_ascii=False))
     elif rows:
         click.echo()
         show(rows)
@@ -79,6 +76,11 @@ async def _try(settings: Settings) -> tuple[Row, ...]:
             )
     finally:
         await world.pool.close()
+
+
+def row_json(row: Row) -> dict[str, str]:
+    """Return a row as `--json` prints it."""
+    return {"subject": row.subject, "what": row.what, "state": row.state, "says": row.says, "fix": row.cure}
 
 
 def understood(settings: Settings) -> Iterator[str]:

@@ -79,7 +79,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "what": "the check, such as `SSH`",
         "state": "the result",
         "says": "what was found",
-        "cure": "the fix, if it failed",
+        "fix": "what to do, if it failed",
     },
     "audit": {
         "number": "the number of the row, from 1",

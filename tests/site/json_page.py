@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from deploybot.chat import protocol
-from deploybot.check import Row
+from deploybot.check import Row, State
+from deploybot.cli.check import row_json
 from deploybot.domain import AuditRow
 from tests.site.blocks import table
 from tests.site.json_keys import KEYS
@@ -73,7 +74,9 @@ def _chat() -> Iterator[str]:
 def _check() -> Iterator[str]:
     yield _keys("check", _CHECK_ROWS)
     yield "### Row\n"
-    yield _rows("Row", _schema(Row))
+    states = _kind(_schema(Row)["$defs"][State.__name__])
+    made = row_json(Row("", "", State.OK, ""))
+    yield _keys("Row", [(name, states if name == "state" else "text", "") for name in made])
 
 
 def _audit() -> Iterator[str]:

@@ -120,6 +120,11 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         (f"{APP}health = {{ tcp = 'a:0' }}", "health.tcp: should have a port from 1 to 65535"),
         (f"{APP}logs = {{ file = 'log' }}", "logs.file: should be an absolute path without `..`"),
         (f"{APP}logs = {{}}", "apps.shop.logs: should have exactly one of docker, file, journald and command"),
+        (
+            f"{APP}logs = {{ file = '/log', timezone = 'Europe/Berlim' }}",
+            'timezone: should be a time zone such as "Eur',
+        ),
+        (f"{APP}logs = {{ docker = '*', timezone = 'UTC' }}", "logs.timezone: is for `file` and `command` only"),
         (f"{APP}repo_token = {{ env = 'X' }}", "apps.shop.repo_token: is for a repo with https:// only"),
         (f"{APP}compose = {{ files = ['../x'] }}", "compose.files[0]: should be a relative path without `..`"),
         (f"{APP}compose = {{ env_file = '-x' }}", "compose.env_file: should be a relative path without `..`"),

@@ -241,11 +241,15 @@ def _nothing(_: Scope) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How words become values of one type. `noun` is what people call it, `names` lists what there is."""
+    """How words become values of one type. `noun` is what people call it, `names` lists what there is.
+
+    `such` are examples, where a word of this type has a form that one has to know.
+    """
 
     noun: str
     read: Callable[[str, Scope], object]
     names: Callable[[Scope], tuple[str, ...]] = _nothing
+    such: str = ""
 
 
 KINDS: Mapping[object, Kind] = {
@@ -258,8 +262,8 @@ KINDS: Mapping[object, Kind] = {
     Follow: Kind("followed log", _follow),
     GrantChange: Kind("change of grants", _change),
     int: Kind("number", _whole),
-    Duration: Kind("duration", _duration),
-    time: Kind("time of day", _time),
+    Duration: Kind("duration", _duration, such="90s, 15m, 2h or 1h30m"),
+    time: Kind("time of day", _time, such="18:00"),
     Code: Kind("one-time code", _code),
     Release: Kind("ref", _ref),
     str: Kind("text", _text),

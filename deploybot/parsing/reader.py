@@ -131,7 +131,9 @@ class Reader:
                 problem = found
         if problem is not None and len(parameter.types) == 1:
             raise problem
-        raise Unfit(f"`{shown(text)}` is no {parameter.noun}.")
+        kinds = [KINDS[kind] for kind in parameter.types]
+        what = " and no ".join(f"{kind.noun} such as {kind.such}" for kind in kinds if kind.such)
+        raise Unfit(f"`{shown(text)}` is no {what or parameter.noun}.")
 
     def _missing(self, cell: Cell) -> Missing:
         parameter = self.form.parameters[cell.name]

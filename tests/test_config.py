@@ -416,12 +416,19 @@ def test_a_file_that_is_no_toml_says_where(tmp_path: Path, raw: bytes, problem: 
 def test_a_file_that_is_not_there_or_open_to_all_is_refused(tmp_path: Path, write: Write) -> None:
     with pytest.raises(ConfigError, match="no such file; `deploybot init` writes one"):
         load(tmp_path / "none.toml", {})
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="is not a file"):
         load(tmp_path, {})
     path = write(GOOD)
-    path.chmod(0o666)
-    with pytest.raises(ConfigError, match="anybody on this machine can change it; run `chmod o-w"):
-        load(path, {})
+    for outside in (True, False):
+        path.chmod(0o660)
+        with pytest.raises(ConfigError, match=r"its group may write to .*bot\.toml .*; run `chmod g-w"):
+            load(path, {}, outside=outside)
+        path.chmod(0o600)
+        tmp_path.chmod(0o777)
+        with pytest.raises(ConfigError, match="its group and everybody may write to the folder"):
+            load(path, {}, outside=outside)
+        tmp_path.chmod(0o700)
+        load(path, {}, outside=outside)
 
 
 def test_a_byte_order_mark_is_fine(tmp_path: Path) -> None:
@@ -466,8 +473,9 @@ def test_relative_paths_start_from_the_file(write: Write, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "mode", "problem"),
     [
-        (b"hunter22\n", 0o644, "others can read {file}; run `chmod 600 {file}`"),
-        (b"hunter22\n", 0o640, "others can read {file}"),
+        (b"hunter22\n", 0o644, "mode 0644); run `chmod 600 {file}`"),
+        (b"hunter22\n", 0o640, "others can read {file} (owner"),
+        (b"hunter22\n", 0o620, "its group may write to {file} (owner"),
         (b"\n", 0o600, "the file {file} is empty"),
         (b"abc\n", 0o600, "holds fewer than 4 characters: too short to be masked in logs"),
         (b"\xff\xfe12345", 0o600, "{file} is not UTF-8 text"),

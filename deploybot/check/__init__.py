@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from deploybot.check.apps import try_auto, try_image, try_plan, try_repository
+from deploybot.check.files import try_files
 from deploybot.check.rows import Row, State
 from deploybot.check.servers import Links, try_server
 from deploybot.deploy.plan import DryPlan
@@ -60,7 +61,11 @@ async def check(
     found = await asyncio.gather(*tries)
     # Servers were cut off to see what survives that: plans come after.
     found += await asyncio.gather(*_plans(settings, plans, within))
-    rows = [_data(settings.bot.data), *(row for rows in found for row in rows)]
+    rows = [
+        _data(settings.bot.data),
+        *await asyncio.to_thread(try_files, settings),
+        *(row for rows in found for row in rows),
+    ]
     return tuple(dataclasses.replace(row, says=mask(row.says), cure=mask(row.cure)) for row in rows)
 
 

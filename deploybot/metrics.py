@@ -111,6 +111,7 @@ class Metrics:
         self.http_cut_off = Counter(
             "deploybot_http_cut_off_total", "HTTP requests that ended before their body had come."
         )
+        self.http_gone = Counter("deploybot_http_gone_total", "HTTP clients that were gone before their answer.")
         self.events = Counter(
             "deploybot_events_total", "Events that webhooks told, by sender and kind.", ("sender", "kind")
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import time
 
@@ -271,11 +271,18 @@ KINDS: Mapping[object, Kind] = {
 """By type; the last two take nearly every word, so they are the last to be guessed."""
 
 
-def default_environment(app: App, *, changes: bool = False) -> Environment | None:
+def default_environment(
+    app: App, *, changes: bool = False, visible: Collection[str] | None = None
+) -> Environment | None:
     """The environment that is meant where none is named: the only one, or the one marked `default`.
 
     The one place that decides it; what changes something never means one that needs approvals without naming it.
+    Who looks means one of those that they may see (`visible`), as if there were no others. For what changes something
+    all count: a role that ends must not let the same words mean another place.
     """
+    if visible is not None and not changes:
+        seen = {name: one for name, one in app.environments.items() if name in visible}
+        app = app.model_copy(update={"environments": seen})
     every = tuple(one for one in app.environments.values() if not (changes and one.approvals))
     if len(every) < len(app.environments):
         return next((environment for environment in every if environment.default), None)

@@ -155,8 +155,8 @@ class Reader:
         app = self.scope.app
         if app is None:
             raise Unfit(f"An app should follow `{self.form.grammar.name}`.")
-        found = default_environment(app, changes=self.form.command.needs is not Action.VIEW)
         names = self.scope.environments()
+        found = default_environment(app, changes=self.form.command.needs is not Action.VIEW, visible=names)
         if found is None or found.name not in names:
             raise UserError(
                 f"Which environment of {app.name} do you mean" + (f": {', '.join(names)}?" if names else "?"),

@@ -44,7 +44,8 @@ async def check(
     `chats` try themselves, by name. `plans` plans a
     deployment, where that is to be tried, too. `mask` takes secrets out of what others said.
     """
-    tries = [
+    tries = [_bounded("bot", _files(settings), within)]
+    tries += [
         _bounded(f"server {name}", try_server(server, settings, links), within)
         for name, server in settings.servers.items()
     ]
@@ -61,11 +62,7 @@ async def check(
     found = await asyncio.gather(*tries)
     # Servers were cut off to see what survives that: plans come after.
     found += await asyncio.gather(*_plans(settings, plans, within))
-    rows = [
-        _data(settings.bot.data),
-        *await asyncio.to_thread(try_files, settings),
-        *(row for rows in found for row in rows),
-    ]
+    rows = [_data(settings.bot.data), *(row for rows in found for row in rows)]
     return tuple(dataclasses.replace(row, says=mask(row.says), cure=mask(row.cure)) for row in rows)
 
 
@@ -104,6 +101,11 @@ def _data(folder: Path) -> Row:
         return Row("bot", "data folder", State.OK, f"{folder}" if there == folder else f"{folder}, made at the start")
     cure = f"Make it for the user the bot runs as: `install -d -m 700 -o USER {folder}`."
     return Row("bot", "data folder", State.FAILED, f"{folder} cannot be written by this user", cure)
+
+
+async def _files(settings: Settings) -> AsyncIterator[Row]:
+    for row in await asyncio.to_thread(try_files, settings):
+        yield row
 
 
 async def _chat(name: str, findings: AsyncIterator[Finding]) -> AsyncIterator[Row]:

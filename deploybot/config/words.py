@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from deploybot.config.problems import Path, Problem, Table, dotted, listed, meant, shown
 from deploybot.config.tables import ANY, table_at, tables
-from deploybot.redact import Redactor
+from deploybot.masking import Redactor
 from deploybot.settings import App, Environment, FileRef, Part, Secret, Settings
 
 _RULES = frozenset({"rollout", "freeze"})

@@ -10,10 +10,10 @@ from typing import cast
 
 from deploybot.domain import Container
 from deploybot.errors import DeploybotError, StepFailed, Unreachable, UserError
-from deploybot.observe.text import Lines, clean
+from deploybot.masking import Redactor, Stream
+from deploybot.observe.text import Lines
 from deploybot.observe.times import DOCKER_WIDTH, Entry, Stamps, Timer, key_of
 from deploybot.ports import Engine, Host, Servers
-from deploybot.redact import Redactor, Stream
 from deploybot.settings import App, Environment, Logs, project_name
 from deploybot.untrusted import failure_of
 
@@ -22,6 +22,8 @@ FIND_WITHIN = 5.0
 _REFUSAL = b"\x1c"
 """How the packaged scripts begin to say that there is no log."""
 _LONGEST_REFUSAL = 500
+_AT_ONCE = 65_536
+"""So many bytes are masked before others have their turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,13 +215,15 @@ async def read_blocks(source: Source, reading: Reading, redactor: Redactor) -> A
 
 async def _pieces(source: Source, reading: Reading, redactor: Redactor) -> AsyncGenerator[bytes | None, None]:
     """The clean and masked text of a source, and None after its end. Then comes what reading has raised."""
-    stream = Stream(redactor, prepare=clean)
+    stream = Stream(redactor)
     chunks = cast("AsyncGenerator[bytes, None]", source.open(reading))
     failure: DeploybotError | None = None
     try:
         async with aclosing(chunks):
             async for chunk in chunks:
-                yield stream.feed(chunk)
+                for at in range(0, len(chunk), _AT_ONCE):
+                    yield stream.feed(chunk[at : at + _AT_ONCE])
+                    await asyncio.sleep(0)
     except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
         failure = failure_of(source.server, problem)
     yield stream.flush()

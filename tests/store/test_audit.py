@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import AuditRow
+from deploybot.masking import Redactor
 from deploybot.ports import Tables
 from deploybot.store.audit import GENESIS, AuditRows, link
 from deploybot.store.chain import ChainCheck, Head, HeadFile, verify
@@ -128,7 +129,7 @@ def _rewrite(connection: sqlite3.Connection, rng: random.Random) -> None:
 
 def _relink(connection: sqlite3.Connection, first: int, action: str) -> None:
     connection.execute("UPDATE audit SET action = ? WHERE number = ?", (action, first))
-    for row in AuditRows(connection).page(first - 1):
+    for row in AuditRows(connection, Redactor()).page(first - 1):
         before = connection.execute("SELECT hash FROM audit WHERE number = ?", (row.number - 1,)).fetchone()
         previous = before[0] if before else GENESIS
         digest = link((row.number, row.at, row.actor, row.action, row.subject, row.detail, previous))
@@ -172,7 +173,7 @@ async def test_a_thousand_attacks_are_all_found(store: Database, path: Path) -> 
                     continue
                 done += 1
                 check = ChainCheck(head)
-                check.follow(AuditRows(copy).page(0))
+                check.follow(AuditRows(copy, Redactor()).page(0))
                 found += not check.verdict().ok
                 assert found == done, f"{attack.__name__} was not found"
     assert found == done == times(1000)

@@ -28,7 +28,6 @@ from deploybot.events.telling.storms import Batch, close_storms, folded, listed,
 from deploybot.events.telling.story import Mood, Scene, Story
 from deploybot.events.telling.things import Spot, build_thing, commit_of, dated, joined, kept, push_series, spot_of
 from deploybot.events.telling.words import full_sha
-from deploybot.masking import masked
 from deploybot.ports import Clock, Redactor, Store, Tables, ToldPart, ToldPlace
 from deploybot.settings import App, Settings
 
@@ -271,7 +270,7 @@ class Telling:
         )
         story = story_of(scene, parts)
         card = replace(story.card, title=f"{app.name}: {story.card.title}")
-        return replace(story, card=masked(card, self._redactor))
+        return replace(story, card=self._redactor.card(card))
 
 
 def _builds_of(tables: Tables, app: App, commit: str) -> tuple[ToldPart, ...]:

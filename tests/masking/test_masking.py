@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import itertools
 import random
-import re
 import string
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from deploybot.redact import MASK, Redactor, Stream
+from deploybot.masking import MASK, Redactor, Stream
 
 PASSWORD = "corr/ect+horse=b&ttery"
 TOKEN = "hunter2-Zq9"
@@ -188,7 +187,7 @@ def test_a_begin_without_an_end_does_not_stop_a_stream() -> None:
     stream = Stream(Redactor())
     assert stream.feed(b"-----BEGIN PRIVATE KEY-----\n") == b""
     line = b"this is no key at all\n"
-    assert line in stream.feed(line * 1000)
+    assert line in stream.feed(line * 2000)
     assert stream.pending == 0
 
 
@@ -200,7 +199,7 @@ def test_what_a_stream_holds_is_bounded() -> None:
 
 
 def test_lines_are_cleaned_before_they_are_masked() -> None:
-    stream = Stream(Redactor((TOKEN,)), prepare=lambda lines: re.sub(rb"\x1b\[\d*m", b"", lines))
+    stream = Stream(Redactor((TOKEN,)))
     assert stream.feed(b"hunter\x1b[1m2-Zq9\n") == f"{MASK}\n".encode()
 
 
@@ -286,8 +285,8 @@ def test_what_looks_like_the_beginning_of_many_secrets_is_read_once(text: bytes,
 def test_keys_among_halves_of_keys_are_masked() -> None:
     body = b"MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n"
     end = b"-----END RSA PRIVATE KEY-----\n"
-    text = body + end + HALF + body + end + b"between\n" + HALF + b"x\n" * 8_192 + body
+    text = body + end + HALF + body + end + b"between\n" + HALF + b"x\n" * 16_384 + body
     assert Redactor(()).data(text) == (
-        MASK.encode() + b"\n" + end + MASK.encode() + b"\nbetween\n" + HALF + b"x\n" * 8_192 + body
+        MASK.encode() + b"\n" + end + MASK.encode() + b"\nbetween\n" + HALF + b"x\n" * 16_384 + body
     )
     assert body not in Redactor(()).data(HALF + body + HALF + body)

@@ -181,14 +181,19 @@ def _worked_out(token: bytes) -> bytes:
     """What an escape stands for; nothing where it is a sign that is not seen."""
     first = token[:1]
     if first == b"&":
-        return (
-            _sign(token[3:-1], 16) if token[2:3] in b"xX" else _sign(token[2:-1], 10) if token[1:2] == b"#" else token
-        )
+        return _entity(token[1:-1], token)
     if first == b"%":
         return _sign(token[2:], 16)
     if first == b"\\":
         return _of_backslash(token[1:])
     return b""
+
+
+def _entity(name: bytes, token: bytes) -> bytes:
+    """A character of HTML; a name that is none stays."""
+    if name[:1] != b"#":
+        return token
+    return _sign(name[2:], 16) if name[1:2] in {b"x", b"X"} else _sign(name[1:], 10)
 
 
 def _of_backslash(token: bytes) -> bytes:

@@ -275,6 +275,23 @@ def token(dice: random.Random) -> Hidden:
     return Hidden(secret, (secret[12:] if kind == "telegram" else secret,))
 
 
+def of_lines(dice: random.Random) -> str:
+    """A secret of several lines, each long enough to be masked alone."""
+    return "\n".join(value(dice, 10, 40) for _ in range(dice.randint(2, 5)))
+
+
+def line_by_line(dice: random.Random, secret: str) -> Hidden:
+    """Its lines with something in front of them, in JSON, or one of them alone."""
+    lines, way = secret.split("\n"), dice.randrange(3)
+    if way == 0:
+        return Hidden(text := dice.choice(lines), (text,))
+    if way == 1:
+        text = json.dumps(secret, ensure_ascii=False)
+        return Hidden(text, tuple(json.dumps(line, ensure_ascii=False)[1:-1] for line in lines))
+    stamp = dice.choice(STAMPS)
+    return Hidden(f"\n{stamp}" + f"\n{stamp}".join(lines) + "\n", tuple(lines))
+
+
 def setting(dice: random.Random) -> Hidden:
     """A setting of that name, in one of many languages."""
     secret = "x1" + _some(dice, dice.randint(8, 30))

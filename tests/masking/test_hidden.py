@@ -49,8 +49,10 @@ def draw(dice: random.Random, secrets: list[str], short: str) -> tuple[str, Hidd
         return "private key", hiding.private_key(dice)
     if kind == 3:
         return "short", Hidden(f" {short} ", (f" {short} ",))
+    if kind == 4:
+        return "line by line", hiding.line_by_line(dice, secrets[-1])
     hide = dice.choice(hiding.HIDES)
-    return hide.__name__, hide(dice, dice.choice(secrets))
+    return hide.__name__, hide(dice, dice.choice(secrets[:-1]))
 
 
 @pytest.mark.timeout(3600)
@@ -63,7 +65,8 @@ def test_no_hidden_secret_is_shown(part: int, figure: Callable[[str], None]) -> 
     secrets, short, redactor = [""], "", Redactor()
     for number in range(count):
         if number % _BATCH == 0:
-            secrets[:], short = [hiding.value(dice) for _ in range(_KNOWN)], hiding.value(dice, 4, 5)
+            secrets[:] = [*(hiding.value(dice) for _ in range(_KNOWN)), hiding.of_lines(dice)]
+            short = hiding.value(dice, 4, 5)
             redactor = Redactor((*secrets, short))
         kind, hidden = draw(dice, secrets, short)
         kinds[kind] += 1

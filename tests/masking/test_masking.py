@@ -290,3 +290,19 @@ def test_keys_among_halves_of_keys_are_masked() -> None:
         MASK.encode() + b"\n" + end + MASK.encode() + b"\nbetween\n" + HALF + b"x\n" * 16_384 + body
     )
     assert body not in Redactor(()).data(HALF + body + HALF + body)
+
+
+ESCAPES = "\\ % & # x X u { } ; ' \" \x1b [ ] \n \r 0 d83d 7f ffffff amp : = token password :// @ -- -----BEGIN"
+
+
+def test_every_text_is_survived(seed: int) -> None:
+    """What others write is looked at for escapes of every kind: nothing of it may break."""
+    dice = random.Random(seed)
+    parts = [*(part.encode() for part in ESCAPES.split(" ")), b" ", b"\n", b"a" * 33, TOKEN.encode()]
+    parts += [b"\xe2\x80\x8b", b"\xed\xa0\xbd", b"\xf4\xbf\xbf\xbf", b"\xff", b"--secret "]
+    redactor = Redactor((*KNOWN, "a\\b&#x41;%41\\u0041"))
+    for _ in range(3000):
+        text = b"".join(dice.choices(parts, k=dice.randint(1, 30)))
+        assert TOKEN.encode() not in redactor.data(text)
+        assert TOKEN not in redactor.text(text.decode("utf-8", "replace"))
+        assert TOKEN.encode() not in through(Stream(redactor), cut_at(text, dice.randrange(len(text) + 1)))

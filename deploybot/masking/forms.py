@@ -16,6 +16,8 @@ SHORTEST = 4
 """Shorter values are not masked: half of all words would go with them. The config refuses them."""
 LONG = 6
 """Shorter ones, in characters, are masked only where they stand alone, as themselves or with escapes."""
+_LINE = 8
+"""A line of a value of several lines is masked alone if it has so many bytes."""
 _OF_URLS = bytes.maketrans(b"+/", b"-_")
 
 
@@ -27,7 +29,7 @@ def forms_of(value: str) -> dict[bytes, int]:
     if len(value) < LONG:
         return {_alone(form): len(form) for form in _escaped({raw})}
     plain = {raw, raw.replace(b" ", b"+"), *_latin(value)}
-    plain.update(line.strip() for line in raw.splitlines() if len(line.strip()) >= LONG)
+    plain.update(line.strip() for line in raw.splitlines() if len(line.strip()) >= _LINE)
     forms = {re.escape(form): len(form) for form in _escaped(plain)}
     coded = {variant for form in _base64(raw) for variant in (form, form.translate(_OF_URLS))}
     coded |= {raw.hex().encode(), raw.hex().upper().encode()}

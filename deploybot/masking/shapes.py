@@ -94,6 +94,7 @@ _NOTHING = re.compile(
     rb"|[^A-Za-z0-9]{1,3}|[$*<{\[(|%\xe2=].*)"
 )
 _TRAILING = b"""'"`,;)]}.:"""
+_VERSIONED = re.compile(rb"_[0-9]+$")
 _INVITATION = b"otpauth://totp/deploybot:"
 _NEAR = 200
 """What `totp` shows to a person in private is meant to be read."""
@@ -133,7 +134,8 @@ def _value(data: bytes, begin: int, end: int) -> Span | None:
         value = value.removesuffix(b"</")
     elif not quote:
         value = value.rstrip(_TRAILING)
-        if sign == b":" and len(value) < _PROSE and data[begin : begin + 1].isalpha():
+        # Prose; or a package with its version, as in `passwd_1:4.13`.
+        if sign == b":" and (_VERSIONED.match(rest) or len(value) < _PROSE) and data[begin : begin + 1].isalpha():
             return None
     if data.rfind(_INVITATION, max(0, begin - _NEAR), begin) >= 0:
         return None

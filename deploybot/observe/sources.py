@@ -222,8 +222,9 @@ async def _pieces(source: Source, reading: Reading, redactor: Redactor) -> Async
         async with aclosing(chunks):
             async for chunk in chunks:
                 for at in range(0, len(chunk), _AT_ONCE):
-                    yield stream.feed(chunk[at : at + _AT_ONCE])
-                    await asyncio.sleep(0)
+                    if at:
+                        await asyncio.sleep(0)
+                    yield stream.feed(chunk[at : at + _AT_ONCE] if len(chunk) > _AT_ONCE else chunk)
     except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
         failure = failure_of(source.server, problem)
     yield stream.flush()

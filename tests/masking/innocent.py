@@ -64,6 +64,7 @@ _LINES = (
     "CSRF token missing or incorrect.",
     "DEBUG cache key=user:{n}:profile hit",
     "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor",
+    "Preparing to unpack .../10-passwd_1%3a4.13+dfsg1-1+deb12u2_amd64.deb ...",
     "&lt;b&gt;bold&lt;/b&gt; &amp; more",
     "ünïcödé Übung “quoted” 漢字 🙂👍🏽",
 )

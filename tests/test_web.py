@@ -48,18 +48,24 @@ async def health(url: str) -> tuple[int, object]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
-async def test_it_is_well_while_nothing_is_ill(host: str) -> None:
+async def test_it_is_well_while_there_is_no_problem(host: str) -> None:
     async with serving({"database": "", "slack": ""}, host=host) as url:
         assert await health(url) == (200, {"status": "ok"})
 
 
-async def test_that_something_is_ill_is_told_at_once_and_nothing_more() -> None:
+async def test_a_problem_shows_at_once_and_nothing_more() -> None:
     problems = {"database": "", "slack": ""}
     async with serving(problems) as url:
         problems["slack"] = TOKEN_IN_A_SENTENCE
-        assert await health(url) == (503, {"status": "ill"})
-        problems |= {"database": "full", "slack": ""}
-        assert await health(url) == (503, {"status": "ill"})
+        assert await health(url) == (503, {"status": "down"})
+        problems["telegram"] = ""
+        assert await health(url) == (200, {"status": "degraded"})
+        problems["telegram"] = "no connection"
+        assert await health(url) == (503, {"status": "down"})
+        problems |= {"telegram": "", "worker": "stopped"}
+        assert await health(url) == (503, {"status": "down"})
+        problems |= {"database": "full", "slack": "", "worker": ""}
+        assert await health(url) == (503, {"status": "down"})
         problems["database"] = ""
         assert await health(url) == (200, {"status": "ok"})
 

@@ -48,7 +48,7 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
     failed = [row for row in rows if row.state == "failed"]
     if as_json:
         listed = [
-            {"subject": row.subject, "what": row.what, "state": row.state, "says": row.says, "cure": row.cure}
+            {"subject": row.subject, "what": row.what, "state": row.state, "says": row.says, "fix": row.cure}
             for row in rows
         ]
         click.echo(json.dumps({"ok": not failed, "problems": [], "rows": listed}, ensure_ascii=False))

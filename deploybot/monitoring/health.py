@@ -1,6 +1,6 @@
 """What is well and what is not, as last seen: nothing outside is asked for it.
 
-What the bot needs itself makes it ill: its database, its chats, its disk, its workers. A server that is down does not:
+What the bot itself needs counts: its database, its chats, its disk, its workers. A server that is down does not count:
 no restart of the bot would help.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from deploybot.domain import Sight
 from deploybot.units import show_size
+from deploybot.web import health_status
 
 LEAST_FREE = 100_000_000
 _LOOK_WITHIN = 2.0
@@ -36,9 +37,9 @@ class Health:
     servers: Mapping[str, Part]
 
     @property
-    def ill(self) -> bool:
-        """Whether the bot is."""
-        return any(part.problem for part in self.own.values())
+    def status(self) -> str:
+        """`ok`, `degraded` or `down`."""
+        return health_status({name: part.problem for name, part in self.own.items()})
 
 
 class HealthLook:
@@ -55,7 +56,7 @@ class HealthLook:
     ) -> None:
         """`data` is the folder whose disk counts; `servers` are all of bot.toml, `sights` how they were seen last.
 
-        Where fewer than `least_free` bytes are left, the bot is ill.
+        Where fewer than `least_free` bytes are left, the bot is down.
         """
         self._least_free = least_free
         self._data = data

@@ -230,5 +230,5 @@ def test_docker_and_compose_are_tried(engine: Engine, make_repo: Callable[[str],
     engine.stop()
     rows = _rows(_check("--json"))
     assert rows["server web1", "Docker"]["state"] == "failed"
-    assert rows["server web1", "Docker"]["cure"]
+    assert rows["server web1", "Docker"]["fix"]
     assert rows["server web1", "detached job"]["state"] == "ok"

@@ -18,7 +18,7 @@ class Shared:
     """A client that counts whether it is closed, and answers `version` only when it is told to."""
 
     def __init__(self) -> None:
-        self.closed = False
+        self.closed = threading.Event()
         self.asked = threading.Event()
         self.go_on = threading.Event()
 
@@ -29,7 +29,7 @@ class Shared:
     def version(self) -> str:
         self.asked.set()
         assert self.go_on.wait(10)
-        if self.closed:
+        if self.closed.is_set():
             raise ConnectionError("closed under an answer")
         return "20.10.24"
 
@@ -37,33 +37,24 @@ class Shared:
         raise Refused(404, "no such container")
 
     def close(self) -> None:
-        self.closed = True
+        self.closed.set()
 
 
 async def test_a_refused_call_closes_no_connection_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Shared] = []
-
-    def connect(*_: object) -> Shared:
-        made.append(Shared())
-        return made[-1]
-
-    monkeypatch.setattr(docker, "_connect", connect)
+    made = [Shared(), Shared()]
+    left = iter(made)
+    monkeypatch.setattr(docker, "_connect", lambda *_: next(left))
     engine = DockerEngine("web1", "unix:///nowhere")
     first = asyncio.create_task(engine.version())
-    while not made:
-        await asyncio.sleep(0)
     assert await asyncio.to_thread(made[0].asked.wait, 10)
     with pytest.raises(EngineError, match="no such container"):
         await engine.info()
-    assert not made[0].closed
+    assert not made[0].closed.is_set()
     made[0].go_on.set()
     assert await first == "20.10.24"
-    assert made[0].closed
-    second = asyncio.create_task(engine.version())
-    while len(made) < 2:
-        await asyncio.sleep(0)
+    assert made[0].closed.is_set()
     made[1].go_on.set()
-    assert await second == "20.10.24"
-    assert not made[1].closed
+    assert await engine.version() == "20.10.24"
+    assert not made[1].closed.is_set()
     await engine.close()
-    assert [one.closed for one in made] == [True, True]
+    assert [one.closed.is_set() for one in made] == [True, True]

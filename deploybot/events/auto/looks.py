@@ -9,12 +9,14 @@ from then on it is a wish, which `pursuit` brings to its end.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from deploybot.domain import Deployment, Event, Release, Running, Wish, WishState
 from deploybot.errors import DeploybotError
+from deploybot.events.auto import first
 from deploybot.events.auto.cards import by, plain
+from deploybot.events.auto.first import Moved, moves
 from deploybot.events.auto.gone import GoneBranches
 from deploybot.events.auto.hints import Hint, autos, hint_of
 from deploybot.events.auto.pursuit import Pursuit
@@ -74,6 +76,7 @@ class Automatic:
         self._book = book
         self._ring = ring
         self._dates: dict[str, float] = {}
+        self._looked: set[tuple[str, str]] = set()
         self._gone = gone
 
     async def hear(self, app: App, event: Event, delivery: str) -> str:
@@ -83,13 +86,24 @@ class Automatic:
     async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
         """The same for several events, in one transaction."""
         hints = [hint_of(app, event) if autos(app) else None for event, _ in heard]
-        if any(hints):
-            await self._store.write(lambda tables: self._keep_all(tables, app.name, hints))
+        fresh = [one for event, _ in heard for one in self._moved(app, event)]
+        if any(hints) or fresh:
+            await self._store.write(lambda tables: self._keep_all(tables, app.name, hints, fresh))
         if any(hint is not None and hint.about for hint in hints):
             self._ring(app.name)
         return [_looking(hint) for hint in hints]
 
-    def _keep_all(self, tables: Tables, app: str, hints: Sequence[Hint | None]) -> None:
+    def _moved(self, app: App, event: Event) -> Iterator[tuple[str, Moved]]:
+        """What an event says of environments that were not looked at before, or first a short time ago."""
+        for name, auto in autos(app).items():
+            if (app.name, name) not in self._looked:
+                yield from ((name, one) for one in moves(auto, event))
+
+    def _keep_all(
+        self, tables: Tables, app: str, hints: Sequence[Hint | None], fresh: Sequence[tuple[str, Moved]]
+    ) -> None:
+        for environment, moved in fresh:
+            first.report(tables, (app, environment), moved, self._clock.now())
         for hint in hints:
             if hint is not None:
                 self._keep(tables, app, hint)
@@ -160,12 +174,26 @@ class Automatic:
         dates = await self._dated(app, undated(auto, there))
         fresh = news(auto, there, state.seen, dates)
         if not fresh.found and not fresh.first:
+            await self._forget_first(app, environment, state.seen)
             return
         wish = None
         if fresh.found:
             newest = await self._newest(app, fresh.found)
             wish = await self._weigh(app, environment, newest, there, state)
         await self._store.write(lambda tables: self._settle(tables, app, environment, fresh, wish))
+
+    async def _forget_first(self, app: App, environment: Environment, seen: dict[str, str]) -> None:
+        """Once all rules have looked, and that is long ago, events need not be compared with their first looks."""
+        old, notes = first.old(seen, self._clock.now()), first.notes(seen)
+
+        def forget(tables: Tables) -> None:
+            for source in old:
+                tables.wishes.forget(app.name, environment.name, source)
+
+        if old:
+            await self._store.write(forget)
+        if len(old) == len(notes):
+            self._looked.add((app.name, environment.name))
 
     async def _dated(self, app: App, commits: Sequence[str]) -> dict[str, float]:
         """When commits were made; each is asked for once."""
@@ -285,8 +313,8 @@ class Automatic:
 
     def _settle(self, tables: Tables, app: App, environment: Environment, fresh: News, wish: Wish | None) -> None:
         """Keep what was considered and what follows, and what is overtaken by that, with their cards."""
-        for source, what in fresh.first.items():
-            tables.wishes.consider(app.name, environment.name, source, what)
+        if first.settle(tables, (app.name, environment.name), fresh.first, self._clock.now()):
+            self._ring(app.name)
         for one in fresh.found:
             tables.wishes.consider(app.name, environment.name, one.source, one.seen)
         standing = tables.wishes.standing(app.name, environment.name)

@@ -79,7 +79,7 @@ GATE = compiled(ANY)
 """Whether there is any of them in a text."""
 
 _SETTING = re.compile(b"(" + _WORD + rb""")([A-Za-z0-9_.-]*+)["']?\]?[ \t]*+(?:(?:=>|:=|([=:>]))[ \t]*+)?(["']?)""")
-_NO_SECRET_OF_THAT_NAME = re.compile(
+_NO_SECRET_OF_THAT_NAME = compiled(
     rb"(?i)(?:[_.-]?(?:type|count|names?|files?|path|dir|url|uri|endpoint|expir\w*|ttl|lengths?|len|min\w*|max\w*|reset\w*"
     rb"|policy|alg\w*|fields?|header|limit|size|status|version|arn|at|in|age|valid\w*|required|enabled|ref|usage|used"
     rb"|budget|store|provider|manager|rotation|stdin|prompt|id|ids|link|command|env|index|error|mismatch|change[ds]?|hint"

@@ -22,7 +22,7 @@ FIND_WITHIN = 5.0
 _REFUSAL = b"\x1c"
 """How the packaged scripts begin to say that there is no log."""
 _LONGEST_REFUSAL = 500
-_AT_ONCE = 65_536
+_AT_ONCE = 32_768
 """So many bytes are masked before others have their turn."""
 
 

@@ -62,7 +62,12 @@ class Redactor:
     def _text(self, text: str) -> str:
         data = text.encode("utf-8", "surrogatepass")
         masked = self.data(data)
-        return text if masked is data else masked.decode("utf-8", "surrogatepass")
+        if masked is data:
+            return text
+        try:
+            return masked.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:  # a value in another encoding ended in the middle of a character
+            return masked.decode("utf-8", "replace")
 
     def card(self, card: Card) -> Card:
         """The card with every text that people see masked."""

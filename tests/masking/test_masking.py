@@ -103,6 +103,10 @@ def test_text_that_is_not_utf8_survives() -> None:
     assert Redactor().text("\udc80") == "\udc80"
 
 
+def test_a_value_in_another_encoding_that_ends_within_a_character_breaks_nothing() -> None:
+    assert Redactor(("password-é",)).text("password-高 and more") == f"{MASK}\ufffd\ufffd and more"
+
+
 def test_values_that_overlap_are_masked_by_the_longest() -> None:
     assert Redactor(("abcdef", "abcd", "cdefgh")).text("xabcdefgh abcd") == f"x{MASK}gh {MASK}"
 

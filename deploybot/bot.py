@@ -42,10 +42,10 @@ from deploybot.domain import Role, SinkSight
 from deploybot.heap import keep_large_apart
 from deploybot.loader import load
 from deploybot.logs import formatter
+from deploybot.masking import Redactor
 from deploybot.observe.logs import AppLogs
 from deploybot.observe.status import Board
 from deploybot.ports import EventListener, LiveChat, Tables
-from deploybot.redact import Redactor
 from deploybot.settings import BotSettings, Settings
 from deploybot.store.codes import CodeFiles
 from deploybot.store.single_bot import make_room, single_bot

@@ -100,7 +100,7 @@ def notice_board(settings: Settings, world: World) -> NoticeBoard:
         known = settings.apps.get(app)
         return (known.channel if known else ()) or event_places(settings)
 
-    return NoticeBoard(world.clock, world.redactor, places, PLACE)
+    return NoticeBoard(world.clock, places, PLACE)
 
 
 def unfit_tags(settings: Settings, world: World) -> Iterator[EventListener]:
@@ -120,8 +120,8 @@ def reports(settings: Settings, world: Adapters) -> ReportWorker | None:
     from deploybot.reports.worker import ReportWorker  # noqa: PLC0415  see above
 
     caller = Caller()
-    told = targets(settings, caller, world.store)
-    return ReportWorker(world.store, told, world.clock, world.redactor, close=caller.close)
+    told = targets(settings, caller, world.store, world.redactor.text)
+    return ReportWorker(world.store, told, world.clock, close=caller.close)
 
 
 def audit_export(settings: Settings, world: Adapters, board: NoticeBoard) -> AuditExporter | None:

@@ -49,8 +49,8 @@ def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: T
     """The deployment engine with all its parts."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
     places = partial(places_of, settings=settings)
-    report = _reports_to(Reporter(targets_of(settings), world.clock, world.redactor), telling)
-    tell = Teller(clock=world.clock, redactor=world.redactor, journal=journal, places=places, report=report)
+    report = _reports_to(Reporter(targets_of(settings), world.clock), telling)
+    tell = Teller(clock=world.clock, journal=journal, places=places, report=report)
     steps = StepRunner(
         store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
     )

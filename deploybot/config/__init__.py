@@ -22,7 +22,7 @@ from deploybot.config.problems import Problem, Table, in_order
 from deploybot.config.tables import within
 from deploybot.config.words import explain, inline_secrets
 from deploybot.errors import ConfigError
-from deploybot.redact import Redactor
+from deploybot.masking import Redactor
 from deploybot.settings import App, Secret, Settings
 
 __all__ = ["load", "named_files", "secrets_of"]

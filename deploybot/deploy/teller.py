@@ -10,8 +10,7 @@ from deploybot.deploy.cards import deployment_card, what
 from deploybot.deploy.journal import Journal
 from deploybot.deploy.request_cards import reminder_card
 from deploybot.domain import Deployment, Place
-from deploybot.masking import masked
-from deploybot.ports import Clock, Redactor, Tables
+from deploybot.ports import Clock, Tables
 
 
 class Teller:
@@ -24,7 +23,6 @@ class Teller:
         self,
         *,
         clock: Clock,
-        redactor: Redactor,
         journal: Journal,
         places: Callable[[Deployment], Iterable[Place]],
         report: Callable[[Tables, Deployment], None],
@@ -32,7 +30,6 @@ class Teller:
         """`places` says where a deployment's card belongs; `report` queues what others are told of it."""
         self._clock = clock
         self._journal = journal
-        self._redactor = redactor
         self._places = places
         self._report = report
 
@@ -40,7 +37,7 @@ class Teller:
         """Put a message that notifies into all places of a deployment, and into `more`."""
         places = {(place.platform, place.channel): place for place in (*self._places(deployment), *more)}
         for place in places.values():
-            tables.outbox.put(place, masked(card, self._redactor), self._clock.now())
+            tables.outbox.put(place, card, self._clock.now())
 
     def __call__(self, tables: Tables, number: int, waits_for: str = "") -> None:
         """Put the card as it reads now into the outbox."""
@@ -50,13 +47,13 @@ class Teller:
         self._report(tables, deployment)
         steps = tables.deployments.steps(number)
         request = tables.requests.get(number) if deployment.needs_approval else None
-        card = masked(deployment_card(deployment, steps, waits_for=waits_for, request=request), self._redactor)
+        card = deployment_card(deployment, steps, waits_for=waits_for, request=request)
         path = self._journal.file(number)
         if deployment.state.ended and path.exists():
             card = dataclasses.replace(card, files=(File(str(path), path.name),))
         cards = [card]
         if request is not None and request.reminded:
-            cards.append(masked(reminder_card(deployment, request, what(deployment.plan)), self._redactor))
+            cards.append(reminder_card(deployment, request, what(deployment.plan)))
         for place in self._places(deployment):
             for one in cards:
                 tables.outbox.put(place, one, self._clock.now())

@@ -20,7 +20,6 @@ from deploybot.dispatch.memories import Allowance, Recent
 from deploybot.dispatch.replies import error_card
 from deploybot.domain import Action, Identity, Person, Release
 from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError
-from deploybot.masking import masked
 from deploybot.parsing import LONGEST, Call, Form, Heard, clean, complete, find, hear, parse, read_command
 from deploybot.policy import OPEN_COMMANDS
 from deploybot.ports import Clock, Redactor, Store
@@ -113,7 +112,7 @@ class Dispatcher:
             card = await self._answer(incoming, reply)
         except Exception as error:  # noqa: BLE001 - the one place where exceptions become answers
             card = error_card(error, self._redactor)
-        return masked(card, self._redactor) if card is not None else None
+        return self._redactor.card(card) if card is not None else None
 
     async def complete(self, identity: Identity, line: str) -> tuple[int, tuple[str, ...]]:
         """What may come next in a line that somebody types: how many characters to replace, and by which words."""
@@ -256,7 +255,7 @@ class Dispatcher:
             await self._access.insist_on_code(person, request.code)
 
         async def reply(card: Card) -> None:
-            await request.reply(masked(card, self._redactor))
+            await request.reply(self._redactor.card(card))
 
         context = Context(
             incoming=request.incoming,

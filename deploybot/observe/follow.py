@@ -12,10 +12,10 @@ from operator import itemgetter
 from typing import Any
 
 from deploybot.errors import DeploybotError, EngineError, UserError
+from deploybot.masking import Redactor
 from deploybot.observe.sources import Labels, Reading, Source, read
 from deploybot.observe.times import Entry, Stamps, Wanted
 from deploybot.ports import Clock
-from deploybot.redact import Redactor
 from deploybot.untrusted import failure_of
 
 SHOW_FIRST = 0.3

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from deploybot.card import Button, Card, File, Line, Tone
 from deploybot.command import Context, Follow, LogQuery
 from deploybot.errors import DeploybotError
+from deploybot.masking import Redactor
 from deploybot.observe.export import MOST_BYTES, Export, export
 from deploybot.observe.follow import Followed, Follower
 from deploybot.observe.shares import Shares, person_of
@@ -27,7 +28,6 @@ from deploybot.observe.whole import WholeLog
 from deploybot.observe.words import advice, trouble
 from deploybot.observe.zones import Zones
 from deploybot.ports import Clock, Servers
-from deploybot.redact import Redactor
 from deploybot.settings import App, Environment, Settings
 from deploybot.units import show_duration, show_size
 from deploybot.untrusted import failure_of

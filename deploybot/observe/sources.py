@@ -11,11 +11,11 @@ from typing import cast
 
 from deploybot.domain import Container
 from deploybot.errors import DeploybotError, StepFailed, Unreachable, UserError
-from deploybot.observe.text import Lines, clean
+from deploybot.masking import Redactor, Stream
+from deploybot.observe.text import Lines
 from deploybot.observe.times import Entry, Stamps, Timer
 from deploybot.observe.zones import Zones
 from deploybot.ports import Engine, Host, Servers
-from deploybot.redact import Redactor, Stream
 from deploybot.settings import App, Environment, Logs, project_name
 from deploybot.untrusted import failure_of
 
@@ -24,6 +24,8 @@ FIND_WITHIN = 5.0
 _REFUSAL = b"\x1c"
 """How the packaged scripts begin to say that there is no log."""
 _LONGEST_REFUSAL = 500
+_AT_ONCE = 32_768
+"""So many bytes are masked before others have their turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,13 +239,16 @@ async def read_blocks(source: Source, reading: Reading, redactor: Redactor) -> A
 
 async def _pieces(source: Source, reading: Reading, redactor: Redactor) -> AsyncGenerator[bytes | None, None]:
     """The clean and masked text of a source, and None after its end. Then comes what reading has raised."""
-    stream = Stream(redactor, prepare=clean)
+    stream = Stream(redactor)
     chunks = cast("AsyncGenerator[bytes, None]", source.open(reading))
     failure: DeploybotError | None = None
     try:
         async with aclosing(chunks):
             async for chunk in chunks:
-                yield stream.feed(chunk)
+                for at in range(0, len(chunk), _AT_ONCE):
+                    if at:
+                        await asyncio.sleep(0)
+                    yield stream.feed(chunk[at : at + _AT_ONCE] if len(chunk) > _AT_ONCE else chunk)
     except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
         failure = failure_of(source.server, problem)
     yield stream.flush()

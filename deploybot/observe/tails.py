@@ -8,9 +8,9 @@ from collections import deque
 from contextlib import aclosing
 
 from deploybot.errors import DeploybotError, Unreachable
+from deploybot.masking import Redactor
 from deploybot.observe.sources import Reading, Source, read
 from deploybot.observe.times import Entry, Wanted
-from deploybot.redact import Redactor
 from deploybot.units import show_duration
 
 

@@ -7,10 +7,10 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from deploybot.errors import DeploybotError
+from deploybot.masking import Redactor
 from deploybot.observe.merge import merge
 from deploybot.observe.sources import Labels, Reading, Source, read, read_blocks
 from deploybot.observe.times import Entry, Stamps, Wanted
-from deploybot.redact import Redactor
 
 
 class WholeLog:
@@ -51,7 +51,7 @@ class WholeLog:
                     yield block
         except DeploybotError as problem:
             self.troubles[source.server] = problem
-            yield _last_words(problem) + b"\n"
+            yield self._last_words(problem) + b"\n"
 
     async def _merged(self, sources: Sequence[Source], reading: Reading) -> AsyncIterator[bytes]:
         """The lines of several logs that are wanted, by time; the same otherwise."""
@@ -65,12 +65,15 @@ class WholeLog:
                         yield _written(batch, prefix, source.stamps, self._wanted)
             except DeploybotError as problem:
                 self.troubles[source.server] = problem
-                yield [(last, prefix + _last_words(problem))]
+                yield [(last, prefix + self._last_words(problem))]
             if timer.doubt:
                 self.doubts[source.name] = timer.doubt
 
         async for batch in merge([told(source) for source in sources]):
             yield b"".join(text + b"\n" for _, text in batch)
+
+    def _last_words(self, problem: DeploybotError) -> bytes:
+        return f"-- the log ends here: {self._redactor.text(str(problem))}".encode()
 
 
 def _written(batch: list[Entry], prefix: bytes, stamps: Stamps, wanted: Wanted) -> list[Entry]:
@@ -81,7 +84,3 @@ def _written(batch: list[Entry], prefix: bytes, stamps: Stamps, wanted: Wanted) 
         return [(key, prefix + text) for key, text in batch]
     between = b"Z " + prefix
     return [(key, key + between + text) if key else (key, prefix + text) for key, text in batch]
-
-
-def _last_words(problem: DeploybotError) -> bytes:
-    return f"-- the log ends here: {problem}".encode()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 
+from deploybot.masking import Redactor
 from deploybot.store.approvals import RequestRows
 from deploybot.store.audit import AuditRows
 from deploybot.store.audit_sinks import AuditSinkRows
@@ -30,8 +30,8 @@ from deploybot.store.wishes import WishRows
 class Rows:
     """`ports.Tables` on a connection."""
 
-    def __init__(self, connection: sqlite3.Connection, mask: Callable[[str], str] = str) -> None:
-        """Take the connection whose transactions these work in, and what takes secrets out of the audit's texts."""
+    def __init__(self, connection: sqlite3.Connection, redactor: Redactor) -> None:
+        """Take the connection whose transactions these work in; `redactor` masks the rows that leave the bot."""
         self.people = PeopleRows(connection)
         self.grant_changes = GrantChangeRows(connection)
         self.claims = ClaimRows(connection)
@@ -39,8 +39,8 @@ class Rows:
         self.running = RunningRows(connection)
         self.manifests = ManifestRows(connection)
         self.locks = LockRows(connection)
-        self.outbox = OutboxRows(connection)
-        self.audit = AuditRows(connection, mask)
+        self.outbox = OutboxRows(connection, redactor)
+        self.audit = AuditRows(connection, redactor)
         self.audit_sinks = AuditSinkRows(connection)
         self.seen = SeenRows(connection)
         self.buttons = ButtonRows(connection)
@@ -48,7 +48,7 @@ class Rows:
         self.codes = CodeRows(connection)
         self.links = LinkRows(connection)
         self.deliveries = DeliveryRows(connection)
-        self.reports = ReportRows(connection)
+        self.reports = ReportRows(connection, redactor)
         self.wishes = WishRows(connection)
         self.told = ToldRows(connection)
         self.notices = NoticeRows(connection)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deploybot.errors import StoreDown, StoreError
+from deploybot.masking import Redactor
 from deploybot.ports import Tables
 from deploybot.store.audit import GAP
 from deploybot.store.chain import Head, HeadFile
@@ -66,11 +67,11 @@ class Job:
 class Writer:
     """The one connection. Everything here runs in the database's thread; `problem` may be read from any."""
 
-    def __init__(self, path: Path, way: Way, mask: Callable[[str], str] = str) -> None:
-        """Take the database file, how it is used, and what takes secrets out of the audit's texts."""
+    def __init__(self, path: Path, way: Way, redactor: Redactor) -> None:
+        """Take the database file, how it is used, and what masks the rows that leave the bot."""
         self._path = path
-        self._mask = mask
         self._way = way
+        self._redactor = redactor
         self._head = HeadFile(path.with_name("audit.head"))
         self._connection: sqlite3.Connection | None = None
         self._rows: Rows | None = None
@@ -188,7 +189,7 @@ class Writer:
         return dataclasses.replace(self._way, busy_within=min(self._way.busy_within, _IMPATIENT))
 
     def _use(self, connection: sqlite3.Connection) -> tuple[sqlite3.Connection, Rows]:
-        rows = Rows(connection, self._mask)
+        rows = Rows(connection, self._redactor)
         self._connection, self._rows, self._file = connection, rows, _file(self._path)
         self._note_gap(connection, rows)
         self._broken = False

@@ -19,11 +19,11 @@ from multidict import CIMultiDict
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploybot.domain import Kind, Sight, State
+from deploybot.masking import Redactor
 from deploybot.metrics import METRICS
 from deploybot.monitoring.health import LEAST_FREE, HealthLook
 from deploybot.monitoring.routes import Monitor
 from deploybot.ports import Tables
-from deploybot.redact import Redactor
 from deploybot.store.database import Database
 from deploybot.testing import memory_store
 from deploybot.web import WebServer

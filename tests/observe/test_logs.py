@@ -15,8 +15,8 @@ import pytest
 from deploybot.card import Card, Tone
 from deploybot.domain import LocalTime
 from deploybot.errors import DeploybotError, EngineError, StepFailed, Unreachable, UserError
+from deploybot.masking import MASK
 from deploybot.observe import logs as module
-from deploybot.redact import MASK
 from deploybot.testing import FakeHost
 from tests.observe.scene import SECRET, Scene, container, settings, stamped
 

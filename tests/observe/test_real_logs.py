@@ -16,8 +16,8 @@ import pytest
 
 from deploybot.card import Card, Tone
 from deploybot.errors import Unreachable, UserError
+from deploybot.masking import MASK, Redactor
 from deploybot.observe.logs import AppLogs
-from deploybot.redact import MASK, Redactor
 from deploybot.testing import FakeClock
 from tests.conftest import MakeSshd
 from tests.lab import Access, Engine, Sshd, until

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from deploybot.domain import AuditRow, Place, SinkState
+from deploybot.masking import Redactor
 from deploybot.notices import NoticeBoard
 from deploybot.ports import Clock, Store, Tables
-from deploybot.redact import Redactor
 from deploybot.reports.audit.sink import Sink
 from deploybot.reports.audit.worker import AuditExporter
 from deploybot.store.database import Database
@@ -58,7 +58,7 @@ async def exporting(
 ) -> AsyncIterator[AuditExporter]:
     """The worker, at work while the block lasts."""
     redactor = Redactor()
-    board = NoticeBoard(clock, redactor, lambda _: (ADMINS,))
+    board = NoticeBoard(clock, lambda _: (ADMINS,))
     worker = AuditExporter(store, sinks, clock, redactor, board, first_pause=0.01, longest_pause=0.05, looks=looks)
     store.on_outbox = worker.wake
     task = asyncio.create_task(worker.run())

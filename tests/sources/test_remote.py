@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploybot.errors import HostKeyMismatch, Unreachable, UserError
-from deploybot.redact import Redactor
+from deploybot.masking import Redactor
 from deploybot.settings import App
 from deploybot.sources.git import GitSource
 from deploybot.sources.remote import KNOWN_HOSTS, remote_of

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import AuditRow
+from deploybot.masking import Redactor
 from deploybot.ports import Tables
-from deploybot.redact import Redactor
 from deploybot.store.audit import GENESIS, AuditRows, link
 from deploybot.store.chain import ChainCheck, Head, HeadFile, verify
 from deploybot.store.database import Database
@@ -65,7 +65,7 @@ async def test_a_whole_chain_is_found_whole(store: Database, path: Path) -> None
 async def test_secrets_are_masked_before_a_row_is_hashed(path: Path) -> None:
     """Rows also leave the machine, and what was hashed can never be masked later."""
     secret = "hunter2-hunter2"
-    async with Database(path, durable=False, mask=Redactor((secret,)).text) as store:
+    async with Database(path, durable=False, redactor=Redactor((secret,))) as store:
         said = {name: f"{name} {secret}" for name in ("actor", "action", "subject", "detail")}
         row = await store.write(lambda tables: tables.audit.append(**said, now=NOW))
         assert (row.actor, row.detail) == ("actor •••", "detail •••")
@@ -140,7 +140,7 @@ def _rewrite(connection: sqlite3.Connection, rng: random.Random) -> None:
 
 def _relink(connection: sqlite3.Connection, first: int, action: str) -> None:
     connection.execute("UPDATE audit SET action = ? WHERE number = ?", (action, first))
-    for row in AuditRows(connection).page(first - 1):
+    for row in AuditRows(connection, Redactor()).page(first - 1):
         before = connection.execute("SELECT hash FROM audit WHERE number = ?", (row.number - 1,)).fetchone()
         previous = before[0] if before else GENESIS
         digest = link((row.number, row.at, row.actor, row.action, row.subject, row.detail, previous))
@@ -184,7 +184,7 @@ async def test_a_thousand_attacks_are_all_found(store: Database, path: Path) -> 
                     continue
                 done += 1
                 check = ChainCheck(head)
-                check.follow(AuditRows(copy).page(0))
+                check.follow(AuditRows(copy, Redactor()).page(0))
                 found += not check.verdict().ok
                 assert found == done, f"{attack.__name__} was not found"
     assert found == done == times(1000)

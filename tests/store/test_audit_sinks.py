@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import SinkState
+from deploybot.masking import Redactor
 from deploybot.store.audit import AuditRows
 from deploybot.store.audit_sinks import AuditSinkRows
 from deploybot.store.connection import Way, open_database
@@ -38,10 +39,10 @@ def test_a_database_from_before_migration_16_keeps_its_audit_and_begins_at_its_f
     path = tmp_path / "deploybot.db"
     before = STEPS[: [step.__name__ for step in STEPS].index("m016_audit_sinks")]
     with closing(open_database(path, Way(durable=False), steps=before)) as old:
-        row = AuditRows(old).append(actor="ann", action="deploy", subject="#1", now=NOW)
+        row = AuditRows(old, Redactor()).append(actor="ann", action="deploy", subject="#1", now=NOW)
         old.commit()
         with pytest.raises(sqlite3.OperationalError):
             AuditSinkRows(old).get("file /a")
     with closing(open_database(path, Way(durable=False))) as new:
-        assert AuditRows(new).page(0) == (row,)
+        assert AuditRows(new, Redactor()).page(0) == (row,)
         assert AuditSinkRows(new).get("file /a") == SinkState()

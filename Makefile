@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+DOCS_VENV := build/docs-venv
+DOCS_STAMP := $(DOCS_VENV)/.stamp
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
@@ -74,6 +76,11 @@ broken: $(STAMP) ## Let N releases break off in mid-`up`; measure what serves (N
 hosts: $(STAMP) ## Take over N hosts on which apps were started by hand (N=30 SEED=…)
 	$(BIN)/python -m tests.histories hosts --runs $(N) $(if $(SEED),--seed $(SEED))
 
+.PHONY: docs
+docs: $(DOCS_STAMP) ## Build the documentation's site in build/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
+	@echo "Read it at http://127.0.0.1:8000: $(PYTHON) -m http.server --bind 127.0.0.1 --directory build/site"
+
 .PHONY: image
 image: ## Build the bot's container image (BASE=… for another base, TAG=… for its name)
 	docker build --build-arg BASE=$(BASE) --tag $(TAG) .
@@ -90,6 +97,7 @@ lock: venv ## Pin all dependencies anew, with hashes
 	$(LOCK) pyproject.toml --output-file requirements.lock
 	$(LOCK) pyproject.toml --extra otel --group dev --output-file requirements-dev.lock
 	$(LOCK) --group build --output-file requirements-build.lock
+	$(LOCK) --group docs --output-file requirements-docs.lock
 
 .PHONY: clean
 clean: ## Delete what these targets made
@@ -100,6 +108,13 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --require-hashes -r requirements-dev.lock
 	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Apart from $(VENV): neither the bot nor its tests need what builds the site.
+$(DOCS_STAMP): requirements-docs.lock
+	@$(MAKE) --no-print-directory venv
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements-docs.lock
 	@touch $@
 
 .PHONY: venv

@@ -103,43 +103,52 @@ class Metrics:
     def __init__(self) -> None:
         """Nothing is counted yet."""
         self.webhooks = Counter(
-            "deploybot_webhooks_total", "Webhooks by sender and what was made of them.", ("sender", "result")
+            "deploybot_webhooks_total",
+            "Received webhooks. On receipt: kept, double, forged, limited, full, unkept, too_large. "
+            "After processing: heard, ignored, elsewhere, retried, given_up, malformed, broken.",
+            ("sender", "result"),
         )
-        self.webhook_seconds = Histogram(
-            "deploybot_webhook_seconds", "How long it took to answer a webhook.", ("sender",)
-        )
+        self.webhook_seconds = Histogram("deploybot_webhook_seconds", "Time to answer a webhook.", ("sender",))
         self.http_cut_off = Counter(
-            "deploybot_http_cut_off_total", "HTTP requests that ended before their body had come."
+            "deploybot_http_cut_off_total", "HTTP requests that ended before their body was complete."
         )
-        self.events = Counter(
-            "deploybot_events_total", "Events that webhooks told, by sender and kind.", ("sender", "kind")
-        )
-        self.chat_seconds = Histogram("deploybot_chat_seconds", "How long a chat took to take a message.", ("chat",))
+        self.http_gone = Counter("deploybot_http_gone_total", "HTTP clients that disconnected before their answer.")
+        self.events = Counter("deploybot_events_total", "Events in webhooks, by sender and kind.", ("sender", "kind"))
+        self.chat_seconds = Histogram("deploybot_chat_seconds", "Time that a chat took to accept a message.", ("chat",))
         self.chat_messages = Counter(
-            "deploybot_chat_messages_total", "Tries to send or edit: sent, retried, given_up.", ("chat", "result")
+            "deploybot_chat_messages_total",
+            "Attempts to send or edit a message: sent, retried, given_up.",
+            ("chat", "result"),
         )
         self.reports = Counter(
-            "deploybot_reports_total", "Tries to tell others: sent, retried, given_up.", ("target", "result")
+            "deploybot_reports_total",
+            "Attempts to send a report to forge:APP, outgoing:NAME or otel: sent, retried, given_up.",
+            ("target", "result"),
+        )
+        self.audit_batches = Counter(
+            "deploybot_audit_batches_total",
+            "Attempts to take rows of the audit to a receiver (file, syslog or call): sent, retried.",
+            ("sink", "result"),
         )
         self.ssh_connections = Counter(
             "deploybot_ssh_connections_total", "SSH connections: made, failed.", ("server", "result")
         )
         self.ssh_commands = Counter(
             "deploybot_ssh_commands_total",
-            "Commands sent over SSH: ok, failed where the link broke.",
+            "Commands sent over SSH: ok, or failed if the connection broke.",
             ("server", "result"),
         )
         self.docker_calls = Counter(
-            "deploybot_docker_calls_total", "Calls of Docker Engines: ok, refused, failed.", ("server", "result")
+            "deploybot_docker_calls_total", "Calls to Docker Engines: ok, refused, failed.", ("server", "result")
         )
         self.broken_glass = Counter(
             "deploybot_break_glass_total",
-            "Deployments and rollbacks that an admin asked for with --break-glass.",
+            "Deployments and rollbacks that an admin requested with --break-glass.",
             ("app", "environment"),
         )
         self.loop_lag = Histogram(
             "deploybot_loop_lag_seconds",
-            "How much later than asked for the event loop woke up, looked at once a second.",
+            "How late the event loop woke up, measured once a second.",
         )
 
     def __iter__(self) -> Iterator[Counter | Histogram]:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from deploybot.card import Card, Tone
 from deploybot.domain import Place
 from deploybot.errors import StoreError
-from deploybot.masking import masked
-from deploybot.ports import Clock, Redactor, Store, Tables
+from deploybot.ports import Clock, Store, Tables
 
 _MOST = 1_000
 
@@ -37,12 +36,9 @@ class Notice:
 class NoticeBoard:
     """Puts notices into the outbox, in the caller's transaction."""
 
-    def __init__(
-        self, clock: Clock, redactor: Redactor, places: Callable[[str], Iterable[Place]], last: Place | None = None
-    ) -> None:
+    def __init__(self, clock: Clock, places: Callable[[str], Iterable[Place]], last: Place | None = None) -> None:
         """`places` are the channels of an app, or with an empty name of the bot; `last` is used where there is none."""
         self._clock = clock
-        self._redactor = redactor
         self._places = places
         self._last = last
 
@@ -61,7 +57,7 @@ class NoticeBoard:
             notification=True,
         )
         for place in self._told(notice):
-            tables.outbox.put(place, masked(card, self._redactor), now)
+            tables.outbox.put(place, card, now)
         return True
 
     def remember(self, tables: Tables, key: str) -> None:
@@ -86,7 +82,7 @@ class NoticeBoard:
         title = f"{kept.title} It is fixed."
         card = Card(key=_key(key, kept.at), title=title, tone=Tone.GOOD, notification=True)
         for place in self._places(kept.app):
-            tables.outbox.put(place, masked(card, self._redactor), self._clock.now())
+            tables.outbox.put(place, card, self._clock.now())
         return True
 
 

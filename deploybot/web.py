@@ -18,6 +18,7 @@ from aiohttp.http import RawRequestMessage
 
 from deploybot.errors import UserError, system_words
 from deploybot.intake import Connection, Gate, check_head, take_body
+from deploybot.metrics import METRICS
 
 _BODY = 1 << 20
 _IDLE = 75.0
@@ -27,13 +28,16 @@ _BACKLOG = 1024
 _AT_ONCE = 32
 _RESOLVE_WITHIN = 5.0
 _ANY_PART = "*"
+_CHATS = frozenset({"slack", "telegram"})
+HEALTH_CODES = {"ok": 200, "degraded": 200, "down": 503}
+"""The status code of `/healthz` for each of its words."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Refused = Callable[[web.Request, int], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
 class WebServer:
-    """`problems` gives what is ill by name (`database`, `slack`), for `/healthz`; empty texts are well.
+    """`problems` gives the problem of each part by its name (`database`, `slack`); an empty text is no problem.
 
     `health` answers `/healthz`; who knows more than `problems` puts another handler there before `start`.
     """
@@ -135,7 +139,10 @@ class WebServer:
                 if refused := self._refused.get(self._route(request)):
                     await refused(request, self._gate.max_body)
                 raise
-            return await handler(request)
+            answer = await handler(request)
+            if request.transport is None or request.transport.is_closing():
+                METRICS.http_gone.add()
+            return answer
         finally:
             self._gate.end(connection)
 
@@ -170,9 +177,19 @@ class WebServer:
         return await self.health(request)
 
     async def _health(self, _: web.Request) -> web.Response:
-        """200 when all is well, 503 otherwise; tells nothing more."""
-        ill = any(self._problems().values())
-        return web.json_response({"status": "ill" if ill else "ok"}, status=503 if ill else 200)
+        """Answer 200 where the bot works, 503 where it is down, and nothing but that word."""
+        status = health_status(self._problems())
+        return web.json_response({"status": status}, status=HEALTH_CODES[status])
+
+
+def health_status(problems: Mapping[str, str]) -> str:
+    """`ok`, `degraded` or `down`, from the problem of each part by its name; an empty text is no problem.
+
+    The bot is degraded where a chat fails and another one works. Any other problem means that it is down.
+    """
+    failed = {name for name, problem in problems.items() if problem}
+    chats = _CHATS & problems.keys()
+    return "ok" if not failed else "degraded" if failed < chats else "down"
 
 
 async def _socket(host: str, port: int) -> socket.socket:

@@ -14,14 +14,14 @@ import pytest
 from deploybot import App, Card, Context, Environment, Line, Release, Table, Tone
 from deploybot.card import Button
 from deploybot.command import Command, Follow, Handler, command
-from deploybot.dispatch import error_card, masked
+from deploybot.dispatch import error_card
 from deploybot.dispatch.lookup import Subject, arguments_of
 from deploybot.dispatch.memories import Allowance, Recent
 from deploybot.domain import Action, AuditRow, Grant, Identity, Person, Role
 from deploybot.errors import Denied, EngineError, Locked, StepFailed, StoreError, Unhealthy, Unreachable, UserError
+from deploybot.masking import MASK, Redactor
 from deploybot.parsing import Call, Ref
 from deploybot.ports import Tables
-from deploybot.redact import MASK, Redactor
 from deploybot.testing import FakeClock, FakeReleases
 from tests.world import SETTINGS, STRANGER, TEAM, V1, V2, World, make_world
 
@@ -555,7 +555,7 @@ async def test_secrets_never_leave() -> None:
         unknown = await other.say(SECRET)
         texts = [*map(str, (card, failed, unknown, *other.replies)), *map(str, await other.audit())]
     assert [text for text in texts if SECRET in text] == []
-    assert card == masked(everywhere(), Redactor((SECRET,)))
+    assert card == Redactor((SECRET,)).card(everywhere())
     assert card.files == everywhere().files
     assert failed.title == f"{MASK} is {MASK}."
 

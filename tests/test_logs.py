@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pytest
 
 from deploybot.logs import about_delivery, about_deployment, formatter
-from deploybot.redact import Redactor
+from deploybot.masking import Redactor
 
 SECRETS = ('quote"and\\backslash', "line\nbreak-secret", "ünïcödé-geheim", "plain-secret-0123")
 

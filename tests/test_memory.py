@@ -16,7 +16,6 @@ _NEEDLESS = {
     "paramiko",
     "prometheus_client",
     "prompt_toolkit",
-    "re2",
     "requests",
     "rich",
     "tomlkit",

@@ -20,8 +20,9 @@ from deploybot.cli import COMMANDS, main
 from tests.lab.run import run
 
 ROOT = Path(__file__).parents[1]
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-docs.lock")
 DOCUMENTS = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (*DOCUMENTS, *sorted((ROOT / "docs" / "reference").glob("*.md")))
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
@@ -105,9 +106,12 @@ def test_a_lock_holds_hashes_and_no_address(name: str) -> None:
 
 def test_the_locks_agree_with_each_other_and_with_what_is_asked_for() -> None:
     pinned = [dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE)) for name in LOCKS]
-    runtime, dev, build = pinned
+    runtime, dev, build, docs = pinned
     assert runtime.items() <= dev.items()
     assert build.items() <= dev.items()
+    # What builds the site stays out of the environment of the tests.
+    assert "mkdocs-material" in docs
+    assert not {"mkdocs", "mkdocs-material"} & set(dev)
     project = (ROOT / "pyproject.toml").read_text()
     assert f'requires = ["hatchling=={build["hatchling"]}"]' in project
 
@@ -168,13 +172,13 @@ def test_make_says_what_python_lacks(tmp_path: Path, program: str, says: str) ->
     assert says in done.stdout
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_links_in_documents_lead_somewhere(path: Path) -> None:
     broken = [link for link in _links(path) if "://" not in link and not _leads(path, link)]
     assert not broken
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_documents_are_linked_from_the_readme_or_the_index(path: Path) -> None:
     index = {
         (page.parent / link.partition("#")[0]).resolve()

@@ -48,18 +48,24 @@ async def health(url: str) -> tuple[int, object]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
-async def test_it_is_well_while_nothing_is_ill(host: str) -> None:
+async def test_it_is_well_while_there_is_no_problem(host: str) -> None:
     async with serving({"database": "", "slack": ""}, host=host) as url:
         assert await health(url) == (200, {"status": "ok"})
 
 
-async def test_that_something_is_ill_is_told_at_once_and_nothing_more() -> None:
+async def test_a_problem_shows_at_once_and_nothing_more() -> None:
     problems = {"database": "", "slack": ""}
     async with serving(problems) as url:
         problems["slack"] = TOKEN_IN_A_SENTENCE
-        assert await health(url) == (503, {"status": "ill"})
-        problems |= {"database": "full", "slack": ""}
-        assert await health(url) == (503, {"status": "ill"})
+        assert await health(url) == (503, {"status": "down"})
+        problems["telegram"] = ""
+        assert await health(url) == (200, {"status": "degraded"})
+        problems["telegram"] = "no connection"
+        assert await health(url) == (503, {"status": "down"})
+        problems |= {"telegram": "", "worker": "stopped"}
+        assert await health(url) == (503, {"status": "down"})
+        problems |= {"database": "full", "slack": "", "worker": ""}
+        assert await health(url) == (503, {"status": "down"})
         problems["database"] = ""
         assert await health(url) == (200, {"status": "ok"})
 
@@ -281,3 +287,35 @@ async def test_requests_that_are_cut_off_are_counted_and_told_in_one_line(
                     await asyncio.sleep(0.01)
     assert "Traceback" not in caplog.text
     assert caplog.text.count("ended before their body had come") == 1
+
+
+async def test_a_client_that_is_gone_before_its_answer_is_counted_and_not_traced(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its request was whole, so it does not count as cut off; what it asked for is done."""
+    begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        begun.set()
+        await go_on.wait()
+        done.set()
+        return web.Response(body=await request.read() * 1_000_000)
+
+    server = WebServer("127.0.0.1:0", dict)
+    server.add_post("/slow", slow)
+    await server.start()
+    before, gone = METRICS.http_cut_off.values[()], METRICS.http_gone.values[()]
+    try:
+        async with connected(f"http://{server.address}") as (_, writer):
+            writer.write(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
+            await asyncio.wait_for(begun.wait(), 5)
+            writer.transport.abort()
+        # Only now does the server know; a request of another client comes and goes meanwhile.
+        assert (await health(f"http://{server.address}"))[0] == 200
+        go_on.set()
+        await asyncio.wait_for(done.wait(), 5)
+        assert (await health(f"http://{server.address}"))[0] == 200
+    finally:
+        await server.close()
+    assert "Traceback" not in caplog.text
+    assert (METRICS.http_cut_off.values[()], METRICS.http_gone.values[()]) == (before, gone + 1)

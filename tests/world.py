@@ -15,8 +15,8 @@ from deploybot.dispatch import Dispatcher
 from deploybot.domain import AuditRow, Identity, Place, Release, Role
 from deploybot.errors import StoreError
 from deploybot.loader import load
+from deploybot.masking import Redactor
 from deploybot.ports import Store, Tables
-from deploybot.redact import Redactor
 from deploybot.settings import Settings
 from deploybot.testing import (
     FakeClock,
@@ -188,10 +188,11 @@ async def make_world(
     homes: Sequence[Place] = (),
 ) -> AsyncIterator[World]:
     """Make a team of five, and commands beside the real ones."""
-    async with memory_store() as database:
+    redactor = Redactor(secrets)
+    async with memory_store(redactor) as database:
         store = Moody(database)
         await store.write(_hire)
-        clock, redactor = FakeClock(), Redactor(secrets)
+        clock = FakeClock()
         codes = FakeCodeSecrets()
         access = Access(settings, store, clock, codes, homes)
         deployments, releases, logs = deployments or FakeDeployments(), releases or FakeReleases(), FakeLogs()

@@ -50,42 +50,16 @@ def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: T
     """The deployment engine with all its parts."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
     places = partial(places_of, settings=settings)
-    report = _reports_to(Reporter(targets_of(settings), world.clock, world.redactor), telling)
+    report = _reports_to(Reporter(targets_of(settings), world.clock), telling)
     tell = Teller(
         clock=world.clock,
-        redactor=world.redactor,
+        mask=world.redactor.text,
         journal=journal,
         mentions=Mentions(settings, world.clock),
         places=places,
         report=report,
     )
-    steps = StepRunner(
-        store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
-    )
     inspector = Inspector(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
-    executor = Executor(
-        settings=settings,
-        store=world.store,
-        steps=steps,
-        inspector=inspector,
-        strategies=STRATEGIES,
-        clock=world.clock,
-    )
-    gate = HealthGate(world.servers, world.clock)
-    verifier = Verifier(world.servers, gate, world.clock)
-    restorer = Restorer(store=world.store, executor=executor, gate=gate, verifier=verifier, clock=world.clock)
-    runner = Runner(
-        store=world.store,
-        servers=world.servers,
-        executor=executor,
-        gate=gate,
-        verifier=verifier,
-        restorer=restorer,
-        present=Present(settings, inspector, STRATEGIES),
-        journal=journal,
-        clock=world.clock,
-        tell=tell,
-    )
     plans = planner(world, inspector)
     bonds = Bonds(settings, plans, world.clock)
     approvals = Approvals(settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, tell=tell)
@@ -104,7 +78,7 @@ def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: T
         zone=settings.bot.timezone,
         approvals=approvals,
         beginning=beginning,
-        runner=runner,
+        runner=_runner(settings, world, inspector, journal, tell),
         tell=tell,
     )
     return Deployments(
@@ -118,6 +92,36 @@ def deployments(settings: Settings, world: World, codes: CodeSecrets, telling: T
         queue=queue,
         releases=plans.releases,
         glass=BreakGlass(settings=settings, store=world.store, clock=world.clock, codes=codes),
+    )
+
+
+def _runner(settings: Settings, world: World, inspector: Inspector, journal: Journal, tell: Teller) -> Runner:
+    """Build what runs one deployment."""
+    steps = StepRunner(
+        store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
+    )
+    executor = Executor(
+        settings=settings,
+        store=world.store,
+        steps=steps,
+        inspector=inspector,
+        strategies=STRATEGIES,
+        clock=world.clock,
+    )
+    gate = HealthGate(world.servers, world.clock)
+    verifier = Verifier(world.servers, gate, world.clock)
+    restorer = Restorer(store=world.store, executor=executor, gate=gate, verifier=verifier, clock=world.clock)
+    return Runner(
+        store=world.store,
+        servers=world.servers,
+        executor=executor,
+        gate=gate,
+        verifier=verifier,
+        restorer=restorer,
+        present=Present(settings, inspector, STRATEGIES),
+        journal=journal,
+        clock=world.clock,
+        tell=tell,
     )
 
 

@@ -70,7 +70,7 @@ def by_itself(settings: Settings, world: World, access: Access, dispatcher: Disp
         # Without how long it has held: the card would change with every look.
         return Refusal(f"{why} “{lock.reason}” `unlock {wish.app} {wish.environment}` releases it.", lock.until)
 
-    book = WishBook(world.clock, world.redactor, lambda app: app.channel or event_places(settings))
+    book = WishBook(world.clock, lambda app: app.channel or event_places(settings))
     apps = [app for app in settings.apps.values() if any(one.auto for one in app.environments.values())]
     watch = Watch(apps, store=world.store, clock=world.clock, book=book)
     pursuit = Pursuit(

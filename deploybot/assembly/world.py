@@ -9,8 +9,8 @@ from pathlib import Path
 from deploybot.config import secrets_of
 from deploybot.hosts.servers import SshServers
 from deploybot.hosts.ssh import Pool
+from deploybot.masking import Redactor
 from deploybot.ports import Clock, Engine, Images, RefSource, Servers, Store
-from deploybot.redact import Redactor
 from deploybot.settings import Server, Settings
 from deploybot.sources.git import GitSource
 from deploybot.store.database import Database
@@ -47,7 +47,7 @@ class Adapters(World):
 def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
     """The real ones; `beside` a bot that may run with the same settings, whose forwarded sockets are left alone."""
     redactor = Redactor(secrets_of(settings))
-    database = Database(settings.bot.data / "deploybot.db")
+    database = Database(settings.bot.data / "deploybot.db", redactor)
     pool = _servers(settings, None if beside else settings.bot.data / "sockets")
     return Adapters(
         database=database,

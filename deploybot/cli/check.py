@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def check(options: Options, *, offline: bool, as_json: bool) -> None:
-    """Say what the bot understood of bot.toml, then try every server, repository, image and chat in it, all at once.
+    """Show what the bot understood of bot.toml, then test every server, repository, image and chat in it at once.
 
-    On each server: SSH and its host key, the user, shell tools, the apps' directories, disk, memory, Docker,
-    Compose, and whether a job goes on when the connection breaks. Nothing is changed there. Beside each
-    failure stands a cure. The exit code is 1 when anything failed, 2 when bot.toml is wrong.
+    On each server it tests SSH, the host key, the user and shell tools. It also tests the apps' directories, disk,
+    memory, Docker, Compose, and whether a job continues when the connection breaks. It changes nothing there. Each
+    failure has a fix. The exit code is 1 if anything failed, and 2 if bot.toml is wrong.
 
     \b
     Examples:
@@ -47,11 +47,8 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
     rows = () if offline else asyncio.run(_try(settings))
     failed = [row for row in rows if row.state == "failed"]
     if as_json:
-        listed = [
-            {"subject": row.subject, "what": row.what, "state": row.state, "says": row.says, "cure": row.cure}
-            for row in rows
-        ]
-        click.echo(json.dumps({"ok": not failed, "problems": [], "rows": listed}, ensure_ascii=False))
+        listed = {"ok": not failed, "problems": [], "rows": [*map(row_json, rows)]}
+        click.echo(json.dumps(listed, ensure_ascii=False))
     elif rows:
         click.echo()
         show(rows)
@@ -81,6 +78,11 @@ async def _try(settings: Settings) -> tuple[Row, ...]:
         await world.pool.close()
 
 
+def row_json(row: Row) -> dict[str, str]:
+    """Return a row as `--json` prints it."""
+    return {"subject": row.subject, "what": row.what, "state": row.state, "says": row.says, "fix": row.cure}
+
+
 def understood(settings: Settings) -> Iterator[str]:
     """bot.toml in the bot's own words; of secrets only the names."""
     yield f"{settings.path}"
@@ -92,6 +94,11 @@ def understood(settings: Settings) -> Iterator[str]:
         yield f"  {outgoing.url} told of deployments of {' '.join(outgoing.apps) or 'every app'} ({name})"
     if settings.otel:
         yield f"  traces to {settings.otel.endpoint}"
+    if audit := settings.audit:
+        places = [str(audit.file)] if audit.file else []
+        places += [f"syslog {audit.syslog}"] if audit.syslog else []
+        places += [audit.call.url] if audit.call else []
+        yield f"  the audit to {', '.join(places)}"
     for server in settings.servers.values():
         yield f"  server {server.name}: {', '.join(_of_server(server))}"
     for app in settings.apps.values():

@@ -124,11 +124,11 @@ def base_of(settings: Settings) -> str:
 @click.option("--live", is_flag=True, help="To the running bot: it tells and deploys what they say.")
 @click.pass_obj
 def replay(options: Options, folder: Path, whose: str, *, live: bool) -> None:
-    """Sign and send each file of DIR as its sender would, and print what was made of each.
+    """Sign and send each file of DIR as its sender would, and print each result.
 
-    Nothing is told or deployed: they go to a bot of its own, with the apps of bot.toml, if there is one, and a
-    temporary database. Whose a file is, is said by a folder or the beginning of its name, by a file of headers beside
-    it (`push.headers` for `push.json`), or by what the payload looks like.
+    Nothing is posted or deployed: the files go to a separate bot, with the apps of bot.toml and a temporary database.
+    The sender of a file is found by its folder, by the start of its name, or by the content. A file of headers
+    beside it counts, too: `push.headers` for `push.json`.
 
     \b
     Examples:

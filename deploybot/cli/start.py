@@ -41,10 +41,10 @@ def chat(
 ) -> None:
     """Talk to the bot from this terminal, with completion and cards that redraw themselves.
 
-    If no bot runs with this bot.toml, a temporary one is started. It stops when you have left and what was begun
-    has ended, in the background if need be. With -c, or where there is no
-    terminal, the exit code is 0 for success, 1 when the command failed or was refused or its deployment ended
-    badly, 2 for wrong usage or no bot, 3 when the end is not known.
+    If no bot runs with this bot.toml, this starts a temporary one. It stops after you have left and everything that
+    was started has ended. With -c, or without a terminal, the exit code shows the result. 0 is success. 1 means that
+    the command failed or was refused, or that its deployment failed. 2 is wrong usage or no bot. 3 is an unknown
+    result.
 
     \b
     Examples:

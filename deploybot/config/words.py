@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from deploybot.config.problems import Path, Problem, Table, dotted, listed, meant, shown
 from deploybot.config.tables import ANY, table_at, tables
-from deploybot.redact import Redactor
+from deploybot.masking import looks_like_token
 from deploybot.settings import App, Environment, FileRef, Part, Secret, Settings
 
 _RULES = frozenset({"rollout", "freeze"})
@@ -33,10 +33,9 @@ _KINDS = {
 _TABLES = {
     "auto": ' such as { branch = "main" }',
     "health": ' such as { http = "http://127.0.0.1:8000/healthz", within = "60s" }',
-    "logs": " such as { docker = true }",
+    "logs": ' such as { docker = "*" }',
 }
 _VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\})")
-_NO_SHAPES = Redactor()
 
 
 def explain(error: ValidationError, tree: Table) -> list[Problem]:
@@ -46,10 +45,8 @@ def explain(error: ValidationError, tree: Table) -> list[Problem]:
 
 def inline_secrets(tree: object, path: Path = ()) -> Iterator[Problem]:
     """Texts that look like a token or a key, or hold a URL with a password, wherever they stand."""
-    if isinstance(tree, str):
-        plain = _VARIABLE.sub("", tree)
-        if _NO_SHAPES.text(plain) != plain:
-            yield Problem(path, "looks like a secret, and no secret stands in bot.toml: put it under `secrets`")
+    if isinstance(tree, str) and looks_like_token(_VARIABLE.sub("", tree)):
+        yield Problem(path, "looks like a secret, and no secret stands in bot.toml: put it under `secrets`")
     pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for key, value in pairs:
         if table_at((*path, key)) not in (Secret, FileRef) or isinstance(value, dict):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from deploybot.card import Line, Tone
 from deploybot.domain import (
@@ -24,6 +25,29 @@ from deploybot.units import show_duration, show_time
 COMMITS_SHOWN = 5
 WARNINGS_SHOWN = 20
 AUTHORS_SHOWN = 10
+SERVER_LONGEST = 66
+"""Characters that a card gives to one server: with its name, two rows."""
+
+Mask = Callable[[str], str]
+
+
+def masked(deployment: Deployment, mask: Mask) -> Deployment:
+    """Give a deployment with the texts masked that its card may cut: half a secret is not found any more."""
+    reason, outcome = mask(deployment.reason), mask(deployment.outcome)
+    return replace(deployment, reason=reason, outcome=outcome, plan=masked_plan(deployment.plan, mask))
+
+
+def masked_plan(plan: Plan, mask: Mask) -> Plan:
+    """Give a plan with the texts masked that a card may cut."""
+    commits = tuple(replace(one, subject=mask(one.subject)) for one in plan.changes.commits)
+    changes = replace(plan.changes, commits=commits, warnings=tuple(map(mask, plan.changes.warnings)))
+    release = replace(plan.release, ref=mask(plan.release.ref), subject=mask(plan.release.subject))
+    return replace(plan, changes=changes, release=release, warnings=tuple(map(mask, plan.warnings)))
+
+
+def masked_request(request: Request | None, mask: Mask) -> Request | None:
+    """Give a request with the texts masked that a card may cut."""
+    return replace(request, note=mask(request.note), more=mask(request.more)) if request else None
 
 
 def deployment_details(
@@ -173,3 +197,13 @@ def _ending(row: StepRow) -> str:
         StepState.CANCELLED: f"stopped after {took}",
         StepState.UNKNOWN: "unknown",
     }[row.state]
+
+
+def latest(words: Sequence[str]) -> str:
+    """The last steps, as many as two rows hold, and how many came before."""
+    for at in range(len(words)):
+        before = [f"{counted(at, 'step')} before"] if at else []
+        text = ", ".join([*before, *words[at:]])
+        if len(text) <= SERVER_LONGEST or at == len(words) - 1:
+            return text
+    return ""

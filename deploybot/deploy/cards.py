@@ -8,11 +8,17 @@ from typing import NamedTuple
 
 from deploybot.card import Button, Card, Line, Mention, Tone
 from deploybot.deploy.card_details import (
+    SERVER_LONGEST,
+    Mask,
     counted,
     deployment_details,
     effects_text,
     effects_tone,
     gravest_first,
+    latest,
+    masked,
+    masked_plan,
+    masked_request,
     plan_details,
     step_words,
     warnings_of,
@@ -48,7 +54,6 @@ IMAGES_ON_CARD = 2
 OUTCOME_LONGEST = 700
 CAUSE_LONGEST = 200
 COMMIT_LONGEST = 36
-SERVER_LONGEST = 66
 
 
 class _Room(NamedTuple):
@@ -104,12 +109,15 @@ def deployment_card(
     waits_for: str = "",
     request: Request | None = None,
     wakes: tuple[Mention, ...] = (),
+    mask: Mask = str,
 ) -> Card:
     """The card as it should read now: what matters in a few rows, everything else in its details.
 
     `waits_for` says what a waiting deployment waits for, `request` is there for one that needs approvals, and `wakes`
-    are those who can give them.
+    are those who can give them. `mask` masks a text: before it is cut.
     """
+    buttons = _buttons(deployment, steps, request)
+    deployment, request = masked(deployment, mask), masked_request(request, mask)
     asked = request if request and deployment.awaits_approval and not deployment.cancel_by else None
     title = f"#{deployment.number} {headline(deployment.plan)}{' (break glass)' if deployment.glass else ''}"
     title = f"{title} · {(request and request_word(deployment, request)) or deployment.word}"
@@ -125,7 +133,7 @@ def deployment_card(
         text=text,
         lines=lines,
         code=deployment.tail,
-        buttons=_buttons(deployment, steps, request),
+        buttons=buttons,
         footer=footer,
         wakes=wakes,
         details=tuple(deployment_details(deployment, steps, request, shown=lines, long=cut)),
@@ -162,10 +170,11 @@ def _rows(text: Sequence[str], lines: Sequence[Line]) -> int:
     return rows_of_all([*text, *(f"{one.name}  {one.text}" for one in lines)])
 
 
-def end_card(deployment: Deployment, wakes: tuple[Mention, ...]) -> Card | None:
+def end_card(deployment: Deployment, wakes: tuple[Mention, ...], mask: Mask = str) -> Card | None:
     """A short new message for an end that needs a person, since an edit notifies nobody; `wakes` is who asked."""
     if deployment.state not in _NEEDS_PERSON:
         return None
+    deployment = masked(deployment, mask)
     return Card(
         key=f"end:{deployment.number}",
         title=f"#{deployment.number} {headline(deployment.plan)} · {deployment.word}",
@@ -176,8 +185,9 @@ def end_card(deployment: Deployment, wakes: tuple[Mention, ...]) -> Card | None:
     )
 
 
-def plan_card(plan: Plan, *, begins: str = "", wants: str = "") -> Card:
+def plan_card(plan: Plan, *, begins: str = "", wants: str = "", mask: Mask = str) -> Card:
     """What would happen, for `--dry-run`; when it would begin if that is not now, and which approvals it would want."""
+    plan = masked_plan(plan, mask)
     when = [f"to begin at {begins}"] if begins else []
     when += [f"after {wants}"] if wants else []
     commits = (f"  {short(one.subject, COMMIT_LONGEST)}" for one in plan.changes.commits[:COMMITS_ON_CARD])
@@ -324,17 +334,7 @@ def _line(part: ServerPlan, steps: Sequence[StepRow], state: State) -> Line:
         tone = Tone.WARN
     elif tone is Tone.GOOD and state is State.FAILED:
         tone = Tone.BAD
-    return Line(part.server, _latest(words), tone)
-
-
-def _latest(words: Sequence[str]) -> str:
-    """The last steps, as many as two rows hold, and how many came before."""
-    for at in range(len(words)):
-        before = [f"{counted(at, 'step')} before"] if at else []
-        text = ", ".join([*before, *words[at:]])
-        if len(text) <= SERVER_LONGEST or at == len(words) - 1:
-            return text
-    return ""
+    return Line(part.server, latest(words), tone)
 
 
 def _buttons(deployment: Deployment, steps: Sequence[StepRow], request: Request | None) -> tuple[Button, ...]:

@@ -2,12 +2,13 @@
 
 A step's file and the remote log move together: the database holds, in one row, how many remote bytes
 were taken (`offset`) and how long the local file was then (`size`). Whatever a killed bot wrote after
-that is cut off before more is added, so no byte is lost or doubled. Only whole lines are taken while a
-job runs, so that no secret is cut in two before it is masked.
+that is cut off before more is added, so no byte is lost or doubled. While a job runs, only lines are taken of
+which it is certain what is to be masked, so that no secret is cut in two before it is.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import os
@@ -17,9 +18,10 @@ from pathlib import Path
 
 from deploybot.domain import StepRow
 from deploybot.errors import StoreError
-from deploybot.ports import Redactor
+from deploybot.masking import Redactor, clean, settled
 
 LINE_LIMIT = 65_536
+_LONGEST_OPEN = 131_072
 TAIL_BYTES = 16_384
 _CUT = "\n[the log is longer than keep_logs in bot.toml allows: the rest is not kept]\n"
 
@@ -53,19 +55,31 @@ class Journal:
             _cut_back(path, row.size)
         return row
 
+    async def take(self, row: StepRow, data: bytes, *, last: bool) -> StepRow:
+        """The same as `append`; a long text is masked in a thread of its own, while others have their turn."""
+        if len(data) <= LINE_LIMIT:
+            return self.append(row, data, last=last)
+        return self._write(row, *await asyncio.to_thread(self._masked, data, last=last), last=last)
+
     def append(self, row: StepRow, data: bytes, *, last: bool) -> StepRow:
         """Keep the whole lines of `data`, which begins at `row.offset`; all of it when it is the `last`.
 
         Gives the row with its new offset and size, which the caller commits. What a row that was never committed
         has left in the file goes.
         """
-        taken = len(data) if last else _whole_lines(data)
+        return self._write(row, *self._masked(data, last=last), last=last)
+
+    def _masked(self, data: bytes, *, last: bool) -> tuple[int, bytes]:
+        """How many bytes are taken, and what is kept of them."""
+        taken = len(data) if last else self._certain(data)
+        return taken, self._redactor.data(clean(data[:taken]))
+
+    def _write(self, row: StepRow, taken: int, text: bytes, *, last: bool) -> StepRow:
         if not taken:
             return row
         path = self.path(row)
         with self._kept():
             _cut_back(path, row.size)
-        text = self._redactor.text(data[:taken].decode("utf-8", errors="replace")).encode()
         room = self._limit - self._used(row.deployment)
         if len(text) > room:
             text = (text[:room] + _CUT.encode() if room > 0 else b"") + (text[-TAIL_BYTES:] if last else b"")
@@ -107,6 +121,11 @@ class Journal:
                         shutil.copyfileobj(part, out)
                     out.write(b"\n")
         return target
+
+    def _certain(self, data: bytes) -> int:
+        """How many bytes may be taken: up to a line end, or all lines where what has begun does not end in sight."""
+        lines = _whole_lines(data)
+        return settled(self._redactor, data, lines) or (lines if len(data) >= _LONGEST_OPEN else 0)
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:

@@ -121,7 +121,7 @@ class Deployments:
         if dry_run:
             wanted = None if break_glass else wanted_of(environment)
             begins_at = show_moment(not_before, zone) if at else ""
-            return plan_card(plan, begins=begins_at, wants=str(wanted) if wanted else "")
+            return plan_card(plan, mask=self._tell.mask, begins=begins_at, wants=str(wanted) if wanted else "")
         return await self._add(ctx, plan, not_before, typed=typed, glass=break_glass)
 
     async def _insist(self, ctx: Context, plan: Plan, *, glass: bool) -> None:
@@ -185,7 +185,8 @@ class Deployments:
                 return None
             waits_for = self.queue.waits_for(deployment, tables.deployments.open())
             steps, request = tables.deployments.steps(number), tables.requests.get(number)
-            return deployment_card(deployment, steps, waits_for=waits_for, request=request)
+            mask = self._tell.mask
+            return deployment_card(deployment, steps, waits_for=waits_for, request=request, mask=mask)
 
         return await self._store.read(look)
 
@@ -223,7 +224,7 @@ class Deployments:
 
         # Whoever asked may have gone by now; what is committed has to be set going all the same.
         deployment, waits_for, kept = await asyncio.shield(asyncio.create_task(commit()))
-        card = deployment_card(deployment, (), waits_for=waits_for, request=kept)
+        card = deployment_card(deployment, (), waits_for=waits_for, request=kept, mask=self._tell.mask)
         return dataclasses.replace(card, queued=True)
 
     def _keep(self, tables: Tables, asked: _Asked) -> tuple[Deployment, str, Request | None]:

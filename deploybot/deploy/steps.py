@@ -220,7 +220,7 @@ class StepRunner:
             more = bool(chunk.data) and row.offset + len(chunk.data) < min(size, LOG_MOST)
             if self._clock.now() > end or (running and stop.why is not None):
                 more = False
-            kept = self._journal.append(row, chunk.data, last=not running and not more)
+            kept = await self._journal.take(row, chunk.data, last=not running and not more)
             if not more or kept.offset == row.offset:
                 return kept, chunk.status
             row = self._journal.skip(kept, size)

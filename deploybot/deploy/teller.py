@@ -12,8 +12,7 @@ from deploybot.deploy.journal import Journal
 from deploybot.deploy.mentions import Mentions, for_place, is_heard
 from deploybot.deploy.request_cards import reminder_card
 from deploybot.domain import Deployment, Place
-from deploybot.masking import masked
-from deploybot.ports import Clock, Redactor, Tables
+from deploybot.ports import Clock, Tables
 
 
 class Teller:
@@ -26,16 +25,19 @@ class Teller:
         self,
         *,
         clock: Clock,
-        redactor: Redactor,
         journal: Journal,
+        mask: Callable[[str], str],
         mentions: Mentions,
         places: Callable[[Deployment], Iterable[Place]],
         report: Callable[[Tables, Deployment], None],
     ) -> None:
-        """`places` says where a deployment's card belongs; `report` queues what others are told of it."""
+        """`mask` masks a text; `places` says where a card belongs; `report` queues what others are told of it.
+
+        Cards are masked again on their way out; what they cut has to be masked before: half a secret is none any more.
+        """
         self._clock = clock
         self._journal = journal
-        self._redactor = redactor
+        self.mask = mask
         self._mentions = mentions
         self._places = places
         self._report = report
@@ -44,7 +46,7 @@ class Teller:
         """Put a message that notifies into all places of a deployment, and into `more`."""
         places = {(place.platform, place.channel): place for place in (*self._places(deployment), *more)}
         for place in places.values():
-            tables.outbox.put(place, masked(card, self._redactor), self._clock.now())
+            tables.outbox.put(place, card, self._clock.now())
 
     def __call__(self, tables: Tables, number: int, waits_for: str = "") -> None:
         """Put the card as it reads now into the outbox."""
@@ -60,18 +62,18 @@ class Teller:
         files = (File(str(path), path.name),) if deployment.state.ended and path.exists() else ()
         for place in self._places(deployment):
             here = for_place(wakes, place)
-            card = deployment_card(deployment, steps, waits_for=waits_for, request=request, wakes=here)
+            card = deployment_card(deployment, steps, waits_for=waits_for, request=request, wakes=here, mask=self.mask)
             cards = [dataclasses.replace(card, files=files)]
             if request is not None and request.reminded:
                 cards.append(reminder_card(deployment, request, headline(deployment.plan), here))
             for one in cards:
-                tables.outbox.put(place, masked(one, self._redactor), self._clock.now())
+                tables.outbox.put(place, one, self._clock.now())
         self._call_for_help(tables, deployment)
 
     def _call_for_help(self, tables: Tables, deployment: Deployment) -> None:
         """Notify who asked of an end that needs a person."""
         wakes = self._mentions.requester(tables, deployment)
         for place in self._places(deployment):
-            card = end_card(deployment, for_place(wakes, place))
+            card = end_card(deployment, for_place(wakes, place), self.mask)
             if card is not None and is_heard(wakes, place):
-                tables.outbox.put(place, masked(card, self._redactor), self._clock.now())
+                tables.outbox.put(place, card, self._clock.now())

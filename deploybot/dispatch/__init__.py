@@ -2,6 +2,5 @@
 
 from deploybot.dispatch.dispatcher import Dispatcher
 from deploybot.dispatch.replies import error_card
-from deploybot.masking import masked
 
-__all__ = ["Dispatcher", "error_card", "masked"]
+__all__ = ["Dispatcher", "error_card"]

@@ -20,7 +20,6 @@ from deploybot.dispatch.memories import Allowance, Recent
 from deploybot.dispatch.replies import error_card
 from deploybot.domain import Action, Identity, Person, Release
 from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError
-from deploybot.masking import masked
 from deploybot.parsing import LONGEST, Call, Form, Heard, clean, complete, find, hear, parse, read_command
 from deploybot.policy import OPEN_COMMANDS
 from deploybot.ports import Clock, Redactor, Store
@@ -36,6 +35,9 @@ _GREETINGS = frozenset({"", "?"})
 _CONSOLE = "console"
 _SEE_LOG = "The bot's log says why."
 _LOOK_SECONDS = 5.0
+_ALIKE_AFTER = 0.05
+"""Seconds after which somebody reads that something is not there, so that the row in the audit about what is there,
+but not for them, is not seen by the time that it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +112,7 @@ class Dispatcher:
             card = await self._answer(incoming, reply)
         except Exception as error:  # noqa: BLE001 - the one place where exceptions become answers
             card = error_card(error, self._redactor)
-        return masked(card, self._redactor) if card is not None else None
+        return self._redactor.card(card) if card is not None else None
 
     async def complete(self, identity: Identity, line: str) -> tuple[int, tuple[str, ...]]:
         """What may come next in a line that somebody types: how many characters to replace, and by which words."""
@@ -138,13 +140,15 @@ class Dispatcher:
                 return None
             if form is None or form.command.name not in OPEN_COMMANDS:
                 return await self._turn_away(incoming)
-        visible = self._visible(known)
+        visible, began = self._visible(known), asyncio.get_running_loop().time()
         try:
             call = parse(self._forms, clean(text), self._services.settings, visible)
             return await self._obey(call, incoming, reply, known.sees)
         except UserError as problem:
             if isinstance(problem, Unseen) or self._is_hidden(text, visible):
                 await self._book.denied(incoming, known.person, "", text)
+            if visible != self._everything:
+                await asyncio.sleep(began + _ALIKE_AFTER - asyncio.get_running_loop().time())
             raise
 
     async def _known(self, incoming: Incoming) -> Known:
@@ -251,7 +255,7 @@ class Dispatcher:
             await self._access.insist_on_code(person, request.code)
 
         async def reply(card: Card) -> None:
-            await request.reply(masked(card, self._redactor))
+            await request.reply(self._redactor.card(card))
 
         context = Context(
             incoming=request.incoming,

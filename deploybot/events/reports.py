@@ -1,15 +1,15 @@
-"""What others are told of a deployment: which of its states, by whose names, and with no secret in it.
+"""What others are told of a deployment: which of its states, by whose names. Secrets are masked where it is queued.
 
 It is queued in the transaction that changes the deployment's state, so it can neither be lost nor run ahead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from deploybot.domain import Deployment, Kind, Report, State, word_of
-from deploybot.ports import Clock, Redactor, Tables
+from deploybot.ports import Clock, Tables
 from deploybot.settings import Settings
 
 _RELEASING = frozenset({Kind.DEPLOY, Kind.ROLLBACK})
@@ -53,11 +53,10 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
 class Reporter:
     """Queues reports; called whenever something of a deployment has changed, in that very transaction."""
 
-    def __init__(self, targets: Iterable[Target], clock: Clock, redactor: Redactor) -> None:
+    def __init__(self, targets: Iterable[Target], clock: Clock) -> None:
         """Take who is told."""
         self._targets = tuple(targets)
         self._clock = clock
-        self._mask = redactor.text
 
     def __call__(self, tables: Tables, deployment: Deployment) -> None:
         """Queue what is new of it; what was told of it already is not told again."""
@@ -65,12 +64,12 @@ class Reporter:
         if not wanting:
             return
         now = self._clock.now()
-        report = report_of(deployment, now, self._mask)
+        report = report_of(deployment, now)
         for target in wanting:
             tables.reports.put(target.name, report, now)
 
 
-def report_of(deployment: Deployment, now: float, mask: Callable[[str], str]) -> Report:
+def report_of(deployment: Deployment, now: float) -> Report:
     """The deployment as others are told it."""
     plan = deployment.plan
     return Report(
@@ -81,14 +80,14 @@ def report_of(deployment: Deployment, now: float, mask: Callable[[str], str]) ->
         word=word_of(deployment),
         commit=plan.release.commit,
         task=plan.task,
-        ref=mask(plan.release.ref),
-        subject=mask(plan.release.subject),
+        ref=plan.release.ref,
+        subject=plan.release.subject,
         replaces=next((part.replaces.commit for part in plan.servers if part.replaces), ""),
         images=plan.release.images,
         servers=tuple(part.server for part in plan.servers),
-        by=mask(deployment.requester_name),
-        reason=mask(deployment.reason),
-        outcome=mask(deployment.outcome) if deployment.state.ended or deployment.state is State.RESTORING else "",
+        by=deployment.requester_name,
+        reason=deployment.reason,
+        outcome=deployment.outcome if deployment.state.ended or deployment.state is State.RESTORING else "",
         created=deployment.created,
         why="replaced" if deployment.replaced_by else deployment.verdict.value,
         started=0.0 if deployment.finished and deployment.took is None else deployment.started,

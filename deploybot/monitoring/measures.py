@@ -63,17 +63,22 @@ def _of_deployments(rows: _Rows) -> Iterator[Family]:
     ended = [
         Sample((*_place(one), ("kind", one.kind.value), ("result", one.state.value)), one.count) for one in rows.counted
     ]
-    yield Family("deploybot_deployments_total", "Deployments that have ended, of all time.", "counter", ended)
-    help_ = "How long deployments took that have ended, from their beginning."
+    help_ = "Finished deployments of all time: succeeded, failed, restored, cancelled, unknown."
+    yield Family("deploybot_deployments_total", help_, "counter", ended)
+    help_ = "Duration of finished deployments, from their start."
     yield Family("deploybot_deployment_seconds", help_, "histogram", list(_durations(rows.counted)))
     states = [
         ((("app", app), ("environment", environment), ("state", word)), float(count))
         for (app, environment, word), count in rows.open.items()
     ]
-    help_ = "Deployments that have not ended: requested (they wait for approvals), waiting, running, restoring."
+    help_ = "Unfinished deployments: requested (they wait for approvals), waiting (the queue), running, restoring."
     yield gauge("deploybot_deployments_open", help_, states)
     yield single("deploybot_outbox_waiting", "Messages that wait to be sent to chats.", rows.outbox)
-    yield single("deploybot_reports_waiting", "Reports that wait to be told to others.", rows.reports)
+    yield single(
+        "deploybot_reports_waiting",
+        "Reports that wait to be sent to forges, outgoing webhooks or as traces.",
+        rows.reports,
+    )
 
 
 def _place(one: Counted) -> tuple[tuple[str, str], ...]:
@@ -89,11 +94,19 @@ def _durations(counted: Sequence[Counted]) -> Iterator[Sample]:
 
 def _of_health(health: Health) -> Iterator[Family]:
     ok = [((("part", name),), float(not part.problem)) for name, part in health.own.items()]
-    yield gauge("deploybot_ok", "Whether a part of the bot is well.", ok)
+    yield gauge("deploybot_ok", "1 if a part of the bot is healthy, as in /healthz.", ok)
     up = [((("server", name),), float(not part.problem)) for name, part in health.servers.items() if _seen(part)]
-    yield gauge("deploybot_server_up", "Whether a server could be reached when it was last tried.", up)
+    yield gauge(
+        "deploybot_server_up", "1 if the last connection to a server worked; missing if there was none yet.", up
+    )
+    up = [((("sink", name),), float(not part.problem)) for name, part in health.audit.items()]
+    yield gauge("deploybot_audit_sink_up", "1 if rows of the audit left by a receiver when it was last tried.", up)
+    waiting = [((("sink", name),), (part.facts or {}).get("waiting") or 0.0) for name, part in health.audit.items()]
+    yield gauge("deploybot_audit_waiting", "Rows of the audit that wait for a receiver, as last seen.", waiting)
     free = (health.own["disk"].facts or {}).get("free") if "disk" in health.own else None
-    yield gauge("deploybot_disk_free_bytes", "Free where the data folder is.", [] if free is None else [((), free)])
+    yield gauge(
+        "deploybot_disk_free_bytes", "Free space on the disk of the data folder.", [] if free is None else [((), free)]
+    )
 
 
 def _seen(part: Part) -> bool:
@@ -107,6 +120,6 @@ def _of_process() -> Iterator[Family]:
     yield gauge("deploybot_info", "Always 1; the version is a label.", [((("version", __version__),), 1.0)])
     seconds = [Sample((), used.ru_utime + used.ru_stime)]
     yield Family("process_cpu_seconds_total", "Processor time in seconds.", "counter", seconds)
-    yield single("process_resident_memory_bytes", "Memory that is in use.", float(pages * _PAGE))
+    yield single("process_resident_memory_bytes", "Memory in use.", float(pages * _PAGE))
     yield single("process_open_fds", "Open files and connections.", len(tuple(Path("/proc/self/fd").iterdir())))
-    yield single("process_start_time_seconds", "When it was started, since the epoch.", _BEGUN)
+    yield single("process_start_time_seconds", "Start time, in seconds since 1970.", _BEGUN)

@@ -14,6 +14,7 @@ from deploybot.monitoring.exposition import CONTENT_TYPE, exposed
 from deploybot.monitoring.health import Health, HealthLook, Part
 from deploybot.monitoring.measures import measured
 from deploybot.ports import Store
+from deploybot.web import HEALTH_CODES
 
 log = logging.getLogger(__name__)
 _NOT_STORED = {hdrs.CACHE_CONTROL: "no-store"}
@@ -30,12 +31,12 @@ class Monitor:
         self._token = token.encode()
 
     async def health(self, request: web.Request) -> web.Response:
-        """200 when the bot is well, 503 otherwise; what is ill, and the cures, only to who has the token."""
+        """Answer 200 where the bot works, 503 where it is down; problems and fixes only to who has the token."""
         health = await self._look.look()
-        told: dict[str, object] = {"status": "ill" if health.ill else "ok"}
+        told: dict[str, object] = {"status": health.status}
         if self._opens(request):
             told |= self._details(health)
-        return web.json_response(told, status=503 if health.ill else 200, headers=_NOT_STORED)
+        return web.json_response(told, status=HEALTH_CODES[health.status], headers=_NOT_STORED)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Everything that is counted, for Prometheus. 404 where there is no token, 401 with another one."""
@@ -58,14 +59,12 @@ class Monitor:
         return bool(self._token) and scheme.lower() == "bearer" and hmac.compare_digest(sent, self._token)
 
     def _details(self, health: Health) -> dict[str, object]:
-        return {
-            "version": __version__,
-            "parts": {name: self._shown(part) for name, part in health.own.items()},
-            "servers": {name: self._shown(part) for name, part in health.servers.items()},
-        }
+        groups = {"parts": health.own, "servers": health.servers} | ({"audit": health.audit} if health.audit else {})
+        told = {group: {name: self._shown(part) for name, part in parts.items()} for group, parts in groups.items()}
+        return {"version": __version__, **told}
 
     def _shown(self, part: Part) -> dict[str, object]:
         told: dict[str, object] = {"ok": not part.problem, **(part.facts or {})}
         if part.problem:
-            told |= {"problem": self._mask(part.problem), "cure": self._mask(part.cure)}
+            told |= {"problem": self._mask(part.problem), "fix": self._mask(part.cure)}
         return told

@@ -1,36 +1,8 @@
-"""Bytes of a log as clean lines: no escape codes, no control characters, valid UTF-8, bounded length. No I/O."""
+"""Bytes of a log as lines of bounded length. No I/O."""
 
 from __future__ import annotations
 
-import re
-
-_ESCAPES = re.compile(
-    rb"\x1b(?:\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    rb"|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # OSC: titles, links
-    rb"|[PX^_][^\x1b\n]*(?:\x1b\\)?"  # strings
-    rb"|[ -/]*[0-~])"  # all others
-)
-# Only from the first of many: a log of nothing else would take minutes otherwise.
-_LINE_ENDS = re.compile(rb"(?<!\r)\r++\n")
-_OVERWRITTEN = re.compile(rb"(?m)^(\S+Z )?[^\n]*\r")
-_CONTROLS = bytes({*range(32), 127} - {*b"\t\n"})
-_C1 = re.compile(rb"\xc2[\x80-\x9f]")
 _CUT = " …".encode()
-
-
-def clean(block: bytes) -> bytes:
-    """Lines as a person would have read them in a terminal: of a progress bar only its last state.
-
-    Escape sequences are those of ECMA-48. A time that ends with `Z` in front of a line stays.
-    """
-    if b"\x1b" in block:
-        block = _ESCAPES.sub(b"", block)
-    if b"\r" in block:
-        block = _OVERWRITTEN.sub(rb"\1", _LINE_ENDS.sub(b"\n", block))
-    block = block.translate(None, _CONTROLS)
-    if not block.isascii():
-        block = _C1.sub(b"", block.decode("utf-8", errors="replace").encode())
-    return block
 
 
 def cut(line: bytes, limit: int) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from deploybot.card import Card
 from deploybot.domain import (
     Changes,
     Container,
@@ -221,6 +222,9 @@ class Redactor(Protocol):
 
     def text(self, text: str) -> str:
         """The text with every known secret value and every common shape masked."""
+
+    def card(self, card: Card) -> Card:
+        """The card with every text that people see masked."""
 
 
 class Lines(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from deploybot.events.reports import TRACES, forge_target
 from deploybot.ports import Finding, Store
@@ -16,8 +16,11 @@ from deploybot.settings import Forge, Settings
 from deploybot.settings.forges import api_of
 
 
-def targets(settings: Settings, caller: Caller, store: Store) -> dict[str, Target]:
-    """All of them. ConfigError for a secret that cannot sign, or for traces without what they need installed."""
+def targets(settings: Settings, caller: Caller, store: Store, mask: Callable[[str], str] = str) -> dict[str, Target]:
+    """All of them; `mask` takes secrets out of a text.
+
+    ConfigError for a secret that cannot sign, or for traces without what they need installed.
+    """
     made: dict[str, Target] = {}
     for name, app in settings.apps.items():
         if app.forge is not None and (place := api_of(app, app.forge)):
@@ -27,7 +30,7 @@ def targets(settings: Settings, caller: Caller, store: Store) -> dict[str, Targe
     if settings.otel is not None:
         from deploybot.reports.traces import Traces  # noqa: PLC0415  seven megabytes, and an extra
 
-        made[TRACES] = Traces(caller, settings.otel, store)
+        made[TRACES] = Traces(caller, settings.otel, store, mask)
     return made
 
 

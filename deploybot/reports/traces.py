@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deploybot import __version__
@@ -49,8 +49,9 @@ class _Rows:
 class Traces:
     """Tells one collector."""
 
-    def __init__(self, caller: Caller, otel: Otel, store: Store) -> None:
-        """`store` has the steps and approvals of what is told."""
+    def __init__(self, caller: Caller, otel: Otel, store: Store, mask: Callable[[str], str]) -> None:
+        """`store` has the steps and approvals of what is told; `mask` takes secrets out of a text."""
+        self._mask = mask
         self._caller = caller
         self._url = otel.endpoint
         self._headers = {name: secret.reveal() for name, secret in otel.headers.items()}
@@ -61,7 +62,7 @@ class Traces:
         """Send the trace; there is no id to give."""
         number = item.report.deployment
         rows = await self._store.read(lambda tables: _rows(tables, number))
-        spans = _Trace(item.key, self._resource, rows).spans()
+        spans = _Trace(item.key, self._resource, rows, self._mask).spans()
         await self._post(await asyncio.to_thread(lambda: encode_spans(spans).SerializeToString()))
         return ""
 
@@ -85,7 +86,8 @@ def _rows(tables: Tables, number: int) -> _Rows:
 class _Trace:
     """The spans of one deployment: the whole, and in it the request, the plan, the approval, the wait and the steps."""
 
-    def __init__(self, key: str, resource: Resource, rows: _Rows) -> None:
+    def __init__(self, key: str, resource: Resource, rows: _Rows, mask: Callable[[str], str]) -> None:
+        self._mask = mask
         self._key = key
         self._resource = resource
         self._rows = rows
@@ -136,7 +138,7 @@ class _Trace:
 
     def _approval(self, request: Request, deployment: Deployment) -> ReadableSpan:
         events = [
-            Event("approved", {"deploybot.person": one.name, "deploybot.counts": one.counts}, _ns(one.at))
+            Event("approved", {"deploybot.person": self._mask(one.name), "deploybot.counts": one.counts}, _ns(one.at))
             for one in request.approvals
         ]
         result = request.verdict.value or ("approved" if deployment.approved else deployment.state.value)
@@ -169,17 +171,21 @@ class _Trace:
         mark: str = "",
     ) -> ReadableSpan:
         return ReadableSpan(
-            name=name,
+            name=self._mask(name),
             context=context or self._context(mark or name),
             parent=None if context else self._root,
             resource=self._resource,
-            attributes=attributes,
+            attributes=self._masked(attributes),
             events=events,
             status=Status(StatusCode.OK if ok else StatusCode.ERROR),
             start_time=_ns(begun),
             end_time=_ns(max(ended, begun)),
             instrumentation_scope=_SCOPE,
         )
+
+    def _masked(self, attributes: Attributes) -> Attributes:
+        """Attributes without secrets in their texts."""
+        return {name: self._mask(one) if isinstance(one, str) else one for name, one in attributes.items()}
 
     def _context(self, name: str) -> SpanContext:
         """Ids of 16 and 8 bytes, the same each time."""

@@ -15,7 +15,7 @@ from deploybot.courier import Courier, Lane, LaneName, Result
 from deploybot.domain import ReportItem
 from deploybot.errors import Unreachable, UserError
 from deploybot.metrics import METRICS
-from deploybot.ports import Clock, Finding, Redactor, Store, Tables
+from deploybot.ports import Clock, Finding, Store, Tables
 
 GIVE_UP = 86_400.0
 _LONGEST_PAUSE = 900.0
@@ -43,7 +43,6 @@ class ReportWorker(Courier[ReportItem]):
         store: Store,
         targets: Mapping[str, Target],
         clock: Clock,
-        redactor: Redactor,
         *,
         close: Callable[[], Awaitable[None]],
         first_pause: float = 1.0,
@@ -54,7 +53,6 @@ class ReportWorker(Courier[ReportItem]):
             "what is told to others", store, clock, first_pause=first_pause, longest_pause=_LONGEST_PAUSE, jitter=jitter
         )
         self._targets = targets
-        self._mask = redactor.text
         self._close = close
 
     async def run(self) -> None:
@@ -93,7 +91,7 @@ class ReportWorker(Courier[ReportItem]):
 
     def _write(self, tables: Tables, item: ReportItem, result: Result) -> None:
         now = self._clock.now()
-        error = self._mask(result.error)
+        error = result.error
         if result.sent:
             tables.reports.sent(item.id, result.remote)
         elif result.given_up:

@@ -96,8 +96,6 @@ def explained(app: App, problem: GitFailed, redactor: Redactor) -> DeploybotErro
     """What a failed git means. Its own words, masked, are told where nothing better is known of them."""
     what = f"The repository of {app.name} ({app.repo})"
     words = redactor.text(problem.words)
-    if app.repo_token is not None:
-        words = words.replace(app.repo_token.reveal(), "•••")
     if isinstance(problem, GitTimeout):
         return Unreachable(
             what,

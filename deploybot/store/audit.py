@@ -11,6 +11,7 @@ import hashlib
 import sqlite3
 
 from deploybot.domain import AuditRow
+from deploybot.masking import Redactor
 from deploybot.store.codec import encode
 from deploybot.store.text import clean
 from deploybot.store.trouble import is_trouble
@@ -27,21 +28,36 @@ def link(content: tuple[int, float, str, str, str, str, str]) -> str:
 
 
 class AuditRows:
-    """`ports.Audit` on a connection. `touched` says whether a row was added since it was last set to False."""
+    """`ports.Audit` on a connection. `touched` says whether a row was added since it was last set to False.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+    Secrets are masked in every text before it is hashed: rows also leave the machine.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, redactor: Redactor) -> None:
+        """Take the connection whose transaction this works in, and what masks texts."""
+        self._redactor = redactor
         self._connection = connection
         self.touched = False
 
     def append(self, *, actor: str, action: str, subject: str, detail: str = "", now: float) -> AuditRow:
-        """Add a link."""
+        """Add a link, its texts masked."""
         self.touched = True
         number, previous = self.head()
-        content = (number + 1, float(now), clean(actor), clean(action), clean(subject), clean(detail), previous)
+        content = (
+            number + 1,
+            float(now),
+            self._text(actor),
+            self._text(action),
+            self._text(subject),
+            self._text(detail),
+            previous,
+        )
         row = AuditRow(*content, hash=link(content))
         self._connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*content, row.hash))
         return row
+
+    def _text(self, text: str) -> str:
+        return clean(self._redactor.text(text))
 
     def head(self) -> tuple[int, str]:
         """The last row's number and hash; 0 and the genesis where there is none."""

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Self, TypeVar, cast
 
 from deploybot.errors import StoreDown, StoreError
+from deploybot.masking import Redactor
 from deploybot.ports import Tables
 from deploybot.store.connection import Way
 from deploybot.store.writer import Job, Writer
@@ -33,12 +34,13 @@ class Database:
     """A database file. Used from the event loop it was opened in; opened by `open` or `async with`.
 
     `on_outbox`, when set, is called in that loop after each commit that put a message into the outbox, or a report
-    for others.
+    for others, or that added to the audit.
     """
 
     def __init__(
         self,
         path: Path,
+        redactor: Redactor | None = None,
         *,
         durable: bool = True,
         answer_within: float = 30.0,
@@ -48,11 +50,13 @@ class Database:
         """Take the file, made when first opened. `durable=False` does not wait for the disk: for tests only.
 
         A caller waits for `answer_within` seconds at most. A changed database is copied, for restoring, every
-        `copy_every` seconds. `way` sets what should be left to its defaults.
+        `copy_every` seconds. `way` sets what should be left to its defaults. What leaves the bot from its rows,
+        cards, reports and the audit, is masked by `redactor` when it is written; without one by shapes alone.
         """
         self.path = path
         self.on_outbox: Callable[[], None] | None = None
-        self._writer = Writer(path, way or Way(durable=durable))
+        self.redactor = redactor or Redactor()
+        self._writer = Writer(path, way or Way(durable=durable), self.redactor)
         self._answer_within = answer_within
         self._copy_every = copy_every
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()

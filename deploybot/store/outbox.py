@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from deploybot.card import Card
 from deploybot.domain import Place
+from deploybot.masking import Redactor
 from deploybot.ports import OutboxItem
 from deploybot.store.codec import decode, encode
 from deploybot.store.text import clean
@@ -51,13 +52,14 @@ def _item(row: sqlite3.Row) -> OutboxItem:
 class OutboxRows:
     """`ports.Outbox` on a connection. `touched` says whether anything was put since it was last set to False."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+    def __init__(self, connection: sqlite3.Connection, redactor: Redactor) -> None:
+        """Take the connection whose transaction this works in, and what masks cards."""
+        self._redactor = redactor
         self._run = connection.execute
         self.touched = False
 
     def put(self, place: Place, card: Card, now: float) -> None:
-        """Queue a card. With a key, an unsent earlier state of the same card in that place is replaced.
+        """Queue a card, masked. With a key, an unsent earlier state of the same card in that place is replaced.
 
         A card that waits after a failure keeps waiting as long; one that was given up is tried again.
         """
@@ -71,7 +73,7 @@ class OutboxRows:
                 attempts = CASE state WHEN 'waiting' THEN attempts ELSE 0 END,
                 next_at = CASE state WHEN 'waiting' THEN next_at ELSE excluded.next_at END
             WHERE card <> excluded.card OR state = 'dead'"""
-        self._run(sql, (encode(place), card.key, encode(card), now, card.notification))
+        self._run(sql, (encode(place), card.key, encode(self._redactor.card(card)), now, card.notification))
         self._run("DELETE FROM outbox WHERE state IN ('sent', 'dead') AND next_at < ?", (now - _KEPT,))
 
     def due(self, now: float, limit: int = 50, *, besides: Collection[tuple[str, ...]] = ()) -> tuple[OutboxItem, ...]:
@@ -96,14 +98,14 @@ class OutboxRows:
     def retry(self, item: int, at: float, error: str) -> None:
         """Note a failure; due again at `at`."""
         sql = "UPDATE outbox SET attempts = attempts + 1, next_at = ?, error = ? WHERE id = ? AND state = 'waiting'"
-        self._run(sql, (at, clean(error), item))
+        self._run(sql, (at, clean(self._redactor.text(error)), item))
 
     def dead(self, item: int, revision: int, error: str) -> None:
         """Give this revision up. A newer one stays due, and the next `put` of the same card tries again."""
         sql = """
             UPDATE outbox SET error = ?1, state = CASE WHEN revision > ?2 THEN 'waiting' ELSE 'dead' END
             WHERE id = ?3 AND state = 'waiting'"""
-        self._run(sql, (clean(error), revision, item))
+        self._run(sql, (clean(self._redactor.text(error)), revision, item))
 
     def next_at(self) -> float | None:
         """When the next one is due; None when nothing waits."""

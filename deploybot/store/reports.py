@@ -5,10 +5,12 @@ What was told or given up is dropped after a month, but for the rows that hold a
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import sqlite3
 
 from deploybot.domain import Report, ReportItem
+from deploybot.masking import Redactor
 from deploybot.store.codec import decode, encode
 from deploybot.store.text import clean
 
@@ -57,13 +59,14 @@ def _item(row: sqlite3.Row) -> ReportItem:
 class ReportRows:
     """`ports.Reports` on a connection. `touched` says whether anything was put since it was last set to False."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+    def __init__(self, connection: sqlite3.Connection, redactor: Redactor) -> None:
+        """Take the connection whose transaction this works in, and what masks texts."""
+        self._mask = redactor.text
         self._run = connection.execute
         self.touched = False
 
     def put(self, target: str, report: Report, now: float) -> bool:
-        """Queue a report; False where the last one to this target about this deployment said the same."""
+        """Queue a report, masked; False where the last one to this target about this deployment said the same."""
         sql = "SELECT word FROM reports WHERE deployment = ? AND target = ? ORDER BY id DESC LIMIT 1"
         last = self._run(sql, (report.deployment, target)).fetchone()
         if last is not None and last[0] == report.word:
@@ -73,10 +76,31 @@ class ReportRows:
             INSERT INTO reports (target, deployment, environment, word, key, report, made, next_at)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
         place = f"{report.app}/{report.environment}"
-        row = (target, report.deployment, place, report.word, secrets.token_hex(16), encode(report), now, now)
+        row = (
+            target,
+            report.deployment,
+            place,
+            report.word,
+            secrets.token_hex(16),
+            encode(self._masked(report)),
+            now,
+            now,
+        )
         self._run(sql, row)
         self._run("DELETE FROM reports WHERE remote = '' AND state <> 'waiting' AND made < ?", (now - _KEPT,))
         return True
+
+    def _masked(self, report: Report) -> Report:
+        """The report without secrets in what people have written."""
+        mask = self._mask
+        return dataclasses.replace(
+            report,
+            ref=mask(report.ref),
+            subject=mask(report.subject),
+            by=mask(report.by),
+            reason=mask(report.reason),
+            outcome=mask(report.outcome),
+        )
 
     def due(self, until: float, limit: int = 50) -> tuple[ReportItem, ...]:
         """What may be told until then: of each deployment the earliest state, those first that failed least."""
@@ -89,12 +113,12 @@ class ReportRows:
     def retry(self, item: int, at: float, error: str) -> None:
         """Note a failure; due again at `at`."""
         sql = "UPDATE reports SET attempts = attempts + 1, next_at = ?, error = ? WHERE id = ? AND state = 'waiting'"
-        self._run(sql, (at, clean(error), item))
+        self._run(sql, (at, clean(self._mask(error)), item))
 
     def dead(self, item: int, error: str) -> None:
         """Give it up."""
         sql = "UPDATE reports SET state = 'dead', error = ? WHERE id = ? AND state = 'waiting'"
-        self._run(sql, (clean(error), item))
+        self._run(sql, (clean(self._mask(error)), item))
 
     def waiting(self) -> int:
         """How many wait."""

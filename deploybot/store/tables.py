@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 
+from deploybot.masking import Redactor
 from deploybot.store.approvals import RequestRows
 from deploybot.store.audit import AuditRows
+from deploybot.store.audit_sinks import AuditSinkRows
 from deploybot.store.buttons import ButtonRows
 from deploybot.store.claims import ClaimRows
 from deploybot.store.codes import CodeRows
@@ -28,8 +30,8 @@ from deploybot.store.wishes import WishRows
 class Rows:
     """`ports.Tables` on a connection."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transactions these work in."""
+    def __init__(self, connection: sqlite3.Connection, redactor: Redactor) -> None:
+        """Take the connection whose transactions these work in; `redactor` masks the rows that leave the bot."""
         self.people = PeopleRows(connection)
         self.grant_changes = GrantChangeRows(connection)
         self.claims = ClaimRows(connection)
@@ -37,15 +39,16 @@ class Rows:
         self.running = RunningRows(connection)
         self.manifests = ManifestRows(connection)
         self.locks = LockRows(connection)
-        self.outbox = OutboxRows(connection)
-        self.audit = AuditRows(connection)
+        self.outbox = OutboxRows(connection, redactor)
+        self.audit = AuditRows(connection, redactor)
+        self.audit_sinks = AuditSinkRows(connection)
         self.seen = SeenRows(connection)
         self.buttons = ButtonRows(connection)
         self.requests = RequestRows(connection)
         self.codes = CodeRows(connection)
         self.links = LinkRows(connection)
         self.deliveries = DeliveryRows(connection)
-        self.reports = ReportRows(connection)
+        self.reports = ReportRows(connection, redactor)
         self.wishes = WishRows(connection)
         self.told = ToldRows(connection)
         self.notices = NoticeRows(connection)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deploybot.errors import StoreDown, StoreError
+from deploybot.masking import Redactor
 from deploybot.ports import Tables
 from deploybot.store.audit import GAP
 from deploybot.store.chain import Head, HeadFile
@@ -66,10 +67,11 @@ class Job:
 class Writer:
     """The one connection. Everything here runs in the database's thread; `problem` may be read from any."""
 
-    def __init__(self, path: Path, way: Way) -> None:
-        """Take the database file, and how it is used."""
+    def __init__(self, path: Path, way: Way, redactor: Redactor) -> None:
+        """Take the database file, how it is used, and what masks the rows that leave the bot."""
         self._path = path
         self._way = way
+        self._redactor = redactor
         self._head = HeadFile(path.with_name("audit.head"))
         self._connection: sqlite3.Connection | None = None
         self._rows: Rows | None = None
@@ -96,7 +98,7 @@ class Writer:
         self._connection = self._rows = None
 
     def commit(self, jobs: Sequence[Job]) -> bool:
-        """Do all jobs in one durable commit, each in its own savepoint; whether something to be sent was put."""
+        """Do all jobs in one durable commit, each in its own savepoint; whether something to be sent was added."""
         try:
             connection, rows = self._ready()
             rows.outbox.touched = rows.reports.touched = rows.audit.touched = False
@@ -113,7 +115,7 @@ class Writer:
             return False
         if connection.total_changes != changes:
             self._well()
-        return rows.outbox.touched or rows.reports.touched
+        return rows.outbox.touched or rows.reports.touched or rows.audit.touched
 
     def read(self, job: Job) -> None:
         """Do one job on a consistent view that it cannot change."""
@@ -187,7 +189,7 @@ class Writer:
         return dataclasses.replace(self._way, busy_within=min(self._way.busy_within, _IMPATIENT))
 
     def _use(self, connection: sqlite3.Connection) -> tuple[sqlite3.Connection, Rows]:
-        rows = Rows(connection)
+        rows = Rows(connection, self._redactor)
         self._connection, self._rows, self._file = connection, rows, _file(self._path)
         self._note_gap(connection, rows)
         self._broken = False

@@ -22,8 +22,8 @@ from deploybot.dispatch import Dispatcher
 from deploybot.domain import AuditRow, Deployment, Identity, Person, Place, Request, Role
 from deploybot.errors import UserError
 from deploybot.loader import load
+from deploybot.masking import Redactor
 from deploybot.ports import RefSource, Tables
-from deploybot.redact import Redactor
 from deploybot.settings import Settings
 from deploybot.store.database import Database
 from deploybot.testing import FakeHost, FakeLogs, FakeRefs, FakeServers, FakeStatus, Outcome, memory_store

@@ -11,7 +11,7 @@ import pytest
 
 from deploybot.deploy.binding import differences
 from deploybot.domain import Binding, State, Verdict
-from deploybot.redact import Redactor
+from deploybot.masking import Redactor
 from deploybot.settings import Signer
 from deploybot.sources.git import GitSource
 from deploybot.store.codec import decode, encode

@@ -19,7 +19,7 @@ import pytest
 
 from deploybot.card import Card
 from deploybot.domain import State, Verdict
-from deploybot.redact import Redactor
+from deploybot.masking import Redactor
 from deploybot.settings import Settings
 from deploybot.sources.git import GitSource
 from deploybot.testing import FakeHost, Outcome

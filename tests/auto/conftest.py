@@ -18,7 +18,7 @@ from deploybot.assembly.world import World
 from deploybot.card import Card
 from deploybot.deploy import approvals
 from deploybot.domain import Author, Build, BuildState, Deployment, Event, Identity, Pin, Place, Push, State, Wish
-from deploybot.redact import Redactor
+from deploybot.masking import Redactor
 from deploybot.settings import App, Settings
 from deploybot.testing import FakeHost, FakeRefs, FakeServers, Outcome, memory_store
 from tests.approvals.conftest import TEAM, Town, _hire
@@ -213,7 +213,7 @@ async def make_yard(
         host.script("fetch", Outcome(effect=fetched))
         host.script("switch", GOOD_SWITCH)
     known = refs or FakeRefs(folder)
-    async with memory_store() as store:
+    async with memory_store(Redactor((SECRET,))) as store:
         shop = Shop(
             settings_of(folder / "data", staging, production, **app), store, FakeServers(hosts), known, Ticking()
         )

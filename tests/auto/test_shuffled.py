@@ -22,7 +22,6 @@ from deploybot.events.auto.pursuit import Pursuit, Refusal
 from deploybot.events.auto.tags import Version, version_of
 from deploybot.events.auto.wishes import WishBook
 from deploybot.ports import Tables
-from deploybot.redact import Redactor
 from deploybot.settings import App
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock, FakeRefs, memory_store
@@ -42,7 +41,7 @@ class Shuffle:
 
     def __post_init__(self) -> None:
         clock = FakeClock()
-        book = WishBook(clock, Redactor(()), lambda _: ())
+        book = WishBook(clock, lambda _: ())
         pursuit = Pursuit(store=self.store, clock=clock, book=book, handle=self.handle, refusal=self.allow)
         self.automatic = Automatic(
             store=self.store, clock=clock, refs=self.refs, images=None, pursuit=pursuit, book=book, ring=lambda _: None

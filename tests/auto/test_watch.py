@@ -15,7 +15,6 @@ from deploybot.errors import StoreError, Unreachable
 from deploybot.events.auto import watch as watching
 from deploybot.events.auto.watch import Watch
 from deploybot.events.auto.wishes import WishBook
-from deploybot.redact import Redactor
 from deploybot.settings import App
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock, memory_store
@@ -64,7 +63,7 @@ def apps(folder: Path, count: int = 1) -> list[App]:
 class Scene:
     def __init__(self, store: Database, made: list[App]) -> None:
         self.store, self.clock, self.looks = store, FakeClock(), Looks()
-        book = WishBook(self.clock, Redactor(()), lambda app: app.channel)
+        book = WishBook(self.clock, lambda app: app.channel)
         self.watch = Watch(made, store=store, clock=self.clock, book=book, jitter=lambda: 0.5)
 
     async def cards(self) -> list[Card]:

@@ -15,6 +15,7 @@ from deploybot.card import Card
 from deploybot.chat.protocol import Show
 from deploybot.deploy.cards import key
 from deploybot.domain import Deployment, Kind, Phase, Running, ServerPlan, State, StepRow, StepState
+from deploybot.masking import Redactor
 from deploybot.store.chain import ChainCheck, HeadFile, Verdict
 from deploybot.store.codec import decode
 from deploybot.store.tables import Rows
@@ -70,7 +71,7 @@ def told(data: Path, number: int) -> Told | None:
     """What the database says of a deployment; None where it does not know it."""
     head = HeadFile(data / "audit.head").read()
     with closing(_open(data)) as connection:
-        rows = Rows(connection)
+        rows = Rows(connection, Redactor())
         deployment = rows.deployments.get(number)
         if deployment is None:
             return None

@@ -12,7 +12,6 @@ from deploybot.chat.places import keys_of_channels
 from deploybot.domain import Place
 from deploybot.errors import ChannelClosed
 from deploybot.notices import NoticeBoard
-from deploybot.redact import Redactor
 from deploybot.settings import Settings
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
@@ -62,7 +61,7 @@ async def deliver(folder: Path, rooms: Rooms, *cards: tuple[Place, Card]) -> Non
     """Have a bot, which starts now and ends when all is said, say these."""
     clock = FakeClock()
     async with Database(folder / "deploybot.db", durable=False) as store:
-        board = NoticeBoard(clock, Redactor(()), lambda _: (HOME,), CONSOLE)
+        board = NoticeBoard(clock, lambda _: (HOME,), CONSOLE)
         missing = MissingChannels(board, keys_of_channels(MADE))
         worker = OutboxWorker(store, {"slack": rooms}, clock, missing=missing)
         for place, card in cards:

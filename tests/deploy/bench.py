@@ -16,8 +16,8 @@ from deploybot.deploy.steps import StepRunner, Work
 from deploybot.deploy.stop import Stop
 from deploybot.domain import Deployment, JobChunk, JobStatus, Kind, Phase, Plan, State, Step, StepRow, StepState
 from deploybot.errors import StepFailed, StepUnknown
+from deploybot.masking import Redactor
 from deploybot.ports import Tables
-from deploybot.redact import Redactor
 from deploybot.settings import App
 from deploybot.testing import FakeClock, FakeHost, FakeRefs, FakeServers
 from tests.deploy.conftest import SECRET, V2, Shop

@@ -20,8 +20,8 @@ from deploybot.deploy.cards import key
 from deploybot.deploy.service import Deployments
 from deploybot.deploy.stop import Stop
 from deploybot.domain import Deployment, Identity, Person, Place, Release, Role, Running
+from deploybot.masking import Redactor
 from deploybot.ports import Tables
-from deploybot.redact import Redactor
 from deploybot.settings import App, Environment, Settings
 from deploybot.store.database import Database
 from deploybot.testing import (
@@ -223,7 +223,7 @@ async def make_shop(folder: Path, **environment: object) -> AsyncIterator[Shop]:
         host.script("fetch", Outcome(effect=fetched))
         host.script("switch", GOOD_SWITCH)
     refs = FakeRefs(folder, v1=V1.commit, v2=V2.commit, v3=V3.commit)
-    async with memory_store() as store:
+    async with memory_store(Redactor((SECRET,))) as store:
         shop = Shop(settings_of(folder / "data", **environment), store, FakeServers(hosts), refs, Ticking())
         shop.person = await store.write(_hire)
         try:

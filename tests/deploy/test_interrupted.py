@@ -13,8 +13,8 @@ from deploybot.deploy.cards import deployment_card
 from deploybot.deploy.journal import Journal
 from deploybot.domain import Deployment, JobState, JobStatus, Phase, State, StepRow, StepState
 from deploybot.errors import Unreachable
+from deploybot.masking import Redactor
 from deploybot.ports import Tables
-from deploybot.redact import Redactor
 from deploybot.testing import FakeHost, Outcome
 from tests.deploy.conftest import V1, V2, V3, Shop
 

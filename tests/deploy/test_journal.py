@@ -11,7 +11,7 @@ import pytest
 from deploybot.deploy.journal import LINE_LIMIT, TAIL_BYTES, Journal
 from deploybot.domain import Phase, StepRow, StepState
 from deploybot.errors import StoreError
-from deploybot.redact import Redactor
+from deploybot.masking import Redactor
 from tests.lab import FullDisk
 
 SECRET = "correct-horse-battery"

@@ -212,6 +212,28 @@ def test_a_long_reason_does_not_hide_how_it_ended() -> None:
     assert {("outcome", words), ("reason", "x" * 1_900)} <= {(one.name, one.text) for one in card.details}
 
 
+@pytest.mark.parametrize("before", range(0, 60, 7))
+def test_what_is_cut_was_masked_before(before: int) -> None:
+    secret = "correct horse battery"
+    text = f"{'x' * before} {secret} {'y' * 700} {secret}"
+    changes = replace(CHANGES, commits=(replace(CHANGES.commits[0], subject=text),), warnings=(text,))
+    plan = plan_of(1, changes=changes, release=replace(V2, subject=text))
+    waits = deployment_of(plan, State.WAITING, reason=text, needs_approval=True)
+    failed = deployment_of(plan, State.FAILED, reason=text, outcome=text)
+
+    def mask(one: str) -> str:
+        return one.replace(secret, "•••")
+
+    cards = [
+        deployment_card(waits, (), request=request_of(note=text, more=text), mask=mask),
+        deployment_card(failed, (), mask=mask),
+        plan_card(plan, mask=mask),
+        end_card(failed, (), mask),
+    ]
+    for card in filter(None, cards):
+        assert "corr" not in f"{card.text}{card.footer}{card.title}{card.lines}{card.details}"
+
+
 @pytest.mark.parametrize("state", [*State])
 @pytest.mark.parametrize("kind", [*Kind])
 def test_what_a_card_leaves_out_is_in_its_details(kind: Kind, state: State) -> None:

@@ -34,8 +34,8 @@ from deploybot.domain import (
     StepRow,
     StepState,
 )
+from deploybot.masking import Redactor
 from deploybot.ports import Tables
-from deploybot.redact import Redactor
 from deploybot.settings import Settings
 from deploybot.store.database import Database
 from deploybot.strategies import STRATEGIES

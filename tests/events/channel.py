@@ -27,8 +27,8 @@ from deploybot.domain import (
     Told,
 )
 from deploybot.events.telling.channels import Telling
+from deploybot.masking import Redactor
 from deploybot.ports import Tables
-from deploybot.redact import Redactor
 from deploybot.settings import Settings
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock, memory_store
@@ -146,7 +146,7 @@ class Channel:
 async def open_channel(made: Settings | None = None, *, homes: tuple[Place, ...] = (HOME,)) -> AsyncIterator[Channel]:
     """A channel at noon, in a house where the sender's Ana is ana."""
     made = made or settings()
-    async with memory_store() as store:
+    async with memory_store(Redactor((SECRET,))) as store:
 
         def hire(tables: Tables) -> None:
             person = tables.people.add("ana", ANA.identity)

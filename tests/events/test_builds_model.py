@@ -23,7 +23,6 @@ from deploybot.events.telling import things
 from deploybot.events.telling.build_cards import build_story
 from deploybot.events.telling.story import Scene
 from deploybot.ports import ToldPart
-from deploybot.redact import Redactor
 from deploybot.settings import Auto
 from deploybot.settings.callers import forge_named
 from deploybot.testing import FakeRefs
@@ -72,7 +71,7 @@ class Real:
         async def handle(*_: object) -> Card | None:
             return None
 
-        book = WishBook(channel.clock, Redactor(()), lambda _: ())
+        book = WishBook(channel.clock, lambda _: ())
         ports: dict[str, Any] = {"store": channel.store, "clock": channel.clock, "book": book}
         pursuit = Pursuit(**ports, handle=handle, refusal=refusal)
         refs = FakeRefs(folder)

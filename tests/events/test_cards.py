@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploybot.card import Line, Link, Tone
+from deploybot.card import Card, Line, Link, Tone
 from deploybot.domain import (
     Alert,
     BuildState,
@@ -459,6 +459,9 @@ async def test_what_an_event_changes_is_one_transaction(channel: Channel) -> Non
     class Broken:
         def text(self, text: str) -> str:
             raise RuntimeError(text)
+
+        def card(self, card: Card) -> Card:
+            raise RuntimeError(card.title)
 
     whole, channel.telling._redactor = channel.telling._redactor, Broken()
     with pytest.raises(RuntimeError):

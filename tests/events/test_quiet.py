@@ -14,7 +14,7 @@ from deploybot.errors import StoreError
 from deploybot.events.telling.channels import Telling
 from deploybot.events.telling.notify import quiet_for
 from deploybot.events.telling.quiet import Quiet
-from deploybot.redact import Redactor
+from deploybot.masking import Redactor
 from deploybot.settings import Settings
 from tests.events.channel import HOME, NOON, Channel, build, open_channel, push, settings
 from tests.world import Moody

@@ -7,13 +7,12 @@ from deploybot.domain import ImagePushed
 from deploybot.domain.tagging import TagPattern
 from deploybot.events.unfit import UnfitTags
 from deploybot.notices import NoticeBoard
-from deploybot.redact import Redactor
 from tests.events.channel import DIGEST, HOME, IMAGE, Channel, open_channel, settings
 
 
 async def push(channel: Channel, *tags: str, image: str = IMAGE) -> list[Card]:
     """Have tags pushed, by a bot that has just started; what was reported."""
-    board = NoticeBoard(channel.clock, Redactor(()), lambda _: (HOME,))
+    board = NoticeBoard(channel.clock, lambda _: (HOME,))
     app = channel.settings.apps["shop"]
     events = [ImagePushed(sender="registry", image=image, tag=tag, digest=DIGEST) for tag in tags]
     await UnfitTags(channel.store, board).hear_all(app, [(event, "d") for event in events])

@@ -19,11 +19,11 @@ from multidict import CIMultiDict
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploybot.domain import Kind, Sight, State
+from deploybot.masking import Redactor
 from deploybot.metrics import METRICS
 from deploybot.monitoring.health import LEAST_FREE, HealthLook
 from deploybot.monitoring.routes import Monitor
 from deploybot.ports import Tables
-from deploybot.redact import Redactor
 from deploybot.store.database import Database
 from deploybot.testing import memory_store
 from deploybot.web import WebServer
@@ -89,8 +89,10 @@ def labels(**values: str) -> frozenset[tuple[str, str]]:
 async def test_without_the_token_health_is_one_word(site: Site) -> None:
     assert await site.get("/healthz") == (200, '{"status": "ok"}')
     site.problems["slack"] = f"the token {SECRET} was revoked"
-    assert await site.get("/healthz") == (503, '{"status": "ill"}')
-    assert await site.get("/healthz", bearer("wrong")) == (503, '{"status": "ill"}')
+    assert await site.get("/healthz") == (503, '{"status": "down"}')
+    assert await site.get("/healthz", bearer("wrong")) == (503, '{"status": "down"}')
+    site.problems["telegram"] = ""
+    assert await site.get("/healthz") == (200, '{"status": "degraded"}')
 
 
 async def test_with_it_every_part_is_told_with_its_cure_and_no_secret(site: Site) -> None:
@@ -98,31 +100,31 @@ async def test_with_it_every_part_is_told_with_its_cure_and_no_secret(site: Site
     site.sights |= {"web1": Sight(100.5), "web2": Sight(200.0, "it does not answer", "Is it on?")}
     status, text = await site.get("/healthz", bearer(TOKEN))
     told = json.loads(text)
-    assert (status, told["status"]) == (503, "ill")
+    assert (status, told["status"]) == (503, "down")
     assert told["parts"]["database"] == {"ok": True}
     assert told["parts"]["slack"]["problem"] == "the token ••• was revoked: install the app again"
     assert told["parts"]["disk"]["free"] > 0
     assert told["servers"]["web1"] == {"ok": True, "seen": 100.5}
-    down = {"ok": False, "seen": 200.0, "problem": "it does not answer", "cure": "Is it on?"}
+    down = {"ok": False, "seen": 200.0, "problem": "it does not answer", "fix": "Is it on?"}
     assert told["servers"]["web2"] == down
     assert SECRET not in text
 
 
-async def test_a_server_that_is_down_or_was_never_looked_at_does_not_make_the_bot_ill(site: Site) -> None:
+async def test_a_server_that_is_down_or_was_never_looked_at_does_not_count(site: Site) -> None:
     site.sights["web2"] = Sight(200.0, "it does not answer")
     status, text = await site.get("/healthz", bearer(TOKEN))
     assert status == 200
     assert json.loads(text)["servers"]["web1"] == {"ok": True, "seen": None}
 
 
-async def test_a_disk_that_is_nearly_full_or_gone_makes_it_ill(tmp_path: Path) -> None:
+async def test_a_disk_that_is_nearly_full_or_gone_makes_it_down(tmp_path: Path) -> None:
     async with serving(tmp_path / "gone", TOKEN) as site:
         _, text = await site.get("/healthz", bearer(TOKEN))
         assert "cannot be looked at" in json.loads(text)["parts"]["disk"]["problem"]
     async with serving(tmp_path, TOKEN, least_free=1 << 60) as site:
         status, text = await site.get("/healthz", bearer(TOKEN))
         assert status == 503
-        assert "Make room" in json.loads(text)["parts"]["disk"]["cure"]
+        assert "Make room" in json.loads(text)["parts"]["disk"]["fix"]
 
 
 async def test_metrics_need_a_token_and_the_right_one(site: Site, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from deploybot.card import Card
 from deploybot.command import Context, Incoming, LogQuery, Services
 from deploybot.domain import Container, Identity, Place
 from deploybot.errors import DeploybotError
+from deploybot.masking import Redactor
 from deploybot.observe.logs import AppLogs
-from deploybot.redact import Redactor
 from deploybot.settings import App, Environment, Settings
 from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeServers
 

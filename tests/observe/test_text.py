@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from deploybot.observe.text import Lines, clean, cut
+from deploybot.masking import clean
+from deploybot.observe.text import Lines, cut
 
 TIME = b"2026-11-21T01:23:45.123456789Z "
 

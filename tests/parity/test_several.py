@@ -134,7 +134,7 @@ async def test_a_revoked_token_is_one_line_and_one_word_and_the_other_chat_goes_
             await telegram.say("ben", "whoami")
         async with serving({way.chat.platform: way.chat.problem for way in made.ways}) as url:
             told = await health(url)
-    assert told == (503, {"status": "ill"})
+    assert told == (200, {"status": "degraded"})
     lines = [record.getMessage() for record in caplog.records if "revoked" in record.getMessage()]
     assert len([line for line in lines if line.startswith("Slack:")]) == 1
     assert not any("xoxb" in line for line in lines)

@@ -8,9 +8,10 @@ from typing import TypeVar
 
 import pytest
 
+from deploybot.masking import Redactor
 from deploybot.store.database import Database
 from deploybot.testing import memory_store
-from tests.reports.doubles import Collector, Double, Gitea, GitHub, GitLab, Receiver
+from tests.reports.doubles import SECRET, TOKEN, Collector, Double, Gitea, GitHub, GitLab, Receiver
 from tests.reports.scene import sha
 
 AnyDouble = TypeVar("AnyDouble", bound=Double)
@@ -19,7 +20,7 @@ COMMITS = {sha(number) for number in range(1, 400)}
 
 @pytest.fixture
 async def store() -> AsyncIterator[Database]:
-    async with memory_store() as store:
+    async with memory_store(Redactor((TOKEN, SECRET))) as store:
         yield store
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from deploybot.domain import Deployment, Kind, State
 from deploybot.events.reports import Reporter, targets_of
 from deploybot.ports import Tables
-from deploybot.redact import Redactor
 from deploybot.reports.http import Caller
 from deploybot.reports.targets import targets
 from deploybot.reports.worker import ReportWorker
@@ -75,10 +74,9 @@ class Scene:
     store: Database
     settings: Settings
     clock: SystemClock | FakeClock = CLOCK
-    redactor: Redactor = field(default_factory=lambda: Redactor((TOKEN, SECRET)))
 
     def __post_init__(self) -> None:
-        self.reporter = Reporter(targets_of(self.settings), self.clock, self.redactor)
+        self.reporter = Reporter(targets_of(self.settings), self.clock)
 
     async def deploy(
         self,
@@ -127,7 +125,6 @@ class Scene:
             self.store,
             targets(self.settings, caller, self.store),
             self.clock,
-            self.redactor,
             close=caller.close,
             first_pause=pause,
         )

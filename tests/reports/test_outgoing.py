@@ -125,7 +125,7 @@ async def test_what_never_began_is_told_with_its_reason_and_as_deployed_by_nobod
     scene = Scene(store, settings_of(outgoing=f"{receiver.url}/hook"))
     asked = await scene.deploy([State.WAITING])
     ended = replace(asked, state=State.CANCELLED, started=9.0, finished=9.0, verdict=Verdict.VOID)
-    report = report_of(ended, 9.0, str)
+    report = report_of(ended, 9.0)
     assert description_of(report) == f"#{asked.number} void, asked for by ann"
     data = message(report)["data"]
     assert isinstance(data, dict)

@@ -151,13 +151,13 @@ async def test_a_token_that_somebody_sends_back_is_in_no_log_and_not_in_the_data
 ) -> None:
     token = "the-token-that-nobody-may-see-01"
     scene = Scene(store, settings_of(forge=("github", github.url), token=token))
-    scene.redactor.learn(token)
+    store.redactor.learn(token)
     github.fault = lambda _method, _path: web.json_response({"message": f"bad token {token}"}, status=422)
     await scene.deploy()
     with caplog.at_level(logging.DEBUG):
         await scene.told()
     assert all("422: bad token •••" in fate for _, fate in await scene.fates())
-    assert token not in "\n".join(scene.redactor.text(record.getMessage()) for record in caplog.records)
+    assert token not in "\n".join(store.redactor.text(record.getMessage()) for record in caplog.records)
 
 
 class Storm:
@@ -184,7 +184,6 @@ class Storm:
                 self.scene.store,
                 targets(self.scene.settings, caller, self.scene.store),
                 self.scene.clock,
-                self.scene.redactor,
                 close=caller.close,
                 first_pause=0.002,
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.redact import Redactor
+from deploybot.masking import Redactor
 from deploybot.settings import App, FileRef, Secret
 from deploybot.sources.git import GitSource
 

@@ -13,7 +13,7 @@ import pytest
 
 from deploybot.domain import Holding, Signature
 from deploybot.errors import Unreachable
-from deploybot.redact import Redactor
+from deploybot.masking import Redactor
 from deploybot.settings import App, FileRef, Signer
 from deploybot.sources import signatures
 from deploybot.sources.git import GitSource

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.errors import HostKeyMismatch, Unreachable
-from deploybot.redact import Redactor
+from deploybot.masking import Redactor
 from deploybot.sources.problems import explained
 from deploybot.sources.process import GitFailed
 from tests.sources.conftest import MakeApp

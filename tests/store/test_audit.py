@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import AuditRow
+from deploybot.masking import Redactor
 from deploybot.ports import Tables
 from deploybot.store.audit import GENESIS, AuditRows, link
 from deploybot.store.chain import ChainCheck, Head, HeadFile, verify
@@ -59,6 +60,17 @@ async def test_a_whole_chain_is_found_whole(store: Database, path: Path) -> None
     verdict = await verify(store, head)
     assert verdict.ok
     assert verdict.head == head == HeadFile(path.with_name("audit.head")).read()
+
+
+async def test_secrets_are_masked_before_a_row_is_hashed(path: Path) -> None:
+    """Rows also leave the machine, and what was hashed can never be masked later."""
+    secret = "hunter2-hunter2"
+    async with Database(path, durable=False, redactor=Redactor((secret,))) as store:
+        said = {name: f"{name} {secret}" for name in ("actor", "action", "subject", "detail")}
+        row = await store.write(lambda tables: tables.audit.append(**said, now=NOW))
+        assert (row.actor, row.detail) == ("actor •••", "detail •••")
+        assert secret not in row.line()
+        assert (await verify(store)).ok
 
 
 async def test_an_empty_chain_is_whole(store: Database) -> None:
@@ -128,7 +140,7 @@ def _rewrite(connection: sqlite3.Connection, rng: random.Random) -> None:
 
 def _relink(connection: sqlite3.Connection, first: int, action: str) -> None:
     connection.execute("UPDATE audit SET action = ? WHERE number = ?", (action, first))
-    for row in AuditRows(connection).page(first - 1):
+    for row in AuditRows(connection, Redactor()).page(first - 1):
         before = connection.execute("SELECT hash FROM audit WHERE number = ?", (row.number - 1,)).fetchone()
         previous = before[0] if before else GENESIS
         digest = link((row.number, row.at, row.actor, row.action, row.subject, row.detail, previous))
@@ -172,7 +184,7 @@ async def test_a_thousand_attacks_are_all_found(store: Database, path: Path) -> 
                     continue
                 done += 1
                 check = ChainCheck(head)
-                check.follow(AuditRows(copy).page(0))
+                check.follow(AuditRows(copy, Redactor()).page(0))
                 found += not check.verdict().ok
                 assert found == done, f"{attack.__name__} was not found"
     assert found == done == times(1000)

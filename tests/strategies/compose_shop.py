@@ -20,8 +20,8 @@ from deploybot.command import Context, Incoming, Services
 from deploybot.deploy.service import Deployments
 from deploybot.domain import Deployment, Identity, Person, Place, Plan, Release, Role, ServerFacts, State, StepRow
 from deploybot.hosts.docker import DockerEngine
+from deploybot.masking import Redactor
 from deploybot.ports import Tables
-from deploybot.redact import Redactor
 from deploybot.settings import App, Environment, Settings
 from deploybot.sources.git import GitSource
 from deploybot.store.database import Database

@@ -14,8 +14,8 @@ import pytest
 
 from deploybot import strategies
 from deploybot.domain import Release, ServerFacts, ServerPlan, Step
+from deploybot.masking import Redactor
 from deploybot.ports import Site
-from deploybot.redact import Redactor
 from deploybot.settings import App, Environment
 from deploybot.sources.git import GitSource
 from tests.lab.busybox import applets, program_file

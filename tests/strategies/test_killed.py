@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import ServerFacts, Step
-from deploybot.redact import Redactor
+from deploybot.masking import Redactor
 from deploybot.sources.git import GitSource
 from deploybot.strategies import STRATEGIES
 from tests.lab import FullDisk, Repo

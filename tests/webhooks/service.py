@@ -18,9 +18,9 @@ from aiohttp import ClientSession
 from deploybot.card import Card
 from deploybot.domain import Event, Place, Push
 from deploybot.intake import Gate
+from deploybot.masking import Redactor
 from deploybot.notices import NoticeBoard, NoticeWriter
 from deploybot.ports import EventListener, Store
-from deploybot.redact import Redactor
 from deploybot.settings import App, Settings
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
@@ -165,9 +165,9 @@ async def serving(
     """Serve on a port of its own, with a database in a folder."""
     made = made or settings()
     clock = FakeClock()
-    async with Database(folder / "data" / "deploybot.db", durable=False) as database:
+    async with Database(folder / "data" / "deploybot.db", Redactor((SECRET,)), durable=False) as database:
         store = wrap(database)
-        board = NoticeBoard(clock, Redactor((SECRET,)), lambda _app: (CHANNEL,))
+        board = NoticeBoard(clock, lambda _app: (CHANNEL,))
         inbox = Inbox(made, store, clock, listeners, first_pause=0.001, board=board)
         server = WebServer("127.0.0.1:0", dict, gate=gate)
         receiver = Receiver(store, clock, inbox, rate=rate, report=NoticeWriter(store, board))

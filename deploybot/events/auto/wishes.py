@@ -8,18 +8,16 @@ from dataclasses import replace
 from deploybot.card import Card
 from deploybot.domain import Place, Wish
 from deploybot.events.auto.cards import wish_card
-from deploybot.masking import masked
-from deploybot.ports import Clock, Redactor, Tables
+from deploybot.ports import Clock, Tables
 from deploybot.settings import App
 
 
 class WishBook:
     """Writes wishes and says their cards, inside the caller's transaction."""
 
-    def __init__(self, clock: Clock, redactor: Redactor, places: Callable[[App], Iterable[Place]]) -> None:
+    def __init__(self, clock: Clock, places: Callable[[App], Iterable[Place]]) -> None:
         """`places` is where an app is told of."""
         self._clock = clock
-        self._redactor = redactor
         self._places = places
 
     def put(self, tables: Tables, app: App, wish: Wish, *, aloud: bool = False) -> Wish:
@@ -34,4 +32,4 @@ class WishBook:
     def say(self, tables: Tables, app: App, card: Card) -> None:
         """Say a card where the app is told of."""
         for place in self._places(app):
-            tables.outbox.put(place, masked(card, self._redactor), self._clock.now())
+            tables.outbox.put(place, card, self._clock.now())

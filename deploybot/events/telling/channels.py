@@ -17,7 +17,22 @@ from itertools import takewhile
 from typing import Final
 
 from deploybot.card import Card
-from deploybot.domain import Build, Deployed, Deployment, Event, Identity, Kind, Ping, Place, Push
+from deploybot.domain import (
+    Alert,
+    Build,
+    Change,
+    Deployed,
+    Deployment,
+    Event,
+    Identity,
+    Kind,
+    Note,
+    Ping,
+    Place,
+    Published,
+    Push,
+    Synced,
+)
 from deploybot.errors import StoreError
 from deploybot.events.builds import is_own
 from deploybot.events.telling.families import story_of
@@ -28,7 +43,6 @@ from deploybot.events.telling.storms import Batch, close_storms, folded, listed,
 from deploybot.events.telling.story import Mood, Scene, Story
 from deploybot.events.telling.things import Spot, build_thing, commit_of, dated, joined, kept, push_series, spot_of
 from deploybot.events.telling.words import full_sha
-from deploybot.masking import masked
 from deploybot.ports import Clock, Redactor, Store, Tables, ToldPart, ToldPlace
 from deploybot.settings import App, Settings
 
@@ -42,6 +56,7 @@ _ABOUT: Final = 10
 _THINGS: Final = 100
 _LATER: Final = "kept until the quiet hours are over"
 log = logging.getLogger(__name__)
+_WITH_TEXT = (Published, Deployed, Synced, Alert)
 
 
 class Telling:
@@ -97,7 +112,7 @@ class Telling:
             return "this delivery was told before"
         if _is_own(tables, app, event):
             return "the bot's own doing: nobody is told again"
-        event = kept(dated(event, now))
+        event = self._masked(kept(dated(event, now)))
         spot = spot_of(event, delivery)
         was = _known(tables, app, spot)
         event = joined(was.event if was else None, event)
@@ -108,6 +123,17 @@ class Telling:
         tables.told.put(_part(app, spot, event, was.heard if was else now), now)
         batch.beside.update(dict.fromkeys(_beside(tables, app, spot, event)))
         return self._tell(tables, app, spot.thing, batch)
+
+    def _masked(self, event: Event) -> Event:
+        """The event without secrets in its prose: once that is cut to fit a message, half of one is no longer found."""
+        mask = self._redactor.text
+        if isinstance(event, Push):
+            return replace(event, commits=tuple(replace(one, message=mask(one.message)) for one in event.commits))
+        if isinstance(event, Change):
+            return replace(event, title=mask(event.title))
+        if isinstance(event, Note):
+            return replace(event, title=mask(event.title), text=mask(event.text))
+        return replace(event, text=mask(event.text)) if isinstance(event, _WITH_TEXT) else event
 
     def _tell(self, tables: Tables, app: App, thing: str, batch: Batch) -> str:
         """Say or edit a thing wherever it belongs."""
@@ -271,7 +297,7 @@ class Telling:
         )
         story = story_of(scene, parts)
         card = replace(story.card, title=f"{app.name}: {story.card.title}")
-        return replace(story, card=masked(card, self._redactor))
+        return replace(story, card=self._redactor.card(card))
 
 
 def _builds_of(tables: Tables, app: App, commit: str) -> tuple[ToldPart, ...]:

@@ -10,6 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from deploybot.domain import Author, Identity
+from deploybot.masking import clean_text
 
 TITLE: Final = 120
 NAME: Final = 60
@@ -37,7 +38,7 @@ def _seen(text: str) -> list[str]:
         return [text]
     kept: list[str] = []
     marks = 0
-    for sign in text:
+    for sign in clean_text(text):
         marks = marks + 1 if unicodedata.category(sign).startswith("M") else 0
         if sign.isspace():
             kept.append(" ")

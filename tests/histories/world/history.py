@@ -133,8 +133,9 @@ class AppHistory:
         engine = self._app.server.engine
         end = asyncio.create_task(order(self._office, command))
         await asyncio.sleep(self._dice.uniform(0.2, 5.0))
-        self._death = time.time()
         await asyncio.to_thread(self._dice.choice((engine.kill, engine.stop)))
+        # On a busy machine that takes a while, in which the Engine still answers.
+        self._death = time.time()
         await asyncio.sleep(self._dice.uniform(0.0, 3.0))
         await asyncio.to_thread(engine.start)
         return await end

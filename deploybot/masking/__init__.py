@@ -1,0 +1,12 @@
+"""Masking: every text that leaves the bot is cleaned first and masked then, in this one way.
+
+`Redactor` masks a text, a card or bytes, `Stream` text that arrives in pieces, `clean` takes out of a log what is not
+seen. docs/security.md lists what is masked, and tests/masking/test_exits.py every way out.
+"""
+
+from deploybot.masking.cleaning import clean, clean_text
+from deploybot.masking.redactor import MASK, Redactor
+from deploybot.masking.shapes import looks_like_token
+from deploybot.masking.streams import HOLD, Stream, settled
+
+__all__ = ["HOLD", "MASK", "Redactor", "Stream", "clean", "clean_text", "looks_like_token", "settled"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,18 @@ async def test_a_request_mentions_everybody_who_can_approve_it_in_their_chat(tmp
         await town.say(f"approve #{number}", "cem")
         await town.end_of(number)
         assert mentioned((await queued(town, f"deployment:{number}"))["slack"]) == []
+
+
+async def test_the_reminder_mentions_them_again(tmp_path: Path) -> None:
+    async with make_town(tmp_path) as town:
+        open_channels(town)
+        number = await town.ask()
+        town.shop.clock.advance(3.5 * 3600.0)
+        async with asyncio.timeout(20):
+            while not (await town.request(number)).reminded:  # noqa: ASYNC110  nobody tells it
+                await asyncio.sleep(0.001)
+        reminder = (await queued(town, f"reminder:{number}"))["slack"]
+        assert mentioned(reminder) == [("slack", "ben"), ("slack", "cem"), ("slack", "dia")]
 
 
 async def test_an_end_that_needs_a_person_is_a_new_message_that_mentions_who_asked(tmp_path: Path) -> None:

@@ -110,7 +110,9 @@ class Corner:
         """Through the response_url. Refused where it is used up."""
         if not self._answers.take(self._url):
             raise Refused("an answer", "used_url")
-        made = render(replace(card, hint=_with(card, more)), await self._desk.lay_out(place, card.buttons))
+        tokens = await self._desk.lay_out(place, card.buttons)
+        # Not folded: a refusal would use up one more of the five answers that the address takes.
+        made = render(replace(card, hint=_with(card, more)), tokens, folds=False)
         message = {"response_type": "ephemeral", "replace_original": False, "text": made.text, "blocks": made.blocks}
         await self._slack.api.answer(self._url, {**message, **({"thread_ts": place.thread} if place.thread else {})})
 

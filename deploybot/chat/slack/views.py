@@ -82,5 +82,5 @@ def home(card: Card) -> Json:
     """The home tab: what `status` says to this person, and a button to look again."""
     again = {"type": "button", "text": words("Look again"), "action_id": f"{REFRESH}:0:"}
     hint = "Type /deploybot help in a channel, or write to me here: everything works in both."
-    blocks = [*render(card).blocks, {"type": "actions", "elements": [again]}, said(hint)]
+    blocks = [*render(card, folds=False).blocks, {"type": "actions", "elements": [again]}, said(hint)]
     return {"type": "home", "blocks": blocks}

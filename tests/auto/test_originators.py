@@ -33,7 +33,10 @@ async def asked(yard: Yard) -> Deployment:
 async def line(yard: Yard, number: int, name: str) -> str:
     """What a warning of this name says on the card of a request, whole."""
     card = await yard.town.card(number)
-    found = [*(one.text for one in card.details if one.name == "warning"), *card.text.split("\n! ")]
+    found = [
+        *(one.text for one in card.details if one.name == "warning"),
+        *(row.removeprefix("! ") for row in card.text.split("\n")),
+    ]
     return next((text.removeprefix(f"{name}: ") for text in found if text.startswith(f"{name}: ")), "")
 
 

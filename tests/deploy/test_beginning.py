@@ -70,7 +70,7 @@ async def test_it_is_planned_anew_moved_on_and_told(turn: Turn) -> None:
     assert (begun.state, begun.started) == (State.RUNNING, turn.shop.clock.now())
     assert begun.plan.servers[0].replaces == V1
     assert begun == await turn.shop.deployments.get(begun.number)
-    assert (await turn.shop.card(begun.number)).title.startswith("#1 deploy v2")
+    assert (await turn.shop.card(begun.number)).title.startswith("#1 shop/production: v1 → v2")
     assert turn.stop.pauses == []
 
 

@@ -41,8 +41,11 @@ TONES = {
 async def history(ctx: Context, app: App, env: Environment | None = None, count: int = 20) -> Card:
     """Show the last deployments of an app: who, what, where, when, and how each ended."""
     visible = {place.name for of, place in await ctx.people.visible(ctx) if of == app}
-    asked = await ctx.deployments.history(app, env, min(max(count, 1), 200))
-    found = [deployment for deployment in asked if deployment.plan.environment in visible]
+    most = min(max(count, 1), 200)
+    # Each place by itself: what one may not see must not take the room of what one may.
+    places = [place for name, place in app.environments.items() if name in visible and (env is None or env == place)]
+    asked = [one for place in places for one in await ctx.deployments.history(app, place, most)]
+    found = sorted(asked, key=lambda one: one.number, reverse=True)[:most]
     where = f"{app.name}/{env.name}" if env else app.name
     if not found:
         return Card(title=f"Nothing has been deployed to {where} yet.", hint=f"Begin with `deploy {app.name}`.")

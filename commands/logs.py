@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from deploybot import App, Card, Context, Duration, Environment, LogQuery, Server, UserError, command
 
 FEW = 50
@@ -18,6 +20,7 @@ MOST = 200_000
         "logs shop",
         "logs shop follow",
         'logs shop since 15m grep "payment failed"',
+        "logs shop since 14:30",
         "logs shop since 2h file",
     ),
 )
@@ -27,7 +30,7 @@ async def logs(
     env: Environment,
     *,
     lines: int | None = None,
-    since: Duration = Duration(0),  # noqa: B008 - a number under another name
+    since: Duration | dt.time | None = None,
     text: str = "",
     server: Server | None = None,
     tail: bool = False,
@@ -37,9 +40,10 @@ async def logs(
     """Show the last lines of an app's log.
 
     They come from all servers of the environment, in the order of their time, or from the one you name.
-    `follow` goes on with what comes, until it is stopped or an hour is over; `since` takes 90s, 15m, 2h or 1d;
-    `grep` keeps the lines that hold a text; `file` gives a compressed file instead of a message. A person follows, or
-    gets as a file, five logs at a time, and only one on each server that is not a container's: sessions there are few.
+    `follow` goes on with what comes, until it is stopped or an hour is over; `since` takes 90s, 15m, 2h or 1d, or a
+    time of day such as 14:30 in the bot's time zone; `grep` keeps the lines that hold a text; `file` gives a
+    compressed file instead of a message. A person follows, or gets as a file, five logs at a time, and only one on
+    each server that is not a container's: sessions there are few.
     """
     if lines == 0:
         raise UserError("No line would be shown.", hint=f"Say how many, as in `logs {app.name} tail {FEW}`.")
@@ -47,11 +51,12 @@ async def logs(
         raise UserError(
             f"That is more than I show: up to {MOST:,} lines.", hint=f"Say `logs {app.name} since 1h file`."
         )
-    searched = since or text
+    searched = since is not None or text
     usual = MOST if file else MANY if searched and not tail else FEW
     query = LogQuery(
         lines=lines or usual,
-        since=since,
+        since=0.0 if since is None or isinstance(since, dt.time) else since,
+        since_time=since if isinstance(since, dt.time) else None,
         grep=text,
         server=server.name if server else "",
         follow=follow,

@@ -7,13 +7,23 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 
 from deploybot import __version__
 from deploybot.access import Access, PersonLocks, new_code
 from deploybot.access.ends import GrantEnds
 from deploybot.access.itself import make_itself
-from deploybot.assembly.doors import chats, monitor, notice_board, reports, telling, unfit_tags, web_server, webhooks
+from deploybot.assembly.doors import (
+    audit_export,
+    chats,
+    monitor,
+    notice_board,
+    reports,
+    telling,
+    unfit_tags,
+    web_server,
+    webhooks,
+)
 from deploybot.assembly.engine import deployments
 from deploybot.assembly.itself import by_itself
 from deploybot.assembly.world import Adapters, adapters
@@ -28,7 +38,7 @@ from deploybot.chat.starter import Starter
 from deploybot.command import Services
 from deploybot.deploy.cards import number_of
 from deploybot.dispatch import Dispatcher
-from deploybot.domain import Role
+from deploybot.domain import Role, SinkSight
 from deploybot.heap import keep_large_apart
 from deploybot.loader import load
 from deploybot.logs import formatter
@@ -93,6 +103,7 @@ class Bot:
         by_platform = {chat.platform: chat for chat in self._chats}
         self._outbox = OutboxWorker(world.store, by_platform, world.clock, missing=missing)
         self._reports = reports(settings, world)
+        self._audit = audit_export(settings, world, board)
         world.database.on_outbox = self._wake
         self._work: Sequence[asyncio.Task[None]] = ()
         self._stop = asyncio.Event()
@@ -145,11 +156,13 @@ class Bot:
         yield "grant-ends", GrantEnds(world.store, world.clock, self._access.announcer).run()
         if self._reports is not None:
             yield "reports", self._reports.run()
+        if self._audit is not None:
+            yield "audit-export", self._audit.run()
         if self._inbox is not None:
             yield "webhooks", self._inbox.run()
         if self.telling is not None:
             yield "quiet-hours", self.telling.run()
-        if self._web is not None and (lag := monitor(settings, world, self._web, self._problems)):
+        if self._web is not None and (lag := monitor(settings, world, self._web, self._problems, self._sinks)):
             yield "loop-lag", lag
 
     async def _close(self, work: Sequence[asyncio.Task[None]]) -> None:
@@ -183,6 +196,8 @@ class Bot:
         self._outbox.wake()
         if self._reports is not None:
             self._reports.wake()
+        if self._audit is not None:
+            self._audit.wake()
 
     def _ended(self, app: str) -> None:
         """A deployment has ended: what waits for that is looked at."""
@@ -198,6 +213,10 @@ class Bot:
         """What is ill, by name: the database, the chats, and whatever works in the background and has stopped."""
         own = {"database": self._world.store.problem, **{chat.platform: chat.problem for chat in self._chats}}
         return own | {task.get_name(): _STOPPED if _broke(task) else "" for task in self._work}
+
+    def _sinks(self) -> Mapping[str, SinkSight]:
+        """How the audit's sinks were seen last."""
+        return self._audit.sights if self._audit is not None else {}
 
     async def _recall(self, key: str) -> Card | None:
         """The card of a key as the database tells it now."""

@@ -208,7 +208,10 @@ class StatusService(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogQuery:
-    """What lines are wanted. `since` is in seconds back from now, 0 for all; `lines` per server."""
+    """What lines are wanted. `since` is in seconds back from now, 0 for all; `lines` per server.
+
+    `since_time` is a time of day in the bot's time zone, the last one there was, in place of `since`.
+    """
 
     lines: int = 50
     since: float = 0.0
@@ -216,6 +219,7 @@ class LogQuery:
     server: str = ""
     follow: bool = False
     file: bool = False
+    since_time: time | None = None
 
 
 class LogService(Protocol):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
-import stat
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from types import ModuleType
 
 import commands
 import deploybot
+from deploybot import files
 from deploybot.command import Command
 from deploybot.domain import Action
 from deploybot.errors import ConfigError
@@ -62,31 +62,39 @@ def _own(folder: Path | None) -> Iterator[tuple[str, Callable[[], ModuleType]]]:
     """Every file of the folder but those whose name begins with `_`."""
     if folder is None:
         return
-    yield str(folder), partial(_safe, folder)
+    yield str(folder), partial(_folder, folder)
     for path in sorted(folder.glob("*.py")):
         if not path.name.startswith("_"):
             yield str(path), partial(_import, path)
 
 
-def _safe(path: Path) -> ModuleType:
-    """Refuse what is not there, or what anybody on the machine could have written."""
+def _folder(path: Path) -> ModuleType:
+    """Refuse what is not there, or what others could have put there."""
     try:
-        mode = path.stat().st_mode
+        files.verify(path)
+    except files.UnsafeFileError as problem:
+        raise _Wrong(f"{problem}, or somebody else runs code as the bot") from None
     except OSError as problem:
         raise _Wrong(f"{problem.strerror}: make the folder, or take `plugins` out of [bot]") from None
-    if mode & stat.S_IWOTH:
-        raise _Wrong(f"everybody may write there, and so run code as the bot: chmod o-w {path}")
     return ModuleType(PLUGINS)
+
+
+def _source(path: Path) -> bytes:
+    """A plug-in's text, where nobody else could have written it."""
+    try:
+        return files.read(path)
+    except files.UnsafeFileError as problem:
+        raise _Wrong(f"{problem}, or somebody else runs code as the bot") from None
 
 
 def _import(path: Path) -> ModuleType:
     """Run a file as a module, from its source alone: no compiled copy is read or left beside it."""
-    _safe(path)
+    source = _source(path)
     module = ModuleType(f"{PLUGINS}.{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
+        tree = ast.parse(source, str(path))
         _check_imports(tree)
         exec(compile(tree, str(path), "exec"), vars(module))  # noqa: S102 - it is what a plug-in is for
     except _Wrong:

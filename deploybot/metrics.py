@@ -112,6 +112,7 @@ class Metrics:
         self.http_cut_off = Counter(
             "deploybot_http_cut_off_total", "HTTP requests that ended before their body was complete."
         )
+        self.http_gone = Counter("deploybot_http_gone_total", "HTTP clients that disconnected before their answer.")
         self.events = Counter("deploybot_events_total", "Events in webhooks, by sender and kind.", ("sender", "kind"))
         self.chat_seconds = Histogram("deploybot_chat_seconds", "Time that a chat took to accept a message.", ("chat",))
         self.chat_messages = Counter(
@@ -123,6 +124,11 @@ class Metrics:
             "deploybot_reports_total",
             "Attempts to send a report to forge:APP, outgoing:NAME or otel: sent, retried, given_up.",
             ("target", "result"),
+        )
+        self.audit_batches = Counter(
+            "deploybot_audit_batches_total",
+            "Attempts to take rows of the audit to a receiver (file, syslog or call): sent, retried.",
+            ("sink", "result"),
         )
         self.ssh_connections = Counter(
             "deploybot_ssh_connections_total", "SSH connections: made, failed.", ("server", "result")

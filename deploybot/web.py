@@ -18,6 +18,7 @@ from aiohttp.http import RawRequestMessage
 
 from deploybot.errors import UserError, system_words
 from deploybot.intake import Connection, Gate, check_head, take_body
+from deploybot.metrics import METRICS
 
 _BODY = 1 << 20
 _IDLE = 75.0
@@ -138,7 +139,10 @@ class WebServer:
                 if refused := self._refused.get(self._route(request)):
                     await refused(request, self._gate.max_body)
                 raise
-            return await handler(request)
+            answer = await handler(request)
+            if request.transport is None or request.transport.is_closing():
+                METRICS.http_gone.add()
+            return answer
         finally:
             self._gate.end(connection)
 

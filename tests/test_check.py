@@ -120,6 +120,7 @@ async def test_all_is_well(settings: Settings, refs: FakeRefs) -> None:
     assert not _failed(rows)
     assert [(row.subject, row.what) for row in rows] == [
         ("bot", "data folder"),
+        ("bot", "files"),
         *(
             ("server web1", what)
             for what in (

@@ -120,6 +120,11 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         (f"{APP}health = {{ tcp = 'a:0' }}", "health.tcp: should have a port from 1 to 65535"),
         (f"{APP}logs = {{ file = 'log' }}", "logs.file: should be an absolute path without `..`"),
         (f"{APP}logs = {{}}", "apps.shop.logs: should have exactly one of docker, file, journald and command"),
+        (
+            f"{APP}logs = {{ file = '/log', timezone = 'Europe/Berlim' }}",
+            'timezone: should be a time zone such as "Eur',
+        ),
+        (f"{APP}logs = {{ docker = '*', timezone = 'UTC' }}", "logs.timezone: is for `file` and `command` only"),
         (f"{APP}repo_token = {{ env = 'X' }}", "apps.shop.repo_token: is for a repo with https:// only"),
         (f"{APP}compose = {{ files = ['../x'] }}", "compose.files[0]: should be a relative path without `..`"),
         (f"{APP}compose = {{ env_file = '-x' }}", "compose.env_file: should be a relative path without `..`"),
@@ -411,12 +416,19 @@ def test_a_file_that_is_no_toml_says_where(tmp_path: Path, raw: bytes, problem: 
 def test_a_file_that_is_not_there_or_open_to_all_is_refused(tmp_path: Path, write: Write) -> None:
     with pytest.raises(ConfigError, match="no such file; `deploybot init` writes one"):
         load(tmp_path / "none.toml", {})
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="is not a file"):
         load(tmp_path, {})
     path = write(GOOD)
-    path.chmod(0o666)
-    with pytest.raises(ConfigError, match="anybody on this machine can change it; run `chmod o-w"):
-        load(path, {})
+    for outside in (True, False):
+        path.chmod(0o660)
+        with pytest.raises(ConfigError, match=r"its group may write to .*bot\.toml .*; run `chmod g-w"):
+            load(path, {}, outside=outside)
+        path.chmod(0o600)
+        tmp_path.chmod(0o777)
+        with pytest.raises(ConfigError, match="its group and everybody may write to the folder"):
+            load(path, {}, outside=outside)
+        tmp_path.chmod(0o700)
+        load(path, {}, outside=outside)
 
 
 def test_a_byte_order_mark_is_fine(tmp_path: Path) -> None:
@@ -461,8 +473,9 @@ def test_relative_paths_start_from_the_file(write: Write, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "mode", "problem"),
     [
-        (b"hunter22\n", 0o644, "others can read {file}; run `chmod 600 {file}`"),
-        (b"hunter22\n", 0o640, "others can read {file}"),
+        (b"hunter22\n", 0o644, "mode 0644); run `chmod 600 {file}`"),
+        (b"hunter22\n", 0o640, "others can read {file} (owner"),
+        (b"hunter22\n", 0o620, "its group may write to {file} (owner"),
         (b"\n", 0o600, "the file {file} is empty"),
         (b"abc\n", 0o600, "holds fewer than 4 characters: too short to be masked in logs"),
         (b"\xff\xfe12345", 0o600, "{file} is not UTF-8 text"),

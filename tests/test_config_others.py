@@ -56,6 +56,32 @@ def test_an_app_that_is_not_there_is_told(problems: Callable[[str], list[str]]) 
     ]
 
 
+AUDIT = """
+[audit]
+file = "/var/log/deploybot/audit.jsonl"
+syslog = "tcp://logs.example.com:514"
+call = { url = "https://siem.example.com/hook", secret = { env = "T" } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (AUDIT, ""),
+        ("[audit]\n", "audit: says where the audit goes: give file, syslog or call"),
+        ('[audit]\nsyslog = "remote"\n', 'audit.syslog: should be "local", "unix:///path", "udp://host:514"'),
+        ('[audit]\nfile = "data/../data/audit.jsonl"\n[bot]\ndata = "data"\n', "audit.file: is in the data folder"),
+        (AUDIT.replace('{ env = "T" }', '"x"'), "audit.call.secret: is a secret"),
+        (AUDIT.replace("siem.example.com", "169.254.169.254"), "audit.call.url: should not be a link-local"),
+        (AUDIT.replace("logs.example.com", "169.254.169.254"), "audit.syslog: should not be a link-local"),
+    ],
+)
+def test_where_the_audit_goes(problems: Callable[[str], list[str]], text: str, problem: str) -> None:
+    found = problems(bot() + text)
+    assert len(found) == bool(problem)
+    assert "".join(found).startswith(problem)
+
+
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fd00:ec2::254]", "metadata.google.internal", "2852039166"])
 def test_addresses_that_are_never_called_are_refused_in_each_place(
     problems: Callable[[str], list[str]], host: str

@@ -305,7 +305,12 @@ USAGE_LOGS = (
             USAGE_LOCK,
             "",
         ),
-        ("logs shop since 5", "`5` is no duration such as 90s, 15m, 2h or 1h30m.", USAGE_LOGS, ""),
+        (
+            "logs shop since 5",
+            "`5` is no duration such as 90s, 15m, 2h or 1h30m and no time of day such as 18:00.",
+            USAGE_LOGS,
+            "",
+        ),
         (
             "logs shop flow",
             "I do not understand `flow` there, did you mean `logs shop follow`?",

@@ -287,3 +287,35 @@ async def test_requests_that_are_cut_off_are_counted_and_told_in_one_line(
                     await asyncio.sleep(0.01)
     assert "Traceback" not in caplog.text
     assert caplog.text.count("ended before their body had come") == 1
+
+
+async def test_a_client_that_is_gone_before_its_answer_is_counted_and_not_traced(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its request was whole, so it does not count as cut off; what it asked for is done."""
+    begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        begun.set()
+        await go_on.wait()
+        done.set()
+        return web.Response(body=await request.read() * 1_000_000)
+
+    server = WebServer("127.0.0.1:0", dict)
+    server.add_post("/slow", slow)
+    await server.start()
+    before, gone = METRICS.http_cut_off.values[()], METRICS.http_gone.values[()]
+    try:
+        async with connected(f"http://{server.address}") as (_, writer):
+            writer.write(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
+            await asyncio.wait_for(begun.wait(), 5)
+            writer.transport.abort()
+        # Only now does the server know; a request of another client comes and goes meanwhile.
+        assert (await health(f"http://{server.address}"))[0] == 200
+        go_on.set()
+        await asyncio.wait_for(done.wait(), 5)
+        assert (await health(f"http://{server.address}"))[0] == 200
+    finally:
+        await server.close()
+    assert "Traceback" not in caplog.text
+    assert (METRICS.http_cut_off.values[()], METRICS.http_gone.values[()]) == (before, gone + 1)

@@ -52,9 +52,14 @@ async def dry_plans(world: Adapters) -> AsyncIterator[DryPlan]:
 
 
 def other_checks(settings: Settings, world: Adapters) -> dict[str, AsyncIterator[Finding]]:
-    """What `deploybot check` tries of those who are told of deployments, by name."""
-    if not targets_of(settings):
-        return {}
-    from deploybot.reports.targets import tries  # noqa: PLC0415  see `doors.reports`
+    """What `deploybot check` tries of those who are told of deployments, and of the audit's sinks, by name."""
+    checks: dict[str, AsyncIterator[Finding]] = {}
+    if targets_of(settings):
+        from deploybot.reports.targets import tries  # noqa: PLC0415  see `doors.reports`
 
-    return tries(settings, world.store)
+        checks |= tries(settings, world.store)
+    if settings.audit is not None:
+        from deploybot.reports.audit.sinks import sink_checks  # noqa: PLC0415  see `doors.audit_export`
+
+        checks |= sink_checks(settings.audit)
+    return checks

@@ -5,7 +5,7 @@ Each is imported only where bot.toml configures it: the libraries of a chat alon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from deploybot.assembly.world import Adapters, World
@@ -14,7 +14,7 @@ from deploybot.chat.missing import MissingChannels
 from deploybot.chat.parts import Parts
 from deploybot.chat.places import channels_of, event_places
 from deploybot.chat.session import PLACE
-from deploybot.domain import Place
+from deploybot.domain import Place, SinkSight
 from deploybot.events.reports import targets_of
 from deploybot.notices import NoticeBoard, NoticeWriter
 from deploybot.ports import EventListener, LiveChat
@@ -22,6 +22,7 @@ from deploybot.settings import Settings
 
 if TYPE_CHECKING:
     from deploybot.events.telling.channels import Telling
+    from deploybot.reports.audit.worker import AuditExporter
     from deploybot.reports.worker import ReportWorker
     from deploybot.web import WebServer
     from deploybot.webhooks.inbox import Inbox
@@ -123,15 +124,29 @@ def reports(settings: Settings, world: Adapters) -> ReportWorker | None:
     return ReportWorker(world.store, told, world.clock, close=caller.close)
 
 
+def audit_export(settings: Settings, world: Adapters, board: NoticeBoard) -> AuditExporter | None:
+    """What takes the audit out of the machine, where bot.toml says so; imported only then."""
+    if settings.audit is None:
+        return None
+    from deploybot.reports.audit.sinks import sinks_of  # noqa: PLC0415  see above
+    from deploybot.reports.audit.worker import AuditExporter  # noqa: PLC0415  see above
+
+    return AuditExporter(world.store, sinks_of(settings.audit), world.clock, world.redactor, board)
+
+
 def monitor(
-    settings: Settings, world: Adapters, server: WebServer, problems: Callable[[], dict[str, str]]
+    settings: Settings,
+    world: Adapters,
+    server: WebServer,
+    problems: Callable[[], dict[str, str]],
+    sinks: Callable[[], Mapping[str, SinkSight]],
 ) -> Coroutine[None, None, None] | None:
     """Have the server answer what asks how the bot is; what is to go on for it, where bot.toml opens `/metrics`."""
     from deploybot.monitoring.health import HealthLook  # noqa: PLC0415  see above
     from deploybot.monitoring.measures import watch_lag  # noqa: PLC0415  see above
     from deploybot.monitoring.routes import Monitor  # noqa: PLC0415  see above
 
-    look = HealthLook(settings.bot.data, problems, tuple(settings.servers), world.pool.sights)
+    look = HealthLook(settings.bot.data, problems, tuple(settings.servers), world.pool.sights, sinks=sinks)
     token = settings.http.token.reveal() if settings.http and settings.http.token else ""
     made = Monitor(look, world.store, world.redactor.text, token)
     server.health = made.health

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from deploybot.check.apps import try_auto, try_image, try_plan, try_repository
+from deploybot.check.files import try_files
 from deploybot.check.rows import Row, State
 from deploybot.check.servers import Links, try_server
 from deploybot.deploy.plan import DryPlan
@@ -43,7 +44,8 @@ async def check(
     `chats` try themselves, by name. `plans` plans a
     deployment, where that is to be tried, too. `mask` takes secrets out of what others said.
     """
-    tries = [
+    tries = [_bounded("bot", _files(settings), within)]
+    tries += [
         _bounded(f"server {name}", try_server(server, settings, links), within)
         for name, server in settings.servers.items()
     ]
@@ -99,6 +101,11 @@ def _data(folder: Path) -> Row:
         return Row("bot", "data folder", State.OK, f"{folder}" if there == folder else f"{folder}, made at the start")
     cure = f"Make it for the user the bot runs as: `install -d -m 700 -o USER {folder}`."
     return Row("bot", "data folder", State.FAILED, f"{folder} cannot be written by this user", cure)
+
+
+async def _files(settings: Settings) -> AsyncIterator[Row]:
+    for row in await asyncio.to_thread(try_files, settings):
+        yield row
 
 
 async def _chat(name: str, findings: AsyncIterator[Finding]) -> AsyncIterator[Row]:

@@ -94,6 +94,11 @@ def understood(settings: Settings) -> Iterator[str]:
         yield f"  {outgoing.url} told of deployments of {' '.join(outgoing.apps) or 'every app'} ({name})"
     if settings.otel:
         yield f"  traces to {settings.otel.endpoint}"
+    if audit := settings.audit:
+        places = [str(audit.file)] if audit.file else []
+        places += [f"syslog {audit.syslog}"] if audit.syslog else []
+        places += [audit.call.url] if audit.call else []
+        yield f"  the audit to {', '.join(places)}"
     for server in settings.servers.values():
         yield f"  server {server.name}: {', '.join(_of_server(server))}"
     for app in settings.apps.values():

@@ -140,6 +140,8 @@ async def database(settings: Settings, *, make: bool = False) -> AsyncIterator[D
 
     Raises Failure where there is none, and for a user who would lock the bot out of it.
     """
+    from deploybot.config import secrets_of
+    from deploybot.masking import Redactor
     from deploybot.store.database import Database
 
     folder = settings.bot.data
@@ -154,7 +156,7 @@ async def database(settings: Settings, *, make: bool = False) -> AsyncIterator[D
         raise Failure(
             f"There is no database at {path} yet.", hint="`deploybot run` makes it, and `deploybot allow` too."
         )
-    async with Database(path) as store:
+    async with Database(path, Redactor(secrets_of(settings))) as store:
         yield store
 
 

@@ -8,16 +8,16 @@ too), `checks` (what several keys must be together), `outside` (secrets and file
 from __future__ import annotations
 
 import re
-import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from deploybot import files
 from deploybot.config.checks import check
 from deploybot.config.draft import draft
-from deploybot.config.outside import fetch
+from deploybot.config.outside import fetch, named_files
 from deploybot.config.problems import Problem, Table, in_order
 from deploybot.config.tables import within
 from deploybot.config.words import explain, inline_secrets
@@ -25,8 +25,9 @@ from deploybot.errors import ConfigError
 from deploybot.masking import Redactor
 from deploybot.settings import App, Secret, Settings
 
-__all__ = ["load", "secrets_of"]
+__all__ = ["load", "named_files", "secrets_of"]
 
+_LARGEST = 16_000_000
 _TWICE = re.compile(r"Cannot declare \((.*)\) twice", re.DOTALL)
 _AT = re.compile(r"(.*) \(at (.*)\)", re.DOTALL)
 
@@ -66,9 +67,7 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
 
 def _parse(path: Path) -> Table:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        if path.stat().st_mode & stat.S_IWOTH:
-            raise ConfigError((f"{path}: anybody on this machine can change it; run `chmod o-w {path}`",))
+        text = files.read(path, largest=_LARGEST).decode("utf-8-sig")
         if tree := tomllib.loads(text):
             return tree
         raise ConfigError((f"{path}: there is nothing in it; `deploybot init --force` writes it anew",))
@@ -76,6 +75,8 @@ def _parse(path: Path) -> Table:
         raise ConfigError((f"{path}: no such file; `deploybot init` writes one",)) from None
     except OSError as error:
         raise ConfigError((f"{path}: cannot be read: {error.strerror}",)) from None
+    except files.UnsafeFileError as error:
+        raise ConfigError((f"{path}: {error}",)) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError((f"{path}: line {line}: is not UTF-8 text",)) from None

@@ -36,6 +36,7 @@ _SHELLS_OWN = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "OPTIND", "PPID", 
 def check(settings: Settings) -> Iterator[Problem]:
     """Every broken rule."""
     yield from _exactly_one(settings)
+    yield from _logs(settings)
     for name, server in settings.servers.items():
         yield from _server(("servers", name), server, settings)
     yield from _jumps(settings)
@@ -108,6 +109,13 @@ def _exactly_one(settings: Settings) -> Iterator[Problem]:
             given = [key for key in keys if getattr(part, key)]
             if len(given) != 1:
                 yield Problem(path, f"should have exactly one of {listed(keys)}, has {listed(given)}")
+
+
+def _logs(settings: Settings) -> Iterator[Problem]:
+    for name, app in settings.apps.items():
+        if app.logs and app.logs.timezone and not (app.logs.file or app.logs.command):
+            path = ("apps", name, "logs", "timezone")
+            yield Problem(path, "is for `file` and `command` only: containers and journald tell the time in UTC")
 
 
 def _server(path: Path, server: Server, settings: Settings) -> Iterator[Problem]:

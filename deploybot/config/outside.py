@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import ParamSpec
 
+from deploybot import files
 from deploybot.config.problems import Path as Where
 from deploybot.config.problems import Problem
 from deploybot.config.tables import within
 from deploybot.settings import BotSettings, DockerTls, FileRef, Hook, Secret, Settings
 
 _SHORTEST = 4
-_LARGEST = 1_000_000
-_OTHERS = 0o077
 _PUBLIC = frozenset({"certificate", "gpg"})
 _HEX_DIGITS, _BASE64_DIGITS = 32, 22  # that 16 bytes have
 _DIFFERENT = 8
@@ -31,15 +28,31 @@ def fetch(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
                 yield from _try(path, _fill_from_variable, part, name, environ)
             case Secret(env=None, file=Path() as file):
                 yield from _try(path, _fill_from_file, part, file)
-            case FileRef(file=Path() as file):
-                yield from _try(path, _content, file, private=path[-1] not in _PUBLIC)
-            case DockerTls():
-                for key in ("ca", "cert", "key"):
-                    if file := getattr(part, key):
-                        yield from _try((*path, key), _content, file, private=key == "key")
             case BotSettings(plugins=Path() as folder) if not folder.is_dir():
                 yield Problem((*path, "plugins"), f"there is no folder {folder}")
+    for path, file, private in _keys(settings):
+        yield from _try(path, _content, file, private=private)
     yield from _guessable(settings)
+
+
+def named_files(settings: Settings) -> Iterator[tuple[Path, bool]]:
+    """All files that bot.toml names, itself first, and whether each has to be unreadable for others."""
+    if settings.path:
+        yield settings.path, False
+    for _, part in within(settings):
+        if isinstance(part, Secret) and part.file:
+            yield part.file, True
+    for _, file, private in _keys(settings):
+        yield file, private
+
+
+def _keys(settings: Settings) -> Iterator[tuple[Where, Path, bool]]:
+    """Keys and certificates: where bot.toml names them, and whether each is private."""
+    for path, part in within(settings):
+        if isinstance(part, FileRef):
+            yield path, part.file, path[-1] not in _PUBLIC
+        elif isinstance(part, DockerTls):
+            yield from (((*path, key), getattr(part, key), key == "key") for key in ("ca", "cert", "key"))
 
 
 def _guessable(settings: Settings) -> Iterator[Problem]:
@@ -74,14 +87,7 @@ def _fill_from_file(secret: Secret, file: Path) -> None:
 def _content(file: Path, *, private: bool) -> str:
     """A file's text; ValueError says what is wrong and the cure. Private ones nobody else may read."""
     try:
-        found = file.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError(f"{file} is not a file")
-        if private and found.st_mode & _OTHERS:
-            raise ValueError(f"others can read {file}; run `chmod 600 {shlex.quote(str(file))}`")
-        if found.st_size > _LARGEST:
-            raise ValueError(f"{file} is larger than 1 MB: is it the right file?")
-        return file.read_bytes().decode()
+        return files.read(file, private=private).decode()
     except UnicodeDecodeError:
         raise ValueError(f"{file} is not UTF-8 text: is it the right file?") from None
     except FileNotFoundError:

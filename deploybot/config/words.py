@@ -33,7 +33,7 @@ _KINDS = {
 _TABLES = {
     "auto": ' such as { branch = "main" }',
     "health": ' such as { http = "http://127.0.0.1:8000/healthz", within = "60s" }',
-    "logs": " such as { docker = true }",
+    "logs": ' such as { docker = "*" }',
 }
 _VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\})")
 

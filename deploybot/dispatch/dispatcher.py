@@ -35,6 +35,9 @@ _GREETINGS = frozenset({"", "?"})
 _CONSOLE = "console"
 _SEE_LOG = "The bot's log says why."
 _LOOK_SECONDS = 5.0
+_ALIKE_AFTER = 0.05
+"""Seconds after which somebody reads that something is not there, so that the row in the audit about what is there,
+but not for them, is not seen by the time that it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +140,15 @@ class Dispatcher:
                 return None
             if form is None or form.command.name not in OPEN_COMMANDS:
                 return await self._turn_away(incoming)
-        visible = self._visible(known)
+        visible, began = self._visible(known), asyncio.get_running_loop().time()
         try:
             call = parse(self._forms, clean(text), self._services.settings, visible)
             return await self._obey(call, incoming, reply, known.sees)
         except UserError as problem:
             if isinstance(problem, Unseen) or self._is_hidden(text, visible):
                 await self._book.denied(incoming, known.person, "", text)
+            if visible != self._everything:
+                await asyncio.sleep(began + _ALIKE_AFTER - asyncio.get_running_loop().time())
             raise
 
     async def _known(self, incoming: Incoming) -> Known:

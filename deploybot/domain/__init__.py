@@ -5,6 +5,7 @@ Times are seconds since the epoch (UTC) as floats, durations are seconds, sizes 
 
 from __future__ import annotations
 
+from deploybot.domain.audit import AuditRow, SinkSight, SinkState
 from deploybot.domain.deployments import (
     Counted,
     Deployment,
@@ -40,7 +41,6 @@ from deploybot.domain.people import (
     EVERY,
     Account,
     Action,
-    AuditRow,
     Grant,
     GrantChange,
     Identity,
@@ -62,6 +62,7 @@ from deploybot.domain.servers import (
     JobChunk,
     JobState,
     JobStatus,
+    LocalTime,
     LogLine,
     Mount,
     PublishedPort,
@@ -116,6 +117,7 @@ __all__ = [
     "JobStatus",
     "Kind",
     "Link",
+    "LocalTime",
     "Lock",
     "LogLine",
     "Manifest",
@@ -145,6 +147,8 @@ __all__ = [
     "ServiceImage",
     "Sight",
     "Signature",
+    "SinkSight",
+    "SinkState",
     "State",
     "Step",
     "StepRow",

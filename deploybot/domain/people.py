@@ -155,17 +155,3 @@ class Lock:
     reason: str
     since: float
     until: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRow:
-    """One link of the audit's chain; `hash` covers everything else in it and `previous`."""
-
-    number: int
-    at: float
-    actor: str
-    action: str
-    subject: str
-    detail: str
-    previous: str
-    hash: str

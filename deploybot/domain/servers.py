@@ -7,6 +7,19 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LocalTime:
+    """The time zone of a server, as it tells it and nobody has checked.
+
+    `zone` is its name in the tz database (`Europe/Berlin`) or empty; `offset` how many seconds it is ahead of UTC now,
+    None where it does not tell; `short` the abbreviation that it uses now (`CET`).
+    """
+
+    zone: str = ""
+    offset: int | None = None
+    short: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFacts:
     """What a server was found to be, read by one probe. Sizes in bytes; -1 is unknown.
 
@@ -49,6 +62,7 @@ class ServerFacts:
     listening: tuple[PublishedPort, ...] = ()
     legacy: tuple[str, ...] = ()
     legacy_switching: str = ""
+    local_time: LocalTime = LocalTime()
 
 
 class UploadKind(enum.StrEnum):

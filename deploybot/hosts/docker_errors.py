@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterator
 
 from deploybot.errors import BadAnswer, DeploybotError, EngineError, Unreachable
+from deploybot.files import UnsafeFileError
 from deploybot.hosts.docker_stream import LONGEST_WORDS, CutShort, Refused
 from deploybot.hosts.failures import plain
 
@@ -49,6 +50,8 @@ def explain(what: str, place: str, problem: BaseException) -> DeploybotError:
     if known:
         cause, sentence, hint = known
         return Unreachable(what, sentence.format(place=place, problem=cause), hint=hint)
+    if unsafe := next((cause for cause in _causes(problem) if isinstance(cause, UnsafeFileError)), None):
+        return Unreachable(what, str(unsafe), hint="Nobody else may be able to change the files in `docker_tls`.")
     if _is(problem, ValueError):
         return BadAnswer(what, f"at {place} something answers that is not Docker's API ({plain(str(problem))})")
     if _is(problem, OSError):

@@ -109,12 +109,13 @@ def _dialled(address: Address, end: float) -> _BoundedSocket | _BoundedTls:
     parts, left = urlsplit(address.url), max(end - time.monotonic(), 0.001)
     if parts.scheme == "unix":
         return _unix(parts.path, left)
+    # Where its files may not be used nobody is called.
+    context = tls_context(address.tls) if address.tls else None
     plain = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=left)
     plain.settimeout(max(end - time.monotonic(), 0.001))
-    if address.tls is None:
+    if context is None:
         return _BoundedSocket(fileno=plain.detach())
     try:
-        context = tls_context(address.tls)
         context.sslsocket_class = _BoundedTls
         wrapped = context.wrap_socket(plain, server_hostname=parts.hostname)
     except BaseException:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import asyncssh
 
+from deploybot import files
 from deploybot.settings import DockerTls
 
 _BLOCK = 131_072
@@ -196,8 +197,14 @@ class ChannelWire(Wire, asyncssh.SSHUNIXSession[bytes]):
 
 
 def tls_context(tls: DockerTls) -> ssl.SSLContext:
-    """A context with the files of bot.toml: the Engine's certificate is checked, and ours is shown."""
-    context = ssl.create_default_context(cafile=str(tls.ca))
+    """A context with the files of bot.toml: the Engine's certificate is checked, and ours is shown.
+
+    Raises OSError and files.UnsafeFileError.
+    """
+    context = ssl.create_default_context(cadata=files.read(tls.ca).decode("ascii", errors="replace"))
+    # OpenSSL takes these by their paths only. What nobody else can change stays as it was found.
+    files.verify(tls.cert)
+    files.verify(tls.key, private=True)
     context.load_cert_chain(str(tls.cert), str(tls.key))
     return context
 

@@ -7,13 +7,16 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from deploybot.domain import PublishedPort, ServerFacts
+from deploybot.domain import LocalTime, PublishedPort, ServerFacts
 from deploybot.untrusted import Unreadable, digits_of
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 _RELEASE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(-[0-9a-f]{12})?", re.ASCII)  # domain.Release.id
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*[\w.+~-]*)", re.ASCII)
 _LOCAL = re.compile(r"^((?:[0-9A-F]{8}|[0-9A-F]{32})):([0-9A-F]{4})$", re.ASCII | re.MULTILINE)
+# TZ may also be a rule (POSIX: `CET-1CEST`), which is no name: then the offset counts.
+_TIME_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(?:/[A-Za-z][A-Za-z0-9_+-]{0,31}){0,2}", re.ASCII)
+_TIME_OFFSET = re.compile(r"([+-])([01]\d|2[0-3])([0-5]\d)(?: ([A-Z]{3,5}))?(?: .*)?", re.ASCII)
 _KIB = 1024
 _LONGEST = 8_192
 _MOST_RECORDS = 20_000
@@ -86,6 +89,7 @@ def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
         listening=(*_listening(told, "tcp"), *_listening(told, "udp")),
         legacy=_all(_RELEASE, told["legacy"]),
         legacy_switching=_release(_one(told, "legacy_switching")),
+        local_time=_local_time(_one(told, "time_zone"), _one(told, "time_offset")),
     )
 
 
@@ -113,6 +117,16 @@ def _number(told: defaultdict[str, list[str]], name: str) -> int:
 def _bytes(told: defaultdict[str, list[str]], name: str) -> int:
     kib = _number(told, name)
     return kib * _KIB if kib >= 0 else -1
+
+
+def _local_time(zone: str, offset: str) -> LocalTime:
+    """Read a zone's name, and what `date '+%z %Z'` prints: `+0100 CET`; what is neither is left out."""
+    name = zone if _TIME_ZONE.fullmatch(zone) else ""
+    match = _TIME_OFFSET.fullmatch(offset)
+    if match is None:
+        return LocalTime(zone=name)
+    seconds = int(match[2]) * 3600 + int(match[3]) * 60
+    return LocalTime(zone=name, offset=-seconds if match[1] == "-" else seconds, short=match[4] or "")
 
 
 def _listening(told: defaultdict[str, list[str]], protocol: str) -> tuple[PublishedPort, ...]:

@@ -10,6 +10,7 @@ import socket
 import asyncssh
 
 from deploybot.errors import Unreachable
+from deploybot.files import UnsafeFileError
 from deploybot.settings import Server
 
 BROKE = "the connection broke"
@@ -29,6 +30,8 @@ def connecting(server: Server, problem: Exception) -> Unreachable:
     """Why a connection could not be opened. `problem` is one of `Failure`, raised on the way to or at `server`."""
     if isinstance(problem, Unreachable):
         return problem
+    if isinstance(problem, UnsafeFileError):
+        return Unreachable(server.name, str(problem), hint=f"It is a file of servers.{server.name} in bot.toml.")
     why, hint = _network(server, problem) or _login(server, problem)
     return Unreachable(server.name, why, hint=hint)
 

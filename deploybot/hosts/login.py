@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncssh
 
+from deploybot import files
 from deploybot.errors import HostKeyMismatch, Unreachable
 from deploybot.hosts import failures
 from deploybot.settings import Server
@@ -156,8 +157,10 @@ async def _keys(server: Server) -> AsyncIterator[list[asyncssh.SSHKeyPair]]:
 def _load(server: Server) -> list[asyncssh.SSHKeyPair]:
     assert server.key is not None  # noqa: S101  only called where there is one
     passphrase = server.passphrase.reveal() if server.passphrase else None
-    key = asyncssh.read_private_key(server.key.file, passphrase)
-    certificates = [asyncssh.read_certificate(server.certificate.file)] if server.certificate else []
+    key = asyncssh.import_private_key(files.read(server.key.file, private=True), passphrase)
+    certificates = (
+        [asyncssh.import_certificate(files.read(server.certificate.file))] if server.certificate is not None else []
+    )
     return list(asyncssh.load_keypairs([key], certlist=certificates))
 
 

@@ -41,6 +41,18 @@ tell_system() {
     done </proc/meminfo
 }
 
+# How the server's clock is set: by TZ of this session, by the link /etc/localtime, or by /etc/timezone.
+tell_time() {
+    zone=${TZ:-}
+    if [ -z "$zone" ]; then
+        link=$(readlink /etc/localtime 2>/dev/null)
+        case $link in *zoneinfo/*) zone=${link##*zoneinfo/} ;; esac
+    fi
+    if [ -z "$zone" ] && [ -r /etc/timezone ]; then read -r zone </etc/timezone || :; fi
+    tell time_zone "${zone#:}"
+    tell time_offset "$(date '+%z %Z' 2>/dev/null)"
+}
+
 tell_tools() {
     for tool in setsid mkfifo sha256sum ln tar gzip head tail cat mv rm ls find grep sed awk tr sleep; do
         found "$tool" || tell tool_missing "$tool"
@@ -182,6 +194,7 @@ tell_commits() {
 printf '\0'
 [ "${1:-}" = deploybot ] || tell command lost
 tell_system
+tell_time
 tell_tools
 find_engine
 [ "$PROBE_DOCKER" = no ] || tell_docker

@@ -1,7 +1,7 @@
 """What is well and what is not, as last seen: nothing outside is asked for it.
 
 What the bot itself needs counts: its database, its chats, its disk, its workers. A server that is down does not count:
-no restart of the bot would help.
+no restart of the bot would help. For the same reason a sink of the audit that fails makes it degraded at most.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploybot.domain import Sight
+from deploybot.domain import Sight, SinkSight
 from deploybot.units import show_size
 from deploybot.web import health_status
 
@@ -31,15 +31,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """All parts by name, `own` of the bot itself and `servers`."""
+    """All parts by name: `own` of the bot itself, `servers`, and the `audit`'s sinks."""
 
     own: Mapping[str, Part]
     servers: Mapping[str, Part]
+    audit: Mapping[str, Part]
 
     @property
     def status(self) -> str:
         """`ok`, `degraded` or `down`."""
-        return health_status({name: part.problem for name, part in self.own.items()})
+        status = health_status({name: part.problem for name, part in self.own.items()})
+        return "degraded" if status == "ok" and any(part.problem for part in self.audit.values()) else status
 
 
 class HealthLook:
@@ -52,24 +54,29 @@ class HealthLook:
         servers: tuple[str, ...],
         sights: Callable[[], Mapping[str, Sight]],
         *,
+        sinks: Callable[[], Mapping[str, SinkSight]] = dict,
         least_free: int = LEAST_FREE,
     ) -> None:
         """`data` is the folder whose disk counts; `servers` are all of bot.toml, `sights` how they were seen last.
 
-        Where fewer than `least_free` bytes are left, the bot is down.
+        `sinks` are those of the audit, as they were seen last. Where fewer than `least_free` bytes are left, the bot is
+        down.
         """
         self._least_free = least_free
         self._data = data
         self._problems = problems
         self._servers = servers
         self._sights = sights
+        self._sinks = sinks
 
     async def look(self) -> Health:
         """How it is now."""
         own = {name: Part(problem) for name, problem in self._problems().items()}
         own["disk"] = await self._disk()
         seen = self._sights()
-        return Health(own, {name: _server(seen.get(name)) for name in self._servers})
+        servers = {name: _server(seen.get(name)) for name in self._servers}
+        audit = {name: Part(one.problem, one.cure, {"waiting": one.waiting}) for name, one in self._sinks().items()}
+        return Health(own, servers, audit)
 
     async def _disk(self) -> Part:
         try:

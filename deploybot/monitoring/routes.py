@@ -59,11 +59,9 @@ class Monitor:
         return bool(self._token) and scheme.lower() == "bearer" and hmac.compare_digest(sent, self._token)
 
     def _details(self, health: Health) -> dict[str, object]:
-        return {
-            "version": __version__,
-            "parts": {name: self._shown(part) for name, part in health.own.items()},
-            "servers": {name: self._shown(part) for name, part in health.servers.items()},
-        }
+        groups = {"parts": health.own, "servers": health.servers} | ({"audit": health.audit} if health.audit else {})
+        told = {group: {name: self._shown(part) for name, part in parts.items()} for group, parts in groups.items()}
+        return {"version": __version__, **told}
 
     def _shown(self, part: Part) -> dict[str, object]:
         told: dict[str, object] = {"ok": not part.problem, **(part.facts or {})}

@@ -132,12 +132,14 @@ class Follower:
     async def _read(self, source: Source, reading: Reading, key: str) -> None:
         """Take a source's lines to its end. A log that cannot be read is told of once, and left alone."""
         loop = asyncio.get_running_loop()
-        prefix, before = self._followed.labels.prefix(source), self._last[key]
-        name = "/".join(filter(None, (source.server, source.part)))
+        prefix, before, name = self._followed.labels.prefix(source), self._last[key], source.name
+        timer, doubt = source.timer(reading), ""
         try:
-            async with aclosing(read(source, reading, self._redactor)) as batches:
+            async with aclosing(read(source, reading, self._redactor, timer)) as batches:
                 async for batch in batches:
                     self._told.pop(key, None)
+                    if timer.doubt and not doubt:
+                        doubt = self._tell(name, timer.doubt, "")
                     self._take(prefix, [entry for entry in batch if not before or entry[0] > before])
                     self._last[key] = batch[-1][0]
                     await asyncio.sleep(sum(len(text) for _, text in batch) / READ_RATE)

@@ -11,8 +11,9 @@ import itertools
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from operator import itemgetter
+from zoneinfo import ZoneInfo
 
 from deploybot.card import Button, Card, File, Line, Tone
 from deploybot.command import Context, Follow, LogQuery
@@ -25,6 +26,7 @@ from deploybot.observe.sources import Labels, Reading, Source, find, of_app
 from deploybot.observe.tails import Tail, search
 from deploybot.observe.whole import WholeLog
 from deploybot.observe.words import advice, trouble
+from deploybot.observe.zones import Zones
 from deploybot.ports import Clock, Servers
 from deploybot.settings import App, Environment, Settings
 from deploybot.units import show_duration, show_size
@@ -82,6 +84,8 @@ class AppLogs:
     def __init__(self, settings: Settings, servers: Servers, clock: Clock, redactor: Redactor) -> None:
         """Files go to `exports` in the bot's data folder."""
         self._folder = settings.bot.data / "exports"
+        self._zone = settings.bot.timezone
+        self._zones = Zones(servers, clock)
         self._servers = servers
         self._clock = clock
         self._redactor = redactor
@@ -92,6 +96,8 @@ class AppLogs:
     async def show(self, ctx: Context, app: App, environment: Environment, query: LogQuery) -> Card:
         """The lines that were asked for; with `follow`, replies along the way and gives the closing card."""
         of_app(app)
+        if query.since_time:
+            query = replace(query, since=seconds_since(query.since_time, self._zone, self._clock.now()))
         look = await self._look(app, environment, query)
         if not look.sources and not (query.follow and len(look.targets) > 1):
             raise next(iter(look.troubles.values()))
@@ -121,7 +127,8 @@ class AppLogs:
         found: dict[str, list[Source]] = {}
         troubles: dict[str, DeploybotError] = {}
         answers = await asyncio.gather(
-            *(find(app, environment, server, self._servers) for server in targets), return_exceptions=True
+            *(find(app, environment, server, self._servers, self._zones) for server in targets),
+            return_exceptions=True,
         )
         for server, answer in zip(targets, answers, strict=True):
             if isinstance(answer, Exception):
@@ -135,6 +142,7 @@ class AppLogs:
     def _reading(self, query: LogQuery, *, limit: int, timeout: float) -> Reading:
         return Reading(
             tail=SEARCHED if query.grep and not query.follow else query.lines,
+            now=self._clock.now(),
             since=self._clock.now() - query.since if query.since else 0.0,
             follow=query.follow,
             limit=limit,
@@ -159,10 +167,10 @@ class AppLogs:
         return Card(
             title=_sentence(look.name),
             tone=Tone.WARN if troubles else Tone.PLAIN,
-            text="" if shown else _nothing(look.query),
-            lines=_told(troubles),
+            text="" if shown else _nothing(look.query, self._zone),
+            lines=(*_told(troubles), *_doubted({tail.source.name: tail.doubt for tail in tails})),
             code=tuple(text.decode("utf-8", errors="replace") for _, text in shown),
-            footer=_footer(look.query, len(shown)),
+            footer=_footer(look.query, len(shown), self._zone),
             hint=advice(troubles.values()),
             ok=not troubles,
         )
@@ -172,7 +180,7 @@ class AppLogs:
         reading = self._reading(look.query, limit=LINE_KEPT, timeout=FILE_WITHIN)
         whole = WholeLog(look.sources, look.labels, reading, self._redactor, search(look.query.grep))
         made = await export(self._folder / self._file_name(look), whole.blocks(since=look.query.since))
-        return _file_card(look, made, look.troubles | whole.troubles)
+        return _file_card(look, made, look.troubles | whole.troubles, whole.doubts)
 
     def _file_name(self, look: _Look) -> str:
         now = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y%m%d-%H%M%S")
@@ -197,7 +205,7 @@ class AppLogs:
         reading = self._reading(look.query, limit=LINE_SHOWN, timeout=FOLLOW_WITHIN)
         follower = Follower(
             Followed(
-                find=lambda server: find(look.app, look.environment, server, self._servers),
+                find=lambda server: find(look.app, look.environment, server, self._servers, self._zones),
                 servers=look.targets,
                 labels=look.labels,
                 reading=reading,
@@ -225,17 +233,36 @@ def _told(troubles: Mapping[str, DeploybotError]) -> tuple[Line, ...]:
     return tuple(Line(server, trouble(problem, server), Tone.BAD) for server, problem in troubles.items())
 
 
-def _nothing(query: LogQuery) -> str:
+def _doubted(doubts: Mapping[str, str]) -> tuple[Line, ...]:
+    """Of which sources nobody knows since when their lines are."""
+    return tuple(Line(name, doubt, Tone.WARN) for name, doubt in doubts.items() if doubt)
+
+
+def seconds_since(at: time, zone: ZoneInfo, now: float) -> float:
+    """How many seconds ago that time of day was last, by the clock of a zone; of a time that was twice, the first."""
+    today = datetime.fromtimestamp(now, zone).date()
+    moments = (datetime.combine(today - timedelta(days=days), at, zone).timestamp() for days in (0, 1))
+    return now - next(moment for moment in moments if moment <= now)
+
+
+def _nothing(query: LogQuery, zone: ZoneInfo) -> str:
     parts = [
         f"holds “{query.grep}”" if query.grep else "",
-        f"was written in the last {show_duration(query.since)}" if query.since else "",
+        f"was written {_since(query, zone)}" if query.since else "",
     ]
     return f"No line {' and '.join(filter(None, parts))}." if any(parts) else "Nothing was written yet."
 
 
-def _footer(query: LogQuery, shown: int) -> str:
+def _since(query: LogQuery, zone: ZoneInfo) -> str:
+    if query.since_time:
+        return f"since {query.since_time:%H:%M} ({zone.key})"
+    return f"in the last {show_duration(query.since)}"
+
+
+def _footer(query: LogQuery, shown: int, zone: ZoneInfo) -> str:
     """What was looked through, and how to see more."""
     parts = [
+        _since(query, zone) if query.since_time else "",
         f"searched the last {SEARCHED:,} lines of each log, upper and lower case alike" if query.grep else "",
         f"the last {query.lines:,} lines of each server; add a number for more, `file` for all of them"
         if shown >= query.lines
@@ -244,13 +271,13 @@ def _footer(query: LogQuery, shown: int) -> str:
     return _sentence("; ".join(filter(None, parts)))
 
 
-def _file_card(look: _Look, made: Export, troubles: Mapping[str, DeploybotError]) -> Card:
+def _file_card(look: _Look, made: Export, troubles: Mapping[str, DeploybotError], doubts: Mapping[str, str]) -> Card:
     size = f"{made.lines:,} lines, {show_size(made.raw)} ({show_size(made.size)} compressed)"
     return Card(
         title=f"{_sentence(look.name)}: {size}",
         tone=Tone.WARN if troubles or not made.whole else Tone.PLAIN,
         text="" if made.whole else f"The file ends at {show_size(MOST_BYTES)}: ask for less with `since` or a number.",
-        lines=_told(troubles),
+        lines=(*_told(troubles), *_doubted(doubts)),
         hint=advice(troubles.values()),
         files=(File(str(made.path), made.path.name),),
         ok=not troubles,

@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import cast
 
 from deploybot.domain import Container
 from deploybot.errors import DeploybotError, StepFailed, Unreachable, UserError
 from deploybot.masking import Redactor, Stream
 from deploybot.observe.text import Lines
-from deploybot.observe.times import DOCKER_WIDTH, Entry, Stamps, Timer, key_of
+from deploybot.observe.times import Entry, Stamps, Timer
+from deploybot.observe.zones import Zones
 from deploybot.ports import Engine, Host, Servers
 from deploybot.settings import App, Environment, Logs, project_name
 from deploybot.untrusted import failure_of
@@ -30,11 +32,13 @@ _AT_ONCE = 32_768
 class Reading:
     """How a source is read.
 
-    `tail` is how many lines from the end, `since` in seconds since the epoch, 0.0 for all; `limit` cuts lines,
-    in bytes; after `timeout` seconds it ends. Without `times` a container's lines come without the Engine's time.
+    `tail` is how many lines from the end; `now` and `since` are in seconds since the epoch, `since` 0.0 for all;
+    `limit` cuts lines, in bytes; after `timeout` seconds it ends. Without `times` a container's lines come without the
+    Engine's time.
     """
 
     tail: int
+    now: float
     since: float = 0.0
     follow: bool = False
     times: bool = True
@@ -46,7 +50,8 @@ class Reading:
 class Source:
     """One log on one server. `part` tells it from the others there: a service or a container, or empty.
 
-    `id` is the container's, `live` whether it may still write.
+    `id` is the container's, `live` whether it may still write. `zone` is that of times that name none; None where
+    it is not known.
     """
 
     server: str
@@ -55,6 +60,25 @@ class Source:
     open: Callable[[Reading], AsyncIterator[bytes]]
     id: str = ""
     live: bool = True
+    zone: tzinfo | None = None
+
+    @property
+    def name(self) -> str:
+        """`web1/api`, or `web1`."""
+        return "/".join(filter(None, (self.server, self.part)))
+
+    def timer(self, reading: Reading) -> Timer:
+        """What reads the times of its lines."""
+        # What is followed goes on after now.
+        until = reading.now + (reading.timeout if reading.follow else 0.0)
+        return Timer(
+            self.stamps,
+            zone=self.zone,
+            now=until,
+            limit=reading.limit,
+            since=reading.since,
+            waits=not reading.follow,
+        )
 
 
 def of_app(app: App) -> Logs:
@@ -70,18 +94,19 @@ def of_app(app: App) -> Logs:
     )
 
 
-async def find(app: App, environment: Environment, server: str, servers: Servers) -> list[Source]:
+async def find(app: App, environment: Environment, server: str, servers: Servers, zones: Zones) -> list[Source]:
     """The logs of an app on one server. Raises UserError, Unreachable or EngineError."""
     logs = of_app(app)
     if logs.docker:
         return await containers_on(app, environment, server, servers)
     host = servers.host(server)
-    if logs.file:
-        return [_script(host, "logs_file", Stamps.FREE, {"DEPLOYBOT_FILE": logs.file})]
     if logs.journald:
         return [_script(host, "logs_journald", Stamps.JOURNAL, {"DEPLOYBOT_UNIT": logs.journald})]
+    zone = logs.timezone or await zones.of(server)
+    if logs.file:
+        return [_script(host, "logs_file", Stamps.FREE, {"DEPLOYBOT_FILE": logs.file}, zone)]
     values = {"DEPLOYBOT_COMMAND": logs.command or "", "DEPLOYBOT_DIRECTORY": environment.directory or app.directory}
-    return [_script(host, "logs_command", Stamps.FREE, values)]
+    return [_script(host, "logs_command", Stamps.FREE, values, zone)]
 
 
 async def containers_on(app: App, environment: Environment, server: str, servers: Servers) -> list[Source]:
@@ -133,7 +158,7 @@ def _container(engine: Engine, server: str, one: Container, part: str) -> Source
     return Source(server, part, Stamps.DOCKER, open_log, one.id, one.state == "running")
 
 
-def _script(host: Host, script: str, stamps: Stamps, values: dict[str, str]) -> Source:
+def _script(host: Host, script: str, stamps: Stamps, values: dict[str, str], zone: tzinfo | None = None) -> Source:
     async def open_log(reading: Reading) -> AsyncIterator[bytes]:
         env = values | {
             "DEPLOYBOT_LINES": str(reading.tail),
@@ -152,7 +177,7 @@ def _script(host: Host, script: str, stamps: Stamps, values: dict[str, str]) -> 
         except StepFailed as problem:
             raise UserError(_failed(host.name, problem.code, refusal)) from problem
 
-    return Source(host.name, "", stamps, open_log)
+    return Source(host.name, "", stamps, open_log, zone=zone)
 
 
 def _failed(server: str, code: int, refusal: bytes) -> str:
@@ -185,18 +210,17 @@ class Labels:
         return f"{label} | ".encode() if label else b""
 
 
-async def read(source: Source, reading: Reading, redactor: Redactor) -> AsyncGenerator[list[Entry], None]:
+async def read(source: Source, reading: Reading, redactor: Redactor, timer: Timer) -> AsyncGenerator[list[Entry], None]:
     """A source's lines in batches as they arrive: clean, masked, timed, and none from before `since`.
 
-    A line whose time is unknown is never left out. What reading raises comes after the lines before it.
+    A line whose time is unknown is never left out; `timer` (`source.timer(reading)`) tells whether there were any.
+    What reading raises comes after the lines before it.
     """
-    timer = Timer(source.stamps)
-    lines = Lines(reading.limit + (DOCKER_WIDTH if source.stamps is Stamps.DOCKER else 0))
-    since = key_of(reading.since) if reading.since and source.stamps is Stamps.FREE else b""
+    lines = Lines(timer.width)
     async with aclosing(_pieces(source, reading, redactor)) as pieces:
         async for piece in pieces:
-            text = lines.flush() if piece is None else lines.feed(piece)
-            if batch := _from(since, timer.entries(text)):
+            batch = timer.entries(lines.flush() if piece is None else lines.feed(piece))
+            if batch := batch + timer.flush() if piece is None else batch:
                 yield batch
 
 
@@ -231,7 +255,3 @@ async def _pieces(source: Source, reading: Reading, redactor: Redactor) -> Async
     yield None
     if failure:
         raise failure
-
-
-def _from(since: bytes, batch: list[Entry]) -> list[Entry]:
-    return [entry for entry in batch if not entry[0] or entry[0] >= since] if since else batch

@@ -15,19 +15,25 @@ from deploybot.units import show_duration
 
 
 class Tail:
-    """The last lines of one source that are wanted, and what went wrong on the way."""
+    """The last lines of one source that are wanted, and what went wrong on the way.
+
+    `doubt` says why some of them may be from before `since`, where that is so.
+    """
 
     def __init__(self, source: Source, prefix: bytes, most: int) -> None:
         """Keep at most so many lines, each with `prefix` before it."""
         self.source = source
         self.lines: deque[Entry] = deque(maxlen=most)
         self.trouble: DeploybotError | None = None
+        self.doubt = ""
         self._prefix = prefix
 
     async def fill(self, reading: Reading, redactor: Redactor, wanted: Wanted) -> None:
         """Read the source to its end."""
+        timer = self.source.timer(reading)
         try:
-            async with asyncio.timeout(reading.timeout), aclosing(read(self.source, reading, redactor)) as batches:
+            batches = read(self.source, reading, redactor, timer)
+            async with asyncio.timeout(reading.timeout), aclosing(batches):
                 async for batch in batches:
                     found = [entry for entry in batch if wanted(entry)] if wanted else batch
                     self.lines.extend((key, self._prefix + text) for key, text in found)
@@ -38,6 +44,7 @@ class Tail:
                 f"The log on {self.source.server}",
                 f"it did not come to its end within {show_duration(reading.timeout)}",
             )
+        self.doubt = timer.doubt if self.lines else ""
 
 
 def search(text: str) -> Wanted:

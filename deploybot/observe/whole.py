@@ -14,7 +14,11 @@ from deploybot.observe.times import Entry, Stamps, Wanted
 
 
 class WholeLog:
-    """The logs of some sources. `troubles` are those, by server, that ended before their end, once all is read."""
+    """The logs of some sources.
+
+    Once all is read, `troubles` are those, by server, that ended before their end, and `doubts` say of
+    which sources, by name, and why, lines from before `since` may have been taken.
+    """
 
     def __init__(
         self, sources: Sequence[Source], labels: Labels, reading: Reading, redactor: Redactor, wanted: Wanted
@@ -26,6 +30,7 @@ class WholeLog:
         self._redactor = redactor
         self._wanted = wanted
         self.troubles: dict[str, DeploybotError] = {}
+        self.doubts: dict[str, str] = {}
 
     def blocks(self, *, since: float) -> AsyncIterator[bytes]:
         """Whole lines in blocks; `since` is how many seconds back they go, 0.0 for all."""
@@ -52,15 +57,17 @@ class WholeLog:
         """The lines of several logs that are wanted, by time; the same otherwise."""
 
         async def told(source: Source) -> AsyncIterator[list[Entry]]:
-            prefix, last = self._labels.prefix(source), b""
+            prefix, last, timer = self._labels.prefix(source), b"", source.timer(reading)
             try:
-                async with aclosing(read(source, reading, self._redactor)) as batches:
+                async with aclosing(read(source, reading, self._redactor, timer)) as batches:
                     async for batch in batches:
                         last = batch[-1][0]
                         yield _written(batch, prefix, source.stamps, self._wanted)
             except DeploybotError as problem:
                 self.troubles[source.server] = problem
                 yield [(last, prefix + self._last_words(problem))]
+            if timer.doubt:
+                self.doubts[source.name] = timer.doubt
 
         async for batch in merge([told(source) for source in sources]):
             yield b"".join(text + b"\n" for _, text in batch)

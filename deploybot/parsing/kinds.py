@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import time
 
@@ -241,11 +241,15 @@ def _nothing(_: Scope) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How words become values of one type. `noun` is what people call it, `names` lists what there is."""
+    """How words become values of one type. `noun` is what people call it, `names` lists what there is.
+
+    `such` are examples, where a word of this type has a form that one has to know.
+    """
 
     noun: str
     read: Callable[[str, Scope], object]
     names: Callable[[Scope], tuple[str, ...]] = _nothing
+    such: str = ""
 
 
 KINDS: Mapping[object, Kind] = {
@@ -258,8 +262,8 @@ KINDS: Mapping[object, Kind] = {
     Follow: Kind("followed log", _follow),
     GrantChange: Kind("change of grants", _change),
     int: Kind("number", _whole),
-    Duration: Kind("duration", _duration),
-    time: Kind("time of day", _time),
+    Duration: Kind("duration", _duration, such="90s, 15m, 2h or 1h30m"),
+    time: Kind("time of day", _time, such="18:00"),
     Code: Kind("one-time code", _code),
     Release: Kind("ref", _ref),
     str: Kind("text", _text),
@@ -267,11 +271,18 @@ KINDS: Mapping[object, Kind] = {
 """By type; the last two take nearly every word, so they are the last to be guessed."""
 
 
-def default_environment(app: App, *, changes: bool = False) -> Environment | None:
+def default_environment(
+    app: App, *, changes: bool = False, visible: Collection[str] | None = None
+) -> Environment | None:
     """The environment that is meant where none is named: the only one, or the one marked `default`.
 
     The one place that decides it; what changes something never means one that needs approvals without naming it.
+    Who looks means one of those that they may see (`visible`), as if there were no others. For what changes something
+    all count: a role that ends must not let the same words mean another place.
     """
+    if visible is not None and not changes:
+        seen = {name: one for name, one in app.environments.items() if name in visible}
+        app = app.model_copy(update={"environments": seen})
     every = tuple(one for one in app.environments.values() if not (changes and one.approvals))
     if len(every) < len(app.environments):
         return next((environment for environment in every if environment.default), None)

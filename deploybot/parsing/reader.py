@@ -131,7 +131,9 @@ class Reader:
                 problem = found
         if problem is not None and len(parameter.types) == 1:
             raise problem
-        raise Unfit(f"`{shown(text)}` is no {parameter.noun}.")
+        kinds = [KINDS[kind] for kind in parameter.types]
+        what = " and no ".join(f"{kind.noun} such as {kind.such}" for kind in kinds if kind.such)
+        raise Unfit(f"`{shown(text)}` is no {what or parameter.noun}.")
 
     def _missing(self, cell: Cell) -> Missing:
         parameter = self.form.parameters[cell.name]
@@ -153,8 +155,8 @@ class Reader:
         app = self.scope.app
         if app is None:
             raise Unfit(f"An app should follow `{self.form.grammar.name}`.")
-        found = default_environment(app, changes=self.form.command.needs is not Action.VIEW)
         names = self.scope.environments()
+        found = default_environment(app, changes=self.form.command.needs is not Action.VIEW, visible=names)
         if found is None or found.name not in names:
             raise UserError(
                 f"Which environment of {app.name} do you mean" + (f": {', '.join(names)}?" if names else "?"),

@@ -23,7 +23,7 @@ from deploybot.ports.outside import (
     Servers,
 )
 from deploybot.ports.people import Claims, Codes, GrantChanges, Links, People
-from deploybot.ports.store import Audit, Store, Tables
+from deploybot.ports.store import Audit, AuditSinks, Store, Tables
 from deploybot.ports.strategies import Site, Strategy
 from deploybot.ports.told import Notices, Storm, Told, ToldPart, ToldPlace
 from deploybot.ports.wishes import Wishes
@@ -31,6 +31,7 @@ from deploybot.ports.wishes import Wishes
 __all__ = [
     "LONG_SESSIONS",
     "Audit",
+    "AuditSinks",
     "ButtonRow",
     "Buttons",
     "Chat",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from deploybot.domain import AuditRow
+from deploybot.domain import AuditRow, SinkState
 from deploybot.ports.chats import Buttons, Outbox, Seen
 from deploybot.ports.deployments import Deployments, Locks, Manifests, Reports, Requests, RunningReleases
 from deploybot.ports.inbox import Deliveries
@@ -22,11 +22,27 @@ class Audit(Protocol):
     def append(self, *, actor: str, action: str, subject: str, detail: str = "", now: float) -> AuditRow:
         """Add a link."""
 
+    def head(self) -> tuple[int, str]:
+        """The last row's number and hash; 0 and 64 zeros where there is none."""
+
     def tail(self, count: int) -> tuple[AuditRow, ...]:
         """The last rows, oldest first."""
 
     def page(self, after: int, limit: int = 1000) -> tuple[AuditRow, ...]:
         """Up to `limit` rows that follow row number `after`."""
+
+
+class AuditSinks(Protocol):
+    """How far the audit has left the machine, by the names of its sinks."""
+
+    def get(self, sink: str) -> SinkState:
+        """How far a sink is; at the beginning where nothing is known of it."""
+
+    def reached(self, sink: str, number: int, hash_: str, mark: str) -> None:
+        """Note that all rows up to this one have left; what failed before is over."""
+
+    def failed(self, sink: str, now: float, next_at: float) -> float:
+        """Note a failure, to be tried again at `next_at`; since when it fails."""
 
 
 class Tables(Protocol):
@@ -67,6 +83,10 @@ class Tables(Protocol):
     @property
     def audit(self) -> Audit:
         """The chain."""
+
+    @property
+    def audit_sinks(self) -> AuditSinks:
+        """How far it has left the machine."""
 
     @property
     def seen(self) -> Seen:

@@ -11,6 +11,7 @@ import email.utils
 import ipaddress
 import json
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -154,6 +155,13 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
 
 def _why(problem: Exception) -> str:
     cause = problem.os_error if isinstance(problem, aiohttp.ClientConnectorError) else problem
+    if isinstance(problem, aiohttp.ClientConnectorCertificateError):
+        cause = problem.certificate_error
+    # Its number is OpenSSL's, not the system's: 1 would be told as “operation not permitted”.
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS fails: {cause.reason or cause}"
     return system_words(cause) if isinstance(cause, OSError) else str(problem) or type(problem).__name__
 
 

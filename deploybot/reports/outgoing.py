@@ -1,4 +1,4 @@
-"""A signed call to any address, for each state of a deployment.
+"""Signed calls to any address, and such a call for each state of a deployment.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md: the headers `webhook-id`,
 `webhook-timestamp` and `webhook-signature`, and the body's `type`, `timestamp` and `data`.
@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 
 from deploybot.domain import Report, ReportItem
@@ -25,8 +25,8 @@ _PREFIX = "whsec_"
 _SHORTEST = 16
 
 
-class Outgoing:
-    """Tells one address."""
+class SignedCalls:
+    """Signed calls to one address."""
 
     def __init__(self, caller: Caller, name: str, url: str, secret: str) -> None:
         """`name` is that of its table, `secret` `whsec_` and base64, or text; ConfigError for one that cannot sign."""
@@ -35,10 +35,10 @@ class Outgoing:
         self._what = name
         self._key = _key(self._what, secret)
 
-    async def tell(self, item: ReportItem) -> str:
-        """Tell a state; there is no id to give."""
-        body = json.dumps(message(item.report), separators=(",", ":")).encode()
-        name, stamp = f"msg_{item.key}", str(int(time.time()))
+    async def post(self, name: str, message: Mapping[str, object]) -> None:
+        """Send a message as JSON; `name` is its id, the same however often it is sent. Raises as `accepted` does."""
+        body = json.dumps(message, separators=(",", ":"), default=repr).encode()
+        stamp = str(int(time.time()))
         headers = {
             "Content-Type": "application/json",
             "webhook-id": name,
@@ -46,12 +46,20 @@ class Outgoing:
             "webhook-signature": signature(self._key, name, stamp, body),
         }
         accepted(await self._caller.call("POST", self._url, headers=headers, what=self._what, body=body), self._what)
-        return ""
 
     async def check(self) -> AsyncIterator[Finding]:
         """Whether anything that speaks HTTP is there; nothing is told."""
         answer = await self._caller.call("HEAD", self._url, headers={}, what=self._what)
         yield Finding("address", f"{self._url} answers ({answer.status} to a HEAD); nothing was told")
+
+
+class Outgoing(SignedCalls):
+    """Tells one address of deployments."""
+
+    async def tell(self, item: ReportItem) -> str:
+        """Tell a state; there is no id to give."""
+        await self.post(f"msg_{item.key}", message(item.report))
+        return ""
 
 
 def _key(what: str, secret: str) -> bytes:

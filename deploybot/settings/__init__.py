@@ -13,6 +13,7 @@ from pydantic import Field
 
 from deploybot.domain import Identity, Place
 from deploybot.settings.apps import App, Compose, Environment, Health, Logs, Shared
+from deploybot.settings.audit import AuditCall, AuditExport
 from deploybot.settings.events import Auto, Forge, Hook, ImageOf, Notify, Otel, Outgoing, RegistryLogin
 from deploybot.settings.house import BotSettings, DockerTls, Http, Server, Slack, Telegram
 from deploybot.settings.parts import FileRef, HostKeys, Part, Secret, Switch, Whole
@@ -22,6 +23,8 @@ from deploybot.settings.values import SenderName
 
 __all__ = [
     "App",
+    "AuditCall",
+    "AuditExport",
     "Auto",
     "BotSettings",
     "Compose",
@@ -70,6 +73,7 @@ class Settings(Part):
     signers: dict[Name, Signer] = Field(default_factory=dict)
     outgoing: dict[Name, Outgoing] = Field(default_factory=dict)
     otel: Otel | None = None
+    audit: AuditExport | None = None
     path: Path | None = Field(default=None, exclude=True)
 
     def direct_place(self, identity: Identity) -> Place | None:

@@ -138,6 +138,28 @@ def _docker(text: str) -> str:
     return text
 
 
+_SYSLOG_PORT = "514"
+
+
+def syslog_target(text: str) -> tuple[str, str, int]:
+    """`udp` or `tcp` with host and port (514 if left out), or `unix` with a path and 0; ValueError otherwise."""
+    kind, _, rest = text.partition("://")
+    if text == "local":
+        return "unix", "/dev/log", 0
+    if kind == "unix" and rest.startswith("/") and rest.isprintable():
+        return "unix", rest, 0
+    if kind not in {"udp", "tcp"}:
+        raise ValueError('should be "local", "unix:///path", "udp://host:514" or "tcp://host:514"')
+    _host_port(rest, default=_SYSLOG_PORT)
+    host, port = (rest, "") if rest.endswith("]") or ":" not in rest else rest.rsplit(":", 1)
+    return kind, host.strip("[]"), int(port or _SYSLOG_PORT)
+
+
+def _syslog(text: str) -> str:
+    syslog_target(text)
+    return text
+
+
 def _host_key(text: str) -> str:
     return _public_key(text, _KEY_FIELDS, "; `deploybot trust` writes it")
 
@@ -208,6 +230,7 @@ SshTarget = Annotated[str, AfterValidator(_ssh)]
 HealthUrl = Annotated[str, AfterValidator(_health_url)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 DockerAddress = Annotated[str, AfterValidator(_docker)]
+SyslogAddress = Annotated[str, AfterValidator(_syslog)]
 HostKey = Annotated[str, AfterValidator(_host_key)]
 SigningKey = Annotated[str, AfterValidator(_signing_key)]
 Repository = Annotated[str, AfterValidator(_repository)]

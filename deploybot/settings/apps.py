@@ -27,6 +27,7 @@ from deploybot.settings.shapes import (
     ServiceName,
     ServiceOrAll,
     ShellText,
+    TimeZone,
 )
 from deploybot.settings.values import SenderName
 
@@ -80,12 +81,16 @@ class Shared(Part):
 
 
 class Logs(Part):
-    """`logs = { … }`: where an app's log is; exactly one. `docker` names a Compose service, or `*`."""
+    """`logs = { … }`: where an app's log is; exactly one. `docker` names a Compose service, or `*`.
+
+    `timezone` is that of times without one in a file or in what a command prints; None for the server's.
+    """
 
     docker: ServiceOrAll | None = None
     file: AbsolutePath | None = None
     journald: JournalUnit | None = None
     command: ShellText | None = None
+    timezone: TimeZone | None = None
 
 
 class Environment(Part):

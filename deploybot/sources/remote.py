@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from deploybot import files
 from deploybot.errors import UserError
 from deploybot.settings import App
 
@@ -156,11 +157,15 @@ def _ssh(app: App, folder: Path) -> Remote:
     }
     if app.repo_key is not None:
         key = app.repo_key.file
-        if not key.is_file():
+        try:
+            files.verify(key, private=True)
+        except OSError:
             raise UserError(
                 f"The key of {app.name}'s repository, {key}, is not there.",
                 hint=f"Put the deploy key there, or change apps.{app.name}.repo_key.",
-            )
+            ) from None
+        except files.UnsafeFileError as problem:
+            raise UserError(f"The key of {app.name}'s repository is not used: {problem}.") from None
         options |= {"IdentityFile": _ssh_path(key), "IdentitiesOnly": "yes", "IdentityAgent": "none"}
     words = ["ssh", "-F", "none", *(f"-o{name}={value}" for name, value in options.items())]
     return Remote(app.repo, environment(folder, GIT_SSH_COMMAND=shlex.join(words), GIT_SSH_VARIANT="ssh"))

@@ -17,7 +17,9 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from deploybot import files
 from deploybot.domain import Signature
+from deploybot.errors import UserError
 from deploybot.settings import Signer
 from deploybot.sources.mirror import Mirror
 from deploybot.sources.process import GitFailed, GitTimeout, run, run_git
@@ -119,10 +121,10 @@ class Signatures:
 
     async def _key_ring(self) -> Path | None:
         """Make gpg's folder with the keys that count today; None where nobody has such keys."""
-        files = [signer.gpg.file for _, signer in self._counting() if signer.gpg is not None]
-        if not files:
+        listed = [signer.gpg.file for _, signer in self._counting() if signer.gpg is not None]
+        if not listed:
             return None
-        contents = [await asyncio.to_thread(file.read_bytes) for file in files]
+        contents = [await asyncio.to_thread(_keys_in, file) for file in listed]
         ring = self._folder / f"gnupg-{hashlib.sha256(b''.join(contents)).hexdigest()[:12]}"
         if not ring.exists():
             # An import would start an agent; a ring is nothing but its keys, one after the other.
@@ -133,7 +135,7 @@ class Signatures:
 
     async def _fingerprints(self, file: Path) -> frozenset[str]:
         """Give the primary keys of a file (doc/DETAILS of GnuPG, `--with-colons`)."""
-        content = await asyncio.to_thread(file.read_bytes)
+        content = await asyncio.to_thread(_keys_in, file)
         said = (await self._gpg("--with-colons", "--show-keys", stdin=content)).decode(errors="replace")
         found, primary = set(), False
         for fields in (line.split(":") for line in said.splitlines()):
@@ -160,6 +162,16 @@ class Signatures:
             if key[1] in map(fingerprint, signer.ssh):
                 return f"is signed by {name}, whose key does not count {_when(signer)}"
         return f"is signed with a key that bot.toml does not list, {key[1]}"
+
+
+def _keys_in(file: Path) -> bytes:
+    """Read a file of public keys; UserError where somebody else could have put theirs there."""
+    try:
+        return files.read(file)
+    except files.UnsafeFileError as problem:
+        raise UserError(f"No signature counts: {problem}.") from None
+    except OSError as problem:
+        raise UserError(f"No signature counts: {file} cannot be read: {problem.strerror}.") from None
 
 
 def ssh_signer(words: str) -> str:

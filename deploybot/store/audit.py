@@ -28,7 +28,10 @@ def link(content: tuple[int, float, str, str, str, str, str]) -> str:
 
 
 class AuditRows:
-    """`ports.Audit` on a connection. `touched` says whether a row was added since it was last set to False."""
+    """`ports.Audit` on a connection. `touched` says whether a row was added since it was last set to False.
+
+    Secrets are masked in every text before it is hashed: rows also leave the machine.
+    """
 
     def __init__(self, connection: sqlite3.Connection, redactor: Redactor) -> None:
         """Take the connection whose transaction this works in, and what masks texts."""
@@ -40,11 +43,21 @@ class AuditRows:
         """Add a link, its texts masked."""
         self.touched = True
         number, previous = self.head()
-        actor, subject, detail = (clean(self._redactor.text(text)) for text in (actor, subject, detail))
-        content = (number + 1, float(now), actor, clean(action), subject, detail, previous)
+        content = (
+            number + 1,
+            float(now),
+            self._text(actor),
+            self._text(action),
+            self._text(subject),
+            self._text(detail),
+            previous,
+        )
         row = AuditRow(*content, hash=link(content))
         self._connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*content, row.hash))
         return row
+
+    def _text(self, text: str) -> str:
+        return clean(self._redactor.text(text))
 
     def head(self) -> tuple[int, str]:
         """The last row's number and hash; 0 and the genesis where there is none."""

@@ -11,6 +11,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from deploybot import files
 from deploybot.errors import StoreError
 
 TRIES = 5
@@ -86,11 +87,11 @@ class CodeFiles:
 
 def _read(path: Path) -> str | None:
     try:
-        if path.stat().st_mode & 0o077:
-            raise StoreError(f"others can read {path}, which holds a secret: run `chmod 600 {path}`, and enrol anew")
-        return path.read_text("ascii").strip()
+        return files.read(path, private=True).decode("ascii").strip()
     except FileNotFoundError:
         return None
+    except files.UnsafeFileError as error:
+        raise StoreError(f"{error}, and enrol anew: it holds a secret of one-time codes") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"{path} cannot be read: {error}; it should belong to the bot's user") from error
 

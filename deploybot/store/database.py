@@ -34,7 +34,7 @@ class Database:
     """A database file. Used from the event loop it was opened in; opened by `open` or `async with`.
 
     `on_outbox`, when set, is called in that loop after each commit that put a message into the outbox, or a report
-    for others.
+    for others, or that added to the audit.
     """
 
     def __init__(

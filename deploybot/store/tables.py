@@ -7,6 +7,7 @@ import sqlite3
 from deploybot.masking import Redactor
 from deploybot.store.approvals import RequestRows
 from deploybot.store.audit import AuditRows
+from deploybot.store.audit_sinks import AuditSinkRows
 from deploybot.store.buttons import ButtonRows
 from deploybot.store.claims import ClaimRows
 from deploybot.store.codes import CodeRows
@@ -40,6 +41,7 @@ class Rows:
         self.locks = LockRows(connection)
         self.outbox = OutboxRows(connection, redactor)
         self.audit = AuditRows(connection, redactor)
+        self.audit_sinks = AuditSinkRows(connection)
         self.seen = SeenRows(connection)
         self.buttons = ButtonRows(connection)
         self.requests = RequestRows(connection)

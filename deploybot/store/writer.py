@@ -98,7 +98,7 @@ class Writer:
         self._connection = self._rows = None
 
     def commit(self, jobs: Sequence[Job]) -> bool:
-        """Do all jobs in one durable commit, each in its own savepoint; whether something to be sent was put."""
+        """Do all jobs in one durable commit, each in its own savepoint; whether something to be sent was added."""
         try:
             connection, rows = self._ready()
             rows.outbox.touched = rows.reports.touched = rows.audit.touched = False
@@ -115,7 +115,7 @@ class Writer:
             return False
         if connection.total_changes != changes:
             self._well()
-        return rows.outbox.touched or rows.reports.touched
+        return rows.outbox.touched or rows.reports.touched or rows.audit.touched
 
     def read(self, job: Job) -> None:
         """Do one job on a consistent view that it cannot change."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from deploybot.domain import JobChunk, JobState, JobStatus, ServerFacts
+from deploybot.domain import JobChunk, JobState, JobStatus, LocalTime, ServerFacts
 from deploybot.errors import Unreachable
 from deploybot.ports import Engine
 
@@ -68,6 +68,7 @@ class FakeHost:
             disk_total=100_000_000_000,
             memory_available=2_000_000_000,
             git=True,
+            local_time=LocalTime(zone="UTC", offset=0, short="UTC"),
         )
         self.down = ""
         self.started: list[Started] = []

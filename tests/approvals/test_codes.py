@@ -175,7 +175,9 @@ async def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     await files.offer(7, "SECRET")
     await files.confirm(7)
     (tmp_path / "codes" / "7").chmod(0o640)
-    with pytest.raises(StoreError, match=r"others can read .*codes/7, which holds a secret: run `chmod 600"):
+    with pytest.raises(
+        StoreError, match=r"others can read .*codes/7 .*; run `chmod 600 .*`, and enrol anew: it holds a secret"
+    ):
         await files.get(7)
     (tmp_path / "codes" / "8").write_bytes(b"\xff")
     (tmp_path / "codes" / "8").chmod(0o600)

@@ -212,7 +212,7 @@ def test_a_real_server_that_hangs_or_shows_another_key_is_one_row(
     result = _check()
     assert result.exit_code == 1
     assert "-> If the server was set up anew, `deploybot trust web1`" in result.output
-    assert result.output.endswith("\n1 of 3 are well.\n")
+    assert result.output.endswith("\n2 of 4 are well.\n")
 
 
 def test_docker_and_compose_are_tried(engine: Engine, make_repo: Callable[[str], Repo]) -> None:

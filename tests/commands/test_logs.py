@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import time
+
 import pytest
 
 from deploybot import LogQuery
@@ -14,6 +16,7 @@ from tests.world import World
         ("logs shop tail 200 from production/web2", "shop/production", LogQuery(lines=200, server="web2")),
         ("logs shop follow", "shop/staging", LogQuery(lines=50, follow=True)),
         ("logs shop since 15m", "shop/staging", LogQuery(lines=1000, since=900.0)),
+        ("logs shop since 14:30", "shop/staging", LogQuery(lines=1000, since_time=time(14, 30))),
         ("logs shop tail since 15m", "shop/staging", LogQuery(lines=50, since=900.0)),
         ('logs blog grep "payment failed"', "blog/live", LogQuery(lines=1000, grep="payment failed")),
         ("logs shop file since 2h", "shop/staging", LogQuery(lines=200_000, since=7200.0, file=True)),
@@ -29,7 +32,9 @@ async def test_queries(world: World, text: str, place: str, query: LogQuery) -> 
 async def test_no_lines(world: World) -> None:
     card = await world.say("logs shop tail 0")
     assert (card.title, card.hint) == ("No line would be shown.", "Say how many, as in `logs shop tail 50`.")
-    assert (await world.say("logs shop since 0m")).title == "`0m` is no duration such as 90s, 15m, 2h or 1h30m."
+    assert (await world.say("logs shop since 0m")).title == (
+        "`0m` is no duration such as 90s, 15m, 2h or 1h30m and no time of day such as 18:00."
+    )
 
 
 async def test_too_many_lines(world: World) -> None:

@@ -455,6 +455,24 @@ async def test_through_tls(engine: Engine, tmp_path: Path) -> None:
         await docker.close()
 
 
+async def test_files_of_tls_that_others_can_change_or_read_are_not_used(engine: Engine, tmp_path: Path) -> None:
+    tls = make_tls(tmp_path / "tls")
+    async with door(tls, engine.socket) as port:
+        for path, mode, says in (
+            (tls.key, 0o640, "others can read"),
+            (tls.cert, 0o664, "its group may write to"),
+            (tls.ca, 0o646, "everybody may write to"),
+        ):
+            before = path.stat().st_mode
+            path.chmod(mode)
+            docker = DockerEngine("web1", f"tcp://127.0.0.1:{port}", tls=tls)
+            with pytest.raises(Unreachable, match=f"{says} {path} ") as caught:
+                await docker.version()
+            assert "docker_tls" in caught.value.hint
+            await docker.close()
+            path.chmod(before)
+
+
 async def test_tls_with_a_foreign_authority_is_refused(engine: Engine, tmp_path: Path) -> None:
     tls, other = make_tls(tmp_path / "tls"), make_tls(tmp_path / "other")
     mixed = DockerTls(ca=other.ca, cert=tls.cert, key=tls.key)

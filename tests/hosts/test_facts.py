@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybot.domain import PublishedPort
+from deploybot.domain import LocalTime, PublishedPort
 from deploybot.errors import Unreachable
 from deploybot.hosts.facts import DockerFacts, parse
 from tests.conftest import MakeSshd
@@ -60,6 +61,8 @@ def test_everything_that_is_told() -> None:
             "current_is_folder=yes",
             f"legacy={OLD}",
             f"legacy_switching={NEW}",
+            "time_zone=America/Argentina/Buenos_Aires",
+            "time_offset=-0300 -03",
         ),
         server="web1",
         directory="/srv/shop",
@@ -75,6 +78,7 @@ def test_everything_that_is_told() -> None:
     )
     assert (facts.current, facts.switching, facts.releases, facts.have) == (NEW, OLD, (NEW, OLD), (NEW,))
     assert (facts.server, facts.directory) == ("web1", "/srv/shop")
+    assert facts.local_time == LocalTime(zone="America/Argentina/Buenos_Aires", offset=-10_800)
     assert facts.docker_host == "unix:///run/user/1000/docker.sock"
     assert facts.docker_root == "/home/deploy/.local/share/docker"
     assert (facts.docker_free, facts.docker_inodes) == (4_096, 77)
@@ -263,3 +267,45 @@ async def test_a_shell_that_does_not_work_is_told(make_sshd: MakeSshd, reach: Re
     server = make_sshd(shell="/bin/false")  # noqa: S604  a login shell
     with pytest.raises(Unreachable, match="its shell gives no answer: it says nothing"):
         await reach(server_of(server)).facts()
+
+
+@pytest.mark.parametrize(
+    ("zone", "offset", "local"),
+    [
+        ("Europe/Berlin", "+0100 CET", LocalTime(zone="Europe/Berlin", offset=3600, short="CET")),
+        ("UTC", "+0000 UTC", LocalTime(zone="UTC", offset=0, short="UTC")),
+        ("Asia/Kathmandu", "+0545 +0545", LocalTime(zone="Asia/Kathmandu", offset=20_700)),
+        ("CET-1CEST,M3.5.0,M10.5.0/3", "+0100 CET", LocalTime(offset=3600, short="CET")),
+        ("../../etc/passwd", "+9900 X", LocalTime()),
+        ("/dev/zero", "+01", LocalTime()),
+        ("A" * 40, "+0160 X", LocalTime()),
+        ("a/b/c/d", "", LocalTime()),
+        ("Europe/Berlin\n", "+0100 CET; rm", LocalTime(zone="Europe/Berlin", offset=3600)),
+        ("", "", LocalTime()),
+    ],
+)
+def test_the_time_zone_is_read_and_what_is_none_is_left_out(zone: str, offset: str, local: LocalTime) -> None:
+    facts = parse(told(f"time_zone={zone}", f"time_offset={offset}"), server="web1", directory="")
+    assert facts is not None
+    assert facts.local_time == local
+
+
+@pytest.mark.parametrize(
+    ("told_by", "zone", "offset"),
+    [("America/St_Johns", "America/St_Johns", None), ("XYZ3", "XYZ3", -10_800), (":Asia/Tokyo", "Asia/Tokyo", 32_400)],
+)
+async def test_a_server_tells_the_time_zone_of_its_sessions(
+    make_sshd: MakeSshd, reach: Reach, told_by: str, zone: str, offset: int | None
+) -> None:
+    server = make_sshd("zone", access=Access(time_zone=told_by))
+    local = (await reach(server_of(server)).facts(docker=False)).local_time
+    assert local.zone == zone
+    assert local.offset is not None
+    assert local.offset == offset or (offset is None and local.offset in {-12_600, -9_000})
+
+
+async def test_a_server_tells_the_time_zone_of_its_clock(sshd: Sshd, reach: Reach) -> None:
+    local = (await reach(server_of(sshd)).facts(docker=False)).local_time
+    link = await asyncio.to_thread(Path("/etc/localtime").readlink)
+    assert local.offset is not None
+    assert local.zone == str(link).rpartition("zoneinfo/")[2]

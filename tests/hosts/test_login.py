@@ -175,6 +175,7 @@ async def test_an_agent_only_where_bot_toml_says_so(sshd: Sshd, reach: Reach, tm
     assert (await reach(server_of(sshd, agent=True)).facts()).user == sshd.user
     strange = tmp_path / "strange"
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(strange)
+    strange.chmod(0o600)
     problem = await refused(reach, server_of(sshd, key=FileRef(file=strange)))
     assert problem.why == f"the login as {sshd.user} was refused"
     assert "authorized_keys" in problem.hint
@@ -272,8 +273,29 @@ async def test_plain_words_for_what_goes_wrong(sshd: Sshd, reach: Reach, tmp_pat
     assert missing.why == f"{tmp_path}/missing: No such file or directory"
     broken = tmp_path / "broken"
     broken.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n")
+    broken.chmod(0o600)
     bad = await refused(reach, server_of(sshd, key=FileRef(file=broken)))
     assert bad.why == "its key or certificate file cannot be read"
+
+
+async def test_keys_and_certificates_are_looked_at_again_at_each_login(
+    sshd: Sshd, make_sshd: MakeSshd, reach: Reach, tmp_path: Path
+) -> None:
+    """What was right when bot.toml was read may be open to others by now."""
+    key = tmp_path / "key"
+    key.write_bytes(sshd.client_key.read_bytes())
+    key.chmod(0o600)
+    assert (await reach(server_of(sshd, key=FileRef(file=key))).facts()).user == sshd.user
+    key.chmod(0o640)
+    problem = await refused(reach, server_of(sshd, key=FileRef(file=key)))
+    assert problem.why.startswith(f"others can read {key} (owner")
+    assert problem.hint == "It is a file of servers.web1 in bot.toml."
+    certified = make_sshd(access=Access(certificate=True))
+    certificate = tmp_path / "key-cert.pub"
+    certificate.write_bytes(certified.certificate.read_bytes())
+    certificate.chmod(0o664)
+    problem = await refused(reach, server_of(certified, certificate=FileRef(file=certificate)))
+    assert problem.why.startswith(f"its group may write to {certificate} (owner")
 
 
 async def test_a_server_that_does_not_answer_costs_its_deadline_and_no_more(sshd: Sshd, reach: Reach) -> None:

@@ -27,6 +27,7 @@ def make_tls(folder: Path) -> DockerTls:
     tls = DockerTls(ca=folder / "ca.pem", cert=folder / "cert.pem", key=folder / "key.pem")
     _write(tls.ca, _certificate("authority", authority, "authority", authority))
     _write(tls.cert, _certificate("docker", own, "authority", authority))
+    tls.key.touch(mode=0o600)
     tls.key.write_bytes(
         own.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )

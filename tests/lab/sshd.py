@@ -33,7 +33,7 @@ class Access:
     With a `password` only that opens it; with `certificate` only a key signed by
     the server's user CA; else the user's own key. `chroot` is a root directory for
     sessions. `lines` are more lines of sshd_config(5). `path` is the
-    sessions' PATH. Without `compose_plugin`, `docker compose` is no command there.
+    sessions' PATH, `time_zone` their TZ. Without `compose_plugin`, `docker compose` is no command there.
     """
 
     password: str | None = None
@@ -41,6 +41,7 @@ class Access:
     chroot: Path | None = None
     lines: tuple[str, ...] = ()
     path: str = "/usr/bin:/bin"
+    time_zone: str = ""
     compose_plugin: bool = True
 
 
@@ -201,7 +202,8 @@ class Sshd:
             "Subsystem sftp internal-sftp",
             "KbdInteractiveAuthentication no",
             f"PasswordAuthentication {'yes' if access.password else 'no'}",
-            f"SetEnv PATH={access.path}",
+            # Of several lines only the first would count.
+            f"SetEnv PATH={access.path}" + (f" TZ={access.time_zone}" if access.time_zone else ""),
         ]
         if access.certificate:
             lines.append(f"TrustedUserCAKeys {self._files}/ca.pub")

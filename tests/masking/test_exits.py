@@ -207,6 +207,8 @@ ELSEWHERE = {
     "assembly/engine.py": "hands it on",
     "check/__init__.py": "tests/test_check.py",
     "cli/check.py": "tests/test_check.py",
+    "cli/common.py": "hands it on",
+    "reports/audit/worker.py": "tests/reports/test_audit_worker.py",
     "config/__init__.py": "tests/test_config.py",
     "monitoring/routes.py": "tests/monitoring/test_routes.py",
     "ports/outside.py": "the protocol",

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from deploybot.card import Card, Tone
+from deploybot.domain import LocalTime
 from deploybot.errors import DeploybotError, EngineError, StepFailed, Unreachable, UserError
 from deploybot.masking import MASK
 from deploybot.observe import logs as module
@@ -181,10 +185,75 @@ async def test_a_script_that_ends_badly_has_its_lines_shown(tmp_path: Path) -> N
 
 async def test_lines_of_a_file_from_before_are_left_out_where_their_time_is_known(tmp_path: Path) -> None:
     scene = Scene(settings(tmp_path, logs={"file": "/x"}))
-    lines = [b"no time\n", b"2026-11-21 01:00:00 old\n", b"  old, too\n", b"2026-11-21 01:24:50 new\n", b"  new, too\n"]
+    lines = [b"older\n", b"2026-11-21 01:00:00 old\n", b"  old, too\n", b"2026-11-21 01:24:50 new\n", b"  new, too\n"]
     scene.hosts["web1"].streams["logs_file"] = lines
     card = await scene.show(server="web1", since=60.0)
-    assert card.code == ("no time", "2026-11-21 01:24:50 new", "  new, too")
+    assert card.code == ("2026-11-21 01:24:50 new", "  new, too")
+    assert card.lines == ()
+
+
+async def test_since_says_where_it_cannot_tell_and_shows_the_end_of_the_log(tmp_path: Path) -> None:
+    scene = Scene(settings(tmp_path, logs={"file": "/x"}))
+    scene.hosts["web1"].streams["logs_file"] = [b"one\ntwo\n"]
+    scene.hosts["web2"].streams["logs_file"] = [b"2026-11-21 01:00:00 old\n"]
+    card = await scene.show(since=60.0)
+    assert card.code == ("web1 | one", "web1 | two")
+    assert [(line.name, line.tone) for line in card.lines] == [("web1", Tone.WARN)]
+    assert "no time that I can read" in card.lines[0].text
+    assert card.ok
+    nothing = await scene.show(since=60.0, grep="three")
+    assert (nothing.code, nothing.lines) == ((), ())
+    file = await scene.show(since=60.0, file=True)
+    assert unpacked(file) == ["web1 | one", "web1 | two"]
+    assert [line.name for line in file.lines] == ["web1"]
+
+
+async def test_since_says_once_where_it_cannot_tell_of_a_followed_log(tmp_path: Path) -> None:
+    scene = Scene(settings(tmp_path, logs={"file": "/x"}))
+    scene.hosts["web1"].streams["logs_file"] = [b"one\n", b"two\n"]
+    await scene.show(follow=True, server="web1", since=60.0)
+    assert sorted(line for line in scene.lines if not line.startswith("--")) == ["one", "two"]
+    assert sum("no time that I can read" in line for line in scene.lines) == 1
+
+
+async def test_times_without_a_zone_are_the_servers_or_those_of_bot_toml(tmp_path: Path) -> None:
+    berlin, tokyo = FakeHost("web1"), FakeHost("web2")
+    for host, zone in ((berlin, "Europe/Berlin"), (tokyo, "Asia/Tokyo")):
+        host.server_facts = replace(host.server_facts, local_time=LocalTime(zone=zone))
+    berlin.streams["logs_file"] = [b"2026-11-21 02:24:10 first\n", b"2026-11-21 02:24:30 third\n"]
+    tokyo.streams["logs_file"] = [b"2026-11-21 10:24:20 second\n", b"2026-11-21 10:24:40 fourth\n"]
+    hosts = {"web1": berlin, "web2": tokyo}
+    scene = Scene(settings(tmp_path, logs={"file": "/x"}), hosts=hosts)
+    card = await scene.show(since=45.0)
+    assert [line.rpartition(" ")[2] for line in card.code] == ["second", "third", "fourth"]
+    assert await scene.show(since=45.0) == card
+    scene = Scene(settings(tmp_path, logs={"file": "/x", "timezone": "Asia/Tokyo"}), hosts=hosts)
+    card = await scene.show(since=45.0)
+    assert [line.rpartition(" ")[2] for line in card.code] == ["second", "fourth"]
+
+
+async def test_a_time_of_day_is_the_last_there_was_by_the_bots_clock(scene: Scene) -> None:
+    card = await scene.show(server="web1", since_time=time(1, 23))
+    assert scene.engines["web1"].asked[-1][2] == scene.clock.now() - 120
+    assert card.footer.startswith("Since 01:23 (UTC)")
+    scene.put("web1", container("one"), one=[])
+    assert (await scene.show(server="web1", since_time=time(1, 26))).text == "No line was written since 01:26 (UTC)."
+    assert scene.engines["web1"].asked[-1][2] == scene.clock.now() + 60 - 86_400
+
+
+def test_of_a_time_of_day_that_was_twice_the_first_counts() -> None:
+    berlin, now = ZoneInfo("Europe/Berlin"), 1_761_444_000.0  # 2025-10-26 02:00 UTC
+    assert module.seconds_since(time(2, 30), berlin, now) == 90 * 60
+    assert module.seconds_since(time(2, 30), berlin, now - 5_400 + 60) == 60
+
+
+async def test_a_long_line_of_json_has_its_time_at_its_end(tmp_path: Path) -> None:
+    scene = Scene(settings(tmp_path, logs={"file": "/x"}))
+    line = '{"msg":"' + "x" * 5_000 + '","time":"2026-11-21T01:%s:00Z"}\n'
+    scene.hosts["web1"].streams["logs_file"] = [(line % "00").encode(), (line % "24").encode()]
+    card = await scene.show(server="web1", since=90.0)
+    assert len(card.code) == 1
+    assert len(card.code[0]) == module.LINE_SHOWN + 2
 
 
 def unpacked(card: Card) -> list[str]:

@@ -8,7 +8,9 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -17,7 +19,9 @@ from deploybot.errors import Unreachable, UserError
 from deploybot.masking import MASK, Redactor
 from deploybot.observe.logs import AppLogs
 from deploybot.testing import FakeClock
-from tests.lab import Engine, Sshd, until
+from tests.conftest import MakeSshd
+from tests.lab import Access, Engine, Sshd, until
+from tests.observe.log_formats import FORMATS
 from tests.observe.scene import SECRET, Reader
 from tests.observe.world import World, world
 
@@ -61,6 +65,27 @@ async def test_the_logs_of_two_servers_are_one_by_time(sshds: Callable[[int], li
         "web2 | 2026-11-21 01:00:03 three",
         "web1 | 2026-11-21 01:00:04 four",
     )
+
+
+async def test_since_counts_by_the_clock_of_the_server(make_sshd: MakeSshd, tmp_path: Path) -> None:
+    """Two servers in other zones than the bot's, and a log in each of some formats."""
+    now = time.time()
+    names = ("Asia/Tokyo", "America/New_York")
+    machines = [make_sshd(f"zone{number}", access=Access(time_zone=name)) for number, name in enumerate(names)]
+    for machine, name in zip(machines, names, strict=True):
+        for kind in ("nginx, error", "syslog", "Python", "Apache, error"):
+            old, new = (FORMATS[kind].write(datetime.fromtimestamp(now - ago, ZoneInfo(name))) for ago in (1_200, 600))
+            log_on(machine, f"{old} old", f"{new} new", name=f"{kind}.log")
+            log_on(machine, "one", "two", name="no times.log")
+    for kind in ("nginx, error", "syslog", "Python", "Apache, error"):
+        async with reader(tmp_path, *machines, logs={"command": f'cat "$HOME/{kind}.log"'}) as (person, _):
+            card = await person.show(since=900.0)
+            assert [line.rpartition(" ")[2] for line in card.code] == ["new", "new"], (kind, card)
+            assert card.lines == ()
+    async with reader(tmp_path, *machines, logs={"command": 'cat "$HOME/no times.log"'}) as (person, _):
+        card = await person.show(since=900.0)
+    assert card.code == ("web1 | one", "web1 | two", "web2 | one", "web2 | two")
+    assert [line.name for line in card.lines] == ["web1", "web2"]
 
 
 async def test_a_file_that_is_not_there_or_not_to_be_read(sshd: Sshd, tmp_path: Path) -> None:

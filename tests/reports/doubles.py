@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import socket
+import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Double(ABC):
     url: str = ""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    tls: ssl.SSLContext | None = None
     _runner: web.AppRunner | None = None
 
     async def start(self) -> str:
@@ -49,8 +51,8 @@ class Double(ABC):
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         listener = socket.create_server(("127.0.0.1", 0))
-        await web.SockSite(self._runner, listener).start()
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        await web.SockSite(self._runner, listener, ssl_context=self.tls).start()
+        self.url = f"http{'s' if self.tls else ''}://127.0.0.1:{listener.getsockname()[1]}"
         return self.url
 
     async def stop(self) -> None:

@@ -44,7 +44,8 @@ deploybot check --json | jq '.rows[] | select(.state == "failed")'
 _AUDIT = """\
 ## deploybot audit export
 
-The output has an object for each row, oldest first. Programs can follow the chain by `previous` and `hash`.
+The output has an object for each row, oldest first. Programs can follow the chain by `previous` and `hash`. The file of
+`[audit]` has the same lines ([the audit outside](../security.md#the-audit-outside)).
 """
 _CHECK_ROWS = (("ok", "true or false", ""), ("problems", "list of texts", ""), ("rows", "list of Row", ""))
 _DONE_ROWS = (

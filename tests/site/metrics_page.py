@@ -65,5 +65,9 @@ _ROWS = measures._Rows(
     outbox=0,
     reports=0,
 )
-_HEALTH = Health(own={"disk": Part(facts={"free": 1.0})}, servers={"web1": Part(facts={"seen": 1.0})})
+_HEALTH = Health(
+    own={"disk": Part(facts={"free": 1.0})},
+    servers={"web1": Part(facts={"seen": 1.0})},
+    audit={"file": Part(facts={"waiting": 1.0})},
+)
 """Made up: one row of each, because the labels of what is measured are in its samples alone."""

@@ -24,7 +24,20 @@ _CONTEXT: Mapping[str, Any] = {
     "slack": {"bot_token": {"env": "SECRET"}, "app_token": {"env": "SECRET"}, "channel": "C0123456789"},
     "telegram": {"token": {"env": "SECRET"}, "chat": -1001234567890},
 }
-_TABLES = {"bot", "slack", "telegram", "http", "hooks", "registries", "signers", "outgoing", "otel", "servers", "apps"}
+_TABLES = {
+    "bot",
+    "slack",
+    "telegram",
+    "http",
+    "hooks",
+    "registries",
+    "signers",
+    "outgoing",
+    "audit",
+    "otel",
+    "servers",
+    "apps",
+}
 
 
 def snippets(page: Path) -> Iterator[tuple[int, str]]:

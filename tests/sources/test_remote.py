@@ -278,7 +278,7 @@ async def test_refused_and_readable_keys(
         await source.resolve(make_app(address(sshd, private), key=key, host_key=sshd.host_key), "main")
     shutil.copy(sshd.client_key, readable)
     readable.chmod(0o644)
-    with pytest.raises(Unreachable, match="others may read its deploy key"):
+    with pytest.raises(UserError, match=r"shop's repository is not used: others can read .*; run `chmod 600"):
         await source.resolve(make_app(address(sshd, private), key=readable, host_key=sshd.host_key), "main")
 
 

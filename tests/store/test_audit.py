@@ -62,6 +62,17 @@ async def test_a_whole_chain_is_found_whole(store: Database, path: Path) -> None
     assert verdict.head == head == HeadFile(path.with_name("audit.head")).read()
 
 
+async def test_secrets_are_masked_before_a_row_is_hashed(path: Path) -> None:
+    """Rows also leave the machine, and what was hashed can never be masked later."""
+    secret = "hunter2-hunter2"
+    async with Database(path, durable=False, redactor=Redactor((secret,))) as store:
+        said = {name: f"{name} {secret}" for name in ("actor", "action", "subject", "detail")}
+        row = await store.write(lambda tables: tables.audit.append(**said, now=NOW))
+        assert (row.actor, row.detail) == ("actor •••", "detail •••")
+        assert secret not in row.line()
+        assert (await verify(store)).ok
+
+
 async def test_an_empty_chain_is_whole(store: Database) -> None:
     assert (await verify(store, Head())).ok
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from sqlite_utils import Database
 
+from deploybot.store.schema.audit import m016_audit_sinks
 from deploybot.store.schema.chats import m003_buttons, m004_requests, m005_codes
 from deploybot.store.schema.events import m006_deliveries, m007_told, m008_wishes, m010_reports, m015_builds
 from deploybot.store.schema.first import m001_first, m002_not_before
@@ -32,5 +33,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m013_glass,
     m014_silence,
     m015_builds,
+    m016_audit_sinks,
 )
 """All migrations, in order."""

@@ -1,0 +1,50 @@
+"""Tries what the bot believes of its own machine: that nobody else can change bot.toml, its files and plug-ins."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from contextlib import suppress
+from pathlib import Path
+
+from deploybot import files
+from deploybot.check.rows import Row, State
+from deploybot.config import named_files
+from deploybot.settings import Settings
+
+
+def try_files(settings: Settings) -> list[Row]:
+    """A row for each file that others can change or read, or one that says that there is none. It blocks."""
+    listed = [*dict.fromkeys([*named_files(settings), *_plugins(settings.bot.plugins)])]
+    rows = [row for path, private in listed if (row := _try(path, private=private))]
+    if rows:
+        return rows
+    what = f"the {len(listed)} files and folders" if len(listed) > 1 else str(settings.path)
+    return [Row("bot", "files", State.OK, f"nobody but {_user()} can change {what} that it believes")]
+
+
+def _plugins(folder: Path | None) -> list[tuple[Path, bool]]:
+    if folder is None:
+        return []
+    return [(folder, False), *((path, False) for path in sorted(folder.glob("*.py")))]
+
+
+def _try(path: Path, *, private: bool) -> Row | None:
+    try:
+        files.verify(path, private=private)
+    except files.UnsafeFileError as problem:
+        says, _, cure = str(problem).partition("; ")
+        return Row("bot", "files", State.FAILED, says, f"{cure[:1].upper()}{cure[1:]}.")
+    except OSError as problem:
+        cure = "Put it there, or take it out of bot.toml."
+        return Row("bot", "files", State.FAILED, f"{path}: {problem.strerror}", cure)
+    return None
+
+
+def _user() -> str:
+    """`root`, or `root and deploybot`."""
+    uid = os.geteuid()
+    name = str(uid)
+    with suppress(KeyError):
+        name = pwd.getpwuid(uid).pw_name
+    return "root" if uid == 0 else f"root and {name}"

@@ -1,0 +1,105 @@
+"""What `deploybot audit verify --against` prints."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deploybot.domain import AuditRow
+    from deploybot.store.against import Change, Comparison, Span
+
+_SHOWN = 50
+_SPANS = 10
+_NAMED = 3
+_LONGEST = 200
+
+
+def row_line(row: AuditRow) -> str:
+    """A row of the audit on one line, for people."""
+    detail = f": {row.detail}" if row.detail else ""
+    return plain(f"{row.number:>6}  {moment(row.at)}  {row.actor}  {row.action}  {row.subject}{detail}")
+
+
+def plain(text: str) -> str:
+    """A text without what steers a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def moment(at: object) -> str:
+    """A time in UTC, for people; whatever else a tampered row holds as it is."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(str(at))))
+    except (ValueError, OverflowError, OSError):
+        return f"at {at!r}"
+
+
+def findings(found: Comparison) -> Iterator[str]:
+    """What contradicts the database, a line each."""
+    for change in found.changes[:_SHOWN]:
+        yield plain(_change(change))
+    if hidden := len(found.changes[_SHOWN:]) + found.more:
+        yield f"… and {hidden:,} more rows differ."
+    if found.moved:
+        was, now = found.moved[0]
+        yield f"{_rows(len(found.moved))} another number now: row {was} of the file is row {now} of the database."
+    if found.relinked:
+        count = sum(last - first + 1 for first, last in found.relinked)
+        text = "the same texts, but other hashes: a row before them differs, or they were chained anew"
+        yield f"{_rows(count)} {text} ({spans(found.relinked)})."
+    for place in found.edited[:_SHOWN]:
+        yield f"{place}: the hash is not that of the row: the file itself was changed there."
+    if len(found.edited) > _SHOWN:
+        yield f"… and {len(found.edited) - _SHOWN:,} more such lines."
+
+
+def limits(found: Comparison) -> Iterator[str]:
+    """What the files do not prove, a line each."""
+    for unread in found.unread[:_SPANS]:
+        yield f"{unread.place}: {unread.why}, and proves nothing."
+    if len(found.unread) > _SPANS:
+        yield f"… and {len(found.unread) - _SPANS:,} more lines hold no row."
+    if found.unproven:
+        yield f"Unproven: {spans(found.unproven)} of the database, not in the file."
+    if found.newer:
+        yield f"Unproven: {spans([found.newer])} of the database, after the last row of the file."
+
+
+def spans(numbers: Sequence[Span]) -> str:
+    """`row 5`, `rows 1 to 3 and 7`."""
+    shown = [str(first) if first == last else f"{first} to {last}" for first, last in itertools.islice(numbers, _SPANS)]
+    more = f" and {len(numbers) - _SPANS:,} more gaps" if len(numbers) > _SPANS else ""
+    single = not more and len(numbers) == 1 and numbers[0][0] == numbers[0][1]
+    return f"{'row' if single else 'rows'} {', '.join(shown)}{more}"
+
+
+def names(files: Sequence[object]) -> str:
+    """The files, for people; of many the first."""
+    more = f" and {len(files) - _NAMED} more files" if len(files) > _NAMED else ""
+    return ", ".join(map(str, files[:_NAMED])) + more
+
+
+def _rows(count: int) -> str:
+    return "1 row has" if count == 1 else f"{count:,} rows have"
+
+
+def _change(change: Change) -> str:
+    head = f"Row {change.number}, {moment(change.at)},"
+    if change.was is None:
+        return f"{head} was added: the database has {_texts(change.now.fields() if change.now else {})}"
+    if change.now is None:
+        return f"{head} was removed: it was {_texts(change.was.fields)}"
+    told = [f"{name} was {_cut(was)}, is {_cut(now)}" for name, was, now in change.differences()]
+    return f"{head} was changed: {'; '.join(told) or 'a text that the line leaves out'}"
+
+
+def _texts(fields: object) -> str:
+    told = fields if isinstance(fields, dict) else {}
+    return _cut("  ".join(str(told[name]) for name in ("actor", "action", "subject", "detail") if told.get(name)))
+
+
+def _cut(value: object) -> str:
+    text = f"“{value}”" if isinstance(value, str) else repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

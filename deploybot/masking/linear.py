@@ -43,7 +43,7 @@ class BytesPattern(Protocol):
         """All matches that do not overlap; of several at one place the first that the pattern names."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def compiled(pattern: bytes) -> BytesPattern:
     """Compile a pattern of RE2's syntax (github.com/google/re2/wiki/Syntax), in which a byte is a character."""
     options = re2.Options()

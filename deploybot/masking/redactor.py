@@ -31,7 +31,7 @@ class Redactor:
     def __init__(self, values: tuple[str, ...] = ()) -> None:
         """Take the values known from the start."""
         self._forms: dict[bytes, int] = {}
-        self._patterns: tuple[BytesPattern, ...] = ()
+        self._patterns: tuple[bytes, ...] = ()
         self._gates: tuple[BytesPattern, ...] = ()
         self._backslashes = False
         self.reach = _LEAST_REACH
@@ -46,7 +46,7 @@ class Redactor:
             if len(value) >= SHORTEST and "\n" in value:
                 self.of_lines = (*self.of_lines, value.encode("utf-8", "surrogatepass"))
         parts = alternatives(self._forms)
-        self._patterns = tuple(map(compiled, parts))
+        self._patterns = tuple(parts)
         self._gates = tuple(compiled(b"|".join(part)) for part in ([_ANY, *parts[:1]], *([one] for one in parts[1:])))
         self.reach = max(_LEAST_REACH, _WIDEST * max(self._forms.values(), default=0))
 
@@ -136,12 +136,12 @@ class Redactor:
     def _plain(self, data: bytes) -> Iterator[Span]:
         """What stands there as it is."""
         yield from self._known(data)
-        if shapes.GATE.search(data):
+        if compiled(shapes.ANY).search(data):
             yield from shapes.spans_of(data)
 
     def _known(self, data: bytes) -> Iterator[Span]:
         for pattern in self._patterns:
-            for found in pattern.finditer(data):
+            for found in compiled(pattern).finditer(data):
                 yield found.span()
 
     def _joined(self, data: bytes) -> Iterator[Span]:

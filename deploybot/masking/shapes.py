@@ -69,17 +69,16 @@ _PLACED = (
     (rb"(?i:hooks\.slack\.com/services/)", rb"[A-Za-z0-9/_-]{20,}"),
     (rb"(?i:discord(?:app)?\.com/api/webhooks/)", rb"[A-Za-z0-9/_-]{20,}"),
 )
-_ALL_TOKENS = compiled(b"|".join(_TOKENS))
-_ALL_PLACED = compiled(b"|".join(before + secret for before, secret in _PLACED))
+_ALL_TOKENS = b"|".join(_TOKENS)
+_ALL_PLACED = b"|".join(before + secret for before, secret in _PLACED)
 _BEFORE = re.compile(b"|".join(before for before, _ in _PLACED))
-_ALL_KEYED = compiled(b"|".join(_KEYED))
+_ALL_KEYED = b"|".join(_KEYED)
 _EDGE = rb"-----(?:BEGIN|END)[ +][A-Z0-9 +]*PRIVATE[ +]KEY(?:[ +]BLOCK)?-----"
 ANY = b"|".join((*_TOKENS, *(before + secret for before, secret in _PLACED), *_KEYED, _EDGE))
-GATE = compiled(ANY)
-"""Whether there is any of them in a text."""
+"""All of them as one pattern. It is compiled when a text is first looked at closely: each takes memory."""
 
 _SETTING = re.compile(b"(" + _WORD + rb""")([A-Za-z0-9_.-]*+)["']?\]?[ \t]*+(?:(?:=>|:=|([=:>]))[ \t]*+)?(["']?)""")
-_NO_SECRET_OF_THAT_NAME = compiled(
+_NO_SECRET_OF_THAT_NAME = (
     rb"(?i)(?:[_.-]?(?:type|count|names?|files?|path|dir|url|uri|endpoint|expir\w*|ttl|lengths?|len|min\w*|max\w*|reset\w*"
     rb"|policy|alg\w*|fields?|header|limit|size|status|version|arn|at|in|age|valid\w*|required|enabled|ref|usage|used"
     rb"|budget|store|provider|manager|rotation|stdin|prompt|id|ids|link|command|env|index|error|mismatch|change[ds]?|hint"
@@ -104,13 +103,13 @@ _PROSE = 8
 
 def spans_of(data: bytes) -> Iterator[Span]:
     """Where a text has any of the shapes."""
-    for found in _ALL_TOKENS.finditer(data):
+    for found in compiled(_ALL_TOKENS).finditer(data):
         yield found.span()
-    for found in _ALL_PLACED.finditer(data):
+    for found in compiled(_ALL_PLACED).finditer(data):
         start, end = found.span()
         before = _BEFORE.match(data, start)
         yield (before.end() if before else start), (end - 1 if data[end - 1 : end] == b"@" else end)
-    for found in _ALL_KEYED.finditer(data):
+    for found in compiled(_ALL_KEYED).finditer(data):
         if span := _value(data, *found.span()):
             yield span
     if b"PRIVATE" in data:
@@ -120,7 +119,7 @@ def spans_of(data: bytes) -> Iterator[Span]:
 def looks_like_token(text: str) -> bool:
     """Whether a text holds a provider's token, a private key or a password in a URL."""
     data = text.encode("utf-8", "surrogatepass")
-    return any(one.search(data) for one in (_ALL_TOKENS, _ALL_PLACED)) or bool(_KEY_EDGE.search(data))
+    return any(compiled(one).search(data) for one in (_ALL_TOKENS, _ALL_PLACED)) or bool(_KEY_EDGE.search(data))
 
 
 def _value(data: bytes, begin: int, end: int) -> Span | None:
@@ -139,7 +138,7 @@ def _value(data: bytes, begin: int, end: int) -> Span | None:
             return None
     if data.rfind(_INVITATION, max(0, begin - _NEAR), begin) >= 0:
         return None
-    if not value or _NOTHING.fullmatch(value) or (rest and _NO_SECRET_OF_THAT_NAME.search(rest)):
+    if not value or _NOTHING.fullmatch(value) or (rest and compiled(_NO_SECRET_OF_THAT_NAME).search(rest)):
         return None
     # `DB_PASS=` is one, `pass: 12` is a count.
     before = data[max(0, setting.start() - 1) : setting.start()]

@@ -11,7 +11,7 @@ import re
 import sys
 from bisect import bisect_right
 from collections.abc import Iterator
-from html.entities import html5
+from functools import cache
 from itertools import product
 
 from deploybot.masking.linear import compiled
@@ -46,7 +46,6 @@ _ANY_ESCAPE = (
     + b"|"
     + b"|".join(first + rest for first, rest in _UNSEEN.items())
 )
-_MAY_ESCAPE = compiled(_ANY_ESCAPE)
 # It begins with a set of bytes, which is searched for fast; each way to go on looks back at the byte.
 _OF_BACKSLASHES = (
     rb"(?<=\\)(?:[^ux0-3\n]|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}"
@@ -72,19 +71,29 @@ class _Meanings(dict[bytes, bytes]):
         return _worked_out(token)
 
 
-_DECODED = _Meanings(
-    {
-        **{
-            f"{before}{high}{low}".encode(): bytes.fromhex(high + low)
-            for before in ("%", "\\x")
-            for high, low in product(_HEX, repeat=2)
-        },
-        **{f"&{name}".encode(): sign.encode() for name, sign in html5.items() if name.endswith(";") and len(sign) == 1},
-        **{bytes((92, byte)): _LETTERS.get(bytes((byte,)), bytes((byte,))) for byte in range(256)},
-        b"'\\''": b"'",
-        b"'\"'\"'": b"'",
-    }
-)
+@cache
+def _meanings() -> _Meanings:
+    """The table; it is made when the first escape is seen, because it takes memory."""
+    from html.entities import html5  # noqa: PLC0415  see above
+
+    return _Meanings(
+        {
+            **{
+                f"{before}{high}{low}".encode(): bytes.fromhex(high + low)
+                for before in ("%", "\\x")
+                for high, low in product(_HEX, repeat=2)
+            },
+            **{
+                f"&{name}".encode(): sign.encode()
+                for name, sign in html5.items()
+                if name.endswith(";") and len(sign) == 1
+            },
+            **{bytes((92, byte)): _LETTERS.get(bytes((byte,)), bytes((byte,))) for byte in range(256)},
+            b"'\\''": b"'",
+            b"'\"'\"'": b"'",
+        }
+    )
+
 
 _PREFIX = (
     rb"(?:\d{4}-\d\d-\d\d[T ][\d:.,]{5,20}+(?:Z|[+-]\d\d:?\d\d)?[ ])?+"  # the Engine's and other times
@@ -97,7 +106,6 @@ _WRAP = re.compile(
     rb"\n(?:(?<=" + _DIGIT + rb"{32}\n)|(?<=" + _DIGIT + rb"{32}\r\n))" + _PREFIX + rb"(?=[A-Za-z0-9+/_=-])"
 )
 _ANY_WRAP = _DIGIT + rb"{32}\r?\n"
-_MAY_WRAP = compiled(_ANY_WRAP)
 _PAIR = rb"[0-9A-Fa-f]{2}"
 _BETWEEN = re.compile(
     rb"(?:[: ,-](?<=" + _PAIR + rb"[: ,-])|,[ ](?<=" + _PAIR + rb",[ ])|,[ ]0x(?<=" + _PAIR + rb",[ ]0x)"
@@ -106,7 +114,6 @@ _BETWEEN = re.compile(
 _ANY_PAIRS = (
     rb"(?:" + _PAIR + rb"[: ,-]){5}|(?:" + _PAIR + rb", ?(?:0x)?){5}|(?:" + _PAIR + rb" 0x){5}|(?:[0-9A-Fa-f]{4} ){2}"
 )
-_MAY_BE_PAIRS = compiled(_ANY_PAIRS)
 ANY = b"|".join((_ANY_ESCAPE, _ANY_WRAP, _ANY_PAIRS))
 """What a text holds that may have a view of its own."""
 
@@ -163,17 +170,17 @@ def unescaped(text: bytes, *, backslashes: bool = True) -> View | None:
 
     Without `backslashes` they are no escapes: a value may hold some, and stand in a URL beside others.
     """
-    if not _MAY_ESCAPE.search(text):
+    if not compiled(_ANY_ESCAPE).search(text):
         return None
-    view = View(text, _ESCAPE if backslashes else _OTHER_ESCAPE, _DECODED)
+    view = View(text, _ESCAPE if backslashes else _OTHER_ESCAPE, _meanings())
     return view if view.data != text else None
 
 
 def joined(text: bytes) -> Iterator[View]:
     """The text with broken base64 and hexadecimal digits put together, where it may have any."""
-    if _MAY_WRAP.search(text):
+    if compiled(_ANY_WRAP).search(text):
         yield View(text, _WRAP)
-    if _MAY_BE_PAIRS.search(text):
+    if compiled(_ANY_PAIRS).search(text):
         yield View(text, _BETWEEN)
 
 

@@ -191,6 +191,6 @@ async def test_check_tries_them_and_writes_nothing(files_shop: FilesShop, town: 
     town.github.fault = lambda _method, _path: 401
     said = await asyncio.to_thread(CliRunner().invoke, main, ["--config", str(path), "check", "--json"])
     row = next(row for row in json.loads(said.output)["rows"] if row["subject"] == "forge of shop")
-    assert (row["state"], "401" in row["says"], "token" in row["cure"]) == ("failed", True, True)
+    assert (row["state"], "401" in row["says"], "token" in row["fix"]) == ("failed", True, True)
     hidden = (TOKEN, SECRET, base64.b64encode(TOKEN.encode()).decode())
     assert not any(secret in said.output for secret in hidden)

@@ -16,6 +16,7 @@ import pytest
 
 from deploybot.card import Card
 from deploybot.command import Follow
+from deploybot.dispatch import dispatcher
 from deploybot.domain import Identity, Role
 from deploybot.ports import Tables
 from deploybot.settings import Settings
@@ -106,7 +107,10 @@ def _changes_by_default(world: World, line: str) -> bool:
 
 
 @pytest.mark.parametrize("who", PEOPLE)
-async def test_what_one_may_not_see_is_answered_as_if_it_were_not_there(who: str) -> None:
+async def test_what_one_may_not_see_is_answered_as_if_it_were_not_there(
+    who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "ALIKE_AFTER", 0.0)
     count, user = 0, TEAM[who][0] if who in TEAM else MORE[who][0]
     async with _worlds(who) as (everything, less):
         for line in dict.fromkeys(_lines(everything)):

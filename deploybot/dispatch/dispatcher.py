@@ -35,7 +35,7 @@ _GREETINGS = frozenset({"", "?"})
 _CONSOLE = "console"
 _SEE_LOG = "The bot's log says why."
 _LOOK_SECONDS = 5.0
-_ALIKE_AFTER = 0.05
+ALIKE_AFTER = 0.05
 """Seconds after which somebody reads that something is not there, so that the row in the audit about what is there,
 but not for them, is not seen by the time that it takes."""
 
@@ -148,7 +148,7 @@ class Dispatcher:
             if isinstance(problem, Unseen) or self._is_hidden(text, visible):
                 await self._book.denied(incoming, known.person, "", text)
             if visible != self._everything:
-                await asyncio.sleep(began + _ALIKE_AFTER - asyncio.get_running_loop().time())
+                await asyncio.sleep(began + ALIKE_AFTER - asyncio.get_running_loop().time())
             raise
 
     async def _known(self, incoming: Incoming) -> Known:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from benchmarks.console import Console
-from deploybot.chat.child import READY_FD
-from deploybot.chat.protocol import SOCKET
+from deploybot.chat.console.child_bot import READY_FD
+from deploybot.chat.console.console_protocol import SOCKET
 from tests.lab import LabError, until
 from tests.lab.run import run
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from deploybot import bot
-from deploybot.cli.common import Options
+from deploybot.cli.command_base import Options
 
 _EVERY = 0.01
 WORTH_TELLING = 0.005

@@ -16,7 +16,7 @@ async def apps(ctx: Context) -> Card:
     return Card(
         title="One app" if len(known) == 1 else f"{len(known)} apps",
         lines=tuple(Line(name, ", ".join(where) + tasks(known[name])) for name, where in places.items()),
-        hint="`status APP` tells what runs.",
+        hint="`status APP` shows what runs.",
     )
 
 

@@ -28,7 +28,7 @@ async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
         return Card(title=title, tone=Tone.GOOD)
     changes = await ctx.releases.changes(app, current, ref)
     if not changes.known:
-        text = "One of them is not in the repository any more, so I cannot tell what lies between them."
+        text = "One of them is no longer in the repository, so I cannot show what changed between them."
         title = f"{app.name}/{env.name}: {current} → {ref}"
         return Card(title=title, text=text, lines=tuple(images(current, ref)), tone=Tone.UNKNOWN)
     return Card(

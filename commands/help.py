@@ -35,8 +35,8 @@ def overview(commands: Iterable[Command]) -> Card:
     return Card(
         title="What I can do",
         lines=tuple(listed(tuple(commands))),
-        text="What stands in [ ] may be left out. Every command takes `because` and a reason at its end.",
-        hint="`help COMMAND` tells more, with examples.",
+        text="Parts in [ ] are optional. Every command takes `because` and a reason at its end.",
+        hint="`help COMMAND` shows more, with examples.",
     )
 
 

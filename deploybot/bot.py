@@ -11,9 +11,32 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 
 from deploybot import __version__
 from deploybot.access import Access, PersonLocks, new_code
-from deploybot.access.ends import GrantEnds
-from deploybot.access.itself import make_itself
-from deploybot.assembly.doors import (
+from deploybot.access.bot_person import make_itself
+from deploybot.access.grant_expiry import GrantEnds
+from deploybot.applogs.log_reader import AppLogs
+from deploybot.bot_log import formatter
+from deploybot.card import Card
+from deploybot.chat.audit_head_posts import AuditHeadPosts
+from deploybot.chat.card_channels import event_places, home_places, keys_of_channels
+from deploybot.chat.chat_dependencies import Parts
+from deploybot.chat.console.console_chat import Console
+from deploybot.chat.console.starting_client import Starter
+from deploybot.chat.outbox_worker import OutboxWorker
+from deploybot.chat.unwritable_channels import MissingChannels
+from deploybot.command import Services
+from deploybot.command_loader import load
+from deploybot.deployments.deployment_card import number_of
+from deploybot.dispatch import Dispatcher
+from deploybot.domain import Role, SinkSight
+from deploybot.masking import Redactor
+from deploybot.memory_tuning import keep_large_apart
+from deploybot.ports import EventListener, LiveChat, Tables
+from deploybot.settings import BotSettings, Settings
+from deploybot.status.status_board import StatusBoard
+from deploybot.store.one_time_code_rows import CodeFiles
+from deploybot.store.single_bot import make_room, single_bot
+from deploybot.units import show_duration
+from deploybot.wiring.adapters import (
     audit_export,
     chats,
     monitor,
@@ -24,38 +47,15 @@ from deploybot.assembly.doors import (
     web_server,
     webhooks,
 )
-from deploybot.assembly.engine import deployments
-from deploybot.assembly.itself import by_itself
-from deploybot.assembly.world import Adapters, adapters
-from deploybot.card import Card
-from deploybot.chat.console import Console
-from deploybot.chat.heads import Heads
-from deploybot.chat.missing import MissingChannels
-from deploybot.chat.outbox import OutboxWorker
-from deploybot.chat.parts import Parts
-from deploybot.chat.places import event_places, home_places, keys_of_channels
-from deploybot.chat.starter import Starter
-from deploybot.command import Services
-from deploybot.deploy.cards import number_of
-from deploybot.dispatch import Dispatcher
-from deploybot.domain import Role, SinkSight
-from deploybot.heap import keep_large_apart
-from deploybot.loader import load
-from deploybot.logs import formatter
-from deploybot.masking import Redactor
-from deploybot.observe.logs import AppLogs
-from deploybot.observe.status import Board
-from deploybot.ports import EventListener, LiveChat, Tables
-from deploybot.settings import BotSettings, Settings
-from deploybot.store.codes import CodeFiles
-from deploybot.store.single_bot import make_room, single_bot
-from deploybot.units import show_duration
+from deploybot.wiring.automatic_deployments import by_itself
+from deploybot.wiring.deployment_engine import deployments
+from deploybot.wiring.infrastructure import Adapters, adapters
 
 log = logging.getLogger(__name__)
 
 CLAIM_LIFE = 900.0
 STOP_WITHIN = 8.0
-_STOPPED = "it has stopped, which is a mistake of the bot's own: its log tells more, and a restart mends it for now"
+_STOPPED = "it stopped because of a bug in the bot: see the log, and restart the bot"
 _NOISY = ("asyncssh", "docker", "urllib3", "asyncio", "httpx", "httpcore", "telegram")
 
 
@@ -74,7 +74,7 @@ class Bot:
             settings=settings,
             deployments=self.deployments,
             releases=self.deployments.releases,
-            status=Board(world.servers, world.store, world.clock),
+            status=StatusBoard(world.servers, world.store, world.clock),
             logs=AppLogs(settings, world.servers, world.clock, world.redactor),
             locks=PersonLocks(world.store, world.clock, self._unlocked),
             people=self._access,
@@ -152,7 +152,10 @@ class Bot:
         """What goes on as long as the bot runs, by name."""
         world, settings = self._world, self._settings
         yield "outbox", self._outbox.run()
-        yield "audit-heads", Heads(world.store, world.clock, settings.bot.timezone, home_places(settings)).run()
+        yield (
+            "audit-heads",
+            AuditHeadPosts(world.store, world.clock, settings.bot.timezone, home_places(settings)).run(),
+        )
         yield "grant-ends", GrantEnds(world.store, world.clock, self._access.announcer).run()
         if self._reports is not None:
             yield "reports", self._reports.run()
@@ -283,7 +286,7 @@ async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapte
 
 async def _run_temporary(settings: Settings, world: Adapters, starter: Starter) -> None:
     """Run a temporary bot, whose log goes to a file: its client does not live as long as it does."""
-    from deploybot.assembly.temporary import LOG, PrivateLog, TemporaryLife  # noqa: PLC0415  seldom needed
+    from deploybot.wiring.temporary_bot import LOG, PrivateLog, TemporaryLife  # noqa: PLC0415  seldom needed
 
     file = PrivateLog(settings.bot.data / LOG)
     _log_to(file, settings.bot, world.redactor)

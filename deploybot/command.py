@@ -1,7 +1,7 @@
 """What a chat command is: `@command`, the context it gets, and the services it may call.
 
 A command's grammar is its usage string, its parameters give the types, its docstring is its help.
-`deploybot.parsing` reads the grammar, `deploybot.dispatch` runs commands, `deploybot.loader` finds them.
+`deploybot.parsing` reads the grammar, `deploybot.dispatch` runs commands, `deploybot.command_loader` finds them.
 """
 
 from __future__ import annotations

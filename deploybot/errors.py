@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import os
 
-from deploybot.causes import cause_of
+from deploybot.failure_cause import cause_of
 
 
 class DeploybotError(Exception):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from commands.help import GROUPS
 from deploybot.command import Command
-from deploybot.loader import load
+from deploybot.command_loader import load
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 

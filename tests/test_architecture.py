@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "deploybot"
-ANYWHERE = {"heap", "testing"}  # layers nothing, or all
+ANYWHERE = {"memory_tuning", "testing"}  # layers nothing, or all
 PLACEHOLDERS = ("NAME", "KIND", "APP")
 
 

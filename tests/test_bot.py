@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.chat.child import LIFE_FD, READY_FD
+from deploybot.chat.console.child_bot import LIFE_FD, READY_FD
 
 STOPS_WITHIN = 10.0
 

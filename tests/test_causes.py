@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deploybot.causes import LONGEST, cause_of
 from deploybot.errors import StepFailed, sentence
+from deploybot.failure_cause import LONGEST, cause_of
 
 _BUILDKIT = """\
 ------

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card
-from deploybot.chat.protocol import Show
-from deploybot.deploy.cards import deployment_card
+from deploybot.chat.console.console_protocol import Show
+from deploybot.deployments.deployment_card import deployment_card
 from deploybot.domain import (
     Deployment,
     Kind,
@@ -23,7 +23,7 @@ from deploybot.domain import (
     StepRow,
     StepState,
 )
-from deploybot.store.chain import Head, Verdict
+from deploybot.store.audit_chain import ChainVerdict, Head
 from tests.chaos.app import Mark, There
 from tests.chaos.check import Server, Told, check
 from tests.chaos.dice import by_chance
@@ -58,7 +58,7 @@ class Case:
     server: Server
     running: Running
     unsent: int = 0
-    audit: Verdict = dataclasses.field(default_factory=lambda: Verdict(Head()))
+    audit: ChainVerdict = dataclasses.field(default_factory=lambda: ChainVerdict(Head()))
     kept: bytes = LOG
 
     def card(self) -> Card:
@@ -159,7 +159,7 @@ def test_the_judge_finds_what_is_untrue(case: Case) -> None:
         marks=case.server.marks[:1],
         still=[JOB],
     )
-    case.audit = Verdict(Head(), 3, "row 3 was changed")
+    case.audit = ChainVerdict(Head(), 3, "row 3 was changed")
     untrue = "\n".join(case.find().untrue)
     for words in (
         "succeeded, but web1 has There(current='1111",

@@ -11,7 +11,7 @@ import pytest
 
 from deploybot.card import Card
 from deploybot.domain import Place
-from deploybot.events.telling.things import build_thing
+from deploybot.notifications.event_subjects import build_thing
 from deploybot.ports import Fate, NewDelivery, Tables
 from deploybot.store.database import Database
 from tests.chaos.app import There

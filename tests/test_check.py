@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.check import Row, State, check
+from deploybot.check import CheckState, Row, check
 from deploybot.config import load
 from deploybot.domain import JobState, ServerFacts
 from deploybot.errors import EngineError, HostKeyMismatch, StepFailed, Unreachable
@@ -274,7 +274,7 @@ async def test_every_image_is_asked_for(settings: Settings, refs: FakeRefs) -> N
     app.images.update(web=ImageOf(image="acme/shop", tag="^1"), side=ImageOf(image="acme/side"))
     rows = {row.what: row for row in await check(settings, _links(), refs, images=images) if "image" in row.what}
     assert rows["image web"].says == "acme/shop, ^1: 1.4.2 sha256:1111111111"
-    assert (rows["image side"].state, rows["image side"].says) == (State.FAILED, "acme/side has no tag `latest`.")
+    assert (rows["image side"].state, rows["image side"].says) == (CheckState.FAILED, "acme/side has no tag `latest`.")
     images.down = "it is being moved"
     failed = _failed(await check(settings, _links(), refs, images=images))
     assert [says for _, _, says, _ in failed] == ["the registry cannot be reached: it is being moved"] * 2

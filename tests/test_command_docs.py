@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from deploybot.command import Command
+from deploybot.command_loader import load
 from deploybot.domain import Action, Role
-from deploybot.loader import load
-from deploybot.parsing.kinds import KINDS
+from deploybot.parsing.parameter_types import KINDS
 from deploybot.policy import OPEN_COMMANDS, suffices
 from tests.command_page import PAGE, page
 from tests.world import V1, make_world

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploybot.config import load, secrets_of
-from deploybot.config.tables import tables
-from deploybot.config.words import LATER
+from deploybot.config.config_tables import tables
+from deploybot.config.validation_text import LATER
 from deploybot.errors import ConfigError
 from deploybot.settings import Secret, Settings
 
@@ -79,7 +79,7 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         ("bot = 1", "bot: should be a table, got 1"),
         ("servers = []", "servers: should be a table, got an empty list"),
         (f"hooks = 1.5\n{APP}", "hooks: should be a table, got 1.5"),
-        ("[apps.shop]\nname = 'x'", "apps.shop.name: unknown key; the name stands in the table's heading"),
+        ("[apps.shop]\nname = 'x'", "apps.shop.name: unknown key; the name belongs in the table's heading"),
         ("path = 'x'", "path: unknown key"),
         (
             "nonsense = 1979-05-27",
@@ -130,7 +130,7 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         (f"{APP}compose = {{ env_file = '-x' }}", "compose.env_file: should be a relative path without `..`"),
         (f"{APP}compose = {{ env_file = '/' }}", "compose.env_file: should be a path below `/`"),
         (f"{SERVER}certificate = {{ file = 'x' }}", "servers.web1.certificate: belongs to a key, and there is none"),
-        (f"{SERVER}key = {{ file = 'x' }}", "servers.web1.agent: stands in place of a key, and there is one"),
+        (f"{SERVER}key = {{ file = 'x' }}", "servers.web1.agent: replaces a key, and there is a key, too"),
         (f"{SERVER}jump = 'web2'", 'servers.web1.jump: no server is named "web2", did you mean "web1"?'),
         (f"{SERVER}jump = 'web1'", "servers.web1.jump: goes round in a circle: web1 → web1"),
         (f"{SERVER}docker = 'var/run'", 'servers.web1.docker: should be "/path" (a socket on the server)'),
@@ -400,8 +400,8 @@ def test_ssh_targets_are_read(write: Write, ssh: str, parts: tuple[str, str, int
         (b"[http]\n[http]\n", "line 2, column 6: not valid TOML: [http] is there twice"),
         (b"a = 1\nb = \xff\n", "line 2: is not UTF-8 text"),
         (b"a = ", "not valid TOML: invalid value"),
-        (b"", "there is nothing in it"),
-        (b"# all of it was here\n", "there is nothing in it"),
+        (b"", "it is empty"),
+        (b"# all of it was here\n", "it is empty"),
     ],
 )
 def test_a_file_that_is_no_toml_says_where(tmp_path: Path, raw: bytes, problem: str) -> None:

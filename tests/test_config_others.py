@@ -9,8 +9,8 @@ import pytest
 
 from deploybot.config import load
 from deploybot.errors import ConfigError
-from deploybot.settings import App, Forge, Secret
-from deploybot.settings.forges import api_of
+from deploybot.settings import App, ForgeSettings, Secret
+from deploybot.settings.forge_settings import api_of
 
 SERVER = '[servers.web1]\nssh = "deploy@203.0.113.10"\nagent = true\n'
 APP = '[apps.shop]\nrepo = "{repo}"\nstrategy = "compose"\ndirectory = "/srv/shop"\n'
@@ -109,7 +109,7 @@ def test_addresses_that_are_never_called_are_refused_in_each_place(
     ],
 )
 def test_where_a_forge_is_and_what_it_calls_the_repository(kind: str, repo: str, url: str, repository: str) -> None:
-    forge = Forge.model_validate({"kind": kind, "token": Secret(env="T")})
+    forge = ForgeSettings.model_validate({"kind": kind, "token": Secret(env="T")})
     app = App.model_validate(
         {
             "repo": repo,

@@ -59,7 +59,7 @@ def test_signers_have_keys_and_days(read: Callable[[str], Settings], tmp_path: P
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("signed = true", f"{PLACE}.signed: wants signatures, and nobody may sign: give [signers.NAME]"),
+        ("signed = true", f"{PLACE}.signed: requires signatures, but there are no signers: add [signers.NAME]"),
         ("refs = [3]", f"{PLACE}.refs[0]: should be a pattern such as"),
         ('refs = [{ tags = "v*" }]', f"{PLACE}.refs[0]: should be a pattern such as"),
         ('refs = [{ branch = "x", on = "main" }]', f"{PLACE}.refs[0]: should be a pattern such as"),

@@ -20,11 +20,11 @@ import pytest
 
 from deploybot.config import load
 from deploybot.demo import main
-from deploybot.demo.repository import changes, make
-from deploybot.demo.server import Keys
-from deploybot.demo.stage import Stage
-from deploybot.demo.strays import MARK, end_strays, strays
-from deploybot.demo.town import Town, folder_of, lacks, town
+from deploybot.demo.demo_repository import changes, make
+from deploybot.demo.demo_server import Keys
+from deploybot.demo.demo_setup import DemoSetup, folder_of, lacks, town
+from deploybot.demo.demo_transcript import DemoTranscript
+from deploybot.demo.stray_processes import MARK, end_strays, strays
 from deploybot.errors import UserError
 from deploybot.settings import Server
 
@@ -231,18 +231,18 @@ def terminal(tmp_path: Path) -> pexpect.spawn[str]:
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Town]:
+async def here(tmp_path: Path) -> AsyncIterator[DemoSetup]:
     async with town(tmp_path / "demo") as made:
         yield made
 
 
-def server_of(here: Town) -> Server:
+def server_of(here: DemoSetup) -> Server:
     return load(here.config, os.environ).servers["local"]
 
 
 @asynccontextmanager
 async def connect(
-    here: Town, *, user: str = "deploy", key: asyncssh.SSHKey | str | None = None, password: str | None = None
+    here: DemoSetup, *, user: str = "deploy", key: asyncssh.SSHKey | str | None = None, password: str | None = None
 ) -> AsyncIterator[asyncssh.SSHClientConnection]:
     server = server_of(here)
     known = asyncssh.import_known_hosts(f"[127.0.0.1]:{server.port} {server.host_key[0]}")
@@ -260,7 +260,7 @@ async def connect(
         yield link
 
 
-async def test_the_server_lets_nobody_in_but_its_user_with_the_key(here: Town) -> None:
+async def test_the_server_lets_nobody_in_but_its_user_with_the_key(here: DemoSetup) -> None:
     strange = asyncssh.generate_private_key("ssh-ed25519")
     for refused in (connect(here, key=strange), connect(here, user="root"), connect(here, password="deploy")):
         with pytest.raises(asyncssh.PermissionDenied):
@@ -269,7 +269,7 @@ async def test_the_server_lets_nobody_in_but_its_user_with_the_key(here: Town) -
         assert (await link.run("echo in")).stdout == "in\n"
 
 
-async def test_the_server_runs_commands_as_sshd_does(here: Town) -> None:
+async def test_the_server_runs_commands_as_sshd_does(here: DemoSetup) -> None:
     home = here.folder / "server" / "home"
     async with connect(here) as link:
         done = await link.run("cat; pwd; echo sorry >&2; exit 3", input=b"\xff\0\n", encoding=None)
@@ -293,7 +293,7 @@ async def test_a_command_outlives_its_connection_and_ends_with_the_server(tmp_pa
     assert list(strays(here.folder)) == []
 
 
-async def test_output_that_nobody_hears_any_more_is_no_trouble(here: Town) -> None:
+async def test_output_that_nobody_hears_any_more_is_no_trouble(here: DemoSetup) -> None:
     async with connect(here) as link:
         for _ in range(20):
             process = await link.create_process("while echo on; do :; done")
@@ -304,7 +304,7 @@ async def test_output_that_nobody_hears_any_more_is_no_trouble(here: Town) -> No
     assert (here.folder / "server" / "log").read_text() == ""
 
 
-async def test_the_server_forwards_to_this_machine_alone(here: Town) -> None:
+async def test_the_server_forwards_to_this_machine_alone(here: DemoSetup) -> None:
     async with connect(here) as link:
         reader, writer = await link.open_connection("127.0.0.1", server_of(here).port)
         assert (await reader.read(4)) == b"SSH-"
@@ -313,7 +313,7 @@ async def test_the_server_forwards_to_this_machine_alone(here: Town) -> None:
             await link.open_connection("192.0.2.1", 80)
 
 
-async def test_its_bot_toml_is_one_that_the_bot_takes(here: Town) -> None:
+async def test_its_bot_toml_is_one_that_the_bot_takes(here: DemoSetup) -> None:
     settings = load(here.config, os.environ)
     assert settings.apps["shop"].secrets["PAYMENT_KEY"].reveal() == here.payment_key
     assert {*settings.apps["shop"].environments} == {"staging", "production"}
@@ -333,11 +333,11 @@ def test_the_repository_is_the_same_every_time(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(Town(folder=tmp_path, ports={"staging": 1}, payment_key="pay_1234"), io.StringIO())
+def stage(tmp_path: Path) -> DemoTranscript:
+    return DemoTranscript(DemoSetup(folder=tmp_path, ports={"staging": 1}, payment_key="pay_1234"), io.StringIO())
 
 
-async def test_what_is_wrong_spoils_the_play(stage: Stage) -> None:
+async def test_what_is_wrong_spoils_the_play(stage: DemoTranscript) -> None:
     stage.compare("builds", "1", "1")
     assert (stage.right, stage.wrong) == (1, [])
     stage.compare("builds", "2", "1")
@@ -348,7 +348,7 @@ async def test_what_is_wrong_spoils_the_play(stage: Stage) -> None:
         await stage.until("never", lambda: False, 0.0)
 
 
-def test_a_secret_in_the_bots_files_spoils_the_play(stage: Stage) -> None:
+def test_a_secret_in_the_bots_files_spoils_the_play(stage: DemoTranscript) -> None:
     data = stage.town.folder / "data"
     data.mkdir()
     (data / "deploybot.db").write_bytes(b"\0pay_12345\0")

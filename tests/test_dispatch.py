@@ -15,8 +15,8 @@ from deploybot import App, Card, Context, Environment, Line, Release, Table, Ton
 from deploybot.card import Button
 from deploybot.command import Command, Follow, Handler, command
 from deploybot.dispatch import error_card
-from deploybot.dispatch.lookup import Subject, arguments_of
-from deploybot.dispatch.memories import Allowance, Recent
+from deploybot.dispatch.argument_lookup import Subject, arguments_of
+from deploybot.dispatch.recent_messages import Allowance, Recent
 from deploybot.domain import Action, AuditRow, Grant, Identity, Person, Role
 from deploybot.errors import Denied, EngineError, Locked, StepFailed, StoreError, Unhealthy, Unreachable, UserError
 from deploybot.masking import MASK, Redactor
@@ -227,7 +227,7 @@ async def test_nobody_may(world: World) -> None:
     async with make_world(made("party", _party, needs="anyone")) as other:
         card = await other.say("party")
     assert card.title == "Only claim, help, link, whoami are for everyone."
-    assert card.hint == "Who may: nobody on the allowlist."
+    assert card.hint == "Who may: not on the allowlist."
 
 
 async def _party(ctx: Context) -> Card | None: ...
@@ -306,7 +306,7 @@ async def test_what_is_cancelled_has_to_exist(world: World) -> None:
     assert (card.title, card.hint) == ("There is no deployment #4.", "`history APP` lists them.")
     card = await world.say("cancel log-4")
     assert (card.title, card.hint) == (
-        "Nobody follows a log called log-4 now.",
+        "No one follows a log called log-4 now.",
         "It has been stopped, or its hour is over.",
     )
 
@@ -486,9 +486,9 @@ async def test_nothing_is_begun_while_the_database_cannot_be_written(world: Worl
 async def test_who_cannot_be_told_apart_is_not_told_why(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.store.gone = "the database at /var/lib/deploybot is damaged"
     card = await world.say("deploy shop")
-    assert card.title == "I cannot tell who you are: my database does not answer."
+    assert card.title == "I cannot identify you: my database does not answer."
     assert card.hint == "The bot's log says why."
-    assert "cannot tell who is speaking: the database at /var/lib/deploybot is damaged" in caplog.text
+    assert "the sender of a message cannot be identified: the database at /var/lib/deploybot is damaged" in caplog.text
 
 
 async def test_denials_are_told_when_the_audit_cannot_be_written(world: World) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploybot.config import load
-from deploybot.config.tables import tables
-from deploybot.settings import Health, Secret, Settings
+from deploybot.config.config_tables import tables
+from deploybot.settings import HealthSettings, Secret, Settings
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = (ROOT / "bot.example.toml").read_text()
@@ -76,7 +76,7 @@ def test_the_documentation_has_the_key(path: tuple[str, ...], key: str) -> None:
     part = dict(tables())[path]
     if part is Secret:
         heading = "Secrets"
-    elif part is Health:
+    elif part is HealthSettings:
         heading = "[apps.NAME.health]"
     else:
         heading = f"[{'.'.join(path)}]"

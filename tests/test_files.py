@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploybot import files
-from deploybot.files import UnsafeFileError
+from deploybot import trusted_files
+from deploybot.trusted_files import UnsafeFileError
 
 ME, STRANGER = os.geteuid(), 54_321
 needs_root = pytest.mark.needs("root")
@@ -41,18 +41,18 @@ def put(path: Path, mode: int = 0o600, content: str = "hello") -> Path:
 def refusal(path: Path, *, private: bool = False, uid: int | None = None) -> str:
     """Why it is refused: both ways to look give the same answer."""
     with pytest.raises(UnsafeFileError) as read:
-        files.read(path, private=private, uid=uid)
+        trusted_files.read(path, private=private, uid=uid)
     with pytest.raises(UnsafeFileError) as verified:
-        files.verify(path, private=private, uid=uid)
+        trusted_files.verify(path, private=private, uid=uid)
     assert str(read.value) == str(verified.value)
     return str(read.value)
 
 
 def test_a_file_of_ones_own_is_read(folder: Path) -> None:
     path = put(folder / "bot.toml", 0o644)
-    assert files.read(path) == b"hello"
-    files.verify(path)
-    files.verify(folder)
+    assert trusted_files.read(path) == b"hello"
+    trusted_files.verify(path)
+    trusted_files.verify(folder)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_who_may_write_to_it_is_named_with_what_to_run(folder: Path, mode: int, 
     assert told.startswith(f"{who} may write to {path} (owner ")
     assert told.endswith(f", mode {mode:04o}); run `chmod {cure} {path}`")
     subprocess.run(told.partition("`")[2].rstrip("`"), shell=True, check=True)  # noqa: S602  the advice itself is tried
-    files.verify(path)
+    trusted_files.verify(path)
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -80,7 +80,7 @@ def test_every_folder_above_counts(folder: Path, which: int) -> None:
 def test_a_sticky_folder_may_be_open_to_all(folder: Path) -> None:
     path = put(folder / "bot.toml")
     folder.chmod(0o1777)
-    assert files.read(path) == b"hello"
+    assert trusted_files.read(path) == b"hello"
 
 
 @needs_root
@@ -98,9 +98,9 @@ def test_files_and_folders_of_others_are_refused_whatever_their_mode(folder: Pat
 @needs_root
 def test_roots_files_are_good_for_any_user_and_the_users_own_for_that_user_alone(folder: Path) -> None:
     path = put(folder / "bot.toml", 0o644)
-    assert files.read(path, uid=STRANGER) == b"hello"
+    assert trusted_files.read(path, uid=STRANGER) == b"hello"
     os.chown(path, STRANGER, STRANGER)
-    assert files.read(path, uid=STRANGER) == b"hello"
+    assert trusted_files.read(path, uid=STRANGER) == b"hello"
     told = refusal(path, uid=STRANGER + 1)
     assert f"does not belong to {STRANGER + 1} or root, but to {STRANGER}" in told
     assert told.endswith(f"run `chown {STRANGER + 1} {path}` as root")
@@ -111,7 +111,7 @@ def test_links_are_followed_and_every_step_is_looked_at(folder: Path) -> None:
     (folder / "away").mkdir(mode=0o755)
     (folder / "away" / "link").symlink_to("../second")
     (folder / "second").symlink_to(path)
-    assert files.read(folder / "away" / "link") == b"hello"
+    assert trusted_files.read(folder / "away" / "link") == b"hello"
     open_to_all = folder / "open"
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
@@ -123,7 +123,7 @@ def test_links_are_followed_and_every_step_is_looked_at(folder: Path) -> None:
     assert f"the folder {open_to_all} (owner" in refusal(folder / "fourth")
     (folder / "round").symlink_to("round")
     with pytest.raises(OSError, match="Too many levels"):
-        files.read(folder / "round")
+        trusted_files.read(folder / "round")
 
 
 @needs_root
@@ -143,26 +143,26 @@ def test_what_is_no_file_is_none_and_nothing_waits_for_it(folder: Path, name: st
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(folder / "socket"))
         with pytest.raises(UnsafeFileError, match="is not a file"):
-            files.read(folder / name)
+            trusted_files.read(folder / name)
 
 
 def test_what_is_not_there_is_named(folder: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
-        files.read(folder / "nope" / "bot.toml")
+        trusted_files.read(folder / "nope" / "bot.toml")
     assert caught.value.filename == str(folder / "nope")
     with pytest.raises(NotADirectoryError):
-        files.read(put(folder / "file") / "bot.toml")
+        trusted_files.read(put(folder / "file") / "bot.toml")
 
 
 def test_a_file_that_is_too_large(folder: Path) -> None:
     with pytest.raises(UnsafeFileError, match="larger than 1 MB: is it the right file"):
-        files.read(put(folder / "big", content="x" * 1_000_001))
+        trusted_files.read(put(folder / "big", content="x" * 1_000_001))
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o610])
 def test_a_secret_of_the_users_own_is_for_nobody_else(folder: Path, mode: int) -> None:
     path = put(folder / "token", mode)
-    assert files.read(path) == b"hello"
+    assert trusted_files.read(path) == b"hello"
     told = refusal(path, private=True)
     assert told.startswith(f"others can read {path} (owner ")
     assert told.endswith(f"run `chmod 600 {path}`")
@@ -171,7 +171,7 @@ def test_a_secret_of_the_users_own_is_for_nobody_else(folder: Path, mode: int) -
 @needs_root
 def test_a_secret_of_roots_may_be_read_by_its_group_but_not_by_everybody(folder: Path) -> None:
     path = put(folder / "token", 0o640)
-    assert files.read(path, private=True, uid=STRANGER) == b"hello"
+    assert trusted_files.read(path, private=True, uid=STRANGER) == b"hello"
     path.chmod(0o644)
     assert refusal(path, private=True, uid=STRANGER).endswith(f"run `chmod o-rwx {path}`")
 
@@ -181,9 +181,9 @@ def test_secrets_that_systemd_hands_out_are_readable_as_it_makes_them(
 ) -> None:
     path = put(folder / "token", 0o440)
     with pytest.raises(UnsafeFileError):
-        files.read(path, private=True)
+        trusted_files.read(path, private=True)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
-    assert files.read(path, private=True) == b"hello"
+    assert trusted_files.read(path, private=True) == b"hello"
     path.chmod(0o460)
     assert "its group may write" in refusal(path, private=True)
 
@@ -196,9 +196,9 @@ def test_secrets_that_kubernetes_mounts_are_readable_as_it_makes_them(folder: Pa
     (folder / "..data").symlink_to(version.name)
     (folder / "token").symlink_to("..data/token")
     folder.chmod(0o1777)
-    assert files.read(folder / "token", private=True) == b"hello"
+    assert trusted_files.read(folder / "token", private=True) == b"hello"
     with pytest.raises(UnsafeFileError):
-        files.read(version / "token", private=True)
+        trusted_files.read(version / "token", private=True)
 
 
 @needs_root
@@ -229,7 +229,7 @@ def test_nothing_is_left_open(folder: Path) -> None:
     folder.parent.chmod(0o777)
     before = len(list(Path("/proc/self/fd").iterdir()))
     for name in ("bot.toml", "link", "nope", "link/x", ".."):
-        for look in (files.read, files.verify):
+        for look in (trusted_files.read, trusted_files.verify):
             with pytest.raises((UnsafeFileError, OSError)):
                 look(folder / name)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
@@ -256,7 +256,7 @@ def test_a_file_that_is_exchanged_meanwhile_is_never_the_one_that_is_refused(fol
         refused = 0
         for _ in range(3_000):
             try:
-                seen.add(files.read(at))
+                seen.add(trusted_files.read(at))
             except UnsafeFileError:
                 refused += 1
     finally:
@@ -277,7 +277,7 @@ def test_all_modes(tmp_path_factory: pytest.TempPathFactory, mode: int, above: i
     mode, above = stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(folder.stat().st_mode)
     good = not mode & 0o022 and (not above & 0o022 or bool(above & 0o1000)) and not (private and mode & 0o077)
     try:
-        assert files.read(path, private=private) == b"hello"
+        assert trusted_files.read(path, private=private) == b"hello"
         was_read = True
     except UnsafeFileError:
         was_read = False

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 _LARGE = """
-from deploybot.heap import keep_large_apart
+from deploybot.memory_tuning import keep_large_apart
 
 def resident():
     return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1])

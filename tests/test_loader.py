@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from deploybot.command_loader import load
 from deploybot.domain import Action
 from deploybot.errors import ConfigError
-from deploybot.loader import load
 
 ROOT = Path(__file__).parents[1]
 GOOD = '''

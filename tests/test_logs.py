@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pytest
 
-from deploybot.logs import about_delivery, about_deployment, formatter
+from deploybot.bot_log import about_delivery, about_deployment, formatter
 from deploybot.masking import Redactor
 
 SECRETS = ('quote"and\\backslash', "line\nbreak-secret", "ünïcödé-geheim", "plain-secret-0123")

@@ -25,7 +25,7 @@ _NEEDLESS = {
 _MAKE_A_BOT = """
 import json, os, sys
 from pathlib import Path
-from deploybot.assembly.world import adapters
+from deploybot.wiring.infrastructure import adapters
 from deploybot.bot import Bot
 from deploybot.cli import main
 from deploybot.config import load

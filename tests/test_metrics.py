@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploybot.metrics import MOST, OTHER, Counter, Histogram, Metrics
-from deploybot.monitoring.exposition import Family, Sample, exposed, family_of
+from deploybot.monitoring.prometheus_text import MetricFamily, MetricSample, exposed, family_of
 
 COUNTS = 20_000
 
@@ -70,7 +70,7 @@ def test_prometheus_reads_every_metric_as_it_was_counted() -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.floats(allow_nan=False, allow_infinity=False))
 def test_any_text_is_a_label_and_comes_back(text: str, value: float) -> None:
-    family = Family("g", text, "gauge", [Sample((("a", text), ("b", "x")), value)])
+    family = MetricFamily("g", text, "gauge", [MetricSample((("a", text), ("b", "x")), value)])
     (read,) = text_string_to_metric_families(exposed([family]))
     (sample,) = read.samples
     assert (sample.labels, sample.value) == ({"a": text, "b": "x"}, value)

@@ -13,13 +13,13 @@ from typing import Any
 
 import yaml
 
-from deploybot.chat.slack.scopes import HOOK
-from deploybot.chat.telegram.line import PATH
-from deploybot.settings.values import SENDERS
+from deploybot.chat.slack.oauth_scopes import HOOK
+from deploybot.chat.telegram.telegram_connection import PATH
+from deploybot.http_server import Handler, Refused, WebServer
+from deploybot.settings.event_values import SENDERS
 from deploybot.testing import FakeClock, memory_store
-from deploybot.web import Handler, Refused, WebServer
-from deploybot.webhooks.addresses import addresses
-from deploybot.webhooks.inbox import Inbox
+from deploybot.webhooks.hook_addresses import addresses
+from deploybot.webhooks.inbox_worker import Inbox
 from deploybot.webhooks.receiver import Receiver
 from tests.webhooks.process import free_port, made_bot
 from tests.webhooks.service import SECRET, settings

@@ -63,7 +63,7 @@ def test_the_wheel_holds_all_of_both_packages(wheel: Path) -> None:
     assert wanted <= held
     assert "deploybot/py.typed" in held
     assert any(name.startswith("deploybot/strategies/scripts/") and name.endswith(".sh") for name in held)
-    assert "deploybot/hosts/runner.sh" in held
+    assert "deploybot/ssh/runner.sh" in held
 
 
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from deploybot import App, Card, Context, Deployment, Duration, Environment, Follow, Release, Role, Server, Task
 from deploybot.command import Command, Handler, command
+from deploybot.command_loader import load
 from deploybot.domain import Kind, Plan, State
 from deploybot.errors import UsageError, UserError
-from deploybot.loader import load
 from deploybot.parsing import (
     LONGEST,
     Call,
@@ -275,7 +275,7 @@ USAGE_LOGS = (
         ),
         ("deploy shop --force", "I do not understand `--force` there.", USAGE_DEPLOY, ""),
         ("deploy --force", "I do not understand `--force` there.", USAGE_DEPLOY, ""),
-        ("deploy shop to staging to production", "`to` stands there twice.", USAGE_DEPLOY, ""),
+        ("deploy shop to staging to production", "`to` appears twice.", USAGE_DEPLOY, ""),
         (
             "history shop prodution",
             "There is no environment `prodution` of shop, did you mean `production`?",

@@ -14,12 +14,12 @@ from deploybot.policy import (
     LEAST,
     OPEN_COMMANDS,
     RULES,
-    Asked,
+    AskedBy,
     Before,
     Decision,
-    Question,
+    PolicyQuestion,
     Voice,
-    Wanted,
+    WantedAction,
     counting,
     decide,
     explain,
@@ -52,7 +52,7 @@ def grant_shapes() -> Iterator[tuple[Grant, ...]]:
     yield from (tuple(chosen.sample(single, count)) for count in (2, 3) for _ in range(30))
 
 
-def oracle(person: Person | None, question: Question) -> bool:
+def oracle(person: Person | None, question: PolicyQuestion) -> bool:
     """The same answer in another way: a set of all that is allowed, made from the grants one by one."""
     if question.action is Action.ANYONE:
         return question.command in {"help", "whoami", "claim", "link"}
@@ -82,7 +82,7 @@ def test_matrix(figure: Callable[[str], None]) -> None:
         ):
             if person is OTHER and lock is not None:
                 continue
-            question = Question(
+            question = PolicyQuestion(
                 person=person,
                 action=action,
                 command=command,
@@ -102,20 +102,20 @@ THIRD = Person(3, "third")
 TEAM = (ME, OTHER, THIRD)
 WANTED = (
     None,
-    Wanted(count=1),
-    Wanted(count=2),
-    Wanted(count=1, role=Role.ADMIN),
-    Wanted(count=1, names=("other", "third")),
+    WantedAction(count=1),
+    WantedAction(count=2),
+    WantedAction(count=1, role=Role.ADMIN),
+    WantedAction(count=1, names=("other", "third")),
 )
 ASKED = (
     None,
     *(
-        Asked(requester=requester, approved=approved)
+        AskedBy(requester=requester, approved=approved)
         for requester in (1, 2)
         for approved in ((), (1,), (2,), (2, 3), (3, 3), (9,))
     ),
     *(
-        Asked(requester=9, approved=approved, brought=brought)
+        AskedBy(requester=9, approved=approved, brought=brought)
         for brought in ((1,), (2, 3))
         for approved in ((), (1, 2), (2, 3))
     ),
@@ -131,13 +131,13 @@ BEFORE = (
 )
 
 
-def level(person: int, question: Question) -> int:
+def level(person: int, question: PolicyQuestion) -> int:
     """How much somebody may on shop/production, from 0 to 4."""
     mine = [grant.role.value for grant in question.grants if grant.person == person]
     return max((["viewer", "deployer", "approver", "admin"].index(role) + 1 for role in mine), default=0)
 
 
-def is_asked_for(person: Person, question: Question) -> bool:
+def is_asked_for(person: Person, question: PolicyQuestion) -> bool:
     """Whether somebody is one of those whom the place names, or has the role that it wants."""
     wanted = question.wanted
     if wanted is None:
@@ -146,7 +146,7 @@ def is_asked_for(person: Person, question: Question) -> bool:
     return named and level(person.id, question) >= (4 if wanted.role is Role.ADMIN else 3)
 
 
-def lacks_approvals(question: Question) -> bool:
+def lacks_approvals(question: PolicyQuestion) -> bool:
     """Whether something that begins has too few approvals, counted by hand."""
     wanted, asked = question.wanted, question.asked
     if not question.begins or wanted is None or question.command == "restart":
@@ -155,7 +155,7 @@ def lacks_approvals(question: Question) -> bool:
     return asked is None or len(good & set(asked.approved) - {asked.requester, *asked.brought}) < wanted.count
 
 
-def comes_too_early(question: Question) -> bool:
+def comes_too_early(question: PolicyQuestion) -> bool:
     """Whether the environment before it has not the same release, healthy."""
     before = question.before
     if before is None or not before.id or question.command in {"restart", "run"}:
@@ -165,7 +165,7 @@ def comes_too_early(question: Question) -> bool:
     return not before.there or any(commit != "b" or not well for _, _, commit, well in before.there)
 
 
-def approval_oracle(question: Question) -> bool:
+def approval_oracle(question: PolicyQuestion) -> bool:
     """The same answer in another way, for one who is known where nothing is locked."""
     assert question.person
     me, asked = question.person.id, question.asked
@@ -186,7 +186,7 @@ def test_matrix_of_approvals(figure: Callable[[str], None]) -> None:
     commands += [(Action.APPROVE, one) for one in ("approve", "reject")]
     for (action, command), wanted, asked in itertools.product(commands, WANTED, ASKED):
         for grants, begins, before in itertools.product(chosen.sample(shapes, 6), (False, True), BEFORE):
-            question = Question(
+            question = PolicyQuestion(
                 person=ME,
                 action=action,
                 command=command,
@@ -210,7 +210,7 @@ def ask(action: Action = Action.DEPLOY, command: str = "deploy", **more: object)
     """Ask for somebody who is deployer of shop, among people of whom one is admin."""
     grants = (Grant(ME.id, Role.DEPLOYER, "shop"), Grant(OTHER.id, Role.ADMIN))
     question = {"person": ME, "app": "shop", "environment": "production", "grants": grants, "people": PEOPLE} | more
-    return decide(Question(action=action, command=command, **question))  # type: ignore[arg-type]
+    return decide(PolicyQuestion(action=action, command=command, **question))  # type: ignore[arg-type]
 
 
 def test_yes_says_why() -> None:
@@ -245,17 +245,17 @@ def test_what_is_deployed_by_itself_is_said_and_nothing_else_is_the_bots() -> No
     assert own.reasons == ("`auto` in bot.toml deploys to shop/production by itself.",)
     other = ask(itself=True, app="blog", environment="live")
     assert other.reasons == ("`auto` in bot.toml does not let me use `deploy` on blog/live by myself.",)
-    question = Question(
+    question = PolicyQuestion(
         person=ME, action=Action.DEPLOY, command="deploy", app="shop", environment="production", auto=auto
     )
-    assert explain(question)["by itself"].reason == "A push to main is deployed there by itself."
+    assert explain(question)["by itself"].reason == "A push to main is deployed there automatically."
     assert "by itself" not in explain(replace(question, auto=""))
 
 
 def test_who_brought_it_about_may_not_approve() -> None:
     grants = (Grant(ME.id, Role.APPROVER),)
-    asked = Asked(requester=9, brought=(ME.id,))
-    decision = ask(Action.APPROVE, "approve", grants=grants, wanted=Wanted(count=1), asked=asked)
+    asked = AskedBy(requester=9, brought=(ME.id,))
+    decision = ask(Action.APPROVE, "approve", grants=grants, wanted=WantedAction(count=1), asked=asked)
     assert decision.reasons == (
         "You brought it about yourself, which counts as asking: somebody else has to approve it.",
     )
@@ -348,7 +348,7 @@ def told(command: str = "deploy", **more: object) -> dict[str, str]:
     question = {"person": ME, "app": "shop", "environment": "production", "grants": GRANTS, "people": TEAM} | more
     return {
         name: finding.reason
-        for name, finding in explain(Question(action=action, command=command, **question)).items()  # type: ignore[arg-type]
+        for name, finding in explain(PolicyQuestion(action=action, command=command, **question)).items()  # type: ignore[arg-type]
     }
 
 
@@ -356,18 +356,18 @@ def test_every_rule_tells_what_it_says() -> None:
     assert told() == {
         "allowlist": "You are me, who is on the allowlist.",
         "role": "You are deployer on shop/production.",
-        "lock": "Nobody has locked shop/production.",
+        "lock": "There is no lock on shop/production.",
         "approvals": "shop/production needs no approvals.",
         "after": "No other environment has to come first.",
     }
-    assert set(told("approve", wanted=Wanted(count=1), asked=Asked(requester=2))) <= set(RULES)
+    assert set(told("approve", wanted=WantedAction(count=1), asked=AskedBy(requester=2))) <= set(RULES)
 
 
 def test_what_approvals_say() -> None:
-    two = Wanted(count=2, names=("ana", "ben", "cem"))
+    two = WantedAction(count=2, names=("ana", "ben", "cem"))
     assert told(wanted=two)["approvals"] == ("It will wait for 2 approvals by @ana, @ben or @cem, other than who asks.")
     assert told("restart", wanted=two)["approvals"] == "A restart needs no approval: what runs stays what it is."
-    one, asked = Wanted(count=1), Asked(requester=1)
+    one, asked = WantedAction(count=1), AskedBy(requester=1)
     assert told(wanted=one, begins=True)["approvals"] == (
         "It was asked for before shop/production wanted 1 approval by an approver: ask for it again."
     )
@@ -382,7 +382,7 @@ def test_what_approvals_say() -> None:
 
 
 def test_what_approvers_are_told() -> None:
-    admin, asked = Wanted(count=1, role=Role.ADMIN), Asked(requester=1, approved=(2,))
+    admin, asked = WantedAction(count=1, role=Role.ADMIN), AskedBy(requester=1, approved=(2,))
     assert told("approve", person=OTHER, wanted=admin)["approver"] == (
         "shop/production wants 1 approval by an admin: you are none of them."
     )
@@ -418,7 +418,7 @@ def test_what_comes_before() -> None:
 
 
 def test_only_missing_approvals_can_be_waited_for() -> None:
-    question = Question(
+    question = PolicyQuestion(
         person=ME,
         action=Action.DEPLOY,
         command="deploy",
@@ -426,8 +426,8 @@ def test_only_missing_approvals_can_be_waited_for() -> None:
         environment="production",
         grants=GRANTS,
         people=TEAM,
-        wanted=Wanted(count=1),
-        asked=Asked(requester=1),
+        wanted=WantedAction(count=1),
+        asked=AskedBy(requester=1),
         begins=True,
     )
     decision = decide(question)
@@ -437,8 +437,8 @@ def test_only_missing_approvals_can_be_waited_for() -> None:
 
 
 def test_whose_approvals_count() -> None:
-    asked = Asked(requester=1, approved=(1, 2, 2, 3, 9))
-    question = Question(
+    asked = AskedBy(requester=1, approved=(1, 2, 2, 3, 9))
+    question = PolicyQuestion(
         person=ME,
         action=Action.DEPLOY,
         command="deploy",
@@ -446,12 +446,12 @@ def test_whose_approvals_count() -> None:
         environment="production",
         grants=GRANTS,
         people=TEAM,
-        wanted=Wanted(count=1),
+        wanted=WantedAction(count=1),
         asked=asked,
     )
     assert counting(question) == (2, 3)
-    assert counting(replace(question, wanted=Wanted(count=1, names=("third",)))) == (3,)
+    assert counting(replace(question, wanted=WantedAction(count=1, names=("third",)))) == (3,)
     assert counting(replace(question, asked=None)) == ()
-    may = replace(question, action=Action.APPROVE, command="approve", asked=Asked(requester=3, approved=()))
+    may = replace(question, action=Action.APPROVE, command="approve", asked=AskedBy(requester=3, approved=()))
     assert who_may(may) == ("other",)
     assert explain(replace(question, lock=LOCK, person=OTHER))["lock"].voice is Voice.PASSES

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from deploybot.domain import Action, Grant, Lock, Person, Role
-from deploybot.policy import Asked, Before, Question, Wanted, counting, decide, explain, who_may
+from deploybot.policy import AskedBy, Before, PolicyQuestion, WantedAction, counting, decide, explain, who_may
 
 ANA, BEN, CEM = Person(1, "ana"), Person(2, "ben"), Person(3, "cem")
 LOCK = Lock("shop", "production", ANA.id, ANA.name, "measuring", 1_800_000_000.0)
-DEPLOY = Question(
+DEPLOY = PolicyQuestion(
     person=ANA,
     action=Action.DEPLOY,
     command="deploy",
@@ -20,11 +20,11 @@ DEPLOY = Question(
     grants=(Grant(ANA.id, Role.DEPLOYER), Grant(BEN.id, Role.APPROVER), Grant(CEM.id, Role.ADMIN)),
     people=(CEM, BEN, ANA),
 )
-APPROVE = replace(DEPLOY, person=BEN, action=Action.APPROVE, command="approve", asked=Asked(requester=ANA.id))
+APPROVE = replace(DEPLOY, person=BEN, action=Action.APPROVE, command="approve", asked=AskedBy(requester=ANA.id))
 UNLOCK = replace(DEPLOY, command="unlock", lock=LOCK)
 
 
-def told(question: Question, rule: str) -> str:
+def told(question: PolicyQuestion, rule: str) -> str:
     """What a rule says; empty where it has nothing to say."""
     found = explain(question).get(rule)
     return found.reason if found else ""
@@ -41,7 +41,7 @@ def test_a_role_in_one_environment_is_a_role_on_at_least_one_app_and_no_more() -
 
 def test_what_is_deployed_by_itself_is_said_only_where_a_release_would_come() -> None:
     auto = replace(DEPLOY, auto="a push to main")
-    assert told(auto, "by itself") == "A push to main is deployed there by itself."
+    assert told(auto, "by itself") == "A push to main is deployed there automatically."
     assert told(replace(auto, command="lock"), "by itself") == ""
     assert told(replace(auto, environment="*"), "by itself") == ""
 
@@ -58,8 +58,10 @@ def test_an_admin_of_another_place_does_not_release_a_lock(grant: Grant) -> None
     assert not decide(replace(UNLOCK, person=BEN, grants=grants)).allowed
 
 
-@pytest.mark.parametrize("question", [replace(DEPLOY, lock=LOCK), UNLOCK, replace(APPROVE, wanted=Wanted(count=1))])
-def test_strangers_are_refused_whatever_else_speaks_against_them(question: Question) -> None:
+@pytest.mark.parametrize(
+    "question", [replace(DEPLOY, lock=LOCK), UNLOCK, replace(APPROVE, wanted=WantedAction(count=1))]
+)
+def test_strangers_are_refused_whatever_else_speaks_against_them(question: PolicyQuestion) -> None:
     decision = decide(replace(question, person=None))
     assert not decision.allowed
     assert decision.reasons[0] == "You are not on the allowlist."
@@ -67,26 +69,28 @@ def test_strangers_are_refused_whatever_else_speaks_against_them(question: Quest
 
 @pytest.mark.parametrize("grant", [Grant(BEN.id, Role.ADMIN, "blog"), Grant(BEN.id, Role.ADMIN, "*", "staging")])
 def test_an_approver_of_another_place_hears_only_of_the_missing_role(grant: Grant) -> None:
-    decision = decide(replace(APPROVE, grants=(grant,), wanted=Wanted(count=1, names=("cem",))))
+    decision = decide(replace(APPROVE, grants=(grant,), wanted=WantedAction(count=1, names=("cem",))))
     assert decision.reasons == ("`approve` needs the role approver on shop/production; you have no role there.",)
 
 
 def test_only_who_approves_hears_whose_approvals_are_wanted() -> None:
-    wanted = replace(DEPLOY, person=CEM, wanted=Wanted(count=1))
+    wanted = replace(DEPLOY, person=CEM, wanted=WantedAction(count=1))
     assert told(wanted, "approver") == ""
     assert told(replace(wanted, action=Action.APPROVE, command="approve"), "approver") != ""
 
 
 def test_some_approvals_are_counted_for_who_waits() -> None:
-    question = replace(DEPLOY, wanted=Wanted(count=2), asked=Asked(requester=ANA.id, approved=(BEN.id,)), begins=True)
+    question = replace(
+        DEPLOY, wanted=WantedAction(count=2), asked=AskedBy(requester=ANA.id, approved=(BEN.id,)), begins=True
+    )
     assert told(question, "approvals") == "It needs 2 approvals by an approver, other than who asked; 1 there."
 
 
 def test_who_asked_does_not_count_however_high_their_role() -> None:
-    asked = Asked(requester=CEM.id, approved=(CEM.id, BEN.id))
-    assert counting(replace(DEPLOY, wanted=Wanted(count=1), asked=asked)) == (BEN.id,)
-    brought = Asked(requester=9, approved=(CEM.id, BEN.id), brought=(CEM.id,))
-    assert counting(replace(DEPLOY, wanted=Wanted(count=1), asked=brought)) == (BEN.id,)
+    asked = AskedBy(requester=CEM.id, approved=(CEM.id, BEN.id))
+    assert counting(replace(DEPLOY, wanted=WantedAction(count=1), asked=asked)) == (BEN.id,)
+    brought = AskedBy(requester=9, approved=(CEM.id, BEN.id), brought=(CEM.id,))
+    assert counting(replace(DEPLOY, wanted=WantedAction(count=1), asked=brought)) == (BEN.id,)
 
 
 BEFORE = Before(environment="staging", release="v2", id="b", there=(("web1", "v2", "b", True),))

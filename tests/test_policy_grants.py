@@ -9,9 +9,9 @@ import pytest
 from deploybot.domain import Action, Grant, Person, Role
 from deploybot.policy import (
     ONLY_AUTHORS,
-    Asked,
-    Question,
-    Wanted,
+    AskedBy,
+    PolicyQuestion,
+    WantedAction,
     counting,
     decide,
     explain,
@@ -29,7 +29,7 @@ GRANTS = (
     Grant(CEM.id, Role.APPROVER),
     Grant(DIA.id, Role.ADMIN),
 )
-APPROVE = Question(
+APPROVE = PolicyQuestion(
     person=BEN,
     action=Action.APPROVE,
     command="approve",
@@ -37,20 +37,20 @@ APPROVE = Question(
     environment="production",
     grants=GRANTS,
     people=TEAM,
-    wanted=Wanted(count=1),
-    asked=Asked(requester=ANA.id, number=7),
+    wanted=WantedAction(count=1),
+    asked=AskedBy(requester=ANA.id, number=7),
     now=1000.0,
 )
 BEGIN = replace(APPROVE, person=ANA, action=Action.DEPLOY, command="deploy", begins=True)
 
 
-def approved_by(*persons: Person, **more: object) -> Question:
+def approved_by(*persons: Person, **more: object) -> PolicyQuestion:
     """The deployment about to begin, with these approvals."""
-    asked = replace(Asked(requester=ANA.id, number=7), approved=tuple(one.id for one in persons), **more)  # type: ignore[arg-type]
+    asked = replace(AskedBy(requester=ANA.id, number=7), approved=tuple(one.id for one in persons), **more)  # type: ignore[arg-type]
     return replace(BEGIN, asked=asked)
 
 
-def with_grant(grant: Grant, question: Question = APPROVE) -> Question:
+def with_grant(grant: Grant, question: PolicyQuestion = APPROVE) -> PolicyQuestion:
     """The same, with another grant of that person."""
     return replace(question, grants=(*(one for one in question.grants if one.person != grant.person), grant))
 
@@ -66,7 +66,7 @@ def test_without_a_time_no_grant_counts_that_has_an_end() -> None:
     """Whoever forgets to say when it is gives nobody more than they have for good."""
     grant = Grant(BEN.id, Role.ADMIN, until=9e15)
     assert role_of(BEN, (grant,), "shop", "production") is None
-    least = Question(person=BEN, action=Action.VIEW, command="status", app="shop", grants=(grant,))
+    least = PolicyQuestion(person=BEN, action=Action.VIEW, command="status", app="shop", grants=(grant,))
     assert not decide(least).allowed
     assert decide(replace(least, now=1.0)).allowed
 
@@ -93,7 +93,7 @@ def test_a_grant_counts_for_what_is_asked_for_after_it(after: int, *, allowed: b
 def test_a_late_grant_takes_nothing_from_an_older_one() -> None:
     grants = (*GRANTS, Grant(BEN.id, Role.ADMIN, "shop", after=9))
     assert decide(replace(APPROVE, grants=grants)).allowed
-    admins = replace(APPROVE, grants=grants, wanted=Wanted(count=1, role=Role.ADMIN))
+    admins = replace(APPROVE, grants=grants, wanted=WantedAction(count=1, role=Role.ADMIN))
     assert not decide(admins).allowed, "they were made admin after the request"
 
 
@@ -106,7 +106,7 @@ def test_whoever_got_a_role_late_may_still_reject_and_deploy() -> None:
 def test_who_has_no_role_reads_of_the_role_alone() -> None:
     question = replace(APPROVE, grants=(Grant(BEN.id, Role.DEPLOYER, after=9),))
     assert "in time" not in explain(question)
-    assert "in time" not in explain(replace(APPROVE, asked=Asked(requester=ANA.id)))
+    assert "in time" not in explain(replace(APPROVE, asked=AskedBy(requester=ANA.id)))
     assert "in time" not in explain(replace(APPROVE, person=None))
     assert "in time" not in explain(replace(APPROVE, asked=None))
     assert decide(replace(APPROVE, wanted=None)).allowed
@@ -123,12 +123,12 @@ def test_an_account_counts_for_what_is_asked_for_after_it(account: int, *, allow
 
 
 def test_where_the_cause_is_not_known_one_approval_more_is_needed() -> None:
-    one = approved_by(BEN, unknown="no webhook told who brought it about")
+    one = approved_by(BEN, unknown="no webhook reported who triggered it")
     assert (needed(one), missing(one)) == (2, 1)
     decision = decide(one)
     assert (decision.allowed, decision.waits) == (False, True)
     assert " ".join(decision.reasons) == (
-        "It needs 1 approval by an approver and one more (no webhook told who brought it about), "
+        "It needs 1 approval by an approver and one more (no webhook reported who triggered it), "
         "other than who asked; 1 there."
     )
     assert decide(approved_by(BEN, CEM, unknown="x")).allowed
@@ -145,9 +145,9 @@ def test_authors_may_approve_but_not_alone() -> None:
     assert decision.reasons[0].endswith(ONLY_AUTHORS)
     assert decide(approved_by(BEN, DIA, authors=(BEN.id,))).allowed
     assert decide(approved_by(DIA, authors=(BEN.id, CEM.id))).allowed
-    both = replace(approved_by(BEN, CEM, authors=(BEN.id, CEM.id)), wanted=Wanted(count=2))
+    both = replace(approved_by(BEN, CEM, authors=(BEN.id, CEM.id)), wanted=WantedAction(count=2))
     assert missing(both) == 1
-    few = replace(approved_by(BEN, authors=(BEN.id,)), wanted=Wanted(count=3))
+    few = replace(approved_by(BEN, authors=(BEN.id,)), wanted=WantedAction(count=3))
     assert missing(few) == 2
     assert ONLY_AUTHORS not in decide(few).reasons[0]
     assert missing(approved_by(authors=(BEN.id,))) == 1

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from deploybot.domain.tagging import (
+from deploybot.domain.image_tags import (
     TagPattern,
     TagRule,
     advice_for,

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploybot.assembly.temporary import PrivateLog
+from deploybot.wiring.temporary_bot import PrivateLog
 
 
 def test_it_is_private_and_bounded(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_it_is_private_and_bounded(tmp_path: Path) -> None:
 _PRINTS = """
 import sys
 from pathlib import Path
-from deploybot.assembly.temporary import PrivateLog
+from deploybot.wiring.temporary_bot import PrivateLog
 
 PrivateLog(Path(sys.argv[1])).take(sys.stdout, sys.stderr)
 print("said")

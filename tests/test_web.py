@@ -15,15 +15,17 @@ from aiohttp import ClientSession, web
 from yarl import URL
 
 from deploybot.errors import UserError
-from deploybot.intake import Gate
+from deploybot.http_limits import ConnectionGate
+from deploybot.http_server import WebServer
 from deploybot.metrics import METRICS
-from deploybot.web import WebServer
 
 TOKEN_IN_A_SENTENCE = "the token xoxb-1 was revoked: install the app again"
 
 
 @asynccontextmanager
-async def serving(problems: dict[str, str], *, host: str = "127.0.0.1", gate: Gate | None = None) -> AsyncIterator[str]:
+async def serving(
+    problems: dict[str, str], *, host: str = "127.0.0.1", gate: ConnectionGate | None = None
+) -> AsyncIterator[str]:
     """Serve on a port of its own, with a route that gives back what was posted; its URL."""
     server = WebServer(f"{host}:0", lambda: problems, gate=gate)
 
@@ -185,7 +187,7 @@ async def test_a_body_that_is_announced_is_asked_for() -> None:
 
 @pytest.mark.parametrize("begun", ["", "POST /ec", HEAD, CLAIM.format(100) + "\r\n", CLAIM.format(9) + "\r\nhalf"])
 async def test_who_takes_too_long_is_cut_off(begun: str) -> None:
-    async with serving({}, gate=Gate(max_body=1 << 20, within=0.2)) as url:
+    async with serving({}, gate=ConnectionGate(max_body=1 << 20, within=0.2)) as url:
         started = time.monotonic()
         assert await said(url, begun) == b""
         assert 0.2 <= time.monotonic() - started < 4
@@ -194,7 +196,7 @@ async def test_who_takes_too_long_is_cut_off(begun: str) -> None:
 
 async def test_an_idle_connection_may_stay_and_its_next_head_may_not_be_slow() -> None:
     request = (CLAIM.format(4) + "\r\nbody").encode()
-    gate = Gate(max_body=1 << 20, within=0.2)
+    gate = ConnectionGate(max_body=1 << 20, within=0.2)
     async with serving({}, gate=gate) as url, connected(url) as (reader, writer), asyncio.timeout(10):
         writer.write(request)
         await reader.readuntil(b"body")
@@ -206,7 +208,7 @@ async def test_an_idle_connection_may_stay_and_its_next_head_may_not_be_slow() -
 
 
 async def test_of_too_many_connections_the_oldest_that_says_nothing_goes() -> None:
-    async with serving({}, gate=Gate(max_body=1 << 20, most=8)) as url, AsyncExitStack() as stack:
+    async with serving({}, gate=ConnectionGate(max_body=1 << 20, most=8)) as url, AsyncExitStack() as stack:
         slow = [await stack.enter_async_context(connected(url)) for _ in range(8)]
         for _, writer in slow:
             writer.write(HEAD.encode())
@@ -217,7 +219,7 @@ async def test_of_too_many_connections_the_oldest_that_says_nothing_goes() -> No
 
 
 async def test_of_too_many_bytes_under_way_the_oldest_go() -> None:
-    async with serving({}, gate=Gate(max_body=16 << 20)) as url, AsyncExitStack() as stack:
+    async with serving({}, gate=ConnectionGate(max_body=16 << 20)) as url, AsyncExitStack() as stack:
         slow = []
         for _ in range(4):  # of which three fit: 32 MiB, and one of the largest besides
             slow.append(await stack.enter_async_context(connected(url)))

@@ -11,10 +11,10 @@ from typing import TypeVar
 from deploybot.access import Access, PersonLocks
 from deploybot.card import Card
 from deploybot.command import Command, Incoming, Services
+from deploybot.command_loader import load
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import AuditRow, Identity, Place, Release, Role
 from deploybot.errors import StoreError
-from deploybot.loader import load
 from deploybot.masking import Redactor
 from deploybot.ports import Store, Tables
 from deploybot.settings import Settings

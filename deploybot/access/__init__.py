@@ -1,15 +1,15 @@
 """The allowlist and people's locks: questions put to the policy with what the database says now."""
 
-from deploybot.access.identities import PLATFORMS, Who, identity_text, name_from, read_who
-from deploybot.access.links import new_code
-from deploybot.access.locks import PersonLocks
-from deploybot.access.people import Access, Answer, Known, stranger_card
+from deploybot.access.account_links import new_code
+from deploybot.access.account_syntax import PLATFORMS, Who, identity_text, name_from, read_who
+from deploybot.access.allowlist import Access, Known, PersonAnswer, stranger_card
+from deploybot.access.target_locks import PersonLocks
 
 __all__ = [
     "PLATFORMS",
     "Access",
-    "Answer",
     "Known",
+    "PersonAnswer",
     "PersonLocks",
     "Who",
     "identity_text",

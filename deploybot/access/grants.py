@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deploybot.access.identities import CHATS, Who, identity_text
+from deploybot.access.account_syntax import CHATS, Who, identity_text
 from deploybot.command import Taken
 from deploybot.domain import EVERY, Action, GrantChange, Identity, Person, Role, place_name
 from deploybot.errors import Denied, UserError
 from deploybot.parsing import nearest
-from deploybot.policy import Question, decide
+from deploybot.policy import PolicyQuestion, decide
 from deploybot.ports import People, Tables
 from deploybot.units import show_time
 
@@ -127,7 +127,7 @@ def unlink(tables: Tables, identity: Identity, actor: Actor) -> Person:
     """Take one account from its person. UserError where no person has it."""
     person = tables.people.of(identity)
     if person is None or not tables.people.detach(identity):
-        raise UserError(f"{identity_text(identity)} is nobody's account.", hint="`who` lists people with theirs.")
+        raise UserError(f"{identity_text(identity)} is not linked to anybody.", hint="`who` lists people with theirs.")
     detail = identity_text(identity)
     tables.audit.append(actor=actor.name, action="unlink", subject=person.name, detail=detail, now=actor.now)
     return person
@@ -143,7 +143,7 @@ def _insist_on_admin(people: People, actor: Actor, why: str) -> None:
     """Denied for all but an admin of everything: with an account come all rights of its person."""
     if actor.person is None:
         return
-    question = Question(
+    question = PolicyQuestion(
         person=actor.person,
         action=Action.ADMIN,
         command="allow",
@@ -162,7 +162,7 @@ def no_role(people: People, wanted: Who, who: str) -> UserError:
     """Ask for the role, where neither a role nor an account was given."""
     person = find(people, wanted)
     return UserError(
-        f"Which role shall `{f'@{person.name}' if person and wanted.identity else who[:60]}` have?",
+        f"Which role should `{f'@{person.name}' if person and wanted.identity else who[:60]}` have?",
         hint=f"{', '.join(Role)}. Without one PLATFORM:ID:NAME gives somebody a further identity.",
     )
 
@@ -174,4 +174,4 @@ def unknown_person(who: str, people: People, *, listed: bool = False) -> UserErr
     guess = f", did you mean @{near}?" if near else "."
     there = f"I know {', '.join(f'@{name}' for name in names[:_FEW])}{' and more' if len(names) > _FEW else ''}."
     new = "Somebody new is written PLATFORM:ID:NAME, as `whoami` shows it to them."
-    return UserError(f"I know nobody called `{who[:60]}`{guess}", hint=there if listed else new)
+    return UserError(f"There is no person called `{who[:60]}`{guess}", hint=there if listed else new)

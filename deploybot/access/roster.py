@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from deploybot.access.account_syntax import identity_text
 from deploybot.access.grants import end_text
-from deploybot.access.identities import identity_text
 from deploybot.card import Card, Table
 from deploybot.domain import Account, Grant, Person, place_name
 from deploybot.policy import covers, holds

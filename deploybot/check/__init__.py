@@ -12,29 +12,29 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from deploybot.check.apps import try_auto, try_image, try_plan, try_repository
+from deploybot.autodeploy.event_hints import autos
+from deploybot.check.app_checks import try_auto, try_image, try_plan, try_repository
+from deploybot.check.check_results import CheckState, Row
 from deploybot.check.files import try_files
-from deploybot.check.rows import Row, State
-from deploybot.check.servers import Links, try_server
-from deploybot.deploy.plan import DryPlan
-from deploybot.events.auto.hints import autos
-from deploybot.ports import Finding, Images, RefSource
+from deploybot.check.server_checks import ServerLinks, try_server
+from deploybot.deployments.planner import DryPlan
+from deploybot.ports import ChatFinding, Images, RefSource
 from deploybot.settings import Settings
 from deploybot.units import show_duration
-from deploybot.untrusted import failure_of
+from deploybot.untrusted_input import failure_of
 
-__all__ = ["Links", "Row", "State", "check"]
+__all__ = ["CheckState", "Row", "ServerLinks", "check"]
 
 WITHIN = 30.0
 
 
 async def check(
     settings: Settings,
-    links: Links,
+    links: ServerLinks,
     refs: RefSource,
     *,
     images: Images | None = None,
-    chats: Mapping[str, AsyncIterator[Finding]] = MappingProxyType({}),
+    chats: Mapping[str, AsyncIterator[ChatFinding]] = MappingProxyType({}),
     plans: DryPlan | None = None,
     mask: Callable[[str], str] = str,
     within: float = WITHIN,
@@ -87,10 +87,10 @@ async def _bounded(subject: str, tries: AsyncIterator[Row], within: float) -> li
                 rows.append(row)  # noqa: PERF401  what came before the time ran out is kept
     except TimeoutError:
         cure = "See what keeps it busy; a firewall that swallows packets looks like this, too."
-        rows.append(Row(subject, "answer", State.FAILED, f"no answer within {show_duration(within)}", cure))
+        rows.append(Row(subject, "answer", CheckState.FAILED, f"no answer within {show_duration(within)}", cure))
     except Exception as problem:  # noqa: BLE001  whatever one of them causes is its own row
         error = failure_of(subject, problem)
-        rows.append(Row(subject, "answer", State.FAILED, str(error), getattr(error, "hint", "")))
+        rows.append(Row(subject, "answer", CheckState.FAILED, str(error), getattr(error, "hint", "")))
     return rows
 
 
@@ -98,9 +98,11 @@ def _data(folder: Path) -> Row:
     """Whether the bot can keep anything here; nothing is made."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-        return Row("bot", "data folder", State.OK, f"{folder}" if there == folder else f"{folder}, made at the start")
+        return Row(
+            "bot", "data folder", CheckState.OK, f"{folder}" if there == folder else f"{folder}, made at the start"
+        )
     cure = f"Make it for the user the bot runs as: `install -d -m 700 -o USER {folder}`."
-    return Row("bot", "data folder", State.FAILED, f"{folder} cannot be written by this user", cure)
+    return Row("bot", "data folder", CheckState.FAILED, f"{folder} cannot be written by this user", cure)
 
 
 async def _files(settings: Settings) -> AsyncIterator[Row]:
@@ -108,6 +110,6 @@ async def _files(settings: Settings) -> AsyncIterator[Row]:
         yield row
 
 
-async def _chat(name: str, findings: AsyncIterator[Finding]) -> AsyncIterator[Row]:
+async def _chat(name: str, findings: AsyncIterator[ChatFinding]) -> AsyncIterator[Row]:
     async for found in findings:
-        yield Row(name, found.what, State.FAILED if found.cure else State.OK, found.says, found.cure)
+        yield Row(name, found.what, CheckState.FAILED if found.cure else CheckState.OK, found.says, found.cure)

@@ -7,8 +7,8 @@ import pwd
 from contextlib import suppress
 from pathlib import Path
 
-from deploybot import files
-from deploybot.check.rows import Row, State
+from deploybot import trusted_files
+from deploybot.check.check_results import CheckState, Row
 from deploybot.config import named_files
 from deploybot.settings import Settings
 
@@ -20,7 +20,7 @@ def try_files(settings: Settings) -> list[Row]:
     if rows:
         return rows
     what = f"the {len(listed)} files and folders" if len(listed) > 1 else str(settings.path)
-    return [Row("bot", "files", State.OK, f"nobody but {_user()} can change {what} that it believes")]
+    return [Row("bot", "files", CheckState.OK, f"nobody but {_user()} can change {what} that it believes")]
 
 
 def _plugins(folder: Path | None) -> list[tuple[Path, bool]]:
@@ -31,13 +31,13 @@ def _plugins(folder: Path | None) -> list[tuple[Path, bool]]:
 
 def _try(path: Path, *, private: bool) -> Row | None:
     try:
-        files.verify(path, private=private)
-    except files.UnsafeFileError as problem:
+        trusted_files.verify(path, private=private)
+    except trusted_files.UnsafeFileError as problem:
         says, _, cure = str(problem).partition("; ")
-        return Row("bot", "files", State.FAILED, says, f"{cure[:1].upper()}{cure[1:]}.")
+        return Row("bot", "files", CheckState.FAILED, says, f"{cure[:1].upper()}{cure[1:]}.")
     except OSError as problem:
         cure = "Put it there, or take it out of bot.toml."
-        return Row("bot", "files", State.FAILED, f"{path}: {problem.strerror}", cure)
+        return Row("bot", "files", CheckState.FAILED, f"{path}: {problem.strerror}", cure)
     return None
 
 

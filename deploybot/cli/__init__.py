@@ -10,30 +10,30 @@ from pathlib import Path
 
 import click
 
-from deploybot.cli.common import Options, Told
+from deploybot.cli.command_base import ErrorReportingGroup, Options
 
 COMMANDS = {
-    "init": "init",
-    "trust": "trust",
-    "check": "check",
-    "run": "start",
-    "chat": "start",
-    "ping": "ping",
-    "demo": "start",
-    "allow": "people",
-    "deny": "people",
-    "rename": "people",
-    "forget-code": "codes",
-    "hooks": "hooks",
-    "slack-manifest": "slack_manifest",
-    "audit": "audit",
-    "version": "start",
+    "init": "init_command",
+    "trust": "trust_command",
+    "check": "check_command",
+    "run": "run_commands",
+    "chat": "run_commands",
+    "ping": "ping_command",
+    "demo": "run_commands",
+    "allow": "allowlist_commands",
+    "deny": "allowlist_commands",
+    "rename": "allowlist_commands",
+    "forget-code": "forget_code",
+    "hooks": "hooks_command",
+    "slack-manifest": "slack_manifest_command",
+    "audit": "audit_command",
+    "version": "run_commands",
 }
 """Every subcommand, in the order in which people need them, and the module here that has it."""
 
 
 @click.group(
-    cls=Told,
+    cls=ErrorReportingGroup,
     modules=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 all went well; 1 something failed or was refused; 2 the command line or bot.toml is wrong.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from deploybot.domain import AuditRow
-    from deploybot.store.against import Change, Comparison, Span
+    from deploybot.store.audit_comparison import AuditChange, Comparison, Span
 
 _SHOWN = 50
 _SPANS = 10
@@ -85,7 +85,7 @@ def _rows(count: int) -> str:
     return "1 row has" if count == 1 else f"{count:,} rows have"
 
 
-def _change(change: Change) -> str:
+def _change(change: AuditChange) -> str:
     head = f"Row {change.number}, {moment(change.at)},"
     if change.was is None:
         return f"{head} was added: the database has {_texts(change.now.fields() if change.now else {})}"

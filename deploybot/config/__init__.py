@@ -14,13 +14,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from deploybot import files
-from deploybot.config.checks import check
-from deploybot.config.draft import draft
-from deploybot.config.outside import fetch, named_files
-from deploybot.config.problems import Problem, Table, in_order
-from deploybot.config.tables import within
-from deploybot.config.words import explain, inline_secrets
+from deploybot import trusted_files
+from deploybot.config.config_errors import Problem, Table, in_order
+from deploybot.config.config_tables import within
+from deploybot.config.cross_checks import check
+from deploybot.config.partial_parse import draft
+from deploybot.config.referenced_files import fetch, named_files
+from deploybot.config.validation_text import explain, inline_secrets
 from deploybot.errors import ConfigError
 from deploybot.masking import Redactor
 from deploybot.settings import App, Secret, Settings
@@ -67,15 +67,15 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
 
 def _parse(path: Path) -> Table:
     try:
-        text = files.read(path, largest=_LARGEST).decode("utf-8-sig")
+        text = trusted_files.read(path, largest=_LARGEST).decode("utf-8-sig")
         if tree := tomllib.loads(text):
             return tree
-        raise ConfigError((f"{path}: there is nothing in it; `deploybot init --force` writes it anew",))
+        raise ConfigError((f"{path}: it is empty; `deploybot init --force` writes a new one",))
     except FileNotFoundError:
         raise ConfigError((f"{path}: no such file; `deploybot init` writes one",)) from None
     except OSError as error:
         raise ConfigError((f"{path}: cannot be read: {error.strerror}",)) from None
-    except files.UnsafeFileError as error:
+    except trusted_files.UnsafeFileError as error:
         raise ConfigError((f"{path}: {error}",)) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
@@ -103,7 +103,7 @@ def _label(tree: Table) -> list[Problem]:
             if isinstance(table, dict):
                 labels = {"name": name, **more}
                 problems.extend(
-                    Problem((*path, name, key), "unknown key; the name stands in the table's heading")
+                    Problem((*path, name, key), "unknown key; the name belongs in the table's heading")
                     for key in labels.keys() & table.keys()
                 )
                 table.update(labels)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from deploybot.demo.command import main
+from deploybot.demo.demo_command import main
 
 __all__ = ["main"]

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from deploybot.access import Access, Known, stranger_card
 from deploybot.card import Card, Line
 from deploybot.command import Code, Context, Incoming, Services
-from deploybot.dispatch.book import Book
-from deploybot.dispatch.lookup import Sees, Subject, Unseen, arguments_of, nameable, subject_of
-from deploybot.dispatch.memories import Allowance, Recent
-from deploybot.dispatch.replies import error_card
+from deploybot.dispatch.argument_lookup import Sees, Subject, Unseen, arguments_of, nameable, subject_of
+from deploybot.dispatch.error_replies import error_card
+from deploybot.dispatch.recent_messages import Allowance, Recent
+from deploybot.dispatch.request_audit import RequestAudit
 from deploybot.domain import Action, Identity, Person, Release
 from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError
-from deploybot.parsing import LONGEST, Call, Form, Heard, clean, complete, find, hear, parse, read_command
+from deploybot.parsing import LONGEST, Addressed, Call, Form, clean, complete, find, hear, parse, read_command
 from deploybot.policy import OPEN_COMMANDS
-from deploybot.ports import Clock, Redactor, Store
+from deploybot.ports import Clock, Store, TextRedactor
 from deploybot.units import show_duration
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Dispatcher:
         access: Access,
         store: Store,
         clock: Clock,
-        redactor: Redactor,
+        redactor: TextRedactor,
         names: Collection[str] = ("deploybot",),
         stale_after: float = 300.0,
     ) -> None:
@@ -90,7 +90,7 @@ class Dispatcher:
         self._store = store
         self._clock = clock
         self._redactor = redactor
-        self._book = Book(store, clock, redactor)
+        self._book = RequestAudit(store, clock, redactor)
         self._names = names
         self._stale_after = stale_after
         self._forms: Mapping[str, Form] = {name: read_command(made) for name, made in services.commands.items()}
@@ -156,8 +156,8 @@ class Dispatcher:
         try:
             return await self._access.known(incoming.identity)
         except StoreError as problem:
-            log.error("cannot tell who is speaking: %s", problem)  # noqa: TRY400 - the sentence says it all
-            raise UserError("I cannot tell who you are: my database does not answer.", hint=_SEE_LOG) from None
+            log.error("the sender of a message cannot be identified: %s", problem)  # noqa: TRY400 - the sentence says it all
+            raise UserError("I cannot identify you: my database does not answer.", hint=_SEE_LOG) from None
 
     def _has_allowance(self, incoming: Incoming, *, alone: bool) -> bool:
         """Whether a stranger is answered once more; strangers together do not get all of the bot's time either.
@@ -222,7 +222,7 @@ class Dispatcher:
         await self._book.denied(request.incoming, answer.person, subject.place, call.kept)
         if answer.decision.held:
             raise Locked(self._access.refusal(answer))
-        raise Denied(answer.decision.reasons, who_may=", ".join(answer.decision.who_may) or "nobody on the allowlist")
+        raise Denied(answer.decision.reasons, who_may=", ".join(answer.decision.who_may) or "not on the allowlist")
 
     def _refuse_stale(self, request: _Request) -> None:
         """Refuse what waited while the bot was down: whoever sent it may have changed their mind."""
@@ -280,6 +280,6 @@ class Dispatcher:
         return (Line("runs there now", f"{release}, as far as I know" if release else "unknown"),)
 
 
-def _is_loud(incoming: Incoming, heard: Heard) -> bool:
+def _is_loud(incoming: Incoming, heard: Addressed) -> bool:
     """Whether a message is surely meant for the bot."""
     return heard.addressed or incoming.place.private or incoming.identity.platform == _CONSOLE

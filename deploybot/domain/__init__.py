@@ -5,8 +5,10 @@ Times are seconds since the epoch (UTC) as floats, durations are seconds, sizes 
 
 from __future__ import annotations
 
-from deploybot.domain.audit import AuditRow, SinkSight, SinkState
-from deploybot.domain.deployments import (
+from deploybot.domain.approval_request import Approval, Binding, Request, RequestVerdict
+from deploybot.domain.audit_row import AuditRow, SinkSight, SinkState
+from deploybot.domain.commit_origins import Holding, Origin, RefRule, Signature, allowed_by
+from deploybot.domain.deployment import (
     Counted,
     Deployment,
     Phase,
@@ -16,6 +18,7 @@ from deploybot.domain.deployments import (
     StepState,
     Unfinished,
 )
+from deploybot.domain.deployment_report import REQUESTED, Report, ReportItem, word_of
 from deploybot.domain.events import (
     OWN,
     Alert,
@@ -32,30 +35,27 @@ from deploybot.domain.events import (
     Push,
     Synced,
     Tagged,
-    Told,
+    ToldCommit,
 )
-from deploybot.domain.images import DOCKER_HUB, canonical_image
-from deploybot.domain.observed import EngineFacts, Manifest, ManifestRow, Observed, ServiceImage
-from deploybot.domain.origins import Holding, Origin, RefRule, Signature, allowed_by
-from deploybot.domain.people import (
+from deploybot.domain.image_names import DOCKER_HUB, canonical_image
+from deploybot.domain.observed_target import EngineFacts, Manifest, ManifestRow, Observed, ServiceImage
+from deploybot.domain.person import (
     EVERY,
     Account,
+    AccountLink,
     Action,
     Grant,
     GrantChange,
     Identity,
-    Link,
     Lock,
     Person,
     Place,
     Role,
     place_name,
 )
-from deploybot.domain.plans import Effect, EffectKind, Gate, Kind, Plan, ServerPlan, Step
-from deploybot.domain.releases import Changes, Commit, CommitAuthor, Pin, Release, image_changes, short_digest, short_id
-from deploybot.domain.reports import REQUESTED, Report, ReportItem, word_of
-from deploybot.domain.requests import Approval, Binding, Request, Verdict
-from deploybot.domain.servers import (
+from deploybot.domain.plan import Effect, EffectKind, Gate, Kind, Plan, ServerPlan, Step
+from deploybot.domain.release import Changes, Commit, CommitAuthor, Pin, Release, image_changes, short_digest, short_id
+from deploybot.domain.server_facts import (
     Container,
     EngineEvent,
     Image,
@@ -67,13 +67,13 @@ from deploybot.domain.servers import (
     Mount,
     PublishedPort,
     ServerFacts,
+    ServerUpload,
     Sight,
-    Upload,
     UploadKind,
     Usage,
 )
-from deploybot.domain.windows import Window
-from deploybot.domain.wishes import AUTO, BOT_NAME, Heads, Wish, WishState, image_key, ref_key
+from deploybot.domain.time_windows import Window
+from deploybot.domain.trigger import AUTO, BOT_NAME, Heads, Trigger, TriggerState, image_key, ref_key
 
 __all__ = [
     "AUTO",
@@ -83,6 +83,7 @@ __all__ = [
     "OWN",
     "REQUESTED",
     "Account",
+    "AccountLink",
     "Action",
     "Alert",
     "Approval",
@@ -116,7 +117,6 @@ __all__ = [
     "JobState",
     "JobStatus",
     "Kind",
-    "Link",
     "LocalTime",
     "Lock",
     "LogLine",
@@ -140,10 +140,12 @@ __all__ = [
     "Report",
     "ReportItem",
     "Request",
+    "RequestVerdict",
     "Role",
     "Running",
     "ServerFacts",
     "ServerPlan",
+    "ServerUpload",
     "ServiceImage",
     "Sight",
     "Signature",
@@ -155,15 +157,13 @@ __all__ = [
     "StepState",
     "Synced",
     "Tagged",
-    "Told",
+    "ToldCommit",
+    "Trigger",
+    "TriggerState",
     "Unfinished",
-    "Upload",
     "UploadKind",
     "Usage",
-    "Verdict",
     "Window",
-    "Wish",
-    "WishState",
     "allowed_by",
     "canonical_image",
     "image_changes",

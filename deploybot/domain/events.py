@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from deploybot.domain.people import Identity
+from deploybot.domain.person import Identity
 
 OWN = "deploybot"
 """What the bot marks its own deployments and statuses on forges with, because they come back as events.
@@ -31,7 +31,7 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ToldCommit:
     """A commit as a push tells it; `message` is the whole message, cut at 2,000 characters."""
 
     sha: str
@@ -63,7 +63,7 @@ class Push(Event):
     branch: str
     before: str = ""
     after: str = ""
-    commits: tuple[Told, ...] = ()
+    commits: tuple[ToldCommit, ...] = ()
     total: int = 0
     more: bool = False
     compare: str = ""

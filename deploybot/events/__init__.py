@@ -1,1 +1,1 @@
-"""What an event means: which apps it is about, who is told (telling), what is deployed by itself (auto)."""
+"""What an event means: which app it is about, which builds count, what is reported."""

@@ -5,8 +5,8 @@ seen. docs/security.md lists what is masked, and tests/masking/test_exits.py eve
 """
 
 from deploybot.masking.cleaning import clean, clean_text
+from deploybot.masking.key_shapes import looks_like_token
+from deploybot.masking.masked_streams import HOLD, Stream, settled
 from deploybot.masking.redactor import MASK, Redactor
-from deploybot.masking.shapes import looks_like_token
-from deploybot.masking.streams import HOLD, Stream, settled
 
 __all__ = ["HOLD", "MASK", "Redactor", "Stream", "clean", "clean_text", "looks_like_token", "settled"]

@@ -11,18 +11,18 @@ import dataclasses
 from collections.abc import Iterator
 
 from deploybot.card import Card, Line, Link, Table
-from deploybot.masking import shapes, views
+from deploybot.masking import key_shapes, unescaped_views
+from deploybot.masking.byte_patterns import BytesPattern, compiled
 from deploybot.masking.cleaning import clean_text
-from deploybot.masking.forms import SHORTEST, alternatives, forms_of
-from deploybot.masking.linear import BytesPattern, compiled
-from deploybot.masking.views import LEVELS, Span, View, joined, unescaped
+from deploybot.masking.secret_forms import SHORTEST, alternatives, forms_of
+from deploybot.masking.unescaped_views import LEVELS, Span, View, joined, unescaped
 
 MASK = "•••"
 _MASK = MASK.encode()
 _WIDEST = 7
 """So many bytes an escape may take for one byte of a value, or more of them around each other for a few."""
 _LEAST_REACH = 4096
-_ANY = b"|".join((shapes.ANY, views.ANY))
+_ANY = b"|".join((key_shapes.ANY, unescaped_views.ANY))
 
 
 class Redactor:
@@ -136,8 +136,8 @@ class Redactor:
     def _plain(self, data: bytes) -> Iterator[Span]:
         """What stands there as it is."""
         yield from self._known(data)
-        if compiled(shapes.ANY).search(data):
-            yield from shapes.spans_of(data)
+        if compiled(key_shapes.ANY).search(data):
+            yield from key_shapes.spans_of(data)
 
     def _known(self, data: bytes) -> Iterator[Span]:
         for pattern in self._patterns:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from deploybot.command import Code, Command
 from deploybot.errors import UsageError, UserError
-from deploybot.parsing.advice import Better, corrected, leftover
-from deploybot.parsing.complete import complete
-from deploybot.parsing.form import Form, read_command
-from deploybot.parsing.kinds import (
+from deploybot.parsing.command_form import Form, read_command
+from deploybot.parsing.completion import complete
+from deploybot.parsing.message_reader import Reader
+from deploybot.parsing.message_text import LONGEST, Addressed, Words, clean, hear, split
+from deploybot.parsing.parameter_types import (
     ChangeNumber,
     FollowName,
     NoSuch,
@@ -27,17 +28,16 @@ from deploybot.parsing.kinds import (
     nearest,
     shown,
 )
-from deploybot.parsing.reader import Reader
-from deploybot.parsing.text import LONGEST, Heard, Words, clean, hear, split
+from deploybot.parsing.suggestions import Better, corrected, leftover
 from deploybot.settings import App, Environment, Settings
 
 __all__ = [
     "LONGEST",
+    "Addressed",
     "Call",
     "ChangeNumber",
     "FollowName",
     "Form",
-    "Heard",
     "Number",
     "Ref",
     "clean",

@@ -111,6 +111,6 @@ def read_usage(usage: str) -> Grammar:
 def _check_words(grammar: Grammar) -> None:
     words = [group.word for group in grammar.groups if group.word]
     if twice := next((word for word in words if words.count(word) > 1), None):
-        raise ValueError(f"two groups of the usage begin with `{twice}`: then nobody can tell which is meant")
+        raise ValueError(f"two groups of the usage begin with `{twice}`: it would be ambiguous")
     if "because" in words:
         raise ValueError("`because` needs no group: every command takes it, and ` because …` at the end demands it")

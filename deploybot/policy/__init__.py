@@ -8,7 +8,16 @@ checks) is a further rule here, with its facts in the question, and binds every 
 
 from __future__ import annotations
 
-from deploybot.policy.questions import Allowed, Asked, Before, Decision, Finding, Question, Voice, Wanted
+from deploybot.policy.questions import (
+    Allowed,
+    AskedBy,
+    Before,
+    Decision,
+    PolicyQuestion,
+    RuleFinding,
+    Voice,
+    WantedAction,
+)
 from deploybot.policy.roles import LEAST, admins_of, covers, holds, role_of, suffices, tell_lock
 from deploybot.policy.rules import (
     NEEDS_APPROVAL,
@@ -33,13 +42,13 @@ __all__ = [
     "PASSED_BY_GLASS",
     "RULES",
     "Allowed",
-    "Asked",
+    "AskedBy",
     "Before",
     "Decision",
-    "Finding",
-    "Question",
+    "PolicyQuestion",
+    "RuleFinding",
     "Voice",
-    "Wanted",
+    "WantedAction",
     "admins_of",
     "broken_rules",
     "counting",

@@ -12,7 +12,7 @@ _CHANGES_NO_RELEASE = frozenset({"lock", "unlock", "cancel"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class WantedAction:
     """What bot.toml asks for in an environment: how many approvals, from which role, and if any, from which names."""
 
     count: int
@@ -27,7 +27,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class AskedBy:
     """A request for approvals: who asked, and who has approved, as ids of persons.
 
     `brought` are those who brought it about where nobody asked: whose push it was, say. `unknown` says what is not
@@ -77,7 +77,7 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class PolicyQuestion:
     """Whether a person may do something in a place.
 
     `app` and `environment` are names, `*` for every one, or None for “at least one of them”. `grants` and
@@ -98,8 +98,8 @@ class Question:
     grants: tuple[Grant, ...] = ()
     people: tuple[Person, ...] = ()
     lock: Lock | None = None
-    wanted: Wanted | None = None
-    asked: Asked | None = None
+    wanted: WantedAction | None = None
+    asked: AskedBy | None = None
     before: Before | None = None
     allowed: Allowed | None = None
     begins: bool = False
@@ -135,7 +135,7 @@ class Voice(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RuleFinding:
     """What one rule says.
 
     `held` marks a refusal that a lock is the reason of, `waits` one that approvals can end, `broken` one that break

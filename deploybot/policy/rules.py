@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from deploybot.domain import Action, Kind, Person, Role
-from deploybot.policy.questions import Decision, Finding, Question, Voice, Wanted
+from deploybot.policy.questions import Decision, PolicyQuestion, RuleFinding, Voice, WantedAction
 from deploybot.policy.roles import LEAST, reaches, role_of, suffices
 
 OPEN_COMMANDS = frozenset({"help", "whoami", "claim", "link"})
@@ -21,32 +21,32 @@ come back without them, and anything else could be anything."""
 
 ONLY_AUTHORS = "All who approved it wrote part of it: somebody else has to approve it, too."
 
-Rule = Callable[[Question], Finding | None]
+Rule = Callable[[PolicyQuestion], RuleFinding | None]
 
 
-def _role_in(question: Question, person: Person) -> Role | None:
+def _role_in(question: PolicyQuestion, person: Person) -> Role | None:
     """A person's role in the place of a question, at its time."""
     return role_of(person, question.grants, question.app, question.environment, question.now)
 
 
-def _refuses(reason: str) -> Finding:
-    return Finding(Voice.REFUSES, reason)
+def _refuses(reason: str) -> RuleFinding:
+    return RuleFinding(Voice.REFUSES, reason)
 
 
-def _passes(reason: str) -> Finding:
-    return Finding(Voice.PASSES, reason)
+def _passes(reason: str) -> RuleFinding:
+    return RuleFinding(Voice.PASSES, reason)
 
 
-def _open_command(question: Question) -> Finding | None:
+def _open_command(question: PolicyQuestion) -> RuleFinding | None:
     """Let everyone use the few commands that are for everyone."""
     if question.action is not Action.ANYONE:
         return None
     if question.command in OPEN_COMMANDS:
-        return Finding(Voice.ALLOWS, f"`{question.command}` is for everyone.")
+        return RuleFinding(Voice.ALLOWS, f"`{question.command}` is for everyone.")
     return _refuses(f"Only {', '.join(sorted(OPEN_COMMANDS))} are for everyone.")
 
 
-def _known_person(question: Question) -> Finding | None:
+def _known_person(question: PolicyQuestion) -> RuleFinding | None:
     """Refuse whoever is not on the allowlist."""
     if question.action is Action.ANYONE:
         return None
@@ -55,7 +55,7 @@ def _known_person(question: Question) -> Finding | None:
     return _passes(f"You are {question.person.name}, who is on the allowlist.")
 
 
-def _role(question: Question) -> Finding | None:
+def _role(question: PolicyQuestion) -> RuleFinding | None:
     """Ask for a role that is high enough for the action in that place."""
     if question.action is Action.ANYONE or question.person is None:
         return None
@@ -63,38 +63,38 @@ def _role(question: Question) -> Finding | None:
     if question.itself:
         return _by_itself(question, may=suffices(role, question.action))
     if suffices(role, question.action):
-        return Finding(Voice.ALLOWS, f"You are {role} on {question.place}.")
+        return RuleFinding(Voice.ALLOWS, f"You are {role} on {question.place}.")
     has = f"you are {role} there" if role else "you have no role there"
     return _refuses(f"`{question.command}` needs the role {LEAST[question.action]} on {question.place}; {has}.")
 
 
-def _by_itself(question: Question, *, may: bool) -> Finding:
+def _by_itself(question: PolicyQuestion, *, may: bool) -> RuleFinding:
     """Let the bot do by itself what bot.toml's `auto` says, and nothing else."""
     if may:
-        return Finding(Voice.ALLOWS, f"`auto` in bot.toml deploys to {question.place} by itself.")
+        return RuleFinding(Voice.ALLOWS, f"`auto` in bot.toml deploys to {question.place} by itself.")
     return _refuses(f"`auto` in bot.toml does not let me use `{question.command}` on {question.place} by myself.")
 
 
-def _auto(question: Question) -> Finding | None:
+def _auto(question: PolicyQuestion) -> RuleFinding | None:
     """Say what is deployed there without anybody's asking: every other rule binds that, too."""
     if not question.auto or not question.changes_release or not question.is_one_place:
         return None
-    return _passes(f"{question.auto[:1].upper()}{question.auto[1:]} is deployed there by itself.")
+    return _passes(f"{question.auto[:1].upper()}{question.auto[1:]} is deployed there automatically.")
 
 
-def _lock(question: Question) -> Finding | None:
+def _lock(question: PolicyQuestion) -> RuleFinding | None:
     """Keep everybody but its holder from deploying where a lock holds; an admin, too, has to unlock first."""
     lock = question.lock
     if not question.changes_release:
         return None
     if lock is None:
-        return _passes(f"Nobody has locked {question.place}.")
+        return _passes(f"There is no lock on {question.place}.")
     if question.person is not None and lock.person == question.person.id:
         return _passes("The lock there is your own.")
-    return Finding(Voice.REFUSES, f"{lock.app}/{lock.environment} is locked by {lock.holder}.", held=True)
+    return RuleFinding(Voice.REFUSES, f"{lock.app}/{lock.environment} is locked by {lock.holder}.", held=True)
 
 
-def _unlock(question: Question) -> Finding | None:
+def _unlock(question: PolicyQuestion) -> RuleFinding | None:
     """Leave the release of a lock to its holder and to admins."""
     lock = question.lock
     if lock is None or question.command != "unlock" or question.person is None or lock.person == question.person.id:
@@ -104,7 +104,7 @@ def _unlock(question: Question) -> Finding | None:
     return _refuses(f"The lock is {lock.holder}'s: {lock.holder} or an admin may release it.")
 
 
-def _approvals(question: Question) -> Finding | None:
+def _approvals(question: PolicyQuestion) -> RuleFinding | None:
     """Let nothing begin that lacks approvals; until then a request may be made and waits."""
     wanted = question.wanted
     if not question.changes_release or not question.is_one_place:
@@ -120,7 +120,7 @@ def _approvals(question: Question) -> Finding | None:
     return _enough(question, wanted)
 
 
-def _enough(question: Question, wanted: Wanted) -> Finding:
+def _enough(question: PolicyQuestion, wanted: WantedAction) -> RuleFinding:
     """Count what is there when something is about to begin."""
     if question.asked is None:
         return _refuses(f"It was asked for before {question.place} wanted {wanted}: ask for it again.")
@@ -131,10 +131,10 @@ def _enough(question: Question, wanted: Wanted) -> Finding:
     why = f"It needs {wanted}{more}, other than who asked; {there or 'none'} there."
     if there >= needed(question):
         why = f"{why} {ONLY_AUTHORS}"
-    return Finding(Voice.REFUSES, why, waits=True)
+    return RuleFinding(Voice.REFUSES, why, waits=True)
 
 
-def _approver(question: Question) -> Finding | None:
+def _approver(question: PolicyQuestion) -> RuleFinding | None:
     """Take approvals, and rejections, from those whom the place names."""
     person, wanted = question.person, question.wanted
     if question.action is not Action.APPROVE or person is None or wanted is None:
@@ -147,7 +147,7 @@ def _approver(question: Question) -> Finding | None:
     return _refuses(f"{question.place} wants {wanted}: you are none of them.")
 
 
-def _another(question: Question) -> Finding | None:
+def _another(question: PolicyQuestion) -> RuleFinding | None:
     """Let nobody approve what they asked for themselves, and nobody twice."""
     person, asked = question.person, question.asked
     if question.command != "approve" or person is None or asked is None:
@@ -161,7 +161,7 @@ def _another(question: Question) -> Finding | None:
     return _passes("Somebody else asked for it.")
 
 
-def _in_time(question: Question) -> Finding | None:
+def _in_time(question: PolicyQuestion) -> RuleFinding | None:
     """Let nobody approve by a role, or from an account, that they got after it was asked for."""
     person, asked = question.person, question.asked
     if question.command != "approve" or person is None or asked is None or not asked.number:
@@ -178,7 +178,7 @@ def _in_time(question: Question) -> Finding | None:
     return _passes(f"You had the role before #{asked.number} was asked for.")
 
 
-def _second_admin(question: Question) -> Finding | None:
+def _second_admin(question: PolicyQuestion) -> RuleFinding | None:
     """Let nobody confirm a grant that they asked for themselves."""
     if question.command != "confirm" or not question.proposer or question.person is None:
         return None
@@ -187,11 +187,11 @@ def _second_admin(question: Question) -> Finding | None:
     return _passes("Another admin asked for it.")
 
 
-def _has(person: Person, least: Role, question: Question) -> bool:
+def _has(person: Person, least: Role, question: PolicyQuestion) -> bool:
     return reaches(_role_in(question, person), least)
 
 
-def _after(question: Question) -> Finding | None:
+def _after(question: PolicyQuestion) -> RuleFinding | None:
     """Deploy only what is healthy in the environment that comes before; what ran well here may come back."""
     before = question.before
     stays = question.command in {Kind.RESTART, Kind.TASK}
@@ -212,7 +212,7 @@ def _after(question: Question) -> Finding | None:
     return _refuses(f"{before.release} has to be healthy in {before.environment} first. There now: {runs}.")
 
 
-def _refs(question: Question) -> Finding | None:
+def _refs(question: PolicyQuestion) -> RuleFinding | None:
     """Deploy only commits on refs that the place allows; what ran well here may come back."""
     allowed = question.allowed
     if not _brings_commit(question) or allowed is None or not allowed.refs:
@@ -227,7 +227,7 @@ def _refs(question: Question) -> Finding | None:
     return _refuses(f"Only commits on {only} may be deployed to {question.place}; this one is on {origin.found}.")
 
 
-def _signed(question: Question) -> Finding | None:
+def _signed(question: PolicyQuestion) -> RuleFinding | None:
     """Deploy only commits with a good signature of a signer; what ran well here may come back."""
     allowed = question.allowed
     if not _brings_commit(question) or allowed is None or not allowed.signed:
@@ -242,13 +242,13 @@ def _signed(question: Question) -> Finding | None:
     return _refuses(f"Only signed commits may be deployed to {question.place}: {origin.unsigned}.")
 
 
-def _brings_commit(question: Question) -> bool:
+def _brings_commit(question: PolicyQuestion) -> bool:
     """Whether it is about bringing a commit to one place; a restart and a task leave there what runs."""
     stays = question.command in {Kind.RESTART, Kind.TASK}
     return question.changes_release and question.is_one_place and not stays
 
 
-def _glass(question: Question) -> Finding | None:
+def _glass(question: PolicyQuestion) -> RuleFinding | None:
     """Let nobody but admins break the glass, and only to deploy or to roll back."""
     if not question.glass or question.person is None:
         return None
@@ -280,7 +280,7 @@ RULES: Mapping[str, Rule] = {
 """Every rule by the name that people read."""
 
 
-def counting(question: Question) -> tuple[int, ...]:
+def counting(question: PolicyQuestion) -> tuple[int, ...]:
     """Whose approvals of the request count now: each person once, still entitled, and not who asked."""
     asked = question.asked
     if asked is None:
@@ -292,14 +292,14 @@ def counting(question: Question) -> tuple[int, ...]:
     return tuple(one.id for one in given if one is not None and _decide(replace(alone, person=one)).allowed)
 
 
-def needed(question: Question) -> int:
+def needed(question: PolicyQuestion) -> int:
     """How many approvals a request needs: one more than bot.toml asks for where its cause is not known."""
     if question.wanted is None:
         return 0
     return question.wanted.count + bool(question.asked and question.asked.unknown)
 
 
-def missing(question: Question) -> int:
+def missing(question: PolicyQuestion) -> int:
     """How many approvals a request still needs. Authors of the change may approve it, but not without somebody else."""
     there = counting(question)
     lacking = max(needed(question) - len(there), 0)
@@ -307,25 +307,25 @@ def missing(question: Question) -> int:
     return max(lacking, 1) if there and all(one in authors for one in there) else lacking
 
 
-def explain(question: Question) -> dict[str, Finding]:
+def explain(question: PolicyQuestion) -> dict[str, RuleFinding]:
     """What every rule that has something to say says, by its name."""
     findings = {name: rule(question) for name, rule in RULES.items()}
     return {name: _through(question, name, finding) for name, finding in findings.items() if finding is not None}
 
 
-def _through(question: Question, name: str, finding: Finding) -> Finding:
+def _through(question: PolicyQuestion, name: str, finding: RuleFinding) -> RuleFinding:
     """Pass a refusal that break glass passes; whether it may be broken is a rule of its own."""
     if not question.glass or name not in PASSED_BY_GLASS or finding.voice is not Voice.REFUSES:
         return finding
-    return Finding(Voice.PASSES, f"{finding.reason} Break glass passes that.", broken=True)
+    return RuleFinding(Voice.PASSES, f"{finding.reason} Break glass passes that.", broken=True)
 
 
-def broken_rules(question: Question) -> tuple[str, ...]:
+def broken_rules(question: PolicyQuestion) -> tuple[str, ...]:
     """The rules that would say no and are passed by break glass."""
     return tuple(name for name, finding in explain(question).items() if finding.broken)
 
 
-def _decide(question: Question) -> Decision:
+def _decide(question: PolicyQuestion) -> Decision:
     """Ask every rule."""
     findings = explain(question).values()
     refusals = [finding for finding in findings if finding.voice is Voice.REFUSES]
@@ -338,14 +338,14 @@ def _decide(question: Question) -> Decision:
     )
 
 
-def who_may(question: Question) -> tuple[str, ...]:
+def who_may(question: PolicyQuestion) -> tuple[str, ...]:
     """The names of everybody of `people` who would get a yes."""
     alone = replace(question, account=0)
     able = (person.name for person in question.people if _decide(replace(alone, person=person)).allowed)
     return tuple(sorted(able))
 
 
-def decide(question: Question) -> Decision:
+def decide(question: PolicyQuestion) -> Decision:
     """Answer a question; a no names everybody of `people` who would get a yes."""
     decision = _decide(question)
     return decision if decision.allowed else replace(decision, who_may=who_may(question))

@@ -6,27 +6,27 @@ The core (deploy, observe, dispatch) knows only these. Adapters translate their 
 
 from __future__ import annotations
 
-from deploybot.ports.chats import ButtonRow, Buttons, Chat, Finding, LiveChat, Outbox, OutboxItem, Seen
-from deploybot.ports.deployments import Deployments, Locks, Manifests, Reports, Requests, RunningReleases
-from deploybot.ports.events import EventListener, GroupListener
-from deploybot.ports.images import Images
-from deploybot.ports.inbox import Deliveries, Delivery, Fate, NewDelivery, Waiting
-from deploybot.ports.outside import (
+from deploybot.ports.allowlist_tables import Claims, Codes, GrantChanges, LinkCodeTable, People
+from deploybot.ports.chat_ports import ButtonRow, Buttons, Chat, ChatFinding, LiveChat, Outbox, OutboxItem, SeenMessages
+from deploybot.ports.deployment_tables import DeploymentTable, Locks, Manifests, Reports, Requests, RunningReleases
+from deploybot.ports.event_listeners import EventListener, GroupListener
+from deploybot.ports.event_tables import EventPart, EventPlace, EventTable, Notices, Storm
+from deploybot.ports.image_registry import Images
+from deploybot.ports.inbox_tables import Deliveries, Delivery, Fate, NewDelivery, Waiting
+from deploybot.ports.infrastructure_ports import (
     LONG_SESSIONS,
     Clock,
     CodeSecrets,
     Engine,
     Host,
-    Lines,
-    Redactor,
+    LineStream,
     RefSource,
     Servers,
+    TextRedactor,
 )
-from deploybot.ports.people import Claims, Codes, GrantChanges, Links, People
-from deploybot.ports.store import Audit, AuditSinks, Store, Tables
-from deploybot.ports.strategies import Site, Strategy
-from deploybot.ports.told import Notices, Storm, Told, ToldPart, ToldPlace
-from deploybot.ports.wishes import Wishes
+from deploybot.ports.store_port import Audit, AuditSinks, Store, Tables
+from deploybot.ports.strategy_port import Site, Strategy
+from deploybot.ports.trigger_tables import TriggerTable
 
 __all__ = [
     "LONG_SESSIONS",
@@ -35,23 +35,26 @@ __all__ = [
     "ButtonRow",
     "Buttons",
     "Chat",
+    "ChatFinding",
     "Claims",
     "Clock",
     "CodeSecrets",
     "Codes",
     "Deliveries",
     "Delivery",
-    "Deployments",
+    "DeploymentTable",
     "Engine",
     "EventListener",
+    "EventPart",
+    "EventPlace",
+    "EventTable",
     "Fate",
-    "Finding",
     "GrantChanges",
     "GroupListener",
     "Host",
     "Images",
-    "Lines",
-    "Links",
+    "LineStream",
+    "LinkCodeTable",
     "LiveChat",
     "Locks",
     "Manifests",
@@ -60,21 +63,18 @@ __all__ = [
     "Outbox",
     "OutboxItem",
     "People",
-    "Redactor",
     "RefSource",
     "Reports",
     "Requests",
     "RunningReleases",
-    "Seen",
+    "SeenMessages",
     "Servers",
     "Site",
     "Store",
     "Storm",
     "Strategy",
     "Tables",
-    "Told",
-    "ToldPart",
-    "ToldPlace",
+    "TextRedactor",
+    "TriggerTable",
     "Waiting",
-    "Wishes",
 ]

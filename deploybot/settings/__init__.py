@@ -12,14 +12,23 @@ from typing import ClassVar
 from pydantic import Field
 
 from deploybot.domain import Identity, Place
-from deploybot.settings.apps import App, Compose, Environment, Health, Logs, Shared
-from deploybot.settings.audit import AuditCall, AuditExport
-from deploybot.settings.events import Auto, Forge, Hook, ImageOf, Notify, Otel, Outgoing, RegistryLogin
-from deploybot.settings.house import BotSettings, DockerTls, Http, Server, Slack, Telegram
-from deploybot.settings.parts import FileRef, HostKeys, Part, Secret, Switch, Whole
-from deploybot.settings.shapes import Name
-from deploybot.settings.signing import Signer
-from deploybot.settings.values import SenderName
+from deploybot.settings.app_settings import App, ComposeSettings, Environment, HealthSettings, Logs, Shared
+from deploybot.settings.audit_settings import AuditCall, AuditExport
+from deploybot.settings.bot_settings import BotSettings, DockerTls, Http, Server, SlackSettings, Telegram
+from deploybot.settings.event_settings import (
+    Auto,
+    ForgeSettings,
+    Hook,
+    ImageOf,
+    Notify,
+    Otel,
+    OutgoingSettings,
+    RegistryLogin,
+)
+from deploybot.settings.event_values import SenderName
+from deploybot.settings.setting_types import FileRef, HostKeys, Secret, SettingsPart, Switch, Whole
+from deploybot.settings.signing_settings import Signer
+from deploybot.settings.value_shapes import Name
 
 __all__ = [
     "App",
@@ -27,12 +36,12 @@ __all__ = [
     "AuditExport",
     "Auto",
     "BotSettings",
-    "Compose",
+    "ComposeSettings",
     "DockerTls",
     "Environment",
     "FileRef",
-    "Forge",
-    "Health",
+    "ForgeSettings",
+    "HealthSettings",
     "Hook",
     "HostKeys",
     "Http",
@@ -40,16 +49,16 @@ __all__ = [
     "Logs",
     "Notify",
     "Otel",
-    "Outgoing",
-    "Part",
+    "OutgoingSettings",
     "RegistryLogin",
     "Secret",
     "SenderName",
     "Server",
     "Settings",
+    "SettingsPart",
     "Shared",
     "Signer",
-    "Slack",
+    "SlackSettings",
     "Switch",
     "Telegram",
     "Whole",
@@ -57,7 +66,7 @@ __all__ = [
 ]
 
 
-class Settings(Part):
+class Settings(SettingsPart):
     """The whole of bot.toml. Apps and environments carry their names and their app's defaults."""
 
     filled: ClassVar[frozenset[str]] = frozenset({"path"})
@@ -65,13 +74,13 @@ class Settings(Part):
     bot: BotSettings = Field(default_factory=BotSettings)
     servers: dict[Name, Server] = Field(default_factory=dict)
     apps: dict[Name, App] = Field(default_factory=dict)
-    slack: Slack | None = None
+    slack: SlackSettings | None = None
     telegram: Telegram | None = None
     http: Http | None = None
     hooks: dict[SenderName, Hook] = Field(default_factory=dict)
     registries: dict[Name, RegistryLogin] = Field(default_factory=dict)
     signers: dict[Name, Signer] = Field(default_factory=dict)
-    outgoing: dict[Name, Outgoing] = Field(default_factory=dict)
+    outgoing: dict[Name, OutgoingSettings] = Field(default_factory=dict)
     otel: Otel | None = None
     audit: AuditExport | None = None
     path: Path | None = Field(default=None, exclude=True)

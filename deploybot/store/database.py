@@ -21,8 +21,8 @@ from typing import Self, TypeVar, cast
 from deploybot.errors import StoreDown, StoreError
 from deploybot.masking import Redactor
 from deploybot.ports import Tables
-from deploybot.store.connection import Way
-from deploybot.store.writer import Job, Writer
+from deploybot.store.database_connection import Way
+from deploybot.store.database_writer import Job, Writer
 
 T = TypeVar("T")
 _GROUP = 256

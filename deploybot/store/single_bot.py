@@ -15,7 +15,7 @@ from io import FileIO
 from pathlib import Path
 
 from deploybot.errors import StoreError, UserError
-from deploybot.store.folder import private_file, private_folder
+from deploybot.store.data_folder import private_file, private_folder
 
 LOCK = "deploybot.lock"
 _TEMPORARY = "temporary"
@@ -112,7 +112,7 @@ def _taken(data: Path, file: FileIO) -> UserError:
     if temporary:
         return UserError(
             f"a temporary bot runs with the data folder {data} already: {process}. `deploybot chat` has started it",
-            hint=f"It stops by itself when what was begun has ended. To stop it now: kill {number}",
+            hint=f"It stops when running deployments have ended. To stop it now: kill {number}",
         )
     return UserError(
         f"a deploybot runs with the data folder {data} already: {process}",

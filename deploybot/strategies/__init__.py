@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from deploybot.ports import Strategy
-from deploybot.strategies.compose import Compose
-from deploybot.strategies.files import Files
-from deploybot.strategies.script import Script
+from deploybot.strategies.compose import ComposeStrategy
+from deploybot.strategies.files_strategy import FilesStrategy
+from deploybot.strategies.script_strategy import ScriptStrategy
 
-STRATEGIES: Mapping[str, Strategy] = {"compose": Compose(), "files": Files(), "script": Script()}
+STRATEGIES: Mapping[str, Strategy] = {
+    "compose": ComposeStrategy(),
+    "files": FilesStrategy(),
+    "script": ScriptStrategy(),
+}
 """By the name that bot.toml uses."""

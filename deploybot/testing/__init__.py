@@ -5,18 +5,18 @@ servers["web1"].script("switch", Outcome(code=1, log=b"no space left"))
 async with memory_store() as store: ...
 """
 
-from deploybot.testing.chats import FakeChat, Message
-from deploybot.testing.clock import FakeClock
-from deploybot.testing.codes import FakeCodeSecrets
-from deploybot.testing.engines import FakeEngine
-from deploybot.testing.hosts import FakeHost, FakeServers, Outcome, Started
-from deploybot.testing.images import FakeImages
-from deploybot.testing.refs import FakeRefs
-from deploybot.testing.services import Asked, FakeDeployments, FakeLogs, FakeReleases, FakeStatus
-from deploybot.testing.stores import memory_store
+from deploybot.testing.fake_chats import FakeChat, Message
+from deploybot.testing.fake_clock import FakeClock
+from deploybot.testing.fake_codes import FakeCodeSecrets
+from deploybot.testing.fake_engines import FakeEngine
+from deploybot.testing.fake_hosts import FakeHost, FakeServers, Outcome, Started
+from deploybot.testing.fake_images import FakeImages
+from deploybot.testing.fake_refs import FakeRefs
+from deploybot.testing.fake_services import AskedService, FakeDeployments, FakeLogs, FakeReleases, FakeStatus
+from deploybot.testing.memory_stores import memory_store
 
 __all__ = [
-    "Asked",
+    "AskedService",
     "FakeChat",
     "FakeClock",
     "FakeCodeSecrets",

@@ -16,18 +16,18 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from deploybot.errors import StoreError
+from deploybot.http_server import WebServer
 from deploybot.metrics import METRICS
-from deploybot.notices import Notice
 from deploybot.ports import Clock, NewDelivery, Store
+from deploybot.setup_notices import Notice
 from deploybot.units import show_size
-from deploybot.web import WebServer
-from deploybot.webhooks.addresses import Address
-from deploybot.webhooks.bucket import Bucket
-from deploybot.webhooks.keeper import Keeper
-from deploybot.webhooks.misfits import nobody_reads, too_large_notice
-from deploybot.webhooks.reading import plain
-from deploybot.webhooks.sender import ForgedError, Received, Sender
+from deploybot.webhooks.body_reading import plain
+from deploybot.webhooks.delivery_writer import DeliveryWriter
+from deploybot.webhooks.hook_addresses import HookAddress
+from deploybot.webhooks.sender_notices import nobody_reads, too_large_notice
+from deploybot.webhooks.sender_port import ForgedError, Received, Sender
 from deploybot.webhooks.senders import sender
+from deploybot.webhooks.token_bucket import Bucket
 
 _BURST_SECONDS = 10
 _AGAIN = 60.0
@@ -66,13 +66,13 @@ class Receiver:
         report: Callable[[Notice], Awaitable[None]] = nobody_reads,
     ) -> None:
         """`report` says in chat what was refused."""
-        self._keeper = Keeper(store)
+        self._keeper = DeliveryWriter(store)
         self._clock = clock
         self._shelf = shelf
         self._rate = rate
         self._report = report
 
-    def open(self, server: WebServer, address: Address) -> None:
+    def open(self, server: WebServer, address: HookAddress) -> None:
         """Answer at an address; before the server starts. With a secret at its end, too, for whom that is the proof."""
         endpoint = _Endpoint(address, sender(address.sender), Bucket(self._rate, self._rate * _BURST_SECONDS))
         handler = functools.partial(self._take, endpoint)
@@ -129,7 +129,7 @@ class _Endpoint:
 
     __slots__ = ("address", "bucket", "name", "path", "refusals", "secret", "sender")
 
-    def __init__(self, address: Address, caller: Sender, bucket: Bucket) -> None:
+    def __init__(self, address: HookAddress, caller: Sender, bucket: Bucket) -> None:
         self.address = address
         self.name = address.sender
         self.path = address.path

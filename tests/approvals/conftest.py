@@ -15,19 +15,19 @@ import pytest
 
 from deploybot.access import Access, PersonLocks
 from deploybot.card import Card
-from deploybot.chat.desk import Desk
+from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.command import Context, Incoming, Services
-from deploybot.deploy import approvals
+from deploybot.command_loader import load
+from deploybot.deployments import approvals
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import AuditRow, Deployment, Identity, Person, Place, Request, Role
 from deploybot.errors import UserError
-from deploybot.loader import load
 from deploybot.masking import Redactor
 from deploybot.ports import RefSource, Tables
 from deploybot.settings import Settings
 from deploybot.store.database import Database
 from deploybot.testing import FakeHost, FakeLogs, FakeRefs, FakeServers, FakeStatus, Outcome, memory_store
-from tests.deploy.conftest import GOOD_SWITCH, V1, V2, V3, Shop, Ticking, fetched, settings_of
+from tests.deployments.conftest import GOOD_SWITCH, V1, V2, V3, Shop, Ticking, fetched, settings_of
 
 TEAM = {
     "ana": (Role.DEPLOYER, "*", "*"),
@@ -48,7 +48,7 @@ class Town:
     people: dict[str, Person]
     dispatcher: Dispatcher = field(init=False)
     access: Access = field(init=False)
-    desks: dict[str, Desk] = field(init=False)
+    desks: dict[str, ButtonTokens] = field(init=False)
     ids: itertools.count[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class Town:
         self.dispatcher = Dispatcher(
             services=services, access=self.access, store=shop.store, clock=shop.clock, redactor=Redactor(())
         )
-        self.desks = {name: Desk(shop.store, shop.clock, name) for name in ("console", "slack", "telegram")}
+        self.desks = {name: ButtonTokens(shop.store, shop.clock, name) for name in ("console", "slack", "telegram")}
 
     @property
     def store(self) -> Database:

@@ -17,7 +17,7 @@ from deploybot.domain import Author, Changes, CommitAuthor, Identity, Push, Role
 from deploybot.ports import Tables
 from deploybot.settings import Settings
 from tests.approvals.conftest import Town, make_town
-from tests.auto.conftest import GITHUB, PRODUCTION, Yard, make_yard
+from tests.autodeploy.conftest import GITHUB, PRODUCTION, Yard, make_yard
 
 REQUESTERS = ("dia", "gus", "ben", "eve")
 GRANTERS = ("dia", "gus")

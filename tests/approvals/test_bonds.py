@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.deploy.bonds import Bonds
+from deploybot.deployments.fingerprint_check import FingerprintCheck
 from deploybot.domain import Deployment, Request, Running
-from deploybot.domain.tagging import TagPattern
+from deploybot.domain.image_tags import TagPattern
 from deploybot.errors import Cancelled, Unreachable, UserError, Voided
 from deploybot.settings import ImageOf
 from deploybot.testing import FakeClock
 from tests.approvals.conftest import Town
-from tests.deploy.conftest import V3, PausingStop
+from tests.deployments.conftest import V3, PausingStop
 
 MOVED = ("release: `main` was 2222222222 and is 3333333333",)
 
@@ -24,7 +24,7 @@ class Bound:
     def __init__(self, town: Town, deployment: Deployment, request: Request) -> None:
         self.town, self.deployment, self.request = town, deployment, request
         clock = FakeClock()
-        self.bonds = Bonds(town.shop.settings, town.shop.deployments._planner, clock)
+        self.bonds = FingerprintCheck(town.shop.settings, town.shop.deployments._planner, clock)
         self.stop = PausingStop(clock)
 
     async def changes(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from deploybot.deploy.questions import Questions
+from deploybot.deployments.policy_questions import PolicyQuestions
 from deploybot.domain import Action, Identity, Role
 from deploybot.policy import decide
 from deploybot.ports import Tables
@@ -83,7 +83,7 @@ def expected(who: Somebody | None, action: Action, command: str, place: Place) -
 class Count:
     """Asks the policy about everybody, inside a transaction, and keeps what was wrong."""
 
-    questions: Questions
+    questions: PolicyQuestions
     number: int
     cells: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -123,7 +123,7 @@ async def test_cells(tmp_path: Path, figure: Callable[[str], None]) -> None:
     async with make_town(tmp_path) as town:
         await town.store.write(hire)
         number = await town.ask("deploy shop@v2 to production", str(REQUESTER.number))
-        count = Count(Questions(town.shop.settings, town.shop.clock), number)
+        count = Count(PolicyQuestions(town.shop.settings, town.shop.clock), number)
         for one in PEOPLE:
             await town.store.read(partial(count.everywhere, one=one))
         # Whoever is removed may do nothing, at once and everywhere.

@@ -8,12 +8,12 @@ from pathlib import Path
 import pyotp
 import pytest
 
-from deploybot.deploy.codes import enrolment, new_secret, step_of
+from deploybot.deployments.one_time_codes import enrolment, new_secret, step_of
 from deploybot.domain import State
 from deploybot.errors import StoreError
-from deploybot.store.codes import CodeFiles
+from deploybot.store.one_time_code_rows import CodeFiles
 from tests.approvals.conftest import Town, make_town
-from tests.deploy.conftest import settings_of
+from tests.deployments.conftest import settings_of
 
 WRONG = "This code is wrong, or was used already."
 
@@ -175,7 +175,7 @@ async def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     await files.confirm(7)
     (tmp_path / "codes" / "7").chmod(0o640)
     with pytest.raises(
-        StoreError, match=r"others can read .*codes/7 .*; run `chmod 600 .*`, and enrol anew: it holds a secret"
+        StoreError, match=r"others can read .*codes/7 .*; run `chmod 600 .*`, and enrol again: it holds a secret"
     ):
         await files.get(7)
     (tmp_path / "codes" / "8").write_bytes(b"\xff")

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.deploy.approvals import Approvals
-from deploybot.deploy.binding import config_of
-from deploybot.deploy.bonds import Bonds
-from deploybot.deploy.stop import Stop
-from deploybot.domain import Kind, Plan, State, Verdict
+from deploybot.deployments.approvals import Approvals
+from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.fingerprint import config_of
+from deploybot.deployments.fingerprint_check import FingerprintCheck
+from deploybot.domain import Kind, Plan, RequestVerdict, State
 from deploybot.errors import Cancelled, Denied, StoreError, Unreachable, UserError
 from deploybot.settings import FileRef
 from tests.approvals.conftest import Town, make_town
-from tests.deploy.conftest import V3, settings_of
+from tests.deployments.conftest import V3, settings_of
 
 
 def engine(town: Town) -> Approvals:
     return town.shop.deployments._approvals
 
 
-def bonds(town: Town) -> Bonds:
+def bonds(town: Town) -> FingerprintCheck:
     return town.shop.deployments.queue._beginning._bonds
 
 
@@ -70,7 +70,7 @@ async def test_void_comes_too_late_for_what_has_ended(town: Town) -> None:
     await town.say(f"reject #{number} because no", "ben")
     card = await engine(town).void(number, ("release: it moved",))
     assert (card.title, card.buttons) == (f"#{number} has ended already.", ())
-    assert (await town.request(number)).verdict is Verdict.REJECTED
+    assert (await town.request(number)).verdict is RequestVerdict.REJECTED
 
 
 async def test_rejected_while_it_was_looked_at(town: Town) -> None:
@@ -100,10 +100,10 @@ async def test_what_cannot_be_done_any_more_is_told_as_what_changed(town: Town) 
 
 
 async def test_what_does_not_answer_is_asked_again_for_a_minute(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploybot.deploy.bonds.PAUSE", 0.001)
+    monkeypatch.setattr("deploybot.deployments.fingerprint_check.PAUSE", 0.001)
     number = await town.ask()
     deployment, request = await town.deployment(number), await town.request(number)
-    stop = Stop()
+    stop = CancellationWatch()
     town.shop.hosts["web1"].down = "no answer"
     waits = asyncio.ensure_future(bonds(town).insist(deployment, request, stop))
     await asyncio.sleep(0.01)
@@ -127,7 +127,7 @@ async def test_what_moves_in_the_last_moment_is_seen(town: Town, monkeypatch: py
         host = town.shop.hosts["web1"]
         host.server_facts = replace(host.server_facts, current=V3.commit)
 
-    monkeypatch.setattr(Bonds, "insist", blind)
+    monkeypatch.setattr(FingerprintCheck, "insist", blind)
     await town.say(f"approve #{number}", "ben")
     ended = await town.end_of(number)
     assert ended.outcome == "Void: what it replaces: web1 was nothing and is 3333333333. Nothing was deployed."
@@ -160,7 +160,7 @@ async def test_approving_and_rejecting_at_once_ends_in_one_way(tmp_path: Path) -
             )
             ended = await town.end_of(number)
             request = await town.request(number)
-            assert (ended.state is State.SUCCEEDED) is (request.verdict is Verdict.NONE)
+            assert (ended.state is State.SUCCEEDED) is (request.verdict is RequestVerdict.NONE)
             assert any(card.ok for card in said)
 
 
@@ -182,7 +182,7 @@ async def test_a_look_that_takes_too_long_is_told(town: Town, monkeypatch: pytes
         await asyncio.Event().wait()
 
     with monkeypatch.context() as patched:
-        patched.setattr("deploybot.deploy.approvals.LOOK_WITHIN", 0.05)
+        patched.setattr("deploybot.deployments.approvals.LOOK_WITHIN", 0.05)
         patched.setattr(town.shop.refs, "resolve", never)
         card = await town.say(f"approve #{number}", "ben")
     assert card.title.startswith("The repository or a server cannot be reached: no answer within ")

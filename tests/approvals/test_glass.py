@@ -11,7 +11,7 @@ from deploybot.access import identity_text
 from deploybot.card import Card
 from deploybot.domain import Action, Grant, Identity, Person, Place, Role, State
 from deploybot.metrics import METRICS
-from deploybot.policy import Question, Wanted, decide
+from deploybot.policy import PolicyQuestion, WantedAction, decide
 from deploybot.ports import Tables
 from deploybot.settings import Secret, Telegram
 from tests.approvals.conftest import Town, make_town
@@ -75,7 +75,7 @@ async def test_all_other_admins_of_the_place_are_woken(town: Town) -> None:
     assert alarms
     for _, card in alarms:
         assert card.title.startswith(f"dia broke the glass: #{number} shop/production: v2")
-        assert "because the shop is down\nIt passes: approvals.\nAdmins told: ben." in card.text
+        assert "because the shop is down\nIt passes: approvals.\nAdmins notified: ben." in card.text
         assert card.hint == f"`cancel #{number}` stops it."
         assert {(one.name, identity_text(one.identity)) for one in card.wakes} == {
             ("ben", "console:1001"),
@@ -88,7 +88,7 @@ async def test_all_other_admins_of_the_place_are_woken(town: Town) -> None:
 
 async def test_an_admin_who_is_alone_is_told_so(town: Town) -> None:
     await town.ask(BREAK + DOWN, "dia")
-    assert "Admins told: nobody: there is no other admin." in (await said(town))[0][1].text
+    assert "Admins notified: none: there is no other admin." in (await said(town))[0][1].text
 
 
 @pytest.mark.parametrize("who", ["ana", "ben", "cem", "eve"])
@@ -166,7 +166,7 @@ async def test_it_lasts_over_a_restart_of_the_bot(town: Town) -> None:
 )
 def test_neither_the_bot_itself_nor_other_commands_break_it(command: str, *, itself: bool, allowed: bool) -> None:
     person = Person(1, "dia")
-    question = Question(
+    question = PolicyQuestion(
         person=person,
         action=Action.DEPLOY,
         command=command,
@@ -174,7 +174,7 @@ def test_neither_the_bot_itself_nor_other_commands_break_it(command: str, *, its
         environment="production",
         grants=(Grant(1, Role.ADMIN),),
         people=(person,),
-        wanted=Wanted(count=1),
+        wanted=WantedAction(count=1),
         glass=True,
         itself=itself,
     )

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card
-from deploybot.chat.render import plain
+from deploybot.chat.console.terminal_cards import plain
 from deploybot.domain import Binding, Pin, Plan, Release, State, short_id
 from deploybot.settings import ImageOf
 from deploybot.store.codec import decode, encode
 from deploybot.testing import Outcome
 from tests.approvals.conftest import Town, make_town
-from tests.deploy.conftest import GOOD_SWITCH, V1, V2, V3
+from tests.deployments.conftest import GOOD_SWITCH, V1, V2, V3
 
 N = int(os.environ.get("N", "60"))
 SHOP, SIDE = "registry.example.com/acme/shop", "acme/side"

@@ -17,7 +17,7 @@ import pytest
 from deploybot.domain import State
 from deploybot.ports import Store, Tables
 from tests.approvals.conftest import Town, make_town
-from tests.deploy.conftest import V2
+from tests.deployments.conftest import V2
 
 T = TypeVar("T")
 

@@ -130,7 +130,7 @@ async def test_yes_counts_only_where_the_code_came_from(town: Town) -> None:
     """Who typed the code cannot say yes to it, and nobody else can, not even the same person elsewhere."""
     code = await code_of(town)
     early = await town.say("link yes", "ben", platform="slack")
-    assert early.title == "Nobody has typed your code yet."
+    assert early.title == "Your code has not been used yet."
     await town.say(f"link {code}", NEW, platform="telegram")
     for who, platform in ((NEW, "telegram"), ("ben", "console"), ("cem", "slack")):
         card = await town.say("link yes", who, platform=platform)
@@ -211,7 +211,7 @@ async def test_who_types_the_code_of_another_gives_nothing_away(town: Town) -> N
     assert [one.command for one in card.buttons] == ["link yes", "link no"]
     assert not await questions(town)
     early = await town.say("link yes", "eve", platform="slack")
-    assert early.title == "telegram:1003 is somebody already, and has not said yes yet."
+    assert early.title == "telegram:1003 is already a person and has not confirmed yet."
     assert (await town.say("link no", "dia", platform="telegram")).title == "Nothing was linked."
     assert not (await town.say("link yes", "eve", platform="slack")).ok
     everybody = await town.store.read(lambda tables: {one.name for one in tables.people.everybody()})
@@ -243,7 +243,7 @@ async def test_who_became_somebody_meanwhile_is_asked(town: Town) -> None:
     await town.say(f"allow telegram:{NEW}:new admin", "dia")
     card = await town.say("link yes", "eve", platform="slack")
     assert (card.title, card.hint) == (
-        "telegram:777 is somebody already, and has not said yes yet.",
+        "telegram:777 is already a person and has not confirmed yet.",
         "Say `link yes` there first.",
     )
     assert (await town.say("link yes", NEW, platform="telegram")).ok

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.deploy.binding import differences
-from deploybot.domain import Binding, State, Verdict
+from deploybot.deployments.fingerprint import differences
+from deploybot.domain import Binding, RequestVerdict, State
 from deploybot.masking import Redactor
 from deploybot.settings import Signer
-from deploybot.sources.git import GitSource
+from deploybot.sources.git_source import GitSource
 from deploybot.store.codec import decode, encode
 from tests.approvals.conftest import Town, make_town
 from tests.lab import Repo
@@ -151,7 +151,7 @@ async def test_approvals_are_bound_to_what_let_it_in(tmp_path: Path, repo: Repo,
             repo.branch("main", first)
             assert not (await town.say(f"approve #{number}", "ben")).ok
             ended = await town.deployment(number)
-            assert ended.verdict is Verdict.VOID
+            assert ended.verdict is RequestVerdict.VOID
             assert "ref: was tag v2 on main and is nothing that refs allow" in ended.outcome
         assert town.running() == {""}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card
-from deploybot.chat.desk import Desk
+from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.domain import Place, State
 from deploybot.errors import UserError
 from tests.approvals.conftest import STRANGER, Town, make_town, refused
@@ -101,7 +101,7 @@ async def test_forged_and_replayed_presses(tmp_path: Path, figure: Callable[[str
 
 def _forged(
     chance: random.Random, kind: int, tokens: tuple[tuple[str, ...], ...], town: Town
-) -> tuple[str, str, str, Desk]:
+) -> tuple[str, str, str, ButtonTokens]:
     """A token that should not work, and where it is pressed."""
     good, gone, used = tokens
     token, slack = chance.choice(good), town.desks["slack"]

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Line, Tone
-from deploybot.deploy.stop import Stop
-from deploybot.domain import Approval, Changes, Commit, Identity, Running, State, Verdict
+from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.domain import Approval, Changes, Commit, Identity, RequestVerdict, Running, State
 from deploybot.ports import Tables
 from deploybot.testing import Outcome
 from tests.approvals.conftest import Town, make_town
-from tests.deploy.conftest import V1, V2, V3, settings_of
+from tests.deployments.conftest import V1, V2, V3, settings_of
 
 HOUR = 3600.0
 
@@ -297,7 +297,7 @@ async def test_what_changes_while_it_waits_for_its_turn_makes_it_void(town: Town
         await town.say(f"approve #{number}", "ben")
         town.shop.refs.known["main"] = V3.commit
     ended = await town.end_of(number)
-    assert (ended.state, (await town.request(number)).verdict) == (State.CANCELLED, Verdict.VOID)
+    assert (ended.state, (await town.request(number)).verdict) == (State.CANCELLED, RequestVerdict.VOID)
     assert town.running() == {""}
 
 
@@ -368,19 +368,19 @@ async def test_reminded_and_expired(town: Town) -> None:
     items = await town.store.read(lambda tables: tables.outbox.due(town.shop.clock.now(), 100))
     reminder = next(item.card for item in items if item.key == f"reminder:{number}")
     assert (reminder.title.endswith("· expired"), reminder.final, reminder.buttons) == (True, True, ())
-    assert [one.label for one in (await town.card(number)).buttons] == ["Ask anew"]
+    assert [one.label for one in (await town.card(number)).buttons] == ["Ask again"]
 
 
 async def test_expired_in_the_moment_of_the_click(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     number = await town.ask()
     looked = asyncio.Event()
 
-    async def once(_: Stop, work: Coroutine[object, object, object], **_within: float) -> bool:
+    async def once(_: CancellationWatch, work: Coroutine[object, object, object], **_within: float) -> bool:
         work.close()
         looked.set()
         return await asyncio.Event().wait()
 
-    monkeypatch.setattr(Stop, "outrun", once)
+    monkeypatch.setattr(CancellationWatch, "outrun", once)
     await looked.wait()
     town.shop.clock.advance(5 * HOUR)
     assert (await town.say(f"approve #{number}", "ben")).title.startswith(f"#{number} has expired: its time was 2027-")
@@ -396,7 +396,7 @@ async def test_a_time_of_day_is_when_the_approvals_have_to_be_there(town: Town) 
 
 
 async def test_approved_before_its_time_it_begins_then(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploybot.deploy.queue.CLOCK_LOOKS", 0.001)
+    monkeypatch.setattr("deploybot.deployments.deployment_queue.CLOCK_LOOKS", 0.001)
     number = await town.ask("deploy shop@v2 to production --at 09:00")
     await town.say(f"approve #{number}", "ben")
     assert (await town.deployment(number)).state is State.WAITING
@@ -452,7 +452,7 @@ async def test_a_rollback_wants_approvals(town: Town) -> None:
 async def test_after_a_restart_it_waits_as_before(town: Town) -> None:
     number = await town.ask()
     await town.restart()
-    assert "! I was started anew; press again what does not show here (08:" in (await town.card(number)).text
+    assert "! I was restarted; press again what does not show here (08:" in (await town.card(number)).text
     assert (await town.say(f"approve #{number}", "ben")).ok
     assert (await town.end_of(number)).state is State.SUCCEEDED
 
@@ -517,7 +517,7 @@ async def test_one_that_had_begun_without_a_step_is_looked_at_again(town: Town, 
     ended = await town.end_of(number)
     assert town.running() == {""}
     if approved:
-        assert (ended.state, (await town.request(number)).verdict) == (State.CANCELLED, Verdict.VOID)
+        assert (ended.state, (await town.request(number)).verdict) == (State.CANCELLED, RequestVerdict.VOID)
     else:
         assert ended.state is State.FAILED
         assert ended.outcome.startswith("It needs 1 approval by an approver, other than who asked; none there.")

@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card
-from deploybot.domain import State, Verdict
+from deploybot.domain import RequestVerdict, State
 from deploybot.masking import Redactor
 from deploybot.settings import Settings
-from deploybot.sources.git import GitSource
+from deploybot.sources.git_source import GitSource
 from deploybot.testing import FakeHost, Outcome
 from tests.approvals.conftest import Town, make_town
-from tests.deploy.conftest import settings_of, switched
+from tests.deployments.conftest import settings_of, switched
 from tests.lab.repos import Repo
 from tests.store.examples import seeded
 
@@ -126,7 +126,7 @@ class World:
         ended = await self.town.end_of(number)
         assert (ended.state is State.SUCCEEDED) is same, ended
         if not same:
-            assert (await self.town.request(number)).verdict is Verdict.VOID
+            assert (await self.town.request(number)).verdict is RequestVerdict.VOID
         self.ends["deployed" if same else "void"] += 1
         for release, config, there, ref in self.switched:
             self.unapproved += (release, config, there) != self.seen or ref != self.seen[0]

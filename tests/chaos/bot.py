@@ -9,10 +9,10 @@ import socket
 import sys
 from pathlib import Path
 
-from deploybot.assembly.world import Adapters, adapters
 from deploybot.bot import run
 from deploybot.config import load
 from deploybot.settings import Settings
+from deploybot.wiring.infrastructure import Adapters, adapters
 from tests.chaos.points import DeadlyRefs, DeadlyServers, DeadlyStore, Points
 
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploybot.card import Card
-from deploybot.chat.protocol import Show
-from deploybot.deploy.cards import key
+from deploybot.chat.console.console_protocol import Show
+from deploybot.deployments.deployment_card import key
 from deploybot.domain import Deployment, Kind, Phase, Running, ServerPlan, State, StepRow, StepState
 from deploybot.masking import Redactor
-from deploybot.store.chain import ChainCheck, HeadFile, Verdict
+from deploybot.store.all_tables import Rows
+from deploybot.store.audit_chain import ChainCheck, ChainVerdict, HeadFile
 from deploybot.store.codec import decode
-from deploybot.store.tables import Rows
 from tests.chaos import app
 from tests.chaos.app import Mark, There
 from tests.chaos.findings import Findings
@@ -41,7 +41,7 @@ class Told:
     running: Mapping[str, Running]
     card: Card | None
     unsent: int
-    audit: Verdict
+    audit: ChainVerdict
 
 
 @dataclass(frozen=True, slots=True)

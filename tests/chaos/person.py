@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from deploybot.chat.link import Link, Lost, NoBot, open_link
-from deploybot.chat.protocol import SOCKET, Done, Show
+from deploybot.chat.console.client_connection import ClientConnection, Lost, NoBot, open_link
+from deploybot.chat.console.console_protocol import SOCKET, Done, Show
 from tests.chaos.process import Bot
 
 _NOTICED_WITHIN = 1.0
@@ -19,7 +19,7 @@ class Person:
         """Take the bot's data folder, and the process to wait for."""
         self._path = data / SOCKET
         self._bot = bot
-        self._link: Link | None = None
+        self._link: ClientConnection | None = None
         self._linking = asyncio.Lock()
         self.shows: list[Show] = []
 
@@ -46,7 +46,7 @@ class Person:
         if link is not None:
             await link.close()
 
-    async def _there(self) -> Link:
+    async def _there(self) -> ClientConnection:
         """The connection; a new one where there is none any more."""
         async with self._linking:
             while self._link is None or self._link.closed.done():

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploybot.chat.child import READY_FD
+from deploybot.chat.console.child_bot import READY_FD
 from tests.chaos.points import Failpoint
 
 READY_WITHIN = 30.0

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from dataclasses import dataclass, field
 
-from deploybot.deploy.cards import key, number_of
+from deploybot.deployments.deployment_card import key, number_of
 from tests.chaos.app import Kind
 from tests.chaos.check import newest
 from tests.chaos.config import TASK

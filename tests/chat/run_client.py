@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from deploybot.chat.client import main
+from deploybot.chat.console.console_client import main
 from deploybot.settings import BotSettings, Settings
 
 parser = argparse.ArgumentParser()

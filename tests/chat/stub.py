@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deploybot.card import Button, Card, Line, Table, Tone
-from deploybot.chat.console import Console
-from deploybot.chat.parts import Parts, Reply
-from deploybot.chat.protocol import SOCKET
-from deploybot.chat.session import PLACE
+from deploybot.chat.chat_dependencies import Parts, Reply
+from deploybot.chat.console.console_chat import Console
+from deploybot.chat.console.console_protocol import SOCKET
+from deploybot.chat.console.console_session import PLACE
 from deploybot.command import Incoming
 from deploybot.domain import Identity
 from deploybot.errors import Unreachable

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deploybot.card import Button, Card, Tone
-from deploybot.chat.board import Board
-from deploybot.chat.protocol import Show
-from deploybot.chat.spans import ASCII, UNICODE, Row, row_text, row_width
+from deploybot.chat.console.console_protocol import Show
+from deploybot.chat.console.open_cards import OpenCards
+from deploybot.chat.console.styled_text import ASCII, UNICODE, Row, row_text, row_width
 from tests.chat.cards import RESTORED, RUNNING, TYPO
 
 STREAM = Card(
@@ -30,7 +30,7 @@ def show(card: Card, request: str = "") -> Show:
 
 
 def test_an_open_card_is_drawn_and_an_ended_one_is_printed() -> None:
-    board = Board(UNICODE)
+    board = OpenCards(UNICODE)
     assert board.put(show(RUNNING), 80) == []
     assert texts(board.region(80, 20))[0] == "⠋ " + RUNNING.title
     assert texts(board.region(80, 20, frame=1))[0] == "⠙ " + RUNNING.title
@@ -40,7 +40,7 @@ def test_an_open_card_is_drawn_and_an_ended_one_is_printed() -> None:
 
 
 def test_an_end_that_is_told_twice_is_printed_once() -> None:
-    board = Board(UNICODE)
+    board = OpenCards(UNICODE)
     board.put(show(RUNNING, request="7"), 80)
     ended = replace(RUNNING, title="#42 done", tone=Tone.GOOD, final=True)
     assert board.put(show(ended), 80) != []
@@ -50,13 +50,13 @@ def test_an_end_that_is_told_twice_is_printed_once() -> None:
 
 
 def test_a_card_that_is_not_edited_is_printed_at_once() -> None:
-    board = Board(ASCII)
+    board = OpenCards(ASCII)
     assert texts(board.put(show(TYPO), 80)) == ["x " + TYPO.title, "  -> deploy shop"]
     assert board.titles == []
 
 
 def test_the_region_never_outgrows_the_terminal() -> None:
-    board = Board(UNICODE)
+    board = OpenCards(UNICODE)
     for number in range(12):
         board.put(show(replace(RUNNING, key=f"deployment:{number}", title=f"#{number} running")), 40)
     for height in (1, 2, 5, 12, 20, 300):
@@ -70,14 +70,14 @@ def test_the_region_never_outgrows_the_terminal() -> None:
 
 
 def test_open_cards_keep_their_places() -> None:
-    board = Board(UNICODE)
+    board = OpenCards(UNICODE)
     for number in (1, 2, 3, 1, 2, 1):
         board.put(show(Card(title=f"#{number}", key=f"deployment:{number}", tone=Tone.BUSY, final=False)), 80)
     assert texts(board.region(80, 20)) == ["⠋ #1", "⠋ #2", "⠋ #3"]
 
 
 def test_a_followed_log_is_printed_as_it_comes() -> None:
-    board = Board(UNICODE)
+    board = OpenCards(UNICODE)
     assert texts(board.put(show(STREAM, "7"), 80)) == ["● shop, following", "one"]
     assert texts(board.put(show(replace(STREAM, code=("two", "three")), "7"), 80)) == ["two", "three"]
     assert texts(board.region(80, 20)) == ["⠋ shop, following  Ctrl-C stops it"]
@@ -88,7 +88,7 @@ def test_a_followed_log_is_printed_as_it_comes() -> None:
 
 
 def test_what_an_answered_request_left_open_is_printed_and_what_the_room_tells_of_is_not() -> None:
-    board = Board(UNICODE)
+    board = OpenCards(UNICODE)
     board.put(show(replace(RUNNING, key="looking", title="Looking"), "1"), 80)
     board.put(show(RUNNING, ""), 80)
     assert texts(board.answered("1", 80))[0] == "● Looking"
@@ -97,7 +97,7 @@ def test_what_an_answered_request_left_open_is_printed_and_what_the_room_tells_o
 
 
 def test_leaving_prints_what_was_open() -> None:
-    board = Board(UNICODE)
+    board = OpenCards(UNICODE)
     board.put(show(STREAM), 80)
     board.put(show(replace(RESTORED, final=False)), 80)
     assert texts(board.leave(80))[0].startswith("! #43")
@@ -105,7 +105,7 @@ def test_leaving_prints_what_was_open() -> None:
 
 
 def test_what_was_open_when_the_bot_went_away_is_not_shown_as_going_on() -> None:
-    board = Board(UNICODE)
+    board = OpenCards(UNICODE)
     board.put(show(STREAM), 80)
     board.put(show(RUNNING), 80)
     board.lose_sight()

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card, Tone
-from deploybot.chat.protocol import SOCKET
-from deploybot.chat.session import PLACE
+from deploybot.chat.console.console_protocol import SOCKET
+from deploybot.chat.console.console_session import PLACE
 from tests.chat.stub import Bot
 
 ROOT = Path(__file__).parents[2]
@@ -167,7 +167,7 @@ async def test_ctrl_c_leaves_a_deployment_alone(bot: Bot, data: Path) -> None:
     process.send_signal(signal.SIGINT)
     ended = await end(process)
     assert ended.code == 3
-    assert ended.err == "Left before the end. What was begun goes on: `status` and `history` tell of it.\n"
+    assert ended.err == "Left before the end. What was started continues: see `status` and `history`.\n"
     await asyncio.gather(*bot.tasks)
     assert bot.cards["deployment:1"].ok
 
@@ -207,7 +207,7 @@ async def test_the_console_of_another_users_bot(bot: Bot, data: Path) -> None:
             folder.chmod(folder.stat().st_mode | 0o011)
     program = (
         "import os, sys\n"
-        "from deploybot.chat.client import main\n"
+        "from deploybot.chat.console.console_client import main\n"
         "from deploybot.settings import BotSettings, Settings\n"
         "settings = Settings(bot=BotSettings(data=sys.argv[1]))\n"
         "os.setgid(65534), os.setuid(65534)\n"
@@ -334,7 +334,7 @@ async def test_a_bot_that_dies_before_it_answers(bot: Bot, data: Path) -> None:
 
 async def test_nothing_of_the_client_is_loaded_by_the_server() -> None:
     program = (
-        "import sys, deploybot.chat.console, deploybot.chat.outbox\n"
+        "import sys, deploybot.chat.console.console_chat, deploybot.chat.outbox_worker\n"
         "print([name for name in sys.modules if name.split('.')[0] in {'rich', 'prompt_toolkit'}])"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=subprocess.PIPE, env=ENV)

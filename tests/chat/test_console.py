@@ -16,9 +16,9 @@ import pytest
 
 from deploybot.access import Who, identity_text, read_who
 from deploybot.card import Card, Tone
-from deploybot.chat.link import Link, Lost, NoBot, open_link
-from deploybot.chat.protocol import SOCKET, Done, Hello, Show, decode_answer, encode
-from deploybot.chat.session import IN_FLIGHT, PLACE
+from deploybot.chat.console.client_connection import ClientConnection, Lost, NoBot, open_link
+from deploybot.chat.console.console_protocol import SOCKET, Done, Hello, Show, decode_answer, encode
+from deploybot.chat.console.console_session import IN_FLIGHT, PLACE
 from deploybot.domain import Identity
 from deploybot.errors import UserError
 from tests.chat.stub import Bot
@@ -38,7 +38,7 @@ class Client:
     def __init__(self) -> None:
         self.shown: list[Show] = []
         self.changed = asyncio.Condition()
-        self.link: Link
+        self.link: ClientConnection
 
     async def show(self, show: Show) -> None:
         async with self.changed:

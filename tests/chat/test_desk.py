@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from deploybot.card import Button, Card
-from deploybot.chat.desk import Desk
+from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.domain import Place
 from deploybot.errors import StoreError, UserError
 from tests.world import World, make_world
@@ -40,7 +40,7 @@ class Chat:
     """A desk, and the messages that went out from it."""
 
     world: World
-    desk: Desk = field(init=False)
+    desk: ButtonTokens = field(init=False)
     ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class Chat:
 
     def restart(self) -> None:
         """Forget what is only in memory."""
-        self.desk = Desk(self.world.store, self.world.clock, "console")
+        self.desk = ButtonTokens(self.world.store, self.world.clock, "console")
 
     async def send(self, *buttons: Button, place: Place = HERE) -> tuple[str, tuple[str, ...]]:
         """A message's id, and the tokens it shows."""
@@ -97,7 +97,7 @@ async def test_forged_and_moved_presses_are_all_refused(chat: Chat) -> None:
     good = [await chat.send(DEPLOY, REJECT, STATUS) for _ in range(20)]
     used = await _used(chat)
     gone = await _edited(chat)
-    other = Desk(chat.world.store, chat.world.clock, "slack")
+    other = ButtonTokens(chat.world.store, chat.world.clock, "slack")
     strange = await other.lay_out(HERE, [DEPLOY])
     await other.sent(HERE, [DEPLOY], strange, "1")
     accepted: Counter[str] = Counter()
@@ -285,7 +285,7 @@ async def test_a_full_disk_does_not_keep_people_from_looking(chat: Chat) -> None
 
 
 async def test_it_remembers_a_bounded_number_of_messages(chat: Chat) -> None:
-    chat.desk = Desk(chat.world.store, chat.world.clock, "console", remember=10)
+    chat.desk = ButtonTokens(chat.world.store, chat.world.clock, "console", remember=10)
     for _ in range(30):
         await chat.send(DEPLOY)
     assert len(chat.desk._shown) == 10

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from deploybot.chat.heads import Heads
+from deploybot.chat.audit_head_posts import AuditHeadPosts
 from deploybot.domain import Place
 from deploybot.ports import Tables
 from deploybot.store.database import Database
@@ -29,7 +29,7 @@ async def posted(store: Database) -> list[str]:
 async def test_it_is_posted_once_a_day_from_nine_on(zone: str, early: float) -> None:
     clock = FakeClock()  # eight o'clock, UTC
     async with memory_store() as store:
-        heads = Heads(store, clock, ZoneInfo(zone), [SLACK])
+        heads = AuditHeadPosts(store, clock, ZoneInfo(zone), [SLACK])
         await store.write(note)
         for seconds, count in (
             (early - 1 if early else 0, 0 if early else 1),
@@ -51,5 +51,5 @@ async def test_nothing_is_posted_of_an_empty_audit() -> None:
     clock = FakeClock()
     clock.advance(DAY / 2)
     async with memory_store() as store:
-        await store.write(Heads(store, clock, ZoneInfo("UTC"), [SLACK]).post)
+        await store.write(AuditHeadPosts(store, clock, ZoneInfo("UTC"), [SLACK]).post)
         assert await posted(store) == []

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from deploybot.card import Card
-from deploybot.chat.mailbox import Gone, Mailbox, Room
-from deploybot.chat.protocol import Done, Show
+from deploybot.chat.console.client_mailbox import ClientRoom, Gone, Mailbox
+from deploybot.chat.console.console_protocol import Done, Show
 
 
 def state(number: int, *, final: bool = False) -> Card:
@@ -16,7 +16,7 @@ def state(number: int, *, final: bool = False) -> Card:
 
 
 def test_the_room_keeps_the_newest_state_and_the_last_cards() -> None:
-    room = Room(size=3)
+    room = ClientRoom(size=3)
     for number in range(5):
         room.put(f"m{number}", Card(title=str(number)), seen=True)
     room.put("m2", Card(title="new"), seen=True)
@@ -25,7 +25,7 @@ def test_the_room_keeps_the_newest_state_and_the_last_cards() -> None:
 
 
 def test_an_open_card_stays_in_the_room_when_others_go() -> None:
-    room = Room(size=2)
+    room = ClientRoom(size=2)
     room.put("deployment:1", state(1), seen=True)
     for number in range(5):
         room.put(f"m{number}", Card(title=str(number)), seen=True)
@@ -33,7 +33,7 @@ def test_an_open_card_stays_in_the_room_when_others_go() -> None:
 
 
 def test_who_comes_late_is_told_what_is_open_and_what_nobody_saw_once() -> None:
-    room = Room()
+    room = ClientRoom()
     room.put("seen", Card(title="seen"), seen=True)
     room.put("deployment:1", state(1), seen=True)
     for number in range(30):
@@ -43,7 +43,7 @@ def test_who_comes_late_is_told_what_is_open_and_what_nobody_saw_once() -> None:
 
 
 async def test_states_that_were_overtaken_are_not_sent() -> None:
-    room = Room()
+    room = ClientRoom()
     box = Mailbox(room.get)
     for number in range(100):
         room.put("deployment:1", state(number), seen=True)
@@ -55,7 +55,7 @@ async def test_states_that_were_overtaken_are_not_sent() -> None:
 
 
 async def test_a_reply_is_never_older_than_what_the_room_said() -> None:
-    room = Room()
+    room = ClientRoom()
     box = Mailbox(room.get)
     await box.put(Show("deployment:1", state(1), "7"), timeout=1)
     room.put("deployment:1", state(2, final=True), seen=True)
@@ -63,7 +63,7 @@ async def test_a_reply_is_never_older_than_what_the_room_said() -> None:
 
 
 async def test_the_same_state_is_not_sent_twice() -> None:
-    room = Room()
+    room = ClientRoom()
     box = Mailbox(room.get)
     room.put("m", state(1), seen=True)
     box.post("m")
@@ -74,7 +74,7 @@ async def test_the_same_state_is_not_sent_twice() -> None:
 
 
 async def test_a_slow_reader_holds_back_replies_and_not_the_room() -> None:
-    room = Room()
+    room = ClientRoom()
     box = Mailbox(room.get, replies=2, cards=3)
     for number in range(2):
         await box.put(Done(str(number)), timeout=1)

@@ -6,13 +6,13 @@ import asyncio
 from pathlib import Path
 
 from deploybot.card import Card, Tone
-from deploybot.chat.missing import MissingChannels
-from deploybot.chat.outbox import OutboxWorker
-from deploybot.chat.places import keys_of_channels
+from deploybot.chat.card_channels import keys_of_channels
+from deploybot.chat.outbox_worker import OutboxWorker
+from deploybot.chat.unwritable_channels import MissingChannels
 from deploybot.domain import Place
 from deploybot.errors import ChannelClosed
-from deploybot.notices import NoticeBoard
 from deploybot.settings import Settings
+from deploybot.setup_notices import NoticeBoard
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
 

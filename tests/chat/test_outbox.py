@@ -15,8 +15,8 @@ from typing import TypeVar
 import pytest
 
 from deploybot.card import Card
-from deploybot.chat.outbox import OutboxWorker
-from deploybot.courier import LaneName
+from deploybot.chat.outbox_worker import OutboxWorker
+from deploybot.delivery_worker import LaneName
 from deploybot.domain import Place
 from deploybot.errors import StoreDown, StoreError, Unreachable, UserError
 from deploybot.ports import Chat, OutboxItem, Tables

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from deploybot.card import Card
-from deploybot.chat.pace import Pace, Rate, Urgency, urgency_of
+from deploybot.chat.rate_limits import Pace, Rate, Urgency, urgency_of
 from tests.chat.clock import on_a_jumping_clock
 
 RUNS = int(os.environ.get("N", "40"))

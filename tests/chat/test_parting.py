@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploybot.chat.parting import Parting, read_parting
+from deploybot.chat.console.client_exit import Parting, read_parting
 
 
 @pytest.mark.parametrize(

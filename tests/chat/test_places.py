@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from deploybot.card import Card
-from deploybot.chat.places import home_places, places_of
-from deploybot.chat.session import PLACE
-from deploybot.deploy.cards import deployment_card
+from deploybot.chat.card_channels import home_places, places_of
+from deploybot.chat.console.console_session import PLACE
+from deploybot.deployments.deployment_card import deployment_card
 from deploybot.domain import Deployment, Kind, Place, Plan, Release, State
 from deploybot.errors import Unreachable
 from deploybot.ports import Tables

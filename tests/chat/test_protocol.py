@@ -9,21 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploybot.card import Button, Card, File, Line, Table, Tone
-from deploybot.chat.protocol import (
+from deploybot.chat.console.console_protocol import (
     ANSWER_LIMIT,
     VERSION,
     Answer,
     Candidates,
     Complete,
+    ConsoleRefused,
     Done,
     Hello,
     ProtocolError,
-    Refused,
     Request,
     Say,
     Show,
-    Stop,
-    Watch,
+    StopRequest,
+    WatchRequest,
     Welcome,
     bounded,
     decode_answer,
@@ -69,15 +69,15 @@ REQUESTS = st.one_of(
     st.builds(Hello, st.integers(0, 9), st.sampled_from(["", "ben", "a_b-c"]), FLAG),
     st.builds(Say, IDS, TEXT),
     st.builds(Complete, IDS, TEXT),
-    st.builds(Watch, IDS, TEXT),
-    st.builds(Stop, IDS),
+    st.builds(WatchRequest, IDS, TEXT),
+    st.builds(StopRequest, IDS),
 )
 ANSWERS = st.one_of(
     st.builds(Welcome, st.just(VERSION), TEXT, TEXT),
     st.builds(Show, TEXT, CARDS, TEXT, FLAG),
     st.builds(Candidates, TEXT, st.lists(TEXT, max_size=3).map(tuple), st.integers(0, 99)),
     st.builds(Done, TEXT, FLAG, TONES, TEXT),
-    st.builds(Refused, TEXT, TEXT),
+    st.builds(ConsoleRefused, TEXT, TEXT),
 )
 
 

@@ -13,8 +13,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from deploybot.card import Button, Card, Line, Table, Tone
-from deploybot.chat.render import plain, rows, styled
-from deploybot.chat.spans import ASCII, row_width
+from deploybot.chat.console.styled_text import ASCII, row_width
+from deploybot.chat.console.terminal_cards import plain, rows, styled
 from tests.chat.cards import HELP, LOG, RESTORED, RUNNING, STATUS, TYPO
 from tests.chat.test_protocol import CARDS
 

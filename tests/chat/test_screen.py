@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.chat.protocol import SOCKET
+from deploybot.chat.console.console_protocol import SOCKET
 from tests.chat.stub import Bot
 
 ROOT = Path(__file__).parents[2]

@@ -9,10 +9,10 @@ import re
 import pytest
 
 from deploybot.card import Card, Line, Tone
-from deploybot.chat.signs import SIGNS
-from deploybot.chat.slack.blocks import render
-from deploybot.chat.telegram.literal import JOINER
-from deploybot.chat.telegram.page import page_of
+from deploybot.chat.slack.slack_rendering import render
+from deploybot.chat.telegram.telegram_escaping import JOINER
+from deploybot.chat.telegram.telegram_rendering import page_of
+from deploybot.chat.tone_signs import SIGNS
 from tests.doubles.slack.mrkdwn import read_blocks
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from deploybot.card import Button, Card
-from deploybot.chat.parts import Parts, Reply
-from deploybot.chat.talk import LINES, Talk
+from deploybot.chat.chat_dependencies import Parts, Reply
+from deploybot.chat.message_conversation import LINES, Talk
 from deploybot.command import Incoming
 from deploybot.domain import Identity, Place
 from deploybot.errors import StoreError, Unreachable, UserError

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from deploybot.chat.text import clean, clean_line, cut, pad, wrap
+from deploybot.chat.console.terminal_text import clean, clean_line, cut, pad, wrap
 
 NASTY = st.text(
     st.one_of(

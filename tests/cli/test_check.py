@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from deploybot.check import Row, State
+from deploybot.check import CheckState, Row
 from deploybot.cli import main
-from deploybot.cli.check import plain
+from deploybot.cli.check_command import plain
 from tests.lab import Engine, Repo, Sshd
 
 ROOT = Path(__file__).parents[2]
@@ -45,9 +45,9 @@ default = true
 on_failure = "leave"
 """
 ROWS = (
-    Row("server web1", "connection", State.OK, "deploy@203.0.113.10 answers in 0.1 s"),
-    Row("server web1", "detached job", State.FAILED, "it is orphan", "loginctl enable-linger deploy"),
-    Row("app shop", "repository", State.SKIPPED, "not tried"),
+    Row("server web1", "connection", CheckState.OK, "deploy@203.0.113.10 answers in 0.1 s"),
+    Row("server web1", "detached job", CheckState.FAILED, "it is orphan", "loginctl enable-linger deploy"),
+    Row("app shop", "repository", CheckState.SKIPPED, "not tried"),
 )
 
 
@@ -117,7 +117,7 @@ def test_without_a_terminal_the_table_is_plain_and_stable() -> None:
 
 def test_at_a_terminal_the_table_has_colours() -> None:
     ours, theirs = pty.openpty()
-    code = "from tests.cli.test_check import ROWS; from deploybot.cli.check import show; show(ROWS)"
+    code = "from tests.cli.test_check import ROWS; from deploybot.cli.check_command import show; show(ROWS)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=True,
@@ -211,7 +211,7 @@ def test_a_real_server_that_hangs_or_shows_another_key_is_one_row(
     _real(sshd, "/nowhere/site.git", host_key=sshds(1)[0].host_key)
     result = _check()
     assert result.exit_code == 1
-    assert "-> If the server was set up anew, `deploybot trust web1`" in result.output
+    assert "-> If the server was reinstalled, `deploybot trust web1`" in result.output
     assert result.output.endswith("\n2 of 4 are well.\n")
 
 

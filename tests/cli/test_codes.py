@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploybot.cli import main
-from deploybot.store.codes import CodeFiles
 from deploybot.store.database import Database
+from deploybot.store.one_time_code_rows import CodeFiles
 
 
 @pytest.fixture(autouse=True)
@@ -50,4 +50,4 @@ def test_nobody_of_that_name() -> None:
     _run("allow", "ana", "admin")
     result = _run("forget-code", "anna")
     assert result.exit_code == 1
-    assert 'there is nobody named "anna", did you mean "ana"?' in result.output
+    assert 'there is no person named "anna", did you mean "ana"?' in result.output

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploybot.cli import main
-from deploybot.cli.running import RunningProject, same_app
+from deploybot.cli.server_discovery import RunningProject, same_app
 from deploybot.config import load
 from tests.lab import Engine, Sshd
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploybot.cli import main
-from deploybot.cli.common import Options, problems_text, write
+from deploybot.cli.command_base import Options, problems_text, write
 from deploybot.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]

@@ -93,12 +93,12 @@ def test_a_further_identity_without_a_role() -> None:
         (("allow", "ben", "viewer", "--identity", "slack:ben"), "`ben` is no Slack id such as T012/U345"),
         (("allow", "ben", "viewer", "--identity", ME), f"console:{os.getuid()} is @ana already"),
         (("allow", "be n", "viewer", "--identity", "console:7"), "`be n` cannot be a person's name"),
-        (("allow", "ana"), "Which role shall ana have?"),
-        (("allow", "ana", "--on", "shop", "--identity", "github:5"), "Which role shall ana have?"),
+        (("allow", "ana"), "Which role should ana have?"),
+        (("allow", "ana", "--on", "shop", "--identity", "github:5"), "Which role should ana have?"),
         (("allow", "ana", "--identity", "github:ana"), "`ana` is no number: on github people are numbers, not names."),
         (("allow", "ana", "viewer"), "that would take the last administrator of everything away"),
         (("deny", "ana"), "that would take the last administrator of everything away"),
-        (("deny", "anna"), 'there is nobody named "anna", did you mean "ana"?'),
+        (("deny", "anna"), 'there is no person named "anna", did you mean "ana"?'),
     ],
 )
 def test_what_cannot_be_is_one_sentence_and_changes_nothing(arguments: tuple[str, ...], sentence: str) -> None:
@@ -191,7 +191,7 @@ def test_a_person_gets_another_name_and_keeps_all_else() -> None:
         ("anna", "ben", "there is a person named ben already"),
         ("anna", "an na", "`an na` cannot be a person's name"),
         ("anna", "deploybot", "deploybot is the bot itself"),
-        ("ana", "cem", 'there is nobody named "ana", did you mean "anna"?'),
+        ("ana", "cem", 'there is no person named "ana", did you mean "anna"?'),
     ],
 )
 def test_a_name_that_cannot_be_given_is_refused(old: str, new: str, why: str) -> None:

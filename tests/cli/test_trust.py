@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploybot.cli import main
-from deploybot.cli.common import Failure
-from deploybot.cli.trust import fingerprint_of, pinned
+from deploybot.cli.command_base import Failure
+from deploybot.cli.trust_command import fingerprint_of, pinned
 from deploybot.config import load
 from tests.lab import Sshd
 

@@ -76,8 +76,8 @@ async def test_somebody_new(world: World, who: str, identity: Identity) -> None:
 @pytest.mark.parametrize(
     ("who", "title", "hint"),
     [
-        ("@evve", "I know nobody called `@evve`, did you mean @eve?", ""),
-        ("@xyzzy", "I know nobody called `@xyzzy`.", ""),
+        ("@evve", "There is no person called `@evve`, did you mean @eve?", ""),
+        ("@xyzzy", "There is no person called `@xyzzy`.", ""),
         ("@@eve", "`@eve` is no person's name: up to 40 of a-z, 0-9, `.`, `_` and `-`, a letter or digit first.", HINT),
         ("irc:1:fay", "I know no platform `irc`.", f"{PLATFORMS} {HINT}"),
         ("console:ana:fay", "`ana` is no number: on console people are numbers, not names.", HINT),
@@ -148,7 +148,7 @@ async def test_an_identity_alone_leaves_the_roles_as_they_are(world: World, who:
 @pytest.mark.parametrize("who", ["@eve", "github:583231", "eve"])
 async def test_a_role_or_an_identity_with_a_name_has_to_be_there(world: World, who: str) -> None:
     card = await world.say(f"allow {who}")
-    assert (card.title, card.ok) == (f"Which role shall `{who}` have?", False)
+    assert (card.title, card.ok) == (f"Which role should `{who}` have?", False)
 
 
 async def test_only_an_admin_of_all_gives_an_identity(world: World) -> None:

@@ -12,7 +12,7 @@ async def test_all(world: World) -> None:
         Line("blog", "live on web3"),
         Line("wiki", "test on web3, live on web3"),
     )
-    assert card.hint == "`status APP` tells what runs."
+    assert card.hint == "`status APP` shows what runs."
 
 
 async def test_only_what_one_may_see(world: World) -> None:

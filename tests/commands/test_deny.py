@@ -14,10 +14,10 @@ async def test_everything(world: World) -> None:
 async def test_a_number_is_answered_with_the_name(world: World) -> None:
     """Slack makes the id of a mention, and that is what the command gets."""
     await world.say("allow slack:T012/U345:eve viewer")
-    assert (await world.say("allow slack:T012/U345")).title == "Which role shall `@eve` have?"
+    assert (await world.say("allow slack:T012/U345")).title == "Which role should `@eve` have?"
     card = await world.say("deny slack:T012/U345")
     assert card.title == "eve has lost all roles and all accounts in chats."
-    assert (await world.say("deny slack:T012/U345")).title == "I know nobody called `slack:T012/U345`."
+    assert (await world.say("deny slack:T012/U345")).title == "There is no person called `slack:T012/U345`."
     assert (await world.say("deny @eve")).title == "eve had no role of their own on every app."
 
 
@@ -45,7 +45,7 @@ async def test_an_admin_of_one_app(world: World) -> None:
 
 
 async def test_nobody_and_the_last(world: World) -> None:
-    assert (await world.say("deny @bne")).title == "I know nobody called `@bne`, did you mean @ben?"
+    assert (await world.say("deny @bne")).title == "There is no person called `@bne`, did you mean @ben?"
     assert (await world.say("deny @bne")).hint.startswith("I know @ana, @ben, ")
     assert (await world.say("deny @ana")).title == "That would take the last administrator of everything away."
-    assert (await world.say("deny console:999")).title == "I know nobody called `console:999`."
+    assert (await world.say("deny console:999")).title == "There is no person called `console:999`."

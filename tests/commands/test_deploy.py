@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import time
 
 from deploybot.domain import Kind
-from deploybot.testing import Asked
+from deploybot.testing import AskedService
 from tests.world import MAIN, V2, World
 
 
@@ -11,14 +11,14 @@ async def test_the_newest_to_the_default(world: World) -> None:
     card = await world.say("deploy shop", "ben")
     assert card.title == "#1 deploy shop in staging"
     assert world.deployments.asked == [
-        Asked(kind=Kind.DEPLOY, app="shop", environment="staging", release=MAIN, by="ben"),
+        AskedService(kind=Kind.DEPLOY, app="shop", environment="staging", release=MAIN, by="ben"),
     ]
 
 
 async def test_everything_said(world: World) -> None:
     await world.say("deploy shop@v1.4 --dry-run to production/web2,web1 --at 18:00 because the cart", "ben")
     assert world.deployments.asked == [
-        Asked(
+        AskedService(
             kind=Kind.DEPLOY,
             app="shop",
             environment="production",

@@ -55,5 +55,5 @@ async def test_the_same(world: World) -> None:
 async def test_nothing_is_claimed_of_what_is_not_known(world: World) -> None:
     world.releases.runs["shop", "staging"] = V1
     card = await world.say("diff shop@v1.4")
-    assert card.text == "One of them is not in the repository any more, so I cannot tell what lies between them."
+    assert card.text == "One of them is no longer in the repository, so I cannot show what changed between them."
     assert card.tone is Tone.UNKNOWN

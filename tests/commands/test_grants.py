@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import pyotp
 import pytest
 
-from deploybot.access import ends
-from deploybot.access.ends import GrantEnds
+from deploybot.access import grant_expiry
+from deploybot.access.grant_expiry import GrantEnds
 from deploybot.card import Card
 from deploybot.domain import Action, Identity, Place, Role
 from deploybot.ports import Tables
-from deploybot.settings import BotSettings, Settings, Slack, Telegram
+from deploybot.settings import BotSettings, Settings, SlackSettings, Telegram
 from tests.world import SETTINGS, STRANGER, V1, World, make_world
 
 HOME = Place("slack", "C0HOME")
@@ -26,7 +26,7 @@ def settings_of(**bot: object) -> Settings:
     """The world's, with Slack and Telegram, a channel of the shop's, and keys of [bot]."""
     shop = SETTINGS.apps["shop"].model_copy(update={"channel": (SHOP,)})
     chats = {
-        "slack": Slack.model_construct(bot_token=None),
+        "slack": SlackSettings.model_construct(bot_token=None),
         "telegram": Telegram.model_construct(token=None),
         "bot": BotSettings.model_validate(bot),
     }
@@ -158,7 +158,7 @@ async def test_the_end_is_told_once(one: World) -> None:
 
 
 async def test_the_end_is_told_by_itself_also_after_a_restart(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ends, "LOOK_EVERY", 0.001)
+    monkeypatch.setattr(grant_expiry, "LOOK_EVERY", 0.001)
     await one.say("allow @eve deployer on shop for 8h")
     one.clock.advance(9 * HOUR)
     one.store.full = "no space left"
@@ -256,8 +256,8 @@ async def test_who_has_lost_their_rights_meanwhile_has_asked_for_nothing(two: Wo
 async def test_what_cannot_be_confirmed_is_not_asked_for(two: World) -> None:
     await two.say("deny @fay")
     card = await two.say("allow @eve viewer")
-    assert card.title == "Nobody but you is admin on every app, and it takes two."
-    assert (await two.say("allow @nobody viewer on shop", "dia")).title == "I know nobody called `@nobody`."
+    assert card.title == "You are the only admin on every app, and it takes two."
+    assert (await two.say("allow @nobody viewer on shop", "dia")).title == "There is no person called `@nobody`."
 
 
 @pytest.mark.parametrize("who", ["dia", "ana"])
@@ -325,7 +325,7 @@ async def test_an_account_is_taken_away(one: World) -> None:
     text = "ana took the account slack:T1/UDIA from dia."
     assert await told(one) == [(HOME, text), (CONSOLE, text)]
     assert (await one.say("whoami", "dia")).title == "You are dia."
-    assert (await one.say("unlink slack:T1/UDIA")).title == "slack:T1/UDIA is nobody's account."
+    assert (await one.say("unlink slack:T1/UDIA")).title == "slack:T1/UDIA is not linked to anybody."
     assert (await one.say("unlink dia")).title == "`dia` is no account."
     assert not (await one.say("unlink telegram:400", "dia")).ok, "an admin of shop is not enough"
 

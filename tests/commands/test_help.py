@@ -16,7 +16,7 @@ async def test_all_commands(world: World) -> None:
     ]
     shown = {line.name for line in card.lines}
     assert {made.usage for made in world.services.commands.values()} <= shown
-    assert card.hint == "`help COMMAND` tells more, with examples."
+    assert card.hint == "`help COMMAND` shows more, with examples."
 
 
 async def test_one_command(world: World) -> None:

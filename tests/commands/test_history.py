@@ -6,7 +6,7 @@ import pytest
 
 from commands.history import TONES
 from deploybot import State, Tone
-from deploybot.domain import Deployment, Kind, Plan, Release, ServerPlan, Verdict
+from deploybot.domain import Deployment, Kind, Plan, Release, RequestVerdict, ServerPlan
 from tests.world import V1, V2, World
 
 
@@ -66,8 +66,8 @@ async def test_what_never_began_says_why(world: World) -> None:
     never = replace(deployment(1), state=State.CANCELLED, started=1_800_000_072.0)
     world.deployments.rows = {
         1: never,
-        2: replace(never, number=2, verdict=Verdict.VOID),
-        3: replace(never, number=3, verdict=Verdict.EXPIRED),
+        2: replace(never, number=2, verdict=RequestVerdict.VOID),
+        3: replace(never, number=3, verdict=RequestVerdict.EXPIRED),
         4: replace(never, number=4, replaced_by=5),
     }
     card = await world.say("history shop production")

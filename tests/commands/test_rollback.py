@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from deploybot.domain import Kind
-from deploybot.testing import Asked
+from deploybot.testing import AskedService
 from tests.world import V1, V2, World
 
 
@@ -10,7 +10,9 @@ async def test_to_the_last_good_one(world: World) -> None:
     world.releases.good["shop", "production"] = V1
     await world.say("rollback shop from production because it is slow", "ben")
     assert world.deployments.asked == [
-        Asked(kind=Kind.ROLLBACK, app="shop", environment="production", release=V1, by="ben", reason="it is slow"),
+        AskedService(
+            kind=Kind.ROLLBACK, app="shop", environment="production", release=V1, by="ben", reason="it is slow"
+        ),
     ]
 
 

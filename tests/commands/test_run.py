@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from deploybot.domain import Kind
-from deploybot.testing import Asked
+from deploybot.testing import AskedService
 from tests.world import World
 
 
 async def test_a_task(world: World) -> None:
     await world.say("run shop migrate production", "ben")
-    asked = Asked(kind=Kind.TASK, app="shop", environment="production", task="migrate", by="ben")
+    asked = AskedService(kind=Kind.TASK, app="shop", environment="production", task="migrate", by="ben")
     assert world.deployments.asked == [asked]
 
 

@@ -9,7 +9,7 @@ async def test_a_yes_with_its_reasons(world: World) -> None:
     assert [(line.name, line.text) for line in card.lines] == [
         ("allowlist", "You are ben, who is on the allowlist."),
         ("role", "You are deployer on shop/production."),
-        ("lock", "Nobody has locked shop/production."),
+        ("lock", "There is no lock on shop/production."),
         ("approvals", "shop/production needs no approvals."),
         ("after", "No other environment has to come first."),
     ]
@@ -28,7 +28,7 @@ async def test_nobody_may(world: World) -> None:
     await world.say("lock shop staging because x", "dia")
     await world.say("deny @dia on shop")
     card = await world.say("why deploy shop staging")
-    assert card.hint == "Who may: nobody on the allowlist."
+    assert card.hint == "Who may: not on the allowlist."
 
 
 async def test_only_where_one_may_look(world: World) -> None:

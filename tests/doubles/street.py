@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploybot.chat.child import OwnBot
-from deploybot.demo.town import Town, town
+from deploybot.chat.console.child_bot import OwnBot
+from deploybot.demo.demo_setup import DemoSetup, town
 from tests.doubles.page import Chat
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
 from tests.doubles.telegram import TelegramDouble
@@ -39,7 +39,7 @@ class Street:
 
     slack: SlackDouble
     telegram: TelegramDouble
-    town: Town
+    town: DemoSetup
     bot: OwnBot
 
     def chats(self) -> dict[str, Chat]:
@@ -79,7 +79,7 @@ async def street(folder: Path) -> AsyncIterator[Street]:
         await telegram.close()
 
 
-def _configure(made: Town, slack: SlackDouble, telegram: TelegramDouble) -> None:
+def _configure(made: DemoSetup, slack: SlackDouble, telegram: TelegramDouble) -> None:
     """Have production want an approval, and add the chats to bot.toml."""
     for name, token in {"slack_bot": BOT_TOKEN, "slack_app": APP_TOKEN, "telegram": telegram.token}.items():
         file = made.folder / "keys" / name
@@ -90,7 +90,7 @@ def _configure(made: Town, slack: SlackDouble, telegram: TelegramDouble) -> None
     made.config.write_text(f"{made.config.read_text()}{chats}")
 
 
-async def _allow(made: Town, who: str) -> None:
+async def _allow(made: DemoSetup, who: str) -> None:
     """Let somebody in, as one person in both chats."""
     slack, telegram, role = PEOPLE[who]
     for identity in (f"slack:{TEAM}/{slack}", f"telegram:{telegram}"):

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.assembly.world import Adapters, adapters
 from deploybot.bot import Bot
 from deploybot.card import Card
-from deploybot.chat.render import plain
+from deploybot.chat.console.terminal_cards import plain
 from deploybot.command import Incoming
 from deploybot.config import load
 from deploybot.domain import Deployment, Identity, Place, Role, State
 from deploybot.ports import Tables
 from deploybot.settings import Settings
+from deploybot.wiring.infrastructure import Adapters, adapters
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
 from tests.lab import Repo, Sshd
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from deploybot.chat.child import READY_FD
+from deploybot.chat.console.child_bot import READY_FD
 from tests.e2e.conftest import FilesShop, served
 
 WITHIN = 60

@@ -12,8 +12,8 @@ import pytest
 from deploybot.domain import State
 from tests.conftest import MakeSshd
 from tests.e2e.conftest import FilesShop, Office, ended, open_office, served
-from tests.hosts.shim import lie, shimmed
 from tests.lab import Repo
+from tests.ssh.shim import lie, shimmed
 
 CANCEL_WITHIN = 30
 _DONE = "printf 'deploybot/1 done 0 99 0\\n\\ndeploybot/1 end\\n'; exit"

@@ -20,7 +20,7 @@ from deploybot.cli import main
 from tests.e2e.conftest import FilesShop, Office, open_office
 from tests.e2e.test_approvals import process, say, type_in
 from tests.lab import free_port
-from tests.reports.doubles import REPOSITORY, SECRET, TOKEN, Collector, Double, GitHub, Receiver
+from tests.reporting.doubles import REPOSITORY, SECRET, TOKEN, Collector, Double, GitHub, Receiver
 
 KILLS = int(os.environ.get("N", "3"))
 TOLD = ["deployment.running", "deployment.succeeded"]

@@ -24,10 +24,10 @@ from deploybot.domain import (
     Running,
     ServerPlan,
     State,
-    Told,
+    ToldCommit,
 )
-from deploybot.events.telling.channels import Telling
 from deploybot.masking import Redactor
+from deploybot.notifications.notifier import Notifier
 from deploybot.ports import Tables
 from deploybot.settings import Settings
 from deploybot.store.database import Database
@@ -71,7 +71,9 @@ def settings(**more: object) -> Settings:
 
 def push(number: int = 2, *, branch: str = "develop", total: int = 1, **more: object) -> Push:
     """The push that brings commit `number` after the one before it, at its minute past noon."""
-    told = Told(sha(number), "Ana Ruiz", f"Change number {number}\n\nAnd why.", f"https://git.example.com/c/{number}")
+    told = ToldCommit(
+        sha(number), "Ana Ruiz", f"Change number {number}\n\nAnd why.", f"https://git.example.com/c/{number}"
+    )
     given: Mapping[str, Any] = {
         "sender": "github", "repository": "acme/shop", "by": ANA, "at": NOON + 60 * number, "before": sha(number - 1),
         "after": sha(number), "commits": (told,), "total": total,
@@ -97,7 +99,7 @@ class Channel:
 
     store: Database
     clock: FakeClock
-    telling: Telling
+    telling: Notifier
     settings: Settings
     deliveries: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -154,7 +156,7 @@ async def open_channel(made: Settings | None = None, *, homes: tuple[Place, ...]
 
         await store.write(hire)
         clock = FakeClock(NOON)
-        yield Channel(store, clock, Telling(made, store, clock, Redactor((SECRET,)), homes), made)
+        yield Channel(store, clock, Notifier(made, store, clock, Redactor((SECRET,)), homes), made)
 
 
 def labels(card: Card) -> dict[str, str]:

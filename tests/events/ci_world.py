@@ -23,9 +23,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from deploybot.domain import Event
-from deploybot.webhooks.base import BaseSender
-from deploybot.webhooks.reading import Tree
-from deploybot.webhooks.sender import Received
+from deploybot.webhooks.body_reading import Tree
+from deploybot.webhooks.sender_base import BaseSender
+from deploybot.webhooks.sender_port import Received
 from deploybot.webhooks.senders import sender
 from tests.events.channel import NOON
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from deploybot.card import Card
-from deploybot.chat.render import plain
-from deploybot.domain import Alert, BuildState, Push, Told
+from deploybot.chat.console.terminal_cards import plain
+from deploybot.domain import Alert, BuildState, Push, ToldCommit
 from tests.events.channel import ANA, NOON, Channel, build, open_channel, push
 
 COMMITS = ("8c1f04d2ab", "f00d5e1c77", "3b9a6612e4", "d41c88e0f9")
@@ -25,7 +25,9 @@ def pushed(number: int, total: int = 1) -> Push:
     """One of Ana's pushes, ten minutes after the other."""
     at = NOON + 600 * (number - 1)
     page = f"https://git.example.com/acme/shop/compare/{COMMITS[number - 1]}...{COMMITS[number]}"
-    told = Told(commit(number), "Ana Ruiz", WORK[number - 1], f"https://git.example.com/acme/shop/{COMMITS[number]}")
+    told = ToldCommit(
+        commit(number), "Ana Ruiz", WORK[number - 1], f"https://git.example.com/acme/shop/{COMMITS[number]}"
+    )
     return replace(
         push(), before=commit(number - 1), after=commit(number), commits=(told,), total=total, at=at, compare=page
     )

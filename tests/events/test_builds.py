@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from deploybot.domain import Build, BuildState
-from deploybot.events.builds import (
+from deploybot.events.build_verdicts import (
     AHEAD,
     KEPT_NAMES,
     BuildIdentity,
+    BuildOrigin,
+    BuildVerdict,
     Light,
-    Origin,
-    Verdict,
     counted,
     dated,
     identity,
@@ -30,7 +30,7 @@ from deploybot.events.builds import (
     standing,
 )
 from deploybot.settings import Auto
-from deploybot.settings.callers import Check, check_of, forge_named, forge_of
+from deploybot.settings.build_senders import Check, check_of, forge_named, forge_of
 from tests.events.channel import settings
 
 NOON = 1_800_014_400.0
@@ -114,11 +114,11 @@ def test_what_was_skipped_says_nothing() -> None:
 @pytest.mark.parametrize("fork", [{"fork": True}, {"branch": "ana:main"}, {"branch": "fork:#12"}])
 def test_what_may_be_for_a_fork_counts_for_neither(fork: dict[str, Any]) -> None:
     green, red = run(number=9, **fork), run(state=FAILED, number=9, **fork)
-    assert origin(green) is Origin.FORK
+    assert origin(green) is BuildOrigin.FORK
     assert light(green) == light(red) == "waits"
     assert light(run(number=8, branch="main"), red) == "green"
     assert light(run(state=FAILED, number=8, branch="main"), green) == "red"
-    assert judge_all([green], "main") == Verdict(
+    assert judge_all([green], "main") == BuildVerdict(
         Light.WAITS,
         "No build of it is known to have passed (tests passed, perhaps for a fork, which does not count)",
         unheard=True,
@@ -233,9 +233,9 @@ def test_a_check_belongs_to_its_sender() -> None:
     red, script = run("tests", FAILED), run("tests", sender="event", at=NOON * 20)
     auto = Auto(branch="main", checks=("tests",))
     assert judge(auto, [red, script], "main", "github").light is Light.RED
-    assert judge(auto, [script], "main", "github") == Verdict(
+    assert judge(auto, [script], "main", "github") == BuildVerdict(
         Light.WAITS,
-        'Nothing is known yet of github:tests. event tells of one: write checks = ["event:tests"].',
+        'Nothing is known yet of github:tests. event reports one: write checks = ["event:tests"].',
         unheard=True,
     )
     assert judge(Auto(branch="main", checks=("event:tests",)), [red, script], "main", "github").light is Light.GREEN
@@ -298,7 +298,7 @@ def test_each_check_that_nobody_tells_of_is_named() -> None:
     asked = [Check("github", "tests"), Check("github", "lint")]
     assert judge_named(asked, senders, "main").why == (
         "Nothing is known yet of github:tests. "
-        'Nothing is known yet of github:lint. event tells of one: write checks = ["event:lint"].'
+        'Nothing is known yet of github:lint. event reports one: write checks = ["event:lint"].'
     )
 
 

@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+from deploybot.autodeploy.detector import TriggerDetector
+from deploybot.autodeploy.event_hints import hint_of
+from deploybot.autodeploy.trigger_book import TriggerBook
+from deploybot.autodeploy.trigger_requests import Refusal, TriggerRequests
 from deploybot.card import Card, Tone
 from deploybot.domain import Build, Event
-from deploybot.events import builds as rules
-from deploybot.events.auto.hints import hint_of
-from deploybot.events.auto.looks import Automatic
-from deploybot.events.auto.pursuit import Pursuit, Refusal
-from deploybot.events.auto.wishes import WishBook
-from deploybot.events.telling import things
-from deploybot.events.telling.build_cards import build_story
-from deploybot.events.telling.story import Scene
-from deploybot.ports import ToldPart
+from deploybot.events import build_verdicts as rules
+from deploybot.notifications import event_subjects
+from deploybot.notifications.build_cards import build_story
+from deploybot.notifications.event_cards import Scene
+from deploybot.ports import EventPart
 from deploybot.settings import Auto
-from deploybot.settings.callers import forge_named
+from deploybot.settings.build_senders import forge_named
 from deploybot.testing import FakeRefs
 from tests.events.channel import NOON, Channel, open_channel, settings
 from tests.events.ci_world import COMMIT, REFS, CiWorld, all_green, draw, named_green
@@ -71,11 +71,11 @@ class Real:
         async def handle(*_: object) -> Card | None:
             return None
 
-        book = WishBook(channel.clock, lambda _: ())
+        book = TriggerBook(channel.clock, lambda _: ())
         ports: dict[str, Any] = {"store": channel.store, "clock": channel.clock, "book": book}
-        pursuit = Pursuit(**ports, handle=handle, refusal=refusal)
+        pursuit = TriggerRequests(**ports, handle=handle, refusal=refusal)
         refs = FakeRefs(folder)
-        self.automatic = Automatic(**ports, refs=refs, images=None, pursuit=pursuit, ring=lambda _: None)
+        self.automatic = TriggerDetector(**ports, refs=refs, images=None, pursuit=pursuit, ring=lambda _: None)
         self.channel = channel
 
     async def hear(self, events: list[Event], first: int) -> None:
@@ -94,17 +94,17 @@ class OnPaper:
     """Both without rows: what they do between hearing and telling, as pure as it is."""
 
     def __init__(self) -> None:
-        self.parts: dict[str, ToldPart] = {}
+        self.parts: dict[str, EventPart] = {}
         self.kept: dict[tuple[str, str], Build] = {}
 
     async def hear(self, events: list[Event], first: int) -> None:
         for number, event in enumerate(events, first):
-            build = things.kept(things.dated(event, NOON))
-            spot = things.spot_of(build, "")
+            build = event_subjects.kept(event_subjects.dated(event, NOON))
+            spot = event_subjects.spot_of(build, "")
             was = self.parts.get(spot.part)
-            joined = things.joined(was.event if was else None, build)
+            joined = event_subjects.joined(was.event if was else None, build)
             thing, heard = (was.thing, was.heard) if was else (spot.thing, NOON + number)
-            self.parts[spot.part] = ToldPart(app="shop", thing=thing, part=spot.part, event=joined, heard=heard)
+            self.parts[spot.part] = EventPart(app="shop", thing=thing, part=spot.part, event=joined, heard=heard)
             hint = hint_of(SHOP, event)
             if hint is not None and (told := hint.built) is not None:
                 key = told.sender, told.key

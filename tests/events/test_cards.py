@@ -20,7 +20,7 @@ from deploybot.domain import (
     Published,
     Synced,
     Tagged,
-    Told,
+    ToldCommit,
 )
 from tests.events.channel import (
     ANA,
@@ -88,7 +88,7 @@ async def test_a_forced_push_says_so(channel: Channel) -> None:
 
 @pytest.mark.parametrize("total", [500, 10_000])
 async def test_a_huge_push_is_a_short_message(channel: Channel, total: int) -> None:
-    commits = tuple(Told(sha(number), "Ben", "x" * 60_000) for number in range(20))
+    commits = tuple(ToldCommit(sha(number), "Ben", "x" * 60_000) for number in range(20))
     await channel.hear(push(total=total, commits=commits, paths=("a/b",) * 50_000))
     card = await channel.message()
     assert card.title == f"shop: {total:,} commits to develop by Ana Ruiz (@ana)"
@@ -301,7 +301,7 @@ async def test_a_merge_request_from_its_beginning_to_its_end(channel: Channel) -
 
 async def test_drafts_and_mere_changes_begin_no_message(channel: Channel) -> None:
     change = Change(**COMMON, number=12, title="x", what="opened", branch="fast", into="main", draft=True)
-    assert await channel.hear(change) == "nobody wants to be told"
+    assert await channel.hear(change) == "no channel wants it"
     await channel.hear(replace(change, number=13, what="updated", draft=False))
     assert await channel.messages() == []
     await channel.hear(replace(change, what="updated", draft=False, at=NOON + 1))
@@ -367,7 +367,7 @@ async def test_what_the_bot_did_itself_is_not_told_again() -> None:
     made = settings(forge={"kind": "github", "token": {"env": "T"}})
     async with open_channel(made) as channel:
         event = Deployed(**COMMON, key="7", environment="staging", state=PASSED, commit=sha(2), own=True)
-        assert await channel.hear(event) == "the bot's own doing: nobody is told again"
+        assert await channel.hear(event) == "caused by the bot itself: not posted again"
         await channel.runs("staging", sha(3))
         await channel.hear(replace(event, own=False, commit=sha(3)), build(PASSED, name="deploybot/shop/staging"))
         assert await channel.messages() == []
@@ -434,7 +434,7 @@ async def test_notes(channel: Channel) -> None:
 
 
 async def test_a_ping_is_told_to_nobody(channel: Channel) -> None:
-    assert await channel.hear(Ping(sender="github")) == "a ping: nobody is told"
+    assert await channel.hear(Ping(sender="github")) == "a ping: nothing to post"
     assert await channel.messages() == []
 
 
@@ -445,13 +445,13 @@ async def test_the_same_event_of_the_same_delivery_is_told_once(channel: Channel
     await channel.hear(event, delivery="d")
     before = await channel.messages()
     channel.clock.advance(5_000)
-    assert await channel.hear(event, delivery="d") == "this delivery was told before"
+    assert await channel.hear(event, delivery="d") == "this delivery was posted before"
     assert await channel.messages() == before
 
 
 async def test_one_push_that_two_hooks_tell_is_told_once(channel: Channel) -> None:
     await channel.hear(push(), delivery="repository")
-    assert await channel.hear(push(), delivery="organisation") == "nothing that is newer than what was told"
+    assert await channel.hear(push(), delivery="organisation") == "nothing newer than what was posted"
     assert len(await channel.messages()) == 1
 
 
@@ -483,7 +483,7 @@ async def test_a_row_that_cannot_be_read_does_not_stop_a_deployment(
 
 
 async def test_secrets_are_masked_and_addresses_that_hold_one_are_left_out(channel: Channel) -> None:
-    told = Told(sha(2), SECRET, f"Use {SECRET}", f"https://git.example.com/{SECRET}")
+    told = ToldCommit(sha(2), SECRET, f"Use {SECRET}", f"https://git.example.com/{SECRET}")
     await channel.hear(push(commits=(told,), compare=f"https://x.example/?token={SECRET}"))
     card = await channel.message()
     assert SECRET not in repr(card)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from deploybot.domain import Alert, BuildState, Deployed, Note
-from deploybot.events.telling.folding import LOOK_BACK
-from deploybot.events.telling.things import spot_of
-from deploybot.events.telling.words import nth
+from deploybot.notifications.event_subjects import spot_of
+from deploybot.notifications.event_text import nth
+from deploybot.notifications.failure_folding import LOOK_BACK
 from tests.events.channel import NOON, Channel, build, push
 
 PASSED, FAILED, RUNNING = BuildState.PASSED, BuildState.FAILED, BuildState.RUNNING

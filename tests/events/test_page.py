@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-from deploybot.access.identities import FORGES
-from deploybot.events.patterns import USUAL
-from deploybot.events.telling.channels import KEPT, LONG_PAST
-from deploybot.events.telling.folding import LOOK_BACK
-from deploybot.events.telling.quiet import FOLDED_FROM
-from deploybot.settings.values import EventKindName
+from deploybot.access.account_syntax import FORGES
+from deploybot.events.watched_refs import USUAL
+from deploybot.notifications.failure_folding import LOOK_BACK
+from deploybot.notifications.notifier import KEPT, LONG_PAST
+from deploybot.notifications.quiet_hours import FOLDED_FROM
+from deploybot.settings.event_values import EventKindName
 from tests.events.page import transcript
 
 PAGE = Path(__file__).parents[2] / "docs" / "events.md"

@@ -11,10 +11,10 @@ import pytest
 
 from deploybot.domain import Alert, BuildState, Change, Place, Window
 from deploybot.errors import StoreError
-from deploybot.events.telling.channels import Telling
-from deploybot.events.telling.notify import quiet_for
-from deploybot.events.telling.quiet import Quiet
 from deploybot.masking import Redactor
+from deploybot.notifications.channel_routing import quiet_for
+from deploybot.notifications.notifier import Notifier
+from deploybot.notifications.quiet_hours import Quiet
 from deploybot.settings import Settings
 from tests.events.channel import HOME, NOON, Channel, build, open_channel, push, settings
 from tests.world import Moody
@@ -81,7 +81,7 @@ async def test_many_things_are_one_message_in_the_morning() -> None:
         await channel.hear(*(push(number) for number in range(2, 32)), build(PASSED))
         await until_morning(channel)
         card = await channel.message()
-        assert card.title == "While it was quiet: 31 things, as they stand now"
+        assert card.title == "While it was quiet: 31 things, in their current state"
         assert len(card.lines) == 15
         assert card.lines[0].text == "1 commit to develop by Ana Ruiz (@ana)"
         assert card.lines[0].url == "https://git.example.com/compare/1...2"
@@ -123,7 +123,7 @@ async def test_it_survives_a_restart() -> None:
     async with open_channel(night()) as channel:
         channel.clock.advance(TEN_HOURS)
         await channel.hear(push())
-        channel.telling = Telling(channel.settings, channel.store, channel.clock, Redactor(()), (HOME,))
+        channel.telling = Notifier(channel.settings, channel.store, channel.clock, Redactor(()), (HOME,))
         await until_morning(channel)
         assert len(await channel.messages()) == 1
 
@@ -133,7 +133,7 @@ async def test_an_app_that_is_gone_from_bot_toml_is_not_told_of() -> None:
         channel.clock.advance(TEN_HOURS)
         await channel.hear(push())
         gone = settings().model_copy(update={"apps": {}})
-        channel.telling = Telling(gone, channel.store, channel.clock, Redactor(()), (HOME,))
+        channel.telling = Notifier(gone, channel.store, channel.clock, Redactor(()), (HOME,))
         await until_morning(channel)
         assert await channel.messages() == []
         assert await channel.store.read(lambda tables: tables.told.next_due()) is None
@@ -197,7 +197,7 @@ async def test_a_failed_write_is_for_the_inbox_to_try_again() -> None:
     async with open_channel() as channel:
         moody = Moody(channel.store)
         moody.full = "no space"
-        telling = Telling(channel.settings, moody, channel.clock, Redactor(()), (HOME,))
+        telling = Notifier(channel.settings, moody, channel.clock, Redactor(()), (HOME,))
         with pytest.raises(StoreError):
             await telling.hear(channel.settings.apps["shop"], push(), "d")
         moody.full = ""

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from deploybot.chat.places import places_named
-from deploybot.config.routes import check_routes
+from deploybot.chat.card_channels import places_named
+from deploybot.config.route_rules import check_routes
 from deploybot.domain import Alert, BuildState, Change, Deployed, Event, Note, Place, Published, Tagged
-from deploybot.events.patterns import fits
+from deploybot.events.watched_refs import fits
 from tests.events.channel import HOME, NOON, build, open_channel, push, settings, sha
 
 BUILDS, PRODUCTION, APP = Place("slack", "C0BUILDS111"), Place("slack", "C0PROD11111"), Place("slack", "C0SHOP11111")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploybot.domain import Alert, Event, ImagePushed, Push, Synced
-from deploybot.events.routing import Routes, repository
+from deploybot.events.app_matching import Routes, repository
 from deploybot.settings import Settings
 
 _APPS = {

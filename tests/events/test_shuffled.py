@@ -24,7 +24,7 @@ from deploybot.domain import (
     Synced,
     Tagged,
 )
-from deploybot.events.builds import is_newer, joined
+from deploybot.events.build_verdicts import is_newer, joined
 from tests.events.channel import DIGEST, IMAGE, NOON, build, open_channel, push, sha
 
 N = int(os.environ.get("N", "20"))

@@ -8,8 +8,8 @@ import pytest
 
 from deploybot.card import Card, Tone
 from deploybot.domain import Alert, BuildState, Event
-from deploybot.events.telling.channels import LONG_PAST
-from deploybot.webhooks.sender import Received
+from deploybot.notifications.notifier import LONG_PAST
+from deploybot.webhooks.sender_port import Received
 from deploybot.webhooks.senders import sender
 from tests.events.channel import HOME, NOON, Channel, build, push
 from tests.webhooks.alerts import delivery

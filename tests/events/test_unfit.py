@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from deploybot.card import Card
 from deploybot.domain import ImagePushed
-from deploybot.domain.tagging import TagPattern
-from deploybot.events.unfit import UnfitTags
-from deploybot.notices import NoticeBoard
+from deploybot.domain.image_tags import TagPattern
+from deploybot.events.unmatched_tags import UnfitTags
+from deploybot.setup_notices import NoticeBoard
 from tests.events.channel import DIGEST, HOME, IMAGE, Channel, open_channel, settings
 
 

@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable
 
 from deploybot.card import Card, web_url
-from deploybot.chat.render import plain
-from deploybot.chat.slack.blocks import render
-from deploybot.chat.telegram.page import page_of
+from deploybot.chat.console.terminal_cards import plain
+from deploybot.chat.slack.slack_rendering import render
+from deploybot.chat.telegram.telegram_rendering import page_of
 from deploybot.domain import BuildState
-from deploybot.events.telling.things import kept
-from deploybot.events.telling.words import one_line, paragraph, subject
+from deploybot.notifications.event_subjects import kept
+from deploybot.notifications.event_text import one_line, paragraph, subject
 from tests.doubles.slack.mrkdwn import read_blocks, read_text
 from tests.doubles.slack.rules import check_message
 from tests.doubles.telegram import Refused, read

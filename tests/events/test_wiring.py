@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from deploybot.assembly.world import adapters
 from deploybot.bot import Bot
 from deploybot.domain import Place
-from deploybot.ports import Tables, ToldPlace
+from deploybot.ports import EventPlace, Tables
 from deploybot.settings import BotSettings, Http
+from deploybot.wiring.infrastructure import adapters
 from tests.events.channel import push, settings
 from tests.lab import free_port
 from tests.webhooks.recorded import PAYLOADS
@@ -73,7 +73,7 @@ async def test_a_webhook_becomes_a_message(tmp_path: Path) -> None:
     assert told[0].messages == 1
 
 
-def _told(tables: Tables) -> tuple[ToldPlace, ...]:
+def _told(tables: Tables) -> tuple[EventPlace, ...]:
     """Where the push was told."""
     things = tables.told.about("shop", "a41be0c2d3f4051627384950a1b2c3d4e5f60718", 1)
     return tables.told.places("shop", things[0]) if things else ()

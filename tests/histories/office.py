@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploybot.card import Card
-from deploybot.chat.render import plain
-from deploybot.deploy.cards import deployment_card, number_of
+from deploybot.chat.console.terminal_cards import plain
+from deploybot.deployments.deployment_card import deployment_card, number_of
 from deploybot.domain import Deployment, State
 from tests.e2e.conftest import Office, server_toml
 from tests.histories.server import HandServer

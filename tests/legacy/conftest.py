@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.deploy.inspection import Inspector
-from deploybot.deploy.legacy import Legacy
-from deploybot.deploy.plan import Planner
-from deploybot.deploy.releases import Releases
+from deploybot.deployments.legacy_releases import Legacy
+from deploybot.deployments.planner import Planner
+from deploybot.deployments.ref_resolution import Releases
+from deploybot.deployments.target_inspection import Inspector
 from deploybot.domain import (
     Container,
     Identity,
@@ -29,12 +29,12 @@ from deploybot.domain import (
     StepState,
 )
 from deploybot.errors import StepFailed
-from deploybot.hosts.facts import parse
-from deploybot.hosts.shell import program, script
 from deploybot.ports import Site, Strategy, Tables
+from deploybot.ssh.probe_facts import parse
+from deploybot.ssh.remote_shell import program, script
 from deploybot.store.database import Database
 from deploybot.strategies import STRATEGIES
-from deploybot.strategies.files import Files
+from deploybot.strategies.files_strategy import FilesStrategy
 from deploybot.testing import FakeEngine, FakeHost, FakeServers, memory_store
 from tests.lab import Repo
 from tests.strategies.conftest import LocalServer, MakeServer, make_app, make_server, only
@@ -145,7 +145,7 @@ class House:
         return {row.release: row.manifest for row in rows}
 
 
-class Contained(Files):
+class Contained(FilesStrategy):
     """Folders and containers, without Compose."""
 
     containers = True

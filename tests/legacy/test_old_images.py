@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.deploy.legacy import OldRelease, read_old
+from deploybot.deployments.legacy_releases import OldRelease, read_old
 from deploybot.domain import Image, Manifest, Release, ServiceImage
 from tests.lab import Repo
 from tests.legacy.conftest import DIGEST, ONE, OTHER, TWO, House, made_before, pins_of, runs, tagged

@@ -18,19 +18,19 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 
 import deploybot
+from deploybot.bot_log import formatter
 from deploybot.card import Card
 from deploybot.command import Context
-from deploybot.deploy.journal import Journal
+from deploybot.deployments.step_logs import Journal
 from deploybot.domain import Kind, Report
 from deploybot.errors import StepFailed, UserError
-from deploybot.logs import formatter
 from deploybot.masking import Redactor
-from deploybot.reports.traces import _Rows, _Trace
-from deploybot.sources.problems import explained
-from deploybot.sources.process import GitFailed
+from deploybot.reporting.otel_traces import _Trace, _TracedRows
+from deploybot.sources.git_errors import explained
+from deploybot.sources.git_process import GitFailed
 from deploybot.testing import memory_store
 from tests.events.channel import open_channel, push
-from tests.observe.scene import Scene, container, settings, stamped
+from tests.status.scene import Scene, container, settings, stamped
 from tests.store.examples import CONSOLE, NOW, ann, plan, step_row
 from tests.test_dispatch import made
 from tests.world import make_world
@@ -88,7 +88,7 @@ async def span_of_a_trace(redactor: Redactor, text: str, _: Path) -> str:
         deployment = await store.write(
             lambda tables: tables.deployments.add(plan(), requester=ann(tables), reason="", place=None, now=NOW)
         )
-    rows = _Rows(replace(deployment, requester_name=text), (step_row(name=text),), None)
+    rows = _TracedRows(replace(deployment, requester_name=text), (step_row(name=text),), None)
     spans = _Trace("ab" * 16, Resource({}), rows, redactor.text).spans()
     return "".join(f"{span.name} {span.attributes}" for span in spans)
 
@@ -186,38 +186,38 @@ async def words_of_git(redactor: Redactor, text: str, folder: Path) -> str:
 
 
 EXITS: dict[Leave, tuple[str, ...]] = {
-    card_for_a_chat: ("store/outbox.py", "store/tables.py", "store/writer.py", "store/database.py"),
-    row_of_the_audit: ("store/audit.py",),
-    report_for_a_forge_or_a_call: ("store/reports.py",),
-    span_of_a_trace: ("reports/traces.py", "reports/targets.py"),
-    answer_to_a_command: ("dispatch/dispatcher.py", "dispatch/replies.py", "dispatch/book.py"),
-    notification_of_an_event: ("events/telling/channels.py",),
-    own_log_as_text: ("logs.py", "bot.py"),
-    own_log_as_json: ("logs.py",),
-    log_of_a_step: ("deploy/journal.py",),
-    lines_of_a_log: ("observe/sources.py", "observe/tails.py", "observe/logs.py"),
-    file_of_a_log: ("observe/whole.py",),
-    log_that_is_followed: ("observe/follow.py",),
-    words_of_git: ("sources/problems.py", "sources/git.py"),
+    card_for_a_chat: ("store/outbox_rows.py", "store/all_tables.py", "store/database_writer.py", "store/database.py"),
+    row_of_the_audit: ("store/audit_rows.py",),
+    report_for_a_forge_or_a_call: ("store/report_rows.py",),
+    span_of_a_trace: ("reporting/otel_traces.py", "reporting/report_targets.py"),
+    answer_to_a_command: ("dispatch/dispatcher.py", "dispatch/error_replies.py", "dispatch/request_audit.py"),
+    notification_of_an_event: ("notifications/notifier.py",),
+    own_log_as_text: ("bot_log.py", "bot.py"),
+    own_log_as_json: ("bot_log.py",),
+    log_of_a_step: ("deployments/step_logs.py",),
+    lines_of_a_log: ("applogs/log_sources.py", "applogs/log_tail.py", "applogs/log_reader.py"),
+    file_of_a_log: ("applogs/whole_log.py",),
+    log_that_is_followed: ("applogs/log_follower.py",),
+    words_of_git: ("sources/git_errors.py", "sources/git_source.py"),
 }
 """Each way out, and the modules that mask on it."""
 ELSEWHERE = {
-    "assembly/world.py": "makes the one Redactor",
-    "assembly/doors.py": "hands it on",
-    "assembly/engine.py": "hands it on",
+    "wiring/infrastructure.py": "makes the one Redactor",
+    "wiring/adapters.py": "hands it on",
+    "wiring/deployment_engine.py": "hands it on",
     "check/__init__.py": "tests/test_check.py",
-    "deploy/card_details.py": "tests/deploy/test_phone.py",
-    "deploy/cards.py": "tests/deploy/test_phone.py",
-    "deploy/service.py": "hands it on",
-    "deploy/teller.py": "hands it on",
-    "cli/check.py": "tests/test_check.py",
-    "cli/common.py": "hands it on",
-    "reports/audit/worker.py": "tests/reports/test_audit_worker.py",
+    "deployments/card_details.py": "tests/deployments/test_phone.py",
+    "deployments/deployment_card.py": "tests/deployments/test_phone.py",
+    "deployments/deployment_service.py": "hands it on",
+    "deployments/card_publisher.py": "hands it on",
+    "cli/check_command.py": "tests/test_check.py",
+    "cli/command_base.py": "hands it on",
+    "reporting/audit_sinks/audit_worker.py": "tests/reporting/test_audit_worker.py",
     "config/__init__.py": "tests/test_config.py",
-    "monitoring/routes.py": "tests/monitoring/test_routes.py",
-    "ports/outside.py": "the protocol",
+    "monitoring/monitoring_routes.py": "tests/monitoring/test_routes.py",
+    "ports/infrastructure_ports.py": "the protocol",
     "ports/__init__.py": "the protocol",
-    "testing/stores.py": "for tests",
+    "testing/memory_stores.py": "for tests",
 }
 
 
@@ -252,4 +252,8 @@ def test_what_leaves_by_a_row_is_written_by_the_store_alone() -> None:
         for file in house.rglob("*.py")
         if re.search(r"INSERT INTO (outbox|audit|reports)\b", file.read_text())
     }
-    assert writers - {"store/schema/first.py"} == {"store/outbox.py", "store/audit.py", "store/reports.py"}
+    assert writers - {"store/schema/initial_schema.py"} == {
+        "store/outbox_rows.py",
+        "store/audit_rows.py",
+        "store/report_rows.py",
+    }

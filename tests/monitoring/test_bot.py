@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from deploybot.assembly.world import adapters
 from deploybot.bot import Bot, _tell_break
-from deploybot.chat.child import READY_FD
+from deploybot.chat.console.child_bot import READY_FD
 from deploybot.config import load
+from deploybot.wiring.infrastructure import adapters
 from tests.lab import free_port
 
 TOKEN = "metrics-token-0123456789"

@@ -19,14 +19,14 @@ from multidict import CIMultiDict
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploybot.domain import Kind, Sight, State
+from deploybot.http_server import WebServer
 from deploybot.masking import Redactor
 from deploybot.metrics import METRICS
-from deploybot.monitoring.health import LEAST_FREE, HealthLook
-from deploybot.monitoring.routes import Monitor
+from deploybot.monitoring.bot_health import LEAST_FREE, HealthLook
+from deploybot.monitoring.monitoring_routes import Monitor
 from deploybot.ports import Tables
 from deploybot.store.database import Database
 from deploybot.testing import memory_store
-from deploybot.web import WebServer
 from tests.store.examples import ann, plan
 
 TOKEN = "metrics-token-0123456789"

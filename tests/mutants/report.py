@@ -83,7 +83,7 @@ def _survivor(module: str, name: str) -> Survivor:
 
 
 def _function(name: str) -> str:
-    """`Approvals.void` of mutmut's `deploybot.deploy.approvals.xǁApprovalsǁvoid__mutmut_7`."""
+    """`Approvals.void` of mutmut's `deploybot.deployments.approvals.xǁApprovalsǁvoid__mutmut_7`."""
     mangled = name.rpartition(".")[2].rpartition("__mutmut_")[0]
     return mangled.removeprefix("xǁ").replace("ǁ", ".") if "ǁ" in mangled else mangled.removeprefix("x_")
 

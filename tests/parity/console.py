@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 from deploybot.card import Card
-from deploybot.chat.console import Console
-from deploybot.chat.link import Link, open_link
-from deploybot.chat.protocol import Show
-from deploybot.chat.render import plain, rows
+from deploybot.chat.console.client_connection import ClientConnection, open_link
+from deploybot.chat.console.console_chat import Console
+from deploybot.chat.console.console_protocol import Show
+from deploybot.chat.console.terminal_cards import plain, rows
 from deploybot.domain import Identity, Place
 from tests.parity.sight import Sight
 from tests.parity.ways import WITHIN, Lacks, Message, Way
@@ -26,7 +26,7 @@ class ConsoleWay(Way):
         super().__init__(world)
         self._path = folder / "console.sock"
         self._console = Console(self._path, self.parts)
-        self._links: dict[str, Link] = {}
+        self._links: dict[str, ClientConnection] = {}
         self._shown: dict[str, list[Show]] = {}
         self._changed = asyncio.Condition()
 
@@ -84,7 +84,7 @@ class ConsoleWay(Way):
         await self._link(who)
         return "\n".join(plain(show.card) for show in self._shown[who])
 
-    async def _link(self, who: str) -> Link:
+    async def _link(self, who: str) -> ClientConnection:
         if who not in self._links:
             shown = self._shown[who] = []
 

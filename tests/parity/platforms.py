@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from deploybot.chat.desk import Desk
-from deploybot.chat.pace import Rate
-from deploybot.chat.slack.adapter import Slack
-from deploybot.chat.slack.names import slash_name
-from deploybot.chat.telegram.calls import Limits
-from deploybot.chat.telegram.chat import TelegramChat
+from deploybot.chat.button_tokens import ButtonTokens
+from deploybot.chat.rate_limits import Rate
+from deploybot.chat.slack.slack_chat import SlackChat
+from deploybot.chat.slack.slash_command_names import slash_name
+from deploybot.chat.telegram.telegram_api import Limits
+from deploybot.chat.telegram.telegram_chat import TelegramChat
 from deploybot.domain import Identity, Place
-from deploybot.settings import Secret
-from deploybot.settings import Slack as SlackSettings
+from deploybot.settings import Secret, SlackSettings
 from deploybot.settings import Telegram as TelegramSettings
 from tests.doubles.scene import Post
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
@@ -48,7 +47,7 @@ class SlackWay(DoubleWay):
         settings.bot_token.fill(BOT_TOKEN)
         assert isinstance(settings.app_token, Secret)
         settings.app_token.fill(APP_TOKEN)
-        self.chat = Slack(settings, self.parts, Desk(self.world.store, self.world.clock, "slack"))
+        self.chat = SlackChat(settings, self.parts, ButtonTokens(self.world.store, self.world.clock, "slack"))
         self._double.wire.connected.clear()
         await self.chat.start()
         async with asyncio.timeout(WITHIN):

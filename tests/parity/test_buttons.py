@@ -37,7 +37,7 @@ async def test_every_button_has_the_effect_of_its_command(way: Way, plain_world:
         pressed = await way.press("ana", message, button.label, answer)
         assert pressed.cards == told, button
         assert await effects(way.world) == await effects(plain_world), button
-    assert {"Approve", "Reject", "Cancel", "Roll back", "Try again", "Ask anew", "Stop"} <= {
+    assert {"Approve", "Reject", "Cancel", "Roll back", "Try again", "Ask again", "Stop"} <= {
         one.label for one in buttons
     }
 

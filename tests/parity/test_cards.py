@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from deploybot.card import Button, Card, File, Line, Link, Table, Tone
-from deploybot.deploy.cards import deployment_card, plan_card
-from deploybot.deploy.request_cards import reminder_card
+from deploybot.deployments.approval_card import reminder_card
+from deploybot.deployments.deployment_card import deployment_card, plan_card
 from deploybot.domain import (
     Approval,
     Binding,
@@ -22,12 +22,12 @@ from deploybot.domain import (
     Plan,
     Release,
     Request,
+    RequestVerdict,
     ServerPlan,
     State,
     Step,
     StepRow,
     StepState,
-    Verdict,
 )
 from tests.chat import cards
 from tests.parity.ways import Way
@@ -93,8 +93,8 @@ def requests() -> Iterator[Card]:
     )  # fmt: skip
     binding = Binding(ref="v1.4", commit=V2.commit, config=(), replaces=(), steps=())
     ben, cem = Approval(1, "ben", 5.0), Approval(2, "cem", 6.0, counts=False)
-    for verdict, code, approved in itertools.product(Verdict, (False, True), ((), (ben, cem))):
-        ended = State.WAITING if verdict is Verdict.NONE else State.CANCELLED
+    for verdict, code, approved in itertools.product(RequestVerdict, (False, True), ((), (ben, cem))):
+        ended = State.WAITING if verdict is RequestVerdict.NONE else State.CANCELLED
         deployment = Deployment(
             number=42, plan=plan, state=ended, requester=1, requester_name="ana", created=1.0, reason="the *logo*",
             needs_approval=True,
@@ -137,7 +137,7 @@ async def test_every_state_of_a_request_is_seen(way: Way) -> None:
     shown = [*dict.fromkeys(requests())]
     for card in shown:
         await way.show(card)
-    assert len(shown) >= len(Verdict) * 2
+    assert len(shown) >= len(RequestVerdict) * 2
 
 
 async def test_every_other_shape_of_card_is_seen(way: Way) -> None:

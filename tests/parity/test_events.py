@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from deploybot.domain import BuildState, Event
-from deploybot.events.telling.channels import Telling
+from deploybot.notifications.notifier import Notifier
 from tests.events.channel import build, open_channel, push, settings
 from tests.events.test_wild import ALL
 from tests.events.wild import event
@@ -30,7 +30,7 @@ class Told:
         self.rooms: Mapping[str, str] = made.rooms()
         places = [way.place(self.rooms[way.name]) for way in made.ways]
         world = made.world
-        self.telling = Telling(SETTINGS, world.store, world.clock, world.redactor, places)
+        self.telling = Notifier(SETTINGS, world.store, world.clock, world.redactor, places)
 
     async def hear(self, *events: Event) -> None:
         for number, one in enumerate(events):

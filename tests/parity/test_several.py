@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Button, Card
-from deploybot.chat.outbox import OutboxWorker
+from deploybot.chat.outbox_worker import OutboxWorker
 from deploybot.ports import Chat, Tables
 from tests.chat.stub import SystemClock
 from tests.doubles.flaky import make_flaky

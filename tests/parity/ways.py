@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from deploybot.card import Card
-from deploybot.chat.parts import Parts, Reply
-from deploybot.chat.talk import LINES
+from deploybot.chat.chat_dependencies import Parts, Reply
+from deploybot.chat.message_conversation import LINES
 from deploybot.command import Incoming
 from deploybot.domain import Identity, Place
 from deploybot.ports import LiveChat

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 
 from deploybot.cli import main
-from deploybot.demo import command as demo
+from deploybot.demo import demo_command as demo
 from tests.site.blocks import code, table
 
 _INTRODUCTION = """\

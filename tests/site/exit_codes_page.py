@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deploybot.chat.script import FAILED as CHAT_FAILED
-from deploybot.chat.script import NO_BOT, SUCCESS, UNKNOWN
-from deploybot.cli.common import FAILED, WRONG
-from deploybot.demo.command import RIGHT, STOPPED
-from deploybot.demo.command import WRONG as DEMO_WRONG
+from deploybot.chat.console.script_client import FAILED as CHAT_FAILED
+from deploybot.chat.console.script_client import NO_BOT, SUCCESS, UNKNOWN
+from deploybot.cli.command_base import FAILED, WRONG
+from deploybot.demo.demo_command import RIGHT, STOPPED
+from deploybot.demo.demo_command import WRONG as DEMO_WRONG
 from tests.site.blocks import table
 
 _INTRODUCTION = """\

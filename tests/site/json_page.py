@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from deploybot.chat import protocol
-from deploybot.check import Row, State
-from deploybot.cli.check import row_json
+from deploybot.chat.console import console_protocol
+from deploybot.check import CheckState, Row
+from deploybot.cli.check_command import row_json
 from deploybot.domain import AuditRow
 from tests.site.blocks import table
 from tests.site.json_keys import KEYS
@@ -62,7 +62,7 @@ def page() -> str:
 
 
 def _chat() -> Iterator[str]:
-    schema = _schema(protocol.Show)
+    schema = _schema(console_protocol.Show)
     yield "### card\n"
     yield _rows("card", schema)
     yield "### done\n"
@@ -75,8 +75,8 @@ def _chat() -> Iterator[str]:
 def _check() -> Iterator[str]:
     yield _keys("check", _CHECK_ROWS)
     yield "### Row\n"
-    states = _kind(_schema(Row)["$defs"][State.__name__])
-    made = row_json(Row("", "", State.OK, ""))
+    states = _kind(_schema(Row)["$defs"][CheckState.__name__])
+    made = row_json(Row("", "", CheckState.OK, ""))
     yield _keys("Row", [(name, states if name == "state" else "text", "") for name in made])
 
 

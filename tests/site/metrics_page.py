@@ -7,9 +7,9 @@ from itertools import chain
 
 from deploybot.domain import Counted, Kind, State
 from deploybot.metrics import MOST, SECONDS, Metrics
-from deploybot.monitoring import measures
-from deploybot.monitoring.exposition import Family, family_of
-from deploybot.monitoring.health import Health, Part
+from deploybot.monitoring import metric_values
+from deploybot.monitoring.bot_health import BotHealth, HealthPart
+from deploybot.monitoring.prometheus_text import MetricFamily, family_of
 from tests.site.blocks import table
 
 _INTRODUCTION = """\
@@ -24,7 +24,7 @@ _END = f"""\
   the database, and include earlier runs of the bot.
 - A metric has at most {MOST} sets of label values. Further ones count as `other`.
 - Upper bounds of the histograms' buckets: {", ".join(f"{bound:g}" for bound in SECONDS)}. Those of
-  `deploybot_deployment_seconds`: {", ".join(f"{bound:g}" for bound in measures.DURATIONS)}.
+  `deploybot_deployment_seconds`: {", ".join(f"{bound:g}" for bound in metric_values.DURATIONS)}.
 """
 
 
@@ -34,21 +34,23 @@ def page() -> str:
     return "\n".join((_INTRODUCTION, table(("metric", "type", "labels", "meaning"), rows), _END))
 
 
-def _families() -> Iterator[tuple[Family, Sequence[str]]]:
+def _families() -> Iterator[tuple[MetricFamily, Sequence[str]]]:
     """Every metric with the names of its labels, in the order of `/metrics`."""
     counted = Metrics()
     labels = {one.name: one.labels for one in counted}
-    for family in chain(measures._of_deployments(_ROWS), map(family_of, counted), measures._of_health(_HEALTH)):
+    for family in chain(
+        metric_values._of_deployments(_ROWS), map(family_of, counted), metric_values._of_health(_HEALTH)
+    ):
         yield family, labels.get(family.name) or _labels(family)
-    for family in measures._of_process():
+    for family in metric_values._of_process():
         yield family, _labels(family)
 
 
-def _labels(family: Family) -> Sequence[str]:
+def _labels(family: MetricFamily) -> Sequence[str]:
     return [name for name, _ in family.samples[0].labels if name != "le"] if family.samples else ()
 
 
-_ROWS = measures._Rows(
+_ROWS = metric_values._MeasuredRows(
     counted=[
         Counted(
             app="shop",
@@ -58,16 +60,16 @@ _ROWS = measures._Rows(
             count=1,
             timed=1,
             seconds=9.0,
-            within=(0,) * len(measures.DURATIONS),
+            within=(0,) * len(metric_values.DURATIONS),
         )
     ],
     open={("shop", "production", "running"): 1},
     outbox=0,
     reports=0,
 )
-_HEALTH = Health(
-    own={"disk": Part(facts={"free": 1.0})},
-    servers={"web1": Part(facts={"seen": 1.0})},
-    audit={"file": Part(facts={"waiting": 1.0})},
+_HEALTH = BotHealth(
+    own={"disk": HealthPart(facts={"free": 1.0})},
+    servers={"web1": HealthPart(facts={"seen": 1.0})},
+    audit={"file": HealthPart(facts={"waiting": 1.0})},
 )
 """Made up: one row of each, because the labels of what is measured are in its samples alone."""

@@ -6,9 +6,9 @@ from types import ModuleType
 
 import pytest
 
-from deploybot.chat import script
-from deploybot.cli import common
-from deploybot.demo import command as demo
+from deploybot.chat.console import script_client
+from deploybot.cli import command_base
+from deploybot.demo import demo_command as demo
 from deploybot.metrics import Metrics
 from tests.site.command_line_page import commands
 from tests.site.exit_codes_page import ALL, CODES
@@ -47,7 +47,7 @@ def test_labels_are_those_of_the_code() -> None:
 
 @pytest.mark.parametrize(
     ("module", "command"),
-    [(common, ALL), (script, "deploybot chat"), (demo, "deploybot demo")],
+    [(command_base, ALL), (script_client, "deploybot chat"), (demo, "deploybot demo")],
     ids=["cli", "chat", "demo"],
 )
 def test_every_exit_code_of_the_code_has_a_meaning(module: ModuleType, command: str) -> None:

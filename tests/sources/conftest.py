@@ -9,7 +9,7 @@ import pytest
 
 from deploybot.masking import Redactor
 from deploybot.settings import App, FileRef, Secret
-from deploybot.sources.git import GitSource
+from deploybot.sources.git_source import GitSource
 
 MakeApp = Callable[..., App]
 

@@ -13,8 +13,8 @@ import pytest
 
 from deploybot.errors import Unreachable, UserError
 from deploybot.settings import App
-from deploybot.sources.git import GitSource
-from deploybot.sources.mirror import parse_refs
+from deploybot.sources.git_mirror import parse_refs
+from deploybot.sources.git_source import GitSource
 from tests.lab import FullDisk, LinkTo, Repo
 from tests.lab.run import run
 
@@ -343,7 +343,7 @@ async def test_authors_and_co_authors_of_changes(source: GitSource, app: App, re
 async def test_of_very_many_commits_the_authors_are_not_known(
     source: GitSource, app: App, repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deploybot.sources.git.MOST_AUTHORED", 1)
+    monkeypatch.setattr("deploybot.sources.git_source.MOST_AUTHORED", 1)
     old = repo.commit({"a": "0"})
     one = repo.commit({"a": "1"})
     two = repo.commit({"a": "2"})

@@ -10,7 +10,7 @@ import pytest
 from deploybot.domain import Heads
 from deploybot.errors import Unreachable, UserError
 from deploybot.settings import App
-from deploybot.sources.git import GitSource
+from deploybot.sources.git_source import GitSource
 from tests.lab import Repo
 from tests.sources.test_git import Watched
 

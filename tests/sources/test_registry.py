@@ -19,11 +19,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from deploybot.domain import Pin
-from deploybot.domain.tagging import Order, TagPattern
+from deploybot.domain.image_tags import Order, TagPattern
 from deploybot.errors import NoImage, Unreachable
 from deploybot.settings import App, ImageOf, RegistryLogin
-from deploybot.sources.registry import Registries
-from deploybot.sources.transport import Careful
+from deploybot.sources.image_source import Registries
+from deploybot.sources.registry_http import Careful
 from deploybot.testing import FakeClock
 from tests.lab import Lab
 from tests.sources.shelf import BASIC, PASSWORD, USER, Shelf, Tokens, htpasswd, shelf

@@ -19,8 +19,8 @@ import pytest
 from deploybot.errors import HostKeyMismatch, Unreachable, UserError
 from deploybot.masking import Redactor
 from deploybot.settings import App
-from deploybot.sources.git import GitSource
-from deploybot.sources.remote import KNOWN_HOSTS, remote_of
+from deploybot.sources.git_remote import KNOWN_HOSTS, remote_of
+from deploybot.sources.git_source import GitSource
 from tests.lab import Repo, Sshd, until
 from tests.lab.run import run
 

@@ -15,9 +15,9 @@ from deploybot.domain import Holding, Signature
 from deploybot.errors import Unreachable
 from deploybot.masking import Redactor
 from deploybot.settings import App, FileRef, Signer
-from deploybot.sources import signatures
-from deploybot.sources.git import GitSource
-from deploybot.sources.signatures import fingerprint, ssh_signer, valid_key
+from deploybot.sources import commit_signatures
+from deploybot.sources.commit_signatures import fingerprint, ssh_signer, valid_key
+from deploybot.sources.git_source import GitSource
 from tests.lab import Repo
 from tests.lab.run import run
 
@@ -243,7 +243,7 @@ async def test_a_program_that_does_not_end_is_stopped(
     (slow / "ssh-keygen").write_text("#!/bin/sh\nexec sleep 60\n")
     (slow / "ssh-keygen").chmod(0o755)
     monkeypatch.setenv("PATH", f"{slow}:{os.environ['PATH']}")
-    monkeypatch.setattr(signatures, "VERIFY_WITHIN", 0.3)
+    monkeypatch.setattr(commit_signatures, "VERIFY_WITHIN", 0.3)
     source = GitSource(tmp_path / "data", Redactor(), signers={"ana": Signer(ssh=(keys.public("ana"),))})
     async with asyncio.timeout(10):
         with pytest.raises(Unreachable, match="no answer within"):

@@ -8,8 +8,8 @@ import pytest
 
 from deploybot.errors import HostKeyMismatch, Unreachable
 from deploybot.masking import Redactor
-from deploybot.sources.problems import explained
-from deploybot.sources.process import GitFailed
+from deploybot.sources.git_errors import explained
+from deploybot.sources.git_process import GitFailed
 from tests.sources.conftest import MakeApp
 
 LONG = 1 << 19

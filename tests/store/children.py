@@ -13,8 +13,8 @@ from pathlib import Path
 from deploybot.card import Card
 from deploybot.errors import StoreError, UserError
 from deploybot.ports import Tables
-from deploybot.store.connection import Way
 from deploybot.store.database import Database
+from deploybot.store.database_connection import Way
 from deploybot.store.single_bot import single_bot
 from tests.store.examples import CONSOLE, NOW, ann, eventually, plan, step_row
 

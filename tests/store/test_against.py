@@ -16,11 +16,11 @@ import pytest
 
 from deploybot.domain import AuditRow
 from deploybot.ports import Tables
-from deploybot.store.against import Comparer, Comparison
-from deploybot.store.audit import GENESIS
-from deploybot.store.chain import verify
+from deploybot.store.audit_chain import verify
+from deploybot.store.audit_comparison import Comparer, Comparison
+from deploybot.store.audit_rows import GENESIS
 from deploybot.store.database import Database
-from deploybot.store.exported import Unread, hash_of, read
+from deploybot.store.exported_audit import Unread, hash_of, read
 from tests.store.examples import NOW, seeded, times
 
 ROWS = 30

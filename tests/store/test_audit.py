@@ -15,8 +15,8 @@ import pytest
 from deploybot.domain import AuditRow
 from deploybot.masking import Redactor
 from deploybot.ports import Tables
-from deploybot.store.audit import GENESIS, AuditRows, link
-from deploybot.store.chain import ChainCheck, Head, HeadFile, verify
+from deploybot.store.audit_chain import ChainCheck, Head, HeadFile, verify
+from deploybot.store.audit_rows import GENESIS, AuditRows, link
 from deploybot.store.database import Database
 from tests.store.examples import NOW, seeded, times
 

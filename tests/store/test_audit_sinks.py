@@ -10,10 +10,10 @@ import pytest
 
 from deploybot.domain import SinkState
 from deploybot.masking import Redactor
-from deploybot.store.audit import AuditRows
-from deploybot.store.audit_sinks import AuditSinkRows
-from deploybot.store.connection import Way, open_database
+from deploybot.store.audit_rows import AuditRows
+from deploybot.store.audit_sink_rows import AuditSinkRows
 from deploybot.store.database import Database
+from deploybot.store.database_connection import Way, open_database
 from deploybot.store.schema import STEPS
 from tests.store.examples import NOW
 

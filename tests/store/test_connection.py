@@ -14,8 +14,8 @@ import pytest
 import sqlite_utils
 
 from deploybot.errors import StoreError
-from deploybot.store.connection import Way, journal_mode, open_database
 from deploybot.store.database import Database
+from deploybot.store.database_connection import Way, journal_mode, open_database
 from deploybot.store.schema import STEPS
 from tests.store.examples import ann
 

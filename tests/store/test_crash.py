@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.ports import Tables
-from deploybot.store.chain import HeadFile, verify
+from deploybot.store.audit_chain import HeadFile, verify
 from deploybot.store.database import Database
 from tests.store.examples import NOW, seeded, times
 

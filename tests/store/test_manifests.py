@@ -10,8 +10,8 @@ import pytest
 
 from deploybot.domain import Manifest, ManifestRow, ServiceImage
 from deploybot.ports import Tables
-from deploybot.store.connection import Way, open_database
 from deploybot.store.database import Database
+from deploybot.store.database_connection import Way, open_database
 from deploybot.store.schema import STEPS
 from deploybot.testing import memory_store
 

@@ -9,11 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Approval, Binding, Grant, Identity, Link, Lock, Place, Request, Role, State, Verdict
+from deploybot.domain import (
+    AccountLink,
+    Approval,
+    Binding,
+    Grant,
+    Identity,
+    Lock,
+    Place,
+    Request,
+    RequestVerdict,
+    Role,
+    State,
+)
 from deploybot.errors import StoreError
 from deploybot.ports import Tables
-from deploybot.store.connection import Way, open_database
 from deploybot.store.database import Database
+from deploybot.store.database_connection import Way, open_database
 from deploybot.store.schema import STEPS
 from tests.store.examples import NOW, ann, plan
 
@@ -35,7 +47,7 @@ REQUEST = Request(
     code=True,
     compare="https://example.com/",
 )
-LINK = Link(1, Identity("slack", "U1", "T1"), Place("slack", "D1", private=True), NOW + 600)
+LINK = AccountLink(1, Identity("slack", "U1", "T1"), Place("slack", "D1", private=True), NOW + 600)
 
 
 @pytest.fixture
@@ -88,10 +100,10 @@ async def test_only_some_count_any_more(asked: Database) -> None:
 async def test_people_are_reminded_once_and_not_of_what_has_ended(asked: Database) -> None:
     assert [await asked.write(lambda tables: tables.requests.remind(1)) for _ in range(2)] == [True, False]
     await asked.write(lambda tables: tables.requests.note(1, "somebody tried"))
-    await asked.write(lambda tables: tables.requests.close(1, Verdict.VOID))
-    await asked.write(lambda tables: tables.requests.close(1, Verdict.REJECTED))
+    await asked.write(lambda tables: tables.requests.close(1, RequestVerdict.VOID))
+    await asked.write(lambda tables: tables.requests.close(1, RequestVerdict.REJECTED))
     found = await asked.read(lambda tables: tables.requests.get(1))
-    assert found == replace(REQUEST, reminded=True, verdict=Verdict.VOID)
+    assert found == replace(REQUEST, reminded=True, verdict=RequestVerdict.VOID)
 
 
 async def test_more_can_be_asked_for(asked: Database) -> None:

@@ -23,17 +23,17 @@ from deploybot.domain import (
     Push,
     Synced,
     Tagged,
-    Told,
+    ToldCommit,
 )
 from deploybot.errors import StoreError
-from deploybot.ports import Tables, ToldPart, ToldPlace
+from deploybot.ports import EventPart, EventPlace, Tables
 from deploybot.store.database import Database
 from tests.store.examples import CONSOLE, NOW
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 BY = Author("Ana \ud800 <b>", Identity("github", "583231"))
 EVENTS: tuple[Event, ...] = (
-    Push(sender="github", by=BY, branch="main", after=SHA, commits=(Told(SHA, "Ana", "x"),), paths=("a",)),
+    Push(sender="github", by=BY, branch="main", after=SHA, commits=(ToldCommit(SHA, "Ana", "x"),), paths=("a",)),
     Tagged(sender="github", tag="v1", commit=SHA),
     Published(sender="github", tag="v1", early=True),
     Change(sender="gitlab", number=1, title="x", what="opened", branch="a", into="b"),
@@ -45,11 +45,11 @@ EVENTS: tuple[Event, ...] = (
     Note(sender="event", title="x", fields=(("a", "b"),)),
     Ping(sender="event"),
 )
-PART = ToldPart(app="shop", thing="push:1", part="", event=EVENTS[0], series="push:main", position=1, heard=NOW)
-PLACE = ToldPlace(app="shop", thing="push:1", place=CONSOLE)
+PART = EventPart(app="shop", thing="push:1", part="", event=EVENTS[0], series="push:main", position=1, heard=NOW)
+PLACE = EventPlace(app="shop", thing="push:1", place=CONSOLE)
 
 
-async def _put(store: Database, *parts: ToldPart, now: float = NOW) -> None:
+async def _put(store: Database, *parts: EventPart, now: float = NOW) -> None:
     def work(tables: Tables) -> None:
         for part in parts:
             tables.told.put(part, now)

@@ -17,9 +17,9 @@ import pytest
 from deploybot.domain import Person
 from deploybot.errors import StoreDown, StoreError, UserError
 from deploybot.ports import Tables
-from deploybot.store.chain import verify
-from deploybot.store.connection import Way
+from deploybot.store.audit_chain import verify
 from deploybot.store.database import Database
+from deploybot.store.database_connection import Way
 from tests.lab import FullDisk
 from tests.store.examples import NOW, ann, eventually
 

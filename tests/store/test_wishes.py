@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import AUTO, Author, Build, BuildState, Identity, Role, Wish, WishState
+from deploybot.domain import AUTO, Author, Build, BuildState, Identity, Role, Trigger, TriggerState
 from deploybot.errors import StoreError, UserError
-from deploybot.ports import Tables, ToldPart
-from deploybot.store.connection import Way, open_database
+from deploybot.ports import EventPart, Tables
 from deploybot.store.database import Database
+from deploybot.store.database_connection import Way, open_database
+from deploybot.store.event_rows import EventRows
 from deploybot.store.schema import STEPS
-from deploybot.store.told import ToldRows
-from deploybot.store.wishes import WishRows
+from deploybot.store.trigger_rows import TriggerRows
 from tests.store.examples import NOW, ann, plan
 
 
-def wish(commit: str = "1", environment: str = "staging", **more: object) -> Wish:
+def wish(commit: str = "1", environment: str = "staging", **more: object) -> Trigger:
     sha = commit * 40
-    made = Wish(
+    made = Trigger(
         app="shop",
         environment=environment,
         source="heads/develop",
@@ -52,7 +52,7 @@ async def test_one_stands_in_an_environment(store: Database) -> None:
         await store.write(lambda tables: tables.wishes.add(wish("2")))
     standing = await store.read(lambda tables: tables.wishes.standing("shop", "staging"))
     assert standing is not None
-    await store.write(lambda tables: tables.wishes.put(replace(standing, state=WishState.OVERTAKEN)))
+    await store.write(lambda tables: tables.wishes.put(replace(standing, state=TriggerState.OVERTAKEN)))
     assert await store.read(lambda tables: tables.wishes.standing("shop", "staging")) is None
     with pytest.raises(StoreError, match="has ended and cannot become open"):
         await store.write(lambda tables: tables.wishes.put(standing))
@@ -67,7 +67,7 @@ def deploy(tables: Tables, number: int) -> int:
 async def test_one_deployment_comes_of_a_release(store: Database) -> None:
     await store.write(lambda tables: tables.wishes.add(wish()))
     assert await store.write(lambda tables: deploy(tables, 1)) == 1
-    with pytest.raises(UserError, match="not wanted any more"):
+    with pytest.raises(UserError, match="no longer wanted"):
         await store.write(lambda tables: deploy(tables, 1))
     await store.write(lambda tables: tables.wishes.add(wish()))
     with pytest.raises(UserError, match="deployed by itself already, as #1"):
@@ -75,16 +75,16 @@ async def test_one_deployment_comes_of_a_release(store: Database) -> None:
     assert await store.read(lambda tables: len(tables.deployments.recent("shop"))) == 1
     assert await store.read(lambda tables: tables.wishes.once("shop", "staging", "1" * 40)) == 1
     assert await store.read(lambda tables: tables.wishes.once("shop", "production", "1" * 40)) == 0
-    with pytest.raises(UserError, match="not wanted any more"):
+    with pytest.raises(UserError, match="no longer wanted"):
         await store.write(lambda tables: deploy(tables, 99))
 
 
 async def test_what_is_open_or_whose_card_is_behind_is_pending(store: Database) -> None:
     def put(tables: Tables) -> None:
         rows = tables.wishes
-        rows.put(replace(rows.add(wish("1")), state=WishState.LEFT, shown="left"))
-        rows.put(replace(rows.add(wish("2")), state=WishState.OVERTAKEN, shown="open"))
-        rows.put(replace(rows.add(wish("3")), state=WishState.LEFT))
+        rows.put(replace(rows.add(wish("1")), state=TriggerState.LEFT, shown="left"))
+        rows.put(replace(rows.add(wish("2")), state=TriggerState.OVERTAKEN, shown="open"))
+        rows.put(replace(rows.add(wish("3")), state=TriggerState.LEFT))
         rows.add(wish("4"))
 
     await store.write(put)
@@ -119,12 +119,12 @@ def test_builds_from_before_migration_15_still_count(tmp_path: Path) -> None:
     with closing(open_database(path, Way(durable=False), steps=before)) as old:
         for key in ("github github:acme/shop:run:7", "github github:acme/shop:check:github-actions:test:c1"):
             old.execute(sql, ("shop", "c1", key, "CI", "failed", 2, 5.0, NOW))
-            told = ToldPart(app="shop", thing="t", part=key, event=replace(BUILT, key=key.partition(" ")[2]))
-            ToldRows(old).put(told, NOW)
+            told = EventPart(app="shop", thing="t", part=key, event=replace(BUILT, key=key.partition(" ")[2]))
+            EventRows(old).put(told, NOW)
         old.commit()
     with closing(open_database(path, Way(durable=False))) as new:
-        found = WishRows(new).builds("shop", "c1")
-        assert [one.event for one in ToldRows(new).parts("shop", "t")] == [BUILT]
+        found = TriggerRows(new).builds("shop", "c1")
+        assert [one.event for one in EventRows(new).parts("shop", "t")] == [BUILT]
     key, failed = "github:acme/shop:run:7", BuildState.FAILED
     assert found == (Build(sender="github", key=key, name="CI", state=failed, commit="c1", attempt=2, at=5.0),)
 

@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 
-from deploybot.assembly.engine import deployments
-from deploybot.assembly.world import SystemClock, World
 from deploybot.card import Card
 from deploybot.command import Context, Incoming, Services
-from deploybot.deploy.service import Deployments
+from deploybot.deployments.deployment_service import DeploymentEngine
 from deploybot.domain import Deployment, Identity, Person, Place, Plan, Release, Role, ServerFacts, State, StepRow
-from deploybot.hosts.docker import DockerEngine
+from deploybot.engine.docker_engine import DockerEngine
 from deploybot.masking import Redactor
 from deploybot.ports import Tables
 from deploybot.settings import App, Environment, Settings
-from deploybot.sources.git import GitSource
+from deploybot.sources.git_source import GitSource
 from deploybot.store.database import Database
 from deploybot.testing import FakeCodeSecrets, FakeLogs, FakeStatus, memory_store
+from deploybot.wiring.deployment_engine import deployments
+from deploybot.wiring.infrastructure import Infrastructure, SystemClock
 from tests.lab import COMPOSE_ALONE, Engine, Registry, Repo, web
 from tests.lab.sshd import COMPOSE_1, COMPOSE_5
 from tests.strategies.conftest import busybox_path
@@ -92,11 +92,11 @@ class ComposeShop:
     refs: GitSource
     directory: Path
     person: Person
-    deployments: Deployments = field(init=False)
+    deployments: DeploymentEngine = field(init=False)
     ids: itertools.count[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        world = World(
+        world = Infrastructure(
             store=self.store,
             servers=LocalServers(self.host, self.docker),
             refs=self.refs,

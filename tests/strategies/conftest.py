@@ -17,7 +17,7 @@ from deploybot.domain import Release, ServerFacts, ServerPlan, Step
 from deploybot.masking import Redactor
 from deploybot.ports import Site
 from deploybot.settings import App, Environment
-from deploybot.sources.git import GitSource
+from deploybot.sources.git_source import GitSource
 from tests.lab.busybox import applets, program_file
 
 SCRIPTS = Path(strategies.__file__).parent / "scripts"

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from deploybot.domain import JobChunk, JobState, JobStatus, ServerFacts
 from deploybot.errors import StepFailed, Unreachable
-from deploybot.hosts.facts import DockerFacts, parse
-from deploybot.hosts.shell import program
 from deploybot.ports import Engine
+from deploybot.ssh.probe_facts import DockerFacts, parse
+from deploybot.ssh.remote_shell import program
 
 _CHUNK = 65_536
 

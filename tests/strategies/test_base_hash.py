@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from deploybot.strategies.compose.model import parse_config
+from deploybot.strategies.compose.compose_model import parse_config
 
 
 def base(*volumes: str) -> str:

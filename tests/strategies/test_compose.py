@@ -10,7 +10,7 @@ from deploybot.domain import Effect, EffectKind, Gate, Manifest, Mount, Pin, Rel
 from deploybot.errors import UserError
 from deploybot.ports import Site
 from deploybot.strategies import STRATEGIES
-from deploybot.strategies.compose.images import images_below
+from deploybot.strategies.compose.service_images import images_below
 from tests.strategies.conftest import env_of, make_app
 from tests.strategies.sites import (
     DIRECTORY,

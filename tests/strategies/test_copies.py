@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from deploybot.domain import Container, Observed, ServerFacts
-from deploybot.strategies.compose.copies import copies_of, second_copies
-from deploybot.strategies.compose.model import ComposeConfig, parse_config
+from deploybot.strategies.compose.compose_model import ComposeConfig, parse_config
+from deploybot.strategies.compose.second_copies import copies_of, second_copies
 
 
 def config(**images: str) -> ComposeConfig:

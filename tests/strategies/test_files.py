@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Gate, Release, ServerFacts, ServerPlan, Step, Upload, UploadKind
+from deploybot.domain import Gate, Release, ServerFacts, ServerPlan, ServerUpload, Step, UploadKind
 from deploybot.errors import UserError
 from deploybot.settings import App
 from deploybot.strategies import STRATEGIES
@@ -65,7 +65,7 @@ def test_first_deployment() -> None:
                 name="fetch",
                 script="fetch",
                 env=tuple(sorted((every | fetch).items())),
-                uploads=(Upload(kind=UploadKind.BUNDLE, target=target, commit=NEW.commit),),
+                uploads=(ServerUpload(kind=UploadKind.BUNDLE, target=target, commit=NEW.commit),),
             ),
             Step(name="build", script="build", env=tuple(sorted((every | build).items()))),
             Step(name="switch", script="switch", env=tuple(sorted((every | switch).items())), switches=True),
@@ -106,7 +106,7 @@ def test_what_is_there_is_not_fetched_or_built_again() -> None:
     no_git = ServerFacts(home="/", have=(NEW.commit,))
     fetch, *_ = FILES.deploy(site_of(app, no_git), NEW, None).steps
     assert fetch.uploads == (
-        Upload(kind=UploadKind.ARCHIVE, target=f"/srv/shop/incoming/{NEW.commit}.tar.gz", commit=NEW.commit),
+        ServerUpload(kind=UploadKind.ARCHIVE, target=f"/srv/shop/incoming/{NEW.commit}.tar.gz", commit=NEW.commit),
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from deploybot.domain import ServerFacts, Step
 from deploybot.masking import Redactor
-from deploybot.sources.git import GitSource
+from deploybot.sources.git_source import GitSource
 from deploybot.strategies import STRATEGIES
 from tests.lab import FullDisk, Repo
 from tests.strategies.conftest import SCRIPTS, LocalServer, MakeServer, StepEnded, make_app

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import Release, ServerFacts
-from deploybot.hosts.facts import parse
-from deploybot.hosts.shell import program
+from deploybot.ssh.probe_facts import parse
+from deploybot.ssh.remote_shell import program
 from deploybot.strategies import STRATEGIES
 from tests.lab import LinkTo, Repo
 from tests.strategies.conftest import LocalServer, MakeServer, make_app

@@ -7,7 +7,7 @@ import pytest
 from deploybot.domain import Release, ServerFacts
 from deploybot.errors import UserError
 from deploybot.strategies import STRATEGIES
-from deploybot.strategies.needs import check_compose, version
+from deploybot.strategies.server_requirements import check_compose, version
 from tests.strategies.conftest import make_app, site_of
 
 NEW = Release(commit="b" * 40, ref="v2")

@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from deploybot.webhooks.sender import Received
+from deploybot.webhooks.sender_port import Received
 
 PROOFS = {
     "github": ("x-hub-signature-256",),

@@ -13,8 +13,8 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from deploybot.settings.values import SENDERS
-from deploybot.webhooks.sender import Received, Sender, Signed
+from deploybot.settings.event_values import SENDERS
+from deploybot.webhooks.sender_port import Received, Sender, Signed
 from deploybot.webhooks.senders import sender
 
 PAYLOADS = Path(__file__).parent / "payloads"

@@ -17,16 +17,16 @@ from aiohttp import ClientSession
 
 from deploybot.card import Card
 from deploybot.domain import Event, Place, Push
-from deploybot.intake import Gate
+from deploybot.http_limits import ConnectionGate
+from deploybot.http_server import WebServer
 from deploybot.masking import Redactor
-from deploybot.notices import NoticeBoard, NoticeWriter
 from deploybot.ports import EventListener, Store
 from deploybot.settings import App, Settings
+from deploybot.setup_notices import NoticeBoard, NoticeWriter
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
-from deploybot.web import WebServer
-from deploybot.webhooks.addresses import addresses
-from deploybot.webhooks.inbox import Inbox
+from deploybot.webhooks.hook_addresses import addresses
+from deploybot.webhooks.inbox_worker import Inbox
 from deploybot.webhooks.receiver import Receiver
 from tests.webhooks.hammer import request
 
@@ -159,7 +159,7 @@ async def serving(
     *listeners: EventListener,
     made: Settings | None = None,
     rate: float = 1e6,
-    gate: Gate | None = None,
+    gate: ConnectionGate | None = None,
     wrap: Callable[[Store], Store] = lambda store: store,
 ) -> AsyncIterator[Service]:
     """Serve on a port of its own, with a database in a folder."""

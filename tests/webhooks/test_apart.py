@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import Push
-from deploybot.intake import Gate
+from deploybot.http_limits import ConnectionGate
 from deploybot.settings import Http
-from deploybot.webhooks.apart import LARGE, events_of
-from deploybot.webhooks.sender import MalformedError, Received
+from deploybot.webhooks.large_bodies import LARGE, events_of
+from deploybot.webhooks.sender_port import MalformedError, Received
 from deploybot.webhooks.senders import sender
 from tests.webhooks.service import Listener, pushed, serving, signed
 
@@ -46,7 +46,7 @@ async def test_a_large_body_that_cannot_be_read_is_told_as_any_other() -> None:
 
 async def test_a_large_delivery_is_heard(tmp_path: Path) -> None:
     listener, body, before = Listener(), large(), spent()
-    async with serving(tmp_path, listener, gate=Gate(max_body=4 * LARGE)) as bot:
+    async with serving(tmp_path, listener, gate=ConnectionGate(max_body=4 * LARGE)) as bot:
         await bot.post("/hooks/shop/github", body, **signed(body))
         await bot.inbox.heard()
         assert await bot.made(1) == "noted"
@@ -68,7 +68,7 @@ async def test_the_largest_push_of_github_is_heard_by_default_within_bounded_mem
     body = json.dumps(json.loads(pushed("shop", COMMIT)) | {"commits": commits}).encode()
     assert 24_000_000 < len(body) < 25 << 20
     listener = Listener()
-    async with serving(tmp_path, listener, gate=Gate(max_body=Http().max_body)) as bot:
+    async with serving(tmp_path, listener, gate=ConnectionGate(max_body=Http().max_body)) as bot:
         status, _ = await bot.post("/hooks/shop/github", body, **signed(body))
         assert status == 200
         await bot.inbox.heard()

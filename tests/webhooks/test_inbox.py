@@ -13,7 +13,7 @@ from deploybot.domain import Event, Push
 from deploybot.errors import StoreDown, Unreachable
 from deploybot.metrics import METRICS
 from deploybot.settings import App
-from deploybot.webhooks.rush import Rush
+from deploybot.webhooks.burst_detector import BurstDetector
 from tests.webhooks.service import Listener, pushed, serving, signed
 
 COMMITS = [f"{number:040x}" for number in range(1, 41)]
@@ -218,7 +218,7 @@ async def test_many_are_heard_at_once_and_one_by_one_where_that_fails(
 
 
 async def test_cycles_are_looked_for_rarely_in_a_rush_and_as_usual_after_it() -> None:
-    usual, rush = gc.get_threshold(), Rush()
+    usual, rush = gc.get_threshold(), BurstDetector()
     rush.came()
     assert gc.get_threshold() == usual
     for _ in range(100):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card, Tone
-from deploybot.intake import Gate
+from deploybot.http_limits import ConnectionGate
 from deploybot.metrics import METRICS
 from tests.webhooks.service import Listener, Service, pushed, serving, signed
 
@@ -70,7 +70,7 @@ async def test_a_body_that_is_too_large_is_logged_counted_and_reported_once(
     before = METRICS.webhooks.values.get(("github", "too_large"), 0)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            async with serving(tmp_path, Listener(), gate=Gate(max_body=100_000)) as bot:
+            async with serving(tmp_path, Listener(), gate=ConnectionGate(max_body=100_000)) as bot:
                 for _ in range(3):
                     body = b"x" * 200_000
                     status, _ = await bot.post("/hooks/shop/github", body, **signed(body))
@@ -90,7 +90,7 @@ async def test_a_body_that_is_too_large_is_logged_counted_and_reported_once(
 async def test_a_flood_of_bodies_that_are_too_large_does_not_flood_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with serving(tmp_path, Listener(), gate=Gate(max_body=1_000)) as bot:
+    async with serving(tmp_path, Listener(), gate=ConnectionGate(max_body=1_000)) as bot:
         for _ in range(30):
             await bot.post("/hooks/shop/github", b"x" * 2_000)
     assert sum("413" in one.message for one in caplog.records) <= 6

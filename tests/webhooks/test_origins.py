@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploybot.domain import Build
-from deploybot.events.builds import identity
+from deploybot.events.build_verdicts import identity
 from deploybot.webhooks.senders import sender
 from tests.webhooks.recorded import RECORDED
 

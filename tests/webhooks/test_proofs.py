@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybot.settings.values import SENDERS
-from deploybot.webhooks.proofs import TOLERANCE, BodyMac, Standard
-from deploybot.webhooks.sender import ForgedError, Received
+from deploybot.settings.event_values import SENDERS
+from deploybot.webhooks.delivery_proofs import TOLERANCE, BodyMac, Standard
+from deploybot.webhooks.sender_port import ForgedError, Received
 from deploybot.webhooks.senders import sender
 from tests.webhooks.forgeries import TIMED, forgeries
 from tests.webhooks.recorded import NOW, RECORDED, SECRETS, SIGNED, Recorded, made

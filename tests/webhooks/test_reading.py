@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from deploybot.webhooks.images import image, split
-from deploybot.webhooks.reading import Tree, host_of, plain, repository_of, under
+from deploybot.webhooks.body_reading import Tree, host_of, plain, repository_of, under
+from deploybot.webhooks.pushed_images import image, split
 
 DIGEST = "sha256:" + "5e1f" * 16
 TEN = datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp()

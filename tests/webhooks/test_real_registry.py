@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from deploybot.domain import ImagePushed
-from deploybot.webhooks.sender import ForgedError, Received
+from deploybot.webhooks.sender_port import ForgedError, Received
 from deploybot.webhooks.senders import sender
 from tests.lab import Lab
 from tests.webhooks.recorded import NOW, SECRETS

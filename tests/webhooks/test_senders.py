@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 import pytest
 
 from deploybot.domain import Deployed, Event, ImagePushed, Ping, Push
-from deploybot.settings.values import SENDERS
-from deploybot.webhooks.sender import MalformedError, Received
+from deploybot.settings.event_values import SENDERS
+from deploybot.webhooks.sender_port import MalformedError, Received
 from deploybot.webhooks.senders import sender
 from tests.webhooks.recorded import NOW, RECORDED, SECRETS, Recorded, as_json, made
 

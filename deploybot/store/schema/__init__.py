@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 from sqlite_utils import Database
 
-from deploybot.store.schema.audit import m016_audit_sinks
-from deploybot.store.schema.chats import m003_buttons, m004_requests, m005_codes
-from deploybot.store.schema.events import m006_deliveries, m007_told, m008_wishes, m010_reports, m015_builds
-from deploybot.store.schema.first import m001_first, m002_not_before
-from deploybot.store.schema.grants import m012_grants
-from deploybot.store.schema.observed import m011_manifests, m013_glass
-from deploybot.store.schema.silence import m014_silence
+from deploybot.store.schema.audit_schema import m016_audit_sinks
+from deploybot.store.schema.chat_schema import m003_buttons, m004_requests, m005_codes
+from deploybot.store.schema.event_schema import m006_deliveries, m007_told, m008_wishes, m010_reports, m015_builds
+from deploybot.store.schema.grant_schema import m012_grants
+from deploybot.store.schema.initial_schema import m001_first, m002_not_before
+from deploybot.store.schema.manifest_schema import m011_manifests, m013_glass
+from deploybot.store.schema.notice_schema import m014_silence
 
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first,

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from deploybot.strategies.compose.strategy import Compose
+from deploybot.strategies.compose.compose_strategy import ComposeStrategy
 
-__all__ = ["Compose"]
+__all__ = ["ComposeStrategy"]

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from deploybot.domain import Container, Effect, EffectKind, Observed, PublishedPort
-from deploybot.strategies.compose.answers import ConfigAnswers
-from deploybot.strategies.compose.copies import second_copies
-from deploybot.strategies.compose.model import ComposeConfig, ComposeService, ServicePort
-from deploybot.strategies.compose.paths import PathFacts, PathKind, bound_at, sources_of
-from deploybot.strategies.compose.problems import ComposeProblem
-from deploybot.strategies.compose.stderr import blank_variables, own_words, raw_paths
+from deploybot.strategies.compose.blockers import ComposeProblem
+from deploybot.strategies.compose.compose_answers import ConfigAnswers
+from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, ServicePort
+from deploybot.strategies.compose.compose_stderr import blank_variables, own_words, raw_paths
+from deploybot.strategies.compose.mounted_paths import PathFacts, PathKind, bound_at, sources_of
+from deploybot.strategies.compose.second_copies import second_copies
 from deploybot.units import show_size
 
 _GONE = frozenset({PathKind.MISSING, PathKind.LINK})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from deploybot.settings.values import SENDERS
-from deploybot.webhooks.sender import Sender
+from deploybot.settings.event_values import SENDERS
+from deploybot.webhooks.sender_port import Sender
 
 
 def sender(name: str) -> Sender:

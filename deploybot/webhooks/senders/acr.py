@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from deploybot.domain import Event, ImagePushed
-from deploybot.webhooks.base import BaseSender
-from deploybot.webhooks.images import digest, image
-from deploybot.webhooks.proofs import Proof, QueryToken
-from deploybot.webhooks.reading import Tree
-from deploybot.webhooks.sender import MalformedError, Received
+from deploybot.webhooks.body_reading import Tree
+from deploybot.webhooks.delivery_proofs import Proof, QueryToken
+from deploybot.webhooks.pushed_images import digest, image
+from deploybot.webhooks.sender_base import BaseSender
+from deploybot.webhooks.sender_port import MalformedError, Received
 
 _SETUP = """\
 In Alibaba Cloud's console: Container Registry, the instance, Repositories, the repository, Triggers (触发器), Create.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from deploybot.domain import Event, Synced
-from deploybot.webhooks.base import BaseSender
-from deploybot.webhooks.proofs import Bearer, Proof
-from deploybot.webhooks.reading import Tree, repository_of
-from deploybot.webhooks.sender import Received
+from deploybot.webhooks.body_reading import Tree, repository_of
+from deploybot.webhooks.delivery_proofs import Bearer, Proof
+from deploybot.webhooks.sender_base import BaseSender
+from deploybot.webhooks.sender_port import Received
 
 _SETUP = """\
 Put the secret of bot.toml into Argo CD's Secret argocd-notifications-secret under deploybot-token:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import ClassVar
 
-from deploybot.domain import OWN, Author, Build, BuildState, Change, Event, Identity, Push, Tagged, Told
-from deploybot.webhooks.base import BaseSender
-from deploybot.webhooks.forges import COMMITS, Done, repository
-from deploybot.webhooks.proofs import BodyMac, Proof
-from deploybot.webhooks.reading import MESSAGE, Tree
-from deploybot.webhooks.sender import Received
+from deploybot.domain import OWN, Author, Build, BuildState, Change, Event, Identity, Push, Tagged, ToldCommit
+from deploybot.webhooks.body_reading import MESSAGE, Tree
+from deploybot.webhooks.delivery_proofs import BodyMac, Proof
+from deploybot.webhooks.forge_events import COMMITS, Done, repository
+from deploybot.webhooks.sender_base import BaseSender
+from deploybot.webhooks.sender_port import Received
 
 _STATES: Mapping[str, BuildState] = {
     "INPROGRESS": BuildState.RUNNING,
@@ -99,9 +99,9 @@ def _push(tree: Tree, change: Tree, branch: str) -> Push:
     )
 
 
-def _told(commit: Tree) -> Told:
+def _told(commit: Tree) -> ToldCommit:
     raw = commit.text("author", "raw").partition(" <")[0]
-    return Told(
+    return ToldCommit(
         sha=commit.commit("hash"),
         author=commit.text("author", "user", "display_name") or raw,
         message=commit.lines("message", cut=MESSAGE),

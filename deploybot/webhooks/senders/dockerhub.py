@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from deploybot.domain import DOCKER_HUB, Author, Event, ImagePushed
-from deploybot.webhooks.base import BaseSender
-from deploybot.webhooks.images import image
-from deploybot.webhooks.proofs import PathPart, Proof
-from deploybot.webhooks.reading import Tree
-from deploybot.webhooks.sender import MalformedError, Received
+from deploybot.webhooks.body_reading import Tree
+from deploybot.webhooks.delivery_proofs import PathPart, Proof
+from deploybot.webhooks.pushed_images import image
+from deploybot.webhooks.sender_base import BaseSender
+from deploybot.webhooks.sender_port import MalformedError, Received
 
 _SETUP = """\
 At Docker Hub, in the repository: Webhooks.

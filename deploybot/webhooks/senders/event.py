@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from deploybot.domain import Author, Build, BuildState, Event, ImagePushed, Note
-from deploybot.webhooks.base import BaseSender
-from deploybot.webhooks.images import split
-from deploybot.webhooks.proofs import Proof, StandardOrBearer
-from deploybot.webhooks.reading import Tree
-from deploybot.webhooks.sender import MalformedError, Received
+from deploybot.webhooks.body_reading import Tree
+from deploybot.webhooks.delivery_proofs import Proof, StandardOrBearer
+from deploybot.webhooks.pushed_images import split
+from deploybot.webhooks.sender_base import BaseSender
+from deploybot.webhooks.sender_port import MalformedError, Received
 
 TONES = ("plain", "good", "bad", "warn", "busy")
 
@@ -32,7 +32,7 @@ Or let it sign by the Standard Webhooks scheme, which every library for that doe
 What else the JSON may hold (builds, images) is in docs/webhooks.md."""
 
 
-class Script(BaseSender):
+class ScriptSender(BaseSender):
     """Scripts and whatever else has no file of its own here."""
 
     name = "event"
@@ -177,4 +177,4 @@ def _images(tree: Tree) -> Iterator[ImagePushed]:
         )
 
 
-SENDER = Script()
+SENDER = ScriptSender()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from deploybot.webhooks.gitealike import GiteaLike
-from deploybot.webhooks.proofs import BodyMac, Proof
+from deploybot.webhooks.delivery_proofs import BodyMac, Proof
+from deploybot.webhooks.gitea_events import GiteaLike
 
 _SETUP = """\
 At Forgejo, in the repository (or the organisation): Settings, Webhooks, Add webhook, Forgejo.

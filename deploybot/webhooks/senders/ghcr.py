@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from deploybot.domain import Event, Ping
-from deploybot.webhooks.base import BaseSender
-from deploybot.webhooks.packages import package
-from deploybot.webhooks.proofs import BodyMac, Proof
-from deploybot.webhooks.reading import Tree
-from deploybot.webhooks.sender import Received
+from deploybot.webhooks.body_reading import Tree
+from deploybot.webhooks.delivery_proofs import BodyMac, Proof
+from deploybot.webhooks.github_packages import package
+from deploybot.webhooks.sender_base import BaseSender
+from deploybot.webhooks.sender_port import Received
 
 _SETUP = """\
 At GitHub, in the repository or organisation that owns the package: Settings, Webhooks, Add webhook.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from deploybot.webhooks.gitealike import GiteaLike
-from deploybot.webhooks.proofs import BodyMac, Proof
+from deploybot.webhooks.delivery_proofs import BodyMac, Proof
+from deploybot.webhooks.gitea_events import GiteaLike
 
 _SETUP = """\
 At Gitea, in the repository (or the organisation): Settings, Webhooks, Add Webhook, Gitea.
@@ -17,7 +17,7 @@ Where other CI than Gitea Actions reports: also Status. For images in Gitea's re
 Leave Branch filter at *. Active: ticked. Add Webhook, then Test Delivery at the end of its page."""
 
 
-class Gitea(GiteaLike):
+class GiteaSender(GiteaLike):
     """Gitea 1.17 or later."""
 
     name = "gitea"
@@ -30,4 +30,4 @@ class Gitea(GiteaLike):
         return _SETUP.format(url=url)
 
 
-SENDER = Gitea()
+SENDER = GiteaSender()

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from deploybot.domain import Change, Event, Ping
-from deploybot.webhooks.base import BaseSender
-from deploybot.webhooks.forges import Done, Forge, branch_from, person, pushed, repository
-from deploybot.webhooks.proofs import Proof, TimedToken
-from deploybot.webhooks.reading import Tree, first
-from deploybot.webhooks.sender import Received
+from deploybot.webhooks.body_reading import Tree, first
+from deploybot.webhooks.delivery_proofs import Proof, TimedToken
+from deploybot.webhooks.forge_events import Done, ForgeDialect, branch_from, person, pushed, repository
+from deploybot.webhooks.sender_base import BaseSender
+from deploybot.webhooks.sender_port import Received
 
-GITEE = Forge("gitee", counted="total_commits_count")
+GITEE = ForgeDialect("gitee", counted="total_commits_count")
 
 _DONE: Mapping[str, Done] = {
     "open": "opened",

@@ -7,27 +7,27 @@ from functools import partial
 from typing import ClassVar
 
 from deploybot.domain import Event, Ping
-from deploybot.webhooks import actions, forges, packages
-from deploybot.webhooks.base import BaseSender, Reader
-from deploybot.webhooks.proofs import BodyMac, Proof
-from deploybot.webhooks.reading import Tree
-from deploybot.webhooks.sender import MalformedError, Received
+from deploybot.webhooks import forge_events, github_builds, github_packages
+from deploybot.webhooks.body_reading import Tree
+from deploybot.webhooks.delivery_proofs import BodyMac, Proof
+from deploybot.webhooks.sender_base import BaseSender, Reader
+from deploybot.webhooks.sender_port import MalformedError, Received
 
-GITHUB = forges.Forge("github", most_commits=2048)
+GITHUB = forge_events.ForgeDialect("github", most_commits=2048)
 
 _READERS: Mapping[str, Reader] = {
-    "push": partial(forges.pushed, GITHUB),
-    "pull_request": partial(forges.changed, GITHUB),
-    "release": partial(forges.published, GITHUB),
-    "workflow_run": partial(actions.workflow_run, GITHUB.name),
-    "workflow_job": partial(actions.workflow_job, GITHUB.name),
-    "check_suite": partial(actions.check_suite, GITHUB.name),
-    "check_run": partial(actions.check_run, GITHUB.name),
-    "status": partial(actions.status, GITHUB.name),
-    "deployment": partial(actions.deployment, GITHUB.name),
-    "deployment_status": partial(actions.deployment, GITHUB.name),
-    "package": partial(packages.package, GITHUB.name),
-    "registry_package": partial(packages.package, GITHUB.name),
+    "push": partial(forge_events.pushed, GITHUB),
+    "pull_request": partial(forge_events.changed, GITHUB),
+    "release": partial(forge_events.published, GITHUB),
+    "workflow_run": partial(github_builds.workflow_run, GITHUB.name),
+    "workflow_job": partial(github_builds.workflow_job, GITHUB.name),
+    "check_suite": partial(github_builds.check_suite, GITHUB.name),
+    "check_run": partial(github_builds.check_run, GITHUB.name),
+    "status": partial(github_builds.status, GITHUB.name),
+    "deployment": partial(github_builds.deployment, GITHUB.name),
+    "deployment_status": partial(github_builds.deployment, GITHUB.name),
+    "package": partial(github_packages.package, GITHUB.name),
+    "registry_package": partial(github_packages.package, GITHUB.name),
 }
 
 _SETUP = """\
@@ -41,7 +41,7 @@ Deployment statuses. For images in ghcr.io: Packages and Registry packages.
 Add webhook. GitHub sends a ping at once, which is under Recent Deliveries with a green tick."""
 
 
-class GitHub(BaseSender):
+class GitHubSender(BaseSender):
     """GitHub, github.com or an Enterprise Server."""
 
     name = "github"
@@ -71,7 +71,7 @@ class GitHub(BaseSender):
                 raise MalformedError(f"This comes from {other.title()}: let it call …/{other}.")
         kind = self.kind(received)
         if kind == "ping":
-            return (Ping(sender=self.name, repository=forges.repository(tree), text=tree.text("zen")),)
+            return (Ping(sender=self.name, repository=forge_events.repository(tree), text=tree.text("zen")),)
         reader = _READERS.get(kind)
         return reader(tree) if reader else ()
 
@@ -80,4 +80,4 @@ class GitHub(BaseSender):
         return _SETUP.format(url=url)
 
 
-SENDER = GitHub()
+SENDER = GitHubSender()

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from deploybot.domain import Change, Deployed, Event, Published, Push, Tagged
-from deploybot.webhooks.base import BaseSender, Reader
-from deploybot.webhooks.forges import Done, branch_of, newest, touched
-from deploybot.webhooks.pipelines import STATES, of_job, of_pipeline, person, repository
-from deploybot.webhooks.proofs import STANDARD_PREFIX, HeaderToken, Standard
-from deploybot.webhooks.reading import Tree, first, plain, under
-from deploybot.webhooks.sender import Received, Signed
+from deploybot.webhooks.body_reading import Tree, first, plain, under
+from deploybot.webhooks.delivery_proofs import STANDARD_PREFIX, HeaderToken, Standard
+from deploybot.webhooks.forge_events import Done, branch_of, newest, touched
+from deploybot.webhooks.gitlab_builds import STATES, of_job, of_pipeline, person, repository
+from deploybot.webhooks.sender_base import BaseSender, Reader
+from deploybot.webhooks.sender_port import Received, Signed
 
 _DONE: Mapping[str, Done] = {
     "open": "opened",
@@ -32,7 +32,7 @@ only where auto names jobs in checks. Deployment events for deployments of other
 Enable SSL verification: ticked. Add webhook, then Test, Push events."""
 
 
-class _Proof:
+class _GitLabProof:
     """A secret that begins with `whsec_` signs; any other is sent as it is."""
 
     _signature, _token = Standard(), HeaderToken("x-gitlab-token")
@@ -47,11 +47,11 @@ class _Proof:
         return proof.sign(body, secret, delivery=delivery, at=at)
 
 
-class GitLab(BaseSender):
+class GitLabSender(BaseSender):
     """GitLab, gitlab.com or one's own."""
 
     name = "gitlab"
-    proof: ClassVar[_Proof] = _Proof()
+    proof: ClassVar[_GitLabProof] = _GitLabProof()
     kind_header = "x-gitlab-event"
     # X-Gitlab-Event-UUID is not an id of a delivery: hooks that call each other share it.
     id_header = "idempotency-key"
@@ -194,4 +194,4 @@ _READERS: Mapping[str, Reader] = {
     "release": _published,
 }
 
-SENDER = GitLab()
+SENDER = GitLabSender()

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from deploybot.domain import Author, Event, ImagePushed
-from deploybot.webhooks.base import BaseSender
-from deploybot.webhooks.images import digest, split
-from deploybot.webhooks.proofs import Bearer, Proof
-from deploybot.webhooks.reading import Tree
-from deploybot.webhooks.sender import Received
+from deploybot.webhooks.body_reading import Tree
+from deploybot.webhooks.delivery_proofs import Bearer, Proof
+from deploybot.webhooks.pushed_images import digest, split
+from deploybot.webhooks.sender_base import BaseSender
+from deploybot.webhooks.sender_port import Received
 
 _KINDS = frozenset({"PUSH_ARTIFACT", "harbor.artifact.pushed"})
 _MOST = 100

@@ -8,10 +8,10 @@ from typing import ClassVar
 from urllib.parse import unquote
 
 from deploybot.domain import Author, Build, BuildState, Event
-from deploybot.webhooks.base import BaseSender
-from deploybot.webhooks.proofs import Bearer, QueryToken
-from deploybot.webhooks.reading import TITLE, Tree, repository_of
-from deploybot.webhooks.sender import Received, Signed
+from deploybot.webhooks.body_reading import TITLE, Tree, repository_of
+from deploybot.webhooks.delivery_proofs import Bearer, QueryToken
+from deploybot.webhooks.sender_base import BaseSender
+from deploybot.webhooks.sender_port import Received, Signed
 
 _PHASES: Mapping[str, BuildState] = {"QUEUED": BuildState.QUEUED, "STARTED": BuildState.RUNNING}
 _ENDS: Mapping[str, BuildState] = {
@@ -42,7 +42,7 @@ def tell(String phase) {{
 Then tell('STARTED') in the first stage, and post {{ always {{ script {{ tell('COMPLETED') }} }} }}."""
 
 
-class _Proof:
+class _JenkinsProof:
     """A bearer token where there is one; the plugin can send nothing but a part of the address."""
 
     _bearer, _query = Bearer(), QueryToken("token")
@@ -60,7 +60,7 @@ class Jenkins(BaseSender):
     """Jenkins, with or without the plugin."""
 
     name = "jenkins"
-    proof: ClassVar[_Proof] = _Proof()
+    proof: ClassVar[_JenkinsProof] = _JenkinsProof()
     kind_key = ("build", "phase")
     pings = ""
     looks = (

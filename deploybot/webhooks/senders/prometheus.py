@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from deploybot.domain import Alert, Event, Note
-from deploybot.webhooks.base import BaseSender
-from deploybot.webhooks.proofs import Bearer, Proof
-from deploybot.webhooks.reading import MESSAGE, Tree
-from deploybot.webhooks.sender import MalformedError, Received
+from deploybot.webhooks.body_reading import MESSAGE, Tree
+from deploybot.webhooks.delivery_proofs import Bearer, Proof
+from deploybot.webhooks.sender_base import BaseSender
+from deploybot.webhooks.sender_port import MalformedError, Received
 
 _MOST = 1_000
 _GROUP = 500

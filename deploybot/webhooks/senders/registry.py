@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from deploybot.domain import Author, Event, ImagePushed
-from deploybot.webhooks.base import BaseSender
-from deploybot.webhooks.images import digest, image
-from deploybot.webhooks.proofs import Bearer, Proof
-from deploybot.webhooks.reading import Tree, plain, read
-from deploybot.webhooks.sender import MalformedError, Received
+from deploybot.webhooks.body_reading import Tree, plain, read
+from deploybot.webhooks.delivery_proofs import Bearer, Proof
+from deploybot.webhooks.pushed_images import digest, image
+from deploybot.webhooks.sender_base import BaseSender
+from deploybot.webhooks.sender_port import MalformedError, Received
 
 _MANIFESTS = frozenset(
     {
@@ -41,7 +41,7 @@ notifications:
 The registry tells its name as it was called by; let everybody call it as bot.toml does."""
 
 
-class Registry(BaseSender):
+class RegistrySender(BaseSender):
     """Distribution, Docker's registry, 2.1 or later."""
 
     name = "registry"
@@ -91,4 +91,4 @@ def _size(target: Tree) -> int:
     return sum(sizes) if sizes and min(sizes) >= 0 else -1
 
 
-SENDER = Registry()
+SENDER = RegistrySender()

@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 from deploybot.card import Card
-from deploybot.domain import WishState
-from deploybot.events.telling.things import build_thing
+from deploybot.domain import TriggerState
+from deploybot.notifications.event_subjects import build_thing
 from deploybot.store.codec import decode
 from tests.chaos.app import There
 from tests.chaos.findings import Findings
@@ -97,7 +97,7 @@ def _check_wishes(connection: sqlite3.Connection, cards: Mapping[str, Card], fou
     """The message of a wish, where it has one, says what became of it."""
     for number, state, shown in connection.execute("SELECT number, state, shown FROM wishes"):
         card = cards.get(f"event:auto:{number}")
-        if shown and (card is None or card.final != WishState(state).ended):
+        if shown and (card is None or card.final != TriggerState(state).ended):
             found.untrue.append(f"wish {number} is {state}, but its message says: {card.title if card else None}")
 
 

@@ -7,7 +7,7 @@ import random
 import time
 from dataclasses import dataclass, field
 
-from deploybot.deploy.cards import key
+from deploybot.deployments.deployment_card import key
 from tests.chaos.check import newest
 from tests.chaos.findings import Findings
 from tests.chaos.hooks.forge import Commit, Delivery, Moment

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from deploybot import Button, Card, Line
-from deploybot.chat.slack import api as api_module
-from deploybot.chat.slack.api import Refused, SlackApi
-from deploybot.chat.slack.health import Health
-from deploybot.chat.slack.scopes import bot_scopes
-from deploybot.chat.slack.times import Times
+from deploybot.chat.slack import slack_api as api_module
+from deploybot.chat.slack.connection_problems import SlackProblems
+from deploybot.chat.slack.oauth_scopes import bot_scopes
+from deploybot.chat.slack.slack_api import SlackApi, SlackRefused
+from deploybot.chat.slack.slack_timeouts import Times
 from deploybot.domain import Place
 from deploybot.errors import Unreachable
 from tests.chat.slack.workspace import QUICK, ROOM, Workspace, open_workspace, until
@@ -35,7 +35,7 @@ async def double() -> AsyncIterator[SlackDouble]:
 
 @pytest.fixture
 async def api(double: SlackDouble) -> AsyncIterator[SlackApi]:
-    made = SlackApi(double.api_url, BOT_TOKEN, APP_TOKEN, Health(), QUICK)
+    made = SlackApi(double.api_url, BOT_TOKEN, APP_TOKEN, SlackProblems(), QUICK)
     yield made
     await made.close()
 
@@ -44,7 +44,7 @@ async def api(double: SlackDouble) -> AsyncIterator[SlackApi]:
 async def usual(double: SlackDouble) -> AsyncIterator[SlackApi]:
     """At the pace of the real Slack."""
     double.web.rates.hurry = 1.0
-    made = SlackApi(double.api_url, BOT_TOKEN, APP_TOKEN, Health())
+    made = SlackApi(double.api_url, BOT_TOKEN, APP_TOKEN, SlackProblems())
     yield made
     await made.close()
 
@@ -86,7 +86,7 @@ async def test_retry_after_is_obeyed(api: SlackApi, double: SlackDouble) -> None
     assert 0 < again.value.retry_after <= caught.value.retry_after
     assert double.web.rates.counts.get("users.info", 0) == 0, "Slack is left alone"
     await asyncio.sleep(again.value.retry_after)
-    with pytest.raises(Refused, match="user_not_found"):
+    with pytest.raises(SlackRefused, match="user_not_found"):
         await api.call("users.info", user="UANA")
 
 
@@ -100,7 +100,7 @@ async def test_failures_that_may_pass_are_told_as_such(api: SlackApi, double: Sl
 
 
 async def test_silence_ends(double: SlackDouble) -> None:
-    api = SlackApi(double.api_url, BOT_TOKEN, APP_TOKEN, Health(), Times(answer=0.1))
+    api = SlackApi(double.api_url, BOT_TOKEN, APP_TOKEN, SlackProblems(), Times(answer=0.1))
     double.unkind.silent = 1
     with pytest.raises(Unreachable, match="not answered within"):
         await post(api)
@@ -109,7 +109,7 @@ async def test_silence_ends(double: SlackDouble) -> None:
 
 async def test_a_refusal_is_for_good_and_has_a_cure(api: SlackApi, double: SlackDouble) -> None:
     double.state.channel(ROOM).bot_in = False
-    with pytest.raises(Refused, match="not_in_channel") as caught:
+    with pytest.raises(SlackRefused, match="not_in_channel") as caught:
         await post(api)
     assert caught.value.hint == "Invite the bot there: `/invite @deploybot`."
 
@@ -153,7 +153,7 @@ async def test_a_bot_token_that_never_worked_does_not_keep_the_bot_from_starting
 
 
 async def test_an_edit_refused_for_good_says_so(workspace: Workspace) -> None:
-    with pytest.raises(Refused, match="message_not_found"):
+    with pytest.raises(SlackRefused, match="message_not_found"):
         await workspace.slack.edit(PLACE, "1.000001", Card(title="x"))
 
 

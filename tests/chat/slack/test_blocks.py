@@ -11,9 +11,9 @@ import pytest
 
 from deploybot import Button, Card, Line, Table, Tone
 from deploybot.card import Mention
-from deploybot.chat.slack.blocks import bare, render, whole
-from deploybot.chat.slack.literal import cut, escaped, last_lines, visible
-from deploybot.chat.slack.views import choice, home, question
+from deploybot.chat.slack.slack_escaping import cut, escaped, last_lines, visible
+from deploybot.chat.slack.slack_rendering import bare, render, whole
+from deploybot.chat.slack.slack_views import choice, home, question
 from deploybot.domain import Identity
 from tests.chat.slack.workspace import dice, tell
 from tests.doubles.slack.mrkdwn import escape, read_blocks, read_text

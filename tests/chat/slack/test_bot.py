@@ -14,13 +14,13 @@ from typing import TypeVar
 import aiohttp
 import pytest
 
-from deploybot.assembly.world import adapters
 from deploybot.bot import Bot
 from deploybot.card import Card
 from deploybot.config import load
 from deploybot.domain import Place
 from deploybot.ports import Store, Tables
 from deploybot.store.database import Database
+from deploybot.wiring.infrastructure import adapters
 from tests.chat.slack.workspace import ROOM, SIGNING_SECRET, until
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
 from tests.e2e.conftest import Office, open_office

@@ -8,8 +8,8 @@ import dataclasses
 import pytest
 
 from deploybot import Button, Card, Context, UserError, command
-from deploybot.chat.slack.answers import Answers
-from deploybot.chat.slack.api import Refused
+from deploybot.chat.slack.response_urls import ResponseUrls
+from deploybot.chat.slack.slack_api import SlackRefused
 from deploybot.command import Command
 from deploybot.errors import Unreachable
 from tests.chat.slack.workspace import QUICK, ROOM, Workspace, open_workspace
@@ -74,7 +74,7 @@ async def test_a_mention_where_the_bot_was_thrown_out_is_only_in_the_log(workspa
 
 async def test_answers_are_refused_or_fail(workspace: Workspace) -> None:
     address = workspace.double._answer_url(ROOM, "UANA")
-    with pytest.raises(Refused, match="expired_url"):
+    with pytest.raises(SlackRefused, match="expired_url"):
         await workspace.slack.api.answer(f"{address}x", {"text": "x"})
     workspace.double.unkind.too_many, workspace.double.unkind.retry_after = 1, 3.0
     with pytest.raises(Unreachable) as caught:
@@ -85,7 +85,7 @@ async def test_answers_are_refused_or_fail(workspace: Workspace) -> None:
 
 
 def test_no_address_is_no_answer() -> None:
-    assert not Answers().take("")
+    assert not ResponseUrls().take("")
 
 
 async def test_a_question_about_a_button_that_is_gone_is_not_asked(workspace: Workspace) -> None:

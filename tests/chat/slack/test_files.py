@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card, File
-from deploybot.chat.slack.blocks import whole
-from deploybot.chat.slack.files import WHOLE, Files, Sharing
-from deploybot.chat.uploads import Uploads
+from deploybot.chat.resumed_uploads import Uploads
+from deploybot.chat.slack.slack_files import WHOLE, Sharing, SlackFiles
+from deploybot.chat.slack.slack_rendering import whole
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, Unreachable, UserError
 from deploybot.store.database import Database
@@ -101,7 +101,7 @@ async def test_how_often_an_upload_is_tried(fails: tuple[DeploybotError, ...], t
         tasks.append(asyncio.create_task(work))
 
     uploader = Moody(*fails)
-    await Files(uploader, spawn, QUICK).follow(PLACE, "1.1", LONG, was_cut=True)
+    await SlackFiles(uploader, spawn, QUICK).follow(PLACE, "1.1", LONG, was_cut=True)
     await asyncio.gather(*tasks)
     assert uploader.tries == tries
 
@@ -136,11 +136,11 @@ class Bots:
         self._uploads = Uploads(store, FakeClock(), "slack")
         self.tasks: list[asyncio.Task[None]] = []
 
-    def start(self, uploader: Slow) -> Files:
+    def start(self, uploader: Slow) -> SlackFiles:
         """Another bot; the one before is killed."""
         for task in self.tasks:
             task.cancel()
-        return Files(uploader, self._spawn, QUICK, self._uploads)
+        return SlackFiles(uploader, self._spawn, QUICK, self._uploads)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         self.tasks.append(asyncio.create_task(work))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybot.chat.slack.heard import HomeOpened, Line, Pressed, Revoked, Submitted, read, typed
+from deploybot.chat.slack.slack_incoming import HomeOpened, Revoked, SlackLine, SlackPressed, Submitted, read, typed
 from tests.doubles.slack.mrkdwn import escape
 
 PRESS: dict[str, Any] = {
@@ -56,14 +56,14 @@ def test_any_text_comes_back_as_it_was_typed(text: str) -> None:
 
 def test_a_press() -> None:
     heard = read(PRESS)
-    assert isinstance(heard, Pressed)
+    assert isinstance(heard, SlackPressed)
     assert (heard.kind, heard.asks, heard.token) == ("ask", "Why: exactly?", "token")
     assert (heard.channel, heard.message, heard.thread) == ("C1", "1.2", "1.0")
 
 
 def test_a_press_in_the_home_tab_has_no_channel() -> None:
     heard = read({**PRESS, "container": {"type": "view"}, "actions": [{"action_id": "home:0:"}]})
-    assert isinstance(heard, Pressed)
+    assert isinstance(heard, SlackPressed)
     assert (heard.kind, heard.channel, heard.token) == ("home", "", "")
 
 
@@ -86,7 +86,7 @@ def test_events() -> None:
     assert event(type="message", channel_type="channel", user="U1", channel="C1", ts="1.1", text="x") is None
     assert event(type="team_join", user="U1") is None
     said = event(type="message", channel_type="im", user="U1", channel="D1", ts="1.5", thread_ts="1.0", text="x")
-    assert isinstance(said, Line)
+    assert isinstance(said, SlackLine)
     assert (said.private, said.at, said.thread, said.trigger) == (True, 1.5, "1.0", "")
 
 

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from deploybot.chat.slack.times import Times
+from deploybot.chat.slack.slack_timeouts import Times
 from tests.chat.slack.workspace import QUICK, Workspace, open_workspace, until
 from tests.doubles.slack import SlackDouble
 from tests.doubles.slack.wire import Wire

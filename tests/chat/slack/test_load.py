@@ -11,7 +11,7 @@ import time
 from functools import partial
 
 from deploybot import Card, Tone
-from deploybot.chat.outbox import OutboxWorker
+from deploybot.chat.outbox_worker import OutboxWorker
 from deploybot.domain import Place
 from deploybot.ports import Tables
 from tests.chat.slack.workspace import QUICK, Workspace, dice, open_workspace, tell, until

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from deploybot.chat.slack.manifest import manifest
-from deploybot.chat.slack.names import BUILT_IN, advice, command_line, slash_name
-from deploybot.chat.slack.scopes import EVENTS, SCOPES, bot_scopes
+from deploybot.chat.slack.app_manifest import manifest
+from deploybot.chat.slack.oauth_scopes import EVENTS, SCOPES, bot_scopes
+from deploybot.chat.slack.slash_command_names import BUILT_IN, advice, command_line, slash_name
 from deploybot.cli import main
-from deploybot.loader import load
+from deploybot.command_loader import load
 from tests.chat.slack.workspace import Workspace, open_workspace
 from tests.doubles.slack import SlackDouble
 from tests.doubles.slack.manifest import make

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.chat.slack.manifest import manifest
-from deploybot.chat.slack.probe import probe
+from deploybot.chat.slack.app_manifest import manifest
+from deploybot.chat.slack.slack_check import probe
 from deploybot.check import check
-from deploybot.loader import load
-from deploybot.ports import Finding
+from deploybot.command_loader import load
+from deploybot.ports import ChatFinding
 from deploybot.settings import Settings
 from deploybot.testing import FakeRefs
 from tests.chat.slack.workspace import ROOM, SIGNING_SECRET, settings_for
@@ -34,7 +34,7 @@ async def double() -> AsyncIterator[SlackDouble]:
 
 async def findings(
     double: SlackDouble, *, http: bool = False, bot_token: str = BOT_TOKEN, secret: str = SIGNING_SECRET
-) -> dict[str, Finding]:
+) -> dict[str, ChatFinding]:
     slack = settings_for(double, http=http, bot_token=bot_token)
     if slack.signing_secret:
         slack.signing_secret.fill(secret)

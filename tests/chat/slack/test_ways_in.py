@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from deploybot import Button, Card, Context, Tone, command
-from deploybot.chat.slack.api import Refused
+from deploybot.chat.slack.slack_api import SlackRefused
 from deploybot.command import Command
 from deploybot.domain import Place
 from tests.chat.slack.workspace import ROOM, Workspace, open_workspace
@@ -238,5 +238,5 @@ async def test_a_deployment_asked_for_where_the_bot_is_not_is_told_to_who_asked(
         told = [(post.text.splitlines()[0], post.only_for) for post in workspace.posts]
         assert told == [("⏳ #1 runs", "UANA"), ("✅ #1 done", "UANA")]
         assert "/invite @deploybot" in workspace.posts[0].text
-        with pytest.raises(Refused, match="not_in_channel"):
+        with pytest.raises(SlackRefused, match="not_in_channel"):
             await workspace.slack.send(place, replace(running, key="deployment:2"))

@@ -12,17 +12,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from deploybot import Card
-from deploybot.chat.desk import Desk
-from deploybot.chat.missing import Closed, nobody_hears
-from deploybot.chat.parts import Parts
-from deploybot.chat.slack.adapter import Slack
-from deploybot.chat.slack.scopes import HOOK
-from deploybot.chat.slack.times import Times
+from deploybot.chat.button_tokens import ButtonTokens
+from deploybot.chat.chat_dependencies import Parts
+from deploybot.chat.slack.oauth_scopes import HOOK
+from deploybot.chat.slack.slack_chat import SlackChat
+from deploybot.chat.slack.slack_timeouts import Times
+from deploybot.chat.unwritable_channels import Closed, nobody_hears
 from deploybot.command import Command
 from deploybot.domain import Identity, Place
+from deploybot.http_server import WebServer
 from deploybot.ports import Tables
-from deploybot.settings import Slack as SlackSettings
-from deploybot.web import WebServer
+from deploybot.settings import SlackSettings
 from tests.doubles.scene import Post
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
 from tests.world import World, make_world
@@ -74,8 +74,8 @@ class Workspace:
 
     double: SlackDouble
     world: World
-    slack: Slack
-    desk: Desk
+    slack: SlackChat
+    desk: ButtonTokens
     server: WebServer | None = None
 
     async def say(self, text: str, user: str = "UANA", channel: str = ROOM, *, thread: str = "") -> str:
@@ -166,9 +166,9 @@ async def _open(
         bot="0.0",
         commands=world.services.commands,
     )
-    desk = Desk(world.store, world.clock, "slack")
+    desk = ButtonTokens(world.store, world.clock, "slack")
     server = WebServer("127.0.0.1:0", dict) if http else None
-    slack = Slack(settings_for(double, http=http), parts, desk, server, times=times, homes=homes, closed=closed)
+    slack = SlackChat(settings_for(double, http=http), parts, desk, server, times=times, homes=homes, closed=closed)
     await slack.start()
     if server is not None:
         await server.start()

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 import pytest
 
 from deploybot.card import Card
-from deploybot.chat.missing import Closed, nobody_hears
-from deploybot.chat.pace import Rate
-from deploybot.chat.parts import Parts, Reply
-from deploybot.chat.telegram.calls import Limits
-from deploybot.chat.telegram.chat import TelegramChat
-from deploybot.chat.telegram.line import Patience
-from deploybot.chat.telegram.literal import JOINER
+from deploybot.chat.chat_dependencies import Parts, Reply
+from deploybot.chat.rate_limits import Rate
+from deploybot.chat.telegram.telegram_api import Limits
+from deploybot.chat.telegram.telegram_chat import TelegramChat
+from deploybot.chat.telegram.telegram_connection import Patience
+from deploybot.chat.telegram.telegram_escaping import JOINER
+from deploybot.chat.unwritable_channels import Closed, nobody_hears
 from deploybot.command import Command, Incoming
 from deploybot.domain import Identity, Place
+from deploybot.http_server import WebServer
 from deploybot.ports import Tables
 from deploybot.settings import Secret, Telegram
-from deploybot.web import WebServer
 from tests.doubles.scene import Post
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE

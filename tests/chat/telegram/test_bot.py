@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from deploybot.assembly.world import adapters
 from deploybot.bot import Bot
 from deploybot.card import Card
-from deploybot.chat.telegram.line import PATH
+from deploybot.chat.telegram.telegram_connection import PATH
 from deploybot.command import Incoming
 from deploybot.config import load
 from deploybot.domain import Identity, Place
 from deploybot.ports import Tables
 from deploybot.settings import Settings
+from deploybot.wiring.infrastructure import adapters
 from tests.chat.telegram.conftest import ANA, BEN, GROUP, until
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
@@ -158,7 +158,7 @@ _NEEDLESS = {"aiohttp", "pygments", "rich.console", "slack_bolt", "slack_sdk", "
 _MAKE_A_BOT = """
 import json, os, sys
 from pathlib import Path
-from deploybot.assembly.world import adapters
+from deploybot.wiring.infrastructure import adapters
 from deploybot.bot import Bot
 from deploybot.config import load
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pytest
 
 from deploybot.card import Button, Card
-from deploybot.chat.telegram.keys import data_of, keyboard, read_data
+from deploybot.chat.telegram.inline_keyboard import data_of, keyboard, read_data
 from deploybot.command import Command, Context, command
 from deploybot.errors import UserError
 from tests.chat.telegram.conftest import ANA, BEN, CEM, GROUP, Town, open_town, place, until

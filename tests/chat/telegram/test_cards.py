@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Button, Card, File, Tone
-from deploybot.chat.desk import Desk
-from deploybot.chat.telegram.calls import Closed, Limits
-from deploybot.chat.telegram.chat import TelegramChat
-from deploybot.chat.telegram.post import Post
-from deploybot.chat.uploads import Uploads
+from deploybot.chat.button_tokens import ButtonTokens
+from deploybot.chat.resumed_uploads import Uploads
+from deploybot.chat.telegram.telegram_api import Closed, Limits
+from deploybot.chat.telegram.telegram_chat import TelegramChat
+from deploybot.chat.telegram.telegram_posting import Post
 from deploybot.command import Context, command
 from deploybot.errors import DeploybotError, Unreachable, UserError
 from tests.chat.cards import RESTORED, RUNNING
@@ -178,7 +178,7 @@ async def test_a_log_that_a_killed_bot_had_yet_to_hand_over_comes_once(town: Tow
     store, clock = town.world.store, town.world.clock
     town.double.group(GROUP)
     uploads = Uploads(store, clock, "telegram")
-    killed = Post(town.chat._calls, Desk(store, clock, "telegram"), lambda work: work.close(), uploads)
+    killed = Post(town.chat._calls, ButtonTokens(store, clock, "telegram"), lambda work: work.close(), uploads)
     card = Card(title="shop", files=(File(str(path), "1.log"),))
     number = await killed.send(place(), card)
     await town.chat.close()

@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from deploybot.chat.telegram.line import PATH, Patience
+from deploybot.chat.telegram.telegram_connection import PATH, Patience
 from deploybot.settings import Http, Telegram
 
 PAGE = (Path(__file__).parents[3] / "docs" / "telegram.md").read_text()

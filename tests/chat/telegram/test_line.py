@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import ClientSession
 
-from deploybot.chat.telegram.line import PATH
+from deploybot.chat.telegram.telegram_connection import PATH
 from tests.chat.telegram.conftest import ANA, BEN, GROUP, HASTY, HOOK_SECRET, Town, open_town, until
 from tests.doubles.telegram.inbox import Webhook
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 
 from deploybot.card import Button, Card, Line, Mention, Table, Tone
-from deploybot.chat.telegram.answers import NOTE
-from deploybot.chat.telegram.keys import keyboard
-from deploybot.chat.telegram.literal import JOINER, cut, literal, units
-from deploybot.chat.telegram.page import alert_of, page_of
-from deploybot.chat.text import clean, clean_line
+from deploybot.chat.console.terminal_text import clean, clean_line
+from deploybot.chat.telegram.inline_keyboard import keyboard
+from deploybot.chat.telegram.telegram_escaping import JOINER, cut, literal, units
+from deploybot.chat.telegram.telegram_rendering import alert_of, page_of
+from deploybot.chat.telegram.telegram_reply_target import NOTE
 from deploybot.domain import Identity
 from tests.chat.cards import HELP, LOG, RESTORED, RUNNING, STATUS, TYPO
 from tests.doubles.telegram import Refused, read

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.assembly.checks import chat_checks
-from deploybot.chat.telegram.line import PATH
-from deploybot.chat.telegram.probe import probe
-from deploybot.ports import Finding
+from deploybot.chat.telegram.telegram_check import probe
+from deploybot.chat.telegram.telegram_connection import PATH
+from deploybot.ports import ChatFinding
 from deploybot.settings import Secret, Settings, Telegram
+from deploybot.wiring.chat_checks import chat_checks
 from tests.chat.telegram.conftest import GROUP, HOOK_SECRET, open_town, settings_of
 from tests.chat.telegram.test_line import rival
 from tests.doubles.telegram import TelegramDouble
@@ -36,11 +36,11 @@ def config(telegram: Telegram, folder: Path, url: str = URL) -> Settings:
     return Settings.model_validate({"bot": {"data": folder}, "telegram": telegram, "http": {"url": url}})
 
 
-async def findings(settings: Settings, listen: int = 0) -> dict[str, Finding]:
+async def findings(settings: Settings, listen: int = 0) -> dict[str, ChatFinding]:
     return {found.what: found async for found in probe(settings, listen=listen)}
 
 
-async def tried(double: TelegramDouble, folder: Path, *, topic: int = 0, hook: str = "") -> dict[str, Finding]:
+async def tried(double: TelegramDouble, folder: Path, *, topic: int = 0, hook: str = "") -> dict[str, ChatFinding]:
     return await findings(config(settings_of(double, chat=int(GROUP), topic=topic, hook=hook), folder))
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import Container
-from deploybot.strategies.compose.answers import ConfigAnswers, parse_answers
-from deploybot.strategies.compose.model import ComposeConfig, parse_config
-from deploybot.strategies.compose.paths import PathFacts, parse_paths, wanted_mounted, wanted_paths
+from deploybot.strategies.compose.compose_answers import ConfigAnswers, parse_answers
+from deploybot.strategies.compose.compose_model import ComposeConfig, parse_config
+from deploybot.strategies.compose.mounted_paths import PathFacts, parse_paths, wanted_mounted, wanted_paths
 from tests.lab import COMPOSE_ALONE
 from tests.lab.sshd import COMPOSE_1, COMPOSE_5
 from tests.strategies.conftest import SCRIPTS, busybox_path

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from deploybot.strategies.compose.answers import (
+from deploybot.strategies.compose.compose_answers import (
     ConfigAnswer,
     ConfigAnswers,
     active_profiles,
     compose_files,
     parse_answers,
 )
-from deploybot.strategies.compose.model import parse_config
-from deploybot.strategies.compose.reading import ComposeUnreadable
-from deploybot.strategies.compose.stderr import blank_variables, own_words, raw_paths
+from deploybot.strategies.compose.compose_model import parse_config
+from deploybot.strategies.compose.compose_reading import ComposeUnreadable
+from deploybot.strategies.compose.compose_stderr import blank_variables, own_words, raw_paths
 from tests.strategies.compose.conftest import FIVE, ONE, TWO, Flavour, Host, write
 
 WEB = "version: '3.8'\nservices: {web: {image: x}}\n"

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from deploybot.domain import Container, Effect, EffectKind, Manifest, Mount, Observed, ServerFacts, ServiceImage
-from deploybot.strategies.compose.answers import Elsewhere
-from deploybot.strategies.compose.effects import Wanted, effects_of
-from deploybot.strategies.compose.model import (
+from deploybot.strategies.compose.compose_answers import Elsewhere
+from deploybot.strategies.compose.compose_model import (
     ComposeConfig,
     ComposeService,
     Dependency,
@@ -18,8 +17,9 @@ from deploybot.strategies.compose.model import (
     ServiceMount,
     ServicePort,
 )
-from deploybot.strategies.compose.paths import PathFact, PathFacts, PathKind
-from deploybot.strategies.compose.settings import SETTINGS_LABEL, settings_of
+from deploybot.strategies.compose.mounted_paths import PathFact, PathFacts, PathKind
+from deploybot.strategies.compose.service_effects import WantedService, effects_of
+from deploybot.strategies.compose.settings_label import SETTINGS_LABEL, settings_of
 
 RELEASE = PathFact(path="/srv/releases/r2", kind=PathKind.FOLDER, real="/srv/releases/r2")
 FACTS = PathFacts(directory="/srv", release=RELEASE)
@@ -49,9 +49,9 @@ def seen(*containers: Container) -> Observed:
     return Observed(facts=ServerFacts(home="/"), project="shop", containers=containers)
 
 
-def wanted(*services: ComposeService, **more: object) -> Wanted:
+def wanted(*services: ComposeService, **more: object) -> WantedService:
     images = {one.name: "sha256:1" for one in services}
-    made = Wanted(config=ComposeConfig(name="shop", services=services), facts=FACTS, images=images)
+    made = WantedService(config=ComposeConfig(name="shop", services=services), facts=FACTS, images=images)
     return replace(made, **more)  # type: ignore[arg-type]
 
 

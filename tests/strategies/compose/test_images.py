@@ -8,8 +8,8 @@ import pytest
 
 from deploybot.domain import Pin
 from deploybot.errors import UserError
-from deploybot.strategies.compose.images import repositories_of, tag_of, work_of
-from deploybot.strategies.compose.model import ComposeConfig, ComposeService, ServiceBuild
+from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, ServiceBuild
+from deploybot.strategies.compose.service_images import repositories_of, tag_of, work_of
 
 BUILD = ServiceBuild(context="/r")
 PIN = Pin(service="web", image="ghcr.io/ana/web", tag="v1", digest="sha256:" + "a" * 64)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.strategies.compose.model import (
+from deploybot.strategies.compose.compose_model import (
     ComposeConfig,
     ComposeService,
     Dependency,

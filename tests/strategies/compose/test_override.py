@@ -7,10 +7,10 @@ import json
 import pytest
 
 from deploybot.domain import Manifest, ServiceImage
-from deploybot.strategies.compose.model import ComposeConfig, ComposeService, parse_config
-from deploybot.strategies.compose.override import override_of
-from deploybot.strategies.compose.paths import PathFacts
-from deploybot.strategies.compose.settings import settings_of
+from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, parse_config
+from deploybot.strategies.compose.compose_override import override_of
+from deploybot.strategies.compose.mounted_paths import PathFacts
+from deploybot.strategies.compose.settings_label import settings_of
 from tests.strategies.compose.conftest import ONE, PROJECT, Flavour, Host, composed
 
 FILES = {"conf/a": "x", "one.conf": "y", "pw.txt": "pw", "a$b/x": "d", ".env": "", "www/x": "1"}

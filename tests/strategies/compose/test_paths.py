@@ -13,10 +13,17 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from deploybot.domain import Container, Mount
-from deploybot.strategies.compose.model import ComposeConfig, ComposeService, ServiceFile, ServiceMount
-from deploybot.strategies.compose.paths import LostFile, PathFacts, PathKind, parse_paths, wanted_mounted, wanted_paths
-from deploybot.strategies.compose.reading import LONGEST, ComposeUnreadable
-from deploybot.strategies.compose.settings import same_content, same_settings, settings_of
+from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, ServiceFile, ServiceMount
+from deploybot.strategies.compose.compose_reading import LONGEST, ComposeUnreadable
+from deploybot.strategies.compose.mounted_paths import (
+    LostFile,
+    PathFacts,
+    PathKind,
+    parse_paths,
+    wanted_mounted,
+    wanted_paths,
+)
+from deploybot.strategies.compose.settings_label import same_content, same_settings, settings_of
 from tests.strategies.compose.conftest import Host, write
 from tests.strategies.conftest import SCRIPTS
 

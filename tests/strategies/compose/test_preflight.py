@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from deploybot.domain import Container, Effect, EffectKind, Mount, Observed, PublishedPort, ServerFacts
-from deploybot.strategies.compose.answers import ConfigAnswer, ConfigAnswers
-from deploybot.strategies.compose.model import (
+from deploybot.strategies.compose.compose_answers import ConfigAnswer, ConfigAnswers
+from deploybot.strategies.compose.compose_model import (
     ComposeConfig,
     ComposeResource,
     ComposeService,
@@ -17,7 +17,7 @@ from deploybot.strategies.compose.model import (
     ServiceMount,
     ServicePort,
 )
-from deploybot.strategies.compose.paths import LostFile, PathFact, PathFacts, PathKind
+from deploybot.strategies.compose.mounted_paths import LostFile, PathFact, PathFacts, PathKind
 from deploybot.strategies.compose.preflight import Preflight, problems_of, unresolved
 
 FOLDER = "/srv/releases/r2"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybot.strategies.compose.hashing import compose_hashes
-from deploybot.strategies.compose.model import ComposeUnreadable, parse_config
-from deploybot.strategies.compose.reading import LONGEST, MOST_NODES
+from deploybot.strategies.compose.compose_model import ComposeUnreadable, parse_config
+from deploybot.strategies.compose.compose_reading import LONGEST, MOST_NODES
+from deploybot.strategies.compose.config_hash import compose_hashes
 
 BOMB = "services:\n" + "".join(f"  x{n}: &x{n} [{', '.join([f'*x{n - 1}' if n else 'a'] * 10)}]\n" for n in range(12))
 MERGES = "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 12))

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from deploybot.domain import Manifest, ServiceImage
-from deploybot.strategies.compose.model import ComposeConfig, ComposeService
-from deploybot.strategies.compose.paths import PathFact, PathFacts, PathKind
-from deploybot.strategies.compose.record import files_of, manifest_of, snapshot_of, with_health
-from deploybot.strategies.compose.settings import settings_of
+from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService
+from deploybot.strategies.compose.mounted_paths import PathFact, PathFacts, PathKind
+from deploybot.strategies.compose.release_record import files_of, manifest_of, snapshot_of, with_health
+from deploybot.strategies.compose.settings_label import settings_of
 from tests.strategies.sites import container, image, image_id, observed
 
 FACTS = PathFacts(directory="/srv", release=PathFact(path="/srv/r", kind=PathKind.FOLDER, real="/srv/r"))

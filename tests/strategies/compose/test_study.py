@@ -9,9 +9,9 @@ import pytest
 from deploybot.domain import Effect, EffectKind
 from deploybot.errors import UserError
 from deploybot.ports import Site
-from deploybot.strategies.compose.settings import settings_of
-from deploybot.strategies.compose.study import config_of, effects_in, insist, study_of
-from deploybot.strategies.compose.values import ReleaseStudy
+from deploybot.strategies.compose.release_study import config_of, effects_in, insist, study_of
+from deploybot.strategies.compose.settings_label import settings_of
+from deploybot.strategies.compose.step_values import ReleaseStudy
 from tests.strategies.conftest import make_app
 from tests.strategies.sites import (
     NEW,

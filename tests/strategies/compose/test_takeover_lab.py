@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from deploybot.domain import Container, EffectKind, Mount, Observed, ServerFacts
-from deploybot.strategies.compose.answers import read_elsewhere, running_folders
-from deploybot.strategies.compose.effects import Wanted, effects_of
-from deploybot.strategies.compose.model import parse_config
-from deploybot.strategies.compose.settings import SETTINGS_LABEL
+from deploybot.strategies.compose.compose_answers import read_elsewhere, running_folders
+from deploybot.strategies.compose.compose_model import parse_config
+from deploybot.strategies.compose.service_effects import WantedService, effects_of
+from deploybot.strategies.compose.settings_label import SETTINGS_LABEL
 from tests.lab import Engine
 from tests.strategies.compose.conftest import NAMES, ONE, PROJECT, Flavour, Host, composed, write
 
@@ -98,7 +98,7 @@ def effects(host: Host, flavour: Flavour, engine: Engine, release: str) -> dict[
     folder = str(host.directory / "releases" / release)
     config = parse_config(answers.release.text, project=PROJECT, folders=[folder, answers.release.folder])
     there = [read_elsewhere(one, containers, profiles=(), project=PROJECT) for one in answers.running]
-    wanted = Wanted(
+    wanted = WantedService(
         config=config,
         facts=host.facts(release, config, containers),
         images={one.service: one.image_id for one in containers},

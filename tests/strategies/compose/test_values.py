@@ -9,10 +9,10 @@ import pytest
 
 from deploybot.domain import Effect, EffectKind, Pin, Release
 from deploybot.ports import Site
-from deploybot.strategies.compose import values
-from deploybot.strategies.compose.images import full_name
-from deploybot.strategies.compose.study import study_of
-from deploybot.strategies.compose.values import ReleaseStudy
+from deploybot.strategies.compose import step_values
+from deploybot.strategies.compose.release_study import study_of
+from deploybot.strategies.compose.service_images import full_name
+from deploybot.strategies.compose.step_values import ReleaseStudy
 from tests.strategies.conftest import make_app
 from tests.strategies.sites import (
     FACTS,
@@ -49,11 +49,11 @@ def studied(site: Site, release: Release = NEW, *, config: bytes = b"", paths: b
 def building(services: dict[str, dict[str, object]], release: Release = NEW, **more: object) -> dict[str, str]:
     """The values of a build."""
     site = site_of(**more)  # type: ignore[arg-type]
-    return values.build_values(site, studied(site, release, config=configured(release, services)), release)
+    return step_values.build_values(site, studied(site, release, config=configured(release, services)), release)
 
 
 def test_nothing_is_empty_lists() -> None:
-    assert values.nothing() == {f"DEPLOYBOT_{name}": "" for name in LISTS}
+    assert step_values.nothing() == {f"DEPLOYBOT_{name}": "" for name in LISTS}
 
 
 def test_what_is_built_gets_a_name_of_ours_where_it_has_none() -> None:
@@ -96,7 +96,7 @@ def test_images_are_pulled_by_their_tags_and_pinned_ones_by_their_digests() -> N
 def test_a_service_of_another_program_has_no_image() -> None:
     site = site_of()
     config = configured(NEW, {"web": {"image": "shop"}, "ai": {"provider": {"type": "model"}}})
-    assert values.next_tags(site, studied(site, config=config).config) == {"web": f"{BELOW}/web:next"}
+    assert step_values.next_tags(site, studied(site, config=config).config) == {"web": f"{BELOW}/web:next"}
 
 
 UP_EFFECTS = (
@@ -115,12 +115,12 @@ def upped(**more: object) -> dict[str, str]:
     there = (container("old", "4"), container("db", "2"), container("foreign", "5"), half)
     site = site_of(*there, manifests={NEW.id: RECORD}, **more)  # type: ignore[arg-type]
     before = manifest(ran("web", "7"), ran("db", "2"))
-    return values.up_values(site, studied(site), NEW, UP_EFFECTS, before)
+    return step_values.up_values(site, studied(site), NEW, UP_EFFECTS, before)
 
 
 def test_up_names_what_changes_and_nothing_else() -> None:
     given = upped()
-    assert given.keys() == values.nothing().keys()
+    assert given.keys() == step_values.nothing().keys()
     assert lists(given, "CHANGED", "START", "REMOVE_LAST") == [["web"], ["new", "stopped"], ["id-old"]]
     # What a broken attempt left behind holds a name.
     assert lists(given, "REMOVE") == [["half"]]
@@ -157,7 +157,7 @@ def test_content_of_the_release_that_is_mounted_is_copied_once() -> None:
     )
     site = site_of(manifests={NEW.id: manifest(ran("web", "1"))})
     study = studied(site, config=config, paths=paths)
-    given = values.up_values(site, study, NEW, (), None)
+    given = step_values.up_values(site, study, NEW, (), None)
     assert given["DEPLOYBOT_MOUNTS"] == f"{'c' * 64} {folder}/same\n{'e' * 64} {folder}/www"
     volumes = json.loads(given["DEPLOYBOT_OVERRIDE"])["services"]["web"]["volumes"]
     copy, other = (f"/srv/shop/.deploybot/mounts/{letter * 64}" for letter in "ce")
@@ -185,7 +185,7 @@ AS_BEFORE = container("web", "1", labels=OURS)
 )
 def test_what_is_as_before_is_not_restored(there: tuple[object, ...], is_changed: bool) -> None:
     site = site_of(*there, manifests={OLD.id: manifest(ran("web", "1"))})  # type: ignore[arg-type]
-    given = values.restore_values(site, studied(site, OLD), OLD)
+    given = step_values.restore_values(site, studied(site, OLD), OLD)
     assert lists(given, "CHANGED", "START") == [["web"] if is_changed else [], []]
     assert given["DEPLOYBOT_TAGS"] == f"{image_id('1')} {BELOW}/web:111111111111"
 
@@ -194,7 +194,7 @@ def test_what_is_as_before_is_not_restored(there: tuple[object, ...], is_changed
 def test_a_job_that_had_ended_is_not_restored(exit_code: int, changed: list[str]) -> None:
     there = replace(AS_BEFORE, state="exited", exit_code=exit_code)
     site = site_of(there, manifests={OLD.id: manifest(replace(ran("web", "1"), ended=True))})
-    assert lists(values.restore_values(site, studied(site, OLD), OLD), "CHANGED") == [changed]
+    assert lists(step_values.restore_values(site, studied(site, OLD), OLD), "CHANGED") == [changed]
 
 
 def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:
@@ -208,7 +208,7 @@ def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:
         container("web", "1", id="was up", state="dead", started=5.0),
         manifests={OLD.id: manifest(ran("web", "1"))},
     )
-    given = values.restore_values(site, studied(site, OLD), OLD)
+    given = step_values.restore_values(site, studied(site, OLD), OLD)
     assert given["DEPLOYBOT_REMOVE"].split("\n") == ["half", "dead", "id-added", "id-pinned"]
     assert given["DEPLOYBOT_REMOVE_LAST"] == ""
     assert given["DEPLOYBOT_COMPOSE_FILES"] == "compose.yaml"
@@ -218,14 +218,14 @@ def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:
 def test_what_a_person_ran_is_restored_from_its_own_files() -> None:
     nobody = Release("")
     site = site_of(container("web", "9"), manifests={"": manifest(ran("web", "1"), folder="/home/me")})
-    given = values.restore_values(site, None, nobody)
-    assert given.keys() == values.nothing().keys()
+    given = step_values.restore_values(site, None, nobody)
+    assert given.keys() == step_values.nothing().keys()
     assert json.loads(given["DEPLOYBOT_OVERRIDE"]) == {
         "services": {"web": {"image": f"{BELOW}/web:111111111111", "pull_policy": "never"}}
     }
     assert (given["DEPLOYBOT_COMPOSE_FILES"], given["DEPLOYBOT_CHANGED"]) == ("compose.yaml", "web")
     old = replace(site, facts=replace(FACTS, compose_version="1.29.2"))
-    given = values.restore_values(old, None, nobody)
+    given = step_values.restore_values(old, None, nobody)
     assert json.loads(given["DEPLOYBOT_OVERRIDE"]) == {"services": {"web": {"image": f"{BELOW}/web:111111111111"}}}
 
 
@@ -243,13 +243,13 @@ def test_what_a_person_ran_is_restored_from_its_own_files() -> None:
 )
 def test_one_image_has_one_full_name(name: str, full: str) -> None:
     assert full_name(name) == full
-    assert values.names_of([image("1", name)]) == {full}
-    assert values.names_of([image("1", digests=[name])]) == {full}
+    assert step_values.names_of([image("1", name)]) == {full}
+    assert step_values.names_of([image("1", digests=[name])]) == {full}
 
 
 def test_recorded_images_are_found_by_id_digest_and_tag() -> None:
     kept = manifest(ran("web", "1"), ran("Web", "2", digest="acme/web@sha256:d"))
-    first, second = values.image_lines(site_of(), kept).splitlines()
+    first, second = step_values.image_lines(site_of(), kept).splitlines()
     assert first.split()[:3] == ["web", image_id("1"), "-"]
     assert second.split()[:3] == ["Web", image_id("2"), "acme/web@sha256:d"]
     # Two names that differ in nothing that a repository may hold have two repositories.
@@ -261,17 +261,17 @@ def test_tags_that_stay() -> None:
         container("web", "8"),
         manifests={OLD.id: manifest(ran("web", "1")), NEW.id: manifest(ran("web", "2"))},
     )
-    assert [*values.kept_tags(site, [NEW.id])] == [f"{BELOW}/web:222222222222", f"{BELOW}/web:888888888888"]
-    assert [*values.kept_tags(replace(site, observed=None), [])] == []
+    assert [*step_values.kept_tags(site, [NEW.id])] == [f"{BELOW}/web:222222222222", f"{BELOW}/web:888888888888"]
+    assert [*step_values.kept_tags(replace(site, observed=None), [])] == []
 
 
 def test_containers_are_ours_by_any_label_of_ours() -> None:
-    assert values.is_ours(container("web", "1", labels={"deploybot.image": "x"}))
-    assert values.is_ours(container("web", "1", labels={"deploybot.settings": "x"}))
-    assert not values.is_ours(container("web", "1", labels={"com.docker.compose.project": "x"}))
+    assert step_values.is_ours(container("web", "1", labels={"deploybot.image": "x"}))
+    assert step_values.is_ours(container("web", "1", labels={"deploybot.settings": "x"}))
+    assert not step_values.is_ours(container("web", "1", labels={"com.docker.compose.project": "x"}))
 
 
 def test_where_no_engine_was_asked_nothing_is_observed() -> None:
     site = site_of(observed=None)
-    assert values.observed_of(site) == replace(observed(), project="")
-    assert (values.below(site), values.major(site)) == (BELOW, 2)
+    assert step_values.observed_of(site) == replace(observed(), project="")
+    assert (step_values.below(site), step_values.major(site)) == (BELOW, 2)

@@ -1,0 +1,252 @@
+"""Identities of two chats become one person, confirmed from both sides.
+
+A code that was given out to a known person is typed in the other chat: that proves who types there. Who is somebody
+already there is told whose code it is, and says yes: so nobody gives their roles away by typing what they were talked
+into. Then the first side is told who typed it, and says yes: so a stolen code is not enough.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from deploybot.access.account_syntax import identity_text
+from deploybot.access.grant_announcements import GrantAnnouncer
+from deploybot.card import Button, Card, Tone
+from deploybot.command import Context, Incoming
+from deploybot.domain import EVERY, AccountLink, Identity, Person
+from deploybot.errors import UserError
+from deploybot.policy import role_of
+from deploybot.ports import Clock, CodeSecrets, Store, Tables
+from deploybot.units import show_duration
+
+LIFE = 600.0
+CONSOLE = "console"
+_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ASK_FIRST = "Ask for one first: `link`, in the chat where I know you."
+
+
+def new_code() -> str:
+    """A code that people can read to each other and type: `7KQ2-M9XD`, of 39 random bits."""
+    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(2))
+
+
+class Linking:
+    """Links of identities, in rows; each step is one transaction with its row in the audit."""
+
+    def __init__(self, store: Store, clock: Clock, codes: CodeSecrets, announcer: GrantAnnouncer) -> None:
+        """Take the ports; `codes` are the secrets that go over with a person. What is linked is announced."""
+        self._store = store
+        self._clock = clock
+        self._codes = codes
+        self._announcer = announcer
+
+    async def step(self, ctx: Context, word: str) -> Card:
+        """One message of the talk: nothing, a code, `yes` or `no`. UserError explains what does not fit."""
+        match word.lower():
+            case "":
+                return await self._begin(ctx)
+            case "yes":
+                return await self._agree(ctx.incoming) or await self._confirm(ctx.incoming)
+            case "no":
+                return await self._end(ctx.incoming)
+            case _:
+                return await self._take(ctx.incoming, word.upper())
+
+    async def _begin(self, ctx: Context) -> Card:
+        """Give out a code, to a known person and in private."""
+        if ctx.person is None:
+            raise UserError("I do not know you here, so begin in the chat where I do: type `link` there.")
+        require_private(ctx.incoming, "a code")
+        code = new_code()
+        incoming, until = ctx.incoming, self._clock.now() + LIFE
+        link = AccountLink(ctx.person.id, incoming.identity, incoming.place, until)
+
+        def issue(tables: Tables) -> None:
+            _insist_on_role(tables, Person(link.person, ""), self._clock.now())
+            # A yes is for one thing: what was typed here before and not agreed to is over.
+            if typed := tables.links.typed(incoming.identity, self._clock.now()):
+                tables.links.end(typed.person)
+            tables.links.issue(link, code)
+
+        await self._store.write(issue)
+        return Card(
+            title=f"Type this in the other chat, within {show_duration(LIFE)}: link {code}",
+            text="Then I ask you here to confirm. Do not give the code to anyone.",
+            private=True,
+        )
+
+    async def _take(self, incoming: Incoming, code: str) -> Card:
+        """Use a code up for who types it, and ask the side that it came from."""
+        now, identity = self._clock.now(), incoming.identity
+
+        def take(tables: Tables) -> tuple[Person, AccountLink, Person | None] | str:
+            if tables.links.paused(identity, now):
+                return "Too many wrong codes: I take none of yours for a quarter of an hour."
+            link = tables.links.take(code, identity, now)
+            holder = None if link is None else _by_id(tables, link.person)
+            if link is None or holder is None:
+                tables.links.fail(identity, now)
+                return "This code is wrong, used, or too old."
+            other = tables.people.of(identity)
+            if refused := _detached(tables, identity) or _roleless(tables, other, now):
+                tables.links.end(holder.id)
+                return refused
+            if other == holder:
+                tables.links.end(holder.id)
+                return f"You are {holder.name} here already."
+            if other is None:
+                tables.outbox.put(link.place, _question(tables, incoming, holder), now)
+            else:
+                tables.links.end(other.id)
+            _audit(tables, identity_text(identity), "link code", holder, now=now)
+            return holder, link, other
+
+        taken = await self._store.write(take)
+        if isinstance(taken, str):
+            raise UserError(taken, hint=_ASK_FIRST)
+        holder, link, other = taken
+        return _first_question(other, holder, link) if other else _nearly(holder, link)
+
+    async def _agree(self, incoming: Incoming) -> Card | None:
+        """Let the other side be asked, for who typed a code and is somebody already; None where they did not."""
+        now, identity = self._clock.now(), incoming.identity
+
+        def agree(tables: Tables) -> tuple[Person, AccountLink] | None:
+            link = tables.links.typed(identity, now)
+            holder = None if link is None else _by_id(tables, link.person)
+            if link is None or holder is None or tables.people.of(identity) in {None, holder}:
+                return None
+            tables.links.agree(link)
+            tables.outbox.put(link.place, _question(tables, incoming, holder), now)
+            _audit(tables, identity_text(identity), "link agreed", holder, now=now)
+            return holder, link
+
+        agreed = await self._store.write(agree)
+        return _nearly(*agreed) if agreed else None
+
+    async def _confirm(self, incoming: Incoming) -> Card:
+        """Make the two one person, for who asked for the code."""
+        now = self._clock.now()
+
+        def confirm(tables: Tables) -> tuple[Person, Identity, Person | None]:
+            person, link = self._pending(tables, incoming)
+            if link.other is None:
+                raise UserError("Your code has not been used yet.", hint="Type `link CODE` in the other chat first.")
+            other = tables.people.of(link.other)
+            if refused := _detached(tables, link.other) or _roleless(tables, other, now):
+                raise UserError(refused)
+            _insist_on_role(tables, person, now)
+            if other not in {None, person} and not link.agreed:
+                raise UserError(
+                    f"{identity_text(link.other)} is already a person and has not confirmed yet.",
+                    hint="Say `link yes` there first.",
+                )
+            if other is None:
+                tables.people.link(person.id, link.other, by=person.name, now=now)
+            elif other != person:
+                tables.people.merge(other.id, person)
+            tables.links.end(person.id)
+            was = f"{identity_text(link.other)}, who was {other.name if other else 'nobody'}"
+            _audit(tables, person.name, "link", person, now=now, detail=was)
+            text = f"{person.name} linked {was}: they are one person now, with the roles of both."
+            self._announcer.tell(tables, text, app=EVERY, environment=EVERY, now=now, actor=person.id)
+            return person, link.other, other
+
+        person, other, before = await self._store.write(confirm)
+        if before is not None and before != person:
+            await self._codes.move(before.id, person.id)
+        return Card(
+            title=f"You are {person.name} in {other.platform}, too: one person, with all roles of both.",
+            hint="`whoami` shows them.",
+            tone=Tone.GOOD,
+            private=True,
+        )
+
+    async def _end(self, incoming: Incoming) -> Card:
+        """Forget a link, for either side."""
+        now, identity = self._clock.now(), incoming.identity
+
+        def end(tables: Tables) -> None:
+            typed = tables.links.typed(identity, now)
+            person = _by_id(tables, typed.person) if typed else None
+            if person is None:
+                person, _ = self._pending(tables, incoming)
+            tables.links.end(person.id)
+            _audit(tables, identity_text(identity), "link refused", person, now=now)
+
+        await self._store.write(end)
+        return Card(title="Nothing was linked.", private=True)
+
+    def _pending(self, tables: Tables, incoming: Incoming) -> tuple[Person, AccountLink]:
+        """The link of the sender, who has to be on the side from which they asked for it."""
+        person = tables.people.of(incoming.identity)
+        link = None if person is None else tables.links.get(person.id, self._clock.now())
+        if person is None or link is None or link.identity != incoming.identity:
+            raise UserError("There is nothing of yours to link here, or it took too long.", hint=_ASK_FIRST)
+        return person, link
+
+
+def require_private(incoming: Incoming, what: str) -> None:
+    """UserError where others could read the answer."""
+    if not incoming.place.private and incoming.identity.platform != CONSOLE:
+        raise UserError(f"Others would see {what} here.", hint="Type it to me in a direct message.")
+
+
+def _detached(tables: Tables, identity: Identity) -> str:
+    """Why an account cannot be linked that an admin has taken away; empty for any other."""
+    account = tables.people.account(identity)
+    if account is None or not account.detached:
+        return ""
+    return f"An admin took {identity_text(identity)} away: only an admin of everything can let it in again."
+
+
+def _roleless(tables: Tables, person: Person | None, now: float) -> str:
+    """Why a person cannot be linked who has lost all roles; empty for a stranger, and for anybody with a role."""
+    if person is None or role_of(person, tables.people.grants(), None, None, now) is not None:
+        return ""
+    return "Who has no role cannot link accounts: ask an administrator for one first."
+
+
+def _insist_on_role(tables: Tables, person: Person, now: float) -> None:
+    if refused := _roleless(tables, person, now):
+        raise UserError(refused)
+
+
+def _nearly(holder: Person, link: AccountLink) -> Card:
+    return Card(
+        title=f"Nearly: now say `link yes` in {link.identity.platform}, where the code came from.",
+        text=f"From then on you are {holder.name} here, too.",
+        private=True,
+    )
+
+
+def _first_question(other: Person, holder: Person, link: AccountLink) -> Card:
+    """What somebody is asked who typed a code and is a person already."""
+    return Card(
+        title=f"This is a code of {holder.name}'s, from {identity_text(link.identity)}. Are you {holder.name}, too?",
+        text=f"If you say yes, {holder.name} may do all that you may do here as {other.name}. "
+        "If somebody else gave you the code, say no: they want your roles.",
+        tone=Tone.WARN,
+        buttons=(Button("Yes, that is me", "link yes"), Button("No", "link no", danger=True)),
+        private=True,
+    )
+
+
+def _question(tables: Tables, incoming: Incoming, holder: Person) -> Card:
+    """What the side that the code came from is asked."""
+    other = tables.people.of(incoming.identity)
+    known = f", whom I know as {other.name}," if other else ""
+    return Card(
+        title=f"{identity_text(incoming.identity)} (“{incoming.name}”){known} typed your code. Is that you?",
+        text=f"If you say yes, they are {holder.name}, with all roles of both. If you do not know them, say no.",
+        tone=Tone.WARN,
+        buttons=(Button("Yes, that is me", "link yes"), Button("No", "link no", danger=True)),
+    )
+
+
+def _audit(tables: Tables, actor: str, action: str, person: Person, *, now: float, detail: str = "") -> None:
+    tables.audit.append(actor=actor, action=action, subject=person.name, detail=detail, now=now)
+
+
+def _by_id(tables: Tables, wanted: int) -> Person | None:
+    return next((person for person in tables.people.everybody() if person.id == wanted), None)

@@ -1,0 +1,307 @@
+"""The allowlist: who somebody is, what they may do, and how that is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deploybot.access.account_links import Linking
+from deploybot.access.account_syntax import identity_text, name_from
+from deploybot.access.code_enrollment import Enrolment
+from deploybot.access.explanation import reasons_card
+from deploybot.access.grant_announcements import GrantAnnouncer
+from deploybot.access.grant_requests import Granting
+from deploybot.access.grants import end_text
+from deploybot.access.roster import roster_card
+from deploybot.card import Card, Line, Tone
+from deploybot.command import Command, Context, Taken
+from deploybot.deployments.policy_questions import PolicyQuestions
+from deploybot.domain import (
+    BOT_NAME,
+    Action,
+    Grant,
+    GrantChange,
+    Identity,
+    Kind,
+    Lock,
+    Person,
+    Place,
+    Release,
+    Role,
+    place_name,
+)
+from deploybot.errors import UserError
+from deploybot.policy import Decision, PolicyQuestion, decide, holds, tell_lock
+from deploybot.ports import Clock, CodeSecrets, People, Store, Tables
+from deploybot.settings import App, Environment, Settings
+
+CLAIMED = "claim"
+"""Who gave the first administrator their role, for `who`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the allowlist says: everybody, every grant, and who is asking (None for a stranger)."""
+
+    person: Person | None
+    people: tuple[Person, ...]
+    grants: tuple[Grant, ...]
+    now: float
+
+    def may(self, action: Action, command: str, app: str, environment: str) -> bool:
+        """Whether who is asking may do something in one environment."""
+        question = PolicyQuestion(
+            person=self.person,
+            action=action,
+            command=command,
+            app=app,
+            environment=environment,
+            grants=self.grants,
+            now=self.now,
+        )
+        return decide(question).allowed
+
+    def sees(self, app: str, environment: str) -> bool:
+        """Whether who is asking may look at an environment, also at one that bot.toml has no more."""
+        return self.may(Action.VIEW, "status", app, environment)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonAnswer:
+    """The policy's decision, for whom, and the lock it looked at."""
+
+    person: Person | None
+    decision: Decision
+    lock: Lock | None
+
+
+class Access:
+    """`command.PeopleService`, and the questions that dispatch and the deploy engine put to the policy.
+
+    Nothing is remembered between questions: each reads the database anew.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Store, clock: Clock, codes: CodeSecrets, homes: Sequence[Place] = ()
+    ) -> None:
+        """Take bot.toml and the ports; changes of roles are announced in `homes` where their app has no channel."""
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._questions = PolicyQuestions(settings, clock)
+        self.announcer = GrantAnnouncer(settings, homes)
+        self._linking = Linking(store, clock, codes, self.announcer)
+        self._enrolment = Enrolment(store, clock, codes)
+        self._granting = Granting(settings, store, clock, self.announcer)
+
+    async def known(self, identity: Identity) -> Known:
+        """Who somebody is, and the allowlist as it stands."""
+
+        def look(tables: Tables) -> Known:
+            people = tables.people
+            return Known(people.of(identity), people.everybody(), self._questions.grants(tables), self._clock.now())
+
+        return await self._store.read(look)
+
+    async def ask(
+        self,
+        who: Identity | int,
+        *,
+        action: Action,
+        command: str,
+        app: str | None,
+        environment: str | None,
+        release: Release | None = None,
+        number: int = 0,
+        glass: bool = False,
+    ) -> PersonAnswer:
+        """Ask the policy about a person, by identity or id. Places are as in `policy.Question`.
+
+        `release` is what would run, where that is known; `number` the deployment that it is about, or 0.
+        `glass` says that the person wants to break the glass.
+        """
+
+        def look(tables: Tables) -> PolicyQuestion:
+            return self._questions.ask(
+                tables,
+                who,
+                action=action,
+                command=command,
+                app=app,
+                environment=environment,
+                release=release,
+                number=number,
+                glass=glass,
+            )
+
+        question = await self._store.read(look)
+        return PersonAnswer(question.person, decide(question), question.lock)
+
+    async def may(
+        self, person: int, action: Action, app: str, environment: str, *, command: str = "deploy"
+    ) -> Decision:
+        """Whether a person may still do something: grants and locks are read again."""
+        answer = await self.ask(person, action=action, command=command, app=app, environment=environment)
+        return answer.decision
+
+    async def why(
+        self, ctx: Context, command: Command, app: App, environment: Environment, release: Release | None = None
+    ) -> Card:
+        """What every rule says to the sender's using a command there, and who may."""
+        back = command.name == Kind.ROLLBACK
+        origin = await ctx.releases.origin(app, environment, release, back=back) if release else None
+
+        def look(tables: Tables) -> PolicyQuestion:
+            return self._questions.ask(
+                tables,
+                ctx.incoming.identity,
+                action=command.needs,
+                command=command.name,
+                app=app.name,
+                environment=environment.name,
+                release=release,
+                origin=origin,
+            )
+
+        return reasons_card(await self._store.read(look))
+
+    async def link(self, ctx: Context, word: str) -> Card:
+        """Link a further identity of the sender: a code for them, their code, or a link's confirmation or end."""
+        return await self._linking.step(ctx, word)
+
+    async def totp(self, ctx: Context, code: str) -> Card:
+        """Enrol the sender for one-time codes, or confirm that with the first code."""
+        return await self._enrolment.step(ctx, code)
+
+    def refusal(self, answer: PersonAnswer) -> str:
+        """The sentences of a no."""
+        if answer.decision.held and answer.lock is not None:
+            return tell_lock(answer.lock, self._clock.now())
+        return " ".join(answer.decision.reasons)
+
+    async def visible(self, ctx: Context) -> tuple[tuple[App, Environment], ...]:
+        """The environments that the sender may see, in the order of bot.toml."""
+        return self.seen_by(await self.known(ctx.incoming.identity))
+
+    def seen_by(self, known: Known) -> tuple[tuple[App, Environment], ...]:
+        """The environments that somebody may see, in the order of bot.toml."""
+        return tuple(
+            (app, environment)
+            for app in self._settings.apps.values()
+            for environment in app.environments.values()
+            if known.sees(app.name, environment.name)
+        )
+
+    async def allow(
+        self, ctx: Context, who: str, role: Role | None, app: str, environment: str, *, seconds: float = 0.0
+    ) -> Person | GrantChange:
+        """Give a role to `@name`, or to `platform:id[:name]` for somebody new; UserError explains.
+
+        Without a role `platform:id:name` gives the identity alone. With `seconds` the role ends after so long. Where
+        bot.toml asks for two admins, it is a change that a second one has to confirm.
+        """
+        return await self._granting.allow(ctx, who, role, (app, environment), seconds)
+
+    async def confirm(self, ctx: Context, change: GrantChange, *, refuse: bool = False) -> Card:
+        """Confirm, as a second admin, what another one asked for; or refuse it."""
+        return await self._granting.confirm(ctx, change, refuse=refuse)
+
+    async def change(self, number: int) -> GrantChange | None:
+        """A change of grants that waits for a second admin."""
+        now = self._clock.now()
+        return await self._store.read(lambda tables: tables.grant_changes.get(number, now))
+
+    async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> Taken:
+        """Take grants away, all, an app's or one; whose, and how many. UserError for nobody, and the last admin."""
+        return await self._granting.deny(ctx, who, app, environment)
+
+    async def unlink(self, ctx: Context, account: str) -> Person:
+        """Take one account, as `platform:id`, from its person; whose it was. UserError explains."""
+        return await self._granting.unlink(ctx, account)
+
+    async def who(self, ctx: Context, app: str = "") -> Card:
+        """List people with their roles and accounts in the places that the sender may see."""
+        known = await self.known(ctx.incoming.identity)
+        accounts = await self._store.read(lambda tables: tables.people.accounts())
+        places = [(one.name, environment.name) for one, environment in self.seen_by(known)]
+        return roster_card(known.people, known.grants, accounts, places, app=app, now=known.now)
+
+    async def insist_on_code(self, person: Person | None, code: str) -> None:
+        """Ask an admin for a one-time code, where bot.toml wants one and they have enrolled; UserError without it."""
+        if self._settings.bot.admin_code is not None and person is not None:
+            await self._enrolment.insist(person, code)
+
+    async def whoami(self, ctx: Context) -> Card:
+        """Who the bot takes the sender for, and what they may do."""
+        identity = ctx.incoming.identity
+        known = await self.known(identity)
+        if known.person is None:
+            return stranger_card(identity, ctx.incoming.name)
+        mine = [one for one in known.grants if one.person == known.person.id and holds(one, known.now)]
+        return Card(
+            title=f"You are {known.person.name}.",
+            lines=tuple(Line(place_name(one.app, one.environment), f"{one.role}{end_text(one.until)}") for one in mine),
+            text="" if mine else "You have no role anywhere now: ask an administrator for one.",
+            footer=identity_text(identity),
+            private=True,
+        )
+
+    async def claim(self, ctx: Context, code: str) -> Card:
+        """Make the sender the first administrator with the one-time code; a wrong one counts against their account."""
+        identity, now = ctx.incoming.identity, self._clock.now()
+
+        def claim(tables: Tables) -> Person | None:
+            if tables.links.paused(identity, now):
+                return None
+            right = tables.claims.consume(code.upper(), now)
+            if not right:
+                tables.links.fail(identity, now)
+            person = tables.people.of(identity)
+            if right and person is None:
+                name = _free_name(tables.people, name_from(ctx.incoming.name))
+                person = tables.people.add(name, identity, by=CLAIMED, now=now)
+            if right and person is not None:
+                tables.people.grant(person.id, Role.ADMIN, by=CLAIMED, now=now)
+            said = "right" if right else "wrong"
+            tables.audit.append(actor=identity_text(identity), action="claim", subject=said, now=now)
+            return person if right else None
+
+        person = await self._store.write(claim)
+        if person is None:
+            raise UserError(
+                "This code is wrong, used, or too old, or you tried too often.",
+                hint="After five wrong codes of yours I take none for a quarter of an hour. "
+                "The bot prints a new code when it starts while there is no administrator.",
+            )
+        return Card(
+            title=f"Welcome, {person.name}: you are the administrator of everything now.",
+            hint="Let others in with `allow`; `help allow` shows how.",
+            tone=Tone.GOOD,
+        )
+
+
+def stranger_card(identity: Identity, name: str) -> Card:
+    """What somebody is told whom the allowlist does not hold: their id, in words an admin can copy."""
+    wanted = f"allow {identity_text(identity)}:{name_from(name)} viewer"
+    return Card(
+        title=f"I do not know you yet: please ask an administrator to type `{wanted}`.",
+        tone=Tone.WARN,
+        private=True,
+        ok=False,
+        hint=_shell_hint(identity, name) if identity.platform == "console" else "",
+    )
+
+
+def _shell_hint(identity: Identity, name: str) -> str:
+    """Who talks at the console owns the bot, and may have no administrator to ask."""
+    return f"Or in a shell here: `deploybot allow {name_from(name)} ROLE --identity {identity_text(identity)}`."
+
+
+def _free_name(people: People, name: str) -> str:
+    """The name, or with a number behind it where somebody has it."""
+    number = 1
+    free = name
+    while free == BOT_NAME or people.named(free) is not None:
+        number += 1
+        free = f"{name[:36]}-{number}"
+    return free

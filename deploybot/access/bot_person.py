@@ -1,0 +1,26 @@
+"""The person `deploybot`: who asks for what is deployed by itself. Nobody else can be that person, or speak as it."""
+
+from __future__ import annotations
+
+from deploybot.deployments.auto_targets import is_used
+from deploybot.domain import AUTO, BOT_NAME
+from deploybot.errors import UserError
+from deploybot.ports import Store, Tables
+from deploybot.settings import Settings
+
+
+async def make_itself(store: Store, settings: Settings) -> None:
+    """Make that person where bot.toml has any `auto`. UserError where somebody else has the name from before."""
+    if is_used(settings):
+        await store.write(_make)
+
+
+def _make(tables: Tables) -> None:
+    if tables.people.of(AUTO) is not None:
+        return
+    if tables.people.named(BOT_NAME) is not None:
+        raise UserError(
+            f"There is a person named {BOT_NAME} on the allowlist, and `auto` in bot.toml needs that name for me.",
+            hint=f"Give that person another name: `deploybot rename {BOT_NAME} NAME`.",
+        )
+    tables.people.add(BOT_NAME, AUTO)

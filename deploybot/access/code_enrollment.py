@@ -1,0 +1,76 @@
+"""People enrol for one-time codes: a secret is shown in private, and in force once its first code was typed."""
+
+from __future__ import annotations
+
+from deploybot.access.account_links import require_private
+from deploybot.card import Card, Line, Tone
+from deploybot.command import Context
+from deploybot.deployments.one_time_codes import CodeCheck, enrolment, new_secret, step_of
+from deploybot.domain import Person
+from deploybot.errors import Denied, UserError
+from deploybot.ports import Clock, CodeSecrets, Store
+
+
+class Enrolment:
+    """A person's secret: offered, confirmed, replaced with a code of the old one alone."""
+
+    def __init__(self, store: Store, clock: Clock, codes: CodeSecrets) -> None:
+        """Take the ports."""
+        self._store = store
+        self._clock = clock
+        self._codes = codes
+        self._check = CodeCheck(codes, clock)
+
+    async def step(self, ctx: Context, code: str) -> Card:
+        """Offer a secret, or take a code of the one that was offered or is in force. UserError explains."""
+        if ctx.person is None:
+            raise Denied(("You are not on the allowlist.",))
+        person = ctx.person
+        require_private(ctx.incoming, "your secret")
+        secret = await self._codes.get(person.id)
+        if code:
+            return await self._take(person, code, secret)
+        if secret is not None:
+            raise UserError(
+                "Your phone makes your codes already.",
+                hint="To change phones, type a code of the old one: `totp CODE`.",
+            )
+        return await self._offer(person)
+
+    async def insist(self, person: Person, code: str) -> None:
+        """Use up a code of a person who has enrolled; UserError where it is missing or wrong."""
+        how = "Add it at the end: `… code 123456`."
+        await self._check.insist(self._store, person, code, what="This", how=how, about=person.name)
+
+    async def _offer(self, person: Person) -> Card:
+        secret = new_secret()
+        await self._codes.offer(person.id, secret)
+        await self._audit(person, "totp offered")
+        return Card(
+            title="Give this to the app on your phone that makes one-time codes:",
+            lines=(Line("secret", secret), Line("or all in one", enrolment(secret, person.name))),
+            text="Then type the first code that it shows: `totp CODE`. Delete this message afterwards.",
+            tone=Tone.WARN,
+            private=True,
+        )
+
+    async def _take(self, person: Person, code: str, secret: str | None) -> Card:
+        """A first code puts the offered secret in force; one of the secret in force lets a new one be offered."""
+        offered = await self._codes.offered(person.id)
+        if offered is None and secret is None:
+            raise UserError("You have no secret yet that could make codes.", hint="Type `totp` first.")
+        now = self._clock.now()
+        new_step = step_of(offered, code, now) if offered else 0
+        old_step = step_of(secret, code, now) if secret else 0
+        await self._check.take(self._store, person, new_step or old_step, about=person.name)
+        if not new_step:
+            return await self._offer(person)
+        await self._codes.confirm(person.id)
+        await self._audit(person, "totp")
+        return Card(title="From now on your phone makes your codes.", tone=Tone.GOOD, private=True)
+
+    async def _audit(self, person: Person, action: str) -> None:
+        now = self._clock.now()
+        await self._store.write(
+            lambda tables: tables.audit.append(actor=person.name, action=action, subject=person.name, now=now)
+        )

@@ -1,0 +1,22 @@
+"""The policy's answer with what every rule says, for `why`."""
+
+from __future__ import annotations
+
+from deploybot.card import Card, Line, Tone
+from deploybot.policy import PolicyQuestion, Voice, decide, explain, who_may
+
+_TONES = {Voice.ALLOWS: Tone.GOOD, Voice.PASSES: Tone.PLAIN, Voice.REFUSES: Tone.BAD}
+
+
+def reasons_card(question: PolicyQuestion) -> Card:
+    """Yes or no, the sentence of each rule that has something to say, and who may."""
+    decision = decide(question)
+    may = "Yes, you may" if decision.allowed else "No, you may not"
+    names = ", ".join(who_may(question)) or "not on the allowlist"
+    return Card(
+        title=f"{may} use `{question.command}` on {question.place}.",
+        lines=tuple(Line(name, one.reason, _TONES[one.voice]) for name, one in explain(question).items()),
+        hint=f"Who may: {names}.",
+        tone=Tone.GOOD if decision.allowed else Tone.WARN,
+        private=True,
+    )

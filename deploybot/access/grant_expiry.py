@@ -1,0 +1,55 @@
+"""Grants with an end: removed when their time is over, and told. The policy does not count them from that moment on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from math import inf
+
+from deploybot.access.grant_announcements import GrantAnnouncer
+from deploybot.domain import Grant, place_name
+from deploybot.errors import StoreError
+from deploybot.ports import Clock, Store, Tables
+
+LOOK_EVERY = 30.0  # the machine's clock may be set, and the command line gives grants, too
+log = logging.getLogger(__name__)
+
+
+class GrantEnds:
+    """Tells of grants that end, also of those that ended while the bot was away."""
+
+    def __init__(self, store: Store, clock: Clock, announcer: GrantAnnouncer) -> None:
+        """Take the ports."""
+        self._store = store
+        self._clock = clock
+        self._announcer = announcer
+
+    async def run(self) -> None:
+        """Look at the times until cancelled."""
+        while True:
+            due = inf
+            try:
+                due = await self.look()
+            except StoreError as problem:
+                log.warning("grants that have ended are not removed yet: %s", problem)
+            await asyncio.sleep(min(max(due, 0.0), LOOK_EVERY))
+
+    async def look(self) -> float:
+        """Remove and tell what has ended; the seconds until the next one ends."""
+        now = self._clock.now()
+        ends = await self._store.read(lambda tables: [one.until for one in tables.people.grants() if one.until])
+        if any(until <= now for until in ends):
+            await self._store.write(lambda tables: self._end(tables, now))
+        return min((until - now for until in ends if until > now), default=inf)
+
+    def _end(self, tables: Tables, now: float) -> None:
+        names = {person.id: person.name for person in tables.people.everybody()}
+        for grant in tables.people.end_grants(now):
+            self._tell(tables, grant, names[grant.person], now)
+
+    def _tell(self, tables: Tables, grant: Grant, name: str, now: float) -> None:
+        place = place_name(grant.app, grant.environment)
+        detail = f"{grant.role} on {place}"
+        tables.audit.append(actor="deploybot", action="grant ended", subject=name, detail=detail, now=now)
+        text = f"The time is over for which {name} was {detail}, given by {grant.by}."
+        self._announcer.tell(tables, text, app=grant.app, environment=grant.environment, now=now)

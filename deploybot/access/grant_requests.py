@@ -1,0 +1,220 @@
+"""Admins give and take roles in chats: alone, or with a second admin who confirms; each change is announced."""
+
+from __future__ import annotations
+
+from deploybot.access.account_syntax import identity_text, read_who
+from deploybot.access.grant_announcements import GrantAnnouncer
+from deploybot.access.grants import Actor, Given, changed, check, find, give, no_role, take, unknown_person, unlink
+from deploybot.card import Button, Card, Tone
+from deploybot.command import Context, Taken
+from deploybot.deployments.policy_questions import required
+from deploybot.domain import EVERY, Action, GrantChange, Person, Role, place_name
+from deploybot.errors import Denied, UserError
+from deploybot.policy import PolicyQuestion, decide, who_may
+from deploybot.ports import Clock, Store, Tables
+from deploybot.settings import Settings
+from deploybot.units import show_duration
+
+WAITS = 86_400.0
+
+
+class Granting:
+    """`allow`, `confirm`, `deny` and `unlink`. Whether the sender may was asked of the policy before."""
+
+    def __init__(self, settings: Settings, store: Store, clock: Clock, announcer: GrantAnnouncer) -> None:
+        """Take bot.toml, the ports, and who announces changes."""
+        self._two = settings.bot.grants == "two"
+        self._coded = settings.bot.admin_code is not None
+        self._store = store
+        self._clock = clock
+        self._announcer = announcer
+
+    async def allow(
+        self, ctx: Context, who: str, role: Role | None, place: tuple[str, str], seconds: float
+    ) -> Person | GrantChange:
+        """Give a role, an account or both, or keep it for a second admin to confirm. UserError explains."""
+        wanted, actor = read_who(who), self._actor(ctx)
+        if role is None and seconds:
+            raise UserError("Only a role can end.", hint="Like this: `allow @ben deployer on shop for 8h`.")
+        until = actor.now + seconds if seconds else 0.0
+        given = Given(who=wanted, role=role, app=place[0], environment=place[1], until=until)
+
+        def allow(tables: Tables) -> Person | GrantChange:
+            if role is None and not (wanted.identity and wanted.name):
+                raise no_role(tables.people, wanted, who)
+            if self._two:
+                check(tables, wanted, actor)
+                return self._propose(tables, who, given, seconds, actor)
+            person = give(tables, given, actor)
+            self._announce(tables, given.told(actor.name, person), given, actor)
+            return person
+
+        return await self._store.write(allow)
+
+    def _propose(self, tables: Tables, who: str, given: Given, seconds: float, actor: Actor) -> GrantChange:
+        """Keep a change, and ask the other admins to confirm it."""
+        change = tables.grant_changes.add(
+            GrantChange(
+                number=0,
+                who=who,
+                role=given.role,
+                app=given.app,
+                environment=given.environment,
+                seconds=seconds,
+                proposer=actor.number,
+                proposer_name=actor.name,
+                made=actor.now,
+                expires=actor.now + WAITS,
+            )
+        )
+        others = who_may(self._question(tables, None, change, "confirm", actor.now))
+        if not others:
+            raise UserError(
+                f"You are the only admin on {place_name(change.app, change.environment)}, and it takes two.",
+                hint="`deploybot allow` on the bot's machine makes a second one.",
+            )
+        names = " or ".join(others)
+        text = f"{actor.name} asks for {change.name}: {who} becomes {describe(change)}. {names} has to confirm it."
+        asks = "Your one-time code?" if self._coded else ""
+        buttons = (
+            Button("Confirm", f"confirm {change.name}", asks=asks, asks_code=self._coded),
+            Button("Refuse", f"confirm {change.name} no", danger=True, asks=asks, asks_code=self._coded),
+        )
+        detail = f"{change.name}: {describe(change)}"
+        tables.audit.append(actor=actor.name, action="allow asked", subject=who, detail=detail, now=actor.now)
+        self._announcer.tell(
+            tables,
+            text,
+            app=change.app,
+            environment=change.environment,
+            now=actor.now,
+            actor=actor.number,
+            buttons=buttons,
+            hint=f"Type `confirm {change.name}`, or `confirm {change.name} no`.",
+        )
+        return change
+
+    async def confirm(self, ctx: Context, change: GrantChange, *, refuse: bool) -> Card:
+        """Make a change that another admin asked for, or drop it. UserError or Denied explain."""
+        actor = self._actor(ctx)
+
+        def confirm(tables: Tables) -> str:
+            kept = tables.grant_changes.get(change.number, actor.now)
+            if kept is None:
+                raise UserError(f"{change.name} does not wait any more.", hint="`who` lists who has which role.")
+            tables.grant_changes.remove(kept.number)
+            return self._refuse(tables, kept, actor) if refuse else self._confirm(tables, kept, actor)
+
+        return Card(title=await self._store.write(confirm), tone=Tone.GOOD)
+
+    def _confirm(self, tables: Tables, change: GrantChange, actor: Actor) -> str:
+        """Give what was asked for, if both admins still may."""
+        proposer = next((one for one in tables.people.everybody() if one.id == change.proposer), None)
+        self._insist(tables, actor.person, change, "confirm", actor.now)
+        self._insist(tables, proposer, change, "allow", actor.now)
+        who = read_who(change.who)
+        check(tables, who, Actor(change.proposer_name, proposer, actor.now))
+        given = changed(change, who, actor.now)
+        person = give(tables, given, actor, asked_by=change.proposer_name)
+        text = given.told(f"{change.proposer_name} and {actor.name}", person)
+        self._announce(tables, text, given, actor)
+        return text
+
+    def _refuse(self, tables: Tables, change: GrantChange, actor: Actor) -> str:
+        detail = f"{change.name}: {describe(change)}"
+        tables.audit.append(actor=actor.name, action="allow refused", subject=change.who, detail=detail, now=actor.now)
+        text = f"{actor.name} refused {change.name}: {change.who} does not become {describe(change)}."
+        self._announcer.tell(
+            tables, text, app=change.app, environment=change.environment, now=actor.now, actor=actor.number
+        )
+        return text
+
+    def _insist(self, tables: Tables, person: Person | None, change: GrantChange, command: str, now: float) -> None:
+        """Ask the policy in this very transaction; Denied with its reasons."""
+        decision = decide(self._question(tables, person, change, command, now))
+        if not decision.allowed:
+            raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "not on the allowlist")
+
+    @staticmethod
+    def _question(
+        tables: Tables, person: Person | None, change: GrantChange, command: str, now: float
+    ) -> PolicyQuestion:
+        return PolicyQuestion(
+            person=person,
+            action=Action.ADMIN,
+            command=command,
+            app=change.app,
+            environment=change.environment,
+            grants=tables.people.grants(),
+            people=tables.people.everybody(),
+            now=now,
+            proposer=change.proposer,
+        )
+
+    async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> Taken:
+        """Take grants away; whose, and how many. UserError for an unknown person, and for the last admin."""
+        wanted, actor = read_who(who), self._actor(ctx)
+
+        def deny(tables: Tables) -> Taken:
+            person = find(tables.people, wanted)
+            if person is None:
+                raise unknown_person(who, tables.people, listed=True)
+            place = (app or EVERY, environment or EVERY)
+            before = self._announcer.admins(tables, *place, actor.now)
+            taken = take(tables, person, app, environment, actor)
+            if taken.grants or taken.accounts:
+                text = f"{actor.name} took {_lost(taken)} from {person.name} on {place_name(*place)}."
+                self._announcer.tell(
+                    tables,
+                    text,
+                    app=place[0],
+                    environment=place[1],
+                    now=actor.now,
+                    actor=actor.number,
+                    admins=before,
+                )
+            return taken
+
+        return await self._store.write(deny)
+
+    async def unlink(self, ctx: Context, account: str) -> Person:
+        """Take one account from its person; whose it was. UserError for an unknown one, and the last admin's last."""
+        identity, actor = read_who(account).identity, self._actor(ctx)
+        if identity is None:
+            raise UserError(
+                f"`{account[:60]}` is no account.", hint="Accounts are PLATFORM:ID, such as slack:T012/U345."
+            )
+
+        def cut(tables: Tables) -> Person:
+            before = self._announcer.admins(tables, EVERY, EVERY, actor.now)
+            person = unlink(tables, identity, actor)
+            text = f"{actor.name} took the account {identity_text(identity)} from {person.name}."
+            self._announcer.tell(
+                tables, text, app=EVERY, environment=EVERY, now=actor.now, actor=actor.number, admins=before
+            )
+            return person
+
+        return await self._store.write(cut)
+
+    def _announce(self, tables: Tables, text: str, given: Given, actor: Actor) -> None:
+        self._announcer.tell(
+            tables, text, app=given.app, environment=given.environment, now=actor.now, actor=actor.number
+        )
+
+    def _actor(self, ctx: Context) -> Actor:
+        person = required(ctx.person)
+        return Actor(person.name, person, self._clock.now())
+
+
+def describe(change: GrantChange) -> str:
+    """`deployer on shop for 8 h`, or that it is an account alone."""
+    if change.role is None:
+        return "a further account"
+    end = f" for {show_duration(change.seconds)}" if change.seconds else ""
+    return f"{change.role} on {place_name(change.app, change.environment)}{end}"
+
+
+def _lost(taken: Taken) -> str:
+    """`a role`, `2 roles and all accounts`."""
+    roles = f"{taken.grants} role{'' if taken.grants == 1 else 's'}"
+    return f"{roles} and all accounts" if taken.accounts else roles

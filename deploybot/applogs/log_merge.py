@@ -1,0 +1,46 @@
+"""Lines of several sources in the order of their times, without holding more than a batch of each."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Sequence
+from operator import itemgetter
+
+from deploybot.applogs.log_times import Entry
+
+_when = itemgetter(0)
+
+
+async def merge(sources: Sequence[AsyncIterator[list[Entry]]]) -> AsyncIterator[list[Entry]]:
+    """Batches of all sources as one: each source's lines in its own order, all by time.
+
+    A source gives batches in which times never go backwards. Reads no further in one than the others have come.
+    """
+    heads = [list[Entry]() for _ in sources]
+    open_ones = set(range(len(sources)))
+    while True:
+        empty = [number for number in open_ones if not heads[number]]
+        for number, batch in zip(empty, await asyncio.gather(*(_next(sources[one]) for one in empty)), strict=True):
+            heads[number] = batch
+            if not batch:
+                open_ones.discard(number)
+        if not open_ones:
+            return
+        # Up to here nothing earlier can come any more.
+        certain = min(heads[number][-1][0] for number in open_ones)
+        ready: list[Entry] = []
+        for number in sorted(open_ones):
+            place = bisect_right(heads[number], certain, key=_when)
+            ready += heads[number][:place]
+            heads[number] = heads[number][place:]
+        ready.sort(key=_when)
+        yield ready
+
+
+async def _next(source: AsyncIterator[list[Entry]]) -> list[Entry]:
+    """The next batch that is not empty; nothing at the end."""
+    async for batch in source:
+        if batch:
+            return batch
+    return []

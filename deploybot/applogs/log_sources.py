@@ -1,0 +1,257 @@
+"""Where the log of an app is: containers, a file, journald or a command, on each server of an environment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import cast
+
+from deploybot.applogs.log_text import LogLines
+from deploybot.applogs.log_times import Entry, Stamps, Timer
+from deploybot.applogs.time_zones import Zones
+from deploybot.domain import Container
+from deploybot.errors import DeploybotError, StepFailed, Unreachable, UserError
+from deploybot.masking import Redactor, Stream
+from deploybot.ports import Engine, Host, Servers
+from deploybot.settings import App, Environment, Logs, project_name
+from deploybot.untrusted_input import failure_of
+
+FIND_WITHIN = 5.0
+"""Seconds for a server to say what containers there are."""
+_REFUSAL = b"\x1c"
+"""How the packaged scripts begin to say that there is no log."""
+_LONGEST_REFUSAL = 500
+_AT_ONCE = 32_768
+"""So many bytes are masked before others have their turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a source is read.
+
+    `tail` is how many lines from the end; `now` and `since` are in seconds since the epoch, `since` 0.0 for all;
+    `limit` cuts lines, in bytes; after `timeout` seconds it ends. Without `times` a container's lines come without the
+    Engine's time.
+    """
+
+    tail: int
+    now: float
+    since: float = 0.0
+    follow: bool = False
+    times: bool = True
+    limit: int
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One log on one server. `part` tells it from the others there: a service or a container, or empty.
+
+    `id` is the container's, `live` whether it may still write. `zone` is that of times that name none; None where
+    it is not known.
+    """
+
+    server: str
+    part: str
+    stamps: Stamps
+    open: Callable[[Reading], AsyncIterator[bytes]]
+    id: str = ""
+    live: bool = True
+    zone: tzinfo | None = None
+
+    @property
+    def name(self) -> str:
+        """`web1/api`, or `web1`."""
+        return "/".join(filter(None, (self.server, self.part)))
+
+    def timer(self, reading: Reading) -> Timer:
+        """What reads the times of its lines."""
+        # What is followed goes on after now.
+        until = reading.now + (reading.timeout if reading.follow else 0.0)
+        return Timer(
+            self.stamps,
+            zone=self.zone,
+            now=until,
+            limit=reading.limit,
+            since=reading.since,
+            waits=not reading.follow,
+        )
+
+
+def of_app(app: App) -> Logs:
+    """Where an app's log is: as bot.toml says, or in all containers of its Compose project."""
+    if app.logs:
+        return app.logs
+    if app.strategy == "compose":
+        return Logs(docker="*")
+    raise UserError(
+        f"bot.toml does not say where the log of {app.name} is.",
+        hint=f'Add one of `logs = {{ file = "/path" }}`, `{{ journald = "unit" }}`, `{{ docker = "service" }}` or '
+        f'`{{ command = "…" }}` to [apps.{app.name}].',
+    )
+
+
+async def find(app: App, environment: Environment, server: str, servers: Servers, zones: Zones) -> list[Source]:
+    """The logs of an app on one server. Raises UserError, Unreachable or EngineError."""
+    logs = of_app(app)
+    if logs.docker:
+        return await containers_on(app, environment, server, servers)
+    host = servers.host(server)
+    if logs.journald:
+        return [_script(host, "logs_journald", Stamps.JOURNAL, {"DEPLOYBOT_UNIT": logs.journald})]
+    zone = logs.timezone or await zones.of(server)
+    if logs.file:
+        return [_script(host, "logs_file", Stamps.FREE, {"DEPLOYBOT_FILE": logs.file}, zone)]
+    values = {"DEPLOYBOT_COMMAND": logs.command or "", "DEPLOYBOT_DIRECTORY": environment.directory or app.directory}
+    return [_script(host, "logs_command", Stamps.FREE, values, zone)]
+
+
+async def containers_on(app: App, environment: Environment, server: str, servers: Servers) -> list[Source]:
+    """The logs of an app's containers on one server."""
+    engine = servers.engine(server)
+    if engine is None:
+        raise UserError(
+            f"The log of {app.name} is in containers, and no Docker is known of {server}.",
+            hint=f"Set `docker` in [servers.{server}].",
+        )
+    project, service = project_name(app, environment), of_app(app).docker
+    try:
+        async with asyncio.timeout(FIND_WITHIN):
+            found = await engine.containers(project)
+    except TimeoutError:
+        raise Unreachable(f"Docker on {server}", f"no answer within {FIND_WITHIN:.0f} s") from None
+    mine = [one for one in found if not one.oneoff and service in {"*", one.service}]
+    if not mine:
+        raise UserError(_nothing(server, project, service or "*", found), hint="Has it been deployed there?")
+    return [_container(engine, server, one, _part(one, mine)) for one in mine]
+
+
+def _nothing(server: str, project: str, service: str, found: Sequence[Container]) -> str:
+    if not found:
+        return f"{server} has no container of {project}."
+    others = ", ".join(sorted({one.service or one.name for one in found}))
+    return f"{server} has no container of the service {service}; there are: {others}."
+
+
+def _part(one: Container, mine: Sequence[Container]) -> str:
+    """What tells a container from the others: its service, and its name where a service has several."""
+    twins = [other for other in mine if other.service == one.service]
+    if len(mine) == 1:
+        return ""
+    return one.service if len(twins) == 1 and one.service else one.name
+
+
+def _container(engine: Engine, server: str, one: Container, part: str) -> Source:
+    def open_log(reading: Reading) -> AsyncIterator[bytes]:
+        return engine.logs(
+            one.id,
+            tail=reading.tail,
+            since=reading.since,
+            follow=reading.follow,
+            times=reading.times,
+            timeout=reading.timeout,
+        )
+
+    return Source(server, part, Stamps.DOCKER, open_log, one.id, one.state == "running")
+
+
+def _script(host: Host, script: str, stamps: Stamps, values: dict[str, str], zone: tzinfo | None = None) -> Source:
+    async def open_log(reading: Reading) -> AsyncIterator[bytes]:
+        env = values | {
+            "DEPLOYBOT_LINES": str(reading.tail),
+            "DEPLOYBOT_SINCE": f"{reading.since:.0f}" if reading.since else "",
+            "DEPLOYBOT_FOLLOW": "1" if reading.follow else "",
+        }
+        chunks = cast("AsyncGenerator[bytes, None]", host.stream(script, env, timeout=reading.timeout))
+        refusal = b""
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    if refusal or chunk.startswith(_REFUSAL):
+                        refusal = (refusal + chunk)[:_LONGEST_REFUSAL]
+                        continue
+                    yield chunk
+        except StepFailed as problem:
+            raise UserError(_failed(host.name, problem.code, refusal)) from problem
+
+    return Source(host.name, "", stamps, open_log, zone=zone)
+
+
+def _failed(server: str, code: int, refusal: bytes) -> str:
+    """Why a script gave no log, or not all of it."""
+    if refusal:
+        return f"{server}: {refusal.removeprefix(_REFUSAL).decode(errors='replace').strip()}."
+    return f"{server}: what reads the log ended with code {code}."
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What stands in front of lines: the server, the part of it, both, or nothing where there is but one log."""
+
+    servers: bool
+    parts: bool
+
+    @classmethod
+    def of(cls, sources: Sequence[Source]) -> Labels:
+        """Labels that tell these sources apart."""
+        parts = {source.part for source in sources}
+        return cls(len({source.server for source in sources}) > 1, len(parts) > 1)
+
+    def label(self, source: Source) -> str:
+        """`web1`, `api`, `web1/api` or nothing."""
+        return "/".join(filter(None, (source.server if self.servers else "", source.part if self.parts else "")))
+
+    def prefix(self, source: Source) -> bytes:
+        """The label as it stands in front of a line."""
+        label = self.label(source)
+        return f"{label} | ".encode() if label else b""
+
+
+async def read(source: Source, reading: Reading, redactor: Redactor, timer: Timer) -> AsyncGenerator[list[Entry], None]:
+    """A source's lines in batches as they arrive: clean, masked, timed, and none from before `since`.
+
+    A line whose time is unknown is never left out; `timer` (`source.timer(reading)`) tells whether there were any.
+    What reading raises comes after the lines before it.
+    """
+    lines = LogLines(timer.width)
+    async with aclosing(_pieces(source, reading, redactor)) as pieces:
+        async for piece in pieces:
+            batch = timer.entries(lines.flush() if piece is None else lines.feed(piece))
+            if batch := batch + timer.flush() if piece is None else batch:
+                yield batch
+
+
+async def read_blocks(source: Source, reading: Reading, redactor: Redactor) -> AsyncGenerator[bytes, None]:
+    """A source's lines as they arrive, as blocks of whole lines: clean and masked, and nothing else.
+
+    Where nothing is asked of single lines this is three times as fast.
+    """
+    lines = LogLines(reading.limit)
+    async with aclosing(_pieces(source, reading, redactor)) as pieces:
+        async for piece in pieces:
+            block = b"".join(line + b"\n" for line in lines.flush()) if piece is None else lines.block(piece)
+            if block:
+                yield block
+
+
+async def _pieces(source: Source, reading: Reading, redactor: Redactor) -> AsyncGenerator[bytes | None, None]:
+    """The clean and masked text of a source, and None after its end. Then comes what reading has raised."""
+    stream = Stream(redactor)
+    chunks = cast("AsyncGenerator[bytes, None]", source.open(reading))
+    failure: DeploybotError | None = None
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                for at in range(0, len(chunk), _AT_ONCE):
+                    if at:
+                        await asyncio.sleep(0)
+                    yield stream.feed(chunk[at : at + _AT_ONCE] if len(chunk) > _AT_ONCE else chunk)
+    except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
+        failure = failure_of(source.server, problem)
+    yield stream.flush()
+    yield None
+    if failure:
+        raise failure

@@ -1,0 +1,162 @@
+"""When the lines of a log were written, and which of them are new enough. No I/O.
+
+A time is a key that sorts: UTC as `2026-11-21T01:23:45.123456789`, or nothing where it is unknown. Docker writes
+RFC 3339; `journalctl -o short-iso-precise` ISO 8601, then the host; in files and outputs of commands a line may have a
+time in one of the formats of `stamps`. A line without one, as in a stack trace, has the time of the line before.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+
+from deploybot.applogs.log_stamps import LOOKED_AT, read_front, read_line
+from deploybot.applogs.log_text import cut
+from deploybot.applogs.time_zones import moment_of
+
+Entry = tuple[bytes, bytes]
+"""A line: the key of its time, and its text."""
+Wanted = Callable[[Entry], bool] | None
+"""Which lines are wanted; None for all."""
+
+DOCKER_WIDTH = 31
+"""Bytes of the time that Docker writes, with the blank behind it."""
+CONTINUED = 100
+"""Lines without a time that belong to the line before them; of more it is not known when they were written."""
+HELD = 1_000
+"""Lines before the first that has a time, kept until it is known whether they are new enough."""
+_NO_TIME = "its lines have no time that I can read, so I cannot tell since when they are: these are the last ones"
+_SOME = "some of its lines have no time that I can read, so I cannot tell since when they are, and show them, too"
+_NO_ZONE = (
+    "its lines name no time zone, and I do not know the server's, so I cannot tell since when they are: these are the "
+    "last ones; `timezone` in the app's `logs` helps"
+)
+_EXACT = 29
+"""Where the Z stands in the times that Docker writes."""
+_ANY_DAY = datetime(9999, 12, 1)  # noqa: DTZ001  naive UTC, as all moments here
+_WHOLE = 19
+_DIGITS = 9
+
+
+class Stamps(enum.Enum):
+    """Where the lines of a source have their time."""
+
+    DOCKER = "in front, and no part of the text"
+    JOURNAL = "in front, then the host"
+    FREE = "perhaps somewhere, and part of the text"
+    NONE = "it is not asked for"
+
+
+class Timer:
+    """Reads the times of one source's lines, which never go backwards, and leaves out those from before a time.
+
+    `blind` is whether lines were given of which nobody knows whether they are from before that.
+    """
+
+    def __init__(
+        self, stamps: Stamps, *, zone: tzinfo | None, now: float, limit: int, since: float = 0.0, waits: bool = True
+    ) -> None:
+        """`zone` is that of times that name none; `now` and `since` are in seconds since the epoch, or 0.0 for all.
+
+        Texts are cut to `limit` bytes. `since` counts for `Stamps.FREE` alone: other sources keep to it themselves.
+        With `waits` lines before the first time are kept back until that comes.
+        """
+        self.blind = False
+        self._stamps = stamps
+        self._zone = zone
+        self._now = datetime.fromtimestamp(now, UTC).replace(tzinfo=None)
+        self._limit = limit
+        self._since = key_of(since) if since and stamps is Stamps.FREE else b""
+        self._waits = waits
+        self._last = b""
+        self._moment: datetime | None = None
+        self._zoneless = False
+        self._without = 0
+        self._held: list[Entry] = []
+
+    @property
+    def doubt(self) -> str:
+        """What to say, once, of a source that `since` could not be kept to; empty where it was."""
+        if not self.blind:
+            return ""
+        return _SOME if self._last else _NO_ZONE if self._zoneless else _NO_TIME
+
+    @property
+    def width(self) -> int:
+        """How many bytes of a line this has to be given."""
+        if self._stamps is Stamps.FREE:
+            return max(self._limit, LOOKED_AT)
+        return self._limit + (DOCKER_WIDTH if self._stamps is Stamps.DOCKER else 0)
+
+    def entries(self, lines: list[bytes]) -> list[Entry]:
+        """The lines with their keys, without those that are known to be from before `since`."""
+        if self._stamps is Stamps.NONE:
+            return [(b"", line) for line in lines]
+        if self._stamps is not Stamps.FREE:
+            return [self._stamped(line) for line in lines]
+        entries = [self._free(line) for line in lines]
+        return self._new(entries) if self._since else [entry for entry, _ in entries]
+
+    def flush(self) -> list[Entry]:
+        """What was kept back when the lines have come to their end."""
+        held, self._held = self._held, []
+        self.blind = self.blind or bool(held)
+        return held
+
+    def _stamped(self, line: bytes) -> Entry:
+        if self._stamps is Stamps.DOCKER and line[_EXACT : _EXACT + 2] == b"Z ":
+            key, text = line[:_EXACT], line[_EXACT + 2 :]
+        else:
+            key, text = self._front(line)
+        # Two streams of one container may overtake each other by a hair: their order is the container's.
+        self._last = max(key, self._last)
+        return self._last, text
+
+    def _front(self, line: bytes) -> Entry:
+        found = read_front(line)
+        moment = moment_of(found, UTC, _ANY_DAY, None) if found else None
+        if not found or not moment:
+            return b"", line
+        text = line[found.end :].removeprefix(b" ")
+        return _key(moment, found.fraction), text.partition(b" ")[2] if self._stamps is Stamps.JOURNAL else text
+
+    def _free(self, line: bytes) -> tuple[Entry, int]:
+        """A line, and how many lines it is behind the last one that has a time."""
+        found = read_line(line)
+        moment = moment_of(found, self._zone, self._now, self._moment) if found else None
+        if found and moment:
+            self._moment, self._without = moment, 0
+            self._last = max(_key(moment, found.fraction), self._last)
+        else:
+            self._without += 1
+            self._zoneless = self._zoneless or (found is not None and self._zone is None)
+        return (self._last, cut(line, self._limit)), self._without
+
+    def _new(self, entries: list[tuple[Entry, int]]) -> list[Entry]:
+        """Those that are new enough, and those of which that is not known."""
+        kept: list[Entry] = []
+        for entry, behind in entries:
+            if not entry[0]:
+                self._held.append(entry)
+                continue
+            if self._held:
+                # They stand before the first line that has a time, so they are not newer.
+                kept += [(entry[0], text) for _, text in self._held] if entry[0] >= self._since else []
+                self._held.clear()
+            if entry[0] >= self._since:
+                kept.append(entry)
+            elif behind > CONTINUED:
+                self.blind = True
+                kept.append(entry)
+        return kept + self.flush() if not self._waits or len(self._held) > HELD else kept
+
+
+def key_of(seconds: float) -> bytes:
+    """The key of a time in seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000").encode()
+
+
+def _key(moment: datetime, fraction: bytes) -> bytes:
+    """The key of a moment in whole seconds, and the digits of its fraction."""
+    return moment.isoformat().encode()[:_WHOLE] + b"." + fraction[:_DIGITS].ljust(_DIGITS, b"0")

@@ -1,0 +1,91 @@
+"""Who reads logs for long: the sessions of a server are few, so each person has a share of them, and one stays free.
+
+Only logs that take a session of the server count for it. Those of containers go other ways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import NamedTuple
+
+from deploybot.command import Context
+from deploybot.errors import UserError
+from deploybot.ports import LONG_SESSIONS
+
+SHARE = LONG_SESSIONS // 2 - 1
+"""Sessions of one server that a person may hold for long."""
+FREE = 1
+"""Sessions of one server that only the last lines of a log are read by, which takes seconds."""
+FOLLOWED = 5
+"""Logs that a person may follow or get as a file at once, of whatever servers and containers."""
+TURN_WITHIN = 60.0
+"""Seconds that a person's next question waits for those before it."""
+
+
+class _Held(NamedTuple):
+    """A reading that lasts: whose, on which servers, and its name where it can be stopped by one."""
+
+    person: str
+    servers: tuple[str, ...]
+    name: str
+
+
+class Shares:
+    """Counts what each person reads."""
+
+    def __init__(self) -> None:
+        """Nobody reads anything yet."""
+        self._held: list[_Held] = []
+        self._turns: dict[str, asyncio.Semaphore] = {}
+
+    @contextmanager
+    def lasting(self, person: str, servers: Sequence[str], name: str) -> Iterator[str]:
+        """Hold a session of each server while the block runs; gives `name`. Raises UserError beyond the share."""
+        mine = [one for one in self._held if one.person == person]
+        if len(mine) >= FOLLOWED:
+            raise _too_many(f"You read {len(mine)} logs already, which is the limit.", mine)
+        for server in servers:
+            here = [one for one in self._held if server in one.servers]
+            if len(own := [one for one in here if one.person == person]) >= SHARE:
+                raise _too_many(f"You read a log on {server} already, and a person may read one there at a time.", own)
+            if len(here) >= LONG_SESSIONS - FREE:
+                hint = "Ask for the last lines, without `follow` and `file`, or wait until somebody has ended."
+                raise UserError(
+                    f"{len(here)} people read logs on {server} now, and it has no room for more.", hint=hint
+                )
+        held = _Held(person, tuple(servers), name)
+        self._held.append(held)
+        try:
+            yield name
+        finally:
+            self._held.remove(held)
+
+    @asynccontextmanager
+    async def turn(self, person: str, servers: Sequence[str]) -> AsyncIterator[None]:
+        """Let a person read the last lines of one log at a time where that takes sessions of servers."""
+        turns = self._turns.setdefault(person, asyncio.Semaphore())
+        if not servers:
+            yield
+            return
+        try:
+            async with asyncio.timeout(TURN_WITHIN):
+                await turns.acquire()
+        except TimeoutError:
+            raise UserError("You ask for more logs than can be read.", hint="Wait for the answers.") from None
+        try:
+            yield
+        finally:
+            turns.release()
+
+
+def person_of(ctx: Context) -> str:
+    """Who asks: a person of the allowlist, by whichever account, or an account."""
+    identity = ctx.incoming.identity
+    return f"#{ctx.person.id}" if ctx.person else f"{identity.platform}:{identity.user}"
+
+
+def _too_many(sentence: str, mine: Sequence[_Held]) -> UserError:
+    names = [one.name for one in mine if one.name]
+    return UserError(sentence, hint=f"`cancel {names[0]}` ends one." if names else "Wait until it has ended.")

@@ -1,0 +1,1 @@
+"""Automatic deployments: what `auto` in bot.toml finds, and how that becomes a deployment."""

@@ -1,0 +1,351 @@
+"""Deployments by themselves: what bot.toml's `auto` makes of what is there now.
+
+An event is only a hint that it is time to look. A look asks the repository for its heads and the registries for their
+images, and compares them with what was considered last: so late, doubled and shuffled events can do no harm, and what
+no event told is found by the next look. Whatever is decided is written in one transaction with what was considered;
+from then on it is a wish, which `pursuit` brings to its end.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from deploybot.autodeploy import first_look
+from deploybot.autodeploy.event_hints import Hint, autos, hint_of
+from deploybot.autodeploy.first_look import SourceMoved, moves
+from deploybot.autodeploy.missing_branches import GoneBranches
+from deploybot.autodeploy.trigger_book import TriggerBook
+from deploybot.autodeploy.trigger_cards import by, plain
+from deploybot.autodeploy.trigger_requests import TriggerRequests
+from deploybot.autodeploy.watched_sources import IMAGES, Found, News, There, images_text, news, undated
+from deploybot.domain import Deployment, Event, Release, Running, Trigger, TriggerState
+from deploybot.errors import DeploybotError
+from deploybot.events.build_verdicts import dated, joined
+from deploybot.ports import Clock, Images, RefSource, Store, Tables
+from deploybot.settings import App, Auto, Environment
+
+log = logging.getLogger(__name__)
+
+SKIP = ("[skip deploy]", "[deploy skip]")
+_GOOD_LOOK = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the database says of an environment: what was considered and what runs, waits, or is on its way there."""
+
+    seen: dict[str, str]
+    runs: tuple[Running, ...]
+    standing: Trigger | None
+    open: tuple[Deployment, ...]
+    good: tuple[Deployment, ...]
+
+    def is_there(self, servers: Sequence[str], commit: str) -> bool:
+        """Whether a commit runs well on all servers."""
+        well = {row.server for row in self.runs if row.healthy and row.release.commit == commit}
+        return well >= {*servers}
+
+    def on_its_way(self, commit: str) -> bool:
+        """Whether a deployment of a commit has not ended."""
+        return any(one.plan.release.commit == commit and not one.cancel_by for one in self.open)
+
+
+class TriggerDetector:
+    """`ports.GroupListener`, and the looks of `watch`. `ring(app)` asks for a look soon."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        refs: RefSource,
+        images: Images | None,
+        pursuit: TriggerRequests,
+        book: TriggerBook,
+        ring: Callable[[str], None],
+        gone: GoneBranches | None = None,
+    ) -> None:
+        """Take the ports; `images` is None where no registry can be asked. `gone` reports branches that are."""
+        self._store = store
+        self._clock = clock
+        self._refs = refs
+        self._images = images
+        self._pursuit = pursuit
+        self._book = book
+        self._ring = ring
+        self._dates: dict[str, float] = {}
+        self._looked: set[tuple[str, str]] = set()
+        self._gone = gone
+
+    async def hear(self, app: App, event: Event, delivery: str) -> str:
+        """Keep what an event tells, and look soon. It may come again: the same is kept again. StoreError only."""
+        return (await self.hear_all(app, [(event, delivery)]))[0]
+
+    async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
+        """The same for several events, in one transaction."""
+        hints = [hint_of(app, event) if autos(app) else None for event, _ in heard]
+        fresh = [one for event, _ in heard for one in self._moved(app, event)]
+        if any(hints) or fresh:
+            await self._store.write(lambda tables: self._keep_all(tables, app.name, hints, fresh))
+        if any(hint is not None and hint.about for hint in hints):
+            self._ring(app.name)
+        return [_looking(hint) for hint in hints]
+
+    def _moved(self, app: App, event: Event) -> Iterator[tuple[str, SourceMoved]]:
+        """What an event says of environments that were not looked at before, or first a short time ago."""
+        for name, auto in autos(app).items():
+            if (app.name, name) not in self._looked:
+                yield from ((name, one) for one in moves(auto, event))
+
+    def _keep_all(
+        self, tables: Tables, app: str, hints: Sequence[Hint | None], fresh: Sequence[tuple[str, SourceMoved]]
+    ) -> None:
+        for environment, moved in fresh:
+            first_look.report(tables, (app, environment), moved, self._clock.now())
+        for hint in hints:
+            if hint is not None:
+                self._keep(tables, app, hint)
+
+    def _keep(self, tables: Tables, app: str, hint: Hint) -> None:
+        now = self._clock.now()
+        if hint.by is not None:
+            for what in hint.brought:
+                tables.wishes.bring(app, what, hint.by, now)
+        if hint.built is not None:
+            known = tables.wishes.built(app, hint.built)
+            built = joined(known, dated(hint.built, now))
+            if built != known:
+                tables.wishes.build(app, built, now)
+        if hint.published:
+            tables.wishes.publish(app, hint.published, now)
+
+    async def look(self, app: App) -> float:
+        """Look at everything that an app is deployed from by itself, and go on with what is wanted.
+
+        Gives the seconds until there is something to do without an event. Raises Unreachable, UserError or
+        StoreError where something could not be asked; what could, has been looked at.
+        """
+        there, problem = await self._there(app)
+        if self._gone is not None:
+            await self._gone.look(app, there.heads)
+        for name, auto in autos(app).items():
+            try:
+                await self._consider(app, app.environments[name], auto, there)
+            except DeploybotError as found:
+                problem = problem or found
+        await self._withdraw(app, there)
+        due = await self._pursuit.go_on(app)
+        if problem is not None:
+            raise problem
+        return due
+
+    async def _there(self, app: App) -> tuple[There, DeploybotError | None]:
+        """What is there now. A registry that does not answer keeps nobody from what the repository says."""
+        heads = await self._refs.heads(app)
+        published = await self._store.read(lambda tables: tables.wishes.published(app.name))
+        if self._images is None or not any(auto.image for auto in autos(app).values()):
+            return There(heads, published), None
+        try:
+            return There(heads, published, await self._images.pins(app)), None
+        except DeploybotError as problem:
+            return There(heads, published), problem
+
+    async def _withdraw(self, app: App, there: There) -> None:
+        """Let go of what waits for a branch or tag that was deleted: whoever did that does not want it any more."""
+        known = {*(f"heads/{name}" for name in there.heads.branches), *(f"tags/{name}" for name in there.heads.tags)}
+
+        def gone(tables: Tables) -> list[Trigger]:
+            wishes = tables.wishes.pending(app.name)
+            return [one for one in wishes if not one.state.ended and one.source not in {IMAGES, *known}]
+
+        def withdraw(tables: Tables) -> None:
+            for one in gone(tables):
+                problem = f"{_place(one.source)} was deleted"
+                self._book.put(tables, app, replace(one, state=TriggerState.LEFT, problem=problem))
+
+        if await self._store.read(gone):
+            await self._store.write(withdraw)
+
+    async def _consider(self, app: App, environment: Environment, auto: Auto, there: There) -> None:
+        """Compare what is there with what was considered, and write down what follows."""
+        state = await self._store.read(lambda tables: _state(tables, environment))
+        dates = await self._dated(app, undated(auto, there))
+        fresh = news(auto, there, state.seen, dates)
+        if not fresh.found and not fresh.first:
+            await self._forget_first(app, environment, state.seen)
+            return
+        wish = None
+        if fresh.found:
+            newest = await self._newest(app, fresh.found)
+            wish = await self._weigh(app, environment, newest, there, state)
+        await self._store.write(lambda tables: self._settle(tables, app, environment, fresh, wish))
+
+    async def _forget_first(self, app: App, environment: Environment, seen: dict[str, str]) -> None:
+        """Once all rules have looked, and that is long ago, events need not be compared with their first looks."""
+        old, notes = first_look.old(seen, self._clock.now()), first_look.notes(seen)
+
+        def forget(tables: Tables) -> None:
+            for source in old:
+                tables.wishes.forget(app.name, environment.name, source)
+
+        if old:
+            await self._store.write(forget)
+        if len(old) == len(notes):
+            self._looked.add((app.name, environment.name))
+
+    async def _dated(self, app: App, commits: Sequence[str]) -> dict[str, float]:
+        """When commits were made; each is asked for once."""
+        for commit in commits:
+            if commit not in self._dates:
+                self._dates[commit] = (await self._refs.resolve(app, commit)).committed
+        return {commit: self._dates[commit] for commit in commits}
+
+    async def _newest(self, app: App, found: Sequence[Found]) -> Found:
+        """Of several things at once the commit that was made last: with it come the newest images, too."""
+        commits = [one for one in found if one.commit]
+        if len(commits) < 2:  # noqa: PLR2004 - nothing to compare
+            return (commits or [*found])[0]
+        dates = await self._dated(app, [one.commit for one in commits])
+        return max(commits, key=lambda one: (dates[one.commit], one.where))
+
+    async def _weigh(
+        self, app: App, environment: Environment, found: Found, there: There, state: _State
+    ) -> Trigger | None:
+        """What is to be wanted of what was found: a wish, one that is only told of (LEFT), or nothing at all."""
+        if not found.commit:
+            return await self._of_images(app, environment, found, there, state)
+        commit = found.commit
+        if state.is_there(environment.servers, commit) or state.on_its_way(commit):
+            log.info("%s/%s: %s is there already, or on its way", app.name, environment.name, found.words)
+            return None
+        why = await self._why(app, found)
+        wish = self._wish(environment, found, commit=commit, release=commit, ref=commit, why=why)
+        if problem := await self._behind(app, found, state) or await self._was_there(wish):
+            return replace(wish, state=TriggerState.LEFT, problem=problem)
+        if found.where.startswith("heads/") and (mark := await self._skipped(app, commit)):
+            return replace(wish, state=TriggerState.LEFT, problem=f"Its commit says {mark}")
+        base = state.runs[0].release.commit if state.runs else found.commit_before
+        if not await self._is_touched(app, environment, base, commit):
+            log.info("%s/%s: %s touches nothing that counts here", app.name, environment.name, found.words)
+            return None
+        return wish
+
+    def _wish(
+        self, environment: Environment, found: Found, *, commit: str, release: str, ref: str, why: str
+    ) -> Trigger:
+        asks = environment.auto is not None and environment.auto.ask
+        return Trigger(
+            app=environment.app,
+            environment=environment.name,
+            source=found.where,
+            commit=commit,
+            release=release,
+            ref=ref,
+            why=why,
+            made=self._clock.now(),
+            state=TriggerState.ASKED if asks else TriggerState.OPEN,
+        )
+
+    async def _why(self, app: App, found: Found, *more: str) -> str:
+        """`push to develop by ana`: with the person's name where they are known, else as the sender calls them."""
+
+        def look(tables: Tables) -> str:
+            whats = dict.fromkeys(filter(None, (found.commit, found.where, *more)))
+            authors = tables.wishes.brought(app.name, whats)
+            people = (tables.people.of(one.identity) for one in authors if one.identity is not None)
+            return by(authors, [person.name for person in people if person is not None])
+
+        return plain(found.words) + await self._store.read(look)
+
+    async def _behind(self, app: App, found: Found, state: _State) -> str:
+        """Why something is older than what was there or is wanted; empty where it is not."""
+        commit = found.commit
+        waits = [one.plan.release.commit for one in state.open if one.wish and not one.cancel_by]
+        standing = state.standing.commit if state.standing else ""
+        newer = [
+            (found.commit_before, f"{_place(found.where)} was moved back from {found.commit_before[:10]}"),
+            *((row.release.commit, f"It is older than {row.release}, which runs there") for row in state.runs),
+            *((one, f"It is older than {one[:10]}, which waits to be deployed there") for one in (*waits, standing)),
+        ]
+        for other, problem in newer:
+            if other not in {"", commit} and await self._refs.is_ancestor(app, commit, other):
+                return problem
+        return ""
+
+    async def _was_there(self, wish: Trigger) -> str:
+        number = await self._store.read(lambda tables: tables.wishes.once(wish.app, wish.environment, wish.release))
+        return f"It was already deployed automatically, as #{number}" if number else ""
+
+    async def _skipped(self, app: App, commit: str) -> str:
+        """The words by which a commit's message asks not to be deployed; empty where it does not."""
+        message = (await self._refs.message(app, commit)).lower()
+        return next((mark for mark in SKIP if mark in message), "")
+
+    async def _is_touched(self, app: App, environment: Environment, base: str, commit: str) -> bool:
+        """Whether one of `paths` differs from what runs there, or from what was considered where nothing does."""
+        paths = environment.auto.paths if environment.auto else ()
+        if not paths or not base:
+            return True
+        touched = await self._refs.touched(app, base, commit, paths)
+        return touched is None or bool(touched)
+
+    async def _of_images(
+        self, app: App, environment: Environment, found: Found, there: There, state: _State
+    ) -> Trigger | None:
+        """The wish that images make: one alone by its digest, several by pinning all anew with the commit that runs."""
+        pins = there.images
+        release = state.runs[0].release if state.runs else Release("")
+        there_now = {pin.digest for pin in release.images}
+        changed = [pin for pin in pins if pin.digest not in there_now]
+        if not changed or any({*pins} <= {*one.plan.release.images} for one in state.open if not one.cancel_by):
+            return None
+        alone = len(changed) == 1 and (bool(release.images) or len(pins) == 1)
+        why = await self._why(app, found, *(pin.digest for pin in changed))
+        ref = changed[0].digest if alone else release.commit
+        wish = self._wish(environment, found, commit=release.commit, release=images_text(pins), ref=ref, why=why)
+        ran = {pin.digest for one in state.good for pin in one.plan.release.images} - there_now
+        if back := [pin for pin in changed if pin.digest in ran]:
+            names = " and ".join(f"{pin.service} {pin.tag}" for pin in back)
+            return replace(wish, state=TriggerState.LEFT, problem=f"{names} was moved back to an image that ran before")
+        if problem := await self._was_there(wish):
+            return replace(wish, state=TriggerState.LEFT, problem=problem)
+        return wish
+
+    def _settle(self, tables: Tables, app: App, environment: Environment, fresh: News, wish: Trigger | None) -> None:
+        """Keep what was considered and what follows, and what is overtaken by that, with their cards."""
+        if first_look.settle(tables, (app.name, environment.name), fresh.first, self._clock.now()):
+            self._ring(app.name)
+        for one in fresh.found:
+            tables.wishes.consider(app.name, environment.name, one.source, one.seen)
+        standing = tables.wishes.standing(app.name, environment.name)
+        if wish is not None and standing is not None and (not wish.state.ended or standing.source == wish.source):
+            self._book.put(tables, app, replace(standing, state=TriggerState.OVERTAKEN, problem=f"Newer: {wish.why}"))
+        if wish is not None:
+            self._book.put(tables, app, tables.wishes.add(wish), aloud=wish.state is not TriggerState.OPEN)
+
+
+def _looking(hint: Hint | None) -> str:
+    if hint is None or not hint.about:
+        return ""
+    return f"looking whether {' and '.join(hint.about)} is to be deployed"
+
+
+def _place(where: str) -> str:
+    """`The branch develop`, `The tag v1.4`."""
+    kind, _, name = where.partition("/")
+    return f"The {'branch' if kind == 'heads' else 'tag'} {plain(name)}"
+
+
+def _state(tables: Tables, environment: Environment) -> _State:
+    app, name = environment.app, environment.name
+    rows = {row.server: row for row in tables.running.get(app, name)}
+    here = (one for one in tables.deployments.open() if (one.plan.app, one.plan.environment) == (app, name))
+    return _State(
+        seen=tables.wishes.considered(app, name),
+        runs=tuple(rows[server] for server in environment.servers if server in rows),
+        standing=tables.wishes.standing(app, name),
+        open=tuple(here),
+        good=tables.deployments.good(app, name, _GOOD_LOOK),
+    )

@@ -1,0 +1,75 @@
+"""Branches that `auto` names and the repository has not: reported once, with what they may be called now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from deploybot.autodeploy.event_hints import autos
+from deploybot.autodeploy.trigger_cards import plain
+from deploybot.domain import Heads
+from deploybot.events.watched_refs import fits
+from deploybot.ports import Store, Tables
+from deploybot.settings import App
+from deploybot.setup_notices import Notice, NoticeBoard
+
+_SHOWN: Final = 5
+_GLOB: Final = frozenset("*?")
+
+
+class GoneBranches:
+    """Compares the branches of `auto` with those of the repository, and reports what changed since the last look."""
+
+    def __init__(self, store: Store, board: NoticeBoard) -> None:
+        """Take what is reported to."""
+        self._store = store
+        self._board = board
+        self._known: dict[str, bool] = {}
+
+    async def look(self, app: App, heads: Heads) -> None:
+        """Report branches that are gone, and those that are back. Raises StoreError."""
+        now = dict(_missing(app, heads))
+        changed = {key: is_gone for key, (_, is_gone) in now.items() if self._known.get(key) is not is_gone}
+        if not changed:
+            return
+
+        def tell(tables: Tables) -> None:
+            for key, is_gone in changed.items():
+                environment = now[key][0]
+                if is_gone:
+                    seen = tables.wishes.considered(app.name, environment)
+                    self._board.report(tables, _notice(app, environment, key, heads, seen))
+                else:
+                    self._board.close(tables, key)
+
+        await self._store.write(tell)
+        self._known |= changed
+
+
+def _missing(app: App, heads: Heads) -> Iterator[tuple[str, tuple[str, bool]]]:
+    """For each environment with a branch: the key of its notice, its name, and whether the branch is gone."""
+    for name, auto in autos(app).items():
+        if auto.branch:
+            is_gone = not any(fits(auto.branch, branch) for branch in heads.branches)
+            yield f"branch {app.name}/{name} {auto.branch}", (name, is_gone)
+
+
+def _notice(app: App, environment: str, key: str, heads: Heads, seen: dict[str, str]) -> Notice:
+    branch = app.environments[environment].auto.branch or ""  # type: ignore[union-attr]  # `_missing` has looked
+    last = seen.get(f"heads/{branch}", "")
+    heirs = sorted(plain(name) for name, commit in heads.branches.items() if last and commit == last)
+    others = ", ".join(sorted(map(plain, heads.branches))[:_SHOWN]) or "none"
+    if heirs:
+        text = (
+            f"Its last commit {last[:10]} is the head of {' and '.join(heirs[:_SHOWN])} now: it may have been renamed."
+        )
+    else:
+        text = f"Branches that are there: {others}{' …' if len(heads.branches) > _SHOWN else ''}."
+    what = "no branch fits" if _GLOB & {*branch} else "the repository has no branch"
+    return Notice(
+        key=key,
+        app=app.name,
+        title=f"{app.name}/{environment} is not deployed automatically: {what} {branch}.",
+        text=text,
+        fix=f"Correct `branch` in [apps.{app.name}.environments.{environment}.auto], or push that branch.",
+    )

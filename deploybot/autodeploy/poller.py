@@ -1,0 +1,135 @@
+"""Watching what cannot call: each app is looked at when the bot starts, when an event rings, and every `poll`.
+
+All apps side by side, a few looks at once. What does not answer is asked again after pauses that double up to an hour,
+and people are told once when that has gone on for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+from deploybot.autodeploy.trigger_book import TriggerBook
+from deploybot.autodeploy.trigger_cards import trouble_card
+from deploybot.errors import DeploybotError, StoreError, Unreachable
+from deploybot.ports import Clock, Store, Tables
+from deploybot.settings import App
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+SPREAD = 0.1
+LOOK_WITHIN = 1800.0
+FIRST_PAUSE = 10.0
+LONGEST_PAUSE = 3600.0
+REST = 0.5
+LONG = 900.0
+_TOLD = "trouble told"
+
+
+@dataclass(slots=True)
+class _Watched:
+    """An app in this bot's memory: its bell, its failures in a row, and since when (seconds since the epoch)."""
+
+    app: App
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    failures: int = 0
+    since: float = 0.0
+    known: bool = False
+
+
+class Poller:
+    """Looks at apps; `jitter` gives numbers from 0 to 1 that spread the looks."""
+
+    def __init__(
+        self,
+        apps: Iterable[App],
+        *,
+        store: Store,
+        clock: Clock,
+        book: TriggerBook,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Take the apps that have any `auto`, and the ports."""
+        self._watched = {app.name: _Watched(app) for app in apps}
+        self._store = store
+        self._clock = clock
+        self._book = book
+        self._jitter = jitter
+        self._few = asyncio.Semaphore(AT_ONCE)
+
+    def ring(self, app: str) -> None:
+        """Look at an app soon; nothing for one that is not watched."""
+        if app in self._watched:
+            self._watched[app].bell.set()
+
+    async def run(self, look: Callable[[App], Awaitable[float]]) -> None:
+        """Watch until cancelled; `look` gives the seconds until there is something to do without an event."""
+        async with asyncio.TaskGroup() as group:
+            for one in self._watched.values():
+                group.create_task(self._watch(one, look), name=f"watch-{one.app.name}")
+
+    async def _watch(self, one: _Watched, look: Callable[[App], Awaitable[float]]) -> None:
+        while True:
+            one.bell.clear()
+            pause = await self._look(one, look)
+            # Events come in swarms: what rings meanwhile is looked at once.
+            await asyncio.sleep(min(REST, pause))
+            try:
+                async with asyncio.timeout(max(pause - REST, 0.0)):
+                    await one.bell.wait()
+            except TimeoutError:
+                continue
+
+    async def _look(self, one: _Watched, look: Callable[[App], Awaitable[float]]) -> float:
+        """Look once; the seconds until the next look, if nothing rings before."""
+        try:
+            async with self._few, asyncio.timeout(LOOK_WITHIN):
+                due = await look(one.app)
+            await self._well(one)
+        except (DeploybotError, TimeoutError) as problem:
+            log.warning("%s could not be looked at: %s", one.app.name, problem)
+            return await self._ill(one, problem)
+        except Exception as problem:
+            log.exception("looking at %s broke", one.app.name)
+            return await self._ill(one, problem)
+        return min(one.app.poll * (1 + SPREAD * (2 * self._jitter() - 1)), due)
+
+    async def _well(self, one: _Watched) -> None:
+        """It answers. Where people were told that it does not, perhaps before a restart, they hear that, too."""
+        if one.failures or not one.known:
+            await self._store.write(lambda tables: self._tell_well(tables, one.app))
+        one.failures, one.since, one.known = 0, 0.0, True
+
+    def _tell_well(self, tables: Tables, app: App) -> None:
+        if _TOLD in tables.wishes.considered(app.name, ""):
+            tables.wishes.forget(app.name, "", _TOLD)
+            self._book.say(tables, app, trouble_card(app.name, ""))
+
+    async def _ill(self, one: _Watched, problem: Exception) -> float:
+        """It does not answer: the seconds to wait; told once, when that has gone on for long."""
+        now = self._clock.now()
+        one.failures, one.since = one.failures + 1, one.since or now
+        if now - one.since >= LONG:
+            await self._tell_ill(one.app, problem)
+        pause = min(FIRST_PAUSE * 2.0 ** min(one.failures - 1, 20), LONGEST_PAUSE)
+        asked = problem.retry_after if isinstance(problem, Unreachable) else 0.0
+        return max(pause * (1 + SPREAD * (2 * self._jitter() - 1)), asked)
+
+    async def _tell_ill(self, app: App, problem: Exception) -> None:
+        ours = isinstance(problem, DeploybotError)
+        why = str(problem) if ours else "no answer in time" if isinstance(problem, TimeoutError) else "my log says why"
+        cure = str(getattr(problem, "hint", ""))
+
+        def tell(tables: Tables) -> None:
+            if _TOLD not in tables.wishes.considered(app.name, ""):
+                tables.wishes.consider(app.name, "", _TOLD, why)
+                self._book.say(tables, app, trouble_card(app.name, why, cure))
+
+        try:
+            await self._store.write(tell)
+        except StoreError as trouble:
+            log.error("could not report that %s cannot be looked at: %s", app.name, trouble)  # noqa: TRY400  the sentence says it all

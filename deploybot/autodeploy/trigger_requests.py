@@ -1,0 +1,181 @@
+"""Wishes on their way to a deployment: held back by builds or the policy, asked for as any command, told of once.
+
+The command goes the way of every command, said by the person `deploybot`. The deployment and the end of its wish are
+written in one transaction, so a bot that is killed anywhere goes on with what is open and makes nothing twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from math import inf
+
+from deploybot.autodeploy.trigger_book import TriggerBook
+from deploybot.autodeploy.watched_sources import IMAGES, images_text
+from deploybot.card import Card
+from deploybot.command import Incoming
+from deploybot.domain import AUTO, Place, Trigger, TriggerState
+from deploybot.events.build_verdicts import Light, judge
+from deploybot.ports import Clock, Store, Tables
+from deploybot.settings import App, Environment
+from deploybot.settings.build_senders import forge_named
+
+log = logging.getLogger(__name__)
+
+NO_BUILD_KNOWN = 900.0
+FIRST_PAUSE = 30.0
+LONGEST_PAUSE = 3600.0
+Handle = Callable[[Incoming, Callable[[Card], Awaitable[None]]], Awaitable[Card | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the policy says to a wish now: why not, empty for a yes, and until when (0.0: nobody knows)."""
+
+    why: str = ""
+    until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    """Why a wish cannot be asked for now, whether people should hear it, and when to look again by itself."""
+
+    why: str
+    aloud: bool
+    until: float = inf
+
+
+class TriggerRequests:
+    """Brings wishes to their ends, one after the other for each app."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        book: TriggerBook,
+        handle: Handle,
+        refusal: Callable[[Trigger], Awaitable[Refusal]],
+        callers: Iterable[str] = (),
+    ) -> None:
+        """`handle` is the dispatcher's; `refusal` asks the policy without leaving a trace.
+
+        `callers` are the senders that may call for all apps.
+        """
+        self._store = store
+        self._clock = clock
+        self._book = book
+        self._handle = handle
+        self._refusal = refusal
+        self._callers = frozenset(callers)
+
+    async def go_on(self, app: App) -> float:
+        """Do what can be done for all open wishes of an app; the seconds until more can be done by itself."""
+        due = inf
+        for wish in await self._store.read(lambda tables: tables.wishes.pending(app.name)):
+            due = min(due, await self._go_on(app, wish))
+        return max(due - self._clock.now(), 0.0)
+
+    async def _go_on(self, app: App, wish: Trigger) -> float:
+        """One wish; the time at which to look at it again."""
+        environment = app.environments.get(wish.environment)
+        settled = await self._store.read(lambda tables: _settled(tables, environment, wish))
+        if settled is not None or environment is None or wish.state is not TriggerState.OPEN:
+            kept = settled or wish
+            if kept.state is not wish.state or kept.shown not in {"", kept.state}:
+                await self._put(app, kept, aloud=kept.state is TriggerState.ASKED)
+            return inf
+        if hold := await self._hold(app, environment, wish):
+            if hold.why != wish.problem or (hold.aloud and not wish.shown):
+                await self._put(app, replace(wish, problem=hold.why), aloud=hold.aloud)
+            return hold.until
+        # More than the longest pause is left only where the clock was set back since.
+        waits = 0 < wish.next_at - self._clock.now() <= LONGEST_PAUSE
+        return wish.next_at if waits else await self._ask_for(app, wish)
+
+    async def _put(self, app: App, wish: Trigger, *, aloud: bool = False) -> None:
+        await self._store.write(lambda tables: self._book.put(tables, app, wish, aloud=aloud))
+
+    async def _hold(self, app: App, environment: Environment, wish: Trigger) -> _Hold | None:
+        """What stands in the way: builds, somebody's deployment of the very same, the policy."""
+        auto = environment.auto
+        if auto is not None and wish.source != IMAGES:
+            builds = await self._store.read(lambda tables: tables.wishes.builds(wish.app, wish.commit))
+            verdict = judge(auto, builds, wish.source.partition("/")[2], forge_named(app, self._callers))
+            unheard = wish.made + NO_BUILD_KNOWN
+            if verdict.light is Light.RED:
+                return _Hold(verdict.why, aloud=True)
+            if verdict.light is Light.WAITS:
+                late = verdict.unheard and self._clock.now() >= unheard
+                return _Hold(verdict.why, aloud=late, until=unheard if verdict.unheard and not late else inf)
+        if number := await self._store.read(lambda tables: _on_its_way(tables, wish)):
+            return _Hold(f"#{number} is about to deploy it", aloud=False)
+        refusal = await self._refusal(wish)
+        return _Hold(refusal.why, aloud=True, until=refusal.until or inf) if refusal.why else None
+
+    async def _ask_for(self, app: App, wish: Trigger) -> float:
+        """Say the command as `deploybot`; where nothing came of it, tell why and try again later."""
+        tried = replace(wish, tries=wish.tries + 1)
+        await self._put(app, tried)
+        log.info("%s/%s: %s", wish.app, wish.environment, wish.command)
+        card = await self._handle(_incoming(tried, self._clock.now()), _silence)
+        kept = await self._store.read(lambda tables: tables.wishes.get(wish.number))
+        if kept is None or kept.state is not TriggerState.OPEN:
+            if kept is not None and kept.shown:
+                await self._put(app, kept)
+            return inf
+        why = " ".join(filter(None, (card.title, card.text))) if card else "Nobody answered."
+        pause = min(FIRST_PAUSE * 2.0 ** min(wish.tries, 20), LONGEST_PAUSE)
+        again = self._clock.now() + pause
+        await self._put(app, replace(kept, problem=why, next_at=again), aloud=True)
+        return again
+
+
+def _incoming(wish: Trigger, now: float) -> Incoming:
+    """The command as a message: each try has an id of its own, so one that was cut off can be made again."""
+    return Incoming(
+        identity=AUTO,
+        place=Place(AUTO.platform, f"{wish.app}/{wish.environment}", private=True),
+        text=f"{wish.command} because {wish.why}",
+        id=f"{wish.number}.{wish.tries}",
+        at=now,
+        name=AUTO.user,
+        wish=wish.number,
+    )
+
+
+async def _silence(card: Card) -> None:
+    """Nobody is there to read what comes along the way."""
+    del card
+
+
+def _settled(tables: Tables, environment: Environment | None, wish: Trigger) -> Trigger | None:
+    """The wish as it ends here: there is nothing to do, or nothing by itself any more; None where there is."""
+    if wish.state.ended:
+        return wish
+    if environment is None or environment.auto is None:
+        return replace(wish, state=TriggerState.LEFT, problem="`auto` in bot.toml no longer deploys there")
+    if number := tables.wishes.once(wish.app, wish.environment, wish.release):
+        return replace(wish, state=TriggerState.LEFT, problem=f"It was already deployed automatically, as #{number}")
+    if _runs(tables, environment, wish):
+        return replace(wish, state=TriggerState.DONE, problem="")
+    return replace(wish, state=TriggerState.ASKED, problem="") if environment.auto.ask else None
+
+
+def _runs(tables: Tables, environment: Environment, wish: Trigger) -> bool:
+    """Whether it runs well on all servers already: somebody was faster."""
+    rows = {row.server: row for row in tables.running.get(wish.app, wish.environment) if row.healthy}
+    runs = [rows[server].release for server in environment.servers if server in rows]
+    there = {images_text(one.images) if wish.source == IMAGES else one.commit for one in runs}
+    return len(runs) == len(environment.servers) and there == {wish.release}
+
+
+def _on_its_way(tables: Tables, wish: Trigger) -> int:
+    """A deployment of the very same that somebody has asked for and that has not ended; 0 where there is none."""
+    for one in tables.deployments.open():
+        release = one.plan.release
+        same = images_text(release.images) if wish.source == IMAGES else release.commit
+        if (one.plan.app, one.plan.environment, same) == (wish.app, wish.environment, wish.release):
+            return 0 if one.cancel_by else one.number
+    return 0

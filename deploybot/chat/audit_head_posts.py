@@ -1,0 +1,65 @@
+"""The audit's head, told once a day: a chain that was rewritten since does not hold what everybody has read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from deploybot.card import Card
+from deploybot.domain import Place
+from deploybot.errors import StoreError
+from deploybot.ports import Clock, Store, Tables
+
+AT = time(9)
+_LOOKS = 900.0
+log = logging.getLogger(__name__)
+
+
+class AuditHeadPosts:
+    """Posts the head to `places` each day at nine, or when the bot is there next; not where nothing is new."""
+
+    def __init__(self, store: Store, clock: Clock, zone: ZoneInfo, places: Sequence[Place]) -> None:
+        """Take the ports, and where it is nine o'clock."""
+        self._store = store
+        self._clock = clock
+        self._zone = zone
+        self._places = places
+
+    async def run(self) -> None:
+        """Post until cancelled."""
+        while self._places:
+            try:
+                await self._store.write(self.post)
+            except StoreError as problem:
+                log.warning("the audit's head is not posted yet: %s", problem)
+            await asyncio.sleep(min(self._until_nine(), _LOOKS))
+
+    def post(self, tables: Tables) -> None:
+        """Queue today's post, unless it was queued, it is too early, or nothing was added since the last."""
+        now = self._clock.now()
+        here = datetime.fromtimestamp(now, self._zone)
+        rows = tables.audit.tail(1)
+        if here.time() < AT or not rows or not tables.seen.first("audit", f"day {here.date()}", now):
+            return
+        (head,) = rows
+        if not tables.seen.first("audit", f"head {head.number}", now):
+            return
+        mark = f"{head.number}:{head.hash}"
+        card = Card(
+            notification=True,
+            title=f"The audit has {head.number:,} rows.",
+            code=(mark,),
+            hint=f"`deploybot audit verify --head {mark}` tells whether one of them was changed after today.",
+        )
+        for place in self._places:
+            tables.outbox.put(place, card, now)
+
+    def _until_nine(self) -> float:
+        """The seconds until it is nine again; at least one."""
+        now = self._clock.now()
+        here = datetime.fromtimestamp(now, self._zone)
+        day = here.date() + timedelta(days=here.time() >= AT)
+        return max(datetime.combine(day, AT, self._zone).timestamp() - now, 1.0)

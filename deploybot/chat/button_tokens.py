@@ -1,0 +1,125 @@
+"""The buttons of messages: a message carries random tokens, the database what they stand for.
+
+A token works in its own message alone, for thirty days, and changes something once. Who presses it is asked the same
+questions as who types the command: a token is no right. Only hashes of tokens are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from deploybot.card import Button
+from deploybot.domain import Place
+from deploybot.errors import UserError
+from deploybot.ports import ButtonRow, Clock, Store, Tables
+
+_BYTES = 18
+_LONGEST = 64
+_LASTS = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A button that was pressed: its token's hash, for `Incoming.press`, and the command behind it."""
+
+    hash: str
+    command: str
+
+
+class ButtonTokens:
+    """Gives out tokens for the buttons of one platform's messages, and takes them back."""
+
+    def __init__(self, store: Store, clock: Clock, platform: str, *, remember: int = 2_000) -> None:
+        """Take the ports, whose buttons these are, and of how many messages to remember the tokens."""
+        self._store = store
+        self._clock = clock
+        self._platform = platform
+        self._remember = remember
+        self._shown: OrderedDict[tuple[str, str], dict[str, str]] = OrderedDict()
+
+    async def lay_out(self, place: Place, buttons: Sequence[Button], message: str = "") -> tuple[str, ...]:
+        """A token (24 characters of A-Z, a-z, 0-9, - and _) for each button, in their order.
+
+        With `message`, the id of a message that is edited, it keeps the tokens of buttons that stay and were not
+        used; those of buttons that go become invalid. Without it, `sent` has to follow.
+        """
+        shown = self._shown.get((place.channel, message)) if message else None
+        fresh = await self._unused(shown or {})
+        tokens = {button.command: fresh.get(button.command) or secrets.token_urlsafe(_BYTES) for button in buttons}
+        if tokens != shown and (tokens or message):
+            new = {command: token for command, token in tokens.items() if fresh.get(command) != token}
+            await self._keep(place.channel, message, tokens, new)
+        if message:
+            self._show(place.channel, message, tokens)
+        return tuple(tokens[button.command] for button in buttons)
+
+    async def sent(self, place: Place, buttons: Sequence[Button], tokens: Sequence[str], message: str) -> None:
+        """Tie the tokens of a new message to it, now that its id is known."""
+        pairs = zip(buttons, tokens, strict=True)
+        self._show(place.channel, message, {button.command: token for button, token in pairs})
+        if tokens:
+            await self._store.write(lambda tables: [tables.buttons.bind(_hash(token), message) for token in tokens])
+
+    async def press(self, token: str, channel: str, message: str) -> Press:
+        """What a pressed button stands for. UserError for one that is made up, from elsewhere, gone, old or used."""
+        token_hash = _hash(token)
+        row = await self._store.read(lambda tables: tables.buttons.get(token_hash))
+        if row is None or not message or not await self._belongs(row, channel, message):
+            raise UserError("This button does not work any more.", hint="Type the command instead: `help` lists them.")
+        if row.used:
+            raise UserError("This button was pressed already.", hint="Its message shows the result.")
+        return Press(row.hash, row.command)
+
+    async def _belongs(self, row: ButtonRow, channel: str, message: str) -> bool:
+        """Whether a button is the one of this message, and not too old."""
+        if (row.platform, row.channel) != (self._platform, channel) or self._clock.now() - row.made > _LASTS:
+            return False
+        if row.message:
+            return row.message == message
+        # A bot that died between sending and `sent` has left it untied: the first message that shows it has it.
+        return await self._store.write(lambda tables: tables.buttons.bind(row.hash, message))
+
+    async def _unused(self, shown: Mapping[str, str]) -> dict[str, str]:
+        """Those of the tokens, by command, that can still be pressed."""
+        if not shown:
+            return {}
+
+        def look(tables: Tables) -> dict[str, str]:
+            rows = ((command, token, tables.buttons.get(_hash(token))) for command, token in shown.items())
+            return {command: token for command, token, row in rows if row is not None and not row.used}
+
+        return await self._store.read(look)
+
+    async def _keep(self, channel: str, message: str, tokens: Mapping[str, str], new: Mapping[str, str]) -> None:
+        """Write down what a message shows from now on, `new` among it; an empty message is one to be sent."""
+        now = self._clock.now()
+        rows = [
+            ButtonRow(
+                hash=_hash(token), platform=self._platform, channel=channel, message=message, command=command, made=now
+            )
+            for command, token in new.items()
+        ]
+
+        def keep(tables: Tables) -> None:
+            if message:
+                tables.buttons.keep_only(self._platform, channel, message, [*map(_hash, tokens.values())])
+            for row in rows:
+                tables.buttons.add(row)
+
+        await self._store.write(keep)
+
+    def _show(self, channel: str, message: str, tokens: dict[str, str]) -> None:
+        """Remember what a message shows."""
+        self._shown[channel, message] = tokens
+        self._shown.move_to_end((channel, message))
+        if len(self._shown) > self._remember:
+            self._shown.popitem(last=False)
+
+
+def _hash(token: str) -> str:
+    """The hash of a token, however long somebody made it."""
+    return hashlib.sha256(token[: _LONGEST + 1].encode("utf-8", "replace")).hexdigest()

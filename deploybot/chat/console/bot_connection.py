@@ -1,0 +1,138 @@
+"""The client's way to a bot: the one that runs, or a temporary one; and back to it after a loss."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploybot.chat.console import unix_sockets
+from deploybot.chat.console.child_bot import OwnBot
+from deploybot.chat.console.client_connection import ClientConnection, Lost, NoBot, OnShow, open_link
+from deploybot.chat.console.client_exit import Parting
+from deploybot.errors import UserError
+
+_LOCK = "deploybot.lock"
+_START_WITHIN = 20.0
+_PAUSE = 0.2
+_MOMENT = 1.0
+_LONGEST_PAUSE = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedBot:
+    """What the client wants: the bot's socket, its `--as` name, the room or not, and the command that starts a bot."""
+
+    path: Path
+    name: str = ""
+    room: bool = True
+    command: Sequence[str] = ()
+
+
+class Gateway:
+    """Opens links. `say` tells the person what happens meanwhile, in one sentence."""
+
+    def __init__(self, wanted: WantedBot, on_show: OnShow, say: Callable[[str], None]) -> None:
+        self._wanted = wanted
+        self._on_show = on_show
+        self._say = say
+        self._own: OwnBot | None = None
+        self._link: ClientConnection | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether this client has started the bot."""
+        return self._own is not None
+
+    async def open(self) -> ClientConnection:
+        """A link to the bot that runs, or to a temporary one. UserError explains why there is none."""
+        try:
+            return await self._connect()
+        except NoBot:
+            if not self._wanted.command:
+                raise
+        _check_owner(self._wanted.path.parent)
+        self._say("No bot runs; a temporary one is started for this console.")
+        end = time.monotonic() + _START_WITHIN
+        for last in (False, True):
+            link = await self._start(last=last) or await self._other(end)
+            if link is not None:
+                return link
+        raise NoBot(f"No bot listens on {self._wanted.path}.", hint="Try: deploybot run")
+
+    async def _start(self, *, last: bool) -> ClientConnection | None:
+        """Start a bot and connect to it; None where that failed and may yet go well: not the `last` time."""
+        own = OwnBot(self._wanted.command)
+        try:
+            await own.start()
+        except UserError:
+            if last and not _holder_lives(self._wanted.path.parent):
+                raise
+            return None
+        self._own = own
+        return await self._connect()
+
+    async def _other(self, end: float) -> ClientConnection | None:
+        """Connect to the bot that another client has started at the same moment; None where there is none any more."""
+        while _holder_lives(self._wanted.path.parent) and time.monotonic() < end:
+            try:
+                return await self._connect()
+            except (NoBot, Lost):
+                await asyncio.sleep(_PAUSE)
+        return None
+
+    async def reopen(self, within: float) -> ClientConnection:
+        """A new link after a loss, tried for so many seconds; an own bot that died is started again."""
+        if self._link is not None:
+            await self._link.close()
+        if self._own is not None and await self._own.gone(_MOMENT):
+            await self._own.stop()
+            self._own = None
+            return await self.open()
+        return await self._retry(within)
+
+    async def close(self) -> Parting | None:
+        """Leave; what the bot says that this client has started, None where it has started none."""
+        if self._link is not None:
+            await self._link.close()
+        return await self._own.leave() if self._own is not None else None
+
+    async def _connect(self) -> ClientConnection:
+        wanted = self._wanted
+        self._link = await open_link(wanted.path, self._on_show, name=wanted.name, room=wanted.room)
+        return self._link
+
+    async def _retry(self, within: float) -> ClientConnection:
+        """Connect, again and again: nothing tells when a socket will be there."""
+        end, pause = time.monotonic() + within, _PAUSE
+        while True:
+            try:
+                return await self._connect()
+            except (NoBot, Lost):
+                if time.monotonic() + pause > end:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def _check_owner(folder: Path) -> None:
+    """Refuse to start a bot in another user's data folder: what it wrote there, that user's bot could not use."""
+    with contextlib.suppress(OSError):
+        owner = folder.stat().st_uid
+        if owner != os.geteuid():
+            name = unix_sockets.user(owner)
+            hint = f"Start it as that user: sudo -u {name} deploybot run"
+            raise UserError(f"No bot runs, and its data folder {folder} belongs to the user {name}.", hint=hint)
+
+
+def _holder_lives(folder: Path) -> bool:
+    """Whether the process that the data folder's lock file names lives; the bot writes itself there."""
+    try:
+        os.kill(int((folder / _LOCK).read_text().split()[0]), 0)
+    except (OSError, ValueError, IndexError) as error:
+        return isinstance(error, PermissionError)
+    return True

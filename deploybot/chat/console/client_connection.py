@@ -1,0 +1,211 @@
+"""The client's end of a console connection: requests out, cards in, in the order the bot sent them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from deploybot.chat.console import unix_sockets
+from deploybot.chat.console.console_protocol import (
+    ANSWER_LIMIT,
+    REQUEST_LIMIT,
+    VERSION,
+    Candidates,
+    Complete,
+    ConsoleRefused,
+    Done,
+    Hello,
+    ProtocolError,
+    Request,
+    Say,
+    Show,
+    StopRequest,
+    WatchRequest,
+    Welcome,
+    decode_answer,
+    encode,
+)
+from deploybot.errors import UserError
+
+_WELCOME_WITHIN = 10.0
+_SEND_WITHIN = 30.0
+_COMPLETE_WITHIN = 3.0
+
+
+class NoBot(UserError):
+    """No bot listens there."""
+
+
+class Lost(UserError):
+    """The bot ended the connection, or went away."""
+
+
+OnShow = Callable[[Show], Awaitable[None]]
+
+
+class ClientConnection:
+    """An open connection. `on_show` gets every card, one after the other: a slow one slows the bot's log down."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, on_show: OnShow) -> None:
+        self._reader, self._writer = reader, writer
+        self._on_show = on_show
+        self._waiting: dict[str, asyncio.Future[Done | Candidates]] = {}
+        self._numbers = itertools.count(1)
+        self._task: asyncio.Task[None] | None = None
+        self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.welcome = Welcome(VERSION, "", "")
+
+    async def say(self, text: str, *, begun: Callable[[str], None] = lambda _: None) -> Done:
+        """Run a command; returns when it is answered. `begun` is told the request's id. Lost without an answer."""
+        answer = await self._ask(Say(self._next(), text), begun)
+        return answer if isinstance(answer, Done) else Done(answer.request)
+
+    async def watch(self, key: str) -> Done:
+        """Have a card shown until it is final."""
+        answer = await self._ask(WatchRequest(self._next(), key))
+        return answer if isinstance(answer, Done) else Done(answer.request)
+
+    async def complete(self, text: str) -> Candidates:
+        """How the line may go on; nothing where the bot takes long."""
+        request = Complete(self._next(), text)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_COMPLETE_WITHIN):
+                answer = await self._ask(request)
+                if isinstance(answer, Candidates):
+                    return answer
+        return Candidates(request.id)
+
+    async def stop(self, request: str) -> None:
+        """Stop the log that a request follows."""
+        await self._send(StopRequest(request))
+
+    async def close(self) -> None:
+        """Leave."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    async def _greet(self, name: str, *, room: bool) -> None:
+        """Say hello, and begin to listen. Raises NoBot where the bot leaves without a word."""
+        stopping = NoBot("The bot is just stopping.", hint="Try again.")
+        try:
+            await self._send(Hello(VERSION, name, room))
+        except Lost:
+            raise stopping from None
+        async with asyncio.timeout(_WELCOME_WITHIN):
+            answer = await self._receive(end=stopping)
+        if not isinstance(answer, Welcome):
+            raise Lost("The bot does not answer as it should.", hint="Are bot and client of the same version?")
+        self.welcome = answer
+        self._task = asyncio.create_task(self._listen())
+
+    async def _ask(
+        self, request: Say | Complete | WatchRequest, begun: Callable[[str], None] = lambda _: None
+    ) -> Done | Candidates:
+        """Send a request and wait for the last of its answers."""
+        if len(encode(request)) > REQUEST_LIMIT:
+            raise UserError(f"A command may have at most {REQUEST_LIMIT:,} bytes.", hint="Shorten it.")
+        future: asyncio.Future[Done | Candidates] = asyncio.get_running_loop().create_future()
+        self._waiting[request.id] = future
+        try:
+            await self._send(request)
+            begun(request.id)
+            return await future
+        finally:
+            del self._waiting[request.id]
+            if future.done() and not future.cancelled():
+                # Where sending failed, nobody has waited for what the end of the connection left here.
+                future.exception()
+
+    async def _send(self, request: Request) -> None:
+        """Write a line."""
+        if self.closed.done():
+            raise Lost(self.closed.result())
+        try:
+            async with asyncio.timeout(_SEND_WITHIN):
+                self._writer.write(encode(request))
+                await self._writer.drain()
+        except OSError:
+            raise Lost("The bot has gone away.") from None
+
+    async def _listen(self) -> None:
+        """Hand out answers until the bot goes away; then everybody who waits learns why."""
+        reason = "The bot has gone away."
+        try:
+            while True:
+                answer = await self._receive()
+                if isinstance(answer, Show):
+                    await self._on_show(answer)
+                elif isinstance(answer, Done | Candidates) and answer.request in self._waiting:
+                    future = self._waiting[answer.request]
+                    if not future.done():
+                        future.set_result(answer)
+        except Lost as error:
+            reason = error.sentence
+        finally:
+            self.closed.set_result(reason)
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(Lost(reason))
+
+    async def _receive(self, end: UserError | None = None) -> Welcome | Show | Done | Candidates:
+        """The next message; Lost, or `end`, when there is none any more."""
+        end = end or Lost("The bot has gone away.")
+        try:
+            line = await self._reader.readline()
+            answer = decode_answer(line) if line else None
+        except OSError:
+            raise end from None
+        except (ValueError, ProtocolError) as error:
+            raise Lost(f"The bot does not answer as it should: {error}.") from None
+        if answer is None:
+            raise end
+        if isinstance(answer, ConsoleRefused):
+            raise Lost(answer.sentence, hint=answer.hint)
+        return answer
+
+    def _next(self) -> str:
+        return str(next(self._numbers))
+
+
+async def open_link(path: Path, on_show: OnShow, *, name: str = "", room: bool = True) -> ClientConnection:
+    """Connect to the bot whose socket this is.
+
+    Raises NoBot where none listens, Lost where it refuses, UserError where this user may not connect.
+    """
+    try:
+        sock = unix_sockets.connect(path)
+    except PermissionError:
+        raise _not_yours(path) from None
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        raise NoBot(f"No bot listens on {path}.", hint="Start one: deploybot run") from None
+    except BlockingIOError:
+        raise Lost("The bot is too busy to take a client.", hint="Try again in a moment.") from None
+    reader, writer = await asyncio.open_unix_connection(sock=sock, limit=ANSWER_LIMIT)
+    link = ClientConnection(reader, writer, on_show)
+    try:
+        await link._greet(name, room=room)  # noqa: SLF001  its maker
+    except (UserError, TimeoutError) as error:
+        await link.close()
+        raise error if isinstance(error, UserError) else Lost("The bot does not answer.") from None
+    return link
+
+
+def _not_yours(path: Path) -> UserError:
+    """Say whose console it is."""
+    owner = ""
+    for place in (path, path.parent):
+        with contextlib.suppress(OSError):
+            owner = unix_sockets.user(os.lstat(place)[stat.ST_UID])
+            break
+    hint = f"Run: sudo -u {owner} deploybot chat" if owner else "Run it as the user that the bot runs as."
+    whose = f"the user {owner}" if owner else "another user"
+    return UserError(f"The console of this bot belongs to {whose}; only that user and root may use it.", hint=hint)

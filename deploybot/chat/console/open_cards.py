@@ -1,0 +1,124 @@
+"""Which cards are still open, and what is to be printed for good: what both live displays share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from deploybot.card import Card, Tone
+from deploybot.chat.console.console_protocol import Show
+from deploybot.chat.console.styled_text import Row, Span, SpanStyle, Symbols, cut_row
+from deploybot.chat.console.terminal_cards import log_rows, rows, title_rows
+
+FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_LEAST = 3
+_LOST = "So it was when the bot went away. What was begun goes on on the servers."
+_REMEMBERED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenCard:
+    """A card that will be edited, and the request that it answers; none for what everybody is told."""
+
+    card: Card
+    request: str
+
+
+class OpenCards:
+    """Open cards by message id. They are drawn in a region at the bottom; what has ended is printed above it."""
+
+    def __init__(self, symbols: Symbols) -> None:
+        self._symbols = symbols
+        self._open: dict[str, _OpenCard] = {}
+        self._ended: dict[str, Card] = {}
+
+    @property
+    def titles(self) -> list[str]:
+        """What is still going on."""
+        return [one.card.title for one in self._open.values()]
+
+    @property
+    def keys(self) -> list[str]:
+        """The message ids of the cards that are still open."""
+        return list(self._open)
+
+    @property
+    def streams(self) -> list[str]:
+        """The requests whose logs are followed, oldest first."""
+        return [one.request for one in self._open.values() if one.card.stream]
+
+    def put(self, show: Show, width: int | None) -> list[Row]:
+        """Take a message; the rows to print for good."""
+        card, before = show.card, self._open.get(show.message)
+        if not card.final and card.key:
+            self._open[show.message] = _OpenCard(card, show.request)
+        else:
+            self._open.pop(show.message, None)
+        if card.stream:
+            return self._stream(card, before, width)
+        if card.key and (not card.final or self._told_before(show)):
+            return []
+        return rows(card, width, self._symbols)
+
+    def _told_before(self, show: Show) -> bool:
+        """Whether this end was printed before: after a restart a bot tells it to the room and to who asked for it."""
+        before = self._ended.pop(show.message, None)
+        self._ended[show.message] = show.card
+        if len(self._ended) > _REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+        return before == show.card
+
+    def answered(self, request: str, width: int | None) -> list[Row]:
+        """A request is answered: what it left open is not edited any more, so it is printed as it is."""
+        left = [message for message, one in self._open.items() if one.request == request]
+        return [row for message in left for row in self._end(self._open.pop(message).card, width)]
+
+    def lose_sight(self) -> None:
+        """The bot went away: followed logs have ended with it, and how the other cards go on is not known."""
+        self._open = {
+            message: replace(one, card=_out_of_sight(one.card))
+            for message, one in self._open.items()
+            if not one.card.stream
+        }
+
+    def leave(self, width: int | None) -> list[Row]:
+        """Nobody watches any more: what is open is printed as it was last."""
+        cards = [one.card for one in self._open.values()]
+        self._open.clear()
+        return [row for card in cards for row in self._end(card, width)]
+
+    def region(self, width: int, height: int, frame: int = 0) -> list[Row]:
+        """The open cards in at most `height` rows: the newest whole, older ones in one line where room is short."""
+        symbols = self._symbols.animated(FRAMES[frame % len(FRAMES)])
+        whole = [self._region_rows(one.card, width, symbols) for one in self._open.values()]
+        if sum(map(len, whole)) > height and whole:
+            short = [part[:1] for part in whole[:-1]]
+            short = short[max(len(short) - max(height - _LEAST, 0), 0) :]
+            room = height - len(short)
+            newest = whole[-1] if len(whole[-1]) <= room else [*whole[-1][: room - 1], (Span("  …", SpanStyle.DIM),)]
+            whole = [*short, newest[:room]]
+        return [cut_row(row, width) for part in whole for row in part]
+
+    def _stream(self, card: Card, before: _OpenCard | None, width: int | None) -> list[Row]:
+        """What is new in a followed log: its title once, its lines, and at its end what is said of it."""
+        new = log_rows(card.code)
+        if card.final:
+            return [*new, *rows(replace(card, code=(), buttons=()), width, self._symbols)]
+        return new if before else [*title_rows(card, width, self._symbols), *new]
+
+    def _end(self, card: Card, width: int | None) -> list[Row]:
+        """An open card's last state; a followed log's lines are printed already."""
+        return [] if card.stream else rows(card, width, self._symbols)
+
+    @staticmethod
+    def _region_rows(card: Card, width: int, symbols: Symbols) -> Sequence[Row]:
+        """A card in the region."""
+        if card.stream:
+            return [(*title_rows(card, None, symbols)[0], Span("  Ctrl-C stops it", SpanStyle.DIM))]
+        return rows(card, width, symbols)
+
+
+def _out_of_sight(card: Card) -> Card:
+    """A card that nobody keeps true any more."""
+    lines = (replace(line, tone=Tone.UNKNOWN) if line.tone is Tone.BUSY else line for line in card.lines)
+    return replace(card, tone=Tone.UNKNOWN, lines=tuple(lines), buttons=(), footer=_LOST)

@@ -1,0 +1,120 @@
+"""The outbox's worker: takes queued cards from the database to the chats, and notes what arrived.
+
+Every channel has three lanes, for new messages, for edits of what is there, and for notifications, so an answer waits
+for neither of the others. In a lane one message goes at a time, with the lane's own pauses after failures; edits and
+notifications leave the chat the time that it asks for. The row that a lane
+takes is read when its turn comes, so states of a card that were overtaken meanwhile are never sent, states arrive in
+order, and the last one always arrives.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from deploybot.chat.unwritable_channels import MissingChannels
+from deploybot.delivery_worker import Courier, DeliveryLane, LaneName, Result
+from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError
+from deploybot.metrics import METRICS
+from deploybot.ports import Chat, Clock, OutboxItem, Store, Tables
+
+_LONGEST_PAUSE = 60.0
+log = logging.getLogger(__name__)
+
+
+class OutboxWorker(Courier[OutboxItem]):
+    """Delivers what the outbox holds to `chats`, by platform."""
+
+    def __init__(
+        self,
+        store: Store,
+        chats: Mapping[str, Chat],
+        clock: Clock,
+        *,
+        missing: MissingChannels | None = None,
+        first_pause: float = 0.5,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Take the ports, and who reports channels that are closed; see `Courier` for the pauses."""
+        super().__init__(
+            "the outbox", store, clock, first_pause=first_pause, longest_pause=_LONGEST_PAUSE, jitter=jitter
+        )
+        self._chats = chats
+        self._quiet: dict[tuple[str, str], float] = {}
+        self._missing = missing
+
+    def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[OutboxItem]:
+        return tables.outbox.due(until, limit, besides=shut)
+
+    def _lane_of(self, item: OutboxItem) -> LaneName:
+        kind = "notifications" if item.card.notification else "edits" if item.message else "new"
+        return item.place.platform, item.place.channel, kind
+
+    def _may_overtake(self, lane: DeliveryLane) -> bool:
+        """Where a channel does not answer, nothing may overtake what waits for it."""
+        return not lane.failures
+
+    def _where(self, item: OutboxItem) -> str:
+        return item.place.platform
+
+    def _interval(self, item: OutboxItem) -> float:
+        if not item.message and not item.card.notification:
+            return 0.0
+        return self._chats[item.place.platform].interval
+
+    async def _send(self, item: OutboxItem) -> str:
+        """Send a card, unless the chat has asked one of its channel's lanes for a pause: that holds for all of them."""
+        channel, now = (item.place.platform, item.place.channel), time.monotonic()
+        if (left := self._quiet.get(channel, 0.0) - now) > 0:
+            raise Unreachable(item.place.platform, "it asked for a pause", retry_after=left)
+        self._quiet.pop(channel, None)
+        try:
+            return await self._say(item)
+        except Unreachable as error:
+            if error.retry_after:
+                self._quiet[channel] = time.monotonic() + error.retry_after
+            raise
+
+    async def _say(self, item: OutboxItem) -> str:
+        """Edit the message where there is one; where it is gone for good, say the card anew."""
+        chat = self._chats.get(item.place.platform)
+        if chat is None:
+            raise UserError(f"there is no chat {item.place.platform} in bot.toml")
+        if item.message:
+            try:
+                await chat.edit(item.place, item.message, item.card)
+            except (Unreachable, StoreError):
+                raise
+            except DeploybotError as error:
+                log.info("%s: a message cannot be edited and is posted again: %s", item.place.platform, error)
+            else:
+                return item.message
+        return await chat.send(item.place, item.card)
+
+    def _write(self, tables: Tables, item: OutboxItem, result: Result) -> None:
+        if result.sent:
+            tables.outbox.sent(item.id, item.revision, result.remote)
+        elif result.given_up:
+            tables.outbox.dead(item.id, item.revision, result.error)
+        else:
+            tables.outbox.retry(item.id, self._clock.now() + result.wait, result.error)
+        if self._missing is not None and result.sent:
+            self._missing.arrived(tables, item.place)
+        elif self._missing is not None and result.closed:
+            self._missing.refused(tables, item.place, result.error)
+
+    def _rest_edits(self, item: OutboxItem) -> None:
+        """Leave a message that has just been sent the same time as one that was edited."""
+        edits = self._lanes.setdefault((item.place.platform, item.place.channel, "edits"), DeliveryLane())
+        edits.free_at = max(edits.free_at, time.monotonic() + self._chats[item.place.platform].interval)
+
+    def _seen(self, item: OutboxItem, result: Result, seconds: float) -> None:
+        platform = item.place.platform
+        word = "sent" if result.sent else "given_up" if result.given_up else "retried"
+        METRICS.chat_messages.add(platform, word)
+        if result.sent and not item.message:
+            self._rest_edits(item)
+        if result.sent:
+            METRICS.chat_seconds.observe(seconds, platform)

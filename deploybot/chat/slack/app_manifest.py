@@ -1,0 +1,89 @@
+"""The app's manifest, made from the commands themselves; pure. docs.slack.dev/reference/app-manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from deploybot.chat.slack.oauth_scopes import EVENTS, HOOK, bot_scopes
+from deploybot.chat.slack.slash_command_names import EVERYTHING, slash_name
+from deploybot.command import Command
+
+_MOST: Final = 50
+_DESCRIPTION, _USAGE = 200, 200
+_SAYS: Final = "Deploy, roll back, read logs and see status from chat"
+
+
+def manifest(commands: Iterable[Command], url: str = "") -> str:
+    """YAML that makes the app in one paste: for Socket Mode, or for HTTP mode at `url`, the bot's address outside.
+
+    Of more than 50 commands the rest have no slash of their own; `/deploybot COMMAND` works for every one.
+    """
+    hook = {"request_url": f"{url.rstrip('/')}{HOOK}"} if url else {}
+    slashes = [_slash(f"/{EVERYTHING}", "Any command: /deploybot help lists them", "<command>", hook)]
+    slashes += [made for command in commands if (made := _of(command, hook))]
+    app = {
+        "display_information": {"name": EVERYTHING, "description": _SAYS, "background_color": "#1f2a44"},
+        "features": {
+            "app_home": {
+                "home_tab_enabled": True,
+                "messages_tab_enabled": True,
+                "messages_tab_read_only_enabled": False,
+            },
+            "bot_user": {"display_name": EVERYTHING, "always_online": True},
+            "slash_commands": slashes[:_MOST],
+        },
+        "oauth_config": {"scopes": {"bot": list(bot_scopes())}},
+        "settings": {
+            "event_subscriptions": {**hook, "bot_events": sorted(EVENTS)},
+            "interactivity": {"is_enabled": True, **hook},
+            "org_deploy_enabled": False,
+            "socket_mode_enabled": not url,
+            "token_rotation_enabled": False,
+        },
+    }
+    return "\n".join(_yaml(app)) + "\n"
+
+
+def _of(command: Command, hook: Mapping[str, str]) -> dict[str, Any]:
+    """A command's slash; nothing where it can have none."""
+    name = slash_name(command.name)
+    _, _, usage = command.usage.partition(" ")
+    return _slash(name, command.help.partition("\n")[0] or command.name, usage, hook) if name else {}
+
+
+def _slash(name: str, description: str, usage: str, hook: Mapping[str, str]) -> dict[str, Any]:
+    """`should_escape` has Slack hand over the ids of people who are mentioned: their names are no identities."""
+    made = {"command": name, "description": description[:_DESCRIPTION], "should_escape": True}
+    if usage:
+        made["usage_hint"] = usage[:_USAGE]
+    return {**made, **({"url": hook["request_url"]} if hook else {})}
+
+
+def _yaml(value: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """A mapping as YAML: blocks for mappings and lists, and JSON for scalars, which YAML reads alike."""
+    for key, inner in value.items():
+        match inner:
+            case Mapping():
+                yield f"{indent}{key}:"
+                yield from _yaml(inner, f"{indent}  ")
+            case list():
+                yield f"{indent}{key}:"
+                yield from _list(inner, f"{indent}  ")
+            case _:
+                yield f"{indent}{key}: {_scalar(inner)}"
+
+
+def _list(values: Iterable[Any], indent: str) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, Mapping):
+            first, *rest = _yaml(value)
+            yield f"{indent}- {first}"
+            yield from (f"{indent}  {line}" for line in rest)
+        else:
+            yield f"{indent}- {_scalar(value)}"
+
+
+def _scalar(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

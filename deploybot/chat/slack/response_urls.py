@@ -1,0 +1,64 @@
+"""Addresses for answers (`response_url`): how often each was used, and whose cards of the outbox they belong to.
+
+docs.slack.dev/interactivity/handling-user-interaction: five posts in half an hour, from anywhere, in any channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from deploybot.command import Incoming
+
+_USES: Final = 5
+_REMEMBERED: Final = 5_000
+_KNOWN_WITHIN: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AskedUrl:
+    """What somebody sent; `url` is the address that came with it, `trigger` what opens one modal, or empty."""
+
+    incoming: Incoming
+    url: str = ""
+    trigger: str = ""
+
+
+class ResponseUrls:
+    """Remembers addresses."""
+
+    def __init__(self) -> None:
+        self._used: OrderedDict[str, int] = OrderedDict()
+        self._askers: OrderedDict[str, asyncio.Future[AskedUrl]] = OrderedDict()
+
+    def take(self, url: str) -> bool:
+        """True where an address may be used once more."""
+        if not url:
+            return False
+        used = self._used[url] = self._used.get(url, 0) + 1
+        self._used.move_to_end(url)
+        while len(self._used) > _REMEMBERED:
+            self._used.popitem(last=False)
+        return used <= _USES
+
+    def belongs(self, key: str, asked: AskedUrl) -> None:
+        """The card of that key was asked for so."""
+        future = self._asker(key)
+        if asked.url and not future.done():
+            future.set_result(asked)
+
+    async def asker(self, key: str) -> AskedUrl | None:
+        """What asked for the card of that key; the outbox may know of the card first, so it waits for a moment."""
+        try:
+            async with asyncio.timeout(_KNOWN_WITHIN):
+                return await asyncio.shield(self._asker(key))
+        except TimeoutError:
+            return None
+
+    def _asker(self, key: str) -> asyncio.Future[AskedUrl]:
+        future = self._askers.setdefault(key, asyncio.get_running_loop().create_future())
+        while len(self._askers) > _REMEMBERED:
+            self._askers.popitem(last=False)
+        return future

@@ -1,0 +1,205 @@
+"""Slack's Web API: every call at Slack's pace, within a deadline, and its refusals as our errors.
+
+docs.slack.dev/reference/methods names methods, scopes and errors; docs.slack.dev/apis/web-api/rate-limits the pace.
+Nothing is sent again here: whoever calls knows whether that is wise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import aiohttp
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from deploybot.chat.rate_limits import Pace, Rate, Urgency
+from deploybot.chat.slack.connection_problems import DEAD_TOKENS, GRANT, SlackProblems
+from deploybot.chat.slack.oauth_scopes import SCOPES
+from deploybot.chat.slack.slack_sdk_setup import quiet_logger
+from deploybot.chat.slack.slack_timeouts import Times
+from deploybot.errors import ChannelClosed, Unreachable, UserError
+
+Json = dict[str, Any]
+
+_UPLOAD_WITHIN: Final = 60.0
+_DEAD_PAUSE: Final = 300.0
+_SCOPE_PAUSE: Final = 60.0
+_TOO_MANY, _OK, _BROKEN = 429, 200, 500
+_FORMS: Final = frozenset({"apps.connections.open", "users.info", "conversations.info", "files.getUploadURLExternal"})
+"""Methods that read no JSON."""
+_PASSING: Final = frozenset(
+    {"fatal_error", "internal_error", "service_unavailable", "request_timeout", "ratelimited", "team_added_to_org"}
+)
+# `Pace` lets half of a rate through at once, and the other half drip.
+_TIER_4: Final = Rate(95, 60)
+_RATES: Final = {
+    "chat.postMessage": Rate(3, 2.0),
+    "chat.update": Rate(10, 6.7),
+    "apps.connections.open": Rate(10, 60),
+    "conversations.info": Rate(45, 60),
+}
+_CROWD: Final = 5
+_CURES: Final = {
+    "not_in_channel": "Invite the bot there: `/invite @deploybot`.",
+    "channel_not_found": "See that the channel is right, and invite the bot there: `/invite @deploybot`.",
+    "is_archived": "The channel is archived: open it again, or name another one.",
+}
+
+
+class SlackRefused(UserError):
+    """Slack said no, and would say it again. `error` is Slack's own word for it (`not_in_channel`)."""
+
+    def __init__(self, method: str, error: str) -> None:
+        super().__init__(f"Slack refused {method}: {error}.", hint=_CURES.get(error, ""))
+        self.error = error
+
+
+class NotInChannel(SlackRefused, ChannelClosed):
+    """Slack does not let the bot write in a channel."""
+
+
+class SlackApi:
+    """`app_token` is only used to open sockets; `health` is told of tokens that do not work."""
+
+    def __init__(
+        self, api_url: str, bot_token: str, app_token: str, health: SlackProblems, times: Times | None = None
+    ) -> None:
+        self._times = times or Times()
+        self._app_token = app_token
+        self._health = health
+        self._pace = Pace(())
+        self._quiet: dict[str, float] = {}
+        self._waiting: Counter[str] = Counter()
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._times.answer))
+        self._client = AsyncWebClient(
+            bot_token,
+            base_url=f"{api_url.rstrip('/')}/",
+            session=self._session,
+            retry_handlers=[],
+            logger=quiet_logger(),
+        )
+        self.granted: tuple[str, ...] = ()
+        """The scopes that the bot token has, once Slack has said."""
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._session.close()
+
+    async def call(self, method: str, urgency: Urgency = Urgency.ANSWER, /, **args: object) -> Mapping[str, Any]:
+        """One call; Slack's answer. Raises Unreachable for what may pass, Refused for what will not."""
+        channel = str(args.get("channel", "")) if method == "chat.postMessage" else ""
+        key = f"{method} {channel}".rstrip()
+        await self._turn(method, key, urgency)
+        self._heed(key)
+        given = {name: value for name, value in args.items() if value is not None and value != ""}
+        is_app = SCOPES[method] == ("connections:write",)
+        # The library takes the token out of these, into the header.
+        other = {"token": self._app_token} if is_app else None
+        try:
+            async with asyncio.timeout(self._times.answer):
+                if method in _FORMS:
+                    answer = await self._client.api_call(method, data=given, params=other)
+                else:
+                    answer = await self._client.api_call(method, json=given)
+        except SlackApiError as error:
+            raise self._refusal(method, key, error, "app_token" if is_app else "bot_token") from None
+        except TimeoutError:
+            raise Unreachable("Slack", f"{method} was not answered within {self._times.answer:g} s") from None
+        except (aiohttp.ClientError, SlackClientError, OSError) as error:
+            raise Unreachable("Slack", f"{method}: {str(error) or type(error).__name__}") from None
+        self._health.well("app_token" if is_app else "bot_token", method)
+        self.granted = _scopes(answer.headers) or self.granted
+        return answer.data if isinstance(answer.data, dict) else {}
+
+    async def _turn(self, method: str, key: str, urgency: Urgency) -> None:
+        """Return when a call may go out."""
+        rate = _RATES.get(method, _TIER_4)
+        self._waiting[key] += 1
+        try:
+            await self._pace.turn(key, Rate(rate.count, rate.seconds / self._times.hurry), urgency=urgency)
+        finally:
+            self._waiting[key] -= 1
+            if not self._waiting[key]:
+                del self._waiting[key]
+
+    def is_crowded(self, channel: str) -> bool:
+        """Whether so many messages wait to be posted there that one more would come late, and keep others waiting."""
+        return self._waiting[f"chat.postMessage {channel}"] >= _CROWD
+
+    async def answer(self, url: str, message: Json) -> None:
+        """Post to a response_url. Raises Unreachable for what may pass, Refused for what will not."""
+        status, text, wait = await self._post(url, within=self._times.answer, json=message)
+        if status == _TOO_MANY or status >= _BROKEN:
+            raise Unreachable("Slack", f"an answer was refused with status {status}", retry_after=wait)
+        if status != _OK:
+            raise SlackRefused("an answer", text[:100] or str(status))
+
+    async def upload(
+        self, name: str, data: bytes, channel: str, thread: str, sharing: Callable[[], Awaitable[None]]
+    ) -> None:
+        """A file into a thread; `sharing` is awaited before the call by which people see it.
+
+        Raises Unreachable for what may pass, Refused for what will not.
+        """
+        place = await self.call("files.getUploadURLExternal", filename=name, length=len(data))
+        status, _, _ = await self._post(str(place["upload_url"]), within=_UPLOAD_WITHIN, data=data)
+        if status != _OK:
+            raise Unreachable("Slack", f"the upload of {name} was refused with status {status}")
+        files = [{"id": place["file_id"], "title": name}]
+        await sharing()
+        await self.call("files.completeUploadExternal", files=files, channel_id=channel, thread_ts=thread)
+
+    async def _post(
+        self, url: str, *, within: float, json: Json | None = None, data: bytes | None = None
+    ) -> tuple[int, str, float]:
+        """POST to an address that Slack gave; status, text and Retry-After."""
+        timeout = aiohttp.ClientTimeout(total=within)
+        try:
+            async with self._session.post(
+                url, json=json, data=data, timeout=timeout, allow_redirects=False
+            ) as response:
+                return response.status, await response.text(errors="replace"), _retry_after(response.headers)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Unreachable("Slack", str(error) or type(error).__name__) from None
+
+    def _heed(self, key: str) -> None:
+        """Keep quiet while Slack asked for it."""
+        left = self._quiet.get(key, 0.0) - asyncio.get_running_loop().time()
+        if left > 0:
+            raise Unreachable("Slack", "it asked to be left alone for a while", retry_after=left)
+        self._quiet.pop(key, None)
+
+    def _refusal(self, method: str, key: str, error: SlackApiError, token: str) -> Unreachable | SlackRefused:
+        """Slack's error as ours."""
+        response = error.response
+        status = getattr(response, "status_code", 0) or getattr(response, "status", 0)
+        body = getattr(response, "data", None)
+        why = str(body.get("error", "")) if isinstance(body, dict) else ""
+        if status == _TOO_MANY:
+            wait = _retry_after(response.headers) or 1.0
+            self._quiet[key] = asyncio.get_running_loop().time() + wait
+            return Unreachable("Slack", "too many messages", retry_after=wait)
+        if why in DEAD_TOKENS:
+            wrong, cure = DEAD_TOKENS[why]
+            self._health.ill(token, f"{token} {wrong}: {cure} ({why})")
+            return Unreachable("Slack", f"{token} {wrong} ({why})", hint=cure, retry_after=_DEAD_PAUSE)
+        if why == "missing_scope" and isinstance(body, dict):
+            wrong = f"the app lacks the scope {body.get('needed', '')}"
+            self._health.ill(method, f"{wrong}: {GRANT}")
+            return Unreachable("Slack", wrong, hint=GRANT, retry_after=_SCOPE_PAUSE)
+        if why in _PASSING or status != _OK or not why:
+            return Unreachable("Slack", f"{method} ended with {why or f'status {status}'}")
+        return NotInChannel(method, why) if why in _CURES else SlackRefused(method, why)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds, 0.0 where it does not say."""
+    text = str(headers.get("Retry-After", ""))
+    return float(text) if text.isascii() and text.isdigit() else 0.0
+
+
+def _scopes(headers: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(scope.strip() for scope in str(headers.get("X-OAuth-Scopes", "")).split(",") if scope.strip())

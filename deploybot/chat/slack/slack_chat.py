@@ -1,0 +1,290 @@
+"""Slack as a chat: Socket Mode with `app_token`, HTTP mode with `signing_secret`.
+
+Whatever arrives is acknowledged first (`bolt`), and then worked on in a task of its own. Who is no member of the
+workspace is nobody (`people`); what a member may do is asked of the dispatcher like everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+from deploybot.card import Card
+from deploybot.chat.button_tokens import ButtonTokens
+from deploybot.chat.chat_dependencies import Parts
+from deploybot.chat.rate_limits import Urgency, urgency_of
+from deploybot.chat.resumed_uploads import Uploads
+from deploybot.chat.slack.bolt_app import BoltListener, HttpDoor
+from deploybot.chat.slack.connection_problems import GRANT, SlackProblems
+from deploybot.chat.slack.oauth_scopes import HOOK, bot_scopes
+from deploybot.chat.slack.slack_api import NotInChannel, SlackApi, SlackRefused
+from deploybot.chat.slack.slack_connection import SlackConnection
+from deploybot.chat.slack.slack_files import SlackFiles
+from deploybot.chat.slack.slack_handler import PLATFORM, SlackHandler
+from deploybot.chat.slack.slack_incoming import Heard, read
+from deploybot.chat.slack.slack_members import Directory
+from deploybot.chat.slack.slack_rendering import Rendered, bare, render
+from deploybot.chat.slack.slack_reply_target import ELSEWHERE, OUTSIDE
+from deploybot.chat.slack.slack_timeouts import Times
+from deploybot.chat.unwritable_channels import Closed, nobody_hears
+from deploybot.command import Incoming
+from deploybot.domain import Place
+from deploybot.errors import DeploybotError, StoreError, Unreachable
+from deploybot.http_server import WebServer
+from deploybot.settings import SlackSettings
+
+_READ_CHANNELS: Final = {"channels:read", "groups:read"}
+log = logging.getLogger(__name__)
+
+_LOOK_AGAIN: Final = 300.0
+_MOST_TASKS: Final = 1_000
+_STOP_WITHIN: Final = 2.0
+_TOO_MUCH: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
+
+
+class SlackChat:
+    """`ports.LiveChat`, and a `talk.Room`."""
+
+    platform = PLATFORM
+    interval = 1.0
+    edit_interval = 2.0
+
+    def __init__(
+        self,
+        settings: SlackSettings,
+        parts: Parts,
+        desk: ButtonTokens,
+        server: WebServer | None = None,
+        *,
+        times: Times | None = None,
+        uploads: Uploads | None = None,
+        homes: Sequence[str] = (),
+        closed: Closed = nobody_hears,
+    ) -> None:
+        """Take bot.toml's `[slack]`. In HTTP mode `server` gets a route; it must not have been started.
+
+        `homes` are the channels that bot.toml names, `closed` hears of those that the bot may not write in.
+        """
+        self._homes = homes
+        self._closed = closed
+        self._settings = settings
+        self._desk = desk
+        self._clock = parts.clock
+        self._health = SlackProblems()
+        self._user = ""
+        self._folds = True
+        self._times = times or Times()
+        self._hearing = BoltListener(self._take)
+        self._api: SlackApi | None = None
+        self._files: SlackFiles | None = None
+        self._uploads = uploads
+        self._reception = SlackHandler(self, parts, desk, self._times)
+        self._ready = asyncio.Event()
+        self._doubted = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: list[asyncio.Task[None]] = []
+        if settings.signing_secret and server is not None:
+            door = HttpDoor(settings.signing_secret.reveal(), self._hearing, parts.clock)
+            server.add_post(HOOK, door.handle)
+
+    @property
+    def problem(self) -> str:
+        """Why nothing arrives there or comes from there, and what to do; empty when all is well."""
+        return self._health.problem
+
+    @property
+    def api(self) -> SlackApi:
+        """The Web API. Unreachable before the start and after the end."""
+        if self._api is None:
+            raise Unreachable("Slack", "the bot is not connected to it")
+        return self._api
+
+    async def start(self) -> None:
+        """Begin to listen; returns at once."""
+        app_token = self._settings.app_token.reveal() if self._settings.app_token else ""
+        bot_token = self._settings.bot_token.reveal()
+        self._api = SlackApi(self._settings.api_url, bot_token, app_token, self._health, self._times)
+        self._files = SlackFiles(self._api, self.spawn, self._times, self._uploads)
+        with contextlib.suppress(StoreError):
+            await self._files.resume()
+        self._running = [asyncio.create_task(self._watch(), name="slack")]
+        if self._settings.app_token:
+            link = SlackConnection(self._open_url, self._hearing.envelope, self._health, self._times)
+            self._running.append(asyncio.create_task(self._listen(link), name="slack-link"))
+
+    async def close(self) -> None:
+        """Stop listening, let what is being said come to its end for a moment, and let go of everything."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=_STOP_WITHIN)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        if self._api is not None:
+            await self._api.close()
+            self._api = None
+
+    async def _watch(self) -> None:
+        """Find out who the bot is, and then now and again whether its token still works."""
+        pause = self._times.first_pause
+        while True:
+            wait = _LOOK_AGAIN
+            try:
+                self._introduce(await self.api.call("auth.test"))
+                pause = self._times.first_pause
+            except DeploybotError as problem:
+                if not self._health.is_ill("bot_token"):
+                    self._health.ill("api", f"{problem}")
+                wait = max(pause, getattr(problem, "retry_after", 0.0))
+                pause = min(pause * 2, self._times.longest_pause)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._doubted.wait()
+            self._doubted.clear()
+
+    def _introduce(self, answer: Mapping[str, Any]) -> None:
+        """Slack knows the bot, and says in which team it is."""
+        self._health.well("api")
+        if not self._ready.is_set():
+            missing = sorted({*bot_scopes()} - {*self.api.granted})
+            if missing and self.api.granted:
+                log.warning("Slack: the app lacks %s: %s", ", ".join(missing), GRANT)
+            self._user = str(answer["user_id"])
+            team, enterprise = str(answer["team_id"]), str(answer.get("enterprise_id") or "")
+            self._reception.open(enterprise or team, Directory(self.api, team, enterprise))
+            self._ready.set()
+            if {*self.api.granted} >= _READ_CHANNELS:
+                self.spawn(self._look_at_homes())
+
+    async def _look_at_homes(self) -> None:
+        """See whether the bot is in the channels that bot.toml names."""
+        for channel in self._homes:
+            try:
+                found = (await self.api.call("conversations.info", Urgency.NOTIFICATION, channel=channel))["channel"]
+            except NotInChannel as error:
+                await self._closed(channel, error.sentence)
+            except DeploybotError as problem:
+                log.info("Slack: the channel %s was not looked at: %s", channel, problem)
+            else:
+                if not found.get("is_member"):
+                    await self._closed(channel, f"The bot is not in #{found.get('name', channel)}.")
+
+    async def _listen(self, link: SlackConnection) -> None:
+        """Socket Mode, once the bot knows who it is."""
+        await self._ready.wait()
+        await link.run()
+
+    async def _open_url(self) -> str:
+        answer = await self.api.call("apps.connections.open")
+        return str(answer["url"])
+
+    def _take(self, body: dict[str, Any]) -> None:
+        """Take a payload that was acknowledged."""
+        heard = read(body, self._user)
+        if heard is not None:
+            self.spawn(self._receive(heard, self._clock.now()))
+
+    async def _receive(self, heard: Heard, at: float) -> None:
+        """Slack may knock before the bot knows who it is itself: in HTTP mode, right after the start."""
+        await self._ready.wait()
+        await self._reception.receive(heard, at)
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run something that outlives its caller; what goes wrong in it is logged."""
+        if len(self._tasks) >= _MOST_TASKS:
+            work.close()
+            log.error("Slack: a message was dropped, %d are being worked on", _MOST_TASKS)
+            return
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("something that came from Slack broke", exc_info=error)
+
+    def revoked(self) -> None:
+        """Slack says that the app or its token is gone: look at once."""
+        self._doubted.set()
+
+    async def send(self, place: Place, card: Card) -> str:
+        """Post a message; its `ts`. Raises Unreachable, or Refused where Slack would say no again.
+
+        Where the bot is not in the channel, whoever has asked for the card there sees its beginning and its end.
+        """
+        try:
+            return await self.post(place, card)
+        except SlackRefused as refused:
+            if refused.error not in OUTSIDE or not await self._reception.say_aside(place, card):
+                raise
+        return ELSEWHERE
+
+    async def post(self, place: Place, card: Card) -> str:
+        """The same, and Refused where the bot is not in the channel, whoever has asked."""
+        tokens = await self._desk.lay_out(place, card.buttons)
+        where = {"channel": place.channel, "thread_ts": place.thread, "unfurl_links": False, "unfurl_media": False}
+        made, answer = await self._say("chat.postMessage", card, tokens, where)
+        message = str(answer["ts"])
+        # It is said: an untied button is tied by the first press, and saying it twice would be worse.
+        with contextlib.suppress(StoreError):
+            await self._desk.sent(place, card.buttons, tokens, message)
+        await self._follow(place, message, card, made)
+        return message
+
+    async def edit(self, place: Place, message: str, card: Card) -> None:
+        """Replace a message, and its buttons."""
+        if message == ELSEWHERE:
+            if card.final:
+                await self._reception.say_aside(place, card)
+            return
+        tokens = await self._desk.lay_out(place, card.buttons, message)
+        made, _ = await self._say("chat.update", card, tokens, {"channel": place.channel, "ts": message})
+        await self._follow(place, message, card, made)
+
+    async def whisper(self, incoming: Incoming, card: Card) -> None:
+        """Answer so that only the sender sees it."""
+        place = incoming.place
+        where = {"channel": place.channel, "user": incoming.identity.user, "thread_ts": place.thread}
+        await self._say("chat.postEphemeral", card, await self._desk.lay_out(place, card.buttons), where)
+
+    async def _say(
+        self, method: str, card: Card, tokens: Sequence[str], where: Mapping[str, object]
+    ) -> tuple[Rendered, Mapping[str, Any]]:
+        """Say a card; what was said, and Slack's answer.
+
+        Where Slack does not take its blocks, its details are not folded, and where that is refused too, it is text
+        alone. A workspace that does not take containers is not asked again.
+        """
+        urgency = urgency_of(card, edits=method == "chat.update")
+        for folds in (True, False) if self._folds and card.details else (self._folds,):
+            made = render(card, tokens, folds=folds)
+            try:
+                answer = await self._put(method, made, where, urgency)
+            except SlackRefused as refused:
+                if refused.error not in _TOO_MUCH:
+                    raise
+                log.warning(
+                    "Slack does not take the blocks of a message (%s): it is said in another way", refused.error
+                )
+            else:
+                self._folds &= folds or not card.details
+                return made, answer
+        made = bare(card)
+        return made, await self._put(method, made, where, urgency)
+
+    async def _put(
+        self, method: str, made: Rendered, where: Mapping[str, object], urgency: Urgency
+    ) -> Mapping[str, Any]:
+        """Nothing in the text may link or wake anybody: `parse` says so, since an edit's default is another."""
+        said = {**where, "text": made.text, "blocks": made.blocks}
+        return await self.api.call(method, urgency, **said, parse="none", link_names=False)
+
+    async def _follow(self, place: Place, message: str, card: Card, made: Rendered) -> None:
+        if self._files is not None:
+            await self._files.follow(place, message, card, was_cut=made.was_cut)

@@ -1,0 +1,156 @@
+"""What `deploybot check` tries of Slack: tokens, scopes, Socket Mode, channels; with a cure for each failure."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiohttp
+
+from deploybot.chat.card_channels import channels_of
+from deploybot.chat.slack.connection_problems import GRANT, SlackProblems
+from deploybot.chat.slack.oauth_scopes import HOOK, bot_scopes
+from deploybot.chat.slack.slack_api import SlackApi, SlackRefused
+from deploybot.errors import DeploybotError, Unreachable, UserError
+from deploybot.ports import ChatFinding
+from deploybot.settings import Settings, SlackSettings
+
+_WITHIN: Final = 10.0
+_BOT, _APP = "xoxb-", "xapp-"
+_KINDS: Final = {
+    _BOT: "a bot's token",
+    _APP: "an app-level token",
+    "xoxp-": "a person's token",
+    "xoxe": "a token that is rotated, which the bot cannot do",
+}
+_WHERE: Final = {
+    _BOT: "bot_token is the “Bot User OAuth Token” at api.slack.com/apps, “OAuth & Permissions”: it begins with xoxb-.",
+    _APP: "app_token is made at api.slack.com/apps, “Basic Information”, “App-Level Tokens”, with the scope "
+    "connections:write: it begins with xapp-.",
+}
+_SWITCH_ON: Final = (
+    "Switch it on at api.slack.com/apps, “Socket Mode”, or give signing_secret in place of app_token for HTTP mode."
+)
+_NETWORK: Final = "Try again in a minute. If it persists, check for a firewall or a proxy in between."
+_INVITE: Final = "Type `/invite @deploybot` there."
+_SIGNING_SECRET: Final = re.compile(r"[0-9a-f]{32}")
+
+
+async def probe(settings: Settings) -> AsyncIterator[ChatFinding]:
+    """Try everything. For a moment there is one socket more, on which nothing is taken: Slack sends it elsewhere."""
+    slack = settings.slack
+    if slack is None:
+        return
+    app_token = slack.app_token.reveal() if slack.app_token else ""
+    api = SlackApi(slack.api_url, slack.bot_token.reveal(), app_token, SlackProblems(tell=False))
+    try:
+        async for found in _bot_token(slack, api):
+            yield found
+        yield await _socket_mode(app_token, api) if slack.app_token else _http_mode(settings, slack)
+        if api.granted:
+            # Direct messages need no invitation.
+            for channel in channels_of(settings, "slack"):
+                if not channel.startswith("D"):
+                    yield await _channel(channel, api)
+    finally:
+        await api.close()
+
+
+async def _bot_token(slack: SlackSettings, api: SlackApi) -> AsyncIterator[ChatFinding]:
+    """The bot token, and its scopes where it works."""
+    what = "bot token"
+    if wrong := _wrong_kind(what, slack.bot_token.reveal(), _BOT):
+        yield wrong
+        return
+    try:
+        answer = await api.call("auth.test")
+    except DeploybotError as problem:
+        yield ChatFinding(what, _why(problem), _cure(problem, _WHERE[_BOT]))
+        return
+    yield ChatFinding(what, f"{answer.get('user', 'the bot')} in {answer.get('team', answer['team_id'])}")
+    missing = sorted({*bot_scopes()} - {*api.granted})
+    if missing:
+        yield ChatFinding("scopes", f"not granted: {', '.join(missing)}", f"{GRANT[0].upper()}{GRANT[1:]}.")
+    else:
+        yield ChatFinding("scopes", "all granted")
+
+
+def _wrong_kind(what: str, token: str, begins: str) -> ChatFinding | None:
+    """A finding where a token is of another kind; nothing of the token is shown."""
+    if token.startswith(begins):
+        return None
+    kind = next((name for start, name in _KINDS.items() if token.startswith(start)), "no token of Slack's")
+    return ChatFinding(what, f"it is {kind}", _WHERE[begins])
+
+
+async def _socket_mode(token: str, api: SlackApi) -> ChatFinding:
+    """Whether a socket can be opened, and is greeted."""
+    what = "Socket Mode"
+    if wrong := _wrong_kind("app token", token, _APP):
+        return wrong
+    try:
+        answer = await api.call("apps.connections.open")
+        reason = await _greeting(str(answer["url"]))
+    except DeploybotError as problem:
+        return ChatFinding(what, _why(problem), _cure(problem, _WHERE[_APP]))
+    if reason == "link_disabled":
+        return ChatFinding(what, "it is switched off for the app", _SWITCH_ON)
+    if reason:
+        return ChatFinding(what, f"Slack closed the socket: {reason}", "Try again in a minute.")
+    return ChatFinding(what, "on, a socket was opened and greeted")
+
+
+async def _greeting(url: str) -> str:
+    """Why Slack does not want a socket; empty where it greets. Raises Unreachable."""
+    try:
+        async with (
+            asyncio.timeout(_WITHIN),
+            aiohttp.ClientSession() as session,
+            session.ws_connect(url) as socket,
+        ):
+            greeting = await socket.receive_json()
+    except (TimeoutError, aiohttp.ClientError, OSError, TypeError, ValueError) as error:
+        raise Unreachable("Slack's socket", str(error) or "no greeting in time") from None
+    return "" if greeting.get("type") == "hello" else str(greeting.get("reason") or "no greeting")
+
+
+def _http_mode(settings: Settings, slack: SlackSettings) -> ChatFinding:
+    """What can be said of HTTP mode from here."""
+    what = "HTTP mode"
+    secret = slack.signing_secret.reveal() if slack.signing_secret else ""
+    if not _SIGNING_SECRET.fullmatch(secret):
+        cure = "signing_secret is at api.slack.com/apps, “Basic Information”: 32 of 0-9 and a-f."
+        return ChatFinding(what, "signing_secret does not look like one", cure)
+    url = (settings.http.url if settings.http else None) or ""
+    return ChatFinding(what, f"Slack has to reach {url}{HOOK}; its first request will show")
+
+
+async def _channel(channel: str, api: SlackApi) -> ChatFinding:
+    """Whether the bot may speak there."""
+    what = f"channel {channel}"
+    try:
+        found = (await api.call("conversations.info", channel=channel))["channel"]
+    except SlackRefused as refused:
+        return ChatFinding(what, refused.sentence, f"See that the id is right. In a private channel: {_INVITE}")
+    except DeploybotError as problem:
+        return ChatFinding(what, _why(problem), _cure(problem, "Try again."))
+    name = f"#{found.get('name', channel)}"
+    if found.get("is_archived"):
+        return ChatFinding(what, f"{name} is archived", "Open it again, or name another one in bot.toml.")
+    if not found.get("is_member"):
+        return ChatFinding(what, f"the bot is not in {name}", _INVITE)
+    shared = ", which other organisations read, too" if found.get("is_ext_shared") else ""
+    return ChatFinding(what, f"the bot is in {name}{shared}")
+
+
+def _why(problem: DeploybotError) -> str:
+    return problem.why if isinstance(problem, Unreachable) else str(problem)
+
+
+def _cure(problem: DeploybotError, otherwise: str) -> str:
+    hint = problem.hint if isinstance(problem, Unreachable | UserError) else ""
+    if hint:
+        return f"{hint[0].upper()}{hint[1:]}."
+    return _NETWORK if isinstance(problem, Unreachable) else otherwise

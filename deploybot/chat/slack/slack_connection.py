@@ -1,0 +1,195 @@
+"""Socket Mode: one socket that is watched, and replaced before it is closed or soon after it died.
+
+docs.slack.dev/apis/events-api/using-socket-mode. Slack's own client brings the socket; when to open another one is
+decided here, since theirs can stay with an address that is used up, and can be up and dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import aiohttp
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from deploybot.chat.slack.connection_problems import SlackProblems
+from deploybot.chat.slack.slack_sdk_setup import quiet_logger
+from deploybot.chat.slack.slack_timeouts import Times
+from deploybot.errors import DeploybotError, Unreachable
+
+log = logging.getLogger(__name__)
+
+_DISABLED: Final = "link_disabled"
+_CONNECT_WITHIN: Final = 10.0
+_CLOSE_WITHIN: Final = 1.0
+_SHORT_LIFE: Final = 10.0
+
+
+class _Socket(SocketModeClient):
+    """Slack's client without its own reconnecting: it only says that it should be replaced, and why."""
+
+    def __init__(
+        self, url: str, heard: Callable[[SocketModeClient, SocketModeRequest], Awaitable[None]], ping: float
+    ) -> None:
+        super().__init__(
+            app_token="",
+            logger=quiet_logger(),
+            web_client=AsyncWebClient(logger=quiet_logger()),
+            auto_reconnect_enabled=False,
+            ping_interval=ping,
+            on_message_listeners=[self._noticed],
+            on_error_listeners=[self._broke],
+            on_close_listeners=[self._broke],
+        )
+        self.wss_uri = url
+        self.greeted = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.over = asyncio.Event()
+        self.reason = ""
+        self.socket_mode_request_listeners.append(heard)  # type: ignore[arg-type]  # the library's own annotation is of its base
+
+    async def connect_to_new_endpoint(self, force: bool = False) -> None:  # noqa: FBT001, FBT002, ARG002  Slack's signature
+        """Called where Slack announces the end: `SlackConnection` opens the next one."""
+        self.ended.set()
+
+    async def _noticed(self, message: aiohttp.WSMessage) -> None:
+        body = json.loads(message.data) if message.data.startswith("{") else {}
+        if body.get("type") == "hello":
+            self.greeted.set()
+        elif body.get("type") == "disconnect":
+            self.reason = str(body.get("reason", ""))
+            self.ended.set()
+
+    async def _broke(self, message: aiohttp.WSMessage) -> None:
+        del message
+        self.ended.set()
+        self.over.set()
+
+    async def drop(self) -> None:
+        """Let go of it, within a second or so, whatever the other side does."""
+        self.closed = True
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+            async with asyncio.timeout(_CLOSE_WITHIN):
+                await self.disconnect()  # type: ignore[no-untyped-call]
+        tasks = [self.message_processor, self.current_session_monitor, self.message_receiver]
+        running = [task for task in tasks if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self.aiohttp_client_session.close()
+
+
+class SlackConnection:
+    """Keeps one socket up. `open_url` asks Slack for an address; `heard` takes each envelope."""
+
+    def __init__(
+        self,
+        open_url: Callable[[], Awaitable[str]],
+        heard: Callable[[SocketModeClient, SocketModeRequest], Awaitable[None]],
+        health: SlackProblems,
+        times: Times,
+    ) -> None:
+        self._open_url = open_url
+        self._heard = heard
+        self._health = health
+        self._times = times
+        self._socket: _Socket | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        pause = self._times.first_pause
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                try:
+                    await self._replace()
+                except DeploybotError as problem:
+                    if not self._health.is_ill("app_token"):
+                        self._health.ill("link", f"no connection: {problem}")
+                    await asyncio.sleep(max(pause, getattr(problem, "retry_after", 0.0)))
+                    pause = min(pause * 2, self._times.longest_pause)
+                    continue
+                self._health.well("link")
+                since = loop.time()
+                await self._until_it_ends()
+                if loop.time() - since < _SHORT_LIFE:
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, self._times.longest_pause)
+                else:
+                    pause = self._times.first_pause
+        finally:
+            for task in self._leaving:
+                task.cancel()
+            await asyncio.gather(*self._leaving, return_exceptions=True)
+            if self._socket is not None:
+                await self._socket.drop()
+
+    async def _replace(self) -> None:
+        """Open the next socket, and only then let go of the one before: what Slack sends meanwhile has a way."""
+        fresh = await self._connect()
+        old, self._socket = self._socket, fresh
+        if old is not None:
+            task = asyncio.create_task(self._leave(old))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, socket: _Socket) -> None:
+        """Let go of a socket; of one that still works once it is closed, or has had time to say what it has."""
+        try:
+            if await socket.is_connected():
+                async with asyncio.timeout(self._times.linger):
+                    await socket.over.wait()
+        except TimeoutError:
+            log.debug("Slack: the socket before is closed from here")
+        finally:
+            await socket.drop()
+
+    async def _connect(self) -> _Socket:
+        """A socket that Slack has greeted. Unreachable says why there is none."""
+        socket = _Socket(await self._open_url(), self._heard, self._times.ping)
+        try:
+            async with asyncio.timeout(_CONNECT_WITHIN):
+                await socket.connect()  # type: ignore[no-untyped-call]
+                ended = asyncio.create_task(socket.ended.wait())
+                greeted = asyncio.create_task(socket.greeted.wait())
+                try:
+                    await asyncio.wait({ended, greeted}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    ended.cancel()
+                    greeted.cancel()
+        except TimeoutError:
+            await socket.drop()
+            raise Unreachable("Slack's socket", f"no greeting within {_CONNECT_WITHIN:.0f} s") from None
+        except BaseException:
+            await socket.drop()
+            raise
+        if not socket.greeted.is_set():
+            await socket.drop()
+            raise Unreachable("Slack's socket", _why(socket.reason))
+        return socket
+
+    async def _until_it_ends(self) -> None:
+        """Return when the socket is to be replaced. One that died is let go of at once, one that will end is not."""
+        socket = self._socket
+        while socket is not None and not socket.ended.is_set() and await socket.is_connected():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._times.look):
+                    await socket.ended.wait()
+        if socket is None:
+            return
+        if socket.reason == _DISABLED:
+            self._health.ill("link", _why(socket.reason))
+        log.info("Slack: the socket is replaced (%s)", socket.reason or "it died")
+
+
+def _why(reason: str) -> str:
+    if reason == _DISABLED:
+        return "Socket Mode is switched off for the app: switch it on at api.slack.com/apps, or give signing_secret"
+    return f"it was closed: {reason or 'no reason given'}"

@@ -1,0 +1,127 @@
+"""What is too long for a message, and the log of a deployment, uploaded into the message's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Final, Protocol
+
+from deploybot.card import Card
+from deploybot.chat.resumed_uploads import ResumedUpload, Uploads
+from deploybot.chat.slack.slack_rendering import whole
+from deploybot.chat.slack.slack_timeouts import Times
+from deploybot.domain import Place
+from deploybot.errors import DeploybotError, Unreachable
+
+log = logging.getLogger(__name__)
+
+WHOLE: Final = "whole.txt"
+_INSIST: Final = 300.0
+_REMEMBERED: Final = 2_000
+
+
+class Uploader(Protocol):
+    """What takes a file to Slack."""
+
+    async def upload(self, name: str, data: bytes, channel: str, thread: str, sharing: Sharing) -> None:
+        """Raises Unreachable for what may pass, another DeploybotError for what will not.
+
+        `sharing` is awaited just before people may see it.
+        """
+
+
+Spawn = Callable[[Coroutine[None, None, None]], None]
+"""Runs something in the background."""
+Sharing = Callable[[], Awaitable[None]]
+
+
+class SlackFiles:
+    """Uploads each file of a message once, in the background: a message never waits for its files.
+
+    Those of `uploads` are taken up again by the next start; without it, and for texts that were cut, there is none.
+    """
+
+    def __init__(
+        self, uploader: Uploader, spawn: Spawn, times: Times | None = None, uploads: Uploads | None = None
+    ) -> None:
+        self._times = times or Times()
+        self._uploader = uploader
+        self._spawn = spawn
+        self._uploads = uploads
+        self._done: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+
+    async def resume(self) -> None:
+        """Go on with what an earlier bot began. StoreError."""
+        for upload in await self._uploads.left() if self._uploads else ():
+            if self._first(upload.channel, upload.message, upload.path):
+                self._spawn(self._from_disk(upload))
+
+    async def follow(self, place: Place, message: str, card: Card, *, was_cut: bool) -> None:
+        """Take up what belongs to a message as it is now: its files, and if it is final and was cut, the whole."""
+        thread = place.thread or message
+        for file in card.files:
+            upload = ResumedUpload(place.channel, message, thread, file.name, file.path)
+            if self._first(place.channel, message, file.path) and await self._begin(upload):
+                self._spawn(self._from_disk(upload))
+        if was_cut and card.final and self._first(place.channel, message, WHOLE):
+            self._spawn(self._whole(card, ResumedUpload(place.channel, message, thread, WHOLE, "")))
+
+    async def _begin(self, upload: ResumedUpload) -> bool:
+        return self._uploads is None or await self._uploads.begin(upload)
+
+    def _first(self, channel: str, message: str, what: str) -> bool:
+        key = (channel, message, what)
+        if key in self._done:
+            return False
+        self._done[key] = None
+        while len(self._done) > _REMEMBERED:
+            self._done.popitem(last=False)
+        return True
+
+    async def _whole(self, card: Card, upload: ResumedUpload) -> None:
+        text = await asyncio.to_thread(whole, card)
+        await self._insist(upload, text.encode(errors="replace"))
+
+    async def _from_disk(self, upload: ResumedUpload) -> None:
+        try:
+            data = await asyncio.to_thread(Path(upload.path).read_bytes)
+        except OSError as problem:
+            log.warning("Slack: %s cannot be uploaded: %s", upload.name, problem)
+            data = b""
+        if data:
+            await self._insist(upload, data)
+        else:
+            await self._share(upload)
+
+    async def _share(self, upload: ResumedUpload) -> None:
+        """Nothing is left to do that could be done again."""
+        if self._uploads is not None and upload.path:
+            await self._uploads.share(upload)
+
+    async def _insist(self, upload: ResumedUpload, data: bytes) -> None:
+        """Upload, again and again for some minutes while Slack does not answer."""
+        loop = asyncio.get_running_loop()
+        end, pause = loop.time() + _INSIST, self._times.first_pause
+        while True:
+            try:
+                await self._uploader.upload(
+                    upload.name, data, upload.channel, upload.thread, lambda: self._share(upload)
+                )
+            except Unreachable as problem:
+                if self._uploads is not None and upload.path:
+                    await self._uploads.fail(upload)
+                wait = problem.retry_after or pause
+                if loop.time() + wait > end:
+                    log.warning("Slack: %s was not uploaded: %s", upload.name, problem)
+                    return
+                await asyncio.sleep(wait)
+                pause = min(pause * 2, self._times.longest_pause)
+            except DeploybotError as problem:
+                log.warning("Slack: %s was not uploaded: %s", upload.name, problem)
+                await self._share(upload)
+                return
+            else:
+                return

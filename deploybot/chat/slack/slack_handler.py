@@ -1,0 +1,281 @@
+"""What is done with each thing that somebody did in Slack: look who it is, and have it answered by the dispatcher."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from deploybot.card import Card, Tone
+from deploybot.chat.button_tokens import ButtonTokens
+from deploybot.chat.chat_dependencies import Parts, Reply
+from deploybot.chat.message_conversation import Talk
+from deploybot.chat.slack.repeated_commands import Key, Repeats, words_of
+from deploybot.chat.slack.response_urls import AskedUrl, ResponseUrls
+from deploybot.chat.slack.slack_api import SlackRefused
+from deploybot.chat.slack.slack_incoming import (
+    ASK,
+    CODE,
+    REFRESH,
+    RUN,
+    USER,
+    Heard,
+    HomeOpened,
+    Revoked,
+    SlackLine,
+    SlackPressed,
+    Submitted,
+)
+from deploybot.chat.slack.slack_members import Directory, Member, MemberKind
+from deploybot.chat.slack.slack_reply_target import SlackReplyTarget
+from deploybot.chat.slack.slack_timeouts import Times
+from deploybot.chat.slack.slack_views import completed, home, question
+from deploybot.chat.slack.slash_command_names import advice
+from deploybot.command import Incoming
+from deploybot.domain import Identity, Place
+from deploybot.errors import DeploybotError, UserError
+
+if TYPE_CHECKING:
+    from deploybot.chat.slack.slack_chat import SlackChat
+
+log = logging.getLogger(__name__)
+
+PLATFORM: Final = "slack"
+_TOLD_AGAIN: Final = 3600.0
+_REMEMBERED: Final = 1_000
+_RECEIVED: Final = 10_000
+_UNKNOWN: Final = "Slack does not say who you are at the moment, so I did nothing."
+
+
+class SlackHandler:
+    """Takes what was heard. `open` has to be called first: identities need to know the team."""
+
+    def __init__(self, slack: SlackChat, parts: Parts, desk: ButtonTokens, times: Times) -> None:
+        self._slack = slack
+        self._parts = parts
+        self._desk = desk
+        self._answers = ResponseUrls()
+        self._team = ""
+        self._directory: Directory | None = None
+        self._told: OrderedDict[str, float] = OrderedDict()
+        self._repeats = Repeats(parts.commands, times.again)
+        self._received: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def open(self, team: str, directory: Directory) -> None:
+        """`team` stands in people's identities; `directory` knows who they are."""
+        self._team = team
+        self._directory = directory
+
+    async def receive(self, heard: Heard, at: float) -> None:
+        """Do what somebody asked for, once: Slack may hand it over again. Never raises but when it is cancelled.
+
+        `at` is when it was handed over, in seconds since the epoch: it may have had to wait.
+        """
+        if not self._first_time(heard):
+            return
+        try:
+            match heard:
+                case SlackLine():
+                    await self._line(heard, at)
+                case SlackPressed():
+                    await self._pressed(heard, at)
+                case Submitted():
+                    await self._submitted(heard, at)
+                case HomeOpened():
+                    await self._show_home(heard.user, heard.id, at)
+                case Revoked():
+                    self._slack.revoked()
+        except DeploybotError as problem:
+            log.warning("Slack: something could not be answered: %s", problem)
+
+    def _first_time(self, heard: Heard) -> bool:
+        """False for what was handed over before. The dispatcher knows what changed something after a restart, too."""
+        if isinstance(heard, Revoked):
+            return True
+        key = (heard.user, heard.id)
+        if key in self._received:
+            return False
+        self._received[key] = None
+        if len(self._received) > _RECEIVED:
+            self._received.popitem(last=False)
+        return True
+
+    async def say_aside(self, place: Place, card: Card) -> bool:
+        """Say a card of the outbox to whoever has asked for it, in a channel that the bot is not in; False: nobody has.
+
+        Raises Unreachable.
+        """
+        asked = await self._answers.asker(card.key) if card.key else None
+        if asked is None:
+            return False
+        await self._corner(asked).say_aside(place, card)
+        return True
+
+    def _corner(self, asked: AskedUrl) -> SlackReplyTarget:
+        """Where something is answered."""
+        return SlackReplyTarget(self._slack, self._desk, self._answers, asked)
+
+    async def _line(self, line: SlackLine, at: float) -> None:
+        """A command. One that somebody sends again because Slack was slow runs once."""
+        place = Place(PLATFORM, line.channel, line.thread, private=line.private)
+        incoming = self._incoming(line.user, place, line.text, line.id, line.at or at)
+        key = self._repeats.key(line.user, line.channel, line.thread, line.text)
+        since = self._repeats.seconds_since(key) if key else None
+        if since is None:
+            await self._answer(incoming, line.answer_url, trigger=line.trigger, key=key)
+        elif await self._admitted(incoming, line.answer_url):
+            await self._tell(incoming, line.answer_url, _again(since, self._repeats.window - since))
+
+    async def _pressed(self, pressed: SlackPressed, at: float) -> None:
+        """A button: run what stands behind it, or ask first."""
+        if pressed.kind == REFRESH:
+            await self._show_home(pressed.user, pressed.id, at)
+            return
+        place = _place(pressed.channel, pressed.thread)
+        incoming = self._incoming(pressed.user, place, "", pressed.id, at)
+        if pressed.kind == RUN:
+            await self._press(incoming, pressed.answer_url, pressed.token, pressed.message)
+        elif pressed.kind in {ASK, CODE} and await self._admitted(incoming, pressed.answer_url):
+            await self._ask(incoming, pressed)
+
+    async def _ask(self, incoming: Incoming, pressed: SlackPressed) -> None:
+        """Open the modal, if the button still works: its trigger is good for three seconds."""
+        about = {
+            "token": pressed.token,
+            "channel": pressed.channel,
+            "message": pressed.message,
+            "thread": pressed.thread,
+            "kind": pressed.kind,
+            "url": pressed.answer_url,
+        }
+        try:
+            await self._desk.press(pressed.token, pressed.channel, pressed.message)
+            view = question(pressed.asks, about, code=pressed.kind == CODE)
+            await self._slack.api.call("views.open", trigger_id=pressed.trigger, view=view)
+        except SlackRefused as refused:
+            if refused.error not in {"expired_trigger_id", "trigger_expired"}:
+                raise
+            late = _sentence("Slack was too slow to ask you.", "Press the button again.")
+            await self._tell(incoming, pressed.answer_url, late)
+        except UserError as error:
+            await self._tell(incoming, pressed.answer_url, _sentence(error.sentence, error.hint))
+
+    async def _submitted(self, submitted: Submitted, at: float) -> None:
+        """A modal that came back: with the button that was chosen in it, or the answer to one pressed before."""
+        about, answer = submitted.about, submitted.answer
+        place = _place(about["channel"], about["thread"])
+        incoming = self._incoming(submitted.user, place, "", submitted.id, at)
+        if about["kind"] == RUN:
+            await self._press(incoming, about["url"], answer, submitted.view)
+        else:
+            add = partial(completed, answer=answer, code=about["kind"] == CODE)
+            await self._press(incoming, about["url"], about["token"], about["message"], add)
+
+    async def _press(
+        self, incoming: Incoming, url: str, token: str, message: str, add: Callable[[str], str] = str
+    ) -> None:
+        """Run what stands behind a button; `add` puts to its command what the person answered."""
+        if not await self._admitted(incoming, url):
+            return
+        try:
+            press = await self._desk.press(token, incoming.place.channel, message)
+        except UserError as error:
+            await self._tell(incoming, url, _sentence(error.sentence, error.hint))
+            return
+        await self._answer(replace(incoming, text=add(press.command), press=press.hash), url)
+
+    async def _answer(self, incoming: Incoming, url: str, *, trigger: str = "", key: Key | None = None) -> None:
+        """Have a member's command answered."""
+        member = await self._admitted(incoming, url)
+        if member is None:
+            if key:
+                self._repeats.forget(key)
+            return
+        asked = AskedUrl(incoming, url, trigger)
+
+        async def handle(incoming: Incoming, reply: Reply) -> Card | None:
+            card = await self._parts.handle(incoming, reply)
+            if key and card is not None and not card.ok:
+                self._repeats.forget(key)
+            if card is not None and card.queued:
+                self._answers.belongs(card.key, asked)
+            return self._advised(incoming, card) if card is not None else None
+
+        await Talk(self._corner(asked), replace(incoming, name=member.name)).answer(replace(self._parts, handle=handle))
+
+    def _advised(self, incoming: Incoming, card: Card) -> Card:
+        """The card; where it is help, with what commands are called here."""
+        name, *topic = words_of(incoming.text) or [""]
+        if name not in {"", "help"}:
+            return card
+        asked = [word.removeprefix("/") for word in topic] or sorted(self._parts.commands)
+        return replace(card, hint="\n".join(filter(None, (card.hint, advice(asked)))))
+
+    async def _admitted(self, incoming: Incoming, url: str) -> Member | None:
+        """The member who did something; nobody else is heard, and only people of this workspace are told so."""
+        assert self._directory is not None  # noqa: S101  `open` comes first
+        try:
+            member = await self._directory.look_up(incoming.identity.user)
+        except DeploybotError as problem:
+            log.warning("Slack: a user cannot be identified: %s", problem)
+            await self._tell(incoming, url, _sentence(_UNKNOWN, "Try again in a moment."))
+            return None
+        if member.kind is MemberKind.MEMBER:
+            return member
+        log.info("Slack: %s (%s) is ignored", incoming.identity.user, member.kind)
+        told = member.kind is MemberKind.GUEST or (member.kind is MemberKind.STRANGER and url)
+        if told and self._not_told(incoming.identity.user):
+            await self._tell(incoming, url, _sentence("I only work for full members of this workspace."))
+        return None
+
+    def _not_told(self, user: str) -> bool:
+        """True once an hour for each."""
+        now = asyncio.get_running_loop().time()
+        if now - self._told.get(user, -_TOLD_AGAIN) < _TOLD_AGAIN:
+            return False
+        self._told[user] = now
+        self._told.move_to_end(user)
+        while len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+        return True
+
+    async def _tell(self, incoming: Incoming, url: str, card: Card) -> None:
+        """Say something that no command says, to the sender alone."""
+        await Talk(self._corner(AskedUrl(incoming, url)), incoming).reply(card)
+
+    async def _show_home(self, user: str, ident: str, at: float) -> None:
+        """The board, as `status` shows it to this person."""
+        assert self._directory is not None  # noqa: S101  `open` comes first
+        member = await self._directory.look_up(user)
+        if member.kind is not MemberKind.MEMBER:
+            return
+        incoming = self._incoming(user, Place(PLATFORM, f"home-{user}", private=True), "status", ident, at)
+
+        async def show(card: Card) -> None:
+            await self._slack.api.call("views.publish", user_id=user, view=home(card))
+
+        card = await self._parts.handle(replace(incoming, name=member.name), show)
+        if card is not None:
+            await show(card)
+
+    def _incoming(self, user: str, place: Place, text: str, ident: str, at: float) -> Incoming:
+        text = text.replace(USER, f"slack:{self._team}/")
+        return Incoming(identity=Identity(PLATFORM, user, self._team), place=place, text=text, id=ident, at=at)
+
+
+def _place(channel: str, thread: str) -> Place:
+    return Place(PLATFORM, channel, thread, private=channel.startswith("D"))
+
+
+def _again(since: float, left: float) -> Card:
+    """What is said to a command that was sent again."""
+    hint = f"If you mean it a second time, send it again in {left:.0f} s."
+    return _sentence(f"I got this {max(since, 1):.0f} s ago, and run it once.", hint)
+
+
+def _sentence(title: str, hint: str = "") -> Card:
+    return Card(title=title, hint=hint, tone=Tone.WARN, private=True, ok=False)

@@ -1,0 +1,122 @@
+"""Where one message is answered: its channel or thread, and the address where only its sender sees what is said."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from deploybot.card import Card
+from deploybot.chat.slack.response_urls import AskedUrl, ResponseUrls
+from deploybot.chat.slack.slack_api import SlackRefused
+from deploybot.chat.slack.slack_incoming import RUN
+from deploybot.chat.slack.slack_rendering import render
+from deploybot.chat.slack.slack_views import choice, is_choice
+from deploybot.command import Incoming
+from deploybot.domain import Place
+from deploybot.errors import DeploybotError
+
+if TYPE_CHECKING:
+    from deploybot.chat.button_tokens import ButtonTokens
+    from deploybot.chat.slack.slack_chat import SlackChat
+
+log = logging.getLogger(__name__)
+
+ELSEWHERE: Final = "elsewhere"
+"""The id of a message that only its asker saw: it cannot be edited."""
+
+OUTSIDE: Final = frozenset({"not_in_channel", "channel_not_found"})
+"""Slack's errors where the bot is not in a channel."""
+
+_CROWDED: Final = "Only you see this: there is a lot going on in this channel."
+_INVITE: Final = "Only you see this: I am not in this channel. `/invite @deploybot` lets me in."
+
+
+class SlackReplyTarget:
+    """A `talk.Room` for the answer to one message."""
+
+    def __init__(self, slack: SlackChat, desk: ButtonTokens, answers: ResponseUrls, asked: AskedUrl) -> None:
+        self._slack = slack
+        self._desk = desk
+        self._answers = answers
+        self._incoming = asked.incoming
+        self._url = asked.url
+        self._trigger = asked.trigger
+        self.platform = slack.platform
+        self.interval = slack.interval
+        self.edit_interval = slack.edit_interval
+
+    async def send(self, place: Place, card: Card) -> str:
+        """Post where the message came from; where the bot is not in that channel, to the sender alone.
+
+        So are answers in a channel in which many wait already: what the outbox has to tell must not wait for them.
+        """
+        if card.final and not card.key and not place.private and self._slack.api.is_crowded(place.channel):
+            await self.whisper(self._incoming, replace(card, hint=_with(card, _CROWDED)))
+            return ELSEWHERE
+        try:
+            return await self._slack.post(place, card)
+        except SlackRefused as refused:
+            if refused.error not in OUTSIDE or not self._url:
+                raise
+        if card.final:
+            await self.say_aside(place, card)
+        return ELSEWHERE
+
+    async def edit(self, place: Place, message: str, card: Card) -> None:
+        """Replace a message."""
+        if message != ELSEWHERE:
+            await self._slack.edit(place, message, card)
+        elif card.final:
+            await self.say_aside(place, card)
+
+    async def say_aside(self, place: Place, card: Card) -> None:
+        """Say something to the sender alone, because the bot is not in that channel."""
+        await self._post(place, card, _INVITE)
+
+    async def nod(self, card: Card) -> None:
+        """Slack has no sign but the message itself."""
+
+    async def whisper(self, incoming: Incoming, card: Card) -> None:
+        """Answer so that only the sender sees it: what leaves them a choice, as a modal where one may be opened."""
+        if is_choice(card) and await self._let_choose(incoming.place, card):
+            return
+        if self._url:
+            try:
+                await self._post(incoming.place, card)
+            except SlackRefused as refused:
+                log.info("Slack: %s", refused)
+            else:
+                return
+        await self._slack.whisper(incoming, card)
+
+    async def _let_choose(self, place: Place, card: Card) -> bool:
+        """Open the modal; False where that cannot be any more: a trigger is good once, for three seconds."""
+        trigger, self._trigger = self._trigger, ""
+        if not trigger:
+            return False
+        about = {"channel": place.channel, "thread": place.thread, "url": self._url, "kind": RUN}
+        tokens = await self._desk.lay_out(place, card.buttons)
+        try:
+            view = choice(card, tokens, about)
+            opened = await self._slack.api.call("views.open", trigger_id=trigger, view=view)
+        except DeploybotError as problem:
+            log.info("Slack: a choice is posted as a message: %s", problem)
+            return False
+        await self._desk.sent(place, card.buttons, tokens, str(opened["view"]["id"]))
+        return True
+
+    async def _post(self, place: Place, card: Card, more: str = "") -> None:
+        """Through the response_url. Refused where it is used up."""
+        if not self._answers.take(self._url):
+            raise SlackRefused("an answer", "used_url")
+        tokens = await self._desk.lay_out(place, card.buttons)
+        # Not folded: a refusal would use up one more of the five answers that the address takes.
+        made = render(replace(card, hint=_with(card, more)), tokens, folds=False)
+        message = {"response_type": "ephemeral", "replace_original": False, "text": made.text, "blocks": made.blocks}
+        await self._slack.api.answer(self._url, {**message, **({"thread_ts": place.thread} if place.thread else {})})
+
+
+def _with(card: Card, more: str) -> str:
+    """A card's hint with something more."""
+    return "\n".join(filter(None, (card.hint, more)))

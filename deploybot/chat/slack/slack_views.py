@@ -1,0 +1,86 @@
+"""Modals and the home tab as Slack's views; pure. docs.slack.dev/reference/views."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from deploybot.card import Button, Card
+from deploybot.chat.slack.slack_escaping import cut, line, visible
+from deploybot.chat.slack.slack_incoming import ANSWER, REFRESH
+from deploybot.chat.slack.slack_rendering import render, said, words
+
+Json = dict[str, Any]
+
+_LONGEST_REASON: Final = 500
+_LONGEST_CODE: Final = 12
+_LABEL: Final = 150
+_QUESTION: Final = 1_500
+_MOST_OPTIONS: Final = 100
+
+
+def question(asks: str, about: Mapping[str, str], *, code: bool) -> Json:
+    """The modal that asks for a reason, or with `code` for a one-time code; `about` comes back with the answer."""
+    element = {
+        "type": "plain_text_input",
+        "focus_on_load": True,
+        "multiline": not code,
+        "min_length": 1,
+        "max_length": _LONGEST_CODE if code else _LONGEST_REASON,
+    }
+    return _modal("One-time code" if code else "Tell why", "Send", about, [_input(line(asks) or "Why?", element)])
+
+
+def is_choice(card: Card) -> bool:
+    """Whether a card leaves nothing to do but to choose one of its buttons."""
+    plain = all(not (button.asks or button.danger) for button in card.buttons)
+    return card.private and not card.ok and plain and 1 < len(card.buttons) <= _MOST_OPTIONS
+
+
+def choice(card: Card, tokens: Sequence[str], about: Mapping[str, str]) -> Json:
+    """The modal that lets a person choose one of a card's buttons: an environment, or what they meant."""
+    options = [_option(button, token) for button, token in zip(card.buttons, tokens, strict=True)]
+    element = {"type": "static_select", "focus_on_load": True, "placeholder": words("Choose"), "options": options}
+    told = cut("\n".join(filter(None, (line(card.title), visible(card.hint)))), _QUESTION)
+    return _modal("Which one?", "Go", about, [said(told), _input("One of these", element)])
+
+
+def _option(button: Button, token: str) -> Json:
+    return {"text": words(line(button.label) or "…"), "value": token}
+
+
+def _input(label: str, element: Json) -> Json:
+    return {
+        "type": "input",
+        "block_id": ANSWER,
+        "label": words(label, _LABEL),
+        "element": {**element, "action_id": ANSWER},
+    }
+
+
+def _modal(title: str, submit: str, about: Mapping[str, str], blocks: list[Json]) -> Json:
+    return {
+        "type": "modal",
+        "callback_id": "question",
+        "title": words(title),
+        "submit": words(submit),
+        "close": words("Back"),
+        "private_metadata": json.dumps(about),
+        "blocks": blocks,
+    }
+
+
+def completed(command: str, answer: str, *, code: bool) -> str:
+    """A button's command with what the person answered."""
+    if code:
+        return f"{command} code {''.join(sign for sign in answer if sign.isalnum())[:_LONGEST_CODE]}"
+    return f"{command} because {' '.join(answer.split())}"
+
+
+def home(card: Card) -> Json:
+    """The home tab: what `status` says to this person, and a button to look again."""
+    again = {"type": "button", "text": words("Look again"), "action_id": f"{REFRESH}:0:"}
+    hint = "Type /deploybot help in a channel, or write to me here: everything works in both."
+    blocks = [*render(card, folds=False).blocks, {"type": "actions", "elements": [again]}, said(hint)]
+    return {"type": "home", "blocks": blocks}

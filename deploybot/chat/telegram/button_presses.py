@@ -1,0 +1,133 @@
+"""Pressed buttons: their token is looked up, what they ask is asked, and their command goes to dispatch."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+from telegram import CallbackQuery, MaybeInaccessibleMessage, Message
+
+from deploybot.card import Card, Tone
+from deploybot.chat.button_tokens import ButtonTokens
+from deploybot.chat.chat_dependencies import Parts
+from deploybot.chat.message_conversation import Talk
+from deploybot.chat.telegram.forced_replies import PromptQuestion, Prompts
+from deploybot.chat.telegram.inline_keyboard import read_data
+from deploybot.chat.telegram.telegram_api import Calls
+from deploybot.chat.telegram.telegram_connection import TelegramConnection
+from deploybot.chat.telegram.telegram_incoming import identity_of, name_of, place_of
+from deploybot.chat.telegram.telegram_posting import Post, Spawn
+from deploybot.chat.telegram.telegram_rendering import alert_of
+from deploybot.chat.telegram.telegram_reply_target import NOTE, PressReply
+from deploybot.command import Incoming
+from deploybot.domain import Place
+from deploybot.errors import StoreError, Unreachable, UserError
+
+_NO_DATABASE = "My database does not answer, so I do not know what this button does."
+_CANNOT_ASK = "I cannot ask you anything just now. Press again in a minute."
+_ASK = {"because": "Why?", "code": "Your one-time code?"}
+log = logging.getLogger(__name__)
+
+
+class Presses:
+    """Takes presses. They have no time of their own: how long one waited shows in whether its answer is still taken."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        *,
+        post: Post,
+        desk: ButtonTokens,
+        questions: Prompts,
+        parts: Parts,
+        line: TelegramConnection,
+        spawn: Spawn,
+    ) -> None:
+        self._calls = calls
+        self._post = post
+        self._desk = desk
+        self._questions = questions
+        self._parts = parts
+        self._line = line
+        self._spawn = spawn
+
+    async def take(self, query: CallbackQuery, *, late: bool) -> None:
+        """One press. `late` is whether it may have waited while the bot was away."""
+        message = query.message
+        if query.from_user.is_bot or message is None:
+            return
+        place = _place(message)
+        room = PressReply(self._post, self._line.me.name, self._calls, query.id, self._spawn)
+        try:
+            await self._obey(query, place, message, room, late=late)
+        except StoreError:
+            await self._refuse(place, message.message_id, room, Card(title=_NO_DATABASE))
+        except UserError as refusal:
+            await self._refuse(place, message.message_id, room, Card(title=refusal.sentence, hint=refusal.hint))
+        except Unreachable as error:
+            log.warning("a question could not be asked: %s", error)
+            await room.answer(_CANNOT_ASK, alert=True)
+        finally:
+            await room.answer()
+
+    async def _obey(
+        self, query: CallbackQuery, place: Place, message: MaybeInaccessibleMessage, room: PressReply, *, late: bool
+    ) -> None:
+        """Look up what the button does, and have it done. UserError for one that does nothing any more."""
+        data = read_data(query.data or "")
+        if data.owner not in {"", str(query.from_user.id)}:
+            raise UserError("This asks somebody else.", hint="Type the command yourself, and I ask you.")
+        press = await self._desk.press(data.token, place.channel, str(message.message_id))
+        if data.asks:
+            question = PromptQuestion(
+                user=query.from_user.id,
+                press=press,
+                place=place,
+                card=message.message_id,
+                asks=data.asks,
+                text=data.question or _ASK[data.asks],
+                aside=data.asks == "code" or message.chat.type == "channel",
+            )
+            await self._ask(query, question, room)
+            return
+        if late and not await room.answer() and room.too_late:
+            await self._stale(query, place, message.message_id)
+            return
+        incoming = Incoming(
+            identity=identity_of(query.from_user),
+            place=self._post.known(place),
+            text=press.command,
+            id=f"press {query.id}",
+            at=self._parts.clock.now(),
+            name=name_of(query.from_user),
+            press=press.hash,
+        )
+        await Talk(room, incoming).answer(self._parts)
+
+    async def _refuse(self, place: Place, message: int, room: PressReply, card: Card) -> None:
+        """Tell whoever pressed why nothing comes of it; below the message where that cannot be told to them alone."""
+        if room.open and (await room.answer(alert_of(card, NOTE), alert=True) or room.too_late):
+            return
+        await self._post.send(place, dataclasses.replace(card, tone=Tone.WARN), reply_to=message)
+
+    async def _ask(self, query: CallbackQuery, question: PromptQuestion, room: PressReply) -> None:
+        """Ask below the card, or in the private chat, which may have to be opened first."""
+        room.hold()
+        if not await self._questions.ask(question, query.from_user):
+            await room.answer(url=f"https://t.me/{self._line.me.name}?start={question.ticket}")
+        elif question.aside and not question.place.private:
+            await room.answer("I asked you in our private chat.")
+
+    async def _stale(self, query: CallbackQuery, place: Place, message: int) -> None:
+        """Tell that a press from while the bot was away was not obeyed."""
+        log.info("a button that was pressed while I was away was not obeyed")
+        name = name_of(query.from_user)
+        title = f"A button was pressed here while I was away, so I did not do what it says ({name})."
+        card = Card(title=title, hint="Press it again if you still want it.")
+        await self._post.send(place, card, reply_to=message)
+
+
+def _place(message: MaybeInaccessibleMessage) -> Place:
+    if isinstance(message, Message):
+        return place_of(message)
+    return Place("telegram", str(message.chat.id), private=message.chat.type == "private")

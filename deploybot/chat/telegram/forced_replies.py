@@ -1,0 +1,138 @@
+"""Questions that a button asks before it does something: a forced reply, tied to the person who pressed.
+
+The question stands where the card is, or in the person's private chat. Whoever answers is asked
+the same questions by dispatch as anybody else. Questions are kept in memory only: after a restart the button is
+pressed again, and an answer that comes too late is never taken for a command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+
+from telegram import ForceReply, Message, User
+
+from deploybot.chat.button_tokens import Press
+from deploybot.chat.telegram.telegram_api import Calls, Closed
+from deploybot.chat.telegram.telegram_escaping import literal
+from deploybot.chat.telegram.telegram_incoming import name_of
+from deploybot.domain import Place
+from deploybot.errors import DeploybotError
+from deploybot.units import show_duration
+
+ANSWER_WITHIN = 300.0
+_MARK = "\u2063"
+"""An invisible sign that no card can hold, since cards are cleaned: it tells a question from all other messages."""
+_MOST = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class PromptQuestion:
+    """What an answer is for. `place` and `card` are where the button stood, `asks` is `because` or `code`.
+
+    `aside` is whether it is asked in the private chat: a code always is, and in a channel nobody can reply.
+    """
+
+    user: int
+    press: Press
+    place: Place
+    card: int
+    asks: str
+    text: str
+    aside: bool
+    ticket: str = field(default_factory=lambda: secrets.token_urlsafe(18))
+
+
+class Prompts:
+    """Those that are open, by the message that asks; and tickets, of those who have yet to open a private chat."""
+
+    def __init__(self, calls: Calls, spawn: Callable[[Coroutine[None, None, None]], object], within: float) -> None:
+        """`within` is the seconds after which a question is closed."""
+        self._calls = calls
+        self._spawn = spawn
+        self._within = within
+        self._open: OrderedDict[tuple[str, int], tuple[PromptQuestion, asyncio.TimerHandle]] = OrderedDict()
+        self._tickets: OrderedDict[str, PromptQuestion] = OrderedDict()
+
+    async def ask(self, question: PromptQuestion, user: User) -> bool:
+        """Ask; False where a private chat is needed and the person has never opened one: then a ticket is kept."""
+        place = Place("telegram", str(user.id), private=True) if question.aside else question.place
+        try:
+            await self._put(question, place, user)
+        except Closed:
+            if not question.aside:
+                raise
+            self._tickets[question.ticket] = question
+            while len(self._tickets) > _MOST:
+                self._tickets.popitem(last=False)
+            return False
+        return True
+
+    async def redeem(self, ticket: str, message: Message, user: User) -> bool:
+        """Ask what a ticket stands for, now that its owner has opened a private chat; False for any other ticket."""
+        question = self._tickets.get(ticket)
+        if question is None or question.user != user.id:
+            return False
+        del self._tickets[ticket]
+        await self._put(question, Place("telegram", str(message.chat.id), private=True), user)
+        return True
+
+    def answered(self, message: Message, user: User) -> PromptQuestion | None:
+        """The question that a message answers, which is closed by it; None where that is for another person."""
+        replied = message.reply_to_message
+        key = (str(message.chat.id), replied.message_id if replied else 0)
+        question, timer = self._open.get(key, (None, None))
+        if question is None or timer is None or question.user != user.id:
+            return None
+        timer.cancel()
+        del self._open[key]
+        return question
+
+    def close(self) -> None:
+        """Wait for no answer any more."""
+        for _, timer in self._open.values():
+            timer.cancel()
+        self._open.clear()
+
+    async def _put(self, question: PromptQuestion, place: Place, user: User) -> None:
+        same = place.channel == question.place.channel
+        named = "" if place.private else f'<a href="tg://user?id={user.id}">{literal(name_of(user)) or "You"}</a>: '
+        until = f"Reply to this message within {show_duration(self._within)}."
+        html = f"{named}<b>{literal(question.text)}</b>{_MARK}\n<i>{until}</i>"
+        reply = ForceReply(selective=not place.private, input_field_placeholder="Your answer")
+        number = await self._calls.send(place, html, reply, reply_to=question.card if same else 0)
+        key = (place.channel, number)
+        timer = asyncio.get_running_loop().call_later(self._within, self._give_up, key, place)
+        self._open[key] = question, timer
+        while len(self._open) > _MOST:
+            _, (_, oldest) = self._open.popitem(last=False)
+            oldest.cancel()
+
+    def _give_up(self, key: tuple[str, int], place: Place) -> None:
+        """Close a question that nobody has answered."""
+        question, _ = self._open.pop(key)
+        self._spawn(self._tell_closed(place, key[1], question))
+
+    async def _tell_closed(self, place: Place, number: int, question: PromptQuestion) -> None:
+        try:
+            await self._calls.send(
+                place, literal(f"No answer came to “{question.text}”. Press the button again."), reply_to=number
+            )
+        except DeploybotError:
+            return  # whoever did not answer a question does not wait for this either
+
+
+def is_question(message: Message) -> bool:
+    """Whether a message answers a question, an open one or not."""
+    replied = message.reply_to_message
+    return replied is not None and _MARK in (replied.text or "")
+
+
+def command_of(question: PromptQuestion, answer: str) -> str:
+    """The command that a question's answer makes complete."""
+    if question.asks == "code":
+        return f"{question.press.command} code {''.join(filter(str.isalnum, answer))[:16]}"
+    return f"{question.press.command} because {answer}"

@@ -1,0 +1,280 @@
+"""Telegram as a chat: what comes in goes to dispatch, each message in a task of its own; cards go out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from telegram import Message, Update
+from telegram.error import TelegramError
+
+from deploybot.card import Card
+from deploybot.chat.button_tokens import ButtonTokens
+from deploybot.chat.chat_dependencies import Parts
+from deploybot.chat.message_conversation import Talk
+from deploybot.chat.resumed_uploads import Uploads
+from deploybot.chat.telegram.button_presses import Presses
+from deploybot.chat.telegram.command_menu import menus
+from deploybot.chat.telegram.forced_replies import ANSWER_WITHIN, PromptQuestion, Prompts, command_of, is_question
+from deploybot.chat.telegram.telegram_api import Calls, Limits, make_bot
+from deploybot.chat.telegram.telegram_connection import PATH, Patience, TelegramConnection
+from deploybot.chat.telegram.telegram_escaping import literal
+from deploybot.chat.telegram.telegram_incoming import (
+    holds_code,
+    identity_of,
+    is_hidden,
+    meant,
+    name_of,
+    place_of,
+    sender,
+    start_payload,
+)
+from deploybot.chat.telegram.telegram_posting import Post
+from deploybot.chat.telegram.telegram_reply_target import INTERVAL, SeenUpdate
+from deploybot.chat.unwritable_channels import Closed, nobody_hears
+from deploybot.command import Incoming
+from deploybot.dispatch.recent_messages import Allowance
+from deploybot.domain import Place
+from deploybot.errors import DeploybotError, StoreError, Unreachable
+from deploybot.ports import Store
+from deploybot.settings import Telegram
+
+if TYPE_CHECKING:
+    from deploybot.http_server import WebServer
+
+_STOP_WITHIN = 2.0
+_LET_GO_WITHIN = 1.0
+_PAUSES = (1.0, 5.0, 30.0, 120.0)
+_NOT_YOURS = "That question is closed, or was for somebody else: press the button again."
+_HIDDEN = (
+    "You write as the group, so I cannot identify you, and did nothing. "
+    "Switch off “Remain anonymous” in your rights as an administrator here, or write to me in private."
+)
+_LIMITS = Limits()
+_PATIENCE = Patience()
+log = logging.getLogger(__name__)
+
+
+class TelegramChat:
+    """`ports.LiveChat` for Telegram.
+
+    By long polls, or where `settings.webhook_secret` is given, by webhook: then `server` takes them, and `url` is the
+    address by which Telegram reaches it. `homes` are the chats that bot.toml names, `closed` hears of
+    those that the bot may not write in. `limits`, `patience` and
+    `answer_within` (seconds for the answer to a button's question) are for tests.
+    """
+
+    platform = "telegram"
+    interval = INTERVAL
+
+    def __init__(
+        self,
+        settings: Telegram,
+        parts: Parts,
+        store: Store,
+        *,
+        server: WebServer | None = None,
+        url: str = "",
+        homes: Sequence[str] = (),
+        closed: Closed = nobody_hears,
+        limits: Limits = _LIMITS,
+        patience: Patience = _PATIENCE,
+        answer_within: float = ANSWER_WITHIN,
+    ) -> None:
+        """Put it together; nothing is connected."""
+        self._parts = parts
+        self._homes = homes
+        self._hidden = Allowance(parts.clock, answers=1, seconds=300.0)
+        self._bot = make_bot(settings, poll=patience.poll, grace=patience.grace)
+        self._calls = Calls(self._bot, limits)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._introduction: asyncio.Task[None] | None = None
+        desk = ButtonTokens(store, parts.clock, self.platform)
+        self._post = Post(self._calls, desk, self._spawn, Uploads(store, parts.clock, self.platform), closed)
+        self._questions = Prompts(self._calls, self._spawn, answer_within)
+        secret = settings.webhook_secret.reveal() if settings.webhook_secret and server else ""
+        self._line = TelegramConnection(
+            self._bot, self._take, self._meet, patience=patience, url=url if secret else "", secret=secret
+        )
+        self._presses = Presses(
+            self._calls,
+            post=self._post,
+            desk=desk,
+            questions=self._questions,
+            parts=parts,
+            line=self._line,
+            spawn=self._spawn,
+        )
+        if secret and server is not None:
+            server.add_post(PATH, self._line.receive)
+
+    @property
+    def problem(self) -> str:
+        """Why nothing comes from there, and what to do; empty when all is well."""
+        return self._line.problem
+
+    async def start(self) -> None:
+        """Begin to connect, in the background."""
+        self._line.start()
+
+    async def close(self) -> None:
+        """Hear nothing more; answers on their way get a moment."""
+        await self._line.close()
+        self._questions.close()
+        if self._introduction is not None:
+            self._introduction.cancel()
+        for wait in (_STOP_WITHIN, _LET_GO_WITHIN):
+            if self._tasks:
+                _, late = await asyncio.wait(self._tasks, timeout=wait)
+                for task in late:
+                    task.cancel()
+        try:
+            async with asyncio.timeout(_LET_GO_WITHIN / 2):
+                await self._bot.shutdown()
+        except (TelegramError, TimeoutError):
+            log.warning("the connections to Telegram could not be closed in time")
+
+    async def send(self, place: Place, card: Card) -> str:
+        """Post a message; its id there."""
+        return await self._post.send(place, card)
+
+    async def edit(self, place: Place, message: str, card: Card) -> None:
+        """Replace a message."""
+        await self._post.edit(place, message, card)
+
+    def _meet(self) -> None:
+        """Telegram knows us: introduce ourselves, while we listen already."""
+        self._introduction = asyncio.create_task(self._introduce(), name="telegram-introduction")
+        self._introduction.add_done_callback(self._ended)
+
+    async def _introduce(self) -> None:
+        """Look at the chats that bot.toml names, and set the menu, which may be refused: people can type."""
+        with contextlib.suppress(StoreError):
+            await self._post.resume()
+        for chat in dict.fromkeys(self._homes):
+            await _patiently(partial(self._post.look, chat))
+        for scope, entries in menus(self._parts.commands.values()):
+            await _patiently(partial(self._calls.menu, scope, entries))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run something in a task of its own; what goes wrong in it is logged."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, DeploybotError):
+            log.warning("%s", error)
+        elif error is not None:
+            log.error("a message from Telegram broke something", exc_info=error)
+
+    def _take(self, update: Update, late: bool) -> asyncio.Task[None] | None:  # noqa: FBT001  line.Take
+        """Begin to work on an update."""
+        if update.callback_query is not None:
+            return self._spawn(self._presses.take(update.callback_query, late=late))
+        if update.message is not None:
+            return self._spawn(self._hear(update.message))
+        return None
+
+    async def _hear(self, message: Message) -> None:
+        """A message: an answer to a question, a command, or none of our business."""
+        if message.migrate_to_chat_id:
+            self._post.moved(str(message.chat.id), str(message.migrate_to_chat_id))
+            return
+        user = sender(message)
+        if user is None:
+            await self._turn_away(message)
+            return
+        if is_question(message):
+            await self._answered(message, self._questions.answered(message, user))
+            return
+        ticket = start_payload(message)
+        if ticket and await self._questions.redeem(ticket, message, user):
+            return
+        text = meant(message, self._line.me)
+        if text is not None:
+            if holds_code(text):
+                self._spawn(self._hide(message))
+            await self._obey(message, self._incoming(message, text, place_of(message)))
+
+    async def _turn_away(self, message: Message) -> None:
+        """Tell an administrator who hides behind the group why nothing comes of a command; now and then only."""
+        asked = is_hidden(message) and (message.text or "").startswith("/") and meant(message, self._line.me)
+        if asked and self._hidden.allows(message.chat.id):
+            await self._post.note(place_of(message), literal(_HIDDEN), reply_to=message.message_id)
+
+    async def _hide(self, message: Message) -> None:
+        """Take a one-time code out of the chat, where the bot may."""
+        try:
+            await self._calls.delete(place_of(message), message.message_id)
+        except DeploybotError as error:
+            log.info("a one-time code could not be taken out of a chat: %s", error)
+
+    async def _answered(self, message: Message, question: PromptQuestion | None) -> None:
+        """An answer makes a command complete, which is answered where the button stood."""
+        if question is None:
+            await self._post.note(place_of(message), literal(_NOT_YOURS), reply_to=message.message_id)
+            return
+        if question.asks == "code":
+            self._spawn(self._hide(message))
+        text = command_of(question, message.text or "")
+        incoming = self._incoming(message, text, question.place, press=question.press.hash)
+        same = question.place.channel == str(message.chat.id)
+        await self._obey(message, incoming, reply_to=message.message_id if same else question.card)
+
+    def _incoming(self, message: Message, text: str, place: Place, press: str = "") -> Incoming:
+        user = message.from_user
+        assert user is not None  # noqa: S101  `sender` has looked
+        elsewhere = "" if place.channel == str(message.chat.id) else f"{message.chat.id}/"
+        return Incoming(
+            identity=identity_of(user),
+            place=self._post.known(place),
+            text=text,
+            id=f"{elsewhere}{message.message_id}",
+            at=message.date.timestamp(),
+            name=name_of(user),
+            press=press,
+        )
+
+    async def _obey(self, message: Message, incoming: Incoming, reply_to: int = 0) -> None:
+        """Have dispatch answer; what takes a while is shown to have been seen."""
+
+        def show() -> None:
+            self._spawn(self._see(place_of(message), message.message_id))
+
+        tied = reply_to or (0 if incoming.place.private else message.message_id)
+        room = SeenUpdate(self._post, self._line.me.name, tied, show)
+        try:
+            await Talk(room, incoming).answer(self._parts)
+        finally:
+            room.said()
+
+    async def _see(self, place: Place, message: int) -> None:
+        try:
+            await self._calls.see(place, message)
+        except DeploybotError as error:
+            log.debug("no reaction is possible there: %s", error)
+
+
+async def _patiently(work: Callable[[], Awaitable[None]]) -> None:
+    """Do something that nobody waits for, again where Telegram does not answer."""
+    for pause in _PAUSES:
+        try:
+            await work()
+        except Unreachable as error:
+            await asyncio.sleep(error.retry_after or pause)
+        except DeploybotError as error:
+            log.warning("%s", error)
+            return
+        else:
+            return
+    log.warning("Telegram: a chat was not looked at, or a menu not set, since it does not answer")

@@ -1,0 +1,172 @@
+"""What `deploybot check` tries of Telegram: token, webhook or polls, groups and rights; with a cure for each failure.
+
+Nothing is said anywhere, and no update is taken from a bot that runs meanwhile.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+from telegram import Bot, ChatFullInfo, ChatMember, ChatMemberAdministrator, ChatMemberRestricted, User, WebhookInfo
+from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, TelegramError
+
+from deploybot.chat.card_channels import places_named
+from deploybot.chat.console import unix_sockets
+from deploybot.chat.telegram.telegram_api import make_bot, told
+from deploybot.chat.telegram.telegram_connection import PATH, UNREADABLE
+from deploybot.domain import Place
+from deploybot.ports import ChatFinding
+from deploybot.settings import Settings, Telegram
+
+LISTEN: Final = 6
+"""Seconds for which it polls, to see whether somebody else does."""
+_RECENT: Final = 600.0
+_TOKEN: Final = re.compile(r"[0-9]{5,20}:[A-Za-z0-9_-]{20,}")
+_OFFICIAL: Final = "https://api.telegram.org"
+_REACHABLE: Final = re.compile(r"https://[^/:]+(?::(?:443|80|88|8443))?(?:/.*)?")
+_BOT_FATHER: Final = "Ask @BotFather for it (/token), and write it where `token` in [telegram] of bot.toml points."
+_ADD: Final = "Open the group, “Add members”, and add @{me}; or correct its number in bot.toml."
+_NETWORK: Final = "Check that this machine can reach it: a firewall or a proxy may be in between."
+_NO_FILES: Final = ("the bot may not send files", "Give it the right to send files: long logs come as one.")
+_RIVAL: Final = "Stop the other program, or give it a bot of its own (@BotFather, /newbot)."
+
+
+async def probe(settings: Settings, *, listen: int = LISTEN) -> AsyncIterator[ChatFinding]:
+    """Try everything; `listen` is how many seconds to look for another program that polls."""
+    telegram = settings.telegram
+    if telegram is None:
+        return
+    bot = make_bot(telegram, poll=float(listen))
+    try:
+        found, me = await _token(telegram, bot)
+        yield found
+        if me is not None:
+            async for found in _bot(settings, telegram, bot, me, listen):
+                yield found
+    finally:
+        await bot.shutdown()
+
+
+async def _token(telegram: Telegram, bot: Bot) -> tuple[ChatFinding, User | None]:
+    """The token, and whose it is."""
+    what = "token"
+    if not _TOKEN.fullmatch(telegram.token.reveal()):
+        return ChatFinding(what, "it does not look like a bot's token: 123456789:AAF…", _BOT_FATHER), None
+    try:
+        await bot.initialize()
+    except InvalidToken:
+        return ChatFinding(what, "Telegram does not accept it: it is wrong or was revoked", _BOT_FATHER), None
+    except TelegramError as error:
+        return ChatFinding(what, f"Telegram cannot be reached: {told(error)}", _NETWORK), None
+    return ChatFinding(what, f"@{bot.username}"), bot.bot
+
+
+async def _bot(settings: Settings, telegram: Telegram, bot: Bot, me: User, listen: int) -> AsyncIterator[ChatFinding]:
+    """What a bot that is let in finds."""
+    yield _privacy(me)
+    places = [place for place in places_named(settings) if place.platform == "telegram"]
+    if not me.can_join_groups and any(place.channel.startswith("-") for place in places):
+        yield ChatFinding("groups", "the bot may not join groups", "Tell @BotFather: /setjoingroups, Enable.")
+    try:
+        info = await bot.get_webhook_info()
+        yield _webhook(settings, info) if telegram.webhook_secret else await _polls(settings, bot, info, listen)
+        for place in places:
+            yield await _place(place, bot)
+    except (TelegramError, *UNREADABLE) as error:
+        yield ChatFinding("answer", f"Telegram failed: {told(error)}", _NETWORK)
+
+
+def _privacy(me: User) -> ChatFinding:
+    """Both ways are well; what people have to know differs."""
+    if me.can_read_all_group_messages:
+        return ChatFinding("privacy mode", "off: in groups it is sent everything, and passes over what is not for it")
+    return ChatFinding(
+        "privacy mode",
+        f"on: in groups it hears commands, replies and @{me.username}; beside other bots type /status@{me.username}",
+    )
+
+
+def _webhook(settings: Settings, info: WebhookInfo) -> ChatFinding:
+    """Whether Telegram can deliver to us."""
+    what, url = "webhook", (settings.http.url if settings.http else None) or ""
+    telegram = settings.telegram
+    if telegram is not None and telegram.api_url == _OFFICIAL and not _REACHABLE.fullmatch(url):
+        cure = "Put a proxy with TLS before the bot, and its address into `url` in [http]."
+        return ChatFinding(
+            what, f"Telegram delivers to https:// on ports 443, 80, 88 and 8443 only, not to {url}", cure
+        )
+    if info.url and info.url != f"{url}{PATH}":
+        cure = f"The bot sets its own when it starts; see who else has the token. {_RIVAL}"
+        return ChatFinding(what, f"another one is set: {info.url}", cure)
+    failed = info.last_error_date
+    if failed is not None and time.time() - failed.timestamp() < _RECENT:
+        cure = f"See that the proxy before the bot passes {PATH} on, with all headers."
+        return ChatFinding(what, f"Telegram could not deliver lately: {info.last_error_message}", cure)
+    return ChatFinding(what, f"{url}{PATH}" if info.url else f"{url}{PATH}, set when the bot starts")
+
+
+async def _polls(settings: Settings, bot: Bot, info: WebhookInfo, listen: int) -> ChatFinding:
+    """Whether updates can be polled, by us alone."""
+    what = "long polling"
+    if info.url:
+        cure = f"The bot takes it away when it starts; see who else has the token. {_RIVAL}"
+        return ChatFinding(what, f"a webhook is set, to which Telegram delivers instead: {info.url}", cure)
+    if _runs(settings):
+        return ChatFinding(what, "the bot runs here, and its log reports when another program polls, too")
+    try:
+        waiting = await bot.get_updates(limit=1, timeout=listen)
+    except Conflict:
+        return ChatFinding(what, "another program polls with the same token, and each takes from the other", _RIVAL)
+    if waiting:
+        return ChatFinding(what, "updates wait for the bot, and are left there")
+    return ChatFinding(what, f"no other program has polled for {listen} s")
+
+
+def _runs(settings: Settings) -> bool:
+    """Whether the bot itself runs here: then it is the one that polls."""
+    try:
+        unix_sockets.connect(settings.bot.data / "console.sock").close()
+    except OSError as error:
+        return isinstance(error, PermissionError | BlockingIOError)
+    return True
+
+
+async def _place(place: Place, bot: Bot) -> ChatFinding:
+    """Whether the bot may speak in a chat of bot.toml."""
+    what = f"chat {place.channel}{f'/{place.thread}' if place.thread else ''}"
+    try:
+        chat = await bot.get_chat(int(place.channel))
+        member = await bot.get_chat_member(chat.id, bot.id) if chat.type != chat.PRIVATE else None
+        if wrong := _missing(chat, member):
+            return ChatFinding(what, f"in “{chat.title}” {wrong[0]}", wrong[1])
+        if place.thread:
+            await bot.send_chat_action(chat.id, "typing", message_thread_id=int(place.thread))
+    except ChatMigrated as move:
+        return ChatFinding(what, "the group is a supergroup now", f"Write {move.new_chat_id} in its place in bot.toml.")
+    except (BadRequest, Forbidden) as error:
+        if "thread not found" in error.message.lower():
+            cure = "The number of a topic is the last but one in a link to one of its messages."
+            return ChatFinding(what, "there is no such topic", cure)
+        return ChatFinding(what, error.message, _ADD.format(me=bot.username))
+    return ChatFinding(what, f"the bot may write in “{chat.title or chat.full_name}”")
+
+
+def _missing(chat: ChatFullInfo, member: ChatMember | None) -> tuple[str, str] | None:
+    """What keeps the bot from speaking, and the cure."""
+    if member is None:
+        return None
+    if member.status in {ChatMember.LEFT, ChatMember.BANNED}:
+        return "the bot is no member", "Open the group, “Add members”, and add it."
+    leader = isinstance(member, ChatMemberAdministrator)
+    if chat.type == chat.CHANNEL:
+        may_post = isinstance(member, ChatMemberAdministrator) and member.can_post_messages
+        return None if may_post else ("the bot may not post", "Make it an administrator who may “Post messages”.")
+    held = member if isinstance(member, ChatMemberRestricted) else chat.permissions
+    if leader or held is None:
+        return None
+    if not held.can_send_messages:
+        return "the bot may not write", "Give it the right to send messages, or make it an administrator."
+    return None if held.can_send_documents else _NO_FILES

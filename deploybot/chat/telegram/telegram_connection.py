@@ -1,0 +1,273 @@
+"""The line to Telegram: updates come in by long polls or by webhook, and what is wrong with it is known.
+
+python-telegram-bot's own Application and Updater are not used. They confirm what lies in a queue and was handed to
+nobody, end for good when a token is refused once, keep the time-outs of long polls to themselves, and cost
+two more megabytes. What is used is its Bot, inside the bot's own loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from telegram import Bot, Update
+from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
+
+from deploybot.chat.telegram.telegram_api import seconds_of, told
+from deploybot.chat.telegram.telegram_incoming import Me
+from deploybot.dispatch.recent_messages import Recent
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+PATH = "/telegram/updates"
+UPDATES = ["message", "callback_query"]
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
+_HEADER = "X-Telegram-Bot-Api-Secret-Token"
+_LONGEST_PAUSE = 30.0
+_LAST_POLL_WITHIN = 1.5
+_CONNECT_WITHIN = 30.0
+_READ_WITHIN = 10.0
+_BATCH = 100
+_OLD_ERROR = 120.0
+log = logging.getLogger(__name__)
+
+Take = Callable[[Update, bool], "asyncio.Task[None] | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long things may take, in seconds.
+
+    `poll` is the length of a long poll and `grace` what its answer may take besides: a silent one is noticed after
+    both. `first` is the pause after a first failure, `rival` after another poller was met, `token` after the token
+    was refused, `look` between two looks at the webhook. `handed` is what an update may take to
+    reach the database before it is confirmed.
+    """
+
+    poll: float = 25.0
+    grace: float = 10.0
+    first: float = 1.0
+    rival: float = 5.0
+    token: float = 300.0
+    look: float = 30.0
+    handed: float = 0.1
+
+
+class TelegramConnection:
+    """Hands updates to `take`, with whether they may have waited long, and says in `problem` why none come.
+
+    `take` gives the task that works on an update, or None; each update is given to it once. `meet` is called when
+    Telegram has answered for the first time. `url` is the bot's address for webhooks,
+    with their secret; empty for long polls.
+    """
+
+    def __init__(
+        self,
+        bot: Bot,
+        take: Take,
+        meet: Callable[[], object],
+        *,
+        patience: Patience,
+        url: str = "",
+        secret: str = "",
+    ) -> None:
+        self._bot = bot
+        self._take = take
+        self._meet = meet
+        self._patience = patience
+        self._url = f"{url}{PATH}" if url else ""
+        self._secret = hashlib.sha256(secret.encode()).hexdigest()
+        self._offset = 0
+        self._failures = 0
+        self._late = True
+        self._late_until = 0.0
+        self._rival_until = 0.0
+        self._taken = Recent()
+        self._met = False
+        self._run: asyncio.Task[None] | None = None
+        self.me = Me(0, "")
+        self.problem = "Telegram has not answered yet."
+
+    def start(self) -> None:
+        """Connect, and go on until `close`."""
+        self._run = asyncio.create_task(self._keep(), name="telegram")
+
+    async def close(self) -> None:
+        """Stop listening; what was handed over is confirmed, so that it does not come again."""
+        if self._run is None:
+            return
+        self._run.cancel()
+        await asyncio.gather(self._run, return_exceptions=True)
+        if self._offset and not self._url and not self.problem:
+            with contextlib.suppress(TelegramError, TimeoutError):
+                async with asyncio.timeout(_LAST_POLL_WITHIN):
+                    await self._bot.get_updates(self._offset, limit=1, timeout=0, allowed_updates=UPDATES)
+
+    async def _keep(self) -> None:
+        """Connect and listen, again and again."""
+        while True:
+            try:
+                await self._connect()
+                await (self._watch() if self._url else self._listen())
+            except (TelegramError, TimeoutError) as error:
+                pause = self._trouble(error)
+            except Exception as error:
+                log.exception("listening to Telegram broke")
+                pause = self._trouble(error)
+            else:
+                pause = 0.0
+            await asyncio.sleep(pause)
+
+    async def _connect(self) -> None:
+        """Who we are there; then no webhook for long polls, or ours."""
+        async with asyncio.timeout(_CONNECT_WITHIN):
+            await self._bot.initialize()
+            if not self.me.id:
+                self.me = Me(self._bot.id, self._bot.username)
+                log.info("Telegram knows me as @%s", self.me.name)
+            if self._url:
+                await self._bot.set_webhook(self._url, allowed_updates=UPDATES, secret_token=self._secret)
+                self._late_until = asyncio.get_running_loop().time() + 2 * self._patience.look
+            else:
+                await self._bot.delete_webhook()
+        self._well()
+        if not self._met:
+            self._met = True
+            self._meet()
+
+    async def _listen(self) -> None:
+        """Long polls. An update is confirmed by the poll after it, when it was handed over."""
+        while True:
+            updates = await self._poll()
+            self._well()
+            late, self._late = self._late, self._late and len(updates) == _BATCH
+            tasks = [task for update in updates if (task := self._once(update, late=late))]
+            if updates:
+                self._offset = updates[-1].update_id + 1
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._patience.handed)
+
+    async def _poll(self) -> Sequence[Update]:
+        """A long poll, or a short one for what has waited while we were away.
+
+        One update that the library cannot read must not keep the others from us.
+        """
+        patience = self._patience
+        seconds = 0 if self._late else int(patience.poll)
+        try:
+            async with asyncio.timeout(seconds + patience.grace):
+                return await self._bot.get_updates(self._offset, limit=_BATCH, timeout=seconds, allowed_updates=UPDATES)
+        except UNREADABLE:
+            url = f"{self._bot.base_url}/getUpdates?offset={self._offset}&limit={_BATCH}&timeout=0"
+            async with asyncio.timeout(patience.grace):
+                raw = await self._bot.request.retrieve(url)
+            return [self._read(one) for one in json.loads(raw)["result"]]
+
+    def _read(self, raw: dict[str, object]) -> Update:
+        """An update; an empty one where it cannot be read, which is stepped over."""
+        try:
+            return Update.de_json(raw, self._bot)
+        except UNREADABLE:
+            log.exception("Telegram sent an update that I cannot read")
+            return Update(int(str(raw["update_id"])))
+
+    def _once(self, update: Update, *, late: bool) -> asyncio.Task[None] | None:
+        """Begin to work on an update, unless that was done."""
+        return self._take(update, late) if self._taken.first(update.update_id) else None
+
+    async def _watch(self) -> None:
+        """Look now and then whether Telegram still delivers to us, and whether it can."""
+        while True:
+            await asyncio.sleep(self._patience.look)
+            info = await self._bot.get_webhook_info()
+            if info.url != self._url:
+                log.warning("somebody set another webhook for @%s: I set mine again", self.me.name)
+                return
+            error = info.last_error_date
+            if error is not None and info.pending_update_count and time.time() - error.timestamp() < _OLD_ERROR:
+                self._ill(
+                    f"Telegram cannot deliver to {self._url}: {info.last_error_message}. "
+                    "Look at the reverse proxy before the bot, and at `url` in [http]."
+                )
+            else:
+                self._well()
+
+    async def receive(self, request: web.Request) -> web.StreamResponse:
+        """One update by webhook. 200 when it was handed over; anything else has it delivered again."""
+        from aiohttp import web  # noqa: PLC0415  ten megabytes, which long polls do without
+
+        given = request.headers.getall(_HEADER, [])
+        if len(given) != 1 or not hmac.compare_digest(given[0].encode("utf-8", "replace"), self._secret.encode()):
+            return web.Response(status=403)
+        if not self.me.id:
+            return web.Response(status=503)
+        try:
+            async with asyncio.timeout(_READ_WITHIN):
+                raw = json.loads(await request.read())
+            update = self._read(raw)
+        except TimeoutError:
+            return web.Response(status=408)
+        except UNREADABLE:
+            return web.Response(status=400)
+        task = self._once(update, late=asyncio.get_running_loop().time() < self._late_until)
+        if task is not None:
+            await asyncio.wait([task], timeout=self._patience.handed)
+        return web.Response()
+
+    def _well(self) -> None:
+        """Telegram answered; another poller is only gone when it has let us poll for a while."""
+        if asyncio.get_running_loop().time() < self._rival_until:
+            return
+        if self.problem and self._failures:
+            log.info("Telegram answers again")
+        self._failures, self.problem = 0, ""
+
+    def _ill(self, problem: str, level: int = logging.WARNING) -> None:
+        """Say what is wrong: in the log once, until it is another thing."""
+        self._failures += 1
+        if problem != self.problem:
+            log.log(level, "%s", problem)
+        self.problem = problem
+
+    def _trouble(self, error: Exception) -> float:
+        """Note what went wrong; the seconds until the next try."""
+        patience = self._patience
+        self._late = True
+        match error:
+            case InvalidToken():
+                self._ill(_REFUSED, logging.ERROR)
+                return patience.token
+            case Conflict() if "webhook" in error.message.lower():
+                self._ill("Somebody set a webhook for my bot in Telegram, so I could not poll: I take it away.")
+                return patience.first
+            case Conflict():
+                self._ill(_RIVAL, logging.ERROR)
+                self._rival_until = asyncio.get_running_loop().time() + 2 * patience.poll
+                return patience.rival
+            case RetryAfter():
+                self._ill("Telegram asked for a pause.")
+                return seconds_of(error)
+            case TelegramError() | TimeoutError():
+                self._ill(f"Telegram cannot be reached: {told(error)}. I go on trying.")
+            case _:
+                self._ill("Listening to Telegram broke: the log says how. I go on trying.")
+        return min(patience.first * 2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE)
+
+
+_REFUSED = (
+    "Telegram does not accept the bot's token: it is wrong or was revoked. Ask @BotFather for it (/token), "
+    "write it where `token` in [telegram] of bot.toml points, and restart the bot."
+)
+_RIVAL = (
+    "Another program polls Telegram with the same token, and each takes updates from the other: "
+    "stop it, or give it a bot of its own (@BotFather, /newbot)."
+)

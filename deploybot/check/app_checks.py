@@ -1,0 +1,108 @@
+"""What is tried of an app: its repository, its images, and what it is deployed from by itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from deploybot.autodeploy.event_hints import autos
+from deploybot.autodeploy.watched_sources import newest_tag
+from deploybot.check.check_results import CheckState, Row
+from deploybot.deployments.card_details import effects_lines
+from deploybot.deployments.planner import DryPlan
+from deploybot.domain import Heads
+from deploybot.errors import DeploybotError, Unreachable, UserError
+from deploybot.events.watched_refs import fits
+from deploybot.ports import Images, RefSource
+from deploybot.settings import App, Auto, Environment
+
+_TAGS = 3
+
+
+async def try_repository(app: App, refs: RefSource) -> AsyncIterator[Row]:
+    """Whether the repository opens, and what its branch is now."""
+    subject = f"app {app.name}"
+    what = "repository"
+    try:
+        release = await refs.resolve(app, "")
+    except Unreachable as error:
+        cure = error.hint or "See that the address is right and that repo_key or repo_token opens it."
+        yield Row(subject, what, CheckState.FAILED, f"{app.repo}: {error.why}", cure)
+    except UserError as error:
+        yield Row(subject, what, CheckState.FAILED, error.sentence, error.hint or "See `branch` in bot.toml.")
+    else:
+        yield Row(subject, what, CheckState.OK, f"{app.repo}: {release} {release.subject}".rstrip())
+
+
+async def try_plan(app: App, environment: Environment, plans: DryPlan) -> AsyncIterator[Row]:
+    """Show what a deployment of the app's branch would change now, and everything that stands against it."""
+    subject, what = f"app {app.name}", f"plan {environment.name}"
+    try:
+        plan = await plans(app, environment)
+    except Unreachable as error:
+        yield Row(subject, what, CheckState.FAILED, str(error), error.hint)
+    except UserError as error:
+        yield Row(subject, what, CheckState.FAILED, error.sentence.replace("\n", " "), error.hint.replace("\n", " "))
+    else:
+        effects = "; ".join(line.text for part in plan.servers for line in effects_lines(part))
+        warnings = "".join(f" ({warning})" for warning in plan.warnings)
+        yield Row(subject, what, CheckState.OK, f"{plan.release}: {effects or 'nothing runs yet'}{warnings}")
+
+
+async def try_image(app: App, service: str, images: Images) -> AsyncIterator[Row]:
+    """Whether a registry shows the image of one service, and what it is now."""
+    subject, what = f"app {app.name}", f"image {service}"
+    of = app.images[service]
+    try:
+        (pin,) = await images.pins(app.model_copy(update={"images": {service: of}}))
+    except Unreachable as error:
+        cure = error.hint or f"See that apps.{app.name}.images.{service}.image is right."
+        yield Row(subject, what, CheckState.FAILED, str(error), cure)
+    except UserError as error:
+        yield Row(subject, what, CheckState.FAILED, error.sentence, error.hint)
+    else:
+        yield Row(
+            subject, what, CheckState.OK, f"{of.image}, {of.tag}: {pin.version}{await _left_out(app, service, images)}"
+        )
+
+
+async def _left_out(app: App, service: str, images: Images) -> str:
+    """Which of a service's tags look like releases and do not count, with the reason of each."""
+    try:
+        found = (await images.unfit(app)).get(service, ())
+    except DeploybotError:
+        return ""
+    shown = "; ".join(f"{tag}: {why}" for tag, why in found[:_TAGS])
+    return f" (do not count: {shown}{' …' if len(found) > _TAGS else ''})" if shown else ""
+
+
+async def try_auto(app: App, refs: RefSource) -> AsyncIterator[Row]:
+    """What each look of the bot's own asks, and what it finds for every environment that is deployed by itself."""
+    subject = f"app {app.name}"
+    try:
+        heads = await refs.heads(app)
+    except Unreachable as error:
+        yield Row(subject, "auto", CheckState.FAILED, error.why, error.hint)
+        return
+    for name, auto in autos(app).items():
+        found, missing = _found(auto, heads)
+        if missing:
+            cure = f"Push one, or look at apps.{app.name}.environments.{name}.auto."
+            yield Row(
+                subject, f"auto {name}", CheckState.FAILED, f"the repository has no {' and no '.join(missing)}", cure
+            )
+        elif found:
+            yield Row(subject, f"auto {name}", CheckState.OK, ", ".join(found))
+
+
+def _found(auto: Auto, heads: Heads) -> tuple[list[str], list[str]]:
+    """What there is now of what `auto` waits for, and what there is nothing of."""
+    found, missing = [], []
+    if auto.branch:
+        names = [name for name in sorted(heads.branches) if fits(auto.branch, name)]
+        found += [f"{name} is {heads.branches[name][:10]}" for name in names]
+        missing += [] if names else [f"branch {auto.branch}"]
+    if auto.tag:
+        tags = {name: commit for name, commit in heads.tags.items() if fits(auto.tag, name)}
+        newest = newest_tag(tags, {}, early="-" in auto.tag)
+        found += [f"the newest tag is {newest}"] if newest else [f"no tag {auto.tag} yet"]
+    return found, missing

@@ -1,0 +1,179 @@
+"""What is tried of a server: its connection, its tools, the apps' places, and whether jobs outlive connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from deploybot.check.check_results import CheckState, Row
+from deploybot.domain import JobState, JobStatus, Release, ServerFacts, short_id
+from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
+from deploybot.observed_state import runs_containers
+from deploybot.ports import Engine, Host, Servers, Site
+from deploybot.settings import App, Environment, Server, Settings
+from deploybot.strategies.server_requirements import check_compose, check_server
+from deploybot.units import show_duration, show_size
+
+_SCRIPT = "survive"
+_JOB_DEADLINE = 20.0
+_RETRIES = (0.1, 0.5)
+_ANY = Release("0" * 40)
+_INSTEAD_OF_GIT = frozenset({"tar", "gzip"})
+_KILLED = (
+    "Something there ends what a session leaves behind: `loginctl enable-linger USER`, or `KillUserProcesses=no` "
+    "in /etc/systemd/logind.conf."
+)
+
+
+class ServerLinks(Servers, Protocol):
+    """All servers, and a way to break the connection to one of them."""
+
+    async def drop(self, name: str) -> None:
+        """Cut the connection to a server without a word, as a broken link would."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """An environment that uses a server."""
+
+    app: App
+    environment: Environment
+
+    @property
+    def directory(self) -> str:
+        """Where it lives on the server."""
+        return self.environment.directory or self.app.directory
+
+
+async def try_server(server: Server, settings: Settings, links: ServerLinks) -> AsyncIterator[Row]:
+    """A row each for all of that; one that cannot be reached is one row."""
+    subject = f"server {server.name}"
+    host = links.host(server.name)
+    started = time.monotonic()
+    try:
+        facts = await host.facts()
+    except Unreachable as error:
+        yield Row(subject, "connection", CheckState.FAILED, error.why, _connection_cure(server, error))
+        return
+    took = show_duration(time.monotonic() - started)
+    yield Row(subject, "connection", CheckState.OK, f"{server.ssh} answers in {took}, its host key is the pinned one")
+    yield Row(subject, "user", CheckState.OK, f"{facts.user or server.user} (uid {facts.uid}) on {facts.system}")
+    yield _tools(subject, facts)
+    placed = _placed(server.name, settings)
+    yield _room(subject, facts)
+    if server.docker or any(runs_containers(one.app) for one in placed):
+        yield await _engine(subject, links.engine(server.name), server, facts)
+    if any(one.app.strategy == "compose" for one in placed):
+        yield _compose(subject, facts)
+    for one in placed:
+        yield await _place(subject, one, host)
+    yield await _survival(subject, server, host, links)
+
+
+def _connection_cure(server: Server, error: Unreachable) -> str:
+    trust = f"`deploybot trust {server.name}`"
+    if not server.host_key:
+        return f"No host key is pinned: {trust} shows the server's fingerprint and writes it."
+    if isinstance(error, HostKeyMismatch):
+        return f"If the server was reinstalled, {trust} shows the new fingerprint; if not, find out who answers there."
+    return error.hint or f"Try `ssh -p {server.port} {server.user}@{server.host}` from here, and look at its sshd."
+
+
+def _placed(name: str, settings: Settings) -> list[_Placed]:
+    return [
+        _Placed(app, environment)
+        for app in settings.apps.values()
+        for environment in app.environments.values()
+        if name in environment.servers
+    ]
+
+
+def _tools(subject: str, facts: ServerFacts) -> Row:
+    missing = [tool for tool in facts.tools_missing if not (facts.git and tool in _INSTEAD_OF_GIT)]
+    if missing:
+        return Row(subject, "tools", CheckState.FAILED, f"missing: {', '.join(missing)}", "Install them on the server.")
+    return Row(
+        subject, "tools", CheckState.OK, "all there" if facts.git else "all there, with tar and gzip in place of git"
+    )
+
+
+async def _place(subject: str, placed: _Placed, host: Host) -> Row:
+    """Whether a release could go there now, by the rules that a deployment asks."""
+    what = f"{placed.app.name}/{placed.environment.name}"
+    directory = placed.directory
+    try:
+        facts = await host.facts(directory)
+        site = Site(app=placed.app, environment=placed.environment, facts=facts)
+        check_server(site, _ANY)
+        if placed.app.strategy == "compose":
+            check_compose(site)
+    except Unreachable as error:
+        return Row(subject, what, CheckState.FAILED, error.why, error.hint)
+    except UserError as error:
+        return Row(subject, what, CheckState.FAILED, error.sentence, error.hint)
+    runs = f", {short_id(facts.current)} runs there" if facts.current else ""
+    return Row(subject, what, CheckState.OK, f"{directory} can be written, {show_size(facts.disk_free)} free{runs}")
+
+
+def _room(subject: str, facts: ServerFacts) -> Row:
+    disk = f"{show_size(facts.disk_free)} of {show_size(facts.disk_total)} of disk free"
+    return Row(subject, "room", CheckState.OK, f"{disk}, {show_size(facts.memory_available)} of memory available")
+
+
+async def _engine(subject: str, engine: Engine | None, server: Server, facts: ServerFacts) -> Row:
+    if engine is None:
+        return Row(subject, "Docker", CheckState.SKIPPED, "no Engine")
+    where = server.docker or facts.docker_host.removeprefix("unix://")
+    try:
+        return Row(subject, "Docker", CheckState.OK, f"Engine {await engine.version()} at {where}")
+    except Unreachable as error:
+        cure = error.hint or (
+            f"On the server: `systemctl start docker`, and `sudo usermod -aG docker {server.user}`, "
+            "which makes that user as mighty as root there."
+        )
+        return Row(subject, "Docker", CheckState.FAILED, error.why, cure)
+    except EngineError as error:
+        return Row(subject, "Docker", CheckState.FAILED, str(error), "The bot works with Docker 20.10 and later.")
+
+
+def _compose(subject: str, facts: ServerFacts) -> Row:
+    if not facts.compose:
+        return Row(subject, "Compose", CheckState.SKIPPED, "none")
+    return Row(subject, "Compose", CheckState.OK, f"`{' '.join(facts.compose)}` {facts.compose_version}")
+
+
+async def _survival(subject: str, server: Server, host: Host, links: ServerLinks) -> Row:
+    """Start a job, cut the connection, connect again: a server that kills what a session left cannot be used."""
+    what = "detached job"
+    job = f"check-{server.name}-{secrets.token_hex(4)}"
+    try:
+        started = await host.start(job, _SCRIPT, {}, deadline=_JOB_DEADLINE)
+        if started.state is not JobState.RUNNING:
+            return Row(subject, what, CheckState.FAILED, f"a job that was just started is {started.state}", _KILLED)
+        await links.drop(server.name)
+        ended = await _wait(host, job)
+        chunk = await host.poll(job, 0)
+        await host.forget([job])
+    except Unreachable as error:
+        return Row(subject, what, CheckState.FAILED, str(error), error.hint)
+    except DeploybotError as error:
+        return Row(subject, what, CheckState.FAILED, str(error), _KILLED)
+    if ended.state is JobState.DONE and ended.code == 0 and chunk.data.endswith(b"survived\n"):
+        return Row(
+            subject, what, CheckState.OK, "went on while the connection was cut, and its end and log were read after"
+        )
+    return Row(subject, what, CheckState.FAILED, f"after the connection was cut it is {ended.state}", _KILLED)
+
+
+async def _wait(host: Host, job: str) -> JobStatus:
+    """The job's end. The first calls may still meet the connection that was cut."""
+    for pause in _RETRIES:
+        with contextlib.suppress(Unreachable):
+            return await host.wait(job, timeout=_JOB_DEADLINE)
+        await asyncio.sleep(pause)
+    return await host.wait(job, timeout=_JOB_DEADLINE)

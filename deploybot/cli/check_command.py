@@ -1,0 +1,197 @@
+"""`deploybot check`: says what the bot understood, then tries all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from deploybot.cli.command_base import FAILED, WRONG, Options, Wrong, problems_text
+from deploybot.errors import ConfigError
+
+if TYPE_CHECKING:
+    from deploybot.check import Row
+    from deploybot.settings import App, Environment, Server, Settings
+
+
+@click.command(short_help="Try everything in bot.toml.")
+@click.option("--offline", is_flag=True, help="Only read bot.toml; try nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def check(options: Options, *, offline: bool, as_json: bool) -> None:
+    """Show what the bot understood of bot.toml, then test every server, repository, image and chat in it at once.
+
+    On each server it tests SSH, the host key, the user and shell tools. It also tests the apps' directories, disk,
+    memory, Docker, Compose, and whether a job continues when the connection breaks. It changes nothing there. Each
+    failure has a fix. The exit code is 1 if anything failed, and 2 if bot.toml is wrong.
+
+    \b
+    Examples:
+      deploybot check
+      deploybot check --offline
+      deploybot check --json | jq '.rows[] | select(.state == "failed")'
+    """
+    try:
+        settings = options.settings()
+    except ConfigError as error:
+        if as_json:
+            click.echo(json.dumps({"ok": False, "problems": error.problems, "rows": []}))
+            sys.exit(WRONG)
+        raise Wrong(problems_text(error)) from error
+    if not as_json:
+        click.echo("\n".join(understood(settings)))
+    rows = () if offline else asyncio.run(_try(settings))
+    failed = [row for row in rows if row.state == "failed"]
+    if as_json:
+        listed = {"ok": not failed, "problems": [], "rows": [*map(row_json, rows)]}
+        click.echo(json.dumps(listed, ensure_ascii=False))
+    elif rows:
+        click.echo()
+        show(rows)
+        click.echo(f"\n{len(rows) - len(failed)} of {len(rows)} are well.")
+    sys.exit(FAILED if failed else 0)
+
+
+async def _try(settings: Settings) -> tuple[Row, ...]:
+    """Try everything with the adapters that the bot itself uses, which may run meanwhile."""
+    from deploybot.check import check
+    from deploybot.wiring.chat_checks import chat_checks, dry_plans, other_checks
+    from deploybot.wiring.infrastructure import adapters
+
+    world = adapters(settings, beside=True)
+    try:
+        async with dry_plans(world) as plans:
+            return await check(
+                settings,
+                world.pool,
+                world.refs,
+                images=world.images,
+                chats={**chat_checks(settings), **other_checks(settings, world)},
+                plans=plans,
+                mask=world.redactor.text,
+            )
+    finally:
+        await world.pool.close()
+
+
+def row_json(row: Row) -> dict[str, str]:
+    """Return a row as `--json` prints it."""
+    return {"subject": row.subject, "what": row.what, "state": row.state, "says": row.says, "fix": row.cure}
+
+
+def understood(settings: Settings) -> Iterator[str]:
+    """bot.toml in the bot's own words; of secrets only the names."""
+    yield f"{settings.path}"
+    yield f"  data in {settings.bot.data}" + (
+        f", own commands in {settings.bot.plugins}" if settings.bot.plugins else ""
+    )
+    yield from _of_chats(settings)
+    for name, outgoing in settings.outgoing.items():
+        yield f"  {outgoing.url} notified of deployments of {' '.join(outgoing.apps) or 'every app'} ({name})"
+    if settings.otel:
+        yield f"  traces to {settings.otel.endpoint}"
+    if audit := settings.audit:
+        places = [str(audit.file)] if audit.file else []
+        places += [f"syslog {audit.syslog}"] if audit.syslog else []
+        places += [audit.call.url] if audit.call else []
+        yield f"  the audit to {', '.join(places)}"
+    for server in settings.servers.values():
+        yield f"  server {server.name}: {', '.join(_of_server(server))}"
+    for app in settings.apps.values():
+        yield f"  app {app.name}: {', '.join(_of_app(app))}"
+        for environment in app.environments.values():
+            yield f"    {environment.name}: {', '.join(_of_environment(environment))}"
+
+
+def _of_chats(settings: Settings) -> Iterator[str]:
+    slack, telegram = settings.slack, settings.telegram
+    if slack:
+        told = f", channel {slack.channel}" if slack.channel else ""
+        yield f"  Slack by {'Socket Mode' if slack.app_token else 'HTTP'}{told}"
+    if telegram:
+        topic = f", topic {telegram.topic}" if telegram.topic else ""
+        told = f", chat {telegram.chat}{topic}" if telegram.chat is not None else ""
+        yield f"  Telegram by {'webhook' if telegram.webhook_secret else 'long polling'}{told}"
+
+
+def _of_server(server: Server) -> Iterator[str]:
+    yield server.ssh
+    ways = {"key": server.key, "password": server.password, "agent": server.agent}
+    yield f"by {' or '.join(way for way, given in ways.items() if given)}"
+    if server.jump:
+        yield f"through {server.jump}"
+    yield "host key pinned" if server.host_key else "no host key pinned"
+    yield f"Docker at {server.docker}" if server.docker else "Docker as it is found there"
+
+
+def _of_app(app: App) -> Iterator[str]:
+    yield f"{app.strategy} from {app.repo}"
+    if app.branch:
+        yield f"branch {app.branch}"
+    yield f"the last {app.keep} good releases stay"
+    if app.images:
+        yield f"images {' '.join(f'{service} {of.image}, {of.tag}' for service, of in app.images.items())}"
+    if app.forge:
+        yield f"deployments reported to its {app.forge.kind}"
+    if app.tasks:
+        yield f"tasks {' '.join(app.tasks)}"
+
+
+def _of_environment(environment: Environment) -> Iterator[str]:
+    yield f"{environment.directory} on {' '.join(environment.servers)}"
+    if environment.default:
+        yield "the default"
+    health = environment.health
+    if health:
+        yield f"health by {health.http or health.tcp or health.command or 'Docker'}"
+    else:
+        yield "no health check"
+    if environment.approvals:
+        yield f"{environment.approvals} approval{'' if environment.approvals == 1 else 's'} wanted"
+    if environment.after:
+        yield f"after {environment.after}"
+    if environment.auto:
+        from deploybot.deployments.auto_targets import auto_text
+
+        yield f"deployed by itself: {auto_text(environment)}" if not environment.auto.ask else "a card asks by itself"
+    if environment.on_failure == "leave":
+        yield "a failed release is left"
+    if environment.secrets:
+        yield f"secrets {' '.join(environment.secrets)}"
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the table: in colours, folded to the window, at a terminal; plain lines anywhere else."""
+    if not sys.stdout.isatty():
+        click.echo("\n".join(plain(rows)))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    colours = {"ok": "green", "failed": "bold red", "skipped": "dim"}
+    before = ""
+    for row in rows:
+        says = Text(row.says)
+        if row.state == "failed" and row.cure:
+            says.append(f"\n{row.cure}", style="yellow")
+        subject = "" if row.subject == before else row.subject
+        table.add_row(Text(subject), Text(row.what), Text(row.state, style=colours[row.state]), says)
+        before = row.subject
+    Console().print(table)
+
+
+def plain(rows: Sequence[Row]) -> Iterator[str]:
+    """The table as lines that stay the same from run to run; a cure stands below its failure."""
+    widths = [max(len(getattr(row, name)) for row in rows) for name in ("subject", "what", "state")]
+    for row in rows:
+        cells = zip((row.subject, row.what, row.state), widths, strict=True)
+        start = "  ".join(text.ljust(width) for text, width in cells)
+        yield f"{start}  {row.says}"
+        if row.state == "failed" and row.cure:
+            yield f"{' ' * len(start)}  -> {row.cure}"

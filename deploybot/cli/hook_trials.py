@@ -1,0 +1,208 @@
+"""Payloads sent again: to a bot of its own that tells and deploys nothing, or to the running one."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from deploybot.cli.command_base import database
+from deploybot.domain import Event, Ping
+from deploybot.errors import UserError
+from deploybot.events.app_matching import Routes
+from deploybot.http_server import WebServer
+from deploybot.ports import Fate, Store
+from deploybot.settings import App, Hook, Http, Secret, Settings
+from deploybot.settings.event_values import SENDERS
+from deploybot.store.database import Database
+from deploybot.webhooks.hook_addresses import HookAddress, addresses
+from deploybot.webhooks.hook_calls import HookAnswer, call
+from deploybot.webhooks.inbox_worker import Inbox
+from deploybot.webhooks.payload_files import Payload
+from deploybot.webhooks.receiver import Receiver
+from deploybot.webhooks.sender_port import MalformedError, Received
+from deploybot.wiring.infrastructure import SystemClock
+
+_HEARD_WITHIN = 5.0
+_LOOK_EVERY = 0.01
+_LARGEST = 32 << 20
+_NO_LIMIT = 1_000_000
+_SERVER_ERROR = 500
+_COLUMNS = ("status", "file", "sender", "event", "app", "what was made of it")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A payload that was sent; `status` is 0 where it could not be."""
+
+    status: int
+    name: str
+    sender: str
+    event: str
+    app: str
+    made: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether that is the bot's fault."""
+        return self.status >= _SERVER_ERROR
+
+
+class Nobody:
+    """`ports.EventListener` that makes nothing of anything."""
+
+    async def hear(self, app: App, event: Event, delivery: str) -> str:
+        """Say for whom it would have been."""
+        del event, delivery
+        return f"heard for {app.name}"
+
+
+async def replay_dry(settings: Settings | None, files: Sequence[Payload]) -> list[Sent]:
+    """Send all to a bot of its own, with the apps of the settings, secrets made up, and a temporary database."""
+    hooks = {name: Hook(secret=_made_up()) for name in SENDERS}
+    apps = settings.apps if settings else {}
+    own = Settings(apps=apps, http=Http(max_body=_LARGEST, rate=_NO_LIMIT)).model_copy(update={"hooks": hooks})
+    with tempfile.TemporaryDirectory(prefix="deploybot-replay-") as folder:
+        database_there = Database(Path(folder) / "data" / "deploybot.db", durable=False)
+        async with database_there as store, _trial(own, store) as base:
+            return await _send(own, base, store, files)
+
+
+async def replay_live(settings: Settings, base: str, files: Sequence[Payload]) -> list[Sent]:
+    """Send all to the running bot, by the secrets of bot.toml; it does what they say."""
+    async with database(settings) as store:
+        return await _send(settings, base, store, files)
+
+
+def _made_up() -> Secret:
+    secret = Secret(env="MADE_UP")
+    secret.fill(secrets.token_hex(32))
+    return secret
+
+
+@asynccontextmanager
+async def _trial(settings: Settings, store: Store) -> AsyncIterator[str]:
+    """The receiver and the inbox of a bot, and nobody who listens; where it is reached."""
+    inbox = Inbox(settings, store, SystemClock(), (Nobody(),))
+    server = WebServer("127.0.0.1:0", dict, max_body=_LARGEST)
+    receiver = Receiver(store, SystemClock(), inbox, rate=_NO_LIMIT)
+    for address in addresses(settings):
+        receiver.open(server, address)
+    await server.start()
+    hearing = asyncio.create_task(inbox.run())
+    try:
+        yield f"http://{server.address}"
+    finally:
+        hearing.cancel()
+        with suppress(asyncio.CancelledError):
+            await hearing
+        await server.close()
+
+
+async def _send(settings: Settings, base: str, store: Store, files: Sequence[Payload]) -> list[Sent]:
+    async with aiohttp.ClientSession() as session:
+        caller = _Caller(settings, base, store, session)
+        return [await caller.send(one) for one in files]
+
+
+class _Caller:
+    """Everybody who calls, one after the other."""
+
+    def __init__(self, settings: Settings, base: str, store: Store, session: aiohttp.ClientSession) -> None:
+        self._routes = Routes(settings)
+        self._addresses = [*addresses(settings)]
+        self._base = base
+        self._store = store
+        self._session = session
+
+    async def send(self, payload: Payload) -> Sent:
+        """Send one, and wait for what is made of it."""
+        if payload.sender is None:
+            return Sent(0, payload.name, "?", "", "", "not sent: nothing says whose it is; name it with --sender")
+        events, name = _events(payload), payload.sender.name
+        told = ", ".join(dict.fromkeys(describe(event) for event in events)) or payload.kind
+        address = self._fitting(name, events)
+        if address is None:
+            return Sent(0, payload.name, name, told, "", "not sent: bot.toml opens no address for it")
+        signed = payload.signed(address.secret.reveal(), time.time())
+        answer = await call(self._session, self._base, address, signed, payload.body)
+        made = await made_of(self._store, answer.delivery) if answer.delivery else _refused(answer)
+        routed = dict.fromkeys(app for event in events for app in self._routes.apps(event))
+        return Sent(answer.status, payload.name, name, told, address.app or " ".join(routed), made)
+
+    def _fitting(self, name: str, events: Sequence[Event]) -> HookAddress | None:
+        """The address of all apps, or that of the app that it is about, or any."""
+        there = [one for one in self._addresses if one.sender == name]
+        fitting = [one for one in there if one.app and all(self._routes.concerns(one.app, event) for event in events)]
+        return next((one for one in (*(one for one in there if not one.app), *fitting, *there)), None)
+
+
+def _refused(answer: HookAnswer) -> str:
+    return "the same was there before" if answer.result == "double" else answer.error or answer.result
+
+
+def _events(payload: Payload) -> tuple[Event, ...]:
+    """What it tells, for the table; nothing where it cannot be read, which the bot says, too."""
+    if payload.sender is None:
+        return ()
+    signed = payload.signed(secrets.token_hex(32), time.time())
+    headers = {name: (value,) for name, value in signed.headers.items()}
+    try:
+        return payload.sender.events(Received(headers=headers, body=payload.body, query={}))
+    except MalformedError:
+        return ()
+
+
+def describe(event: Event) -> str:
+    """An event in a few words: its kind and what it is about."""
+    if isinstance(event, Ping):
+        return "ping"
+    parts = (getattr(event, name, "") for name in ("branch", "tag", "name", "title", "application", "environment"))
+    about = next(filter(None, parts), "")
+    state = getattr(event, "state", "") or getattr(event, "what", "")
+    return " ".join(filter(None, (type(event).__name__.lower(), str(about)[:40], str(state))))
+
+
+async def made_of(store: Store, number: int) -> str:
+    """What was made of a delivery, once it was heard; given up after five seconds, since others hear it."""
+    until = time.monotonic() + _HEARD_WITHIN
+    while time.monotonic() < until:
+        found = await store.read(lambda tables: tables.deliveries.get(number))
+        if found is None:
+            raise UserError(f"Delivery {number} is not in the database.", hint="Is it another bot that answered?")
+        if found.fate is not Fate.WAITING:
+            return found.made
+        # The bot that hears it is another process as a rule: there is nothing to wait for.
+        await asyncio.sleep(_LOOK_EVERY)
+    return "not heard yet"
+
+
+def table(sent: Sequence[Sent]) -> Iterator[str]:
+    """The table, and the counts below it."""
+    rows = [_COLUMNS, *((str(one.status or "-"), *map(_line, _cells(one))) for one in sent)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(_COLUMNS) - 1)]
+    for row in rows:
+        yield "  ".join((*(text.ljust(width) for text, width in zip(row[:-1], widths, strict=True)), row[-1])).rstrip()
+    by_status = Counter(one.status for one in sent)
+    counts = [f"{count} answered {status}" for status, count in sorted(by_status.items()) if status]
+    if unsent := by_status[0]:
+        counts.append(f"{unsent} not sent")
+    errors = sum(one.failed for one in sent)
+    yield f"\n{len(sent)} payloads: {', '.join(counts)}; {errors} errors 5xx."
+
+
+def _cells(one: Sent) -> tuple[str, ...]:
+    return one.name, one.sender, one.event, one.app or "-", one.made
+
+
+def _line(text: str) -> str:
+    """What others wrote, on one line and without what a terminal would obey."""
+    return "".join(char if char.isprintable() else " " for char in text)

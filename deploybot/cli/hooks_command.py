@@ -1,0 +1,151 @@
+"""`deploybot hooks`: where senders call and what to click there; tries of it, and payloads sent again."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deploybot.cli.command_base import FAILED, Failure, Options, database
+
+if TYPE_CHECKING:
+    from deploybot.settings import Settings
+    from deploybot.webhooks.hook_addresses import HookAddress
+
+_ALL_APPS = "*"
+_PLACEHOLDER = "https://YOUR-BOT"
+
+
+@click.group(invoke_without_command=True, short_help="Where senders of webhooks call, and tries of it.")
+@click.pass_context
+def hooks(ctx: click.Context) -> None:
+    """List every address that bot.toml opens for webhooks, with what to click at the sender.
+
+    \b
+    Examples:
+      deploybot hooks
+      deploybot hooks test shop github
+      deploybot hooks replay payloads/
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo("\n".join(_listed(ctx.ensure_object(Options).settings(outside=False))))
+
+
+def _listed(settings: Settings) -> Iterator[str]:
+    from deploybot.webhooks.hook_addresses import addresses
+    from deploybot.webhooks.senders import sender
+
+    found = [*addresses(settings)]
+    if not found:
+        yield "bot.toml opens no address for webhooks. This opens one:\n"
+        yield '  [apps.shop.hooks.github]\n  secret = { env = "SHOP_GITHUB_SECRET" }   # openssl rand -hex 32'
+        return
+    base = (settings.http.url if settings.http else None) or _PLACEHOLDER
+    if base == _PLACEHOLDER:
+        yield f"[http] in bot.toml has no `url`: read the bot's own address for {_PLACEHOLDER}.\n"
+    for address in found:
+        url = base.rstrip("/") + address.path
+        whose = f"app {address.app}" if address.app else "all apps, by repository or image"
+        yield f"{url}  ({whose}; the secret is in {address.secret.source})"
+        yield from (f"  {line}" for line in sender(address.sender).setup(url).splitlines())
+        yield ""
+
+
+@hooks.command(short_help="Send a signed ping to the running bot.")
+@click.argument("app")
+@click.argument("sender")
+@click.pass_obj
+def test(options: Options, app: str, sender: str) -> None:
+    """Send a signed ping to the running bot, as SENDER would for APP, and say what came back.
+
+    APP is `*` for the address of all apps. Nothing is told and nothing is deployed. The exit code is 1 when the bot
+    does not take it.
+
+    \b
+    Examples:
+      deploybot hooks test shop github
+      deploybot hooks test '*' gitlab
+    """
+    settings = options.settings()
+    click.echo(asyncio.run(_ping(settings, _address(settings, app, sender))))
+
+
+def _address(settings: Settings, app: str, sender: str) -> HookAddress:
+    """The address that was named; Failure where bot.toml has none such."""
+    from deploybot.webhooks.hook_addresses import addresses
+
+    found = {(one.app or _ALL_APPS, one.sender): one for one in addresses(settings)}
+    if address := next((one for (at, by), one in found.items() if (at, by) == (app, sender)), None):
+        return address
+    there = ", ".join(f"{at} {by}" for at, by in found) or "none"
+    table = f"hooks.{sender}" if app == _ALL_APPS else f"apps.{app}.hooks.{sender}"
+    raise Failure(f"bot.toml has no [{table}].", hint=f"There are: {there}.")
+
+
+async def _ping(settings: Settings, address: HookAddress) -> str:
+    import aiohttp
+
+    from deploybot.cli.hook_trials import made_of
+    from deploybot.webhooks.hook_calls import call
+    from deploybot.webhooks.payload_files import Payload
+    from deploybot.webhooks.senders import sender
+
+    caller, now = sender(address.sender), time.time()
+    kind, body = caller.ping(now)
+    signed = Payload(name="ping", body=body, sender=caller, kind=kind).signed(address.secret.reveal(), now)
+    async with aiohttp.ClientSession() as session:
+        answer = await call(session, base_of(settings), address, signed, body)
+    if answer.error or not answer.delivery:
+        why = answer.error or answer.result
+        raise Failure(f"{address.path}: {answer.status}: {why}", hint="Was the bot restarted since bot.toml changed?")
+    async with database(settings) as store:
+        made = await made_of(store, answer.delivery)
+    return f"{address.path}: {answer.status}, kept as delivery {answer.delivery}: {made}"
+
+
+def base_of(settings: Settings) -> str:
+    """Where the bot listens, as seen from this machine."""
+    if settings.http is None:
+        raise Failure("bot.toml has no [http], so nothing listens.")
+    host, _, port = settings.http.listen.rpartition(":")
+    return f"http://{({'0.0.0.0': '127.0.0.1', '[::]': '[::1]'}).get(host, host)}:{port}"  # noqa: S104  nothing binds
+
+
+@hooks.command(short_help="Sign and send payloads of a folder, and say what was made of each.")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@click.option("--sender", "whose", default="", metavar="SENDER", help="Whose all of them are.")
+@click.option("--live", is_flag=True, help="To the running bot: it posts and deploys what they report.")
+@click.pass_obj
+def replay(options: Options, folder: Path, whose: str, *, live: bool) -> None:
+    """Sign and send each file of DIR as its sender would, and print each result.
+
+    Nothing is posted or deployed: the files go to a separate bot, with the apps of bot.toml and a temporary database.
+    The sender of a file is found by its folder, by the start of its name, or by the content. A file of headers
+    beside it counts, too: `push.headers` for `push.json`.
+
+    \b
+    Examples:
+      deploybot hooks replay payloads/
+      deploybot hooks replay payloads/ --sender gitlab
+    """
+    from deploybot.cli.hook_trials import replay_dry, replay_live, table
+    from deploybot.settings.event_values import SENDERS
+    from deploybot.webhooks.payload_files import payloads
+
+    if whose and whose not in SENDERS:
+        raise Failure(f"There is no sender {whose}.", hint=f"There are: {', '.join(SENDERS)}.")
+    files = [*payloads(folder, whose)]
+    if not files:
+        raise Failure(f"{folder} holds no payloads.", hint="They are files that end in .json, .payload or .body.")
+    if live:
+        settings = options.settings()
+        sent = asyncio.run(replay_live(settings, base_of(settings), files))
+    else:
+        sent = asyncio.run(replay_dry(options.settings(outside=False) if options.path.exists() else None, files))
+    click.echo("\n".join(table(sent)))
+    sys.exit(FAILED if any(one.failed for one in sent) else 0)

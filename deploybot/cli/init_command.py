@@ -1,0 +1,308 @@
+"""`deploybot init`: a commented bot.toml to begin with, from three questions or from flags."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deploybot.cli.command_base import Failure, Options, Wrong, problems_text, write
+from deploybot.cli.server_discovery import RunningProject, known_key, running_projects, same_app
+from deploybot.cli.trust_command import fingerprint_of
+from deploybot.errors import ConfigError, DeploybotError
+
+if TYPE_CHECKING:
+    from deploybot.settings import Settings
+
+_STRATEGIES = {
+    "compose": "docker compose, built from the repository on the server",
+    "files": "a static site or a binary: release folders and a link",
+    "script": "the repository's own deploy script",
+}
+_SERVER = "web1"
+_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
+
+
+@dataclass(frozen=True, slots=True)
+class InitAnswers:
+    """What the file is made of."""
+
+    server: str
+    repo: str
+    strategy: str
+    app: str
+    directory: str
+    key: str
+    data: str
+    host_key: str = ""
+    project: RunningProject | None = None
+
+
+@click.command(short_help="Write a bot.toml to begin with.")
+@click.option("--server", metavar="USER@HOST", help="The server, as for ssh; USER@HOST:PORT for another port.")
+@click.option("--repo", metavar="URL", help="The repository of the app.")
+@click.option("--strategy", type=click.Choice([*_STRATEGIES]), help="How the app gets onto the server.")
+@click.option("--app", metavar="NAME", help="What the app is called. Left out: the repository's name.")
+@click.option("--directory", metavar="PATH", help="The app's directory on the server. Left out: /srv/NAME.")
+@click.option("--key", metavar="PATH", help="The SSH key to log in with. Left out: the usual one, or the agent.")
+@click.option(
+    "--data", metavar="PATH", help="The bot's own folder. Left out: /var/lib/deploybot for root, else ./data."
+)
+@click.option("--offline", is_flag=True, help="Do not ask the server what runs there.")
+@click.option("--force", is_flag=True, help="Replace a bot.toml that is there.")
+@click.pass_obj
+def init(
+    options: Options,
+    *,
+    server: str | None,
+    repo: str | None,
+    strategy: str | None,
+    app: str | None,
+    directory: str | None,
+    key: str | None,
+    data: str | None,
+    offline: bool,
+    force: bool,
+) -> None:
+    """Write a commented bot.toml to begin with. What is not given is asked; without a terminal it must be given.
+
+    If your own `ssh` knows the server's host key, that key is pinned, and a Compose app that runs there is recognised.
+
+    \b
+    Examples:
+      deploybot init
+      deploybot init --server deploy@203.0.113.10 --repo /srv/git/shop.git --strategy compose
+    """
+    path = options.config or Path("bot.toml")
+    if path.exists() and not force:
+        raise Failure(
+            f"{path} is there already. Nothing was written.", hint="--force replaces it, --config writes another."
+        )
+    server, repo, strategy = _ask(server, repo, strategy)
+    app = app or _name(repo)
+    answers = InitAnswers(
+        server=server,
+        repo=repo,
+        strategy=strategy,
+        app=app,
+        directory=directory or f"/srv/{app}",
+        key=key if key is not None else _key(),
+        data=data or ("/var/lib/deploybot" if os.geteuid() == 0 else "data"),
+    )
+    settings = _understood(path, render(answers))
+    answers = replace(answers, host_key=known_key(settings.servers[_SERVER]))
+    if strategy == "compose" and answers.host_key and not offline:
+        answers = replace(answers, project=_running(_understood(path, render(answers)), answers))
+    text = render(answers)
+    settings = _understood(path, text)
+    write(path, text)
+    click.echo(f"{path} is written. It says what the bot may do: read it, and change what is not right.\n")
+    click.echo("\n".join(_next(options, settings)))
+
+
+def _running(settings: Settings, answers: InitAnswers) -> RunningProject | None:
+    """Look for the app among the Compose projects that run on the server, and say what was found."""
+    try:
+        projects = asyncio.run(running_projects(settings, _SERVER))
+    except DeploybotError as problem:
+        click.echo(f"What runs on the server is not known yet: {problem}\n")
+        return None
+    found = same_app(projects, (answers.app, _name(answers.repo)))
+    if found is not None:
+        services = ", ".join(found.services)
+        click.echo(f"The app runs there already: project {found.name} has {services}. deploybot takes it over.\n")
+    elif projects:
+        names = ", ".join(one.name for one in projects)
+        click.echo(f"Compose projects that run there: {names}. If one is this app, set compose.project to its name.\n")
+    return found
+
+
+def _ask(server: str | None, repo: str | None, strategy: str | None) -> tuple[str, str, str]:
+    """The three answers that have no usual value."""
+    given = {"--server": server, "--repo": repo, "--strategy": strategy}
+    missing = [flag for flag, value in given.items() if not value]
+    if missing and not sys.stdin.isatty():
+        raise click.UsageError(f"there is no terminal to ask at: give {', '.join(missing)}")
+    from deploybot.settings.address_values import Repository, SshTarget
+
+    server = server or click.prompt("Which server? (user@host, as for ssh)", value_proc=_fitting(SshTarget))
+    repo = repo or click.prompt("Which repository? (its git URL)", value_proc=_fitting(Repository))
+    if not strategy:
+        for name, what in _STRATEGIES.items():
+            click.echo(f"  {name:8} {what}")
+        strategy = click.prompt(
+            "How does the app get onto the server?", type=click.Choice([*_STRATEGIES]), default="compose"
+        )
+    return str(server).strip(), str(repo).strip(), str(strategy)
+
+
+def _fitting(shape: Any) -> Callable[[str], str]:  # noqa: ANN401  an annotation can be anything
+    """What takes an answer that bot.toml would take, and has click say what is wrong with another, and ask again."""
+    from pydantic import TypeAdapter, ValidationError
+
+    def read(text: str) -> str:
+        try:
+            TypeAdapter[str](shape).validate_python(text.strip(), context={"base": str(Path.cwd())})
+        except ValidationError as error:
+            found = error.errors(include_url=False)[0]
+            raise click.UsageError(str(found.get("ctx", {}).get("error") or found["msg"])) from None
+        return text.strip()
+
+    return read
+
+
+def _name(repo: str) -> str:
+    """A name for the app, from the end of the repository's address."""
+    last = re.split(r"[/:]", repo.rstrip("/"))[-1].removesuffix(".git")
+    return re.sub(r"[^a-z0-9_-]+", "-", last.lower()).strip("-_")[:40] or "app"
+
+
+def _key() -> str:
+    """The usual SSH key of this user, or nothing where the agent has to do."""
+    folder = Path.home() / ".ssh"
+    return next((str(folder / name) for name in _KEYS if (folder / name).exists()), "")
+
+
+def _understood(path: Path, text: str) -> Settings:
+    """The text as the config reads it, from a file beside the one to write. Raises Failure when an answer is wrong."""
+    import tempfile
+
+    from deploybot.config import load
+
+    with tempfile.NamedTemporaryFile("w", dir=path.absolute().parent, prefix=".bot.toml.", encoding="utf-8") as draft:
+        draft.write(text)
+        draft.flush()
+        try:
+            return load(Path(draft.name), os.environ, outside=False)
+        except ConfigError as error:
+            raise Wrong(problems_text(error), hint="Nothing was written.") from error
+
+
+def _next(options: Options, settings: Settings) -> list[str]:
+    """What is still to do, in order."""
+    flag = f" --config {options.config}" if options.config else ""
+    lines = ["Next:"]
+    for server in settings.servers.values():
+        if server.key and not server.key.file.exists():
+            lines.append(f"  make the key {server.key.file}, and put its public half on the server")
+        if server.host_key:
+            shown = fingerprint_of(server.host_key[0])
+            lines.append(f"  (pinned: the host key {shown}, which your own ssh trusts for {server.host})")
+        else:
+            lines.append(f"  deploybot{flag} trust {server.name:10} pin the server's host key")
+    lines += [
+        f"  deploybot{flag} check            try everything",
+        f"  deploybot{flag} allow NAME admin make yourself the first administrator",
+        f"  deploybot{flag} run              start the bot, and in another terminal",
+        f"  deploybot{flag} chat             talk to it: `deploy {next(iter(settings.apps))}`",
+    ]
+    return lines
+
+
+def render(answers: InitAnswers) -> str:
+    """The file."""
+    docker = answers.strategy == "compose"
+    login = (
+        f"key = {{ file = {_text(answers.key)} }}"
+        if answers.key
+        else 'agent = true                   # the keys of the SSH agent; or key = { file = "PATH" }'
+    )
+    parts = [
+        "# bot.toml says everything that deploybot may do. Every key there is: bot.example.toml and",
+        "# docs/configuration.md. `deploybot check` tries everything and shows what is wrong.",
+        '# Never write a secret here: { env = "NAME" } or { file = "PATH" }.',
+        "",
+        "[bot]",
+        f"data = {_text(answers.data)}",
+        "",
+        f"[servers.{_SERVER}]",
+        f"ssh = {_text(answers.server)}",
+        login,
+        *(['docker = "/var/run/docker.sock"   # the Docker Engine\'s socket over there'] if docker else []),
+        _host_key(answers),
+        "",
+        f"[apps.{answers.app}]",
+        f"repo = {_text(answers.repo)}",
+        '# branch = "main"               # what `deploy` without a ref takes; else the repository\'s default',
+        *([_REPO_HOST_KEY] if "@" in answers.repo else []),
+        f"strategy = {_text(answers.strategy)}",
+        f"directory = {_text(answers.directory)}",
+        *_OF_STRATEGY[answers.strategy],
+        *_shared(answers.project),
+        '# secrets = { DATABASE_URL = { env = "DATABASE_URL" } }   # reach every step\'s environment, masked',
+        '# tasks = { migrate = "./migrate" }                       # what `run APP NAME` may run; nothing else can',
+        "",
+        *_compose(answers),
+        f"[apps.{answers.app}.environments.production]",
+        f'servers = ["{_SERVER}"]',
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def _host_key(answers: InitAnswers) -> str:
+    if answers.host_key:
+        return f"host_key = {_text(answers.host_key)}   # from your own known_hosts"
+    return f"# host_key: `deploybot trust {_SERVER}` shows the fingerprint and writes it here"
+
+
+def _shared(project: RunningProject | None) -> list[str]:
+    """Propose the folder of a running project for what is not in the repository; a person knows what that is."""
+    if project is None or not project.folder:
+        return []
+    paths = ", ".join(map(_text, dict.fromkeys((*project.mounted, ".env"))))
+    return [
+        "# What of the app's folder is not in the repository stays where it is; see docs/taking-over.md:",
+        f"# shared = {{ from = {_text(project.folder)}, paths = [{paths}] }}",
+    ]
+
+
+def _compose(answers: InitAnswers) -> list[str]:
+    """The table of a project that runs already."""
+    project = answers.project
+    if project is None:
+        return []
+    origin = f", started from {project.folder}" if project.folder else ""
+    return [
+        f"[apps.{answers.app}.compose]",
+        f"# It runs there already: {', '.join(project.services)}{origin}.",
+        f"project = {_text(project.name)}",
+        "",
+    ]
+
+
+_REPO_HOST_KEY = (
+    '# repo_host_key = "ssh-ed25519 AAAA…"   '
+    "# its host's public key; not needed for github.com, gitlab.com, bitbucket.org and codeberg.org"
+)
+_OF_STRATEGY = {
+    "compose": (
+        'health = { docker = true, within = "2m" }   # the containers\' own checks; or http = "http://127.0.0.1:8000/"',
+        'logs = { docker = "*" }                     # all services',
+    ),
+    "files": (
+        '# build = "npm ci && npm run build"    # runs on the server in the new release',
+        '# output = "dist"                      # what the build leaves',
+        '# restart = "sudo systemctl reload x"  # after the switch',
+        '# health = { http = "http://127.0.0.1:8080/" }   # as seen from the server',
+        '# logs = { journald = "x.service" }',
+    ),
+    "script": (
+        'script = "deploy.sh"                   # in the repository; gets DEPLOYBOT_RELEASE in its environment',
+        '# health = { http = "http://127.0.0.1:8080/" }   # as seen from the server',
+        '# logs = { file = "/var/log/app.log" }',
+    ),
+}
+
+
+def _text(value: str) -> str:
+    """A text as TOML writes it; a JSON text is one (toml.io/en/v1.0.0, String)."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,45 @@
+"""`deploybot ping`: whether the bot answers, for health checks and service managers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from deploybot.cli.command_base import Options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deploybot.chat.console.console_protocol import Show, Welcome
+
+
+@click.command(short_help="Ask whether the bot answers.")
+@click.pass_obj
+def ping(options: Options) -> None:
+    """Ask whether the bot with this bot.toml answers; none is started. The exit code is 1 when none does.
+
+    \b
+    Example:
+      deploybot ping && echo it runs
+    """
+    from deploybot.chat.console.console_protocol import SOCKET
+
+    settings = options.settings(outside=False)
+    welcome = asyncio.run(_ask((settings.bot.data / SOCKET).absolute()))
+    click.echo(f"deploybot {welcome.bot} answers.")
+
+
+async def _ask(path: Path) -> Welcome:
+    """The bot's first line. Raises UserError where no bot listens, or it does not answer within ten seconds."""
+    from deploybot.chat.console.client_connection import open_link
+
+    link = await open_link(path, _pass_over, room=False)
+    await link.close()
+    return link.welcome
+
+
+async def _pass_over(show: Show) -> None:
+    """Cards are for people."""
+    del show

@@ -1,0 +1,138 @@
+"""`deploybot trust`: shows a server's host key and pins it in bot.toml once a person has said yes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import sys
+import tomllib
+from typing import TYPE_CHECKING
+
+import click
+
+from deploybot.cli.command_base import Failure, Options, write
+
+if TYPE_CHECKING:
+    from tomlkit.items import Item, Table
+
+    from deploybot.settings import Server, Settings
+
+
+@click.command(short_help="Pin a server's host key.")
+@click.argument("name", metavar="SERVER")
+@click.option("--fingerprint", metavar="SHA256:…", help="Pin it if it has this fingerprint, and ask nothing.")
+@click.option("--yes", is_flag=True, help="Pin what the server shows, and ask nothing.")
+@click.pass_obj
+def trust(options: Options, name: str, fingerprint: str | None, *, yes: bool) -> None:
+    """Show a server's host key, ask, and write it into bot.toml.
+
+    The bot connects to no server whose key is not pinned, and sends nothing to one that shows another key.
+    Compare the fingerprint with what the server itself says, at its own console or on its provider's page:
+    ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+
+    \b
+    Examples:
+      deploybot trust web1
+      deploybot trust web1 --fingerprint SHA256:RnJvbSBhIHByb3ZpZGVyJ3MgcGFnZQ
+    """
+    settings = options.settings(outside=False)
+    server = _server(settings, name)
+    line, shown = asyncio.run(_shown(options.settings() if server.jump else settings, name))
+    click.echo(f"{name} ({server.host}, port {server.port}) shows this host key:\n  {line.split()[0]}  {shown}")
+    if line in server.host_key:
+        click.echo("It is pinned already.")
+        return
+    _warn(server)
+    if fingerprint is not None and fingerprint != shown:
+        raise Failure(f"That is not {fingerprint}. Nothing was written.", hint="Find out who answers there.")
+    if not (yes or fingerprint):
+        _ask()
+    path = options.path.resolve()
+    write(path, pinned(path.read_bytes().decode("utf-8-sig"), name, line))
+    click.echo(f"Pinned in {options.path}.")
+
+
+async def _shown(settings: Settings, name: str) -> tuple[str, str]:
+    """The key that the server shows, as a line and as a fingerprint; a jump host has to be logged in to for it."""
+    from deploybot.ssh.ssh_pool import Pool
+
+    pool = Pool(settings.servers)
+    try:
+        return await pool.host_key(name)
+    finally:
+        await pool.close()
+
+
+def _server(settings: Settings, name: str) -> Server:
+    from deploybot.config.config_errors import listed, meant
+
+    if name not in settings.servers:
+        near = meant(name, settings.servers)
+        raise Failure(f'no server is named "{name}"{near}', hint=f"Servers: {listed(settings.servers)}.")
+    return settings.servers[name]
+
+
+def _warn(server: Server) -> None:
+    if server.host_key:
+        click.echo("THIS IS NOT THE KEY THAT IS PINNED. Pinned until now:", err=True)
+        for old in server.host_key:
+            click.echo(f"  {old.split()[0]}  {fingerprint_of(old)}", err=True)
+        click.echo("Either the server was reinstalled, or somebody intercepts the connection.", err=True)
+
+
+def _ask() -> None:
+    if not sys.stdin.isatty():
+        raise Failure(
+            "Nothing was written: there is no terminal to ask at.", hint="Give --fingerprint SHA256:… or --yes."
+        )
+    if not click.confirm("Is this the fingerprint that the server itself says?", default=False):
+        raise Failure("Nothing was written.")
+
+
+def fingerprint_of(line: str) -> str:
+    """A public key's fingerprint as OpenSSH shows it: SHA-256, base64 without padding."""
+    digest = hashlib.sha256(base64.b64decode(line.split()[1])).digest()
+    return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+
+
+def pinned(text: str, name: str, line: str) -> str:
+    """bot.toml with a server's host key set, and nothing else changed. Raises Failure with the line to write."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+    from tomlkit.items import Table
+
+    try:
+        document = tomlkit.parse(text)
+        table = document["servers"][name]
+        below = _below(table) if isinstance(table, Table) and "host_key" not in table else []
+        table["host_key"] = line
+        for item in below:
+            table.add(item)
+        new = tomlkit.dumps(document)
+    except (TOMLKitError, KeyError, TypeError):
+        new = ""
+    wanted = tomllib.loads(text)
+    wanted["servers"][name]["host_key"] = line
+    try:
+        right = tomllib.loads(new) == wanted
+    except tomllib.TOMLDecodeError:
+        right = False
+    if not right:
+        raise Failure(
+            "bot.toml is written in a way that cannot be changed safely, so it was left alone.",
+            hint=f'Put this line into [servers.{name}]:\nhost_key = "{line}"',
+        )
+    return new
+
+
+def _below(table: Table) -> list[Item]:
+    """Take out of a table what stands below its last key from the first empty line on: it belongs to what follows."""
+    from tomlkit.items import Whitespace
+
+    body = table.value.body
+    last = max((place for place, (key, _) in enumerate(body) if key is not None), default=-1)
+    empty = next((p for p in range(last + 1, len(body)) if isinstance(body[p][1], Whitespace)), len(body))
+    below = [item for _, item in body[empty:]]
+    del body[empty:]
+    return below

@@ -1,0 +1,159 @@
+"""Finds commands: those of the package `commands`, and people's own in the folder `plugins` of bot.toml.
+
+Whatever is wrong with one of them stops the start-up, with the file and the cure: a command that is
+left out, or half understood, would be a surprise later.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import commands
+import deploybot
+from deploybot import trusted_files
+from deploybot.command import Command
+from deploybot.domain import Action
+from deploybot.errors import ConfigError
+from deploybot.parsing import read_command
+from deploybot.policy import OPEN_COMMANDS
+
+PLUGINS = "deploybot_plugins"
+"""What the modules of people's own commands are called, so that none can shadow a library."""
+
+_NO_NEEDS = "missing 1 required keyword-only argument: 'needs'"
+_SAY_NEEDS = 'a command does not say what it needs: write needs="view", or deploy, approve, admin'
+
+
+class _Wrong(Exception):
+    """What is wrong with a file, and the cure."""
+
+
+def load(plugins: Path | None = None) -> dict[str, Command]:
+    """All commands by name; ConfigError with everything that is wrong, each with its file."""
+    found: dict[str, Command] = {}
+    problems: list[str] = []
+    for label, read in (*_built_in(), *_own(plugins)):
+        try:
+            for command in _commands(read()):
+                _check(command, found)
+                found[command.name] = replace(command, source=label)
+        except _Wrong as wrong:
+            problems.append(f"{label}: {wrong}")
+    if problems:
+        raise ConfigError(tuple(problems))
+    return dict(sorted(found.items()))
+
+
+def _built_in() -> Iterator[tuple[str, Callable[[], ModuleType]]]:
+    for module in pkgutil.iter_modules(commands.__path__):
+        yield f"commands/{module.name}.py", partial(importlib.import_module, f"commands.{module.name}")
+
+
+def _own(folder: Path | None) -> Iterator[tuple[str, Callable[[], ModuleType]]]:
+    """Every file of the folder but those whose name begins with `_`."""
+    if folder is None:
+        return
+    yield str(folder), partial(_folder, folder)
+    for path in sorted(folder.glob("*.py")):
+        if not path.name.startswith("_"):
+            yield str(path), partial(_import, path)
+
+
+def _folder(path: Path) -> ModuleType:
+    """Refuse what is not there, or what others could have put there."""
+    try:
+        trusted_files.verify(path)
+    except trusted_files.UnsafeFileError as problem:
+        raise _Wrong(f"{problem}, or somebody else runs code as the bot") from None
+    except OSError as problem:
+        raise _Wrong(f"{problem.strerror}: make the folder, or take `plugins` out of [bot]") from None
+    return ModuleType(PLUGINS)
+
+
+def _source(path: Path) -> bytes:
+    """A plug-in's text, where nobody else could have written it."""
+    try:
+        return trusted_files.read(path)
+    except trusted_files.UnsafeFileError as problem:
+        raise _Wrong(f"{problem}, or somebody else runs code as the bot") from None
+
+
+def _import(path: Path) -> ModuleType:
+    """Run a file as a module, from its source alone: no compiled copy is read or left beside it."""
+    source = _source(path)
+    module = ModuleType(f"{PLUGINS}.{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    try:
+        tree = ast.parse(source, str(path))
+        _check_imports(tree)
+        exec(compile(tree, str(path), "exec"), vars(module))  # noqa: S102 - it is what a plug-in is for
+    except _Wrong:
+        raise
+    except (Exception, SystemExit) as problem:
+        del sys.modules[module.__name__]
+        raise _Wrong(_why(path, problem)) from problem
+    if not _commands(module):
+        raise _Wrong("has no command: mark an async function with @command, or begin the file's name with _")
+    return module
+
+
+def _why(path: Path, problem: BaseException) -> str:
+    """Say why a file cannot be imported, and at which line."""
+    if _NO_NEEDS in str(problem):
+        return _SAY_NEEDS
+    if isinstance(problem, SyntaxError):
+        return f"cannot be imported (line {problem.lineno}): {problem.msg}"
+    frames = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == str(path)]
+    where = f" (line {frames[-1]})" if frames else ""
+    return f"cannot be imported{where}: {type(problem).__name__}: {problem}"
+
+
+def _check_imports(tree: ast.Module) -> None:
+    """A command uses the bot through its public API alone: what is inside may change any day."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name != "deploybot"]
+        elif isinstance(node, ast.ImportFrom) and node.module == "deploybot":
+            names = [f"deploybot.{alias.name}" for alias in node.names if alias.name not in deploybot.__all__]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        else:
+            continue
+        if inside := next((name for name in names if f"{name}.".startswith(("deploybot.", "commands."))), None):
+            raise _Wrong(f"imports {inside} (line {node.lineno}): a command uses only what `deploybot` itself offers")
+
+
+def _commands(module: ModuleType) -> tuple[Command, ...]:
+    """The commands that a module itself makes."""
+    functions = (value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__)
+    marks = (getattr(function, "__command__", None) for function in functions)
+    return tuple(mark for mark in marks if isinstance(mark, Command))
+
+
+def _check(command: Command, found: dict[str, Command]) -> None:
+    """Everything that makes a command usable; _Wrong with the cure."""
+    if command.name in found:
+        raise _Wrong(
+            f"there is a command `{command.name}` already, in {found[command.name].source}: choose another name"
+        )
+    if command.needs is Action.ANYONE and command.name not in OPEN_COMMANDS:
+        few = ", ".join(sorted(OPEN_COMMANDS))
+        raise _Wrong(f'`{command.name}` is open to anyone, which only {few} may be: write needs="view"')
+    if not command.help:
+        raise _Wrong(f"`{command.name}` has no docstring: write one, its first line is what `help` shows")
+    if stray := next((text for text in command.examples if text.split()[:1] != [command.name]), None):
+        raise _Wrong(f"the example `{stray}` does not begin with `{command.name}`")
+    try:
+        read_command(command)
+    except ValueError as problem:
+        raise _Wrong(f"`{command.name}`: {problem}") from None

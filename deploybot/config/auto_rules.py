@@ -1,0 +1,67 @@
+"""What the keys of `auto` must be together, and what they need elsewhere in bot.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deploybot.config.config_errors import Path, Problem
+from deploybot.settings import App, Auto, Settings
+from deploybot.settings.build_senders import check_of, forge_named
+
+_TELL_OF_RELEASES = frozenset({"github", "gitlab", "gitea", "forgejo", "gitee", "event"})
+_LEAST_POLL = 10.0
+
+
+def check_autos(path: Path, app: App, settings: Settings) -> Iterator[Problem]:
+    """Every broken rule about what an app deploys by itself; `path` is the app's."""
+    autos = {name: one.auto for name, one in app.environments.items() if one.auto is not None}
+    for name, auto in autos.items():
+        place = (*path, "environments", name, "auto")
+        yield from _causes(place, auto, app)
+        yield from _conditions(place, auto)
+        yield from _callers(place, auto, {*app.hooks, *settings.hooks})
+        yield from _named(place, auto, forge_named(app, settings.hooks), {*app.hooks, *settings.hooks})
+    if "poll" in app.model_fields_set and not autos:
+        yield Problem(
+            (*path, "poll"), "says how often to look for what `auto` waits for, and no environment has `auto`"
+        )
+    elif app.poll < _LEAST_POLL:
+        yield Problem((*path, "poll"), 'should be "10s" or more: forges and registries count how often they are asked')
+
+
+def _causes(path: Path, auto: Auto, app: App) -> Iterator[Problem]:
+    if not (auto.branch or auto.tag or auto.release or auto.image):
+        yield Problem(path, "waits for nothing: give branch, tag, release or image")
+    if auto.image and not app.images:
+        yield Problem((*path, "image"), f"is about the images of apps.{app.name}.images, and there are none")
+
+
+def _conditions(path: Path, auto: Auto) -> Iterator[Problem]:
+    if auto.after and auto.checks:
+        yield Problem((*path, "checks"), 'is redundant beside after = "ci", which means all of them; keep one')
+    if auto.image and not (auto.branch or auto.tag or auto.release):
+        for key in ("after", "checks", "paths"):
+            if getattr(auto, key):
+                yield Problem((*path, key), "is about a commit, and this waits for images only; take it out")
+
+
+def _callers(path: Path, auto: Auto, hooks: set[str]) -> Iterator[Problem]:
+    """Builds and releases are known only from who calls: no look of the bot's own finds them."""
+    hook = f"[apps.{path[1]}.hooks.SENDER]"
+    if (auto.after or auto.checks) and not hooks:
+        key = "after" if auto.after else "checks"
+        yield Problem((*path, key), f"waits for builds, but no sender may report them: add {hook}")
+    if auto.release and not hooks & _TELL_OF_RELEASES:
+        yield Problem((*path, "release"), f"waits for releases, which a forge has to report: add {hook}")
+
+
+def _named(path: Path, auto: Auto, forge: str, hooks: set[str]) -> Iterator[Problem]:
+    """A check is a sender's: nobody else can pass it."""
+    for check in (check_of(text, forge) for text in auto.checks if hooks):
+        if not check.sender:
+            example = f"{min(hooks)}:{check.name}"
+            yield Problem((*path, "checks"), f'names no sender for {check.name}: write, for example, "{example}"')
+        elif check.sender not in hooks:
+            hook = f"[apps.{path[1]}.hooks.{check.sender}]"
+            why = f"waits for {check}, and {check.sender} may not call: give {hook}"
+            yield Problem((*path, "checks"), f"{why}, or name another sender")

@@ -1,0 +1,297 @@
+"""What several keys of bot.toml must be together. Each check is a rule; all of them always run."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from deploybot.config.auto_rules import check_autos
+from deploybot.config.config_errors import Path, Problem, dotted, listed, meant
+from deploybot.config.config_tables import within
+from deploybot.config.report_rules import check_others
+from deploybot.config.route_rules import check_routes
+from deploybot.config.signing_rules import check_signing
+from deploybot.domain import canonical_image
+from deploybot.settings import App, Environment, HealthSettings, Hook, Logs, Secret, Server, Settings, project_name
+
+_ONE_OF: dict[type, tuple[str, ...]] = {
+    Secret: ("env", "file"),
+    HealthSettings: ("http", "tcp", "docker", "command"),
+    Logs: ("docker", "file", "journald", "command"),
+}
+_STRATEGY_KEYS = {
+    "compose": ("compose",),
+    "build": ("files",),
+    "images": ("compose",),
+    "output": ("files",),
+    "restart": ("files", "script"),
+    "script": ("script",),
+}
+_RESERVED = "DEPLOYBOT_"
+_SHELLS_OWN = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "OPTIND", "PPID", "SHELLOPTS", "UID"})
+
+
+def check(settings: Settings) -> Iterator[Problem]:
+    """Every broken rule."""
+    yield from _exactly_one(settings)
+    yield from _logs(settings)
+    for name, server in settings.servers.items():
+        yield from _server(("servers", name), server, settings)
+    yield from _jumps(settings)
+    for name, app in settings.apps.items():
+        path = ("apps", name)
+        yield from _strategy(path, app)
+        yield from _repository(path, app)
+        yield from _names((*path, "env"), app.env, app.secrets)
+        yield from _defaults(path, app)
+        for inner, environment in app.environments.items():
+            yield from _environment((*path, "environments", inner), app, environment, settings)
+            yield from _approvals((*path, "environments", inner), environment)
+        yield from _order(path, app)
+        yield from check_autos(path, app, settings)
+        yield from check_routes(path, app, settings)
+    yield from _registries(settings)
+    yield from _shared(settings)
+    yield from _chats(settings)
+    yield from _hooks(settings)
+    yield from check_others(settings)
+    yield from check_signing(settings)
+
+
+def _hooks(settings: Settings) -> Iterator[Problem]:
+    """Webhooks come by the HTTP server."""
+    if settings.http is None:
+        for path, part in within(settings):
+            if isinstance(part, Hook):
+                yield Problem(path, "is called over HTTP: give [http], with listen and url")
+
+
+def _registries(settings: Settings) -> Iterator[Problem]:
+    """Name and password go together, and each registry has one table."""
+    first: dict[str, str] = {}
+    for name, registry in settings.registries.items():
+        path: Path = ("registries", name)
+        if bool(registry.user) != bool(registry.password):
+            yield Problem(path, "should have both of user and password, or neither")
+        if registry.user and ":" in registry.user:
+            yield Problem((*path, "user"), "should have no colon")
+        host = canonical_image(f"{registry.host}/x").partition("/")[0]
+        other = first.setdefault(host, name)
+        if other != name:
+            yield Problem((*path, "host"), f"is that of registries.{other}; keep one of them")
+
+
+def _chats(settings: Settings) -> Iterator[Problem]:
+    """What chats need of each other and of the HTTP server, and channels of chats that are not there."""
+    slack, telegram, http = settings.slack, settings.telegram, settings.http
+    if slack and bool(slack.app_token) == bool(slack.signing_secret):
+        yield Problem(("slack",), "should have exactly one of app_token (Socket Mode) and signing_secret (HTTP mode)")
+    if slack and slack.signing_secret and (http is None or http.url is None):
+        yield Problem(("slack", "signing_secret"), "is for HTTP mode, which needs `url` in [http]")
+    if telegram and telegram.webhook_secret and (http is None or http.url is None):
+        yield Problem(("telegram", "webhook_secret"), "is for webhooks, which need `url` in [http]")
+    if telegram and telegram.topic and telegram.chat is None:
+        yield Problem(("telegram", "topic"), "is a topic of `chat`, and there is none")
+    there = {name for name, part in (("slack", slack), ("telegram", telegram)) if part}
+    for name, app in settings.apps.items():
+        for place in app.channel:
+            if place.platform not in there:
+                yield Problem(
+                    ("apps", name, "channel"), f"{place.channel} is on {place.platform}: there is no [{place.platform}]"
+                )
+
+
+def _exactly_one(settings: Settings) -> Iterator[Problem]:
+    for path, part in within(settings):
+        if keys := _ONE_OF.get(type(part)):
+            given = [key for key in keys if getattr(part, key)]
+            if len(given) != 1:
+                yield Problem(path, f"should have exactly one of {listed(keys)}, has {listed(given)}")
+
+
+def _logs(settings: Settings) -> Iterator[Problem]:
+    for name, app in settings.apps.items():
+        if app.logs and app.logs.timezone and not (app.logs.file or app.logs.command):
+            path = ("apps", name, "logs", "timezone")
+            yield Problem(path, "is for `file` and `command` only: containers and journald tell the time in UTC")
+
+
+def _server(path: Path, server: Server, settings: Settings) -> Iterator[Problem]:
+    if not (server.key or server.password or server.agent):
+        yield Problem(path, "has no way to log in: give key, password or agent = true")
+    if server.key and server.agent:
+        yield Problem((*path, "agent"), "replaces a key, and there is a key, too; keep one of them")
+    for key in ("passphrase", "certificate"):
+        if getattr(server, key) and not server.key:
+            yield Problem((*path, key), "belongs to a key, and there is none")
+    if server.jump and server.jump not in settings.servers:
+        yield Problem((*path, "jump"), _no_server(server.jump, settings))
+    docker = server.docker or ""
+    if server.docker_tls and not docker.startswith("tcp://"):
+        yield Problem((*path, "docker_tls"), 'is for docker = "tcp://host:port" only')
+    if docker.startswith("tcp://") and not server.docker_tls and not _loopback(docker):
+        yield Problem((*path, "docker"), "needs docker_tls: over TCP without it, anybody on the way is root there")
+
+
+def _loopback(url: str) -> bool:
+    """Whether a URL, found right before, leads no further than this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _no_server(name: str, settings: Settings) -> str:
+    return f'no server is named "{name}"{meant(name, settings.servers)}'
+
+
+def _jumps(settings: Settings) -> Iterator[Problem]:
+    """Circles of jump hosts, each told once."""
+    told: set[str] = set()
+    for start in settings.servers:
+        way = _way(start, settings)
+        if way[-1] == start and len(way) > 1 and start not in told:
+            told.update(way)
+            yield Problem(("servers", start, "jump"), f"goes round in a circle: {' → '.join(way)}")
+
+
+def _way(start: str, settings: Settings) -> list[str]:
+    """The servers a connection passes from `start` on, up to the first that comes twice."""
+    way = [start]
+    while way[-1] in settings.servers and (jump := settings.servers[way[-1]].jump):
+        way.append(jump)
+        if jump in way[:-1]:
+            break
+    return way
+
+
+def _strategy(path: Path, app: App) -> Iterator[Problem]:
+    chosen = str(app.strategy)
+    for key, strategies in _STRATEGY_KEYS.items():
+        if key in app.model_fields_set and chosen not in {"", *strategies}:
+            only = listed((f'"{strategy}"' for strategy in strategies), "or")
+            yield Problem((*path, key), f'is for strategy = {only} only; this one is "{chosen}"')
+    if app.strategy == "script" and not app.script:
+        yield Problem((*path, "script"), 'is missing: strategy "script" needs the path of the script in the repository')
+
+
+def _repository(path: Path, app: App) -> Iterator[Problem]:
+    web = app.repo.startswith(("http://", "https://"))
+    ssh = app.repo.startswith("ssh://") or ("@" in app.repo and not web)
+    if app.repo and app.repo_token and not (app.repo.startswith("https://") or (web and _loopback(app.repo))):
+        yield Problem((*path, "repo_token"), "is for a repo with https:// only")
+    for key in ("repo_key", "repo_host_key"):
+        if app.repo and getattr(app, key) and not ssh:
+            yield Problem((*path, key), "is for a repo reached by SSH only, such as git@github.com:acme/shop.git")
+
+
+def _names(path: Path, env: dict[str, str], secrets: dict[str, Secret]) -> Iterator[Problem]:
+    """Names of variables, in `env` (whose path is given) and in `secrets` beside it."""
+    for table, names in ((path, env), ((*path[:-1], "secrets"), secrets)):
+        for name in names:
+            if name.startswith(_RESERVED):
+                yield Problem((*table, name), f"{_RESERVED}… is the bot's own: take another name")
+            if name in _SHELLS_OWN:
+                yield Problem((*table, name), "is the shell's own and cannot be set: take another name")
+    for name in env.keys() & secrets.keys():
+        yield Problem((*path, name), "is in env and in secrets; keep one")
+    for name, value in env.items():
+        if "\0" in value:
+            yield Problem((*path, name), "should be text without NUL bytes")
+
+
+def _defaults(path: Path, app: App) -> Iterator[Problem]:
+    first, *more = [name for name, environment in app.environments.items() if environment.default] or [""]
+    for name in more:
+        yield Problem((*path, "environments", name, "default"), f"{first} is the default already; there is only one")
+
+
+def _approvals(path: Path, environment: Environment) -> Iterator[Problem]:
+    """What is only said where approvals are wanted, and what can never be had."""
+    if not environment.approvals:
+        for key in ("approvers", "approval_code", "approval_within", "approvals_exclude"):
+            if key in environment.model_fields_set:
+                yield Problem((*path, key), "says how to approve, and nothing is to be approved: give `approvals`, too")
+        return
+    if environment.default:
+        yield Problem((*path, "default"), "is not for what needs approvals: that is always named; take it out")
+    names = [name for name in environment.approvers if name.startswith("@")]
+    if names and len(names) < environment.approvals:
+        few = f"{len(names)} person{'' if len(names) == 1 else 's'}"
+        yield Problem((*path, "approvers"), f"names {few}, and {environment.approvals} have to approve")
+
+
+def _order(path: Path, app: App) -> Iterator[Problem]:
+    """`after` names another environment of the app, and none comes after itself. Each circle is told once."""
+    told: set[str] = set()
+    for start, environment in app.environments.items():
+        if environment.after and environment.after not in app.environments:
+            near = meant(environment.after, app.environments)
+            text = f'no environment of {path[1]} is named "{environment.after}"{near}'
+            yield Problem((*path, "environments", start, "after"), text)
+        way = [start]
+        while (before := app.environments.get(way[-1])) and before.after and way.count(way[-1]) == 1:
+            way.append(before.after)
+        if way[-1] == start and len(way) > 1 and start not in told:
+            told.update(way)
+            yield Problem((*path, "environments", start, "after"), f"goes round in a circle: {' → '.join(way)}")
+
+
+def _environment(path: Path, app: App, environment: Environment, settings: Settings) -> Iterator[Problem]:
+    for name in environment.servers:
+        if name not in settings.servers:
+            yield Problem((*path, "servers"), _no_server(name, settings))
+    for name in sorted({name for name in environment.servers if environment.servers.count(name) > 1}):
+        yield Problem((*path, "servers"), f'"{name}" is listed more than once')
+    yield from _names((*path, "env"), environment.env, environment.secrets)
+    yield from _crossed(path, app, environment)
+    health = environment.health or app.health
+    if health and health.docker and app.strategy in {"files", "script"}:
+        place = (*path, "health") if environment.health else (*path[:2], "health")
+        yield Problem((*place, "docker"), 'is for strategy = "compose" only')
+
+
+def _crossed(path: Path, app: App, environment: Environment) -> Iterator[Problem]:
+    """A name in the clear at the app and secret in the environment, or the other way round."""
+    for name in environment.env.keys() & app.secrets.keys():
+        yield Problem((*path, "env", name), f"is among the secrets of apps.{path[1]}; keep one")
+    for name in environment.secrets.keys() & app.env.keys():
+        yield Problem((*path, "secrets", name), f"stands in apps.{path[1]}.env in the clear; keep one")
+
+
+class _ConfigSpot(NamedTuple):
+    """Something on a machine that only one environment may use."""
+
+    host: str
+    port: int
+    what: str
+
+
+def _shared(settings: Settings) -> Iterator[Problem]:
+    """What would be overwritten from two sides: one directory, or one Compose project, on one machine."""
+    first: dict[_ConfigSpot, tuple[Path, str]] = {}
+    for app_name, app in settings.apps.items():
+        for name, environment in app.environments.items():
+            path: Path = ("apps", app_name, "environments", name)
+            for server, spot in _spots(app, environment, settings):
+                other, twin = first.setdefault(spot, (path, server))
+                if other != path:
+                    yield Problem(path, f"uses {spot.what} on {server}, as {dotted(other)} does; keep them apart")
+                elif twin != server:
+                    yield Problem((*path, "servers"), f"{twin} and {server} are one machine, {spot.host}:{spot.port}")
+
+
+def _spots(app: App, environment: Environment, settings: Settings) -> Iterator[tuple[str, _ConfigSpot]]:
+    directory = environment.directory or app.directory
+    for name in environment.servers:
+        server = settings.servers.get(name)
+        if server and server.ssh and directory:
+            yield name, _ConfigSpot(server.host.lower(), server.port, f"the directory {directory}")
+        if server and server.ssh and app.strategy == "compose":
+            yield (
+                name,
+                _ConfigSpot(server.host.lower(), server.port, f"the Compose project {project_name(app, environment)}"),
+            )

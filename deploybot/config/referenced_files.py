@@ -1,0 +1,107 @@
+"""What bot.toml only points to: secrets in the environment and in files, keys, folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import ParamSpec
+
+from deploybot import trusted_files
+from deploybot.config.config_errors import Path as Where
+from deploybot.config.config_errors import Problem
+from deploybot.config.config_tables import within
+from deploybot.settings import BotSettings, DockerTls, FileRef, Hook, Secret, Settings
+
+_SHORTEST = 4
+_PUBLIC = frozenset({"certificate", "gpg"})
+_HEX_DIGITS, _BASE64_DIGITS = 32, 22  # that 16 bytes have
+_DIFFERENT = 8
+
+P = ParamSpec("P")
+
+
+def fetch(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Fill all secrets, look at all files; what cannot be had or may not be used is a problem."""
+    for path, part in within(settings):
+        match part:
+            case Secret(env=str(name), file=None):
+                yield from _try(path, _fill_from_variable, part, name, environ)
+            case Secret(env=None, file=Path() as file):
+                yield from _try(path, _fill_from_file, part, file)
+            case BotSettings(plugins=Path() as folder) if not folder.is_dir():
+                yield Problem((*path, "plugins"), f"there is no folder {folder}")
+    for path, file, private in _keys(settings):
+        yield from _try(path, _content, file, private=private)
+    yield from _guessable(settings)
+
+
+def named_files(settings: Settings) -> Iterator[tuple[Path, bool]]:
+    """All files that bot.toml names, itself first, and whether each has to be unreadable for others."""
+    if settings.path:
+        yield settings.path, False
+    for _, part in within(settings):
+        if isinstance(part, Secret) and part.file:
+            yield part.file, True
+    for _, file, private in _keys(settings):
+        yield file, private
+
+
+def _keys(settings: Settings) -> Iterator[tuple[Where, Path, bool]]:
+    """Keys and certificates: where bot.toml names them, and whether each is private."""
+    for path, part in within(settings):
+        if isinstance(part, FileRef):
+            yield path, part.file, path[-1] not in _PUBLIC
+        elif isinstance(part, DockerTls):
+            yield from (((*path, key), getattr(part, key), key == "key") for key in ("ca", "cert", "key"))
+
+
+def _guessable(settings: Settings) -> Iterator[Problem]:
+    """Secrets of webhooks that could be found by trying: fewer than 16 random bytes, as far as can be seen."""
+    for path, part in within(settings):
+        if not (isinstance(part, Hook) and isinstance(part.secret, Secret)):
+            continue
+        value = part.secret.reveal().removeprefix("whsec_")
+        long_enough = _HEX_DIGITS if set(value.lower()) <= set("0123456789abcdef") else _BASE64_DIGITS
+        if value and (len(value) < long_enough or len(set(value)) < _DIFFERENT):
+            text = "could be guessed: it should hold at least 16 random bytes; `openssl rand -hex 32` makes one"
+            yield Problem((*path, "secret"), text)
+
+
+def _try(path: Where, look: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Iterator[Problem]:
+    try:
+        look(*args, **kwargs)
+    except ValueError as error:
+        yield Problem(path, str(error))
+
+
+def _fill_from_variable(secret: Secret, name: str, environ: Mapping[str, str]) -> None:
+    if name not in environ:
+        raise ValueError(f"the variable {name} is not set; set it where the bot is started")
+    secret.fill(_usable(environ[name], f"the variable {name}"))
+
+
+def _fill_from_file(secret: Secret, file: Path) -> None:
+    secret.fill(_usable(_content(file, private=True).rstrip("\r\n"), f"the file {file}"))
+
+
+def _content(file: Path, *, private: bool) -> str:
+    """A file's text; ValueError says what is wrong and the cure. Private ones nobody else may read."""
+    try:
+        return trusted_files.read(file, private=private).decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not UTF-8 text: is it the right file?") from None
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {file}") from None
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read by the user the bot runs as: {error.strerror}") from None
+
+
+def _usable(value: str, what: str) -> str:
+    """A value that can be masked wherever it would show, and that can travel as a variable."""
+    if not value.strip():
+        raise ValueError(f"{what} is empty")
+    if len(value) < _SHORTEST:
+        raise ValueError(f"{what} holds fewer than {_SHORTEST} characters: too short to be masked in logs")
+    if "\0" in value:
+        raise ValueError(f"{what} holds a NUL byte")
+    return value

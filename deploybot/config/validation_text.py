@@ -1,0 +1,130 @@
+"""pydantic's errors in the words of people who write a file, not a model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from deploybot.config.config_errors import Path, Problem, Table, dotted, listed, meant, shown
+from deploybot.config.config_tables import ANY, table_at, tables
+from deploybot.masking import looks_like_token
+from deploybot.settings import App, Environment, FileRef, Secret, Settings, SettingsPart
+
+_RULES = frozenset({"rollout", "freeze"})
+LATER: dict[type[SettingsPart], frozenset[str]] = {
+    App: _RULES,
+    Environment: _RULES,
+}
+"""Keys that the design has and this version does not: taken silently, they would promise what is not kept."""
+
+_KINDS = {
+    "string_type": "should be text in quotes",
+    "path_type": "should be a path in quotes",
+    "int_type": "should be a whole number",
+    "bool_type": "should be true or false",
+    "tuple_type": "should be a list",
+    "dict_type": "should be a table",
+    "model_type": "should be a table",
+}
+_TABLES = {
+    "auto": ' such as { branch = "main" }',
+    "health": ' such as { http = "http://127.0.0.1:8000/healthz", within = "60s" }',
+    "logs": ' such as { docker = "*" }',
+}
+_VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\})")
+
+
+def explain(error: ValidationError, tree: Table) -> list[Problem]:
+    """Every error as a problem."""
+    return [_problem(detail, tree) for detail in error.errors(include_url=False)]
+
+
+def inline_secrets(tree: object, path: Path = ()) -> Iterator[Problem]:
+    """Texts that look like a token or a key, or hold a URL with a password, wherever they stand."""
+    if isinstance(tree, str) and looks_like_token(_VARIABLE.sub("", tree)):
+        yield Problem(path, "looks like a secret, and bot.toml must not contain secrets: put it under `secrets`")
+    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in pairs:
+        if table_at((*path, key)) not in (Secret, FileRef) or isinstance(value, dict):
+            yield from inline_secrets(value, (*path, key))
+
+
+def _problem(detail: ErrorDetails, tree: Table) -> Problem:
+    if path := _turned(detail["loc"], tree):
+        return Problem(path, f"is an app: write [apps.{path[-1]}.hooks.SENDER] for what is about one app")
+    if detail["type"] == "extra_forbidden":
+        return Problem(detail["loc"], _unknown(detail["loc"]))
+    path = detail["loc"][:-1] if detail["loc"][-1] == "[key]" else detail["loc"]
+    return Problem(_standing(path, tree), _sentence(detail, path))
+
+
+def _turned(path: Path, tree: Table) -> Path:
+    """The path of a table `hooks.APP`, where `apps.APP.hooks` was meant; else nothing."""
+    apps = tree.get("apps")
+    is_turned = len(path) > 1 and path[0] == "hooks" and isinstance(apps, dict) and path[1] in apps
+    return path[:2] if is_turned else ()
+
+
+def _standing(path: Path, tree: Table) -> Path:
+    """The path as the file has it: a text alone where a list may stand is no list."""
+    value: object = tree
+    for depth, key in enumerate(path):
+        if isinstance(value, str):
+            return path[:depth]
+        value = value.get(str(key)) if isinstance(value, dict) else value[int(key)] if isinstance(value, list) else None
+    return path
+
+
+def _sentence(detail: ErrorDetails, path: Path) -> str:
+    limits: dict[str, Any] = detail.get("ctx", {})
+    match detail["type"]:
+        case "plain":
+            return detail["msg"]
+        case "missing":
+            return "is missing"
+        case "too_short":
+            return "should not be empty"
+        case "value_error":
+            sentence = str(limits["error"])
+        case "greater_than_equal":
+            sentence = f"should be at least {limits['ge']}"
+        case "less_than_equal":
+            sentence = f"should be at most {limits['le']}"
+        case "literal_error":
+            return _choice(str(limits["expected"]), detail["input"])
+        case kind:
+            sentence = _KINDS.get(kind, detail["msg"]) + _such_as(path, kind)
+    return f"{sentence}, got {shown(detail['input'])}"
+
+
+def _such_as(path: Path, kind: str) -> str:
+    """An example, for who gave something else where a table belongs."""
+    if kind not in {"dict_type", "model_type"} or not path:
+        return ""
+    if table_at(path) is not None and table_at(path) is table_at((*path[:-1], ANY)):
+        return f" of its own, such as [{dotted(path[:-1])}.NAME]"
+    return _TABLES.get(str(path[-1]), "")
+
+
+def _choice(expected: str, given: object) -> str:
+    choices = re.findall(r"'([^']*)'", expected)
+    sentence = f"should be {listed((shown(choice) for choice in choices), 'or')}, got {shown(given)}"
+    return sentence + meant(str(given), choices)
+
+
+def _unknown(path: Path) -> str:
+    """What to do about a key that the table does not have."""
+    key = str(path[-1])
+    here = table_at(path[:-1]) or Settings
+    if key in LATER.get(here, ()):
+        return "not in this version of deploybot; take it out"
+    for pattern, part in tables():
+        if key in part.known_keys() and pattern[:1] == path[:1] and part not in (Secret, FileRef):
+            return f"unknown key here; it belongs into [{'.'.join(pattern)}]"
+    known = here.known_keys()
+    there = f"; there {'are' if len(known) > 1 else 'is only'} {listed(known)}"
+    return f"unknown key{meant(key, known) or there}"

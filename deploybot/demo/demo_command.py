@@ -1,0 +1,142 @@
+"""The command line of the demo: at a terminal it leaves a person at the prompt, elsewhere it plays by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from pathlib import Path
+from subprocess import CalledProcessError
+from typing import TextIO
+
+import click
+
+from deploybot.demo.demo_session import play
+from deploybot.demo.demo_setup import folder_of, lacks, town
+from deploybot.demo.demo_terminal import visit
+from deploybot.demo.demo_transcript import DemoTranscript
+from deploybot.errors import DeploybotError
+from deploybot.units import show_duration
+
+RIGHT, WRONG, STOPPED = 0, 1, 130
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@click.command("demo", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--dir", "folder", type=click.Path(path_type=Path), help="Do it in this new folder.")
+@click.option("--keep", is_flag=True, help="Leave the folder there at the end.")
+@click.option("--play", "by_itself", is_flag=True, help="Play the session, also at a terminal.")
+def _demo(folder: Path | None, *, keep: bool, by_itself: bool) -> int:
+    """Set up a server, a repository and two people of your own, and try the bot on them.
+
+    Everything is real, lives in one folder and is gone at the end. At a terminal you get the prompt, and something
+    to try. Anywhere else a session is played, and each outcome is asked from the application itself: the exit code
+    is 0 if all were right, 1 if not.
+    """
+    if lack := lacks():
+        raise click.ClickException(lack)
+    alone = by_itself or not (sys.stdin.isatty() and sys.stdout.isatty())
+    with _held_back(), folder_of(folder, keep=keep) as where:
+        code = _until_told(_played(where, sys.stdout) if alone else _visited(where))
+    click.echo(f"Nothing of it runs any more; its files are in {where}." if keep else "Everything is put away.")
+    return code
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the demo; the exit code. What cannot be set up is told on stderr."""
+    try:
+        code: int = _demo.main(list(arguments), prog_name="deploybot demo", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except DeploybotError as error:
+        sys.stderr.write(f"{error}\n")
+        return WRONG
+    except CalledProcessError as error:
+        sys.stderr.write(f"git does not do what it should: {error.stderr.decode(errors='replace')}\n")
+        return WRONG
+    return code
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Let no signal in while the folder is made or deleted; afterwards ignore them, for the process is at its end.
+
+    A terminal that is closed sends more than one, and so does a person whose Ctrl-C is not answered at once.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+
+
+def _until_told(work: Coroutine[None, None, int]) -> int:
+    """Do the work to its end; Ctrl-C, TERM and a closed terminal end it early, with everything put away."""
+
+    async def doing() -> int:
+        task = asyncio.create_task(work)
+        with _ended_by(task):
+            try:
+                return await task
+            except asyncio.CancelledError:
+                return STOPPED
+
+    return asyncio.run(doing())
+
+
+@contextlib.contextmanager
+def _ended_by(task: asyncio.Task[int]) -> Iterator[None]:
+    """Let the signals in, and have them cancel the task: once, so that a second one does not end the tidying up."""
+
+    def end() -> None:
+        if not task.cancelling():
+            task.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in _ENDING:
+        loop.add_signal_handler(number, end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        # The handlers stay until the loop closes: by then no other thread is left that a signal could go to.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+
+
+async def _played(folder: Path, out: TextIO) -> int:
+    """The session without a person."""
+    began = time.monotonic()
+    async with town(folder) as made:
+        stage = DemoTranscript(made, out)
+        stage.tell(
+            "deploybot demo: a web shop in a git repository with the releases v1 to v4, and a server",
+            f"reached by SSH, all in {folder}",
+        )
+        try:
+            await play(stage)
+        except DeploybotError as error:
+            stage.wrong.append(str(error))
+    took = show_duration(time.monotonic() - began)
+    stage.title("The end")
+    if stage.wrong:
+        stage.tell(
+            f"{len(stage.wrong)} of {stage.right + len(stage.wrong)} outcomes were wrong, in {took}:", *stage.wrong
+        )
+        for bot in stage.bots:
+            stage.tell("The last words of a bot that ran:", *bot.last_words.splitlines())
+        return WRONG
+    stage.tell(f"All {stage.right} outcomes were right, in {took}.")
+    return RIGHT
+
+
+async def _visited(folder: Path) -> int:
+    """The session of a person at a terminal."""
+    click.echo("Setting up a server, a repository and two people …")
+    async with town(folder) as made:
+        return await visit(made)

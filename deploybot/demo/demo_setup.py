@@ -1,0 +1,293 @@
+"""All that the demo needs, in one folder: keys, a repository, a server, bot.toml; set up, and taken away again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploybot.chat.console.child_bot import OwnBot
+from deploybot.demo import demo_repository
+from deploybot.demo.demo_forge import DemoForge
+from deploybot.demo.demo_server import USER, Keys, home
+from deploybot.demo.stray_processes import end_strays
+from deploybot.errors import UserError
+
+_READY_WITHIN = 30.0
+_END_WITHIN = 10.0
+_BOT_GONE_WITHIN = 15.0
+_PAUSE = 0.05
+_SERVER = "import pathlib, sys; from deploybot.demo.demo_server import main; main(pathlib.Path(sys.argv[1]))"
+_NEEDED = ("git", "sh", "setsid", "sha256sum", "mkfifo")
+
+_BOT_TOML = """\
+# The demo's bot.toml. Everything here is real, but lives in one folder: {folder}
+
+[bot]
+data = "data"
+
+[servers.local]
+ssh = "{user}@127.0.0.1:{ssh_port}"
+key = {{ file = "keys/client_key" }}
+host_key = "{host_key}"
+
+[apps.shop]
+repo = "{folder}/shop"
+strategy = "files"
+directory = "{folder}/server/production"
+build = "sh build.sh"
+restart = "sh restart.sh"
+logs = {{ command = 'tail -n "$DEPLOYBOT_LINES" ${{DEPLOYBOT_FOLLOW:+-F}} "$DEPLOYBOT_DIRECTORY/shop.log"' }}
+tasks = {{ articles = "cat articles.txt" }}
+secrets = {{ PAYMENT_KEY = {{ file = "keys/payment_key" }} }}
+warn_paths = ["migrations/**"]
+need_disk = "20MB"
+
+[apps.shop.environments.staging]
+servers = ["local"]
+default = true
+directory = "{folder}/server/staging"
+health = {{ http = "http://127.0.0.1:{staging}/healthz", within = "{within}" }}
+env = {{ SHOP_PORT = "{staging}" }}
+
+[apps.shop.environments.production]
+servers = ["local"]
+health = {{ http = "http://127.0.0.1:{production}/healthz", within = "{within}" }}
+env = {{ SHOP_PORT = "{production}" }}
+"""
+HEALTHY_WITHIN = "6s"
+
+_APPROVALS = """\
+approvals = 1
+approval_within = "1h"
+"""
+
+_AUTO = """\
+
+[http]
+listen = "127.0.0.1:{hooks}"
+
+[apps.shop.hooks.github]
+secret = {{ file = "keys/hook_secret" }}
+
+[apps.shop.environments.staging.auto]
+branch = "main"
+after = "ci"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSetup:
+    """A demo that is set up: `ports` are the shop's, by environment, and that at which the bot takes webhooks."""
+
+    folder: Path
+    ports: dict[str, int]
+    payment_key: str
+
+    @property
+    def config(self) -> Path:
+        """Its bot.toml."""
+        return self.folder / "bot.toml"
+
+    @property
+    def bot_pid(self) -> int:
+        """The process of the bot that runs."""
+        return int((self.folder / "data" / "deploybot.lock").read_text().split()[0])
+
+    def url(self, environment: str) -> str:
+        """Where the shop of an environment is."""
+        return f"http://127.0.0.1:{self.ports[environment]}/"
+
+    def builds(self, environment: str) -> list[str]:
+        """What builds did, a line each: `v4 begins`, `v4 page 3`, `v4 ends`."""
+        file = self.folder / "server" / environment / "builds.log"
+        return file.read_text().splitlines() if file.exists() else []
+
+    def push(self, change: demo_repository.DemoChange) -> demo_repository.DemoCommit:
+        """Have somebody push a change to the branch `main`."""
+        return demo_repository.add(self.folder / "shop", change)
+
+    def deploy_by_hand(self, environment: str, ref: str) -> None:
+        """Do on the server what a person in a hurry does: move the link to another release, and restart."""
+        directory = self.folder / "server" / environment
+        link = directory / "current"
+        link.unlink()
+        link.symlink_to(f"releases/{self._commit(ref)}")
+        values = {"SHOP_PORT": str(self.ports[environment]), "PAYMENT_KEY": self.payment_key}
+        env = {**os.environ, **values, "DEPLOYBOT_DIRECTORY": str(directory)}
+        command = ["sh", "restart.sh"]
+        subprocess.run(command, cwd=link, env=env, stdout=subprocess.DEVNULL, check=True, timeout=30)  # noqa: S603  the demo's own script
+
+    def prune(self, environment: str, ref: str) -> None:
+        """Delete a release's folder on the server, as somebody does who needs room."""
+        shutil.rmtree(self.folder / "server" / environment / "releases" / self._commit(ref))
+
+    def _commit(self, ref: str) -> str:
+        command = ["git", "-C", str(self.folder / "shop"), "rev-parse", f"{ref}^{{commit}}"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()  # noqa: S603  git
+
+    def want_approvals(self) -> None:
+        """Have production wait for a second person, from the next start of the bot on."""
+        with self.config.open("a") as file:
+            file.write(_APPROVALS)
+
+    def follow_main(self) -> None:
+        """Have staging follow the branch `main`, from the next start of the bot on."""
+        with self.config.open("a") as file:
+            file.write(_AUTO.format(hooks=self.ports["hooks"]))
+
+    @property
+    def forge(self) -> DemoForge:
+        """The forge of the repository."""
+        url = f"http://127.0.0.1:{self.ports['hooks']}/hooks/shop/github"
+        return DemoForge(url, (self.folder / "keys" / "hook_secret").read_text())
+
+    def command(self, *words: str) -> tuple[str, ...]:
+        """`deploybot` with this bot.toml."""
+        return (sys.executable, "-m", "deploybot", "--config", str(self.config), *words)
+
+    def bot(self) -> OwnBot:
+        """A bot; it goes when the demo goes, however that dies."""
+        return OwnBot(self.command("run"))
+
+
+def lacks() -> str:
+    """Why the demo cannot run on this machine, with the cure; nothing where it can."""
+    if not sys.platform.startswith("linux"):
+        return "The demo's server has to be Linux, and it runs on this machine: try it on one, or in a container."
+    missing = [name for name in _NEEDED if shutil.which(name) is None]
+    return f"The demo needs {', '.join(missing)}, which this machine has not: install them." if missing else ""
+
+
+@contextlib.contextmanager
+def folder_of(wanted: Path | None, *, keep: bool) -> Iterator[Path]:
+    """A new folder for the demo, deleted at the end unless it is to be kept. UserError where one stands in the way."""
+    if wanted is None:
+        folder = Path(tempfile.mkdtemp(prefix="deploybot-demo-")).resolve()
+    else:
+        folder = wanted.resolve()
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+        except FileExistsError:
+            raise UserError(f"{wanted} is there already.", hint="Delete it, or name another folder.") from None
+    try:
+        yield folder
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def town(folder: Path) -> AsyncIterator[DemoSetup]:
+    """Set everything up in an empty folder, but the bot; at the end stop all that runs there."""
+    home(folder).mkdir(parents=True)
+    keys = Keys(folder / "keys")
+    host_key = await asyncio.to_thread(keys.make)
+    await asyncio.to_thread(demo_repository.make, folder / "shop")
+    payment_key = f"pay_{secrets.token_hex(12)}"
+    _private(folder / "keys" / "payment_key", payment_key)
+    _private(folder / "keys" / "hook_secret", secrets.token_hex(32))
+    ports = _free_ports("staging", "production", "hooks")
+    async with _server(folder) as ssh_port:
+        made = DemoSetup(folder=folder, ports=ports, payment_key=payment_key)
+        text = _BOT_TOML.format(
+            folder=folder, user=USER, ssh_port=ssh_port, host_key=host_key, within=HEALTHY_WITHIN, **ports
+        )
+        made.config.write_text(text)
+        try:
+            yield made
+        finally:
+            await _without_bot(folder / "data" / "deploybot.lock")
+
+
+async def _without_bot(lock: Path) -> None:
+    """End the bot that a console has started and that goes on without it; return when none holds the lock."""
+    end = time.monotonic() + _BOT_GONE_WITHIN
+    if process := _bot_of(lock):
+        os.kill(process, signal.SIGTERM)
+    while process := _bot_of(lock):
+        if time.monotonic() > end:
+            os.kill(process, signal.SIGKILL)
+            return
+        await asyncio.sleep(_PAUSE)
+
+
+def _bot_of(lock: Path) -> int:
+    """The process that holds a bot's lock, 0 where none does."""
+    with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(file.read().split()[0])
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def _server(folder: Path) -> AsyncIterator[int]:
+    """The SSH server as a process in a session of its own; its port. What it started ends with it."""
+    with (folder / "server" / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _SERVER, str(folder)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield await _port(process, folder)
+    finally:
+        await _end(process)
+        await asyncio.to_thread(end_strays, folder)
+
+
+async def _port(process: asyncio.subprocess.Process, folder: Path) -> int:
+    """The port that the server says when it is ready."""
+    assert process.stdout is not None  # noqa: S101  it was asked for
+    try:
+        async with asyncio.timeout(_READY_WITHIN):
+            word, _, port = (await process.stdout.readline()).partition(b" ")
+    except TimeoutError:
+        word, port = b"", b""
+    if word != b"ready":
+        words = (folder / "server" / "log").read_text(errors="replace").strip() or "It printed nothing."
+        raise UserError(f"The demo's SSH server did not start:\n{words}")
+    return int(port)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Close its stdin, which ends it; kill it where that does not."""
+    assert process.stdin is not None  # noqa: S101  it was asked for
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(_END_WITHIN):
+            await process.wait()
+    except TimeoutError:
+        os.kill(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _private(path: Path, text: str) -> None:
+    """Write a file that nobody else may read."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def _free_ports(*names: str) -> dict[str, int]:
+    """A free port of this machine for each name, all different."""
+    with contextlib.ExitStack() as stack:
+        sockets = {name: stack.enter_context(socket.socket()) for name in names}
+        for one in sockets.values():
+            one.bind(("127.0.0.1", 0))
+        return {name: one.getsockname()[1] for name, one in sockets.items()}

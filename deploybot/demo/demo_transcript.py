@@ -1,0 +1,231 @@
+"""What the demo's audience sees: narration, what people type, what the bot answers, and what was found to be true."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from deploybot.card import Card
+from deploybot.chat.console.child_bot import OwnBot
+from deploybot.chat.console.console_protocol import Show, decode_answer
+from deploybot.chat.console.script_output import PlainPrinter, Printer
+from deploybot.chat.console.styled_text import UNICODE
+from deploybot.demo.demo_setup import DemoSetup
+from deploybot.errors import UserError
+
+ANA, BEN, CEM = "ana", "ben", "cem"
+_ANSWER_WITHIN = 90.0
+_ASK_WITHIN = 5.0
+_PAUSE = 0.05
+_WIDTH = 78
+
+
+class TooLate(UserError):
+    """Something that the demo waits for did not come."""
+
+
+@dataclass(slots=True)
+class Said:
+    """What was answered so far, and the exit code once that is known."""
+
+    lines: list[str] = field(default_factory=list)
+    code: int | None = None
+
+    @property
+    def text(self) -> str:
+        """All lines."""
+        return "\n".join(self.lines)
+
+
+class DemoHeard:
+    """What everybody at the console was told, by message, in the order of its states."""
+
+    def __init__(self, printer: Printer) -> None:
+        """Take what prints it."""
+        self._printer = printer
+        self._cards: dict[str, list[Card]] = {}
+
+    def take(self, line: bytes) -> None:
+        """Take a line of `deploybot chat --listen --json`."""
+        show = decode_answer(line)
+        if isinstance(show, Show):
+            self._cards.setdefault(show.message, []).append(show.card)
+            self._printer.show(show)
+
+    def holds(self, text: str) -> bool:
+        """Whether a message said that, in one of its states."""
+        return any(text in _text(card) for cards in self._cards.values() for card in cards)
+
+    def messages(self, text: str) -> int:
+        """How many messages said that."""
+        return sum(any(text in _text(card) for card in cards) for cards in self._cards.values())
+
+
+class DemoTranscript:
+    """Plays to `out`, and keeps what came out wrong. `bots` are those that ran, for their last words."""
+
+    def __init__(self, town: DemoSetup, out: TextIO) -> None:
+        """Take the town that is played in."""
+        self.town = town
+        self._out = out
+        self.right = 0
+        self.wrong: list[str] = []
+        self.bots: list[OwnBot] = []
+        self._said: list[str] = []
+
+    def title(self, text: str) -> None:
+        """Begin a scene."""
+        self._write("", f"── {text} ".ljust(_WIDTH, "─"))
+
+    def tell(self, *lines: str) -> None:
+        """Say something to the audience."""
+        self._write("", *(f"# {line}" for line in lines))
+
+    def type(self, line: str) -> None:
+        """Show a line that is typed into a shell."""
+        self._write("", f"$ {line}")
+
+    async def say(self, person: str, line: str, *holds: str, code: int = 0) -> Said:
+        """Have a person type a line into `deploybot chat`; the exit code and what the answer `holds` are compared."""
+        said = Said()
+        await self.saying(said, person, line)
+        self._compare_said(line, said, holds, code)
+        return said
+
+    async def saying(self, said: Said, person: str, line: str) -> None:
+        """The same without comparing; `said` fills while the answer comes."""
+        self._write("", f"{person}> {line}")
+        speaker = () if person == ANA else ("--as", person)
+        await self._run(said, "chat", *speaker, "-c", line)
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[DemoHeard]:
+        """Have a console listen meanwhile; what it hears is shown as it comes."""
+        self.type("deploybot chat --listen")
+        process = await asyncio.create_subprocess_exec(
+            *self.town.command("chat", "--listen", "--json"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        )
+        heard = DemoHeard(PlainPrinter(self._out, UNICODE))
+        reading = asyncio.create_task(_hand_on(process, heard))
+        try:
+            yield heard
+        finally:
+            await _left(process, reading)
+
+    async def shell(self, *words: str, holds: tuple[str, ...] = ()) -> Said:
+        """Run `deploybot WORDS` as in a terminal."""
+        said = Said()
+        self.type(f"deploybot {' '.join(words)}")
+        await self._run(said, *words)
+        self._compare_said(" ".join(words), said, holds, 0)
+        return said
+
+    async def serves(self, environment: str, release: str) -> None:
+        """Ask the shop itself what it is."""
+        url = self.town.url(environment)
+        self.compare(f"{environment}, asked at {url}", await asyncio.to_thread(_get, url), f"shop {release}")
+
+    def kept_secret(self) -> None:
+        """See that the shop's secret is in nothing that was said, and in nothing that the bot keeps."""
+        key, data = self.town.payment_key, self.town.folder / "data"
+        found = ["an answer"] if any(key in line for line in self._said) else []
+        found += [file.name for file in data.rglob("*") if file.is_file() and key.encode() in file.read_bytes()]
+        self.compare(
+            "the payment key, in all answers and the bot's own files", ", ".join(found) or "nowhere", "nowhere"
+        )
+
+    def compare(self, what: str, got: str, wanted: str) -> None:
+        """Show an outcome; one that is not what was wanted spoils the demo."""
+        if self._note(f"{what}: {got}, and not {wanted}", right=got == wanted):
+            self._write(f"  => {what}: {got}")
+
+    async def until(self, what: str, condition: Callable[[], bool], within: float) -> None:
+        """Wait for something that nothing tells of. TooLate after so many seconds."""
+        end = time.monotonic() + within
+        while not condition():
+            if time.monotonic() > end:
+                raise TooLate(f"{what}: that did not happen within {within:.0f} s")
+            await asyncio.sleep(_PAUSE)
+
+    def _compare_said(self, line: str, said: Said, holds: tuple[str, ...], code: int) -> None:
+        self._note(f"`{line}` ended with {said.code}, and not {code}", right=said.code == code)
+        for text in holds:
+            self._note(f"the answer to `{line}` does not hold “{text}”", right=text in said.text)
+
+    def _note(self, trouble: str, *, right: bool) -> bool:
+        if right:
+            self.right += 1
+        else:
+            self.wrong.append(trouble)
+            self._write(f"  => WRONG: {trouble}")
+        return right
+
+    async def _run(self, said: Said, *words: str) -> None:
+        """Run a subcommand and show its output as it comes."""
+        process = await asyncio.create_subprocess_exec(
+            *self.town.command(*words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONIOENCODING": "utf-8", "COLUMNS": str(_WIDTH)},
+        )
+        assert process.stdout is not None  # noqa: S101  it was asked for
+        try:
+            async with asyncio.timeout(_ANSWER_WITHIN):
+                async for line in process.stdout:
+                    said.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+                    self._said.append(said.lines[-1])
+                    self._write(said.lines[-1])
+                said.code = await process.wait()
+        except TimeoutError:
+            raise TooLate(f"`deploybot {' '.join(words)}` did not end within {_ANSWER_WITHIN:.0f} s") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+    def _write(self, *lines: str) -> None:
+        self._out.write("".join(f"{line}\n" for line in lines))
+        self._out.flush()
+
+
+async def _hand_on(process: asyncio.subprocess.Process, heard: DemoHeard) -> None:
+    """Hand on what a listening console prints, until it ends."""
+    assert process.stdout is not None  # noqa: S101  it was asked for
+    async for line in process.stdout:
+        heard.take(line)
+
+
+async def _left(process: asyncio.subprocess.Process, reading: asyncio.Task[None]) -> None:
+    """Have a console that listens leave, as Ctrl-C would."""
+    process.send_signal(signal.SIGINT)
+    try:
+        async with asyncio.timeout(_ASK_WITHIN):
+            await reading
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _text(card: Card) -> str:
+    """All words of a card."""
+    lines = (f"{line.name} {line.text}" for line in card.lines)
+    return "\n".join((card.title, card.text, *lines, *card.code, card.footer))
+
+
+def _get(url: str) -> str:
+    """What a page says; what is wrong where it says nothing."""
+    try:
+        with urllib.request.urlopen(url, timeout=_ASK_WITHIN) as answer:  # noqa: S310  http, and made here
+            return str(answer.read(1000).decode()).strip()
+    except OSError as error:
+        return f"no answer ({error})"

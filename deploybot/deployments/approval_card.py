@@ -1,0 +1,121 @@
+"""What the card of a request for approvals shows beside any deployment's, and its reminder; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deploybot.card import Button, Card, Mention, Tone
+from deploybot.domain import Deployment, Kind, Request, RequestVerdict, State
+from deploybot.policy import ONLY_AUTHORS
+from deploybot.units import show_time
+
+
+def reminder_key(number: int) -> str:
+    """The key of a reminder's card."""
+    return f"reminder:{number}"
+
+
+def ask_again(deployment: Deployment, request: Request) -> str:
+    """The command that asks for the same anew: the ref as it was typed, or the very release where none was."""
+    plan, ref = deployment.plan, request.binding.ref
+    named = release_ref(deployment) if ref is None else ref
+    servers = ",".join(part.server for part in plan.servers)
+    match plan.kind:
+        case Kind.TASK:
+            text = f"run {plan.app} {plan.task} {plan.environment}"
+        case Kind.ROLLBACK:
+            text = f"rollback {plan.app} from {plan.environment} to {named}"
+        case _:
+            text = f"deploy {plan.app}{f'@{named}' if named else ''} to {plan.environment}/{servers}"
+    return f"{text} because {deployment.reason}" if deployment.reason else text
+
+
+def release_ref(deployment: Deployment) -> str:
+    """What to type for the very release of a deployment: its commit; its number where images belong to it."""
+    release = deployment.plan.release
+    return f"#{deployment.number}" if release.images else release.commit
+
+
+def word(deployment: Deployment, request: Request) -> str:
+    """What a request's title says of it; empty where it says what any deployment's does."""
+    if deployment.awaits_approval and not deployment.cancel_by:
+        return f"waiting for {request.lacks} approval{'' if request.lacks == 1 else 's'}"
+    return ""
+
+
+def request_warnings(request: Request) -> Iterator[str]:
+    """Say what an approver has to know of the request itself."""
+    if request.more:
+        yield f"one more: {request.more}, so it takes {request.needs} approvals"
+    if request.lacks and len(_counting(request)) >= request.needs:
+        yield f"still needed: {ONLY_AUTHORS}"
+    for one in request.approvals:
+        if not one.counts:
+            yield f"{one.name}'s approval does not count any more"
+    if request.note:
+        yield request.note
+
+
+def state_line(deployment: Deployment, request: Request, *, named: bool) -> str:
+    """Say how many approvals there are and until when, in one line; where `named`, also who may give them.
+
+    A message that mentions them says it by that.
+    """
+    roles = [one if one.startswith("@") else f"an {one}" for one in request.approvers]
+    who = f" · {' or '.join(filter(None, (', '.join(roles[:-1]), roles[-1])))} other than {deployment.requester_name}"
+    code = ", with a one-time code" if request.code else ""
+    expires = f"expires {short_time(request.expires, deployment.created)}"
+    return f"{approved_text(request)} · {expires}{who if named else ''}{code}"
+
+
+def approved_text(request: Request) -> str:
+    """Say who has approved, of how many: `approved 1 of 2: ben`."""
+    there = _counting(request)
+    return f"approved {len(there)} of {request.needs}" + (f": {', '.join(there)}" if there else "")
+
+
+def _counting(request: Request) -> tuple[str, ...]:
+    """The names of those whose approval counts."""
+    return tuple(one.name for one in request.approvals if one.counts)
+
+
+def short_time(at: float, now: float) -> str:
+    """Give `14:05 UTC` for a time on the same day, else `2026-11-21 14:05 UTC`."""
+    day, clock = show_time(at).split(" ", 1)
+    return clock if show_time(now).startswith(day) else f"{day} {clock}"
+
+
+def request_buttons(deployment: Deployment, request: Request) -> tuple[Button, ...]:
+    """Approve and reject while that is open; afterwards, where it ended without a decision, asking anew."""
+    number = deployment.number
+    if deployment.state is State.WAITING and not deployment.cancel_by:
+        reject = Button("Reject", f"reject #{number}", danger=True, asks="Why?")
+        return (_approve(number, request), reject) if deployment.awaits_approval else (reject,)
+    if request.verdict in {RequestVerdict.VOID, RequestVerdict.EXPIRED}:
+        return (Button("Ask again", ask_again(deployment, request)),)
+    return ()
+
+
+def _approve(number: int, request: Request) -> Button:
+    asks = "Your one-time code?" if request.code else ""
+    return Button("Approve", f"approve #{number}", primary=True, asks=asks, asks_code=request.code)
+
+
+def reminder_card(deployment: Deployment, request: Request, title: str, wakes: tuple[Mention, ...] = ()) -> Card:
+    """The message that reminds people of a request, and says what became of it.
+
+    `title` says what was asked, `wakes` are the approvers.
+    """
+    waits = deployment.awaits_approval and not deployment.cancel_by
+    done = deployment.word if deployment.state.ended or not deployment.approved else "approved"
+    state = f"still {word(deployment, request)}" if waits else done
+    expires = f"Asked by {deployment.requester_name}; it expires at {show_time(request.expires)}."
+    return Card(
+        key=reminder_key(deployment.number),
+        title=f"#{deployment.number} {title} · {state}",
+        text=expires if waits else "",
+        tone=Tone.ASK if waits else Tone.PLAIN,
+        buttons=request_buttons(deployment, request) if waits else (),
+        wakes=wakes if waits else (),
+        final=not waits,
+    )

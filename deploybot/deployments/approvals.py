@@ -1,0 +1,341 @@
+"""Approvals: a deployment that other people have to allow, bound to exactly what it would do.
+
+Everything that counts is a row, and every decision is made inside the transaction that keeps it, on grants,
+locks and approvals as they are then. A task of the bot waits for each request; what it does at the
+request's times it also does after a restart, because it only looks at the rows and the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from weakref import WeakValueDictionary
+
+from deploybot.card import Button, Card, Tone
+from deploybot.command import Context
+from deploybot.deployments.approval_card import ask_again
+from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.card_titles import headline
+from deploybot.deployments.compare_links import compare_url
+from deploybot.deployments.fingerprint_check import FingerprintCheck
+from deploybot.deployments.one_time_codes import NEXT_CODE, CodeCheck
+from deploybot.deployments.policy_questions import PolicyQuestions, required, wanted_of
+from deploybot.deployments.request_state import NOTHING_DONE, ApprovalCount, expired_text, waiting, wanting
+from deploybot.domain import Approval, Deployment, Identity, Person, Plan, Request, RequestVerdict, State
+from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError, Voided, sentence
+from deploybot.policy import NEEDS_APPROVAL, ONLY_AUTHORS, PolicyQuestion, counting, missing, needed, who_may
+from deploybot.ports import Clock, CodeSecrets, Store, Tables
+from deploybot.settings import Environment, Settings
+from deploybot.units import show_duration
+
+CLOCK_LOOKS = 30.0  # the machine's clock may be set, and machines sleep
+REMIND_LEFT = 0.25
+LOOK_WITHIN = 40.0
+
+
+@dataclass(slots=True, weakref_slot=True)
+class _OpenRequest:
+    """One request in this bot's memory: one click at a time, and a bell for the task that waits."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Approvals:
+    """Requests for approvals: made, approved, rejected, reminded of, expired, and void where something has changed."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        bonds: FingerprintCheck,
+        codes: CodeSecrets,
+        tell: Callable[[Tables, int], None],
+    ) -> None:
+        """Take the ports; `tell(tables, number)` queues the cards of a deployment in the same transaction."""
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._bonds = bonds
+        self._codes = CodeCheck(codes, clock)
+        self._tell = tell
+        self._questions = PolicyQuestions(settings, clock)
+        self._desks: WeakValueDictionary[int, _OpenRequest] = WeakValueDictionary()
+
+    def request_for(self, plan: Plan, ref: str | None, not_before: float) -> Request | None:
+        """The request that a plan needs, to be kept with its deployment; None where it needs no approvals.
+
+        `ref` is what was typed, None where nobody typed one. With `not_before` it has until then.
+        """
+        environment = self._environment(plan)
+        wanted = wanted_of(environment)
+        if environment is None or wanted is None or plan.kind not in NEEDS_APPROVAL:
+            return None
+        now = self._clock.now()
+        expires = not_before or now + environment.approval_within
+        before = next((part.replaces.commit for part in plan.servers if part.replaces), "")
+        differs = before != plan.release.commit
+        return Request(
+            deployment=0,
+            binding=self._bonds.bind(plan, ref),
+            wanted=wanted.count,
+            approvers=environment.approvers,
+            expires=expires,
+            remind_at=expires - (expires - now) * REMIND_LEFT,
+            code=environment.approval_code is not None,
+            compare=compare_url(self._settings.apps[plan.app].repo, before, plan.release.commit) if differs else "",
+        )
+
+    def add(self, tables: Tables, deployment: Deployment, request: Request) -> None:
+        """Keep the request of a new deployment; it says so where too few people could approve it."""
+        number = deployment.number
+        tables.requests.add(replace(request, deployment=number))
+        question = self._questions.may_decide(tables, deployment.requester, deployment, "approve")
+        self._note_missing(tables, number, question)
+        able = who_may(question)
+        if len(able) < needed(question):
+            names = ", ".join(able) or "nobody"
+            tables.requests.note(number, f"too few people could approve it now ({names}): `allow` gives the role")
+
+    async def refresh(self, deployments: Sequence[Deployment]) -> None:
+        """After a start: ask for what bot.toml asks for now, never for less than was asked for at first.
+
+        A button that was pressed when the bot died may be used up for nothing: so the cards are said anew.
+        """
+        open_ones = [one for one in deployments if one.awaits_approval and not one.cancel_by]
+        note = f"I was restarted; press again what does not show here ({self._time()})"
+
+        def refresh(tables: Tables) -> None:
+            for one in open_ones:
+                self._ask_for_more(tables, one)
+                self._count(tables, one, self._clock.now())
+                tables.requests.note(one.number, note)
+                self._tell(tables, one.number)
+
+        if open_ones:
+            await self._store.write(refresh)
+
+    def _ask_for_more(self, tables: Tables, deployment: Deployment) -> None:
+        request, environment = tables.requests.get(deployment.number), self._environment(deployment.plan)
+        if request is None or environment is None or not environment.approvals:
+            return
+        code = request.code or environment.approval_code is not None
+        count = max(request.wanted, environment.approvals)
+        tables.requests.ask(deployment.number, wanted=count, approvers=environment.approvers, code=code)
+
+    async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
+        """Approve a request as the sender, with a one-time code where it asks for one.
+
+        Raises UserError, Denied or Unreachable where it is not approved by that; the card then says who tried.
+        Void, and so ended, is what has changed since it was asked for: that is the answer, too.
+        """
+        person = required(ctx.person)
+        async with self._desk(number).turn:
+            try:
+                return await self._approve(person, ctx.incoming.identity, number, code)
+            except StoreError:
+                raise
+            except DeploybotError as problem:
+                await self._note(number, f"{person.name}: {problem} ({self._time()})")
+                raise
+
+    async def _approve(self, person: Person, account: Identity, number: int, code: str) -> Card:
+        deployment, request = await self._store.read(lambda tables: wanting(tables, number, self._clock.now()))
+        step = await self._codes.approval_step(person, request, code) if request.code else 0
+        changed = await self._changes(deployment, request)
+        if changed:
+            return await self.void(number, changed)
+        given = await self._store.write(lambda tables: self._give(tables, person, account, number, step))
+        if given.refused:
+            raise UserError(given.refused, hint=NEXT_CODE)
+        self._desk(number).bell.set()
+        if not given.missing:
+            return Card(title=f"#{number} is approved.", tone=Tone.GOOD, aside=True)
+        title = f"#{number} has {given.there} of {given.wanted} approvals now."
+        return Card(title=title, text=given.why, tone=Tone.GOOD, aside=True)
+
+    async def _changes(self, deployment: Deployment, request: Request) -> tuple[str, ...]:
+        """What has changed, or Unreachable: whoever approves is told in any case, and their button comes anew."""
+        try:
+            async with asyncio.timeout(LOOK_WITHIN):
+                return await self._bonds.changes(deployment, request)
+        except TimeoutError:
+            why = f"no answer within {show_duration(LOOK_WITHIN)}, so it is not known whether anything has changed"
+            raise Unreachable("the repository or a server", why) from None
+
+    def _give(self, tables: Tables, person: Person, account: Identity, number: int, step: int) -> ApprovalCount:
+        """Keep an approval, if everything still allows it."""
+        now = self._clock.now()
+        deployment, request = wanting(tables, number, now)
+        self._questions.insist(self._questions.may_decide(tables, person.id, deployment, "approve", speaks_by=account))
+        if request.code:
+            refused = self._codes.use(tables, person, step, now=now, about=f"#{number}")
+            if refused:
+                return ApprovalCount(refused=refused)
+        tables.requests.approve(number, Approval(person.id, person.name, now))
+        tables.requests.note(number, "")
+        given = self._count(tables, deployment, now)
+        detail = f"{given.there} of {given.wanted}, bound to {request.binding.digest[:12]}"
+        self._audit(tables, person.name, "approve", deployment, detail)
+        self._tell(tables, number)
+        return given
+
+    def _count(self, tables: Tables, deployment: Deployment, now: float) -> ApprovalCount:
+        """Count the approvals that count now, and note since when they are enough."""
+        question = self._questions.may_begin(tables, deployment)
+        if question.wanted is None:
+            raise StoreError(f"the request of #{deployment.number} is not in the database any more")
+        counts = counting(question)
+        changed = tables.requests.count_only(deployment.number, counts)
+        lacking = missing(question)
+        changed |= self._note_missing(tables, deployment.number, question)
+        changed |= tables.deployments.approve(deployment.number, 0.0 if lacking else now)
+        wanted = needed(question)
+        why = ONLY_AUTHORS if lacking and len(counts) >= wanted else ""
+        return ApprovalCount(len(counts), wanted, missing=lacking, why=why, changed=changed)
+
+    @staticmethod
+    def _note_missing(tables: Tables, number: int, question: PolicyQuestion) -> bool:
+        """Keep for the card how many approvals are missing, and why it needs one more; whether that has changed."""
+        more = question.asked.unknown if question.asked else ""
+        return tables.requests.lack(number, missing=missing(question), more=more)
+
+    async def reject(self, ctx: Context, number: int) -> Card:
+        """End a request that has not begun, with the sender's reason. Raises UserError or Denied."""
+        person = required(ctx.person)
+        if not ctx.reason:
+            raise UserError("A rejection needs a reason.", hint=f"Like this: `reject #{number} because …`.")
+
+        def reject(tables: Tables) -> Deployment:
+            deployment, _ = waiting(tables, number)
+            self._questions.insist(self._questions.may_decide(tables, person.id, deployment, "reject"))
+            words = f"Rejected by {person.name}: {ctx.reason.rstrip('.')}. {NOTHING_DONE}"
+            return self._end(tables, deployment, RequestVerdict.REJECTED, words, actor=person.name)
+
+        rejected = await self._store.write(reject)
+        self._desk(number).bell.set()
+        return Card(title=f"#{number} ({headline(rejected.plan)}) is rejected.", aside=True)
+
+    async def wait(self, number: int, stop: CancellationWatch) -> bool:
+        """Until a deployment wants no approval any more (True) or has ended; reminds, and lets it expire.
+
+        A wish to stop is for the caller: then it gives True, too.
+        """
+        desk = self._desk(number)
+        while True:
+            desk.bell.clear()
+            seconds = await self._look(number)
+            if seconds <= 0 or stop.why is not None:
+                return seconds >= 0
+            await stop.outrun(desk.bell.wait(), within=min(seconds, CLOCK_LOOKS))
+
+    async def _look(self, number: int) -> float:
+        """The seconds until there is something to do for a request; 0.0 where it waits no more, -1.0 where it ended."""
+        deployment = await self._store.read(lambda tables: tables.deployments.get(number))
+        if deployment is None or deployment.state.ended:
+            return -1.0
+        if not deployment.awaits_approval:
+            return 0.0
+        return await self._store.write(lambda tables: self._do_what_is_due(tables, number))
+
+    def _do_what_is_due(self, tables: Tables, number: int) -> float:
+        """Remind people, or let it expire; the same number as `_look`.
+
+        Somebody may have lost their role meanwhile: the card does not go on to say that they have approved it.
+        """
+        now = self._clock.now()
+        try:
+            deployment, request = waiting(tables, number)
+        except UserError:
+            return 0.0  # it was decided or cancelled just now: what comes of it is looked at next
+        if not deployment.awaits_approval:
+            return 0.0
+        if now >= request.expires:
+            self._end(tables, deployment, RequestVerdict.EXPIRED, expired_text(deployment, request))
+            return -1.0
+        changed = self._count(tables, deployment, now).changed
+        if now >= request.remind_at and tables.requests.remind(number):
+            self._audit(tables, "deploybot", f"{deployment.plan.kind.value} reminded", deployment, "")
+            changed = True
+        if changed:
+            self._tell(tables, number)
+        next_at = request.expires if now >= request.remind_at else request.remind_at
+        return max(next_at - now, 0.001)
+
+    def send_back(self, tables: Tables, deployment: Deployment) -> None:
+        """Let what was approved wait for approvals again: some do not count any more, or more are wanted."""
+        self._ask_for_more(tables, deployment)
+        given = self._count(tables, deployment, self._clock.now())
+        detail = f"{given.there} of {given.wanted} approvals count now"
+        self._audit(tables, "deploybot", f"{deployment.plan.kind.value} lacks approvals", deployment, detail)
+        self._tell(tables, deployment.number)
+
+    async def void(self, number: int, changed: Sequence[str]) -> Card:
+        """End a request whose approvals count for nothing any more; the card that says so, and offers a new one."""
+
+        def void(tables: Tables) -> tuple[str, ...]:
+            deployment, request = tables.deployments.get(number), tables.requests.get(number)
+            if deployment is None or request is None or deployment.state.ended:
+                return ()  # somebody was faster: its card tells how it ended
+            words = f"{sentence(Voided(tuple(changed)))} {NOTHING_DONE}"
+            self._end(tables, deployment, RequestVerdict.VOID, words)
+            return (ask_again(deployment, request),)
+
+        again = await self._store.write(void)
+        self._desk(number).bell.set()
+        return Card(
+            title=f"#{number} is void, and was not deployed." if again else f"#{number} has ended already.",
+            text="\n".join(changed) if again else "",
+            tone=Tone.WARN,
+            ok=False,
+            aside=True,
+            buttons=tuple(Button("Ask again", command) for command in again),
+        )
+
+    def ring(self, numbers: Sequence[int]) -> None:
+        """Let whoever waits for these requests look at their rows again."""
+        for number in numbers:
+            self._desk(number).bell.set()
+
+    def _end(
+        self, tables: Tables, deployment: Deployment, verdict: RequestVerdict, words: str, *, actor: str = "deploybot"
+    ) -> Deployment:
+        ended = tables.deployments.move(deployment.number, State.CANCELLED, now=self._clock.now(), outcome=words)
+        tables.requests.close(deployment.number, verdict)
+        self._audit(tables, actor, f"{ended.plan.kind.value} {verdict}", ended, words)
+        self._tell(tables, deployment.number)
+        return ended
+
+    def _audit(self, tables: Tables, actor: str, action: str, deployment: Deployment, detail: str) -> None:
+        plan = deployment.plan
+        subject = f"#{deployment.number} {plan.app}/{plan.environment}"
+        tables.audit.append(actor=actor, action=action, subject=subject, detail=detail, now=self._clock.now())
+
+    async def _note(self, number: int, text: str) -> None:
+        """Say on an open request's card that somebody tried in vain: their button was used up and has to come anew."""
+
+        def note(tables: Tables) -> None:
+            deployment = tables.deployments.get(number)
+            if deployment is not None and deployment.awaits_approval:
+                tables.requests.note(number, text)
+                self._tell(tables, number)
+
+        await self._store.write(note)
+
+    def _desk(self, number: int) -> _OpenRequest:
+        """A request's, which lasts as long as somebody is at it."""
+        desk = self._desks.get(number)
+        if desk is None:
+            desk = self._desks[number] = _OpenRequest()
+        return desk
+
+    def _time(self) -> str:
+        return time.strftime("%H:%M:%S UTC", time.gmtime(self._clock.now()))
+
+    def _environment(self, plan: Plan) -> Environment | None:
+        app = self._settings.apps.get(plan.app)
+        return app.environments.get(plan.environment) if app else None

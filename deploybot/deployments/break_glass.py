@@ -1,0 +1,70 @@
+"""Break glass: an admin passes approvals, `after` and locks in an emergency, and every other admin hears of it at once.
+
+Whether they may is a rule of the policy. Here is what it takes besides: a reason, a one-time code where they have
+enrolled, and the messages that wake the others.
+"""
+
+from __future__ import annotations
+
+from deploybot.card import Card, Mention, Tone
+from deploybot.command import Context
+from deploybot.deployments.card_titles import headline
+from deploybot.deployments.one_time_codes import CodeCheck
+from deploybot.deployments.policy_questions import required
+from deploybot.domain import Deployment, Person, Place
+from deploybot.errors import UserError
+from deploybot.policy import PolicyQuestion, admins_of, broken_rules
+from deploybot.ports import Clock, CodeSecrets, Store, Tables
+from deploybot.settings import Settings
+
+HOW = "deploy shop@v1.4 to production --break-glass because the shop is down"
+NOTHING = "nothing"
+
+
+class BreakGlass:
+    """What it takes to break the glass, and who hears of it."""
+
+    def __init__(self, *, settings: Settings, store: Store, clock: Clock, codes: CodeSecrets) -> None:
+        """Take bot.toml and the ports."""
+        self._settings = settings
+        self._store = store
+        self._codes = CodeCheck(codes, clock)
+
+    async def insist(self, ctx: Context, code: str) -> None:
+        """Raise UserError without a reason, or without the right one-time code of an admin who has enrolled."""
+        if not ctx.reason:
+            raise UserError("Break glass needs a reason.", hint=f"Like this: `{HOW}`.")
+        how = "Add `code 123456`."
+        await self._codes.insist(
+            self._store, required(ctx.person), code, what="Break glass", how=how, about="break glass"
+        )
+
+    def alarm(self, tables: Tables, deployment: Deployment, question: PolicyQuestion) -> tuple[Card, tuple[Place, ...]]:
+        """Say that the glass was broken: the message that wakes all other admins, and where each is reached."""
+        others = _other_admins(question, deployment.requester)
+        identities = [(one, identity) for one in others for identity in tables.people.identities(one.id)]
+        plan = deployment.plan
+        names = ", ".join(one.name for one in others) or "none: there is no other admin"
+        card = Card(
+            title=f"{deployment.requester_name} broke the glass: #{deployment.number} {headline(plan)}.",
+            text=f"because {deployment.reason}\nIt passes: {deployment.glass}.\nAdmins notified: {names}.",
+            tone=Tone.BAD,
+            hint=f"`cancel #{deployment.number}` stops it.",
+            wakes=tuple(Mention(identity, one.name) for one, identity in identities),
+        )
+        return card, tuple(filter(None, (self._settings.direct_place(identity) for _, identity in identities)))
+
+
+def glass_text(question: PolicyQuestion) -> str:
+    """The rules that are passed, for the card and the audit."""
+    return ", ".join(broken_rules(question)) or NOTHING
+
+
+def told_text(question: PolicyQuestion, requester: int) -> str:
+    """The other admins, for the audit."""
+    return ", ".join(one.name for one in _other_admins(question, requester)) or "nobody"
+
+
+def _other_admins(question: PolicyQuestion, requester: int) -> tuple[Person, ...]:
+    found = admins_of(question.people, question.grants, question.app, question.environment, question.now)
+    return tuple(one for one in found if one.id != requester)

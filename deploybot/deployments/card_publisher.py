@@ -1,0 +1,79 @@
+"""A deployment's card and what others are told of it, queued in the transaction that changes it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+from deploybot.card import Card, File
+from deploybot.deployments.approval_card import reminder_card
+from deploybot.deployments.card_mentions import Mentions, for_place, is_heard
+from deploybot.deployments.card_titles import headline
+from deploybot.deployments.deployment_card import deployment_card, end_card
+from deploybot.deployments.step_logs import Journal
+from deploybot.domain import Deployment, Place
+from deploybot.ports import Clock, Tables
+
+
+class CardPublisher:
+    """Queues the card of a deployment as the tables know it, and what others are told, in the caller's transaction.
+
+    The card of one that has ended hands over its whole log.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        journal: Journal,
+        mask: Callable[[str], str],
+        mentions: Mentions,
+        places: Callable[[Deployment], Iterable[Place]],
+        report: Callable[[Tables, Deployment], None],
+    ) -> None:
+        """`mask` masks a text; `places` says where a card belongs; `report` queues what others are told of it.
+
+        Cards are masked again on their way out; what they cut has to be masked before: half a secret is none any more.
+        """
+        self._clock = clock
+        self._journal = journal
+        self.mask = mask
+        self._mentions = mentions
+        self._places = places
+        self._report = report
+
+    def wake(self, tables: Tables, deployment: Deployment, card: Card, more: Iterable[Place]) -> None:
+        """Put a message that notifies into all places of a deployment, and into `more`."""
+        places = {(place.platform, place.channel): place for place in (*self._places(deployment), *more)}
+        for place in places.values():
+            tables.outbox.put(place, card, self._clock.now())
+
+    def __call__(self, tables: Tables, number: int, waits_for: str = "") -> None:
+        """Put the card as it reads now into the outbox."""
+        deployment = tables.deployments.get(number)
+        if deployment is None:
+            return
+        self._report(tables, deployment)
+        steps = tables.deployments.steps(number)
+        request = tables.requests.get(number) if deployment.needs_approval else None
+        asks = request is not None and deployment.awaits_approval
+        wakes = self._mentions.approvers(tables, deployment) if asks else ()
+        path = self._journal.file(number)
+        files = (File(str(path), path.name),) if deployment.state.ended and path.exists() else ()
+        for place in self._places(deployment):
+            here = for_place(wakes, place)
+            card = deployment_card(deployment, steps, waits_for=waits_for, request=request, wakes=here, mask=self.mask)
+            cards = [dataclasses.replace(card, files=files)]
+            if request is not None and request.reminded:
+                cards.append(reminder_card(deployment, request, headline(deployment.plan), here))
+            for one in cards:
+                tables.outbox.put(place, one, self._clock.now())
+        self._call_for_help(tables, deployment)
+
+    def _call_for_help(self, tables: Tables, deployment: Deployment) -> None:
+        """Notify who asked of an end that needs a person."""
+        wakes = self._mentions.requester(tables, deployment)
+        for place in self._places(deployment):
+            card = end_card(deployment, for_place(wakes, place), self.mask)
+            if card is not None and is_heard(wakes, place):
+                tables.outbox.put(place, card, self._clock.now())

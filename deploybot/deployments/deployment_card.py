@@ -1,0 +1,392 @@
+"""The card of a deployment: a pure function of what the database knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from deploybot.card import Button, Card, Line, Mention, Tone
+from deploybot.deployments.approval_card import (
+    approved_text,
+    release_ref,
+    request_buttons,
+    request_warnings,
+    state_line,
+)
+from deploybot.deployments.approval_card import word as request_word
+from deploybot.deployments.card_details import (
+    SERVER_LONGEST,
+    Mask,
+    counted,
+    deployment_details,
+    effects_text,
+    effects_tone,
+    gravest_first,
+    latest,
+    masked,
+    masked_plan,
+    masked_request,
+    plan_details,
+    step_words,
+    warnings_of,
+)
+from deploybot.deployments.card_titles import headline, image_exchange
+from deploybot.deployments.phone_rows import ROW, listed, rows_of_all, short
+from deploybot.domain import (
+    Deployment,
+    Kind,
+    Phase,
+    Plan,
+    Request,
+    ServerPlan,
+    State,
+    StepRow,
+    StepState,
+    image_changes,
+)
+from deploybot.units import show_duration, show_time
+
+MOST_ROWS = 9
+"""Rows of a request at 390 px, its buttons and details aside."""
+COMMITS_ON_CARD = 3
+IMAGES_ON_CARD = 2
+OUTCOME_LONGEST = 700
+CAUSE_LONGEST = 200
+COMMIT_LONGEST = 36
+
+
+class _Room(NamedTuple):
+    """How much a card shows: characters of the reason and of a warning, how many warnings and lines of servers."""
+
+    reason: int
+    warning: int
+    warnings: int
+    servers: int
+    server: int
+
+
+_ROOMY = _Room(reason=60, warning=74, warnings=2, servers=4, server=2 * ROW - 4)
+_CLOSE = _Room(reason=60, warning=36, warnings=1, servers=1, server=ROW - 2)
+_TIGHT = _Room(reason=20, warning=36, warnings=1, servers=1, server=ROW - 2)
+
+_TONES = {
+    State.WAITING: Tone.PLAIN,
+    State.RUNNING: Tone.BUSY,
+    State.RESTORING: Tone.WARN,
+    State.SUCCEEDED: Tone.GOOD,
+    State.FAILED: Tone.BAD,
+    State.RESTORED: Tone.WARN,
+    State.CANCELLED: Tone.WARN,
+    State.UNKNOWN: Tone.UNKNOWN,
+}
+_NEEDS_PERSON = frozenset({State.FAILED, State.RESTORED, State.UNKNOWN})
+_STEP_TONES = {
+    StepState.PENDING: Tone.BUSY,
+    StepState.STARTED: Tone.BUSY,
+    StepState.DONE: Tone.GOOD,
+    StepState.FAILED: Tone.BAD,
+    StepState.CANCELLED: Tone.WARN,
+    StepState.UNKNOWN: Tone.UNKNOWN,
+}
+
+
+def key(number: int) -> str:
+    """The key of a deployment's card: saying it again edits the message."""
+    return f"deployment:{number}"
+
+
+def number_of(card: str) -> int | None:
+    """The number in a card's key; None where it is no deployment's."""
+    head, _, number = card.partition(":")
+    return int(number) if head == "deployment" and number.isascii() and number.isdigit() else None
+
+
+def deployment_card(
+    deployment: Deployment,
+    steps: Sequence[StepRow],
+    *,
+    waits_for: str = "",
+    request: Request | None = None,
+    wakes: tuple[Mention, ...] = (),
+    mask: Mask = str,
+) -> Card:
+    """The card as it should read now: what matters in a few rows, everything else in its details.
+
+    `waits_for` says what a waiting deployment waits for, `request` is there for one that needs approvals, and `wakes`
+    are those who can give them. `mask` masks a text: before it is cut.
+    """
+    buttons = _buttons(deployment, steps, request)
+    deployment, request = masked(deployment, mask), masked_request(request, mask)
+    asked = request if request and deployment.awaits_approval and not deployment.cancel_by else None
+    title = f"#{deployment.number} {headline(deployment.plan)}{' (break glass)' if deployment.glass else ''}"
+    title = f"{title} · {(request and request_word(deployment, request)) or deployment.word}"
+    wakes = wakes if asked else ()
+    footer = _footer(deployment, request, named=not wakes)
+    ends = (f"✋ {title}", footer, ", ".join(dict.fromkeys(one.name for one in wakes)))
+    text, lines = _body(deployment, steps, asked, waits_for, used=rows_of_all(ends))
+    cut = tuple(one for one in _long(deployment, asked) if one.text not in text)
+    return Card(
+        key=key(deployment.number),
+        title=title,
+        tone=Tone.ASK if asked else _TONES[deployment.state],
+        text=text,
+        lines=lines,
+        code=deployment.tail,
+        buttons=buttons,
+        footer=footer,
+        wakes=wakes,
+        details=tuple(deployment_details(deployment, steps, request, shown=lines, long=cut)),
+        final=deployment.state.ended,
+        ok=deployment.state in {State.SUCCEEDED, State.RUNNING, State.WAITING},
+    )
+
+
+def _body(
+    deployment: Deployment, steps: Sequence[StepRow], asked: Request | None, waits_for: str, *, used: int
+) -> tuple[str, tuple[Line, ...]]:
+    """The text and the lines; of a request so much that the whole card fits a phone, where `used` rows are taken."""
+    text, lines = _sized(deployment, steps, asked, waits_for, _ROOMY)
+    for room in (_CLOSE, _TIGHT):
+        if asked is not None and used + _rows(text, lines) > MOST_ROWS:
+            text, lines = _sized(deployment, steps, asked, waits_for, room)
+    left = MOST_ROWS - used - _rows(text, lines)
+    if asked is not None and left > 0:
+        commits = deployment.plan.changes.commits[: min(left, COMMITS_ON_CARD)]
+        text += [f"  {short(one.subject, COMMIT_LONGEST)}" for one in commits]
+    return "\n".join(text), lines
+
+
+def _sized(
+    deployment: Deployment, steps: Sequence[StepRow], asked: Request | None, waits_for: str, room: _Room
+) -> tuple[list[str], tuple[Line, ...]]:
+    text = [*_text(deployment, waits_for, asked, room)]
+    if not deployment.state.ended or deployment.state is State.SUCCEEDED:
+        text += _changes(deployment.plan)
+    return text, tuple(_lines(deployment, steps, room))
+
+
+def _rows(text: Sequence[str], lines: Sequence[Line]) -> int:
+    return rows_of_all([*text, *(f"{one.name}  {one.text}" for one in lines)])
+
+
+def end_card(deployment: Deployment, wakes: tuple[Mention, ...], mask: Mask = str) -> Card | None:
+    """A short new message for an end that needs a person, since an edit notifies nobody; `wakes` is who asked."""
+    if deployment.state not in _NEEDS_PERSON:
+        return None
+    deployment = masked(deployment, mask)
+    return Card(
+        key=f"end:{deployment.number}",
+        title=f"#{deployment.number} {headline(deployment.plan)} · {deployment.word}",
+        tone=_TONES[deployment.state],
+        text=short(deployment.outcome.partition("\n")[0], CAUSE_LONGEST),
+        wakes=wakes,
+        ok=False,
+    )
+
+
+def plan_card(plan: Plan, *, begins: str = "", wants: str = "", mask: Mask = str) -> Card:
+    """What would happen, for `--dry-run`; when it would begin if that is not now, and which approvals it would want."""
+    plan = masked_plan(plan, mask)
+    when = [f"to begin at {begins}"] if begins else []
+    when += [f"after {wants}"] if wants else []
+    commits = (f"  {short(one.subject, COMMIT_LONGEST)}" for one in plan.changes.commits[:COMMITS_ON_CARD])
+    return Card(
+        title=f"{headline(plan)} · dry run",
+        text="\n".join([*(f"! {one}" for one in warnings_of(plan)), *_changes(plan), *commits]),
+        lines=tuple(_merged(_planned(part, SERVER_LONGEST) for part in plan.servers)),
+        details=tuple(plan_details(plan)),
+        footer=", ".join([f"plan {plan.digest[:12]}", *when, "nothing was done"]),
+    )
+
+
+def _text(deployment: Deployment, waits_for: str, asked: Request | None, room: _Room) -> Iterator[str]:
+    """Say how it ended, why it was asked for, what it waits for, and what to look at."""
+    over = deployment.state.ended
+    yield from _end(deployment)
+    yield from _asked(deployment, asked, room)
+    if deployment.skipped:
+        numbers = [f"#{number}" for number in deployment.skipped]
+        yield f"in place of {' and '.join(filter(None, (', '.join(numbers[:-1]), numbers[-1])))}, not deployed"
+    if deployment.state is State.WAITING and waits_for:
+        yield f"Waits for {waits_for}."
+    if deployment.not_before and asked:
+        yield f"begins not before {show_time(deployment.not_before)}"
+    if deployment.cancel_by and not over:
+        yield f"{deployment.cancel_by} asked to cancel it; it is being stopped."
+    if not over:
+        yield from _warnings(deployment.plan, asked, room)
+
+
+def _end(deployment: Deployment) -> Iterator[str]:
+    """Say how it ended, the cause first; a success says so in its title, and only a task has more to say."""
+    if deployment.outcome and deployment.state is not State.SUCCEEDED:
+        yield _cut(deployment.outcome, OUTCOME_LONGEST)
+
+
+def _asked(deployment: Deployment, asked: Request | None, room: _Room) -> Iterator[str]:
+    """Say who asks for approvals, and why; of anything else the footer says who."""
+    because = f"because {short(deployment.reason, room.reason)}" if deployment.reason else ""
+    if asked is not None and not deployment.wish:
+        yield f"{deployment.requester_name} asks: {because}" if because else f"{deployment.requester_name} asks"
+    elif because and not deployment.wish:
+        yield because
+
+
+def _warnings(plan: Plan, asked: Request | None, room: _Room) -> Iterator[str]:
+    found = _all_warnings(plan, asked)
+    shown = found if len(found) <= room.warnings else found[: max(room.warnings - 1, 1)]
+    more = f" (+{len(found) - len(shown)} in the details)" if len(found) > len(shown) else ""
+    for number, one in enumerate(shown, start=1):
+        end = more if number == len(shown) else ""
+        yield f"! {short(one, room.warning - len(end))}{end}"
+
+
+def _all_warnings(plan: Plan, asked: Request | None) -> list[str]:
+    return [*(request_warnings(asked) if asked else ()), *warnings_of(plan)]
+
+
+def _long(deployment: Deployment, asked: Request | None) -> Iterator[Line]:
+    """What the card may have cut, whole."""
+    if deployment.reason and (not deployment.wish or len(deployment.reason) > _ROOMY.reason):
+        yield Line("reason", deployment.reason)
+    if len(deployment.outcome) > OUTCOME_LONGEST:
+        yield Line("outcome", deployment.outcome)
+    yield from (Line("warning", one) for one in _all_warnings(deployment.plan, asked))
+
+
+def _changes(plan: Plan) -> Iterator[str]:
+    """What lies between, in one line; of a first release, its commit."""
+    changes = plan.changes
+    if plan.kind in {Kind.RESTART, Kind.TASK}:
+        return
+    yield from (f"{service}: {was} → {now}" for service, was, now in _images(plan))
+    if changes.total:
+        yield f"{counted(changes.total, 'commit')}, {counted(changes.files, 'file')} changed"
+    elif plan.release.subject and not plan.replaced:
+        yield short(plan.release.subject, COMMIT_LONGEST)
+
+
+def _images(plan: Plan) -> Iterator[tuple[str, str, str]]:
+    """The images that are exchanged, by their tags where these differ; the details name their digests."""
+    if not plan.replaced or image_exchange(plan):
+        return
+    old, new = plan.replaced[0], plan.release
+    for service, was, now in [*image_changes(old, new)][:IMAGES_ON_CARD]:
+        before, after = old.image(service), new.image(service)
+        tags = before and after and before.tag and after.tag and before.tag != after.tag
+        yield (service, before.tag, after.tag) if before and after and tags else (service, was, now)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def _lines(deployment: Deployment, steps: Sequence[StepRow], room: _Room) -> Iterator[Line]:
+    """What would happen on each server, then what does; of an end only where something is to be seen."""
+    plan, state = deployment.plan, deployment.state
+    if deployment.glass:
+        yield Line("break glass", f"by {deployment.requester_name}, passes: {deployment.glass}", Tone.BAD)
+    if state is State.WAITING:
+        whole = _merged(_planned(part, SERVER_LONGEST) for part in plan.servers)
+        groups = [replace(one, text=short(one.text, room.server - len(one.name))) for one in whole]
+        shown = sorted(groups, key=lambda one: one.tone is not Tone.WARN)[: room.servers]
+        yield from shown
+        if len(groups) > len(shown):
+            yield Line("other servers", "see the details")
+    elif not (state is State.CANCELLED and not steps):
+        yield from _merged(_line(part, steps, state) for part in plan.servers)
+
+
+def _merged(lines: Iterable[Line]) -> Iterator[Line]:
+    """Servers of which the same is to be said, in one line."""
+    groups: dict[tuple[str, Tone], list[str]] = {}
+    for line in lines:
+        groups.setdefault((line.text, line.tone), []).append(line.name)
+    yield from (Line(listed(names), text, tone) for (text, tone), names in groups.items())
+
+
+def _planned(part: ServerPlan, most: int) -> Line:
+    """What would become of a server's services, what goes or changes first; else its steps."""
+    if part.effects:
+        text = effects_text(gravest_first(part.effects))
+        return Line(part.server, short(text, most), effects_tone(part.effects))
+    words = [*(step.name for step in part.steps), *(["health"] if part.gate else [])]
+    return Line(part.server, short(", ".join(words), most))
+
+
+def _line(part: ServerPlan, steps: Sequence[StepRow], state: State) -> Line:
+    """One server: its steps with their ends, and the one that is being done."""
+    mine = [row for row in steps if row.server == part.server and row.phase is not Phase.CLEANUP]
+    if state is State.SUCCEEDED:
+        return Line(part.server, "healthy" if part.gate or part.verify else "done", Tone.GOOD)
+    if not mine:
+        return Line(part.server, "nothing done" if state.ended else "not started")
+    words = list(map(step_words, mine))
+    lost = mine[-1].state in {StepState.PENDING, StepState.STARTED} and mine[-1].detail
+    tone = Tone.UNKNOWN if lost else _STEP_TONES[mine[-1].state]
+    forward = [row for row in mine if row.phase is Phase.FORWARD]
+    if tone is Tone.GOOD and not state.ended:
+        checks = len(forward) == len(part.steps) and len(mine) == len(forward) and (part.gate or part.verify)
+        words.append("checking health" if checks else "…")
+        tone = Tone.BUSY
+    elif tone is Tone.GOOD and len(mine) > len(forward):
+        tone = Tone.WARN
+    elif tone is Tone.GOOD and state is State.FAILED:
+        tone = Tone.BAD
+    return Line(part.server, latest(words), tone)
+
+
+def _buttons(deployment: Deployment, steps: Sequence[StepRow], request: Request | None) -> tuple[Button, ...]:
+    plan = deployment.plan
+    asked = request_buttons(deployment, request) if request else ()
+    if not deployment.state.ended:
+        can = deployment.state is not State.RESTORING and not deployment.cancel_by
+        return (*asked, Button("Cancel", f"cancel #{deployment.number}", danger=True)) if can else ()
+    if deployment.replaced_by:
+        return ()
+    if request is not None and request.verdict:
+        return asked
+    buttons = []
+    if plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}:
+        if deployment.state is State.SUCCEEDED and any(part.replaces for part in plan.servers):
+            buttons.append(Button("Roll back", f"rollback {plan.app} from {plan.environment}", danger=True))
+        if deployment.state in {State.FAILED, State.RESTORED, State.CANCELLED, State.UNKNOWN}:
+            ref = release_ref(deployment)
+            buttons.append(Button("Try again", f"deploy {plan.app}@{ref} to {plan.environment}"))
+            buttons += _way_back(deployment, steps)
+    if deployment.state in {State.FAILED, State.UNKNOWN}:
+        buttons.append(Button("What runs now", f"status {plan.app} {plan.environment}"))
+    return tuple(buttons)
+
+
+def _way_back(deployment: Deployment, steps: Sequence[StepRow]) -> Iterator[Button]:
+    """Offer what ran before, where a failure may have taken it away and it was not restored."""
+    plan = deployment.plan
+    begun = {(row.server, row.position) for row in steps if row.phase is Phase.FORWARD}
+    gone = (
+        part.replaces
+        for part in plan.servers
+        if part.replaces is not None
+        and part.replaces.id != plan.release.id
+        and any(step.switches and (part.server, at) in begun for at, step in enumerate(part.steps))
+    )
+    old = next(gone, None) if deployment.state in {State.FAILED, State.UNKNOWN} else None
+    if old is not None:
+        # A release with images is named by the number of its deployment, which is not known here.
+        to = "" if old.images else f" to {old.commit}"
+        yield Button("Roll back", f"rollback {plan.app} from {plan.environment}{to}", danger=True)
+
+
+def _footer(deployment: Deployment, request: Request | None, *, named: bool) -> str:
+    if request is not None and deployment.awaits_approval and not deployment.cancel_by and not deployment.wish:
+        return state_line(deployment, request, named=named)
+    why = f": {short(deployment.reason, _ROOMY.reason)}" if deployment.wish and deployment.reason else ""
+    parts = [f"by {deployment.requester_name}{why}"]
+    if request is not None and deployment.awaits_approval and not deployment.cancel_by:
+        return "; ".join([*parts, state_line(deployment, request, named=named)])
+    if request is not None and request.approvals:
+        parts.append(approved_text(request))
+    if deployment.took is not None:
+        parts.append(f"took {show_duration(deployment.took)}")
+    return ", ".join(parts)

@@ -1,0 +1,275 @@
+"""The queue: one deployment after the other for an app's environment, each to its end; resumed after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from zoneinfo import ZoneInfo
+
+from deploybot.bot_log import about_deployment
+from deploybot.deployments.approvals import Approvals
+from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.card_publisher import CardPublisher
+from deploybot.deployments.card_titles import headline
+from deploybot.deployments.log_lines import log_begun, log_ended
+from deploybot.deployments.queue_turns import begins, is_early, is_in_the_way, last_before, place_of, show_moment
+from deploybot.deployments.runner import DeploymentRunner
+from deploybot.deployments.start_checks import Beginning
+from deploybot.domain import Deployment, State, Unfinished
+from deploybot.errors import Cancelled, DeploybotError, StoreError, Voided, sentence
+from deploybot.ports import Clock, Store, Tables
+
+log = logging.getLogger(__name__)
+
+STORE_PAUSE = 2.0
+CLOCK_LOOKS = 30.0  # the machine's clock may be set, and machines sleep
+LATE = 600.0
+
+
+class Queue:
+    """Runs deployments, each in a task of its own that waits for approvals, for its time and for its turn.
+
+    `on_end(app)` is called when one of an app has ended, or a bot that stops has let go of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        zone: ZoneInfo,
+        approvals: Approvals,
+        beginning: Beginning,
+        runner: DeploymentRunner,
+        tell: CardPublisher,
+    ) -> None:
+        """Take the ports and parts; `zone` is the bot's, for times on cards."""
+        self._store = store
+        self._clock = clock
+        self._zone = zone
+        self._approvals = approvals
+        self._beginning = beginning
+        self._runner = runner
+        self._tell = tell
+        self.on_end: Callable[[str], None] = _nobody
+        self._stops: dict[int, CancellationWatch] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._resumed: set[int] = set()
+        self._given_up: set[int] = set()
+        self._rests = False
+
+    async def resume(self) -> tuple[Deployment, ...]:
+        """After a start: take up every deployment that has not ended; gives them."""
+        found = await self._store.read(lambda tables: tables.deployments.open())
+        now = self._clock.now()
+        await self._approvals.refresh(found)
+        for deployment in sorted(found, key=lambda one: (one.state is State.WAITING, begins(one), one.number)):
+            if deployment.state is State.WAITING and 0 < deployment.not_before < now - LATE:
+                await self._end_waiting(deployment.number, State.FAILED, self._too_late(deployment, now))
+            else:
+                if deployment.state is not State.WAITING:
+                    self._resumed.add(deployment.number)
+                self.launch(deployment)
+        return found
+
+    async def close(self) -> None:
+        """Let go of what runs: the jobs go on on their servers and are taken up at the next start."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def unfinished(self) -> Unfinished:
+        """What has not ended, or whose clean-up is not over."""
+        running = frozenset(self._tasks)
+        return await self._store.read(lambda tables: self._unfinished(tables, running))
+
+    async def rest(self) -> Unfinished:
+        """Let nothing begin from now on, unless something has begun already; what has not ended."""
+        running = frozenset(self._tasks)
+
+        def look(tables: Tables) -> Unfinished:
+            found = self._unfinished(tables, running)
+            # In this transaction, so that nothing can begin between the look and the rest.
+            self._rests = self._beginning.rests = not found.begun
+            return found
+
+        return await self._store.write(look)
+
+    def _unfinished(self, tables: Tables, running: frozenset[int]) -> Unfinished:
+        now = self._clock.now()
+        still = tables.deployments.open()
+        waiting = {one.number for one in still if not is_in_the_way(one, now)}
+        begun = ({one.number for one in still} | running) - waiting - self._given_up
+        return Unfinished(tuple(sorted(begun)), tuple(sorted(waiting)))
+
+    async def idle(self, number: int) -> None:
+        """Return once nothing is being done for a deployment: its end is written, its clean-up over."""
+        task = self._tasks.get(number)
+        if task is not None:
+            await asyncio.wait({task})
+
+    def launch(self, deployment: Deployment) -> None:
+        """Set a deployment going, in its turn."""
+        number = deployment.number
+        stop = self._stop_of(number)
+        if deployment.cancel_by:
+            stop.set(Cancelled(deployment.cancel_by))
+        task = asyncio.create_task(self._insist(number, stop), name=f"deployment-{number}")
+        self._tasks[number] = task
+
+        def forget(_: asyncio.Task[None]) -> None:
+            self._tasks.pop(number, None)
+            self._stops.pop(number, None)
+            self.on_end(deployment.plan.app)
+
+        task.add_done_callback(forget)
+
+    def stop(self, number: int, why: Exception) -> None:
+        """Wish that a deployment stops."""
+        self._stop_of(number).set(why)
+
+    def _stop_of(self, number: int) -> CancellationWatch:
+        return self._stops.setdefault(number, CancellationWatch())
+
+    def waits_for(self, deployment: Deployment, others: Iterable[Deployment]) -> str:
+        """What comes before this one at the same place, in words; empty when its turn is now."""
+        now = self._clock.now()
+        if deployment.awaits_approval:
+            return ""
+        if self._rests:
+            return "the next start of the bot"
+        if is_early(deployment, now):
+            return show_moment(deployment.not_before, self._zone)
+        last = last_before(deployment, others, now)
+        if last is not None:
+            return f"#{last.number} ({headline(last.plan)}, by {last.requester_name}, {last.word})"
+        # What it would plan on now, the clean-up may be about to delete.
+        busy = deployment.state is State.WAITING and self._turns[place_of(deployment.plan)].locked()
+        return "the clean-up after the one before" if busy else ""
+
+    def replace(self, tables: Tables, number: int, by: int) -> None:
+        """End one by itself that waits: a newer one by itself comes in its place."""
+        tables.deployments.replaced(number, by)
+        outcome = f"#{by} came in its place, which is newer. Nothing was deployed."
+        self._end(tables, number, State.CANCELLED, outcome, self._clock.now())
+
+    async def _insist(self, number: int, stop: CancellationWatch) -> None:
+        with about_deployment(number):
+            await self._to_its_end(number, stop)
+            with contextlib.suppress(StoreError):
+                ended = await self._row(number)
+                if ended is not None and ended.state.ended:
+                    log_ended(ended)
+
+    async def _to_its_end(self, number: int, stop: CancellationWatch) -> None:
+        """Run a deployment to its end; a database that cannot be written is waited for, nothing is lost by it."""
+        work, broken = self._in_turn(number, stop), False
+        while True:
+            try:
+                await work
+            except StoreError as problem:
+                log.error("#%s waits: %s", number, problem)  # noqa: TRY400  the sentence says it all
+                await asyncio.sleep(STORE_PAUSE)
+                work = self._in_turn(number, stop)
+            except Exception:
+                mark = secrets.token_hex(2)
+                log.exception("#%s broke, id %s", number, mark)
+                if broken:
+                    self._given_up.add(number)
+                    return
+                work, broken = self._broke(number, mark), True
+            else:
+                return
+
+    async def _in_turn(self, number: int, stop: CancellationWatch) -> None:
+        """Wait for approvals where it needs some, then until it is this deployment's turn, then run it.
+
+        One whose approvals do not count any more when its turn comes waits for others.
+        """
+        while await self._approvals.wait(number, stop):
+            deployment = await self._row(number)
+            if deployment is None:
+                return
+            turn = self._turns[place_of(deployment.plan)]
+            await self._until_its_time(deployment, turn, stop)
+            if not await stop.outrun(turn.acquire()):
+                await self._end_cancelled(number, stop.why or Cancelled("a person"))
+                return
+            try:
+                begun = await self._begin(number, stop)
+                if begun is not None:
+                    log_begun(begun, again=number in self._resumed)
+                    await self._runner.run(begun, stop)
+                    return
+            finally:
+                turn.release()
+
+    async def _until_its_time(self, deployment: Deployment, turn: asyncio.Lock, stop: CancellationWatch) -> None:
+        """Wait for the time before which it may not begin; if another one runs then, its card says so."""
+        if not is_early(deployment, self._clock.now()):
+            return
+        while stop.why is None and (left := deployment.not_before - self._clock.now()) > 0:
+            await stop.pause(min(left, CLOCK_LOOKS))
+
+        def tell(tables: Tables) -> None:
+            self._tell(tables, deployment.number, self.waits_for(deployment, tables.deployments.open()))
+
+        if turn.locked() and stop.why is None:
+            await self._store.write(tell)
+
+    async def _row(self, number: int) -> Deployment | None:
+        return await self._store.read(lambda tables: tables.deployments.get(number))
+
+    async def _begin(self, number: int, stop: CancellationWatch) -> Deployment | None:
+        """Let it begin, or go on; None when it ended here instead, or waits for approvals again."""
+        deployment = await self._row(number)
+        if deployment is None or deployment.state.ended:
+            return None
+        try:
+            return await self._beginning.begin(deployment, stop)
+        except Cancelled as problem:
+            await self._end_cancelled(number, problem)
+        except StoreError:
+            raise
+        except Voided as problem:
+            await self._approvals.void(number, problem.changed)
+        except DeploybotError as problem:
+            await self._end_waiting(number, State.FAILED, f"{str(problem).rstrip('.')}. Nothing was done.")
+        return None
+
+    def _too_late(self, deployment: Deployment, now: float) -> str:
+        due, late = (show_moment(at, self._zone) for at in (deployment.not_before, now))
+        return f"It was to begin at {due}, and it is {late}: too late to start automatically. Nothing was done."
+
+    async def _end_cancelled(self, number: int, why: Exception) -> None:
+        await self._end_waiting(number, State.CANCELLED, f"{sentence(why)} It had not begun.")
+
+    async def _end_waiting(self, number: int, state: State, outcome: str) -> None:
+        now = self._clock.now()
+        await self._store.write(lambda tables: self._end(tables, number, state, outcome, now))
+
+    def _end(self, tables: Tables, number: int, state: State, outcome: str, now: float) -> None:
+        ended = tables.deployments.move(number, state, now=now, outcome=outcome)
+        tables.audit.append(
+            actor="deploybot",
+            action=f"{ended.plan.kind.value} {'replaced' if ended.replaced_by else state.value}",
+            subject=f"#{number} {ended.plan.app}/{ended.plan.environment}",
+            detail=outcome,
+            now=now,
+        )
+        self._tell(tables, number)
+
+    async def _broke(self, number: int, mark: str) -> None:
+        """Say that the bot itself failed: then nothing is known, and nothing is claimed."""
+        outcome = f"Something broke on my side, id {mark}. What runs now: status."
+        await self._end_waiting(number, State.UNKNOWN, outcome)
+
+
+def _nobody(app: str) -> None:
+    """Nobody wants to hear that a deployment of an app has ended."""

@@ -1,0 +1,294 @@
+"""Deployments as commands see them: asked for, approved, cancelled, shown."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from datetime import time
+
+from deploybot.card import Card
+from deploybot.command import Context
+from deploybot.deployments.approvals import Approvals
+from deploybot.deployments.auto_targets import in_the_way, skipped_by
+from deploybot.deployments.break_glass import BreakGlass, glass_text, told_text
+from deploybot.deployments.card_publisher import CardPublisher
+from deploybot.deployments.card_titles import headline, what
+from deploybot.deployments.deployment_card import deployment_card, plan_card
+from deploybot.deployments.deployment_queue import Queue
+from deploybot.deployments.planner import Planner
+from deploybot.deployments.policy_questions import PolicyQuestions, required, wanted_of
+from deploybot.deployments.queue_turns import next_time, show_moment
+from deploybot.deployments.ref_resolution import Releases
+from deploybot.deployments.step_logs import Journal
+from deploybot.domain import Deployment, Kind, Person, Plan, Release, Request, State
+from deploybot.errors import Cancelled, UserError
+from deploybot.metrics import METRICS
+from deploybot.policy import PolicyQuestion
+from deploybot.ports import Clock, Store, Tables
+from deploybot.settings import App, Environment, Settings
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """Something that was asked for and is planned, with the request for the approvals that it needs."""
+
+    ctx: Context
+    person: Person
+    plan: Plan
+    request: Request | None
+    not_before: float
+    now: float
+    glass: bool = False
+
+    @property
+    def wish(self) -> int:
+        """The wish that it fulfils; 0 where a person asked."""
+        return self.ctx.incoming.wish
+
+
+class DeploymentEngine:
+    """command.DeploymentService. What it makes is run by its `queue`; `releases` finds what is asked for."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        planner: Planner,
+        journal: Journal,
+        tell: CardPublisher,
+        approvals: Approvals,
+        queue: Queue,
+        releases: Releases,
+        glass: BreakGlass,
+    ) -> None:
+        """Take the ports and parts."""
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._planner = planner
+        self._journal = journal
+        self._tell = tell
+        self._approvals = approvals
+        self._glass = glass
+        self._questions = PolicyQuestions(settings, clock)
+        self.queue = queue
+        self.releases = releases
+
+    async def request(
+        self,
+        ctx: Context,
+        app: App,
+        environment: Environment,
+        release: Release,
+        *,
+        rollback: bool = False,
+        servers: Sequence[str] = (),
+        dry_run: bool = False,
+        at: time | None = None,
+        remove_orphans: bool = False,
+        break_glass: bool = False,
+        code: str = "",
+    ) -> Card:
+        """Plan a release and run it when its turn comes, not before `at`, or only show the plan.
+
+        Where the environment needs approvals it waits for them first, unless an admin breaks the glass, with a `code`
+        if they have enrolled. `remove_orphans` removes containers of the project that are in no Compose file, also
+        those that the bot did not make.
+        """
+        typed, release = release.typed, dataclasses.replace(release, typed=None)
+        if break_glass and at:
+            raise UserError("Break glass is for now.", hint="Leave `--at` out.")
+        origin = await self._planner.releases.origin(app, environment, release, back=rollback)
+        kind = Kind.ROLLBACK if rollback else Kind.DEPLOY
+        first = Plan(kind=kind, app=app.name, environment=environment.name, release=release, servers=(), origin=origin)
+        await self._insist(ctx, first, glass=break_glass)
+        if break_glass and not dry_run:
+            await self._glass.insist(ctx, code)
+        plan = await self._planner.deploy(
+            app,
+            environment,
+            release,
+            rollback=rollback,
+            servers=servers,
+            remove_orphans=remove_orphans,
+            origin=origin,
+        )
+        zone = self._settings.bot.timezone
+        not_before = next_time(at, zone, self._clock.now()) if at else 0.0
+        if dry_run:
+            wanted = None if break_glass else wanted_of(environment)
+            begins_at = show_moment(not_before, zone) if at else ""
+            return plan_card(plan, mask=self._tell.mask, begins=begins_at, wants=str(wanted) if wanted else "")
+        return await self._add(ctx, plan, not_before, typed=typed, glass=break_glass)
+
+    async def _insist(self, ctx: Context, plan: Plan, *, glass: bool) -> None:
+        """Ask the policy before the servers are asked. Raises Denied or Locked."""
+        person = required(ctx.person)
+        question = await self._store.read(
+            lambda tables: self._questions.may_request(tables, person.id, plan, glass=glass)
+        )
+        self._questions.insist(question)
+
+    async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
+        """Restart what runs."""
+        return await self._add(ctx, await self._planner.restart(app, environment))
+
+    async def task(self, ctx: Context, app: App, environment: Environment, task: str) -> Card:
+        """Run a named task on the environment's first server."""
+        return await self._add(ctx, await self._planner.task(app, environment, task))
+
+    async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
+        """Approve a deployment that waits for it, with a one-time code where it asks for one."""
+        return await self._approvals.approve(ctx, number, code)
+
+    async def reject(self, ctx: Context, number: int) -> Card:
+        """End a deployment that waits for approvals, with the sender's reason."""
+        return await self._approvals.reject(ctx, number)
+
+    async def cancel(self, ctx: Context, number: int) -> Card:
+        """Stop a deployment that has not ended; the card tells how it went."""
+        by = required(ctx.person).name
+        now = self._clock.now()
+
+        def ask(tables: Tables) -> Deployment:
+            deployment = tables.deployments.get(number)
+            if deployment is None:
+                raise UserError(f"There is no deployment #{number}.", hint="See them with: history APP")
+            if deployment.state.ended:
+                raise UserError(f"#{number} has ended already: {deployment.word}.")
+            if deployment.state is State.RESTORING:
+                raise UserError(f"#{number} is putting the old release back; that is not interrupted.")
+            if not tables.deployments.ask_cancel(number, by):
+                raise UserError(f"{deployment.cancel_by} has cancelled #{number} already; it is being stopped.")
+            tables.audit.append(actor=by, action="cancel", subject=f"#{number}", detail=ctx.reason, now=now)
+            self._tell(tables, number)
+            return deployment
+
+        deployment = await self._store.write(ask)
+        self.queue.stop(number, Cancelled(by))
+        words = f"Stopping #{number} ({headline(deployment.plan)}). Its card shows when it has stopped."
+        return Card(title=words, aside=True)
+
+    async def get(self, number: int) -> Deployment | None:
+        """One deployment by its number."""
+        return await self._store.read(lambda tables: tables.deployments.get(number))
+
+    async def card(self, number: int) -> Card | None:
+        """A deployment's card as it reads now."""
+
+        def look(tables: Tables) -> Card | None:
+            deployment = tables.deployments.get(number)
+            if deployment is None:
+                return None
+            waits_for = self.queue.waits_for(deployment, tables.deployments.open())
+            steps, request = tables.deployments.steps(number), tables.requests.get(number)
+            mask = self._tell.mask
+            return deployment_card(deployment, steps, waits_for=waits_for, request=request, mask=mask)
+
+        return await self._store.read(look)
+
+    async def history(self, app: App, environment: Environment | None, limit: int) -> tuple[Deployment, ...]:
+        """The last deployments, newest first."""
+        name = environment.name if environment else None
+        return await self._store.read(lambda tables: tables.deployments.recent(app.name, name, limit))
+
+    def log_file(self, number: int) -> str:
+        """The path of a deployment's full log, put together anew."""
+        return str(self._journal.whole(number))
+
+    async def _add(
+        self, ctx: Context, plan: Plan, not_before: float = 0.0, *, typed: str | None = None, glass: bool = False
+    ) -> Card:
+        """Keep what was asked for, then set it going."""
+        request = None if glass else self._approvals.request_for(plan, typed, not_before)
+        asked = _Asked(
+            ctx=ctx,
+            person=required(ctx.person),
+            plan=plan,
+            request=request,
+            not_before=not_before,
+            now=self._clock.now(),
+            glass=glass,
+        )
+
+        async def commit() -> tuple[Deployment, str, Request | None]:
+            made, waits_for, kept = await self._store.write(lambda tables: self._keep(tables, asked))
+            self.queue.launch(made)
+            self._approvals.ring(made.skipped)
+            if glass:
+                METRICS.broken_glass.add(plan.app, plan.environment)
+            return made, waits_for, kept
+
+        # Whoever asked may have gone by now; what is committed has to be set going all the same.
+        deployment, waits_for, kept = await asyncio.shield(asyncio.create_task(commit()))
+        card = deployment_card(deployment, (), waits_for=waits_for, request=kept, mask=self._tell.mask)
+        return dataclasses.replace(card, queued=True)
+
+    def _keep(self, tables: Tables, asked: _Asked) -> tuple[Deployment, str, Request | None]:
+        """Number it, say its card and write the audit row, if the policy says yes; what it waits for; its request."""
+        plan, request = asked.plan, asked.request
+        question = self._questions.may_request(tables, asked.person.id, plan, glass=asked.glass)
+        self._questions.insist(question)
+        older = in_the_way(tables, plan) if asked.wish else ()
+        deployment = tables.deployments.add(
+            plan,
+            requester=asked.person,
+            reason=asked.ctx.reason,
+            place=None if asked.wish else asked.ctx.incoming.place,
+            now=asked.now,
+            not_before=asked.not_before,
+            needs_approval=request is not None,
+            wish=asked.wish,
+            skipped=skipped_by(older),
+            glass=glass_text(question) if asked.glass else "",
+        )
+        if asked.wish:
+            tables.wishes.fulfil(asked.wish, deployment.number)
+        for one in older:
+            self.queue.replace(tables, one.number, deployment.number)
+        if request is not None:
+            self._approvals.add(tables, deployment, request)
+        waits_for = self.queue.waits_for(deployment, tables.deployments.open())
+        self._audit(tables, asked, deployment)
+        if asked.glass:
+            self._sound(tables, asked, deployment, question)
+        if not waits_for and request is None:
+            deployment = tables.deployments.move(deployment.number, State.RUNNING, now=asked.now)
+        self._tell(tables, deployment.number, waits_for)
+        return deployment, waits_for, tables.requests.get(deployment.number)
+
+    def _sound(self, tables: Tables, asked: _Asked, deployment: Deployment, question: PolicyQuestion) -> None:
+        """Keep in the audit that the glass was broken, and wake all other admins, in the same transaction."""
+        told = told_text(question, asked.person.id)
+        tables.audit.append(
+            actor=asked.person.name,
+            action="break glass",
+            subject=f"#{deployment.number} {question.place}",
+            detail=f"passed {deployment.glass}, because {asked.ctx.reason}; told {told}",
+            now=asked.now,
+        )
+        self._tell.wake(tables, deployment, *self._glass.alarm(tables, deployment, question))
+
+    def _audit(self, tables: Tables, asked: _Asked, deployment: Deployment) -> None:
+        plan, reason = asked.plan, asked.ctx.reason
+        because = f", because {reason}" if reason else ""
+        tables.audit.append(
+            actor=asked.person.name,
+            action=f"{plan.kind.value} asked",
+            subject=f"#{deployment.number} {plan.app}/{plan.environment}",
+            detail=f"{what(plan)}{_images(plan)}, {_bound(plan, asked.request)}{because}",
+            now=asked.now,
+        )
+
+
+def _bound(plan: Plan, request: Request | None) -> str:
+    """What the audit keeps of a plan."""
+    return f"bound to {request.binding.digest[:12]}" if request else f"plan {plan.digest[:12]}"
+
+
+def _images(plan: Plan) -> str:
+    """The images of a plan, whole, for the audit."""
+    return "".join(f", {pin.service}: {pin.tag} {pin.reference}" for pin in plan.release.images)

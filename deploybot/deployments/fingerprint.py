@@ -1,0 +1,177 @@
+"""What an approval is bound to: release, configuration, what is replaced, and the steps; and what has changed in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from deploybot.domain import Binding, EffectKind, Kind, Place, Plan, Release, ServerPlan, Step, image_changes, short_id
+from deploybot.domain.image_tags import TagPattern
+from deploybot.settings import App, Environment, Settings, SettingsPart
+from deploybot.units import show_duration
+
+_SHOWN = 60
+_SHORT = 10
+_NOT_THE_APPS = frozenset({"environments", "tasks", "channel", "logs", "hooks", "notify", "forge", "poll"})
+_NOT_THE_ENVIRONMENTS = frozenset(
+    {
+        "default",
+        "approvals",
+        "approvers",
+        "approval_within",
+        "approval_code",
+        "approvals_exclude",
+        "after",
+        "auto",
+        "refs",
+        "signed",
+    }
+)
+_NOT_THE_SERVERS = frozenset({"connect_timeout"})
+
+
+def binding_of(plan: Plan, settings: Settings, *, ref: str | None, release: Release | None = None) -> Binding:
+    """Bind an approval to a plan. `release` is what `ref` means, where that was looked up again."""
+    meant = release or plan.release
+    made = Binding(
+        ref=ref,
+        commit=meant.commit,
+        images=meant.images,
+        config=config_of(plan, settings),
+        replaces=tuple((part.server, part.replaces.id if part.replaces else "") for part in plan.servers),
+        origin=plan.origin.parts if plan.origin else (),
+        steps=tuple((part.server, f"{steps_text(plan, part)} [{_felt_digest(plan, part)}]") for part in plan.servers),
+    )
+    return dataclasses.replace(made, digest=_digest(dataclasses.asdict(made)))
+
+
+def config_of(plan: Plan, settings: Settings) -> tuple[tuple[str, str], ...]:
+    """All of bot.toml that a plan depends on, as dotted keys and values; secrets by where they come from.
+
+    The rules about approvals are no part of it: they are asked anew each time. Empty where the place is gone.
+    """
+    app = settings.apps.get(plan.app)
+    environment = app.environments.get(plan.environment) if app else None
+    if app is None or environment is None:
+        return ()
+    return tuple(sorted(_config(plan, settings, app, environment)))
+
+
+def _config(plan: Plan, settings: Settings, app: App, environment: Environment) -> Iterator[tuple[str, str]]:
+    path = f"apps.{app.name}"
+    yield from _keys(path, app, _NOT_THE_APPS)
+    if plan.kind is Kind.TASK:
+        yield f"{path}.tasks.{plan.task}", _text(app.tasks.get(plan.task, ""))
+    yield from _keys(f"{path}.environments.{environment.name}", environment, _NOT_THE_ENVIRONMENTS)
+    for name in _reached([part.server for part in plan.servers], settings):
+        yield from _keys(f"servers.{name}", settings.servers[name], _NOT_THE_SERVERS)
+
+
+def _reached(names: Sequence[str], settings: Settings) -> Iterator[str]:
+    """The servers themselves, and those they are reached through."""
+    seen: set[str] = set()
+    for name in names:
+        way: str | None = name
+        while way in settings.servers and way not in seen:
+            seen.add(way)
+            yield way
+            way = settings.servers[way].jump
+
+
+def _keys(path: str, part: SettingsPart, without: frozenset[str]) -> Iterator[tuple[str, str]]:
+    for key in type(part).known_keys().keys() - without:
+        yield f"{path}.{key}", _text(part.value(key))
+
+
+def _text(value: object) -> str:
+    """A value as canonical JSON."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: object) -> object:
+    """What JSON does not know: tables of bot.toml, of secrets only where they come from."""
+    if isinstance(value, SettingsPart):
+        return {key: value.value(key) for key in type(value).known_keys() if value.value(key) is not None}
+    if isinstance(value, Place | Path | TagPattern):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in a binding")
+
+
+def _felt(plan: Plan, part: ServerPlan) -> tuple[Step, ...]:
+    """The steps that are felt on a server. What only brings files there depends on what an earlier try has left."""
+    return tuple(step for step in part.steps if step.switches or plan.kind in {Kind.RESTART, Kind.TASK})
+
+
+def steps_text(plan: Plan, part: ServerPlan) -> str:
+    """The steps that are felt on a server, the health gate, and the steps back, for people."""
+    felt = [_step(step) for step in _felt(plan, part)]
+    if part.gate is not None:
+        within = show_duration(part.gate.within)
+        felt.append(f"health: {part.gate.kind} {part.gate.target} within {within}")
+    back = ", ".join(_step(step) for step in part.restore)
+    return " → ".join(felt) + (f"; if it fails: {back}" if back else "")
+
+
+def _step(step: Step) -> str:
+    return f"{step.name} (at most {show_duration(step.timeout)})"
+
+
+def _felt_digest(plan: Plan, part: ServerPlan) -> str:
+    """Hash what is felt on a server (SHA-256, hex): scripts, values, names of secrets, gate, the way back, removals."""
+    steps = [dataclasses.asdict(step) for step in (*_felt(plan, part), *part.restore)]
+    gate = dataclasses.asdict(part.gate) if part.gate else None
+    removed = [one.service for one in part.effects if one.kind is EffectKind.REMOVED]
+    return _digest([steps, gate, *([removed] if removed else [])])
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def differences(old: Binding, new: Binding) -> tuple[str, ...]:
+    """What has changed, each as a sentence from what to what; none where the two bind to the same."""
+    found = [*_release(old, new), *_origin(old, new), *_pairs("config", old.config, new.config)]
+    found += _pairs("what it replaces", _shortened(old.replaces), _shortened(new.replaces))
+    if not found and old.steps != new.steps:
+        found = [f"steps: {server} would do other things than those shown" for server, _ in new.steps]
+    return tuple(found)
+
+
+def _release(old: Binding, new: Binding) -> Iterator[str]:
+    if old.commit != new.commit:
+        name = f"`{old.ref}`" if old.ref else "the newest of the branch"
+        now = new.commit[:_SHORT] or "gone"
+        yield f"release: {name} was {old.commit[:_SHORT]} and is {now}"
+    sides = (Release(one.commit, images=one.images) for one in (old, new))
+    for service, was, is_now in image_changes(*sides) if new.commit else ():
+        yield f"image: {service} was {was} and is {is_now}"
+
+
+def _origin(old: Binding, new: Binding) -> Iterator[str]:
+    """What let it run there and does not any more: what bot.toml limits since is for the policy."""
+    now = dict(new.origin)
+    for name, was in old.origin:
+        if now.get(name, was) != was:
+            yield f"{name}: was {was} and is {now[name]}"
+
+
+def _shortened(replaces: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((server, short_id(release) or "nothing") for server, release in replaces)
+
+
+def _pairs(what: str, old: Sequence[tuple[str, str]], new: Sequence[tuple[str, str]]) -> Iterator[str]:
+    before, after = dict(old), dict(new)
+    for key in sorted(before.keys() | after.keys()):
+        was, now = before.get(key), after.get(key)
+        if was != now:
+            yield f"{what}: {key} was {_cut(was)} and is {_cut(now)}"
+
+
+def _cut(text: str | None) -> str:
+    """A value for people; an absent one is not there."""
+    if text is None:
+        return "not there"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

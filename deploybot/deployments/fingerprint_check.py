@@ -1,0 +1,89 @@
+"""Whether what was asked for is still what would be done: looked at anew in the repository and on the servers."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.fingerprint import binding_of, config_of, differences
+from deploybot.deployments.planner import Planner
+from deploybot.deployments.step_runner import UNREACHABLE_START
+from deploybot.domain import Binding, Deployment, Plan, Release, Request
+from deploybot.errors import Unreachable, UserError, Voided
+from deploybot.ports import Clock
+from deploybot.settings import App, Settings
+
+log = logging.getLogger(__name__)
+
+PAUSE = 2.0
+
+
+class FingerprintCheck:
+    """Binds requests to plans, and finds out what has changed since."""
+
+    def __init__(self, settings: Settings, planner: Planner, clock: Clock) -> None:
+        """Take bot.toml, what makes plans, and the clock."""
+        self._settings = settings
+        self._planner = planner
+        self._clock = clock
+
+    def bind(self, plan: Plan, ref: str | None) -> Binding:
+        """What approvals of a plan are bound to; `ref` is what was typed, None where nobody typed one."""
+        return binding_of(plan, self._settings, ref=ref)
+
+    def kept(self, plan: Plan, request: Request) -> None:
+        """Raise Voided where a plan is another one than was asked for; the ref is not looked up."""
+        old = request.binding
+        if changed := differences(old, binding_of(plan, self._settings, ref=old.ref)):
+            raise Voided(changed)
+
+    async def changes(self, deployment: Deployment, request: Request) -> tuple[str, ...]:
+        """What has changed since it was asked for, as sentences: release, config, what it replaces, steps.
+
+        Raises Unreachable where that cannot be known now, UserError where it could not be done any more.
+        """
+        old, plan = request.binding, deployment.plan
+        known = replace(old, config=config_of(plan, self._settings))
+        if not known.config:
+            return (f"config: bot.toml has no {plan.app} {plan.environment} any more",)
+        app = self._settings.apps[plan.app]
+        meant = await self._meaning(app, plan, old)
+        if meant is None:
+            return differences(old, replace(known, commit=""))
+        known = replace(known, commit=meant.commit, images=meant.images)
+        try:
+            again = await self._planner.again(app, app.environments[plan.environment], plan)
+        except UserError:
+            if found := differences(old, known):
+                return found
+            raise
+        return differences(old, binding_of(again, self._settings, ref=old.ref, release=meant))
+
+    async def _meaning(self, app: App, plan: Plan, old: Binding) -> Release | None:
+        """What the ref that was typed means now, None where there is no such ref; the release itself if none was."""
+        if old.ref is None:
+            return plan.release
+        return await self._planner.meaning(app, app.environments[plan.environment], old.ref)
+
+    async def insist(self, deployment: Deployment, request: Request, stop: CancellationWatch) -> None:
+        """Raise Voided where something has changed, or the wish to stop.
+
+        A server or a repository that does not answer is asked again for a minute; then it raises Unreachable.
+        """
+        last = self._clock.now() + UNREACHABLE_START
+        while True:
+            if stop.why is not None:
+                raise stop.why
+            try:
+                changed = await stop.before(self.changes(deployment, request))
+            except Unreachable as problem:
+                if self._clock.now() > last:
+                    raise
+                log.info("#%s is not looked at yet: %s", deployment.number, problem)
+            else:
+                if changed:
+                    raise Voided(changed)
+                if changed is not None:
+                    return
+            await stop.pause(PAUSE)

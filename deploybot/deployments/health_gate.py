@@ -1,0 +1,121 @@
+"""The health gate: asks a release on a server whether it came up, until it says yes or its time is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.domain import Gate
+from deploybot.errors import Unhealthy
+from deploybot.observed_state import name_of, not_up
+from deploybot.ports import Clock, Engine, Host, Servers
+from deploybot.untrusted_input import failure_of
+
+ASK_WITHIN = 5.0
+PAUSE_FIRST = 0.1
+PAUSE_MOST = 2.0
+TAIL = 15
+LOG_WITHIN = 10.0
+LOG_BYTES = 65_536
+
+
+class HealthGate:
+    """Opens gates. A check that cannot be asked counts as not healthy, with its reason."""
+
+    def __init__(self, servers: Servers, clock: Clock) -> None:
+        """Take the ports."""
+        self._servers = servers
+        self._clock = clock
+
+    async def pass_through(self, server: str, gate: Gate, stop: CancellationWatch) -> None:
+        """Return once the release is healthy; Unhealthy with the last reason when `within` is over."""
+        check = self._check(server, gate)
+        end = self._clock.now() + gate.within
+        pause = PAUSE_FIRST
+        while True:
+            why = await stop.before(_ask(check, server))
+            if why == "":
+                return
+            if why is None or stop.why is not None:
+                assert stop.why is not None  # noqa: S101  nothing else comes before an answer
+                raise stop.why
+            if self._clock.now() + pause > end:
+                raise Unhealthy(server, why, await self.last_words(server, gate))
+            await stop.pause(pause)
+            pause = min(pause * 1.6, PAUSE_MOST)
+
+    def _check(self, server: str, gate: Gate) -> Callable[[], Awaitable[str]]:
+        host = self._servers.host(server)
+        if gate.kind == "http":
+            return lambda: _http(host, gate)
+        if gate.kind == "tcp":
+            return lambda: _tcp(host, gate)
+        engine = self._servers.engine(server)
+        if engine is None:
+            raise Unhealthy(server, f"bot.toml gives no Docker Engine for {server}, so its health cannot be asked")
+        return lambda: _docker(engine, gate, self._clock.now())
+
+    async def last_words(self, server: str, gate: Gate) -> tuple[str, ...]:
+        """Read the last log lines of the containers that are not well; nothing where there is no Engine to ask."""
+        engine = self._servers.engine(server)
+        if engine is None or gate.kind != "docker":
+            return ()
+        try:
+            async with asyncio.timeout(LOG_WITHIN):
+                return await _words_of(engine, gate.target, self._clock.now())
+        except TimeoutError:
+            return (f"(the containers' logs did not come to an end within {LOG_WITHIN:.0f} s)",)
+        except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
+            return (f"(the containers' logs could not be read: {failure_of(f'Docker on {server}', problem)})",)
+
+
+async def _ask(check: Callable[[], Awaitable[str]], server: str) -> str:
+    """Why it is not healthy; empty when it is."""
+    try:
+        async with asyncio.timeout(ASK_WITHIN * 2):
+            return await check()
+    except TimeoutError:
+        return f"no answer within {ASK_WITHIN * 2:.0f} s"
+    except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
+        return str(failure_of(server, problem))
+
+
+async def _http(host: Host, gate: Gate) -> str:
+    status, body = await host.http_status(gate.target, timeout=ASK_WITHIN)
+    if status == gate.status or (not gate.status and 200 <= status < 300):  # noqa: PLR2004  any 2xx
+        return ""
+    words = body.strip().splitlines()
+    return f"{gate.target} answers {status}" + (f": {words[0][:120]}" if words else "")
+
+
+async def _tcp(host: Host, gate: Gate) -> str:
+    name, _, port = gate.target.rpartition(":")
+    await host.tcp_open(name.strip("[]"), int(port), timeout=ASK_WITHIN)
+    return ""
+
+
+async def _docker(engine: Engine, gate: Gate, now: float) -> str:
+    containers = [one for one in await engine.containers(gate.target) if not one.oneoff]
+    if not containers:
+        return f"no container of {gate.target} exists"
+    return ", ".join(f"{name_of(one)} {words}" for one in containers if (words := not_up(one, now=now)))
+
+
+async def _words_of(engine: Engine, project: str, now: float) -> tuple[str, ...]:
+    lines: list[str] = []
+    for container in await engine.containers(project):
+        if container.oneoff or not not_up(container, now=now):
+            continue
+        data = b""
+        async for chunk in engine.logs(container.id, tail=TAIL, timeout=LOG_WITHIN):
+            data = (data + chunk)[-LOG_BYTES:]
+        name = name_of(container)
+        lines += [f"{name} | {_text(line)}" for line in data.splitlines()[-TAIL:]]
+    return tuple(lines)
+
+
+def _text(line: bytes) -> str:
+    """A log line without its time, cut at 300 characters."""
+    _, _, text = line.decode("utf-8", errors="replace").partition(" ")
+    return text[:300]

@@ -1,0 +1,275 @@
+"""From a wish to a plan: what would happen on every server, frozen, with a digest over all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from deploybot.deployments.legacy_releases import Legacy
+from deploybot.deployments.ref_resolution import Releases
+from deploybot.deployments.target_inspection import Inspector, going_back
+from deploybot.domain import Changes, Gate, Kind, Origin, Plan, Release, Running, ServerPlan, Step, short_id
+from deploybot.errors import NoImage, UserError
+from deploybot.ports import Site, Store, Strategy, Tables
+from deploybot.settings import App, Environment
+from deploybot.untrusted_input import of_one
+
+T = TypeVar("T")
+
+HEALTH_STEP = "health"
+DryPlan = Callable[[App, Environment], Awaitable[Plan]]
+"""Plans a deployment of the newest commit of an app's branch, to show what it would change."""
+
+
+def digest_of(plan: Plan) -> str:
+    """The SHA-256 (hex) over everything in a plan but the digest itself, as canonical JSON."""
+    content = dataclasses.asdict(dataclasses.replace(plan, digest=""))
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class Planner:
+    """Makes plans: observes every server at once, then asks the pure strategy for the steps.
+
+    `releases` finds what refs mean.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        inspector: Inspector,
+        legacy: Legacy,
+        releases: Releases,
+        strategies: Mapping[str, Strategy],
+    ) -> None:
+        """Take the ports and parts; `strategies` by the name that bot.toml uses."""
+        self._store = store
+        self._inspector = inspector
+        self._legacy = legacy
+        self.releases = releases
+        self._strategies = strategies
+
+    async def deploy(
+        self,
+        app: App,
+        environment: Environment,
+        release: Release,
+        *,
+        rollback: bool = False,
+        servers: Sequence[str] = (),
+        remove_orphans: bool = False,
+        fresh: bool = True,
+        origin: Origin | None = None,
+    ) -> Plan:
+        """Plan a release for the environment, or for some of its servers.
+
+        A release that was never healthy on a server is put there from scratch if the plan is `fresh`. `origin` is what
+        lets it run there, as `releases.origin` has found it just now. Raises
+        Unreachable when a server does not answer, UserError with everything that servers lack.
+        """
+        names = _chosen(app, environment, servers)
+        sites = await self._sites(app, environment, names, remove_orphans=remove_orphans)
+        parts = (self._part(site, release, rollback=rollback, fresh=fresh) for site in sites.values())
+        found = await _all_of(of_one(name, part) for name, part in zip(names, parts, strict=True))
+        running = await self._running(app, environment)
+        plan = Plan(
+            kind=Kind.ROLLBACK if rollback else Kind.DEPLOY,
+            app=app.name,
+            environment=environment.name,
+            release=release,
+            servers=tuple(found),
+            changes=await self._changes(app, found[0].replaces, release),
+            warnings=tuple(_warnings(found, sites, running)),
+            remove_orphans=remove_orphans,
+            origin=origin,
+        )
+        return dataclasses.replace(plan, digest=digest_of(plan))
+
+    async def _part(self, site: Site, release: Release, *, rollback: bool, fresh: bool) -> ServerPlan:
+        """Plan one server."""
+        strategy = self._strategies[site.app.strategy]
+        site = going_back(site, release) if rollback else site
+        site = await self._inspector.study(site, release, again=fresh and not site.trusts(release))
+        previous = await self._inspector.release_at(site)
+        part = strategy.deploy(site, release, previous, back=rollback)
+        keep = await self._keep(site, release, previous)
+        cleanup = strategy.prune(site, keep)
+        return dataclasses.replace(_gated(part), server=site.server, cleanup=cleanup)
+
+    async def restart(self, app: App, environment: Environment) -> Plan:
+        """Plan to restart what runs on every server of the environment."""
+        return await self._on_current(app, environment, environment.servers, Kind.RESTART)
+
+    async def task(self, app: App, environment: Environment, task: str) -> Plan:
+        """Plan a named task on the environment's first server."""
+        return await self._on_current(app, environment, environment.servers[:1], Kind.TASK, task)
+
+    async def again(self, app: App, environment: Environment, old: Plan) -> Plan:
+        """Plan the same as an older plan, against what is there now."""
+        if old.kind is Kind.TASK:
+            return await self.task(app, environment, old.task)
+        if old.kind is Kind.RESTART:
+            return await self.restart(app, environment)
+        names = tuple(part.server for part in old.servers if part.server in environment.servers)
+        back = old.kind is Kind.ROLLBACK
+        return await self.deploy(
+            app,
+            environment,
+            old.release,
+            rollback=back,
+            servers=names,
+            remove_orphans=old.remove_orphans,
+            fresh=False,
+            origin=await self.origin(app, environment, old),
+        )
+
+    async def origin(self, app: App, environment: Environment, plan: Plan) -> Origin | None:
+        """Ask again what lets a plan's commit run there; None where bot.toml does not limit that."""
+        if plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
+            return None
+        before = plan.origin.ref if plan.origin else ""
+        back = plan.kind is Kind.ROLLBACK
+        return await self.releases.origin(app, environment, plan.release, back=back, before=before)
+
+    async def meaning(self, app: App, environment: Environment, ref: str) -> Release | None:
+        """Give the release that a ref means now; None where there is no such ref any more.
+
+        Raises Unreachable, or NoImage where one of its images is not there any more.
+        """
+        try:
+            return await self.releases.resolve(app, environment, ref)
+        except NoImage:
+            raise
+        except UserError:
+            return None
+
+    async def _on_current(
+        self, app: App, environment: Environment, names: Sequence[str], kind: Kind, task: str = ""
+    ) -> Plan:
+        strategy = self._strategies[app.strategy]
+        sites = await self._sites(app, environment, names)
+        parts = []
+        for site in sites.values():
+            current = await self._inspector.release_at(site)
+            if current is None:
+                raise UserError(
+                    f"No release of {app.name} runs in {environment.name} on {site.server} yet.",
+                    hint=f"Deploy it first: deploy {app.name} to {environment.name}",
+                )
+            is_task = kind is Kind.TASK
+            part = strategy.task(site, current, task) if is_task else _gated(strategy.restart(site, current))
+            parts.append(dataclasses.replace(part, server=site.server, replaces=current))
+        release = parts[0].replaces
+        assert release is not None  # noqa: S101  set two lines above
+        plan = Plan(
+            kind=kind, app=app.name, environment=environment.name, release=release, servers=tuple(parts), task=task
+        )
+        return dataclasses.replace(plan, digest=digest_of(plan))
+
+    async def _sites(
+        self, app: App, environment: Environment, names: Sequence[str], *, remove_orphans: bool = False
+    ) -> dict[str, Site]:
+        """Observe every server at once; the slowest one sets the time."""
+        found = await _all_of(
+            of_one(name, self._site(app, environment, name, remove_orphans=remove_orphans)) for name in names
+        )
+        return dict(zip(names, found, strict=True))
+
+    async def _site(self, app: App, environment: Environment, server: str, *, remove_orphans: bool) -> Site:
+        """Observe one server, and take over what the version before left there."""
+        site = await self._inspector.site(app, environment, server, remove_orphans=remove_orphans)
+        return await self._legacy.adopt(site)
+
+    async def _running(self, app: App, environment: Environment) -> dict[str, Running]:
+        rows = await self._store.read(lambda tables: tables.running.get(app.name, environment.name))
+        return {row.server: row for row in rows}
+
+    async def _keep(self, site: Site, release: Release, previous: Release | None) -> tuple[str, ...]:
+        """Give the ids of releases that stay: the new and the replaced one, the last good ones, and requested ones."""
+        app, environment = site.app, site.environment
+
+        def look(tables: Tables) -> list[Release]:
+            good = tables.deployments.good(app.name, environment.name, app.keep)
+            open_ = (one for one in tables.deployments.open() if one.plan.app == app.name)
+            return [one.plan.release for one in (*good, *open_)]
+
+        stay = [release, *([previous] if previous else []), *await self._store.read(look)]
+        return tuple(dict.fromkeys(one.id for one in stay))
+
+    async def _changes(self, app: App, old: Release | None, new: Release) -> Changes:
+        return await self.releases.changes(app, old, new) if old else Changes(known=False)
+
+
+async def _all_of(calls: Iterable[Coroutine[object, object, T]]) -> list[T]:
+    """Wait for all; what people can mend is raised together, anything else first and alone."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    problems = [one for one in results if isinstance(one, BaseException)]
+    for problem in sorted(problems, key=lambda one: isinstance(one, UserError)):
+        if not isinstance(problem, UserError):
+            raise problem
+    users = [one for one in problems if isinstance(one, UserError)]
+    if len(users) > 1:
+        raise UserError(
+            "\n".join(dict.fromkeys(one.sentence for one in users)),
+            hint="\n".join(dict.fromkeys(one.hint for one in users if one.hint)),
+        )
+    if users:
+        raise users[0]
+    return [one for one in results if not isinstance(one, BaseException)]
+
+
+def _chosen(app: App, environment: Environment, servers: Sequence[str]) -> tuple[str, ...]:
+    """The environment's servers in their order, cut down to the ones that were named."""
+    strange = [name for name in servers if name not in environment.servers]
+    if strange:
+        raise UserError(
+            f"{app.name} does not run on {', '.join(strange)} in {environment.name}.",
+            hint=f"Its servers there: {', '.join(environment.servers)}",
+        )
+    return tuple(name for name in environment.servers if not servers or name in servers)
+
+
+def _gated(part: ServerPlan) -> ServerPlan:
+    """Turn a health command into a last step; the other gates are asked by the bot itself."""
+    gate = part.gate
+    if gate is None or gate.kind != "command":
+        return part
+    step = _health_step(part.steps[-1], gate)
+    restore = (*part.restore, _health_step(part.restore[-1], gate)) if part.restore else ()
+    return dataclasses.replace(part, steps=(*part.steps, step), restore=restore, gate=None)
+
+
+def _health_step(like: Step, gate: Gate) -> Step:
+    env = (*like.env, ("DEPLOYBOT_HEALTH", gate.target), ("DEPLOYBOT_WITHIN", f"{gate.within:.0f}"))
+    return Step(
+        name=HEALTH_STEP,
+        script="health_command",
+        env=env,
+        secrets=like.secrets,
+        timeout=gate.within + 30,
+        switches=True,
+    )
+
+
+def _warnings(parts: Sequence[ServerPlan], sites: Mapping[str, Site], running: Mapping[str, Running]) -> list[str]:
+    """Say what a person should know before it starts."""
+    found = []
+    for part in parts:
+        name, site = part.server, sites[part.server]
+        row = running.get(name)
+        if site.facts.switching:
+            found.append(f"{name}: an earlier switch to {short_id(site.facts.switching)} did not end")
+        if row is not None and site.running != row.release.id:
+            there = short_id(site.running) or ("something else" if part.before else "nothing")
+            found.append(f"{name} runs {there}, though #{row.deployment} put {row.release} there")
+        elif row is None and part.before:
+            found.append(f"{name}: containers of this project run already, and are taken over")
+        if part.replaces is not None and not part.restore:
+            why = "it does not serve now" if part.verify else "its files are gone"
+            found.append(f"{name}: {part.replaces} cannot be put back if this fails: {why}")
+        found += [f"{name}: {warning}" for warning in part.warnings]
+    return found

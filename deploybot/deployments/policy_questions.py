@@ -1,0 +1,249 @@
+"""What bot.toml and the database say now, put together as a question for the policy.
+
+Whoever asks has to be inside a transaction: so what is answered and what is done about it are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from deploybot.deployments.auto_targets import auto_text, grants_of, is_used
+from deploybot.deployments.originators import authors_of, brought_by, unknown_cause
+from deploybot.domain import (
+    AUTO,
+    EVERY,
+    Action,
+    Deployment,
+    Grant,
+    Identity,
+    Lock,
+    Origin,
+    Person,
+    Plan,
+    Release,
+    Request,
+    Role,
+)
+from deploybot.errors import Denied, Locked
+from deploybot.policy import Allowed, AskedBy, Before, Decision, PolicyQuestion, WantedAction, decide, tell_lock
+from deploybot.ports import Clock, Tables
+from deploybot.settings import Environment, Settings
+
+LOOK_BACK = 200
+
+
+def wanted_of(environment: Environment | None, request: Request | None = None) -> WantedAction | None:
+    """The approvals that bot.toml asks for. A request keeps what it was asked under, unless more is asked for now."""
+    if environment is not None and environment.approvals:
+        count = max(environment.approvals, request.wanted if request else 0)
+        return _wanted(count, environment.approvers)
+    return _wanted(request.wanted, request.approvers) if request else None
+
+
+def _wanted(count: int, approvers: Iterable[str]) -> WantedAction:
+    names = tuple(one.removeprefix("@") for one in approvers if one.startswith("@"))
+    role = next((Role(one) for one in approvers if not one.startswith("@")), Role.APPROVER)
+    return WantedAction(count=count, role=role, names=names)
+
+
+class PolicyQuestions:
+    """Makes questions; keeps nothing."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        """Take bot.toml and the clock."""
+        self._settings = settings
+        self._clock = clock
+        self._automatic = is_used(settings)
+
+    def ask(
+        self,
+        tables: Tables,
+        who: Identity | int,
+        *,
+        action: Action,
+        command: str,
+        app: str | None,
+        environment: str | None,
+        release: Release | None = None,
+        number: int = 0,
+        begins: bool = False,
+        origin: Origin | None = None,
+        glass: bool = False,
+        speaks_by: Identity | None = None,
+    ) -> PolicyQuestion:
+        """A question about a person, by identity or id; places are as in `policy.Question`.
+
+        `release` is what would run, `number` the deployment that the question is about, 0 where there is none.
+        `begins` says that it is about to begin. `origin` is what the repository says of the release's commit, None
+        where it was not asked yet. `glass` says that whoever asks wants to break the glass. `speaks_by` is the identity
+        that a person, named by id, speaks by.
+        """
+        people = tables.people.everybody()
+        person = tables.people.of(who) if isinstance(who, Identity) else _by_id(people, who)
+        bot = tables.people.of(AUTO) if self._automatic else None
+        place = self._place(app, environment)
+        request = tables.requests.get(number) if number else None
+        identity = who if isinstance(who, Identity) else speaks_by
+        account = tables.people.account(identity) if identity is not None else None
+        return PolicyQuestion(
+            person=person,
+            action=action,
+            command=command,
+            app=app,
+            environment=environment,
+            grants=self._grants(tables, bot),
+            people=tuple(one for one in people if one != bot),
+            lock=_lock_in_the_way(tables.locks.all(self._clock.now()), person, app, environment),
+            wanted=wanted_of(place, request),
+            asked=_asked(tables, request, place),
+            before=self._before(tables, place, release) if place and place.after else None,
+            allowed=_allowed(place, origin),
+            begins=begins,
+            glass=glass,
+            auto=auto_text(place),
+            itself=bot is not None and person == bot,
+            now=self._clock.now(),
+            account=account.after if account else 0,
+        )
+
+    def grants(self, tables: Tables) -> tuple[Grant, ...]:
+        """Everybody's grants, with what bot.toml lets the bot itself do."""
+        return self._grants(tables, tables.people.of(AUTO) if self._automatic else None)
+
+    def _grants(self, tables: Tables, bot: Person | None) -> tuple[Grant, ...]:
+        """Everybody's; the bot's own come from bot.toml alone, whatever the table says."""
+        grants = tables.people.grants()
+        if bot is None:
+            return grants
+        return (*(one for one in grants if one.person != bot.id), *grants_of(bot, self._settings))
+
+    def may_request(self, tables: Tables, person: int, plan: Plan, *, glass: bool = False) -> PolicyQuestion:
+        """Whether somebody may ask for a plan."""
+        return self._of_plan(tables, person, plan, glass=glass)
+
+    def may_begin(self, tables: Tables, deployment: Deployment) -> PolicyQuestion:
+        """Whether a deployment may begin, for who asked for it."""
+        return self._of_plan(
+            tables, deployment.requester, deployment.plan, number=deployment.number, glass=bool(deployment.glass)
+        )
+
+    def may_decide(
+        self,
+        tables: Tables,
+        person: int,
+        deployment: Deployment,
+        command: str,
+        *,
+        speaks_by: Identity | None = None,
+    ) -> PolicyQuestion:
+        """Whether somebody may approve or reject a request."""
+        plan = deployment.plan
+        return self.ask(
+            tables,
+            person,
+            action=Action.APPROVE,
+            command=command,
+            app=plan.app,
+            environment=plan.environment,
+            number=deployment.number,
+            speaks_by=speaks_by,
+        )
+
+    def _of_plan(
+        self, tables: Tables, person: int, plan: Plan, *, number: int = 0, glass: bool = False
+    ) -> PolicyQuestion:
+        return self.ask(
+            tables,
+            person,
+            action=Action.DEPLOY,
+            command=plan.kind.value,
+            app=plan.app,
+            environment=plan.environment,
+            release=plan.release,
+            number=number,
+            begins=bool(number),
+            origin=plan.origin or Origin(found="nothing that was asked", unsigned="it was not asked for its signature"),
+            glass=glass,
+        )
+
+    def insist(self, question: PolicyQuestion) -> None:
+        """Ask the policy, and raise what it answers: Denied, or Locked where nothing but a lock stands in the way."""
+        self.refuse(question, decide(question))
+
+    def refuse(self, question: PolicyQuestion, decision: Decision) -> None:
+        """Raise a decision that is a no."""
+        if decision.allowed:
+            return
+        if decision.held and question.lock is not None:
+            raise Locked(tell_lock(question.lock, self._clock.now()))
+        raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "not on the allowlist")
+
+    def _place(self, app: str | None, environment: str | None) -> Environment | None:
+        found = self._settings.apps.get(app or "")
+        return found.environments.get(environment or "") if found else None
+
+    def _before(self, tables: Tables, place: Environment, release: Release | None) -> Before:
+        """How a release does in the environment that comes before."""
+        after = str(place.after)
+        if release is None:
+            return Before(environment=after)
+        rows = {row.server: row for row in tables.running.get(place.app, after)}
+        found = [(name, rows.get(name)) for name in self._settings.apps[place.app].environments[after].servers]
+        there = tuple(
+            (name, str(row.release), row.release.id, row.healthy) if row else (name, "", "", False)
+            for name, row in found
+        )
+        good = tables.deployments.good(place.app, place.name, LOOK_BACK)
+        return Before(
+            environment=after,
+            release=str(release),
+            id=release.id,
+            there=there,
+            been_here=any(one.plan.release.id == release.id for one in good),
+        )
+
+
+def _allowed(place: Environment | None, origin: Origin | None) -> Allowed | None:
+    """What bot.toml limits in a place; None where it takes every commit."""
+    if place is None or not (place.refs or place.signed):
+        return None
+    return Allowed(refs=tuple(map(str, place.refs)), signed=place.signed, origin=origin)
+
+
+def _asked(tables: Tables, request: Request | None, place: Environment | None) -> AskedBy | None:
+    deployment = tables.deployments.get(request.deployment) if request else None
+    if request is None or deployment is None or deployment.state.ended:
+        return None  # of what has ended there is nothing to decide: that is said, and not who may
+    given = tuple(one.person for one in request.approvals if one.counts)
+    unknown = unknown_cause(tables, deployment)
+    authors: tuple[int, ...] = ()
+    if place is not None and place.approvals_exclude == "authors":
+        authors, of_authors = authors_of(tables, deployment.plan)
+        unknown = unknown or of_authors
+    return AskedBy(
+        requester=deployment.requester,
+        approved=given,
+        brought=brought_by(tables, deployment),
+        unknown=unknown,
+        authors=authors,
+        number=deployment.number,
+    )
+
+
+def _by_id(people: Iterable[Person], wanted: int) -> Person | None:
+    return next((person for person in people if person.id == wanted), None)
+
+
+def _lock_in_the_way(
+    locks: Iterable[Lock], person: Person | None, app: str | None, environment: str | None
+) -> Lock | None:
+    """The lock of a place; somebody else's before one's own where a place is several environments."""
+    here = [lock for lock in locks if app in {EVERY, lock.app} and environment in {None, EVERY, lock.environment}]
+    return next((lock for lock in here if person is None or lock.person != person.id), here[0] if here else None)
+
+
+def required(person: Person | None) -> Person:
+    """The person of a command that needs one; dispatch has made sure of it."""
+    if person is None:
+        raise Denied(("You are not on the allowlist.",))
+    return person

@@ -1,0 +1,182 @@
+"""Refs as people type them, and what runs: `:current`, `:previous`, images, and everything the repository knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from deploybot.deployments.target_inspection import Inspector
+from deploybot.domain import Changes, Deployment, Kind, Origin, Pin, Release, State, allowed_by
+from deploybot.errors import NoImage, Unreachable, UserError
+from deploybot.ports import Images, RefSource, Store
+from deploybot.settings import App, Environment
+
+LOOK_BACK = 200
+_DIGEST = "sha256:"
+
+
+def good_past(deployments: Iterable[Deployment]) -> list[Release]:
+    """The good releases one can go back through, oldest first, from deployments oldest first.
+
+    A rollback takes away what it went back from, so that a second one goes further back and not forward.
+    """
+    past: list[Release] = []
+    for one in deployments:
+        release = one.plan.release
+        if one.state is not State.SUCCEEDED or one.plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
+            continue
+        if one.plan.kind is Kind.ROLLBACK and any(old.id == release.id for old in past):
+            while past[-1].id != release.id:
+                past.pop()
+        else:
+            past = [old for old in past if old.id != release.id]
+            past.append(release)
+    return past
+
+
+class Releases:
+    """command.ReleaseService over the store, the repository and the registries."""
+
+    def __init__(self, store: Store, refs: RefSource, inspector: Inspector, images: Images | None = None) -> None:
+        """Take the ports, and what looks at servers; `images` where an app has some."""
+        self._store = store
+        self._refs = refs
+        self._inspector = inspector
+        self._images = images
+
+    async def resolve(self, app: App, environment: Environment | None, ref: str, *, back: bool = False) -> Release:
+        """A typed ref as a release; `:current`, `:previous` and images need an environment.
+
+        A ref of the repository takes the images that bot.toml's tags mean now, but one to go `back` to those that it
+        last ran well with. A digest (`sha256:…`), or a tag that only an image has, changes nothing but that image.
+        """
+        if ref.startswith(":"):
+            return await self._relative(app, _placed(app, environment, ref), ref)
+        if ref.startswith(_DIGEST):
+            return await self._with_image(app, environment, ref)
+        try:
+            release = await self._refs.resolve(app, ref)
+        except UserError as problem:
+            if not app.images or not ref:
+                raise
+            return await self._with_image(app, environment, ref, instead=problem)
+        ran = await self._ran(app, environment, release) if back and environment and app.images else None
+        return ran or replace(release, images=await self._pins(app))
+
+    async def _relative(self, app: App, environment: Environment, ref: str) -> Release:
+        current = await self.current(app, environment)
+        if ref == ":current":
+            found = current
+        elif ref == ":previous":
+            found = await self.last_good(app, environment, current)
+        else:
+            raise UserError(f"{ref} is no ref.", hint="The two that begin with a colon are :current and :previous.")
+        if found is None:
+            raise UserError(f"{app.name} has no {ref[1:]} release in {environment.name} yet.")
+        return found
+
+    async def _with_image(
+        self, app: App, environment: Environment | None, ref: str, *, instead: UserError | None = None
+    ) -> Release:
+        """What runs, with one image of it exchanged: the one that has a tag or a digest.
+
+        Where no image has it, raises `instead`, the repository's answer.
+        """
+        if self._images is None or not app.images:
+            raise UserError(
+                f"{app.name} has no images that a digest could mean.", hint=f"Name some in apps.{app.name}.images."
+            )
+        try:
+            named = await self._images.named(app, ref)
+        except (NoImage, Unreachable) as problem:
+            if instead is None:
+                raise
+            hint = f"{instead.hint} Whether it is a tag of an image is not known: {problem}".strip()
+            raise UserError(instead.sentence, hint=hint) from problem
+        if not named:
+            raise instead or _no_such_image(app, ref)
+        place = _placed(app, environment, ref)
+        current = await self.current(app, place)
+        base = current or await self._refs.resolve(app, "")
+        kept = {pin.service: pin for pin in base.images} | {pin.service: pin for pin in named}
+        missing = app.images.keys() - kept.keys()
+        fresh = [pin for pin in await self._pins(app) if pin.service in missing] if missing else []
+        pins = [pin for pin in (*kept.values(), *fresh) if pin.service in app.images]
+        return replace(base, images=tuple(sorted(pins, key=_service)), found="")
+
+    async def _ran(self, app: App, environment: Environment, release: Release) -> Release | None:
+        """The newest good release of a commit, with the images it ran with; None where it has not run there."""
+        rows = await self._store.read(lambda tables: tables.deployments.recent(app.name, environment.name, LOOK_BACK))
+        past = good_past(reversed(rows))
+        return next((old for old in reversed(past) if old.commit == release.commit), None)
+
+    async def _pins(self, app: App) -> tuple[Pin, ...]:
+        """What bot.toml's tags mean now."""
+        return await self._images.pins(app) if app.images and self._images is not None else ()
+
+    async def current(self, app: App, environment: Environment) -> Release | None:
+        """Ask the servers which release runs; that of the first server that runs one of the bot's."""
+        return await self._inspector.current(app, environment)
+
+    async def last_good(self, app: App, environment: Environment, before: Release | None) -> Release | None:
+        """Give the good release that was there before `before`; a release that was rolled back from does not count.
+
+        Where `before` is a release that was never good, that is the newest good one.
+        """
+        rows = await self._store.read(lambda tables: tables.deployments.recent(app.name, environment.name, LOOK_BACK))
+        past = good_past(reversed(rows))
+        known = [one.id for one in past]
+        if before is not None and before.id in known:
+            past = past[: known.index(before.id)]
+        return past[-1] if past else None
+
+    async def origin(
+        self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
+    ) -> Origin | None:
+        """What lets a commit run where bot.toml limits that, asked in the repository now; None where it does not.
+
+        To go `back` to what has run well there needs nothing else: it has to work when the repository is down, or
+        the tag is gone. `before` is what it was allowed by when it was planned.
+        """
+        if not environment.refs and not environment.signed:
+            return None
+        if back and await self._has_run(environment, release.commit):
+            return Origin(ran=True)
+        origin = Origin()
+        if environment.refs:
+            holding = await self._refs.holding(app, release.commit)
+            ref = allowed_by(environment.refs, holding, before=before)
+            origin = replace(origin, ref=ref, found="" if ref else str(holding))
+        if environment.signed:
+            signature = await self._refs.signature(app, release.commit)
+            origin = replace(origin, signature=str(signature), unsigned="" if signature.by else signature.problem)
+        return origin
+
+    async def _has_run(self, environment: Environment, commit: str) -> bool:
+        """Whether a commit has run well in an environment."""
+        rows = await self._store.read(
+            lambda tables: tables.deployments.good(environment.app, environment.name, LOOK_BACK)
+        )
+        return any(one.plan.release.commit == commit for one in rows)
+
+    async def changes(self, app: App, old: Release, new: Release) -> Changes:
+        """What lies between the commits of two releases."""
+        if old.commit == new.commit:
+            return Changes()
+        return await self._refs.changes(app, old.commit, new.commit)
+
+
+def _service(pin: Pin) -> str:
+    return pin.service
+
+
+def _placed(app: App, environment: Environment | None, ref: str) -> Environment:
+    """The environment that a ref is looked up in."""
+    if environment is None:
+        raise UserError(f"{ref} needs an environment to look at.", hint=f"Say where: {app.name}@{ref} to …")
+    return environment
+
+
+def _no_such_image(app: App, ref: str) -> UserError:
+    where = ", ".join(sorted({one.image for one in app.images.values()}))
+    return UserError(f"No image of {app.name} has the digest {ref[:17]}….", hint=f"I looked in: {where}.")

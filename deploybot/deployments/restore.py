@@ -1,0 +1,128 @@
+"""Put back what ran before on a server: wait for the Engine, try until it serves, and say truthfully how that went."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.health_gate import HealthGate
+from deploybot.deployments.step_execution import Executor
+from deploybot.deployments.verification import Verifier
+from deploybot.domain import Deployment, Manifest, Phase, ServerPlan
+from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable
+from deploybot.ports import Clock, Store
+
+ROOM = 100
+"""Positions of one attempt: attempt 2 of step 0 is step 100."""
+PAUSE_FIRST = 2.0
+PAUSE_MOST = 60.0
+IMAGES_GONE = 3
+"""Exit code of `compose_images.sh` where an image is neither there nor in a registry: trying again cannot help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """How a restore on one server ended: the sentence for the card, and whether what ran before serves again."""
+
+    words: str
+    good: bool
+
+
+class Restorer:
+    """Restores servers. Attempts are rows of steps, so a restart of the bot resumes the attempt that was under way."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        executor: Executor,
+        gate: HealthGate,
+        verifier: Verifier,
+        clock: Clock,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        """Take the ports and parts; `pause` waits for some seconds between two attempts."""
+        self._store = store
+        self._executor = executor
+        self._gate = gate
+        self._verifier = verifier
+        self._clock = clock
+        self._pause = pause
+
+    async def restore(self, deployment: Deployment, part: ServerPlan) -> Restored:
+        """Put back what ran on a server. Tries again with pauses until it is healthy or `restore_within` is over."""
+        if part.replaces is None and part.before is None:
+            return Restored(f"{part.server}: nothing ran before, so there is nothing to restore.", good=False)
+        name = str(part.replaces) if part.replaces else "what ran before"
+        if not part.restore:
+            why = "did not serve before" if part.verify else "is not on the server any more"
+            return Restored(f"{part.server}: {name} {why} and was not restored.", good=False)
+        began, attempt = await self._progress(deployment, part)
+        end = began + self._executor.target(deployment)[0].restore_within
+        pause = PAUSE_FIRST
+        while True:
+            problem = await self._attempt(deployment, part, attempt)
+            attempt += 1
+            tries = "" if attempt == 1 else f" at attempt {attempt}"
+            if problem is None:
+                return Restored(f"{part.server}: {name} was restored{tries} and is healthy.", good=True)
+            if isinstance(problem, Unhealthy) and await self._is_as_before(deployment, part):
+                words = f"{part.server}: {name} was restored, and is as unhealthy as it was before: {problem.why}."
+                return Restored(words, good=False)
+            if _is_final(problem, part) or self._clock.now() + pause > end:
+                return Restored(_failed(part.server, name, problem, attempt), good=False)
+            await self._pause(pause)
+            pause = min(pause * 2, PAUSE_MOST)
+
+    async def _is_as_before(self, deployment: Deployment, part: ServerPlan) -> bool:
+        app, environment = self._executor.target(deployment)
+        return await self._verifier.is_as_before(app, environment, part.server, part.before or Manifest())
+
+    async def _progress(self, deployment: Deployment, part: ServerPlan) -> tuple[float, int]:
+        """When the first attempt began, and which one is under way: a restart of the bot gives no more time."""
+        rows = await self._store.read(lambda tables: tables.deployments.steps(deployment.number))
+        mine = [row for row in rows if row.phase is Phase.RESTORE and row.server == part.server]
+        began = min((row.started for row in mine), default=self._clock.now())
+        return began, max((row.position // ROOM for row in mine), default=0)
+
+    async def _attempt(self, deployment: Deployment, part: ServerPlan, attempt: int) -> DeploybotError | None:
+        """Run the steps back once, and verify; what went wrong, or None."""
+        never = CancellationWatch()
+        app, environment = self._executor.target(deployment)
+        manifest = part.before or Manifest()
+        try:
+            for at, step in enumerate(part.restore):
+                named = replace(step, name=f"{step.name} ({attempt + 1})") if attempt else step
+                numbered = (attempt * ROOM + at, named)
+                await self._executor.run(deployment, Phase.RESTORE, part, numbered, never)
+            if part.verify:
+                await self._verifier.settle(app, environment, part.server, manifest, never)
+            if part.gate is not None:
+                await self._gate.pass_through(part.server, part.gate, never)
+            if part.verify:
+                await self._verifier.stay(app, environment, part.server, manifest, never)
+        except (StepFailed, StepUnknown, Unreachable, Cancelled, Unhealthy) as problem:
+            return problem
+        return None
+
+
+def _is_final(problem: DeploybotError, part: ServerPlan) -> bool:
+    """Whether another attempt cannot help. Other steps, such as a restart command, may end with the same code."""
+    if not isinstance(problem, StepFailed) or problem.code != IMAGES_GONE:
+        return False
+    return any(step.script == "compose_images" and problem.step.startswith(step.name) for step in part.restore)
+
+
+def _failed(server: str, name: str, problem: DeploybotError, attempts: int) -> str:
+    tried = f" after {attempts} attempts" if attempts > 1 else ""
+    why = problem.why if isinstance(problem, Unhealthy) else str(problem)
+    if isinstance(problem, Unhealthy):
+        return f"{server}: {name} was restored but is not healthy{tried}: {why}."
+    return f"{server}: {name} could not be restored{tried}: {why}."
+
+
+def is_restorable(part: ServerPlan) -> bool:
+    """Whether anything can be put back on a server."""
+    return bool(part.restore) and (part.replaces is not None or part.before is not None)

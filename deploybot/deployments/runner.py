@@ -1,0 +1,343 @@
+"""Runs one deployment from wherever the database says it is, to a truthful end.
+
+The whole run is a function of the plan and the rows: a step that has ended is passed over, one that
+was begun is taken up again. So a restart after a crash calls the very same function.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.card_publisher import CardPublisher
+from deploybot.deployments.card_titles import what
+from deploybot.deployments.health_gate import HealthGate
+from deploybot.deployments.planner import HEALTH_STEP
+from deploybot.deployments.restore import Restorer, is_restorable
+from deploybot.deployments.step_execution import Executor
+from deploybot.deployments.step_logs import Journal
+from deploybot.deployments.verification import Verifier
+from deploybot.deployments.what_runs_now import Present, all_well, runs_release, sentence_of
+from deploybot.domain import (
+    Deployment,
+    Kind,
+    ManifestRow,
+    Phase,
+    Plan,
+    Release,
+    Running,
+    ServerPlan,
+    State,
+    Step,
+    StepRow,
+    StepState,
+)
+from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable, sentence
+from deploybot.ports import Clock, Servers, Store, Tables
+
+log = logging.getLogger(__name__)
+
+TAIL_SHOWN = 20
+CLEANUP_WITHIN = 300.0
+FORGET_BACK = 5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _End:
+    """How a deployment ends, before it is written."""
+
+    state: State
+    outcome: str
+    tail: tuple[str, ...] = ()
+    released: tuple[Running, ...] = ()
+
+
+class DeploymentRunner:
+    """Runs deployments; one call a deployment."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        servers: Servers,
+        executor: Executor,
+        gate: HealthGate,
+        verifier: Verifier,
+        restorer: Restorer,
+        present: Present,
+        journal: Journal,
+        clock: Clock,
+        tell: CardPublisher,
+    ) -> None:
+        """Take the ports and the parts that do the single things."""
+        self._journal = journal
+        self._store = store
+        self._servers = servers
+        self._executor = executor
+        self._gate = gate
+        self._verifier = verifier
+        self._restorer = restorer
+        self._present = present
+        self._clock = clock
+        self._tell = tell
+
+    async def run(self, deployment: Deployment, stop: CancellationWatch) -> Deployment:
+        """Bring a RUNNING or RESTORING deployment to its end, and give it as it ended."""
+        end = await self._to_its_end(deployment, stop)
+        self._journal.whole(deployment.number)
+        ended = await self._record(deployment, end)
+        await self._clean_up(ended)
+        return ended
+
+    async def _to_its_end(self, deployment: Deployment, stop: CancellationWatch) -> _End:
+        if deployment.state is State.RESTORING:
+            return await self._go_on_restoring(deployment)
+        try:
+            await self._prepare(deployment, stop)
+            for part in deployment.plan.servers:
+                await self._switch(deployment, part, stop)
+        except (StepFailed, StepUnknown, Unhealthy, Unreachable, Cancelled) as problem:
+            return await self._bad_end(deployment, problem)
+        return await self._good_end(deployment)
+
+    async def _go_on_restoring(self, deployment: Deployment) -> _End:
+        """What went wrong was written when the restoration began; only the restoration is left to do."""
+        cancelled = deployment.outcome == sentence(Cancelled(deployment.cancel_by))
+        rows = await self._steps_of(deployment)
+        touched = _switched(deployment, rows)
+        return await self._put_back(deployment, touched, deployment.outcome, deployment.tail, cancelled=cancelled)
+
+    async def _steps_of(self, deployment: Deployment) -> tuple[StepRow, ...]:
+        return await self._store.read(lambda tables: tables.deployments.steps(deployment.number))
+
+    async def _prepare(self, deployment: Deployment, stop: CancellationWatch) -> None:
+        """All that does not touch what serves, on all servers at once; the first failure stops the others."""
+        inner = CancellationWatch()
+        wish = asyncio.ensure_future(stop.pass_on(inner))
+        parts = [self._prepare_one(deployment, part, inner) for part in deployment.plan.servers]
+        try:
+            results = await asyncio.gather(*parts, return_exceptions=True)
+        finally:
+            wish.cancel()
+            await asyncio.gather(wish, return_exceptions=True)
+        for problem in _worst_first(results, inner.why):
+            raise problem
+
+    async def _prepare_one(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
+        for position, step in enumerate(part.steps):
+            if _is_felt(deployment.plan, step):
+                return
+            try:
+                await self._executor.run(deployment, Phase.FORWARD, part, (position, step), stop)
+            except DeploybotError as problem:
+                # Of a step that was stopped because another failed, a restart knows no more than that.
+                if not isinstance(problem, Cancelled):
+                    stop.set(problem)
+                raise
+
+    async def _switch(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
+        """From the first switching step on, then the health gate."""
+        plan = deployment.plan
+        first = next((at for at, step in enumerate(part.steps) if _is_felt(plan, step)), len(part.steps))
+        for position in range(first, len(part.steps)):
+            step = part.steps[position]
+            try:
+                await self._executor.run(deployment, Phase.FORWARD, part, (position, step), stop)
+            except StepFailed as problem:
+                if step.name == HEALTH_STEP:
+                    raise Unhealthy(part.server, "the health command does not succeed", problem.tail) from problem
+                raise
+        await self._check(deployment, part, stop)
+
+    async def _check(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
+        """Compare what runs with the release, pass the health gate, and see that everything stays up."""
+        app, environment = self._executor.target(deployment)
+        manifest = await self._executor.manifest(deployment, part)
+        seen = await self._verifier.settle(app, environment, part.server, manifest, stop) if part.verify else None
+        if part.gate is not None:
+            await self._gate.pass_through(part.server, part.gate, stop)
+        if part.verify:
+            seen = await self._verifier.stay(app, environment, part.server, manifest, stop) or seen
+        if seen is not None:
+            await self._executor.note_verified(deployment, part, seen)
+
+    async def _good_end(self, deployment: Deployment) -> _End:
+        plan = deployment.plan
+        if plan.kind is Kind.TASK:
+            said = [self._journal.tail(row, TAIL_SHOWN) for row in await self._steps_of(deployment)]
+            return _End(State.SUCCEEDED, f"{plan.task} ended well.", said[-1] if said else ())
+        outcome = "Everything is healthy." if any(part.gate for part in plan.servers) else "All steps ended well."
+        rows = tuple(self._row(deployment, part.server, plan.release) for part in plan.servers)
+        return _End(State.SUCCEEDED, outcome, released=() if plan.kind is Kind.RESTART else rows)
+
+    def _row(self, deployment: Deployment, server: str, release: Release, *, healthy: bool = True) -> Running:
+        plan = deployment.plan
+        now = self._clock.now()
+        return Running(plan.app, plan.environment, server, release, deployment.number, now, healthy)
+
+    async def _bad_end(self, deployment: Deployment, problem: DeploybotError) -> _End:
+        """Say what went wrong, restore what was switched where that is sure to be right, and look at what runs."""
+        tail = tuple(getattr(problem, "tail", ()))[-TAIL_SHOWN:]
+        touched = _switched(deployment, await self._steps_of(deployment))
+        why = sentence(problem)
+        cancelled = isinstance(problem, Cancelled)
+        state = State.CANCELLED if cancelled else State.FAILED
+        if not touched:
+            seen = await self._present.look(deployment)
+            now = "" if all_well(seen) else f" {sentence_of(seen)}"
+            return _End(state, f"{why}\nThe release that runs was not touched.{now}", tail)
+        if isinstance(problem, StepUnknown) and problem.server in {part.server for part in touched}:
+            return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), tail)
+        if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
+            return await self._left(deployment, state, (why,), tail)
+        if self._executor.target(deployment)[1].on_failure == "leave" and not cancelled:
+            return await self._left(deployment, state, (why, 'Left as it is (on_failure = "leave").'), tail)
+        if not any(part.replaces or part.before for part in touched):
+            words = "Nothing ran before, so there is nothing to restore."
+            return await self._left(deployment, state, (why, words), tail)
+        return await self._put_back(deployment, touched, why, tail, cancelled=cancelled)
+
+    async def _left(self, deployment: Deployment, state: State, words: Sequence[str], tail: tuple[str, ...]) -> _End:
+        """Leave everything as it is, and record what is seen to run: a release that failed counts as what runs."""
+        seen = await self._present.look(deployment)
+        release = deployment.plan.release
+        deploys = deployment.plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}
+        servers = runs_release(seen, release.id) if deploys else ()
+        rows = tuple(self._row(deployment, server, release, healthy=False) for server in servers)
+        return _End(state, "\n".join((*words[:1], " ".join((*words[1:], sentence_of(seen))))), tail, rows)
+
+    async def _put_back(
+        self,
+        deployment: Deployment,
+        touched: Sequence[ServerPlan],
+        why: str,
+        tail: tuple[str, ...],
+        *,
+        cancelled: bool,
+    ) -> _End:
+        """Restore every touched server, the last switched first."""
+        if deployment.state is not State.RESTORING:
+            deployment = await self._move(deployment, State.RESTORING, why, tail)
+        told, released, all_back = [], [], True
+        for part in reversed(touched):
+            restored = await self._restorer.restore(deployment, part)
+            told.append(restored.words)
+            all_back &= restored.good
+            if part.replaces is not None and is_restorable(part):
+                released.append(self._row(deployment, part.server, part.replaces, healthy=restored.good))
+        seen = await self._present.look(deployment)
+        ended = State.CANCELLED if cancelled else State.RESTORED
+        servers = [part.server for part in touched]
+        first = () if all_back else (self._present.headline(deployment, seen, servers),)
+        outcome = "\n".join(line for line in (*first, why, *told, sentence_of(seen)) if line)
+        return _End(ended if all_back else State.FAILED, outcome, tail, tuple(released))
+
+    async def _move(
+        self, deployment: Deployment, state: State, outcome: str = "", tail: Sequence[str] = ()
+    ) -> Deployment:
+        now = self._clock.now()
+
+        def move(tables: Tables) -> Deployment:
+            moved = tables.deployments.move(deployment.number, state, now=now, outcome=outcome, tail=tail)
+            self._tell(tables, deployment.number)
+            return moved
+
+        return await self._store.write(move)
+
+    async def _record(self, deployment: Deployment, end: _End) -> Deployment:
+        """The end, what runs where, the final card and the audit row, in one transaction."""
+        now = self._clock.now()
+
+        def record(tables: Tables) -> Deployment:
+            ended = tables.deployments.move(deployment.number, end.state, now=now, outcome=end.outcome, tail=end.tail)
+            for row in end.released:
+                tables.running.put(row)
+                _keep_manifest(tables, ended, row, now)
+            tables.audit.append(
+                actor="deploybot",
+                action=f"{ended.plan.kind.value} {end.state.value}",
+                subject=f"#{ended.number} {ended.plan.app}/{ended.plan.environment}",
+                detail=f"{what(ended.plan)}: {end.outcome}",
+                now=now,
+            )
+            self._tell(tables, ended.number)
+            return ended
+
+        return await self._store.write(record)
+
+    async def _clean_up(self, deployment: Deployment) -> None:
+        """Prune old releases after a success, and job files after any end; a failure here is logged, not told."""
+        stop = CancellationWatch()
+        for part in deployment.plan.servers if deployment.state is State.SUCCEEDED else ():
+            try:
+                async with asyncio.timeout(CLEANUP_WITHIN):
+                    for numbered in enumerate(part.cleanup):
+                        await self._executor.run(deployment, Phase.CLEANUP, part, numbered, stop)
+            except (DeploybotError, TimeoutError) as problem:
+                log.warning("clean-up after #%s on %s: %s", deployment.number, part.server, problem)
+        rows = await self._store.read(lambda tables: _left_behind(tables, deployment))
+        for server in {row.server for row in rows}:
+            jobs = [row.job for row in rows if row.server == server and row.state is not StepState.UNKNOWN]
+            try:
+                await self._servers.host(server).forget(jobs)
+            except (DeploybotError, TimeoutError) as problem:
+                log.info("job files of #%s stay on %s: %s", deployment.number, server, problem)
+
+
+def _keep_manifest(tables: Tables, deployment: Deployment, row: Running, now: float) -> None:
+    """Keep what a server was seen to run, so that the bot's own record is enough to go back to it."""
+    if not row.healthy:
+        return
+    part = next(one for one in deployment.plan.servers if one.server == row.server)
+    kept = tables.manifests.get(row.app, row.environment, row.server, row.release.id)
+    manifest = part.before if deployment.state is not State.SUCCEEDED else kept.manifest if kept else None
+    if manifest is not None:
+        tables.manifests.put(
+            ManifestRow(
+                app=row.app,
+                environment=row.environment,
+                server=row.server,
+                release=row.release.id,
+                manifest=manifest,
+                at=now,
+                verified=True,
+            )
+        )
+
+
+def _left_behind(tables: Tables, deployment: Deployment) -> tuple[StepRow, ...]:
+    """The steps of a deployment, and of some before it: a bot that was killed left the files of their jobs."""
+    plan = deployment.plan
+    recent = tables.deployments.recent(plan.app, plan.environment, FORGET_BACK)
+    return tuple(row for one in recent if one.state.ended for row in tables.deployments.steps(one.number))
+
+
+def _worst_first(results: Sequence[object], why: Exception | None) -> list[BaseException]:
+    """What to raise of several failures: an unforeseen one, a cancel without effect, then what stopped the others."""
+    problems = [one for one in results if isinstance(one, BaseException)]
+    strange = [one for one in problems if not isinstance(one, DeploybotError)]
+    ignored = [one for one in problems if isinstance(one, StepUnknown)] if isinstance(why, Cancelled) else []
+    return [
+        *strange,
+        *ignored,
+        *([why] if why and problems else []),
+        *sorted(problems, key=lambda one: isinstance(one, Cancelled)),
+    ]
+
+
+def _is_felt(plan: Plan, step: Step) -> bool:
+    """Whether a step may change what serves: a restart and a task do so, though they switch to nothing."""
+    return step.switches or plan.kind in {Kind.RESTART, Kind.TASK}
+
+
+def _switched(deployment: Deployment, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
+    """The servers on which something that is felt was begun: what serves there may have changed."""
+    begun = {(row.server, row.position) for row in rows if row.phase is Phase.FORWARD}
+    return tuple(
+        part
+        for part in deployment.plan.servers
+        if any(_is_felt(deployment.plan, step) and (part.server, at) in begun for at, step in enumerate(part.steps))
+    )

@@ -1,0 +1,155 @@
+"""From the turn to the first step: everything that speaks against it is looked at once more, and it is planned anew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import TypeVar
+
+from deploybot.deployments.approvals import Approvals
+from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.fingerprint_check import FingerprintCheck
+from deploybot.deployments.planner import Planner
+from deploybot.deployments.policy_questions import PolicyQuestions
+from deploybot.deployments.step_runner import UNREACHABLE_START
+from deploybot.domain import Deployment, Plan, Request, State
+from deploybot.errors import Unreachable, UserError
+from deploybot.policy import decide
+from deploybot.ports import Clock, Store, Tables
+from deploybot.settings import Settings
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+PAUSE = 2.0
+
+
+class Beginning:
+    """Lets deployments begin, unless it `rests`: then the bot is about to stop."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        planner: Planner,
+        approvals: Approvals,
+        bonds: FingerprintCheck,
+        tell: Callable[[Tables, int], None],
+    ) -> None:
+        """Take the ports and parts; `tell(tables, number)` queues a deployment's card in the same transaction."""
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._planner = planner
+        self._approvals = approvals
+        self._bonds = bonds
+        self._tell = tell
+        self._questions = PolicyQuestions(settings, clock)
+        self.rests = False
+
+    async def begin(self, deployment: Deployment, stop: CancellationWatch) -> Deployment | None:
+        """Let one begin whose turn has come, planned anew if it had to wait; None where it lacks approvals again.
+
+        Raises what speaks against it: Denied, Locked, Voided, Unreachable, UserError, or the wish to stop.
+        """
+        if deployment.state is not State.WAITING:
+            return await self._go_on(deployment, stop)
+        await self._look_again(deployment, stop)
+        plan = await self._plan_again(deployment, stop)
+        return await self._store.write(lambda tables: self._move_on(tables, deployment, plan))
+
+    async def _go_on(self, deployment: Deployment, stop: CancellationWatch) -> Deployment:
+        """Take up one that has begun; before its first step, rights and approvals are looked at once more."""
+        steps = await self._store.read(lambda tables: tables.deployments.steps(deployment.number))
+        if not steps and deployment.state is State.RUNNING and stop.why is None:
+            await self._look_again(deployment, stop)
+        return deployment
+
+    async def _look_again(self, deployment: Deployment, stop: CancellationWatch) -> None:
+        """Raise what speaks against beginning: Denied, Locked, Voided, or the wish to stop.
+
+        What only lacks approvals is for the transaction in which it begins.
+        """
+        deployment = await self._with_origin(deployment, stop)
+
+        def look(tables: Tables) -> Request | None:
+            question = self._questions.may_begin(tables, deployment)
+            decision = decide(question)
+            if not decision.waits or deployment.state is not State.WAITING:
+                self._questions.refuse(question, decision)
+            return tables.requests.get(deployment.number)
+
+        request = await self._store.read(look)
+        if request is not None:
+            await self._bonds.insist(deployment, request, stop)
+
+    def _move_on(self, tables: Tables, deployment: Deployment, plan: Plan) -> Deployment | None:
+        """Let it begin, if the policy still says yes in this very transaction; None where it lacks approvals.
+
+        What was approved is what runs: Voided where the new plan is another one. The commit is judged by what the
+        repository said for the new plan.
+        """
+        now = tables.deployments.get(deployment.number)
+        if now is None or now.state.ended or self.rests:
+            return None  # it was rejected, or a newer one came in its place, while it was looked at
+        question = self._questions.may_begin(tables, replace(deployment, plan=plan))
+        decision = decide(question)
+        if decision.waits:
+            self._approvals.send_back(tables, deployment)
+            return None
+        self._questions.refuse(question, decision)
+        request = tables.requests.get(deployment.number)
+        if request is not None:
+            self._bonds.kept(plan, request)
+        tables.deployments.replan(deployment.number, plan)
+        moved = tables.deployments.move(deployment.number, State.RUNNING, now=self._clock.now())
+        self._tell(tables, deployment.number)
+        return moved
+
+    async def _with_origin(self, deployment: Deployment, stop: CancellationWatch) -> Deployment:
+        """The deployment with what the repository says of its commit now: somebody may have pushed over it."""
+        plan = deployment.plan
+        app = self._settings.apps.get(plan.app)
+        environment = app.environments.get(plan.environment) if app else None
+        if app is None or environment is None:
+            return deployment  # the new plan says that
+
+        async def look() -> Deployment:
+            origin = await self._planner.origin(app, environment, plan)
+            return replace(deployment, plan=replace(plan, origin=origin))
+
+        return await self._answered(deployment, stop, look)
+
+    async def _plan_again(self, deployment: Deployment, stop: CancellationWatch) -> Plan:
+        """The same wish, planned against what is there now: the deployment before it has changed that."""
+        old = deployment.plan
+        app = self._settings.apps.get(old.app)
+        environment = app.environments.get(old.environment) if app else None
+        if app is None or environment is None:
+            raise UserError(f"bot.toml has no {old.app} {old.environment} any more")
+        return await self._answered(deployment, stop, lambda: self._planner.again(app, environment, old))
+
+    async def _answered(
+        self, deployment: Deployment, stop: CancellationWatch, ask: Callable[[], Coroutine[object, object, T]]
+    ) -> T:
+        """Ask until there is an answer.
+
+        Nobody may be looking any more, so what does not answer is asked again for a while. Raises what speaks
+        against it, or why it stops.
+        """
+        last = self._clock.now() + UNREACHABLE_START
+        while True:
+            if stop.why is not None:
+                raise stop.why
+            try:
+                if (answer := await stop.before(ask())) is not None:
+                    return answer
+            except Unreachable as problem:
+                if self._clock.now() > last:
+                    raise
+                log.info("#%s is not planned yet: %s", deployment.number, problem)
+            await stop.pause(PAUSE)

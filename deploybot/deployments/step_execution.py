@@ -1,0 +1,145 @@
+"""Give each step of a deployment its values and run it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.step_runner import StepRunner, Work
+from deploybot.deployments.target_inspection import Inspector, going_back, step_values
+from deploybot.deployments.verification import as_verified
+from deploybot.domain import (
+    Deployment,
+    Kind,
+    Manifest,
+    ManifestRow,
+    Observed,
+    Phase,
+    Release,
+    ServerPlan,
+    Step,
+    StepRow,
+)
+from deploybot.errors import UserError
+from deploybot.ports import Clock, Site, Store, Strategy, Tables
+from deploybot.settings import App, Environment, Settings
+
+UP = "up"
+RESTORE = "restore"
+PRUNE = "prune"
+BEFORE = Release("")
+"""Stands for what ran before the bot came: it has no commit."""
+
+
+class Executor:
+    """Runs single steps of deployments. Values that depend on what is observed are computed right before a start."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        steps: StepRunner,
+        inspector: Inspector,
+        strategies: Mapping[str, Strategy],
+        clock: Clock,
+    ) -> None:
+        """Take the ports and parts."""
+        self._settings = settings
+        self._store = store
+        self._steps = steps
+        self._inspector = inspector
+        self._strategies = strategies
+        self._clock = clock
+
+    async def run(
+        self,
+        deployment: Deployment,
+        phase: Phase,
+        part: ServerPlan,
+        numbered: tuple[int, Step],
+        stop: CancellationWatch,
+    ) -> StepRow:
+        """Run one step of a server's plan to its end. Raises what `StepRunner.run` raises."""
+        position, step = numbered
+        app, environment = self.target(deployment)
+
+        async def values() -> Mapping[str, str]:
+            bound = await self._bound(deployment, part, step) if step.bind else {}
+            return {**step_values(app, environment, step), **bound}
+
+        work = Work(
+            deployment=deployment,
+            app=app,
+            phase=phase,
+            server=part.server,
+            position=position,
+            step=step,
+            values=values,
+        )
+        return await self._steps.run(work, stop)
+
+    def target(self, deployment: Deployment) -> tuple[App, Environment]:
+        """Give the app and the environment of a deployment."""
+        app = self._settings.apps[deployment.plan.app]
+        return app, app.environments[deployment.plan.environment]
+
+    async def manifest(self, deployment: Deployment, part: ServerPlan) -> Manifest:
+        """Give what the new release is recorded to run on a server; without services where nothing is recorded."""
+        plan = deployment.plan
+        where = (plan.app, plan.environment, part.server, plan.release.id)
+        found = await self._store.read(lambda tables: tables.manifests.get(*where))
+        return found.manifest if found else Manifest()
+
+    async def note_verified(self, deployment: Deployment, part: ServerPlan, seen: Observed) -> None:
+        """Add what was seen to run at the verification to the record of the release."""
+        plan = deployment.plan
+        where = (plan.app, plan.environment, part.server, plan.release.id)
+
+        def note(tables: Tables) -> None:
+            found = tables.manifests.get(*where)
+            if found is not None:
+                tables.manifests.put(dataclasses.replace(found, manifest=as_verified(found.manifest, seen)))
+
+        await self._store.write(note)
+
+    async def _bound(self, deployment: Deployment, part: ServerPlan, step: Step) -> Mapping[str, str]:
+        app, environment = self.target(deployment)
+        plan = deployment.plan
+        strategy = self._strategies[app.strategy]
+        site = await self._inspector.site(app, environment, part.server, remove_orphans=plan.remove_orphans)
+        if step.bind == PRUNE:
+            return strategy.bind(step, site, plan.release)
+        if step.bind == RESTORE:
+            release = part.replaces or BEFORE
+            site = dataclasses.replace(site, manifests={**site.manifests, release.id: part.before or Manifest()})
+            return strategy.bind(step, await self._inspector.ask(going_back(site, release), release), release)
+        if plan.kind is Kind.ROLLBACK:
+            site = going_back(site, plan.release)
+        site = await self._inspector.ask(site, plan.release)
+        if step.bind != UP:
+            return strategy.bind(step, site, plan.release)
+        if part.made:
+            site = await self._record(deployment, site, plan.release)
+        if plan.release.id not in site.manifests:
+            raise UserError(f"The images that {plan.release} ran on {part.server} are not recorded: deploy it again.")
+        return strategy.bind(step, site, plan.release)
+
+    async def _record(self, deployment: Deployment, site: Site, release: Release) -> Site:
+        """Keep which images a release has that was just prepared, before anything is switched to it."""
+        strategy = self._strategies[site.app.strategy]
+        images = await self._inspector.images(site, strategy.image_names(site, release))
+        manifest = strategy.manifest(site, release, images)
+        plan = deployment.plan
+        row = ManifestRow(
+            app=plan.app,
+            environment=plan.environment,
+            server=site.server,
+            release=release.id,
+            manifest=manifest,
+            at=self._clock.now(),
+            verified=False,
+        )
+        await self._store.write(lambda tables: tables.manifests.put(row))
+        return dataclasses.replace(site, manifests={**site.manifests, release.id: manifest})

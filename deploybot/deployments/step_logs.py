@@ -1,0 +1,163 @@
+"""A deployment's full log in the data folder: one file a step, bounded, masked, exact over crashes.
+
+A step's file and the remote log move together: the database holds, in one row, how many remote bytes
+were taken (`offset`) and how long the local file was then (`size`). Whatever a killed bot wrote after
+that is cut off before more is added, so no byte is lost or doubled. While a job runs, only lines are taken of
+which it is certain what is to be masked, so that no secret is cut in two before it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from deploybot.domain import StepRow
+from deploybot.errors import StoreError
+from deploybot.masking import Redactor, clean, settled
+
+LINE_LIMIT = 65_536
+_LONGEST_OPEN = 131_072
+TAIL_BYTES = 16_384
+_CUT = "\n[the log is longer than keep_logs in bot.toml allows: the rest is not kept]\n"
+
+
+class Journal:
+    """The log files of all deployments below one folder. `limit` bounds each deployment, in bytes."""
+
+    def __init__(self, folder: Path, redactor: Redactor, *, limit: int) -> None:
+        """Use `folder`; it is made, for the owner only, when first needed."""
+        self._folder = folder
+        self._redactor = redactor
+        self._limit = limit
+
+    def folder(self, number: int) -> Path:
+        """Where the files of a deployment are."""
+        return self._folder / str(number)
+
+    def path(self, row: StepRow) -> Path:
+        """The file of one step; names sort in the order in which the phases run."""
+        phase = {"forward": 1, "restore": 2, "cleanup": 3}[row.phase.value]
+        return self.folder(row.deployment) / f"{phase}-{row.server}-{row.position:02d}-{row.name}.log"
+
+    def mend(self, row: StepRow) -> StepRow:
+        """Bring the file back to what the database says of it, or start both anew where the file lost bytes."""
+        path = self.path(row)
+        with self._kept():
+            there = path.stat().st_size if path.exists() else 0
+            if there < row.size:
+                path.unlink(missing_ok=True)
+                return _at(row, 0, 0)
+            _cut_back(path, row.size)
+        return row
+
+    async def take(self, row: StepRow, data: bytes, *, last: bool) -> StepRow:
+        """The same as `append`; a long text is masked in a thread of its own, while others have their turn."""
+        if len(data) <= LINE_LIMIT:
+            return self.append(row, data, last=last)
+        return self._write(row, *await asyncio.to_thread(self._masked, data, last=last), last=last)
+
+    def append(self, row: StepRow, data: bytes, *, last: bool) -> StepRow:
+        """Keep the whole lines of `data`, which begins at `row.offset`; all of it when it is the `last`.
+
+        Gives the row with its new offset and size, which the caller commits. What a row that was never committed
+        has left in the file goes.
+        """
+        return self._write(row, *self._masked(data, last=last), last=last)
+
+    def _masked(self, data: bytes, *, last: bool) -> tuple[int, bytes]:
+        """How many bytes are taken, and what is kept of them."""
+        taken = len(data) if last else self._certain(data)
+        return taken, self._redactor.data(clean(data[:taken]))
+
+    def _write(self, row: StepRow, taken: int, text: bytes, *, last: bool) -> StepRow:
+        if not taken:
+            return row
+        path = self.path(row)
+        with self._kept():
+            _cut_back(path, row.size)
+        room = self._limit - self._used(row.deployment)
+        if len(text) > room:
+            text = (text[:room] + _CUT.encode() if room > 0 else b"") + (text[-TAIL_BYTES:] if last else b"")
+        with self._kept():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(path, "ab", opener=_private) as file:
+                file.write(text)
+        return _at(row, row.offset + taken, row.size + len(text))
+
+    def skip(self, row: StepRow, size: int) -> StepRow:
+        """Leave out the middle of a log once the limit is reached: only its end is still worth fetching."""
+        if self._used(row.deployment) < self._limit:
+            return row
+        return _at(row, max(row.offset, size - TAIL_BYTES), row.size)
+
+    def tail(self, row: StepRow, lines: int) -> tuple[str, ...]:
+        """The last lines of a step's log."""
+        path = self.path(row)
+        if not path.exists():
+            return ()
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+        return tuple(line[:500] for line in text.splitlines() if line.strip())[-lines:]
+
+    def file(self, number: int) -> Path:
+        """Where `whole` puts the log of a deployment."""
+        return self.folder(number) / f"deployment-{number}.txt"
+
+    def whole(self, number: int) -> Path:
+        """Put the whole log of a deployment into one file, each step under its heading; the file."""
+        target = self.file(number)
+        with self._kept():
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(target, "wb", opener=_private) as out:
+                for path in self._parts(number):
+                    out.write(f"== {path.stem} ==\n".encode())
+                    with path.open("rb") as part:
+                        shutil.copyfileobj(part, out)
+                    out.write(b"\n")
+        return target
+
+    def _certain(self, data: bytes) -> int:
+        """How many bytes may be taken: up to a line end, or all lines where what has begun does not end in sight."""
+        lines = _whole_lines(data)
+        return settled(self._redactor, data, lines) or (lines if len(data) >= _LONGEST_OPEN else 0)
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Say what to do where a file cannot be written: a full disk, mostly."""
+        try:
+            yield
+        except OSError as problem:
+            words = f"a log in {self._folder} cannot be kept: {problem.strerror}"
+            raise StoreError(f"{words}. Free some space there; the deployment then continues.") from problem
+
+    def _parts(self, number: int) -> Iterator[Path]:
+        yield from sorted(self.folder(number).glob("[123]-*.log"))
+
+    def _used(self, number: int) -> int:
+        return sum(path.stat().st_size for path in self._parts(number))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _cut_back(path: Path, size: int) -> None:
+    """Cut a file that is longer than it should be."""
+    if path.exists() and path.stat().st_size > size:
+        os.truncate(path, size)
+
+
+def _whole_lines(data: bytes) -> int:
+    """How many bytes may be taken: up to the last line end, or all where a line has no end in sight."""
+    end = data.rfind(b"\n") + 1
+    return end or (len(data) if len(data) >= LINE_LIMIT else 0)
+
+
+def _at(row: StepRow, offset: int, size: int) -> StepRow:
+    return dataclasses.replace(row, offset=offset, size=size)

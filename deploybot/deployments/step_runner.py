@@ -1,0 +1,332 @@
+"""One step to its end: written down, sent, started once, followed, recorded; taken up again after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+
+from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.file_uploads import send_uploads
+from deploybot.deployments.step_logs import Journal
+from deploybot.domain import Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState
+from deploybot.errors import Cancelled, EngineError, StepFailed, StepUnknown, Unreachable, UserError
+from deploybot.ports import Clock, Host, RefSource, Servers, Store, Tables
+from deploybot.settings import App
+from deploybot.untrusted_input import of_one
+
+log = logging.getLogger(__name__)
+
+TAIL = 15
+LOOK_EVERY = 2.0
+GRACE = 10.0
+STOP_WITHIN = 20.0
+"""Seconds in which a job is stopped, whatever its server does; after that its end is unknown."""
+OVERDUE = 30.0
+"""Seconds after a step's own time in which the server's watchdog must have ended it."""
+LOG_WITHIN = 300.0
+"""Seconds to fetch the rest of a log after the end."""
+LOG_MOST = 134_217_728
+"""Bytes of one log that are fetched: twice what the runner writes."""
+RETRY_FIRST = 0.5
+RETRY_MOST = 10.0
+UNREACHABLE_START = 60.0
+LATE = 124
+"""The exit code that the runner gives to a job whose time was over, as timeout(1) does."""
+_UNSAFE = re.compile(r"[^a-z0-9._-]")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A step in its place: which deployment, phase, server and position.
+
+    `values` gives the environment of its job, right before the job is started.
+    """
+
+    deployment: Deployment
+    app: App
+    phase: Phase
+    server: str
+    position: int
+    step: Step
+    values: Callable[[], Awaitable[Mapping[str, str]]]
+
+    def first_row(self, now: float) -> StepRow:
+        """The row to keep before anything happens, with a job id nobody can guess."""
+        phase = self.phase.value[0]
+        name = f"{self.deployment.number}-{phase}-{self.server}-{self.position}-{secrets.token_hex(5)}"
+        return StepRow(
+            deployment=self.deployment.number,
+            phase=self.phase,
+            server=self.server,
+            position=self.position,
+            name=self.step.name,
+            job=_UNSAFE.sub("_", name),
+            state=StepState.PENDING,
+            started=now,
+        )
+
+
+class StepRunner:
+    """Runs steps as detached jobs."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        servers: Servers,
+        refs: RefSource,
+        journal: Journal,
+        clock: Clock,
+        tell: Callable[[Tables, int], None],
+    ) -> None:
+        """Take the ports; `tell(tables, number)` queues the deployment's card in the same transaction."""
+        self._store = store
+        self._servers = servers
+        self._refs = refs
+        self._journal = journal
+        self._clock = clock
+        self._tell = tell
+
+    async def run(self, work: Work, stop: CancellationWatch) -> StepRow:
+        """Bring a step to its end, whatever has become of it so far.
+
+        Raises StepFailed, StepUnknown, or what `stop` holds once the job was stopped for it.
+        """
+        if stop.why is not None and not await self._is_begun(work):
+            raise stop.why
+        fresh = work.first_row(self._clock.now())
+        number = work.deployment.number
+
+        def begin(tables: Tables) -> StepRow:
+            row = tables.deployments.begin(fresh)
+            if row.job == fresh.job:
+                self._tell(tables, number)
+            return row
+
+        row = await self._store.write(begin)
+        if row.state not in {StepState.PENDING, StepState.STARTED}:
+            return self._as_before(row, stop)
+        row = await self._mended(row)
+        host = self._servers.host(work.server)
+        status = await self._insist(work, host, row, stop)
+        return await self._follow(work, host, row, status, stop)
+
+    async def _mended(self, row: StepRow) -> StepRow:
+        """The row after its log file was brought back to what the row says, or both to their beginning."""
+        mended = self._journal.mend(row)
+        if mended.offset < row.offset:
+            await self._store.write(lambda tables: tables.deployments.progress(row.job, offset=0, size=0, anew=True))
+        return mended
+
+    async def _is_begun(self, work: Work) -> bool:
+        """Whether the step has a row already."""
+        place = (work.phase, work.server, work.position)
+        rows = await self._store.read(lambda tables: tables.deployments.steps(work.deployment.number))
+        return any((row.phase, row.server, row.position) == place for row in rows)
+
+    def _as_before(self, row: StepRow, stop: CancellationWatch) -> StepRow:
+        """What a step that had ended before a restart says again."""
+        if row.state is StepState.DONE:
+            return row
+        if row.state is StepState.UNKNOWN:
+            raise StepUnknown(row.server, row.name, row.detail)
+        if row.state is StepState.CANCELLED:
+            raise stop.why or Cancelled(row.detail or "a person")
+        raise StepFailed(row.server, row.name, row.code, self._journal.tail(row, TAIL))
+
+    async def _insist(self, work: Work, host: Host, row: StepRow, stop: CancellationWatch) -> JobStatus:
+        """Start the job, or find it as an earlier bot left it; tries again while the server does not answer."""
+        last = self._clock.now() + UNREACHABLE_START
+        pause = RETRY_FIRST
+        while True:
+            if stop.why is not None:
+                raise await self._stopped(host, row, stop.why)
+            try:
+                if (status := await stop.before(self._start(work, host, row))) is not None:
+                    return status
+                # Somebody wishes to stop: whether it was started shows when it is stopped.
+                continue
+            except StepFailed as problem:
+                # The server refused it: what it said stands for a log.
+                words = "\n".join((str(problem), *problem.tail)).encode()
+                await self._end(self._journal.append(row, words, last=True), StepState.FAILED, problem.code)
+                raise
+            except Unreachable as problem:
+                if self._clock.now() > last:
+                    why = f"{problem}; whether it was started there is not known"
+                    raise await self._unknown(row, why) from problem
+                log.info("step %s of #%s waits: %s", row.name, row.deployment, problem)
+                if not row.detail:
+                    row = await self._doubt(row, problem.why)
+                await stop.pause(pause)
+                pause = min(pause * 2, RETRY_MOST)
+
+    async def _start(self, work: Work, host: Host, row: StepRow) -> JobStatus:
+        if row.state is StepState.STARTED:
+            return (await of_one(row.server, host.poll(row.job, row.offset, limit=0))).status
+        try:
+            env = await of_one(work.server, work.values())
+        except EngineError as problem:
+            raise Unreachable(work.server, str(problem)) from problem
+        except UserError as problem:
+            raise StepFailed(row.server, row.name, -1, tuple(problem.sentence.splitlines())) from problem
+        await send_uploads(self._refs, host, work.app, work.step.uploads)
+        return await of_one(row.server, host.start(row.job, work.step.script, env, deadline=work.step.timeout))
+
+    async def _follow(
+        self, work: Work, host: Host, row: StepRow, status: JobStatus, stop: CancellationWatch
+    ) -> StepRow:
+        """Take the log and wait for the end; a server that goes away in between is waited for.
+
+        Whatever the server says, it ends soon after the step's time is over or somebody wishes to stop.
+        """
+        over = self._clock.now() + work.step.timeout
+        pause = RETRY_FIRST
+        while stop.why is None:
+            try:
+                taken = await stop.before(self._take(host, row, over + OVERDUE, stop))
+                if taken is None:
+                    break
+                row, status = taken
+                if status.state is not JobState.RUNNING:
+                    return await self._ended(row, status)
+                row = await self._note(row)
+                await self._wait(host, row, stop)
+                pause = RETRY_FIRST
+                if self._clock.now() > over + OVERDUE:
+                    return await self._overdue(host, row)
+            except Unreachable as problem:
+                if self._clock.now() > over + UNREACHABLE_START:
+                    raise await self._unknown(row, str(problem)) from problem
+                log.info("lost sight of step %s of #%s: %s", row.name, row.deployment, problem)
+                if not row.detail:
+                    row = await self._note(row, problem.why)
+                await stop.pause(pause)
+                pause = min(pause * 2, RETRY_MOST)
+        assert stop.why is not None  # noqa: S101  the loop has no other end
+        raise await self._stopped(host, row, stop.why)
+
+    async def _take(self, host: Host, row: StepRow, end: float, stop: CancellationWatch) -> tuple[StepRow, JobStatus]:
+        """Fetch what the log has grown by; all of it once the job has ended.
+
+        A log that grows as fast as it is read ends at `end` by the clock, at its bound, or when a person stops it.
+        """
+        end = min(end, self._clock.now() + LOG_WITHIN)
+        while True:
+            chunk = await of_one(row.server, host.poll(row.job, row.offset))
+            size, running = chunk.status.size, chunk.status.state is JobState.RUNNING
+            more = bool(chunk.data) and row.offset + len(chunk.data) < min(size, LOG_MOST)
+            if self._clock.now() > end or (running and stop.why is not None):
+                more = False
+            kept = await self._journal.take(row, chunk.data, last=not running and not more)
+            if not more or kept.offset == row.offset:
+                return kept, chunk.status
+            row = self._journal.skip(kept, size)
+
+    async def _note(self, row: StepRow, lost: str = "") -> StepRow:
+        """Keep how far the log is, that the job was seen to run, and why it cannot be seen now."""
+
+        def note(tables: Tables) -> None:
+            tables.deployments.progress(row.job, offset=row.offset, size=row.size, detail=lost)
+            self._tell(tables, row.deployment)
+
+        await self._store.write(note)
+        return dataclasses.replace(row, state=StepState.STARTED, detail=lost)
+
+    async def _doubt(self, row: StepRow, why: str) -> StepRow:
+        """Say why it is not known yet whether the job was started."""
+
+        def note(tables: Tables) -> None:
+            tables.deployments.note(row.job, why)
+            self._tell(tables, row.deployment)
+
+        await self._store.write(note)
+        return dataclasses.replace(row, detail=why)
+
+    async def _wait(self, host: Host, row: StepRow, stop: CancellationWatch) -> None:
+        """Until the job ends, somebody wishes to stop, or it is time to look at the log again."""
+        waiting = of_one(row.server, host.wait(row.job, timeout=LOOK_EVERY))
+        await stop.outrun(waiting, within=LOOK_EVERY + GRACE)
+
+    async def _ended(self, row: StepRow, status: JobStatus) -> StepRow:
+        """Record an end and say it as a return or an error."""
+        if status.state in {JobState.ORPHAN, JobState.LOST, JobState.NEVER}:
+            raise await self._unknown(row, status.detail or _WHY[status.state])
+        if status.state is JobState.CANCELLED:
+            row = await self._end(row, StepState.CANCELLED, status.code)
+            raise Cancelled("a person")
+        good = status.code == 0
+        row = await self._end(row, StepState.DONE if good else StepState.FAILED, status.code)
+        if not good:
+            raise StepFailed(row.server, row.name, status.code, self._journal.tail(row, TAIL))
+        return row
+
+    async def _overdue(self, host: Host, row: StepRow) -> StepRow:
+        """Stop a job that runs after its time is over, which the server's watchdog should have done."""
+        row, status = await self._stop(host, row)
+        if status.state is not JobState.CANCELLED:
+            return await self._ended(row, status)
+        row = await self._end(row, StepState.FAILED, LATE)
+        raise StepFailed(row.server, row.name, LATE, self._journal.tail(row, TAIL))
+
+    async def _stopped(self, host: Host, row: StepRow, why: Exception) -> Exception:
+        """Stop the job on the server, record it, and give why; an end that came first counts, and may raise."""
+        row, status = await self._stop(host, row)
+        if status.state is JobState.CANCELLED:
+            await self._end(row, StepState.CANCELLED, status.code, str(why))
+        else:
+            await self._ended(row, status)
+        return why
+
+    async def _stop(self, host: Host, row: StepRow) -> tuple[StepRow, JobStatus]:
+        """Stop the job and take the rest of its log. Raises StepUnknown where that does not come to an end in time."""
+        last: list[Exception] = []
+        try:
+            async with asyncio.timeout(STOP_WITHIN):
+                row, status = await self._insist_on_stop(host, row, last)
+        except TimeoutError as problem:
+            said = last[-1] if last else f"no answer within {STOP_WITHIN:.0f} s"
+            words = "; ".join((str(said), *getattr(said, "tail", ())))
+            raise await self._unknown(row, f"{words}, so it could not be stopped and may go on") from problem
+        if status.state is JobState.RUNNING:
+            raise await self._unknown(row, "it was asked to stop, but still runs on the server")
+        return row, status
+
+    async def _insist_on_stop(self, host: Host, row: StepRow, problems: list[Exception]) -> tuple[StepRow, JobStatus]:
+        """Try until the server answers; keeps the last reason why it does not in `problems`."""
+        pause, nothing = RETRY_FIRST, CancellationWatch()
+        while True:
+            try:
+                await of_one(row.server, host.cancel(row.job, grace=GRACE))
+                return await self._take(host, row, self._clock.now() + STOP_WITHIN, nothing)
+            except (Unreachable, StepFailed) as problem:
+                problems[:] = [problem]
+                log.info("step %s of #%s is to stop: %s", row.name, row.deployment, problem)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RETRY_MOST)
+
+    async def _unknown(self, row: StepRow, why: str) -> StepUnknown:
+        await self._end(row, StepState.UNKNOWN, -1, why)
+        return StepUnknown(row.server, row.name, why)
+
+    async def _end(self, row: StepRow, state: StepState, code: int, detail: str = "") -> StepRow:
+        now = self._clock.now()
+
+        def end(tables: Tables) -> None:
+            tables.deployments.progress(row.job, offset=row.offset, size=row.size)
+            tables.deployments.end(row.job, state, code=code, now=now, detail=detail)
+            self._tell(tables, row.deployment)
+
+        await self._store.write(end)
+        return dataclasses.replace(row, state=state, code=code, finished=now, detail=detail)
+
+
+_WHY = {
+    JobState.ORPHAN: "its runner on the server died and left processes behind",
+    JobState.LOST: "the server was restarted, or the job's files are gone",
+    JobState.NEVER: "the server has no trace of it any more",
+}

@@ -1,0 +1,216 @@
+"""Look at a target on a server: what runs there, and what the strategy needs to know of a release's files."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+
+from deploybot.deployments.file_uploads import send_uploads
+from deploybot.domain import JobState, Manifest, Release, State, Step
+from deploybot.errors import StepUnknown, Unreachable, UserError
+from deploybot.observed_state import observe, runs
+from deploybot.ports import RefSource, Servers, Site, Store, Strategy, Tables
+from deploybot.settings import App, Environment
+
+LOOK_BACK = 200
+OBSERVE_WITHIN = 10.0
+ASK_WITHIN = 60.0
+GRACE = 5.0
+LONGEST_ANSWER = 8 << 20
+_TAIL = 15
+_MOST_QUESTIONS = 5
+
+
+class Inspector:
+    """Looks at targets: before there is a plan, and again right before a step needs values."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        servers: Servers,
+        refs: RefSource,
+        strategies: Mapping[str, Strategy],
+        ask_within: float = ASK_WITHIN,
+        grace: float = GRACE,
+    ) -> None:
+        """Take the ports; `strategies` by the name that bot.toml uses.
+
+        A question is answered within `ask_within` seconds. `grace` seconds are added to each time limit of a server.
+        """
+        self._store = store
+        self._servers = servers
+        self._refs = refs
+        self._strategies = strategies
+        self._ask_within = ask_within
+        self._grace = grace
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
+
+    async def site(self, app: App, environment: Environment, server: str, *, remove_orphans: bool = False) -> Site:
+        """Observe a target on a server, beside what the bot recorded of it. Raises Unreachable or EngineError."""
+        strategy = self._strategies[app.strategy]
+        seen = observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
+        observed, (manifests, good) = await asyncio.gather(
+            seen, self._store.read(lambda tables: _recorded(tables, app, environment, server))
+        )
+        engine = self._servers.engine(server) if strategy.containers else None
+        return Site(
+            app=app,
+            environment=environment,
+            facts=observed.facts,
+            observed=observed,
+            good=good,
+            manifests=manifests,
+            running=runs(observed, manifests) if strategy.containers else observed.facts.current,
+            images=await engine.images() if engine else (),
+            remove_orphans=remove_orphans,
+        )
+
+    async def release_at(self, site: Site) -> Release | None:
+        """Give the release that runs there, with the words that the bot knows of it; None where the bot made none."""
+        current = site.running
+        if not current:
+            return None
+
+        def look(tables: Tables) -> Release:
+            app, environment = site.app.name, site.environment.name
+            rows = [one.release for one in tables.running.get(app, environment) if one.server == site.server]
+            # A folder does not name its images; the deployment that put it there knew them.
+            tried = tables.deployments.recent(app, environment, LOOK_BACK)
+            begun = [one.plan.release for one in tried if one.started]
+            return next((one for one in (*rows, *begun) if one.id == current), Release.by_id(current))
+
+        return await self._store.read(look)
+
+    async def current(self, app: App, environment: Environment) -> Release | None:
+        """Give the release that runs in an environment now, by its first server that runs one of the bot's.
+
+        Raises Unreachable where no server answers.
+        """
+        results = await asyncio.gather(
+            *(self.site(app, environment, server) for server in environment.servers), return_exceptions=True
+        )
+        sites = [one for one in results if isinstance(one, Site)]
+        if not sites:
+            raise next(one for one in results if isinstance(one, BaseException))
+        for site in sites:
+            if release := await self.release_at(site):
+                return release
+        return None
+
+    async def study(self, site: Site, release: Release, *, again: bool = False) -> Site:
+        """Bring the release's files to the server and let the strategy ask about them, where it needs that for a plan.
+
+        `again` puts the files there once more, unless the release serves. Raises UserError with the server's words.
+        """
+        strategy = self._strategies[site.app.strategy]
+        if strategy.ask(site, release) is None:
+            return site
+        strategy.check(site, release)
+        turn = self._turns.setdefault((site.server, site.directory), asyncio.Lock())
+        async with turn:
+            serves = release.id in {site.running, site.facts.current, site.facts.switching}
+            site = await self._fetch(
+                site, release, again=again and not serves and not await self._is_open(site, release)
+            )
+            return await self.ask(site, release)
+
+    async def ask(self, site: Site, release: Release) -> Site:
+        """Run the scripts that the strategy asks for; their output is in `Site.answers`."""
+        strategy = self._strategies[site.app.strategy]
+        for _ in range(_MOST_QUESTIONS):
+            step = strategy.ask(site, release)
+            if step is None:
+                break
+            output = await self.output(site, step)
+            site = replace(site, answers={**site.answers, step.script: output})
+        return site
+
+    async def images(self, site: Site, names: Mapping[str, str]) -> Mapping[str, tuple[str, str]]:
+        """Ask the Engine for the id and the digest of images, by service. Raises UserError for one that is missing."""
+        engine = self._servers.engine(site.server)
+        found: dict[str, tuple[str, str]] = {}
+        for service, name in names.items():
+            image = await engine.image(name) if engine else None
+            if image is None:
+                raise UserError(f"{service} has no image {name} on {site.server}.", hint="Deploy again to make it.")
+            digest = next((one for one in image.digests), "")
+            found[service] = (image.id, digest)
+        return found
+
+    async def _is_open(self, site: Site, release: Release) -> bool:
+        """Whether a deployment of the same release to the same target is on its way: its files are in use."""
+
+        def look(tables: Tables) -> bool:
+            return any(
+                one.plan.release.id == release.id
+                and (one.plan.app, one.plan.environment) == (site.app.name, site.environment.name)
+                and one.state is not State.WAITING
+                for one in tables.deployments.open()
+            )
+
+        return await self._store.read(look)
+
+    async def _fetch(self, site: Site, release: Release, *, again: bool) -> Site:
+        """Bring the files of a release to a server by a detached job, without a row: nothing that serves is touched."""
+        strategy = self._strategies[site.app.strategy]
+        step = strategy.fetch(site, release, again=again)
+        host = self._servers.host(site.server)
+        job = f"plan-{secrets.token_hex(8)}"
+        await send_uploads(self._refs, host, site.app, step.uploads)
+        values = step_values(site.app, site.environment, step)
+        try:
+            status = await host.start(job, step.script, values, deadline=step.timeout)
+            async with asyncio.timeout(step.timeout + self._grace):
+                while status.state is JobState.RUNNING:
+                    status = await host.wait(job, timeout=self._grace)
+            if status.state is not JobState.DONE:
+                raise StepUnknown(site.server, step.name, status.detail or status.state.value)
+            if status.code:
+                chunk = await host.poll(job, max(0, status.size - 4096))
+                words = chunk.data.decode("utf-8", "replace").splitlines()[-_TAIL:]
+                why = words[-1] if words else f"exit code {status.code}"
+                raise UserError(f"The files of {release} cannot be brought to {site.server}: {why}")
+        except TimeoutError:
+            raise Unreachable(site.server, f"step `{step.name}` takes longer than {step.timeout:.0f} s") from None
+        await host.forget([job])
+        have = tuple(dict.fromkeys((*site.facts.have, release.commit))) if site.facts.git else site.facts.have
+        return replace(site, facts=replace(site.facts, have=have))
+
+    async def output(self, site: Site, step: Step) -> bytes:
+        """Run a script attached and give all that it prints, within bounds. Raises Unreachable or StepFailed."""
+        host = self._servers.host(site.server)
+        whole = bytearray()
+        values = step_values(site.app, site.environment, step)
+        try:
+            async with asyncio.timeout(self._ask_within + self._grace):
+                async for piece in host.stream(step.script, values, timeout=self._ask_within):
+                    whole += piece
+                    if len(whole) > LONGEST_ANSWER:
+                        raise Unreachable(site.server, f"{step.script} prints more than {LONGEST_ANSWER >> 20} MiB")
+        except TimeoutError:
+            raise Unreachable(site.server, f"{step.script} takes longer than {self._ask_within:.0f} s") from None
+        return bytes(whole)
+
+
+def going_back(site: Site, release: Release) -> Site:
+    """Take the Compose files that a release ran with: bot.toml may name others by now."""
+    ran = site.manifests.get(release.id)
+    return replace(site, files=ran.files) if ran and not ran.folder else site
+
+
+def step_values(app: App, environment: Environment, step: Step) -> dict[str, str]:
+    """Give all values of a step, those of its secrets, too: only for the moment in which it starts."""
+    known = {**app.secrets, **environment.secrets}
+    return {**dict(step.env), **{name: known[name].reveal() for name in step.secrets if name in known}}
+
+
+def _recorded(
+    tables: Tables, app: App, environment: Environment, server: str
+) -> tuple[Mapping[str, Manifest], frozenset[str]]:
+    """What the database has of a target on a server: manifests by release, and which releases were healthy there."""
+    rows = tables.manifests.of_target(app.name, environment.name, server)
+    manifests = {one.release: one.manifest for one in rows}
+    return manifests, tables.deployments.healthy(app.name, environment.name, server)

@@ -1,0 +1,166 @@
+"""Compare what runs after a switch with what the release should run, and watch that it stays up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.health_gate import HealthGate
+from deploybot.domain import Container, Gate, Manifest, Observed, ServiceImage
+from deploybot.errors import EngineError, Unhealthy, Unreachable
+from deploybot.observed_state import has_ended, is_hopeless, not_up, observe
+from deploybot.ports import Clock, Servers
+from deploybot.settings import App, Environment, project_name
+
+PAUSE_FIRST = 0.2
+PAUSE_MOST = 2.0
+OBSERVE_WITHIN = 10.0
+
+
+class Verifier:
+    """Verifies a release on a server against its manifest."""
+
+    def __init__(self, servers: Servers, gate: HealthGate, clock: Clock) -> None:
+        """Take the ports, and the gate that reads the last log lines of what failed."""
+        self._servers = servers
+        self._gate = gate
+        self._clock = clock
+
+    async def settle(
+        self, app: App, environment: Environment, server: str, manifest: Manifest, stop: CancellationWatch
+    ) -> Observed:
+        """Return what runs once every service runs exactly its image and is healthy.
+
+        Raises Unhealthy for what will not come right, or when `compose.wait` is over; or what `stop` holds.
+        """
+        end = self._clock.now() + app.compose.wait
+        pause = PAUSE_FIRST
+        while True:
+            observed, hopeless, waiting = await self._shortfalls(app, environment, server, manifest)
+            if observed is not None and not hopeless and not waiting:
+                return observed
+            if stop.why is not None:
+                raise stop.why
+            if hopeless or self._clock.now() + pause > end:
+                await self._fail(app, environment, server, hopeless or waiting)
+            await stop.pause(pause)
+            pause = min(pause * 1.6, PAUSE_MOST)
+
+    async def stay(
+        self, app: App, environment: Environment, server: str, manifest: Manifest, stop: CancellationWatch
+    ) -> Observed | None:
+        """Return what runs when everything is still up `stable` seconds later and nothing restarted.
+
+        None where nothing had to be watched. Raises as `settle` does.
+        """
+        if not app.stable or not manifest.services:
+            return None
+        first = await self._observed(app, environment, server, self._clock.now() + OBSERVE_WITHIN, stop)
+        end, now = self._clock.now() + app.stable, first
+        while (left := end - self._clock.now()) > 0:
+            await stop.pause(min(left, PAUSE_MOST))
+            if stop.why is not None:
+                raise stop.why
+            now = await self._observed(app, environment, server, end + OBSERVE_WITHIN, stop)
+            if unstable := changes_between(first, now, manifest):
+                await self._fail(app, environment, server, unstable)
+        return now
+
+    async def is_as_before(self, app: App, environment: Environment, server: str, manifest: Manifest) -> bool:
+        """Whether nothing is wrong but what was recorded as unwell before: trying again would not change that."""
+        kept = tuple(one for one in manifest.services if not one.unwell)
+        if len(kept) == len(manifest.services):
+            return False
+        observed, hopeless, waiting = await self._shortfalls(app, environment, server, replace(manifest, services=kept))
+        return observed is not None and not hopeless and not waiting
+
+    async def _shortfalls(
+        self, app: App, environment: Environment, server: str, manifest: Manifest
+    ) -> tuple[Observed | None, list[str], list[str]]:
+        try:
+            observed = await observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
+        except (Unreachable, EngineError) as problem:
+            return None, [], [str(problem)]
+        return (observed, *shortfalls(observed, manifest))
+
+    async def _observed(
+        self, app: App, environment: Environment, server: str, end: float, stop: CancellationWatch
+    ) -> Observed:
+        """Observe, again where a server does not answer for a moment."""
+        while True:
+            try:
+                return await observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
+            except (Unreachable, EngineError) as problem:
+                if self._clock.now() > end:
+                    raise Unhealthy(server, str(problem)) from problem
+            await stop.pause(PAUSE_FIRST)
+            if stop.why is not None:
+                raise stop.why
+
+    async def _fail(self, app: App, environment: Environment, server: str, why: list[str]) -> None:
+        gate = Gate(kind="docker", target=project_name(app, environment))
+        raise Unhealthy(server, ", ".join(why), await self._gate.last_words(server, gate))
+
+
+def as_verified(manifest: Manifest, observed: Observed) -> Manifest:
+    """Add to a record which services had ended when the release was verified: they are jobs."""
+    services = observed.services
+    return replace(
+        manifest,
+        services=tuple(replace(one, ended=has_ended(services.get(one.service, ()))) for one in manifest.services),
+    )
+
+
+def shortfalls(observed: Observed, manifest: Manifest) -> tuple[list[str], list[str]]:
+    """Say what keeps a release from running as recorded: what will not come right, and what may still come."""
+    hopeless: list[str] = []
+    waiting: list[str] = []
+    services = observed.services
+    for expected in manifest.services:
+        there = services.get(expected.service, ())
+        if len(there) < expected.replicas:
+            waiting.append(_missing(expected, len(there)))
+        for container in there:
+            if container.image_id and container.image_id != expected.image:
+                hopeless.append(
+                    f"{expected.service} runs image {_short(container.image_id)} instead of {_short(expected.image)}"
+                )
+            elif container.state == "exited" and not container.exit_code and not expected.ends:
+                waiting.append(f"{expected.service} has stopped")
+            elif words := not_up(container, now=observed.at):
+                (hopeless if is_hopeless(container, now=observed.at) else waiting).append(f"{expected.service} {words}")
+    return hopeless, waiting
+
+
+def changes_between(first: Observed, now: Observed, manifest: Manifest) -> list[str]:
+    """Say which containers did not stay up between two looks."""
+    before = {one.id: one for one in first.containers}
+    found: list[str] = [*shortfalls(now, manifest)[0]]
+    services = now.services
+    for expected in manifest.services:
+        there = services.get(expected.service, ())
+        if len(there) < expected.replicas:
+            found.append(_missing(expected, len(there)))
+        for container in there:
+            old = before.get(container.id)
+            if old is None:
+                found.append(f"{expected.service} was replaced by another container meanwhile")
+            elif container.restarts > old.restarts or (container.started != old.started and old.started):
+                found.append(f"{expected.service} restarted{_exit(container)}")
+            elif old.state == "running" and (words := not_up(container, now=now.at)):
+                found.append(f"{expected.service} {words}")
+    return list(dict.fromkeys(found))
+
+
+def _missing(expected: ServiceImage, count: int) -> str:
+    if expected.replicas == 1:
+        return f"{expected.service} has no container"
+    return f"{expected.service} has {count} of {expected.replicas} containers"
+
+
+def _exit(container: Container) -> str:
+    return f" (exit code {container.exit_code})" if container.exit_code else ""
+
+
+def _short(image: str) -> str:
+    return image.removeprefix("sha256:")[:12]

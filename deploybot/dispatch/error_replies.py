@@ -1,0 +1,87 @@
+"""Exceptions become answers here and nowhere else, and every answer passes the redactor.
+
+| raised | the chat sees | log |
+| --- | --- | --- |
+| UserError | the sentence and a hint, privately where the platform can | debug |
+| Denied | which rule said no, and who may, privately likewise | info; the audit holds it |
+| Locked | who holds it, since when, why, how to release it, privately likewise | info |
+| Unreachable, StepFailed, Unhealthy | what failed, its last lines, what runs there now | error |
+| any other DeploybotError | its sentence | error |
+| anything else | “Something broke on my side, id 7f3a”, never the exception's text | traceback |
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import traceback
+
+from deploybot.card import Button, Card, Line, Tone
+from deploybot.errors import Denied, DeploybotError, Locked, StepFailed, Unhealthy, Unreachable, UserError
+from deploybot.ports import TextRedactor
+
+log = logging.getLogger(__name__)
+
+_PLAIN_WORDS = frozenset({"a", "an", "it", "no", "not", "step", "that", "the", "there", "this"})
+
+
+def error_card(error: Exception, redactor: TextRedactor, *, now_runs: tuple[Line, ...] = ()) -> Card:
+    """The answer to an exception. `now_runs` tells what runs where the command was to work."""
+    match error:
+        case UserError():
+            log.debug("refused: %s", redactor.text(str(error)))
+            return _user_error(error)
+        case Denied():
+            log.info("denied: %s", redactor.text(str(error)))
+            return _denied(error)
+        case Locked():
+            log.info("locked: %s", redactor.text(str(error)))
+            return Card(title=_sentence(str(error)), tone=Tone.WARN, private=True, ok=False)
+        case Unreachable() | StepFailed() | Unhealthy():
+            log.error("failed: %s", redactor.text(str(error)))
+            return _failed(error, now_runs)
+        case DeploybotError():
+            log.error("failed: %s", redactor.text(str(error)))
+            return Card(title=_sentence(str(error)), tone=Tone.BAD, ok=False, lines=now_runs)
+        case _:
+            return _broke(error, redactor)
+
+
+def _sentence(text: str) -> str:
+    """A text as a sentence: with a full stop, and a capital where it does not begin with a name."""
+    if text.split(" ", 1)[0] in _PLAIN_WORDS:
+        text = text[0].upper() + text[1:]
+    return text if text.endswith((".", "?", "!", "`")) else f"{text}."
+
+
+def _user_error(error: UserError) -> Card:
+    return Card(
+        title=_sentence(error.sentence),
+        hint=error.hint,
+        tone=Tone.WARN,
+        private=True,
+        ok=False,
+        buttons=tuple(Button(label, command) for label, command in error.choices),
+    )
+
+
+def _denied(error: Denied) -> Card:
+    who = f"Who may: {error.who_may}." if error.who_may else ""
+    return Card(title=" ".join(map(_sentence, error.reasons)), hint=who, tone=Tone.BAD, private=True, ok=False)
+
+
+def _failed(error: Unreachable | StepFailed | Unhealthy, now_runs: tuple[Line, ...]) -> Card:
+    tail = () if isinstance(error, Unreachable) else error.tail
+    hint = error.hint if isinstance(error, Unreachable) else ""
+    return Card(title=_sentence(str(error)), hint=hint, code=tail, lines=now_runs, tone=Tone.BAD, ok=False)
+
+
+def _broke(error: Exception, redactor: TextRedactor) -> Card:
+    mark = secrets.token_hex(2)
+    log.error("something broke, id %s\n%s", mark, redactor.text("".join(traceback.format_exception(error)).rstrip()))
+    return Card(
+        title=f"Something broke on my side, id {mark}.",
+        hint="The bot's log says more under this id.",
+        tone=Tone.BAD,
+        ok=False,
+    )

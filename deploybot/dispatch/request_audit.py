@@ -1,0 +1,68 @@
+"""What dispatch keeps in the audit: requests, denials and results."""
+
+from __future__ import annotations
+
+import logging
+
+from deploybot.access import identity_text
+from deploybot.command import Incoming
+from deploybot.domain import Person
+from deploybot.errors import StoreError, UserError
+from deploybot.ports import Clock, Store, Tables, TextRedactor
+
+log = logging.getLogger(__name__)
+
+_READ = 5_000
+_LONGEST = 500
+
+
+class RequestAudit:
+    """Writes rows of the audit about one message each; texts are masked, on one line, and cut to 500 characters."""
+
+    def __init__(self, store: Store, clock: Clock, redactor: TextRedactor) -> None:
+        """Take the ports."""
+        self._store = store
+        self._clock = clock
+        self._redactor = redactor
+
+    async def first(self, incoming: Incoming, person: Person | None, subject: str, text: str) -> bool:
+        """Keep a request; False, and nothing is kept, when this very message was taken before.
+
+        Uses up the button that was pressed; UserError when somebody was faster.
+        """
+        message, now = f"{incoming.place.channel}:{incoming.id}", self._clock.now()
+
+        def take(tables: Tables) -> bool:
+            if incoming.id and not tables.seen.first(incoming.identity.platform, message, now):
+                return False
+            if incoming.press and not tables.buttons.use(incoming.press, now):
+                raise UserError("This button was pressed already.", hint="Its message shows the result.")
+            actor, detail = _actor(incoming, person), self._line(text)
+            tables.audit.append(actor=actor, action="request", subject=subject, detail=detail, now=now)
+            return True
+
+        return await self._store.write(take)
+
+    async def denied(self, incoming: Incoming, person: Person | None, subject: str, text: str) -> None:
+        """Keep a denial. When that fails it is said in the log: nothing was done."""
+        await self._note("denied", _actor(incoming, person), subject, text)
+
+    async def result(self, incoming: Incoming, person: Person | None, subject: str, text: str) -> None:
+        """Keep a result. When that fails it is said in the log: the work is done."""
+        await self._note("result", _actor(incoming, person), subject, text)
+
+    async def _note(self, action: str, actor: str, subject: str, text: str) -> None:
+        detail, now = self._line(text), self._clock.now()
+        try:
+            await self._store.write(
+                lambda tables: tables.audit.append(actor=actor, action=action, subject=subject, detail=detail, now=now)
+            )
+        except StoreError as problem:
+            log.error("missing in the audit: %s of %s on %s: %s", action, actor, subject, problem)  # noqa: TRY400  the sentence says it all
+
+    def _line(self, text: str) -> str:
+        return self._redactor.text(" ".join(text[:_READ].split()))[:_LONGEST]
+
+
+def _actor(incoming: Incoming, person: Person | None) -> str:
+    return person.name if person else identity_text(incoming.identity)

@@ -1,0 +1,118 @@
+"""Where a commit comes from: the branches and tags that have it, and who has signed it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from deploybot.domain.ref_globs import fits
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefRule:
+    """One entry of `refs`: patterns of branches, of tags, or of both.
+
+    With `on`, a tag counts only where its commit is on a branch that fits this pattern.
+    """
+
+    branch: str = ""
+    tag: str = ""
+    on: str = ""
+
+    def __str__(self) -> str:
+        """`main` for both kinds, `branch main`, `tag v*`, `tag v* on main`."""
+        if self.branch and self.tag:
+            return self.branch
+        return f"branch {self.branch}" if self.branch else f"tag {self.tag}{f' on {self.on}' if self.on else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """The refs of a repository that hold a commit now.
+
+    `branches` have it as their head or before it, `tags` name it. `twins` are those of `tags` whose name is also
+    the name of some branch.
+    """
+
+    branches: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """`branch develop, tag test`, for people."""
+        found = [*(f"branch {one}" for one in self.branches), *(f"tag {one}" for one in self.tags)]
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        return ", ".join(found[:_SHOWN]) + more if found else "no branch and no tag"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A good signature of a commit: `by` a signer of bot.toml, on the `commit` or on `tag v1.4`.
+
+    Without one, `by` is empty and `problem` says what was found instead.
+    """
+
+    by: str = ""
+    on: str = ""
+    problem: str = ""
+
+    def __str__(self) -> str:
+        """`ana on tag v1.4`; empty without one."""
+        return f"{self.by} on {self.on}" if self.by else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What lets a commit run where `refs` or `signed` limit that, as it was found in the repository.
+
+    `ref` is what `refs` allows it by, such as `branch main` or `tag v1.4 on main`; empty for nothing, then `found`
+    names the refs that hold it. `signature` is the good one, as text; empty without one, then `unsigned` says why.
+    `ran` says that the commit ran well in this place before; then nothing else was looked up.
+    """
+
+    ref: str = ""
+    found: str = ""
+    signature: str = ""
+    unsigned: str = ""
+    ran: bool = False
+
+    @property
+    def parts(self) -> tuple[tuple[str, str], ...]:
+        """What an approval is bound to: what it is allowed by and who signed it, each where that is limited."""
+        ref = self.ref or ("nothing that refs allow" if self.found else "")
+        signature = self.signature or ("none that counts" if self.unsigned else "")
+        return tuple((name, said) for name, said in (("ref", ref), ("signature", signature)) if said)
+
+    def __str__(self) -> str:
+        """`branch main, signed by ana on the commit`, for people."""
+        signed = f"signed by {self.signature}" if self.signature else ""
+        return ", ".join(filter(None, ("ran here before" if self.ran else self.ref, signed)))
+
+
+def allowed_by(rules: Iterable[RefRule], holding: Holding, *, before: str = "") -> str:
+    """What `refs` allows a commit by; empty for nothing.
+
+    Of several, `before` stays what it was, so that a new branch with the same commit changes nothing.
+    """
+    found = list(dict.fromkeys(_allowing(rules, holding)))
+    return before if before in found else next(iter(found), "")
+
+
+def _allowing(rules: Iterable[RefRule], holding: Holding) -> Iterator[str]:
+    """All that the rules allow it by.
+
+    Where a branch and a tag share a name, an entry for both kinds means the branch: else the right to push tags
+    would be the right to push to `main`.
+    """
+    for rule in rules:
+        yield from (f"branch {name}" for name in holding.branches if rule.branch and fits(rule.branch, name))
+        on = [name for name in holding.branches if rule.on and fits(rule.on, name)]
+        for name in holding.tags:
+            is_twin = bool(rule.branch) and name in holding.twins
+            if not rule.tag or is_twin or not fits(rule.tag, name):
+                continue
+            if not rule.on:
+                yield f"tag {name}"
+            yield from (f"tag {name} on {branch}" for branch in on)

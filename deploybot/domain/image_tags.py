@@ -1,0 +1,128 @@
+"""Which tags of an image count, and in what order: ranges of versions, and patterns for everything else.
+
+A pattern is a regular expression that a tag has to match as a whole. Its groups are what tags are ordered by: with
+`number` all numbers in them, one after the other, so calendar versions, four parts, suffixes, build numbers and times
+of commits are all ordered; with `time` when the image was made, which is what is left for tags that are commits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from deploybot.domain.safe_regex import LinearMatch, LinearPattern, compiled
+from deploybot.domain.version_ranges import ImageVersion, Range
+
+Order = Literal["number", "time"]
+_NUMBERS: Final = re.compile(r"[0-9]+")
+_EARLY: Final = re.compile(
+    r"(?:alpha|beta|rc|pre|preview|dev|snapshot|nightly|canary|next|test)(?![a-z])", re.IGNORECASE
+)
+_MACHINES: Final = re.compile(
+    r"(?:sha|pr|commit|cache|buildcache|branch)[-_.].*|[0-9a-f]{7,64}|.*\.(?:sig|att|sbom)", re.ASCII
+)
+_RELEASE: Final = re.compile(r"(?:[A-Za-z][A-Za-z_.-]*)?[0-9][\w.-]*", re.ASCII)
+_PARTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TagPattern:
+    """`tag = { pattern = "…", order = "…" }` of an image in bot.toml."""
+
+    pattern: str
+    order: Order = "number"
+
+    def __str__(self) -> str:
+        return f"{self.pattern} by {self.order}"
+
+
+@dataclass(frozen=True, slots=True)
+class TagRule:
+    """Tags of a range of versions, or those that match a pattern in this order."""
+
+    range: Range | None
+    pattern: LinearPattern | None = None
+    order: Order = "number"
+    text: str = ""
+
+    @classmethod
+    def of(cls, wanted: str | TagPattern) -> TagRule | None:
+        """The rule of a range or a pattern; None for an exact tag, which needs none."""
+        if isinstance(wanted, TagPattern):
+            return cls(None, compiled(wanted.pattern), wanted.order, wanted.pattern)
+        found = Range.read(wanted)
+        return cls(found, text=wanted) if found else None
+
+    def why_not(self, tag: str) -> str:
+        """Why a tag does not count; empty where it does."""
+        if self.range is not None:
+            return _why_not_in(self.range, self.text, tag)
+        assert self.pattern is not None  # noqa: S101  it is the one or the other
+        match = self.pattern.fullmatch(tag)
+        if match is None:
+            return f"it does not match `{self.text}`"
+        return "" if self.order == "time" or _numbers(match) else f"`{self.text}` finds no number in it to order it by"
+
+    def fitting(self, tags: Iterable[str]) -> tuple[str, ...]:
+        """The tags that count."""
+        return tuple(tag for tag in tags if not self.why_not(tag))
+
+    def newest(self, tags: Iterable[str]) -> str:
+        """The newest of tags that are ordered by themselves; empty where none counts."""
+        if self.range is not None:
+            return self.range.newest(tags)
+        assert self.pattern is not None  # noqa: S101  it is the one or the other
+        found = [(_numbers(match), tag) for tag in tags if (match := self.pattern.fullmatch(tag)) and _numbers(match)]
+        return max(found, default=((), ""))[1]
+
+
+def is_release_like(tag: str) -> bool:
+    """Whether a tag looks as if people meant to deploy it: it has a number, and is no commit, branch or pre-release."""
+    return not (_MACHINES.fullmatch(tag) or _EARLY.search(tag)) and _RELEASE.fullmatch(tag) is not None
+
+
+def is_of_another_form(rule: TagRule, tag: str) -> bool:
+    """Whether a tag can never count, however new it is; a version outside of a range can be meant to be left out."""
+    version = ImageVersion.read(tag) if rule.range is not None else None
+    return bool(rule.why_not(tag)) and (version is None or bool(version.pre))
+
+
+def pattern_for(tag: str) -> str:
+    """The pattern that tags of the same form match."""
+    return _NUMBERS.sub(lambda _: r"(\d+)", re.sub(r"[.+]", lambda sign: f"\\{sign[0]}", tag))
+
+
+def reasons(rule: TagRule, tags: Iterable[str]) -> list[tuple[str, str]]:
+    """The tags that look like releases and can never count, the last first by their numbers, and why."""
+    found = [tag for tag in tags if is_release_like(tag) and is_of_another_form(rule, tag)]
+    found.sort(key=lambda tag: ([int(number) for number in _NUMBERS.findall(tag)], tag), reverse=True)
+    return [(tag, rule.why_not(tag)) for tag in found]
+
+
+def advice_for(tag: str) -> str:
+    """What to write into bot.toml to follow tags of this form."""
+    return f"To follow tags such as {tag}, set tag = {{ pattern = '{pattern_for(tag)}', order = \"number\" }}."
+
+
+def _numbers(match: LinearMatch) -> tuple[int, ...]:
+    """All numbers in the groups of a match, or in all of it where the pattern has no groups."""
+    groups = match.groups() or (match[0],)
+    return tuple(int(number) for group in groups if group for number in _NUMBERS.findall(group))
+
+
+def _why_not_in(wanted: Range, text: str, tag: str) -> str:
+    version = ImageVersion.read(tag)
+    if version is not None:
+        if wanted.holds(version):
+            return ""
+        if version.pre and version.numbers not in wanted.early:
+            return f"`-{'.'.join(version.pre)}` makes it a pre-release, and `{text}` names none of that version"
+        return f"it is not in `{text}`"
+    numbers = tag.removeprefix("v").partition("-")[0].split(".")
+    if not all(part.isdecimal() and part.isascii() for part in numbers):
+        return "it is not a version such as 1.4.2"
+    if any(len(part) > 1 and part.startswith("0") for part in numbers):
+        return "a number in it begins with 0, which versions do not allow"
+    return f"it has {len(numbers)} numbers, and a version has {_PARTS}"

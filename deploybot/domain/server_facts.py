@@ -1,0 +1,227 @@
+"""What servers and Docker Engines tell of themselves."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalTime:
+    """The time zone of a server, as it tells it and nobody has checked.
+
+    `zone` is its name in the tz database (`Europe/Berlin`) or empty; `offset` how many seconds it is ahead of UTC now,
+    None where it does not tell; `short` the abbreviation that it uses now (`CET`).
+    """
+
+    zone: str = ""
+    offset: int | None = None
+    short: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFacts:
+    """What a server was found to be, read by one probe. Sizes in bytes; -1 is unknown.
+
+    `directory` facts speak of one app's directory on that server: `releases` are the names of the
+    release directories there (`Release.id`), `current` the one in use, `switching` the one that was
+    being switched to when something stopped half-way, `have` the commits its repository copy holds.
+    `server` is the server's name in bot.toml, for sentences. `docker_host` is the Engine's address as the server's own
+    `docker` command uses it (`unix:///run/docker.sock`), `docker_root` where that Engine keeps images and containers,
+    `docker_free` and `docker_inodes` what is free there. `current_is_folder`: a folder stands where the link belongs.
+    `listening` are the ports that programs and containers listen on, where the Engine is the server's own.
+    `legacy` and `legacy_switching` are what the marks of the version before say of its releases: they lie where
+    releases put their files, so nobody believes them by themselves.
+    """
+
+    home: str
+    server: str = ""
+    user: str = ""
+    uid: int = -1
+    system: str = ""
+    boot_id: str = ""
+    disk_free: int = -1
+    disk_total: int = -1
+    memory_available: int = -1
+    git: bool = False
+    tools_missing: tuple[str, ...] = ()
+    docker: str = ""
+    compose: tuple[str, ...] = ()
+    compose_version: str = ""
+    writable: bool = True
+    directory: str = ""
+    current: str = ""
+    switching: str = ""
+    releases: tuple[str, ...] = ()
+    have: tuple[str, ...] = ()
+    docker_host: str = ""
+    docker_root: str = ""
+    docker_free: int = -1
+    docker_inodes: int = -1
+    current_is_folder: bool = False
+    listening: tuple[PublishedPort, ...] = ()
+    legacy: tuple[str, ...] = ()
+    legacy_switching: str = ""
+    local_time: LocalTime = LocalTime()
+
+
+class UploadKind(enum.StrEnum):
+    """What a file holds of a commit: a git bundle of it and what led to it, or a gzipped tar of its tree."""
+
+    BUNDLE = "bundle"
+    ARCHIVE = "archive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerUpload:
+    """A file that the bot sends before a step.
+
+    A bundle leaves out what the server has in `have`. `target` is an absolute path on the server.
+    """
+
+    kind: UploadKind
+    target: str
+    commit: str
+    have: tuple[str, ...] = ()
+
+
+class JobState(enum.StrEnum):
+    """What a server says of a job.
+
+    ORPHAN: its runner died but left processes; LOST: the machine rebooted, or the job's files are gone.
+    """
+
+    NEVER = "never"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    ORPHAN = "orphan"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A job's state, its exit code when DONE (else -1), and the size of its log in bytes."""
+
+    state: JobState
+    code: int = -1
+    size: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobChunk:
+    """A job's status and the log bytes from the offset that was asked for."""
+
+    status: JobStatus
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedPort:
+    """A port of a server that leads to a container. `address` is empty for all addresses."""
+
+    port: int
+    protocol: str = "tcp"
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """Something mounted into a container: `kind` is `bind`, `volume` or another word of the Engine.
+
+    `source` is a path on the server, or a volume's name.
+    """
+
+    kind: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A container as the Engine tells it. `health` is `healthy`, `unhealthy`, `starting` or empty (no check).
+
+    `image` is how the image was called, `image_id` the Engine's id of what it really is. `created` and `started` are
+    seconds since the epoch, 0.0 where unknown. `host_network`: its programs listen on the server's own ports.
+    """
+
+    id: str
+    name: str
+    service: str
+    image: str
+    state: str
+    health: str = ""
+    started: float = 0.0
+    restarts: int = 0
+    exit_code: int = 0
+    oneoff: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
+    image_id: str = ""
+    project: str = ""
+    created: float = 0.0
+    ports: tuple[PublishedPort, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    host_network: bool = False
+
+    def label(self, name: str) -> str:
+        """The value of a label; empty where it has none."""
+        return next((value for key, value in self.labels if key == name), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A container's CPU in per cent of one core and memory in bytes; -1 is unknown."""
+
+    cpu: float = -1.0
+    memory: int = -1
+    memory_limit: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image on an Engine. `tags` are `name:tag`, `digests` are `name@sha256:…`; `created` is when it was built."""
+
+    id: str
+    tags: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    size: int = -1
+    created: float = 0.0
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineEvent:
+    """Something that happened on an Engine.
+
+    `kind` and `action` are Docker's words (`container` and `start`, `die`, `health_status: healthy`; `image` and
+    `pull`), `id` is the container's or the image's. `exit_code` is -1 where the event has none.
+    """
+
+    at: float
+    kind: str
+    action: str
+    id: str
+    name: str = ""
+    image: str = ""
+    project: str = ""
+    service: str = ""
+    exit_code: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a log. `at` is 0.0 where the source gives no time; `text` has no line end."""
+
+    at: float
+    source: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """How a server was seen last, and when; `problem` says why it could not be reached, `cure` what to do."""
+
+    at: float
+    problem: str = ""
+    cure: str = ""

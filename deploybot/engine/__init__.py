@@ -1,0 +1,1 @@
+"""The Docker Engine of a server: docker-py with bounded answers, and streams of logs and events."""

@@ -1,0 +1,333 @@
+"""A Docker Engine behind the port `Engine`: docker-py in worker threads, streams on the event loop.
+
+Three ways lead to an Engine: its socket on the server, through the pooled SSH connection (forwarded for docker-py, a
+channel of its own for every stream); a Unix socket of the bot's own machine; TCP with TLS. The API is the Docker
+Engine API at the version both sides know, for Docker 20.10 and later. Podman's service (`podman system service`;
+tried: 4.3.1, API 1.41) answers all of it; it gives times in logs to the second only, an exit code with every event,
+and no id with events of images.
+
+Everything the bot asks of an Engine is a GET. Nothing is created, started or removed through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote, urlencode
+
+from deploybot.domain import Container, EngineEvent, EngineFacts, Image, Usage
+from deploybot.engine.docker_errors import explain, unexplained
+from deploybot.engine.docker_json import UsageSample, event
+from deploybot.engine.docker_socket import EngineSocket, Ssh
+from deploybot.engine.docker_stream import Dial, EngineRefused, get
+from deploybot.engine.docker_wire import EngineAddress, SocketWire, Wire
+from deploybot.errors import DeploybotError, EngineError
+from deploybot.metrics import METRICS
+from deploybot.net.stream_frames import Frames
+from deploybot.ports import Host
+from deploybot.settings import DockerTls, Server
+from deploybot.untrusted_input import Unreadable, json_of, object_of
+
+if TYPE_CHECKING:
+    from deploybot.engine.docker_client import Client
+
+T = TypeVar("T")
+
+WITHIN = 8.0
+_FAILURES = (OSError, EngineRefused, ValueError)
+_THREADS = 8
+_APART = 0.5
+_RECENT = 15.0
+_STALE = 600.0
+_REMEMBERED = 500
+_LONGEST_EVENT = 65_536
+_ASK_WITHIN = 5.0
+_LONGEST_WORD = 100
+_CALLS_IN_ALL = 3
+"""What asks several times has this many times the time of one call."""
+_WHY: dict[str, type[OSError]] = {
+    "missing": FileNotFoundError,
+    "denied": PermissionError,
+    "stopped": ConnectionRefusedError,
+}
+
+
+def engine(server: Server, ssh: Ssh, host: Host | None = None, *, timeout: float = WITHIN) -> DockerEngine | None:
+    """Make the Engine that bot.toml gives a server, or the one that the server's own `docker` uses.
+
+    `host` is the same server, to ask which that is, and why nobody answers there. Without it there may be None.
+    `timeout` bounds every answer, in seconds.
+    """
+    if server.docker is None and host is None:
+        return None
+    if server.docker and not server.docker.startswith("/"):
+        return DockerEngine(server.name, server.docker, tls=server.docker_tls, timeout=timeout)
+    remote = EngineSocket(server, ssh, host)
+    return DockerEngine(
+        server.name, remote.forward, dial=remote.dial, shown=lambda: remote.path, why=remote.why, timeout=timeout
+    )
+
+
+class DockerEngine:
+    """One Docker Engine. Connects at first use, and anew when the way to it has changed."""
+
+    def __init__(
+        self,
+        server: str,
+        way: str | Callable[[], Awaitable[Path]],
+        *,
+        dial: Dial | None = None,
+        tls: DockerTls | None = None,
+        shown: Callable[[], str] | None = None,
+        why: Callable[[], Awaitable[str]] | None = None,
+        timeout: float = WITHIN,
+    ) -> None:
+        """Describe the Engine of `server`.
+
+        `way` is `unix:///path`, `tcp://host:port`, or gives the path of a forwarded socket each time it is asked.
+        `dial` is a shorter way for streams, where there is one.
+        `shown` gives what errors call the socket; `why` tells why nobody answers at it: `missing`, `denied`, `stopped`
+        or nothing. `timeout` bounds, in seconds, every call, and every wait of a stream.
+        """
+        self._server = server
+        self._what = f"Docker on {server}"
+        self._way = way
+        self._dial = dial
+        self._tls = tls
+        self._place = shown or (lambda: str(way).removeprefix("unix://"))
+        self._why = why
+        self._timeout = timeout
+        self._lock = asyncio.Lock()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"docker-{server}")
+        self._address = EngineAddress("")
+        self._client: Client | None = None
+        self._calls: Counter[Client] = Counter()
+        self._samples: OrderedDict[str, UsageSample] = OrderedDict()
+
+    async def close(self) -> None:
+        """Forget the connection. Threads that still wait end with their own deadline."""
+        self._drop()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def version(self) -> str:
+        """The Engine's version, such as `20.10.24`."""
+        return await self._call(lambda client: client.version())
+
+    async def info(self) -> EngineFacts:
+        """What tells this Engine from others, and where it keeps its data."""
+        return await self._call(lambda client: client.info())
+
+    async def containers(self, project: str) -> tuple[Container, ...]:
+        """All containers of a Compose project, also the stopped ones, by service and name.
+
+        One round trip for the list, then one for all of them side by side: a list tells neither restarts nor times.
+        """
+        try:
+            async with asyncio.timeout(_CALLS_IN_ALL * self._timeout):
+                ids = await self._call(lambda client: client.containers(project))
+                found = await asyncio.gather(*(self._container(which) for which in ids))
+        except TimeoutError as problem:
+            raise explain(self._what, self._place(), problem) from problem
+        return tuple(sorted((one for one in found if one), key=lambda one: (one.service, one.name)))
+
+    async def all_containers(self) -> tuple[Container, ...]:
+        """All containers of the Engine, by name; one round trip, so without health, restarts and exit codes."""
+        found = await self._call(lambda client: client.all_containers())
+        return tuple(sorted(found, key=lambda one: one.name))
+
+    async def _container(self, which: str) -> Container | None:
+        return await self._call(lambda client: client.container(which))
+
+    async def images(self) -> tuple[Image, ...]:
+        """All images that are there, without intermediate ones."""
+        return await self._call(lambda client: client.images())
+
+    async def image(self, reference: str) -> Image | None:
+        """One image by its id, `name:tag` or `name@sha256:…`; None where the Engine does not have it."""
+        return await self._call(lambda client: client.image(reference))
+
+    async def networks(self) -> tuple[str, ...]:
+        """The names of all networks."""
+        return await self._call(lambda client: client.networks())
+
+    async def volumes(self) -> tuple[str, ...]:
+        """The names of all volumes."""
+        return await self._call(lambda client: client.volumes())
+
+    async def usage(self, container: str, *, quick: bool = False) -> Usage:
+        """What a container uses now; CPU in per cent of one core.
+
+        CPU is a mean between two looks. `quick` looks once, and compares with a look of the last ten minutes or
+        leaves it unknown; otherwise there is a second look half a second later where the last one is too old.
+        Docker 20.10 looks at most once a second, and lets all but the first who ask wait for that.
+        """
+        before = self._samples.get(container)
+        now = await self._sample(container)
+        if now.cpu < 0:
+            return now.usage(None)
+        if before and now.at - before.at > (_STALE if quick else _RECENT):
+            before = None
+        if not quick and (before is None or now.at - before.at < _APART):
+            await asyncio.sleep(_APART)
+            before, now = now, await self._sample(container)
+        return now.usage(before)
+
+    async def _sample(self, container: str) -> UsageSample:
+        sample = await self._call(lambda client: client.sample(container))
+        self._samples[container] = sample
+        self._samples.move_to_end(container)
+        if len(self._samples) > _REMEMBERED:
+            self._samples.popitem(last=False)
+        return sample
+
+    async def logs(
+        self,
+        container: str,
+        *,
+        tail: int | None,
+        since: float = 0.0,
+        follow: bool = False,
+        times: bool = True,
+        timeout: float = 600.0,
+    ) -> AsyncGenerator[bytes, None]:
+        """A container's log as raw chunks of lines, stdout and stderr together.
+
+        Reads no further than it is asked to: what the Engine has more waits there. See the port for the rest.
+        """
+        query = {"stdout": 1, "stderr": 1, "timestamps": int(times), "tail": "all" if tail is None else tail}
+        query |= {"since": f"{since:.9f}"} if since > 0 else {}
+        query |= {"follow": 1} if follow else {}
+        # With times the first byte tells whether there are frames; without, the container has to.
+        frames = Frames() if times else Frames(framed=not await self._call(lambda client: client.tty(container)))
+        target = f"/containers/{quote(container, safe='')}/logs?{urlencode(query)}"
+        async with aclosing(self._stream(target, timeout=timeout, endless=follow)) as pieces:
+            async for piece in pieces:
+                if text := frames.feed(piece):
+                    yield text
+
+    async def events(self, *, since: float = 0.0, timeout: float = 3600.0) -> AsyncGenerator[EngineEvent, None]:
+        """What happens to containers and images, from `since` (seconds since the epoch) on; ends after `timeout`."""
+        query = {"filters": json.dumps({"type": ["container", "image"]})}
+        query |= {"since": f"{since:.9f}"} if since > 0 else {}
+        waiting = b""
+        async with aclosing(self._stream(f"/events?{urlencode(query)}", timeout=timeout, endless=True)) as pieces:
+            async for piece in pieces:
+                *lines, waiting = (waiting + piece).split(b"\n")
+                if len(waiting) > _LONGEST_EVENT:
+                    raise explain(self._what, self._place(), Unreadable("an event without end"))
+                for line in lines:
+                    if line.strip():
+                        yield self._event(line)
+
+    def _event(self, line: bytes) -> EngineEvent:
+        try:
+            return event(object_of(json_of(line)))
+        except Unreadable as problem:
+            raise explain(self._what, self._place(), problem) from problem
+
+    async def _stream(self, target: str, *, timeout: float, endless: bool) -> AsyncGenerator[bytes, None]:
+        """The body of an answer. One that is `endless` may be quiet, and ends after `timeout` seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        client = await self._connected()
+        try:
+            async with get(self._dialled, f"/v{client.api}{target}", timeout=self._timeout) as answer:
+                while (left := deadline - loop.time()) > 0:
+                    try:
+                        piece = await answer.read(min(left, self._timeout))
+                    except TimeoutError:
+                        if not endless:
+                            raise
+                        continue
+                    if not piece:
+                        return
+                    yield piece
+            if not endless:
+                raise TimeoutError
+        except _FAILURES as problem:
+            raise await self._explained(problem) from problem
+
+    async def _dialled(self) -> Wire:
+        return await (self._dial() if self._dial else SocketWire.dial(self._address))
+
+    async def _call(self, work: Callable[[Client], T]) -> T:
+        result = "failed"
+        try:
+            value = await self._called(await self._connected(), work)
+            result = "ok"
+        except EngineError:
+            result = "refused"
+            raise
+        finally:
+            METRICS.docker_calls.add(self._server, result)
+        return value
+
+    async def _called(self, client: Client, work: Callable[[Client], T]) -> T:
+        """Do something with a client. After a failure the next call gets a new one; others end with theirs."""
+        self._calls[client] += 1
+        try:
+            return await self._run(lambda: client.call(work, self._what))
+        except _FAILURES as problem:
+            if self._client is client:
+                self._client = None
+            raise await self._explained(problem) from problem
+        finally:
+            self._calls[client] -= 1
+            self._close(client)
+
+    async def _connected(self) -> Client:
+        """The client; a new one after a failure, and where the way to the Engine has become another."""
+        async with self._lock:
+            url = self._way if isinstance(self._way, str) else f"unix://{await self._way()}"
+            address = EngineAddress(url, self._tls)
+            if self._client is None or address != self._address:
+                self._drop()
+                try:
+                    self._client = await self._run(lambda: _connect(address, self._timeout, self._what))
+                except _FAILURES as problem:
+                    raise await self._explained(problem) from problem
+                self._address = address
+            return self._client
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Do something in a thread, within the deadline."""
+        async with asyncio.timeout(self._timeout + 1):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _drop(self) -> None:
+        """Use this client no more."""
+        client, self._client = self._client, None
+        if client:
+            self._close(client)
+
+    def _close(self, client: Client) -> None:
+        """Close a client that nobody uses any more: its connections may carry the answers of other calls."""
+        if not self._calls[client]:
+            del self._calls[client]
+            if client is not self._client:
+                client.close()
+
+    async def _explained(self, problem: Exception) -> DeploybotError:
+        """The error to raise; where SSH only says that a socket did not open, the server is asked why."""
+        if self._why and unexplained(problem):
+            try:
+                async with asyncio.timeout(_ASK_WITHIN):
+                    word = await self._why()
+            except (DeploybotError, TimeoutError):
+                word = ""
+            if word in _WHY:
+                problem = _WHY[word](word)
+        return explain(self._what, self._place(), problem)
+
+
+def _connect(address: EngineAddress, timeout: float, what: str) -> Client:
+    """Make a client, in a thread: the import alone takes a tenth of a second."""
+    from deploybot.engine.docker_client import Client, attempt  # noqa: PLC0415  only where there is an Engine
+
+    return attempt(lambda: Client(address, timeout), what)

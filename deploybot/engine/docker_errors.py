@@ -1,0 +1,95 @@
+"""What goes wrong between the bot and a Docker Engine, in plain words with something to do about it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+
+from deploybot.engine.docker_stream import LONGEST_WORDS, CutShort, EngineRefused
+from deploybot.errors import BadAnswer, DeploybotError, EngineError, Unreachable
+from deploybot.ssh.ssh_errors import plain
+from deploybot.trusted_files import UnsafeFileError
+
+_START_IT = "Look at it on the server with `systemctl status docker`, and start it with `systemctl start docker`."
+_GROUP = "Add the user to the group docker there (`usermod -aG docker USER`) and log in again."
+_PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
+    (
+        FileNotFoundError,
+        "there is no socket at {place}",
+        "Is Docker installed there, and does `docker` in bot.toml name the right path?",
+    ),
+    (PermissionError, "the socket {place} may not be used by this user", _GROUP),
+    (ConnectionRefusedError, "nothing listens at {place}", "The Docker daemon seems to be stopped. " + _START_IT),
+    (socket.gaierror, "the name in {place} is not known", "Check `docker` in bot.toml."),
+    (
+        ssl.SSLError,
+        "TLS failed at {place}: {problem}",
+        "Check the files in `docker_tls`, and that the server's certificate is for this name and not expired.",
+    ),
+    (
+        TimeoutError,
+        "no answer at {place} in time",
+        "The daemon, or its server, hangs or is overloaded. " + _START_IT,
+    ),
+)
+_CLOSED = "the connection to {place} was closed without a whole answer"
+_CLOSED_HINT = (
+    "The Docker daemon may have stopped, the socket may be missing there, or the user may not open it. "
+    + _START_IT
+    + " "
+    + _GROUP
+)
+
+
+def explain(what: str, place: str, problem: BaseException) -> DeploybotError:
+    """The error to raise for what happened to `what`, such as `Docker on web1`, at the socket or address `place`."""
+    if isinstance(problem, EngineRefused):
+        return EngineError(f"{what} refused: {plain(str(problem), LONGEST_WORDS)}")
+    known = _known(problem)
+    if known:
+        cause, sentence, hint = known
+        return Unreachable(what, sentence.format(place=place, problem=cause), hint=hint)
+    if unsafe := next((cause for cause in _causes(problem) if isinstance(cause, UnsafeFileError)), None):
+        return Unreachable(what, str(unsafe), hint="Nobody else may be able to change the files in `docker_tls`.")
+    if _is(problem, ValueError):
+        return BadAnswer(what, f"at {place} something answers that is not Docker's API ({plain(str(problem))})")
+    if _is(problem, OSError):
+        return Unreachable(what, _CLOSED.format(place=place), hint=_CLOSED_HINT)
+    return EngineError(f"{what}: {plain(str(problem))}")
+
+
+def unexplained(problem: BaseException) -> bool:
+    """Whether all that is known is that a connection was closed before an answer came, as SSH does for any reason."""
+    return (
+        _is(problem, OSError)
+        and not _is(problem, ValueError)
+        and not _is(problem, CutShort)
+        and not isinstance(problem, EngineRefused)
+        and not _known(problem)
+    )
+
+
+def _known(problem: BaseException) -> tuple[BaseException, str, str] | None:
+    """The cause that has a sentence of its own, the sentence and the hint."""
+    causes = tuple(_causes(problem))
+    return next(
+        ((cause, says, hint) for kind, says, hint in _PLAIN for cause in causes if isinstance(cause, kind)), None
+    )
+
+
+def _is(problem: BaseException, kind: type[Exception]) -> bool:
+    return any(isinstance(cause, kind) for cause in _causes(problem))
+
+
+def _causes(problem: BaseException) -> Iterator[BaseException]:
+    """The exception, and those inside and behind it: requests and urllib3 pack the real one into their own."""
+    waiting, seen = [problem], set[int]()
+    while waiting:
+        one = waiting.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        inner = (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__)
+        waiting += [other for other in inner if isinstance(other, BaseException)]

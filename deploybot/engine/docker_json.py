@@ -1,0 +1,234 @@
+"""The Docker Engine's JSON, read into deploybot's words. No I/O. Raises Unreadable.
+
+It is described in the Docker Engine API, versions 1.41 (Docker 20.10) to 1.45. What an answer must have is read by
+`…_of`; what other versions and Podman leave out may be missing, and must be of the right type where it is there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+
+from deploybot.domain import Container, EngineEvent, EngineFacts, Image, Mount, PublishedPort, Usage
+from deploybot.untrusted_input import (
+    Unreadable,
+    labels_of,
+    number_of,
+    object_of,
+    objects_of,
+    text_of,
+    text_or_empty,
+    texts_of,
+    whole_of,
+)
+
+PROJECT = "com.docker.compose.project"
+_SERVICE = "com.docker.compose.service"
+_ONEOFF = "com.docker.compose.oneoff"
+_ENDS = frozenset({"die", "died"})
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  what the Engine says, nothing is bound here
+_ID = re.compile(r"[A-Za-z0-9][\w.:-]{0,127}", re.ASCII)
+_CODE = re.compile(r"-?\d{1,10}", re.ASCII)
+_PORT = re.compile(r"[1-9]\d{0,4}", re.ASCII)
+_NANO = 1e9
+_MOST_PORTS = 70_000
+_MOST_MOUNTS = 10_000
+
+Json = Mapping[str, object]
+
+
+def identity(value: object) -> str:
+    """The id of a container or an image, which becomes part of a path."""
+    text = text_of(value, "Id")
+    if not _ID.fullmatch(text):
+        raise Unreadable("Id is not an id")
+    return text
+
+
+def container(found: Json) -> Container:
+    """A container as `GET /containers/ID/json` tells it."""
+    state, config = object_of(found.get("State"), "State"), object_of(found.get("Config"), "Config")
+    pairs = labels_of(config.get("Labels"))
+    labels = dict(pairs)
+    checked = object_of(state.get("Health") or state.get("Healthcheck") or {}, "Health")
+    health = text_or_empty(checked.get("Status"), "Health.Status")
+    return Container(
+        id=identity(found.get("Id")),
+        name=text_of(found.get("Name"), "Name").lstrip("/"),
+        service=labels.get(_SERVICE, ""),
+        image=text_of(config.get("Image"), "Image"),
+        state=text_of(state.get("Status"), "State.Status"),
+        health="" if health == "none" else health,
+        started=_time(text_or_empty(state.get("StartedAt"), "StartedAt")),
+        restarts=whole_of(found.get("RestartCount"), "RestartCount", default=0),
+        exit_code=whole_of(state.get("ExitCode"), "ExitCode"),
+        oneoff=labels.get(_ONEOFF, "") == "True",
+        labels=pairs,
+        image_id=text_or_empty(found.get("Image"), "Image"),
+        project=labels.get(PROJECT, ""),
+        created=_time(text_or_empty(found.get("Created"), "Created")),
+        ports=_ports(found),
+        mounts=_mounts(found),
+        host_network=_is_on_host_network(found),
+    )
+
+
+def listed(found: Json) -> Container:
+    """Read a container as `GET /containers/json` lists it, without what only a look at it alone tells."""
+    pairs = labels_of(found.get("Labels"))
+    labels = dict(pairs)
+    names = [name.lstrip("/") for name in texts_of(found.get("Names"), "Names")]
+    ports = objects_of(found.get("Ports") or [], "Ports", most=_MOST_PORTS)
+    return Container(
+        id=identity(found.get("Id")),
+        # A legacy link gives a container one more name, below the name of the other.
+        name=next((name for name in names if "/" not in name), ""),
+        service=labels.get(_SERVICE, ""),
+        image=text_or_empty(found.get("Image"), "Image"),
+        state=text_or_empty(found.get("State"), "State"),
+        oneoff=labels.get(_ONEOFF, "") == "True",
+        labels=pairs,
+        image_id=text_or_empty(found.get("ImageID"), "ImageID"),
+        project=labels.get(PROJECT, ""),
+        created=number_of(found.get("Created"), "Created", default=0.0),
+        ports=_distinct(_port(one.get("PublicPort"), one.get("Type"), one.get("IP")) for one in ports),
+        mounts=_mounts(found),
+        host_network=_is_on_host_network(found),
+    )
+
+
+def _is_on_host_network(found: Json) -> bool:
+    host = object_of(found.get("HostConfig") or {}, "HostConfig")
+    return text_or_empty(host.get("NetworkMode"), "NetworkMode") == "host"
+
+
+def _ports(found: Json) -> tuple[PublishedPort, ...]:
+    """Read what is published; of a container that does not run, what it publishes when it does."""
+    settings = object_of(found.get("NetworkSettings") or {}, "NetworkSettings")
+    published = object_of(settings.get("Ports") or {}, "Ports")
+    if not any(published.values()):
+        host = object_of(found.get("HostConfig") or {}, "HostConfig")
+        published = object_of(host.get("PortBindings") or {}, "PortBindings")
+    return _distinct(
+        _port(one.get("HostPort"), inner.partition("/")[2], one.get("HostIp"))
+        for inner, ways in published.items()
+        for one in objects_of(ways or [], "Ports", most=_MOST_PORTS)
+    )
+
+
+def _port(port: object, protocol: object, address: object) -> PublishedPort | None:
+    """Read a published port; None where the Engine names none yet, or a range."""
+    number = str(port) if isinstance(port, int | str) else ""
+    if not _PORT.fullmatch(number):
+        return None
+    where = text_or_empty(address, "IP")
+    return PublishedPort(
+        port=int(number),
+        protocol=text_or_empty(protocol, "Type") or "tcp",
+        address="" if where in _EVERYWHERE else where,
+    )
+
+
+def _distinct(ports: Iterable[PublishedPort | None]) -> tuple[PublishedPort, ...]:
+    """Give each port once: the Engine names IPv4 and IPv6 apart."""
+    return tuple(dict.fromkeys(one for one in ports if one))
+
+
+def _mounts(found: Json) -> tuple[Mount, ...]:
+    """Read what is mounted, by target."""
+    mounts = (
+        Mount(
+            kind=text_or_empty(one.get("Type"), "Type"),
+            source=text_or_empty(one.get("Name" if one.get("Type") == "volume" else "Source"), "Source"),
+            target=text_or_empty(one.get("Destination"), "Destination"),
+        )
+        for one in objects_of(found.get("Mounts") or [], "Mounts", most=_MOST_MOUNTS)
+    )
+    return tuple(sorted(mounts, key=lambda one: one.target))
+
+
+def _time(text: str) -> float:
+    """Seconds since the epoch; 0.0 for Go's zero time, which is the year 1."""
+    with suppress(ValueError, OverflowError):
+        return max(datetime.fromisoformat(text).timestamp(), 0.0)
+    return 0.0
+
+
+def image(found: Json) -> Image:
+    """An image as `GET /images/json` lists it."""
+    tags, digests = texts_of(found.get("RepoTags"), "RepoTags"), texts_of(found.get("RepoDigests"), "RepoDigests")
+    return Image(
+        id=identity(found.get("Id")),
+        tags=tuple(tag for tag in tags if tag != "<none>:<none>"),
+        digests=tuple(digest for digest in digests if not digest.startswith("<none>")),
+        size=whole_of(found.get("Size"), "Size", default=-1),
+        created=number_of(found.get("Created"), "Created", default=0.0),
+        labels=labels_of(found.get("Labels")),
+    )
+
+
+def inspected_image(found: Json) -> Image:
+    """Read an image as `GET /images/NAME/json` tells it."""
+    created = _time(text_or_empty(found.get("Created"), "Created"))
+    config = object_of(found.get("Config") or {}, "Config")
+    return image({**found, "Created": created, "Labels": config.get("Labels")})
+
+
+def engine_facts(found: Json) -> EngineFacts:
+    """Read an Engine as `GET /info` tells of it."""
+    return EngineFacts(
+        id=text_or_empty(found.get("ID"), "ID"),
+        version=text_or_empty(found.get("ServerVersion"), "ServerVersion"),
+        root=text_or_empty(found.get("DockerRootDir"), "DockerRootDir"),
+    )
+
+
+def names(found: Iterable[Json]) -> tuple[str, ...]:
+    """Read the names of networks or volumes, sorted."""
+    return tuple(sorted(text_of(one.get("Name"), "Name") for one in found))
+
+
+def event(found: Json) -> EngineEvent:
+    """An event as `GET /events` tells it."""
+    actor = object_of(found.get("Actor") or {}, "Actor")
+    attributes = dict(labels_of(actor.get("Attributes"), "Attributes"))
+    nano = whole_of(found.get("timeNano"), "timeNano", default=0)
+    action = text_or_empty(found.get("Action"), "Action")
+    code = attributes.get("exitCode") or attributes.get("containerExitCode", "") if action in _ENDS else ""
+    return EngineEvent(
+        at=nano / _NANO if nano else number_of(found.get("time"), "time", default=0.0),
+        kind=text_or_empty(found.get("Type"), "Type"),
+        action=action,
+        id=text_or_empty(actor.get("ID"), "ID"),
+        name=attributes.get("name", ""),
+        image=attributes.get("image", ""),
+        project=attributes.get(PROJECT, ""),
+        service=attributes.get(_SERVICE, ""),
+        exit_code=int(code) if _CODE.fullmatch(code) else -1,
+    )
+
+
+class UsageSample:
+    """What a container had used at one moment: CPU in nanoseconds, memory in bytes; -1 is unknown."""
+
+    def __init__(self, stats: Json) -> None:
+        """Read what `GET /containers/ID/stats` tells."""
+        self.at = _time(text_or_empty(stats.get("read"), "read"))
+        cpu = object_of(object_of(stats.get("cpu_stats") or {}, "cpu_stats").get("cpu_usage") or {}, "cpu_usage")
+        self.cpu = whole_of(cpu.get("total_usage"), "total_usage", default=0) or -1
+        memory = object_of(stats.get("memory_stats") or {}, "memory_stats")
+        details = object_of(memory.get("stats") or {}, "memory_stats.stats")
+        # What `docker stats` shows: pages of files that are only cached do not count (cgroup 1, cgroup 2).
+        cached = whole_of(details.get("total_inactive_file", details.get("inactive_file")), "inactive_file", default=0)
+        used = whole_of(memory.get("usage"), "memory_stats.usage", default=-1)
+        self.memory = used - cached if used >= 0 else -1
+        self.limit = whole_of(memory.get("limit"), "memory_stats.limit", default=0) or -1
+
+    def usage(self, before: UsageSample | None) -> Usage:
+        """The usage, its CPU as the mean since `before`."""
+        cpu = -1.0
+        if before and 0 <= before.cpu <= self.cpu and before.at < self.at:
+            cpu = (self.cpu - before.cpu) / (self.at - before.at) / 1e7
+        return Usage(cpu=cpu, memory=self.memory, memory_limit=self.limit)

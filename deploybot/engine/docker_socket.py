@@ -1,0 +1,82 @@
+"""The socket of a Docker Engine on a server: found there where bot.toml does not name it, and reached through SSH."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import asyncssh
+
+from deploybot.engine.docker_wire import ChannelWire, Wire
+from deploybot.errors import EngineError, Unreachable
+from deploybot.ports import Host
+from deploybot.settings import Server
+
+_ASK_WITHIN = 5.0
+_FIND_WITHIN = 8.0
+_LONGEST_WORD = 200
+_UNIX = "unix://"
+_INSTALL = (
+    "Install Docker there and let the user use it, or set `docker` in [servers.{server}] to the path of the Engine's "
+    "socket."
+)
+
+
+class Ssh(Protocol):
+    """What an Engine behind SSH needs of the pool of connections."""
+
+    async def forward(self, name: str, remote: str) -> Path:
+        """A local socket that leads to a Unix socket on a server; another one after a reconnect."""
+
+    async def connection(self, name: str) -> asyncssh.SSHClientConnection:
+        """The open connection to a server."""
+
+
+class EngineSocket:
+    """The socket on a server. `path` is where it is, or was last; empty before that is known."""
+
+    def __init__(self, server: Server, ssh: Ssh, host: Host | None) -> None:
+        """Ask nothing yet. `host` is the same server; without it bot.toml has to name the socket."""
+        self.path = server.docker or ""
+        self._server = server.name
+        self._named = bool(server.docker)
+        self._known = self._named
+        self._ssh = ssh
+        self._host = host
+
+    async def forward(self) -> Path:
+        """A local socket that leads to it."""
+        return await self._ssh.forward(self._server, await self._where())
+
+    async def dial(self) -> Wire:
+        """A channel to it."""
+        return await ChannelWire.dial(await self._ssh.connection(self._server), await self._where())
+
+    async def why(self) -> str:
+        """Why nobody answers there, in a word. Where it was found and not named, it is looked for again."""
+        self._known = self._named
+        if self._host is None:
+            return ""
+        said = b""
+        async for chunk in self._host.stream("docker_why", {"DEPLOYBOT_SOCKET": self.path}, timeout=_ASK_WITHIN):
+            said = (said + chunk)[:_LONGEST_WORD]
+        return said.decode(errors="replace").strip()
+
+    async def _where(self) -> str:
+        """The path; the server is asked where its own `docker` finds the Engine, once."""
+        if not self._known:
+            self.path = await self._find()
+            self._known = True
+        return self.path
+
+    async def _find(self) -> str:
+        where = (await self._host.facts(timeout=_FIND_WITHIN, docker=False)).docker_host if self._host else ""
+        what = f"Docker on {self._server}"
+        if not where:
+            hint = _INSTALL.format(server=self._server)
+            raise Unreachable(what, "no Docker was found there", hint=hint)
+        if not where.startswith(_UNIX):
+            raise EngineError(
+                f"{what} is at {where}, which the bot cannot reach: set `docker` in [servers.{self._server}]"
+            )
+        return where.removeprefix(_UNIX)

@@ -1,0 +1,90 @@
+"""Images that are pushed with tags which bot.toml can never mean: reported once, with the pattern that would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from deploybot.domain import Event, ImagePushed, canonical_image
+from deploybot.domain.image_tags import TagRule, advice_for, is_of_another_form, is_release_like
+from deploybot.ports import Store, Tables
+from deploybot.settings import App
+from deploybot.setup_notices import Notice, NoticeBoard
+
+_FITS: Final = "fits "
+_LONGEST: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class _Pushed:
+    """A tag that was pushed for a service, the rule of that, and whether it fits."""
+
+    service: str
+    rule: TagRule
+    tag: str
+    fits: bool
+
+    def key(self, app: str) -> str:
+        """The key of its notice: another rule is another matter."""
+        return f"tag {app}/{self.service} {self.rule.text} {self.rule.order}"
+
+
+class UnfitTags:
+    """The `GroupListener` that reports tags of another form than bot.toml's.
+
+    A registry reports each tag of an image on its own. Where one tag fits, the others do not matter.
+    """
+
+    def __init__(self, store: Store, board: NoticeBoard) -> None:
+        """Take what is reported to."""
+        self._store = store
+        self._board = board
+
+    async def hear(self, app: App, event: Event, delivery: str) -> str:
+        """Look at one event. Raises StoreError."""
+        return (await self.hear_all(app, [(event, delivery)]))[0]
+
+    async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
+        """The same for several, in one transaction."""
+        pushed = [one for event, _ in heard for one in _pushed(app, event)]
+        if pushed:
+            await self._store.write(lambda tables: self._tell(tables, app, pushed))
+        return ["" for _ in heard]
+
+    def _tell(self, tables: Tables, app: App, pushed: Sequence[_Pushed]) -> None:
+        # Those that fit come first: a delivery may bring both.
+        for one in sorted(pushed, key=lambda one: not one.fits):
+            key = one.key(app.name)
+            if one.fits:
+                self._board.close(tables, key)
+                self._board.remember(tables, f"{_FITS}{key}")
+            elif not tables.notices.open(f"{_FITS}{key}"):
+                self._board.report(tables, _notice(app, key, one))
+
+
+def _pushed(app: App, event: Event) -> list[_Pushed]:
+    """What an event says about the services of an app whose tags a rule chooses."""
+    if not isinstance(event, ImagePushed) or not event.tag or len(event.tag) > _LONGEST:
+        return []
+    image, found = canonical_image(event.image), list[_Pushed]()
+    for service, of in app.images.items():
+        rule = TagRule.of(of.tag)
+        if rule is None or canonical_image(of.image) != image:
+            continue
+        if not rule.why_not(event.tag):
+            found.append(_Pushed(service, rule, event.tag, fits=True))
+        elif is_release_like(event.tag) and is_of_another_form(rule, event.tag):
+            found.append(_Pushed(service, rule, event.tag, fits=False))
+    return found
+
+
+def _notice(app: App, key: str, one: _Pushed) -> Notice:
+    of = app.images[one.service]
+    return Notice(
+        key=key,
+        app=app.name,
+        title=f"{app.name}: the tag {one.tag} of {of.image} does not count for {one.service}.",
+        text=f"`tag` is {of.tag}, and {one.rule.why_not(one.tag)}. Images with such tags are not deployed.",
+        fix=advice_for(one.tag),
+    )

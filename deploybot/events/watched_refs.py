@@ -1,0 +1,31 @@
+"""Which branches and tags matter to an app; `domain.globs` reads the patterns."""
+
+from __future__ import annotations
+
+from deploybot.domain.ref_globs import fits, fits_any
+from deploybot.settings import App
+
+__all__ = ["USUAL", "environments_of", "fits", "fits_any", "watched"]
+
+USUAL = ("main", "master", "trunk", "develop", "release/*")
+"""The branches that matter where bot.toml names none."""
+
+
+def watched(app: App, branch: str) -> bool:
+    """Whether a branch is one that everybody wants to hear of: the app's, and those that `auto` deploys."""
+    autos = (one.auto.branch for one in app.environments.values() if one.auto and one.auto.branch)
+    named = [*filter(None, (app.branch,)), *autos]
+    return fits_any(named if app.branch else [*named, *USUAL], branch)
+
+
+def environments_of(app: App, branch: str, tag: str = "") -> frozenset[str]:
+    """The environments that `auto` deploys a branch or a tag to, or asks for it."""
+    return frozenset(
+        name
+        for name, one in app.environments.items()
+        if one.auto
+        and (
+            (branch and one.auto.branch and fits(one.auto.branch, branch))
+            or (tag and one.auto.tag and fits(one.auto.tag, tag))
+        )
+    )

@@ -1,0 +1,207 @@
+"""The bot's own HTTP server: what chats and webhooks are given to it as routes, and `/healthz`.
+
+Connections, heads and bodies are bounded (`deploybot.http_limits`), and no error tells more than its status.
+Put a reverse proxy with TLS before it: it listens on loopback unless bot.toml says otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+from aiohttp import StreamReader, hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+
+from deploybot.errors import UserError, system_words
+from deploybot.http_limits import ConnectionGate, HttpConnection, check_head, take_body
+from deploybot.metrics import METRICS
+
+_BODY = 1 << 20
+_IDLE = 75.0
+_LINGER = 1.0
+_STOP_WITHIN = 2.0
+_BACKLOG = 1024
+_AT_ONCE = 32
+_RESOLVE_WITHIN = 5.0
+_ANY_PART = "*"
+_CHATS = frozenset({"slack", "telegram"})
+HEALTH_CODES = {"ok": 200, "degraded": 200, "down": 503}
+"""The status code of `/healthz` for each of its words."""
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Refused = Callable[[web.Request, int], Awaitable[None]]
+log = logging.getLogger(__name__)
+
+
+class WebServer:
+    """`problems` gives the problem of each part by its name (`database`, `slack`); an empty text is no problem.
+
+    `health` answers `/healthz`; who knows more than `problems` puts another handler there before `start`.
+    """
+
+    def __init__(
+        self,
+        listen: str,
+        problems: Callable[[], Mapping[str, str]],
+        *,
+        max_body: int = _BODY,
+        gate: ConnectionGate | None = None,
+    ) -> None:
+        """`listen` is `host:port`; `max_body` bounds every body, in bytes. A `gate` of one's own is for tests."""
+        self._listen = listen
+        self._problems = problems
+        self._gate = gate or ConnectionGate(max_body=max_body)
+        self._routes: dict[str, dict[str, Handler]] = {}
+        self._refused: dict[str, Refused] = {}
+        self.health: Handler = self._health
+        self.add_get("/healthz", self._answer_health)
+        self._runner: web.ServerRunner | None = None
+        self._server: asyncio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        """`host:port` where it listens, the port being the real one; only after `start`."""
+        assert self._server is not None, "it was not started"  # noqa: S101  who asks before is the bug
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def add_get(self, path: str, handler: Handler) -> None:
+        """Take GET (and HEAD) requests to a path; before `start`."""
+        self._routes.setdefault(path, {}).update({hdrs.METH_GET: handler, hdrs.METH_HEAD: handler})
+
+    def add_post(self, path: str, handler: Handler, refused: Refused | None = None) -> None:
+        """Take POST requests to a path; before `start`. A path that ends with `/*` has any one part there.
+
+        The handler gets the whole body from `request.read()`: what is encoded, too large or too slow was refused.
+        `refused` hears of a body that is too large, with what is allowed in bytes.
+        """
+        self._routes.setdefault(path, {})[hdrs.METH_POST] = handler
+        if refused is not None:
+            self._refused[path] = refused
+
+    async def start(self) -> None:
+        """Listen. UserError when the address cannot be had."""
+        host, _, port = self._listen.rpartition(":")
+        # Every request is made by `_request`, which the types do not tell.
+        server = web.Server(cast("Any", self._answer), request_factory=self._request)
+        self._runner = web.ServerRunner(server, shutdown_timeout=_STOP_WITHIN)
+        await self._runner.setup()
+
+        def connection() -> HttpConnection:
+            return HttpConnection(self._gate, server, keep=_IDLE, linger=_LINGER)
+
+        loop = asyncio.get_running_loop()
+        try:
+            ours = await _socket(host.strip("[]"), int(port))
+            self._server = await loop.create_server(connection, sock=ours, backlog=_AT_ONCE)
+            # asyncio takes so many at once as may wait: a flood would push out who came before it was even heard.
+            ours.listen(_BACKLOG)
+        except OSError as error:
+            raise UserError(
+                f"The HTTP server cannot listen on {self._listen}: {system_words(error)}.",
+                hint="Change `listen` in [http] of bot.toml, or stop what has the port.",
+            ) from None
+        log.info("HTTP on %s", self._listen)
+
+    async def close(self) -> None:
+        """Stop listening; requests on their way get a moment."""
+        if self._server is not None:
+            self._server.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._gate.close()
+
+    def _request(
+        self,
+        head: RawRequestMessage,
+        body: StreamReader,
+        connection: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.Request:
+        """A request of the size that is allowed, as aiohttp's server asks for it."""
+        loop = task.get_loop()
+        return web.Request(head, body, connection, writer, task, loop, client_max_size=self._gate.max_body)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        """Read the body of what has a handler, watch the connection meanwhile, and have it answered.
+
+        A dictionary of paths instead of aiohttp's application: each webhook comes this way, a rush of them at once.
+        """
+        connection = request.protocol
+        self._gate.begin(connection)
+        try:
+            handler = self._handler(request)
+            try:
+                if hdrs.EXPECT in request.headers:
+                    await self._expect(request)
+                if request.method == hdrs.METH_POST:
+                    await take_body(self._gate, request)
+            except web.HTTPRequestEntityTooLarge:
+                if refused := self._refused.get(self._route(request)):
+                    await refused(request, self._gate.max_body)
+                raise
+            answer = await handler(request)
+            if request.transport is None or request.transport.is_closing():
+                METRICS.http_gone.add()
+            return answer
+        finally:
+            self._gate.end(connection)
+
+    def _handler(self, request: web.Request) -> Handler:
+        """Who answers at a path, whose escaped slashes are no slashes. 404 and 405 where nobody does."""
+        found = self._routes.get(self._route(request))
+        if found is None:
+            raise web.HTTPNotFound
+        handler = found.get(request.method)
+        if handler is None:
+            raise web.HTTPMethodNotAllowed(request.method, [*found])
+        return handler
+
+    def _route(self, request: web.Request) -> str:
+        """The path as it was added."""
+        path = request.rel_url.path_safe
+        if path in self._routes:
+            return path
+        parent, _, part = path.rpartition("/")
+        return f"{parent}/{_ANY_PART}" if part else ""
+
+    async def _expect(self, request: web.Request) -> None:
+        """Ask for a body that a client has announced and holds back (`Expect: 100-continue`), if it may come."""
+        if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
+            raise web.HTTPExpectationFailed
+        check_head(self._gate, request)
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # What was written so far is no part of the answer.
+        request.writer.output_size = 0
+
+    async def _answer_health(self, request: web.Request) -> web.StreamResponse:
+        return await self.health(request)
+
+    async def _health(self, _: web.Request) -> web.Response:
+        """Answer 200 where the bot works, 503 where it is down, and nothing but that word."""
+        status = health_status(self._problems())
+        return web.json_response({"status": status}, status=HEALTH_CODES[status])
+
+
+def health_status(problems: Mapping[str, str]) -> str:
+    """`ok`, `degraded` or `down`, from the problem of each part by its name; an empty text is no problem.
+
+    The bot is degraded where a chat fails and another one works. Any other problem means that it is down.
+    """
+    failed = {name for name, problem in problems.items() if problem}
+    chats = _CHATS & problems.keys()
+    return "ok" if not failed else "degraded" if failed < chats else "down"
+
+
+async def _socket(host: str, port: int) -> socket.socket:
+    """A socket at an address or the first one of a name. Raises OSError."""
+    async with asyncio.timeout(_RESOLVE_WITHIN):
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    family, _, _, _, address = found[0]
+    return socket.create_server(address, family=family)

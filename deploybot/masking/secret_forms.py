@@ -1,0 +1,79 @@
+"""The ways in which one secret may stand in a text, as patterns for RE2.
+
+Escapes are no forms: they are taken off before (`views`). So base64, hexadecimal digits and the value are enough.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Iterator
+
+from deploybot.masking.byte_patterns import MOST
+from deploybot.masking.unescaped_views import LEVELS, unescaped
+
+SHORTEST = 4
+"""Shorter values are not masked: half of all words would go with them. The config refuses them."""
+LONG = 6
+"""Shorter ones, in characters, are masked only where they stand alone, as themselves or with escapes."""
+_LINE = 8
+"""A line of a value of several lines is masked alone if it has so many bytes."""
+_OF_URLS = bytes.maketrans(b"+/", b"-_")
+
+
+def forms_of(value: str) -> dict[bytes, int]:
+    """The patterns for a value, each with the length in bytes of what it matches at most."""
+    if len(value) < SHORTEST:
+        return {}
+    raw = value.encode("utf-8", "surrogatepass")
+    if len(value) < LONG:
+        return {_alone(form): len(form) for form in _escaped({raw})}
+    plain = {raw, raw.replace(b" ", b"+"), *_latin(value)}
+    plain.update(line.strip() for line in raw.splitlines() if len(line.strip()) >= _LINE)
+    forms = {re.escape(form): len(form) for form in _escaped(plain)}
+    coded = {variant for form in _base64(raw) for variant in (form, form.translate(_OF_URLS))}
+    coded |= {raw.hex().encode(), raw.hex().upper().encode()}
+    return forms | {re.escape(form): len(form) for form in coded}
+
+
+def _latin(value: str) -> Iterator[bytes]:
+    """With bytes of ISO 8859-1, which `%E4` may mean."""
+    if not value.isascii():
+        yield b"".join(sign.encode("latin-1" if sign <= "\xff" else "utf-8", "surrogatepass") for sign in value)
+
+
+def _escaped(forms: set[bytes]) -> set[bytes]:
+    """The forms, and what is left of those that hold an escape once it is taken off, as it is of a text."""
+    found, fresh = set(forms), forms
+    for _ in range(LEVELS):
+        fresh = {view.data for form in fresh if (view := unescaped(form))} - found
+        found |= fresh
+    return {form for form in found if len(form) >= SHORTEST and (len(form) >= LONG or form in forms)}
+
+
+def _alone(form: bytes) -> bytes:
+    """A pattern for a word that is no part of a longer one."""
+    before = rb"\b" if form[:1].isalnum() else b""
+    after = rb"\b" if form[-1:].isalnum() else b""
+    return before + re.escape(form) + after
+
+
+def _base64(raw: bytes) -> Iterator[bytes]:
+    """The digits of base64 that depend on nothing before or after the value, at each of three alignments."""
+    for shift in range(3):
+        coded = base64.b64encode(b"\0" * shift + raw).rstrip(b"=")
+        yield coded[(0, 2, 3)[shift] : len(coded) - (1 if (len(raw) + shift) % 3 else 0)]
+
+
+def alternatives(forms: Iterable[bytes]) -> list[bytes]:
+    """The forms as alternatives of few patterns: one, unless there are hundreds of values."""
+    parts: list[list[bytes]] = []
+    size = MOST
+    # Backwards: so a longer one comes before its own beginning, and RE2 still finds what they have in common.
+    for form in sorted(forms, reverse=True):
+        if size + len(form) > MOST:
+            parts.append([])
+            size = 0
+        parts[-1].append(form)
+        size += len(form) + 1
+    return [b"|".join(part) for part in parts]

@@ -1,0 +1,217 @@
+"""What a text says once an encoding is taken off it, and where in the text that stands.
+
+A view is the text decoded once: escapes of JSON, URLs, HTML, PHP and shells become what they stand for, and signs
+that are not seen are left out. A joined view has no line ends in the middle of base64 and hexadecimal digits, and
+nothing between the pairs of hexadecimal digits.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+
+from deploybot.masking.byte_patterns import compiled
+
+Span = tuple[int, int]
+LEVELS = 3
+"""How many encodings around each other are taken off."""
+_HEX = "0123456789abcdefABCDEF"
+
+_UNSEEN = {
+    rb"\xc2": rb"[\x80-\x9f\xad]",  # controls, the soft hyphen
+    rb"\xcc": rb"[\x80-\xbf]",  # marks above and below letters
+    rb"\xcd": rb"[\x80-\xaf]",
+    rb"\xd8": rb"[\x80-\x85\x9c]",
+    rb"\xdb": rb"\x9d",
+    rb"\xdc": rb"\x8f",
+    rb"\xe1": rb"(?:\x85[\x9f\xa0]|\x9e[\xb4\xb5]|\xa0[\x8b-\x8f])",
+    rb"\xe2": rb"(?:\x80[\x8b-\x8f\xa8-\xae]|\x81[\xa0-\xaf])",  # joiners, marks of direction
+    rb"\xe3": rb"\x85\xa4",
+    rb"\xed": rb"[\xa0-\xbf][\x80-\xbf]",  # halves of pairs
+    rb"\xee": rb"[\x80-\xbf]{2}",  # private signs
+    rb"\xef": rb"(?:[\x80-\xa3][\x80-\xbf]|\xb8[\x80-\x8f]|\xbb\xbf|\xbe\xa0|\xbf[\xb0-\xbf])",  # U+FFFD, too
+    rb"\xf0": rb"\x9d\x85[\xb3-\xba]",
+    rb"[\xf3\xf4]": rb"[\x80-\xbf]{3}",  # tags, private signs
+}
+"""Signs that are not seen, in UTF-8: the first byte of each and the others."""
+_CONTROL = rb"[\x00-\x08\x0b-\x1f\x7f]"
+
+_ANY_ESCAPE = (
+    rb"\\|%[0-9A-Fa-f]{2}|%u[0-9A-Fa-f]{4}|&#?[0-9A-Za-z]{1,31};|'\"'\"'|"
+    + _CONTROL
+    + b"|"
+    + b"|".join(first + rest for first, rest in _UNSEEN.items())
+)
+# It begins with a set of bytes, which is searched for fast; each way to go on looks back at the byte.
+_OF_BACKSLASHES = (
+    rb"(?<=\\)(?:[^ux0-3\n]|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}"
+    rb"|u\{[0-9a-fA-F]{1,6}\}|x[0-9a-fA-F]{2}|[0-3][0-7]{2}|[ux0-3])|"
+)
+_OF_OTHERS = (
+    rb"(?<=%)(?:[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})"
+    rb"|(?<=&)(?:\#[0-9]{1,7}+|\#[xX][0-9a-fA-F]{1,6}+|[A-Za-z][A-Za-z0-9]{1,30}+);"
+    rb"|(?<=')(?:\\''|\"'\"')"
+    rb"|(?<=\x1b)(?:\[[0-?]*+[ -/]*+[@-~]?|[\]PX^_]|[ -/]*+[0-~])"
+    rb"|(?<=" + _CONTROL + rb")|" + b"|".join(b"(?<=" + first + b")" + rest for first, rest in _UNSEEN.items())
+)
+_FIRST = rb"%&'\x00-\x08\x0b-\x1f\x7f\xc2\xcc\xcd\xd8\xdb\xdc\xe1-\xe3\xed-\xf0\xf3\xf4]"
+_ESCAPE = re.compile(rb"[\\" + _FIRST + b"(?:" + _OF_BACKSLASHES + _OF_OTHERS + b")")
+_OTHER_ESCAPE = re.compile(b"[" + _FIRST + b"(?:" + _OF_OTHERS + b")")
+_LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"", b"e": b"\x1b", b"0": b"", b"a": b"", b"b": b"", b"f": b"", b"v": b""}
+
+
+class _Meanings(dict[bytes, bytes]):
+    """What each escape stands for; of those there are many of, it is worked out."""
+
+    def __missing__(self, token: bytes) -> bytes:
+        return _worked_out(token)
+
+
+@cache
+def _meanings() -> _Meanings:
+    """The table; it is made when the first escape is seen, because it takes memory."""
+    from html.entities import html5  # noqa: PLC0415  see above
+
+    return _Meanings(
+        {
+            **{
+                f"{before}{high}{low}".encode(): bytes.fromhex(high + low)
+                for before in ("%", "\\x")
+                for high, low in product(_HEX, repeat=2)
+            },
+            **{
+                f"&{name}".encode(): sign.encode()
+                for name, sign in html5.items()
+                if name.endswith(";") and len(sign) == 1
+            },
+            **{bytes((92, byte)): _LETTERS.get(bytes((byte,)), bytes((byte,))) for byte in range(256)},
+            b"'\\''": b"'",
+            b"'\"'\"'": b"'",
+        }
+    )
+
+
+_PREFIX = (
+    rb"(?:\d{4}-\d\d-\d\d[T ][\d:.,]{5,20}+(?:Z|[+-]\d\d:?\d\d)?[ ])?+"  # the Engine's and other times
+    rb"(?:[A-Z][a-z]{2}[ ][ \d]\d[ ]\d\d:\d\d:\d\d[ ]\S{1,64}+[ ]\S{1,64}+[ ])?+"  # syslog's
+    rb"(?:[\w./-]{1,64}+[ ]*+\|[ ]?)?+[ \t]*+"  # of a service
+)
+_DIGIT = rb"[A-Za-z0-9+/_-]"
+# Lines that go on have at least 32 digits: what wraps does so at 60 or more.
+_WRAP = re.compile(
+    rb"\n(?:(?<=" + _DIGIT + rb"{32}\n)|(?<=" + _DIGIT + rb"{32}\r\n))" + _PREFIX + rb"(?=[A-Za-z0-9+/_=-])"
+)
+_ANY_WRAP = _DIGIT + rb"{32}\r?\n"
+_PAIR = rb"[0-9A-Fa-f]{2}"
+_BETWEEN = re.compile(
+    rb"(?:[: ,-](?<=" + _PAIR + rb"[: ,-])|,[ ](?<=" + _PAIR + rb",[ ])|,[ ]0x(?<=" + _PAIR + rb",[ ]0x)"
+    rb"|,0x(?<=" + _PAIR + rb",0x)|[ ]0x(?<=" + _PAIR + rb"[ ]0x))(?=" + _PAIR + rb")"
+)
+_ANY_PAIRS = (
+    rb"(?:" + _PAIR + rb"[: ,-]){5}|(?:" + _PAIR + rb", ?(?:0x)?){5}|(?:" + _PAIR + rb" 0x){5}|(?:[0-9A-Fa-f]{4} ){2}"
+)
+ANY = b"|".join((_ANY_ESCAPE, _ANY_WRAP, _ANY_PAIRS))
+"""What a text holds that may have a view of its own."""
+
+
+class View:
+    """A text that was decoded once, or joined. `data` is what it says."""
+
+    def __init__(self, text: bytes, tokens: re.Pattern[bytes], decoded: dict[bytes, bytes] | None = None) -> None:
+        """Replace all tokens by what they stand for, or leave them out."""
+        self.data = tokens.sub(b"" if decoded is None else lambda found: decoded[found[0]], text)
+        self._text = text
+        self._tokens = tokens
+        self._decoded = decoded
+        self._starts: list[int] = []
+        self._places: list[Span] = []
+
+    def back(self, spans: list[Span]) -> list[Span]:
+        """Where these parts of the view stand in the text."""
+        if not self._starts:
+            self._note_places()
+        return [(self._place(start)[0], self._place(end - 1)[1]) for start, end in spans]
+
+    def _note_places(self) -> None:
+        """For each piece of the view, in order: where it begins in the view and what it is in the text."""
+        view = last = 0
+        for found in self._tokens.finditer(self._text):
+            start, end = found.span()
+            if start > last:
+                self._note(view, last, 0)
+                view += start - last
+            decoded = len(self._decoded[found[0]]) if self._decoded is not None else 0
+            if decoded:
+                self._note(view, start, end)
+            view, last = view + decoded, end
+        self._note(view, last, 0)
+
+    def _note(self, view: int, start: int, end: int) -> None:
+        """`end` is 0 for what stands in the text as it is."""
+        self._starts.append(view)
+        self._places.append((start, end))
+
+    def _place(self, view: int) -> Span:
+        """What one byte of the view is in the text."""
+        number = bisect_right(self._starts, view) - 1
+        start, end = self._places[number]
+        if end:
+            return start, end
+        place = start + view - self._starts[number]
+        return place, place + 1
+
+
+def unescaped(text: bytes, *, backslashes: bool = True) -> View | None:
+    """The text without one level of escapes; None where it has none.
+
+    Without `backslashes` they are no escapes: a value may hold some, and stand in a URL beside others.
+    """
+    if not compiled(_ANY_ESCAPE).search(text):
+        return None
+    view = View(text, _ESCAPE if backslashes else _OTHER_ESCAPE, _meanings())
+    return view if view.data != text else None
+
+
+def joined(text: bytes) -> Iterator[View]:
+    """The text with broken base64 and hexadecimal digits put together, where it may have any."""
+    if compiled(_ANY_WRAP).search(text):
+        yield View(text, _WRAP)
+    if compiled(_ANY_PAIRS).search(text):
+        yield View(text, _BETWEEN)
+
+
+def _worked_out(token: bytes) -> bytes:
+    """What an escape stands for; nothing where it is a sign that is not seen."""
+    first = token[:1]
+    if first == b"&":
+        return _entity(token[1:-1], token)
+    if first == b"%":
+        return _sign(token[2:], 16)
+    if first == b"\\":
+        return _of_backslash(token[1:])
+    return b""
+
+
+def _entity(name: bytes, token: bytes) -> bytes:
+    """A character of HTML; a name that is none stays."""
+    if name[:1] != b"#":
+        return token
+    return _sign(name[2:], 16) if name[1:2] in {b"x", b"X"} else _sign(name[1:], 10)
+
+
+def _of_backslash(token: bytes) -> bytes:
+    if token[:1] != b"u":
+        return bytes((int(token, 8),))
+    if len(token) == len(b"ud83d\\ude00"):
+        return _sign(b"%x" % (0x10000 + ((int(token[1:5], 16) - 0xD800) << 10) + int(token[7:], 16) - 0xDC00), 16)
+    return _sign(token[1:].strip(b"{}"), 16)
+
+
+def _sign(digits: bytes, base: int) -> bytes:
+    """A character by its number; nothing where there is no such character."""
+    number = int(digits, base)
+    return chr(number).encode("utf-8", "surrogatepass") if number <= sys.maxunicode else b""

@@ -1,0 +1,102 @@
+"""What is well and what is not, as last seen: nothing outside is asked for it.
+
+What the bot itself needs counts: its database, its chats, its disk, its workers. A server that is down does not count:
+no restart of the bot would help. For the same reason a sink of the audit that fails makes it degraded at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploybot.domain import Sight, SinkSight
+from deploybot.http_server import health_status
+from deploybot.units import show_size
+
+LEAST_FREE = 100_000_000
+_LOOK_WITHIN = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPart:
+    """One part: empty `problem` is well, `cure` says what to do; `facts` are shown beside them."""
+
+    problem: str = ""
+    cure: str = ""
+    facts: Mapping[str, float | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BotHealth:
+    """All parts by name: `own` of the bot itself, `servers`, and the `audit`'s sinks."""
+
+    own: Mapping[str, HealthPart]
+    servers: Mapping[str, HealthPart]
+    audit: Mapping[str, HealthPart]
+
+    @property
+    def status(self) -> str:
+        """`ok`, `degraded` or `down`."""
+        status = health_status({name: part.problem for name, part in self.own.items()})
+        return "degraded" if status == "ok" and any(part.problem for part in self.audit.values()) else status
+
+
+class HealthLook:
+    """Looks at the parts; `problems` gives those that know themselves (`database`, `slack`), empty texts being well."""
+
+    def __init__(
+        self,
+        data: Path,
+        problems: Callable[[], Mapping[str, str]],
+        servers: tuple[str, ...],
+        sights: Callable[[], Mapping[str, Sight]],
+        *,
+        sinks: Callable[[], Mapping[str, SinkSight]] = dict,
+        least_free: int = LEAST_FREE,
+    ) -> None:
+        """`data` is the folder whose disk counts; `servers` are all of bot.toml, `sights` how they were seen last.
+
+        `sinks` are those of the audit, as they were seen last. Where fewer than `least_free` bytes are left, the bot is
+        down.
+        """
+        self._least_free = least_free
+        self._data = data
+        self._problems = problems
+        self._servers = servers
+        self._sights = sights
+        self._sinks = sinks
+
+    async def look(self) -> BotHealth:
+        """How it is now."""
+        own = {name: HealthPart(problem) for name, problem in self._problems().items()}
+        own["disk"] = await self._disk()
+        seen = self._sights()
+        servers = {name: _server(seen.get(name)) for name in self._servers}
+        audit = {
+            name: HealthPart(one.problem, one.cure, {"waiting": one.waiting}) for name, one in self._sinks().items()
+        }
+        return BotHealth(own, servers, audit)
+
+    async def _disk(self) -> HealthPart:
+        try:
+            async with asyncio.timeout(_LOOK_WITHIN):
+                usage = await asyncio.to_thread(shutil.disk_usage, self._data)
+        except TimeoutError:
+            return HealthPart(f"the disk of {self._data} does not answer", "See what the disk of this machine does.")
+        except OSError as error:
+            return HealthPart(
+                f"{self._data} cannot be looked at: {error.strerror}", "See that the data folder is there."
+            )
+        facts = {"free": usage.free, "total": usage.total}
+        if usage.free >= self._least_free:
+            return HealthPart(facts=facts)
+        return HealthPart(f"only {show_size(usage.free)} free", f"Make room where {self._data} is.", facts)
+
+
+def _server(sight: Sight | None) -> HealthPart:
+    if sight is None:
+        return HealthPart(facts={"seen": None})
+    return HealthPart(sight.problem, sight.cure, {"seen": round(sight.at, 3)})

@@ -1,0 +1,220 @@
+"""CI in one message: every build of a commit on a branch a line, from queued to green or red."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from deploybot.card import Card, Line, Link, Tone
+from deploybot.domain import Build, BuildState
+from deploybot.events.build_verdicts import Light, counted, is_foreign, stands
+from deploybot.events.watched_refs import environments_of, watched
+from deploybot.notifications.event_buttons import code_buttons
+from deploybot.notifications.event_cards import TONES, CardState, Mood, Scene, Worth
+from deploybot.notifications.event_subjects import build_thing
+from deploybot.notifications.event_text import NAME, REF, count, full_sha, moment, nth, one_line, page, short, who
+from deploybot.notifications.failure_folding import LOOK_BACK, before, ended, overtaken
+from deploybot.ports import EventPart
+from deploybot.units import show_duration
+
+_SHOWN: Final = 9
+_MAY_FAIL: Final = (BuildState.FAILED, BuildState.RUNNING)
+_FAILED_SHOWN: Final = 4
+_JOB: Final = 40
+_LINKS: Final = 3
+_TONES: Final = {
+    BuildState.QUEUED: Tone.BUSY,
+    BuildState.RUNNING: Tone.BUSY,
+    BuildState.PASSED: Tone.GOOD,
+    BuildState.FAILED: Tone.BAD,
+    BuildState.CANCELLED: Tone.WARN,
+    BuildState.SKIPPED: Tone.PLAIN,
+}
+_ORDER: Final = (
+    BuildState.FAILED,
+    BuildState.RUNNING,
+    BuildState.QUEUED,
+    BuildState.CANCELLED,
+    BuildState.PASSED,
+    BuildState.SKIPPED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """A commit on a branch or tag: where, what is known of its builds, and those that count there.
+
+    `counts` is False where nothing that counts is known of it: then `builds` are what was heard of.
+    """
+
+    latest: Build
+    ref: str
+    known: Mapping[tuple[str, str], EventPart]
+    builds: Sequence[Build]
+    counts: bool
+
+    @property
+    def lines(self) -> list[tuple[EventPart, Build]]:
+        """What is told. A check suite is told where it says more than the checks in it."""
+        suites = [one for one in self.builds if one.whole and not one.number]
+        others = [one for one in self.builds if one not in suites]
+        told = {BuildState.PASSED, BuildState.SKIPPED, *(one.state for one in others)} if others else set()
+        shown = (*others, *(one for one in suites if one.state not in told))
+        return [(self.known[one.sender, one.key], one) for one in shown]
+
+
+def build_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+    """The builds of one commit and branch, or tag: green exactly where a deployment of it would wait for none."""
+    commit = _commit(scene, parts)
+    latest, shown = commit.latest, commit.lines
+    builds = [event for _, event in shown]
+    mood, word = _mood(commit, builds)
+    where = one_line(commit.ref or latest.name, REF)
+    told = sorted(shown, key=lambda one: (_ORDER.index(one[1].state), one[1].name, one[0].part))
+    lines = [_line(scene, part, build, commit.ref) for part, build in told[:_SHOWN]]
+    if len(told) > _SHOWN:
+        lines.append(Line(f"… and {len(told) - _SHOWN} more", _counts(build for _, build in told[_SHOWN:])))
+    behind = overtaken(scene, latest.branch, latest.commit, min(part.heard for part in parts))
+    good = mood is Mood.GOOD and not behind and not is_foreign(commit.ref)
+    place = {"branch": latest.branch, "tag": latest.tag}
+    card = Card(
+        title=f"{where}{f' ({short(latest.commit)})' if latest.commit else ''} — {word}",
+        tone=TONES[mood],
+        lines=tuple(lines),
+        links=tuple(Link(_name(one), one.url) for one in builds if one.url and one.state is BuildState.FAILED)[:_LINKS],
+        buttons=code_buttons(scene, latest, latest.commit, built=True, **place) if good else (),
+        footer=", ".join(filter(None, (_by(scene, builds), "overtaken by a newer push" if behind else ""))),
+        final=mood is not Mood.BUSY,
+    )
+    usual = not latest.branch or watched(scene.app, latest.branch)
+    return CardState(
+        card=card,
+        mood=mood,
+        worth=Worth.USUAL if usual else Worth.ASKED,
+        turns=mood.settled and any(_turns(scene, part, build) for part, build in shown),
+        kinds=frozenset({"build"}),
+        branches=frozenset({latest.branch} - {""}),
+        environments=environments_of(scene.app, latest.branch, latest.tag),
+    )
+
+
+def _commit(scene: Scene, parts: Sequence[EventPart]) -> _Commit:
+    """All that is known of the commit; a fork's branch, and what has no commit yet, is told for itself."""
+    latest = _latest(parts)
+    ref, sha = latest.branch or latest.tag, full_sha(latest.commit)
+    alone = not sha or is_foreign(ref)
+    every = parts if alone else scene.builds(sha)
+    known = {(one.sender, one.key): part for part, one in _builds(every)}
+    builds = [one for _, one in _builds(every)]
+    found = () if alone else counted(builds, ref)
+    heard = [replace(one, branch="", tag="", fork=False) for _, one in _builds(parts)]
+    return _Commit(latest, ref, known, found or counted(heard, ""), counts=alone or bool(found))
+
+
+def _builds(parts: Iterable[EventPart]) -> list[tuple[EventPart, Build]]:
+    return [(one, one.event) for one in parts if isinstance(one.event, Build)]
+
+
+def _latest(parts: Sequence[EventPart]) -> Build:
+    """The build that says which branch it is: a part may have been told of for another one since."""
+    builds = [one for _, one in _builds(parts)]
+    here = [one for one in builds if build_thing(one.commit, one.branch or one.tag) == parts[0].thing]
+    return (here or builds)[-1]
+
+
+def _mood(commit: _Commit, shown: Sequence[Build]) -> tuple[Mood, str]:
+    """How they stand together, and the word for it."""
+    mood, word = _stand(commit, shown)
+    if commit.counts:
+        return mood, word
+    return Mood.PLAIN if mood.settled else mood, f"{word}, perhaps for a fork: does not count"
+
+
+def _stand(commit: _Commit, shown: Sequence[Build]) -> tuple[Mood, str]:
+    failed = [one for one in shown if one.state is BuildState.FAILED]
+    going = [one for one in commit.builds if not one.state.ended]
+    if failed:
+        names = ", ".join(dict.fromkeys(one_line(one.name, NAME) for one in failed[:2]))
+        more = f" and {len(failed) - 2} more" if len(failed) > 2 else ""  # noqa: PLR2004  those shown
+        return Mood.BAD, f"red: {names}{more}{', others are running' if going else ''}"
+    if going:
+        return Mood.BUSY, "building" if any(one.state is BuildState.RUNNING for one in going) else "queued"
+    if stands(commit.builds).light is Light.GREEN:
+        return Mood.GOOD, f"green{_took(commit.builds)}"
+    return Mood.PLAIN, "cancelled" if any(one.state is BuildState.CANCELLED for one in commit.builds) else "skipped"
+
+
+def _took(builds: Sequence[Build]) -> str:
+    """How long it was from the first one's start to the last one's end, by one sender's clock."""
+    spans: dict[str, tuple[float, float]] = {}
+    for one in builds:
+        if one.started and one.finished:
+            first, last = spans.get(one.sender, (one.started, one.finished))
+            spans[one.sender] = min(first, one.started), max(last, one.finished)
+    return f" after {show_duration(max(last - first for first, last in spans.values()))}" if spans else ""
+
+
+def _line(scene: Scene, part: EventPart, build: Build, ref: str) -> Line:
+    words = [_words(build)]
+    if build.failed and build.state in _MAY_FAIL:
+        shown = ", ".join(one_line(name, _JOB) for name in build.failed[:_FAILED_SHOWN])
+        words[0] += "" if build.state is BuildState.FAILED else ", red already"
+        words[0] += f": {shown}" + (", …" if len(build.failed) > _FAILED_SHOWN else "")
+    if build.attempt > 1:
+        words.append(f"attempt {build.attempt}")
+    if told := _streak(scene, part, build):
+        words.append(told)
+    if (elsewhere := build.branch or build.tag) not in {"", ref}:
+        words.append(f"on {one_line(elsewhere, REF)}")
+    return Line(_name(build), "; ".join(words), _TONES[build.state], page(build.url))
+
+
+def _name(build: Build) -> str:
+    name = one_line(build.name, NAME) or "build"
+    return f"{name} #{build.number}" if build.number else name
+
+
+def _words(build: Build) -> str:
+    took = show_duration(build.finished - build.started) if 0 < build.started <= build.finished else ""
+    match build.state:
+        case BuildState.PASSED:
+            return f"green, {took}" if took else "green"
+        case BuildState.FAILED:
+            return f"red after {took}" if took else "red"
+        case BuildState.QUEUED | BuildState.RUNNING:
+            return str(build.state)
+    return f"{build.state} after {took}" if took else str(build.state)
+
+
+def _streak(scene: Scene, part: EventPart, build: Build) -> str:
+    """`still failing, 4th time since …`, `green again after 4 failures, 2 h`; empty where there is nothing to it."""
+    streak = before(part, scene.series(part.series, LOOK_BACK))
+    if not streak.failures:
+        return ""
+    many = streak.failures >= LOOK_BACK - 1
+    if build.state is BuildState.FAILED:
+        times = f"{LOOK_BACK} times or more" if many else f"{nth(streak.failures + 1)} time"
+        return f"still failing, {times}, since {moment(streak.since, scene.zone)}"
+    if build.state is BuildState.PASSED:
+        lasted = show_duration(max(ended(build, part.heard) - streak.since, 0.0))
+        return f"green again after {count(streak.failures, 'failure')}, {lasted}"
+    return ""
+
+
+def _turns(scene: Scene, part: EventPart, build: Build) -> bool:
+    """Whether it is the first failure, or the first that is green again."""
+    if build.state not in {BuildState.FAILED, BuildState.PASSED}:
+        return False
+    failing = before(part, scene.series(part.series, LOOK_BACK)).failures > 0
+    return failing == (build.state is BuildState.PASSED)
+
+
+def _by(scene: Scene, builds: Sequence[Build]) -> str:
+    names = dict.fromkeys(filter(None, (who(one.by, scene.persons) for one in builds)))
+    return f"by {', '.join([*names][:3])}" if names else ""
+
+
+def _counts(builds: Iterable[Build]) -> str:
+    states = [one.state for one in builds]
+    return ", ".join(f"{states.count(state)} {state}" for state in _ORDER if state in states)

@@ -1,0 +1,144 @@
+"""Code that changed: pushes, pull and merge requests, tags and releases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from deploybot.card import Card, Line, Link, Tone
+from deploybot.domain import Change, Published, Push, Tagged
+from deploybot.events.watched_refs import environments_of, watched
+from deploybot.notifications.event_buttons import code_buttons
+from deploybot.notifications.event_cards import CardState, Mood, Scene, Worth
+from deploybot.notifications.event_subjects import COMMITS_SHOWN, rank
+from deploybot.notifications.event_text import NAME, REF, count, one_line, page, paragraph, short, subject, who
+from deploybot.notifications.failure_folding import overtaken
+from deploybot.ports import EventPart
+
+_TONES: Final = {"merged": Tone.GOOD, "closed": Tone.WARN}
+
+
+def push_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+    """A push: who, where, how much, and the newest commits."""
+    part = parts[0]
+    push = part.event
+    assert isinstance(push, Push)  # noqa: S101  the thing is one of pushes
+    behind = bool(push.after) and overtaken(scene, push.branch, push.after, part.heard)
+    card = Card(
+        title=_push_title(push, who(push.by, scene.persons)),
+        text="! The branch was rewritten: commits that were there are gone." if push.forced and push.after else "",
+        lines=_commits(push),
+        links=_links(("compare", push.compare), ("repository", push.url if not push.compare else "")),
+        buttons=() if behind else code_buttons(scene, push, push.after, branch=push.branch),
+        footer="overtaken by a newer push" if behind else "",
+    )
+    return CardState(
+        card=card,
+        worth=Worth.USUAL if watched(scene.app, push.branch) else Worth.ASKED,
+        kinds=frozenset({"push"}),
+        branches=frozenset({push.branch}),
+        environments=environments_of(scene.app, push.branch),
+    )
+
+
+def _push_title(push: Push, by: str) -> str:
+    branch = one_line(push.branch, REF) or "a branch"
+    by = f" by {by}" if by else ""
+    if not push.after:
+        return f"branch {branch} was deleted{by}"
+    total = max(push.total, len(push.commits))
+    commits = f"more than {count(total, 'commit')}" if push.more else count(total, "commit")
+    if not push.before:
+        return f"new branch {branch}{by}" + (f", {commits}" if total else "")
+    if not total:
+        return f"{branch} is at {short(push.after)} now{by}"
+    return f"{commits} to {branch}{by}"
+
+
+def _commits(push: Push) -> tuple[Line, ...]:
+    shown = push.commits[:COMMITS_SHOWN]
+    lines = [Line(short(one.sha), _commit(one.message, one.author), url=page(one.url)) for one in shown]
+    left = max(push.total, len(push.commits)) - len(shown)
+    if left > 0 or push.more:
+        many = f"at least {left:,} older commits" if left > 0 else "older commits"
+        older = many if push.more else count(left, "older commit")
+        lines.append(Line("…", f"and {older}" if shown else count(left, "commit")))
+    return tuple(lines)
+
+
+def _commit(message: str, author: str) -> str:
+    name = one_line(author, NAME)
+    return f"{subject(message)} — {name}" if name else subject(message)
+
+
+def _links(*pages: tuple[str, str]) -> tuple[Link, ...]:
+    return tuple(Link(text, url) for text, url in pages if url)
+
+
+def change_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+    """A pull or merge request, opened, merged or closed."""
+    changes = [one.event for one in parts if isinstance(one.event, Change)]
+    change = max(reversed(changes), key=rank)
+    open_now = change.what in {"opened", "reopened", "updated"}
+    word = "draft" if open_now and change.draft else "open" if change.what == "updated" else change.what
+    card = Card(
+        title=f"{_number(change)} {one_line(change.title) or '(no title)'} — {word}",
+        tone=_TONES.get(change.what, Tone.PLAIN),
+        lines=(Line("branch", f"{one_line(change.branch, REF)} → {one_line(change.into, REF)}"),),
+        links=_links(("show", change.url)),
+        footer=_by(who(change.by, scene.persons)),
+    )
+    return CardState(
+        card=card,
+        worth=_worth(changes),
+        kinds=frozenset({"change"}),
+        branches=frozenset({change.into}),
+        environments=environments_of(scene.app, change.into),
+    )
+
+
+def _number(change: Change) -> str:
+    """`!12` as GitLab writes it, `#12` as all others do."""
+    return f"{'!' if change.sender == 'gitlab' else '#'}{change.number}"
+
+
+def _worth(changes: Sequence[Change]) -> Worth:
+    """Drafts are for nobody, and what only changed does not begin a message, unless it was a draft before."""
+    ready = {one.what for one in changes if not one.draft}
+    if any(one.what == "merged" for one in changes) or ready - {"updated"}:
+        return Worth.USUAL
+    if not ready:
+        return Worth.NOTHING
+    return Worth.USUAL if len(changes) > len(ready) else Worth.ASKED
+
+
+def _by(name: str) -> str:
+    return f"by {name}" if name else ""
+
+
+def tag_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+    """A tag, and what is published by its name, in one message."""
+    tagged = next((one.event for one in parts if isinstance(one.event, Tagged)), None)
+    release = next((one.event for one in parts if isinstance(one.event, Published)), None)
+    event = release or tagged
+    assert event is not None  # noqa: S101  a thing has a part
+    tag, commit = one_line(event.tag, REF), tagged.commit if tagged else ""
+    gone = tagged is not None and not tagged.commit
+    name = one_line(release.name) if release else ""
+    what = f"release {tag}{' (early)' if release.early else ''} was published" if release else f"new tag {tag}"
+    title = f"tag {tag} was deleted" if gone else what
+    by = _by(who(event.by, scene.persons))
+    card = Card(
+        title=f"{title} {by}".strip() + (f": {name}" if name and name != tag and not gone else ""),
+        text=paragraph(release.text) if release and not gone else "",
+        lines=(Line("commit", short(commit)),) if commit else (),
+        links=_links(("release" if release else "tag", event.url)),
+        buttons=code_buttons(scene, event, commit, tag=event.tag, built=True),
+    )
+    kinds = {"tag"} if tagged else set()
+    return CardState(
+        card=card,
+        mood=Mood.PLAIN,
+        kinds=frozenset(kinds | ({"release"} if release else set())),
+        environments=environments_of(scene.app, "", event.tag),
+    )

@@ -1,0 +1,127 @@
+"""The buttons of events: commands that whoever presses them might type next. None where the bot cannot deploy it."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Final
+
+from deploybot.card import Button
+from deploybot.domain import Event, ImagePushed, canonical_image
+from deploybot.domain.image_tags import TagPattern, TagRule
+from deploybot.events.app_matching import is_of
+from deploybot.events.watched_refs import environments_of, fits
+from deploybot.notifications.event_cards import Scene
+from deploybot.notifications.event_text import full_sha
+from deploybot.settings import App, Environment
+
+MOST: Final = 4
+_DEPLOYS: Final = 2
+_DIGEST: Final = 71
+
+
+def code_buttons(
+    scene: Scene, event: Event, commit: str, *, branch: str = "", tag: str = "", built: bool = False
+) -> tuple[Button, ...]:
+    """Deploy, promote where what is asked for before is met (`built` only), and what would change."""
+    app, sha = scene.app, full_sha(commit)
+    if not sha or not is_of(app, event):
+        return ()
+    by_itself = {name for name in environments_of(app, branch, tag) if not _asks(app.environments[name])}
+    open_to = [one for one in app.environments.values() if not _guarded(one) and one.name not in by_itself]
+    buttons = [*islice((_deploy(app, one, sha) for one in open_to if not _there(scene, one.name, sha)), _DEPLOYS)]
+    if built:
+        guarded = [one for one in app.environments.values() if _guarded(one)]
+        ready = (one for one in guarded if _ready(scene, one, sha) and not _there(scene, one.name, sha))
+        promote = (_deploy(app, one, _tried(scene, one, sha), "Promote to") for one in ready)
+        buttons += islice(promote, MOST - 1 - len(buttons))
+    return (*buttons, Button("Show diff", f"diff {app.name}@{sha} {_last(app).name}"))
+
+
+def image_buttons(scene: Scene, event: ImagePushed) -> tuple[Button, ...]:
+    """Deploy the image where bot.toml pins it and nobody has to approve; not where that happens by itself."""
+    app = scene.app
+    if not is_digest(event.digest) or not any(_same(one.image, event.image) for one in app.images.values()):
+        return ()
+    environments = [
+        one
+        for one in app.environments.values()
+        if not _guarded(one) and not (one.auto and one.auto.image and not one.auto.ask)
+    ]
+    return tuple(_deploy(app, one, event.digest) for one in environments[:MOST])
+
+
+def retry_buttons(scene: Scene, event: Event, environment: str, commit: str) -> tuple[Button, ...]:
+    """Deploy again what failed, and look at the logs."""
+    app, sha = scene.app, full_sha(commit)
+    if environment not in app.environments:
+        return ()
+    retry = (Button("Retry", f"deploy {app.name}@{sha} to {environment}"),) if sha and is_of(app, event) else ()
+    return (*retry, logs_button(app, environment))
+
+
+def logs_button(app: App, environment: str) -> Button:
+    """The logs of an environment of the app."""
+    return Button("Logs", f"logs {app.name} from {environment}")
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text is `sha256:` and 64 hex digits."""
+    return len(text) == _DIGEST and text.startswith("sha256:") and set(text[7:]) <= {*"0123456789abcdef"}
+
+
+def _deploy(app: App, environment: Environment, ref: str, label: str = "Deploy to") -> Button:
+    return Button(f"{label} {environment.name}", f"deploy {app.name}@{ref} to {environment.name}")
+
+
+def _guarded(environment: Environment) -> bool:
+    """Whether something has to be so before anything is deployed there."""
+    return bool(environment.approvals or environment.after)
+
+
+def _asks(environment: Environment) -> bool:
+    return bool(environment.auto and environment.auto.ask)
+
+
+def _ready(scene: Scene, environment: Environment, sha: str) -> bool:
+    """Whether the environment that comes before it has the commit, healthy."""
+    return environment.after is None or _there(scene, environment.after, sha)
+
+
+def _tried(scene: Scene, environment: Environment, sha: str) -> str:
+    """What to promote: the commit, and where images belong to it what was tried before, not what tags mean now."""
+    if not scene.app.images or environment.after is None:
+        return sha
+    return f"#{max(row.deployment for row in scene.running(environment.after))}"
+
+
+def _there(scene: Scene, environment: str, sha: str) -> bool:
+    """Whether all servers of an environment run the commit and are healthy."""
+    rows = {row.server: row for row in scene.running(environment)}
+    found = (rows.get(name) for name in scene.app.environments[environment].servers)
+    return all(row is not None and row.healthy and row.release.commit == sha for row in found)
+
+
+def _last(app: App) -> Environment:
+    """The environment that what is deployed ends in: the last that is guarded, or the last of all."""
+    environments = [*app.environments.values()]
+    return next((one for one in reversed(environments) if _guarded(one)), environments[-1])
+
+
+def wanted_tag(app: App, event: ImagePushed) -> bool:
+    """Whether bot.toml pins this image by this tag, by a range in which the tag might be, or by a pattern it fits."""
+    return any(_same(one.image, event.image) and _may_mean(one.tag, event.tag) for one in app.images.values())
+
+
+def _may_mean(wanted: str | TagPattern, tag: str) -> bool:
+    rule = TagRule.of(wanted)
+    if rule is None:
+        return wanted == tag
+    return not rule.why_not(tag) or (rule.range is not None and _is_version(tag))
+
+
+def _same(image: str, other: str) -> bool:
+    return canonical_image(image) == canonical_image(other)
+
+
+def _is_version(tag: str) -> bool:
+    return tag.removeprefix("v")[:1].isdigit() and fits("*.*", tag)

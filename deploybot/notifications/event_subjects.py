@@ -1,0 +1,165 @@
+"""What an event is about: the thing, which of its parts, and which of two events about one part is the newer.
+
+A thing has one message in a channel, which is edited. Each part keeps the newest event about it. `rank` orders the
+events about a part by what their sender says, so they give the same message in whatever order they come. Between two of
+one rank, what came last is the newer. Builds have the rule of `events.builds`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+from deploybot.domain import (
+    Alert,
+    Build,
+    BuildState,
+    Change,
+    Deployed,
+    Event,
+    ImagePushed,
+    Note,
+    Published,
+    Push,
+    Synced,
+    Tagged,
+)
+from deploybot.events import build_verdicts
+from deploybot.notifications.event_text import cut, full_sha, subject
+
+COMMITS_SHOWN: Final = 5
+_KEPT_TEXT: Final = 2_000
+_KEPT_NAMES: Final = build_verdicts.KEPT_NAMES
+_AHEAD: Final = 86400.0
+SICK: Final = frozenset({"degraded", "missing", "failed", "error"})
+BUSY: Final = frozenset({"running", "progressing", "syncing", "pending", "terminating"})
+"""Argo CD's words for an application that is unwell, and for one where something goes on."""
+_CHANGES: Final = ("opened", "reopened", "updated", "closed", "merged")
+
+
+@dataclass(frozen=True, slots=True)
+class EventPosition:
+    """Where an event belongs: the thing, the part, and the series with its place there (see `ports.ToldPart`)."""
+
+    thing: str
+    part: str = ""
+    series: str = ""
+    position: float = 0.0
+
+
+def dated(event: Event, now: float) -> Event:
+    """The event with a time. A sender whose clock is days ahead is not believed: nothing could come after it."""
+    if isinstance(event, Build):
+        return build_verdicts.dated(event, now)
+    ahead = event.at > now + _AHEAD
+    if isinstance(event, Deployed):
+        return replace(event, at=0.0) if ahead else event
+    if isinstance(event, Alert):
+        return replace(event, at=now) if ahead else event
+    return replace(event, at=now) if ahead or not event.at else event
+
+
+def spot_of(event: Event, delivery: str) -> EventPosition:  # noqa: C901, PLR0911  one a kind
+    """Where an event belongs; `delivery` tells apart what nothing else does."""
+    match event:
+        case Push():
+            key = (event.branch, event.before, event.after, str(int(event.at)))
+            return EventPosition(f"push:{_id(*key)}", series=push_series(event.branch), position=event.at)
+        case Change():
+            return EventPosition(f"change:{_id(event.repository, str(event.number))}", f"{event.what} {event.draft}")
+        case Tagged() | Published():
+            part = "tag" if isinstance(event, Tagged) else "release"
+            return EventPosition(f"tag:{_id(event.repository, event.tag)}", part)
+        case Build():
+            return _build(event)
+        case ImagePushed():
+            if event.digest:
+                return EventPosition(f"image:{_id(event.image, event.digest)}", _id(event.tag))
+            return EventPosition(f"image:{_id(event.image, event.tag, str(event.at))}")
+        case Deployed():
+            return EventPosition(f"deployed:{_id(event.sender, event.key)}")
+        case Synced():
+            return EventPosition(f"sync:{_id(event.application, event.commit)}")
+        case Alert():
+            return EventPosition(f"alert:{_id(event.sender, event.key)}", str(int(event.started)))
+        case Note(key=key) if key:
+            return EventPosition(f"note:{_id(event.sender, key)}")
+    return EventPosition(f"note:{_id(delivery, repr(event))}")
+
+
+def commit_of(event: Event) -> str:
+    """The full commit that an event is about; empty where it is about none."""
+    match event:
+        case Push():
+            return full_sha(event.after)
+        case Build() | Tagged() | Deployed() | Note():
+            return full_sha(event.commit)
+    return ""
+
+
+def push_series(branch: str) -> str:
+    """The series of all pushes to a branch."""
+    return f"push:{_id(branch)}"
+
+
+def build_thing(commit: str, branch: str) -> str:
+    """The thing that all builds of a commit on a branch (or of a tag) are parts of."""
+    return f"build:{_id(commit.lower(), branch)}"
+
+
+def _build(event: Build) -> EventPosition:
+    series = f"build:{_id(*build_verdicts.series(event), event.branch)}" if event.branch else ""
+    where = event.branch or event.tag
+    thing = build_thing(event.commit, where) if event.commit else f"build:{_id(event.sender, event.key)}"
+    position = float(event.number) or event.at
+    return EventPosition(thing, _id(event.sender, event.key), series, position)
+
+
+def rank(event: Event) -> tuple[float, ...]:
+    """Orders the events about one part of anything but a build. Of two with one rank, the one that came last counts."""
+    match event:
+        case Deployed():
+            untimed = math.inf if event.state.ended else -math.inf
+            return (event.at or untimed, event.state.ended, event.state is BuildState.RUNNING)
+        case Change():
+            return (event.what == "merged", event.at, _CHANGES.index(event.what))
+        case Alert():
+            return (event.started, event.at, not event.firing)
+        case Synced():
+            words = {event.state.lower(), event.health.lower()}
+            return (event.at, bool(words & SICK) or not words & BUSY)
+    return (event.at,)
+
+
+def joined(was: Event | None, event: Event) -> Event:
+    """The newer of two events about one part; of a build, with what only one of them tells."""
+    if isinstance(event, Build):
+        return build_verdicts.joined(was if isinstance(was, Build) else None, event)
+    return was if was is not None and rank(was) > rank(event) else event
+
+
+def kept(event: Event) -> Event:
+    """What of an event is worth keeping: a push of 10,000 commits is no larger than one of five."""
+    match event:
+        case Push():
+            commits = tuple(replace(one, message=subject(one.message)) for one in event.commits[:COMMITS_SHOWN])
+            return replace(event, commits=commits, paths=None, total=max(event.total, len(event.commits)))
+        case Published() | Alert() | Note() | Deployed() | Synced():
+            event = replace(event, text=cut(event.text, _KEPT_TEXT))
+    match event:
+        case Alert():
+            return replace(event, labels=event.labels[:_KEPT_NAMES])
+        case Note():
+            return replace(event, fields=event.fields[:_KEPT_NAMES])
+        case Build():
+            failed = tuple(sorted({*event.failed})[:_KEPT_NAMES])
+            return replace(event, failed=failed, commit=full_sha(event.commit) or event.commit)
+    return event
+
+
+def _id(*parts: str) -> str:
+    """A short name for any texts."""
+    told = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(told).hexdigest()[:24]

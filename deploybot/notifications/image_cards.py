@@ -1,0 +1,54 @@
+"""Images that were pushed: all tags of one image and digest in one message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from deploybot.card import Card, Line, Link
+from deploybot.domain import ImagePushed
+from deploybot.notifications.event_buttons import image_buttons, wanted_tag
+from deploybot.notifications.event_cards import CardState, Scene, Worth
+from deploybot.notifications.event_text import REF, one_line, who
+from deploybot.ports import EventPart
+from deploybot.settings import App
+from deploybot.units import show_size
+
+_TAGS_SHOWN: Final = 6
+_DIGITS: Final = len("sha256:") + 12
+_MACHINE: Final = re.compile(r"(?:(?:sha|git|commit)[-_.]?)?[0-9a-f]{7,64}|.*\.(?:sig|att|sbom)|.*cache.*", re.ASCII)
+"""Tags that are for machines: commits, signatures, caches."""
+
+
+def image_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+    """An image: its tags, the digest and the size."""
+    pushes = sorted((one.event for one in parts if isinstance(one.event, ImagePushed)), key=lambda one: one.tag)
+    first, app = pushes[0], scene.app
+    tags = [one_line(one.tag, REF) for one in pushes if one.tag]
+    more = f" and {len(tags) - _TAGS_SHOWN} more" if len(tags) > _TAGS_SHOWN else ""
+    size = max(one.size for one in pushes)
+    by = next((name for one in pushes if (name := who(one.by, scene.persons))), "")
+    lines = [Line("tags" if len(tags) > 1 else "tag", ", ".join(tags[:_TAGS_SHOWN]) + more)] if tags else []
+    lines += [Line("digest", one_line(first.digest, _DIGITS + 1))] if first.digest else []
+    lines += [Line("size", show_size(size))] if size >= 0 else []
+    url = next((one.url for one in pushes if one.url), "")
+    card = Card(
+        title=f"image {one_line(first.image)} was pushed{f' by {by}' if by else ''}",
+        lines=tuple(lines),
+        links=(Link("image", url),) if url else (),
+        buttons=next(filter(None, (image_buttons(scene, one) for one in pushes)), ()),
+    )
+    usual = any(_usual(app, one) for one in pushes)
+    environments = {name for name, one in app.environments.items() if one.auto and one.auto.image}
+    return CardState(
+        card=card,
+        worth=Worth.USUAL if usual else Worth.ASKED,
+        kinds=frozenset({"image"}),
+        environments=frozenset(environments if usual else ()),
+    )
+
+
+def _usual(app: App, event: ImagePushed) -> bool:
+    """Whether everybody wants to hear of it: what bot.toml pins, or where it pins nothing, what is for people."""
+    return wanted_tag(app, event) if app.images else not _MACHINE.fullmatch(event.tag)

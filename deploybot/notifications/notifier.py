@@ -1,0 +1,388 @@
+"""Events told to channels: what is heard is kept, and what it changes is said, in one transaction.
+
+A thing (a push, the builds of a commit, an alert) has one message in a channel, edited as more is heard of it. A
+message that is long past is not edited alone when the thing turns bad, or good again: nobody would notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import takewhile
+from typing import Final
+
+from deploybot.card import Card
+from deploybot.domain import (
+    Alert,
+    Build,
+    Change,
+    Deployed,
+    Deployment,
+    Event,
+    Identity,
+    Kind,
+    Note,
+    Ping,
+    Place,
+    Published,
+    Push,
+    Synced,
+)
+from deploybot.errors import StoreError
+from deploybot.events.build_verdicts import is_own
+from deploybot.notifications.card_families import story_of
+from deploybot.notifications.channel_routing import places_for
+from deploybot.notifications.event_cards import CardState, Mood, Scene
+from deploybot.notifications.event_subjects import (
+    EventPosition,
+    build_thing,
+    commit_of,
+    dated,
+    joined,
+    kept,
+    push_series,
+    spot_of,
+)
+from deploybot.notifications.event_text import full_sha
+from deploybot.notifications.failure_folding import LOOK_BACK, PUSHES
+from deploybot.notifications.quiet_hours import FOLDED_FROM, Quiet, digest_card
+from deploybot.notifications.storms import Batch, close_storms, folded, listed, put_storm, storm_for, stream_of
+from deploybot.ports import Clock, EventPart, EventPlace, Store, Tables, TextRedactor
+from deploybot.settings import App, Settings
+
+LONG_PAST: Final = 1800.0
+"""Seconds after which a message is too far up to be noticed when it is edited."""
+KEPT: Final = 30 * 86400.0
+_RECENT: Final = 7 * 86400.0
+_OWN_WITHIN: Final = 600.0
+_LATEST: Final = 5
+_ABOUT: Final = 10
+_THINGS: Final = 100
+_LATER: Final = "kept until the quiet hours are over"
+log = logging.getLogger(__name__)
+_WITH_TEXT = (Published, Deployed, Synced, Alert)
+
+
+class Notifier:
+    """The `GroupListener` that tells channels."""
+
+    def __init__(
+        self, settings: Settings, store: Store, clock: Clock, redactor: TextRedactor, homes: Sequence[Place]
+    ) -> None:
+        """Take bot.toml, the ports, and the channels of the chats themselves."""
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._redactor = redactor
+        self._homes = tuple(homes)
+        self._waiting = asyncio.Event()
+
+    async def run(self) -> None:
+        """Say what waits for the end of quiet hours when they are over, until cancelled."""
+        await Quiet(self._store, self._clock, self.say_due, self._waiting).run()
+
+    async def hear(self, app: App, event: Event, delivery: str) -> str:
+        """Tell of an event, once; a sentence about what was made of it. Raises StoreError."""
+        return (await self.hear_all(app, [(event, delivery)]))[0]
+
+    async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
+        """The same for several events, in one transaction."""
+        said, waits = await self._store.write(lambda tables: self._hear_all(tables, app, heard))
+        if waits:
+            self._waiting.set()
+        return said
+
+    def _hear_all(self, tables: Tables, app: App, heard: Sequence[tuple[Event, str]]) -> tuple[list[str], bool]:
+        """Tell of each; what they have a bearing on besides is brought up to date once, by all of them.
+
+        Whether something waits for its time to be said, too.
+        """
+        batch = Batch(self._clock.now())
+        said = [self._hear(tables, app, event, delivery, batch) for event, delivery in heard]
+        self._begin_all(tables, batch)
+        for thing in batch.beside:
+            self._retell(tables, app, thing, batch)
+        for storm in batch.storms:
+            put_storm(tables, storm, batch.now)
+        tables.told.forget(batch.now - KEPT)
+        return said, batch.waits
+
+    def _hear(self, tables: Tables, app: App, event: Event, delivery: str, batch: Batch) -> str:
+        """Keep and tell one event; what it changes is added to `batch`."""
+        if isinstance(event, Ping):
+            return "a ping: nothing to post"
+        now = self._clock.now()
+        if not tables.seen.first("event", _mark(app, event, delivery), now):
+            return "this delivery was posted before"
+        if _is_own(tables, app, event):
+            return "caused by the bot itself: not posted again"
+        event = self._masked(kept(dated(event, now)))
+        spot = spot_of(event, delivery)
+        was = _known(tables, app, spot)
+        event = joined(was.event if was else None, event)
+        if was is not None and event == was.event:
+            return "nothing newer than what was posted"
+        # Where it stands in its series goes by all that is known of it now.
+        spot = replace(spot_of(event, delivery), thing=was.thing if was else spot.thing)
+        tables.told.put(_part(app, spot, event, was.heard if was else now), now)
+        batch.beside.update(dict.fromkeys(_beside(tables, app, spot, event)))
+        return self._tell(tables, app, spot.thing, batch)
+
+    def _masked(self, event: Event) -> Event:
+        """The event without secrets in its prose: once that is cut to fit a message, half of one is no longer found."""
+        mask = self._redactor.text
+        if isinstance(event, Push):
+            return replace(event, commits=tuple(replace(one, message=mask(one.message)) for one in event.commits))
+        if isinstance(event, Change):
+            return replace(event, title=mask(event.title))
+        if isinstance(event, Note):
+            return replace(event, title=mask(event.title), text=mask(event.text))
+        return replace(event, text=mask(event.text)) if isinstance(event, _WITH_TEXT) else event
+
+    def _tell(self, tables: Tables, app: App, thing: str, batch: Batch) -> str:
+        """Say or edit a thing wherever it belongs."""
+        parts = tables.told.parts(app.name, thing)
+        story, stream = self._story(tables, app, parts), stream_of(parts[0].event)
+        known = {one.place: one for one in tables.told.places(app.name, thing)}
+        wanted = self._wanted(app, story, batch.now)
+        done: list[str] = []
+        for place, hush in wanted.items():
+            row = known.get(place) or EventPlace(app=app.name, thing=thing, place=place)
+            done.append(self._say(tables, replace(row, stream=stream), story, batch, hush))
+        done += [self._edit(tables, known[place], story, batch) for place in known.keys() - wanted.keys()]
+        words = [word for word in done if word]
+        return f"{', '.join(dict.fromkeys(words))} ({len(words)})" if words else "no channel wants it"
+
+    def _wanted(self, app: App, story: CardState, now: float) -> dict[Place, float]:
+        """Where a story belongs, and for how many seconds it is quiet there yet."""
+        return places_for(app, story, self._homes, datetime.fromtimestamp(now, self._settings.bot.timezone))
+
+    def _say(self, tables: Tables, was: EventPlace, story: CardState, batch: Batch, hush: float) -> str:
+        """Tell one place that wants to hear: a new message, an edit, or after the quiet hours."""
+        told = was.messages or was.storm
+        late = told and _turned(was, story) and batch.now - was.said > LONG_PAST
+        begins = batch.begins(was)
+        if told and not was.due and not late and not begins:
+            return self._edit(tables, was, story, batch)
+        if not hush or story.mood is Mood.BAD or begins:
+            batch.begin(was, story)
+            return "said"
+        self._edit(tables, was, story, batch)
+        tables.told.say(replace(_as_it_is(was, story), due=was.due or batch.now + hush))
+        batch.waits = True
+        return _LATER
+
+    def _edit(self, tables: Tables, was: EventPlace, story: CardState, batch: Batch) -> str:
+        """Bring the message of a place up to date, or that of its storm, if it has one."""
+        if not was.messages and not was.storm:
+            return ""
+        if was.storm:
+            batch.storms[was.storm] = None
+        else:
+            self._put(tables, was, story.card, batch.now)
+        if (row := _as_it_is(was, story)) != was:
+            tables.told.say(row)
+        return "edited"
+
+    def _begin_all(self, tables: Tables, batch: Batch) -> None:
+        """Begin a message for each thing that is new to a place, or one for all of them where they are many."""
+        for (place, stream), begun in batch.begun.items():
+            storm = storm_for(tables, place, stream, len(begun), batch.now)
+            if storm:
+                batch.storms[storm] = None
+                batch.waits = True
+            for row, story in begun.values():
+                if row.storm:
+                    batch.storms[row.storm] = None
+                if not storm:
+                    self._begin(tables, row, story, batch.now)
+                    continue
+                if row.messages and not row.storm:
+                    self._put(tables, row, replace(story.card, buttons=(), final=True), batch.now)
+                tables.told.say(folded(_as_it_is(row, story), story, storm, batch.now))
+
+    def _begin(self, tables: Tables, was: EventPlace, story: CardState, now: float) -> None:
+        """Say a thing in a new message; one that it had before keeps its state, without buttons."""
+        if was.messages and not was.storm:
+            self._put(tables, was, replace(story.card, buttons=(), final=True), now)
+        row = replace(was, messages=was.messages + 1, said=now, due=0.0, mood=_mood(was, story), storm=0)
+        tables.told.say(row)
+        self._put(tables, row, story.card, now)
+
+    def _put(self, tables: Tables, row: EventPlace, card: Card, now: float) -> None:
+        key = f"event:{row.app}:{row.thing}:{row.messages}"
+        tables.outbox.put(row.place, replace(card, key=key, notification=True), now)
+
+    def _retell(self, tables: Tables, app: App, thing: str, batch: Batch) -> None:
+        """Bring the messages of a thing up to date on which something else has had a bearing."""
+        told = [one for one in tables.told.places(app.name, thing) if batch.now - one.said < _RECENT]
+        rows = [one for one in told if one.messages or one.storm]
+        parts = tables.told.parts(app.name, thing) if rows else ()
+        if parts:
+            story = self._story(tables, app, parts)
+            for row in rows:
+                self._retell_in(tables, row, story, batch)
+
+    def _retell_in(self, tables: Tables, row: EventPlace, story: CardState, batch: Batch) -> None:
+        """Bring one message up to date; what is good or bad has not changed."""
+        if not row.storm:
+            self._put(tables, row, story.card, batch.now)
+        elif (line := listed(row.app, story)) != row.line:
+            tables.told.say(replace(row, line=line))
+            batch.storms[row.storm] = None
+
+    def deployed(self, tables: Tables, deployment: Deployment) -> None:
+        """A deployment of the bot's own has changed: the buttons of what is told about its commits may have, too.
+
+        Called in the transaction that changes it, which no row of an event may spoil.
+        """
+        plan, app = deployment.plan, self._settings.apps.get(deployment.plan.app)
+        if app is None or not deployment.state.ended or plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
+            return
+        batch = Batch(self._clock.now())
+        commits = {plan.release.commit} | {part.replaces.commit for part in plan.servers if part.replaces}
+        try:
+            for commit in sorted(commits):
+                for thing in tables.told.about(app.name, commit, _ABOUT):
+                    self._retell(tables, app, thing, batch)
+            for storm in batch.storms:
+                put_storm(tables, storm, batch.now)
+        except StoreError:
+            log.exception("the messages about what #%s has deployed are not brought up to date", deployment.number)
+
+    def say_due(self, tables: Tables) -> float | None:
+        """Say what has waited for the end of quiet hours; when the next is due, None where nothing waits."""
+        now = self._clock.now()
+        close_storms(tables, now)
+        waiting: dict[Place, list[EventPlace]] = {}
+        for row in tables.told.due(now):
+            waiting.setdefault(row.place, []).append(row)
+        for place, rows in waiting.items():
+            self._make_up(tables, place, rows, now)
+        return tables.told.next_due()
+
+    def _make_up(self, tables: Tables, place: Place, rows: Sequence[EventPlace], now: float) -> None:
+        """Tell a place what it has missed, each thing as it stands now; many in one message."""
+        told: list[tuple[EventPlace, CardState]] = []
+        for row in rows:
+            app, parts = self._settings.apps.get(row.app), tables.told.parts(row.app, row.thing)
+            if app is None or not parts:
+                tables.told.say(replace(row, due=0.0))
+                continue
+            story = self._story(tables, app, parts)
+            if hush := self._wanted(app, story, now).get(place, 0.0):
+                tables.told.say(replace(row, due=now + hush))
+            else:
+                told.append((row, story))
+        if len(told) < FOLDED_FROM:
+            for row, story in told:
+                self._begin(tables, row, story, now)
+            return
+        for row, story in told:
+            tables.told.say(replace(row, due=0.0, said=now, mood=_mood(row, story)))
+        card = digest_card([(row.app, story.card) for row, story in told])
+        tables.outbox.put(place, replace(card, key=f"event:quiet:{int(now)}", notification=True), now)
+
+    def _story(self, tables: Tables, app: App, parts: Sequence[EventPart]) -> CardState:
+        """A thing as it stands, with the app's name before it and every secret masked."""
+
+        @functools.cache
+        def person(identity: Identity) -> str:
+            found = tables.people.of(identity)
+            return found.name if found else ""
+
+        scene = Scene(
+            app=app,
+            persons=person,
+            series=lambda series, limit: tables.told.series(app.name, series, limit),
+            running=lambda environment: tables.running.get(app.name, environment),
+            zone=self._settings.bot.timezone,
+            builds=lambda commit: _builds_of(tables, app, commit),
+        )
+        story = story_of(scene, parts)
+        card = replace(story.card, title=f"{app.name}: {story.card.title}")
+        return replace(story, card=self._redactor.card(card))
+
+
+def _builds_of(tables: Tables, app: App, commit: str) -> tuple[EventPart, ...]:
+    """All builds of a commit, on whatever branch, in the order in which they were heard of."""
+    things = (one for one in tables.told.about(app.name, commit, _THINGS) if one.startswith("build:"))
+    parts = [part for thing in things for part in tables.told.parts(app.name, thing)]
+    return tuple(sorted(parts, key=lambda part: (part.heard, part.part)))
+
+
+def _part(app: App, spot: EventPosition, event: Event, heard: float) -> EventPart:
+    return EventPart(
+        app=app.name,
+        thing=spot.thing,
+        part=spot.part,
+        event=event,
+        series=spot.series,
+        position=spot.position,
+        commit=commit_of(event),
+        heard=heard,
+    )
+
+
+def _known(tables: Tables, app: App, spot: EventPosition) -> EventPart | None:
+    """What is known of a part. A build may be heard of before its commit is known, and then is a thing of its own."""
+    thing = tables.told.thing_with(app.name, spot.part) if spot.thing.startswith("build:") else None
+    parts = tables.told.parts(app.name, thing or spot.thing)
+    return next((one for one in parts if one.part == spot.part), None)
+
+
+def _mark(app: App, event: Event, delivery: str) -> str:
+    """What tells one event of one delivery about one app from all others."""
+    told = f"{app.name}\0{delivery}\0{event!r}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(told).hexdigest()
+
+
+def _mood(was: EventPlace, story: CardState) -> str:
+    """How the thing stands, or stood last where it has not come to anything yet."""
+    return story.mood.value if story.mood.settled else was.mood
+
+
+def _as_it_is(was: EventPlace, story: CardState) -> EventPlace:
+    """Bring the row of a thing up to date, without saying anything."""
+    line = listed(was.app, story) if was.storm else was.line
+    return replace(was, mood=_mood(was, story), line=line)
+
+
+def _turned(was: EventPlace, story: CardState) -> bool:
+    """Whether it went from good to bad or back, against what the place was told or what came before."""
+    if not story.mood.settled:
+        return False
+    return was.mood != story.mood.value if was.mood else story.turns
+
+
+def _is_own(tables: Tables, app: App, event: Event) -> bool:
+    """Whether a forge tells the bot what the bot has told the forge."""
+    if isinstance(event, Build):
+        return is_own(event)
+    if not isinstance(event, Deployed):
+        return False
+    recent = tables.deployments.recent(app.name, event.environment, _LATEST) if app.forge else ()
+    return event.own or any(
+        one.plan.release.commit == event.commit.lower()
+        and (not one.finished or event.at - one.finished < _OWN_WITHIN)
+        for one in recent
+    )  # fmt: skip
+
+
+def _beside(tables: Tables, app: App, spot: EventPosition, event: Event) -> Iterator[str]:
+    """The things whose cards an event changes beside its own: what a push overtakes, failures that are counted anew."""
+    if isinstance(event, Push):
+        pushes = [*tables.told.series(app.name, push_series(event.branch), PUSHES)]
+        yield from (one.thing for one in pushes if one.thing != spot.thing)
+        commits = {one.event.after for one in pushes if isinstance(one.event, Push)} | {event.after}
+        yield from (build_thing(commit, event.branch) for commit in commits)
+    elif isinstance(event, Build):
+        series = tables.told.series(app.name, spot.series, LOOK_BACK) if spot.series else ()
+        later = [one.thing for one in takewhile(lambda one: one.position > spot.position, series)]
+        same = [one.thing for one in _builds_of(tables, app, full_sha(event.commit))]
+        yield from (thing for thing in dict.fromkeys((*later, *same)) if thing != spot.thing)

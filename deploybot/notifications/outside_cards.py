@@ -1,0 +1,189 @@
+"""What others do and see: deployments that are not the bot's, Argo CD, alerts, and notes of scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from deploybot.card import Card, Line, Link, Tone
+from deploybot.domain import Alert, BuildState, Deployed, Note, Synced
+from deploybot.notifications.event_buttons import code_buttons, logs_button, retry_buttons
+from deploybot.notifications.event_cards import TONES, CardState, Mood, Scene, Worth
+from deploybot.notifications.event_subjects import BUSY, SICK, rank
+from deploybot.notifications.event_text import NAME, REF, moment, nth, one_line, paragraph, sender_name, short, who
+from deploybot.ports import EventPart
+from deploybot.settings import App
+from deploybot.units import show_duration
+
+_SHOWN: Final = 8
+_AGAIN: Final = 86400.0
+_ENVIRONMENT: Final = ("environment", "env", "stage")
+_IN_TITLE: Final = frozenset({"alertname", "severity"})
+_QUIET_ALERTS: Final = frozenset({"watchdog", "infoinhibitor"})
+_DEPLOYED: Final = {
+    BuildState.QUEUED: (Mood.BUSY, "waiting"),
+    BuildState.RUNNING: (Mood.BUSY, "running"),
+    BuildState.PASSED: (Mood.GOOD, "done"),
+    BuildState.FAILED: (Mood.BAD, "failed"),
+    BuildState.CANCELLED: (Mood.PLAIN, "cancelled"),
+    BuildState.SKIPPED: (Mood.PLAIN, "not active any more"),
+}
+_NOTES: Final = {
+    "good": (Mood.GOOD, Tone.GOOD),
+    "bad": (Mood.BAD, Tone.BAD),
+    "warn": (Mood.PLAIN, Tone.WARN),
+    "busy": (Mood.BUSY, Tone.BUSY),
+}
+_WELL: Final = frozenset({"synced", "succeeded", "healthy"})
+
+
+def deployed_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+    """A deployment that others made."""
+    event = parts[0].event
+    assert isinstance(event, Deployed)  # noqa: S101  the thing is one of deployments
+    mood, word = _DEPLOYED[event.state]
+    ref = one_line(event.ref, REF)
+    release = f"{ref} ({short(event.commit)})" if ref and event.commit else ref or short(event.commit)
+    buttons = retry_buttons(scene, event, event.environment, event.commit) if mood is Mood.BAD else ()
+    if mood is Mood.GOOD:
+        buttons = code_buttons(scene, event, event.commit, built=True)
+    where = _environment(event.environment)
+    card = Card(
+        title=f"{sender_name(event.sender)} deploys {release or 'something'} to {where} — {word}",
+        tone=TONES[mood],
+        text=paragraph(event.text),
+        links=_page(event.url),
+        buttons=buttons,
+        footer=_by(who(event.by, scene.persons)),
+        final=event.state.ended,
+    )
+    return CardState(
+        card=card,
+        mood=mood,
+        worth=Worth.NOTHING if event.state is BuildState.SKIPPED else Worth.USUAL,
+        turns=mood is Mood.BAD,
+        kinds=frozenset({"deployed"}),
+        environments=frozenset({event.environment} - {""}),
+    )
+
+
+def synced_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+    """What Argo CD says of an application."""
+    event = parts[0].event
+    assert isinstance(event, Synced)  # noqa: S101  the thing is one of applications
+    words = {event.state.lower(), event.health.lower()}
+    mood = (
+        Mood.BAD if words & SICK else Mood.BUSY if words & BUSY else Mood.GOOD if words & _WELL else Mood.PLAIN
+    )  # fmt: skip
+    says = ", ".join(filter(None, (one_line(event.state, NAME), one_line(event.health, NAME))))
+    environment = _named(scene.app, event.application)
+    card = Card(
+        title=f"Argo CD {one_line(event.application, NAME)}"
+        f"{f' ({short(event.commit)})' if event.commit else ''} — {says or 'unknown'}",
+        tone=TONES[mood],
+        text=paragraph(event.text) if mood is Mood.BAD else "",
+        links=_page(event.url),
+        buttons=(logs_button(scene.app, environment),) if environment and mood is Mood.BAD else (),
+        footer=_by(who(event.by, scene.persons)),
+        final=mood is not Mood.BUSY,
+    )
+    return CardState(
+        card=card,
+        mood=mood,
+        worth=Worth.ASKED if mood is Mood.PLAIN else Worth.USUAL,
+        turns=mood is Mood.BAD,
+        kinds=frozenset({"sync"}),
+        environments=frozenset({environment} - {""}),
+    )
+
+
+def alert_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+    """An alert, from firing to resolved, and how often it came within a day."""
+    alerts = [one.event for one in parts if isinstance(one.event, Alert)]
+    alert = max(reversed(alerts), key=rank)
+    labels = {name.lower(): value for name, value in alert.labels}
+    found = next((labels[name] for name in _ENVIRONMENT if name in labels), "")
+    environment = found if found in scene.app.environments else ""
+    name = one_line(alert.name) or "an alert"
+    severity = f" ({one_line(alert.severity, NAME)})" if alert.severity else ""
+    card = Card(
+        title=f"{name}{severity} — {'firing' if alert.firing else 'resolved'}{_lasted(alert)}",
+        tone=Tone.BAD if alert.firing else Tone.GOOD,
+        text=paragraph(alert.text),
+        lines=(*_again(scene, alerts, alert), *_fields(pair for pair in alert.labels if pair[0] not in _IN_TITLE)),
+        links=_page(alert.url),
+        buttons=(logs_button(scene.app, environment),) if alert.firing and environment else (),
+    )
+    usual = alert.severity.lower() != "none" and alert.name.lower() not in _QUIET_ALERTS
+    return CardState(
+        card=card,
+        mood=Mood.BAD if alert.firing else Mood.GOOD,
+        worth=Worth.USUAL if usual else Worth.ASKED,
+        kinds=frozenset({"alert"}),
+        environments=frozenset({found} - {""}),
+    )
+
+
+def _lasted(alert: Alert) -> str:
+    """How long it fired, where that is known."""
+    known = not alert.firing and 0 < alert.started < alert.at
+    return f" after {show_duration(alert.at - alert.started)}" if known else ""
+
+
+def _again(scene: Scene, alerts: Sequence[Alert], alert: Alert) -> tuple[Line, ...]:
+    """`3rd time since …`, where it came before within a day."""
+    if not alert.started:
+        return ()
+    starts = [one.started for one in alerts if 0 <= alert.started - one.started < _AGAIN]
+    times = (Line("again", f"{nth(len(starts))} time since {moment(min(starts), scene.zone)}"),) if starts[1:] else ()
+    return (*times, Line("since", moment(alert.started, scene.zone)))
+
+
+def note_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+    """What a script tells."""
+    note = parts[0].event
+    assert isinstance(note, Note)  # noqa: S101  the thing is one of notes
+    mood, tone = _NOTES.get(note.tone, (Mood.PLAIN, Tone.PLAIN))
+    card = Card(
+        title=one_line(note.title, 200) or "(no title)",
+        tone=tone,
+        text=paragraph(note.text, lines=10, most=1_200),
+        lines=_fields(note.fields),
+        links=_page(note.url),
+        buttons=code_buttons(scene, note, note.commit, branch=note.branch, built=True) if mood is not Mood.BAD else (),
+        footer=_by(who(note.by, scene.persons)),
+        final=mood is not Mood.BUSY,
+    )
+    return CardState(
+        card=card,
+        mood=mood,
+        turns=mood is Mood.BAD,
+        kinds=frozenset({"note"}),
+        branches=frozenset({note.branch} - {""}),
+        environments=frozenset({note.environment} - {""}),
+    )
+
+
+def _fields(pairs: Iterable[tuple[str, str]]) -> tuple[Line, ...]:
+    """Named texts, as many as are read."""
+    every = [(one_line(name, NAME), one_line(text, 200)) for name, text in pairs]
+    shown = [Line(name, text) for name, text in every if name or text]
+    more = (Line("…", f"and {len(shown) - _SHOWN} more"),) if len(shown) > _SHOWN else ()
+    return (*shown[:_SHOWN], *more)
+
+
+def _named(app: App, application: str) -> str:
+    """The environment that an application is named after, such as `shop-production`."""
+    return next((name for name in app.environments if application in {f"{app.name}-{name}", name}), "")
+
+
+def _environment(name: str) -> str:
+    return one_line(name, NAME) or "somewhere"
+
+
+def _page(url: str) -> tuple[Link, ...]:
+    return (Link("show", url),) if url else ()
+
+
+def _by(name: str) -> str:
+    return f"by {name}" if name else ""

@@ -1,0 +1,71 @@
+"""Quiet hours: what was not bad waits until they are over, and is then said as it stands; much of it in one message."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from deploybot.card import Card, Line
+from deploybot.errors import StoreError
+from deploybot.notifications.event_text import one_line, page
+from deploybot.ports import Clock, Store, Tables
+
+FOLDED_FROM: Final = 4
+"""From so many things on that have waited, they are told in one message."""
+_SHOWN: Final = 14
+_LOOKS: Final = 900.0
+_STORE_PAUSE: Final = 5.0
+log = logging.getLogger(__name__)
+
+
+def digest_card(told: Sequence[tuple[str, Card]]) -> Card:
+    """One message for many things: a line each, by app, with the page where there is one. Titles begin with the app."""
+    lines = [
+        Line(
+            app,
+            one_line(card.title.removeprefix(f"{app}: ")),
+            card.tone,
+            next((page(one.url) for one in card.links), ""),
+        )
+        for app, card in told[:_SHOWN]
+    ]
+    if len(told) > _SHOWN:
+        lines.append(Line("…", f"and {len(told) - _SHOWN} more"))
+    return Card(title=f"While it was quiet: {len(told)} things, in their current state", lines=tuple(lines))
+
+
+class Quiet:
+    """Calls `say_due` (see `Telling`) whenever something is due; `waiting` says that there may be something new."""
+
+    def __init__(
+        self, store: Store, clock: Clock, say_due: Callable[[Tables], float | None], waiting: asyncio.Event
+    ) -> None:
+        """Take the ports, and what is to be called."""
+        self._store = store
+        self._clock = clock
+        self._say_due = say_due
+        self._waiting = waiting
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        while True:
+            self._waiting.clear()
+            try:
+                pause = await self._next()
+            except StoreError as problem:
+                log.warning("what waits for the end of quiet hours is not posted yet: %s", problem)
+                pause = _STORE_PAUSE
+            try:
+                async with asyncio.timeout(pause):
+                    await self._waiting.wait()
+            except TimeoutError:
+                continue
+
+    async def _next(self) -> float:
+        """Say what is due; the seconds until the next is, at most a quarter of an hour."""
+        at = await self._store.read(lambda tables: tables.told.next_due())
+        if at is not None and at <= self._clock.now():
+            at = await self._store.write(self._say_due)
+        return _LOOKS if at is None else min(max(at - self._clock.now(), 0.0), _LOOKS)

@@ -1,1 +1,0 @@
-"""Status and logs: every server asked at once, merged, masked, bounded."""

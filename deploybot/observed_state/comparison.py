@@ -1,0 +1,223 @@
+"""Compares what runs with what was recorded. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from deploybot.domain import Container, Manifest, Observed, Running, short_id
+from deploybot.observed_state.container_health import Difference, DifferenceKind, ailments, name_of
+
+RELEASE_LABEL = "deploybot.release"
+IMAGE_LABEL = "deploybot.image"
+SETTINGS_LABEL = "deploybot.settings"
+
+
+class Serving(enum.StrEnum):
+    """What runs, in a word.
+
+    NOTHING: no container, or no release in use. RECORDED: what the bot recorded, if perhaps not well. PARTLY: a switch
+    stopped half-way. FOREIGN: something that the bot did not record.
+    """
+
+    NOTHING = "nothing"
+    RECORDED = "recorded"
+    PARTLY = "partly"
+    FOREIGN = "foreign"
+
+
+_HEALTH = frozenset({DifferenceKind.LOOP, DifferenceKind.STOPPED, DifferenceKind.UNWELL})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What runs on a server, compared with what the bot recorded.
+
+    `release` is the identity of the release that runs, empty where none does or it is not known. `exact` says that
+    every service runs the recorded image and that folder and link belong to it; how well it runs is another matter.
+    """
+
+    serving: Serving
+    release: str = ""
+    exact: bool = False
+    differences: tuple[Difference, ...] = ()
+
+    def of(self, *kinds: DifferenceKind) -> tuple[Difference, ...]:
+        """The differences of some kinds."""
+        return tuple(one for one in self.differences if one.kind in kinds)
+
+    @property
+    def ailments(self) -> tuple[Difference, ...]:
+        """What does not run well."""
+        return self.of(*_HEALTH)
+
+
+def judge(observed: Observed, running: Running | None, manifest: Manifest | None) -> Judgement:
+    """Compare what a server runs with the record of it; pure.
+
+    `running` is what the bot last put there, `manifest` the images that it then saw, None where none were recorded.
+    """
+    health = tuple(ailments(observed))
+    if running is None:
+        return _unrecorded(observed, health)
+    images = tuple(_images(observed, running, manifest))
+    told = _asked(observed) and (manifest is not None or bool(running.release.images))
+    serving = _serving(observed, running, images, told=told)
+    places = tuple(_places(observed, running, told=told and serving is Serving.RECORDED))
+    known = not _asked(observed) or manifest is not None
+    return Judgement(
+        serving=serving,
+        release=running.release.id if serving in {Serving.RECORDED, Serving.PARTLY} else _linked(observed),
+        exact=known and serving is Serving.RECORDED and not images and not places,
+        differences=(*images, *places, *health),
+    )
+
+
+def runs(observed: Observed, manifests: Mapping[str, Manifest]) -> str:
+    """Which of the recorded releases runs now; empty where it is none of them.
+
+    The images of all services decide. Where several releases have the same ones, settings and then the link decide;
+    then the first in the order of `manifests`. An app without containers runs what the link leads to.
+    """
+    current = observed.facts.current
+    services = observed.services
+    if not _asked(observed):
+        return current if current in manifests else ""
+    fitting = [(which, one) for which, one in manifests.items() if _fits(services, one)]
+    if not fitting:
+        return ""
+    return max(fitting, key=lambda pair: (*_closeness(services, pair[1]), pair[0] == current))[0]
+
+
+def _fits(services: Mapping[str, Sequence[Container]], manifest: Manifest) -> bool:
+    """Whether some services of a manifest are there, and all that are there run its images."""
+    there = [(one, services[one.service]) for one in manifest.services if one.service in services]
+    return bool(there) and all(each.image_id == one.image for one, containers in there for each in containers)
+
+
+def _closeness(services: Mapping[str, Sequence[Container]], manifest: Manifest) -> tuple[int, int]:
+    """How well a manifest that fits describes what is there: the services that differ, and equal settings."""
+    wanted = {one.service for one in manifest.services}
+    equal = sum(
+        each.label(SETTINGS_LABEL) == one.settings
+        for one in manifest.services
+        for each in services.get(one.service, ())
+    )
+    return -len(wanted ^ services.keys()), equal
+
+
+def _unrecorded(observed: Observed, health: tuple[Difference, ...]) -> Judgement:
+    """What runs where the bot recorded nothing."""
+    current, asked = observed.facts.current, _asked(observed)
+    serving = Serving.FOREIGN if observed.services or (current and not asked) else Serving.NOTHING
+    differences = [*_half_switched(observed), *health]
+    if current and asked and not observed.services:
+        says = f"the link leads to {short_id(current)}, but no container of it is there"
+        differences.insert(0, Difference(DifferenceKind.LINK, says))
+    return Judgement(serving=serving, release=_linked(observed), differences=tuple(differences))
+
+
+def _asked(observed: Observed) -> bool:
+    """Whether the Engine was asked for the containers."""
+    return observed.engine is not None and bool(observed.project)
+
+
+def _linked(observed: Observed) -> str:
+    """The release that the link leads to, where nothing but the link can tell what runs."""
+    return "" if _asked(observed) else observed.facts.current
+
+
+def _serving(observed: Observed, running: Running, images: Sequence[Difference], *, told: bool) -> Serving:
+    """What runs, in a word; the images decide where there is a record of them (`told`), else the link."""
+    current, half = observed.facts.current, observed.facts.switching
+    if (_asked(observed) and not observed.services) or not (told or current):
+        return Serving.NOTHING
+    if half and half != current:
+        return Serving.PARTLY
+    changed = any(one.kind is DifferenceKind.IMAGE for one in images)
+    moved = not told and current != running.release.id
+    return Serving.FOREIGN if changed or moved else Serving.RECORDED
+
+
+def _images(observed: Observed, running: Running, manifest: Manifest | None) -> Iterator[Difference]:
+    """Services that run something else than recorded, are missing, or were never part of it."""
+    services = observed.services
+    if not _asked(observed):
+        return
+    if not services:
+        yield Difference(DifferenceKind.MISSING, "no containers")
+        return
+    if manifest is None:
+        yield from _other_pins(services, running)
+        yield from _unlabelled(services, running)
+        return
+    for wanted in manifest.services:
+        there = services.get(wanted.service, ())
+        if not there:
+            yield Difference(DifferenceKind.MISSING, f"{wanted.service} is missing", wanted.service)
+        elif other := next((one for one in there if one.image_id != wanted.image), None):
+            yield _other_image(other)
+        elif other := next((one for one in there if one.label(SETTINGS_LABEL) != wanted.settings), None):
+            yield _other_settings(other)
+    for service in sorted(services.keys() - {one.service for one in manifest.services}):
+        names = ", ".join(one.name for one in services[service])
+        yield Difference(DifferenceKind.EXTRA, f"extra container {names}", service)
+
+
+def _other_pins(services: Mapping[str, Sequence[Container]], running: Running) -> Iterator[Difference]:
+    """What can be told without a manifest: containers say in a label which image of the release they were made of."""
+    for pin in running.release.images:
+        for one in services.get(pin.service, ()):
+            if not one.label(IMAGE_LABEL).endswith(pin.digest):
+                yield _other_image(one, f" than {pin.version}")
+                break
+
+
+def _unlabelled(services: Mapping[str, Sequence[Container]], running: Running) -> Iterator[Difference]:
+    """Containers without a label of ours beside some that have one: a person made them."""
+    if any(one.label(RELEASE_LABEL) for some in services.values() for one in some):
+        for service in services.keys() - {pin.service for pin in running.release.images}:
+            if other := next((one for one in services[service] if not one.label(RELEASE_LABEL)), None):
+                yield _other_image(other)
+
+
+def _other_image(one: Container, wanted: str = "") -> Difference:
+    by_hand = not one.label(RELEASE_LABEL) and not one.label(IMAGE_LABEL)
+    says = "by hand" if by_hand else f"runs another image{wanted}"
+    return Difference(DifferenceKind.IMAGE, f"{name_of(one)} {says} (image {_image_name(one)})", one.service)
+
+
+def _other_settings(one: Container) -> Difference:
+    says = "runs with other settings" if one.label(SETTINGS_LABEL) else "was made by hand, from the same image"
+    return Difference(DifferenceKind.SETTINGS, f"{name_of(one)} {says}", one.service)
+
+
+def _image_name(one: Container) -> str:
+    """How people call an image; the beginning of its id where it has no name."""
+    return one.image if one.image and not one.image.startswith("sha256:") else one.image_id[:19]
+
+
+def _places(observed: Observed, running: Running, *, told: bool) -> Iterator[Difference]:
+    """The release's folder and the link to it, and a switch that stopped half-way.
+
+    `told`: the containers are those of the release, so the link has to lead to it.
+    """
+    facts, current, wanted = observed.facts, observed.facts.current, running.release.id
+    if facts.current_is_folder:
+        yield Difference(DifferenceKind.LINK, "`current` is a folder and not a link")
+    elif told and current != wanted:
+        leads = f"leads to {short_id(current)}" if current else "is gone"
+        yield Difference(
+            DifferenceKind.LINK, f"the link `current` {leads}, but the containers are those of the release"
+        )
+    if current == wanted and wanted not in {*facts.releases, *facts.legacy}:
+        yield Difference(DifferenceKind.FOLDER, "the release's folder is gone")
+    yield from _half_switched(observed)
+
+
+def _half_switched(observed: Observed) -> Iterator[Difference]:
+    current, half = observed.facts.current, observed.facts.switching
+    if half and half != current:
+        says = f"half switched from {short_id(current) or 'nothing'} to {short_id(half)}"
+        yield Difference(DifferenceKind.SWITCHING, says)

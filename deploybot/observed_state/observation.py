@@ -1,0 +1,112 @@
+"""Asks a server and its Engine at once what runs there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from deploybot.domain import Container, EngineFacts, Image, Observed
+from deploybot.errors import DeploybotError, EngineError, Unreachable
+from deploybot.ports import Engine, Servers
+from deploybot.settings import App, Environment, project_name
+from deploybot.untrusted_input import failure_of
+
+T = TypeVar("T")
+
+OBSERVE_WITHIN = 15.0
+"""Seconds for a server and its Engine to answer everything."""
+
+
+def runs_containers(app: App) -> bool:
+    """Whether an app is expected to run in the containers of its Compose project."""
+    return app.strategy == "compose" or app.compose.project is not None or bool(app.logs and app.logs.docker)
+
+
+async def within(answer: Awaitable[T], what: str, seconds: float) -> T | DeploybotError:
+    """Give an answer, or why it did not come or cannot be used: whatever one server causes is its own."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await answer
+    except TimeoutError:
+        return Unreachable(what, f"no answer within {seconds:.0f} s")
+    except Exception as problem:  # noqa: BLE001  of whatever class
+        return failure_of(what, problem)
+
+
+async def observe(
+    servers: Servers,
+    app: App,
+    environment: Environment,
+    server: str,
+    *,
+    directory: str = "",
+    timeout: float = OBSERVE_WITHIN,
+) -> Observed:
+    """Ask a server and its Engine at once, and all that a plan needs. Raises Unreachable or EngineError.
+
+    An Engine is asked only where the app runs containers. `directory` takes the place of the one in bot.toml.
+    """
+    where = directory or environment.directory or app.directory
+    facts, seen = await asyncio.gather(
+        within(servers.host(server).facts(where, timeout=timeout), server, timeout),
+        within(_engine_view(servers, app, environment, server), f"Docker on {server}", timeout),
+    )
+    if isinstance(facts, DeploybotError):
+        raise facts
+    if isinstance(seen, DeploybotError):
+        raise seen
+    return Observed(
+        facts=facts,
+        project=seen.project,
+        containers=seen.containers,
+        others=seen.others,
+        images=seen.images,
+        networks=seen.networks,
+        volumes=seen.volumes,
+        engine=seen.engine,
+        at=time.time(),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _EngineView:
+    """The part of `Observed` that an Engine tells."""
+
+    project: str = ""
+    containers: tuple[Container, ...] = ()
+    others: tuple[Container, ...] = ()
+    images: tuple[Image, ...] = ()
+    networks: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    engine: EngineFacts | None = None
+
+
+async def _engine_view(servers: Servers, app: App, environment: Environment, server: str) -> _EngineView:
+    if not runs_containers(app):
+        return _EngineView()
+    engine, project = servers.engine(server), project_name(app, environment)
+    if engine is None:
+        raise EngineError(f"{server} has no Docker Engine that is known")
+    (containers, images), everything, networks, volumes, info = await asyncio.gather(
+        _with_images(engine, project), engine.all_containers(), engine.networks(), engine.volumes(), engine.info()
+    )
+    return _EngineView(
+        project=project,
+        containers=containers,
+        others=tuple(one for one in everything if one.project != project),
+        images=images,
+        networks=networks,
+        volumes=volumes,
+        engine=info,
+    )
+
+
+async def _with_images(engine: Engine, project: str) -> tuple[tuple[Container, ...], tuple[Image, ...]]:
+    """The containers of a project, and the images that they run."""
+    containers = await engine.containers(project)
+    wanted = sorted({one.image_id for one in containers if one.image_id})
+    images = await asyncio.gather(*map(engine.image, wanted))
+    return containers, tuple(one for one in images if one)

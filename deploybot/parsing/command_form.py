@@ -1,0 +1,149 @@
+"""A command's grammar and signature, checked against each other: the form that messages are read with."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from deploybot.command import Command, Context, Follow, Task
+from deploybot.domain import Deployment, GrantChange, Release
+from deploybot.parsing.grammar import Grammar, read_usage
+from deploybot.parsing.parameter_types import KINDS
+from deploybot.settings import App, Environment, Server
+
+_LEANS_ON = {Environment: App, Task: App, Server: Environment}
+_SUBJECTS = frozenset({Deployment, Follow, GrantChange})
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a command. `types` are tried in turn; `many` takes several, parted by commas.
+
+    `optional` is whether it has a default and so may stay away.
+    """
+
+    name: str
+    types: tuple[object, ...]
+    many: bool = False
+    optional: bool = False
+
+    @property
+    def noun(self) -> str:
+        """What people call it."""
+        return " or ".join(KINDS[kind].noun for kind in self.types)
+
+    @property
+    def found_out(self) -> bool:
+        """Whether one that is not typed is found out: the default environment, the newest release."""
+        return not self.optional and self.types in {(Environment,), (Release,)}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How one command is read. `flags` are the parameters that a word alone sets, by that word."""
+
+    command: Command
+    grammar: Grammar
+    parameters: Mapping[str, Parameter]
+    flags: Mapping[str, str]
+
+
+def _parameter(name: str, annotation: object, *, has_default: bool) -> Parameter:
+    """Read an annotation; ValueError for a type that nothing can be read as."""
+    union = typing.get_origin(annotation) in {types.UnionType, typing.Union}
+    parts = typing.get_args(annotation) if union else (annotation,)
+    kinds = tuple(part for part in parts if part is not types.NoneType)
+    many = len(kinds) == 1 and typing.get_origin(kinds[0]) is tuple
+    if many:
+        kinds = tuple(part for part in typing.get_args(kinds[0]) if part is not Ellipsis)
+    if not kinds or any(kind not in KINDS for kind in kinds):
+        known = ", ".join(sorted(getattr(kind, "__name__", str(kind)) for kind in KINDS))
+        raise ValueError(f"the parameter `{name}` has a type that no word can be read as; known are {known} and bool")
+    if len(kinds) < len(parts) and not has_default:
+        raise ValueError(f"the parameter `{name}` takes None: give it that as its default")
+    return Parameter(name, kinds, many, optional=has_default)
+
+
+def _signature(command: Command) -> Iterator[tuple[str, object, bool]]:
+    """Name, type and whether it has a default, of every parameter after the context."""
+    try:
+        hints = typing.get_type_hints(command.run)
+    except (NameError, TypeError) as problem:
+        raise ValueError(f"a type of the function is unknown ({problem}): import it from deploybot") from None
+    every = tuple(inspect.signature(command.run).parameters.values())
+    if not every or hints.get(every[0].name) is not Context:
+        raise ValueError("the first parameter should be `ctx: Context`")
+    if not inspect.iscoroutinefunction(command.run):
+        raise ValueError("the function should be an `async def`")
+    for parameter in every[1:]:
+        if parameter.kind not in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
+            raise ValueError(f"the parameter `{parameter.name}` should be a plain one that can be given by its name")
+        if parameter.name not in hints:
+            raise ValueError(f"the parameter `{parameter.name}` has no type")
+        yield parameter.name, hints[parameter.name], parameter.default is not inspect.Parameter.empty
+
+
+def _check_usage(grammar: Grammar, parameters: Mapping[str, Parameter]) -> None:
+    """Every <parameter> of the usage is one of the function and the other way round; what may stay away can."""
+    used: list[str] = []
+    for cell, group in grammar.cells():
+        away = {glued.name for glued in cell.glued if glued.optional or group} | ({cell.name} if group else set())
+        used += cell.names
+        for name in cell.names:
+            if name not in parameters:
+                raise ValueError(f"the usage has <{name}>, but the function has no parameter `{name}`")
+            if name in away and not (parameters[name].optional or parameters[name].found_out):
+                raise ValueError(f"<{name}> may be left out: give the parameter `{name}` a default, such as None")
+    if twice := next((name for name, count in Counter(used).items() if count > 1), None):
+        raise ValueError(f"the usage has <{twice}> more than once")
+    if extra := next((name for name in parameters if name not in used), None):
+        raise ValueError(f"the function has a parameter `{extra}`, but the usage has no <{extra}>")
+
+
+def _check_kinds(grammar: Grammar, parameters: Mapping[str, Parameter]) -> None:
+    """What is looked up inside an app comes after it, and there is one thing only to ask the policy about."""
+    before: list[object] = []
+    for name in (name for cell, _ in grammar.cells() for name in cell.names):
+        for kind in parameters[name].types:
+            needed = _LEANS_ON.get(kind) if isinstance(kind, type) or kind is Task else None
+            if needed is not None and needed not in before:
+                raise ValueError(f"<{name}> is looked up in the {KINDS[needed].noun}, so that has to come before it")
+            before.append(kind)
+    if Release in before and App not in before:
+        raise ValueError("a release belongs to an app: the usage needs one")
+    for kind in (App, Environment):
+        if before.count(kind) > 1:
+            raise ValueError(f"a command is about one {KINDS[kind].noun}: use that type once")
+    if App in before and _SUBJECTS.intersection(before):
+        raise ValueError("a deployment, a followed log or a change of grants has its app already: leave the app out")
+
+
+def _flags(grammar: Grammar, flags: set[str]) -> dict[str, str]:
+    """The words that set a parameter: `--dry-run` and `follow`. A plain word without one is there to be read only."""
+    words = {group.word: group.word.lstrip("-").replace("-", "_") for group in grammar.groups if group.is_word}
+    if lost := next((word for word, name in words.items() if word.startswith("-") and name not in flags), None):
+        raise ValueError(f"the usage has [{lost}], but the function has no parameter `{words[lost]}: bool = False`")
+    if extra := next((name for name in sorted(flags) if name not in words.values()), None):
+        raise ValueError(f"the parameter `{extra}` is a bool, but the usage has no [{extra}] or [--{extra}]")
+    return {word: name for word, name in words.items() if name in flags}
+
+
+def read_command(command: Command) -> Form:
+    """Check a command's usage against its function; ValueError says what does not fit and how to mend it."""
+    grammar = read_usage(command.usage)
+    parameters: dict[str, Parameter] = {}
+    flags: set[str] = set()
+    for name, annotation, has_default in _signature(command):
+        if annotation is bool:
+            if not has_default:
+                raise ValueError(f"the parameter `{name}` should have a default: `{name}: bool = False`")
+            flags.add(name)
+        else:
+            parameters[name] = _parameter(name, annotation, has_default=has_default)
+    _check_usage(grammar, parameters)
+    _check_kinds(grammar, parameters)
+    return Form(command, grammar, parameters, _flags(grammar, flags))

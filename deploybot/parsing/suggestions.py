@@ -1,0 +1,90 @@
+"""What somebody probably meant by a word that does not fit. It is only ever proposed, never done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deploybot.errors import UserError
+from deploybot.parsing.grammar import Cell, Group
+from deploybot.parsing.message_reader import Reader
+from deploybot.parsing.message_text import Token
+from deploybot.parsing.parameter_types import KINDS, NoSuch, Unfit, nearest, shown
+
+_LINKS = frozenset({"to", "from", "in", "into", "on", "onto", "at", "for", "of", "with"})
+_ORDER = {kind: place for place, kind in enumerate(KINDS)}
+
+
+class Better(Unfit):
+    """A word that does not fit; `command` is the whole message as it was probably meant."""
+
+    def __init__(self, word: str, command: str) -> None:
+        """Name the word and propose the command."""
+        super().__init__(f"I do not understand `{shown(word)}` there, did you mean `{command}`?")
+        self.command = command
+
+
+def corrected(reader: Reader, problem: NoSuch) -> str:
+    """The whole message with a mistyped name set right; empty where nothing is near."""
+    token = reader.token
+    if not problem.near or token is None:
+        return ""
+    return _with(reader, token, reader.words.text[token.start : token.end].replace(problem.given, problem.near, 1))
+
+
+def leftover(reader: Reader, token: Token) -> UserError:
+    """What to say of a token that no open group takes."""
+    word = token.text.lower()
+    used = [group.word for group in reader.form.grammar.groups if group not in reader.open]
+    if word in used and not token.quoted:
+        return Unfit(f"`{word}` appears twice.")
+    if near := nearest(word, (group.word for group in reader.open if group.word)):
+        return Better(token.text, _with(reader, token, near))
+    problems = [reader.objection(group.parts) for group in reader.open if not group.word]
+    for problem in problems:
+        if isinstance(problem, NoSuch) and problem.near:
+            return problem
+    if better := next(_better(reader, token), None):
+        return Better(token.text, better)
+    return next(
+        (problem for problem in problems if problem), Unfit(f"I do not understand `{shown(token.text)}` there.")
+    )
+
+
+def _with(reader: Reader, token: Token, new: str) -> str:
+    text = reader.words.text
+    return text[: token.start] + new + text[token.end :]
+
+
+def _group_order(reader: Reader, group: Group) -> int:
+    cells = (part for part in group.parts if isinstance(part, Cell))
+    return max((_ORDER[kind] for cell in cells for kind in reader.form.parameters[cell.name].types), default=0)
+
+
+def _better(reader: Reader, token: Token) -> Iterator[str]:
+    """Messages that would be understood: with a word put in or exchanged, or glued by `@`."""
+    text, tokens = reader.words.text, reader.words.tokens
+    is_link = token.text.lower() in _LINKS and reader.at + 1 < len(tokens)
+    start = tokens[reader.at + is_link].start
+    for group in sorted(reader.open, key=lambda group: _group_order(reader, group)):
+        values = group.parts[1:] if group.word else group.parts
+        if not values or (not group.word and not is_link):
+            continue
+        objection = reader.objection(values, ahead=is_link)
+        lead = f"{group.word} " if group.word else ""
+        if objection is None:
+            yield text[: token.start] + lead + text[start:]
+        elif isinstance(objection, NoSuch) and objection.near:
+            wrong = tokens[reader.at + is_link]
+            right = text[wrong.start : wrong.end].replace(objection.given, objection.near, 1)
+            yield text[: token.start] + lead + right + text[wrong.end :]
+    yield from _glued(reader, token)
+
+
+def _glued(reader: Reader, token: Token) -> Iterator[str]:
+    """`deploy shop v2` was probably `deploy shop@v2`."""
+    before = reader.words.tokens[reader.at - 1]
+    for cell, group in reader.form.grammar.cells():
+        for glued in cell.glued if group is None and cell.name in reader.arguments else ():
+            if glued.name not in reader.arguments and reader.objection((Cell(glued.name),)) is None:
+                text = reader.words.text
+                yield text[: before.end] + glued.sign + text[token.start :]

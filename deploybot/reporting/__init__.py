@@ -1,0 +1,1 @@
+"""Report deployments over HTTP: forges, signed calls, traces. Imported only where bot.toml configures them."""

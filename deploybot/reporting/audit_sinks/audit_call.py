@@ -1,0 +1,64 @@
+"""The audit as signed calls, one for each row, in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+from deploybot.domain import AuditRow
+from deploybot.errors import DeploybotError
+from deploybot.ports import ChatFinding
+from deploybot.reporting.audit_sinks.audit_sink import Reached, rfc3339
+from deploybot.reporting.signed_calls import SignedCalls
+
+_ENOUGH = 8.0
+"""After so many seconds no further row is begun: each may take 15, and all have 30."""
+
+
+class CallSink:
+    """An address. `close` closes the connections of its calls."""
+
+    def __init__(self, calls: SignedCalls, url: str, close: Callable[[], Awaitable[None]]) -> None:
+        """Take the calls to the address, which are signed."""
+        self._calls = calls
+        self._url = url
+        self._close = close
+
+    @property
+    def name(self) -> str:
+        """`call URL`."""
+        return f"call {self._url}"
+
+    async def send(self, rows: Sequence[AuditRow], mark: str) -> Reached:
+        """Send rows one after the other, until one is not taken or time is short."""
+        del mark
+        begun, taken = time.monotonic(), 0
+        for row in rows:
+            try:
+                await self._calls.post(*message(row))
+            except DeploybotError:
+                if not taken:
+                    raise
+                break
+            taken = row.number
+            if time.monotonic() - begun > _ENOUGH:
+                break
+        return Reached(taken)
+
+    async def check(self) -> AsyncIterator[ChatFinding]:
+        """Say whether anything that speaks HTTP is there."""
+        async for found in self._calls.check():
+            yield found
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._close()
+
+
+def message(row: AuditRow) -> tuple[str, dict[str, object]]:
+    """The id and the body of a row's call; the same row has the same id however often it is sent."""
+    return f"msg_audit_{row.number}_{row.hash[:32]}", {
+        "type": "audit.row",
+        "timestamp": rfc3339(row.at),
+        "data": row.fields(),
+    }

@@ -1,0 +1,173 @@
+"""The audit in syslog: RFC 5424 over a local socket, over UDP (RFC 5426) or over TCP with octet counting (RFC 6587).
+
+The message is the row as ASCII JSON. A receiver cuts what is too long for it, so a row that would be is sent without
+its longest text, named in `left_out`; the row's hash, which is always there, covers that text.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import fcntl
+import os
+import socket
+import termios
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from deploybot.domain import AuditRow
+from deploybot.errors import Unreachable, system_words
+from deploybot.net.address_guard import may_be_called
+from deploybot.ports import ChatFinding
+from deploybot.reporting.audit_sinks.audit_sink import Reached, rfc3339
+from deploybot.settings.address_values import syslog_target
+
+LONGEST = {"unix": 8192, "tcp": 8192, "udp": 2048}
+"""Bytes of a message: what rsyslog takes if not told otherwise, and what RFC 5426 says every receiver should take."""
+_PRIORITY = 10 * 8 + 6
+"""authpriv, informational (RFC 5424, 6.2.1)."""
+_WITHIN = 10.0
+_RENEW = 300.0
+_LOOK = 0.02
+_LONGEST_NAME = 255
+
+
+def message(row: AuditRow, host: str, longest: int) -> bytes:
+    """A row as a message of RFC 5424."""
+    head = f"<{_PRIORITY}>1 {rfc3339(row.at) or '-'} {host} deploybot {os.getpid()} audit - "
+    return (head + row.short_line(longest - len(head))).encode("ascii")
+
+
+class SyslogSink:
+    """A receiver of syslog. `address` is as in bot.toml."""
+
+    def __init__(self, address: str) -> None:
+        """Nothing is opened yet."""
+        self._address = address
+        self._kind, self._host, self._port = syslog_target(address)
+        self._socket: socket.socket | None = None
+        self._opened = 0.0
+
+    @property
+    def name(self) -> str:
+        """`syslog ADDRESS`."""
+        return f"syslog {self._address}"
+
+    async def send(self, rows: Sequence[AuditRow], mark: str) -> Reached:
+        """Send rows. By TCP, wait until the other machine has them; by UDP, nobody says so."""
+        del mark
+        host = _own_name()
+        try:
+            async with asyncio.timeout(_WITHIN):
+                line = await self._line()
+                for row in rows:
+                    data = message(row, host, LONGEST[self._kind])
+                    framed = b"%d %b" % (len(data), data) if self._kind == "tcp" else data
+                    await asyncio.get_running_loop().sock_sendall(line, framed)
+                await self._arrived(line)
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, OSError):  # also TimeoutError
+                raise self._unreachable(error) from error
+            raise
+        return Reached(rows[-1].number)
+
+    async def check(self) -> AsyncIterator[ChatFinding]:
+        """Say whether a receiver is there; nothing is sent."""
+        try:
+            async with asyncio.timeout(_WITHIN):
+                (await self._open()).close()
+        except OSError as error:
+            raise self._unreachable(error) from error
+        says = f"{self._address} can be sent to; UDP does not tell whether anybody listens"
+        yield ChatFinding("receiver", says if self._kind == "udp" else f"{self._address} takes connections")
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    async def _line(self) -> socket.socket:
+        """The connection; a new one where the other side has closed it. By UDP, its name is looked up now and then."""
+        if self._socket is not None and self._kind == "udp" and time.monotonic() - self._opened > _RENEW:
+            await self.close()
+        if self._socket is not None and self._kind == "tcp" and _has_ended(self._socket):
+            await self.close()
+        if self._socket is None:
+            self._socket, self._opened = await self._open(), time.monotonic()
+        return self._socket
+
+    async def _open(self) -> socket.socket:
+        """Connect to the first address that answers. Raises OSError of the last."""
+        problem: OSError | None = None
+        for family, kind, address in await self._addresses():
+            made = socket.socket(family, kind)
+            made.settimeout(0)
+            try:
+                await asyncio.get_running_loop().sock_connect(made, address)
+            except OSError as error:
+                made.close()
+                problem = error
+            except BaseException:
+                made.close()
+                raise
+            else:
+                return made
+        raise problem or OSError("its name leads nowhere")
+
+    async def _addresses(self) -> list[tuple[int, int, str | tuple[object, ...]]]:
+        if self._kind == "unix":
+            return [(socket.AF_UNIX, socket.SOCK_DGRAM, self._host)]
+        kind = socket.SOCK_DGRAM if self._kind == "udp" else socket.SOCK_STREAM
+        found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=kind)
+        for *_, address in found:
+            if not may_be_called(str(address[0])):
+                raise OSError(f"it leads to {address[0]}, a link-local or metadata address, which is never called")
+        return [(family, kind, address) for family, _, _, _, address in found]
+
+    async def _arrived(self, line: socket.socket) -> None:
+        """Wait until the other side's system has acknowledged everything. Raises OSError where it has not taken it."""
+        if code := line.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(code, os.strerror(code))
+        if self._kind != "tcp":
+            return
+        while _unacknowledged(line):  # noqa: ASYNC110  the system has no event for this
+            await asyncio.sleep(_LOOK)
+        if _has_ended(line):
+            raise ConnectionResetError("it closed the connection")
+
+    def _unreachable(self, error: OSError) -> Unreachable:
+        why = f"no answer within {_WITHIN:g} s" if isinstance(error, TimeoutError) else system_words(error)
+        return Unreachable(self.name, why, hint=_hint(self._kind, self._host))
+
+
+def _hint(kind: str, path: str) -> str:
+    if kind == "unix":
+        return f"See that a syslog service listens at {path} (rsyslog, syslog-ng, systemd-journald)."
+    return "See that its address in bot.toml is right, and that this machine reaches it."
+
+
+def _own_name() -> str:
+    """This machine's name as HOSTNAME of RFC 5424: printable ASCII without spaces."""
+    name = "".join(letter for letter in socket.gethostname() if "!" <= letter <= "~")
+    return name[:_LONGEST_NAME] or "-"
+
+
+def _unacknowledged(line: socket.socket) -> int:
+    """How many bytes the other side has not acknowledged yet: SIOCOUTQ of tcp(7)."""
+    value = array.array("i", [0])
+    fcntl.ioctl(line.fileno(), termios.TIOCOUTQ, value)
+    return value[0]
+
+
+def _has_ended(line: socket.socket) -> bool:
+    """Whether the other side has closed the connection. Whatever it says is dropped."""
+    try:
+        while said := line.recv(1 << 12):
+            del said
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,208 @@
+"""The worker that takes the audit out of the machine: to each sink every row, in order, at least once, for ever.
+
+How far a sink is stands in the database, and is written after the sink has the rows: a crash in between repeats some.
+A sink that fails holds up itself alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from deploybot.delivery_worker import Courier, DeliveryLane, LaneName, Result
+from deploybot.domain import AuditRow, SinkSight, SinkState
+from deploybot.errors import DeploybotError, Unreachable
+from deploybot.metrics import METRICS
+from deploybot.ports import Clock, Store, Tables, TextRedactor
+from deploybot.reporting.audit_sinks.audit_sink import Reached, Sink
+from deploybot.setup_notices import Notice, NoticeBoard
+from deploybot.units import show_duration
+
+REPORT_AFTER = 600.0
+BATCH = 64
+_LONGEST_PAUSE = 60.0
+_LONGEST_ASKED = 900.0
+_LOOKS = 5.0
+_GATHER = 0.25
+_FAILS, _REWRITTEN = "audit-sink:", "audit-rewritten:"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditBatch:
+    """Rows on their way to a sink, by its place in bot.toml; `head` is the number of the last row there is.
+
+    `rewritten` says that the row that left last is not in the audit any more, so that all leave again.
+    """
+
+    id: int
+    sink: Sink
+    state: SinkState
+    rows: tuple[AuditRow, ...]
+    head: int
+    rewritten: bool = False
+
+    @property
+    def attempts(self) -> int:
+        """How often it failed in a row."""
+        return self.state.attempts
+
+    @property
+    def next_at(self) -> float:
+        """When it may be tried."""
+        return self.state.next_at
+
+
+class AuditExporter(Courier[AuditBatch]):
+    """Takes the audit to sinks, by their kinds: `file`, `syslog`, `call`. See `Courier` for the pauses."""
+
+    def __init__(
+        self,
+        store: Store,
+        sinks: Mapping[str, Sink],
+        clock: Clock,
+        redactor: TextRedactor,
+        board: NoticeBoard,
+        *,
+        first_pause: float = 1.0,
+        longest_pause: float = _LONGEST_PAUSE,
+        jitter: Callable[[], float] = random.random,
+        looks: float = _LOOKS,
+    ) -> None:
+        """Take the ports. Every `looks` seconds rows are looked for that another program added."""
+        super().__init__("the audit", store, clock, first_pause=first_pause, longest_pause=longest_pause, jitter=jitter)
+        self._sinks = sinks
+        self._mask = redactor.text
+        self._board = board
+        self._looks = looks
+        self._sights = dict.fromkeys(sinks, SinkSight())
+
+    @property
+    def sights(self) -> Mapping[str, SinkSight]:
+        """How each sink was seen last."""
+        return self._sights
+
+    async def run(self) -> None:
+        """Take rows out until cancelled; then close the sinks."""
+        try:
+            await super().run()
+        finally:
+            for sink in self._sinks.values():
+                await sink.close()
+
+    async def _sleep(self, seconds: float) -> None:
+        """As long, or until it is time to look for what `deploybot allow` and the like added."""
+        await super()._sleep(min(seconds, self._looks))
+
+    def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[AuditBatch]:
+        del until, limit  # one batch a sink
+        free = [(place, kind) for place, kind in enumerate(self._sinks) if (kind,) not in shut]
+        batches = [self._batch(tables, place, self._sinks[kind]) for place, kind in free]
+        return [one for one in batches if one.rows]
+
+    def _batch(self, tables: Tables, place: int, sink: Sink) -> AuditBatch:
+        """What comes after the row that left last; everything, where the audit does not hold that row any more."""
+        state, (head, _) = tables.audit_sinks.get(sink.name), tables.audit.head()
+        after = state.number
+        rewritten = bool(after) and _hash_at(tables, after) != state.hash
+        rows = tables.audit.page(0 if rewritten else after, BATCH)
+        return AuditBatch(place, sink, state, rows, head, rewritten)
+
+    def _kind(self, batch: AuditBatch) -> str:
+        return list(self._sinks)[batch.id]
+
+    def _lane_of(self, item: AuditBatch) -> LaneName:
+        return (self._kind(item),)
+
+    def _may_overtake(self, lane: DeliveryLane) -> bool:
+        del lane
+        return False
+
+    def _interval(self, item: AuditBatch) -> float:
+        """A moment in which further rows gather: each batch costs a commit, and syslog services drop floods."""
+        return 0.0 if len(item.rows) == BATCH and self._kind(item) == "file" else _GATHER
+
+    def _where(self, item: AuditBatch) -> str:
+        return f"the audit's {item.sink.name}"
+
+    async def _send(self, item: AuditBatch) -> str:
+        """Send a batch; how far the sink is then. Nothing is ever given up, so a refusal is tried again, too."""
+        mark = "" if item.rewritten else item.state.mark
+        try:
+            reached = await item.sink.send(item.rows, mark)
+        except Unreachable as error:
+            self._sees(item, error)
+            error.retry_after = min(error.retry_after, _LONGEST_ASKED)
+            raise
+        except DeploybotError as error:
+            self._sees(item, error)
+            raise Unreachable(item.sink.name, str(error)) from error
+        self._sights[self._kind(item)] = SinkSight(waiting=max(item.head - reached.number, 0))
+        return f"{reached.number} {reached.mark}"
+
+    def _sees(self, item: AuditBatch, error: DeploybotError) -> None:
+        first = item.rows[0].number
+        self._sights[self._kind(item)] = SinkSight(
+            self._mask(str(error)), getattr(error, "hint", ""), item.head - first + 1
+        )
+
+    def _tell_failure(self, item: AuditBatch, wait: float, error: Exception) -> None:
+        """Log the first failure in a row loudly."""
+        level = logging.INFO if item.attempts else logging.WARNING
+        log.log(level, "%s waits %.0f s: %s", self._where(item), wait, str(error) or "no answer in time")
+
+    def _write(self, tables: Tables, item: AuditBatch, result: Result) -> None:
+        if result.sent:
+            self._reached(tables, item, _reached_of(result.remote))
+            return
+        now = self._clock.now()
+        # What broke again and again has no wait of its own.
+        since = tables.audit_sinks.failed(item.sink.name, now, now + (result.wait or self._longest_pause))
+        if now - since >= REPORT_AFTER:
+            self._board.report(tables, self._failing(item, result.error))
+
+    def _reached(self, tables: Tables, item: AuditBatch, reached: Reached) -> None:
+        name = item.sink.name
+        if item.rewritten:
+            self._board.report(tables, _rewritten(item))
+            log.error("%s: row %d that left is not in the audit any more", self._where(item), item.state.number)
+        tables.audit_sinks.reached(name, reached.number, _hash_at(tables, reached.number), reached.mark)
+        self._board.close(tables, f"{_FAILS}{name}")
+
+    def _failing(self, item: AuditBatch, error: str) -> Notice:
+        name, waiting = item.sink.name, item.head - item.rows[0].number + 1
+        return Notice(
+            key=f"{_FAILS}{name}",
+            title=f"The audit has not reached its {name} for {show_duration(REPORT_AFTER)}.",
+            text=f"{self._mask(error)}\n{waiting:,} rows wait, and none is lost. Deployments go on.",
+            fix=self._sights[self._kind(item)].cure or "`deploybot check` tries it.",
+        )
+
+    def _seen(self, item: AuditBatch, result: Result, seconds: float) -> None:
+        del seconds
+        kind = self._kind(item)
+        if not result.sent and not self._sights[kind].problem:
+            self._sights[kind] = replace(self._sights[kind], problem=self._mask(result.error))
+        METRICS.audit_batches.add(kind, "sent" if result.sent else "retried")
+
+
+def _reached_of(text: str) -> Reached:
+    number, _, mark = text.partition(" ")
+    return Reached(int(number), mark)
+
+
+def _hash_at(tables: Tables, number: int) -> str:
+    """The hash of a row; empty where there is no such row."""
+    rows = tables.audit.page(number - 1, 1) if number else ()
+    return rows[0].hash if rows and rows[0].number == number else ""
+
+
+def _rewritten(item: AuditBatch) -> Notice:
+    return Notice(
+        key=f"{_REWRITTEN}{item.sink.name}:{item.state.number}:{item.state.hash[:12]}",
+        title=f"Security warning: row {item.state.number} of the audit left the machine, and is not in it any more.",
+        text=f"The database was rewritten, or an old copy was put back. All rows go to the {item.sink.name} again.",
+        fix="`deploybot audit verify --against FILE` says which rows differ.",
+    )

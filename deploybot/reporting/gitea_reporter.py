@@ -1,0 +1,44 @@
+"""Gitea and Forgejo: a status of the commit; they have no deployments.
+
+`POST /repos/{owner}/{repo}/statuses/{sha}` of both their APIs (swagger of Gitea 1.22 and Forgejo 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from urllib.parse import quote
+
+from deploybot.domain import ReportItem, State
+from deploybot.ports import ChatFinding
+from deploybot.reporting.report_http import Api, Caller
+from deploybot.reporting.report_text import context_of, description_of
+
+_ENDS = {State.SUCCEEDED: "success", State.FAILED: "failure", State.RESTORED: "failure", State.CANCELLED: "warning"}
+
+
+class GiteaReporter:
+    """Tells one repository."""
+
+    def __init__(self, caller: Caller, url: str, repository: str, token: str, what: str) -> None:
+        """`url` is the API's, `repository` `acme/shop`; `what` is `GiteaReporter` or `Forgejo`."""
+        self._api = Api(caller, url, {"Authorization": f"token {token}"}, what)
+        self._repository = repository
+        self._place = f"/repos/{quote(repository)}"
+
+    async def tell(self, item: ReportItem) -> str:
+        """Tell a state; there is no id to give."""
+        report = item.report
+        state = _ENDS.get(State(report.word), "error") if report.ended else "pending"
+        body = {"state": state, "context": context_of(report), "description": description_of(report)}
+        await self._api.send("POST", f"{self._place}/statuses/{report.commit}", body)
+        return ""
+
+    async def check(self) -> AsyncIterator[ChatFinding]:
+        """Whether the token may write to the repository; nothing is written."""
+        found = await self._api.get(self._place)
+        rights = found.get("permissions") if isinstance(found, dict) else None
+        if isinstance(rights, dict) and not rights.get("push"):
+            cure = "Give its owner the right to write, and the token the scope write:repository."
+            yield ChatFinding("token", f"it may read {self._repository} and not write to it", cure)
+        else:
+            yield ChatFinding("token", f"{self._api.what} shows {self._repository}, and lets the token write")

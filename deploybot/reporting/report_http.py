@@ -1,0 +1,242 @@
+"""HTTP to others: addresses come from bot.toml alone, no redirect is followed, and some are never called.
+
+A name is resolved, what it resolves to is looked at, and exactly that is connected to: no second look-up can lead
+elsewhere. What others answer becomes an error of ours here: `Unreachable` for what may be tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import ipaddress
+import json
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from deploybot import __version__
+from deploybot.errors import Unreachable, UserError, system_words
+from deploybot.net.address_guard import may_be_called
+from deploybot.untrusted_input import Unreadable, json_of
+
+WITHIN = 15.0
+_LONGEST_ANSWER = 1 << 20
+_WAY = "See that its address in bot.toml is right, and that this machine reaches it."
+_LONGEST_WAIT = 86_400.0
+_SHOWN = 200
+_REFUSED = frozenset({400, 410, 413, 422})
+"""The other side has understood, and will never take it."""
+_NOT_ALLOWED = frozenset({401, 403, 404})
+
+
+class _Forbidden(OSError):
+    """A name leads where the bot does not call."""
+
+
+class _Guarded(AbstractResolver):
+    """Resolves names; one that leads to a link-local or metadata address, among others or alone, to nothing."""
+
+    def __init__(self, inner: AbstractResolver) -> None:
+        self._inner = inner
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        for one in found:
+            _look_at(one["host"])
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def _look_at(address: str) -> None:
+    if not may_be_called(address):
+        raise _Forbidden(f"it leads to {address}, a link-local or metadata address, which is never called")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAnswer:
+    """What came back: the status, the headers, and up to 1 MiB of the body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def words(self) -> str:
+        """What it says of itself, in one line."""
+        try:
+            told = json_of(self.body)
+            if isinstance(told, dict):
+                told = told.get("message") or told.get("error") or told.get("errors") or ""
+            words = told if isinstance(told, str) else json.dumps(told)
+        except Unreadable:
+            words = self.body.decode("utf-8", "replace")
+        return " ".join(words.split())[:_SHOWN]
+
+
+class Caller:
+    """One session for all calls; opened at the first of them. `within` is the seconds that a call may take.
+
+    A `resolver` of one's own is for tests; what it gives is looked at like any other's.
+    """
+
+    def __init__(self, *, within: float = WITHIN, resolver: AbstractResolver | None = None) -> None:
+        """Nothing is opened yet."""
+        self._within = within
+        self._resolver = resolver
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def call(
+        self, method: str, url: str, *, headers: Mapping[str, str], what: str, body: bytes | None = None
+    ) -> ReportAnswer:
+        """Call, whatever is answered; `url` is quoted already. Unreachable for `what` where nothing is."""
+        try:
+            parsed = URL(url, encoded=True)
+            _look_at_literal(parsed.host or "")
+            async with (
+                asyncio.timeout(self._within),
+                self._opened().request(method, parsed, headers=headers, data=body, allow_redirects=False) as response,
+            ):
+                data = await _beginning(response)
+                return ReportAnswer(response.status, dict(response.headers.items()), data)
+        except TimeoutError:
+            raise Unreachable(what, f"no answer within {self._within:g} s", hint=_WAY) from None
+        except (aiohttp.ClientError, OSError, ValueError) as problem:
+            raise Unreachable(what, _why(problem), hint=_WAY) from problem
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    resolver=_Guarded(self._resolver or ThreadedResolver()), limit_per_host=4
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": f"deploybot/{__version__}"},
+                auto_decompress=False,
+            )
+        return self._session
+
+
+def _look_at_literal(host: str) -> None:
+    """Addresses are not resolved, so nobody else looks at them."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return
+    _look_at(host)
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """The body; of one that is too long, its beginning."""
+    data = bytearray()
+    async for chunk in response.content.iter_any():
+        data += chunk
+        if len(data) > _LONGEST_ANSWER:
+            response.close()
+            break
+    return bytes(data[:_LONGEST_ANSWER])
+
+
+def _why(problem: Exception) -> str:
+    cause = problem.os_error if isinstance(problem, aiohttp.ClientConnectorError) else problem
+    if isinstance(problem, aiohttp.ClientConnectorCertificateError):
+        cause = problem.certificate_error
+    # Its number is OpenSSL's, not the system's: 1 would be told as “operation not permitted”.
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS fails: {cause.reason or cause}"
+    return system_words(cause) if isinstance(cause, OSError) else str(problem) or type(problem).__name__
+
+
+def accepted(answer: ReportAnswer, what: str) -> ReportAnswer:
+    """The answer, where it is a success.
+
+    Raises UserError for what the other side will never take, Unreachable for what may be tried again: with
+    `retry_after` where it asks to be left alone.
+    """
+    if 200 <= answer.status < 300:  # noqa: PLR2004  any 2xx
+        return answer
+    said = f"it answers {answer.status}" + (f": {answer.words}" if answer.words else "")
+    if answer.status in _REFUSED:
+        raise UserError(f"{what}: {said}")
+    raise Unreachable(what, said, hint=_cure(answer), retry_after=retry_after(answer, time.time()))
+
+
+def _cure(answer: ReportAnswer) -> str:
+    if 300 <= answer.status < 400:  # noqa: PLR2004  any 3xx
+        return "No redirect is followed: write the address that it leads to into bot.toml."
+    if answer.status in _NOT_ALLOWED:
+        return "See that the address is right, that the token is valid, and what it may do."
+    return ""
+
+
+def retry_after(answer: ReportAnswer, now: float) -> float:
+    """How many seconds the other side asks to be left alone, a day at most; 0.0 where it does not ask.
+
+    By `Retry-After` (RFC 9110, 10.2.3), or by what GitHub (`x-ratelimit-…`) and GitLab (`RateLimit-…`) document.
+    """
+    fields = {name.lower(): value for name, value in answer.headers.items()}
+    asked = _seconds(fields.get("retry-after", ""), now)
+    for prefix in ("x-ratelimit-", "ratelimit-"):
+        if not asked and fields.get(prefix + "remaining") == "0":
+            asked = _number(fields.get(prefix + "reset", "")) - now
+    return min(max(asked, 0.0), _LONGEST_WAIT)
+
+
+def _seconds(text: str, now: float) -> float:
+    """Of a number of seconds, or a date; 0.0 for anything else."""
+    if number := _number(text):
+        return number
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp() - now
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _number(text: str) -> float:
+    return float(text) if text.isdecimal() and text.isascii() else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A JSON API: where it is, the headers that open it, and what it is called when it does not answer."""
+
+    caller: Caller
+    url: str
+    headers: Mapping[str, str]
+    what: str
+
+    async def get(self, path: str) -> object:
+        """What is at a path, `/…`. Raises as `accepted` does."""
+        return await self._ask("GET", path, None)
+
+    async def send(self, method: str, path: str, body: Mapping[str, object]) -> object:
+        """POST or PUT; what is answered. Raises as `accepted` does."""
+        return await self._ask(method, path, json.dumps(body).encode())
+
+    async def _ask(self, method: str, path: str, body: bytes | None) -> object:
+        headers = {"Accept": "application/json", **self.headers}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        answer = await self.caller.call(method, self.url + path, headers=headers, what=self.what, body=body)
+        try:
+            return json_of(accepted(answer, self.what).body)
+        except Unreadable:
+            raise Unreachable(self.what, "it answers something that is not JSON: is the address its API's?") from None

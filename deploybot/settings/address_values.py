@@ -1,0 +1,238 @@
+"""What an address in bot.toml may look like: where servers, Engines, repositories and URLs are, and a server's key.
+
+Types and sentences are made as in `shapes`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from deploybot.net.address_guard import IpAddress, is_metadata, is_metadata_name
+
+_SSH = re.compile(r"([a-z_A-Z][\w.-]*\$?)@(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9_.-]*)(?::(\d{1,5}))?", re.ASCII)
+_HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", re.ASCII)
+_SCP = re.compile(r"[A-Za-z_][\w.-]*@[A-Za-z0-9][\w.-]*:[^\s:-][^\s]*", re.ASCII)
+_NUMERIC = re.compile(r"(?:0[xX][0-9A-Fa-f]*|\d+)", re.ASCII)
+_KEY_FIELDS = {
+    "ssh-ed25519": 2,
+    "ecdsa-sha2-nistp256": 3,
+    "ecdsa-sha2-nistp384": 3,
+    "ecdsa-sha2-nistp521": 3,
+    "ssh-rsa": 3,
+}
+_TOKEN_KEY_FIELDS = {"sk-ssh-ed25519@openssh.com": 3, "sk-ecdsa-sha2-nistp256@openssh.com": 4}
+_PORTS = 65535
+
+
+def _refuse(sentence: str) -> PydanticCustomError:
+    """An error whose message does not repeat the value, which may hold a secret."""
+    return PydanticCustomError("plain", "{sentence}", {"sentence": sentence})
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _PORTS:
+        raise ValueError("should have a port from 1 to 65535")
+    return int(text)
+
+
+def ssh_target(text: str) -> tuple[str, str, int]:
+    """User, host and port of `user@host`, `user@host:port`, `user@[IPv6]:port`; ValueError otherwise."""
+    match = _SSH.fullmatch(text)
+    if match is None:
+        _, _, host = text.rpartition("@")
+        if host.count(":") > 1 and "[" not in host:
+            raise ValueError('should have its IPv6 address in brackets, such as "deploy@[2001:db8::1]:22"')
+        raise ValueError('should be "user@host" or "user@host:port"')
+    host = match[2].strip("[]")
+    if match[2].startswith("["):
+        _address(match[2])
+    return match[1], host, _port(match[3] or "22")
+
+
+def _ssh(text: str) -> str:
+    ssh_target(text)
+    return text
+
+
+def _address(host: str) -> IpAddress | None:
+    """The address that a URL's host is, None for a name.
+
+    A host whose last label is a number is an address to every HTTP client (WHATWG URL, host parsing),
+    also as 0x7f.1 or 2130706433: only the usual four decimal numbers are taken.
+    """
+    if host.startswith("["):
+        try:
+            return ipaddress.IPv6Address(host.strip("[]"))
+        except ValueError:
+            raise ValueError("should have a valid IPv6 address in its brackets") from None
+    if _NUMERIC.fullmatch(host.rstrip(".").rpartition(".")[2]):
+        try:
+            return ipaddress.IPv4Address(host)
+        except ValueError:
+            raise ValueError("should have its address as four decimal numbers, such as 127.0.0.1") from None
+    return None
+
+
+def _reachable(host: str) -> None:
+    """Refuse what leads to a cloud's metadata service: whoever reads that owns the machine."""
+    if not _HOST.fullmatch(host):
+        raise ValueError("should have a host name or address")
+    address = _address(host)
+    if is_metadata_name(host) or (address and is_metadata(address)):
+        raise ValueError("should not be a link-local or metadata address")
+
+
+def leads_astray(host: str) -> bool:
+    """Whether a host, a name or an address, is none or leads to a link-local or metadata address."""
+    try:
+        _reachable(f"[{host}]" if ":" in host else host)
+    except ValueError:
+        return True
+    return False
+
+
+def _split(url: str) -> SplitResult:
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise ValueError("should be a URL of printable ASCII without spaces")
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ValueError("should be a URL") from None
+
+
+def _health_url(url: str) -> str:
+    parts = _split(url)
+    if "@" in parts.netloc:
+        raise _refuse("should be a URL without user and password")
+    if parts.scheme not in {"http", "https"} or parts.fragment:
+        raise ValueError('should be an http or https URL, such as "http://127.0.0.1:8000/healthz"')
+    _host_port(parts.netloc, default="80")
+    return url
+
+
+def _host_port(text: str, default: str = "") -> str:
+    host, port = (text, "") if text.endswith("]") else (text.rpartition(":")[::2] if ":" in text else (text, ""))
+    _reachable(host)
+    if not (port or default):
+        raise ValueError('should be "host:port"')
+    _port(port or default)
+    return text
+
+
+def _docker(text: str) -> str:
+    if text.startswith("tcp://"):
+        _host_port(text.removeprefix("tcp://"))
+    elif not text.removeprefix("unix://").startswith("/") or not text.isprintable():
+        raise ValueError('should be "/path" (a socket on the server), "unix:///path" (one here) or "tcp://host:port"')
+    return text
+
+
+_SYSLOG_PORT = "514"
+
+
+def syslog_target(text: str) -> tuple[str, str, int]:
+    """`udp` or `tcp` with host and port (514 if left out), or `unix` with a path and 0; ValueError otherwise."""
+    kind, _, rest = text.partition("://")
+    if text == "local":
+        return "unix", "/dev/log", 0
+    if kind == "unix" and rest.startswith("/") and rest.isprintable():
+        return "unix", rest, 0
+    if kind not in {"udp", "tcp"}:
+        raise ValueError('should be "local", "unix:///path", "udp://host:514" or "tcp://host:514"')
+    _host_port(rest, default=_SYSLOG_PORT)
+    host, port = (rest, "") if rest.endswith("]") or ":" not in rest else rest.rsplit(":", 1)
+    return kind, host.strip("[]"), int(port or _SYSLOG_PORT)
+
+
+def _syslog(text: str) -> str:
+    syslog_target(text)
+    return text
+
+
+def _host_key(text: str) -> str:
+    return _public_key(text, _KEY_FIELDS, "; `deploybot trust` writes it")
+
+
+def _signing_key(text: str) -> str:
+    """A key that signs commits; unlike a server's, it may be on a security token."""
+    return _public_key(text, _KEY_FIELDS | _TOKEN_KEY_FIELDS, "; `cat ~/.ssh/id_ed25519.pub` shows one")
+
+
+def _public_key(text: str, kinds: Mapping[str, int], where: str) -> str:
+    """A public key as OpenSSH writes it (sshd(8), AUTHORIZED_KEYS; RFC 4253, 6.6): type, base64, comment."""
+    kind, _, rest = text.strip().partition(" ")
+    if kind not in kinds:
+        raise _refuse(f'should be an OpenSSH public key line, such as "ssh-ed25519 AAAA…"{where}')
+    coded = rest.split()[0] if rest.split() else ""
+    try:
+        fields = [*_fields(base64.b64decode(coded, validate=True))]
+    except (binascii.Error, struct.error):
+        fields = []
+    if len(fields) != kinds[kind] or fields[0] != kind.encode() or not all(fields):
+        raise _refuse(f"should be a whole `{kind}` public key; this one is cut or has been changed")
+    return f"{kind} {coded}"
+
+
+def _fields(blob: bytes) -> Iterator[bytes]:
+    """The strings of a key (RFC 4251, 5): each has its length before it; struct.error where one is cut."""
+    while blob:
+        (length,) = struct.unpack_from(">I", blob)
+        yield struct.unpack_from(f"{length}s", blob, 4)[0]
+        blob = blob[4 + length :]
+
+
+def _repository(url: str, info: ValidationInfo) -> str:
+    parts = _split(url)
+    if parts.scheme and (parts.password or (parts.username and parts.scheme != "ssh")):
+        raise _refuse("should not hold a user or password: give the token as repo_token")
+    if url.startswith(("./", "../")):
+        base = info.context.get("base") if isinstance(info.context, dict) else None
+        return str(Path(base, url).resolve()) if base else url
+    known = (
+        {"ssh", "https", "http"}
+        if _HOST.match(parts.netloc.rpartition("@")[2])
+        else {"file"}
+        if parts.path.startswith("/")
+        else set()
+    )
+    if parts.scheme in known or url.startswith("/") or (not parts.netloc and _SCP.fullmatch(url)):
+        return url
+    raise ValueError('should be a git URL, such as "git@github.com:acme/shop.git" or "https://…", or a path')
+
+
+def _web_url(url: str) -> str:
+    """An address of ours, or of an API: https, or http where it does not leave the machine or the network."""
+    parts = _split(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or "@" in url:
+        raise ValueError('should be an address such as "https://bot.example.com"')
+    return url.rstrip("/")
+
+
+def _call_url(url: str) -> str:
+    """An address that the bot calls by itself; whoever answers there is told things, so some are refused."""
+    found = _web_url(url)
+    _host_port(urlsplit(found).netloc, default="443")
+    return found
+
+
+SshTarget = Annotated[str, AfterValidator(_ssh)]
+HealthUrl = Annotated[str, AfterValidator(_health_url)]
+HostPort = Annotated[str, AfterValidator(_host_port)]
+DockerAddress = Annotated[str, AfterValidator(_docker)]
+SyslogAddress = Annotated[str, AfterValidator(_syslog)]
+HostKey = Annotated[str, AfterValidator(_host_key)]
+SigningKey = Annotated[str, AfterValidator(_signing_key)]
+Repository = Annotated[str, AfterValidator(_repository)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+CallUrl = Annotated[str, AfterValidator(_call_url)]

@@ -1,0 +1,111 @@
+"""The bot itself, its chats and its servers, as bot.toml has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+
+from deploybot.settings.address_values import DockerAddress, HostPort, SshTarget, WebUrl, ssh_target
+from deploybot.settings.setting_types import FileRef, HostKeys, Secret, SettingsPart, Switch, Whole
+from deploybot.settings.value_shapes import Bytes, LocalPath, Name, Seconds, SlackChannel, TimeZone
+
+
+class BotSettings(SettingsPart):
+    """`[bot]`.
+
+    `data` holds the database, git mirrors, logs of deployments and the local socket; `plugins` your own
+    commands; `keep_logs` bounds the kept log of one deployment; times of day are meant in `timezone`. With `grants`
+    `two`, a second admin confirms each grant; with `admin_code`, admins type a one-time code for what only they may do.
+    """
+
+    data: LocalPath = Path("/var/lib/deploybot")
+    plugins: LocalPath | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    keep_logs: Bytes = 10_000_000
+    timezone: TimeZone = ZoneInfo("UTC")
+    grants: Literal["one", "two"] = "one"
+    admin_code: Literal["totp"] | None = None
+
+
+class SlackSettings(SettingsPart):
+    """`[slack]`: Socket Mode with `app_token`, HTTP mode with `signing_secret`. `channel` is told of everything."""
+
+    bot_token: Secret
+    app_token: Secret | None = None
+    signing_secret: Secret | None = None
+    channel: SlackChannel | None = None
+    api_url: WebUrl = "https://slack.com/api"
+
+
+class Telegram(SettingsPart):
+    """`[telegram]`: long polling, or a webhook with `webhook_secret`. `chat` and its `topic` are told of everything."""
+
+    token: Secret
+    chat: Whole | None = None
+    topic: Whole = Field(default=0, ge=0)
+    webhook_secret: Secret | None = None
+    api_url: WebUrl = "https://api.telegram.org"
+
+
+class Http(SettingsPart):
+    """`[http]`: where the bot's HTTP server listens, and the address by which it is reached from outside.
+
+    `token` opens `/metrics` and the details of `/healthz`. `max_body` bounds the body of a webhook, `rate` how many a
+    second each address takes, and ten times as many at once.
+    """
+
+    listen: HostPort = "127.0.0.1:8080"
+    url: WebUrl | None = None
+    token: Secret | None = None
+    max_body: Bytes = 25 << 20
+    rate: Whole = Field(default=100, ge=1, le=1_000_000)
+
+
+class DockerTls(SettingsPart):
+    """Client certificate files for an Engine on TCP."""
+
+    ca: LocalPath
+    cert: LocalPath
+    key: LocalPath
+
+
+class Server(SettingsPart):
+    """`[servers.NAME]`: a machine, how it is reached, and its Docker Engine.
+
+    `ssh` is `user@host`, `user@host:port` or `user@[IPv6]:port`. `docker` is a socket path on the server
+    (through SSH), `unix:///path` on the bot's own machine, or `tcp://host:port` with `docker_tls`.
+    """
+
+    filled: ClassVar[frozenset[str]] = frozenset({"name"})
+
+    name: str = ""
+    ssh: SshTarget
+    key: FileRef | None = None
+    passphrase: Secret | None = None
+    certificate: FileRef | None = None
+    password: Secret | None = None
+    agent: Switch = False
+    jump: Name | None = None
+    host_key: HostKeys = ()
+    docker: DockerAddress | None = None
+    docker_tls: DockerTls | None = None
+    connect_timeout: Seconds = 10.0
+
+    @property
+    def user(self) -> str:
+        """Whom the bot logs in as."""
+        return ssh_target(self.ssh)[0]
+
+    @property
+    def host(self) -> str:
+        """The host name or address, an IPv6 address without its brackets."""
+        return ssh_target(self.ssh)[1]
+
+    @property
+    def port(self) -> int:
+        """The SSH port, 22 where none is given."""
+        return ssh_target(self.ssh)[2]

@@ -1,0 +1,81 @@
+"""What tables of bot.toml are made of: a frozen table, a secret, a file."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr, Strict, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from deploybot.settings.address_values import HostKey
+from deploybot.settings.value_shapes import EnvName, LocalPath, one_or_many
+
+HostKeys = Annotated[tuple[HostKey, ...], BeforeValidator(one_or_many)]
+Switch = Annotated[bool, Strict()]
+Whole = Annotated[int, Strict()]
+
+
+class SettingsPart(BaseModel):
+    """A table of bot.toml: frozen, and an unknown key is an error. `filled` are fields that are no keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    filled: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def known_keys(cls) -> dict[str, FieldInfo]:
+        """The keys that bot.toml may hold in this table."""
+        return {field.alias or name: field for name, field in cls.model_fields.items() if name not in cls.filled}
+
+    def value(self, key: str) -> object:
+        """Give the value of a key as bot.toml calls it."""
+        return getattr(self, next((name for name, field in type(self).model_fields.items() if field.alias == key), key))
+
+
+class Secret(SettingsPart):
+    """A value kept outside bot.toml: in the environment (`env`) or in a file (`file`); exactly one."""
+
+    env: EnvName | None = None
+    file: LocalPath | None = None
+    _value: str = PrivateAttr(default="")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_value(cls, given: object) -> object:
+        if isinstance(given, dict | Secret):
+            return given
+        raise PydanticCustomError(
+            "plain", 'is a secret, and no secret stands in bot.toml: write { env = "NAME" } or { file = "PATH" }'
+        )
+
+    def fill(self, value: str) -> None:
+        """Take the value: only for the config, once, when bot.toml is read."""
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself: only for the place that uses it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        """Where it comes from, never the value."""
+        return f"Secret({self.source})"
+
+    __str__ = __repr__
+
+    @property
+    def source(self) -> str:
+        """`env NAME` or `file PATH`, for people."""
+        return f"env {self.env}" if self.env else f"file {self.file}"
+
+
+class FileRef(SettingsPart):
+    """A file that holds a key or certificate: `{ file = "PATH" }`."""
+
+    file: LocalPath
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_content(cls, given: object) -> object:
+        if isinstance(given, dict | FileRef):
+            return given
+        raise PydanticCustomError("plain", 'is given as a file: write { file = "PATH" }')

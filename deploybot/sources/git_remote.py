@@ -1,0 +1,196 @@
+"""How a repository is reached: what git is told in its environment, and never in its arguments.
+
+Nothing of the person who runs the bot counts: no system or user configuration, no ssh_config, no netrc, no prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deploybot import trusted_files
+from deploybot.errors import UserError
+from deploybot.settings import App
+
+_SCP = re.compile(r"(?:[^@/\s]+@)?(\[[^\]]+\]|[^:/\s]+):(?!//)")
+_FROM_OUTSIDE = (
+    *("PATH", "TMPDIR", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"),
+)
+_CONFIG = (
+    ("protocol.ext.allow", "never"),
+    ("core.hooksPath", os.devnull),
+    ("core.fsmonitor", "false"),
+    ("gc.autoDetach", "false"),
+    ("maintenance.autoDetach", "false"),
+    ("tar.umask", "0022"),
+    ("core.quotePath", "false"),
+)
+_HELPER = (
+    """!f() { test "$1" = get && """
+    """printf 'username=%s\\npassword=%s\\n' "$DEPLOYBOT_REPO_USER" "$DEPLOYBOT_REPO_TOKEN"; }; f"""
+)
+_ANY_USER = "x-token-auth"
+"""Bitbucket wants exactly this name beside an access token; GitHub, GitLab and Gitea take any."""
+_ALIAS = "deploybot"
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+KNOWN_HOSTS = {
+    "github.com": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl",
+    "gitlab.com": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn/nOeHHE5UOzRdf",
+    "bitbucket.org": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIazEu89wgQZ4bqs3d63QSMzYVa0MuJ2e2gKTKqu+UUO",
+    "codeberg.org": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIVIC02vnjFyL+I4RHfvIGNtOgJMe769VTF1VR4EB3ZB",
+}
+"""The host keys that the large forges publish; `repo_host_key` replaces them."""
+
+
+@dataclass(frozen=True, slots=True)
+class GitRemote:
+    """A repository and the way to it: `env` is git's whole environment, with what opens it."""
+
+    url: str
+    env: Mapping[str, str] = field(repr=False)
+
+
+def remote_of(app: App, folder: Path) -> GitRemote:
+    """The way to an app's repository; `folder` is the bot's own and holds what ssh and git must find in files.
+
+    Raises UserError where bot.toml lacks what this kind of address needs.
+    """
+    url = app.repo
+    if "://" not in url and _SCP.match(url) is None:
+        return _local(url, url, folder)
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return _local(url, parts.path, folder)
+    if parts.scheme in {"http", "https"}:
+        return _web(app, folder)
+    return _ssh(app, folder)
+
+
+def environment(folder: Path, *config: tuple[str, str], **more: str) -> dict[str, str]:
+    """All that git gets (git(1), ENVIRONMENT VARIABLES): `config` on top of ours is not seen in `ps`, `more` is added.
+
+    `folder` is the bot's own: git finds no netrc and no configuration in it.
+    """
+    env = {name: os.environ[name] for name in _FROM_OUTSIDE if name in os.environ}
+    env |= {
+        "HOME": str(folder),
+        "LC_ALL": "C",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "",
+        "SSH_ASKPASS": "",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_ALLOW_PROTOCOL": "file:http:https:ssh",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+    }
+    pairs = (*_CONFIG, *config)
+    env["GIT_CONFIG_COUNT"] = str(len(pairs))
+    for number, (key, value) in enumerate(pairs):
+        env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return env | more
+
+
+def _local(url: str, path: str, folder: Path) -> GitRemote:
+    # Repositories of other users are refused (safe.directory in git-config(1)), unless a file of ours
+    # names them: git hears that neither from the environment nor from arguments.
+    own = _keep(folder, "gitconfig", "".join(f"[safe]\n\tdirectory = {_quoted(place)}\n" for place in _at(path)))
+    return GitRemote(url, environment(folder, GIT_CONFIG_GLOBAL=str(own)))
+
+
+def _at(path: str) -> tuple[str, str]:
+    """A repository's own folder, bare or with a working copy around it."""
+    return path.rstrip("/"), path.rstrip("/") + "/.git"
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _web(app: App, folder: Path) -> GitRemote:
+    parts = urlsplit(app.repo)
+    host = parts.hostname or ""
+    if app.repo_token is None:
+        return GitRemote(app.repo, environment(folder))
+    if parts.scheme == "http" and host not in _LOOPBACK:
+        raise UserError(
+            f"The token of {app.name}'s repository would travel in the clear.",
+            hint=f"Write https:// in apps.{app.name}.repo.",
+        )
+    user, _, token = app.repo_token.reveal().rpartition(":")
+    # A helper for this address only: after a redirect elsewhere git does not ask it.
+    key = f"credential.{parts.scheme}://{parts.netloc}.helper"
+    env = environment(folder, (key, _HELPER), DEPLOYBOT_REPO_USER=user or _ANY_USER, DEPLOYBOT_REPO_TOKEN=token)
+    return GitRemote(app.repo, env)
+
+
+def _ssh(app: App, folder: Path) -> GitRemote:
+    host = _ssh_host(app.repo)
+    pinned = app.repo_host_key or tuple(filter(None, (KNOWN_HOSTS.get(host),)))
+    if not pinned:
+        raise UserError(
+            f"The host key of {host}, which holds {app.name}'s repository, is not pinned.",
+            hint=f"Set apps.{app.name}.repo_host_key to what `ssh-keyscan {host}` prints, once you have compared it.",
+        )
+    known = _keep(folder, "known_hosts", "".join(f"{_ALIAS} {key}\n" for key in pinned))
+    options = {
+        "BatchMode": "yes",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": _ssh_path(known),
+        "GlobalKnownHostsFile": os.devnull,
+        "HostKeyAlias": _ALIAS,
+        "CheckHostIP": "no",
+        "UpdateHostKeys": "no",
+        "ClearAllForwardings": "yes",
+        "ControlPath": "none",
+        "ConnectTimeout": "10",
+        "ServerAliveInterval": "10",
+        "ServerAliveCountMax": "3",
+    }
+    if app.repo_key is not None:
+        key = app.repo_key.file
+        try:
+            trusted_files.verify(key, private=True)
+        except OSError:
+            raise UserError(
+                f"The key of {app.name}'s repository, {key}, is not there.",
+                hint=f"Put the deploy key there, or change apps.{app.name}.repo_key.",
+            ) from None
+        except trusted_files.UnsafeFileError as problem:
+            raise UserError(f"The key of {app.name}'s repository is not used: {problem}.") from None
+        options |= {"IdentityFile": _ssh_path(key), "IdentitiesOnly": "yes", "IdentityAgent": "none"}
+    words = ["ssh", "-F", "none", *(f"-o{name}={value}" for name, value in options.items())]
+    return GitRemote(app.repo, environment(folder, GIT_SSH_COMMAND=shlex.join(words), GIT_SSH_VARIANT="ssh"))
+
+
+def _ssh_host(url: str) -> str:
+    if "://" in url:
+        return urlsplit(url).hostname or ""
+    match = _SCP.match(url)
+    return match[1].strip("[]") if match else ""
+
+
+def _ssh_path(path: Path) -> str:
+    """A path as ssh_config(5) takes it: quoted, and with its own `%` doubled."""
+    text = str(path)
+    if {'"', "\\", "\n", "$"} & set(text):
+        raise UserError(f"{text} cannot be given to ssh.", hint='Choose a path without ", \\ and $.')
+    return '"' + text.replace("%", "%%") + '"'
+
+
+def _keep(folder: Path, name: str, text: str) -> Path:
+    """A small file of ours, named by its content, so that no two apps write the same one differently."""
+    path = folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    if not path.exists():
+        draft = folder / f"{path.name}.draft"
+        draft.write_text(text)
+        draft.replace(path)
+    return path

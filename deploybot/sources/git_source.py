@@ -1,0 +1,351 @@
+"""ports.RefSource over git: refs to commits, what changed between two, and the files to send to a server.
+
+Nothing is ever checked out where the bot runs, and no hook and no configuration of a repository counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from deploybot.domain import Changes, Commit, CommitAuthor, Heads, Holding, Release, Signature
+from deploybot.errors import UserError
+from deploybot.ports import TextRedactor
+from deploybot.settings import App, Signer
+from deploybot.sources.commit_signatures import Signatures
+from deploybot.sources.git_errors import explained
+from deploybot.sources.git_mirror import Mirror
+from deploybot.sources.git_process import GitFailed, fields
+from deploybot.sources.git_remote import GitRemote, environment, remote_of
+from deploybot.sources.ref_names import check_ref, find_named, nearest, no_such_ref
+from deploybot.sources.temporary_files import drafted, finished
+
+MAKE_WITHIN = 900.0
+MOST_COMMITS = 50
+MOST_AUTHORED = 2000
+MOST_WARNINGS = 50
+MOST_CANDIDATES = 8
+MOST_MESSAGE = 65_536
+_FULL = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
+_SHORT = re.compile(r"[0-9a-f]{4,63}", re.ASCII)
+_FORMAT = "--format=%H%x00%an%x00%ct%x00%s"
+_AUTHORS = "--format=%an%x00%ae%x00%(trailers:key=Co-authored-by,valueonly,separator=%x02)"
+_LONGEST = 200
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class GitSource:
+    """The repositories of all apps, each mirrored once under `data/mirrors`."""
+
+    def __init__(
+        self,
+        data: Path,
+        redactor: TextRedactor,
+        *,
+        ask_within: float = 30.0,
+        signers: Mapping[str, Signer] | None = None,
+    ) -> None:
+        """Take the bot's data folder, what masks secrets in git's words, and seconds for one question over there.
+
+        `signers` are those of bot.toml; without any no signature is good.
+        """
+        self._data = data.absolute()
+        self._signatures = Signatures(self._data / "signers", signers or {})
+        self._ask_within = ask_within
+        self._redactor = redactor
+        self._mirrors: dict[str, Mirror] = {}
+
+    async def resolve(self, app: App, ref: str) -> Release:
+        """A branch, tag, short or full SHA as it is now over there; an empty ref is the app's branch or the default.
+
+        `heads/NAME` and `tags/NAME` say which is meant where a branch and a tag share a name. A full SHA that the
+        mirror holds needs no network. Raises Unreachable, or UserError with the nearest refs.
+        """
+        check_ref(ref, app.name)
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            if _FULL.fullmatch(ref.lower()):
+                commit, name = ref.lower(), ref
+                await _present(app, mirror, remote, commit)
+            else:
+                commit, name = await _named(app, mirror, remote, ref)
+            release = await mirror.mending(remote, lambda: _described(mirror, commit, name))
+            await mirror.pin(release.commit)
+        return release
+
+    async def changes(self, app: App, old: str, new: str) -> Changes:
+        """What lies between two full commits; `known` is False when one of them is nowhere any more."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            if not await _both(mirror, remote, old, new):
+                return Changes(known=False)
+            return await mirror.mending(remote, lambda: _between(app, mirror, old, new))
+
+    async def heads(self, app: App) -> Heads:
+        """All branches and tags as they are over there now, in one `git ls-remote`; nothing is fetched."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            refs = await mirror.look(remote)
+        return Heads(refs.branches, refs.tags)
+
+    async def message(self, app: App, commit: str) -> str:
+        """The whole message of a full commit, cut at 64 KiB."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            await _present(app, mirror, remote, commit)
+            argv = ("log", "-1", "--encoding=UTF-8", "--format=%B", f"{commit}^{{commit}}", "--")
+            said = await mirror.mending(remote, lambda: mirror.git(*argv))
+        return said[:MOST_MESSAGE].decode("utf-8", errors="replace").strip()
+
+    async def touched(self, app: App, old: str, new: str, patterns: Sequence[str]) -> tuple[str, ...] | None:
+        """The paths that match a pattern (as `warn_paths` do) and differ between two full commits."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            if not await _both(mirror, remote, old, new):
+                return None
+            argv = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new, "--", *_globs(patterns))
+            paths = await mirror.mending(remote, lambda: mirror.git(*argv))
+        return tuple(_plain(path) for (path,) in fields(paths, 1))
+
+    async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
+        """Whether a full commit lies before another one, or is it; None where one is nowhere any more."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            if not await _both(mirror, remote, old, new):
+                return None
+            left = await mirror.mending(remote, lambda: mirror.git("rev-list", "--count", f"{new}..{old}", "--"))
+        return int(left) == 0
+
+    async def holding(self, app: App, commit: str) -> Holding:
+        """The branches that have a full commit and the tags that name it, as they are over there now."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            refs = await mirror.refresh(remote)
+            await _present(app, mirror, remote, commit)
+            argv = ("for-each-ref", f"--contains={commit}", "--format=%(refname)", "refs/heads/")
+            said = (await mirror.mending(remote, lambda: mirror.git(*argv))).decode("utf-8", errors="replace")
+        branches = (line.removeprefix("refs/heads/") for line in said.splitlines())
+        tags = tuple(sorted(name for name, of in refs.tags.items() if of == commit))
+        twins = tuple(name for name in tags if name in refs.branches)
+        return Holding(tuple(name for name in branches if name in refs.branches), tags, twins)
+
+    async def signature(self, app: App, commit: str) -> Signature:
+        """A good signature of a full commit by a signer of bot.toml: its own, or that of an annotated tag of it."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            refs = await mirror.refresh(remote)
+            await _present(app, mirror, remote, commit)
+            tags = {name: refs.raw[f"refs/tags/{name}"] for name, of in refs.tags.items() if of == commit}
+            return await mirror.mending(remote, lambda: self._signatures.of(mirror, commit, tags))
+
+    async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
+        """Whether a full commit has any of these paths; they are taken literally."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            await _present(app, mirror, remote, commit)
+            argv = ("ls-tree", "-z", "--name-only", commit, "--", *paths)
+            return bool(await mirror.mending(remote, lambda: mirror.git(*argv)))
+
+    async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
+        """A git bundle (gitformat-bundle(5)) with one ref, `refs/deploybot/<commit>`, for a server that has `have`.
+
+        It is never empty: where the server has every commit, this one is sent again, without its history.
+        """
+        known = hashlib.sha256("\n".join(sorted(have)).encode()).hexdigest()[:12]
+
+        async def write(mirror: Mirror, draft: Path) -> None:
+            await mirror.pin(commit)
+            without = await _without(mirror, commit, have)
+            ref = f"refs/deploybot/{commit}"
+            config = ("-c", "pack.threads=1")
+            await mirror.git(*config, "bundle", "create", "--quiet", str(draft), ref, *without, timeout=MAKE_WITHIN)
+
+        return await self._made(app, commit, "bundles", f"{commit}-{known}.bundle", write)
+
+    async def archive(self, app: App, commit: str) -> Path:
+        """A gzipped tar of a commit's tree, byte for byte the same every time; written as a stream."""
+
+        async def write(mirror: Mirror, draft: Path) -> None:
+            file = await asyncio.to_thread(os.open, draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                await mirror.git("archive", "--format=tar.gz", commit, stdout=file, timeout=MAKE_WITHIN)
+            finally:
+                os.close(file)
+
+        return await self._made(app, commit, "archives", f"{commit}.tar.gz", write)
+
+    async def _made(
+        self, app: App, commit: str, kind: str, name: str, write: Callable[[Mirror, Path], Awaitable[None]]
+    ) -> Path:
+        """A file of the data folder, made unless it is there; old ones are removed."""
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            target = self._data / kind / mirror.path.stem / name
+            async with mirror.making:
+                if target.exists():
+                    os.utime(target)
+                    return target
+                await _present(app, mirror, remote, commit)
+                draft = await asyncio.to_thread(drafted, target)
+                await mirror.mending(remote, lambda: write(mirror, draft))
+                await asyncio.to_thread(finished, draft, target)
+        return target
+
+    def _open(self, app: App) -> tuple[Mirror, GitRemote]:
+        """The mirror of an app's repository, and the way to it with this app's key or token."""
+        digest = hashlib.sha256(app.repo.encode()).hexdigest()[:12]
+        plain = app.repo.rstrip("/").removesuffix(".git").replace(":", "/").rpartition("/")[2]
+        name = f"{_UNSAFE.sub('-', plain).strip('-.')[:40] or 'repository'}-{digest}"
+        folder = self._data / "mirrors" / name
+        # `deploybot check` comes here before the bot has made its folder.
+        self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        remote = remote_of(app, folder)
+        mirror = self._mirrors.setdefault(
+            name, Mirror(folder.with_name(f"{name}.git"), environment(folder), self._ask_within)
+        )
+        return mirror, remote
+
+    @contextmanager
+    def _explaining(self, app: App) -> Iterator[None]:
+        """Turn what git, or the bot's own disk, says into an error of ours."""
+        try:
+            yield
+        except GitFailed as problem:
+            raise explained(app, problem, self._redactor) from problem
+        except OSError as problem:
+            raise explained(app, GitFailed(-1, str(problem)), self._redactor) from problem
+
+
+async def _named(app: App, mirror: Mirror, remote: GitRemote, ref: str) -> tuple[str, str]:
+    """The commit that a typed ref other than a full SHA means now, and the ref as the release keeps it."""
+    refs = await mirror.refresh(remote)
+    wanted = ref or app.branch or ""
+    commit, name = find_named(wanted, refs, app.name)
+    if _SHORT.fullmatch(ref.lower()):
+        found = await mirror.mending(remote, lambda: _beginning_with(mirror, ref.lower()))
+        if len({commit, *found} - {""}) > 1:
+            raise await _ambiguous(app, mirror, ref, commit, found)
+        commit, name = commit or next(iter(found), ""), ref
+    if not commit:
+        raise no_such_ref(wanted, app.name, await asyncio.to_thread(nearest, wanted, refs))
+    return commit, name
+
+
+async def _beginning_with(mirror: Mirror, digits: str) -> list[str]:
+    """All commits of the mirror whose ids begin so."""
+    found = (await mirror.git("rev-parse", f"--disambiguate={digits}")).decode().split()
+    return [name for name, kind in (await mirror.types(found)).items() if kind == "commit"]
+
+
+async def _ambiguous(app: App, mirror: Mirror, ref: str, named: str, found: Sequence[str]) -> UserError:
+    lines = []
+    for commit in ([named] if named else []) + [one for one in found if one != named][:MOST_CANDIDATES]:
+        release = await _described(mirror, commit, "")
+        lines.append(f"{commit[:14]} {release.subject}" + (" (the branch or tag)" if commit == named else ""))
+    return UserError(
+        f"`{ref}` can mean {len({named, *found} - {''})} commits of {app.name}.",
+        hint="Type more of it:\n" + "\n".join(lines),
+    )
+
+
+async def _present(app: App, mirror: Mirror, remote: GitRemote, commit: str) -> None:
+    """Make sure that the mirror holds a commit, asking the other side only where it does not."""
+    if not _FULL.fullmatch(commit):
+        raise UserError(f"`{commit[:64]}` is no full commit.")
+    if commit in await mirror.mending(remote, lambda: mirror.types([commit])):
+        return
+    await mirror.refresh(remote)
+    if commit not in await mirror.types([commit]):
+        raise UserError(
+            f"There is no commit {commit[:10]} in {app.name}.",
+            hint="Has it been pushed? Commits of forks and of pull requests are not taken.",
+        )
+
+
+async def _both(mirror: Mirror, remote: GitRemote, old: str, new: str) -> bool:
+    """Whether both commits are known, after another look over there if need be and possible."""
+    wanted = {old, new}
+    if not all(map(_FULL.fullmatch, wanted)):
+        return False
+    if wanted <= set(await mirror.mending(remote, lambda: mirror.types([old, new]))):
+        return True
+    with suppress(GitFailed):
+        await mirror.refresh(remote)
+    return wanted <= set(await mirror.types([old, new]))
+
+
+async def _described(mirror: Mirror, commit: str, ref: str) -> Release:
+    try:
+        said = await mirror.git("log", "-1", "--encoding=UTF-8", _FORMAT, f"{commit}^{{commit}}", "--")
+    except GitFailed:
+        kind = (await mirror.types([commit])).get(commit, "")
+        if kind not in {"blob", "tree"}:
+            raise
+        raise UserError(
+            f"`{ref}` names no commit but a {kind}.", hint="Name a branch, a tag of a commit, or a commit."
+        ) from None
+    sha, author, at, subject = fields(said.rstrip(b"\n"), 4)[0]
+    return Release(commit=sha, ref=ref, subject=_plain(subject), author=_plain(author), committed=float(at))
+
+
+async def _between(app: App, mirror: Mirror, old: str, new: str) -> Changes:
+    limit = f"-{MOST_COMMITS}"
+    diff = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new, "--")
+    counts, said, paths = await asyncio.gather(
+        mirror.git("rev-list", "--left-right", "--count", f"{old}...{new}", "--"),
+        mirror.git("log", limit, "-z", "--encoding=UTF-8", _FORMAT, f"{old}..{new}", "--"),
+        mirror.git(*diff),
+    )
+    removed, total = map(int, counts.split())
+    commits = tuple(
+        Commit(sha=sha, author=_plain(author), subject=_plain(subject), at=float(at))
+        for sha, author, at, subject in fields(said, 4)
+    )
+    files = fields(paths, 1)
+    warned = fields(await mirror.git(*diff, *_globs(app.warn_paths)), 1) if app.warn_paths and files else []
+    warnings = tuple(_plain(path) for (path,) in warned[:MOST_WARNINGS])
+    authors = await _authors(mirror, old, new) if total <= MOST_AUTHORED else None
+    return Changes(commits=commits, total=total, removed=removed, files=len(files), warnings=warnings, authors=authors)
+
+
+async def _authors(mirror: Mirror, old: str, new: str) -> tuple[CommitAuthor, ...]:
+    """Who wrote the commits between, or is named in them as a co-author; each once."""
+    said = await mirror.git("log", "-z", "--encoding=UTF-8", _AUTHORS, f"{old}..{new}", "--")
+    found: dict[CommitAuthor, None] = {}
+    for name, email, others in fields(said, 3):
+        found.setdefault(CommitAuthor(_plain(name), _plain(email)))
+        for other in filter(None, others.split("\x02")):
+            called, _, rest = other.partition("<")
+            found.setdefault(CommitAuthor(_plain(called), _plain(rest.partition(">")[0])))
+    return tuple(found)
+
+
+def _globs(patterns: Sequence[str]) -> list[str]:
+    """Patterns as git takes them (gitglossary(7), pathspec).
+
+    One without a slash counts in every folder, and what matches a folder matches all that is in it.
+    """
+    bare = [pattern.rstrip("/") for pattern in patterns]
+    deep = [f":(top,glob){'' if '/' in pattern else '**/'}{pattern}" for pattern in bare]
+    return [*deep, *(f"{pattern}/**" for pattern in deep)]
+
+
+async def _without(mirror: Mirror, commit: str, have: Sequence[str]) -> list[str]:
+    """What a bundle leaves out: the server's commits; only the parents where that would leave nothing."""
+    known = await mirror.types([one for one in have if _FULL.fullmatch(one)])
+    left_out = [f"^{one}" for one, kind in known.items() if kind == "commit"]
+    if not left_out or (await mirror.git("rev-list", "-1", commit, *left_out, "--")).strip():
+        return left_out
+    line = await mirror.git("rev-list", "--parents", "-1", commit, "--")
+    return [f"^{parent}" for parent in line.decode().split()[1:]]
+
+
+def _plain(text: str) -> str:
+    """One line without control characters, cut."""
+    return "".join(char if char.isprintable() else " " for char in text)[:_LONGEST].strip()

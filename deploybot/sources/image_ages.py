@@ -1,0 +1,82 @@
+"""When images were made, as their configurations say: the order of tags that are commits, or have no numbers.
+
+https://github.com/opencontainers/image-spec/blob/main/config.md: `created`. A tag is asked about once: one that moves
+keeps its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from deploybot.errors import NoImage
+from deploybot.sources.oci_registry import RegistryConnection
+
+MOST: Final = 200
+"""So many tags are asked about in one look."""
+_AT_ONCE: Final = 8
+_REMEMBERED: Final = 5_000
+_USUAL: Final = ("linux", "amd64")
+
+
+class Ages:
+    """Remembers when the images of tags were made."""
+
+    def __init__(self) -> None:
+        """Nothing is known."""
+        self._known: dict[tuple[str, str], float] = {}
+
+    async def newest(self, connection: RegistryConnection, repository: str, tags: Sequence[str]) -> str:
+        """The tag whose image was made last; empty where there is none. Raises NoImage where there are too many."""
+        new = [tag for tag in tags if (repository, tag) not in self._known]
+        if len(new) > MOST:
+            raise NoImage(
+                f"{len(new)} tags fit the pattern, and I ask about {MOST} at most when order is time.",
+                hint='Narrow the pattern, or order by a number in the tags: order = "number".',
+            )
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def ask(tag: str) -> None:
+            async with turns:
+                self._known[repository, tag] = await _made(connection, repository, tag)
+
+        await asyncio.gather(*map(ask, new))
+        while len(self._known) > _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return max(tags, key=lambda tag: (self._known.get((repository, tag), 0.0), tag), default="")
+
+
+async def _made(connection: RegistryConnection, repository: str, tag: str) -> float:
+    """When an image was made, in seconds since the epoch; 0.0 where it does not say."""
+    manifest = await connection.document(repository, "manifests", tag)
+    if isinstance(several := manifest.get("manifests"), list):
+        one = _chosen(several)
+        manifest = await connection.document(repository, "manifests", one) if one else {}
+    digest = _digest(manifest.get("config"))
+    made = (await connection.document(repository, "blobs", digest)).get("created") if digest else None
+    if not isinstance(made, str):
+        return 0.0
+    try:
+        read = datetime.fromisoformat(made[:19])
+    except ValueError:
+        return 0.0
+    return read.replace(tzinfo=UTC).timestamp()
+
+
+def _chosen(several: Sequence[object]) -> str:
+    """The digest of the manifest of the usual platform, or of the first."""
+    platforms = [one for one in several if isinstance(one, dict)]
+    usual = [one for one in platforms if _platform(one) == _USUAL]
+    return _digest(next(iter((*usual, *platforms)), None))
+
+
+def _platform(manifest: dict[str, object]) -> tuple[object, object]:
+    platform = manifest.get("platform")
+    return (platform.get("os"), platform.get("architecture")) if isinstance(platform, dict) else ("", "")
+
+
+def _digest(described: object) -> str:
+    digest = described.get("digest") if isinstance(described, dict) else ""
+    return digest if isinstance(digest, str) and digest.startswith("sha256:") else ""

@@ -1,0 +1,179 @@
+"""ports.Images over the registries: what tags and ranges of versions mean now, pinned by digest."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import re
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from deploybot.domain import Pin, canonical_image
+from deploybot.domain.image_tags import TagPattern, TagRule, advice_for, reasons
+from deploybot.domain.version_ranges import ImageVersion
+from deploybot.errors import NoImage, Unreachable
+from deploybot.ports import Clock
+from deploybot.settings import App, RegistryLogin
+from deploybot.sources.image_ages import Ages
+from deploybot.sources.oci_registry import PAGE, Login, OciRegistry, RegistryConnection
+from deploybot.sources.registry_http import ASK_WITHIN
+
+WITHIN = 60.0
+_DIGEST = "sha256:"
+_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+_SHOWN = 5
+
+
+class _ImageSpot(NamedTuple):
+    """An image and what of it is wanted: a tag, a range or a pattern."""
+
+    image: str
+    tag: str | TagPattern
+
+
+class _Found(NamedTuple):
+    """The tag and digest of an image; the digest empty where there is none."""
+
+    tag: str
+    digest: str
+
+
+class Registries:
+    """All registries that bot.toml's images are in; each keeps its tokens and its ETags between two questions."""
+
+    def __init__(
+        self,
+        logins: Iterable[tuple[str, RegistryLogin]],
+        clock: Clock,
+        *,
+        page: int = PAGE,
+        ask_within: float = ASK_WITHIN,
+    ) -> None:
+        """Take the tables of `registries` by their names, and the clock; the rest is as in `OciRegistry`."""
+        self._make = partial(OciRegistry, clock=clock, page=page, ask_within=ask_within)
+        self._logins = {_host(login.host): _login(name, login) for name, login in logins}
+        self._registries: dict[str, OciRegistry] = {}
+        self._ages = Ages()
+
+    async def pins(self, app: App) -> tuple[Pin, ...]:
+        """The newest image of each service that bot.toml gives one for, by its tag or range; sorted by service."""
+        return await self._each(app, self._newest)
+
+    async def named(self, app: App, name: str) -> tuple[Pin, ...]:
+        """The images that have a tag, or a digest (`sha256:…`), of each service whose repository has it; else none."""
+        if not name.startswith(_DIGEST) and not _TAG.fullmatch(name):
+            return ()
+        return await self._each(app, lambda spot: self._of_name(spot, name))
+
+    async def unfit(self, app: App) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """For each service the tags that look like releases and do not count, with the reason."""
+        found: dict[str, Sequence[tuple[str, str]]] = {}
+        for service, one in sorted(app.images.items()):
+            if rule := TagRule.of(one.tag):
+                registry, repository = self._registry(one.image)
+                async with registry.opened() as connection:
+                    found[service] = reasons(rule, await _tags(connection, repository, _ImageSpot(one.image, one.tag)))
+        return found
+
+    async def _each(self, app: App, ask: Callable[[_ImageSpot], Coroutine[None, None, _Found]]) -> tuple[Pin, ...]:
+        """The images of all services that have one; what several services share is asked for once."""
+        spots = {service: _ImageSpot(one.image, one.tag) for service, one in sorted(app.images.items())}
+        wanted = tuple(dict.fromkeys(spots.values()))
+        found = dict(zip(wanted, await self._all(*map(ask, wanted)), strict=True))
+        return tuple(Pin(service, spot.image, *found[spot]) for service, spot in spots.items() if found[spot].digest)
+
+    async def _all(self, *asked: Coroutine[None, None, _Found]) -> list[_Found]:
+        """All answers; the first that fails ends the others."""
+        tasks = [asyncio.create_task(one) for one in asked]
+        try:
+            async with asyncio.timeout(WITHIN):
+                return await asyncio.gather(*tasks)
+        except TimeoutError:
+            raise Unreachable("the registry", f"no answer within {WITHIN:.0f} s") from None
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _newest(self, spot: _ImageSpot) -> _Found:
+        """What a tag or a range means now; NoImage where that is nothing."""
+        registry, repository = self._registry(spot.image)
+        async with registry.opened() as connection:
+            return await self._newest_of(connection, repository, spot)
+
+    async def _of_name(self, spot: _ImageSpot, name: str) -> _Found:
+        """The image that has a tag or digest; nothing where none has it."""
+        registry, repository = self._registry(spot.image)
+        async with registry.opened() as connection:
+            digest = await connection.digest(repository, name)
+            if not digest or not name.startswith(_DIGEST):
+                return _Found(name, digest)
+            with contextlib.suppress(NoImage):
+                newest = await self._newest_of(connection, repository, spot)
+                return newest if newest.digest == digest else _Found("", digest)
+        return _Found("", digest)
+
+    async def _newest_of(self, connection: RegistryConnection, repository: str, spot: _ImageSpot) -> _Found:
+        rule = TagRule.of(spot.tag)
+        if rule is None:
+            tag = str(spot.tag)
+        else:
+            tags = await _tags(connection, repository, spot)
+            by_time = rule.order == "time"
+            tag = await self._ages.newest(connection, repository, rule.fitting(tags)) if by_time else rule.newest(tags)
+        digest = await connection.digest(repository, tag) if tag else ""
+        if digest:
+            return _Found(tag, digest)
+        tags = await _tags(connection, repository, spot)
+        raise _no_version(spot, rule, tags) if rule else _no_tag(spot, tags)
+
+    def _registry(self, image: str) -> tuple[OciRegistry, str]:
+        """The registry of an image, and what it calls it."""
+        host, _, repository = canonical_image(image).partition("/")
+        if host not in self._registries:
+            self._registries[host] = self._make(host, self._logins.get(host, Login()))
+        return self._registries[host], repository
+
+
+async def _tags(connection: RegistryConnection, repository: str, spot: _ImageSpot) -> tuple[str, ...]:
+    """All tags; NoImage where there is no such image."""
+    tags = await connection.tags(repository)
+    if tags is None:
+        raise NoImage(f"There is no image {spot.image}.", hint="Look at its name in bot.toml. Has it been pushed?")
+    return tags
+
+
+def _no_tag(spot: _ImageSpot, tags: tuple[str, ...]) -> NoImage:
+    near = difflib.get_close_matches(str(spot.tag), tags, n=_SHOWN, cutoff=0.4)
+    if not near:
+        near = sorted(tags)[-_SHOWN:]
+    return NoImage(
+        f"{spot.image} has no tag `{spot.tag}`.", hint=f"Near: {', '.join(near)}." if near else "It has none."
+    )
+
+
+def _no_version(spot: _ImageSpot, rule: TagRule, tags: tuple[str, ...]) -> NoImage:
+    """That no tag counts, why the likeliest do not, and what would let them."""
+    what = "no version in" if rule.range else "no tag that fits"
+    likely = reasons(rule, tags)[:_SHOWN]
+    versions = sorted((found.order, tag) for tag in tags if (found := ImageVersion.read(tag))) if rule.range else []
+    newest = ", ".join(tag for _, tag in reversed(versions[-_SHOWN:]))
+    hint = f"Its newest versions: {newest}." if newest else f"None of its {len(tags)} tags is a version such as 1.4.2."
+    if not rule.range:
+        hint = "" if likely else f"None of its {len(tags)} tags looks like a release."
+    if likely:
+        why = "; ".join(f"{tag}: {reason}" for tag, reason in likely)
+        hint = f"{hint} Do not count: {why}. {advice_for(likely[0][0])}".strip()
+    return NoImage(f"{spot.image} has {what} `{spot.tag}`.", hint=hint)
+
+
+def _host(host: str) -> str:
+    """A registry's host in the form that images' names have."""
+    return canonical_image(f"{host}/x").partition("/")[0]
+
+
+def _login(name: str, login: RegistryLogin) -> Login:
+    password = login.password.reveal() if login.password else ""
+    return Login(name=name, user=login.user or "", password=password, plain=login.plain)

@@ -1,0 +1,71 @@
+"""Refs as people type them: what may be one, which commit is meant, what was probably meant instead."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+from deploybot.errors import UserError
+from deploybot.sources.git_mirror import Refs
+
+_ALLOWED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+@#=-]{0,199}", re.ASCII)
+_NEVER = ("..", "@{", "//", "/.")
+_CLOSE = 0.3
+_NEAREST = 3
+
+
+def check_ref(ref: str, app: str) -> None:
+    """Refuse what cannot be a ref (narrower than git-check-ref-format(1)); an empty one stands for the default."""
+    if not ref:
+        return
+    bad_end = ref.endswith(("/", ".", ".lock"))
+    if not _ALLOWED.fullmatch(ref) or bad_end or any(part in ref for part in _NEVER):
+        shown = "".join(char if char.isascii() and char.isprintable() else "?" for char in ref[:60])
+        raise UserError(
+            f"`{shown}` cannot be a ref of {app}.",
+            hint="A ref is a branch, a tag or a commit, such as main, v1.4 or 3f2a9c1. Others can be named by commit.",
+        )
+
+
+def find_named(ref: str, refs: Refs, app: str) -> tuple[str, str]:
+    """The commit and name of a branch or tag, two empty texts where there is none.
+
+    An empty ref is the other side's default branch. Raises UserError where a branch and a tag differ.
+    """
+    if not ref:
+        if not refs.branches:
+            raise UserError(f"The repository of {app} has no branch yet.", hint="Push a commit first.")
+        if not refs.default:
+            raise UserError(
+                f"The repository of {app} has no default branch.",
+                hint=f"Name a ref, or set apps.{app}.branch. It has: {', '.join(sorted(refs.branches)[:_NEAREST])}.",
+            )
+        return refs.branches[refs.default], refs.default
+    branch, tag = refs.branches.get(ref), refs.tags.get(ref)
+    if branch and tag and branch != tag:
+        raise UserError(
+            f"`{ref}` is both a branch ({branch[:10]}) and a tag ({tag[:10]}) in {app}.",
+            hint=f"Say which: heads/{ref} or tags/{ref}.",
+        )
+    full = ref.removeprefix("refs/")
+    if full.startswith("heads/"):
+        branch = branch or refs.branches.get(full.removeprefix("heads/"))
+    if full.startswith("tags/"):
+        tag = tag or refs.tags.get(full.removeprefix("tags/"))
+    found = tag or branch or ""
+    return found, ref if found else ""
+
+
+def nearest(ref: str, refs: Refs) -> tuple[str, ...]:
+    """Up to three names that look like `ref`, filled up with the default branch."""
+    names = list(dict.fromkeys((*refs.tags, *refs.branches)))
+    close = difflib.get_close_matches(ref, names, _NEAREST, _CLOSE)
+    if len(close) < _NEAREST and refs.default and refs.default not in close:
+        close.append(refs.default)
+    return tuple(close)
+
+
+def no_such_ref(ref: str, app: str, close: tuple[str, ...]) -> UserError:
+    """The error for a name that nothing over there has."""
+    hint = f"Nearest: {', '.join(close)}." if close else "It has no branch and no tag that looks like it."
+    return UserError(f"There is no ref `{ref}` in {app}.", hint=hint)

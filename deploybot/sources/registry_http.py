@@ -1,0 +1,179 @@
+"""Asking a registry over HTTP: deadlines, redirects, sizes, and the rest that it asks for. Imports aiohttp."""
+
+from __future__ import annotations
+
+import email.utils
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from deploybot.domain import DOCKER_HUB
+from deploybot.errors import Unreachable, system_words
+from deploybot.ports import Clock
+from deploybot.settings.address_values import leads_astray
+from deploybot.units import show_duration
+
+ASK_WITHIN = 15.0
+_HUB_API = "registry-1.docker.io"
+_MOST_BYTES = 4 << 20
+_MOST_HOPS = 3
+_REST = 60.0
+_LONGEST_REST = 86400.0
+_MANY = 429
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class RegistryAnswer(NamedTuple):
+    """What a registry answered, at the end of all redirects."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+    url: URL
+
+
+class Careful(AbstractResolver):
+    """Names by the system, but none that leads to link-local and metadata addresses."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of a name; OSError where there are none that may be used."""
+        found = await aiohttp.ThreadedResolver().resolve(host, port, family)
+        if safe := [one for one in found if not leads_astray(one["host"].partition("%")[0])]:
+            return safe
+        raise OSError(None, "it leads to a link-local or metadata address")
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Peer:
+    """A registry as it is reached. Raises Unreachable where it does not answer as it should.
+
+    `left` is how many pulls it says are left to the bot's address, as Docker Hub does; -1 where it says nothing.
+    """
+
+    def __init__(self, host: str, clock: Clock, *, plain: bool = False, ask_within: float = ASK_WITHIN) -> None:
+        """Take its canonical host (with the port), the clock, whether it has no TLS, and seconds for one question."""
+        self.host = host
+        self.base = URL(f"{'http' if plain else 'https'}://{_HUB_API if host == DOCKER_HUB else host}")
+        self.left = -1
+        self._clock = clock
+        self._ask_within = ask_within
+        self._rests_until = 0.0
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """A session for a few questions."""
+        async with aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=self._ask_within),
+            connector=aiohttp.TCPConnector(resolver=Careful(), limit=4),
+            headers={"User-Agent": "deploybot", "Accept-Encoding": "identity"},
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as session:
+            yield session
+
+    def unreachable(self, why: str, *, hint: str = "", retry_after: float = 0.0) -> Unreachable:
+        """That it does not answer, and why."""
+        return Unreachable(f"the registry {self.host}", why, hint=hint, retry_after=retry_after)
+
+    def strange(self, answer: RegistryAnswer) -> Unreachable:
+        """That its answer makes no sense."""
+        return self.unreachable(f"it answers {answer.status} where that makes no sense ({answer.url.path})")
+
+    def allows(self, url: URL) -> bool:
+        """Whether an address that it names is asked: never without TLS where it has TLS itself."""
+        return url.scheme in {"https", self.base.scheme} and not leads_astray(url.host or "")
+
+    async def send(
+        self, session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str]
+    ) -> RegistryAnswer:
+        """Ask, and follow a few redirects: what proves who we are goes to no other host.
+
+        A registry that has asked to be left alone is not asked: Unreachable with the seconds that are left.
+        """
+        if (rest := self._rests_until - self._clock.now()) > 0:
+            raise self.unreachable(f"it has asked to be left alone for {show_duration(rest)}", retry_after=rest)
+        origin, headers = url.origin(), dict(headers)
+        for _ in range(_MOST_HOPS + 1):
+            if not self.allows(url):
+                break
+            answer = await self._once(session, method, url, headers)
+            if answer.status not in _REDIRECTS:
+                return answer
+            url = _moved(answer)
+            if not url.absolute or url.origin() != origin:
+                headers.pop("Authorization", None)
+        raise self.unreachable("it leads where the bot does not follow")
+
+    async def _once(
+        self, session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str]
+    ) -> RegistryAnswer:
+        try:
+            async with session.request(method, url, headers=headers, allow_redirects=False) as response:
+                body = await self._body(response) if method != "HEAD" else b""
+                answer = RegistryAnswer(response.status, response.headers, body, url)
+        except TimeoutError as problem:
+            raise self.unreachable(f"no answer within {self._ask_within:.0f} s") from problem
+        except aiohttp.ClientSSLError as problem:
+            hint = "Is it without TLS? Then set `plain = true` in its [registries.NAME]."
+            raise self.unreachable("there is no TLS connection that can be trusted", hint=hint) from problem
+        except (aiohttp.ClientError, OSError, ValueError) as problem:
+            raise self.unreachable(_words(problem)) from problem
+        self._count(answer)
+        return answer
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > _MOST_BYTES:
+                raise self.unreachable("its answer is larger than any of its kind should be")
+        return bytes(body)
+
+    def _count(self, answer: RegistryAnswer) -> None:
+        """What it says of pulls that are left (Docker Hub: `76;w=21600`), and of when it may be asked again."""
+        left = answer.headers.get("ratelimit-remaining", "").partition(";")[0].strip()
+        if left.isascii() and left.isdigit():
+            self.left = int(left[:9])
+        if answer.status != _MANY:
+            return
+        rest = _seconds(answer.headers.get("Retry-After", ""), self._clock.now())
+        self._rests_until = self._clock.now() + rest
+        hint = "With a login in [registries.NAME], more may be asked."
+        why = f"it has been asked too often, and wants to be left alone for {show_duration(rest)}"
+        raise self.unreachable(why, hint=hint, retry_after=rest)
+
+
+def _moved(answer: RegistryAnswer) -> URL:
+    """Where a redirect leads; nowhere where that cannot be read."""
+    try:
+        return answer.url.join(URL(answer.headers.get("Location", "")))
+    except ValueError:
+        return URL()
+
+
+def _seconds(text: str, now: float) -> float:
+    """A Retry-After (RFC 9110, 10.2.3): seconds, or a date."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return min(max(float(text), 1.0), _LONGEST_REST)
+    try:
+        then = email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return _REST
+    return min(max(then - now, 1.0), _LONGEST_REST)
+
+
+def _words(problem: Exception) -> str:
+    if isinstance(problem, aiohttp.ClientConnectorError):
+        return system_words(problem.os_error)
+    return str(problem) or "the connection broke"

@@ -1,0 +1,1 @@
+"""Servers over SSH: the connection pool, detached jobs, facts and files."""

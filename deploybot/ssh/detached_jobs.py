@@ -1,0 +1,180 @@
+"""Detached jobs: how the bot starts them, follows them and finds them again. The server's side is `runner.sh`."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from deploybot.domain import JobChunk, JobState, JobStatus
+from deploybot.errors import StepFailed, Unreachable
+from deploybot.ssh import remote_shell, ssh_errors
+from deploybot.ssh.job_follower import JobFollower, NoAnswer
+from deploybot.ssh.runner_answers import RunnerAnswer, parse
+from deploybot.ssh.ssh_connection import LONGEST_ANSWER, SshConnection
+from deploybot.untrusted_input import Unreadable
+
+LOG_CAP = 67_108_864
+FIRST_LOG = 65_536
+"""How much of the log comes with the end of a job that was followed; `runner.sh` knows it, too."""
+_JOB = re.compile(r"[a-z0-9_][a-z0-9._-]{0,79}", re.ASCII)
+_REMEMBERED = 8
+_LONGEST_PIECE = 2_097_152
+_MOST_AT_ONCE = 50
+_LONGEST_GRACE = 60
+_LOOK_AGAIN = 1.0
+Connect = Callable[[], Awaitable[SshConnection]]
+
+
+class Jobs:
+    """The detached jobs of one server. Every call may be repeated: an id runs once.
+
+    The session that starts a job stays to hear of its end, so that a short job is one round of messages. The last
+    ends are remembered until they are read: what has ended does not change any more.
+    """
+
+    def __init__(self, server: str, connect: Connect, *, log_cap: int = LOG_CAP) -> None:
+        """`connect` gives the open connection; `log_cap` bounds a job's log on the server, in bytes."""
+        self._server = server
+        self._connect = connect
+        self._log_cap = log_cap
+        self._followers: dict[str, JobFollower] = {}
+        self._ended: OrderedDict[str, RunnerAnswer] = OrderedDict()
+
+    async def start(self, job: str, script: str, env: Mapping[str, str], *, deadline: float) -> JobStatus:
+        """Start a job, or find it as it is; a short one has ended when this returns.
+
+        Raises StepFailed with the server's words when it could not take the job: then nothing ran.
+        """
+        frame = remote_shell.frame(remote_shell.script(script), env)
+        words = (valid(job), len(frame.data), frame.sha256, max(1, math.ceil(deadline)), self._log_cap)
+        follower = await self._begin(script, remote_shell.runner().command("start", *words), frame.data)
+        if not follower.done:
+            self._followers[job] = follower
+            return JobStatus(JobState.RUNNING)
+        if follower.answer is None:
+            return (await self._there(job, 0, 0)).status
+        if follower.answer.state == "refused":
+            raise self._refused(script, follower.answer.words)
+        return await self._told(job, follower.answer)
+
+    async def wait(self, job: str, *, timeout: float) -> JobStatus:
+        """A job's end, or its status after `timeout` seconds; while it runs its size is not looked at."""
+        end = asyncio.get_running_loop().time() + timeout
+        follower = self._followers.get(job)
+        if follower is not None and not await follower.wait(timeout):
+            return JobStatus(JobState.RUNNING)
+        ended = self._end(job)
+        if ended is not None:
+            return await self._told(job, ended)
+        return await self._wait_there(valid(job), end)
+
+    async def poll(self, job: str, offset: int, *, limit: int) -> JobChunk:
+        """A job's status and its log from `offset`, up to `limit` bytes."""
+        answer = self._end(job)
+        if answer is not None and len(answer.data) < FIRST_LOG:
+            if offset + limit >= answer.size:
+                self._ended.pop(job, None)
+            return JobChunk(answer.status, answer.data[offset : offset + limit])
+        answer = await self._there(job, offset, min(limit, _LONGEST_PIECE))
+        return JobChunk(answer.status, answer.data)
+
+    async def cancel(self, job: str, *, grace: float) -> JobStatus:
+        """Stop a job and wait for its end; one that never started cannot start any more."""
+        ended = self._end(job)
+        if ended is not None:
+            return await self._told(job, ended)
+        link = await self._connect()
+        answer = await link.ask("cancel", valid(job), min(math.ceil(grace), _LONGEST_GRACE))
+        if answer.state == "refused":
+            raise self._refused("cancel", answer.words)
+        return answer.status
+
+    async def forget(self, jobs: Sequence[str]) -> None:
+        """Delete the files of jobs that do not run."""
+        for job in jobs:
+            self._ended.pop(job, None)
+            self._followers.pop(job, None)
+        link = await self._connect()
+        for at in range(0, len(jobs), _MOST_AT_ONCE):
+            await link.ask("forget", *map(valid, jobs[at : at + _MOST_AT_ONCE]))
+
+    def close(self) -> None:
+        """Follow nothing any more; the jobs go on."""
+        for follower in self._followers.values():
+            follower.leave()
+        self._followers.clear()
+
+    async def _begin(self, script: str, command: str, data: bytes) -> JobFollower:
+        """A follower of a job that was taken; where the runner is not there any more, it is put there again."""
+        link = await self._connect()
+        said = ""
+        for _ in range(2):
+            if refusal := await link.refused():
+                raise self._refused(script, refusal)
+            follower = JobFollower(link, command, data)
+            try:
+                await follower.begin()
+            except NoAnswer as problem:
+                said = str(problem)
+                link.lost_runner(said)
+            else:
+                return follower
+        raise Unreachable(self._server, said)
+
+    async def _wait_there(self, job: str, end: float) -> JobStatus:
+        """Wait by a session of its own; where none can be had for long, look again and again."""
+        while True:
+            link = await self._connect()
+            left = end - asyncio.get_running_loop().time()
+            try:
+                async with asyncio.timeout(min(left, _LOOK_AGAIN) if link.crowded else left):
+                    async with link.long_session(remote_shell.runner().command("wait", job)) as exchange:
+                        answer = parse(await exchange.rest(LONGEST_ANSWER))
+            except TimeoutError:
+                answer = None
+            status = answer.status if answer is not None else (await self._there(job, 0, 0)).status
+            if status.state is not JobState.RUNNING or asyncio.get_running_loop().time() >= end:
+                return status
+
+    def _end(self, job: str) -> RunnerAnswer | None:
+        """What a follower has heard of a job's end."""
+        follower = self._followers.get(job)
+        if follower is None or not follower.done:
+            return self._ended.get(job)
+        self._followers.pop(job)
+        self._remember(job, follower.answer)
+        return follower.answer
+
+    def _remember(self, job: str, answer: RunnerAnswer | None) -> None:
+        """Keep an end with all of its log, for whoever reads that next."""
+        if answer is None or answer.state not in {JobState.DONE, JobState.CANCELLED}:
+            return
+        if len(answer.data) == answer.size < FIRST_LOG:
+            self._ended[job] = answer
+            while len(self._ended) > _REMEMBERED:
+                self._ended.popitem(last=False)
+
+    async def _told(self, job: str, answer: RunnerAnswer) -> JobStatus:
+        """An answer's status; the size of a log that did not come whole is asked for."""
+        self._remember(job, answer)
+        return answer.status if len(answer.data) < FIRST_LOG else (await self._there(job, 0, 0)).status
+
+    async def _there(self, job: str, offset: int, limit: int) -> RunnerAnswer:
+        link = await self._connect()
+        answer = await link.ask("poll", valid(job), offset, limit)
+        if len(answer.data) > limit:
+            raise Unreadable(f"{len(answer.data):,} bytes of log came where {limit:,} were asked for")
+        return answer
+
+    def _refused(self, script: str, words: str) -> StepFailed:
+        return StepFailed(self._server, script, ssh_errors.CANNOT_CREATE, (f"Nothing was run: {words}",))
+
+
+def valid(job: str) -> str:
+    """A job's id, which becomes part of a path and an argument; ValueError for any other text."""
+    if not _JOB.fullmatch(job):
+        raise ValueError(f"{job!r} is no id of a job")
+    return job

@@ -1,0 +1,52 @@
+"""Where a name leads as a server sees it, looked at before anything is connected to there.
+
+sshd would look a name up by itself when it is asked to connect to it, and nobody would have seen what it found. So the
+server is asked first, and sshd is given the very address that was looked at: no second look-up can lead elsewhere.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from deploybot.errors import Unreachable
+from deploybot.net.address_guard import is_metadata
+from deploybot.ssh import remote_shell
+from deploybot.ssh.ssh_connection import SshConnection
+
+_LOOPBACK = ("127.0.0.1", "::1")
+"""What this name means where nothing says so (RFC 6761, 6.3)."""
+_LONGEST = 65_536
+_MOST = 16
+
+
+async def addresses(link: SshConnection, host: str) -> tuple[str, ...]:
+    """The addresses to connect to for a name or an address, in the server's order; 16 at most.
+
+    Raises Unreachable where there are none, and where any of them is a link-local or metadata address.
+    """
+    found = (host,) if _is_address(host) else await _looked_up(link, host)
+    if not found and host.lower().rstrip(".") == "localhost":
+        found = _LOOPBACK
+    if not found:
+        raise Unreachable(f"{host} on {link.server}", "the name is not known there")
+    for address in found:
+        if is_metadata(ipaddress.ip_address(address.partition("%")[0])):
+            why = "a link-local or metadata address, which is never asked"
+            raise Unreachable(f"{host} on {link.server}", why if address == host else f"it leads to {address}, {why}")
+    return found
+
+
+async def _looked_up(link: SshConnection, name: str) -> tuple[str, ...]:
+    async with link.session(remote_shell.READ, remote_shell.program("resolve", {"RESOLVE_NAME": name})) as exchange:
+        output = await exchange.rest(_LONGEST)
+    _, _, said = output.partition(b"\0")
+    words = said.partition(b"\0")[0].decode("ascii", "replace").split()
+    return tuple(dict.fromkeys(filter(_is_address, words)))[:_MOST]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,160 @@
+"""What `probe.sh` tells, as `ServerFacts`. Pure. Raises Unreadable."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
+
+from deploybot.domain import LocalTime, PublishedPort, ServerFacts
+from deploybot.untrusted_input import Unreadable, digits_of
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
+_RELEASE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(-[0-9a-f]{12})?", re.ASCII)  # domain.Release.id
+_VERSION = re.compile(r"v?(\d+(?:\.\d+)*[\w.+~-]*)", re.ASCII)
+_LOCAL = re.compile(r"^((?:[0-9A-F]{8}|[0-9A-F]{32})):([0-9A-F]{4})$", re.ASCII | re.MULTILINE)
+# TZ may also be a rule (POSIX: `CET-1CEST`), which is no name: then the offset counts.
+_TIME_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(?:/[A-Za-z][A-Za-z0-9_+-]{0,31}){0,2}", re.ASCII)
+_TIME_OFFSET = re.compile(r"([+-])([01]\d|2[0-3])([0-5]\d)(?: ([A-Z]{3,5}))?(?: .*)?", re.ASCII)
+_KIB = 1024
+_LONGEST = 8_192
+_MOST_RECORDS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class DockerFacts:
+    """What is known of a server's Docker from an earlier probe over the same connection."""
+
+    docker: str = ""
+    compose: tuple[str, ...] = ()
+    compose_version: str = ""
+    root: str = ""
+
+    @property
+    def wanted(self) -> str:
+        """What the next probe has to ask for: what is not there may have come since, what is there stays."""
+        return "yes" if not self.compose else "engine" if not self.docker else "no"
+
+    def learn(self, facts: ServerFacts) -> DockerFacts:
+        """This, with what a new probe has found."""
+        return DockerFacts(
+            facts.docker or self.docker,
+            facts.compose or self.compose,
+            facts.compose_version or self.compose_version,
+            facts.docker_root or self.root,
+        )
+
+    def fill(self, facts: ServerFacts) -> ServerFacts:
+        """The facts with these of Docker."""
+        versions = replace(facts, docker=self.docker, compose=self.compose, compose_version=self.compose_version)
+        return replace(versions, docker_root=self.root)
+
+
+def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
+    """The facts in a probe's output; None when it is not whole."""
+    told = _records(output)
+    if "end" not in told:
+        return None
+    if "command" in told:
+        raise Unreadable(
+            "its login shell does not run what it is asked to: is there an exec in its .bashrc or .profile?"
+        )
+    return ServerFacts(
+        home=_one(told, "home") or "/",
+        server=server,
+        user=_one(told, "user"),
+        uid=_number(told, "uid"),
+        system=_one(told, "system"),
+        boot_id=_one(told, "boot_id"),
+        disk_free=_bytes(told, "disk_free_kib"),
+        disk_total=_bytes(told, "disk_total_kib"),
+        memory_available=_bytes(told, "memory_available_kib"),
+        git=_one(told, "git") == "yes",
+        tools_missing=tuple(told["tool_missing"]),
+        docker=_version(_one(told, "docker")),
+        compose=tuple(_one(told, "compose").split()),
+        compose_version=_version(_one(told, "compose_version")),
+        writable=_one(told, "writable") == "yes",
+        directory=directory,
+        current=_release(_one(told, "current").rstrip("/").rpartition("/")[2]),
+        switching=_release(_one(told, "switching")),
+        releases=_all(_RELEASE, told["release"]),
+        have=_all(_COMMIT, told["have"]),
+        docker_host=_one(told, "docker_host"),
+        docker_root=_one(told, "docker_root"),
+        docker_free=_bytes(told, "docker_free_kib"),
+        docker_inodes=_number(told, "docker_inodes"),
+        current_is_folder=_one(told, "current_is_folder") == "yes",
+        listening=(*_listening(told, "tcp"), *_listening(told, "udp")),
+        legacy=_all(_RELEASE, told["legacy"]),
+        legacy_switching=_release(_one(told, "legacy_switching")),
+        local_time=_local_time(_one(told, "time_zone"), _one(told, "time_offset")),
+    )
+
+
+def _records(output: bytes) -> defaultdict[str, list[str]]:
+    """Values by name. What a login shell printed stands before the first NUL."""
+    if output.count(b"\0") > _MOST_RECORDS:
+        raise Unreadable(f"it reports more than {_MOST_RECORDS:,} facts")
+    told = defaultdict[str, list[str]](list)
+    for record in output.split(b"\0")[1:-1]:
+        name, _, value = record[:_LONGEST].decode("utf-8", "replace").partition("=")
+        told[name].append(value)
+    return told
+
+
+def _one(told: defaultdict[str, list[str]], name: str) -> str:
+    return told[name][0].strip() if told[name] else ""
+
+
+def _number(told: defaultdict[str, list[str]], name: str) -> int:
+    """A number; -1 where none is told. One that is too long to be one is Unreadable."""
+    text = _one(told, name)
+    return digits_of(text, name) if text.isascii() and text.isdigit() else -1
+
+
+def _bytes(told: defaultdict[str, list[str]], name: str) -> int:
+    kib = _number(told, name)
+    return kib * _KIB if kib >= 0 else -1
+
+
+def _local_time(zone: str, offset: str) -> LocalTime:
+    """Read a zone's name, and what `date '+%z %Z'` prints: `+0100 CET`; what is neither is left out."""
+    name = zone if _TIME_ZONE.fullmatch(zone) else ""
+    match = _TIME_OFFSET.fullmatch(offset)
+    if match is None:
+        return LocalTime(zone=name)
+    seconds = int(match[2]) * 3600 + int(match[3]) * 60
+    return LocalTime(zone=name, offset=-seconds if match[1] == "-" else seconds, short=match[4] or "")
+
+
+def _listening(told: defaultdict[str, list[str]], protocol: str) -> tuple[PublishedPort, ...]:
+    """Read local addresses of proc_net_tcp(5), such as `0100007F:0050`. What is cut off at the end is left out."""
+    found = (
+        PublishedPort(port=int(port, 16), protocol=protocol, address=_address(address))
+        for address, port in _LOCAL.findall(_one(told, protocol))
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _address(digits: str) -> str:
+    """Read an IP address in hexadecimal, each 32 bits of it with the last byte first; empty for all addresses."""
+    raw = bytes.fromhex(digits)
+    found = ipaddress.ip_address(b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4)))
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
+        found = found.ipv4_mapped
+    return "" if found.is_unspecified else str(found)
+
+
+def _version(text: str) -> str:
+    match = _VERSION.match(text)
+    return match[1] if match else ""
+
+
+def _release(text: str) -> str:
+    return text if _RELEASE.fullmatch(text) else ""
+
+
+def _all(form: re.Pattern[str], texts: list[str]) -> tuple[str, ...]:
+    return tuple(sorted({text for text in texts if form.fullmatch(text)}))

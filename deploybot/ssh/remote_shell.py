@@ -1,0 +1,115 @@
+"""How packaged scripts and values travel to a server's shell: as stdin, quoted by one function."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+
+from deploybot.errors import UserError
+
+READ = "exec sh -s deploybot"
+"""Reads a program from stdin. The last word shows the program that the login shell ran this command and no other."""
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_SCRIPT = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+_KEPT_BY_SHELLS = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "OPTIND", "PPID", "SHELLOPTS", "UID"})
+_FOLDERS = ("deploybot.strategies", "scripts"), ("deploybot.ssh", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a verb of the runner reads from its stdin, and the SHA-256 of the script in it."""
+
+    data: bytes
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShellRunner:
+    """The runner that belongs to this bot: `installer` is what `sh` on a server reads to have it."""
+
+    file: str
+    installer: bytes
+
+    def command(self, verb: str, *words: str | int) -> str:
+        """The command line of a verb: ids and numbers are all that ever stands in one."""
+        return " ".join(("exec sh", self.file, verb, *map(str, words)))
+
+
+def quote(text: str) -> str:
+    """A text as one word of a POSIX shell, whatever is in it (POSIX.1-2017, XCU 2.2.2); ValueError for NUL."""
+    if "\0" in text:
+        raise ValueError("no shell can hold a NUL")
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def script(name: str) -> str:
+    """The text of a packaged script by its name without `.sh`; KeyError when there is none."""
+    if not _SCRIPT.fullmatch(name):
+        raise KeyError(name)
+    return _text(name)
+
+
+def program(name: str, env: Mapping[str, str]) -> bytes:
+    """A packaged script with its values before it, for an `sh` that reads its commands from stdin."""
+    return _bytes(_exports(env) + _docker_way() + script(name))
+
+
+def frame(text: str, env: Mapping[str, str]) -> Input:
+    """A script's text and its values, as the runner reads them.
+
+    Raises UserError for a value that no environment can hold; the sentence names it and never shows it.
+    """
+    data = f"bot_script={quote(text)}\nbot_environment={quote(_exports(env) + _docker_way())}\n#end"
+    return Input(_bytes(data), hashlib.sha256(_bytes(text)).hexdigest())
+
+
+@functools.cache
+def runner() -> ShellRunner:
+    """The runner, named by what is in it."""
+    text = script("runner")
+    sum_ = hashlib.sha256(text.encode()).hexdigest()
+    installer = f"bot_text={quote(text)}\nbot_sha256={sum_}\n{script('ready')}"
+    return ShellRunner(f"~/.deploybot/runner-{sum_[:12]}.sh", installer.encode())
+
+
+def _docker_way() -> str:
+    """What lets each script use the same Docker."""
+    return script("docker_way")
+
+
+@functools.cache
+def _text(name: str) -> str:
+    for package, folder in _FOLDERS:
+        file = files(package).joinpath(folder, f"{name}.sh") if folder else files(package).joinpath(f"{name}.sh")
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+    raise KeyError(name)
+
+
+def _exports(env: Mapping[str, str]) -> str:
+    return "".join(f"{_name(name)}={_value(name, value)}\nexport {name}\n" for name, value in env.items())
+
+
+def _name(name: str) -> str:
+    if not _NAME.fullmatch(name) or name in _KEPT_BY_SHELLS:
+        raise UserError(f"{name!r} cannot be the name of a value for a server's shell.", hint="Choose another name.")
+    return name
+
+
+def _value(name: str, value: str) -> str:
+    try:
+        _bytes(value)
+        return quote(value)
+    except UnicodeEncodeError as problem:
+        raise UserError(f"The value of {name} holds half of a surrogate pair, which is no character.") from problem
+    except ValueError as problem:
+        raise UserError(f"The value of {name} holds a NUL byte, which no environment can.") from problem
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8; what was not UTF-8 when the bot read it goes out as it came in."""
+    return text.encode("utf-8", "surrogateescape")

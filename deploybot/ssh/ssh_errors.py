@@ -1,0 +1,121 @@
+"""asyncssh's and the system's errors as `Unreachable`, in plain words, without anything secret."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+
+import asyncssh
+
+from deploybot.errors import Unreachable
+from deploybot.settings import Server
+from deploybot.trusted_files import UnsafeFileError
+
+BROKE = "the connection broke"
+CANNOT_CREATE = 73
+"""The exit code told where a server took nothing and so has none to tell; the name is from sysexits.h."""
+_LONGEST = 200
+_ERRNO = re.compile(r"\[Errno (\d{1,3})\]")
+_OVERLOADED = "Look at sshd's log there: is it overloaded, or does it ban the bot's address?"
+_NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
+_FORBIDDEN = 1
+"""RFC 4254, 5.1: administratively prohibited."""
+Failure = (OSError, asyncssh.Error, ValueError)
+"""What opening a connection may raise; a TimeoutError is an OSError."""
+
+
+def connecting(server: Server, problem: Exception) -> Unreachable:
+    """Why a connection could not be opened. `problem` is one of `Failure`, raised on the way to or at `server`."""
+    if isinstance(problem, Unreachable):
+        return problem
+    if isinstance(problem, UnsafeFileError):
+        return Unreachable(server.name, str(problem), hint=f"It is a file of servers.{server.name} in bot.toml.")
+    why, hint = _network(server, problem) or _login(server, problem)
+    return Unreachable(server.name, why, hint=hint)
+
+
+def opening(what: str, problem: asyncssh.ChannelOpenError) -> Unreachable:
+    """Why something behind a server could not be reached through it; `what` names it."""
+    if problem.code == _FORBIDDEN:
+        hint = "AllowTcpForwarding and AllowStreamLocalForwarding in its sshd_config must allow it."
+        return Unreachable(what, "the SSH server forbids forwarding", hint=hint)
+    if number := _ERRNO.match(problem.reason):  # as an SSH server in Python says it
+        return Unreachable(what, os.strerror(int(number[1])).lower())
+    return Unreachable(what, plain(problem.reason) or "the connection was refused")
+
+
+def silent(name: str, seconds: float) -> Unreachable:
+    """A server that let the bot in, but whose login shell does not get to the first command."""
+    why = f"logged in, but its shell gave no answer within {seconds:g} s"
+    return Unreachable(name, why, hint="What do its .bashrc and .profile do?")
+
+
+def plain(text: str, most: int = _LONGEST) -> str:
+    """What the other side said, in one printable line of at most so many characters."""
+    return "".join(sign if sign.isprintable() else " " for sign in text[: 4 * most]).strip()[:most]
+
+
+def plain_bytes(output: bytes | bytearray) -> str:
+    """The beginning of what was printed, in one printable line."""
+    return plain(bytes(output[: 4 * _LONGEST]).decode("utf-8", "replace"))
+
+
+def no_answer(output: bytes, errors: str) -> str:
+    """That a login shell did not do what it was asked to, with what it said instead, on either of its outputs."""
+    return f"its shell gives no answer: {plain(errors) or plain_bytes(output.lstrip()) or 'it says nothing'}"
+
+
+def _network(server: Server, problem: Exception) -> tuple[str, str] | None:
+    place = f"{server.host} port {server.port}"
+    if isinstance(problem, asyncssh.ChannelOpenError):
+        hint = f"Try it from {server.jump}; its sshd must also allow AllowTcpForwarding."
+        return f"{server.jump} cannot reach {place}: {plain(problem.reason) or 'refused'}", hint
+    for kind, why, hint in _NETWORK:
+        if isinstance(problem, kind):
+            return why.format(place=place, host=server.host, seconds=f"{server.connect_timeout:g} s"), hint
+    if isinstance(problem, OSError) and problem.errno in _NO_WAY:
+        return f"there is no route to {server.host}", "Is the network up, or a VPN down?"
+    return None
+
+
+_NETWORK: tuple[tuple[type[Exception], str, str], ...] = (
+    (
+        TimeoutError,
+        "no answer from {place} within {seconds}",
+        "Is the machine up, and does a firewall let the bot through?",
+    ),
+    (ConnectionRefusedError, "{place} refuses connections", "Does sshd run there, and on that port?"),
+    (socket.gaierror, "the name {host} is not known", "Is it spelled right in bot.toml, and does DNS answer here?"),
+    (ConnectionError, "{place} closed the connection before the login", _OVERLOADED),
+    (asyncssh.ConnectionLost, "{place} closed the connection before the login", _OVERLOADED),
+    (asyncssh.ProtocolError, "{place} does not speak SSH as it should", "Is it really sshd that answers there?"),
+)
+
+
+def _login(server: Server, problem: Exception) -> tuple[str, str]:
+    if isinstance(problem, asyncssh.PermissionDenied):
+        return f"the login as {server.user} was refused", _login_hint(server)
+    if isinstance(problem, asyncssh.KeyEncryptionError):
+        return "its key file cannot be opened: the passphrase is wrong", f"See servers.{server.name}.passphrase."
+    if isinstance(problem, asyncssh.KeyImportError):
+        return (
+            "its key or certificate file cannot be read",
+            "Is it as ssh-keygen writes it, or does it need a passphrase?",
+        )
+    if isinstance(problem, OSError):
+        words = problem.strerror or type(problem).__name__
+        return (f"{problem.filename}: {words}" if problem.filename else words), ""
+    if isinstance(problem, asyncssh.KeyExchangeFailed):
+        return "no way to encrypt is known to both sides", "Is its sshd very old? OpenSSH 7 and later work."
+    reason = problem.reason if isinstance(problem, asyncssh.Error) else str(problem)
+    return f"SSH failed: {plain(reason)}", ""
+
+
+def _login_hint(server: Server) -> str:
+    if server.certificate is not None:
+        return f"Is the certificate still valid, and does the server trust its CA for {server.user}?"
+    if server.key is not None or server.agent:
+        return f"Is the public key in ~{server.user}/.ssh/authorized_keys there?"
+    return f"Is the password right, and does sshd there allow PasswordAuthentication for {server.user}?"

@@ -1,0 +1,191 @@
+"""`ports.Host` over SSH: one server, through the pool."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from deploybot.domain import JobChunk, JobStatus, ServerFacts
+from deploybot.errors import StepFailed, Unreachable
+from deploybot.ssh import http_over_ssh, name_lookup, remote_shell, ssh_errors
+from deploybot.ssh import probe_facts as facts_of
+from deploybot.ssh.detached_jobs import LOG_CAP, Jobs, valid
+from deploybot.ssh.ssh_connection import SshConnection
+from deploybot.ssh.ssh_pool import Pool
+from deploybot.ssh.ssh_upload import upload
+from deploybot.untrusted_input import failure_of
+
+T = TypeVar("T")
+LONGEST_FACTS = 1_048_576
+_CANCEL = 30.0
+_FORGET = 30.0
+_WAIT = 15.0
+_MOMENT = 1.0
+_TAIL = 15
+_KEPT_OF_STREAM = 4_096
+
+
+class SshHost:
+    """One server of bot.toml."""
+
+    def __init__(self, name: str, pool: Pool, *, log_cap: int = LOG_CAP, docker: str = "") -> None:
+        """Connect to nothing yet; `log_cap` bounds the log of a job on the server, in bytes.
+
+        `docker` is the socket of the Engine that everything on the server has to use; empty: the server's own choice.
+        """
+        self._name = name
+        self._pool = pool
+        self._jobs = Jobs(name, self._link, log_cap=log_cap)
+        self._docker = facts_of.DockerFacts()
+        self._docker_of: SshConnection | None = None
+        self._docker_host = {"DOCKER_HOST": f"unix://{docker}"} if docker else {}
+
+    @property
+    def name(self) -> str:
+        """The server's name in bot.toml."""
+        return self._name
+
+    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
+        """Probe the server in one round trip.
+
+        The versions of Docker and Compose, which take a tenth of a second to ask for, are asked for until they are
+        known, and again after a reconnect; never where `docker` is False.
+        """
+        async with self._within(timeout):
+            link = await self._link()
+            if self._docker_of is not link:
+                self._docker, self._docker_of = facts_of.DockerFacts(), link
+            env = {
+                "PROBE_DIRECTORY": directory,
+                "PROBE_DOCKER": self._docker.wanted if docker else "no",
+                "PROBE_DOCKER_ROOT": self._docker.root if docker else "",
+            } | self._docker_host
+            async with link.session(remote_shell.READ, remote_shell.program("probe", env)) as exchange:
+                output = await exchange.rest(LONGEST_FACTS)
+                facts = facts_of.parse(output, server=self._name, directory=directory)
+                if facts is None:
+                    await exchange.status()
+                    raise Unreachable(self._name, ssh_errors.no_answer(output, exchange.errors))
+        self._docker = self._docker.learn(facts)
+        return self._docker.fill(facts)
+
+    async def upload(self, source: Path, target: str, *, timeout: float = 600.0) -> None:
+        """Put a local file at an absolute path; nothing is sent when the same content is there."""
+        async with self._within(timeout):
+            await upload(await self._link(), source, target)
+
+    async def start(
+        self, job: str, script: str, env: Mapping[str, str], *, deadline: float, timeout: float = 30.0
+    ) -> JobStatus:
+        """Start a detached job once, however often this is called; a short one has ended when this returns."""
+        async with self._within(timeout, job):
+            return await self._jobs.start(job, script, {**env, **self._docker_host}, deadline=deadline)
+
+    async def wait(self, job: str, *, timeout: float) -> JobStatus:
+        """Return as soon as the job has ended, or its status after `timeout` seconds."""
+        async with self._within(timeout + _WAIT, job):
+            return await self._jobs.wait(job, timeout=timeout)
+
+    async def poll(self, job: str, offset: int, *, limit: int = 262_144, timeout: float = 15.0) -> JobChunk:
+        """A job's status, and up to `limit` bytes of its log from `offset`."""
+        async with self._within(timeout, job):
+            return await self._jobs.poll(job, offset, limit=limit)
+
+    async def cancel(self, job: str, *, grace: float = 10.0) -> JobStatus:
+        """TERM the job's process group, KILL it after `grace` seconds; a job never started can never start."""
+        async with self._within(grace + _CANCEL, job):
+            return await self._jobs.cancel(job, grace=grace)
+
+    async def forget(self, jobs: Sequence[str]) -> None:
+        """Delete the files of jobs that have ended."""
+        async with self._within(_FORGET, *jobs):
+            await self._jobs.forget(jobs)
+
+    async def http_status(self, url: str, *, timeout: float) -> tuple[int, str]:
+        """GET an http(s) URL as seen from the server: status code and the first 200 characters."""
+        async with self._within(timeout + _MOMENT):
+            return await http_over_ssh.get(url, self._opener(timeout), timeout=timeout)
+
+    async def tcp_open(self, host: str, port: int, *, timeout: float) -> None:
+        """Connect to host:port as seen from the server; Unreachable when refused."""
+        try:
+            async with asyncio.timeout(timeout):
+                _, writer = await self._opener(timeout)(host, port)
+        except TimeoutError as problem:
+            raise Unreachable(f"{host}:{port} on {self._name}", f"no answer within {timeout:g} s") from problem
+        writer.channel.abort()
+
+    async def stream(self, script: str, env: Mapping[str, str], *, timeout: float) -> AsyncGenerator[bytes, None]:
+        """Run a packaged script attached and give its output, stderr included, as it comes.
+
+        It is stopped when the iterator is closed, and after `timeout` seconds, which ends the output, too. Raises
+        StepFailed when it ends with another code than 0, Unreachable when the link breaks.
+        """
+        end = asyncio.get_running_loop().time() + timeout
+        frame = remote_shell.frame(remote_shell.script(script), {**env, **self._docker_host})
+        command = remote_shell.runner().command("stream", len(frame.data), max(1, round(timeout)))
+        last = b""
+        async with AsyncExitStack() as stack:
+            async with self._within(timeout):
+                link = await self._link()
+                if refusal := await link.refused():
+                    raise StepFailed(self._name, script, ssh_errors.CANNOT_CREATE, (refusal,))
+                exchange = await stack.enter_async_context(link.long_session(command, frame.data))
+            while data := await _before(end, exchange.read()):
+                last = (last + data)[-_KEPT_OF_STREAM:]
+                yield data
+            code = await _before(end, exchange.status())
+        if code:
+            lines = last.decode("utf-8", "replace").splitlines()[-_TAIL:]
+            raise StepFailed(self._name, script, code, tuple(lines))
+
+    def close(self) -> None:
+        """Follow no job any more; they go on."""
+        self._jobs.close()
+
+    async def _link(self) -> SshConnection:
+        return await self._pool.link(self._name)
+
+    def _opener(self, timeout: float) -> http_over_ssh.Open:
+        """What connects to host:port from the server: to the first address of a name that answers, as sshd would."""
+
+        async def open_(host: str, port: int) -> http_over_ssh.Way:
+            *others, last = await name_lookup.addresses(await self._link(), host)
+            each = timeout / (len(others) + 1)
+            for address in others:
+                with contextlib.suppress(Unreachable):
+                    return await self._pool.open_tcp(self._name, address, port, timeout=each)
+            return await self._pool.open_tcp(self._name, last, port, timeout=timeout)
+
+        return open_
+
+    @asynccontextmanager
+    async def _within(self, seconds: float, *jobs: str) -> AsyncIterator[None]:
+        """Bound what is asked about these jobs; whatever the server causes is an error of ours that names it."""
+        for job in jobs:
+            valid(job)
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as problem:
+            if self._pool.silent(self._name):
+                raise ssh_errors.silent(self._name, seconds) from problem
+            raise Unreachable(self._name, f"no answer within {seconds:g} s", hint="Is it overloaded?") from problem
+        except Exception as problem:
+            raise failure_of(self._name, problem) from problem
+
+
+async def _before(end: float, waiting: Awaitable[T]) -> T | None:
+    """What is waited for, or None when the loop's clock shows `end` first.
+
+    It bounds single waits, because a timeout around a generator's body would also strike the code that iterates.
+    """
+    try:
+        async with asyncio.timeout_at(end):
+            return await waiting
+    except TimeoutError:
+        return None

@@ -1,0 +1,217 @@
+"""The pool: one SSH connection a server, opened when first needed, shared by all, opened again after it broke."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from deploybot.domain import Sight
+from deploybot.errors import Unreachable
+from deploybot.metrics import METRICS
+from deploybot.settings import Server
+from deploybot.ssh import ssh_errors, ssh_login
+from deploybot.ssh.ssh_connection import SshConnection
+from deploybot.ssh.ssh_login import fetch_host_key
+
+__all__ = ["Pool", "fetch_host_key"]
+
+HANDSHAKES = 6
+"""How many at once to one address: sshd drops logins at random from the tenth on (MaxStartups)."""
+_LONGEST_SOCKETS_PATH = 80
+_GOODBYE = 2.0
+
+
+class Pool:
+    """The connections to all servers of bot.toml."""
+
+    def __init__(self, servers: Mapping[str, Server], *, sockets: Path | None = None) -> None:
+        """Connect to nothing yet.
+
+        `sockets` is a folder of the bot's own for forwarded sockets: what lies in it is deleted. Where none is
+        given, or its path is too long for a Unix socket, a new one is made, and deleted by `close`.
+        """
+        self._servers = servers
+        self._given = sockets
+        self._sockets: Path | None = None
+        self._links: dict[str, SshConnection] = {}
+        self._opening: dict[str, asyncio.Task[SshConnection]] = {}
+        self._doors: dict[tuple[str, int], asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(HANDSHAKES))
+        self._failed: dict[str, Sight] = {}
+        self._closed = False
+
+    def sights(self) -> dict[str, Sight]:
+        """How each server was seen last; nothing is asked of any. One that was never looked at is not among them."""
+        seen = dict(self._failed)
+        for name, link in self._links.items():
+            if name not in seen and link.heard:
+                seen[name] = Sight(link.heard_at)
+        return seen
+
+    async def link(self, name: str) -> SshConnection:
+        """The open connection to a server, made if there is none; all who ask meanwhile share one handshake.
+
+        Raises KeyError for a name that bot.toml does not have, else HostKeyMismatch or Unreachable.
+        """
+        link = self._links.get(name)
+        if link is not None and not link.closed:
+            return link
+        if name not in self._opening:
+            server = self._servers[name]
+            if self._closed:
+                raise Unreachable(name, "the bot is shutting down")
+            task = asyncio.create_task(self._open(server), name=f"connect to {name}")
+            task.add_done_callback(lambda done: self._opened(name, done))
+            self._opening[name] = task
+        return await asyncio.shield(self._opening[name])
+
+    async def connection(self, name: str) -> asyncssh.SSHClientConnection:
+        """The same as asyncssh has it, ready for channels of other kinds than sessions."""
+        link = await self.link(name)
+        seconds = self._servers[name].connect_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                await link.begun()
+        except TimeoutError as problem:
+            raise ssh_errors.silent(name, seconds) from problem
+        return link.connection
+
+    def silent(self, name: str) -> bool:
+        """Whether a server is connected, but no command there has come to its end yet."""
+        link = self._links.get(name)
+        return link is not None and not link.closed and not link.heard
+
+    async def forward(self, name: str, remote: str) -> Path:
+        """A private local socket that leads to a Unix socket on a server; another one after a reconnect."""
+        await self.connection(name)
+        link = await self.link(name)
+        try:
+            return await link.forward(remote)
+        except (asyncssh.Error, OSError) as problem:
+            raise ssh_errors.connecting(self._servers[name], problem) from problem
+
+    async def open_tcp(
+        self, name: str, host: str, port: int, *, timeout: float
+    ) -> tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]:
+        """Connect to host:port as seen from a server, within `timeout` seconds; Unreachable when refused."""
+        what = f"{host}:{port} on {name}"
+        try:
+            async with asyncio.timeout(timeout):
+                connection = await self.connection(name)
+                opening = asyncio.ensure_future(connection.open_connection(host, port, encoding=None))
+                try:
+                    return await asyncio.shield(opening)
+                except asyncio.CancelledError:
+                    opening.add_done_callback(_close_late)
+                    raise
+        except TimeoutError as problem:
+            raise Unreachable(what, f"no answer within {timeout:g} s") from problem
+        except asyncssh.ChannelOpenError as problem:
+            raise ssh_errors.opening(what, problem) from problem
+        except (asyncssh.Error, OSError) as problem:
+            raise Unreachable(name, ssh_errors.BROKE) from problem
+
+    async def host_key(self, name: str) -> tuple[str, str]:
+        """The key that a server shows, through its jump host where it has one; see `fetch_host_key`."""
+        server = self._servers[name]
+        return await fetch_host_key(server, tunnel=await self._tunnel(server))
+
+    async def drop(self, name: str) -> None:
+        """Cut the connection to a server without a word, as a broken link would."""
+        link = self._links.get(name)
+        if link is not None:
+            link.connection.abort()
+            await self._wait_closed(link)
+
+    async def close(self) -> None:
+        """Say goodbye to all servers, for at most a few seconds. Detached jobs go on there."""
+        self._closed = True
+        for task in self._opening.values():
+            task.cancel()
+        await asyncio.gather(*self._opening.values(), return_exceptions=True)
+        for link in self._links.values():
+            link.connection.close()
+        await asyncio.gather(*(self._wait_closed(link) for link in self._links.values()))
+        self._links.clear()
+        if self._sockets is not None:
+            await asyncio.to_thread(_clear, self._given or self._sockets)
+
+    async def _open(self, server: Server) -> SshConnection:
+        tunnel = await self._tunnel(server)
+        sockets = self._folder()
+        async with self._doors[server.host, server.port]:
+            return SshConnection(server.name, await ssh_login.connect(server, tunnel), sockets)
+
+    async def _tunnel(self, server: Server) -> asyncssh.SSHClientConnection | None:
+        return await self.connection(server.jump) if server.jump else None
+
+    def _opened(self, name: str, task: asyncio.Task[SshConnection]) -> None:
+        self._opening.pop(name, None)
+        if task.cancelled():
+            return
+        problem = task.exception()
+        METRICS.ssh_connections.add(name, "failed" if problem else "made")
+        if problem is not None:
+            self._failed[name] = Sight(time.time(), *_told(problem))
+            return
+        self._failed.pop(name, None)
+        old = self._links.get(name)
+        if old is not None:
+            old.gone()
+        self._links[name] = task.result()
+
+    def _folder(self) -> Path:
+        """Where sockets lie, made and emptied at first need, readable by nobody else."""
+        if self._sockets is None:
+            self._sockets = _made(self._given)
+        return self._sockets
+
+    async def _wait_closed(self, link: SshConnection) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                await link.connection.wait_closed()
+        if not link.closed:
+            link.connection.abort()
+        link.gone()
+
+
+def _told(problem: BaseException) -> tuple[str, str]:
+    """Why a server could not be reached, and what to look at."""
+    if isinstance(problem, Unreachable):
+        return problem.why, problem.hint
+    return "connecting to it broke", "See the bot's log."
+
+
+def _made(given: Path | None) -> Path:
+    if given is None:
+        return Path(tempfile.mkdtemp(prefix="deploybot-"))
+    _clear(given)
+    if len(str(given)) <= _LONGEST_SOCKETS_PATH:
+        given.mkdir(mode=0o700, parents=True)
+        return given
+    made = Path(tempfile.mkdtemp(prefix="deploybot-"))
+    # So the next bot finds, and deletes, what one that was killed could not.
+    given.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    given.symlink_to(made)
+    return made
+
+
+def _clear(sockets: Path) -> None:
+    """Delete the folder, and where it is a link, what that leads to."""
+    shutil.rmtree(sockets.resolve(), ignore_errors=True)
+    if sockets.is_symlink():
+        sockets.unlink()
+
+
+def _close_late(opening: asyncio.Task[tuple[asyncssh.SSHReader[Any], asyncssh.SSHWriter[Any]]]) -> None:
+    """Close what was opened after everybody had stopped waiting for it."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[1].channel.abort()

@@ -1,0 +1,73 @@
+"""Files to a server, through a session rather than SFTP. The server's side is `receive.sh`.
+
+SFTP answers a full disk with the one word `Failure`; so the server's own words are heard, the check costs no
+second session, and servers without an SFTP subsystem do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+from deploybot.errors import StepFailed, Unreachable
+from deploybot.ssh import remote_shell, ssh_errors
+from deploybot.ssh.remote_command import Exchange
+from deploybot.ssh.ssh_connection import SshConnection
+
+_CHUNK = 262_144
+_LONGEST_ANSWER = 65_536
+
+
+async def upload(link: SshConnection, source: Path, target: str) -> None:
+    """Put a local file at an absolute path; nothing is sent when the same content is there.
+
+    Raises StepFailed with the server's words, Unreachable when the link breaks: then the old file is untouched.
+    """
+    if refusal := await link.refused():
+        raise StepFailed(link.server, f"upload of {target}", ssh_errors.CANNOT_CREATE, (refusal,))
+    size, digest = await asyncio.to_thread(_measure, source)
+    env = {"RECEIVE_TARGET": target, "RECEIVE_SHA256": digest, "RECEIVE_SIZE": str(size)}
+    frame = remote_shell.frame(remote_shell.script("receive"), env)
+    async with link.session(remote_shell.runner().command("call", len(frame.data)), frame.data, more=True) as exchange:
+        said = await _word(exchange)
+        if said == "send":
+            await _send(exchange, source)
+            said = ""
+        said += (await exchange.rest(_LONGEST_ANSWER)).decode("utf-8", "replace")
+        code = await exchange.status()
+    if code == 0 and said.strip() in {"same", "placed"}:
+        return
+    words = tuple(ssh_errors.plain(line) for line in f"{said}\n{exchange.errors}".splitlines() if line.strip())
+    if not words:
+        raise Unreachable(link.server, "it did not say whether it took the file")
+    raise StepFailed(link.server, f"upload of {target}", code or ssh_errors.CANNOT_CREATE, words)
+
+
+def _measure(source: Path) -> tuple[int, str]:
+    with source.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
+
+
+async def _word(exchange: Exchange) -> str:
+    """The first line of what it says; what a login shell prints before is passed over."""
+    said = bytearray()
+    while data := await exchange.read():
+        said += data
+        for line in bytes(said).split(b"\n")[:-1]:
+            if line in {b"send", b"same"}:
+                return line.decode()
+        if len(said) > _LONGEST_ANSWER:
+            break
+    return said.decode("utf-8", "replace")
+
+
+async def _send(exchange: Exchange, source: Path) -> None:
+    file = await asyncio.to_thread(source.open, "rb")
+    try:
+        while data := await asyncio.to_thread(file.read, _CHUNK):
+            await exchange.write(data)
+    finally:
+        await asyncio.to_thread(file.close)
+    exchange.write_eof()

@@ -1,0 +1,162 @@
+"""The board: what runs where and how it is, by asking every server and not by remembering.
+
+What the bot put somewhere comes from its database, what is there from the server; where they differ both are said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from deploybot.card import Card
+from deploybot.domain import Deployment, Manifest, Release, Running
+from deploybot.errors import Unreachable
+from deploybot.ports import Clock, Servers, Store, Tables
+from deploybot.settings import App, Environment
+from deploybot.status.app_card import Section, detail_card
+from deploybot.status.early_answers import some_are_late
+from deploybot.status.server_look import Place, ServerLook, ServerLooker
+from deploybot.status.status_cards import Entry, board_card, early_card, servers_card
+from deploybot.status.status_text import Record
+from deploybot.untrusted_input import failure_of
+
+HISTORY = 5
+"""Deployments in the story of one app."""
+
+_Spot = tuple[App, Environment, str]
+_Tell = Callable[[Card], Awaitable[None]]
+
+
+class StatusBoard:
+    """`command.StatusService`."""
+
+    def __init__(self, servers: Servers, store: Store, clock: Clock) -> None:
+        """Take the ports."""
+        self._servers = servers
+        self._store = store
+        self._clock = clock
+        self._looker = ServerLooker(servers)
+
+    async def board(self, pairs: Sequence[Place], tell: _Tell | None = None) -> Card:
+        """One line for each server of each environment, and one alone for a server that does not answer.
+
+        While single servers keep everybody waiting, `tell` is given the board of the others. The card that is
+        returned has the same key then, and takes its place.
+        """
+        spots = _spots(pairs)
+        looks = [asyncio.create_task(self._look(spot, quick=True)) for spot in spots]
+        try:
+            records = await self._records(spots)
+            key = await self._tell_early(spots, records, looks, tell) if tell else ""
+            found = await asyncio.gather(*looks)
+        finally:
+            for look in looks:
+                look.cancel()
+        return replace(board_card(_entries(spots, records, found), self._clock.now()), key=key)
+
+    async def _tell_early(
+        self, spots: Sequence[_Spot], records: Sequence[Record], looks: Sequence[asyncio.Task[ServerLook]], tell: _Tell
+    ) -> str:
+        """Tell what there is if some servers are late; the key of that card, or nothing."""
+        if not await some_are_late(looks):
+            return ""
+        come = [
+            (spot, record, look.result())
+            for spot, record, look in zip(spots, records, looks, strict=True)
+            if look.done()
+        ]
+        late = {server for (_, _, server), look in zip(spots, looks, strict=True) if not look.done()}
+        early = early_card(_entries(*zip(*come, strict=True)), sorted(late), self._clock.now())
+        key = f"status:{secrets.token_hex(4)}"
+        with contextlib.suppress(Unreachable):
+            await tell(replace(early, key=key))
+        return key
+
+    async def detail(self, app: App, environments: Sequence[Environment]) -> Card:
+        """The whole story of one app."""
+        entries, past = await asyncio.gather(
+            self._entries([(app, environment) for environment in environments], quick=False),
+            self._store.read(lambda tables: [_past(tables, app, environment) for environment in environments]),
+        )
+        sections = [
+            Section(
+                environment=environment,
+                entries=tuple(entry for entry in entries if entry.environment is environment),
+                history=history,
+                previous=previous,
+            )
+            for environment, (history, previous) in zip(environments, past, strict=True)
+        ]
+        return detail_card(app, sections, self._clock.now())
+
+    async def servers(self, names: Sequence[str]) -> Card:
+        """Every server: reachable, system, Docker, disk, memory."""
+        found = await asyncio.gather(*(self._looker.facts(name) for name in names))
+        return servers_card(dict(zip(names, found, strict=True)))
+
+    async def _entries(self, pairs: Sequence[Place], *, quick: bool) -> list[Entry]:
+        spots = _spots(pairs)
+        looks = asyncio.gather(*(self._look(spot, quick=quick) for spot in spots))
+        records, found = await asyncio.gather(self._records(spots), looks)
+        return _entries(spots, records, found)
+
+    async def _look(self, spot: _Spot, *, quick: bool) -> ServerLook:
+        app, environment, server = spot
+        try:
+            return await self._looker.look((app, environment), server, quick=quick)
+        except Exception as problem:  # noqa: BLE001  whatever one server causes is its own red line
+            return ServerLook(server=server, facts=failure_of(server, problem))
+
+    async def _records(self, spots: Sequence[_Spot]) -> list[Record]:
+        now = self._clock.now()
+        return await self._store.read(lambda tables: _records(tables, spots, now))
+
+
+def _spots(pairs: Sequence[Place]) -> list[_Spot]:
+    return [(app, environment, server) for app, environment in pairs for server in environment.servers]
+
+
+def _entries(spots: Sequence[_Spot], records: Sequence[Record], found: Sequence[ServerLook]) -> list[Entry]:
+    return [
+        Entry(app=app, environment=environment, record=record, look=look)
+        for (app, environment, _), record, look in zip(spots, records, found, strict=True)
+    ]
+
+
+def _records(tables: Tables, spots: Sequence[_Spot], now: float) -> list[Record]:
+    """What the database holds of each spot."""
+    running = {(one.app, one.environment, one.server): one for one in tables.running.all()}
+    locks = {(one.app, one.environment): one for one in tables.locks.all(now)}
+    unfinished = tables.deployments.open()
+    people: dict[int, str] = {}
+
+    def record(spot: _Spot) -> Record:
+        app, environment, server = spot[0].name, spot[1].name, spot[2]
+        mine = running.get((app, environment, server))
+        if mine and mine.deployment not in people:
+            found = tables.deployments.get(mine.deployment)
+            people[mine.deployment] = found.requester_name if found else ""
+        return Record(
+            running=mine,
+            manifest=_manifest(tables, mine) if mine else None,
+            by=people[mine.deployment] if mine else "",
+            lock=locks.get((app, environment)),
+            open=tuple(one for one in unfinished if (one.plan.app, one.plan.environment) == (app, environment)),
+        )
+
+    return [record(spot) for spot in spots]
+
+
+def _manifest(tables: Tables, running: Running) -> Manifest | None:
+    """The images that were seen when it was put there."""
+    found = tables.manifests.get(running.app, running.environment, running.server, running.release.id)
+    return found.manifest if found else None
+
+
+def _past(tables: Tables, app: App, environment: Environment) -> tuple[tuple[Deployment, ...], Release | None]:
+    """The last deployments, and the good release before the present one."""
+    good = [one.plan.release for one in tables.deployments.good(app.name, environment.name, 2)]
+    return tables.deployments.recent(app.name, environment.name, HISTORY), good[1] if good[1:] else None

@@ -1,0 +1,144 @@
+"""The board and the table of servers as cards. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from deploybot.card import Card, Line, Table, Tone
+from deploybot.domain import ServerFacts
+from deploybot.errors import DeploybotError
+from deploybot.observed_state import Judgement, judge
+from deploybot.settings import App, Environment, project_name
+from deploybot.status import status_text
+from deploybot.status.server_look import ServerLook
+from deploybot.status.status_text import Record, Word, advice, joined, trouble, worst
+from deploybot.units import show_size
+
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An app on a server of an environment: what is recorded, and what was found."""
+
+    app: App
+    environment: Environment
+    record: Record
+    look: ServerLook
+
+    @property
+    def server(self) -> str:
+        """The server's name."""
+        return self.look.server
+
+    def judged(self, now: float) -> Judgement | None:
+        """What runs, compared with what is recorded; None where the server did not answer."""
+        observed = self.look.observed(project_name(self.app, self.environment), now)
+        return judge(observed, self.record.running, self.record.manifest) if observed else None
+
+    @property
+    def name(self) -> str:
+        """`shop/production`."""
+        return f"{self.app.name}/{self.environment.name}"
+
+
+def board_card(entries: Sequence[Entry], now: float) -> Card:
+    """One line for each entry; the entries of a server that does not answer are one red line together."""
+    if not entries:
+        return Card(title="There is nothing here that you may see.")
+    silent = {entry.server for entry in entries if isinstance(entry.look.facts, DeploybotError)}
+    lines = [_silent(server, [entry for entry in entries if entry.server == server]) for server in sorted(silent)]
+    lines += [_line(entry, now) for entry in entries if entry.server not in silent]
+    ill = sum(line.tone in {Tone.BAD, Tone.UNKNOWN} for line in lines[len(silent) :])
+    return Card(
+        title=_title(len(entries), len(silent), ill),
+        tone=worst(line.tone for line in lines),
+        lines=tuple(lines),
+        hint=advice(part for entry in entries for part in (entry.look.facts, entry.look.containers)),
+    )
+
+
+def early_card(entries: Sequence[Entry], late: Sequence[str], now: float) -> Card:
+    """The board so far, while the servers `late` have not answered yet."""
+    card = board_card(entries, now)
+    waiting = tuple(Line(server, "no answer yet", Tone.BUSY) for server in late)
+    title = f"Waiting for {len(late)} server{'s' if len(late) > 1 else ''}. {card.title} so far"
+    return replace(card, title=title, tone=Tone.BUSY, lines=(*waiting, *card.lines), final=False)
+
+
+def _title(count: int, silent: int, ill: int) -> str:
+    parts = [
+        f"{silent} server{'s do' if silent > 1 else ' does'} not answer" if silent else "",
+        f"{ill} need{'s' if ill == 1 else ''} a look" if ill else "",
+    ]
+    told = " and ".join(filter(None, parts))
+    return f"{count} place{'s' if count > 1 else ''}: {told or 'all well'}"
+
+
+def _silent(server: str, entries: Sequence[Entry]) -> Line:
+    """A server that does not answer, and what should run there."""
+    problem = entries[0].look.facts
+    told = trouble(problem, server) if isinstance(problem, DeploybotError) else ""
+    should = ", ".join(f"{entry.name} {entry.record.running.release}" for entry in entries if entry.record.running)
+    return Line(server, f"{told}; as far as I know it runs {should}" if should else told, Tone.BAD)
+
+
+def _line(entry: Entry, now: float) -> Line:
+    told = summary(entry, now)
+    return Line(f"{entry.name} {entry.server}", joined(told), worst(word.tone for word in told))
+
+
+def summary(entry: Entry, now: float) -> list[Word]:
+    """All that is known of one entry, the most wanted first."""
+    look, record, judged = entry.look, entry.record, entry.judged(now)
+    free = [] if isinstance(look.facts, DeploybotError) else [status_text.disk(look.facts)]
+    return [
+        *status_text.release(look, record, judged),
+        *status_text.since(record, now),
+        status_text.health(look, record, judged, checked=bool(entry.environment.health or entry.app.health)),
+        *status_text.restarts(look, judged),
+        *status_text.load(look),
+        *free,
+        *status_text.going_on(record, now),
+    ]
+
+
+def servers_card(found: Mapping[str, ServerFacts | DeploybotError]) -> Card:
+    """A row for each server."""
+    if not found:
+        return Card(title="There is no server here that you may see.")
+    rows = {name: _row(facts) for name, facts in found.items()}
+    silent = sum(isinstance(facts, DeploybotError) for facts in found.values())
+    tones = tuple(tone for _, tone in rows.values())
+    answer = f"{len(found) - silent} of {len(found)} answer" if silent else "all answer"
+    return Card(
+        title=f"{len(found)} server{'s' if len(found) > 1 else ''}: {answer}",
+        tone=worst(tones),
+        table=Table(
+            ("server", "answers", "system", "Docker", "Compose", "disk free", "memory free"),
+            tuple((name, *cells) for name, (cells, _) in rows.items()),
+            tones,
+        ),
+        hint=advice(found.values()),
+        lines=tuple(
+            Line(name, trouble(facts, name), Tone.BAD)
+            for name, facts in found.items()
+            if isinstance(facts, DeploybotError)
+        ),
+    )
+
+
+def _row(facts: ServerFacts | DeploybotError) -> tuple[tuple[str, ...], Tone]:
+    if isinstance(facts, DeploybotError):
+        return ("no", *(_UNKNOWN,) * 5), Tone.BAD
+    total = f" of {show_size(facts.disk_total)}" if facts.disk_total > 0 else ""
+    cells = (
+        f"as {facts.user}" if facts.user else "yes",
+        facts.system or _UNKNOWN,
+        facts.docker or "none",
+        facts.compose_version or "none",
+        show_size(facts.disk_free) + total,
+        show_size(facts.memory_available),
+    )
+    return cells, Tone.WARN if status_text.disk(facts).tone is Tone.WARN else Tone.GOOD

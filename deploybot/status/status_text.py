@@ -1,0 +1,220 @@
+"""What was found on a server, in words with a tone. Pure; `deploybot.observed_state` judges it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from deploybot.card import Tone
+from deploybot.domain import Container, Deployment, Lock, Manifest, Running, ServerFacts, State, Usage, short_id
+from deploybot.errors import BadAnswer, DeploybotError
+from deploybot.observed_state import DifferenceKind, Judgement, Serving, ailment
+from deploybot.status.server_look import ServerLook
+from deploybot.units import show_duration, show_size
+
+_WORST = (Tone.BAD, Tone.WARN, Tone.UNKNOWN, Tone.BUSY, Tone.GOOD, Tone.PLAIN)
+_NAMED = frozenset({DifferenceKind.IMAGE})
+"""Differences that the word for what runs names, where that is not the release."""
+DISK_SHORT = 0.1
+"""The share of free disk below which a server is warned about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """Something to say, and how good it is."""
+
+    text: str
+    tone: Tone = Tone.PLAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the bot's database holds of an app on a server of an environment."""
+
+    running: Running | None = None
+    manifest: Manifest | None = None
+    by: str = ""
+    lock: Lock | None = None
+    open: tuple[Deployment, ...] = ()
+
+
+def worst(tones: Iterable[Tone]) -> Tone:
+    """The tone that matters most."""
+    found = set(tones)
+    return next((tone for tone in _WORST if tone in found), Tone.PLAIN)
+
+
+def joined(words: Iterable[Word]) -> str:
+    """The words in one line."""
+    return " · ".join(word.text for word in words if word.text)
+
+
+def trouble(problem: DeploybotError, server: str) -> str:
+    """Why a server, or something on it, does not answer, for a line that has the server's name before it."""
+    return str(problem).removeprefix(f"{server} ").removeprefix(f"{server}: ")
+
+
+def advice(problems: Iterable[object]) -> str:
+    """The first hint that an error among these has."""
+    hints = (getattr(problem, "hint", "") for problem in problems if isinstance(problem, DeploybotError))
+    return next(filter(None, hints), "")
+
+
+def ago(then: float, now: float) -> str:
+    """`3 min ago`."""
+    return f"{show_duration(max(now - then, 0.0))} ago"
+
+
+def release(look: ServerLook, record: Record, judged: Judgement | None) -> list[Word]:
+    """What runs, by what is there; where that is not what the bot recorded, in what it differs."""
+    running = record.running
+    if judged is None or isinstance(look.facts, DeploybotError):
+        return [Word(f"{running.release}, as far as I know" if running else "unknown", Tone.UNKNOWN)]
+    told = _runs(look.facts, running, judged) if running else _found(look, judged)
+    named = () if judged.serving is Serving.RECORDED else _NAMED
+    rest = [one for one in judged.differences if one not in judged.ailments and one.kind not in named]
+    return [told, *(Word(one.text, Tone.BAD) for one in rest)]
+
+
+def _runs(facts: ServerFacts, running: Running, judged: Judgement) -> Word:
+    """What runs where the bot has put something."""
+    number, put = running.deployment, running.release
+    if judged.serving is Serving.FOREIGN:
+        images = ", ".join(one.text for one in judged.of(DifferenceKind.IMAGE))
+        if images:
+            return Word(f"runs something else than #{number} deployed: {images}", Tone.BAD)
+        return Word(f"runs {short_id(facts.current)}, but #{number} put {put} there", Tone.BAD)
+    if judged.serving is Serving.NOTHING:
+        if judged.of(DifferenceKind.MISSING):
+            return Word(f"#{number} deployed {put}, but nothing of it runs", Tone.BAD)
+        return Word(f"#{number} put {put} there, but nothing is in {facts.directory} now", Tone.BAD)
+    return Word(str(put))
+
+
+def _found(look: ServerLook, judged: Judgement) -> Word:
+    """What runs where the bot has put nothing."""
+    if judged.serving is not Serving.FOREIGN:
+        return Word("nothing deployed yet")
+    current = look.facts.current if isinstance(look.facts, ServerFacts) else ""
+    images = {f"{one.service or one.name} (image {one.image})" for one in _containers(look)}
+    what = short_id(current) if current else ", ".join(sorted(images))
+    return Word(f"runs {what}, which I did not put there", Tone.WARN)
+
+
+def since(record: Record, now: float) -> list[Word]:
+    """Since when, by which deployment and whose."""
+    running = record.running
+    if running is None:
+        return []
+    by = f" by {record.by}" if record.by else ""
+    return [Word(f"{ago(running.since, now)} (#{running.deployment}{by})")]
+
+
+def is_empty(look: ServerLook, record: Record) -> bool:
+    """Whether nothing was put there, and nothing is there: then nothing is wrong if nothing answers."""
+    return record.running is None and isinstance(look.facts, ServerFacts) and not look.facts.current
+
+
+def health(look: ServerLook, record: Record, judged: Judgement | None, *, checked: bool) -> Word:
+    """How it is now, by its containers and the health check that bot.toml gives if it is `checked`."""
+    expected = record.running is not None
+    seen = None if is_empty(look, record) else _checked(look)
+    known = _containers_health(look, judged, expected=expected) or seen or _alive(look)
+    if known is None and expected:
+        return Word("health unknown", Tone.UNKNOWN) if checked else Word("no health check")
+    return known or Word("")
+
+
+def _containers_health(look: ServerLook, judged: Judgement | None, *, expected: bool) -> Word | None:
+    """What is wrong with the containers."""
+    if isinstance(look.containers, DeploybotError):
+        said = "gives no usable answer" if isinstance(look.containers, BadAnswer) else "does not answer"
+        return Word(f"health unknown: Docker {said}", Tone.BAD)
+    ailments = sorted(judged.ailments if judged else (), key=lambda one: one.mild)
+    if ailments:
+        tone = Tone.WARN if all(one.mild for one in ailments) else Tone.BAD
+        return Word(", ".join(one.text for one in ailments), tone)
+    return Word("no containers", Tone.BAD) if expected and look.containers == () else None
+
+
+def _checked(look: ServerLook) -> Word | None:
+    """What the health check saw, unless it passed."""
+    if isinstance(look.health, DeploybotError):
+        return Word("does not answer", Tone.BAD)
+    return Word(look.health, Tone.BAD) if look.health else None
+
+
+def _alive(look: ServerLook) -> Word | None:
+    """The word for something of which nothing bad is known; None where nothing can be asked."""
+    states = {one.health for one in _containers(look)}
+    if "starting" in states:
+        return Word("starting", Tone.BUSY)
+    if look.health == "" or "healthy" in states:
+        return Word("healthy", Tone.GOOD)
+    if states:
+        return Word("running", Tone.GOOD)
+    return None
+
+
+def state_of(one: Container, containers: Sequence[Container], now: float) -> Word:
+    """A container's state and health."""
+    found = ailment(one, containers, now=now)
+    if one.state == "exited":
+        tone = Tone.PLAIN if found is None else Tone.BAD if one.exit_code else Tone.WARN
+        return Word(f"exited with {one.exit_code}", tone)
+    if found:
+        loops = found[0] is DifferenceKind.LOOP
+        return Word("restarts again and again" if loops else one.health or one.state, Tone.BAD)
+    return Word(one.health or one.state, Tone.BUSY if one.health == "starting" else Tone.GOOD)
+
+
+def restarts(look: ServerLook, judged: Judgement | None) -> list[Word]:
+    """How often containers were restarted since they were made, unless that is said already."""
+    count = sum(one.restarts for one in _containers(look))
+    if not count or (judged and judged.of(DifferenceKind.LOOP)):
+        return []
+    return [Word(f"{count} restart{'s' if count > 1 else ''}", Tone.WARN)]
+
+
+def load(look: ServerLook) -> list[Word]:
+    """CPU and memory of all containers together, as far as they are known."""
+    running = [one.id for one in _containers(look) if one.state == "running"]
+    usages = [look.usage.get(one, Usage()) for one in running]
+    words = []
+    if usages and all(one.cpu >= 0 for one in usages):
+        words.append(Word(f"CPU {sum(one.cpu for one in usages):.0f} %"))
+    if usages and all(one.memory >= 0 for one in usages):
+        words.append(Word(show_size(sum(one.memory for one in usages))))
+    return words
+
+
+def disk(facts: ServerFacts) -> Word:
+    """The free disk of a server."""
+    if facts.disk_free < 0:
+        return Word("disk unknown", Tone.UNKNOWN)
+    short = 0 < facts.disk_total * DISK_SHORT > facts.disk_free
+    return Word(f"disk {show_size(facts.disk_free)} free", Tone.WARN if short else Tone.PLAIN)
+
+
+def going_on(record: Record, now: float) -> list[Word]:
+    """A deployment that has not ended, and who holds a lock."""
+    words = [Word(_open(one, now), Tone.BUSY) for one in record.open]
+    if record.lock:
+        words.append(Word(locked(record.lock, now)))
+    return words
+
+
+def _open(one: Deployment, now: float) -> str:
+    told = {State.WAITING: "waiting", State.RESTORING: "being taken back"}.get(one.state, "running")
+    return f"#{one.number} {one.plan.release} {told} for {show_duration(now - (one.started or one.created))}"
+
+
+def locked(lock: Lock, now: float) -> str:
+    """Who holds it, since when, until when, why."""
+    until = f", {show_duration(lock.until - now)} left" if lock.until else ""
+    why = f": {lock.reason}" if lock.reason else ""
+    return f"locked by {lock.holder} {ago(lock.since, now)}{until}{why}"
+
+
+def _containers(look: ServerLook) -> Sequence[Container]:
+    return look.containers if isinstance(look.containers, tuple) else ()

@@ -1,0 +1,104 @@
+"""Deployments that wait for approvals, in rows; one approval a person."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from deploybot.domain import Approval, Binding, Request, RequestVerdict
+from deploybot.store.codec import decode, encode
+from deploybot.store.stored_text import clean
+
+_SELECT = """
+    SELECT deployment, binding, wanted, approvers, expires, remind_at, code, compare, reminded, verdict, note,
+           more, missing
+    FROM requests WHERE deployment = ?"""
+
+
+class RequestRows:
+    """`ports.Requests` on a connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take the connection whose transaction this works in."""
+        self._run = connection.execute
+
+    def add(self, request: Request) -> None:
+        """Keep a new one, without approvals."""
+        sql = """
+            INSERT INTO requests (deployment, binding, wanted, approvers, expires, remind_at, code, compare, more,
+                                  missing)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        asked = (request.wanted, encode(request.approvers), request.expires, request.remind_at, request.code)
+        more = (clean(request.compare), clean(request.more), request.lacks)
+        self._run(sql, (request.deployment, encode(request.binding), *asked, *more))
+
+    def get(self, number: int) -> Request | None:
+        """The request of a deployment; None for one that needs no approval."""
+        row = self._run(_SELECT, (number,)).fetchone()
+        if row is None:
+            return None
+        deployment, binding, wanted, approvers, expires, remind_at, code, compare, reminded, verdict, *rest = row
+        note, more, missing = rest
+        return Request(
+            deployment=deployment,
+            binding=decode(Binding, binding),
+            wanted=wanted,
+            approvers=decode(tuple[str, ...], approvers),
+            expires=expires,
+            remind_at=remind_at,
+            code=bool(code),
+            compare=compare,
+            reminded=bool(reminded),
+            verdict=RequestVerdict(verdict),
+            note=note,
+            more=more,
+            missing=missing,
+            approvals=self._approvals(number),
+        )
+
+    def ask(self, number: int, *, wanted: int, approvers: Sequence[str], code: bool) -> bool:
+        """Change what is asked for, as bot.toml has it now; False when it was so before."""
+        sql = """
+            UPDATE requests SET wanted = ?1, approvers = ?2, code = ?3
+            WHERE deployment = ?4 AND (wanted, approvers, code) <> (?1, ?2, ?3)"""
+        return self._run(sql, (wanted, encode(tuple(approvers)), code, number)).rowcount == 1
+
+    def approve(self, number: int, approval: Approval) -> bool:
+        """Keep a person's approval; False when theirs is there and counts."""
+        sql = """
+            INSERT INTO approvals (deployment, person, name, at, counts) VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (deployment, person) DO UPDATE SET at = excluded.at, counts = 1 WHERE NOT counts"""
+        row = (number, approval.person, approval.name, approval.at, approval.counts)
+        return self._run(sql, row).rowcount == 1
+
+    def count_only(self, number: int, persons: Sequence[int]) -> bool:
+        """Let the approvals of these persons count and no others; False when it was so before."""
+        some = ", ".join("?" * len(persons))
+        sql = f"""
+            UPDATE approvals SET counts = (person IN ({some}))
+            WHERE deployment = ? AND counts <> (person IN ({some}))"""  # noqa: S608  only question marks
+        return self._run(sql, (*persons, number, *persons)).rowcount > 0
+
+    def lack(self, number: int, *, missing: int, more: str) -> bool:
+        """Note how many approvals are missing, and why one more than usual is needed; False when it was so before."""
+        sql = """
+            UPDATE requests SET missing = ?1, more = ?2 WHERE deployment = ?3 AND (missing, more) <> (?1, ?2)"""
+        return self._run(sql, (missing, clean(more), number)).rowcount == 1
+
+    def remind(self, number: int) -> bool:
+        """Note that people were reminded: True exactly once."""
+        sql = "UPDATE requests SET reminded = 1 WHERE deployment = ? AND NOT reminded AND verdict = ''"
+        return self._run(sql, (number,)).rowcount == 1
+
+    def close(self, number: int, verdict: RequestVerdict) -> None:
+        """Note how an open one ended."""
+        sql = "UPDATE requests SET verdict = ?, note = '' WHERE deployment = ? AND verdict = ''"
+        self._run(sql, (verdict.value, number))
+
+    def note(self, number: int, text: str) -> None:
+        """Note what went wrong with an approval; an empty text takes it back."""
+        self._run("UPDATE requests SET note = ? WHERE deployment = ?", (clean(text), number))
+
+    def _approvals(self, number: int) -> tuple[Approval, ...]:
+        sql = "SELECT person, name, at, counts FROM approvals WHERE deployment = ? ORDER BY at, person"
+        return tuple(Approval(person, name, at, bool(counts)) for person, name, at, counts in self._run(sql, (number,)))

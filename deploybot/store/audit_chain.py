@@ -1,0 +1,140 @@
+"""Checking the audit's chain, and the record of its head beside the database.
+
+A chain alone cannot show that its end was cut off. So after each commit the last row's number and hash are
+written to `audit.head` in the data folder (`NUMBER HASH`, fixed width, in place): the table may have grown
+past it when the bot was killed in between, but must still hold that very row. Where a start finds that it does
+not, it says so in the audit itself, in a row (`audit-gap`) that no later check passes over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploybot.domain import AuditRow
+from deploybot.ports import Store
+from deploybot.store.audit_rows import GAP, GENESIS, link
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last row of the chain: its number, 0 for an empty one, and its hash."""
+
+    number: int = 0
+    hash: str = GENESIS
+
+
+@dataclass(frozen=True, slots=True)
+class ChainVerdict:
+    """What checking found. `broken` is the number of the first row that is wrong or missing, 0 for none."""
+
+    head: Head
+    broken: int = 0
+    why: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the chain is whole."""
+        return self.broken == 0
+
+
+class ChainCheck:
+    """Follows the chain row by row, in constant memory; `expected` is a head recorded elsewhere."""
+
+    def __init__(self, expected: Head | None = None) -> None:
+        """Begin before the first row."""
+        self._expected = expected
+        self._head = Head()
+        self._broken = 0
+        self._why = ""
+        self._gap: AuditRow | None = None
+
+    @property
+    def head(self) -> Head:
+        """The last row found right."""
+        return self._head
+
+    def follow(self, rows: Iterable[AuditRow]) -> bool:
+        """Go on with further rows; False once the chain is broken."""
+        for row in rows:
+            why = self._wrong(row)
+            if why:
+                self._broken, self._why = self._head.number + 1, why
+                return False
+            self._head = Head(row.number, row.hash)
+            if row.action == GAP and self._gap is None:
+                self._gap = row
+        return True
+
+    def verdict(self) -> ChainVerdict:
+        """What was found, all rows having been followed."""
+        expected = self._expected
+        if not self._broken and expected and self._head.number < expected.number:
+            why = f"row {self._head.number} is the last, but row {expected.number} was recorded as written"
+            return ChainVerdict(self._head, self._head.number + 1, why)
+        if not self._broken and self._gap:
+            return ChainVerdict(
+                self._head, self._gap.number, f"rows before it were lost, as a start found: {self._gap.detail}"
+            )
+        return ChainVerdict(self._head, self._broken, self._why)
+
+    def _wrong(self, row: AuditRow) -> str:
+        if row.number != self._head.number + 1:
+            return f"row {row.number} follows row {self._head.number}"
+        if row.previous != self._head.hash:
+            return f"row {row.number} does not continue the row before it"
+        if not _right(row):
+            return f"row {row.number} was changed"
+        if self._expected and self._expected.number == row.number and self._expected.hash != row.hash:
+            return f"row {row.number} is another one than was recorded as written"
+        return ""
+
+
+def _right(row: AuditRow) -> bool:
+    content = (row.number, row.at, row.actor, row.action, row.subject, row.detail, row.previous)
+    try:
+        return type(row.at) is float and link(content) == row.hash
+    except (TypeError, ValueError):
+        return False
+
+
+async def verify(store: Store, expected: Head | None = None) -> ChainVerdict:
+    """Check the whole chain, page by page, so that the bot goes on working meanwhile."""
+    check = ChainCheck(expected)
+    while rows := await store.read(lambda tables: tables.audit.page(check.head.number, _PAGE)):
+        if not check.follow(rows):
+            break
+    return check.verdict()
+
+
+class HeadFile:
+    """`audit.head`."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the path; the file is made when first written."""
+        self._path = path
+
+    def read(self) -> Head | None:
+        """The recorded head; None where there is none, or it does not read as one."""
+        try:
+            number, digest = self._path.read_text("ascii").split()
+            return Head(int(number), digest)
+        except (OSError, ValueError):
+            return None
+
+    def write(self, head: Head, *, durable: bool = False) -> None:
+        """Record a head, in place: always the same size, so that it is whole whenever it is read.
+
+        It may lag behind the table, so only the first write of a run waits for the disk (`durable`).
+        """
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(descriptor, f"{head.number:020d} {head.hash}\n".encode(), 0)
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,146 @@
+"""Deliveries of webhooks, in rows.
+
+A row is kept for a month after it has ended, without its body, so that what comes again is known: by the sender's id
+and by the digest, each unique for an app and a sender.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from deploybot.ports import Delivery, Fate, NewDelivery, Waiting
+from deploybot.store.stored_text import clean
+
+_KEPT = 30 * 86400.0
+_MOST = 100_000
+_MOST_FAILED = 100
+_MADE = 500
+_ROWS = 64
+_LOOK_BACK = 2_000
+_COLUMNS = "id, app, sender, delivery, headers, query, body, received, fate, tries, made"
+
+
+def _delivery(row: sqlite3.Row) -> Delivery:
+    number, app, sender, delivery, headers, query, body, received, fate, tries, made = row
+    return Delivery(
+        number=number,
+        app=app,
+        sender=sender,
+        delivery=delivery,
+        headers=json.loads(headers),
+        query=json.loads(query),
+        body=body or b"",
+        received=received,
+        fate=Fate(fate),
+        tries=tries,
+        made=made,
+    )
+
+
+@functools.cache
+def _insert(count: int) -> str:
+    rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * count)
+    return f"INSERT INTO deliveries (app, sender, delivery, digest, headers, query, received, body) VALUES {rows}"  # noqa: S608  only question marks
+
+
+def _values(new: NewDelivery) -> tuple[object, ...]:
+    headers, query = json.dumps(new.headers), json.dumps(new.query) if new.query else "{}"
+    return new.app, new.sender, new.delivery, new.digest, headers, query, new.received, new.body
+
+
+class DeliveryRows:
+    """`ports.Deliveries` on a connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take the connection whose transaction this works in."""
+        self._run = connection.execute
+
+    def add(self, new: Sequence[NewDelivery]) -> tuple[int, ...]:
+        """Keep some; their numbers, 0 for one that is there already, by the sender's id or by its digest."""
+        for one in new:
+            if one.again_after < _KEPT:
+                self._let_again(one)
+        numbers: list[int] = []
+        while len(numbers) < len(new):
+            # Few sizes, so that few statements are compiled.
+            size = min(_ROWS, 1 << (len(new) - len(numbers)).bit_length() - 1)
+            numbers += self._add(new[len(numbers) : len(numbers) + size])
+        return tuple(numbers)
+
+    def _let_again(self, new: NewDelivery) -> None:
+        """Take its digest from an earlier one that is too old to be the same."""
+        sql = "UPDATE deliveries SET digest = NULL WHERE app = ? AND sender = ? AND digest = ? AND received < ?"
+        self._run(sql, (new.app, new.sender, new.digest, new.received - new.again_after))
+
+    def _add(self, new: Sequence[NewDelivery]) -> list[int]:
+        """Insert them by one statement; by one each where some are there already.
+
+        One statement, because each lets go of the interpreter's lock and has to wait for it again.
+        """
+        try:
+            last = self._run(_insert(len(new)), [value for one in new for value in _values(one)]).lastrowid or 0
+        except sqlite3.IntegrityError:
+            return [0] if len(new) == 1 else [self._add((one,))[0] for one in new]
+        return [*range(last - len(new) + 1, last + 1)]
+
+    def waiting(self, after: int, limit: int) -> tuple[Waiting, ...]:
+        """Those that wait, beyond a number, the oldest first."""
+        sql = "SELECT id, app FROM deliveries WHERE fate = 'waiting' AND id > ? ORDER BY id LIMIT ?"
+        return tuple(Waiting(number, app) for number, app in self._run(sql, (after, limit)))
+
+    def backlog(self) -> int:
+        """How many bytes the bodies of those that wait have."""
+        sql = "SELECT coalesce(sum(length(body)), 0) FROM deliveries WHERE fate = 'waiting'"
+        return int(self._run(sql).fetchone()[0])
+
+    def load(self, numbers: Sequence[int], most: int) -> tuple[Delivery, ...]:
+        """Whole deliveries of these that wait, the oldest first: one, and more while they have `most` bytes in all."""
+        marks = ", ".join("?" * len(numbers))
+        sql = f"SELECT {_COLUMNS} FROM deliveries WHERE id IN ({marks}) AND fate = 'waiting' ORDER BY id"  # noqa: S608  only question marks
+        found: list[Delivery] = []
+        for row in self._run(sql, tuple(numbers)):
+            found.append(_delivery(row))
+            most -= len(found[-1].body)
+            if most <= 0:
+                break
+        return tuple(found)
+
+    def get(self, number: int) -> Delivery | None:
+        """One delivery; None where it is gone."""
+        row = self._run(f"SELECT {_COLUMNS} FROM deliveries WHERE id = ?", (number,)).fetchone()  # noqa: S608  columns
+        return _delivery(row) if row else None
+
+    def last_made(self, app: str, sender: str, limit: int) -> tuple[str, ...]:
+        """What was made of the last deliveries of a sender to an app that were heard, the newest first."""
+        sql = """
+            SELECT made FROM deliveries WHERE id > (SELECT coalesce(max(id), 0) FROM deliveries) - ?
+            AND app = ? AND sender = ? AND fate = 'done' ORDER BY id DESC LIMIT ?"""
+        return tuple(str(row[0]) for row in self._run(sql, (_LOOK_BACK, app, sender, limit)))
+
+    def tried(self, number: int, tries: int) -> None:
+        """Note a failure that may pass."""
+        self._run("UPDATE deliveries SET tries = ? WHERE id = ?", (tries, number))
+
+    def finish(self, number: int, fate: Fate, made: str, now: float) -> None:
+        """Note its end. The body is kept of the last hundred that failed."""
+        keep = fate is Fate.FAILED
+        sql = "UPDATE deliveries SET fate = ?, made = ?, body = CASE WHEN ? THEN body END WHERE id = ?"
+        self._run(sql, (fate, clean(made)[:_MADE], keep, number))
+        if keep:
+            self._forget_bodies()
+        # A few of the oldest, found by the numbers that rows are sorted by: this runs for each delivery.
+        sql = """
+            DELETE FROM deliveries
+            WHERE id IN (SELECT id FROM deliveries ORDER BY id LIMIT 4) AND fate <> 'waiting'
+            AND (received < ? OR id <= ?)"""
+        self._run(sql, (now - _KEPT, number - _MOST))
+
+    def _forget_bodies(self) -> None:
+        sql = """
+            UPDATE deliveries SET body = NULL
+            WHERE fate = 'failed' AND body IS NOT NULL AND id NOT IN (
+                SELECT id FROM deliveries WHERE fate = 'failed' ORDER BY id DESC LIMIT ?)"""
+        self._run(sql, (_MOST_FAILED,))

@@ -1,0 +1,308 @@
+"""Deployments and their steps in rows.
+
+A deployment's state only moves forward: waiting, running, restoring, an end. The queue of an
+environment is its deployments that wait, in the order of their numbers.
+"""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+
+from deploybot.domain import (
+    Counted,
+    Deployment,
+    Kind,
+    Person,
+    Phase,
+    Place,
+    Plan,
+    RequestVerdict,
+    State,
+    StepRow,
+    StepState,
+)
+from deploybot.errors import StoreError
+from deploybot.store.codec import decode, encode
+from deploybot.store.stored_text import clean
+
+_SELECT = """
+    SELECT number, plan, state, requester, requester_name, reason, place, created, not_before, started, finished,
+           cancel_by, outcome, tail, needs_approval, approved, wish, skipped, replaced_by, glass,
+           coalesce((SELECT verdict FROM requests WHERE requests.deployment = number), '')
+    FROM deployments
+    """
+_SELECT_STEP = """
+    SELECT deployment, phase, server, position, name, job, state, code, offset, size, started, finished, detail
+    FROM steps
+    """
+_INSERT_STEP = """
+    INSERT INTO steps (
+        deployment, phase, server, position, name, job, state, code, offset, size, started, finished, detail)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (deployment, phase, server, position) DO NOTHING
+    """
+_RANK = {State.WAITING: 0, State.RUNNING: 1, State.RESTORING: 2}
+_END = 3
+_OPEN_STEP = {StepState.PENDING, StepState.STARTED}
+
+
+@functools.lru_cache(maxsize=64)
+def _plan(text: str) -> Plan:
+    """A plan never changes, and is read again at each move."""
+    return decode(Plan, text)
+
+
+def _deployment(row: sqlite3.Row) -> Deployment:
+    number, plan, state, requester, name, reason, place, created, at, started, finished, *rest = row
+    cancel_by, outcome, tail, needs_approval, approved, wish, skipped, replaced_by, glass, verdict = rest
+    return Deployment(
+        number=number,
+        plan=_plan(plan),
+        state=State(state),
+        requester=requester,
+        requester_name=name,
+        reason=reason,
+        place=decode(Place, place) if place else None,
+        created=created,
+        not_before=at,
+        started=started,
+        finished=finished,
+        cancel_by=cancel_by,
+        outcome=outcome,
+        tail=decode(tuple[str, ...], tail),
+        needs_approval=bool(needs_approval),
+        approved=approved,
+        wish=wish,
+        skipped=decode(tuple[int, ...], skipped),
+        replaced_by=replaced_by,
+        glass=glass,
+        verdict=RequestVerdict(verdict),
+    )
+
+
+def _step(row: sqlite3.Row) -> StepRow:
+    deployment, phase, server, position, name, job, state, code, offset, size, started, finished, detail = row
+    return StepRow(
+        deployment=deployment,
+        phase=Phase(phase),
+        server=server,
+        position=position,
+        name=name,
+        job=job,
+        state=StepState(state),
+        code=code,
+        offset=offset,
+        size=size,
+        started=started,
+        finished=finished,
+        detail=detail,
+    )
+
+
+class DeploymentRows:
+    """`ports.Deployments` on a connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take the connection whose transaction this works in."""
+        self._run = connection.execute
+
+    def add(
+        self,
+        plan: Plan,
+        *,
+        requester: Person,
+        reason: str,
+        place: Place | None,
+        now: float,
+        not_before: float = 0.0,
+        needs_approval: bool = False,
+        wish: int = 0,
+        skipped: Sequence[int] = (),
+        glass: str = "",
+    ) -> Deployment:
+        """Add a deployment with the next number, WAITING."""
+        made = Deployment(
+            number=0,
+            plan=plan,
+            state=State.WAITING,
+            requester=requester.id,
+            requester_name=requester.name,
+            reason=clean(reason),
+            place=place,
+            created=now,
+            not_before=not_before,
+            needs_approval=needs_approval,
+            wish=wish,
+            skipped=tuple(skipped),
+            glass=glass,
+        )
+        sql = """
+            INSERT INTO deployments (app, environment, kind, commit_id, state, plan, requester, requester_name,
+                                     reason, place, created, not_before, needs_approval, wish, skipped, glass)
+            VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        where = encode(place) if place else None
+        whose = (made.requester, made.requester_name, made.reason, where, now, not_before, needs_approval)
+        auto = (wish, encode(made.skipped), glass)
+        what = (plan.app, plan.environment, plan.kind.value, plan.release.id, encode(plan))
+        return replace(made, number=self._run(sql, what + whose + auto).lastrowid or 0)
+
+    def get(self, number: int) -> Deployment | None:
+        """One deployment."""
+        row = self._run(_SELECT + "WHERE number = ?", (number,)).fetchone()
+        return _deployment(row) if row else None
+
+    def open(self) -> tuple[Deployment, ...]:
+        """All that have not ended, oldest first."""
+        return self._all("WHERE state IN ('waiting', 'running', 'restoring') ORDER BY number")
+
+    def recent(self, app: str, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
+        """The last ones of an app, newest first."""
+        if environment is None:
+            return self._all("WHERE app = ? ORDER BY number DESC LIMIT ?", app, limit)
+        return self._all("WHERE app = ? AND environment = ? ORDER BY number DESC LIMIT ?", app, environment, limit)
+
+    def good(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
+        """The last successful deploys and rollbacks with distinct releases, newest first."""
+        where = """
+            WHERE number IN (
+                SELECT max(number) FROM deployments
+                WHERE app = ? AND environment = ? AND state = 'succeeded' AND kind IN ('deploy', 'rollback')
+                GROUP BY commit_id)
+            ORDER BY number DESC LIMIT ?"""
+        return self._all(where, app, environment, limit)
+
+    def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
+        """Give the ids of the releases that a server of an environment ran well."""
+        sql = """
+            SELECT DISTINCT commit_id FROM deployments
+            WHERE app = ? AND environment = ? AND state = 'succeeded' AND kind IN ('deploy', 'rollback')
+            AND EXISTS (SELECT 1 FROM steps WHERE deployment = number AND phase = 'forward' AND server = ?)"""
+        return frozenset(commit for (commit,) in self._run(sql, (app, environment, server)))
+
+    def move(self, number: int, state: State, *, now: float, outcome: str = "", tail: Sequence[str] = ()) -> Deployment:
+        """Set the state; `started` and `finished` are set on the way.
+
+        An empty outcome or tail keeps the one there. One that has ended never moves, and none moves back: StoreError.
+        """
+        kept = self.get(number)
+        if kept is None:
+            raise StoreError(f"there is no deployment #{number}")
+        if kept.state.ended or _RANK.get(state, _END) < _RANK[kept.state]:
+            raise StoreError(f"deployment #{number} is {kept.state} and cannot become {state}")
+        moved = replace(
+            kept,
+            state=state,
+            started=kept.started or (now if state is not State.WAITING else 0.0),
+            finished=now if state.ended else 0.0,
+            outcome=clean(outcome) or kept.outcome,
+            tail=tuple(tail) or kept.tail,
+        )
+        sql = """
+            UPDATE deployments SET state = ?, started = ?, finished = ?, outcome = ?, tail = ?
+            WHERE number = ? AND state = ?"""
+        values = (moved.state.value, moved.started, moved.finished, moved.outcome, encode(moved.tail))
+        if self._run(sql, (*values, number, kept.state.value)).rowcount != 1:
+            raise StoreError(f"deployment #{number} moved meanwhile")
+        return moved
+
+    def replan(self, number: int, plan: Plan) -> None:
+        """Replace the plan of a WAITING deployment; StoreError for any other."""
+        sql = """
+            UPDATE deployments SET app = ?, environment = ?, kind = ?, commit_id = ?, plan = ?
+            WHERE number = ? AND state = 'waiting'"""
+        what = (plan.app, plan.environment, plan.kind.value, plan.release.id, encode(plan))
+        if self._run(sql, (*what, number)).rowcount != 1:
+            raise StoreError(f"deployment #{number} does not wait, so its plan stays")
+
+    def approve(self, number: int, since: float) -> bool:
+        """Note since when a WAITING one has its approvals, 0.0 where it lacks some; False when that was so before."""
+        sql = """
+            UPDATE deployments SET approved = ?1
+            WHERE number = ?2 AND state = 'waiting' AND needs_approval AND (approved = 0) <> (?1 = 0)"""
+        return self._run(sql, (since, number)).rowcount == 1
+
+    def replaced(self, number: int, by: int) -> None:
+        """Note which one came in place of a WAITING one; StoreError for any other."""
+        sql = "UPDATE deployments SET replaced_by = ? WHERE number = ? AND state = 'waiting' AND replaced_by = 0"
+        if self._run(sql, (by, number)).rowcount != 1:
+            raise StoreError(f"deployment #{number} does not wait, so #{by} does not come in its place")
+
+    def ask_cancel(self, number: int, by: str) -> bool:
+        """Note that a person wants it stopped; False when it has ended or somebody asked before."""
+        sql = """
+            UPDATE deployments SET cancel_by = ?
+            WHERE number = ? AND cancel_by = '' AND state IN ('waiting', 'running', 'restoring')"""
+        return self._run(sql, (clean(by), number)).rowcount == 1
+
+    def steps(self, number: int) -> tuple[StepRow, ...]:
+        """Its steps in the order they were made."""
+        return tuple(map(_step, self._run(_SELECT_STEP + "WHERE deployment = ? ORDER BY id", (number,))))
+
+    def begin(self, row: StepRow) -> StepRow:
+        """Keep a step before its job is started; the kept one, with its job, where that step exists already."""
+        where = (row.deployment, row.phase.value, row.server, row.position)
+        what = (row.name, row.job, row.state.value, row.code, row.offset, row.size)
+        end = (row.started, row.finished, clean(row.detail))
+        if self._run(_INSERT_STEP, (*where, *what, *end)).rowcount == 1:
+            return row
+        same = "WHERE deployment = ? AND phase = ? AND server = ? AND position = ?"
+        return _step(self._run(_SELECT_STEP + same, where).fetchone())
+
+    def progress(self, job: str, *, offset: int, size: int, anew: bool = False, detail: str = "") -> None:
+        """How far the log of a step seen to run is kept; never less than before, but `anew`: StoreError."""
+        sql = """
+            UPDATE steps SET offset = ?1, size = ?2, detail = ?5,
+                state = CASE state WHEN 'pending' THEN 'started' ELSE state END
+            WHERE job = ?3 AND (offset <= ?1 OR ?4)
+        """
+        if self._run(sql, (offset, size, job, anew, clean(detail))).rowcount != 1:
+            raise StoreError(f"the log of job {job} cannot be kept up to {offset}: it is unknown, or kept further")
+
+    def note(self, job: str, detail: str) -> None:
+        """Why a step that is to be started cannot be, for now; the next progress takes it back."""
+        sql = "UPDATE steps SET detail = ? WHERE job = ? AND state IN ('pending', 'started')"
+        self._run(sql, (clean(detail), job))
+
+    def end(self, job: str, state: StepState, *, code: int, now: float, detail: str = "") -> None:
+        """A step's end. The same end twice is one; another end for an ended step is refused: StoreError."""
+        row = self._run(_SELECT_STEP + "WHERE job = ?", (job,)).fetchone()
+        if row is None:
+            raise StoreError(f"there is no job {job}")
+        kept = _step(row)
+        if kept.state in _OPEN_STEP:
+            sql = "UPDATE steps SET state = ?, code = ?, finished = ?, detail = ? WHERE job = ?"
+            self._run(sql, (state.value, code, now, clean(detail), job))
+        elif (kept.state, kept.code) != (state, code):
+            raise StoreError(f"job {job} ended as {kept.state} ({kept.code}) and cannot end as {state} ({code})")
+
+    def counted(self, bounds: Sequence[float]) -> tuple[Counted, ...]:
+        """How many there are of each app, environment, kind and state, and how long they took.
+
+        One that has not ended, or never began, has taken no time yet.
+        """
+        within = "".join(", total(taken <= ?)" for _ in bounds)
+        sql = f"""
+            SELECT app, environment, kind, state, count(*), count(taken), total(taken){within}
+            FROM (SELECT app, environment, kind, state,
+                         CASE WHEN started > 0 AND finished > started THEN finished - started END AS taken
+                  FROM deployments)
+            GROUP BY app, environment, kind, state"""  # noqa: S608  texts of this function alone
+        return tuple(
+            Counted(
+                app=app,
+                environment=environment,
+                kind=Kind(kind),
+                state=State(state),
+                count=count,
+                timed=timed,
+                seconds=seconds,
+                within=tuple(map(int, below)),
+            )
+            for app, environment, kind, state, count, timed, seconds, *below in self._run(sql, tuple(bounds))
+        )
+
+    def _all(self, where: str, *values: object) -> tuple[Deployment, ...]:
+        return tuple(map(_deployment, self._run(_SELECT + where, values)))

@@ -1,0 +1,121 @@
+"""Reading files of the audit that left the machine: of the file sink, of a syslog service, of a call's receiver."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from deploybot.domain import AuditRow
+from deploybot.store.audit_rows import link
+
+TEXTS = ("actor", "action", "subject", "detail")
+_LONGEST = 1 << 20
+_HIGHEST = 1 << 62
+_GZIP = b"\x1f\x8b"
+_START = '{"number"'
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedRow:
+    """A row as a line has it. `fields` may lack texts that were too long for syslog. `place` is `FILE, line N`."""
+
+    place: str
+    number: int
+    hash: str
+    previous: str
+    fields: Mapping[str, object]
+
+    @property
+    def row(self) -> AuditRow | None:
+        """The whole row, as far as it is one: every text there, and of the right type."""
+        at, texts = self.fields.get("at"), [self.fields.get(name) for name in TEXTS]
+        # Others may write 1800000000.0 as 1800000000.
+        if type(at) not in {float, int} or not all(isinstance(text, str) for text in texts):
+            return None
+        actor, action, subject, detail = map(str, texts)
+        return AuditRow(self.number, float(str(at)), actor, action, subject, detail, self.previous, self.hash)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a text was left out."""
+        return any(name not in self.fields for name in TEXTS)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the hash is that of the row, as far as the line can tell."""
+        return self.is_short or (self.row is not None and hash_of(self.row) == self.hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A line, or the rest of a file, that holds no whole row."""
+
+    place: str
+    why: str
+
+
+def hash_of(row: AuditRow, previous: str | None = None) -> str:
+    """The hash that a row should have, with its own `previous` or another; empty where it can have none."""
+    before = row.previous if previous is None else previous
+    try:
+        return link((row.number, row.at, row.actor, row.action, row.subject, row.detail, before))
+    except (TypeError, ValueError):
+        return ""
+
+
+def read(path: Path) -> Iterator[ExportedRow | Unread]:
+    """Every line of a file, gzipped or not, that is not blank. Raises OSError where it cannot be opened."""
+    with path.open("rb") as plain:
+        packed = plain.read(len(_GZIP)) == _GZIP
+        plain.seek(0)
+        if not packed:
+            yield from _lines(plain, path.name)
+            return
+        with gzip.open(plain) as file:
+            try:
+                yield from _lines(file, path.name)  # type: ignore[arg-type]
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                yield Unread(path.name, f"it ends before its end: {error}")
+
+
+def _lines(file: IO[bytes], name: str) -> Iterator[ExportedRow | Unread]:
+    number, begins = 0, True
+    while line := file.readline(_LONGEST):
+        whole, begun, begins = line.endswith(b"\n"), begins, line.endswith(b"\n")
+        number += begun
+        if not begun or not line.strip():
+            continue
+        place = f"{name}, line {number}"
+        row = _row(line.decode("utf-8", "replace"), place)
+        if row is not None:
+            yield row
+        else:
+            yield Unread(place, "it holds no row" if whole else "it is cut off")
+
+
+def _row(text: str, place: str) -> ExportedRow | None:
+    """The row in a line: the line itself, the `data` of a call, or an object behind what a syslog service prepends."""
+    found = _object(text, 0)
+    if found is None and (start := text.find(_START)) >= 0:
+        found = _object(text, start)
+    data = found.get("data") if found else None
+    fields = data if isinstance(data, dict) else found or {}
+    number, digest, previous = fields.get("number"), fields.get("hash"), fields.get("previous")
+    if type(number) is not int or not 0 < number < _HIGHEST:
+        return None
+    if not isinstance(digest, str) or not isinstance(previous, str):
+        return None
+    return ExportedRow(place, number, digest, previous, fields)
+
+
+def _object(text: str, start: int) -> dict[str, object] | None:
+    with suppress(ValueError, RecursionError):
+        found, _ = json.JSONDecoder().raw_decode(text, start)
+        return found if isinstance(found, dict) else None
+    return None

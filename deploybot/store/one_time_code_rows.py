@@ -1,0 +1,122 @@
+"""How people use their one-time codes, in rows, and the files that hold what the codes are made of.
+
+The database holds no secret, and is copied every hour: a secret in it would be in every copy. So each person's
+secret is a file of its own in `codes/` of the data folder, 0600, named by the person's number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from pathlib import Path
+
+from deploybot import trusted_files
+from deploybot.errors import StoreError
+
+TRIES = 5
+PAUSE = 900.0
+
+
+class CodeRows:
+    """`ports.Codes` on a connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take the connection whose transaction this works in."""
+        self._run = connection.execute
+
+    def use(self, person: int, step: int) -> bool:
+        """Use up the code of a time step: True for one that is later than all that were used."""
+        sql = """
+            INSERT INTO codes (person, step) VALUES (?, ?)
+            ON CONFLICT (person) DO UPDATE SET step = excluded.step, tries = 0, until = 0
+            WHERE excluded.step > step"""
+        return self._run(sql, (person, step)).rowcount == 1
+
+    def fail(self, person: int, now: float) -> None:
+        """Count a wrong code; the fifth in a row stops all further tries for a quarter of an hour."""
+        sql = """
+            INSERT INTO codes (person, tries) VALUES (?1, 1)
+            ON CONFLICT (person) DO UPDATE SET
+                until = CASE WHEN tries + 1 >= ?2 THEN ?3 ELSE until END,
+                tries = CASE WHEN tries + 1 >= ?2 THEN 0 ELSE tries + 1 END"""
+        self._run(sql, (person, TRIES, now + PAUSE))
+
+    def paused(self, person: int, now: float) -> float:
+        """Until when no code is taken; 0.0 where codes are taken."""
+        row = self._run("SELECT until FROM codes WHERE person = ? AND until > ?", (person, now)).fetchone()
+        return float(row[0]) if row else 0.0
+
+
+class CodeFiles:
+    """`ports.CodeSecrets` in a folder: `7` holds a secret in force, `7.new` one that is not confirmed yet."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder`; it is made, for the owner only, when first needed."""
+        self._folder = folder
+
+    async def get(self, person: int) -> str | None:
+        """A person's secret (base32); None for one who has not enrolled."""
+        return await asyncio.to_thread(_read, self._folder / str(person))
+
+    async def offered(self, person: int) -> str | None:
+        """The secret that a person was shown and has not confirmed."""
+        return await asyncio.to_thread(_read, self._folder / f"{person}.new")
+
+    async def offer(self, person: int, secret: str) -> None:
+        """Keep a secret until it is confirmed."""
+        await asyncio.to_thread(_write, self._folder / f"{person}.new", secret)
+
+    async def confirm(self, person: int) -> None:
+        """Put the offered secret in force."""
+        await asyncio.to_thread(_rename, self._folder / f"{person}.new", self._folder / str(person))
+
+    async def move(self, person: int, into: int) -> None:
+        """Give a person's secret to another one who has none; delete it otherwise."""
+        if await self.get(person) is not None and await self.get(into) is None:
+            await asyncio.to_thread(_rename, self._folder / str(person), self._folder / str(into))
+        await self.forget(person)
+
+    async def forget(self, person: int) -> bool:
+        """Delete what there is of a person; whether a secret was in force."""
+        known = await asyncio.to_thread((self._folder / str(person)).exists)
+        for path in (self._folder / f"{person}.new", self._folder / str(person)):
+            await asyncio.to_thread(_delete, path)
+        return known
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return trusted_files.read(path, private=True).decode("ascii").strip()
+    except FileNotFoundError:
+        return None
+    except trusted_files.UnsafeFileError as error:
+        raise StoreError(f"{error}, and enrol anew: it holds a secret of one-time codes") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} cannot be read: {error}; it should belong to the bot's user") from error
+
+
+def _write(path: Path, secret: str) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{secret}\n")
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _rename(old: Path, new: Path) -> None:
+    try:
+        old.replace(new)
+    except OSError as error:
+        raise StoreError(f"{new} cannot be written: {error.strerror}") from error
+
+
+def _delete(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be deleted: {error.strerror}") from error

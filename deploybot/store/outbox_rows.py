@@ -1,0 +1,117 @@
+"""Messages on their way to chats, in rows.
+
+A card with a key has one row for each place it is said in: the row holds its newest state, how many
+states there were, and, once known, the platform's id of the message to edit. A card without a key
+has a row of its own. What was sent or given up is dropped a month after it was last due.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection
+from functools import lru_cache
+
+from deploybot.card import Card
+from deploybot.domain import Place
+from deploybot.masking import Redactor
+from deploybot.ports import OutboxItem
+from deploybot.store.codec import decode, encode
+from deploybot.store.stored_text import clean
+
+_SELECT = "SELECT id, place, card, key, message, revision, attempts, next_at FROM outbox "
+_KEPT = 30 * 86400.0
+
+
+@lru_cache(maxsize=128)
+def _card(text: str) -> Card:
+    """A row's card. What waits in a long queue is read again with every commit."""
+    return decode(Card, text)
+
+
+@lru_cache(maxsize=128)
+def _place(text: str) -> Place:
+    """A row's place: there are few, and they are read as often as cards."""
+    return decode(Place, text)
+
+
+def _item(row: sqlite3.Row) -> OutboxItem:
+    number, place, card, key, message, revision, attempts, next_at = row
+    return OutboxItem(
+        id=number,
+        place=_place(place),
+        card=_card(card),
+        key=key,
+        message=message,
+        revision=revision,
+        attempts=attempts,
+        next_at=next_at,
+    )
+
+
+class OutboxRows:
+    """`ports.Outbox` on a connection. `touched` says whether anything was put since it was last set to False."""
+
+    def __init__(self, connection: sqlite3.Connection, redactor: Redactor) -> None:
+        """Take the connection whose transaction this works in, and what masks cards."""
+        self._redactor = redactor
+        self._run = connection.execute
+        self.touched = False
+
+    def put(self, place: Place, card: Card, now: float) -> None:
+        """Queue a card, masked. With a key, an unsent earlier state of the same card in that place is replaced.
+
+        A card that waits after a failure keeps waiting as long; one that was given up is tried again.
+        """
+        if card.stream:
+            raise ValueError(f"card {card.key or card.title!r} is a stream: its states add up and cannot be replaced")
+        self.touched = True
+        sql = """
+            INSERT INTO outbox (place, key, card, next_at, notification) VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (key, place) WHERE key <> '' DO UPDATE SET
+                card = excluded.card, notification = excluded.notification, revision = revision + 1, state = 'waiting',
+                attempts = CASE state WHEN 'waiting' THEN attempts ELSE 0 END,
+                next_at = CASE state WHEN 'waiting' THEN next_at ELSE excluded.next_at END
+            WHERE card <> excluded.card OR state = 'dead'"""
+        self._run(sql, (encode(place), card.key, encode(self._redactor.card(card)), now, card.notification))
+        self._run("DELETE FROM outbox WHERE state IN ('sent', 'dead') AND next_at < ?", (now - _KEPT,))
+
+    def due(self, now: float, limit: int = 50, *, besides: Collection[tuple[str, ...]] = ()) -> tuple[OutboxItem, ...]:
+        """What is to be sent now: new messages, edits, notifications; of each kind in the order in which it was put."""
+        sql = """
+            WHERE state = 'waiting' AND next_at <= ?1
+              AND json_extract(place, '$.platform') || ' ' || json_extract(place, '$.channel')
+                  || CASE WHEN notification = 1 THEN ' notifications' WHEN message <> '' THEN ' edits' ELSE ' new' END
+                  NOT IN (SELECT value FROM json_each(?3))
+            ORDER BY notification, message <> '', id LIMIT ?2"""
+        left_out = json.dumps([" ".join(channel) for channel in besides])
+        return tuple(map(_item, self._run(_SELECT + sql, (now, limit, left_out))))
+
+    def sent(self, item: int, revision: int, message: str) -> None:
+        """Note that this revision arrived as that message. Where a newer one was put meanwhile, that stays due."""
+        sql = """
+            UPDATE outbox SET message = ?, attempts = 0, error = '',
+                              state = CASE WHEN revision > ? THEN 'waiting' ELSE 'sent' END
+            WHERE id = ?"""
+        self._run(sql, (message, revision, item))
+
+    def retry(self, item: int, at: float, error: str) -> None:
+        """Note a failure; due again at `at`."""
+        sql = "UPDATE outbox SET attempts = attempts + 1, next_at = ?, error = ? WHERE id = ? AND state = 'waiting'"
+        self._run(sql, (at, clean(self._redactor.text(error)), item))
+
+    def dead(self, item: int, revision: int, error: str) -> None:
+        """Give this revision up. A newer one stays due, and the next `put` of the same card tries again."""
+        sql = """
+            UPDATE outbox SET error = ?1, state = CASE WHEN revision > ?2 THEN 'waiting' ELSE 'dead' END
+            WHERE id = ?3 AND state = 'waiting'"""
+        self._run(sql, (clean(self._redactor.text(error)), revision, item))
+
+    def next_at(self) -> float | None:
+        """When the next one is due; None when nothing waits."""
+        row = self._run("SELECT min(next_at) FROM outbox WHERE state = 'waiting'").fetchone()
+        return float(row[0]) if row[0] is not None else None
+
+    def waiting(self) -> int:
+        """How many wait."""
+        return int(self._run("SELECT count(*) FROM outbox WHERE state = 'waiting'").fetchone()[0])

@@ -1,0 +1,125 @@
+"""What others are told of deployments, in rows: one for each state and target, told in their order.
+
+What was told or given up is dropped after a month, but for the rows that hold a target's own id of a deployment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import sqlite3
+
+from deploybot.domain import Report, ReportItem
+from deploybot.masking import Redactor
+from deploybot.store.codec import decode, encode
+from deploybot.store.stored_text import clean
+
+_DUE = """
+    SELECT id, target, key, report, made, attempts, next_at,
+        coalesce((
+            SELECT told.remote FROM reports AS told
+            WHERE told.deployment = due.deployment AND told.target = due.target AND told.remote <> ''
+            ORDER BY told.id DESC LIMIT 1
+        ), ''),
+        coalesce((
+            SELECT good.remote FROM reports AS good
+            WHERE good.target = due.target AND good.environment = due.environment AND good.word = 'succeeded'
+              AND good.id < due.id AND good.deployment <> due.deployment
+            ORDER BY good.id DESC LIMIT 1
+        ), ''),
+        EXISTS (
+            SELECT 1 FROM reports AS later
+            WHERE later.target = due.target AND later.environment = due.environment AND later.word = 'succeeded'
+              AND later.id > due.id AND later.deployment <> due.deployment)
+    FROM reports AS due
+    WHERE state = 'waiting' AND next_at <= ? AND NOT EXISTS (
+        SELECT 1 FROM reports AS earlier
+        WHERE earlier.deployment = due.deployment AND earlier.target = due.target AND earlier.id < due.id
+          AND earlier.state = 'waiting')
+    ORDER BY attempts, id LIMIT ?"""
+_KEPT = 30 * 86400.0
+
+
+def _item(row: sqlite3.Row) -> ReportItem:
+    number, target, key, report, made, attempts, next_at, remote, before, replaced = row
+    return ReportItem(
+        id=number,
+        target=target,
+        key=key,
+        report=decode(Report, report),
+        remote=remote,
+        before=before,
+        replaced=bool(replaced),
+        made=made,
+        attempts=attempts,
+        next_at=next_at,
+    )
+
+
+class ReportRows:
+    """`ports.Reports` on a connection. `touched` says whether anything was put since it was last set to False."""
+
+    def __init__(self, connection: sqlite3.Connection, redactor: Redactor) -> None:
+        """Take the connection whose transaction this works in, and what masks texts."""
+        self._mask = redactor.text
+        self._run = connection.execute
+        self.touched = False
+
+    def put(self, target: str, report: Report, now: float) -> bool:
+        """Queue a report, masked; False where the last one to this target about this deployment said the same."""
+        sql = "SELECT word FROM reports WHERE deployment = ? AND target = ? ORDER BY id DESC LIMIT 1"
+        last = self._run(sql, (report.deployment, target)).fetchone()
+        if last is not None and last[0] == report.word:
+            return False
+        self.touched = True
+        sql = """
+            INSERT INTO reports (target, deployment, environment, word, key, report, made, next_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+        place = f"{report.app}/{report.environment}"
+        row = (
+            target,
+            report.deployment,
+            place,
+            report.word,
+            secrets.token_hex(16),
+            encode(self._masked(report)),
+            now,
+            now,
+        )
+        self._run(sql, row)
+        self._run("DELETE FROM reports WHERE remote = '' AND state <> 'waiting' AND made < ?", (now - _KEPT,))
+        return True
+
+    def _masked(self, report: Report) -> Report:
+        """The report without secrets in what people have written."""
+        mask = self._mask
+        return dataclasses.replace(
+            report,
+            ref=mask(report.ref),
+            subject=mask(report.subject),
+            by=mask(report.by),
+            reason=mask(report.reason),
+            outcome=mask(report.outcome),
+        )
+
+    def due(self, until: float, limit: int = 50) -> tuple[ReportItem, ...]:
+        """What may be told until then: of each deployment the earliest state, those first that failed least."""
+        return tuple(map(_item, self._run(_DUE, (until, limit))))
+
+    def sent(self, item: int, remote: str) -> None:
+        """Note that it arrived, with the target's own id of the deployment, if it gave one."""
+        self._run("UPDATE reports SET state = 'sent', remote = ?, error = '' WHERE id = ?", (clean(remote), item))
+
+    def retry(self, item: int, at: float, error: str) -> None:
+        """Note a failure; due again at `at`."""
+        sql = "UPDATE reports SET attempts = attempts + 1, next_at = ?, error = ? WHERE id = ? AND state = 'waiting'"
+        self._run(sql, (at, clean(self._mask(error)), item))
+
+    def dead(self, item: int, error: str) -> None:
+        """Give it up."""
+        sql = "UPDATE reports SET state = 'dead', error = ? WHERE id = ? AND state = 'waiting'"
+        self._run(sql, (clean(self._mask(error)), item))
+
+    def waiting(self) -> int:
+        """How many wait."""
+        return int(self._run("SELECT count(*) FROM reports WHERE state = 'waiting'").fetchone()[0])

@@ -1,0 +1,104 @@
+"""What an error of SQLite means for the person who has to mend it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import sqlite3
+from pathlib import Path
+
+from deploybot.errors import StoreError
+
+_ROOM = 256 << 10
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_SENTENCES = {
+    sqlite3.SQLITE_FULL: "the disk with the database {path} is full: free some space there",
+    sqlite3.SQLITE_BUSY: "another program holds the database {path}: end it (a `sqlite3` shell, a backup)",
+    sqlite3.SQLITE_LOCKED: "another program holds the database {path}: end it (a `sqlite3` shell, a backup)",
+    sqlite3.SQLITE_READONLY: "the database {path} cannot be written: see that it belongs to the bot's user, "
+    "and that its disk is not mounted read-only",
+    sqlite3.SQLITE_CANTOPEN: "the database {path} cannot be opened: see that its folder exists and belongs to "
+    "the bot's user",
+    sqlite3.SQLITE_IOERR: "the disk with the database {path} does not read or write ({code}): see that it has "
+    "space, and what the system's log says of it",
+    sqlite3.SQLITE_NOMEM: "there is no memory left for the database {path}: see what else runs on this machine",
+    sqlite3.SQLITE_PROTOCOL: "another program holds the database {path}: end it (a `sqlite3` shell, a backup)",
+}
+
+
+def _primary(error: Exception) -> int:
+    """The primary result code (sqlite.org/rescode.html); 0 where the error did not come from SQLite."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def is_trouble(error: sqlite3.Error) -> bool:
+    """Whether the database itself is in trouble, and not only the statement wrong."""
+    return _primary(error) in _DAMAGE or _primary(error) in _SENTENCES
+
+
+def is_full(error: Exception) -> bool:
+    """Whether there was no space for it."""
+    return _primary(error) == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno == errno.ENOSPC)
+
+
+def has_room(path: Path) -> bool:
+    """Whether the disk has space for more than a few rows; where it cannot be asked, it is taken to have."""
+    try:
+        state = os.statvfs(path.parent)
+    except OSError:
+        return True
+    return state.f_bavail * state.f_frsize >= _ROOM
+
+
+def explain(error: Exception, path: Path) -> StoreError:
+    """The sentence for an error, with what to do."""
+    primary = _primary(error)
+    if primary in _DAMAGE:
+        return damaged(path, str(error))
+    if isinstance(error, OSError):
+        return StoreError(
+            f"{error.filename or path} cannot be used ({error.strerror}): see that there is space on its disk, "
+            "and that it belongs to the bot's user"
+        )
+    if primary in _SENTENCES:
+        return StoreError(_SENTENCES[primary].format(path=path, code=getattr(error, "sqlite_errorname", "")))
+    return StoreError(f"the database refused a change: {error}")
+
+
+def damaged(path: Path, finding: str) -> StoreError:
+    """The error for a damaged file, with the command that restores the last good copy."""
+    return StoreError(f"the database {path} is damaged ({finding}). {_cure(path)}")
+
+
+def vanished(path: Path) -> StoreError | None:
+    """The error for a database that is gone or empty while there is a copy of it, which a new one would replace."""
+    copy = backup_of(path)
+    if (path.exists() and path.stat().st_size) or not copy.is_file() or not copy.stat().st_size:
+        return None
+    name, old = shlex.quote(path.name), shlex.quote(copy.name)
+    return StoreError(
+        f"the database {path} is {'empty' if path.exists() else 'gone'}, and there is a copy of it: see that the right "
+        f"disk is mounted. Put the copy back with: {_swept(path)} && cp -p {old} {name}; or, to begin anew without "
+        f"people and history, put the copy away: mv {old} {old}.old"
+    )
+
+
+def _cure(path: Path) -> str:
+    name, copy = shlex.quote(path.name), backup_of(path)
+    command = _swept(path, f"mv {name} {name}.damaged && ")
+    if not copy.exists():
+        return f"There is no copy of it yet. Stop the bot and start again with: {command}"
+    restore = f"cp -p {shlex.quote(copy.name)} {name}"
+    return f"Stop the bot and put the last good copy back with: {command} && {restore}"
+
+
+def _swept(path: Path, first: str = "") -> str:
+    """The command that leaves no journal: one of another file would be played back into the restored one."""
+    name = shlex.quote(path.name)
+    return f"cd {shlex.quote(str(path.absolute().parent))} && {first}rm -f {name}-journal {name}-wal {name}-shm"
+
+
+def backup_of(path: Path) -> Path:
+    """Where the last good copy of a database is kept."""
+    return path.with_name(path.name + ".bak")

@@ -1,0 +1,172 @@
+"""What is deployed by itself, in rows: one wish stands in an environment, one deployment comes of a release there."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import replace
+
+from deploybot.domain import Author, Build, BuildState, Trigger, TriggerState
+from deploybot.errors import StoreError, UserError
+from deploybot.store.codec import decode, encode
+from deploybot.store.stored_text import clean
+
+_KEPT = 90 * 86400.0
+_SELECT = """
+    SELECT number, app, environment, source, commit_id, release, ref, why, made, state, problem, shown, tries, next_at,
+           deployment
+    FROM wishes """
+_INSERT = """
+    INSERT INTO wishes (app, environment, source, commit_id, release, ref, why, made, state, problem, shown, tries,
+                        next_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_PUT = "UPDATE wishes SET state = ?, problem = ?, shown = ?, tries = ?, next_at = ? WHERE number = ?"
+_BUILD = """
+    INSERT OR REPLACE INTO builds (app, commit_id, key, name, state, attempt, at, kept, event)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_BUILDS = "SELECT commit_id, key, name, state, attempt, at, event FROM builds "
+
+
+def _wish(row: sqlite3.Row) -> Trigger:
+    number, app, environment, source, commit, release, ref, why, made, state, *rest = row
+    problem, shown, tries, next_at, deployment = rest
+    return Trigger(
+        number=number,
+        app=app,
+        environment=environment,
+        source=source,
+        commit=commit,
+        release=release,
+        ref=ref,
+        why=why,
+        made=made,
+        state=TriggerState(state),
+        problem=problem,
+        shown=shown,
+        tries=tries,
+        next_at=next_at,
+        deployment=deployment,
+    )
+
+
+def _build(row: sqlite3.Row) -> Build:
+    """A run as it was kept; of rows from before migration 15 by their columns."""
+    commit, key, name, state, attempt, at, event = row
+    if event:
+        return decode(Build, event)
+    sender, _, own = key.partition(" ")
+    return Build(
+        sender=sender, key=own, name=name, state=BuildState(state), commit=commit, attempt=attempt, at=at
+    )  # fmt: skip
+
+
+def _key(build: Build) -> str:
+    return clean(f"{build.sender} {build.key}")
+
+
+class TriggerRows:
+    """`ports.Wishes` on a connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take the connection whose transaction this works in."""
+        self._run = connection.execute
+
+    def considered(self, app: str, environment: str) -> dict[str, str]:
+        """What was last considered in an environment, by source."""
+        sql = "SELECT source, what FROM considered WHERE app = ? AND environment = ?"
+        return dict(self._run(sql, (app, environment)).fetchall())
+
+    def consider(self, app: str, environment: str, source: str, what: str) -> None:
+        """Note what was considered last."""
+        sql = "INSERT OR REPLACE INTO considered (app, environment, source, what) VALUES (?, ?, ?, ?)"
+        self._run(sql, (app, environment, clean(source), clean(what)))
+
+    def forget(self, app: str, environment: str, source: str) -> None:
+        """Take such a note back."""
+        sql = "DELETE FROM considered WHERE app = ? AND environment = ? AND source = ?"
+        self._run(sql, (app, environment, clean(source)))
+
+    def add(self, wish: Trigger) -> Trigger:
+        """Keep a new one, and give it its number."""
+        kept = replace(wish, source=clean(wish.source), why=clean(wish.why), problem=clean(wish.problem))
+        what = (kept.app, kept.environment, kept.source, kept.commit, kept.release, kept.ref, kept.why, kept.made)
+        state = (kept.state.value, kept.problem, kept.shown, kept.tries, kept.next_at)
+        return replace(kept, number=self._run(_INSERT, what + state).lastrowid or 0)
+
+    def get(self, number: int) -> Trigger | None:
+        """One wish."""
+        row = self._run(_SELECT + "WHERE number = ?", (number,)).fetchone()
+        return _wish(row) if row else None
+
+    def put(self, wish: Trigger) -> None:
+        """Replace the row of its number; StoreError where it has ended meanwhile otherwise."""
+        kept = self.get(wish.number)
+        if kept is None or (kept.state.ended and kept.state is not wish.state):
+            raise StoreError(f"wish {wish.number} has ended and cannot become {wish.state}")
+        values = (wish.state.value, clean(wish.problem), wish.shown, wish.tries, wish.next_at)
+        self._run(_PUT, (*values, wish.number))
+
+    def pending(self, app: str) -> tuple[Trigger, ...]:
+        """Those of an app that have not ended, and those whose card does not show yet how they did; oldest first."""
+        where = "WHERE app = ? AND (state IN ('open', 'asked') OR (shown <> '' AND shown <> state)) ORDER BY number"
+        return tuple(map(_wish, self._run(_SELECT + where, (app,))))
+
+    def standing(self, app: str, environment: str) -> Trigger | None:
+        """The one that is open or asked in an environment."""
+        where = "WHERE app = ? AND environment = ? AND state IN ('open', 'asked')"
+        row = self._run(_SELECT + where, (app, environment)).fetchone()
+        return _wish(row) if row else None
+
+    def fulfil(self, number: int, deployment: int) -> Trigger:
+        """Note what came of an open one; UserError for any other, and for a release that was there by itself before."""
+        wish = self.get(number)
+        if wish is None or wish.state is not TriggerState.OPEN:
+            raise UserError("This automatic deployment is no longer wanted.")
+        if before := self.once(wish.app, wish.environment, wish.release):
+            raise UserError(f"It was already deployed automatically, as #{before}.")
+        sql = "UPDATE wishes SET state = 'deployed', deployment = ?, problem = '' WHERE number = ?"
+        self._run(sql, (deployment, number))
+        return replace(wish, state=TriggerState.DEPLOYED, deployment=deployment, problem="")
+
+    def once(self, app: str, environment: str, release: str) -> int:
+        """The deployment that brought a release there by itself; 0 where none did."""
+        sql = "SELECT deployment FROM wishes WHERE app = ? AND environment = ? AND release = ? AND deployment <> 0"
+        row = self._run(sql, (app, environment, release)).fetchone()
+        return int(row[0]) if row else 0
+
+    def bring(self, app: str, what: str, author: Author, now: float) -> None:
+        """Note who brought a commit, a tag or a digest about."""
+        self._run("DELETE FROM brought WHERE at < ?", (now - _KEPT,))
+        sql = "INSERT OR REPLACE INTO brought (app, what, author, at) VALUES (?, ?, ?, ?)"
+        self._run(sql, (app, clean(what), encode(replace(author, name=clean(author.name))), now))
+
+    def brought(self, app: str, whats: Iterable[str]) -> tuple[Author, ...]:
+        """Who brought any of these about; each once."""
+        sql = "SELECT author FROM brought WHERE app = ? AND what = ? ORDER BY at, author"
+        found = (decode(Author, row[0]) for what in whats for row in self._run(sql, (app, clean(what))))
+        return tuple(dict.fromkeys(found))
+
+    def build(self, app: str, build: Build, now: float) -> None:
+        """Keep what is known of a run of its commit, in place of what was."""
+        self._run("DELETE FROM builds WHERE kept < ?", (now - _KEPT,))
+        what = (clean(build.name), build.state.value, build.attempt, build.at, now, encode(build))
+        self._run(_BUILD, (app, build.commit, _key(build), *what))
+
+    def built(self, app: str, build: Build) -> Build | None:
+        """What is known of the same run, by its commit, sender and key."""
+        where = "WHERE app = ? AND commit_id = ? AND key = ?"
+        row = self._run(_BUILDS + where, (app, build.commit, _key(build))).fetchone()
+        return _build(row) if row else None
+
+    def builds(self, app: str, commit: str) -> tuple[Build, ...]:
+        """All runs that are known of a commit, by name."""
+        found = self._run(_BUILDS + "WHERE app = ? AND commit_id = ? ORDER BY name, key", (app, commit))
+        return tuple(map(_build, found))
+
+    def publish(self, app: str, tag: str, now: float) -> None:
+        """Note that a release was published."""
+        self._run("INSERT OR IGNORE INTO published (app, tag, at) VALUES (?, ?, ?)", (app, clean(tag), now))
+
+    def published(self, app: str) -> tuple[str, ...]:
+        """The tags of all releases that were published."""
+        return tuple(row[0] for row in self._run("SELECT tag FROM published WHERE app = ? ORDER BY tag", (app,)))

@@ -1,0 +1,96 @@
+"""The override file: what Compose is given on top of a release's own files. It is JSON, which is YAML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from deploybot.domain import Manifest
+from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, ServiceMount
+from deploybot.strategies.compose.compose_reading import Plain
+from deploybot.strategies.compose.mounted_paths import PathFacts
+from deploybot.strategies.compose.settings_label import IMAGE_LABEL, RELEASE_LABEL, SETTINGS_LABEL, settings_of
+
+
+def override_of(
+    config: ComposeConfig,
+    *,
+    manifest: Manifest,
+    tags: Mapping[str, str],
+    facts: PathFacts,
+    release: str,
+    major: int,
+) -> str:
+    """The override of a release: each service of `manifest` by its tag of ours, with labels and stable mounts.
+
+    `release` is the release's id, `major` Compose's major version. Version 1 cannot be told never to pull, but does
+    not where it finds the tag.
+    """
+    services: dict[str, dict[str, Plain]] = {}
+    for one in manifest.services:
+        service = config.of(one.service)
+        if service is None or one.service not in tags:
+            continue
+        given: dict[str, Plain] = {"image": tags[one.service]}
+        if major > 1:
+            given["pull_policy"] = "never"
+        given["labels"] = {
+            RELEASE_LABEL: release,
+            IMAGE_LABEL: one.digest or one.image,
+            SETTINGS_LABEL: settings_of(service, facts),
+        }
+        volumes = _volumes(service, facts)
+        if volumes:
+            given["volumes"] = volumes
+        services[one.service] = given
+    return write_override(services, version=config.version, files=_files(config, facts))
+
+
+def write_override(
+    services: Mapping[str, Mapping[str, Plain]],
+    *,
+    version: str = "",
+    files: Mapping[str, Mapping[str, str]] | None = None,
+) -> str:
+    """Write an override file. docker-compose 1.29 wants the `version` of the files that it is merged with."""
+    value: dict[str, object] = {"version": version} if version else {}
+    value["services"] = services
+    for kind, paths in (files or {}).items():
+        value[kind] = {key: {"file": path} for key, path in paths.items()}
+    return json.dumps(_escaped(value), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _volumes(service: ComposeService, facts: PathFacts) -> list[Plain]:
+    """The mounts whose source changes, whole: Compose replaces a mount of the same target as one."""
+    return [_moved(one, facts.stable(one.source)) for one in service.mounts if _moves(one, facts)]
+
+
+def _moves(mount: ServiceMount, facts: PathFacts) -> bool:
+    return mount.kind == "bind" and facts.stable(mount.source) != mount.source
+
+
+def _moved(mount: ServiceMount, source: str) -> Plain:
+    if not mount.form.startswith("{"):
+        return source + mount.form.removeprefix(mount.source)
+    form: dict[str, Plain] = json.loads(mount.form)
+    return {**form, "source": source}
+
+
+def _files(config: ComposeConfig, facts: PathFacts) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for service in config.services:
+        for file in service.files:
+            if file.path and facts.stable(file.path) != file.path:
+                found.setdefault(file.kind, {})[file.key] = facts.stable(file.path)
+    return found
+
+
+def _escaped(value: object) -> object:
+    """Write a dollar sign as Compose reads one."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, Mapping):
+        return {key: _escaped(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_escaped(one) for one in value]
+    return value

@@ -1,0 +1,77 @@
+"""What Compose says beside its answer: blank variables, why it could not answer, and which files it may lack."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Collection, Iterator
+
+from deploybot.strategies.compose.compose_answers import ConfigAnswers
+from deploybot.strategies.compose.compose_reading import ComposeUnreadable, Plain, load, mapping, strings
+
+_BLANK = re.compile(r'The (?:\\?")?([A-Za-z_][A-Za-z0-9_]*)(?:\\?")? variable is not set')
+_LOGGED = re.compile(r'^time="[^"]*" level=(\w+) msg="(.*)"$')
+_LINES = 4
+_LINE = 300
+
+
+def blank_variables(errors: str) -> tuple[str, ...]:
+    """The variables that the files use without a default and that are not set, in the order in which they are used."""
+    return tuple(dict.fromkeys(_BLANK.findall(errors)))
+
+
+def own_words(errors: str) -> str:
+    """Why Compose failed, in its own words, without its warnings."""
+    lines = [words for line in errors.splitlines() if (words := _words(line.strip()))]
+    return "\n".join(line[:_LINE] for line in lines[-_LINES:]) or "It gives no reason."
+
+
+def _words(line: str) -> str:
+    logged = _LOGGED.match(line)
+    if logged:
+        return "" if logged[1] == "warning" else logged[2].replace('\\"', '"')
+    return "" if _BLANK.search(line) else line
+
+
+def raw_paths(answers: ConfigAnswers) -> tuple[tuple[str, str], ...]:
+    """Pairs of what needs a file and the file's absolute path, as far as the raw files say.
+
+    Compose stops at the first file that is missing; these are all that it may stop at.
+    """
+    found: dict[tuple[str, str], None] = {}
+    for text in answers.raw:
+        for what, path in _raw(text):
+            if path and "$" not in path and not path.startswith("~"):
+                found[what, posixpath.normpath(posixpath.join(answers.release.folder, path))] = None
+    return tuple(found)
+
+
+def _raw(text: str) -> Iterator[tuple[str, str]]:
+    try:
+        top, _ = load(text)
+        yield from _definitions(top)
+        for name, one in mapping(top.get("services"), "services").items():
+            for path in _env_files(mapping(one, name).get("env_file")):
+                yield f"env_file of {name}", path
+    except ComposeUnreadable:
+        # Compose's own words say more about such a file.
+        return
+
+
+def _definitions(top: dict[str, Plain]) -> Iterator[tuple[str, str]]:
+    for kind, word in (("secrets", "secret"), ("configs", "config")):
+        for key, one in mapping(top.get(kind), kind).items():
+            path = mapping(one, key).get("file")
+            if isinstance(path, str):
+                yield f"{word} {key}", path
+
+
+def _env_files(value: Plain) -> Collection[str]:
+    entries = value if isinstance(value, list) else [value]
+    found: list[str] = []
+    for entry in entries:
+        if isinstance(entry, dict):
+            found += strings(entry.get("path"), "env_file") if entry.get("required") is not False else ()
+        else:
+            found += strings(entry, "env_file")
+    return found

@@ -1,0 +1,245 @@
+"""Strategy `compose`: Docker Compose from the release's own folder, with every image pinned.
+
+`source = "build"` builds on the server, `source = "images"` pulls; images that belong to the release are pulled by
+their digests, whatever the source. A service whose image, settings and mounted content are the same is not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from deploybot.domain import Manifest, Release, ServerPlan, Step
+from deploybot.errors import UserError
+from deploybot.ports import Site
+from deploybot.settings import project_name
+from deploybot.strategies.common_steps import Move, plan, prune, standing, task_command
+from deploybot.strategies.compose.compose_answers import running_folders
+from deploybot.strategies.compose.compose_stderr import raw_paths
+from deploybot.strategies.compose.mounted_paths import wanted_mounted, wanted_paths
+from deploybot.strategies.compose.release_record import manifest_of, snapshot_of, with_health
+from deploybot.strategies.compose.release_study import (
+    CONFIG,
+    PATHS,
+    answers_of,
+    config_of,
+    effects_in,
+    insist,
+    study_of,
+)
+from deploybot.strategies.compose.settings_label import SETTINGS_LABEL
+from deploybot.strategies.compose.step_values import (
+    below,
+    build_values,
+    image_lines,
+    kept_tags,
+    next_tags,
+    nothing,
+    observed_of,
+    restore_values,
+    up_values,
+)
+from deploybot.strategies.server_requirements import check_compose, check_server, version
+
+_SPARE = 60.0
+
+
+class ComposeStrategy:
+    """ports.Strategy for `strategy = "compose"`."""
+
+    containers = True
+
+    def check(self, site: Site, release: Release) -> None:
+        """Raise UserError where the server has no Docker or Compose, or cannot take the release."""
+        check_compose(site)
+        check_server(site, release)
+
+    def fetch(self, site: Site, release: Release, *, again: bool) -> Step:
+        """Bring the release's files to the server."""
+        return _move(site, release).fetch(built_later=True, again=again)
+
+    def ask(self, site: Site, release: Release) -> Step | None:
+        """Ask for the resolved configuration, then for the paths that it names."""
+        if not release.commit:
+            return None
+        move, containers = _move(site, release), observed_of(site).containers
+        if CONFIG not in site.answers:
+            folders = running_folders(containers, SETTINGS_LABEL)
+            return move.step(CONFIG, CONFIG, {**_compose(site), "DEPLOYBOT_RUNNING_FOLDERS": "\n".join(folders)})
+        if PATHS in site.answers:
+            return None
+        config, answers = config_of(site, release), answers_of(site)
+        wanted = wanted_paths(config) if config else tuple(dict.fromkeys(path for _, path in raw_paths(answers)))
+        mounted = wanted_mounted(config, containers) if config else ()
+        return move.step(PATHS, PATHS, {"DEPLOYBOT_PATHS": "\n".join(wanted), "DEPLOYBOT_MOUNTED": "\n".join(mounted)})
+
+    def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
+        """Make or find the images, bring up what changed, move the link; and the way back to what runs now."""
+        self.check(site, release)
+        made = not _is_recorded(site, release, back=back)
+        recorded = None if made else site.manifests[release.id]
+        study = study_of(site, release)
+        effects = effects_in(site, study, recorded, release)
+        warnings = insist(site, study, effects, makes=made or not _has_images(site, site.manifests[release.id]))
+        before = _before(site, previous)
+        there = Move(site=site, release=release, previous=previous.id if previous else "")
+        images = there.step("build", "compose_build", _compose(site), bind="build") if recorded is None else None
+        steps = (
+            there.fetch(built_later=True, again=False),
+            images or _find_images(there, recorded or Manifest(), "images"),
+            _up(there, "up", bind="up"),
+            there.switch(values=_project(site)),
+        )
+        return replace(
+            plan(site, steps, replaces=previous, restore=_restore(site, release, previous, before)),
+            effects=effects,
+            warnings=warnings,
+            verify=True,
+            before=before,
+            made=made,
+        )
+
+    def image_names(self, site: Site, release: Release) -> Mapping[str, str]:
+        """Say how each image is called after the build."""
+        return next_tags(site, study_of(site, release).config)
+
+    def manifest(self, site: Site, release: Release, images: Mapping[str, tuple[str, str]]) -> Manifest:
+        """Record what a prepared release runs. A pinned image is recorded by the digest that it was approved with."""
+        study = study_of(site, release)
+        pins = {pin.service: pin.reference for pin in release.images}
+        found = {service: (image, pins.get(service, digest)) for service, (image, digest) in images.items()}
+        return manifest_of(study.config, study.facts, found, study.files)
+
+    def bind(self, step: Step, site: Site, release: Release) -> Mapping[str, str]:
+        """Compute what is built, brought up, restored or kept from what is there right now."""
+        match step.bind:
+            case "build":
+                return build_values(site, study_of(site, release), release)
+            case "up":
+                study = study_of(site, release)
+                effects = effects_in(site, study, site.manifests[release.id], release)
+                return up_values(site, study, release, effects, snapshot_of(observed_of(site)))
+            case "restore":
+                return restore_values(site, study_of(site, release) if release.commit else None, release)
+            case "prune":
+                keep = dict(step.env)["DEPLOYBOT_KEEP"].split("\n")
+                return {"DEPLOYBOT_IMAGES_KEEP": "\n".join(dict.fromkeys(kept_tags(site, keep)))}
+            case _:
+                return {}
+
+    def restart(self, site: Site, release: Release) -> ServerPlan:
+        """Restart the project's containers; what runs afterwards is verified."""
+        check_compose(site)
+        move = standing(site, release)
+        values = {**_compose(site), **nothing(), "DEPLOYBOT_ACTION": "restart", "DEPLOYBOT_FOLDER": _folder(move)}
+        step = move.step("restart", "compose_up", values, timeout=_timeout(site))
+        return replace(plan(site, [step]), verify=True)
+
+    def task(self, site: Site, release: Release, task: str) -> ServerPlan:
+        """Run a task in the folder of the current release; `docker compose` in it means this project."""
+        step = standing(site, release).command(task, task_command(site.app, task), _project(site))
+        return ServerPlan(server=site.facts.server, steps=(step,))
+
+    def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:
+        """Delete folders and images of releases that are neither kept nor in use."""
+        return prune(site, keep, images=below(site), bind="prune", always=True)
+
+
+def _before(site: Site, previous: Release | None) -> Manifest | None:
+    """Give exactly what is to be restored if this fails; None where nothing serves and nothing good was there."""
+    observed = observed_of(site)
+    snapshot = snapshot_of(observed)
+    if previous is None:
+        return snapshot
+    recorded = site.manifests.get(previous.id)
+    return with_health(recorded, observed) if recorded and (snapshot or previous.id in site.good) else None
+
+
+def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:
+    """Say whether the release runs the images that it is recorded with, and not new ones.
+
+    Raises UserError where it has to go `back` to recorded images that cannot be had any more.
+    """
+    manifest = site.manifests.get(release.id)
+    if manifest is None or release.id not in site.good:
+        return False
+    if not back and site.app.compose.source == "images" and release.id == site.running and not release.images:
+        # The same release again takes what the images' tags mean now.
+        return False
+    here = {name for one in site.images for name in (one.id, *one.digests)}
+    gone = [one for one in manifest.services if one.image not in here and not one.digest]
+    if gone and back:
+        names = ", ".join(one.service for one in gone)
+        raise UserError(
+            f"{release} cannot be restored exactly: its image of {names} is not on {site.server} any more, and it came "
+            "from no registry.",
+            hint=f"Build it again: deploy {site.app.name}@{release.commit} to {site.environment.name}",
+        )
+    return not gone
+
+
+def _has_images(site: Site, manifest: Manifest) -> bool:
+    here = {one.id for one in site.images}
+    return all(one.image in here for one in manifest.services)
+
+
+def _restore(site: Site, release: Release, previous: Release | None, before: Manifest | None) -> tuple[Step, ...]:
+    """Give the steps that put back exactly what runs now."""
+    if before is None:
+        return ()
+    home = Move(site=site, release=previous or Release(""), previous=release.id, back=True)
+    if previous is None:
+        return _find_images(home, before, "find images"), _up(home, "restore", bind="restore", folder=before.folder)
+    fetch = () if site.holds(previous) else (home.fetch(built_later=True, again=False),)
+    return (
+        *fetch,
+        _find_images(home, before, "find images"),
+        _up(home, "restore", bind="restore"),
+        home.switch("restored", values=_project(site)),
+    )
+
+
+def _find_images(move: Move, manifest: Manifest, name: str) -> Step:
+    values = {**_project(move.site), "DEPLOYBOT_IMAGES": image_lines(move.site, manifest)}
+    return move.step(name, "compose_images", values)
+
+
+def _up(move: Move, name: str, *, bind: str, folder: str = "") -> Step:
+    values = {**_compose(move.site), "DEPLOYBOT_ACTION": "up", "DEPLOYBOT_FOLDER": folder or _folder(move)}
+    return move.step(name, "compose_up", values, timeout=_timeout(move.site), switches=True, bind=bind)
+
+
+def _timeout(site: Site) -> float:
+    compose = site.app.compose
+    return max(site.app.step_timeout, compose.wait * (1 + len(compose.order)) + _SPARE)
+
+
+def _folder(move: Move) -> str:
+    return f"{move.site.directory}/releases/{move.release.id}"
+
+
+def _move(site: Site, release: Release) -> Move:
+    return Move(site=site, release=release, previous=site.running)
+
+
+def _project(site: Site) -> dict[str, str]:
+    """Give what makes a plain `docker compose` mean this app's project (Compose's documented variables)."""
+    compose = site.app.compose
+    values = {"COMPOSE_PROJECT_NAME": project_name(site.app, site.environment)}
+    if compose.profiles:
+        values["COMPOSE_PROFILES"] = ",".join(compose.profiles)
+    if compose.env_file:
+        values["COMPOSE_ENV_FILES"] = compose.env_file
+    return values
+
+
+def _compose(site: Site) -> dict[str, str]:
+    compose = site.app.compose
+    return {
+        **_project(site),
+        "DEPLOYBOT_COMPOSE": " ".join(site.facts.compose),
+        "DEPLOYBOT_COMPOSE_MAJOR": str(version(site.facts.compose_version)[0]),
+        "DEPLOYBOT_COMPOSE_FILES": "\n".join(site.files or compose.files),
+        "DEPLOYBOT_COMPOSE_ORDER": "\n".join(compose.order),
+        "DEPLOYBOT_COMPOSE_WAIT": f"{compose.wait:.0f}",
+    }

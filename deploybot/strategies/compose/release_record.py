@@ -1,0 +1,80 @@
+"""Record exactly what a release runs, and exactly what ran before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from deploybot.domain import Container, Manifest, Observed, ServiceImage
+from deploybot.observed_state import has_ended, is_unwell
+from deploybot.strategies.compose.compose_model import ComposeConfig
+from deploybot.strategies.compose.mounted_paths import PathFacts
+from deploybot.strategies.compose.service_effects import may_end
+from deploybot.strategies.compose.settings_label import SETTINGS_LABEL, settings_of
+
+WORKING_FOLDER = "com.docker.compose.project.working_dir"
+CONFIG_FILES = "com.docker.compose.project.config_files"
+
+
+def manifest_of(
+    config: ComposeConfig, facts: PathFacts, images: Mapping[str, tuple[str, str]], files: tuple[str, ...]
+) -> Manifest:
+    """Record what a prepared release runs; `images` gives the id and digest of each service's image."""
+    return Manifest(
+        services=tuple(
+            ServiceImage(
+                service=one.name,
+                image=images[one.name][0],
+                name=one.image,
+                digest=images[one.name][1],
+                settings=settings_of(one, facts),
+                replicas=one.replicas,
+                ends=may_end(one, config),
+            )
+            for one in config.services
+            if not one.provided
+        ),
+        files=files,
+    )
+
+
+def snapshot_of(observed: Observed) -> Manifest | None:
+    """Record what runs, whoever started it; None where nothing does. One-off containers do not count."""
+    services = observed.services
+    if not any(one.state == "running" for ones in services.values() for one in ones):
+        return None
+    digests = {image.id: next(iter(image.digests), "") for image in observed.images}
+    newest = max((one for ones in services.values() for one in ones), key=lambda one: one.created)
+    return Manifest(
+        services=tuple(
+            ServiceImage(
+                service=service,
+                image=ones[0].image_id,
+                name=ones[0].image,
+                digest=digests.get(ones[0].image_id, ""),
+                settings=ones[0].label(SETTINGS_LABEL),
+                replicas=len(ones),
+                ended=has_ended(ones),
+                unwell=is_unwell(ones, now=observed.at),
+            )
+            for service, ones in sorted(services.items())
+        ),
+        files=files_of(newest),
+        folder=newest.label(WORKING_FOLDER),
+    )
+
+
+def with_health(manifest: Manifest, observed: Observed) -> Manifest:
+    """Add to a record which of its services do not run well now."""
+    services = observed.services
+    return replace(
+        manifest,
+        services=tuple(
+            replace(one, unwell=is_unwell(services.get(one.service, ()), now=observed.at)) for one in manifest.services
+        ),
+    )
+
+
+def files_of(container: Container) -> tuple[str, ...]:
+    """Give the Compose files with which a container was made, as Compose noted them."""
+    return tuple(filter(None, container.label(CONFIG_FILES).split(",")))

@@ -1,0 +1,127 @@
+"""Put together what the scripts said about a release on a server: its configuration, effects and problems."""
+
+from __future__ import annotations
+
+import re
+
+from deploybot.domain import Effect, Manifest, Release
+from deploybot.errors import UserError
+from deploybot.ports import Site
+from deploybot.settings import project_name
+from deploybot.strategies.compose.blockers import ComposeProblem
+from deploybot.strategies.compose.compose_answers import (
+    ConfigAnswers,
+    active_profiles,
+    compose_files,
+    parse_answers,
+    read_elsewhere,
+)
+from deploybot.strategies.compose.compose_model import ComposeConfig, parse_config
+from deploybot.strategies.compose.mounted_paths import parse_paths
+from deploybot.strategies.compose.preflight import Preflight, problems_of, unresolved
+from deploybot.strategies.compose.release_record import WORKING_FOLDER
+from deploybot.strategies.compose.service_effects import WantedService, effects_of
+from deploybot.strategies.compose.service_images import work_of
+from deploybot.strategies.compose.step_values import ReleaseStudy, below, observed_of
+from deploybot.strategies.server_requirements import version
+
+CONFIG = "compose_config"
+PATHS = "compose_paths"
+
+
+def answers_of(site: Site) -> ConfigAnswers:
+    """Read what `compose_config.sh` said."""
+    return parse_answers(site.answers[CONFIG])
+
+
+def config_of(site: Site, release: Release) -> ComposeConfig | None:
+    """Read the resolved configuration; None where Compose refuses the files."""
+    answers = answers_of(site)
+    if answers.release.code:
+        return None
+    return parse_config(
+        answers.release.text,
+        profiles=_profiles(site, answers),
+        project=project_name(site.app, site.environment),
+        folders=(f"{site.directory}/releases/{release.id}", answers.release.folder),
+    )
+
+
+def study_of(site: Site, release: Release) -> ReleaseStudy:
+    """Put together what is known of a release's files. Raises UserError where Compose refuses them."""
+    answers, config = answers_of(site), config_of(site, release)
+    files = compose_files(site.files or site.app.compose.files, _variables(site), answers)
+    facts = parse_paths(site.answers[PATHS], site.directory)
+    if config is None:
+        raise _refused(unresolved(answers, facts))
+    containers = observed_of(site).containers
+    elsewhere = (
+        read_elsewhere(
+            one,
+            [container for container in containers if container.label(WORKING_FOLDER) == one.folder],
+            profiles=_profiles(site, answers),
+            project=project_name(site.app, site.environment),
+        )
+        for one in answers.running
+    )
+    return ReleaseStudy(
+        config=config,
+        answers=answers,
+        facts=facts,
+        files=files,
+        elsewhere=tuple(one for one in elsewhere if one),
+    )
+
+
+def effects_in(site: Site, study: ReleaseStudy, manifest: Manifest | None, release: Release) -> tuple[Effect, ...]:
+    """Say what becomes of each service. `manifest` has the images of the release, None where they are made first."""
+    work = work_of(study.config, source=site.app.compose.source, pins=release.images, below=below(site))
+    known = {one.service: one.image for one in manifest.services} if manifest else {}
+    wanted = WantedService(
+        config=study.config,
+        facts=study.facts,
+        images=known,
+        built=work.build,
+        elsewhere=study.elsewhere,
+        last=site.manifests.get(site.running),
+        remove_orphans=site.remove_orphans,
+    )
+    return effects_of(observed_of(site), wanted)
+
+
+def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, makes: bool) -> tuple[str, ...]:
+    """Raise UserError with everything that would keep the release from coming up; else give the warnings.
+
+    `makes`: images have to be built or pulled first.
+    """
+    known = Preflight(
+        config=study.config,
+        observed=observed_of(site),
+        facts=study.facts,
+        effects=effects,
+        answers=study.answers,
+        version=version(site.facts.compose_version),
+        names=(site.app.name, _repository_name(site)),
+        need_disk=site.app.need_disk if makes else 0,
+    )
+    problems = problems_of(known)
+    if stopping := [one for one in problems if not one.warning]:
+        raise _refused(stopping)
+    return tuple(f"{one.sentence} {one.advice}".strip() for one in problems)
+
+
+def _refused(problems: tuple[ComposeProblem, ...] | list[ComposeProblem]) -> UserError:
+    sentences = dict.fromkeys(one.sentence for one in problems)
+    return UserError("\n".join(sentences), hint="\n".join(dict.fromkeys(one.advice for one in problems if one.advice)))
+
+
+def _variables(site: Site) -> dict[str, str]:
+    return {**site.app.env, **site.environment.env}
+
+
+def _profiles(site: Site, answers: ConfigAnswers) -> tuple[str, ...]:
+    return active_profiles(site.app.compose.profiles, _variables(site), answers)
+
+
+def _repository_name(site: Site) -> str:
+    return re.split(r"[/:]", site.app.repo.rstrip("/"))[-1].removesuffix(".git")

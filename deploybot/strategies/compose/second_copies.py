@@ -1,0 +1,96 @@
+"""Find an app that runs on the server already, under another project's name: a second copy would share its data."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection, Iterator
+
+from deploybot.domain import Container, Observed
+from deploybot.strategies.compose.blockers import ComposeProblem
+from deploybot.strategies.compose.compose_model import ComposeConfig
+from deploybot.strategies.compose.service_images import repository_name
+from deploybot.strategies.compose.settings_label import IMAGE_LABEL, RELEASE_LABEL
+
+_EVERYBODYS = "docker.io/library/"
+_WORKING_DIR = "com.docker.compose.project.working_dir"
+
+
+def second_copies(config: ComposeConfig, observed: Observed, names: Collection[str]) -> Iterator[ComposeProblem]:
+    """Yield a problem for each project that is this app. `names` are the app's name and the repository's.
+
+    Where containers of the project run here, the deployment goes on with them, and nothing is a second copy.
+    """
+    if observed.containers:
+        return
+    for project, containers in sorted(copies_of(config, observed.others, names).items()):
+        folder = containers[0].label(_WORKING_DIR)
+        services = ", ".join(sorted({one.service for one in containers}))
+        yield ComposeProblem(
+            f"This app runs here already: project {project} has {services}"
+            f"{f', started from {folder}' if folder else ''}. A second copy would start beside it.",
+            f'Take it over: set compose.project = "{project}" in bot.toml. '
+            f"If it is another app, or is to end, stop it first: docker compose -p {project} down",
+        )
+
+
+def copies_of(
+    config: ComposeConfig, containers: Collection[Container], names: Collection[str]
+) -> dict[str, tuple[Container, ...]]:
+    """The running containers of each other project that is the same app, by the project's name."""
+    projects: dict[str, tuple[Container, ...]] = {}
+    for one in containers:
+        if one.project and one.service and not one.oneoff:
+            projects[one.project] = (*projects.get(one.project, ()), one)
+    running = {name: tuple(one for one in found if one.state == "running") for name, found in projects.items()}
+    return {name: found for name, found in running.items() if found and _is_same(config, found, projects[name], names)}
+
+
+def _is_same(
+    config: ComposeConfig, running: Collection[Container], everything: Collection[Container], names: Collection[str]
+) -> bool:
+    """Whether a project is the same app: it has the same services, and something that two apps do not share by chance.
+
+    Another environment of the app that deploybot runs here is no copy.
+    """
+    if any(one.label(RELEASE_LABEL) or one.label(IMAGE_LABEL) for one in running):
+        return False
+    theirs = {one.service for one in running}
+    ours = {one.name for one in config.services if one.replicas}
+    if not theirs & ours or not (theirs <= ours or ours <= theirs):
+        return False
+    return (
+        _is_called(running, names)
+        or any(_shares(config, one) for one in running)
+        or _same_images(config, everything, names)
+    )
+
+
+def _is_called(containers: Collection[Container], names: Collection[str]) -> bool:
+    called = {name.lower() for name in names if name}
+    folders = {posixpath.basename(one.label(_WORKING_DIR)).lower() for one in containers}
+    return bool(called & (folders | {one.project.lower() for one in containers}))
+
+
+def _shares(config: ComposeConfig, container: Container) -> bool:
+    """Whether a container has the port or the name that its service would have."""
+    service = config.of(container.service)
+    if service is None:
+        return False
+    ports = {port.first for port in service.ports if port.first} & {port.port for port in container.ports}
+    return bool(ports) or (bool(service.container_name) and service.container_name == container.name)
+
+
+def _same_images(config: ComposeConfig, containers: Collection[Container], names: Collection[str]) -> bool:
+    """Whether all services that both have run images of the same repositories, one of which is not everybody's.
+
+    `postgres` is everybody's, `ghcr.io/ana/notes` is not. A shared `bitnami/redis` proves nothing, neither beside other
+    images nor where it is all that is left of a project: then an image has to be called as the app.
+    """
+    pairs = [(repository_name(one.image), config.of(one.service)) for one in containers]
+    known = [(theirs, repository_name(service.image)) for theirs, service in pairs if service is not None]
+    if not all(theirs == ours for theirs, ours in known):
+        return False
+    own = [theirs for theirs, _ in known if not theirs.startswith(_EVERYBODYS)]
+    called = {name.lower() for name in names if name}
+    is_whole = {one.service for one in containers} == {one.name for one in config.services if one.replicas}
+    return bool(own) if is_whole else any(posixpath.basename(theirs).lower() in called for theirs in own)

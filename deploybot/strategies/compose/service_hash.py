@@ -1,0 +1,136 @@
+"""One hash of everything that a service's settings say, the same for the same settings in another folder.
+
+All Compose versions that print the same settings in other words should give the same hash: nothing that stands for a
+default is counted, nor is what only says how an image is made, how many containers there are, and in which order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+
+from deploybot.strategies.compose.compose_reading import Plain, mapping, sequence, string, strings
+from deploybot.strategies.compose.service_parts import read_file, read_mount, read_port
+
+OURS = "deploybot."
+"""How the names of our labels begin."""
+_LEFT_OUT = frozenset(
+    {
+        *("image", "build", "pull_policy", "scale", "profiles", "depends_on", "develop", "env_file", "label_file"),
+        *("labels", "networks", "ports", "volumes", "secrets", "configs", "environment", "deploy", "extends"),
+    }
+)
+_OF_A_MOUNT = ("type", "source", "target", "read_only", "consistency")
+
+
+def base_hash(service: Mapping[str, Plain], top: Mapping[str, Plain], project: str, folders: Collection[str]) -> str:
+    """Hash a service of a configuration (`top`), without the sources of its mounts, secrets and configs."""
+    value = {
+        **{key: _tidy(one) for key, one in service.items() if key not in _LEFT_OUT and not key.startswith("x-")},
+        "deploy": _tidy(
+            {key: one for key, one in mapping(service.get("deploy"), "deploy").items() if key != "replicas"}
+        ),
+        "environment": _pairs(service.get("environment"), "environment"),
+        "labels": {
+            key: one for key, one in _pairs(service.get("labels"), "labels").items() if not key.startswith(OURS)
+        },
+        "networks": _networks(service, top, project),
+        "ports": sorted(
+            json.dumps(asdict(read_port(one, "ports")), sort_keys=True)
+            for one in sequence(service.get("ports"), "ports")
+        ),
+        # docker-compose 1.29 prints them in another order when an override is there.
+        "volumes": sorted(
+            (_mount(one, top, project) for one in sequence(service.get("volumes"), "volumes")), key=json.dumps
+        ),
+        **{kind: [_file(kind, one, top, project) for one in sequence(service.get(kind), kind)] for kind in _FILES},
+    }
+    bare = {key: one for key, one in value.items() if one not in (None, {}, [])}
+    return digest(_moved(json.dumps(bare, sort_keys=True, ensure_ascii=False), folders))
+
+
+_FILES = ("secrets", "configs")
+
+
+def digest(text: str) -> str:
+    """The SHA-256 of a text, in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _moved(text: str, folders: Collection[str]) -> str:
+    """Replace the release's folder by `.`, the longest of its paths first."""
+    for folder in sorted(filter(None, folders), key=len, reverse=True):
+        written = json.dumps(folder.rstrip("/"), ensure_ascii=False)[1:-1]
+        text = re.sub(re.escape(written) + r"(?![\w.-])", ".", text)
+    return text
+
+
+def _tidy(value: Plain) -> Plain:
+    """Leave out what is not set, at every level of mappings."""
+    if not isinstance(value, dict):
+        return value
+    tidied = {key: _tidy(one) for key, one in value.items()}
+    return {key: one for key, one in tidied.items() if one is not None and one != {}}
+
+
+def _pairs(value: Plain, where: str) -> dict[str, Plain]:
+    """A mapping that may be written as a list of `NAME=VALUE`."""
+    if not isinstance(value, list):
+        return mapping(value, where)
+    split = [text.partition("=") for text in strings(value, where)]
+    return {name: rest if equals else None for name, equals, rest in split}
+
+
+def _definition(kind: str, key: str, top: Mapping[str, Plain], project: str) -> Plain:
+    """A network, volume, secret or config as it is defined, without its file and a name that Compose makes."""
+    given = dict(mapping(mapping(top.get(kind), kind).get(key), f"{kind}.{key}"))
+    given.pop("file", None)
+    if given.get("name") in {f"{project}_{key}", key}:
+        del given["name"]
+    return _tidy(given)
+
+
+def _networks(service: Mapping[str, Plain], top: Mapping[str, Plain], project: str) -> Plain:
+    value = service.get("networks")
+    if service.get("network_mode"):
+        return {}
+    used = mapping(value, "networks") if isinstance(value, dict) else dict.fromkeys(strings(value, "networks"))
+    return {
+        key: {"here": _tidy(one), "defined": _definition("networks", key, top, project)}
+        for key, one in (used or {"default": None}).items()
+    }
+
+
+def _mount(value: Plain, top: Mapping[str, Plain], project: str) -> Plain:
+    mount = read_mount(value, "volumes")
+    named: Plain = None
+    if mount.kind == "volume" and mount.source:
+        named = {"key": mount.source, "defined": _definition("volumes", mount.source, top, project)}
+    return [mount.kind, mount.target, mount.read_only, named, _options(value)]
+
+
+def _options(value: Plain) -> Plain:
+    if not isinstance(value, dict):
+        words = {*",".join(str(value).split(":")[2:]).split(",")}
+        return [word for word in sorted(words) if word not in {"ro", "rw", ""}]
+    rest = {key: one for key, one in value.items() if key not in _OF_A_MOUNT}
+    bind = rest.get("bind")
+    if isinstance(bind, dict):
+        # What it means where it is absent differs between versions, and it is no setting of a container.
+        rest["bind"] = {key: one for key, one in bind.items() if key != "create_host_path"}
+    return _tidy(rest)
+
+
+def _file(kind: str, value: Plain, top: Mapping[str, Plain], project: str) -> Plain:
+    file = read_file(kind, value, mapping(top.get(kind), kind), kind)
+    given = value if isinstance(value, dict) else {}
+    mode = string(given.get("mode"), f"{kind}.mode")
+    octal = isinstance(given.get("mode"), str) and re.fullmatch(r"0[0-7]{1,6}", mode)
+    return [
+        *(file.key, file.target, str(int(mode, 8)) if octal else mode),
+        *(string(given.get("uid"), kind), string(given.get("gid"), kind)),
+        _definition(kind, file.key, top, project),
+    ]

@@ -1,0 +1,218 @@
+"""The values of the steps of `compose`, computed right before each starts from what is observed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from deploybot.domain import (
+    Container,
+    Effect,
+    EffectKind,
+    Image,
+    Manifest,
+    Observed,
+    Release,
+    ServiceImage,
+)
+from deploybot.ports import Site
+from deploybot.settings import project_name
+from deploybot.strategies.compose.compose_answers import ConfigAnswers, Elsewhere
+from deploybot.strategies.compose.compose_model import ComposeConfig
+from deploybot.strategies.compose.compose_override import override_of, write_override
+from deploybot.strategies.compose.mounted_paths import PathFacts, sources_of
+from deploybot.strategies.compose.service_images import full_name, images_below, repositories_of, tag_of, work_of
+from deploybot.strategies.compose.settings_label import IMAGE_LABEL, SETTINGS_LABEL
+from deploybot.strategies.server_requirements import version
+
+_NOT_STARTED = frozenset({"created", "dead"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseStudy:
+    """What is known of a release's files on a server: its configuration, its files, and the paths that it names."""
+
+    config: ComposeConfig
+    answers: ConfigAnswers
+    facts: PathFacts
+    files: tuple[str, ...]
+    elsewhere: tuple[Elsewhere, ...] = ()
+
+
+def below(site: Site) -> str:
+    """Give the repository of the target's images."""
+    return images_below(project_name(site.app, site.environment))
+
+
+def observed_of(site: Site) -> Observed:
+    """Give what is observed; nothing where no Engine was asked."""
+    return site.observed or Observed(facts=site.facts)
+
+
+def nothing() -> dict[str, str]:
+    """Give the lists of `compose_up.sh`, all empty."""
+    lists = ("OVERRIDE", "COMPOSE_FILES", "TAGS", "MOUNTS", "REMOVE", "REMOVE_LAST", "CHANGED", "START")
+    return {f"DEPLOYBOT_{name}": "" for name in lists}
+
+
+def major(site: Site) -> int:
+    """Give Compose's major version."""
+    return version(site.facts.compose_version)[0]
+
+
+def next_tags(site: Site, config: ComposeConfig) -> dict[str, str]:
+    """Give the tag under which each service's image is found once it is made."""
+    names = [one.name for one in config.services if not one.provided]
+    return {service: f"{name}:next" for service, name in repositories_of(below(site), names).items()}
+
+
+def build_values(site: Site, study: ReleaseStudy, release: Release) -> dict[str, str]:
+    """Say what is built, pulled and named."""
+    work = work_of(study.config, source=site.app.compose.source, pins=release.images, below=below(site))
+    made = {full_name(work.names[service]) for service in work.build}
+    here = names_of(site.images) | made
+    pull = (*work.pull, *(service for service in work.missing if full_name(work.names[service]) not in here))
+    tags = next_tags(site, study.config)
+    return {
+        "DEPLOYBOT_COMPOSE_FILES": "\n".join(study.files),
+        "DEPLOYBOT_NAMES": work.naming,
+        "DEPLOYBOT_BUILD": "\n".join(work.build),
+        "DEPLOYBOT_PULL": "\n".join(pull),
+        "DEPLOYBOT_PINNED": "\n".join(pin.reference for pin in work.pinned),
+        "DEPLOYBOT_TAGS": "\n".join(f"{work.names[service]} {tag}" for service, tag in tags.items()),
+    }
+
+
+def up_values(
+    site: Site, study: ReleaseStudy, release: Release, effects: Iterable[Effect], before: Manifest | None
+) -> dict[str, str]:
+    """Say what is recreated, started and removed, with which images, labels and mounts.
+
+    The images of what runs `before` get tags, too: nothing may take them away while they may be needed again.
+    """
+    manifest = site.manifests[release.id]
+    kinds = {one.service: one.kind for one in effects}
+    observed = observed_of(site)
+    tags = dict.fromkeys((*_tag_lines(site, manifest), *(_tag_lines(site, before) if before else ())))
+    return {
+        **nothing(),
+        **_override(site, study, manifest, release),
+        "DEPLOYBOT_TAGS": "\n".join(tags),
+        "DEPLOYBOT_CHANGED": "\n".join(_of_kind(kinds, EffectKind.RECREATED)),
+        "DEPLOYBOT_START": "\n".join(_of_kind(kinds, EffectKind.NEW, EffectKind.STARTED)),
+        "DEPLOYBOT_REMOVE": "\n".join(_half_made(observed)),
+        "DEPLOYBOT_REMOVE_LAST": "\n".join(_ids(observed, _of_kind(kinds, EffectKind.REMOVED))),
+    }
+
+
+def restore_values(site: Site, study: ReleaseStudy | None, release: Release) -> dict[str, str]:
+    """Say what differs from what ran before: that alone is recreated. Half-made containers go first.
+
+    `study` is None where what ran before is no release of the bot's.
+    """
+    manifest = site.manifests[release.id]
+    observed = observed_of(site)
+    changed = [one.service for one in manifest.services if not _is_as_before(observed, one)]
+    known = {one.service for one in manifest.services}
+    ours = [one for service, ones in observed.services.items() if service not in known for one in ones if is_ours(one)]
+    lists = {
+        "DEPLOYBOT_CHANGED": "\n".join(changed),
+        "DEPLOYBOT_REMOVE": "\n".join(dict.fromkeys((*_half_made(observed), *(one.id for one in ours)))),
+        "DEPLOYBOT_TAGS": "\n".join(_tag_lines(site, manifest)),
+    }
+    if study is not None:
+        return {**nothing(), **_override(site, study, manifest, release), **lists}
+    never = {"pull_policy": "never"} if major(site) > 1 else {}
+    images = {service: {"image": tag, **never} for service, tag in tags_of(site, manifest).items()}
+    return {
+        **nothing(),
+        **lists,
+        "DEPLOYBOT_COMPOSE_FILES": "\n".join(manifest.files),
+        "DEPLOYBOT_OVERRIDE": write_override(images),
+    }
+
+
+def tags_of(site: Site, manifest: Manifest) -> dict[str, str]:
+    """Give the tag of ours of each service's image: it names the image by its id."""
+    repositories = repositories_of(below(site), [one.service for one in manifest.services])
+    return {one.service: tag_of(repositories[one.service], one.image) for one in manifest.services}
+
+
+def names_of(images: Collection[Image]) -> frozenset[str]:
+    """Give all names of images, in one form."""
+    return frozenset(full_name(name) for one in images for name in (*one.tags, *one.digests))
+
+
+def image_lines(site: Site, manifest: Manifest) -> str:
+    """Say which recorded images must be there: service, id, digest or `-`, and tag of ours, one a line."""
+    tags = tags_of(site, manifest)
+    return "\n".join(f"{one.service} {one.image} {one.digest or '-'} {tags[one.service]}" for one in manifest.services)
+
+
+def kept_tags(site: Site, keep: Collection[str]) -> Iterator[str]:
+    """Give the tags of ours that stay: those of the releases to keep, and of what runs."""
+    for release, manifest in site.manifests.items():
+        if release in keep:
+            yield from tags_of(site, manifest).values()
+    services = observed_of(site).services
+    repositories = repositories_of(below(site), [*services])
+    for service, ones in services.items():
+        yield from (tag_of(repositories[service], one.image_id) for one in ones)
+
+
+def is_ours(container: Container) -> bool:
+    """Say whether deploybot made a container, by its labels."""
+    return bool(container.label(IMAGE_LABEL) or container.label(SETTINGS_LABEL))
+
+
+def _override(site: Site, study: ReleaseStudy, manifest: Manifest, release: Release) -> dict[str, str]:
+    text = override_of(
+        study.config,
+        manifest=manifest,
+        tags=tags_of(site, manifest),
+        facts=study.facts,
+        release=release.id,
+        major=major(site),
+    )
+    return {
+        "DEPLOYBOT_COMPOSE_FILES": "\n".join(study.files),
+        "DEPLOYBOT_OVERRIDE": text,
+        "DEPLOYBOT_MOUNTS": "\n".join(f"{digest} {path}" for digest, path in _content(study)),
+    }
+
+
+def _content(study: ReleaseStudy) -> Iterator[tuple[str, str]]:
+    """What has to be copied to a path by its hash: pairs of hash and path."""
+    facts = study.facts
+    paths = dict.fromkeys(path for service in study.config.services for path, _ in sources_of(service))
+    found = {fact.digest: fact.real for path in paths if facts.is_shipped(path) and (fact := facts.of(path))}
+    yield from found.items()
+
+
+def _tag_lines(site: Site, manifest: Manifest) -> Iterator[str]:
+    tags = tags_of(site, manifest)
+    return (f"{one.image} {tags[one.service]}" for one in manifest.services)
+
+
+def _of_kind(kinds: Mapping[str, EffectKind], *wanted: EffectKind) -> list[str]:
+    return [service for service, kind in kinds.items() if kind in wanted]
+
+
+def _ids(observed: Observed, services: Collection[str]) -> Iterator[str]:
+    return (one.id for service in services for one in observed.services.get(service, ()))
+
+
+def _half_made(observed: Observed) -> Iterator[str]:
+    """Containers that were made and never started: a broken `up` left them, and they hold names."""
+    return (one.id for one in observed.containers if one.state in _NOT_STARTED and not one.started)
+
+
+def _is_as_before(observed: Observed, expected: ServiceImage) -> bool:
+    there = observed.services.get(expected.service, ())
+    return len(there) == expected.replicas and all(
+        one.image_id == expected.image
+        and one.label(SETTINGS_LABEL) == expected.settings
+        and (one.state == "running" or (expected.ended and one.state == "exited" and not one.exit_code))
+        and one.health != "unhealthy"
+        for one in there
+    )

@@ -1,0 +1,54 @@
+"""Registries in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from deploybot.domain import Pin
+from deploybot.domain.image_tags import TagPattern, TagRule, reasons
+from deploybot.errors import NoImage, Unreachable
+from deploybot.settings import App
+
+
+class FakeImages:
+    """`ports.Images` for repositories whose tags a test sets: `known["acme/shop"]["1.4.2"] = "sha256:…"`.
+
+    Set `down` to a reason to have every registry be unreachable.
+    """
+
+    def __init__(self, **known: dict[str, str]) -> None:
+        """Take digests by repository and tag."""
+        self.known = dict(known)
+        self.down = ""
+
+    async def pins(self, app: App) -> tuple[Pin, ...]:
+        """What each service's tag or range means now; NoImage where that is nothing."""
+        return tuple(self._pin(service, of.image, of.tag) for service, of in sorted(app.images.items()))
+
+    async def named(self, app: App, name: str) -> tuple[Pin, ...]:
+        """The images that have a tag or a digest."""
+        found = []
+        for service, of in sorted(app.images.items()):
+            tags = self._tags(of.image)
+            for tag, digest in tags.items():
+                if name in {tag, digest}:
+                    found.append(Pin(service, of.image, tag, digest))
+                    break
+        return tuple(found)
+
+    async def unfit(self, app: App) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """The tags that do not count, and why."""
+        rules = ((service, of, TagRule.of(of.tag)) for service, of in sorted(app.images.items()))
+        return {service: reasons(rule, self._tags(of.image)) for service, of, rule in rules if rule}
+
+    def _pin(self, service: str, image: str, wanted: str | TagPattern) -> Pin:
+        tags, rule = self._tags(image), TagRule.of(wanted)
+        tag = rule.newest(tags) if rule else str(wanted)
+        if tag not in tags:
+            raise NoImage(f"{image} has no tag `{wanted}`.")
+        return Pin(service, image, tag, tags[tag])
+
+    def _tags(self, image: str) -> dict[str, str]:
+        if self.down:
+            raise Unreachable("the registry", self.down)
+        return self.known.get(image, {})

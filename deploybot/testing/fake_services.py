@@ -1,0 +1,262 @@
+"""The services a command may use, as fakes that keep what they were asked: for tests of commands."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import time
+
+from deploybot.card import Card
+from deploybot.command import Context, Follow, LogQuery
+from deploybot.domain import Changes, Deployment, Kind, Origin, Plan, Release, State
+from deploybot.errors import UserError
+from deploybot.settings import App, Environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedService:
+    """One thing a command asked for."""
+
+    kind: Kind
+    app: str
+    environment: str
+    release: Release | None = None
+    task: str = ""
+    servers: tuple[str, ...] = ()
+    dry_run: bool = False
+    remove_orphans: bool = False
+    break_glass: bool = False
+    code: str = ""
+    at: time | None = None
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class FakeDeployments:
+    """`command.DeploymentService`: `asked` and `cancelled` are what was wanted, `rows` what there is.
+
+    `approved` are names, numbers and codes, `rejected` names, numbers and reasons.
+
+    Set `fails` to have the next request raise it.
+    """
+
+    asked: list[AskedService] = field(default_factory=list)
+    cancelled: list[int] = field(default_factory=list)
+    approved: list[tuple[str, int, str]] = field(default_factory=list)
+    rejected: list[tuple[str, int, str]] = field(default_factory=list)
+    rows: dict[int, Deployment] = field(default_factory=dict)
+    fails: Exception | None = None
+
+    def put(self, number: int, app: str, environment: str, release: Release) -> Deployment:
+        """Add a deployment that succeeded."""
+        plan = Plan(kind=Kind.DEPLOY, app=app, environment=environment, release=release, servers=())
+        made = Deployment(number=number, plan=plan, state=State.SUCCEEDED, requester=1, requester_name="ana")
+        self.rows[number] = made
+        return made
+
+    async def request(
+        self,
+        ctx: Context,
+        app: App,
+        environment: Environment,
+        release: Release,
+        *,
+        rollback: bool = False,
+        servers: Sequence[str] = (),
+        dry_run: bool = False,
+        at: time | None = None,
+        remove_orphans: bool = False,
+        break_glass: bool = False,
+        code: str = "",
+    ) -> Card:
+        """Keep it."""
+        kind = Kind.ROLLBACK if rollback else Kind.DEPLOY
+        return self._ask(
+            ctx,
+            kind,
+            app,
+            environment,
+            release=release,
+            servers=tuple(servers),
+            dry_run=dry_run,
+            at=at,
+            remove_orphans=remove_orphans,
+            break_glass=break_glass,
+            code=code,
+        )
+
+    async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
+        """Keep it."""
+        return self._ask(ctx, Kind.RESTART, app, environment)
+
+    async def task(self, ctx: Context, app: App, environment: Environment, task: str) -> Card:
+        """Keep it."""
+        return self._ask(ctx, Kind.TASK, app, environment, task=task)
+
+    async def cancel(self, ctx: Context, number: int) -> Card:  # noqa: ARG002 - the Protocol's
+        """Keep it."""
+        self.cancelled.append(number)
+        return Card(title=f"Stopping #{number}.", aside=True)
+
+    async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
+        """Keep it."""
+        self.approved.append((ctx.person.name if ctx.person else "", number, code))
+        return Card(title=f"#{number} is approved.", aside=True)
+
+    async def reject(self, ctx: Context, number: int) -> Card:
+        """Keep it."""
+        self.rejected.append((ctx.person.name if ctx.person else "", number, ctx.reason))
+        return Card(title=f"#{number} is rejected.", aside=True)
+
+    async def get(self, number: int) -> Deployment | None:
+        """One of `rows`."""
+        return self.rows.get(number)
+
+    async def history(self, app: App, environment: Environment | None, limit: int) -> tuple[Deployment, ...]:
+        """Those of `rows` that fit, the highest number first."""
+        fits = [
+            row
+            for _, row in sorted(self.rows.items(), reverse=True)
+            if row.plan.app == app.name and (environment is None or row.plan.environment == environment.name)
+        ]
+        return tuple(fits[:limit])
+
+    def log_file(self, number: int) -> str:
+        """A path where nothing is."""
+        return f"/nonexistent/{number}.log"
+
+    def _ask(  # noqa: PLR0917 - what a request has
+        self,
+        ctx: Context,
+        kind: Kind,
+        app: App,
+        environment: Environment,
+        release: Release | None = None,
+        task: str = "",
+        servers: tuple[str, ...] = (),
+        *,
+        dry_run: bool = False,
+        at: time | None = None,
+        remove_orphans: bool = False,
+        break_glass: bool = False,
+        code: str = "",
+    ) -> Card:
+        if self.fails is not None:
+            raise self.fails
+        asked = AskedService(
+            kind=kind,
+            app=app.name,
+            environment=environment.name,
+            release=release,
+            task=task,
+            servers=servers,
+            dry_run=dry_run,
+            at=at,
+            remove_orphans=remove_orphans,
+            break_glass=break_glass,
+            code=code,
+            by=ctx.person.name if ctx.person else "",
+            reason=ctx.reason,
+        )
+        self.asked.append(asked)
+        return Card(title=f"#{len(self.asked)} {kind} {app.name} in {environment.name}")
+
+
+@dataclass(slots=True)
+class FakeReleases:
+    """`command.ReleaseService`: `known` maps refs to releases, `runs` places to what runs there.
+
+    An empty ref is the first of `known`. Set `fails` to have every answer raise it.
+    """
+
+    known: dict[str, Release] = field(default_factory=dict)
+    runs: dict[tuple[str, str], Release] = field(default_factory=dict)
+    good: dict[tuple[str, str], Release] = field(default_factory=dict)
+    between: dict[tuple[str, str], Changes] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    fails: Exception | None = None
+
+    def put(self, *releases: Release) -> None:
+        """Make releases known by their refs."""
+        self.known.update({release.ref: release for release in releases})
+
+    async def resolve(self, app: App, environment: Environment | None, ref: str, *, back: bool = False) -> Release:
+        """One of `known`, or what runs for `:current`."""
+        del back
+        self._fail()
+        self.asked.append(ref)
+        if ref == ":current" and environment is not None and (app.name, environment.name) in self.runs:
+            return self.runs[app.name, environment.name]
+        found = self.known.get(ref or next(iter(self.known), ""))
+        if found is None:
+            raise UserError(f"{app.name} has no ref `{ref}`.")
+        return found
+
+    async def current(self, app: App, environment: Environment) -> Release | None:
+        """What runs."""
+        self._fail()
+        return self.runs.get((app.name, environment.name))
+
+    async def last_good(self, app: App, environment: Environment, before: Release | None) -> Release | None:
+        """The one of `good`, if it is another than `before`."""
+        found = self.good.get((app.name, environment.name))
+        return None if found == before else found
+
+    async def origin(
+        self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
+    ) -> Origin | None:
+        """One of `origins`, by commit."""
+        del app, environment, back, before
+        return self.origins.get(release.commit)
+
+    async def changes(self, app: App, old: Release, new: Release) -> Changes:  # noqa: ARG002 - the Protocol's
+        """What `between` holds for the two refs; unknown otherwise."""
+        return self.between.get((old.ref, new.ref), Changes(known=False))
+
+    def _fail(self) -> None:
+        if self.fails is not None:
+            raise self.fails
+
+
+@dataclass(slots=True)
+class FakeStatus:
+    """`command.StatusService`: cards that say what they were asked for."""
+
+    async def board(
+        self,
+        pairs: Sequence[tuple[App, Environment]],
+        tell: Callable[[Card], Awaitable[None]] | None = None,  # noqa: ARG002  the port's signature
+    ) -> Card:
+        """Name the pairs."""
+        return Card(title="board", code=tuple(f"{app.name}/{environment.name}" for app, environment in pairs))
+
+    async def detail(self, app: App, environments: Sequence[Environment]) -> Card:
+        """Name the environments."""
+        return Card(title=app.name, code=tuple(environment.name for environment in environments))
+
+    async def servers(self, names: Sequence[str]) -> Card:
+        """Name the servers."""
+        return Card(title="servers", code=tuple(names))
+
+
+@dataclass(slots=True)
+class FakeLogs:
+    """`command.LogService`: `asked` are the queries, `open` the logs that are followed."""
+
+    asked: list[tuple[str, str, LogQuery]] = field(default_factory=list)
+    open: dict[str, Follow] = field(default_factory=dict)
+
+    async def show(self, ctx: Context, app: App, environment: Environment, query: LogQuery) -> Card:  # noqa: ARG002  the port's signature
+        """Keep the query."""
+        self.asked.append((app.name, environment.name, query))
+        return Card(title=f"log of {app.name}/{environment.name}")
+
+    def following(self, name: str) -> Follow | None:
+        """One of `open`."""
+        return self.open.get(name)
+
+    def stop(self, name: str) -> bool:
+        """Take it from `open`."""
+        return self.open.pop(name, None) is not None

@@ -1,0 +1,155 @@
+"""Reads what comes from outside: JSON, numbers, texts. All functions raise one error, `Unreadable`.
+
+Who knows which server answered makes a `BadAnswer` of it by `failure_of`, which does so for any other exception, too.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Mapping
+from types import TracebackType
+from typing import NoReturn, TypeVar
+
+from deploybot.errors import BadAnswer, DeploybotError, Unreachable
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+MOST_VALUES = 200_000
+"""JSON values in one answer. An empty object takes two bytes there and sixty-four in memory."""
+LONGEST_TEXT = 16_384
+_SIGNS = (b",", b"[", b"{")
+_MOST_DIGITS = 18
+_LARGEST = 1 << 62
+_LOGGED: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+_MOST_LOGGED = 200
+
+
+class Unreadable(ValueError):
+    """What came is not what it should be; the text says what was wrong, without quoting it at length."""
+
+
+def json_of(data: bytes) -> object:
+    """The value in a JSON text (RFC 8259). NaN, infinite numbers and a text with too many values are refused."""
+    if sum(map(data.count, _SIGNS)) > MOST_VALUES:
+        raise Unreadable(f"its JSON holds more than {MOST_VALUES:,} values")
+    try:
+        return json.loads(data, parse_constant=_no_number)
+    except RecursionError:
+        raise Unreadable("its JSON is nested too deep") from None
+    except ValueError as problem:
+        raise Unreadable(f"it is not JSON ({str(problem)[:80]})") from None
+
+
+def object_of(value: object, name: str = "its answer") -> Mapping[str, object]:
+    """A JSON object."""
+    if not isinstance(value, dict):
+        raise Unreadable(f"{name} is not a JSON object")
+    return value
+
+
+def objects_of(value: object, name: str = "its answer", *, most: int) -> list[Mapping[str, object]]:
+    """A JSON list of objects, `most` at most."""
+    if not isinstance(value, list) or len(value) > most:
+        raise Unreadable(f"{name} is not a JSON list of at most {most:,} objects")
+    return [object_of(one, f"an entry of {name}") for one in value]
+
+
+def text_of(value: object, name: str) -> str:
+    """A text that has to be there. Half a surrogate pair becomes a question mark, and a long text is cut."""
+    if not isinstance(value, str) or not value:
+        raise Unreadable(f"{name} is missing or not a text")
+    return value[:LONGEST_TEXT].encode("utf-8", "replace").decode()
+
+
+def text_or_empty(value: object, name: str) -> str:
+    """A text; empty where nothing is there."""
+    return text_of(value, name) if value not in (None, "") else ""
+
+
+def texts_of(value: object, name: str, *, most: int = 1000) -> tuple[str, ...]:
+    """A list of texts; none where nothing is there."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > most:
+        raise Unreadable(f"{name} is not a list of at most {most:,} texts")
+    return tuple(text_of(one, name) for one in value)
+
+
+def labels_of(value: object, name: str = "Labels", *, most: int = 1000) -> tuple[tuple[str, str], ...]:
+    """An object of texts as sorted pairs; none where nothing is there."""
+    found = object_of(value, name) if value is not None else {}
+    if len(found) > most:
+        raise Unreadable(f"{name} has more than {most:,} entries")
+    return tuple(sorted((text_of(key, name), text_or_empty(inner, name)) for key, inner in found.items()))
+
+
+def whole_of(value: object, name: str, *, default: int | None = None) -> int:
+    """A whole number of at most 18 digits; `default` where nothing is there and one is given."""
+    if value is None and default is not None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST < value < _LARGEST:
+        raise Unreadable(f"{name} is not a number that can be used")
+    return int(value)
+
+
+def number_of(value: object, name: str, *, default: float | None = None) -> float:
+    """A finite number; `default` where nothing is there and one is given."""
+    if value is None and default is not None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST < value < _LARGEST:
+        raise Unreadable(f"{name} is not a number that can be used")
+    return float(value)
+
+
+def digits_of(text: str, name: str) -> int:
+    """A whole number that is written in ASCII digits, 18 at most."""
+    if not (text.isascii() and text.removeprefix("-").isdigit()):
+        raise Unreadable(f"{name} is not a number")
+    if len(text) > _MOST_DIGITS:
+        raise Unreadable(f"{name} is a number of {len(text):,} digits")
+    return int(text)
+
+
+async def of_one(what: str, answer: Awaitable[T]) -> T:
+    """What one server or service answers; whatever exception it causes is raised as an error of ours about `what`."""
+    try:
+        return await answer
+    except Exception as problem:
+        raise failure_of(what, problem) from problem
+
+
+def failure_of(what: str, problem: Exception) -> DeploybotError:
+    """An exception that one server or service has caused, as an error of ours about `what`."""
+    if isinstance(problem, DeploybotError):
+        return problem
+    if isinstance(problem, TimeoutError):
+        return Unreachable(what, "no answer in time")
+    if isinstance(problem, Unreadable):
+        return BadAnswer(what, str(problem))
+    return BadAnswer(what, unforeseen(what, problem), hint="The bot's log says more.")
+
+
+def unforeseen(what: str, problem: Exception) -> str:
+    """Log an exception that nobody has foreseen with its traceback, once for each place; what to say of it."""
+    place = (what, type(problem).__name__, _line_of(problem.__traceback__))
+    if place not in _LOGGED:
+        _LOGGED[place] = None
+        while len(_LOGGED) > _MOST_LOGGED:
+            _LOGGED.popitem(last=False)
+        log.error("%s gave an unexpected answer", what, exc_info=problem)
+    return f"it cannot be read ({type(problem).__name__})"
+
+
+def _line_of(trace: TracebackType | None) -> str:
+    """The file and line in which an exception was raised."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""
+
+
+def _no_number(word: str) -> NoReturn:
+    raise Unreadable(f"{word} is not a number")

@@ -1,0 +1,220 @@
+"""The deliveries of one app, heard one after the other: what a listener cannot take yet holds up this app alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from deploybot.domain import Event, Ping
+from deploybot.errors import StoreDown, StoreError, Unreachable
+from deploybot.metrics import METRICS
+from deploybot.ports import Delivery, EventListener, Fate, GroupListener, Store, Tables
+from deploybot.settings import App
+from deploybot.webhooks.burst_detector import BurstDetector
+from deploybot.webhooks.sender_notices import NO_INTEREST
+
+_BATCH = 32
+_BATCH_BYTES = 1 << 20
+_EVENTS = 100
+_HEAR_WITHIN = 120.0
+_SOON = 1.0
+_PATIENCE = 12
+_BROKEN_TRIES = 3
+_LONGEST_PAUSE = 60.0
+_STORE_PAUSE = 2.0
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a delivery ended for an app: `result` is the word it is counted by, `made` what was made of it."""
+
+    fate: Fate
+    result: str
+    made: str
+
+
+class AppLane:
+    """One app's deliveries, by their numbers, in order.
+
+    `hear` gives a delivery's end for this app, and `hear_all` those of several at once, or None where that does not go
+    well; `ended` takes the ends, and returns when they are kept.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rush: BurstDetector,
+        *,
+        hear: Callable[[Delivery], Coroutine[None, None, End]],
+        hear_all: Callable[[Sequence[Delivery]], Awaitable[Sequence[End] | None]],
+        ended: Callable[[Sequence[tuple[Delivery, End]]], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._rush = rush
+        self._hear = hear
+        self._hear_all = hear_all
+        self._ended = ended
+        self._numbers: deque[int] = deque()
+        self.task: asyncio.Task[None] | None = None
+
+    def put(self, number: int) -> None:
+        """Hear this one after those that wait already."""
+        self._numbers.append(number)
+        if self.task is None or self.task.done():
+            self.task = asyncio.create_task(self._run(), name="webhooks-lane")
+
+    async def _run(self) -> None:
+        """Hear all that waits; a few are loaded at once, and their ends are kept in one commit."""
+        while self._numbers:
+            await self._rush.over()
+            numbers = [self._numbers[index] for index in range(min(_BATCH, len(self._numbers)))]
+            found = await until_kept(self._store.read, partial(_load, numbers))
+            ends = await self._hear_all(found) if len(found) > 1 else None
+            if ends is None:
+                await self._hear_each(found)
+            else:
+                await self._ended([*zip(found, ends, strict=True)])
+            last = found[-1].number if found else numbers[-1]
+            while self._numbers and self._numbers[0] <= last:
+                self._numbers.popleft()
+
+    async def _hear_each(self, found: Sequence[Delivery]) -> None:
+        """Hear them in order; what has ended is not kept waiting for one that takes its time."""
+        ends: list[tuple[Delivery, End]] = []
+        for delivery in found:
+            hearing = asyncio.create_task(self._hear(delivery))
+            try:
+                await asyncio.wait((hearing,), timeout=_SOON)
+                if ends and not hearing.done():
+                    await self._ended(ends)
+                    ends = []
+                ends.append((delivery, await hearing))
+            finally:
+                hearing.cancel()
+        await self._ended(ends)
+
+
+def _load(numbers: Sequence[int], tables: Tables) -> tuple[Delivery, ...]:
+    return tables.deliveries.load(numbers, _BATCH_BYTES)
+
+
+class Ears:
+    """Everybody who hears of events, in their order. `first_pause` is the seconds after a first failure."""
+
+    def __init__(self, store: Store, listeners: Sequence[EventListener], *, first_pause: float = 1.0) -> None:
+        self._store = store
+        self._listeners = tuple(listeners)
+        self._groups = tuple(one for one in self._listeners if isinstance(one, GroupListener))
+        self._first_pause = first_pause
+
+    async def tell(self, app: App, delivery: Delivery, events: Sequence[Event]) -> End:
+        """Give the events to all; again, with growing pauses, when that fails, and at last not any more."""
+        tries, told = delivery.tries, False
+        while True:
+            try:
+                return await self._tell_once(app, delivery, events)
+            except StoreDown as error:
+                # The bot's own trouble is no reason to give up what was answered with 2xx, however long it lasts.
+                log.log(logging.DEBUG if told else logging.WARNING, "deliveries for %s wait: %s", app.name, error)
+                told = True
+                await asyncio.sleep(self._first_pause * _STORE_PAUSE)
+                continue
+            except (Unreachable, StoreError, TimeoutError) as error:
+                problem, patience = str(error) or "no answer in time", _PATIENCE
+                pause = getattr(error, "retry_after", 0.0)
+                log.warning("delivery %d for %s waits: %s", delivery.number, app.name, problem)
+            except Exception as error:
+                problem, patience, pause = f"something broke: {type(error).__name__}", _BROKEN_TRIES, 0.0
+                log.exception("delivery %d for %s broke what hears of it", delivery.number, app.name)
+            tries += 1
+            METRICS.webhooks.add(delivery.sender, "retried")
+            if tries >= patience:
+                return End(Fate.FAILED, "given_up", f"given up after {tries} tries: {problem}")
+            await self._note(delivery.number, tries)
+            await asyncio.sleep(max(pause, self._pause(tries)))
+
+    async def tell_all(self, app: App, told: Sequence[tuple[Delivery, Sequence[Event]]]) -> Sequence[End] | None:
+        """Give the events of several deliveries to all, each of whom hears all of them at once.
+
+        None where that does not go well, or not everybody can: they are given to `tell` then, one by one, and who has
+        heard them already knows that by their numbers.
+        """
+        if len(self._groups) < len(self._listeners):
+            return None
+        said: dict[str, list[str]] = {str(delivery.number): [] for delivery, _ in told}
+        heard = [(event, str(one.number)) for one, events in told for event in events if not isinstance(event, Ping)]
+        try:
+            for listener in self._groups if heard else ():
+                async with asyncio.timeout(_HEAR_WITHIN):
+                    words = await listener.hear_all(app, heard)
+                for (_, number), word in zip(heard, words, strict=True):
+                    said[number].append(word)
+        except Exception as error:  # noqa: BLE001  `tell` meets it again, and tells it
+            log.info("%d deliveries for %s are processed one by one: %s", len(told), app.name, type(error).__name__)
+            return None
+        for delivery, events in told:
+            _count(delivery, events)
+        return [_made(said[str(delivery.number)], events) for delivery, events in told]
+
+    async def _tell_once(self, app: App, delivery: Delivery, events: Sequence[Event]) -> End:
+        said: list[str] = []
+        _count(delivery, events)
+        heard = [(event, str(delivery.number)) for event in events if not isinstance(event, Ping)]
+        for some in (heard[at : at + _EVENTS] for at in range(0, len(heard), _EVENTS)):
+            for listener in self._listeners:
+                async with asyncio.timeout(_HEAR_WITHIN):
+                    said += await _tell_some(listener, app, some)
+        return _made(said, events)
+
+    async def _note(self, number: int, tries: int) -> None:
+        """Keep the count, for after a crash; without it there are more tries then, and nothing is worse."""
+        try:
+            await self._store.write(lambda tables: tables.deliveries.tried(number, tries))
+        except StoreError as error:
+            log.warning("the tries of delivery %d could not be kept: %s", number, error)
+
+    def _pause(self, tries: int) -> float:
+        """Doubling, bounded, and spread by half."""
+        longest = min(_LONGEST_PAUSE, self._first_pause * 2.0 ** min(tries - 1, 20))
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311  nobody gains by guessing it
+
+
+async def _tell_some(listener: EventListener, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
+    """Give several events of one delivery to a listener, at once where it can hear so: together they are a storm."""
+    if isinstance(listener, GroupListener):
+        return await listener.hear_all(app, heard)
+    return [await listener.hear(app, event, number) for event, number in heard]
+
+
+def _count(delivery: Delivery, events: Sequence[Event]) -> None:
+    for event in events:
+        METRICS.events.add(delivery.sender, type(event).__name__.lower())
+
+
+def _made(said: Sequence[str], events: Sequence[Event]) -> End:
+    """The end of a delivery of which this was said, each sentence once."""
+    if not events:
+        return End(Fate.DONE, "ignored", NO_INTEREST)
+    words = [*said, *("a ping" for event in events if isinstance(event, Ping))]
+    return End(Fate.DONE, "heard", "; ".join(dict.fromkeys(filter(None, words))) or "heard")
+
+
+async def until_kept(ask: Callable[[Callable[[Tables], T]], Awaitable[T]], work: Callable[[Tables], T]) -> T:
+    """Ask the database until it answers: nothing is lost meanwhile, and nothing can be done without it."""
+    told = False
+    while True:
+        try:
+            return await ask(work)
+        except StoreError as error:
+            log.log(logging.DEBUG if told else logging.WARNING, "deliveries wait for the database: %s", error)
+            told = True
+            await asyncio.sleep(_STORE_PAUSE)

@@ -1,0 +1,59 @@
+"""What is kept together: deliveries that come while others are being written share the next statement and commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from deploybot.ports import NewDelivery, Store, Tables
+
+_MOST = 256
+_MOST_BYTES = 4 << 20
+
+
+class DeliveryWriter:
+    """Writes deliveries down in the order in which they came, a group at a time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: list[tuple[NewDelivery, asyncio.Future[int]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def keep(self, new: NewDelivery) -> int:
+        """Keep it; its number after the durable commit, 0 where it is there already. Raises StoreError."""
+        kept: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append((new, kept))
+        if self._task is None:
+            self._task = asyncio.create_task(self._write(), name="webhooks-keeper")
+        return await kept
+
+    async def _write(self) -> None:
+        while self._waiting:
+            group = self._waiting[: self._fitting()]
+            del self._waiting[: len(group)]
+            new = [one for one, _ in group]
+            try:
+                numbers = await self._store.write(partial(_add, new))
+            except Exception as error:  # noqa: BLE001  whatever it is, those who wait have to hear of it
+                for _, kept in group:
+                    if not kept.done():
+                        kept.set_exception(error)
+                continue
+            for (_, kept), number in zip(group, numbers, strict=True):
+                if not kept.done():
+                    kept.set_result(number)
+        self._task = None
+
+    def _fitting(self) -> int:
+        """How many go into one group: a commit should fit into the database's cache."""
+        size = 0
+        for count, (new, _) in enumerate(self._waiting[:_MOST]):
+            size += len(new.body)
+            if size > _MOST_BYTES:
+                return max(count, 1)
+        return _MOST
+
+
+def _add(new: Sequence[NewDelivery], tables: Tables) -> tuple[int, ...]:
+    return tables.deliveries.add(new)

@@ -1,0 +1,197 @@
+"""What GitHub and those after its manner (Gitea, Forgejo, Gitee) tell of code: pushes, changes, tags, releases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from deploybot.domain import Author, Change, Event, Identity, Ping, Published, Push, Tagged, ToldCommit
+from deploybot.webhooks.body_reading import MESSAGE, Tree, under
+
+COMMITS = 20
+"""How many commits of a push are kept."""
+
+_HEADS, _TAGS = "refs/heads/", "refs/tags/"
+_MOST_PATHS = 3_000
+"""From here on a list of files is not believed to be whole; what forges say of their own limits is not less."""
+
+Done = Literal["opened", "updated", "merged", "closed", "reopened"]
+
+DONE: Mapping[str, Done] = {
+    "opened": "opened",
+    "synchronize": "updated",
+    "synchronized": "updated",
+    "edited": "updated",
+    "ready_for_review": "updated",
+    "converted_to_draft": "updated",
+    "closed": "closed",
+    "reopened": "reopened",
+}
+"""What an `action` of a pull request means; the others are of no interest here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgeDialect:
+    """How one of them differs: its name, how many commits it lists at most, and where it counts them."""
+
+    name: str
+    most_commits: int | None = None
+    counted: str = "total_commits"
+
+
+def repository(tree: Tree) -> str:
+    """`acme/shop`."""
+    return tree.text("repository", "full_name")
+
+
+def person(forge: str, user: Tree) -> Author:
+    """An account of a forge: its name, and its number, which never changes."""
+    number = user.number("id")
+    identity = Identity(forge, str(number)) if number else None
+    return Author(name=user.text("login") or user.text("name"), identity=identity)
+
+
+def branch_of(ref: str) -> str:
+    """`main` of `refs/heads/main`; empty for other refs."""
+    return ref.removeprefix(_HEADS) if ref.startswith(_HEADS) else ""
+
+
+def pushed(forge: ForgeDialect, tree: Tree) -> tuple[Event, ...]:
+    """A `push`: of a branch, or of a tag; nothing for other refs, such as those of pull requests."""
+    ref = tree.needs("ref")
+    if ref.startswith(_TAGS):
+        return (_tagged(forge, tree, ref.removeprefix(_TAGS)),)
+    branch = branch_of(ref)
+    if tree.commit("after") and tree.commit("before") == tree.commit("after"):
+        # Nothing moved: this is how Gitea and Forgejo try an address.
+        return (Ping(sender=forge.name, repository=repository(tree)),)
+    return (_push(forge, tree, branch),) if branch else ()
+
+
+def _tagged(forge: ForgeDialect, tree: Tree, tag: str) -> Tagged:
+    # `after` of an annotated tag is the tag itself; the head commit is what it stands on.
+    gone = tree.flag("deleted") or not tree.commit("after")
+    return Tagged(
+        sender=forge.name,
+        repository=repository(tree),
+        url="" if gone else under(tree.page("repository", "html_url"), "tree", tag),
+        by=_pusher(forge, tree),
+        at=tree.time("repository", "pushed_at") if not gone else 0.0,
+        tag=tag,
+        commit="" if gone else tree.commit("head_commit", "id") or tree.commit("after"),
+    )
+
+
+def _push(forge: ForgeDialect, tree: Tree, branch: str) -> Push:
+    listed = tree.count("commits")
+    total = max(tree.number(forge.counted), listed)
+    whole = total == listed and listed != forge.most_commits
+    return Push(
+        sender=forge.name,
+        repository=repository(tree),
+        url=tree.page("head_commit", "url") or tree.page("repository", "html_url"),
+        by=_pusher(forge, tree),
+        # A commit may be much older than its push, so its time is none for this.
+        at=tree.time("repository", "pushed_at"),
+        branch=branch,
+        before=tree.commit("before"),
+        after=tree.commit("after"),
+        commits=newest(tree),
+        total=total,
+        more=listed == forge.most_commits,
+        compare=tree.page("compare") or tree.page("compare_url"),
+        forced=tree.flag("forced"),
+        paths=touched(tree) if whole and tree.commit("before") and not tree.flag("forced") else None,
+    )
+
+
+def _pusher(forge: ForgeDialect, tree: Tree) -> Author:
+    return person(forge.name, tree.at("sender") if tree.has("sender") else tree.at("pusher"))
+
+
+def newest(tree: Tree) -> tuple[ToldCommit, ...]:
+    """The newest commits of a push, newest first, whichever way round they are listed."""
+    commits = list(tree.each("commits"))
+    after = tree.commit("after")
+    if commits and commits[0].commit("id") != after:
+        commits.reverse()
+    told = (commit_of(commit) for commit in commits[:COMMITS])
+    return tuple(commit for commit in told if commit.sha)
+
+
+def commit_of(commit: Tree) -> ToldCommit:
+    """A commit as GitHub, GitLab, Gitea and Gitee write it."""
+    return ToldCommit(
+        sha=commit.commit("id"),
+        author=commit.text("author", "name") or commit.text("author", "username"),
+        message=commit.lines("message", cut=MESSAGE),
+        url=commit.page("url"),
+    )
+
+
+def touched(tree: Tree) -> tuple[str, ...] | None:
+    """The files that a push touched, sorted; None where its commits do not say all of them."""
+    found: set[str] = set()
+    for commit in tree.each("commits"):
+        lists = [commit.at(key) for key in ("added", "modified", "removed")]
+        if not all(files.lists() for files in lists) or sum(files.count() for files in lists) >= _MOST_PATHS:
+            return None
+        found.update(file.lines(cut=4096) for files in lists for file in files.each())
+        if len(found) > _MOST_PATHS:
+            return None
+    # Merges may list no file at all: no files are not told from none that are listed.
+    return tuple(sorted(found - {""})) or None
+
+
+def changed(forge: ForgeDialect, tree: Tree) -> tuple[Event, ...]:
+    """A `pull_request`: nothing for labels, reviewers and the like."""
+    request = tree.at("pull_request")
+    action = tree.text("action")
+    done = DONE.get(action)
+    if done is None or (action == "edited" and not (tree.has("changes", "title") or tree.has("changes", "base"))):
+        return ()
+    merged = done == "closed" and (request.flag("merged") or request.has("merged_at"))
+    return (
+        Change(
+            sender=forge.name,
+            repository=repository(tree),
+            url=request.page("html_url"),
+            by=person(forge.name, tree.at("sender")),
+            at=request.time("updated_at"),
+            number=request.number("number") or tree.number("number"),
+            title=request.needs("title"),
+            what="merged" if merged else done,
+            branch=branch_from(request),
+            into=request.needs("base", "ref"),
+            commit=(request.commit("merge_commit_sha") if merged else "") or request.commit("head", "sha"),
+            draft=request.flag("draft"),
+        ),
+    )
+
+
+def branch_from(request: Tree) -> str:
+    """`branch`, or `ana:branch` where it lies in another repository: that one may be called `main`, too."""
+    branch = request.needs("head", "ref")
+    here, there = (request.text(side, "repo", "full_name") for side in ("base", "head"))
+    return branch if here == there else f"{there.partition('/')[0] or 'unknown'}:{branch}"
+
+
+def published(forge: ForgeDialect, tree: Tree) -> tuple[Event, ...]:
+    """A `release` that was published; drafts, edits and deletions are of no interest."""
+    release = tree.at("release")
+    if tree.text("action") != "published" or release.flag("draft"):
+        return ()
+    return (
+        Published(
+            sender=forge.name,
+            repository=repository(tree),
+            url=release.page("html_url"),
+            by=person(forge.name, tree.at("sender")),
+            at=release.time("published_at") or release.time("created_at"),
+            tag=release.needs("tag_name"),
+            name=release.text("name"),
+            text=release.lines("body"),
+            early=release.flag("prerelease"),
+        ),
+    )

@@ -1,0 +1,296 @@
+"""What GitHub, and Gitea after it, tell of builds: runs, jobs, checks, statuses, deployments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from deploybot.domain import OWN, Build, BuildState, Deployed, Event
+from deploybot.webhooks.body_reading import Tree, under
+from deploybot.webhooks.forge_events import person, repository
+
+_STATES: Mapping[str, BuildState] = {
+    "queued": BuildState.QUEUED,
+    "requested": BuildState.QUEUED,
+    "waiting": BuildState.QUEUED,
+    "pending": BuildState.QUEUED,
+    "blocked": BuildState.QUEUED,
+    "in_progress": BuildState.RUNNING,
+    "running": BuildState.RUNNING,
+}
+_ENDS: Mapping[str, BuildState] = {
+    "success": BuildState.PASSED,
+    "neutral": BuildState.PASSED,
+    "failure": BuildState.FAILED,
+    "timed_out": BuildState.FAILED,
+    "startup_failure": BuildState.FAILED,
+    "action_required": BuildState.QUEUED,
+    "cancelled": BuildState.CANCELLED,
+    "stale": BuildState.CANCELLED,
+    "skipped": BuildState.SKIPPED,
+}
+_STATUSES: Mapping[str, BuildState] = {
+    "pending": BuildState.RUNNING,
+    "success": BuildState.PASSED,
+    "warning": BuildState.PASSED,
+    "failure": BuildState.FAILED,
+    "error": BuildState.FAILED,
+    "skipped": BuildState.SKIPPED,
+}
+_DEPLOYMENTS: Mapping[str, BuildState] = {
+    "queued": BuildState.QUEUED,
+    "pending": BuildState.QUEUED,
+    "waiting": BuildState.QUEUED,
+    "in_progress": BuildState.RUNNING,
+    "success": BuildState.PASSED,
+    "failure": BuildState.FAILED,
+    "error": BuildState.FAILED,
+}
+
+
+def _state(run: Tree) -> BuildState | None:
+    """Where a run, job, suite or check is, None for words that are not documented.
+
+    `completed` says only that it ended; how is its `conclusion`. Gitea's `status` may be the conclusion itself.
+    """
+    status = run.text("status")
+    ended = _ENDS.get(run.text("conclusion") or status)
+    return ended if status == "completed" or status not in _STATES else _STATES[status]
+
+
+def _key(sender: str, tree: Tree, what: str, *parts: object) -> str:
+    return ":".join((sender, repository(tree), what, *(str(part) for part in parts)))
+
+
+_ACTIONS = "github-actions"
+_REQUEST = re.compile(r"(?:^|[^a-z])(?:pr|pull[_-]?request)(?:[^a-z]|$)", re.IGNORECASE)
+"""What contexts of statuses say where they are for a pull request: `ci / test (pull_request)`, `jenkins/pr-merge`."""
+
+
+def _branch(run: Tree, tree: Tree) -> str:
+    """`main`, or `ana:main` where it lies in a fork: that is not this repository's branch of the name."""
+    branch = run.text("head_branch")
+    owner = run.text("head_repository", "full_name").partition("/")[0] or "unknown"
+    return f"{owner}:{branch}" if branch and _is_foreign(run, tree) else branch
+
+
+def _is_foreign(run: Tree, tree: Tree) -> bool:
+    """Whether a run is for a fork.
+
+    A fork that is gone is null. Jobs, which are told of private repositories alone, have no such key.
+    """
+    return "head_repository" in run.names() and run.text("head_repository", "full_name") != repository(tree)
+
+
+def _workflow(run: Tree, tree: Tree) -> str:
+    """The sender's id of a workflow. What runs for a pull request builds its merge, which is another thing."""
+    ident = tree.text("workflow", "id") or run.text("workflow_id")
+    request = run.text("event").startswith("pull_request")
+    return f"{ident} {_path(run, tree)}{' pull_request' if request else ''}" if ident else ""
+
+
+def _path(run: Tree, tree: Tree) -> str:
+    """The file of a workflow, without the ref that may stand behind it."""
+    return (tree.text("workflow", "path") or run.text("path")).partition("@")[0]
+
+
+def _may_be_forks(suite: Tree, tree: Tree, app: str) -> bool:
+    """Whether a check or suite may be for a fork, of which GitHub tells no branch.
+
+    GitHub Actions tells the fork's branch as if it were one here, so only the workflow's run says where it belongs.
+    """
+    public = not tree.flag("repository", "private")
+    return not suite.text("head_branch") or (app == _ACTIONS and public)
+
+
+def workflow_run(sender: str, tree: Tree) -> tuple[Event, ...]:
+    """A run of a workflow. `completed` and its kind come for every attempt; the run's id stays."""
+    run = tree.at("workflow_run")
+    state = _state(run)
+    if state is None:
+        return ()
+    # Gitea names its times as jobs have them.
+    at = run.time("updated_at") or run.time("completed_at") or run.time("started_at")
+    return (
+        Build(
+            sender=sender,
+            repository=repository(tree),
+            url=run.page("html_url"),
+            by=person(sender, _starter(run)),
+            at=at,
+            key=_key(sender, tree, "run", run.needs("id")),
+            name=tree.text("workflow", "name") or run.needs("name"),
+            state=state,
+            branch=_branch(run, tree),
+            commit=run.commit("head_sha"),
+            number=run.number("run_number"),
+            attempt=run.number("run_attempt", default=1),
+            workflow=_workflow(run, tree),
+            path=_path(run, tree),
+            run=run.number("id"),
+            within=run.text("check_suite_id"),
+            fork=_is_foreign(run, tree),
+            started=run.time("run_started_at") or run.time("started_at") or run.time("created_at"),
+            finished=at if state.ended else 0.0,
+        ),
+    )
+
+
+def _starter(run: Tree) -> Tree:
+    """Who started this attempt; Gitea has another name for it."""
+    names = ("triggering_actor", "trigger_actor", "actor")
+    return next((run.at(name) for name in names if run.has(name)), run.at("actor"))
+
+
+def workflow_job(sender: str, tree: Tree) -> tuple[Event, ...]:
+    """A job that failed, told as a state of its run, which goes on: what became of it is told by the run itself.
+
+    Of private repositories alone: a job does not say whether it runs for a fork, whose `main` is not this one's.
+    """
+    job = tree.at("workflow_job")
+    name = job.text("workflow_name")
+    if _state(job) is not BuildState.FAILED or not name or not tree.flag("repository", "private"):
+        return ()
+    return (
+        Build(
+            sender=sender,
+            repository=repository(tree),
+            url=job.page("html_url"),
+            by=person(sender, tree.at("sender")),
+            at=job.time("completed_at"),
+            key=_key(sender, tree, "run", job.needs("run_id")),
+            name=name,
+            state=BuildState.RUNNING,
+            branch=_branch(job, tree),
+            commit=job.commit("head_sha"),
+            attempt=job.number("run_attempt", default=1),
+            run=job.number("run_id"),
+            failed=(job.needs("name"),),
+        ),
+    )
+
+
+def check_suite(sender: str, tree: Tree) -> tuple[Event, ...]:
+    """All checks of one app of GitHub for a commit. GitHub Actions has a suite for each workflow run."""
+    suite = tree.at("check_suite")
+    state = _state(suite)
+    if state is None:
+        return ()
+    commit, page = suite.commit("head_sha"), tree.page("repository", "html_url")
+    app, ident = suite.text("app", "slug"), suite.needs("id")
+    return (
+        Build(
+            sender=sender,
+            repository=repository(tree),
+            url=under(page, "commit", commit, "checks") or page,
+            by=person(sender, tree.at("sender")),
+            at=suite.time("updated_at"),
+            key=_key(sender, tree, "suite", ident),
+            name=suite.text("app", "name") or suite.needs("app", "slug"),
+            state=state,
+            branch=suite.text("head_branch"),
+            commit=commit,
+            started=suite.time("created_at"),
+            finished=suite.time("updated_at") if state.ended else 0.0,
+            whole=True,
+            # Two suites of Actions may be two workflows, or one that was run twice: each counts for itself.
+            workflow=f"suite {ident if app == _ACTIONS else app}",
+            run=suite.number("id"),
+            within=ident,
+            fork=_may_be_forks(suite, tree, app),
+        ),
+    )
+
+
+def check_run(sender: str, tree: Tree) -> tuple[Event, ...]:
+    """One check. Running it again makes a new one of the same name with a higher id."""
+    check = tree.at("check_run")
+    state = _state(check)
+    if state is None:
+        return ()
+    name, commit = check.needs("name"), check.commit("head_sha")
+    app, suite = check.text("app", "slug"), check.at("check_suite")
+    return (
+        Build(
+            sender=sender,
+            repository=repository(tree),
+            url=check.page("html_url") or check.page("details_url"),
+            by=person(sender, tree.at("sender")),
+            at=check.time("completed_at") or check.time("started_at"),
+            key=_key(sender, tree, "check", check.needs("id")),
+            name=name,
+            state=state,
+            branch=suite.text("head_branch"),
+            commit=commit,
+            started=check.time("started_at"),
+            finished=check.time("completed_at") if state.ended else 0.0,
+            workflow=f"suite {suite.text('id')}" if app == _ACTIONS else f"checks {app}",
+            job=name,
+            run=check.number("id"),
+            within=suite.text("id"),
+            fork=_may_be_forks(suite, tree, app),
+        ),
+    )
+
+
+def status(sender: str, tree: Tree) -> tuple[Event, ...]:
+    """A commit status: the latest of its context counts. Statuses that the bot itself set are of no interest."""
+    context = tree.needs("context")
+    state = _STATUSES.get(tree.text("state"))
+    if state is None or context == OWN or context.startswith(f"{OWN}/"):
+        return ()
+    commit, at = tree.commit("sha"), tree.time("updated_at") or tree.time("created_at")
+    # On no branch of this repository, or for a request.
+    fork = (tree.lists("branches") and not tree.count("branches")) or bool(_REQUEST.search(context))
+    return (
+        Build(
+            sender=sender,
+            repository=repository(tree),
+            url=tree.page("target_url") or tree.page("commit", "html_url"),
+            by=person(sender, tree.at("sender")),
+            at=at,
+            # Apart, so that neither takes the place of the other.
+            key=_key(sender, tree, "status", context, commit, *(("fork",) if fork else ())),
+            name=context,
+            state=state,
+            branch=_standing_on(tree),
+            commit=commit,
+            finished=at if state.ended else 0.0,
+            workflow=f"status {context}",
+            run=tree.number("id"),
+            fork=fork,
+        ),
+    )
+
+
+def _standing_on(tree: Tree) -> str:
+    """The branch of a status: the default one where the commit is on that, else the first that is named."""
+    names = [branch.text("name") for branch in tree.each("branches")]
+    default = tree.text("repository", "default_branch")
+    return default if default in names else next(iter(names), "")
+
+
+def deployment(sender: str, tree: Tree) -> tuple[Event, ...]:
+    """A deployment that was made, or a status of one; the bot's own are marked."""
+    made = tree.at("deployment")
+    told = tree.at("deployment_status")
+    state = _DEPLOYMENTS.get(told.text("state") if told.has() else "queued")
+    if state is None:
+        return ()
+    pages = (told.page("target_url"), told.page("log_url"), told.page("environment_url"), made.page("html_url"))
+    return (
+        Deployed(
+            sender=sender,
+            repository=repository(tree),
+            url=next(filter(None, pages), "") or tree.page("repository", "html_url"),
+            by=person(sender, (told if told.has("creator") else made).at("creator")),
+            at=told.time("updated_at") or made.time("updated_at"),
+            key=_key(sender, tree, "deployment", made.needs("id")),
+            environment=told.text("environment") or made.needs("environment"),
+            state=state,
+            ref=made.text("ref"),
+            commit=made.commit("sha"),
+            text=told.lines("description") or made.lines("description"),
+            own=made.has("payload", OWN) or made.text("description").split(" ")[0] == OWN,
+        ),
+    )

@@ -1,0 +1,172 @@
+"""What GitLab tells of builds: pipelines and jobs, without the statuses that the bot itself has set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from deploybot.domain import OWN, Author, Build, BuildState, Event, Identity
+from deploybot.webhooks.body_reading import Tree, under
+
+STATES: Mapping[str, BuildState] = {
+    "created": BuildState.QUEUED,
+    "waiting_for_resource": BuildState.QUEUED,
+    "waiting_for_callback": BuildState.QUEUED,
+    "preparing": BuildState.QUEUED,
+    "pending": BuildState.QUEUED,
+    "blocked": BuildState.QUEUED,
+    "scheduled": BuildState.QUEUED,
+    "manual": BuildState.QUEUED,
+    "running": BuildState.RUNNING,
+    "canceling": BuildState.RUNNING,
+    "success": BuildState.PASSED,
+    "failed": BuildState.FAILED,
+    "canceled": BuildState.CANCELLED,
+    "skipped": BuildState.SKIPPED,
+}
+"""What GitLab's words for pipelines, jobs and deployments mean."""
+_MOST_FAILED = 50
+_BY_PEOPLE = frozenset({"push", "web", "api", "trigger", "webide", "chat", ""})
+"""What starts the same pipeline; any other source has rules, and so jobs, of its own."""
+_CHILD = "parent_pipeline"
+_REQUEST = "refs/merge-requests/"
+
+
+def repository(tree: Tree) -> str:
+    """`group/project`, as deep as its groups are."""
+    return tree.text("project", "path_with_namespace")
+
+
+def person(user: Tree, *, prefix: str = "") -> Author:
+    """`user` of most hooks, or the keys of pushes, which begin with `user_`."""
+    number = user.number(f"{prefix}id")
+    return Author(
+        name=user.text(f"{prefix}username") or user.text(f"{prefix}name"),
+        identity=Identity("gitlab", str(number)) if number else None,
+    )
+
+
+def of_pipeline(tree: Tree) -> tuple[Event, ...]:
+    """A pipeline: all that GitLab runs for a commit. Running it again keeps its id, and no attempts are counted."""
+    run, jobs = tree.at("object_attributes"), list(tree.each("builds"))
+    if run.text("source") == _CHILD:
+        # Its parent says whether it depends on it.
+        return ()
+    builds = [job for job in jobs if not _is_own(job.text("name"))]
+    if jobs and not builds:
+        return ()
+    state = STATES.get(run.text("status")) if len(builds) == len(jobs) else _together(builds)
+    if state is None:
+        return ()
+    failed = (job.text("name") for job in builds if _red(job))
+    return (
+        Build(
+            sender="gitlab",
+            repository=repository(tree),
+            url=run.page("url") or _page(tree, "pipelines", run.text("id")),
+            by=person(tree.at("user")),
+            at=_latest(run, builds),
+            key=f"gitlab:{repository(tree)}:pipeline:{run.needs('id')}",
+            name=run.text("name") or "pipeline",
+            state=state,
+            branch="" if run.flag("tag") else _branch(tree, run.text("ref")),
+            tag=run.text("ref") if run.flag("tag") else "",
+            commit=run.commit("sha"),
+            number=run.number("iid") or run.number("id"),
+            started=min(filter(None, (job.time("started_at") for job in builds)), default=run.time("created_at")),
+            finished=run.time("finished_at") if state.ended else 0.0,
+            failed=tuple(sorted({*failed} - {""}))[:_MOST_FAILED],
+            whole=True,
+            workflow=_workflow(run.text("source")),
+            run=run.number("id"),
+            within=run.needs("id"),
+            fork=_may_be_forks(tree, run),
+        ),
+    )
+
+
+def _workflow(source: str) -> str:
+    """GitLab has one pipeline for a project; by its source it has other jobs."""
+    return "pipeline" if source in _BY_PEOPLE else f"pipeline {source}"
+
+
+def _may_be_forks(tree: Tree, run: Tree) -> bool:
+    """Whether a pipeline is for a fork's request; some versions tell nothing of the request."""
+    if tree.has("merge_request"):
+        return _is_of_fork(tree.at("merge_request"))
+    return run.text("source") == "merge_request_event" or run.text("ref").startswith(_REQUEST)
+
+
+def _is_of_fork(request: Tree) -> bool:
+    source = request.number("source_project_id")
+    return request.has("source_project_id") and source != request.number("target_project_id")
+
+
+def _is_own(name: str) -> bool:
+    """Whether it is a commit status of the bot; GitLab shows these as jobs, of CI's pipeline where there is one."""
+    return name == OWN or name.startswith(f"{OWN}/")
+
+
+def _red(job: Tree) -> bool:
+    return job.text("status") == "failed" and not job.flag("allow_failure")
+
+
+def _together(builds: list[Tree]) -> BuildState:
+    """What a pipeline is without the bot's own statuses, which would turn it red when a deployment fails."""
+    states = {STATES.get(job.text("status")) for job in builds if job.text("status") not in {"manual", "failed"}}
+    ways = (BuildState.RUNNING, BuildState.QUEUED, BuildState.CANCELLED)
+    going = next((state for state in ways if state in states), BuildState.PASSED)
+    return BuildState.FAILED if any(map(_red, builds)) and going.ended else going
+
+
+def _latest(run: Tree, builds: list[Tree]) -> float:
+    # A retried pipeline keeps its id, and what it said before keeps coming late: only its jobs' times tell them apart.
+    moments = ("created_at", "started_at", "finished_at")
+    return max(one.time(moment) for one in (run, *builds) for moment in moments)
+
+
+def _branch(tree: Tree, ref: str) -> str:
+    return f"fork:{ref}" if _is_of_fork(tree.at("merge_request")) else ref
+
+
+def _page(tree: Tree, what: str, ident: str) -> str:
+    page = tree.page("project", "web_url")
+    return under(page, "-", what, ident) or page
+
+
+def of_job(tree: Tree) -> tuple[Event, ...]:
+    """A job by itself, for who names jobs in `checks`; known by its name in its pipeline, whose id stays."""
+    state = STATES.get(tree.text("build_status"))
+    if state is BuildState.FAILED and tree.flag("build_allow_failure"):
+        # It counts for nothing, as in its pipeline.
+        state = BuildState.SKIPPED
+    name = tree.needs("build_name")
+    if state is None or _is_own(name):
+        return ()
+    where = repository(tree) or tree.text("project_name").replace(" / ", "/")
+    started, finished = tree.time("build_started_at"), tree.time("build_finished_at")
+    return (
+        Build(
+            sender="gitlab",
+            repository=where,
+            url=_page(tree, "jobs", tree.text("build_id")),
+            by=person(tree.at("user")),
+            at=finished or started or tree.time("build_created_at"),
+            key=f"gitlab:{where}:job:{tree.needs('pipeline_id')}:{name}",
+            name=name,
+            state=state,
+            branch="" if tree.flag("tag") else tree.text("ref"),
+            tag=tree.text("ref") if tree.flag("tag") else "",
+            commit=tree.commit("sha"),
+            number=tree.number("build_id"),
+            attempt=1 + min(tree.number("retries_count"), 1_000),
+            started=started,
+            finished=finished if state.ended else 0.0,
+            # Of which pipeline, its own event says: until then jobs count by their names.
+            workflow="jobs",
+            stage=tree.text("build_stage"),
+            job=name,
+            run=tree.number("pipeline_id"),
+            within=tree.text("pipeline_id"),
+            fork=tree.text("ref").startswith(_REQUEST),
+        ),
+    )

@@ -1,0 +1,239 @@
+"""The worker behind the receiver: kept deliveries become events, and everybody who listens hears of them.
+
+At least once: a delivery waits until everybody has heard of it, through crashes, and listeners know by its number what
+they have heard already. In order for each app; one app's trouble is no other's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+
+from deploybot.bot_log import about_delivery
+from deploybot.domain import Event, Ping
+from deploybot.events.app_matching import Routes
+from deploybot.metrics import METRICS
+from deploybot.ports import Clock, Delivery, EventListener, Fate, Store, Tables, Waiting
+from deploybot.settings import Settings
+from deploybot.setup_notices import NoticeBoard
+from deploybot.webhooks.app_lane import AppLane, Ears, End, until_kept
+from deploybot.webhooks.burst_detector import BurstDetector
+from deploybot.webhooks.large_bodies import LARGE, events_of
+from deploybot.webhooks.sender_notices import ABOUT, NO_APP, NO_INTEREST, look_at_ends, named_by, renamed_notice
+from deploybot.webhooks.sender_port import MalformedError, Received
+
+_BATCH = 64
+_MOST = 50_000
+_MOST_BYTES = 256 << 20
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _OpenDelivery:
+    """A delivery that several apps hear of: who has not yet, and the ends there are."""
+
+    left: int
+    ends: list[End] = field(default_factory=list)
+
+
+class Inbox:
+    """Hears kept deliveries; `listeners` hear of every event in their order. What waits is bounded."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        listeners: Sequence[EventListener],
+        *,
+        first_pause: float = 1.0,
+        board: NoticeBoard | None = None,
+    ) -> None:
+        """`board` reports what does not fit."""
+        self._apps = settings.apps
+        self._routes = Routes(settings)
+        self._store = store
+        self._clock = clock
+        self._ears = Ears(store, listeners, first_pause=first_pause)
+        self._lanes: dict[str, AppLane] = {}
+        self._open: dict[int, _OpenDelivery] = {}
+        self._rush = BurstDetector()
+        self._bytes = 0
+        self._last = 0
+        self._taking = True
+        self._changed = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._board = board
+        self._large = asyncio.Semaphore()
+
+    def room(self, size: int) -> bool:
+        """Whether one more, with a body of so many bytes, may still wait."""
+        return self._bytes + size <= _MOST_BYTES and len(self._open) < _MOST
+
+    def put(self, size: int) -> None:
+        """A delivery was kept, with a body of so many bytes: it is heard from now on."""
+        self._bytes += size
+        self._rush.came()
+        self._idle.clear()
+        self._changed.set()
+
+    async def heard(self) -> None:
+        """Wait until nothing waits any more: for the command line and for tests."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Hear what waited when the bot ended, and then what comes, until cancelled."""
+        self._bytes += await until_kept(self._store.read, lambda tables: tables.deliveries.backlog())
+        self._changed.set()
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                self._taking = True
+                await self._take_new()
+                self._taking = False
+                self._rest()
+        finally:
+            tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _take_new(self) -> None:
+        """Give everything that came to the lanes of its apps."""
+        more = True
+        while more:
+            await self._rush.over()
+            found = await until_kept(self._store.read, self._next)
+            for one in found:
+                self._give(one.number, (one.app,) if one.app else await self._apps_by_body(one.number))
+                self._last = one.number
+            more = len(found) == _BATCH
+
+    def _next(self, tables: Tables) -> tuple[Waiting, ...]:
+        return tables.deliveries.waiting(self._last, _BATCH)
+
+    def _give(self, number: int, apps: Sequence[str]) -> None:
+        self._open[number] = _OpenDelivery(len(apps))
+        for name in apps:
+            if name not in self._lanes:
+                self._lanes[name] = self._lane(name)
+            self._lanes[name].put(number)
+
+    async def _apps_by_body(self, number: int) -> tuple[str, ...]:
+        """The apps of a delivery that came by an address of all apps; `("",)` where it is about none."""
+        found = await until_kept(self._store.read, lambda tables: tables.deliveries.load((number,), 0))
+        try:
+            events = [event for delivery in found for event in await self._events(delivery)]
+            return tuple(dict.fromkeys(app for event in events for app in self._routes.apps(event))) or ("",)
+        except Exception:  # noqa: BLE001  the lane meets it again, and tells it
+            return ("",)
+
+    def _lane(self, app: str) -> AppLane:
+        hear, hear_all = partial(self._hear, app), partial(self._hear_all, app)
+        return AppLane(self._store, self._rush, hear=hear, hear_all=hear_all, ended=self._end)
+
+    async def _hear(self, app: str, delivery: Delivery) -> End:
+        """A delivery's end for an app. What is logged meanwhile bears its number."""
+        with about_delivery(f"{delivery.sender}/{delivery.number}"):
+            found = await self._read(app, delivery)
+            return found if isinstance(found, End) else await self._ears.tell(self._apps[app], delivery, found)
+
+    async def _hear_all(self, app: str, deliveries: Sequence[Delivery]) -> Sequence[End] | None:
+        """The ends of several; None where they are to be heard one by one."""
+        found: list[End | Sequence[Event]] = []
+        for delivery in deliveries:
+            with about_delivery(f"{delivery.sender}/{delivery.number}"):
+                found.append(await self._read(app, delivery))
+            await asyncio.sleep(0)  # others have their turn between two bodies
+        told = [(one, of_it) for one, of_it in zip(deliveries, found, strict=True) if not isinstance(of_it, End)]
+        heard = await self._ears.tell_all(self._apps[app], told) if told else ()
+        if heard is None:
+            return None
+        ends = iter(heard)
+        return [of_it if isinstance(of_it, End) else next(ends) for of_it in found]
+
+    async def _read(self, app: str, delivery: Delivery) -> Sequence[Event] | End:
+        """What of a delivery an app is to hear, or its end; the empty name is for those that are about no app here."""
+        try:
+            return self._mine(app, delivery, await self._events(delivery))
+        except MalformedError as error:
+            log.warning("delivery %d of %s cannot be read: %s", delivery.number, delivery.sender, error)
+            return End(Fate.FAILED, "malformed", f"cannot be read: {error}")
+        except Exception as error:
+            log.exception("delivery %d of %s broke its reading", delivery.number, delivery.sender)
+            return End(Fate.FAILED, "broken", f"broke its reading: {type(error).__name__}")
+
+    def _mine(self, app: str, delivery: Delivery, events: Sequence[Event]) -> Sequence[Event] | End:
+        if app not in self._apps:
+            return self._homeless(delivery, events)
+        if delivery.app:
+            mine = [event for event in events if self._routes.concerns(app, event)]
+        else:
+            mine = [event for event in events if app in self._routes.apps(event)]
+        if events and not mine:
+            return End(Fate.DONE, "elsewhere", f"{ABOUT}{_subject(events[0])}, which is not {app}'s")
+        return mine
+
+    async def _events(self, delivery: Delivery) -> tuple[Event, ...]:
+        """What a delivery tells. Large ones are read one at a time: each takes much memory."""
+        received = Received(headers=delivery.headers, body=delivery.body, query=delivery.query, at=delivery.received)
+        async with self._large if len(delivery.body) >= LARGE else nullcontext():
+            return await events_of(delivery.sender, received)
+
+    def _homeless(self, delivery: Delivery, events: Sequence[Event]) -> End:
+        """The end of what is about no app here."""
+        if delivery.app:
+            return End(Fate.DONE, "elsewhere", f"{NO_APP}{delivery.app} any more")
+        if not events:
+            return End(Fate.DONE, "ignored", NO_INTEREST)
+        if all(isinstance(event, Ping) for event in events):
+            METRICS.events.add(delivery.sender, "ping")
+            return End(Fate.DONE, "heard", "a ping")
+        return End(Fate.DONE, "elsewhere", f"{ABOUT}{_subject(events[0])}, which is no app's here")
+
+    async def _end(self, ends: Sequence[tuple[Delivery, End]]) -> None:
+        """Note ends of one app; a delivery has ended when it has for all its apps."""
+        done: list[tuple[Delivery, Fate, str]] = []
+        for delivery, end in ends:
+            METRICS.webhooks.add(delivery.sender, end.result)
+            one = self._open[delivery.number]
+            one.left -= 1
+            one.ends.append(end)
+            if not one.left:
+                fate = Fate.FAILED if any(end.fate is Fate.FAILED for end in one.ends) else Fate.DONE
+                done.append((delivery, fate, "; ".join(dict.fromkeys(end.made for end in one.ends))))
+        if done:
+            await until_kept(self._store.write, partial(self._finish, done, self._clock.now()))
+        for delivery, _, _ in done:
+            self._bytes -= len(delivery.body)
+            del self._open[delivery.number]
+        self._rest()
+
+    def _finish(self, done: Sequence[tuple[Delivery, Fate, str]], now: float, tables: Tables) -> None:
+        """Keep the ends of deliveries, and report what does not fit."""
+        for delivery, fate, made in done:
+            tables.deliveries.finish(delivery.number, fate, made, now)
+        if self._board is None:
+            return
+        heard = [(delivery, made) for delivery, fate, made in done if fate is Fate.DONE]
+        look_at_ends(tables, self._board, heard)
+        for delivery, made in heard:
+            if delivery.app in self._apps and made.startswith(ABOUT):
+                named = made.removeprefix(ABOUT).partition(", which is not ")[0]
+                own = self._routes.own(delivery.app)
+                self._board.report(tables, renamed_notice(delivery.app, own, delivery.sender, named))
+
+    def _rest(self) -> None:
+        if not (self._open or self._taking or self._changed.is_set()):
+            self._bytes = 0
+            self._idle.set()
+
+
+def _subject(event: Event) -> str:
+    """What an event names."""
+    return named_by(event) or "nothing that has a name"

@@ -1,0 +1,98 @@
+"""Large bodies are read by a process of their own: while one is parsed, nothing else in its process goes on.
+
+Parsing 25 MB holds the interpreter for a fifth of a second, in whatever thread that is, and takes six times as much
+memory, which goes with the process. It may take 320 MiB, and one is read at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pickle
+import resource
+import sys
+from asyncio.subprocess import Process
+from dataclasses import replace
+from typing import Final, cast
+
+from deploybot.domain import Event
+from deploybot.errors import DeploybotError
+from deploybot.webhooks.sender_port import MalformedError, Received
+from deploybot.webhooks.senders import sender
+
+LARGE: Final = 512 << 10
+"""From so many bytes on a body is read apart; below that it takes milliseconds."""
+_WITHIN: Final = 60.0
+_PIECE: Final = 256 << 10
+_MEMORY: Final = 320 << 20
+
+
+class ReaderError(DeploybotError):
+    """The process that was to read a large body ended without an answer."""
+
+
+async def events_of(name: str, received: Received) -> tuple[Event, ...]:
+    """What a delivery tells, read where it holds up nothing.
+
+    Raises MalformedError as the sender does, and ReaderError or TimeoutError where its reader came to no end.
+    """
+    if len(received.body) < LARGE:
+        return sender(name).events(received)
+    found = await _apart(pickle.dumps((name, replace(received, body=b""))), received.body)
+    if isinstance(found, MalformedError):
+        raise found
+    return found
+
+
+async def _apart(head: bytes, body: bytes) -> tuple[Event, ...] | MalformedError:
+    """The answer of a process of its own, which is killed when that is not waited for any more."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", __name__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(_WITHIN):
+            told, _ = await asyncio.gather(_read(process), _write(process, head, body))
+            await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise ReaderError(f"the reader of a large body ended with {process.returncode}")
+    return cast("tuple[Event, ...] | MalformedError", pickle.loads(told))  # noqa: S301  both ends of the pipe are this program
+
+
+async def _read(process: Process) -> bytes:
+    """Read all that the process says."""
+    assert process.stdout is not None  # noqa: S101  it was asked for
+    return await process.stdout.read()
+
+
+async def _write(process: Process, head: bytes, body: bytes) -> None:
+    """Hand the body over in pieces: no further copy of it is made."""
+    pipe = process.stdin
+    assert pipe is not None  # noqa: S101  it was asked for
+    with contextlib.suppress(ConnectionError):
+        pipe.write(head)
+        for at in range(0, len(body), _PIECE):
+            pipe.write(memoryview(body)[at : at + _PIECE])
+            await pipe.drain()
+    pipe.close()
+
+
+def main() -> None:
+    """Be that process: what is asked comes by standard input, what is found goes to standard output."""
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+    name, head = pickle.load(sys.stdin.buffer)  # noqa: S301  both ends of the pipe are this program
+    found: tuple[Event, ...] | MalformedError
+    try:
+        found = sender(name).events(replace(head, body=sys.stdin.buffer.read()))
+    except MalformedError as error:
+        found = error
+    except MemoryError:
+        found = MalformedError(f"The body takes more than {_MEMORY >> 20} MiB of memory to read.")
+    sys.stdout.buffer.write(pickle.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Payloads in files: whose each is, which kind of event, and the request that its sender would have made of it.
+
+A folder or the beginning of the file's name may say whose it is (`github/push.json`, `gitlab-push.json`), a file
+`push.headers` beside `push.json` what came along with it (`Name: value`, a line each); else the payload has to do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploybot.settings.event_values import SENDERS
+from deploybot.webhooks.sender_port import Received, Sender, Signed
+from deploybot.webhooks.senders import sender
+
+_PLAIN = re.compile(r"[a-z_]{1,60}")
+_SUFFIXES = frozenset({".json", ".payload", ".body", ""})
+_OWN = frozenset({"content-length", "host", "connection", "transfer-encoding", "content-encoding", "expect"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """A file: whose it is (None where nothing says so), which kind, and the headers that are known of it."""
+
+    name: str
+    body: bytes
+    sender: Sender | None
+    kind: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def signed(self, secret: str, at: float) -> Signed:
+        """What proves it now, as another delivery than it was; its own headers stand where nothing newer does."""
+        if self.sender is None:
+            raise ValueError(f"nothing signs {self.name}")
+        signed = self.sender.sign(self.body, secret, kind=self.kind, delivery=str(uuid.uuid4()), at=at)
+        return Signed(headers={**self.headers, **signed.headers}, query=signed.query, path=signed.path)
+
+
+def payloads(folder: Path, whose: str = "") -> Iterator[Payload]:
+    """All files below a folder that may be payloads, by name; all are `whose`, if that is given."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in _SUFFIXES and not path.name.startswith("."):
+            yield _payload(path, folder, whose)
+
+
+def _payload(path: Path, folder: Path, whose: str) -> Payload:
+    body, name = path.read_bytes(), path.relative_to(folder)
+    headers = _headers(path.with_suffix(".headers"))
+    tree = _object(body)
+    owner = whose or _named(folder.absolute().name, name) or _by_headers(headers) or _by_looks(tree)
+    if not owner:
+        return Payload(name=str(name), body=body, sender=None)
+    found = sender(owner)
+    return Payload(name=str(name), body=body, sender=found, kind=_kind(found, name, headers, tree), headers=headers)
+
+
+def _headers(path: Path) -> dict[str, str]:
+    """The headers of a file, in lower case; none where there is no file."""
+    if not path.is_file():
+        return {}
+    pairs = (line.partition(":") for line in path.read_text(errors="replace").splitlines() if ":" in line)
+    return {name.strip().lower(): value.strip() for name, _, value in pairs if name.strip().lower() not in _OWN}
+
+
+def _object(body: bytes) -> dict[str, object]:
+    """The object that a body is; an empty one for anything else."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _named(folder: str, name: Path) -> str:
+    """The sender that a folder or the beginning of a file's name says."""
+    words = [*reversed((folder, *name.parts[:-1])), re.split(r"[-. ]", name.name, maxsplit=1)[0]]
+    return next((word.lower() for word in words if word.lower() in SENDERS), "")
+
+
+def _by_headers(headers: Mapping[str, str]) -> str:
+    """The sender whose name stands in one of the headers; that of GitHub stands in others' too."""
+    found = [name for name in SENDERS if any(header.startswith(f"x-{name}-") for header in headers)]
+    return next((name for name in found if name != "github"), found[0] if found else "")
+
+
+def _by_looks(tree: Mapping[str, object]) -> str:
+    return next((name for name in SENDERS if tree and sender(name).guess(tree) is not None), "")
+
+
+def _kind(found: Sender, name: Path, headers: Mapping[str, str], tree: Mapping[str, object]) -> str:
+    """The kind by the headers, the payload, or the name of the file or its folder."""
+    if headers:
+        kept = {header: (value,) for header, value in headers.items()}
+        return found.kind(Received(headers=kept, body=b"{}", query={}))
+    if guessed := found.guess(tree):
+        return guessed
+    words = (*re.split(r"[-. ]", name.stem.lower()), name.parent.name.lower())
+    return next((word for word in words if _PLAIN.fullmatch(word) and word not in {*SENDERS, "payload"}), "unknown")

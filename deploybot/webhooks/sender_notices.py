@@ -1,0 +1,82 @@
+"""What senders tell that does not fit bot.toml, and is reported once: nothing is passed over in silence for long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from deploybot.domain import Event
+from deploybot.ports import Delivery, Tables
+from deploybot.setup_notices import Notice, NoticeBoard
+
+NO_INTEREST: Final = "of no interest"
+NO_APP: Final = "there is no app "
+ABOUT: Final = "about "
+_PASSED_OVER: Final = (NO_INTEREST, NO_APP, ABOUT)
+_PING: Final = "a ping"
+_IN_A_ROW: Final = 5
+_LOOKED_AT: Final = 50
+
+
+async def nobody_reads(notice: Notice) -> None:
+    """Report nothing: there is no chat."""
+    del notice
+
+
+def too_large_notice(path: str, app: str, size: str, most: str) -> Notice:
+    """Report a body that was refused with 413; again where `max_body` is another one."""
+    return Notice(
+        key=f"too large {path} {most}",
+        app=app,
+        title=f"A webhook to {path} was refused: its body has {size}, and `max_body` is {most}.",
+        text="I did not read it, so I do not know whether its sender is authentic. Its content is missing.",
+        fix="Raise `max_body` in [http] of bot.toml, and the limit of the reverse proxy before the bot.",
+    )
+
+
+def renamed_notice(app: str, own: str, sender: str, named: str) -> Notice:
+    """Report that a sender of an app names another repository or image."""
+    return Notice(
+        key=f"renamed {app} {sender} {own}",
+        app=app,
+        title=f"{sender} calls {app}'s webhook about {named}, and bot.toml says {own}.",
+        text="Such events are accepted and ignored: nothing is posted or deployed because of them.",
+        fix=f"If it was renamed, set `repo` in [apps.{app}], or `repository` in [apps.{app}.forge]; "
+        f"`image` in [apps.{app}.images]. If not, send this webhook to another app.",
+    )
+
+
+def ignored_notice(app: str, sender: str, made: str) -> Notice:
+    """Report a sender of whose events none is used."""
+    path = "/".join(filter(None, ("/hooks", app, sender)))
+    return Notice(
+        key=_ignored(app, sender),
+        app=app,
+        title=f"All events that {sender} sends to {path} are ignored.",
+        text=f"The last was {made}.",
+        fix="Choose events at the sender that `deploybot hooks` names, or add the app to bot.toml, "
+        "or delete the webhook there.",
+    )
+
+
+def _ignored(app: str, sender: str) -> str:
+    return f"ignored {app} {sender}".replace("  ", " ")
+
+
+def named_by(event: Event) -> str:
+    """What an event says it is about."""
+    return str(getattr(event, "image", "") or event.repository or getattr(event, "application", ""))
+
+
+def look_at_ends(tables: Tables, board: NoticeBoard, done: Sequence[tuple[Delivery, str]]) -> None:
+    """Report senders that are ignored again and again; close that where one is heard."""
+    latest = {(delivery.app, delivery.sender): made for delivery, made in done if made != _PING}
+    for (app, sender), made in latest.items():
+        if not made.startswith(_PASSED_OVER):
+            board.close(tables, _ignored(app, sender))
+            continue
+        if app and made.startswith(ABOUT):
+            continue  # that is reported by its name
+        last = [one for one in tables.deliveries.last_made(app, sender, _LOOKED_AT) if one != _PING]
+        if len(last) >= _IN_A_ROW and all(one.startswith(_PASSED_OVER) for one in last):
+            board.report(tables, ignored_notice(app, sender, made))

@@ -1,0 +1,154 @@
+"""All that people and programs come in by, or are told by: chats, the HTTP server, webhooks, forges, signed calls.
+
+Each is imported only where bot.toml configures it: the libraries of a chat alone take 20 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from deploybot.chat.button_tokens import ButtonTokens
+from deploybot.chat.card_channels import channels_of, event_places
+from deploybot.chat.chat_dependencies import Parts
+from deploybot.chat.console.console_session import PLACE
+from deploybot.chat.unwritable_channels import MissingChannels
+from deploybot.domain import Place, SinkSight
+from deploybot.events.deployment_reports import targets_of
+from deploybot.ports import EventListener, LiveChat
+from deploybot.settings import Settings
+from deploybot.setup_notices import NoticeBoard, NoticeWriter
+from deploybot.wiring.infrastructure import Adapters, Infrastructure
+
+if TYPE_CHECKING:
+    from deploybot.http_server import WebServer
+    from deploybot.notifications.notifier import Notifier
+    from deploybot.reporting.audit_sinks.audit_worker import AuditExporter
+    from deploybot.reporting.report_worker import ReportWorker
+    from deploybot.webhooks.inbox_worker import Inbox
+
+
+def chats(
+    settings: Settings, parts: Parts, world: Adapters, server: WebServer | None, missing: MissingChannels
+) -> Iterator[LiveChat]:
+    """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
+    if settings.slack is not None:
+        from deploybot.chat.resumed_uploads import Uploads  # noqa: PLC0415  see above
+        from deploybot.chat.slack.slack_chat import SlackChat  # noqa: PLC0415  see above
+
+        desk, uploads = ButtonTokens(world.store, world.clock, "slack"), Uploads(world.store, world.clock, "slack")
+        homes, closed = channels_of(settings, SlackChat.platform), missing.heard_of(world.store, SlackChat.platform)
+        yield SlackChat(settings.slack, parts, desk, server, uploads=uploads, homes=homes, closed=closed)
+    if settings.telegram is not None:
+        from deploybot.chat.telegram.telegram_chat import TelegramChat  # noqa: PLC0415  see above
+
+        url = (settings.http.url if settings.http else None) or ""
+        homes = channels_of(settings, TelegramChat.platform)
+        closed = missing.heard_of(world.store, TelegramChat.platform)
+        yield TelegramChat(settings.telegram, parts, world.store, server=server, url=url, homes=homes, closed=closed)
+
+
+def web_server(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServer | None:
+    """The HTTP server where bot.toml asks for one; aiohttp is imported only then."""
+    if settings.http is None:
+        return None
+    from deploybot.http_server import WebServer  # noqa: PLC0415  see above
+
+    return WebServer(settings.http.listen, problems, max_body=settings.http.max_body)
+
+
+def telling(settings: Settings, world: Adapters) -> Notifier | None:
+    """What tells channels of events, where bot.toml lets anything call; imported only then."""
+    if not _has_hooks(settings):
+        return None
+    from deploybot.notifications.notifier import Notifier  # noqa: PLC0415  see above
+
+    return Notifier(settings, world.store, world.clock, world.redactor, event_places(settings))
+
+
+def _has_hooks(settings: Settings) -> bool:
+    return bool(settings.hooks or any(app.hooks for app in settings.apps.values()))
+
+
+def webhooks(
+    settings: Settings,
+    world: Adapters,
+    server: WebServer | None,
+    listeners: Iterable[EventListener],
+    board: NoticeBoard,
+) -> Inbox | None:
+    """What takes webhooks and lets `listeners` hear of them, where bot.toml has any; imported only then."""
+    if server is None or settings.http is None or not _has_hooks(settings):
+        return None
+    from deploybot.webhooks.hook_addresses import addresses  # noqa: PLC0415  see above
+    from deploybot.webhooks.inbox_worker import Inbox  # noqa: PLC0415  see above
+    from deploybot.webhooks.receiver import Receiver  # noqa: PLC0415  see above
+
+    inbox = Inbox(settings, world.store, world.clock, tuple(listeners), board=board)
+    receiver = Receiver(
+        world.store, world.clock, inbox, rate=settings.http.rate, report=NoticeWriter(world.store, board)
+    )
+    for address in addresses(settings):
+        receiver.open(server, address)
+    return inbox
+
+
+def notice_board(settings: Settings, world: Infrastructure) -> NoticeBoard:
+    """Make what reports things that do not fit, in the channels of the app."""
+
+    def places(app: str) -> Iterable[Place]:
+        known = settings.apps.get(app)
+        return (known.channel if known else ()) or event_places(settings)
+
+    return NoticeBoard(world.clock, places, PLACE)
+
+
+def unfit_tags(settings: Settings, world: Infrastructure) -> Iterator[EventListener]:
+    """What reports tags of images that bot.toml cannot mean, where it names images."""
+    if any(app.images for app in settings.apps.values()):
+        from deploybot.events.unmatched_tags import UnfitTags  # noqa: PLC0415  see above
+
+        yield UnfitTags(world.store, notice_board(settings, world))
+
+
+def reports(settings: Settings, world: Adapters) -> ReportWorker | None:
+    """What tells others of deployments, where bot.toml has any; aiohttp is imported only then."""
+    if not targets_of(settings):
+        return None
+    from deploybot.reporting.report_http import Caller  # noqa: PLC0415  see above
+    from deploybot.reporting.report_targets import targets  # noqa: PLC0415  see above
+    from deploybot.reporting.report_worker import ReportWorker  # noqa: PLC0415  see above
+
+    caller = Caller()
+    told = targets(settings, caller, world.store, world.redactor.text)
+    return ReportWorker(world.store, told, world.clock, close=caller.close)
+
+
+def audit_export(settings: Settings, world: Adapters, board: NoticeBoard) -> AuditExporter | None:
+    """What takes the audit out of the machine, where bot.toml says so; imported only then."""
+    if settings.audit is None:
+        return None
+    from deploybot.reporting.audit_sinks.audit_worker import AuditExporter  # noqa: PLC0415  see above
+    from deploybot.reporting.audit_sinks.sink_table import sinks_of  # noqa: PLC0415  see above
+
+    return AuditExporter(world.store, sinks_of(settings.audit), world.clock, world.redactor, board)
+
+
+def monitor(
+    settings: Settings,
+    world: Adapters,
+    server: WebServer,
+    problems: Callable[[], dict[str, str]],
+    sinks: Callable[[], Mapping[str, SinkSight]],
+) -> Coroutine[None, None, None] | None:
+    """Have the server answer what asks how the bot is; what is to go on for it, where bot.toml opens `/metrics`."""
+    from deploybot.monitoring.bot_health import HealthLook  # noqa: PLC0415  see above
+    from deploybot.monitoring.metric_values import watch_lag  # noqa: PLC0415  see above
+    from deploybot.monitoring.monitoring_routes import Monitor  # noqa: PLC0415  see above
+
+    look = HealthLook(settings.bot.data, problems, tuple(settings.servers), world.pool.sights, sinks=sinks)
+    token = settings.http.token.reveal() if settings.http and settings.http.token else ""
+    made = Monitor(look, world.store, world.redactor.text, token)
+    server.health = made.health
+    server.add_get("/metrics", made.metrics)
+    return watch_lag() if token else None

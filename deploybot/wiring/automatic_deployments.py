@@ -1,0 +1,96 @@
+"""Deployments by themselves, put together where bot.toml has any `auto`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deploybot.access import Access
+from deploybot.chat.card_channels import event_places
+from deploybot.deployments.auto_targets import is_used
+from deploybot.dispatch import Dispatcher
+from deploybot.domain import AUTO, Action, Release, Trigger
+from deploybot.settings import Settings
+from deploybot.wiring.adapters import notice_board
+from deploybot.wiring.infrastructure import Infrastructure
+
+if TYPE_CHECKING:
+    from deploybot.autodeploy.detector import TriggerDetector
+    from deploybot.autodeploy.poller import Poller
+    from deploybot.autodeploy.trigger_requests import Refusal
+
+
+@dataclass(slots=True)
+class AutomaticDeployments:
+    """Deployments by themselves: `automatic` hears events, `watch` looks."""
+
+    automatic: TriggerDetector
+    watch: Poller
+    _task: asyncio.Task[None] | None = None
+
+    def start(self) -> asyncio.Task[None]:
+        """Look at everything now, and go on watching, in this task."""
+        self._task = asyncio.create_task(self.watch.run(self.automatic.look), name="watch")
+        return self._task
+
+    async def close(self) -> None:
+        """Ask for nothing more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+
+def by_itself(
+    settings: Settings, world: Infrastructure, access: Access, dispatcher: Dispatcher
+) -> AutomaticDeployments | None:
+    """What bot.toml's `auto` needs, where there is any; it is imported only then."""
+    if not is_used(settings):
+        return None
+    from deploybot.autodeploy.detector import TriggerDetector  # noqa: PLC0415  see above
+    from deploybot.autodeploy.missing_branches import GoneBranches  # noqa: PLC0415  see above
+    from deploybot.autodeploy.poller import Poller  # noqa: PLC0415  see above
+    from deploybot.autodeploy.trigger_book import TriggerBook  # noqa: PLC0415  see above
+    from deploybot.autodeploy.trigger_requests import Refusal, TriggerRequests  # noqa: PLC0415  see above
+
+    async def refusal(wish: Trigger) -> Refusal:
+        # The images of a release are known only once it is pinned: then `after` is asked by the command itself.
+        release = None if settings.apps[wish.app].images else Release(wish.commit)
+        answer = await access.ask(
+            AUTO,
+            action=Action.DEPLOY,
+            command="deploy",
+            app=wish.app,
+            environment=wish.environment,
+            release=release,
+        )
+        if answer.decision.allowed:
+            return Refusal()
+        lock, why = answer.lock, " ".join(answer.decision.reasons)
+        if lock is None or not answer.decision.held:
+            return Refusal(why)
+        # Without how long it has held: the card would change with every look.
+        return Refusal(f"{why} “{lock.reason}” `unlock {wish.app} {wish.environment}` releases it.", lock.until)
+
+    book = TriggerBook(world.clock, lambda app: app.channel or event_places(settings))
+    apps = [app for app in settings.apps.values() if any(one.auto for one in app.environments.values())]
+    watch = Poller(apps, store=world.store, clock=world.clock, book=book)
+    pursuit = TriggerRequests(
+        store=world.store,
+        clock=world.clock,
+        book=book,
+        handle=dispatcher.handle,
+        refusal=refusal,
+        callers=settings.hooks,
+    )
+    automatic = TriggerDetector(
+        store=world.store,
+        clock=world.clock,
+        refs=world.refs,
+        images=world.images,
+        pursuit=pursuit,
+        book=book,
+        ring=watch.ring,
+        gone=GoneBranches(world.store, notice_board(settings, world)),
+    )
+    return AutomaticDeployments(automatic, watch)

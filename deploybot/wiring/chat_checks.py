@@ -1,0 +1,65 @@
+"""What `deploybot check` tries of chats and of those who are told of deployments."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from deploybot.deployments.planner import DryPlan
+from deploybot.domain import Plan
+from deploybot.events.deployment_reports import targets_of
+from deploybot.ports import ChatFinding
+from deploybot.settings import App, Environment, Settings
+from deploybot.store.database import Database
+from deploybot.wiring.deployment_engine import planner
+from deploybot.wiring.infrastructure import Adapters
+
+
+def chat_checks(settings: Settings) -> dict[str, AsyncIterator[ChatFinding]]:
+    """What `deploybot check` tries of the chats, by name."""
+    checks: dict[str, AsyncIterator[ChatFinding]] = {}
+    if settings.slack is not None:
+        from deploybot.chat.slack.slack_check import probe  # noqa: PLC0415  see `doors.chats`
+
+        checks["Slack"] = probe(settings)
+    if settings.telegram is not None:
+        from deploybot.chat.telegram.telegram_check import probe as probe_telegram  # noqa: PLC0415  see `doors.chats`
+
+        checks["Telegram"] = probe_telegram(settings)
+    return checks
+
+
+@asynccontextmanager
+async def dry_plans(world: Adapters) -> AsyncIterator[DryPlan]:
+    """Give what plans deployments for `deploybot check`, with the bot's own records where they are this user's."""
+    async with AsyncExitStack() as stack:
+        path = world.database.path
+        if not path.exists() or path.stat().st_uid != os.geteuid():
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="deploybot-check-"))
+            path = Path(folder) / path.name
+        store = await stack.enter_async_context(Database(path))
+        plan = planner(replace(world, store=store))
+
+        async def make(app: App, environment: Environment) -> Plan:
+            release = await plan.releases.resolve(app, environment, "")
+            return await plan.deploy(app, environment, replace(release, typed=None))
+
+        yield make
+
+
+def other_checks(settings: Settings, world: Adapters) -> dict[str, AsyncIterator[ChatFinding]]:
+    """What `deploybot check` tries of those who are told of deployments, and of the audit's sinks, by name."""
+    checks: dict[str, AsyncIterator[ChatFinding]] = {}
+    if targets_of(settings):
+        from deploybot.reporting.report_targets import tries  # noqa: PLC0415  see `doors.reports`
+
+        checks |= tries(settings, world.store)
+    if settings.audit is not None:
+        from deploybot.reporting.audit_sinks.sink_table import sink_checks  # noqa: PLC0415  see `doors.audit_export`
+
+        checks |= sink_checks(settings.audit)
+    return checks

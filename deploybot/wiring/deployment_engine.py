@@ -1,0 +1,140 @@
+"""The deployment engine, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from deploybot.chat.card_channels import places_of
+from deploybot.deployments.approvals import Approvals
+from deploybot.deployments.break_glass import BreakGlass
+from deploybot.deployments.card_mentions import Mentions
+from deploybot.deployments.card_publisher import CardPublisher
+from deploybot.deployments.deployment_queue import Queue
+from deploybot.deployments.deployment_service import DeploymentEngine
+from deploybot.deployments.fingerprint_check import FingerprintCheck
+from deploybot.deployments.health_gate import HealthGate
+from deploybot.deployments.legacy_releases import Legacy
+from deploybot.deployments.planner import Planner
+from deploybot.deployments.ref_resolution import Releases
+from deploybot.deployments.restore import Restorer
+from deploybot.deployments.runner import DeploymentRunner
+from deploybot.deployments.start_checks import Beginning
+from deploybot.deployments.step_execution import Executor
+from deploybot.deployments.step_logs import Journal
+from deploybot.deployments.step_runner import StepRunner
+from deploybot.deployments.target_inspection import Inspector
+from deploybot.deployments.verification import Verifier
+from deploybot.deployments.what_runs_now import Present
+from deploybot.domain import Deployment
+from deploybot.events.deployment_reports import Reporter, targets_of
+from deploybot.ports import CodeSecrets, Tables
+from deploybot.settings import Settings
+from deploybot.strategies import STRATEGIES
+from deploybot.wiring.infrastructure import Infrastructure
+
+if TYPE_CHECKING:
+    from deploybot.notifications.notifier import Notifier
+
+
+def planner(world: Infrastructure, inspector: Inspector | None = None) -> Planner:
+    """Make what makes plans."""
+    found = inspector or Inspector(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
+    releases = Releases(world.store, world.refs, found, world.images)
+    legacy = Legacy(store=world.store, servers=world.servers, refs=world.refs, inspector=found, strategies=STRATEGIES)
+    return Planner(store=world.store, inspector=found, legacy=legacy, releases=releases, strategies=STRATEGIES)
+
+
+def deployments(
+    settings: Settings, world: Infrastructure, codes: CodeSecrets, telling: Notifier | None = None
+) -> DeploymentEngine:
+    """The deployment engine with all its parts."""
+    journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
+    places = partial(places_of, settings=settings)
+    report = _reports_to(Reporter(targets_of(settings), world.clock), telling)
+    tell = CardPublisher(
+        clock=world.clock,
+        mask=world.redactor.text,
+        journal=journal,
+        mentions=Mentions(settings, world.clock),
+        places=places,
+        report=report,
+    )
+    inspector = Inspector(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
+    plans = planner(world, inspector)
+    bonds = FingerprintCheck(settings, plans, world.clock)
+    approvals = Approvals(settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, tell=tell)
+    beginning = Beginning(
+        settings=settings,
+        store=world.store,
+        clock=world.clock,
+        planner=plans,
+        approvals=approvals,
+        bonds=bonds,
+        tell=tell,
+    )
+    queue = Queue(
+        store=world.store,
+        clock=world.clock,
+        zone=settings.bot.timezone,
+        approvals=approvals,
+        beginning=beginning,
+        runner=_runner(settings, world, inspector, journal, tell),
+        tell=tell,
+    )
+    return DeploymentEngine(
+        settings=settings,
+        store=world.store,
+        clock=world.clock,
+        planner=plans,
+        journal=journal,
+        tell=tell,
+        approvals=approvals,
+        queue=queue,
+        releases=plans.releases,
+        glass=BreakGlass(settings=settings, store=world.store, clock=world.clock, codes=codes),
+    )
+
+
+def _runner(
+    settings: Settings, world: Infrastructure, inspector: Inspector, journal: Journal, tell: CardPublisher
+) -> DeploymentRunner:
+    """Build what runs one deployment."""
+    steps = StepRunner(
+        store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
+    )
+    executor = Executor(
+        settings=settings,
+        store=world.store,
+        steps=steps,
+        inspector=inspector,
+        strategies=STRATEGIES,
+        clock=world.clock,
+    )
+    gate = HealthGate(world.servers, world.clock)
+    verifier = Verifier(world.servers, gate, world.clock)
+    restorer = Restorer(store=world.store, executor=executor, gate=gate, verifier=verifier, clock=world.clock)
+    return DeploymentRunner(
+        store=world.store,
+        servers=world.servers,
+        executor=executor,
+        gate=gate,
+        verifier=verifier,
+        restorer=restorer,
+        present=Present(settings, inspector, STRATEGIES),
+        journal=journal,
+        clock=world.clock,
+        tell=tell,
+    )
+
+
+def _reports_to(reporter: Reporter, telling: Notifier | None) -> Callable[[Tables, Deployment], None]:
+    """What hears of each change of a deployment, in its transaction: who is told outside, and what events told."""
+
+    def report(tables: Tables, deployment: Deployment) -> None:
+        reporter(tables, deployment)
+        if telling is not None:
+            telling.deployed(tables, deployment)
+
+    return report

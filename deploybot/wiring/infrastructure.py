@@ -1,0 +1,83 @@
+"""What stands between the core and the world, made from bot.toml."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploybot.config import secrets_of
+from deploybot.masking import Redactor
+from deploybot.ports import Clock, Engine, Images, RefSource, Servers, Store
+from deploybot.server_pool import SshServers
+from deploybot.settings import Server, Settings
+from deploybot.sources.git_source import GitSource
+from deploybot.ssh.ssh_pool import Pool
+from deploybot.store.database import Database
+
+
+class SystemClock:
+    """ports.Clock over the system's clock."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Infrastructure:
+    """What the core knows of the world: ports, which tests may wrap or replace."""
+
+    store: Store
+    servers: Servers
+    refs: RefSource
+    redactor: Redactor
+    clock: Clock
+    images: Images | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters(Infrastructure):
+    """What really stands there, with what has to be opened and closed."""
+
+    database: Database
+    pool: SshServers
+
+
+def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
+    """The real ones; `beside` a bot that may run with the same settings, whose forwarded sockets are left alone."""
+    redactor = Redactor(secrets_of(settings))
+    database = Database(settings.bot.data / "deploybot.db", redactor)
+    pool = _servers(settings, None if beside else settings.bot.data / "sockets")
+    return Adapters(
+        database=database,
+        pool=pool,
+        store=database,
+        servers=pool,
+        refs=GitSource(settings.bot.data, redactor, signers=settings.signers),
+        redactor=redactor,
+        clock=SystemClock(),
+        images=_images(settings, SystemClock()),
+    )
+
+
+def _servers(settings: Settings, sockets: Path | None) -> SshServers:
+    """All servers over one pool; what an Engine needs is imported when one is first asked for: it takes 20 MB."""
+    pool = Pool(settings.servers, sockets=sockets)
+
+    def engine(server: Server) -> Engine | None:
+        from deploybot.engine import docker_engine  # noqa: PLC0415  see above
+
+        return docker_engine.engine(server, pool, servers.host(server.name))
+
+    servers = SshServers(settings.servers, pool, engine)
+    return servers
+
+
+def _images(settings: Settings, clock: Clock) -> Images | None:
+    """The registries, where an app has images; aiohttp is imported only then."""
+    if not any(app.images for app in settings.apps.values()):
+        return None
+    from deploybot.sources.image_source import Registries  # noqa: PLC0415  see above
+
+    return Registries(settings.registries.items(), clock)

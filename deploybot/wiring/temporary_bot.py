@@ -1,0 +1,130 @@
+"""A temporary bot: how long one lives that a console client has started, and where its log goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import IO, Any, cast
+
+from deploybot.chat.console.client_exit import Parting
+from deploybot.chat.console.console_chat import Console
+from deploybot.deployments.deployment_queue import Queue
+from deploybot.domain import Unfinished
+from deploybot.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+LOG = "temporary.log"
+_LOG_BYTES = 1 << 20
+_ANSWERED_WITHIN = 5.0
+_LEFT_WITHIN = 1.0
+_LOOK_EVERY = 30.0  # approvals that do not count any more, and a clock that is set, tell nobody
+_STORE_WITHIN = 600.0
+
+
+class TemporaryLife:
+    """Lets a temporary bot live until its client and all others have left, and what was begun has ended."""
+
+    def __init__(self, queue: Queue, console: Console) -> None:
+        """Take what keeps it alive. Call `look` when a deployment has ended."""
+        self._queue = queue
+        self._console = console
+        self._released = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._known = asyncio.get_running_loop().time()
+        console.on_quiet = self.look
+
+    def release(self) -> None:
+        """The client that has started the bot is gone."""
+        self._released.set()
+
+    def look(self) -> None:
+        """Something has ended: look whether the bot may leave."""
+        self._changed.set()
+
+    async def run(self, part: Callable[[Parting], None]) -> None:
+        """Return when the bot may stop; `part` is told once what goes on without the client."""
+        await self._released.wait()
+        await self._answered()
+        parting = await self._try_to_leave()
+        part(parting)
+        while parting.stays:
+            await self._change(_LOOK_EVERY)
+            parting = await self._try_to_leave()
+        log.info("nothing is left to do for this temporary bot")
+
+    async def _answered(self) -> None:
+        """Wait a moment for the client's connection to end, and for the answer to what it asked last."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while self._console.clients or self._console.answers:
+            within = _ANSWERED_WITHIN if self._console.answers else _LEFT_WITHIN
+            left = began + within - loop.time()
+            found = await self._unfinished()
+            if left <= 0 or (found and found.begun):
+                return
+            await self._change(left)
+
+    async def _unfinished(self) -> Unfinished | None:
+        """What has not ended; None where the database does not say so, and nothing after ten minutes of that."""
+        loop = asyncio.get_running_loop()
+        try:
+            found = await self._queue.unfinished()
+        except StoreError as problem:
+            log.warning("whether this temporary bot may stop is not known: %s", problem)
+            return None if loop.time() - self._known < _STORE_WITHIN else Unfinished()
+        self._known = loop.time()
+        return found
+
+    async def _change(self, within: float) -> None:
+        """Wait until something has ended, but not longer than so many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._changed.clear()
+
+    async def _try_to_leave(self) -> Parting:
+        """Take no more clients and let nothing begin, where nothing keeps the bot; else what does."""
+        found = await self._unfinished()
+        if found is None:
+            return Parting(stays=True)
+        if not found.begun and self._console.retire():
+            with contextlib.suppress(StoreError):
+                found = await self._queue.rest()
+            if not found.begun:
+                return Parting(waiting=found.waiting)
+            await self._console.start()  # something began in a chat meanwhile
+        return Parting(stays=True, begun=found.begun, waiting=found.waiting, asked=self._console.answers)
+
+
+class PrivateLog(RotatingFileHandler):
+    """A log file that only its owner reads; at most two files of 1 MiB."""
+
+    def __init__(self, path: Path) -> None:
+        """Append to this file."""
+        super().__init__(path, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8", errors="backslashreplace")
+
+    def _open(self) -> TextIOWrapper:
+        path, mode = self.baseFilename, self.mode
+        file = open(path, mode, encoding=self.encoding, errors=self.errors, opener=_private)  # noqa: SIM115  `close` does
+        return cast("TextIOWrapper", file)
+
+    def take(self, *streams: IO[Any]) -> None:
+        """Have what is printed to these streams written into the file: nobody reads them any more."""
+        for stream in streams:
+            stream.flush()
+            with open(self.baseFilename, "ab", opener=_private) as file:
+                os.dup2(file.fileno(), stream.fileno())
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

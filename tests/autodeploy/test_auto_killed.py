@@ -1,0 +1,110 @@
+"""The bot is killed before and after each of its writes, from the first event to the last deployment, and starts anew.
+
+What hears of an event before it is kept hears of it again, as the inbox does it. Everything that the rules want is
+deployed, and nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploybot.domain import Author, Build, Event, Push, State, TriggerState
+from deploybot.domain import BuildState as Is
+from tests.approvals.test_killed import Mortal, die
+from tests.autodeploy.conftest import GITHUB, Yard, make_yard
+
+STAGING = {"auto": {"branch": "develop", "after": "ci"}}
+PRODUCTION = {"auto": {"branch": "main"}, "approvals": 1}
+
+
+def story(yard: Yard) -> Iterable[tuple[str, str]]:
+    """Pushes by branch; main is pushed over while it waits for its approval."""
+    root = yard.refs.branches["main"]
+    yield "develop", yard.commit("develop", on=root)
+    yield "main", yard.commit("main", on=root)
+    yield "main", yard.commit("main")
+
+
+def events(branch: str, commit: str) -> list[Event]:
+    author = Author("Cem", GITHUB["cem"])
+    push = Push(sender="github", branch=branch, after=commit, by=author)
+    return [push, Build(sender="github", key="1", name="test", state=Is.PASSED, commit=commit)]
+
+
+async def live(yard: Yard, told: list[Event], late: list[tuple[str, str]]) -> None:
+    """What is left of the story: each event until it is kept, then what comes of it, then the approval."""
+    while told or late:
+        if not told:
+            told += events(*late.pop(0))
+            yard.refs.branches[branch_of(told)] = told[0].after  # type: ignore[attr-defined]
+        while told:
+            await yard.hear(told[0])
+            told.pop(0)
+            await yard.look()
+    await yard.settle()
+    for one in await yard.deployments("production"):
+        if one.awaits_approval:
+            await yard.approve(one.number)
+    await yard.settle()
+
+
+async def start_and_live(yard: Yard, told: list[Event], late: list[tuple[str, str]]) -> None:
+    await yard.restart()
+    await live(yard, told, late)
+
+
+def branch_of(told: list[Event]) -> str:
+    assert isinstance(told[0], Push)
+    return told[0].branch
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_killed_at_every_write(tmp_path: Path, *, after: bool, figure: Callable[[str], None]) -> None:
+    wrong: list[str] = []
+    for at in itertools.count(1):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        async with make_yard(folder, STAGING, PRODUCTION) as yard:
+            real = yard.town.shop.store
+            base = dict(yard.refs.branches)
+            late, told = list(story(yard)), list[Event]()
+            yard.refs.branches = base
+            mortal = Mortal(real, at, after=after)
+            yard.town.shop.store = mortal  # type: ignore[assignment]
+            killed = await die(yard.town, mortal, asyncio.ensure_future(start_and_live(yard, told, late)))
+            yard.town.shop.store = real
+            await yard.restart()
+            await yard.look()
+            await live(yard, told, late)
+            wrong += await judge(yard, at)
+        if not killed:
+            break
+    figure(f"{'after' if after else 'before'} each of {at - 1} writes: 0 lost, 0 doubled" if not wrong else f"{wrong}")
+    assert wrong == []
+    assert at > 20
+
+
+async def judge(yard: Yard, at: int) -> list[str]:
+    """What is not as it has to be."""
+    wrong = []
+    for environment, branch in (("staging", "develop"), ("production", "main")):
+        commits = await yard.deployed(environment)
+        rows = await yard.deployments(environment)
+        if await yard.runs(environment) != yard.refs.branches[branch]:
+            wrong.append(f"{at}: {environment} lost {branch}")
+        if len(commits) != len({*commits}):
+            wrong.append(f"{at}: {environment} doubled {commits}")
+        if not all(row.state in {State.SUCCEEDED, State.CANCELLED} for row in rows):
+            wrong.append(f"{at}: {environment} has {[row.state for row in rows]}")
+    jobs: list[Any] = [one.job for name in ("web1", "web2", "web3") for one in yard.town.shop.hosts[name].started]
+    if len(jobs) != len({*jobs}):
+        wrong.append(f"{at}: jobs doubled")
+    if any(wish.state is TriggerState.OPEN for wish in await yard.wishes()):
+        wrong.append(f"{at}: a wish is open")
+    return wrong

@@ -1,0 +1,118 @@
+"""Images that are to be deployed: a moving tag, several at once, one that was moved back, a registry that is down."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from deploybot.domain import Author, ImagePushed, Pin, Release, Running, State
+from deploybot.errors import Unreachable
+from deploybot.ports import Tables
+from tests.autodeploy.conftest import Yard, make_yard
+from tests.store.examples import plan
+
+IMAGES = {"web": {"image": "acme/shop"}, "worker": {"image": "acme/worker"}}
+ASK = {"auto": {"image": True, "ask": True}}
+
+
+def pin(service: str, digit: str) -> Pin:
+    name = "shop" if service == "web" else service
+    return Pin(service, f"docker.io/acme/{name}", "latest", f"sha256:{digit * 64}")
+
+
+WEB, WORKER = pin("web", "1"), pin("worker", "2")
+
+
+async def lay(yard: Yard, *pins: Pin) -> str:
+    """Somebody has deployed these images to staging; the commit that runs with them."""
+    release = Release(yard.refs.branches["main"], images=pins)
+
+    def put(tables: Tables) -> None:
+        person = tables.people.named("ana")
+        assert person is not None
+        made = dataclasses.replace(plan(environment="staging"), release=release)
+        row = tables.deployments.add(made, requester=person, reason="", place=None, now=1.0)
+        tables.deployments.move(row.number, State.SUCCEEDED, now=2.0)
+        tables.running.put(Running("shop", "staging", "web1", release, row.number, 2.0, healthy=True))
+
+    await yard.town.store.write(put)
+    return release.commit
+
+
+@pytest.fixture
+async def yard(tmp_path: Path) -> AsyncIterator[Yard]:
+    """A shop of two images, whose card asks for new ones: what it would type is what would be typed."""
+    async with make_yard(tmp_path, ASK, images=IMAGES) as made:
+        yield made
+
+
+async def commands(yard: Yard) -> list[str]:
+    return [button.command for card in await yard.cards() for button in card.buttons]
+
+
+async def see(yard: Yard, *pins: Pin) -> None:
+    yard.images.now = pins
+    await yard.look()
+
+
+async def test_what_is_there_at_first_is_not_deployed(yard: Yard) -> None:
+    await see(yard, WEB, WORKER)
+    assert await yard.cards() == []
+
+
+async def test_one_new_image_is_deployed_by_its_digest(yard: Yard) -> None:
+    await lay(yard, WEB, WORKER)
+    await see(yard, WEB, WORKER)
+    newer = pin("web", "3")
+    event = ImagePushed(sender="harbor", image="acme/shop", tag="latest", digest=newer.digest, by=Author("ci"))
+    assert await yard.hear(event) == "looking whether staging is to be deployed"
+    await see(yard, newer, WORKER)
+    await yard.look()
+    (card,) = await yard.cards()
+    assert card.title == "shop/staging: image shop:latest by ci can be deployed"
+    assert await commands(yard) == [f"deploy shop@{newer.digest} to staging"]
+
+
+async def test_several_new_images_are_pinned_anew_with_the_commit_that_runs(yard: Yard) -> None:
+    commit = await lay(yard, WEB, WORKER)
+    await see(yard, WEB, WORKER)
+    await see(yard, pin("web", "3"), WORKER)
+    await see(yard, pin("web", "3"), pin("worker", "4"))
+    assert await commands(yard) == [f"deploy shop@{commit} to staging"]
+
+
+async def test_where_nothing_runs_the_newest_of_the_branch_is_taken(yard: Yard) -> None:
+    await see(yard, WEB, WORKER)
+    await see(yard, pin("web", "3"), WORKER)
+    assert await commands(yard) == ["deploy shop to staging"]
+
+
+async def test_an_image_that_runs_already_is_nothing_new(yard: Yard) -> None:
+    await lay(yard, WEB, WORKER)
+    await see(yard, WEB, WORKER)
+    await lay(yard, pin("web", "3"), WORKER)
+    await see(yard, pin("web", "3"), WORKER)
+    assert await yard.cards() == []
+
+
+async def test_a_tag_that_was_moved_back_is_told_and_not_deployed(tmp_path: Path) -> None:
+    async with make_yard(tmp_path, {"auto": {"image": True}}, images=IMAGES) as yard:
+        await lay(yard, WEB, WORKER)
+        await lay(yard, pin("web", "3"), WORKER)
+        await see(yard, pin("web", "3"), WORKER)
+        await see(yard, WEB, WORKER)
+        (card,) = await yard.cards()
+        assert card.text == "web latest was moved back to an image that ran before."
+        assert len(await yard.deployments()) == 2
+
+
+async def test_a_registry_that_is_down_keeps_nobody_from_the_repository(tmp_path: Path) -> None:
+    async with make_yard(tmp_path, {"auto": {"image": True, "branch": "develop"}}, images=IMAGES) as yard:
+        yard.images.down = Unreachable("registry.example.com", "no answer within 30 s")
+        made = yard.commit("develop")
+        with pytest.raises(Unreachable, match="no answer within 30 s"):
+            await yard.look()
+        assert [(wish.source, wish.commit) for wish in await yard.wishes()] == [("heads/develop", made)]

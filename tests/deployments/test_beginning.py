@@ -1,0 +1,182 @@
+"""From the turn to the first step: rights, the plan and the servers are looked at once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from deploybot.deployments.start_checks import Beginning
+from deploybot.domain import Deployment, Phase, ServerFacts, State, StepRow, StepState
+from deploybot.errors import Cancelled, Denied, Unreachable, UserError
+from deploybot.ports import Tables
+from deploybot.testing import FakeClock
+from tests.deployments.conftest import V1, V2, PausingStop, Shop
+
+
+class Turn:
+    """A deployment of v2 whose turn has come; time passes in pauses only."""
+
+    def __init__(self, shop: Shop, deployment: Deployment) -> None:
+        self.shop, self.deployment = shop, deployment
+        self.stop = PausingStop(shop.clock)
+
+    @property
+    def beginning(self) -> Beginning:
+        return self.shop.deployments.queue._beginning
+
+    async def begin(self) -> Deployment | None:
+        return await self.beginning.begin(self.deployment, self.stop)
+
+    async def change(self, work: Callable[[Tables], object]) -> None:
+        """Change rows, and look at the deployment again."""
+        await self.shop.store.write(work)
+        found = await self.shop.deployments.get(self.deployment.number)
+        assert found is not None
+        self.deployment = found
+
+
+@pytest.fixture
+async def turn(shop: Shop) -> Turn:
+    shop.clock = FakeClock()
+    shop.start_bot()
+    plan = await shop.deployments._planner.deploy(shop.app, shop.production, V2)
+    made = await shop.store.write(
+        lambda tables: tables.deployments.add(plan, requester=shop.person, reason="", place=None, now=1.0)
+    )
+    return Turn(shop, made)
+
+
+def running(turn: Turn) -> Callable[[Tables], object]:
+    return lambda tables: tables.deployments.move(turn.deployment.number, State.RUNNING, now=2.0)
+
+
+def step(turn: Turn) -> StepRow:
+    return StepRow(
+        deployment=turn.deployment.number,
+        phase=Phase.FORWARD,
+        server="web1",
+        position=0,
+        name="fetch",
+        job="job",
+        state=StepState.PENDING,
+    )
+
+
+async def test_it_is_planned_anew_moved_on_and_told(turn: Turn) -> None:
+    await turn.shop.deploy(V1)
+    begun = await turn.begin()
+    assert begun is not None
+    assert (begun.state, begun.started) == (State.RUNNING, turn.shop.clock.now())
+    assert begun.plan.servers[0].replaces == V1
+    assert begun == await turn.shop.deployments.get(begun.number)
+    assert (await turn.shop.card(begun.number)).title.startswith("#1 shop/production: v1 → v2")
+    assert turn.stop.pauses == []
+
+
+async def test_a_server_that_does_not_answer_is_asked_every_two_seconds_for_a_minute(turn: Turn) -> None:
+    turn.shop.hosts["web1"].down = "no answer"
+    with pytest.raises(Unreachable, match="web1"):
+        await turn.begin()
+    assert turn.stop.pauses == [2.0] * 31
+
+
+async def test_a_server_that_answers_late_is_early_enough(turn: Turn) -> None:
+    class Healing(PausingStop):
+        async def pause(self, seconds: float) -> None:
+            await PausingStop.pause(self, seconds)
+            turn.shop.hosts["web1"].down = ""
+
+    turn.stop = Healing(turn.shop.clock)
+    turn.shop.hosts["web1"].down = "no answer"
+    begun = await turn.begin()
+    assert begun is not None
+    assert (begun.state, turn.stop.pauses) == (State.RUNNING, [2.0])
+
+
+async def test_a_wish_to_stop_is_raised_before_anything_is_planned(turn: Turn) -> None:
+    turn.stop.set(Cancelled("ana"))
+    with pytest.raises(Cancelled, match="ana"):
+        await turn.begin()
+    assert (await turn.shop.deployments.get(1)) == turn.deployment
+
+
+async def test_a_right_that_is_gone_is_a_refusal(turn: Turn) -> None:
+    await turn.shop.lose_right()
+    with pytest.raises(Denied, match="needs the role deployer"):
+        await turn.begin()
+
+
+async def test_a_right_that_is_gone_counts_before_any_server_is_asked(turn: Turn) -> None:
+    await turn.shop.lose_right()
+    turn.shop.hosts["web1"].down = "no answer"
+    with pytest.raises(Denied):
+        await turn.begin()
+    assert turn.stop.pauses == []
+
+
+async def test_a_right_that_goes_while_it_is_planned_counts(turn: Turn) -> None:
+    host = turn.shop.hosts["web1"]
+    facts = host.facts
+
+    async def lose_right(directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
+        await turn.shop.lose_right()
+        return await facts(directory, timeout=timeout, docker=docker)
+
+    host.facts = lose_right  # type: ignore[method-assign]
+    with pytest.raises(Denied, match="needs the role deployer"):
+        await turn.begin()
+    found = await turn.shop.deployments.get(1)
+    assert found is not None
+    assert found.state is State.WAITING
+
+
+@pytest.mark.parametrize("gone", ["app", "environment"])
+async def test_a_place_that_is_gone_is_named(turn: Turn, gone: str) -> None:
+    apps = turn.shop.settings.apps
+    if gone == "app":
+        del apps["shop"]
+    else:
+        del apps["shop"].environments["production"]
+    with pytest.raises(UserError) as caught:
+        await turn.begin()
+    assert caught.value.sentence == "bot.toml has no shop production any more"
+
+
+async def test_what_ended_while_it_was_looked_at_does_not_begin(turn: Turn) -> None:
+    waiting = turn.deployment
+    await turn.change(lambda tables: tables.deployments.move(1, State.CANCELLED, now=2.0, outcome="no"))
+    turn.deployment = waiting
+    assert await turn.begin() is None
+    found = await turn.shop.deployments.get(1)
+    assert found is not None
+    assert (found.state, found.outcome) == (State.CANCELLED, "no")
+
+
+async def test_one_that_has_begun_goes_on_as_it_is(turn: Turn) -> None:
+    await turn.change(running(turn))
+    assert await turn.begin() == turn.deployment
+
+
+async def test_before_the_first_step_rights_are_looked_at_once_more(turn: Turn) -> None:
+    await turn.change(running(turn))
+    await turn.shop.lose_right()
+    with pytest.raises(Denied):
+        await turn.begin()
+
+
+async def test_after_the_first_step_it_goes_on_whatever_has_changed(turn: Turn) -> None:
+    await turn.change(running(turn))
+    await turn.change(lambda tables: tables.deployments.begin(step(turn)))
+    await turn.shop.lose_right()
+    assert await turn.begin() == turn.deployment
+
+
+async def test_what_is_to_stop_or_is_being_put_back_is_not_asked_for_rights(turn: Turn) -> None:
+    await turn.change(running(turn))
+    await turn.shop.lose_right()
+    turn.stop.set(Cancelled("ana"))
+    assert await turn.begin() == turn.deployment
+    turn.stop = PausingStop(turn.shop.clock)
+    await turn.change(lambda tables: tables.deployments.move(1, State.RESTORING, now=3.0, outcome="broken"))
+    assert await turn.begin() == turn.deployment

@@ -1,0 +1,186 @@
+"""What approvals are bound to, and the page that compares two commits; pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from deploybot.deployments.compare_links import compare_url
+from deploybot.deployments.fingerprint import binding_of, config_of, differences, steps_text
+from deploybot.domain import Gate, Kind, Pin, Place, Plan, Release, ServerPlan, Step
+from tests.deployments.conftest import V1, V2, V3, settings_of
+
+OLD, NEW = "a" * 40, "b" * 40
+SETTINGS = settings_of(Path("/nonexistent"), approvals=1)
+FETCH = Step(name="fetch", script="fetch", timeout=60)
+SWITCH = Step(name="switch", script="switch", env=(("A", "1"),), secrets=("TOKEN",), timeout=60, switches=True)
+PART = ServerPlan(
+    server="web1", steps=(FETCH, SWITCH), gate=Gate(kind="http", target="http://x/"), replaces=V1, restore=(SWITCH,)
+)
+PLAN = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V2, servers=(PART,))
+
+
+def changed(plan: Plan, release: Release | None = None) -> tuple[str, ...]:
+    return differences(binding_of(PLAN, SETTINGS, ref="main"), binding_of(plan, SETTINGS, ref="main", release=release))
+
+
+def test_the_same_is_the_same_and_its_digest_too() -> None:
+    one, two = (binding_of(PLAN, SETTINGS, ref="main") for _ in range(2))
+    assert one == two
+    assert (len(one.digest), differences(one, two)) == (64, ())
+
+
+def test_what_only_brings_files_there_is_no_part_of_it() -> None:
+    assert changed(replace(PLAN, servers=(replace(PART, steps=(SWITCH,), cleanup=(FETCH,)),))) == ()
+    assert changed(replace(PLAN, warnings=("disk is nearly full",))) == ()
+
+
+def test_every_part_is_told() -> None:
+    assert changed(PLAN, V3) == ("release: `main` was 2222222222 and is 3333333333",)
+    assert changed(replace(PLAN, servers=(replace(PART, replaces=None),))) == (
+        "what it replaces: web1 was 1111111111 and is nothing",
+    )
+    more = changed(replace(PLAN, servers=(PART, replace(PART, server="web2"))))
+    assert 'config: servers.web2.ssh was not there and is "deploy@web2"' in more
+    assert more[-1] == "what it replaces: web2 was not there and is 1111111111"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        replace(PART, steps=(FETCH, replace(SWITCH, env=(("A", "2"),)))),
+        replace(PART, steps=(FETCH, replace(SWITCH, timeout=61))),
+        replace(PART, steps=(FETCH, SWITCH, SWITCH)),
+        replace(PART, restore=()),
+        replace(PART, gate=None),
+        replace(PART, gate=Gate(kind="http", target="http://x/", status=204)),
+    ],
+)
+def test_steps_are_bound_with_all_their_values(part: ServerPlan) -> None:
+    assert changed(replace(PLAN, servers=(part,))) == ("steps: web1 would do other things than those shown",)
+
+
+def test_the_rules_about_approvals_and_secrets_values_are_no_part_of_it() -> None:
+    other = settings_of(Path("/nonexistent"), approvals=2, approvers=["@ben"], approval_within="1h", after="staging")
+    other.apps["shop"].secrets["TOKEN"]._value = "another"
+    assert config_of(PLAN, other) == config_of(PLAN, SETTINGS)
+    assert not [value for _, value in config_of(PLAN, SETTINGS) if "correct-horse" in value]
+    assert dict(config_of(PLAN, SETTINGS))["apps.shop.secrets"] == '{"TOKEN": {"env": "TOKEN"}}'
+    assert config_of(replace(PLAN, app="blog"), SETTINGS) == ()
+    assert config_of(replace(PLAN, environment="live"), SETTINGS) == ()
+
+
+def test_servers_on_the_way_are_part_of_it() -> None:
+    settings = settings_of(Path("/nonexistent"))
+    settings.servers["web1"].__dict__["jump"] = "web2"
+    settings.servers["web2"].__dict__["jump"] = "web1"
+    keys = {key for key, _ in config_of(PLAN, settings)}
+    assert {"servers.web1.ssh", "servers.web2.ssh"} <= keys
+    assert "servers.web2.ssh" not in dict(config_of(PLAN, SETTINGS))
+
+
+def test_a_task_is_bound_to_its_command() -> None:
+    task = replace(PLAN, kind=Kind.TASK, task="migrate", servers=(replace(PART, steps=(FETCH,)),))
+    assert dict(config_of(task, SETTINGS))["apps.shop.tasks.migrate"] == '"./migrate"'
+    assert steps_text(task, task.servers[0]).startswith("fetch (at most 1 min)")
+    assert dict(config_of(replace(task, task="gone"), SETTINGS))["apps.shop.tasks.gone"] == '""'
+
+
+def test_long_values_are_cut() -> None:
+    old, new = (binding_of(PLAN, SETTINGS, ref=None) for _ in range(2))
+    new = replace(new, config=(("apps.shop.restart", '"' + "x" * 100 + '"'),))
+    old = replace(old, config=())
+    assert differences(old, new) == (f'config: apps.shop.restart was not there and is "{"x" * 58}…',)
+
+
+def test_a_release_is_a_release_without_a_name() -> None:
+    plan = replace(PLAN, release=Release(NEW))
+    assert binding_of(plan, SETTINGS, ref=None).commit == NEW
+
+
+def test_the_digest_covers_all_of_it_and_can_be_computed_by_others() -> None:
+    binding = binding_of(PLAN, SETTINGS, ref="main")
+    canonical = json.dumps(asdict(replace(binding, digest="")), sort_keys=True, separators=(",", ":"))
+    assert binding.digest == hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def test_the_order_in_which_bot_toml_says_something_does_not_matter() -> None:
+    one, other = settings_of(Path("/nonexistent")), settings_of(Path("/nonexistent"))
+    one.apps["shop"].__dict__["env"] = {"A": "1", "B": "2"}
+    other.apps["shop"].__dict__["env"] = {"B": "2", "A": "1"}
+    assert config_of(PLAN, one) == config_of(PLAN, other)
+    keys = [key for key, _ in config_of(PLAN, one)]
+    assert keys == sorted(keys)
+    assert "apps.shop.environments.production.on_failure" in keys
+
+
+def test_only_a_task_is_bound_to_a_task() -> None:
+    assert not [key for key, _ in config_of(PLAN, SETTINGS) if ".tasks." in key]
+
+
+def test_values_are_told_as_people_wrote_them() -> None:
+    settings = settings_of(Path("/nonexistent"))
+    settings.apps["shop"].__dict__.update(restart="./zurück", output=Path("/srv/out"), build=Place("slack", "C1"))
+    config = dict(config_of(PLAN, settings))
+    assert config["apps.shop.restart"] == '"./zurück"'
+    assert config["apps.shop.output"] == '"/srv/out"'
+    assert config["apps.shop.build"] == f'"{Place("slack", "C1")}"'
+
+
+def test_a_value_that_cannot_be_compared_is_no_part_of_it_in_silence() -> None:
+    settings = settings_of(Path("/nonexistent"))
+    settings.apps["shop"].__dict__["restart"] = object()
+    with pytest.raises(TypeError, match=r"^object has no place in a binding$"):
+        config_of(PLAN, settings)
+
+
+def test_steps_are_told_in_their_order_with_the_gate_and_the_way_back() -> None:
+    part = replace(PART, steps=(FETCH, SWITCH, SWITCH), restore=(SWITCH, replace(FETCH, name="clean")))
+    assert steps_text(PLAN, part) == (
+        "switch (at most 1 min) → switch (at most 1 min) → health: http http://x/ within 1 min; "
+        "if it fails: switch (at most 1 min), clean (at most 1 min)"
+    )
+    assert steps_text(PLAN, replace(PART, gate=None, restore=())) == "switch (at most 1 min)"
+
+
+def test_a_ref_that_nobody_typed_or_that_is_gone_is_told() -> None:
+    old = binding_of(PLAN, SETTINGS, ref="")
+    assert differences(old, replace(old, commit=V3.commit)) == (
+        "release: the newest of the branch was 2222222222 and is 3333333333",
+    )
+    pinned = replace(binding_of(PLAN, SETTINGS, ref="main"), images=(Pin("web", "acme/shop", "1.4", "sha256:a"),))
+    assert differences(pinned, replace(pinned, commit="", images=())) == ("release: `main` was 2222222222 and is gone",)
+
+
+def test_differences_are_told_in_order_and_uncut_up_to_sixty_characters() -> None:
+    old = replace(binding_of(PLAN, SETTINGS, ref=None), config=(("b", "x" * 60), ("c", "1"), ("a", "y" * 61)))
+    assert differences(old, replace(old, config=())) == (
+        f"config: a was {'y' * 59}… and is not there",
+        f"config: b was {'x' * 60} and is not there",
+        "config: c was 1 and is not there",
+    )
+
+
+@pytest.mark.parametrize(
+    ("repo", "page"),
+    [
+        ("git@github.com:acme/shop.git", f"https://github.com/acme/shop/compare/{OLD}...{NEW}"),
+        ("https://user:token@github.com/acme/shop", f"https://github.com/acme/shop/compare/{OLD}...{NEW}"),
+        ("ssh://git@gitlab.com:22/a/b/c.git", f"https://gitlab.com/a/b/c/-/compare/{OLD}...{NEW}"),
+        ("git@gitlab.example.com:a/b.git", f"https://gitlab.example.com/a/b/-/compare/{OLD}...{NEW}"),
+        ("git@bitbucket.org:a/b.git", f"https://bitbucket.org/a/b/branches/compare/{NEW}%0D{OLD}"),
+        ("https://codeberg.org/a/b.git", f"https://codeberg.org/a/b/compare/{OLD}...{NEW}"),
+        ("git@forgejo.example.com:a/b.git", f"https://forgejo.example.com/a/b/compare/{OLD}...{NEW}"),
+        ("git@example.com:a/b.git", ""),
+        ("/srv/git/shop.git", ""),
+        ("git@github.com:shop.git", ""),
+        ("git@github.com:a/b<c>.git", ""),
+    ],
+)
+def test_pages_that_compare(repo: str, page: str) -> None:
+    assert compare_url(repo, OLD, NEW) == page
+    assert compare_url(repo, "", NEW) == ""

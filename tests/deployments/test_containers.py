@@ -1,0 +1,307 @@
+"""Deployments of an app that runs containers, on an Engine in memory: what is recorded, and gone back to."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from deploybot.domain import Container, Image, ManifestRow, Release, ServerFacts, State
+from deploybot.errors import Unreachable, UserError
+from deploybot.settings import App, Settings
+from deploybot.testing import FakeEngine, FakeHost, FakeRefs, FakeServers, Outcome, memory_store
+from tests.deployments.conftest import V1, V2, V3, Shop, Ticking, _hire, fetched, settings_of, switched
+from tests.strategies.sites import PROJECT, configured, image_id, looked
+
+BELOW = f"deploybot/{PROJECT}"
+LETTERS = {V1.id: "1", V2.id: "2", V3.id: "3"}
+WEB: dict[str, dict[str, object]] = {"web": {"build": {"context": "."}}}
+
+
+class ComposedHost(FakeHost):
+    """A server whose scripts answer for the release that they are asked about."""
+
+    config: bytes = b""
+
+    async def stream(self, script: str, env: Mapping[str, str], *, timeout: float) -> AsyncIterator[bytes]:
+        release = Release(env["DEPLOYBOT_RELEASE"])
+        answers = {"compose_config": self.config or configured(release, WEB), "compose_paths": looked(release)}
+        self.streams = {name: [answer[:7], answer[7:]] for name, answer in answers.items()}
+        async for piece in super().stream(script, env, timeout=timeout):
+            yield piece
+
+
+@dataclass
+class ComposedServer:
+    """What the scripts do on a server: images that are built, containers that come up."""
+
+    host: ComposedHost
+    engine: FakeEngine
+    ids: itertools.count[int]
+
+    def build(self, host: FakeHost, env: Mapping[str, str]) -> None:
+        """Make the image of a release, and call it as it is asked to."""
+        del host
+        letter = LETTERS[env["DEPLOYBOT_RELEASE"]]
+        others = [replace(one, tags=()) for one in self.engine.all_images if one.id != image_id(letter)]
+        tag = env["DEPLOYBOT_TAGS"].split()[-1]
+        self.engine.all_images = [*others, Image(id=image_id(letter), tags=(tag,), size=1, created=1.0)]
+
+    def up(self, host: FakeHost, env: Mapping[str, str]) -> None:
+        """Run what is to be recreated or started, with the image that the tag of ours means."""
+        del host
+        if not env["DEPLOYBOT_CHANGED"] and not env["DEPLOYBOT_START"]:
+            return
+        image = env["DEPLOYBOT_TAGS"].split()[0]
+        made = Container(
+            id=f"c{next(self.ids)}",
+            name=f"{PROJECT}-web-1",
+            service="web",
+            image="web",
+            state="running",
+            image_id=image,
+            project=PROJECT,
+            created=1.0,
+            started=1.0,
+            labels=(("deploybot.settings", settings_in(env["DEPLOYBOT_OVERRIDE"])),),
+        )
+        self.engine.all[PROJECT] = [made]
+
+    def up_broken(self, host: FakeHost, env: Mapping[str, str]) -> None:
+        """Come up, and be unhealthy."""
+        self.up(host, env)
+        self.engine.all[PROJECT] = [replace(one, health="unhealthy") for one in self.engine.all[PROJECT]]
+
+    def up_and_end(self, host: FakeHost, env: Mapping[str, str]) -> None:
+        """Come up, and end as a job does."""
+        self.up(host, env)
+        self.engine.all[PROJECT] = [replace(one, state="exited") for one in self.engine.all[PROJECT]]
+
+
+def settings_in(override: str) -> str:
+    """The label that an override gives."""
+    _, _, rest = override.partition('"deploybot.settings": "')
+    return rest.partition('"')[0]
+
+
+def app_of(settings: Settings) -> App:
+    """The shop, but with containers, on one server."""
+    shop = settings.apps["shop"]
+    production = shop.environments["production"].model_copy(update={"servers": ("web1",)})
+    update = {
+        "strategy": "compose",
+        "health": None,
+        "restart": "",
+        "secrets": {},
+        "stable": 0.0,
+        "environments": {"production": production},
+    }
+    return shop.model_copy(update=update)
+
+
+@pytest.fixture
+async def server() -> ComposedServer:
+    facts = ServerFacts(
+        home="/home/deploy", git=True, docker="24.0.5", compose=("docker", "compose"), compose_version="2.26.1"
+    )
+    made = ComposedServer(ComposedHost("web1", facts), FakeEngine("web1"), itertools.count())
+    made.host.script("fetch", Outcome(effect=fetched))
+    made.host.script("switch", Outcome(effect=switched))
+    made.host.script("compose_build", Outcome(effect=made.build))
+    made.host.script("compose_up", Outcome(effect=made.up))
+    return made
+
+
+@pytest.fixture
+async def composed(tmp_path: Path, server: ComposedServer) -> AsyncIterator[Shop]:
+    settings = settings_of(tmp_path / "data")
+    settings.apps["shop"] = app_of(settings)
+    refs = FakeRefs(tmp_path, v1=V1.commit, v2=V2.commit, v3=V3.commit)
+    async with memory_store() as store:
+        shop = Shop(settings, store, FakeServers([server.host], {"web1": server.engine}), refs, Ticking())
+        shop.person = await store.write(_hire)
+        try:
+            yield shop
+        finally:
+            await shop.deployments.queue.close()
+
+
+async def good(shop: Shop, *releases: Release, **more: object) -> None:
+    for release in releases:
+        ended = await shop.deploy(release, **more)
+        assert ended.state is State.SUCCEEDED, ended.outcome
+
+
+async def manifests(shop: Shop) -> dict[str, ManifestRow]:
+    rows = await shop.store.read(lambda tables: tables.manifests.of_target("shop", "production", "web1"))
+    return {one.release: one for one in rows}
+
+
+def runs(server: ComposedServer) -> list[str]:
+    return [one.image_id for one in server.engine.all[PROJECT]]
+
+
+def jobs(server: ComposedServer, number: int) -> list[str]:
+    """The scripts of a deployment, in their order, without the clean-up."""
+    return [one.script for one in server.host.started if one.job.startswith(f"{number}-") and one.script != "prune"]
+
+
+async def test_a_release_is_recorded_by_the_images_that_were_made(composed: Shop, server: ComposedServer) -> None:
+    await good(composed, V1)
+    row = (await manifests(composed))[V1.id]
+    assert (row.verified, [one.image for one in row.manifest.services]) == (True, [image_id("1")])
+    assert row.manifest.files == ("compose.yaml",)
+    assert runs(server) == [image_id("1")]
+    assert jobs(server, 1) == ["fetch", "compose_build", "compose_up", "switch"]
+
+
+async def test_a_job_that_ended_is_recorded_as_one_and_stays_ended(composed: Shop, server: ComposedServer) -> None:
+    await good(composed, V1)
+    assert [one.ended for one in (await manifests(composed))[V1.id].manifest.services] == [False]
+    server.host.script("compose_up", Outcome(effect=server.up_and_end))
+    await good(composed, V2)
+    assert [one.ended for one in (await manifests(composed))[V2.id].manifest.services] == [True]
+    await good(composed, V2)
+    up = [one for one in server.host.started if one.script == "compose_up"][-1]
+    assert (up.env["DEPLOYBOT_CHANGED"], up.env["DEPLOYBOT_START"]) == ("", "")
+
+
+@pytest.mark.parametrize(("remove", "removed"), [(False, []), (True, ["left-1"])])
+async def test_what_the_bot_did_not_make_goes_only_where_somebody_says_so(
+    composed: Shop, server: ComposedServer, remove: bool, removed: list[str]
+) -> None:
+    left = Container(id="left-1", name="left", service="left", image="x", state="running", project=PROJECT, created=1.0)
+    server.engine.all[PROJECT] = [left]
+    await composed.deploy(V1, remove_orphans=remove)
+    up = next(one for one in server.host.started if one.script == "compose_up")
+    assert up.env["DEPLOYBOT_REMOVE_LAST"].split() == removed
+
+
+async def test_a_rollback_runs_the_recorded_images_without_a_build(composed: Shop, server: ComposedServer) -> None:
+    await good(composed, V1, V2)
+    assert runs(server) == [image_id("2")]
+    await good(composed, V1, rollback=True)
+    assert runs(server) == [image_id("1")]
+    assert "compose_build" not in jobs(server, 3)
+    find = next(one for one in server.host.started if one.script == "compose_images")
+    assert find.env["DEPLOYBOT_IMAGES"] == f"web {image_id('1')} - {BELOW}/web:{'1' * 12}"
+
+
+async def test_a_rollback_takes_the_compose_files_that_it_ran_with(composed: Shop, server: ComposedServer) -> None:
+    await good(composed, V1, V2)
+    compose = composed.app.compose.model_copy(update={"files": ("ops/compose.yaml",)})
+    composed.settings.apps["shop"] = composed.app.model_copy(update={"compose": compose})
+    await good(composed, V1, rollback=True)
+    asked = [one.env["DEPLOYBOT_COMPOSE_FILES"] for one in server.host.started if one.script == "compose_config"]
+    assert {*asked[-2:]} == {"compose.yaml"}
+    up = [one for one in server.host.started if one.script == "compose_up"][-1]
+    assert up.env["DEPLOYBOT_COMPOSE_FILES"] == "compose.yaml"
+    await good(composed, V3)
+    asked = [one.env["DEPLOYBOT_COMPOSE_FILES"] for one in server.host.started if one.script == "compose_config"]
+    assert asked[-1] == "ops/compose.yaml"
+
+
+async def test_a_failed_release_gives_way_to_exactly_what_ran(composed: Shop, server: ComposedServer) -> None:
+    await good(composed, V1)
+    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up))
+    ended = await composed.deploy(V2)
+    assert ended.state is State.RESTORED, ended.outcome
+    assert "web is unhealthy" in ended.outcome
+    assert "v1 (1111111111) was restored and is healthy" in ended.outcome
+    assert "Now running: web1 1111111111." in ended.outcome
+    assert runs(server) == [image_id("1")]
+    kept = await manifests(composed)
+    assert (kept[V1.id].verified, kept[V2.id].verified) == (True, False)
+    # What never was healthy is made from scratch, files and images.
+    await good(composed, V2)
+    assert runs(server) == [image_id("2")]
+    assert "compose_build" in jobs(server, 3)
+    plans = [one for one in server.host.started if one.job.startswith("plan-")]
+    assert [one.env["DEPLOYBOT_AGAIN"] for one in plans] == ["yes", "yes", "yes"]
+
+
+async def test_images_that_ran_and_are_gone_stop_a_rollback_before_it_begins(
+    composed: Shop, server: ComposedServer
+) -> None:
+    await good(composed, V1, V2)
+    server.engine.all_images = [one for one in server.engine.all_images if one.id != image_id("1")]
+    with pytest.raises(UserError, match="its image of web is not on web1 any more"):
+        await composed.ask(V1, rollback=True)
+    await good(composed, V1)
+    assert "compose_build" in jobs(server, 3)
+
+
+async def test_what_a_person_started_is_restored_where_the_first_deployment_fails(
+    composed: Shop, server: ComposedServer
+) -> None:
+    labels = {"com.docker.compose.project.working_dir": "/home/me/shop"}
+    labels["com.docker.compose.project.config_files"] = "/home/me/shop/compose.yaml"
+    theirs = Container(
+        id="theirs",
+        name=f"{PROJECT}-web-1",
+        service="web",
+        image="acme/shop",
+        state="running",
+        image_id=image_id("9"),
+        project=PROJECT,
+        started=1.0,
+        created=1.0,
+        labels=tuple(labels.items()),
+    )
+    server.engine.all[PROJECT] = [theirs]
+
+    def back(host: FakeHost, env: Mapping[str, str]) -> None:
+        del host
+        assert (env["DEPLOYBOT_FOLDER"], env["DEPLOYBOT_CHANGED"]) == ("/home/me/shop", "web")
+        assert env["DEPLOYBOT_COMPOSE_FILES"] == "/home/me/shop/compose.yaml"
+        server.engine.all[PROJECT] = [theirs]
+
+    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=back))
+    ended = await composed.deploy(V1)
+    assert ended.state is State.RESTORED, ended.outcome
+    assert "what ran before was restored and is healthy" in ended.outcome
+    assert "Now running: web1 containers that the bot did not make." in ended.outcome
+
+
+async def test_a_build_that_makes_no_image_is_no_release(composed: Shop, server: ComposedServer) -> None:
+    server.host.script("compose_build", Outcome())
+    ended = await composed.deploy(V1)
+    assert ended.state is State.FAILED
+    assert f"web has no image {BELOW}/web:next on web1" in ended.outcome
+    assert server.engine.all.get(PROJECT, []) == []
+
+
+async def test_an_answer_without_end_is_cut_off(
+    composed: Shop, server: ComposedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploybot.deployments.target_inspection.LONGEST_ANSWER", 100)
+    with pytest.raises(Unreachable, match="compose_config prints more than"):
+        await composed.ask(V1)
+    assert jobs(server, 1) == []
+
+
+async def test_files_that_cannot_be_fetched_are_said_by_the_plan(composed: Shop, server: ComposedServer) -> None:
+    server.host.script("fetch", Outcome(code=1, log=b"one\nNo space left on device\n"))
+    with pytest.raises(UserError, match="cannot be brought to web1: No space left on device"):
+        await composed.ask(V1)
+    server.host.script("fetch", Outcome(code=7))
+    with pytest.raises(UserError, match="cannot be brought to web1: exit code 7"):
+        await composed.ask(V1)
+    assert [one.script for one in server.host.started] == ["fetch", "fetch"]
+
+
+async def test_an_image_that_the_release_is_not_made_of_is_noticed(composed: Shop, server: ComposedServer) -> None:
+    await good(composed, V1)
+
+    def other(host: FakeHost, env: Mapping[str, str]) -> None:
+        server.up(host, env)
+        server.engine.all[PROJECT] = [replace(one, image_id=image_id("8")) for one in server.engine.all[PROJECT]]
+
+    server.host.script("compose_up", Outcome(effect=other), Outcome(effect=server.up))
+    ended = await composed.deploy(V2)
+    assert ended.state is State.RESTORED
+    assert "web runs image 888888888888 instead of 222222222222" in ended.outcome
+    assert runs(server) == [image_id("1")]

@@ -1,0 +1,146 @@
+"""Who pushed an image, and who wrote a change, by rows alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deploybot.autodeploy.watched_sources import IMAGES
+from deploybot.deployments.originators import authors_of, brought_by, unknown_cause
+from deploybot.domain import (
+    Author,
+    Changes,
+    CommitAuthor,
+    Deployment,
+    Identity,
+    Kind,
+    Pin,
+    Plan,
+    Release,
+    ServerPlan,
+    State,
+    Trigger,
+    image_key,
+)
+from deploybot.ports import Tables
+from deploybot.testing import memory_store
+
+OLD, NEW, OTHER = (f"sha256:{letter * 64}" for letter in "abc")
+ANA, CI = Identity("github", "1"), Identity("github", "2")
+
+
+def pin(service: str, digest: str) -> Pin:
+    return Pin(service, f"ghcr.io/acme/{service}", "1", digest)
+
+
+def plan(*pins: Pin, before: Release | None = None, **more: object) -> Plan:
+    servers = (ServerPlan(server="web1", replaces=before, steps=()),)
+    made = Plan(
+        kind=Kind.DEPLOY, app="shop", environment="production", release=Release("1" * 40, images=pins), servers=servers
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def deployment(tables: Tables, of: Plan, *, source: str = IMAGES) -> Deployment:
+    """One that came of a wish."""
+    wish = tables.wishes.add(
+        Trigger(
+            app="shop",
+            environment="production",
+            source=source,
+            commit=of.release.commit,
+            release="r",
+            ref="",
+            why="",
+            made=0.0,
+        )
+    )
+    return Deployment(number=1, plan=of, state=State.WAITING, requester=1, requester_name="deploybot", wish=wish.number)
+
+
+async def test_who_pushed_each_new_image_under_its_tag_is_known() -> None:
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            ana = tables.people.add("ana", ANA)
+            before = Release("1" * 40, images=(pin("web", OLD), pin("worker", OTHER)))
+            one = deployment(tables, plan(pin("web", NEW), pin("worker", OTHER), before=before))
+            assert unknown_cause(tables, one) == "no webhook reported who triggered it"
+            assert brought_by(tables, one) == ()
+            tables.wishes.bring("shop", NEW, Author("Ana", ANA), 1.0)
+            assert unknown_cause(tables, one), "the digest alone may have been pushed under another tag"
+            tables.wishes.bring("shop", image_key("GHCR.io/acme/web", "1", NEW), Author("Ana", ANA), 1.0)
+            assert unknown_cause(tables, one) == "", "what stays was brought by nobody now"
+            assert brought_by(tables, one) == (ana.id,)
+            tables.wishes.bring("shop", image_key("ghcr.io/acme/web", "1", NEW), Author("", CI), 2.0)
+            assert unknown_cause(tables, one) == "somebody, who brought it about, is no account that I know"
+
+        await store.write(look)
+
+
+async def test_of_what_a_person_asked_for_the_cause_is_known() -> None:
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            asked = replace(deployment(tables, plan()), wish=0)
+            assert (unknown_cause(tables, asked), brought_by(tables, asked)) == ("", ())
+            assert unknown_cause(tables, replace(asked, wish=99)) == ""
+
+        await store.write(look)
+
+
+ADA = CommitAuthor("Ada", "ada@example.com")
+
+
+def changes(*authors: CommitAuthor) -> Changes:
+    return Changes(total=len(authors), authors=authors)
+
+
+@pytest.mark.parametrize(
+    ("email", "person"),
+    [
+        ("ana@example.com", "ana"),
+        ("Ana@Example.COM", "ana"),
+        ("1+ana@users.noreply.github.com", "ana"),
+        ("7-ana@users.noreply.gitlab.com", "ana"),
+        ("1+ana@users.noreply.github.com.evil.example", ""),
+        ("x1+ana@users.noreply.github.com", ""),
+        ("2+ana@users.noreply.github.com", ""),
+        ("ana@elsewhere.example", ""),
+    ],
+)
+async def test_whose_a_commits_address_is(email: str, person: str) -> None:
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            ana = tables.people.add("ana", ANA)
+            for identity in (Identity("git", "ana@example.com"), Identity("gitlab", "7")):
+                tables.people.link(ana.id, identity)
+            author = CommitAuthor("Ana", email)
+            found, unknown = authors_of(tables, plan(changes=changes(author)))
+            assert found == ((ana.id,) if person else ())
+            assert unknown == ("" if person else f"Ana <{email}> wrote part of it, whom I do not know")
+
+        await store.write(look)
+
+
+async def test_what_is_not_known_of_the_authors() -> None:
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            not_known = ((), "it is not known who wrote the change")
+            assert authors_of(tables, plan(changes=Changes(total=3))) == not_known
+            assert authors_of(tables, plan(changes=Changes(known=False))) == not_known
+            assert authors_of(tables, plan(changes=Changes())) == ((), "")
+            assert authors_of(tables, plan(changes=Changes(total=3), kind=Kind.TASK)) == ((), "")
+            assert authors_of(tables, plan(changes=Changes(total=3), kind=Kind.ROLLBACK)) == not_known
+            several = tuple(
+                ServerPlan(server=name, replaces=Release(name[-1] * 40), steps=()) for name in ("web1", "web2")
+            )
+            assert authors_of(tables, plan(changes=changes(ADA), servers=several)) == not_known
+            many = [CommitAuthor(f"P{number}", f"p{number}@example.com") for number in range(5)]
+            _, unknown = authors_of(tables, plan(changes=changes(*many)))
+            assert unknown.endswith("P2 <p2@example.com> and 2 more wrote part of it, whom I do not know")
+
+        await store.write(look)

@@ -1,0 +1,234 @@
+"""Plans: what is asked of the strategy, what people should know before, and what is refused together."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+
+from deploybot.deployments.planner import digest_of
+from deploybot.domain import Changes, Commit, Gate, Kind, Manifest, Plan, Release, Running, ServerPlan
+from deploybot.errors import NoImage, UserError
+from deploybot.ports import Site, Tables
+from tests.deployments.conftest import V1, V2, V3, Shop
+from tests.deployments.plain import BACK, SWITCH, PlainStrategy, planner_of
+
+GATE = Gate(kind="command", target="curl -f localhost", within=20.0)
+
+
+def _runs(shop: Shop, release: Release, *names: str) -> None:
+    for name in names:
+        facts = shop.hosts[name].server_facts
+        shop.hosts[name].server_facts = replace(facts, current=release.id, releases=(release.id,))
+
+
+async def _recorded(shop: Shop, release: Release, *names: str) -> None:
+    plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=release, servers=())
+
+    def put(tables: Tables) -> None:
+        made = tables.deployments.add(plan, requester=shop.person, reason="", place=None, now=1.0)
+        for name in names:
+            tables.running.put(Running("shop", "production", name, release, made.number, 1.0, healthy=True))
+
+    await shop.store.write(put)
+
+
+async def test_a_plan_has_a_part_for_each_server_in_their_order(shop: Shop) -> None:
+    strategy = PlainStrategy()
+    _runs(shop, V1, "web1", "web2")
+    shop.refs.between[V1.commit, V2.commit] = changes = Changes(commits=(Commit("c" * 40, "ana", "Fix", 1.0),), total=1)
+    plan = await planner_of(shop, strategy).deploy(shop.app, shop.production, V2, remove_orphans=True)
+    assert [part.server for part in plan.servers] == ["web1", "web2"]
+    assert [part.replaces for part in plan.servers] == [Release.by_id(V1.id)] * 2
+    assert (plan.kind, plan.app, plan.environment, plan.release) == (Kind.DEPLOY, "shop", "production", V2)
+    assert (plan.changes, plan.warnings, plan.remove_orphans) == (changes, (), True)
+    assert plan.digest == digest_of(plan)
+    assert plan.digest != digest_of(replace(plan, release=V3))
+    content = json.dumps(dataclasses.asdict(replace(plan, digest="")), sort_keys=True, separators=(",", ":"))
+    assert plan.digest == hashlib.sha256(content.encode()).hexdigest()
+    assert [(site.server, site.remove_orphans, release, back) for site, release, _, back in strategy.deployed] == [
+        ("web1", True, V2, False),
+        ("web2", True, V2, False),
+    ]
+
+
+async def test_the_first_release_changes_nothing_that_is_known(shop: Shop) -> None:
+    plan = await planner_of(shop, PlainStrategy()).deploy(shop.app, shop.production, V1)
+    assert plan.changes == Changes(known=False)
+
+
+async def test_servers_that_are_named_alone_are_planned(shop: Shop) -> None:
+    planner = planner_of(shop, PlainStrategy())
+    plan = await planner.deploy(shop.app, shop.production, V1, servers=("web2",))
+    assert [part.server for part in plan.servers] == ["web2"]
+    with pytest.raises(UserError, match="shop does not run on web7, db1 in production") as caught:
+        await planner.deploy(shop.app, shop.production, V1, servers=("web7", "web1", "db1"))
+    assert caught.value.hint == "Its servers there: web1, web2"
+
+
+async def test_what_stays_is_the_new_the_old_and_the_last_good_releases(shop: Shop) -> None:
+    await shop.deploy(V3)
+    strategy = PlainStrategy()
+    _runs(shop, V1, "web1", "web2")
+    plan = await planner_of(shop, strategy).deploy(shop.app, shop.production, V2)
+    assert strategy.kept == [(V2.id, V1.id, V3.id)] * 2
+    assert [step.script for part in plan.servers for step in part.cleanup] == ["prune", "prune"]
+
+
+async def test_what_is_asked_for_stays_too(shop: Shop) -> None:
+    await shop.ask(V3, at=dt.time(4, 0))
+    strategy = PlainStrategy()
+    await planner_of(shop, strategy).deploy(shop.app, shop.production, V2)
+    assert strategy.kept == [(V2.id, V3.id)] * 2
+
+
+async def test_a_health_command_is_a_last_step_both_ways(shop: Shop) -> None:
+    _runs(shop, V1, "web1", "web2")
+    plan = await planner_of(shop, PlainStrategy(part={"gate": GATE})).deploy(shop.app, shop.production, V2)
+    part = plan.servers[0]
+    assert part.gate is None
+    assert (part.steps[0], part.restore[0]) == (SWITCH, BACK)
+    health = part.steps[1]
+    assert (health.name, health.script, health.timeout, health.switches) == ("health", "health_command", 50.0, True)
+    assert health.env == (*SWITCH.env, ("DEPLOYBOT_HEALTH", GATE.target), ("DEPLOYBOT_WITHIN", "20"))
+    assert health.secrets == SWITCH.secrets
+    assert part.restore[1].env == (*BACK.env, ("DEPLOYBOT_HEALTH", GATE.target), ("DEPLOYBOT_WITHIN", "20"))
+
+
+async def test_a_health_command_without_a_way_back_and_other_gates(shop: Shop) -> None:
+    first = await planner_of(shop, PlainStrategy(part={"gate": GATE})).deploy(shop.app, shop.production, V2)
+    assert first.servers[0].restore == ()
+    http = replace(GATE, kind="http")
+    other = await planner_of(shop, PlainStrategy(part={"gate": http})).deploy(shop.app, shop.production, V2)
+    assert (other.servers[0].gate, other.servers[0].steps) == (http, (SWITCH,))
+
+
+@pytest.mark.parametrize(
+    ("runs", "row", "part", "warning"),
+    [
+        (V1, V1, {}, ()),
+        (V1, V2, {}, ("web1 runs 1111111111, though #1 put v2 (2222222222) there",)),
+        (None, V2, {}, ("web1 runs nothing, though #1 put v2 (2222222222) there",)),
+        (None, V2, {"before": Manifest()}, ("web1 runs something else, though #1 put v2 (2222222222) there",)),
+        (None, None, {"before": Manifest()}, ("web1: containers of this project run already, and are taken over",)),
+        (V1, V1, {"restore": ()}, ("web1: 1111111111 cannot be put back if this fails: its files are gone",)),
+        (
+            V1,
+            V1,
+            {"restore": (), "verify": True},
+            ("web1: 1111111111 cannot be put back if this fails: it does not serve now",),
+        ),
+        (V1, V1, {"warnings": ("A is blank.",)}, ("web1: A is blank.",)),
+    ],
+)
+async def test_what_people_should_know_before(
+    shop: Shop, runs: Release | None, row: Release | None, part: dict[str, object], warning: tuple[str, ...]
+) -> None:
+    if runs:
+        _runs(shop, runs, "web1")
+    if row:
+        await _recorded(shop, row, "web1")
+    planner = planner_of(shop, PlainStrategy(part=part))
+    plan = await planner.deploy(shop.app, shop.production, V3, servers=("web1",))
+    said = [one.replace("v1 (1111111111)", "1111111111") for one in plan.warnings]
+    assert said == [*warning]
+
+
+async def test_a_switch_that_did_not_end_is_named(shop: Shop) -> None:
+    shop.hosts["web2"].server_facts = replace(shop.hosts["web2"].server_facts, switching=V3.id)
+    plan = await planner_of(shop, PlainStrategy()).deploy(shop.app, shop.production, V1)
+    assert plan.warnings == ("web2: an earlier switch to 3333333333 did not end",)
+
+
+class PickyStrategy(PlainStrategy):
+    """Refuses some servers."""
+
+    def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
+        """Raise what `part` holds for the server."""
+        problem = self.part.get(site.server)
+        if problem is not None:
+            raise problem
+        return PlainStrategy(part={}).deploy(site, release, previous, back=back)
+
+
+async def _refused(shop: Shop, **problems: Exception) -> Exception:
+    with pytest.raises(Exception) as caught:  # noqa: PT011  any class is looked at by the tests
+        await planner_of(shop, PickyStrategy(part=problems)).deploy(shop.app, shop.production, V1)
+    return caught.value
+
+
+async def test_what_several_servers_lack_is_said_at_once(shop: Shop) -> None:
+    both = await _refused(shop, web1=UserError("No git.", hint="Install git."), web2=UserError("No room.", hint=""))
+    assert isinstance(both, UserError)
+    assert (both.sentence, both.hint) == ("No git.\nNo room.", "Install git.")
+    same = await _refused(shop, web1=UserError("No git.", hint="a"), web2=UserError("No git.", hint="a"))
+    assert isinstance(same, UserError)
+    assert (same.sentence, same.hint) == ("No git.", "a")
+
+
+async def test_one_problem_keeps_its_class(shop: Shop) -> None:
+    alone = await _refused(shop, web2=NoImage("There is no image."))
+    assert isinstance(alone, NoImage)
+
+
+async def test_what_people_cannot_mend_is_said_alone(shop: Shop) -> None:
+    shop.hosts["web2"].down = "it is off"
+    problem = await _refused(shop, web1=UserError("No git."))
+    assert "it is off" in str(problem)
+
+
+async def test_a_restart_and_a_task_are_planned_on_what_runs(shop: Shop) -> None:
+    _runs(shop, V1, "web1", "web2")
+    planner = planner_of(shop, PlainStrategy(part={"gate": GATE}))
+    restart = await planner.restart(shop.app, shop.production)
+    assert (restart.kind, restart.release.id, restart.task) == (Kind.RESTART, V1.id, "")
+    assert [(part.server, part.replaces and part.replaces.id) for part in restart.servers] == [
+        ("web1", V1.id),
+        ("web2", V1.id),
+    ]
+    assert [step.name for step in restart.servers[0].steps] == ["switch", "health"]
+    task = await planner.task(shop.app, shop.production, "migrate")
+    assert (task.kind, task.task, [part.server for part in task.servers]) == (Kind.TASK, "migrate", ["web1"])
+    assert [step.name for step in task.servers[0].steps] == ["migrate"]
+    assert len({restart.digest, task.digest, digest_of(restart), digest_of(task)}) == 2
+
+
+async def test_where_nothing_runs_nothing_is_restarted(shop: Shop) -> None:
+    _runs(shop, V1, "web1")
+    with pytest.raises(UserError, match="No release of shop runs in production on web2 yet") as caught:
+        await planner_of(shop, PlainStrategy()).restart(shop.app, shop.production)
+    assert caught.value.hint == "Deploy it first: deploy shop to production"
+
+
+async def test_the_same_again_is_planned_as_before(shop: Shop) -> None:
+    _runs(shop, V1, "web1", "web2")
+    strategy = PlainStrategy()
+    planner = planner_of(shop, strategy)
+    for old in (
+        await planner.restart(shop.app, shop.production),
+        await planner.task(shop.app, shop.production, "tidy"),
+    ):
+        assert await planner.again(shop.app, shop.production, old) == old
+    back = await planner.deploy(shop.app, shop.production, V2, rollback=True, servers=("web2",), remove_orphans=True)
+    assert await planner.again(shop.app, shop.production, back) == back
+    assert strategy.deployed[-1][3] is True
+    gone = replace(back, servers=(*back.servers, replace(back.servers[0], server="web9")))
+    assert await planner.again(shop.app, shop.production, gone) == back
+
+
+async def test_files_are_put_there_from_scratch_for_a_new_plan_only(shop: Shop) -> None:
+    strategy = PlainStrategy(questions=["compose_config"])
+    planner = planner_of(shop, strategy)
+    plan = await planner.deploy(shop.app, shop.production, V1, servers=("web1",))
+    await planner.again(shop.app, shop.production, plan)
+    assert strategy.fetches == [True, False]
+
+
+@pytest.mark.parametrize(("ref", "found"), [("v2", V2.commit), ("gone", None)])
+async def test_what_a_ref_means_now(shop: Shop, ref: str, found: str | None) -> None:
+    release = await planner_of(shop, PlainStrategy()).meaning(shop.app, shop.production, ref)
+    assert (release and release.commit) == found

@@ -1,0 +1,63 @@
+"""What one goes back to, and refs that begin with a colon."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploybot.deployments.ref_resolution import good_past
+from deploybot.domain import Deployment, Kind, Plan, Release, State
+from deploybot.errors import UserError
+from tests.deployments.conftest import V1, V2, V3, Shop
+
+
+def done(release: Release, kind: Kind = Kind.DEPLOY, state: State = State.SUCCEEDED) -> Deployment:
+    plan = Plan(kind=kind, app="shop", environment="production", release=release, servers=())
+    return Deployment(number=1, plan=plan, state=state, requester=1, requester_name="ana")
+
+
+@pytest.mark.parametrize(
+    ("history", "past"),
+    [
+        ([], []),
+        ([done(V1), done(V2)], [V1, V2]),
+        ([done(V1), done(V2), done(V1)], [V2, V1]),
+        ([done(V1), done(V2, state=State.RESTORED)], [V1]),
+        ([done(V1), done(V2), done(V3), done(V2, Kind.ROLLBACK)], [V1, V2]),
+        ([done(V1), done(V2), done(V3), done(V2, Kind.ROLLBACK), done(V1, Kind.ROLLBACK)], [V1]),
+        ([done(V1), done(V2), done(V1, Kind.ROLLBACK), done(V3)], [V1, V3]),
+        ([done(V1), done(V2, Kind.ROLLBACK)], [V1, V2]),
+        ([done(V1), done(V2), done(V2, Kind.RESTART)], [V1, V2]),
+        ([done(V1), done(V2), done(V1, Kind.RESTART)], [V1, V2]),
+        ([done(V1), done(V2, state=State.FAILED), done(V3)], [V1, V3]),
+    ],
+)
+def test_a_rollback_takes_away_what_it_went_back_from(history: list[Deployment], past: list[Release]) -> None:
+    assert good_past(history) == past
+
+
+async def test_rolling_back_twice_goes_further_back(shop: Shop) -> None:
+    releases = shop.deployments.releases
+    for release in (V1, V2, V3):
+        await shop.deploy(release)
+    for expected in (V2, V1):
+        current = await releases.current(shop.app, shop.production)
+        target = await releases.last_good(shop.app, shop.production, before=current)
+        assert target == expected
+        await shop.deploy(expected, rollback=True)
+    current = await releases.current(shop.app, shop.production)
+    assert await releases.last_good(shop.app, shop.production, before=current) is None
+
+
+async def test_colon_refs(shop: Shop) -> None:
+    releases = shop.deployments.releases
+    with pytest.raises(UserError, match="shop has no current release in production yet"):
+        await releases.resolve(shop.app, shop.production, ":current")
+    await shop.deploy(V1)
+    await shop.deploy(V2)
+    assert await releases.resolve(shop.app, shop.production, ":current") == V2
+    assert await releases.resolve(shop.app, shop.production, ":previous") == V1
+    assert (await releases.resolve(shop.app, shop.production, "v3")).commit == V3.commit
+    with pytest.raises(UserError, match=":next is no ref"):
+        await releases.resolve(shop.app, shop.production, ":next")
+    with pytest.raises(UserError, match="needs an environment"):
+        await releases.resolve(shop.app, None, ":current")

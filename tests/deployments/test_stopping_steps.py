@@ -1,0 +1,226 @@
+"""One step that somebody wishes to stop, and one that an earlier bot has left."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+
+import pytest
+
+from deploybot.deployments import step_runner
+from deploybot.domain import JobState, ServerUpload, StepState, UploadKind
+from deploybot.errors import Cancelled, StepFailed, StepUnknown, Unreachable
+from deploybot.testing import Outcome
+from tests.deployments.bench import NO_ANSWER, STEP, Bench, make_bench, while_down
+from tests.deployments.conftest import V1, Shop
+
+
+@pytest.fixture
+async def bench(shop: Shop) -> Bench:
+    return await make_bench(shop)
+
+
+async def test_who_wishes_to_stop_before_a_step_is_begun_leaves_no_trace_of_it(bench: Bench) -> None:
+    bench.stop.set(Cancelled("ana"))
+    with pytest.raises(Cancelled, match="cancelled by ana"):
+        await bench.run()
+    assert (await bench.rows(), bench.host.calls, bench.told) == ((), [], [])
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "detail"), [(JobState.RUNNING, -1, "cancelled by ana"), (JobState.DONE, 0, "")]
+)
+async def test_a_step_that_was_begun_is_stopped_and_an_end_that_came_first_counts(
+    bench: Bench, state: JobState, code: int, detail: str
+) -> None:
+    row = await bench.keep(StepState.PENDING)
+    bench.host.script("build", Outcome(hold=True, log=b"half a line"))
+    await bench.host.start(row.job, "build", {}, deadline=100)
+    if state is JobState.DONE:
+        bench.host.finish(row.job)
+    bench.stop.set(Cancelled("ana"))
+    with pytest.raises(Cancelled, match="cancelled by ana"):
+        await bench.run()
+    (ended,) = await bench.rows()
+    assert ended.state is (StepState.DONE if state is JobState.DONE else StepState.CANCELLED)
+    assert (ended.code, ended.detail) == (code, detail)
+    assert bench.journal.path(ended).read_bytes() == b"half a line"
+
+
+async def test_a_job_that_runs_is_stopped_as_soon_as_somebody_wishes_it(bench: Bench) -> None:
+    bench.host.script("build", Outcome(hold=True, log=b"half a line"))
+    running = asyncio.ensure_future(bench.run())
+    async with asyncio.timeout(10):
+        await bench.host.waited.wait()
+    bench.stop.set(Cancelled("ana"))
+    with pytest.raises(Cancelled, match="cancelled by ana"):
+        await running
+    (row,) = await bench.rows()
+    assert (row.state, row.detail) == (StepState.CANCELLED, "cancelled by ana")
+    assert (await bench.host.poll(row.job, 0)).status.state is JobState.CANCELLED
+    assert bench.journal.path(row).read_bytes() == b"half a line"
+
+
+async def test_a_job_that_an_earlier_bot_started_is_followed_and_not_started_again(bench: Bench) -> None:
+    row = await bench.keep(StepState.STARTED)
+    await bench.host.start(row.job, "build", {}, deadline=100)
+    bench.host.calls.clear()
+    upload = ServerUpload(kind=UploadKind.ARCHIVE, commit=V1.commit, target="/srv/shop/a")
+    assert (await bench.run(replace(STEP, uploads=(upload,)))).state is StepState.DONE
+    assert set(bench.host.calls) == {"poll"}
+    assert bench.host.limits[0] == 0, "at first it is asked for its state alone"
+    assert bench.host.uploads == {}
+
+
+async def test_a_step_that_failed_before_it_could_be_stopped_has_failed(bench: Bench) -> None:
+    row = await bench.keep(StepState.STARTED)
+    bench.host.script("build", Outcome(code=3))
+    await bench.host.start(row.job, "build", {}, deadline=100)
+    bench.stop.set(Cancelled("ana"))
+    with pytest.raises(StepFailed):
+        await bench.run()
+
+
+async def test_a_job_that_does_not_stop_is_unknown(bench: Bench) -> None:
+    row = await bench.keep(StepState.STARTED)
+    bench.host.script("build", Outcome(hold=True))
+    await bench.host.start(row.job, "build", {}, deadline=100)
+    bench.host.deaf_to_cancel = True
+    bench.stop.set(Cancelled("ana"))
+    assert (await bench.unknown()).why == "it was asked to stop, but still runs on the server"
+
+
+async def test_a_job_that_cannot_be_stopped_is_given_up_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_runner, "RETRY_FIRST", 0.001)
+    monkeypatch.setattr(step_runner, "STOP_WITHIN", 0.5)
+    await bench.keep(StepState.STARTED)
+    while_down(bench, 30)
+    bench.stop.set(Cancelled("ana"))
+    assert (await bench.unknown()).why == f"{NO_ANSWER}, so it could not be stopped and may go on"
+    assert len(bench.host.calls) > 3
+    assert {*bench.host.calls} == {"cancel"}
+
+
+async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_runner, "RETRY_FIRST", 0.001)
+    monkeypatch.setattr(step_runner, "STOP_WITHIN", 0.5)
+    await bench.keep(StepState.STARTED)
+    bench.host.refuses, bench.host.seconds = True, 61
+    bench.stop.set(Cancelled("ana"))
+    assert (await bench.unknown()).why == (
+        "step `cancel` failed on web1: at all (exit code 126); no room; at all, "
+        "so it could not be stopped and may go on"
+    )
+
+
+async def test_a_wait_that_hangs_is_left_and_the_log_is_looked_at(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_runner, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(step_runner, "GRACE", 0.1)
+    bench.host.hangs = True
+    bench.host.script("build", Outcome(hold=True))
+    began = asyncio.get_running_loop().time()
+    assert (await bench.run()).state is StepState.DONE
+    assert asyncio.get_running_loop().time() - began >= 0.1, "it gets its time"
+
+
+async def test_a_step_that_has_ended_says_the_same_again_and_starts_nothing(bench: Bench) -> None:
+    await bench.keep(StepState.DONE, code=0)
+    assert (await bench.run()).state is StepState.DONE
+    assert (bench.host.calls, bench.told) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("state", "detail", "said"),
+    [
+        (StepState.UNKNOWN, "nobody knows", "how step `build` on web1 ended is unknown: nobody knows"),
+        (StepState.FAILED, "", "step `build` failed on web1: two (exit code 3)"),
+        (StepState.CANCELLED, "ben", "cancelled by ben"),
+        (StepState.CANCELLED, "", "cancelled by a person"),
+    ],
+)
+async def test_a_bad_end_is_said_again_after_a_restart(bench: Bench, state: StepState, detail: str, said: str) -> None:
+    row = await bench.keep(state, code=3, detail=detail)
+    bench.journal.append(row, b"one\ntwo\n", last=True)
+    with pytest.raises((StepUnknown, StepFailed, Cancelled), match=f"^{re.escape(said)}$") as caught:
+        await bench.run()
+    if isinstance(caught.value, StepFailed):
+        assert caught.value.tail == ("one", "two")
+
+
+async def test_a_stop_that_is_known_by_now_is_why_a_step_was_cancelled(bench: Bench) -> None:
+    await bench.keep(StepState.CANCELLED, detail="ben")
+    bench.stop.set(Unreachable("web2", "it is off"))
+    with pytest.raises(Unreachable, match="web2"):
+        await bench.run()
+
+
+async def test_a_log_file_that_lost_bytes_is_fetched_again_from_its_beginning(bench: Bench) -> None:
+    row = await bench.keep(StepState.PENDING)
+    bench.host.script("build", Outcome(log=b"one\ntwo\n"))
+    await bench.host.start(row.job, "build", {}, deadline=100)
+    await bench.shop.store.write(lambda tables: tables.deployments.progress(row.job, offset=9, size=9))
+    ended = await bench.run()
+    assert bench.journal.path(ended).read_bytes() == b"one\ntwo\n"
+    assert (ended.offset, ended.size, len(bench.host.started)) == (8, 8, 1)
+
+
+async def test_a_start_that_does_not_answer_is_left_when_somebody_wishes_to_stop(bench: Bench) -> None:
+    begun = asyncio.Event()
+
+    class SlowHost(type(bench.host)):  # type: ignore[misc]  # a class that is known only here
+        async def start(self, *given: object, **more: object) -> object:
+            begun.set()
+            await asyncio.Event().wait()
+            return super().start(*given, **more)
+
+    bench.host.__class__ = SlowHost
+    running = asyncio.ensure_future(bench.run())
+    async with asyncio.timeout(10):
+        await begun.wait()
+        bench.stop.set(Cancelled("ana"))
+        with pytest.raises(Cancelled, match="cancelled by ana"):
+            await running
+    assert "cancel" in bench.host.calls
+
+
+async def test_the_whole_log_of_a_stopped_job_is_fetched(bench: Bench) -> None:
+    """An answer has forty bytes here."""
+    log = b"".join(b"line %d\n" % number for number in range(30))
+    row = await bench.keep(StepState.STARTED)
+    bench.host.script("build", Outcome(hold=True, log=log))
+    await bench.host.start(row.job, "build", {}, deadline=100)
+    bench.host.seconds = 0.1
+    bench.stop.set(Cancelled("ana"))
+    with pytest.raises(Cancelled):
+        await bench.run()
+    assert bench.journal.path((await bench.rows())[0]).read_bytes() == log
+
+
+@pytest.mark.timeout(30)
+async def test_a_log_that_grows_as_fast_as_it_is_read_has_an_end(bench: Bench) -> None:
+    row = await bench.keep(StepState.STARTED)
+    bench.host.script("build", Outcome(hold=True, log=b"a line\n" * 20))
+    await bench.host.start(row.job, "build", {}, deadline=100)
+    bench.host.seconds, poll = 10.0, bench.host.poll
+
+    async def growing(job: str, offset: int, **more: int) -> object:
+        bench.host.write(job, b"a line\n" * 20)
+        return await poll(job, offset, **more)
+
+    bench.host.poll = growing  # type: ignore[method-assign,assignment]  # a server whose job never rests
+    with pytest.raises(StepFailed) as caught:
+        await bench.run()
+    (ended,) = await bench.rows()
+    assert (ended.state, ended.code, caught.value.code) == (StepState.FAILED, 124, 124)
+
+
+async def test_a_job_that_outlives_its_time_is_stopped_and_its_last_words_are_kept(bench: Bench) -> None:
+    bench.host.script("build", Outcome(hold=True, log=b"compiling\nstill compiling\n"))
+    bench.host.seconds = 70.0
+    with pytest.raises(StepFailed) as caught:
+        await bench.run()
+    assert (caught.value.code, caught.value.tail) == (124, ("compiling", "still compiling"))
+    assert "cancel" in bench.host.calls

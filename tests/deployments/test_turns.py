@@ -1,0 +1,137 @@
+"""Deployments that begin at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from deploybot.deployments import deployment_queue
+from deploybot.deployments.queue_turns import next_time, show_moment
+from deploybot.domain import State
+from deploybot.testing import Outcome
+from tests.deployments.conftest import NO_RIGHT, V1, V2, V3, Shop
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NINE, HOUR = time(9), 3600.0
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("now", "clock", "found"),
+    [
+        ("2027-01-15 16:59:59", time(18), "2027-01-15 17:00"),
+        ("2027-01-15 17:00:00", time(18), "2027-01-16 17:00"),
+        # It is already the 16th there.
+        ("2027-01-15 23:30:00", time(0, 15), "2027-01-16 23:15"),
+        # The nights on which 2:30 does not exist, and exists twice.
+        ("2027-03-28 00:00:00", time(2, 30), "2027-03-28 01:30"),
+        ("2027-10-31 00:00:00", time(2, 30), "2027-10-31 00:30"),
+        ("2027-10-31 00:45:00", time(2, 30), "2027-11-01 01:30"),
+    ],
+)
+def test_the_next_time_of_day(now: str, clock: time, found: str) -> None:
+    assert next_time(clock, BERLIN, at(now)) == at(found)
+
+
+def test_a_moment_is_told_with_its_zone() -> None:
+    assert show_moment(at("2027-07-01 16:00"), BERLIN) == "2027-07-01 18:00 CEST"
+
+
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deployment_queue, "CLOCK_LOOKS", 0.001)
+
+
+async def test_it_waits_for_its_time_and_holds_up_nobody(shop: Shop) -> None:
+    card = await shop.ask(V2, at=NINE)
+    assert "Waits for 2027-01-15 09:00 UTC." in card.text
+    assert card.buttons[0].command == "cancel #1"
+    assert (await shop.deploy(V1)).state is State.SUCCEEDED
+    waiting = await shop.deployments.get(1)
+    assert waiting is not None
+    assert (waiting.state, waiting.started) == (State.WAITING, 0.0)
+    shop.clock.advance(HOUR)
+    ended = await shop.end_of(1)
+    assert (ended.state, ended.started >= ended.not_before) == (State.SUCCEEDED, True)
+    # It was planned anew: it replaces what was deployed meanwhile.
+    assert {part.replaces.commit for part in ended.plan.servers if part.replaces} == {V1.commit}
+    assert {row.release.commit for row in (await shop.running()).values()} == {V2.commit}
+
+
+async def test_it_is_cancelled_while_it_waits(shop: Shop) -> None:
+    await shop.ask(V1, at=NINE)
+    await shop.deployments.cancel(shop.ctx(), 1)
+    ended = await shop.end_of(1)
+    assert (ended.state, ended.outcome) == (State.CANCELLED, "Cancelled by ana. It had not begun.")
+
+
+async def test_a_right_that_was_taken_away_meanwhile_counts(shop: Shop) -> None:
+    await shop.ask(V1, at=NINE)
+    await shop.lose_right()
+    shop.clock.advance(HOUR)
+    ended = await shop.end_of(1)
+    assert ended.state is State.FAILED
+    assert ended.outcome == f"{NO_RIGHT} Nothing was done."
+    assert not shop.hosts["web1"].started
+
+
+async def waits_for_another(shop: Shop, number: int) -> str:
+    """The text of its card, once that names another deployment."""
+    async with asyncio.timeout(10):
+        while True:
+            card = await shop.card(number)
+            if "Waits for #" in card.text:
+                return card.text
+
+
+async def test_its_time_comes_while_another_runs(shop: Shop) -> None:
+    shop.hosts["web1"].script("fetch", Outcome(hold=True))
+    await shop.ask(V1, at=NINE)
+    await shop.ask(V2)
+    job = await shop.started(2, "fetch")
+    shop.clock.advance(HOUR)
+    assert "Waits for #2 (shop/production: v2" in await waits_for_another(shop, 1)
+    third = await shop.ask(V3)
+    assert "Waits for #1 (shop/production: v1" in third.text
+    shop.hosts["web1"].finish(job)
+    await shop.end_of(2)
+    shop.hosts["web1"].script("fetch", Outcome())
+    assert [(await shop.end_of(number)).state for number in (1, 3)] == [State.SUCCEEDED] * 2
+    assert {row.release.commit for row in (await shop.running()).values()} == {V3.commit}
+
+
+async def test_a_new_bot_keeps_the_time(shop: Shop) -> None:
+    await shop.ask(V1, at=NINE)
+    await shop.deployments.queue.close()
+    shop.start_bot()
+    shop.clock.advance(HOUR)
+    await shop.deployments.queue.resume()
+    assert (await shop.end_of(1)).state is State.SUCCEEDED
+
+
+async def test_a_time_that_passed_while_the_bot_was_down_is_told(shop: Shop) -> None:
+    await shop.ask(V1, at=NINE)
+    await shop.deployments.queue.close()
+    shop.start_bot()
+    shop.clock.advance(5 * HOUR)
+    await shop.deployments.queue.resume()
+    ended = await shop.end_of(1)
+    assert ended.state is State.FAILED
+    assert ended.outcome == (
+        "It was to begin at 2027-01-15 09:00 UTC, and it is 2027-01-15 13:00 UTC: too late to begin by itself. "
+        "Nothing was done."
+    )
+    assert (await shop.card(1)).final
+    assert not shop.hosts["web1"].started
+
+
+async def test_a_dry_run_says_when(shop: Shop) -> None:
+    card = await shop.ask(V1, at=NINE, dry_run=True)
+    assert card.footer.endswith(", to begin at 2027-01-15 09:00 UTC, nothing was done")
+    assert await shop.deployments.get(1) is None

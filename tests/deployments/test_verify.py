@@ -1,0 +1,283 @@
+"""Verification: what runs against the manifest, what may still come, and what did not stay up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deploybot.deployments.health_gate import HealthGate
+from deploybot.deployments.verification import Verifier, as_verified, changes_between, shortfalls
+from deploybot.domain import Container, Manifest, Observed, ServerFacts, ServiceImage
+from deploybot.errors import Cancelled, Unhealthy
+from deploybot.settings import App
+from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeServers
+from tests.deployments.conftest import PausingStop
+from tests.strategies.conftest import make_app, only
+
+PROJECT = "shop-production"
+NOW = 1_800_000_000.0
+ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+WEB = Container(id="w1", name="web-1", service="web", image="shop", state="running", image_id=ONE, started=10.0)
+MANIFEST = Manifest(services=(ServiceImage(service="web", image=ONE),))
+PAIR = Manifest(services=(ServiceImage(service="web", image=ONE, replicas=2),))
+
+
+def seen(*containers: Container) -> Observed:
+    return Observed(facts=ServerFacts(home="/"), project=PROJECT, containers=containers, at=NOW)
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        [WEB],
+        [replace(WEB, health="healthy")],
+        [replace(WEB, state="exited", exit_code=0)],
+        [replace(WEB, restarts=2, started=NOW - 20)],
+        # Restarts of months ago are no crash loop of today.
+        [replace(WEB, restarts=40)],
+        # An Engine may not know the image of a container any more; one-off containers and others do not count.
+        [replace(WEB, image_id="")],
+        [WEB, replace(WEB, id="x", oneoff=True, state="dead")],
+        [WEB, replace(WEB, id="x", service="other", image_id=TWO, health="unhealthy")],
+    ],
+)
+def test_what_runs_as_recorded_lacks_nothing(there: list[Container]) -> None:
+    assert shortfalls(seen(*there), MANIFEST) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (replace(WEB, image_id=TWO), "web runs image 222222222222 instead of 111111111111"),
+        (replace(WEB, health="unhealthy"), "web is unhealthy"),
+        (replace(WEB, state="exited", exit_code=3), "web exited with code 3"),
+        (replace(WEB, state="dead"), "web is dead"),
+        (replace(WEB, state="restarting", restarts=3, exit_code=3), "web keeps restarting (exit code 3)"),
+        (replace(WEB, restarts=3, started=NOW - 20), "web keeps restarting"),
+    ],
+)
+def test_what_will_not_come_right(there: Container, words: str) -> None:
+    assert shortfalls(seen(there), MANIFEST) == ([words], [])
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        ([], "web has no container"),
+        ([replace(WEB, health="starting")], "web is starting"),
+        ([replace(WEB, state="created")], "web is created"),
+        ([replace(WEB, state="restarting", restarts=2, exit_code=3)], "web is restarting (exit code 3)"),
+        ([replace(WEB, state="paused")], "web is paused"),
+    ],
+)
+def test_what_may_still_come(there: list[Container], words: str) -> None:
+    assert shortfalls(seen(*there), MANIFEST) == ([], [words])
+
+
+def test_all_replicas_have_to_be_there() -> None:
+    assert shortfalls(seen(WEB), PAIR) == ([], ["web has 1 of 2 containers"])
+    assert shortfalls(seen(), PAIR) == ([], ["web has 0 of 2 containers"])
+    assert shortfalls(seen(WEB, replace(WEB, id="w2")), PAIR) == ([], [])
+    bad = replace(WEB, id="w2", health="unhealthy")
+    assert shortfalls(seen(WEB, bad), PAIR) == (["web is unhealthy"], [])
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        ([WEB], []),
+        ([replace(WEB, restarts=1)], ["web restarted"]),
+        ([replace(WEB, restarts=1, exit_code=2)], ["web restarted (exit code 2)"]),
+        ([replace(WEB, started=11.0)], ["web restarted"]),
+        ([replace(WEB, id="w2")], ["web was replaced by another container meanwhile"]),
+        ([], ["web has no container"]),
+        ([replace(WEB, state="exited", exit_code=1)], ["web exited with code 1"]),
+        ([replace(WEB, health="unhealthy")], ["web is unhealthy"]),
+        ([replace(WEB, health="starting")], ["web is starting"]),
+        ([replace(WEB, state="exited")], []),
+        ([replace(WEB, image_id=TWO)], ["web runs image 222222222222 instead of 111111111111"]),
+        ([replace(WEB, service="other")], ["web has no container"]),
+    ],
+)
+def test_what_changed_between_two_looks(now: list[Container], words: list[str]) -> None:
+    assert changes_between(seen(WEB), seen(*now), MANIFEST) == words
+
+
+def test_what_was_not_up_at_first_is_no_change() -> None:
+    starting = replace(WEB, state="exited", started=0.0)
+    assert changes_between(seen(starting), seen(replace(WEB, started=20.0)), MANIFEST) == []
+    assert changes_between(seen(starting), seen(replace(starting, state="created")), MANIFEST) == []
+
+
+class VerifiedServer:
+    """A server with an Engine, whose answers change with the pauses of whoever verifies.
+
+    `then` are the containers that are there after the next pauses.
+    """
+
+    def __init__(self, *there: Container, then: list[list[Container]] | None = None, **app: object) -> None:
+        self.clock = FakeClock()
+        self.engine = FakeEngine("web1")
+        self.engine.all[PROJECT] = there
+        self.engine.chunks["w1"] = [b"2027-01-01T00:00:00Z no such table\n"]
+        servers = FakeServers([FakeHost("web1")], {"web1": self.engine})
+        self.verifier = Verifier(servers, HealthGate(servers, self.clock), self.clock)
+        self.app: App = make_app("compose", **app)
+        self.stop = FollowingStop(self, then or [])
+
+    async def settle(self, manifest: Manifest = MANIFEST) -> None:
+        await self.verifier.settle(self.app, only(self.app), "web1", manifest, self.stop)
+
+    async def stay(self, manifest: Manifest = MANIFEST) -> None:
+        await self.verifier.stay(self.app, only(self.app), "web1", manifest, self.stop)
+
+
+class FollowingStop(PausingStop):
+    """After each pause the next containers are there, and an Engine that was down answers again."""
+
+    def __init__(self, server: VerifiedServer, then: list[list[Container]]) -> None:
+        super().__init__(server.clock)
+        self.server = server
+        self.then = then
+        self.down = 0
+
+    async def pause(self, seconds: float) -> None:
+        await super().pause(seconds)
+        self.down -= 1
+        if self.down == 0:
+            self.server.engine.down = ""
+        if self.then:
+            self.server.engine.all[PROJECT] = self.then.pop(0)
+
+
+async def test_a_release_that_runs_has_settled_at_once() -> None:
+    server = VerifiedServer(WEB)
+    await server.settle()
+    assert server.stop.pauses == []
+
+
+async def test_a_release_that_starts_is_waited_for() -> None:
+    server = VerifiedServer(replace(WEB, health="starting"), then=[[replace(WEB, health="starting")], [WEB]])
+    await server.settle()
+    assert server.stop.pauses == pytest.approx([0.2, 0.32])
+
+
+async def test_what_is_hopeless_is_not_waited_for() -> None:
+    server = VerifiedServer(replace(WEB, state="exited", exit_code=1))
+    with pytest.raises(Unhealthy, match="web exited with code 1") as caught:
+        await server.settle()
+    assert (server.stop.pauses, caught.value.tail) == ([], ("web | no such table",))
+
+
+async def test_waiting_ends_with_the_time_that_compose_has() -> None:
+    server = VerifiedServer(replace(WEB, health="starting"), compose={"wait": "10s"})
+    with pytest.raises(Unhealthy, match="web is starting"):
+        await server.settle()
+    assert 8 < sum(server.stop.pauses) <= 10
+    assert max(server.stop.pauses) == 2.0
+
+
+async def test_an_engine_that_does_not_answer_is_waited_for() -> None:
+    server = VerifiedServer(WEB)
+    server.engine.down, server.stop.down = "it restarts", 3
+    await server.settle()
+    assert len(server.stop.pauses) == 3
+    server.engine.down = "it is gone"
+    with pytest.raises(Unhealthy, match="it is gone"):
+        await server.settle()
+
+
+async def test_a_person_ends_the_waiting() -> None:
+    server = VerifiedServer(replace(WEB, health="starting"))
+    server.stop.set(Cancelled("ana"))
+    with pytest.raises(Cancelled):
+        await server.settle()
+    server = VerifiedServer(WEB, stable="5s")
+    server.stop.set(Cancelled("ana"))
+    with pytest.raises(Cancelled):
+        await server.stay()
+
+
+async def test_everything_stays_up_for_the_stated_time() -> None:
+    server = VerifiedServer(WEB, stable="5s")
+    await server.stay()
+    assert server.stop.pauses == [2.0, 2.0, 1.0]
+
+
+async def test_a_crash_at_the_last_moment_is_noticed() -> None:
+    again = replace(WEB, restarts=1, exit_code=1)
+    server = VerifiedServer(WEB, then=[[WEB], [WEB], [again]], stable="5s")
+    with pytest.raises(Unhealthy, match=r"web restarted \(exit code 1\)"):
+        await server.stay()
+
+
+async def test_nothing_is_watched_where_it_is_switched_off_or_nothing_is_recorded() -> None:
+    for server, manifest in ((VerifiedServer(stable=0), MANIFEST), (VerifiedServer(stable="5s"), Manifest())):
+        server.engine.down = "it is not asked"
+        await server.stay(manifest)
+        assert server.stop.pauses == []
+
+
+async def test_a_moment_without_an_answer_is_no_crash() -> None:
+    server = VerifiedServer(WEB, stable="5s")
+    server.engine.down, server.stop.down = "it restarts", 2
+    await server.stay()
+    server.engine.down = "it is gone"
+    with pytest.raises(Unhealthy, match="it is gone"):
+        await server.stay()
+    server.stop.set(Cancelled("ana"))
+    with pytest.raises(Cancelled):
+        await server.stay()
+
+
+def test_a_service_that_serves_is_not_well_when_it_has_ended() -> None:
+    stopped = seen(replace(WEB, state="exited", exit_code=0))
+    serving = Manifest(services=(ServiceImage(service="web", image=ONE, ends=False),))
+    assert shortfalls(stopped, serving) == ([], ["web has stopped"])
+    assert shortfalls(seen(WEB), serving) == ([], [])
+
+
+def test_what_had_ended_is_kept_with_the_record() -> None:
+    job = ServiceImage(service="web", image=ONE)
+    there = seen(replace(WEB, state="exited", exit_code=0))
+    assert as_verified(Manifest(services=(job,)), there) == Manifest(services=(replace(job, ended=True),))
+    assert as_verified(Manifest(services=(replace(job, ended=True),)), seen(WEB)) == Manifest(services=(job,))
+
+
+async def test_what_is_seen_is_given_back() -> None:
+    server = VerifiedServer(WEB, stable=1.0)
+    settled = await server.verifier.settle(server.app, only(server.app), "web1", MANIFEST, server.stop)
+    stayed = await server.verifier.stay(server.app, only(server.app), "web1", MANIFEST, server.stop)
+    assert stayed
+    assert settled.containers == stayed.containers == (WEB,)
+
+
+DB = ServiceImage(service="db", image=TWO, unwell=True)
+ILL_DB = replace(WEB, id="d1", service="db", image_id=TWO, health="unhealthy")
+
+
+@pytest.mark.parametrize(
+    ("there", "services", "same"),
+    [
+        ((WEB, ILL_DB), (MANIFEST.services[0], DB), True),
+        ((WEB, ILL_DB), (MANIFEST.services[0], replace(DB, unwell=False)), False),
+        ((replace(WEB, health="unhealthy"), ILL_DB), (MANIFEST.services[0], DB), False),
+        ((replace(WEB, health="starting"), ILL_DB), (MANIFEST.services[0], DB), False),
+        ((ILL_DB,), (MANIFEST.services[0], DB), False),
+        ((replace(WEB, image_id=TWO), ILL_DB), (MANIFEST.services[0], DB), False),
+    ],
+)
+async def test_what_was_unwell_before_may_be_so_again(
+    there: tuple[Container, ...], services: tuple[ServiceImage, ...], same: bool
+) -> None:
+    server = VerifiedServer(*there)
+    manifest = Manifest(services=services)
+    assert await server.verifier.is_as_before(server.app, only(server.app), "web1", manifest) is same
+
+
+async def test_an_engine_that_does_not_answer_shows_nothing_as_before() -> None:
+    server = VerifiedServer(WEB, ILL_DB)
+    server.engine.down = "it is gone"
+    manifest = Manifest(services=(*MANIFEST.services, DB))
+    assert not await server.verifier.is_as_before(server.app, only(server.app), "web1", manifest)

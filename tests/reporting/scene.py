@@ -1,0 +1,168 @@
+"""A database with deployments that go their way, and the worker that tells doubles of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from deploybot.domain import Deployment, Kind, State
+from deploybot.events.deployment_reports import Reporter, targets_of
+from deploybot.ports import Tables
+from deploybot.reporting.report_http import Caller
+from deploybot.reporting.report_targets import targets
+from deploybot.reporting.report_worker import ReportWorker
+from deploybot.settings import Settings
+from deploybot.store.database import Database
+from deploybot.testing import FakeClock
+from tests.chat.stub import SystemClock
+from tests.reporting.doubles import REPOSITORY, SECRET, TOKEN
+from tests.store.examples import ann, commit, plan
+
+WELL = (State.WAITING, State.RUNNING, State.SUCCEEDED)
+CLOCK = SystemClock()
+
+
+def settings_of(
+    *,
+    forge: tuple[str, str] | None = None,
+    outgoing: str = "",
+    otel: str = "",
+    token: str = TOKEN,
+    apps: Sequence[str] = (),
+    repository: str = REPOSITORY,
+) -> Settings:
+    """bot.toml of two apps; `forge` is a kind and the URL of its API, the others are URLs."""
+    app: dict[str, Any] = {
+        "repo": "git@git.example.com:acme/shop.git",
+        "strategy": "files",
+        "directory": "/srv/shop",
+        "environments": {name: {"name": name, "servers": ["web1"]} for name in ("production", "staging")},
+    }
+    tree: dict[str, Any] = {
+        "bot": {"data": "/nowhere"},
+        "servers": {"web1": {"name": "web1", "ssh": "deploy@web1"}},
+        "apps": {"shop": {"name": "shop", **app}, "blog": {"name": "blog", **app}},
+    }
+    if forge:
+        tree["apps"]["shop"]["forge"] = {
+            "kind": forge[0],
+            "api_url": forge[1],
+            "repository": repository,
+            "token": {"env": "T"},
+        }
+    if outgoing:
+        tree["outgoing"] = {"board": {"url": outgoing, "secret": {"env": "S"}, "apps": list(apps)}}
+    if otel:
+        tree["otel"] = {"endpoint": otel, "headers": {"authorization": {"env": "A"}}}
+    made = Settings.model_validate(tree)
+    if made.apps["shop"].forge:
+        made.apps["shop"].forge.token.fill(token)
+    for one in made.outgoing.values():
+        one.secret.fill(SECRET)
+    if made.otel:
+        made.otel.headers["authorization"].fill("Bearer otel-secret-0123")
+    return made
+
+
+@dataclass
+class Scene:
+    """The store, who is told by bot.toml, and the deployments."""
+
+    store: Database
+    settings: Settings
+    clock: SystemClock | FakeClock = CLOCK
+
+    def __post_init__(self) -> None:
+        self.reporter = Reporter(targets_of(self.settings), self.clock)
+
+    async def deploy(
+        self,
+        states: Iterable[State] = WELL,
+        *,
+        number: int = 1,
+        environment: str = "production",
+        kind: Kind = Kind.DEPLOY,
+        app: str = "shop",
+        reason: str = "",
+    ) -> Deployment:
+        """A deployment of the `number`th commit that goes through these states, each told in its own transaction."""
+
+        def begin(tables: Tables) -> Deployment:
+            made = tables.deployments.add(
+                plan(number, app=app, environment=environment, kind=kind),
+                requester=ann(tables),
+                reason=reason,
+                place=None,
+                now=self.clock.now(),
+            )
+            self.reporter(tables, made)
+            return made
+
+        deployment = await self.store.write(begin)
+        for state in states:
+            if state is not State.WAITING:
+                deployment = await self.move(deployment.number, state)
+        return deployment
+
+    async def move(self, number: int, state: State) -> Deployment:
+        """Its next state."""
+
+        def move(tables: Tables) -> Deployment:
+            moved = tables.deployments.move(number, state, now=self.clock.now(), outcome=f"It {state}.")
+            self.reporter(tables, moved)
+            return moved
+
+        return await self.store.write(move)
+
+    @asynccontextmanager
+    async def telling(self, *, pause: float = 0.01, within: float = 5.0) -> AsyncIterator[ReportWorker]:
+        """The worker, at work while the block lasts."""
+        caller = Caller(within=within)
+        worker = ReportWorker(
+            self.store,
+            targets(self.settings, caller, self.store),
+            self.clock,
+            close=caller.close,
+            first_pause=pause,
+        )
+        self.store.on_outbox = worker.wake
+        task = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            self.store.on_outbox = None
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def told(self, within: float = 20.0) -> None:
+        """Tell all that waits, and wait for it."""
+        async with self.telling():
+            await self.nothing_waits(within)
+
+    async def nothing_waits(self, within: float = 20.0) -> None:
+        """Until all is told or given up."""
+        async with asyncio.timeout(within):
+            while await self.waiting():  # noqa: ASYNC110  the database has no event for this
+                await asyncio.sleep(0.005)
+
+    async def waiting(self) -> int:
+        """How many reports wait."""
+        return await self.store.read(lambda tables: tables.reports.waiting())
+
+    async def fates(self) -> list[tuple[str, str]]:
+        """What became of each report, in order: its word, and its state with the error."""
+
+        def look(tables: Tables) -> list[tuple[str, str]]:
+            run: Any = tables.reports._run  # type: ignore[attr-defined]
+            return [(row[0], f"{row[1]} {row[2]}".strip()) for row in run("SELECT word, state, error FROM reports")]
+
+        return await self.store.read(look)
+
+
+def sha(number: int = 1) -> str:
+    """The commit that `Scene.deploy` takes."""
+    return commit(number)

@@ -1,0 +1,167 @@
+"""What forges show of deployments, on doubles that refuse what their documents do not allow."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploybot.domain import OWN, Kind, State
+from deploybot.errors import Unreachable
+from deploybot.ports import ChatFinding
+from deploybot.reporting.report_http import Caller
+from deploybot.reporting.report_targets import targets
+from deploybot.store.database import Database
+from tests.reporting.doubles import LOST, Fault, Gitea, GitHub, GitLab
+from tests.reporting.scene import Scene, settings_of, sha
+
+Forges = tuple[GitHub, GitLab, Gitea]
+
+
+@pytest.fixture
+def forges(github: GitHub, gitlab: GitLab, gitea: Gitea) -> Forges:
+    """All of them."""
+    return github, gitlab, gitea
+
+
+async def test_github_has_a_deployment_with_its_states_and_a_status_of_the_commit(
+    store: Database, github: GitHub
+) -> None:
+    scene = Scene(store, settings_of(forge=("github", github.url)))
+    deployment = await scene.deploy(reason="a fix")
+    await scene.told()
+    (made,) = github.deployments
+    assert (made["ref"], made["environment"], made["task"]) == (sha(), "production", "deploy")
+    assert (made["auto_merge"], made["required_contexts"]) == (False, [])
+    assert made["payload"] == {OWN: {"app": "shop", "deployment": deployment.number, "created": deployment.created}}
+    assert str(made["description"]).split()[0] == OWN
+    assert github.states == {1000: ["queued", "in_progress", "success"]}
+    assert [body["state"] for _, body in github.statuses] == ["pending", "pending", "success"]
+    assert {body["context"] for _, body in github.statuses} == {f"{OWN}/production"}
+    assert str(github.statuses[-1][1]["description"]).startswith("#1 succeeded after ")
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        ((State.RUNNING, State.FAILED), ("failure", "failure", "failed", "failed", "failure")),
+        ((State.RUNNING, State.RESTORING, State.RESTORED), ("failure", "failure", "failed", "failed", "failure")),
+        ((State.RUNNING, State.CANCELLED), ("inactive", "error", "canceled", "canceled", "warning")),
+        ((State.RUNNING, State.UNKNOWN), ("error", "error", "failed", "failed", "error")),
+        ((State.CANCELLED,), ("inactive", "error", "", "canceled", "warning")),
+    ],
+)
+async def test_each_end_has_its_word_on_each_forge(
+    store: Database, forges: Forges, states: tuple[State, ...], told: tuple[str, str, str, str, str]
+) -> None:
+    github, gitlab, gitea = forges
+    for kind, url in (("github", github.url), ("gitlab", gitlab.url), ("forgejo", gitea.url)):
+        scene = Scene(store, settings_of(forge=(kind, url)))
+        await scene.deploy(states)
+        await scene.told()
+    moves = [moves[-1] for moves in gitlab.moves.values()]
+    assert (
+        github.states[1000][-1],
+        github.statuses[-1][1]["state"],
+        moves[0] if moves else "",
+        gitlab.statuses[sha(), f"{OWN}/production"][-1],
+        gitea.statuses[-1][1]["state"],
+    ) == told
+
+
+async def test_a_success_makes_the_one_before_inactive_there_and_no_other(store: Database, github: GitHub) -> None:
+    scene = Scene(store, settings_of(forge=("github", github.url)))
+    await scene.deploy(number=1)
+    await scene.deploy(number=1, environment="staging")
+    await scene.deploy((State.RUNNING, State.FAILED), number=2)
+    await scene.deploy(number=3, kind=Kind.ROLLBACK)
+    await scene.told()
+    ends = {number: states[-1] for number, states in github.states.items()}
+    assert ends == {1000: "inactive", 1001: "success", 1002: "failure", 1003: "success"}
+    assert github.deployments[3]["task"] == "rollback"
+
+
+@pytest.mark.parametrize("kind", [Kind.RESTART, Kind.TASK])
+async def test_what_releases_nothing_is_not_told_to_a_forge(store: Database, github: GitHub, kind: Kind) -> None:
+    scene = Scene(store, settings_of(forge=("github", github.url)))
+    await scene.deploy(kind=kind)
+    await scene.deploy(app="blog")
+    assert await scene.waiting() == 0
+
+
+@pytest.mark.parametrize("kind", ["github", "gitlab"])
+async def test_a_deployment_whose_answer_was_lost_is_found_again_and_not_made_twice(
+    store: Database, github: GitHub, gitlab: GitLab, kind: str
+) -> None:
+    double: GitHub | GitLab = github if kind == "github" else gitlab
+    lost = 0
+
+    def lose(method: str, path: str) -> Fault:
+        nonlocal lost
+        if method == "POST" and path.endswith("/deployments") and not lost:
+            lost += 1
+            return LOST
+        return None
+
+    double.fault = lose
+    scene = Scene(store, settings_of(forge=(kind, double.url)))
+    await scene.deploy()
+    await scene.told()
+    assert lost == 1
+    assert len(double.deployments) == 1
+    ends = github.states[1000] if kind == "github" else gitlab.moves[500]
+    assert ends[-1] == "success"
+
+
+async def test_gitlab_has_a_deployment_once_it_runs_and_each_of_its_states(store: Database, gitlab: GitLab) -> None:
+    scene = Scene(store, settings_of(forge=("gitlab", gitlab.url)))
+    await scene.deploy()
+    await scene.told()
+    (made,) = gitlab.deployments
+    assert (made["sha"], made["environment"], made["ref"]) == (sha(), "production", "v1")
+    assert gitlab.moves == {500: ["running", "success"]}
+    assert gitlab.statuses == {(sha(), f"{OWN}/production"): ["pending", "running", "success"]}
+
+
+async def test_gitlab_that_has_a_state_already_is_told_so_once_more_and_that_is_well(
+    store: Database, gitlab: GitLab
+) -> None:
+    def lose_all_writes_once(method: str, path: str) -> Fault:
+        first = gitlab.calls.count((method, path)) == 1
+        return LOST if first and method in {"PUT", "POST"} else None
+
+    gitlab.fault = lose_all_writes_once
+    scene = Scene(store, settings_of(forge=("gitlab", gitlab.url)))
+    await scene.deploy()
+    await scene.told()
+    assert {fate for _, fate in await scene.fates()} == {"sent"}
+    assert gitlab.moves == {500: ["running", "success"]}
+
+
+async def check(kind: str, url: str, store: Database, **more: str) -> list[ChatFinding]:
+    settings = settings_of(forge=(kind, url), **more)
+    caller = Caller()
+    try:
+        (target,) = targets(settings, caller, store).values()
+        return [found async for found in target.check()]
+    finally:
+        await caller.close()
+
+
+async def test_a_token_is_tried_by_reading_alone(store: Database, github: GitHub, gitlab: GitLab, gitea: Gitea) -> None:
+    for kind, double in (("github", github), ("gitlab", gitlab), ("gitea", gitea)):
+        (found,) = await check(kind, double.url, store)
+        assert found.cure == ""
+        assert {method for method, _ in double.calls} == {"GET"}
+    gitea.push = False
+    (found,) = await check("gitea", gitea.url, store)
+    assert "write" in found.cure
+
+
+@pytest.mark.parametrize("kind", ["github", "gitlab", "gitea"])
+async def test_a_token_that_does_not_open_it_is_told_without_the_token(
+    store: Database, forges: Forges, kind: str
+) -> None:
+    double = dict(zip(("github", "gitlab", "gitea"), forges, strict=True))[kind]
+    with pytest.raises(Unreachable, match="401: Bad credentials") as caught:
+        await check(kind, double.url, store, token="wrong-token-of-mine")
+    assert "token" in caught.value.hint
+    assert "wrong-token" not in str(caught.value) + caught.value.hint

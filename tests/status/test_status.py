@@ -1,0 +1,481 @@
+"""The board and the story of an app, on servers in memory with the real database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploybot.card import Card, Line, Tone
+from deploybot.domain import (
+    Container,
+    Deployment,
+    Identity,
+    Kind,
+    Lock,
+    Pin,
+    Plan,
+    Release,
+    Running,
+    ServerFacts,
+    State,
+    Usage,
+)
+from deploybot.errors import EngineError
+from deploybot.ports import Tables
+from deploybot.settings import App, Environment
+from deploybot.status.status_board import StatusBoard
+from deploybot.store.database import Database
+from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeServers, memory_store
+from tests.status.scene import container, settings
+
+V1 = Release("1" * 40, "v1", "First", "Ada")
+V2 = Release("2" * 40, "v2", "Second", "Ada")
+NOW = 1_795_224_300.0
+
+
+class Town:
+    """Two servers with `shop` in production, and a database."""
+
+    def __init__(self, store: Database, data: Path, **app: object) -> None:
+        self.store = store
+        self.settings = settings(data, **app)
+        self.hosts = {name: FakeHost(name) for name in ("web1", "web2")}
+        self.engines = {name: FakeEngine(name) for name in ("web1", "web2")}
+        self.clock = FakeClock(NOW)
+        self.board = StatusBoard(FakeServers(self.hosts.values(), self.engines), store, self.clock)
+
+    @property
+    def app(self) -> App:
+        return self.settings.apps["shop"]
+
+    @property
+    def environment(self) -> Environment:
+        return self.app.environments["production"]
+
+    def facts(self, server: str, **more: object) -> None:
+        """Change what a server says of itself."""
+        self.hosts[server].server_facts = replace(self.hosts[server].server_facts, **more)  # type: ignore[arg-type]
+
+    async def deployed(self, release: Release = V2, *servers: str, state: State = State.SUCCEEDED) -> Deployment:
+        """Let the bot have put a release onto servers, three minutes ago."""
+        on = servers or ("web1", "web2")
+
+        def work(tables: Tables) -> Deployment:
+            ana = tables.people.of(Identity("console", "1")) or tables.people.add("ana", Identity("console", "1"))
+            plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=release, servers=())
+            made = tables.deployments.add(plan, requester=ana, reason="it is time", place=None, now=NOW - 200)
+            tables.deployments.move(made.number, State.RUNNING, now=NOW - 190)
+            if state is not State.RUNNING:
+                made = tables.deployments.move(made.number, state, now=NOW - 180, outcome="as it went")
+            for server in on:
+                tables.running.put(Running("shop", "production", server, release, made.number, NOW - 180, healthy=True))
+            return made
+
+        for server in on:
+            self.facts(server, current=release.id, releases=(V1.id, release.id))
+            self.engines[server].all["shop-production"] = (
+                container(f"{server}-1", health="healthy", started=NOW - 100),
+            )
+        return await self.store.write(work)
+
+    async def show(self) -> Card:
+        return await self.board.board([(self.app, self.environment)])
+
+    async def tell(self) -> Card:
+        return await self.board.detail(self.app, [self.environment])
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[Database]:
+    async with memory_store() as store:
+        yield store
+
+
+@pytest.fixture
+def town(store: Database, tmp_path: Path) -> Town:
+    return Town(store, tmp_path)
+
+
+async def test_one_line_for_each_server_says_all_that_is_wanted(town: Town) -> None:
+    await town.deployed()
+    town.engines["web1"].usages["web1-1"] = Usage(12.0, 120_000_000, 1_000_000_000)
+    card = await town.show()
+    assert card.title == "2 places: all well"
+    assert [line.name for line in card.lines] == ["shop/production web1", "shop/production web2"]
+    assert card.lines[0].text == "v2 (2222222222) · 3 min ago (#1 by ana) · healthy · 120 MB · disk 50 GB free"
+    assert [line.tone for line in card.lines] == [Tone.GOOD, Tone.GOOD]
+
+
+async def test_before_the_first_deployment(town: Town) -> None:
+    card = await town.show()
+    assert card.lines[0].text == "nothing deployed yet · disk 50 GB free"
+
+
+async def test_a_person_who_may_see_nothing(town: Town) -> None:
+    assert (await town.board.board([])).title == "There is nothing here that you may see."
+    assert (await town.board.servers([])).title == "There is no server here that you may see."
+
+
+async def test_a_server_that_is_down_is_one_red_line_and_the_rest_answers(town: Town) -> None:
+    await town.deployed()
+    town.hosts["web1"].down = "no route to host"
+    card = await town.show()
+    assert [(line.name, line.tone) for line in card.lines] == [("web1", Tone.BAD), ("shop/production web2", Tone.GOOD)]
+    assert "no route to host; as far as I know it runs shop/production v2 (2222222222)" in card.lines[0].text
+    assert (card.title, card.tone) == ("2 places: 1 server does not answer", Tone.BAD)
+
+
+class Hanging(FakeHost):
+    """A server that takes every call and answers none."""
+
+    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
+        await asyncio.Event().wait()
+        raise AssertionError(directory, timeout, docker)
+
+
+async def test_a_server_that_hangs_is_one_red_line_within_seconds_and_keeps_nobody_waiting(town: Town) -> None:
+    await town.deployed()
+    town.board = StatusBoard(
+        FakeServers([Hanging("web1"), town.hosts["web2"]], {"web2": town.engines["web2"]}), town.store, town.clock
+    )
+    began = time.monotonic()
+    early: list[tuple[float, Card]] = []
+
+    async def tell(card: Card) -> None:
+        early.append((time.monotonic() - began, card))
+
+    card = await town.board.board([(town.app, town.environment)], tell)
+    assert 4 < time.monotonic() - began < 6
+    assert "cannot be reached: no answer within 5 s" in card.lines[0].text
+    assert card.lines[1].tone is Tone.GOOD
+    ((after, told),) = early
+    assert after < 1
+    assert (told.title, told.final, told.key) == ("Waiting for 1 server. 1 place: all well so far", False, card.key)
+    assert told.lines == (Line("web1", "no answer yet", Tone.BUSY), card.lines[1])
+
+
+async def test_nothing_is_told_twice_where_all_servers_answer(town: Town) -> None:
+    await town.deployed()
+    told: list[Card] = []
+
+    async def tell(card: Card) -> None:
+        told.append(card)
+
+    card = await town.board.board([(town.app, town.environment)], tell)
+    assert (told, card.key) == ([], "")
+
+
+async def test_what_runs_though_the_bot_put_something_else_there_is_called_out(town: Town) -> None:
+    await town.deployed()
+    town.facts("web1", current="3" * 40)
+    town.facts("web2", current="")
+    card = await town.show()
+    assert card.lines[0].text.startswith("runs 3333333333, but #1 put v2 (2222222222) there · ")
+    assert card.lines[1].text.startswith("#1 put v2 (2222222222) there, but nothing is in /srv/shop now · ")
+    assert [line.tone for line in card.lines] == [Tone.BAD, Tone.BAD]
+    assert card.title == "2 places: 2 need a look"
+
+
+async def test_what_somebody_else_put_there_is_called_out(town: Town) -> None:
+    town.facts("web1", current="3" * 40)
+    assert (
+        (await town.show())
+        .lines[0]
+        .text.startswith("nothing deployed yet · the link leads to 3333333333, but no container of it is there · ")
+    )
+
+
+async def test_a_half_switched_server_is_called_out(town: Town) -> None:
+    await town.deployed()
+    town.facts("web1", switching="3" * 40)
+    line = (await town.show()).lines[0]
+    assert "half switched from 2222222222 to 3333333333" in line.text
+    assert line.tone is Tone.BAD
+
+
+@pytest.mark.parametrize(
+    ("changes", "says", "tone"),
+    [
+        ({"health": "unhealthy"}, "web unhealthy", Tone.BAD),
+        ({"health": "starting"}, "starting", Tone.BUSY),
+        ({"health": ""}, "running", Tone.GOOD),
+        ({"health": "", "state": "exited", "exit_code": 137}, "web is stopped (exit code 137)", Tone.BAD),
+        ({"health": "", "state": "restarting"}, "web is restarting", Tone.BAD),
+        ({"restarts": 3}, "3 restarts", Tone.WARN),
+        ({"health": "", "state": "exited"}, "web is stopped", Tone.BAD),
+    ],
+)
+async def test_the_health_of_containers(town: Town, changes: dict[str, object], says: str, tone: Tone) -> None:
+    await town.deployed()
+    (one,) = town.engines["web1"].all["shop-production"]
+    town.engines["web1"].all["shop-production"] = (replace(one, **changes),)  # type: ignore[arg-type]
+    line = (await town.show()).lines[0]
+    assert f" · {says} · " in line.text
+    assert line.tone is tone
+
+
+async def test_no_containers_where_there_should_be_some(town: Town) -> None:
+    await town.deployed()
+    town.engines["web1"].all.clear()
+    assert " · no containers · " in (await town.show()).lines[0].text
+
+
+async def test_an_engine_that_does_not_answer_leaves_the_rest_known(town: Town) -> None:
+    await town.deployed()
+    town.engines["web1"].down = "the daemon is stopped"
+    line = (await town.show()).lines[0]
+    assert " · health unknown: Docker does not answer · disk 50 GB free" in line.text
+    assert line.tone is Tone.BAD
+
+
+@pytest.mark.parametrize(
+    ("status", "says", "tone"),
+    [(200, "healthy", Tone.GOOD), (503, "answers 503", Tone.BAD), (0, "does not answer", Tone.BAD)],
+)
+async def test_the_http_check_is_made_now(store: Database, tmp_path: Path, status: int, says: str, tone: Tone) -> None:
+    town = Town(store, tmp_path, strategy="files", health={"http": "http://127.0.0.1:80/"})
+    await town.deployed()
+    town.hosts["web1"].http["http://127.0.0.1:80/"] = (status, "x")
+    line = (await town.show()).lines[0]
+    assert f" · {says} · " in line.text
+    assert line.tone is tone
+
+
+async def test_nothing_is_wrong_where_nothing_was_deployed_and_nothing_answers(store: Database, tmp_path: Path) -> None:
+    town = Town(store, tmp_path, strategy="files", health={"http": "http://127.0.0.1:80/"})
+    for host in town.hosts.values():
+        host.http["http://127.0.0.1:80/"] = (0, "")
+    for card in (await town.show(), await town.board.detail(town.app, [town.environment])):
+        assert {line.tone for line in card.lines} <= {Tone.PLAIN}
+        assert "nothing deployed yet · disk" in card.lines[0].text
+        assert not any("answer" in line.text for line in card.lines)
+
+
+@pytest.mark.parametrize(("closed", "says"), [(False, "healthy"), (True, "does not answer")])
+async def test_the_tcp_check_is_made_now(store: Database, tmp_path: Path, says: str, *, closed: bool) -> None:
+    town = Town(store, tmp_path, strategy="files", health={"tcp": "127.0.0.1:80"})
+    await town.deployed()
+    if closed:
+        town.hosts["web1"].closed.add(("127.0.0.1", 80))
+    assert f" · {says} · " in (await town.show()).lines[0].text
+
+
+async def test_what_cannot_be_checked_is_called_unknown(store: Database, tmp_path: Path) -> None:
+    town = Town(store, tmp_path, strategy="files", health={"command": "./check"})
+    await town.deployed()
+    line = (await town.show()).lines[0]
+    assert " · health unknown · " in line.text
+    assert line.tone is Tone.UNKNOWN
+
+
+async def test_what_has_no_check_is_not_called_ill(store: Database, tmp_path: Path) -> None:
+    town = Town(store, tmp_path, strategy="files", health=None)
+    await town.deployed()
+    card = await town.show()
+    assert " · no health check · " in card.lines[0].text
+    assert card.title == "2 places: all well"
+
+
+async def test_locks_and_what_goes_on_are_told(town: Town) -> None:
+    await town.deployed(V1)
+    await town.deployed(V2, "web1", state=State.RUNNING)
+    lock = Lock("shop", "production", 1, "ben", "release day", NOW - 60, NOW + 3600)
+    await town.store.write(lambda tables: tables.locks.take(lock))
+    line = (await town.show()).lines[0]
+    assert line.text.endswith(
+        " · #2 v2 (2222222222) running for 3 min 10 s · locked by ben 1 min ago, 1 h left: release day"
+    )
+    assert line.tone is Tone.BUSY
+
+
+async def test_a_disk_that_runs_full_is_warned_about(town: Town) -> None:
+    town.facts("web1", disk_free=5_000_000_000)
+    town.facts("web2", disk_free=-1)
+    first, second = (await town.show()).lines
+    assert (first.text, first.tone) == ("nothing deployed yet · disk 5.0 GB free", Tone.WARN)
+    assert (second.text, second.tone) == ("nothing deployed yet · disk unknown", Tone.UNKNOWN)
+
+
+class Slow(FakeEngine):
+    """An Engine that takes its time for usage, as Docker 20.10 does: until `told`."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__(server)
+        self.told = asyncio.Event()
+
+    async def usage(self, container: str, *, quick: bool = False) -> Usage:
+        await self.told.wait()
+        return await super().usage(container, quick=quick)
+
+
+async def test_nobody_waits_for_memory_on_a_board_and_the_next_one_has_it(store: Database, tmp_path: Path) -> None:
+    town = Town(store, tmp_path)
+    town.engines["web1"] = slow = Slow("web1")
+    town.board = StatusBoard(FakeServers(town.hosts.values(), town.engines), store, town.clock)
+    await town.deployed()
+    town.engines["web1"].usages["web1-1"] = Usage(12.0, 120_000_000, 1_000_000_000)
+    async with asyncio.timeout(5):
+        assert "MB" not in (await town.show()).lines[0].text
+        slow.told.set()
+        while "120 MB" not in (await town.show()).lines[0].text:  # noqa: ASYNC110  nothing tells of it
+            await asyncio.sleep(0)
+
+
+async def test_the_whole_story(town: Town) -> None:
+    await town.deployed(V1)
+    await town.deployed(V2)
+    town.engines["web1"].usages["web1-1"] = Usage(12.4, 120_000_000, 1_000_000_000)
+    town.facts("web1", releases=("1" * 40, "2" * 40), memory_available=700_000_000)
+    card = await town.tell()
+    assert card.title == "shop in production"
+    told = {line.name: line for line in card.lines}
+    assert told["web1"].text == (
+        "v2 (2222222222) · 3 min ago (#2 by ana) · healthy · CPU 12 % · 120 MB · disk 50 GB free"
+        " · memory 700 MB free · 2 releases kept"
+    )
+    assert told["before that"].text == "v1 (1111111111)"
+    assert told["#2"].text == "deploy v2 (2222222222): succeeded 3 min ago by ana, because it is time"
+    assert card.table is not None
+    assert card.table.columns == ("server", "container", "state", "up", "restarts", "CPU", "memory")
+    assert card.table.rows[0] == ("web1", "web1-1", "healthy", "1 min 40 s", "0", "12 %", "120 MB")
+    assert card.table.rows[1] == ("web2", "web2-1", "healthy", "1 min 40 s", "0", "unknown", "unknown")
+    assert card.tone is Tone.GOOD
+
+
+async def test_a_past_failure_is_told_with_its_outcome_and_does_not_colour_the_card(town: Town) -> None:
+    await town.deployed(V1, state=State.FAILED)
+    await town.deployed(V2)
+    card = await town.tell()
+    failed = next(line for line in card.lines if line.name == "#1")
+    assert failed.text.endswith(", because it is time; as it went")
+    assert (failed.tone, card.tone) == (Tone.BAD, Tone.GOOD)
+
+
+async def test_in_the_story_every_part_that_is_silent_says_why(town: Town) -> None:
+    await town.deployed()
+    town.hosts["web1"].down = "no route to host"
+    town.engines["web2"].down = "the daemon is stopped"
+    card = await town.tell()
+    texts = [(line.name, line.text) for line in card.lines]
+    assert ("web1", "cannot be reached: no route to host") in texts
+    assert any(name == "web1" and "v2 (2222222222), as far as I know" in text for name, text in texts)
+    assert ("web2", "cannot be reached: the daemon is stopped") in texts
+    assert card.tone is Tone.BAD
+
+
+async def test_a_stopped_container_has_no_uptime(town: Town) -> None:
+    await town.deployed()
+    town.engines["web1"].all["shop-production"] = (container("once", state="exited", started=NOW - 50),)
+    town.engines["web2"].all.clear()
+    card = await town.tell()
+    assert card.table is not None
+    assert card.table.rows == (("once", "exited with 0", "-", "0", "-", "-"),)
+    assert card.table.tones == (Tone.WARN,)
+
+
+@pytest.mark.parametrize(
+    ("condition", "says", "tone"),
+    [
+        ("migrate:service_completed_successfully:false", "healthy", Tone.GOOD),
+        ("db:service_healthy:false,migrate:service_completed_successfully:true", "healthy", Tone.GOOD),
+        ("migrate:service_started:false", "migrate is stopped", Tone.WARN),
+        ("", "migrate is stopped", Tone.WARN),
+    ],
+)
+async def test_a_service_that_ends_is_fine_only_where_another_waits_for_its_end(
+    town: Town, condition: str, says: str, tone: Tone
+) -> None:
+    await town.deployed()
+    (web,) = town.engines["web1"].all["shop-production"]
+    web = replace(web, labels=(("com.docker.compose.depends_on", condition),))
+    town.engines["web1"].all["shop-production"] = (web, container("m", "migrate", state="exited"))
+    line = (await town.show()).lines[0]
+    assert f" · {says} · " in line.text
+    assert line.tone is tone
+
+
+async def test_a_container_of_another_image_is_called_out(town: Town) -> None:
+    pin = Pin("web", "acme/shop", "1.4.3", f"sha256:{'3' * 64}")
+    release = replace(V2, images=(pin, replace(pin, service="side")))
+    await town.deployed(release)
+    (web,) = town.engines["web1"].all["shop-production"]
+    good = f"v2 (2222222222) with 2 images ({release.id[41:47]}) · "
+    bad = "runs something else than #1 deployed: web "
+    other = f"{bad}runs another image than 1.4.3 sha256:3333333333 (image shop) · "
+    cases = {pin.reference: good, f"acme/shop@sha256:{'4' * 64}": other, "": f"{bad}by hand (image shop) · "}
+    for label, says in cases.items():
+        labels = (("deploybot.image", label),) if label else ()
+        town.engines["web1"].all["shop-production"] = (replace(web, labels=labels),)
+        line = (await town.show()).lines[0]
+        assert line.text.startswith(says)
+        assert line.tone is (Tone.GOOD if says == good else Tone.BAD)
+
+
+async def test_servers_as_a_table(town: Town) -> None:
+    town.facts("web1", system="Debian 12", docker="20.10.24", compose_version="2.26.1")
+    town.hosts["web2"].down = "no route to host"
+    card = await town.board.servers(["web1", "web2"])
+    assert card.title == "2 servers: 1 of 2 answer"
+    assert card.table is not None
+    assert card.table.rows == (
+        ("web1", "as deploy", "Debian 12", "20.10.24", "2.26.1", "50 GB of 100 GB", "2.0 GB"),
+        ("web2", "no", "unknown", "unknown", "unknown", "unknown", "unknown"),
+    )
+    assert card.table.tones == (Tone.GOOD, Tone.BAD)
+    assert "no route to host" in card.lines[0].text
+
+
+async def test_an_engine_error_is_told_like_silence(town: Town) -> None:
+    await town.deployed()
+
+    class Broken(FakeEngine):
+        async def usage(self, container: str, *, quick: bool = False) -> Usage:
+            raise EngineError(f"no stats of {container}{quick}")
+
+    broken = Broken("web1")
+    broken.all = town.engines["web1"].all
+    town.board = StatusBoard(FakeServers(town.hosts.values(), {"web1": broken}), town.store, town.clock)
+    assert " · healthy · disk" in (await town.show()).lines[0].text
+
+
+@pytest.mark.parametrize("slip", [KeyError("Id"), RecursionError(), ZeroDivisionError(), OverflowError("x")])
+async def test_whatever_one_server_breaks_is_its_own_red_line(
+    town: Town, slip: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    await town.deployed()
+
+    class Odd(FakeHost):
+        async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
+            del directory, timeout, docker
+            raise slip
+
+    before = {line.name: line for line in (await town.show()).lines}
+    hosts = [Odd("web1"), town.hosts["web2"]]
+    town.board = StatusBoard(FakeServers(hosts, town.engines), town.store, town.clock)
+    await town.show()
+    card = await town.show()
+    red, *others = card.lines
+    assert (red.name, red.tone) == ("web1", Tone.BAD)
+    assert f"gave no usable answer: it cannot be read ({type(slip).__name__})" in red.text
+    assert others
+    assert all(line == before[line.name] for line in others)
+    table = await town.board.servers(["web1", "web2"])
+    assert table.title == "2 servers: 1 of 2 answer"
+    assert caplog.text.count("Traceback") <= 1
+
+
+async def test_whatever_an_engine_breaks_is_its_own_red_line(town: Town) -> None:
+    await town.deployed()
+
+    class Odd(FakeEngine):
+        async def containers(self, project: str) -> tuple[Container, ...]:
+            raise KeyError(project)
+
+    town.board = StatusBoard(FakeServers(town.hosts.values(), {"web1": Odd()}), town.store, town.clock)
+    line = (await town.show()).lines[0]
+    assert (line.tone, "Docker gives no usable answer" in line.text) == (Tone.BAD, True)

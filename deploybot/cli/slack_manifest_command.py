@@ -16,17 +16,30 @@ if TYPE_CHECKING:
 
 @click.command("slack-manifest", short_help="Print what makes the Slack app.")
 @click.option("--url", default="", metavar="URL", help="For HTTP mode: where Slack reaches the bot, with https://.")
+@click.option(
+    "--commands",
+    "wanted",
+    default="all",
+    show_default=True,
+    metavar="all|one|NAME,…",
+    help="Which slash commands the app has. `one` is /deploybot alone, which runs every command.",
+)
 @click.pass_obj
-def slack_manifest(options: Options, *, url: str) -> None:
+def slack_manifest(options: Options, *, url: str, wanted: str) -> None:
     """Print the manifest of the Slack app as YAML: its commands, scopes and events.
 
     Paste it at api.slack.com/apps, “Create New App”, “From a manifest”. It is for Socket Mode, unless --url is
     given or bot.toml has signing_secret in [slack]. With a bot.toml, commands of your own are in it, too.
 
+    If another app of your workspace already has /run, /link or /lock, use --commands: `/deploybot run shop migrate`
+    always works.
+
     \b
     Examples:
       deploybot slack-manifest
       deploybot slack-manifest --url https://bot.example.com
+      deploybot slack-manifest --commands one
+      deploybot slack-manifest --commands deploy,rollback,status
     """
     from deploybot.chat.slack.app_manifest import manifest
 
@@ -34,7 +47,20 @@ def slack_manifest(options: Options, *, url: str) -> None:
     hook = url or configured
     if hook and not hook.startswith("https://"):
         raise Wrong("Slack knocks only at addresses with https://.", hint="Put a proxy with TLS before the bot.")
-    click.echo(manifest(commands.values(), hook), nl=False)
+    click.echo(manifest(_chosen(commands, wanted), hook), nl=False)
+
+
+def _chosen(commands: Mapping[str, Command], wanted: str) -> list[Command]:
+    """Return the commands that get a slash of their own. Raises Wrong for a name that does not exist."""
+    if wanted in {"all", "one"}:
+        return [*commands.values()] if wanted == "all" else []
+    names = [name.strip().removeprefix("/") for name in wanted.split(",")]
+    if unknown := [name for name in names if name not in commands]:
+        raise Wrong(
+            f"There is no command {' or '.join(f'`{name}`' for name in unknown)}.",
+            hint=f"Give all, one, or some of these, with commas: {', '.join(sorted(commands))}.",
+        )
+    return [commands[name] for name in dict.fromkeys(names)]
 
 
 def _commands_and_url(options: Options) -> tuple[Mapping[str, Command], str]:

@@ -41,6 +41,14 @@ def test_every_command_is_in_it_with_a_name_that_is_free() -> None:
     assert (made.socket_mode, made.interactive, made.home, made.direct, made.hook) == (True, True, True, True, "")
 
 
+def test_other_apps_may_keep_their_slash_commands() -> None:
+    assert make(printed("--commands", "one")).commands == {"/deploybot"}
+    assert make(printed("--commands", "deploy, /status")).commands == {"/deploybot", "/deploy", "/deploy-status"}
+    result = CliRunner().invoke(main, ["slack-manifest", "--commands", "deploi"])
+    assert result.exit_code == 2
+    assert "There is no command `deploi`." in result.output
+
+
 def test_for_http_mode_it_says_where_slack_knocks() -> None:
     made = make(printed("--url", "https://bot.example.com/"))
     assert (made.socket_mode, made.hook) == (False, "https://bot.example.com/slack/events")

@@ -1,1 +1,1 @@
-"""Chats behind one port, and the outbox that delivers to them."""
+"""Chat platforms behind one port, and the outbox that delivers to them."""

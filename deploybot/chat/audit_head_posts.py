@@ -1,4 +1,7 @@
-"""The audit's head, told once a day: a chain that was rewritten since does not hold what everybody has read."""
+"""Post the audit's newest hash once a day.
+
+Everybody has then read it, so a chain that is rewritten later no longer contains it.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +22,20 @@ log = logging.getLogger(__name__)
 
 
 class AuditHeadPosts:
-    """Posts the head to `places` each day at nine, or when the bot is there next; not where nothing is new."""
+    """Posts the newest hash to `places` daily at nine, or at the bot's next start after that.
+
+    Posts nothing if the audit has no new rows.
+    """
 
     def __init__(self, store: Store, clock: Clock, zone: ZoneInfo, places: Sequence[Place]) -> None:
-        """Take the ports, and where it is nine o'clock."""
+        """Take the ports, and the time zone in which it is nine o'clock."""
         self._store = store
         self._clock = clock
         self._zone = zone
         self._places = places
 
     async def run(self) -> None:
-        """Post until cancelled."""
+        """Post once a day until cancelled."""
         while self._places:
             try:
                 await self._store.write(self.post)
@@ -38,7 +44,7 @@ class AuditHeadPosts:
             await asyncio.sleep(min(self._until_nine(), _LOOKS))
 
     def post(self, tables: Tables) -> None:
-        """Queue today's post, unless it was queued, it is too early, or nothing was added since the last."""
+        """Queue today's post. Skip it if it was queued already, it is too early, or the audit has no new rows."""
         now = self._clock.now()
         here = datetime.fromtimestamp(now, self._zone)
         rows = tables.audit.tail(1)
@@ -58,7 +64,7 @@ class AuditHeadPosts:
             tables.outbox.put(place, card, now)
 
     def _until_nine(self) -> float:
-        """The seconds until it is nine again; at least one."""
+        """Return the seconds until the next nine o'clock, at least one."""
         now = self._clock.now()
         here = datetime.fromtimestamp(now, self._zone)
         day = here.date() + timedelta(days=here.time() >= AT)

@@ -1,7 +1,7 @@
-"""The buttons of messages: a message carries random tokens, the database what they stand for.
+"""Buttons of messages: a message carries random tokens, and the database stores the command behind each.
 
-A token works in its own message alone, for thirty days, and changes something once. Who presses it is asked the same
-questions as who types the command: a token is no right. Only hashes of tokens are kept.
+A token works only in its own message, for thirty days, and can change something only once. Pressing a button needs the
+same permissions as typing its command: a token grants nothing. Only hashes of tokens are stored.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _LASTS = 30 * 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """A button that was pressed: its token's hash, for `Incoming.press`, and the command behind it."""
+    """A pressed button: the hash of its token, for `Incoming.press`, and its command."""
 
     hash: str
     command: str
 
 
 class ButtonTokens:
-    """Gives out tokens for the buttons of one platform's messages, and takes them back."""
+    """Creates and checks the tokens for the buttons of one platform's messages."""
 
     def __init__(self, store: Store, clock: Clock, platform: str, *, remember: int = 2_000) -> None:
-        """Take the ports, whose buttons these are, and of how many messages to remember the tokens."""
+        """Take the ports, the platform, and the number of messages whose tokens are kept in memory."""
         self._store = store
         self._clock = clock
         self._platform = platform
@@ -42,10 +42,10 @@ class ButtonTokens:
         self._shown: OrderedDict[tuple[str, str], dict[str, str]] = OrderedDict()
 
     async def lay_out(self, place: Place, buttons: Sequence[Button], message: str = "") -> tuple[str, ...]:
-        """A token (24 characters of A-Z, a-z, 0-9, - and _) for each button, in their order.
+        """Return a token (24 characters of A-Z, a-z, 0-9, - and _) for each button, in the same order.
 
-        With `message`, the id of a message that is edited, it keeps the tokens of buttons that stay and were not
-        used; those of buttons that go become invalid. Without it, `sent` has to follow.
+        `message` is the id of a message that is edited. Buttons that stay keep their tokens unless these were used; the
+        tokens of removed buttons become invalid. Without `message`, call `sent` after sending.
         """
         shown = self._shown.get((place.channel, message)) if message else None
         fresh = await self._unused(shown or {})
@@ -58,14 +58,17 @@ class ButtonTokens:
         return tuple(tokens[button.command] for button in buttons)
 
     async def sent(self, place: Place, buttons: Sequence[Button], tokens: Sequence[str], message: str) -> None:
-        """Tie the tokens of a new message to it, now that its id is known."""
+        """Bind the tokens of a new message to its id, which is known only after sending."""
         pairs = zip(buttons, tokens, strict=True)
         self._show(place.channel, message, {button.command: token for button, token in pairs})
         if tokens:
             await self._store.write(lambda tables: [tables.buttons.bind(_hash(token), message) for token in tokens])
 
     async def press(self, token: str, channel: str, message: str) -> Press:
-        """What a pressed button stands for. UserError for one that is made up, from elsewhere, gone, old or used."""
+        """Return the command of a pressed button.
+
+        Raises UserError if the token is unknown, expired, used already, removed, or from another message.
+        """
         token_hash = _hash(token)
         row = await self._store.read(lambda tables: tables.buttons.get(token_hash))
         if row is None or not message or not await self._belongs(row, channel, message):
@@ -75,16 +78,17 @@ class ButtonTokens:
         return Press(row.hash, row.command)
 
     async def _belongs(self, row: ButtonRow, channel: str, message: str) -> bool:
-        """Whether a button is the one of this message, and not too old."""
+        """Return whether the button belongs to this message and has not expired."""
         if (row.platform, row.channel) != (self._platform, channel) or self._clock.now() - row.made > _LASTS:
             return False
         if row.message:
             return row.message == message
-        # A bot that died between sending and `sent` has left it untied: the first message that shows it has it.
+        # If the bot died between sending and `sent`, the token has no message yet. Bind it to the first message that
+        # shows it.
         return await self._store.write(lambda tables: tables.buttons.bind(row.hash, message))
 
     async def _unused(self, shown: Mapping[str, str]) -> dict[str, str]:
-        """Those of the tokens, by command, that can still be pressed."""
+        """Return those tokens, by command, that can still be pressed."""
         if not shown:
             return {}
 
@@ -95,7 +99,7 @@ class ButtonTokens:
         return await self._store.read(look)
 
     async def _keep(self, channel: str, message: str, tokens: Mapping[str, str], new: Mapping[str, str]) -> None:
-        """Write down what a message shows from now on, `new` among it; an empty message is one to be sent."""
+        """Store the tokens that a message now shows, including `new`. An empty `message` has not been sent yet."""
         now = self._clock.now()
         rows = [
             ButtonRow(
@@ -113,7 +117,7 @@ class ButtonTokens:
         await self._store.write(keep)
 
     def _show(self, channel: str, message: str, tokens: dict[str, str]) -> None:
-        """Remember what a message shows."""
+        """Remember the tokens that a message shows."""
         self._shown[channel, message] = tokens
         self._shown.move_to_end((channel, message))
         if len(self._shown) > self._remember:
@@ -121,5 +125,5 @@ class ButtonTokens:
 
 
 def _hash(token: str) -> str:
-    """The hash of a token, however long somebody made it."""
+    """Return the hash of a token. Only the first characters count, so a forged long token costs nothing."""
     return hashlib.sha256(token[: _LONGEST + 1].encode("utf-8", "replace")).hexdigest()

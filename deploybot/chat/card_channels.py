@@ -1,4 +1,4 @@
-"""Where cards belong: those of deployments, and those of events."""
+"""Choose the channels for cards of deployments and of events."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from deploybot.settings import Settings
 
 
 def places_of(deployment: Deployment, settings: Settings) -> tuple[Place, ...]:
-    """Where it was asked for, and the channels of its app, or where it has none those of the chats; each once."""
+    """Return the channels for a deployment's card, each once.
+
+    These are the channel where it was requested and the channels of its app. If the app has none, the default channels
+    are used.
+    """
     app, asked = settings.apps.get(deployment.plan.app), deployment.place
     places = [asked] if asked is not None and asked.platform != AUTO.platform else []
     places += (app.channel if app else ()) or (home_places(settings) if places else event_places(settings))
     seen: dict[tuple[str, str], Place] = {}
     for place in places:
-        # A thread of a channel that is told anyway: the one who asked is answered there, and the channel is told, too.
+        # The request may come from a thread of a channel that gets the card anyway. Then only the thread gets it.
         seen.setdefault((place.platform, place.channel), place)
     return tuple(seen.values())
 
 
 def home_places(settings: Settings) -> tuple[Place, ...]:
-    """The channels that bot.toml gives the chats themselves."""
+    """Return the default channels of the chats in bot.toml."""
     slack, telegram = settings.slack, settings.telegram
     found = [Place("slack", slack.channel)] if slack and slack.channel else []
     if telegram and telegram.chat is not None:
@@ -29,12 +33,15 @@ def home_places(settings: Settings) -> tuple[Place, ...]:
 
 
 def event_places(settings: Settings) -> tuple[Place, ...]:
-    """Where what nobody asked for is told, unless its app has channels: without any, to everybody at the console."""
+    """Return the channels for events that nobody requested, if the app has no channels.
+
+    Without default channels, it is the console.
+    """
     return home_places(settings) or (PLACE,)
 
 
 def places_named(settings: Settings) -> tuple[Place, ...]:
-    """All channels that bot.toml names, each once."""
+    """Return all channels named in bot.toml, each once."""
     apps = settings.apps.values()
     routes = (place for app in apps for route in app.notify.values() for place in route.channel)
     places = (*home_places(settings), *(place for app in apps for place in app.channel), *routes)
@@ -42,7 +49,7 @@ def places_named(settings: Settings) -> tuple[Place, ...]:
 
 
 def keys_of_channels(settings: Settings) -> dict[tuple[str, str], str]:
-    """By which keys of bot.toml each channel is named: `apps.shop.channel and slack.channel`."""
+    """Return the keys of bot.toml that name each channel: `apps.shop.channel and slack.channel`."""
     named: dict[tuple[str, str], list[str]] = {}
     for place in home_places(settings):
         key = "slack.channel" if place.platform == "slack" else "telegram.chat"
@@ -57,5 +64,5 @@ def keys_of_channels(settings: Settings) -> dict[tuple[str, str], str]:
 
 
 def channels_of(settings: Settings, platform: str) -> tuple[str, ...]:
-    """The channels of one platform among them, threads and topics aside; each once."""
+    """Return the channels of one platform that bot.toml names, without threads and topics, each once."""
     return tuple(dict.fromkeys(place.channel for place in places_named(settings) if place.platform == platform))

@@ -1,4 +1,4 @@
-"""What a chat needs of the bot."""
+"""The parts of the bot that chats depend on."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ Reply = Callable[[Card], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The bot, as chats see it.
+    """The parts of the bot that chats use.
 
-    `handle` runs a command (`Dispatcher.handle`); None where there is nothing to say. `complete`
-    (`Dispatcher.complete`) takes who types and the line up to the cursor, and gives how many characters at its
-    end may be replaced and by which words. `recall` gives the card of a key (`deployment:42`) as the database
-    tells it now; None where there is none. `bot` is the bot's version. `commands` are those there are, by name.
+    `handle` runs a command (`Dispatcher.handle`) and returns None if there is no answer. `complete`
+    (`Dispatcher.complete`) takes the account and the line up to the cursor. It returns how many characters at the end
+    of the line may be replaced, and the words that may replace them. `recall` returns the current card of a key
+    (`deployment:42`) from the database, or None if there is none. `bot` is the bot's version. `commands` are all
+    commands by name.
     """
 
     handle: Callable[[Incoming, Reply], Awaitable[Card | None]]

@@ -1,1 +1,1 @@
-"""The console: commands typed by the bot's owner, at a terminal or in a script, over a Unix socket."""
+"""The console: the bot's owner types commands at a terminal or in a script, over a Unix socket."""

@@ -1,4 +1,4 @@
-"""The client's way to a bot: the one that runs, or a temporary one; and back to it after a loss."""
+"""Connect a client to the running bot or to a temporary one, and reconnect after a loss."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST_PAUSE = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedBot:
-    """What the client wants: the bot's socket, its `--as` name, the room or not, and the command that starts a bot."""
+    """The client's options: the bot's socket, the `--as` name, whether to join the room, how to start a bot."""
 
     path: Path
     name: str = ""
@@ -34,7 +34,7 @@ class WantedBot:
 
 
 class Gateway:
-    """Opens links. `say` tells the person what happens meanwhile, in one sentence."""
+    """Opens connections. `say` shows the person one sentence about the progress."""
 
     def __init__(self, wanted: WantedBot, on_show: OnShow, say: Callable[[str], None]) -> None:
         self._wanted = wanted
@@ -45,11 +45,11 @@ class Gateway:
 
     @property
     def own(self) -> bool:
-        """Whether this client has started the bot."""
+        """Return whether this client started the bot."""
         return self._own is not None
 
     async def open(self) -> ClientConnection:
-        """A link to the bot that runs, or to a temporary one. UserError explains why there is none."""
+        """Connect to the running bot or start a temporary one. Raises UserError with the reason if neither works."""
         try:
             return await self._connect()
         except NoBot:
@@ -65,7 +65,7 @@ class Gateway:
         raise NoBot(f"No bot listens on {self._wanted.path}.", hint="Try: deploybot run")
 
     async def _start(self, *, last: bool) -> ClientConnection | None:
-        """Start a bot and connect to it; None where that failed and may yet go well: not the `last` time."""
+        """Start a bot and connect to it. Return None if that failed but a retry may work (not on the `last` try)."""
         own = OwnBot(self._wanted.command)
         try:
             await own.start()
@@ -77,7 +77,7 @@ class Gateway:
         return await self._connect()
 
     async def _other(self, end: float) -> ClientConnection | None:
-        """Connect to the bot that another client has started at the same moment; None where there is none any more."""
+        """Connect to a bot that another client started at the same moment. Return None if that bot is gone."""
         while _holder_lives(self._wanted.path.parent) and time.monotonic() < end:
             try:
                 return await self._connect()
@@ -86,7 +86,7 @@ class Gateway:
         return None
 
     async def reopen(self, within: float) -> ClientConnection:
-        """A new link after a loss, tried for so many seconds; an own bot that died is started again."""
+        """Reconnect after a loss; retry for `within` seconds. Restart the bot if this client started it and it died."""
         if self._link is not None:
             await self._link.close()
         if self._own is not None and await self._own.gone(_MOMENT):
@@ -96,7 +96,7 @@ class Gateway:
         return await self._retry(within)
 
     async def close(self) -> Parting | None:
-        """Leave; what the bot says that this client has started, None where it has started none."""
+        """Disconnect. Return the last message of a bot that this client started, or None if it started none."""
         if self._link is not None:
             await self._link.close()
         return await self._own.leave() if self._own is not None else None
@@ -107,7 +107,7 @@ class Gateway:
         return self._link
 
     async def _retry(self, within: float) -> ClientConnection:
-        """Connect, again and again: nothing tells when a socket will be there."""
+        """Retry until connected: there is no event for a socket that appears."""
         end, pause = time.monotonic() + within, _PAUSE
         while True:
             try:
@@ -120,7 +120,7 @@ class Gateway:
 
 
 def _check_owner(folder: Path) -> None:
-    """Refuse to start a bot in another user's data folder: what it wrote there, that user's bot could not use."""
+    """Raise UserError if the data folder belongs to another user: that user's bot could not use files written here."""
     with contextlib.suppress(OSError):
         owner = folder.stat().st_uid
         if owner != os.geteuid():
@@ -130,7 +130,7 @@ def _check_owner(folder: Path) -> None:
 
 
 def _holder_lives(folder: Path) -> bool:
-    """Whether the process that the data folder's lock file names lives; the bot writes itself there."""
+    """Return whether the process in the data folder's lock file is alive. A bot writes its process id there."""
     try:
         os.kill(int((folder / _LOCK).read_text().split()[0]), 0)
     except (OSError, ValueError, IndexError) as error:

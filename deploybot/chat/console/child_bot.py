@@ -1,9 +1,9 @@
-"""A bot that a client starts where none runs: awaited until it listens, then stopped or left to itself.
+"""Start a bot for a client if none runs, wait until it listens, and stop or leave it at the end.
 
-The child gets two descriptors by number in its environment. It writes `ready` and a line end to
-`DEPLOYBOT_READY_FD` when it listens. When `DEPLOYBOT_LIFE_FD` ends, its client has left, however that died: an
-ordinary bot then stops, as on SIGTERM. A temporary one (`run --temporary`) writes a `Parting` to the first, and goes on
-until what was begun has ended.
+The child gets the numbers of two file descriptors in its environment. It writes `ready` and a newline to
+`DEPLOYBOT_READY_FD` when it listens. `DEPLOYBOT_LIFE_FD` is closed when the client exits, even by a crash. An ordinary
+bot then stops, as on SIGTERM. A temporary one (`run --temporary`) writes a `Parting` to the first descriptor, and runs
+until everything that was started has ended.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEPT_BYTES = 4000
 
 
 class OwnBot:
-    """A process that runs the bot, in a session of its own: no signal of the terminal reaches it.
+    """A bot process in a separate session, so that no signal of the terminal reaches it.
 
     `command` is its argument vector.
     """
@@ -42,7 +42,7 @@ class OwnBot:
         self._over = asyncio.Event()
 
     async def start(self) -> None:
-        """Start it and wait until it listens; UserError with its last words where it does not."""
+        """Start the bot and wait until it listens. Raises UserError with its last output if it does not."""
         ready, ready_child = os.pipe()
         life_child, self._life = os.pipe()
         try:
@@ -53,7 +53,7 @@ class OwnBot:
         watch = threading.Thread(target=self._watch, args=(self._process, asyncio.get_running_loop()), daemon=True)
         watch.start()
         self._ready = await self._reader(ready)
-        assert self._process.stdout is not None  # noqa: S101  it was asked for
+        assert self._process.stdout is not None  # noqa: S101  stdout is a pipe, see `_spawned`
         output = await self._reader(os.dup(self._process.stdout.fileno()))
         self._process.stdout.close()
         self._tasks.append(asyncio.create_task(self._keep(output)))
@@ -63,7 +63,7 @@ class OwnBot:
             raise UserError(f"No bot runs, and one could not be started:\n{words}", hint="Try: deploybot run")
 
     async def stop(self) -> None:
-        """Stop it as SIGTERM would: what runs on servers goes on there, and the next bot takes it up."""
+        """Stop the bot as SIGTERM would. Jobs on servers continue, and the next bot resumes them."""
         if self._process is None:
             return
         self._let_go()
@@ -73,7 +73,7 @@ class OwnBot:
         await self._close()
 
     async def leave(self) -> Parting | None:
-        """Leave a temporary bot to itself, and wait for its end where it does not stay; what it says, if anything."""
+        """Leave a temporary bot. Wait for its end unless it stays. Return its last message, if any."""
         if self._process is None:
             return None
         self._let_go()
@@ -84,7 +84,7 @@ class OwnBot:
         return parting
 
     async def gone(self, within: float) -> bool:
-        """Wait for its end, but not longer than so many seconds; whether it has ended."""
+        """Wait at most `within` seconds for the bot's end. Return whether it has ended."""
         try:
             async with asyncio.timeout(within):
                 await self._over.wait()
@@ -94,12 +94,12 @@ class OwnBot:
 
     @property
     def last_words(self) -> str:
-        """The end of what it has printed so far."""
+        """Return the end of the bot's output so far."""
         return self._output.decode("utf-8", "replace").strip()
 
     def _spawned(self, ready: int, life: int) -> subprocess.Popen[bytes]:
-        """The process. Not asyncio's: that kills a child which outlives its parent's loop."""
-        return subprocess.Popen(  # noqa: S603  the bot itself
+        """Start the process. It is not asyncio's, which kills a child that outlives its parent's loop."""
+        return subprocess.Popen(  # noqa: S603  this runs the bot itself
             self._command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -110,7 +110,7 @@ class OwnBot:
         )
 
     async def _reader(self, descriptor: int) -> asyncio.StreamReader:
-        """A pipe, to be read."""
+        """Return a reader for a pipe."""
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
@@ -119,7 +119,7 @@ class OwnBot:
         return reader
 
     async def _line(self, within: float) -> bytes:
-        """The next line that it says to its client; empty when it has ended, or says nothing in time."""
+        """Read the next line that the bot sends its client. Return b"" if it has ended or sends nothing in time."""
         try:
             async with asyncio.timeout(within):
                 return await self._ready.readline()
@@ -127,19 +127,19 @@ class OwnBot:
             return b""
 
     def _watch(self, process: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop) -> None:
-        """Notice its end, in a thread of its own that no client waits for."""
+        """Wait for the bot's end, in a thread that no client waits for."""
         process.wait()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the client has left before
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the client exited first
             loop.call_soon_threadsafe(self._over.set)
 
     def _let_go(self) -> None:
-        """Let it notice that its client leaves."""
+        """Close the descriptor, so that the bot notices that its client has left."""
         if self._life >= 0:
             os.close(self._life)
         self._life = -1
 
     async def _close(self) -> None:
-        """Take what it still prints, for a moment, and close what it was read by."""
+        """Read the rest of the output for a second at most, then close the pipes."""
         if self._over.is_set() and self._tasks:
             await asyncio.wait(self._tasks, timeout=1.0)
         for task in self._tasks:
@@ -149,6 +149,6 @@ class OwnBot:
         self._process = None
 
     async def _keep(self, output: asyncio.StreamReader) -> None:
-        """Keep the last of what it prints, so that it never waits for a reader."""
+        """Keep the end of the output. Read on, so that the bot never blocks on a full pipe."""
         while chunk := await output.read(65_536):
             self._output = (self._output + chunk)[-_KEPT_BYTES:]

@@ -1,4 +1,4 @@
-"""The client's end of a console connection: requests out, cards in, in the order the bot sent them."""
+"""The client's end of a console connection: it sends requests and receives cards in the bot's order."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ _COMPLETE_WITHIN = 3.0
 
 
 class NoBot(UserError):
-    """No bot listens there."""
+    """No bot listens on this socket."""
 
 
 class Lost(UserError):
-    """The bot ended the connection, or went away."""
+    """The bot closed the connection, or is gone."""
 
 
 OnShow = Callable[[Show], Awaitable[None]]
 
 
 class ClientConnection:
-    """An open connection. `on_show` gets every card, one after the other: a slow one slows the bot's log down."""
+    """An open connection. `on_show` gets one card at a time; if it is slow, it slows down the bot's log."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, on_show: OnShow) -> None:
         self._reader, self._writer = reader, writer
@@ -61,17 +61,17 @@ class ClientConnection:
         self.welcome = Welcome(VERSION, "", "")
 
     async def say(self, text: str, *, begun: Callable[[str], None] = lambda _: None) -> Done:
-        """Run a command; returns when it is answered. `begun` is told the request's id. Lost without an answer."""
+        """Run a command and return its final answer. `begun` gets the request's id. Raises Lost if none comes."""
         answer = await self._ask(Say(self._next(), text), begun)
         return answer if isinstance(answer, Done) else Done(answer.request)
 
     async def watch(self, key: str) -> Done:
-        """Have a card shown until it is final."""
+        """Show a card and its updates until it is final."""
         answer = await self._ask(WatchRequest(self._next(), key))
         return answer if isinstance(answer, Done) else Done(answer.request)
 
     async def complete(self, text: str) -> Candidates:
-        """How the line may go on; nothing where the bot takes long."""
+        """Return completions for a line, or none if the bot takes too long."""
         request = Complete(self._next(), text)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_COMPLETE_WITHIN):
@@ -85,7 +85,7 @@ class ClientConnection:
         await self._send(StopRequest(request))
 
     async def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
@@ -94,7 +94,7 @@ class ClientConnection:
             await self._writer.wait_closed()
 
     async def _greet(self, name: str, *, room: bool) -> None:
-        """Say hello, and begin to listen. Raises NoBot where the bot leaves without a word."""
+        """Send `hello` and start to listen. Raises NoBot if the bot closes the connection without an answer."""
         stopping = NoBot("The bot is just stopping.", hint="Try again.")
         try:
             await self._send(Hello(VERSION, name, room))
@@ -110,7 +110,7 @@ class ClientConnection:
     async def _ask(
         self, request: Say | Complete | WatchRequest, begun: Callable[[str], None] = lambda _: None
     ) -> Done | Candidates:
-        """Send a request and wait for the last of its answers."""
+        """Send a request and wait for its final answer."""
         if len(encode(request)) > REQUEST_LIMIT:
             raise UserError(f"A command may have at most {REQUEST_LIMIT:,} bytes.", hint="Shorten it.")
         future: asyncio.Future[Done | Candidates] = asyncio.get_running_loop().create_future()
@@ -122,11 +122,11 @@ class ClientConnection:
         finally:
             del self._waiting[request.id]
             if future.done() and not future.cancelled():
-                # Where sending failed, nobody has waited for what the end of the connection left here.
+                # If sending failed, nothing awaited this future. Read its exception, so that asyncio does not complain.
                 future.exception()
 
     async def _send(self, request: Request) -> None:
-        """Write a line."""
+        """Write a line. Raises Lost if the connection is gone."""
         if self.closed.done():
             raise Lost(self.closed.result())
         try:
@@ -137,7 +137,7 @@ class ClientConnection:
             raise Lost("The bot has gone away.") from None
 
     async def _listen(self) -> None:
-        """Hand out answers until the bot goes away; then everybody who waits learns why."""
+        """Pass on answers until the connection ends. Then all waiting requests fail with the reason."""
         reason = "The bot has gone away."
         try:
             while True:
@@ -157,7 +157,7 @@ class ClientConnection:
                     future.set_exception(Lost(reason))
 
     async def _receive(self, end: UserError | None = None) -> Welcome | Show | Done | Candidates:
-        """The next message; Lost, or `end`, when there is none any more."""
+        """Read the next message. Raises `end`, or Lost by default, if the connection has ended."""
         end = end or Lost("The bot has gone away.")
         try:
             line = await self._reader.readline()
@@ -177,9 +177,9 @@ class ClientConnection:
 
 
 async def open_link(path: Path, on_show: OnShow, *, name: str = "", room: bool = True) -> ClientConnection:
-    """Connect to the bot whose socket this is.
+    """Connect to the bot's socket.
 
-    Raises NoBot where none listens, Lost where it refuses, UserError where this user may not connect.
+    Raises NoBot if no bot listens, Lost if the bot refuses, UserError if this user may not connect.
     """
     try:
         sock = unix_sockets.connect(path)
@@ -192,7 +192,7 @@ async def open_link(path: Path, on_show: OnShow, *, name: str = "", room: bool =
     reader, writer = await asyncio.open_unix_connection(sock=sock, limit=ANSWER_LIMIT)
     link = ClientConnection(reader, writer, on_show)
     try:
-        await link._greet(name, room=room)  # noqa: SLF001  its maker
+        await link._greet(name, room=room)  # noqa: SLF001  this function makes the connection
     except (UserError, TimeoutError) as error:
         await link.close()
         raise error if isinstance(error, UserError) else Lost("The bot does not answer.") from None
@@ -200,7 +200,7 @@ async def open_link(path: Path, on_show: OnShow, *, name: str = "", room: bool =
 
 
 def _not_yours(path: Path) -> UserError:
-    """Say whose console it is."""
+    """Return an error that names the owner of the console."""
     owner = ""
     for place in (path, path.parent):
         with contextlib.suppress(OSError):

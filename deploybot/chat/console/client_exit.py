@@ -1,4 +1,4 @@
-"""What a temporary bot tells the client that started it, when that client leaves: one line of JSON."""
+"""The last message of a temporary bot to the client that started it: one line of JSON."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ LOOK = "See it with: deploybot chat -c 'status'"
 
 @dataclass(frozen=True, slots=True)
 class Parting:
-    """Whether the bot `stays`, and why.
+    """Says whether the bot `stays` after its client left, and why.
 
-    `begun` are deployments that it follows to their end, `waiting` those that wait for approvals or a time.
-    `asked`: a command is still being answered. A bot also stays while another console is connected.
+    `begun` are deployments that it follows to their end, `waiting` those that wait for approvals or a time. `asked`: a
+    command is still being answered. A bot also stays while another console is connected.
     """
 
     stays: bool = False
@@ -24,7 +24,7 @@ class Parting:
 
     @property
     def words(self) -> str:
-        """What the person who leaves should know; empty where nothing goes on."""
+        """Return a sentence for the person who leaves, or "" if nothing continues."""
         if self.begun:
             go, them, end = ("goes", "it", "it ends") if len(self.begun) == 1 else ("go", "them", "they end")
             told = f"{_named(self.begun)} {go} on in the background: a temporary bot follows {them} until {end}."
@@ -37,13 +37,13 @@ class Parting:
         return ""
 
     def line(self) -> bytes:
-        """As a line for a pipe."""
+        """Return the message as a line for a pipe."""
         body = {"stays": self.stays, "begun": self.begun, "waiting": self.waiting, "asked": self.asked}
         return json.dumps(body).encode() + b"\n"
 
 
 def read_parting(line: bytes) -> Parting | None:
-    """The parting in a line; None where the bot has ended without a word."""
+    """Parse a line. Return None if it is empty: the bot ended without a message."""
     if not line.strip():
         return None
     body = json.loads(line)
@@ -52,7 +52,7 @@ def read_parting(line: bytes) -> Parting | None:
 
 
 def _named(numbers: tuple[int, ...]) -> str:
-    """`#5`, `#5 and #6`, `#5, #6 and 12 more`."""
+    """Return `#5`, `#5 and #6`, or `#5, #6 and 12 more`."""
     names = [f"#{number}" for number in numbers[:_LONGEST]]
     if more := len(numbers) - len(names):
         names.append(f"{more} more")

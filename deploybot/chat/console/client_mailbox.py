@@ -1,7 +1,7 @@
-"""What the console remembers, and what each of its clients still has to be sent: both bounded.
+"""The console's recent cards, and each client's queue of unsent messages. Both are bounded.
 
-The room keeps the newest state of the last cards. A client's mailbox holds a card of the room at most once
-and sends it as it is when its turn comes, so that a slow client sees fewer states but never an old one last.
+The room keeps the newest state of recent cards. A client's mailbox holds each of them at most once, and sends the state
+that is current at that time. So a slow client skips states, but never ends on an old one.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Gone(Exception):
 
 @dataclass(slots=True)
 class _KeptCard:
-    """A card of the room, and whether any client was there when it came."""
+    """A card of the room, and whether any client was connected when it came."""
 
     card: Card
     seen: bool
 
 
 class ClientRoom:
-    """The last cards that everybody at the console is told, by message id, oldest first."""
+    """The recent cards for everybody at the console, by message id, oldest first."""
 
     def __init__(self, size: int = 200) -> None:
         """Keep at most `size` cards."""
@@ -39,7 +39,7 @@ class ClientRoom:
         self._cards: OrderedDict[str, _KeptCard] = OrderedDict()
 
     def put(self, message: str, card: Card, *, seen: bool) -> None:
-        """Keep a card's newest state. When there are too many, the oldest that is final goes, else the oldest."""
+        """Store a card's newest state. If there are too many, drop the oldest final card, else the oldest."""
         self._cards.pop(message, None)
         self._cards[message] = _KeptCard(bounded(card, _CODE_KEPT), seen)
         if len(self._cards) > self._size:
@@ -47,12 +47,15 @@ class ClientRoom:
             del self._cards[next(iter(self._cards)) if final is None else final]
 
     def get(self, message: str) -> Card | None:
-        """A card's newest state."""
+        """Return a card's newest state, or None."""
         kept = self._cards.get(message)
         return kept.card if kept else None
 
     def news(self, limit: int = 20) -> list[str]:
-        """What somebody who comes now should see: open cards, and the last that nobody was there to see."""
+        """Return the ids of cards for a new client.
+
+        These are all open cards, and the last `limit` final ones that no client has seen.
+        """
         unseen = {name for name, kept in self._cards.items() if not kept.seen}
         late = [name for name, kept in self._cards.items() if name in unseen and kept.card.final][-limit:]
         for kept in self._cards.values():
@@ -61,10 +64,10 @@ class ClientRoom:
 
 
 class Mailbox:
-    """One client's unsent messages. A card of the room never waits; a reply waits for a free place.
+    """One client's unsent messages. A card of the room never waits; a reply waits until there is space.
 
-    `current` gives the newest state of a card of the room. At most `replies` replies and `cards` cards of
-    the room are held; `skipped` counts the cards that went unsent since the client was last told so.
+    `current` returns the newest state of a card of the room. The mailbox holds at most `replies` replies and `cards`
+    cards of the room. `skipped` counts the cards dropped since the client was last informed.
     """
 
     def __init__(self, current: Callable[[str], Card | None], *, replies: int = 64, cards: int = 200) -> None:
@@ -80,7 +83,7 @@ class Mailbox:
         self.skipped = 0
 
     def post(self, message: str) -> None:
-        """Queue a card of the room; once, however often it changes before it is sent."""
+        """Queue a card of the room. It is queued once, however often it changes before it is sent."""
         self._cards[message] = None
         if len(self._cards) > self._limits[1]:
             self._cards.popitem(last=False)
@@ -88,7 +91,7 @@ class Mailbox:
         self._ready.set()
 
     async def put(self, answer: Answer, *, timeout: float) -> None:
-        """Queue a reply; Gone when the client has left, or took nothing for `timeout` seconds."""
+        """Queue a reply. Raises Gone if the client has left, TimeoutError if it reads nothing for `timeout` seconds."""
         async with asyncio.timeout(timeout):
             while len(self._replies) >= self._limits[0] and not self.closed:
                 self._free.clear()
@@ -99,7 +102,7 @@ class Mailbox:
         self._ready.set()
 
     async def take(self) -> Answer:
-        """The next message to send; Gone after `close`."""
+        """Wait for the next message to send. Raises Gone after `close`."""
         while not self.closed:
             while self._cards or self._replies or self.skipped:
                 if (answer := self._next()) is not None:
@@ -109,13 +112,13 @@ class Mailbox:
         raise Gone
 
     def close(self) -> None:
-        """Wake everybody who waits, with Gone."""
+        """Close the mailbox. Everything that waits for it raises Gone."""
         self.closed = True
         self._ready.set()
         self._free.set()
 
     def _next(self) -> Answer | None:
-        """The next message in its newest state; None where the client has that already."""
+        """Return the next message in its newest state, or None if the client has that state already."""
         if self._cards:
             message, _ = self._cards.popitem(last=False)
             card = self._current(message)
@@ -128,7 +131,7 @@ class Mailbox:
         return self._mark(answer) if isinstance(answer, Show) else answer
 
     def _mark(self, show: Show) -> Show:
-        """The message with `edit` set where the client has an earlier state, and never older than the room's."""
+        """Set `edit` if the client has an earlier state, and use the room's card if that is newer."""
         card = show.card if show.card.stream else self._current(show.message) or show.card
         edit = show.message in self._sent
         self._sent[show.message] = card

@@ -1,7 +1,7 @@
-"""The console as a chat: a Unix socket in the data folder, where the bot's owner types commands.
+"""The console as a chat: the bot's owner types commands over a Unix socket in the data folder.
 
-Only the user that the bot runs as, and root, get a connection: the socket's mode says so, and the kernel
-names the other side's user (`SO_PEERCRED`, unix(7)). docs/console.md tells what an identity at the console is.
+Only root and the user that runs the bot can connect. The socket's mode ensures it, and the kernel reports the user of
+the client (`SO_PEERCRED`, unix(7)). docs/console.md explains identities at the console.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ log = logging.getLogger(__name__)
 
 
 class Console:
-    """The Chat port for the platform `console`, and the server its clients connect to.
+    """The Chat port for the platform `console`, and the server for its clients.
 
-    Everybody connected is in one room. A card is delivered once the room has it: the room keeps the last
-    ones, and a client that comes later is told those still open and those nobody saw. `on_quiet` is called
-    when a client has left, and when a command is answered.
+    All clients share one room. A card counts as delivered once it is in the room. The room keeps recent cards; a new
+    client gets the open ones and those that no client has seen. `on_quiet` is called when a client has left, and when a
+    command has been answered.
     """
 
     platform = PLATFORM
@@ -39,7 +39,7 @@ class Console:
     problem = ""
 
     def __init__(self, path: Path, parts: Parts) -> None:
-        """`path` is the socket, `data/console.sock`."""
+        """Take the path of the socket, `data/console.sock`, and the parts of the bot."""
         self._path = path
         self._parts = parts
         self._room = ClientRoom()
@@ -51,28 +51,28 @@ class Console:
 
     @property
     def clients(self) -> int:
-        """How many are connected."""
+        """Return the number of connected clients."""
         return len(self._sessions)
 
     @property
     def answers(self) -> bool:
-        """Whether a command is being answered, also one whose client has left."""
+        """Return whether a command is being answered, including one whose client has left."""
         return bool(self._tasks)
 
     def retire(self) -> bool:
-        """Take no more clients, if none is there and no command is being answered; whether that is so."""
+        """Stop listening if no client is connected and no command is running. Return whether it stopped."""
         if self._sessions or self._tasks:
             return False
         self._shut()
         return True
 
     async def start(self) -> None:
-        """Listen. UserError when another bot does already, or the folder is not safe."""
+        """Listen. Raises UserError if another bot listens already, or the folder is not safe."""
         sock = unix_sockets.listen(self._path)
         self._server = await asyncio.start_unix_server(self._connected, sock=sock, limit=REQUEST_LIMIT)
 
     async def close(self) -> None:
-        """Take the socket away, tell every client, and give running commands a moment to end."""
+        """Remove the socket, inform all clients, and wait a few seconds for running commands to end."""
         self._shut()
         for session in self._sessions:
             session.close()
@@ -84,28 +84,28 @@ class Console:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def send(self, place: Place, card: Card) -> str:
-        """Tell everybody; the message's id is the card's key, so it means the same after a restart."""
+        """Show a card to everybody. The message id is the card's key, so it stays valid after a restart."""
         message = card.key or f"{place.channel}-{next(self._numbers)}"
         await self.edit(place, message, card)
         return message
 
     async def edit(self, place: Place, message: str, card: Card) -> None:  # noqa: ARG002  there is one room
-        """Tell everybody the newest state of a card."""
+        """Show the newest state of a card to everybody."""
         self._room.put(message, card, seen=any(session.listens for session in self._sessions))
         for session in self._sessions:
             session.told(message)
 
     def _shut(self) -> None:
-        """Take the socket away."""
+        """Stop listening and remove the socket."""
         if self._server is not None:
             self._server.close()
             self._path.unlink(missing_ok=True)
             self._server = None
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve a client, if it may be here."""
+        """Serve a client if it is allowed to connect."""
         if self._server is None:
-            writer.close()  # it came while the socket was taken away, and finds no bot
+            writer.close()  # it connected while the socket was being removed
             return
         uid = unix_sockets.peer(writer.get_extra_info("socket"))
         if uid not in {os.geteuid(), 0}:
@@ -117,7 +117,7 @@ class Console:
             return
         session = Session(self._parts, self._room, (reader, writer), uid, self._spawn)
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101  this is a coroutine
+        assert task is not None  # noqa: S101  a coroutine runs in a task
         self._sessions[session] = task
         try:
             await session.run()
@@ -128,7 +128,7 @@ class Console:
             self.on_quiet()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run something that outlives its client; what goes wrong in it is logged."""
+        """Run a coroutine that outlives its client. Its errors are logged."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -141,4 +141,4 @@ class Console:
 
 
 def _nothing() -> None:
-    """Nobody wants to hear of it."""
+    """Do nothing; the default of `on_quiet`."""

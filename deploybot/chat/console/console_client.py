@@ -34,13 +34,13 @@ def main(
     listen: bool = False,
     command: tuple[str, ...] | None = None,
 ) -> int:
-    """Talk to the bot of these settings; the exit code.
+    """Connect to the bot of these settings. Return the exit code.
 
-    With `line`, or where stdin or stdout is no terminal, commands are run as in a script: 0 success, 1 the
-    command failed, was refused, or its deployment ended badly, 2 wrong usage or no bot, 3 the end is not
-    known. `json` prints one JSON object a message. `as_name` is who speaks, `wait` waits for a deployment's
-    end. With `listen` nothing is said, and what everybody is told is shown. `command` starts a bot where none
-    runs; by default `deploybot run --temporary` with the same bot.toml.
+    With `line`, or if stdin or stdout is not a terminal, commands run as in a script. Exit codes: 0 success; 1 the
+    command failed or was refused, or its deployment failed; 2 wrong usage or no bot; 3 the result is unknown. `json`
+    prints one JSON object per message. `as_name` is the name of the person. `wait` waits until a deployment has ended.
+    `listen` sends no command and shows the cards for everybody. `command` starts a bot if none runs; the default is
+    `deploybot run --temporary` with the same bot.toml.
     """
     interactive = line is None and not json and not listen and sys.stdin.isatty() and sys.stdout.isatty()
     _replace_errors(sys.stdin, sys.stdout, sys.stderr)
@@ -60,7 +60,7 @@ def main(
 
 
 def _check_words(line: str | None, as_name: str | None, *, listen: bool) -> None:
-    """Raise UserError for words on the command line that make no sense."""
+    """Raise UserError if options on the command line are invalid or contradict each other."""
     if as_name and not _NAME.fullmatch(as_name):
         raise UserError(f"`{as_name}` is not a person's name.", hint="Use a-z, 0-9, _ and -, as in --as ben.")
     if line is not None and (not line.strip() or "\n" in line.strip()):
@@ -70,14 +70,14 @@ def _check_words(line: str | None, as_name: str | None, *, listen: bool) -> None
 
 
 def _own_bot(settings: Settings) -> tuple[str, ...]:
-    """The command that starts a temporary bot with this bot.toml; none where it came from no file."""
+    """Return the command that starts a temporary bot with this bot.toml, or () if the settings have no file."""
     if settings.path is None:
         return ()
     return (sys.executable, "-m", "deploybot", "-c", str(settings.path), "run", "--temporary")
 
 
 async def _interactive(wanted: WantedBot) -> int:
-    """A person at a terminal. Imports prompt_toolkit, which scripts do without."""
+    """Run the console for a person at a terminal. This imports prompt_toolkit, which scripts do not need."""
     from deploybot.chat.console.interactive_screen import Screen, history  # noqa: PLC0415  a tenth of a second that scripts save
 
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
@@ -85,12 +85,12 @@ async def _interactive(wanted: WantedBot) -> int:
 
 
 def _lines(line: str | None) -> AsyncIterator[str]:
-    """One command, or those that come by stdin."""
+    """Yield the given command, or else the commands from stdin."""
     return lines_of(sys.stdin) if line is None else only(line.strip())
 
 
 def _printer(*, json: bool) -> Printer:
-    """JSON where it is asked for, a live display at a terminal, else plain lines."""
+    """Return a printer: JSON if requested, a live display at a terminal, otherwise plain lines."""
     if json:
         return JsonPrinter(sys.stdout)
     symbols = _symbols(sys.stdout)
@@ -100,19 +100,19 @@ def _printer(*, json: bool) -> Printer:
 
 
 def _symbols(out: TextIO) -> Symbols:
-    """The symbols that the output can show."""
+    """Return the symbols that the output's encoding can show."""
     return UNICODE if (out.encoding or "").lower().replace("-", "").startswith("utf") else ASCII
 
 
 def _replace_errors(*streams: TextIO) -> None:
-    """What a stream's encoding cannot hold is shown as a question mark, and never an exception."""
+    """Print a question mark for characters that a stream's encoding cannot represent, instead of raising."""
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def _fail(error: UserError) -> int:
-    """Say why there is no console."""
+    """Print why there is no console, and return the exit code."""
     hint = f"\n  {error.hint}" if error.hint else ""
     sys.stderr.write(f"{error.sentence}{hint}\n")
     return NO_BOT

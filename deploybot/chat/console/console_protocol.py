@@ -1,8 +1,8 @@
-"""The console's protocol: one JSON object a line, in UTF-8, over a Unix socket; docs/console.md specifies it.
+"""The console's protocol: one JSON object per line, in UTF-8, over a Unix socket. docs/console.md specifies it.
 
-A client opens with `hello`, the bot answers `welcome`. Then the client sends requests, each with an id of
-its own; what answers a request carries that id, and `done` or `candidates` is the last of it. Keys that
-are not known are ignored, keys that hold their default are left out.
+A client opens with `hello`, and the bot answers `welcome`. Then the client sends requests, each with a unique id. All
+answers carry the id of their request; `done` or `candidates` is the last one. Unknown keys are ignored, and keys with
+default values are left out.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ VERSION: Final = 1
 SOCKET: Final = "console.sock"
 """The socket's name in the data folder."""
 REQUEST_LIMIT: Final = 8192
-"""The longest line that a client may send, in bytes, its end included."""
+"""The longest line that a client may send, in bytes, including the newline."""
 ANSWER_LIMIT: Final = 16 * 2**20
-"""The longest line that the bot sends, in bytes, its end included."""
+"""The longest line that the bot sends, in bytes, including the newline."""
 _CODE_LIMIT: Final = 2 * 2**20
 _TITLE_LIMIT: Final = 1000
 
@@ -36,7 +36,7 @@ class ProtocolError(DeploybotError):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The client's first line. `name` is the `--as` name or empty; `room` asks for what everybody is told."""
+    """The client's first line. `name` is the `--as` name or empty; `room` asks for the cards for everybody."""
 
     type: ClassVar[str] = "hello"
     version: int
@@ -55,7 +55,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """Ask how the line up to the cursor may go on."""
+    """Ask for completions of the line up to the cursor."""
 
     type: ClassVar[str] = "complete"
     id: RequestId
@@ -81,7 +81,7 @@ class StopRequest:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The bot's first line. `user` is the identity that the bot takes the client for, such as `1000/ben`."""
+    """The bot's first line. `user` is the identity of the client, such as `1000/ben`."""
 
     type: ClassVar[str] = "welcome"
     version: int
@@ -91,7 +91,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """A card. `message` is its id: the same one again with `edit` replaces it. `request` is what it answers."""
+    """A card. `message` is its id; with `edit` it replaces the card of that id. `request` is what it answers."""
 
     type: ClassVar[str] = "card"
     message: str
@@ -112,7 +112,7 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A request is answered. `follows` is the key of the card that goes on telling of it, `tone` its last tone."""
+    """A request is answered. `follows` is the key of the card that continues to be updated, `tone` its last tone."""
 
     type: ClassVar[str] = "done"
     request: str
@@ -123,7 +123,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleRefused:
-    """The bot closes the connection; the sentence says why, the hint what to do."""
+    """The bot closes the connection. `sentence` is the reason, `hint` the fix."""
 
     type: ClassVar[str] = "refused"
     sentence: str
@@ -139,9 +139,9 @@ _ANSWERS: Final = {kind.type: TypeAdapter(kind) for kind in (Welcome, Show, Cand
 
 
 def encode(message: Request | Answer) -> bytes:
-    """A message as one line. What UTF-8 cannot hold (half a surrogate pair) becomes `?`.
+    """Return a message as one line. Characters that UTF-8 cannot encode (half a surrogate pair) become `?`.
 
-    A card that is too large for one line is replaced by a short one that says so.
+    A card that is too large for one line is replaced by a short one with a notice.
     """
     line = to_json(message).encode("utf-8", "replace") + b"\n"
     if len(line) > ANSWER_LIMIT and isinstance(message, Show):
@@ -153,7 +153,7 @@ def encode(message: Request | Answer) -> bytes:
 
 
 def to_json(message: Request | Answer) -> str:
-    """A message as one JSON object on one line."""
+    """Return a message as one JSON object on one line."""
     if isinstance(message, Show):
         message = replace(message, card=bounded(message.card))
     body = _ANY.dump_python(message, mode="json", exclude_defaults=True, warnings="error")
@@ -161,17 +161,17 @@ def to_json(message: Request | Answer) -> str:
 
 
 def decode_request(line: bytes) -> Request:
-    """A client's line; ProtocolError for anything else."""
+    """Parse a client's line. Raises ProtocolError if it is not a request."""
     return cast("Request", _decode(line, _REQUESTS))
 
 
 def decode_answer(line: bytes) -> Answer:
-    """The bot's line; ProtocolError for anything else."""
+    """Parse the bot's line. Raises ProtocolError if it is not an answer."""
     return cast("Answer", _decode(line, _ANSWERS))
 
 
 def _decode(line: bytes, kinds: dict[str, TypeAdapter[object]]) -> object:
-    """One line as the message its `type` names."""
+    """Parse a line as the message that its `type` names."""
     try:
         body = json.loads(line)
     except (ValueError, RecursionError):
@@ -187,7 +187,7 @@ def _decode(line: bytes, kinds: dict[str, TypeAdapter[object]]) -> object:
 
 
 def _first(error: Exception) -> str:
-    """The first problem of a message, without its content."""
+    """Return the first problem of a message, without its content."""
     if not isinstance(error, ValidationError):
         return "not JSON"
     problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
@@ -196,7 +196,7 @@ def _first(error: Exception) -> str:
 
 
 def bounded(card: Card, limit: int = _CODE_LIMIT) -> Card:
-    """The card with at most `limit` characters of code: the last of it, behind a line that says so."""
+    """Return the card with at most `limit` characters of code. Older lines are replaced by a line that says so."""
     if sum(map(len, card.code)) <= limit:
         return card
     kept: list[str] = []

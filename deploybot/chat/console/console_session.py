@@ -1,4 +1,4 @@
-"""One client's connection to the console: its requests run side by side, its answers leave in order."""
+"""One client's connection to the console: requests run concurrently, answers are sent in order."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Active:
-    """A request that runs. `stop` is the command that ends the log it follows, `stopping` whether that is wanted."""
+    """A running request. `stop` is the command that ends the log it follows; `stopping` is set when it must end."""
 
     stop: str = ""
     stopping: bool = False
 
 
 class Session:
-    """One connection. `spawn` runs what must outlive it: a command goes on when its client leaves."""
+    """One connection. `spawn` runs coroutines that outlive it: a command continues when its client leaves."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Session:
 
     @property
     def user(self) -> str:
-        """The identity's user: `1000`, or `1000/ben` for a client that said who it is."""
+        """Return the identity's user: `1000`, or `1000/ben` for a client that gave a name."""
         return f"{self._uid}/{self._hello.name}" if self._hello.name else str(self._uid)
 
     @property
@@ -89,11 +89,11 @@ class Session:
 
     @property
     def listens(self) -> bool:
-        """Whether the client is told what everybody is told."""
+        """Return whether the client gets the cards for everybody."""
         return self._hello.room and self._ready
 
     async def run(self) -> None:
-        """Serve the client until it leaves, breaks the protocol, or `close`; then stop the logs that it follows."""
+        """Serve the client until it leaves, breaks the protocol, or `close` is called; then stop its logs."""
         try:
             await self._greet()
             async with asyncio.TaskGroup() as group:
@@ -115,7 +115,7 @@ class Session:
             self._writer.close()
 
     def told(self, message: str) -> None:
-        """Hear that a card of the room changed."""
+        """Handle a change of a card in the room."""
         if self.listens:
             self._mailbox.post(message)
         for event, key in self._watches.items():
@@ -123,12 +123,12 @@ class Session:
                 event.set()
 
     def close(self) -> None:
-        """End it, with a word to the client."""
+        """End the connection with a message to the client."""
         self._last_words = "The bot stops."
         self._mailbox.close()
 
     async def _greet(self) -> None:
-        """Take `hello`, answer `welcome`, and queue what the client has missed."""
+        """Read `hello`, answer `welcome`, and queue the cards that the client has missed."""
         async with asyncio.timeout(_HELLO_WITHIN):
             hello = decode_request(await self._line())
         if not isinstance(hello, Hello) or hello.version != VERSION:
@@ -141,14 +141,14 @@ class Session:
         self._ready = True
 
     async def _line(self) -> bytes:
-        """The next line; empty when the client has left. ProtocolError when it is too long."""
+        """Read the next line; it is empty if the client has left. Raises ProtocolError if it is too long."""
         try:
             return await self._reader.readline()
         except ValueError:
             raise ProtocolError(f"a line is longer than {REQUEST_LIMIT} bytes") from None
 
     async def _read(self) -> None:
-        """Take requests until the client leaves."""
+        """Accept requests until the client leaves."""
         while line := await self._line():
             request = decode_request(line)
             if isinstance(request, Hello):
@@ -167,13 +167,13 @@ class Session:
                 self._spawn(self._serve(request))
 
     async def _send(self) -> None:
-        """Write what the mailbox holds; waits while the client does not read."""
+        """Write the messages of the mailbox. Waits while the client does not read."""
         while True:
             self._writer.write(encode(await self._mailbox.take()))
             await self._writer.drain()
 
     async def _serve(self, request: Say | Complete | WatchRequest) -> None:
-        """Answer one request; nobody may be there any more to hear it."""
+        """Answer one request. The client may have left by then."""
         try:
             if isinstance(request, Say):
                 await self._put(await self._say(request))
@@ -191,14 +191,14 @@ class Session:
             self._active.pop(request.id, None)
 
     async def _broke(self, request: str) -> None:
-        """Answer a request that ended in a fault of the bot."""
+        """Answer a request that failed because of a bug in the bot."""
         card = Card(title="Something broke on my side.", tone=Tone.BAD, ok=False, hint="The bot's log says what.")
         with contextlib.suppress(Gone):
             await self._put(Show(self._name(card), card, request))
             await self._put(Done(request, ok=False, tone=Tone.BAD))
 
     async def _say(self, request: Say) -> Done:
-        """Run a command for the person; the cards along the way and the last one go to this client."""
+        """Run a command for the person. Its cards go to this client."""
         active = self._active[request.id]
 
         async def reply(card: Card) -> None:
@@ -212,7 +212,7 @@ class Session:
         return Done(request.id, ok=card.ok, tone=card.tone, follows=card.key if card.queued else "")
 
     async def _reply(self, request: str, active: _Active, card: Card) -> None:
-        """Send a card along the way. Only a followed log learns that its reader has gone: Unreachable."""
+        """Send a card while a command runs. Raises Unreachable if the client of a followed log has left."""
         if card.queued:
             return
         if card.stream:
@@ -244,7 +244,7 @@ class Session:
         return Done(request.id, ok=False, tone=Tone.UNKNOWN)
 
     async def _newer(self, key: str, card: Card, changed: asyncio.Event) -> Card:
-        """The card's next state; asks the database now and then, should the room never hear of an end."""
+        """Wait for the card's next state. Ask the database regularly in case the room misses the end."""
         try:
             async with asyncio.timeout(_LOOK_AGAIN):
                 await changed.wait()
@@ -255,22 +255,25 @@ class Session:
         return self._room.get(key) or card
 
     def _stop(self, active: _Active) -> None:
-        """Stop the log that a request follows, by the command on its card's button, as the same person."""
+        """Stop the log that a request follows: run the command of its card's button as the same person."""
         active.stopping = True
         if active.stop:
             self._spawn(self._quietly(active.stop))
             active.stop = ""
 
     async def _quietly(self, text: str) -> None:
-        """Run a command whose answer nobody waits for."""
+        """Run a command and ignore its answer."""
 
         async def reply(_: Card) -> None:
-            """Nobody listens."""
+            """Ignore the card."""
 
         await self._parts.handle(self._incoming(text), reply)
 
     async def _put(self, answer: Show | Done | Candidates) -> None:
-        """Queue an answer; a client that takes nothing for a minute is cut off. Gone when there is none."""
+        """Queue an answer. Raises Gone if the client has left.
+
+        A client that reads nothing for a minute is disconnected.
+        """
         try:
             await self._mailbox.put(answer, timeout=_SEND_WITHIN)
         except TimeoutError:
@@ -278,7 +281,7 @@ class Session:
             raise Gone from None
 
     def _incoming(self, text: str) -> Incoming:
-        """A line as dispatch takes it."""
+        """Return a line as a message for the dispatcher."""
         return Incoming(
             identity=self._identity,
             place=PLACE,
@@ -289,5 +292,5 @@ class Session:
         )
 
     def _name(self, card: Card) -> str:
-        """The message id of a reply: its key, or a new one."""
+        """Return the message id of a reply: the card's key, or a new id."""
         return card.key or f"{self._token}-{next(self._numbers)}"

@@ -1,4 +1,4 @@
-"""The interactive console: a prompt below, open cards redrawn above it, and what has ended above those."""
+"""The interactive console: the prompt at the bottom, open cards redrawn above it, finished output above those."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ _LOOKS = {
 
 
 class _FromBot(Completer):
-    """Completion by what the bot knows: commands, apps, environments, servers."""
+    """Completion from the bot: commands, apps, environments, servers."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
 
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> list[Completion]:  # noqa: ARG002  its signature
-        """Nothing without asking the bot."""
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> list[Completion]:  # noqa: ARG002  prompt_toolkit's signature
+        """Return nothing: completion needs the bot and is asynchronous."""
         return []
 
     async def get_completions_async(
@@ -61,7 +61,7 @@ class _FromBot(Completer):
         document: Document,
         complete_event: CompleteEvent,  # noqa: ARG002  prompt_toolkit's signature
     ) -> AsyncGenerator[Completion, None]:
-        """The bot's candidates for the line up to the cursor."""
+        """Yield the bot's completions of the line up to the cursor."""
         with contextlib.suppress(UserError):
             found = await self._screen.link.complete(document.text_before_cursor)
             for word in found.words:
@@ -69,16 +69,16 @@ class _FromBot(Completer):
 
 
 class _History(FileHistory):
-    """Lines typed before, in a file that only its owner reads; one-time codes are not kept."""
+    """Lines typed before, in a file that only its owner can read. One-time codes are not stored."""
 
     def store_string(self, string: str) -> None:
-        """Keep a line."""
+        """Store a line, unless it contains a one-time code."""
         if not string.lstrip("/ ").lower().startswith("claim"):
             super().store_string(string)
 
 
 def history(folder: Path) -> History:
-    """The history in `folder`; in memory alone where the folder cannot be written."""
+    """Return the history in `folder`, or one in memory if the folder is not writable."""
     path = folder / "history"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def history(folder: Path) -> History:
 
 
 class Screen:
-    """One person at a terminal."""
+    """The interactive console of one person at a terminal."""
 
     link: ClientConnection
 
@@ -117,7 +117,7 @@ class Screen:
         )
 
     async def run(self) -> int:
-        """Until the person leaves. Raises UserError where there is no bot."""
+        """Run until the person leaves. Return the exit code. Raises UserError if there is no bot."""
         self.link = await self._gateway.open()
         welcome = self.link.welcome
         who = Span(f", you are console:{welcome.user}", SpanStyle.DIM)
@@ -135,7 +135,7 @@ class Screen:
         return 0
 
     async def _read(self) -> str | None:
-        """The next line; None when the person leaves."""
+        """Read the next line. Return None if the person leaves."""
         try:
             line = (await self._session.prompt_async()).strip()
         except EOFError:
@@ -153,7 +153,7 @@ class Screen:
             self._note(error.sentence)
 
     async def _leave(self) -> None:
-        """Print what is open, and go."""
+        """Print the open cards and disconnect."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -164,7 +164,7 @@ class Screen:
         self._flush()
 
     async def _show(self, show: Show) -> None:
-        """Take a card; waits while much is still to be printed."""
+        """Show a card. Waits while a lot of output is pending."""
         lines = self._board.put(show, self._width)
         self._print([*lines, ()] if lines and show.card.final else lines)
         self._redraw()
@@ -173,30 +173,30 @@ class Screen:
             await self._drained.wait()
 
     def _note(self, sentence: str) -> None:
-        """Say something that did not come from the bot."""
+        """Print a sentence that did not come from the bot."""
         self._print([(Span(line, SpanStyle.DIM),) for line in wrap(clean(sentence), self._width)])
 
     def _print(self, lines: list[Row]) -> None:
-        """Print rows above the prompt, soon."""
+        """Queue rows to be printed above the prompt."""
         self._above += lines
         self._printed.set()
 
     def _flush(self) -> None:
-        """Print what waits."""
+        """Print the queued rows."""
         lines, self._above = self._above, []
         if lines:
             self._console.print(styled(lines), soft_wrap=True, highlight=False)
         self._drained.set()
 
     async def _keep_printing(self) -> None:
-        """Print above the prompt whatever came since the last time, at once."""
+        """Print new rows above the prompt as soon as they arrive."""
         while True:
             await self._printed.wait()
             self._printed.clear()
             await run_in_terminal(self._flush)
 
     async def _keep_turning(self) -> None:
-        """Turn the sign of what is busy."""
+        """Animate the spinner while cards are open."""
         while True:
             await asyncio.sleep(_FRAME_SECONDS)
             if self._board.titles:
@@ -204,7 +204,7 @@ class Screen:
                 self._redraw()
 
     async def _keep_connected(self) -> None:
-        """Come back to a bot that went away."""
+        """Reconnect to the bot after a lost connection."""
         while True:
             reason = await asyncio.shield(self.link.closed)
             self._connected = False
@@ -221,21 +221,21 @@ class Screen:
                 self._spawn(self._watch(key))
 
     async def _watch(self, key: str) -> None:
-        """Ask what became of a card that was open when the bot went away."""
+        """Follow a card that was open when the connection was lost."""
         with contextlib.suppress(Lost):
             done = await self.link.watch(key)
             self._print(self._board.answered(done.request, self._width))
 
     @property
     def _width(self) -> int:
-        """The terminal's columns as they are now, whatever `COLUMNS` said when the shell began."""
+        """Return the terminal's current columns, ignoring the `COLUMNS` of the shell."""
         return self._session.app.output.get_size().columns
 
     def _redraw(self) -> None:
         self._session.app.invalidate()
 
     def _prompt(self) -> StyleAndTextTuples:
-        """Open cards, and below them the prompt. In the copy that stays when a line is sent, the prompt alone."""
+        """Return the open cards and the prompt below them. After a line is sent, only the prompt remains on screen."""
         name = self._wanted.name or "deploybot"
         prompt: StyleAndTextTuples = [("bold" if self._connected else "dim", f"{name}> ")]
         if self._session.app.is_done:
@@ -249,7 +249,7 @@ class Screen:
         return shown + prompt
 
     def _keys(self) -> KeyBindings:
-        """Ctrl-C stops the log that is followed; where there is none, it clears the line."""
+        """Return the key bindings: Ctrl-C stops the followed log; if there is none, it clears the line."""
         keys = KeyBindings()
 
         @keys.add("c-c")
@@ -266,7 +266,7 @@ class Screen:
             await self.link.stop(request)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run something beside the prompt."""
+        """Run a coroutine beside the prompt."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

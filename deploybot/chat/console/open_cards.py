@@ -1,4 +1,4 @@
-"""Which cards are still open, and what is to be printed for good: what both live displays share."""
+"""Keep track of open cards and of output to print permanently. Both live displays use it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _REMEMBERED = 50
 
 @dataclass(frozen=True, slots=True)
 class _OpenCard:
-    """A card that will be edited, and the request that it answers; none for what everybody is told."""
+    """A card that will be edited, and the request that it answers; empty for a card for everybody."""
 
     card: Card
     request: str
 
 
 class OpenCards:
-    """Open cards by message id. They are drawn in a region at the bottom; what has ended is printed above it."""
+    """Open cards by message id. They are drawn in a region at the bottom; finished ones are printed above it."""
 
     def __init__(self, symbols: Symbols) -> None:
         self._symbols = symbols
@@ -34,21 +34,21 @@ class OpenCards:
 
     @property
     def titles(self) -> list[str]:
-        """What is still going on."""
+        """Return the titles of the open cards."""
         return [one.card.title for one in self._open.values()]
 
     @property
     def keys(self) -> list[str]:
-        """The message ids of the cards that are still open."""
+        """Return the message ids of the open cards."""
         return list(self._open)
 
     @property
     def streams(self) -> list[str]:
-        """The requests whose logs are followed, oldest first."""
+        """Return the requests whose logs are followed, oldest first."""
         return [one.request for one in self._open.values() if one.card.stream]
 
     def put(self, show: Show, width: int | None) -> list[Row]:
-        """Take a message; the rows to print for good."""
+        """Take a message. Return the rows to print permanently."""
         card, before = show.card, self._open.get(show.message)
         if not card.final and card.key:
             self._open[show.message] = _OpenCard(card, show.request)
@@ -61,7 +61,10 @@ class OpenCards:
         return rows(card, width, self._symbols)
 
     def _told_before(self, show: Show) -> bool:
-        """Whether this end was printed before: after a restart a bot tells it to the room and to who asked for it."""
+        """Return whether this final card was printed before.
+
+        After a restart, a bot sends it both to the room and to the client that requested it.
+        """
         before = self._ended.pop(show.message, None)
         self._ended[show.message] = show.card
         if len(self._ended) > _REMEMBERED:
@@ -69,12 +72,12 @@ class OpenCards:
         return before == show.card
 
     def answered(self, request: str, width: int | None) -> list[Row]:
-        """A request is answered: what it left open is not edited any more, so it is printed as it is."""
+        """Handle the end of a request. Its open cards are not edited any more: return their rows to print."""
         left = [message for message, one in self._open.items() if one.request == request]
         return [row for message in left for row in self._end(self._open.pop(message).card, width)]
 
     def lose_sight(self) -> None:
-        """The bot went away: followed logs have ended with it, and how the other cards go on is not known."""
+        """Handle a lost connection: followed logs have ended with it, and the state of other cards is unknown."""
         self._open = {
             message: replace(one, card=_out_of_sight(one.card))
             for message, one in self._open.items()
@@ -82,13 +85,13 @@ class OpenCards:
         }
 
     def leave(self, width: int | None) -> list[Row]:
-        """Nobody watches any more: what is open is printed as it was last."""
+        """Close all open cards. Return their last states to print."""
         cards = [one.card for one in self._open.values()]
         self._open.clear()
         return [row for card in cards for row in self._end(card, width)]
 
     def region(self, width: int, height: int, frame: int = 0) -> list[Row]:
-        """The open cards in at most `height` rows: the newest whole, older ones in one line where room is short."""
+        """Return the open cards in at most `height` rows: the newest in full, older ones short if space is short."""
         symbols = self._symbols.animated(FRAMES[frame % len(FRAMES)])
         whole = [self._region_rows(one.card, width, symbols) for one in self._open.values()]
         if sum(map(len, whole)) > height and whole:
@@ -100,25 +103,25 @@ class OpenCards:
         return [cut_row(row, width) for part in whole for row in part]
 
     def _stream(self, card: Card, before: _OpenCard | None, width: int | None) -> list[Row]:
-        """What is new in a followed log: its title once, its lines, and at its end what is said of it."""
+        """Return the new rows of a followed log: the title once, new lines, and its other text at the end."""
         new = log_rows(card.code)
         if card.final:
             return [*new, *rows(replace(card, code=(), buttons=()), width, self._symbols)]
         return new if before else [*title_rows(card, width, self._symbols), *new]
 
     def _end(self, card: Card, width: int | None) -> list[Row]:
-        """An open card's last state; a followed log's lines are printed already."""
+        """Return the rows of an open card's last state. The lines of a followed log are printed already."""
         return [] if card.stream else rows(card, width, self._symbols)
 
     @staticmethod
     def _region_rows(card: Card, width: int, symbols: Symbols) -> Sequence[Row]:
-        """A card in the region."""
+        """Return the rows of a card in the region."""
         if card.stream:
             return [(*title_rows(card, None, symbols)[0], Span("  Ctrl-C stops it", SpanStyle.DIM))]
         return rows(card, width, symbols)
 
 
 def _out_of_sight(card: Card) -> Card:
-    """A card that nobody keeps true any more."""
+    """Return a card marked as unknown, because it is no longer updated."""
     lines = (replace(line, tone=Tone.UNKNOWN) if line.tone is Tone.BUSY else line for line in card.lines)
     return replace(card, tone=Tone.UNKNOWN, lines=tuple(lines), buttons=(), footer=_LOST)

@@ -1,4 +1,4 @@
-"""The console for scripts: one command after the other, and an exit code."""
+"""The console for scripts: run commands one after the other, and return an exit code."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class ScriptClient:
         self._stopping: asyncio.Task[None] | None = None
 
     async def run(self, lines: AsyncIterator[str]) -> int:
-        """The exit code: 0, or that of the first command that did not succeed, which is also the last one sent.
+        """Run the commands. Return 0, or the exit code of the first command that did not succeed.
 
-        Raises UserError where there is no bot, or a line is too long to be sent.
+        After that command, no more are sent. Raises UserError if there is no bot, or a line is too long.
         """
         loop = asyncio.get_running_loop()
         self._link = await self._gateway.open()
@@ -61,9 +61,9 @@ class ScriptClient:
         return code
 
     async def listen(self) -> int:
-        """Show what everybody at the console is told, until Ctrl-C, or until nobody reads it; the exit code.
+        """Show the cards for everybody until Ctrl-C, or until the output is closed. Return the exit code.
 
-        Raises UserError where there is no bot, or none came back.
+        Raises UserError if there is no bot, or it did not come back.
         """
         loop = asyncio.get_running_loop()
         self._streams = True
@@ -82,7 +82,7 @@ class ScriptClient:
             await self._leave()
 
     async def _leave(self) -> None:
-        """Leave the terminal as it was, and say what goes on without this client."""
+        """Restore the terminal, and print what continues without this client."""
         self._printer.close()
         parting = await self._gateway.close()
         if parting is not None and parting.words:
@@ -91,7 +91,7 @@ class ScriptClient:
             self._printer.note(f"Left before the end. {LOOK}" if parting is None else "Left; nothing goes on.")
 
     async def _command(self, text: str) -> int:
-        """Run one command to its end; its exit code."""
+        """Run one command to its end. Return its exit code."""
         self._streams, self._stopping, self._follows = False, None, ""
         try:
             if self._link.closed.done():
@@ -110,7 +110,7 @@ class ScriptClient:
         return code
 
     async def _say(self, text: str) -> Done:
-        """Have a command answered. Where the bot dies right after it said what it began, that is followed."""
+        """Run a command. If the bot dies after it showed the deployment's card, return an answer that follows it."""
         try:
             return await self._link.say(text, begun=self._begun)
         except Lost:
@@ -119,7 +119,7 @@ class ScriptClient:
             return Done(self._request, follows=self._follows)
 
     async def _to_the_end(self, done: Done) -> Done:
-        """Watch a deployment until it has ended, also over a restart of the bot."""
+        """Watch a deployment until it has ended, even across restarts of the bot."""
         if not self._wait:
             return done
         while True:
@@ -135,7 +135,7 @@ class ScriptClient:
                 return Done(done.request, ok=False, tone=Tone.UNKNOWN)
 
     async def _show(self, show: Show) -> None:
-        """Print a card. A followed log that nobody reads any more is stopped."""
+        """Print a card. If the output is closed, stop the followed log."""
         self._streams = self._streams or show.card.stream
         if show.card.key and not show.card.final and not show.card.stream:
             self._follows = show.message
@@ -147,7 +147,7 @@ class ScriptClient:
         self._request = request
 
     def _interrupt(self) -> None:
-        """Ctrl-C: stops a followed log, which then ends by itself; else, and the second time, leaves."""
+        """Handle Ctrl-C: stop a followed log, which then ends. Without one, or the second time, exit."""
         if self._streams and self._stopping is None and not self._link.closed.done():
             self._stopping = asyncio.create_task(self._stop())
         else:
@@ -158,7 +158,7 @@ class ScriptClient:
             await self._link.stop(self._request)
 
     async def _unless_interrupted(self, work: Coroutine[None, None, T]) -> T:
-        """What the work gives; Interrupted when Ctrl-C ends it."""
+        """Return the result of `work`. Raises Interrupted on Ctrl-C."""
         task = asyncio.create_task(work)
         interrupt = asyncio.create_task(self._interrupted.wait())
         try:
@@ -173,22 +173,22 @@ class ScriptClient:
 
 
 async def _end_of(link: ClientConnection) -> str:
-    """Wait until a link is closed; why it was."""
+    """Wait until a connection is closed. Return the reason."""
     return await asyncio.shield(link.closed)
 
 
 async def only(line: str) -> AsyncIterator[str]:
-    """One line."""
+    """Yield one line."""
     yield line
 
 
 async def lines_of(source: TextIO) -> AsyncIterator[str]:
-    """The lines of a file or pipe as they come, but for empty ones and those that begin with `#`."""
+    """Yield the lines of a file or pipe as they come, without empty ones and comments (`#`)."""
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[str] = asyncio.Queue(maxsize=10)
 
     def read() -> None:
-        # A thread of its own, since a regular file cannot be polled; a daemon, since a read cannot be ended.
+        # This is a thread because a regular file can't be polled. It is a daemon because a read can't be cancelled.
         with contextlib.suppress(RuntimeError):
             while True:
                 line = source.readline()

@@ -1,4 +1,4 @@
-"""The app's manifest, made from the commands themselves; pure. docs.slack.dev/reference/app-manifest."""
+"""Create the app's manifest from the commands; pure. docs.slack.dev/reference/app-manifest."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SAYS: Final = "Deploy, roll back, read logs and see status from chat"
 
 
 def manifest(commands: Iterable[Command], url: str = "") -> str:
-    """YAML that makes the app in one paste: for Socket Mode, or for HTTP mode at `url`, the bot's address outside.
+    """Return YAML that creates the app when pasted: for Socket Mode, or for HTTP mode at `url`, the bot's public URL.
 
-    Of more than 50 commands the rest have no slash of their own; `/deploybot COMMAND` works for every one.
+    Slack allows 50 slash commands, so further commands have none. `/deploybot COMMAND` works for every command.
     """
     hook = {"request_url": f"{url.rstrip('/')}{HOOK}"} if url else {}
     slashes = [_slash(f"/{EVERYTHING}", "Any command: /deploybot help lists them", "<command>", hook)]
@@ -47,14 +47,14 @@ def manifest(commands: Iterable[Command], url: str = "") -> str:
 
 
 def _of(command: Command, hook: Mapping[str, str]) -> dict[str, Any]:
-    """A command's slash; nothing where it can have none."""
+    """Return the slash command of a command, or {} if it can't have one."""
     name = slash_name(command.name)
     _, _, usage = command.usage.partition(" ")
     return _slash(name, command.help.partition("\n")[0] or command.name, usage, hook) if name else {}
 
 
 def _slash(name: str, description: str, usage: str, hook: Mapping[str, str]) -> dict[str, Any]:
-    """`should_escape` has Slack hand over the ids of people who are mentioned: their names are no identities."""
+    """Return a slash command. `should_escape` makes Slack send ids of mentioned people: names are ambiguous."""
     made = {"command": name, "description": description[:_DESCRIPTION], "should_escape": True}
     if usage:
         made["usage_hint"] = usage[:_USAGE]
@@ -62,7 +62,7 @@ def _slash(name: str, description: str, usage: str, hook: Mapping[str, str]) -> 
 
 
 def _yaml(value: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """A mapping as YAML: blocks for mappings and lists, and JSON for scalars, which YAML reads alike."""
+    """Yield a mapping as YAML: blocks for mappings and lists, and JSON for scalars, which is valid YAML."""
     for key, inner in value.items():
         match inner:
             case Mapping():

@@ -1,7 +1,7 @@
-"""What Slack hands over, through Bolt, in either mode: acknowledged at once, then given on.
+"""Receive Slack's payloads through Bolt, in either mode: acknowledge them at once, then pass them on.
 
-In HTTP mode a request has to be signed (v0, docs.slack.dev/authentication/verifying-requests-from-slack), be no
-older than five minutes, and come once: the same one again is acknowledged and not given on.
+In HTTP mode a request must be signed (v0, docs.slack.dev/authentication/verifying-requests-from-slack) and at most five
+minutes old. A repeated request is acknowledged but not passed on.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 
 
 class BoltListener:
-    """Bolt's app with one listener for everything: `take` is called with each payload once it is acknowledged."""
+    """Bolt's app with one listener for everything. It calls `take` with each payload, then acknowledges it."""
 
     def __init__(self, take: Callable[[dict[str, Any]], None]) -> None:
         self._take = take
@@ -49,26 +49,26 @@ class BoltListener:
             logger=quiet_logger(),
             client=AsyncWebClient(logger=quiet_logger()),
             authorize=_authorize,
-            # Requests are verified before Bolt has them, and what the bot said itself is told by `heard`.
+            # Requests are verified before they reach Bolt, and `slack_incoming` detects the bot's own messages.
             request_verification_enabled=False,
             ignoring_self_events_enabled=False,
-            # Bolt gives the logger of this name the level of the one above: `deploybot` would say nothing any more.
+            # Bolt sets the level of the logger with this name to that of its parent. That would silence `deploybot`.
             name=quiet_logger().name,
         )
         self._app.middleware(self._acknowledge)
 
     async def _acknowledge(self, body: dict[str, Any], ack: AsyncAck) -> BoltResponse:
-        """The only listener, before all others: nothing that follows can make an acknowledgement late."""
+        """Take and acknowledge a payload, before any other listener, so that nothing can delay it."""
         self._take(body)
         return await ack()
 
     async def envelope(self, client: SocketModeClient, request: SocketModeRequest) -> None:
-        """One envelope of Socket Mode."""
+        """Handle one envelope of Socket Mode."""
         response = await self._dispatched(run_async_bolt_app(self._app, request))
         await send_async_response(client, request, response, 0.0)
 
     async def request(self, headers: dict[str, str | Sequence[str]], body: str) -> web.Response:
-        """One request of HTTP mode that was verified."""
+        """Handle one verified request of HTTP mode."""
 
         async def dispatch() -> BoltResponse:
             return await self._app.async_dispatch(AsyncBoltRequest(body=body, headers=headers))
@@ -77,7 +77,7 @@ class BoltListener:
 
     @staticmethod
     async def _dispatched(answer: Awaitable[BoltResponse]) -> BoltResponse:
-        """Bolt's answer. What Bolt itself cannot read is acknowledged, too: Slack would only send it again."""
+        """Return Bolt's answer. Payloads that Bolt can't read are acknowledged, too: Slack would only resend them."""
         try:
             response = await answer
         except Exception:
@@ -87,7 +87,7 @@ class BoltListener:
 
 
 async def _authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
-    """Bolt asks whose token to use; it makes no call for us, so nothing is looked up that could be slow."""
+    """Return no token. Bolt makes no calls for us, so there is no slow look-up."""
     return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id)
 
 
@@ -101,7 +101,7 @@ class HttpDoor:
         self._seen: OrderedDict[str, float] = OrderedDict()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """401 for what Slack did not sign, 408 for what takes too long."""
+        """Handle a request. Return 401 if Slack did not sign it, 408 if it takes too long."""
         try:
             async with asyncio.timeout(_READ_WITHIN):
                 body = await request.read()
@@ -120,7 +120,7 @@ class HttpDoor:
         return await self._hearing.request(headers, body.decode("utf-8", "replace"))
 
     def _signature(self, request: web.Request, body: bytes) -> str:
-        """The request's signature, or nothing where it is missing, twice there, wrong or old."""
+        """Return the request's signature, or "" if it is missing, duplicate, wrong or too old."""
         given = request.headers.getall("X-Slack-Signature", [])
         times = request.headers.getall("X-Slack-Request-Timestamp", [])
         if (
@@ -136,7 +136,7 @@ class HttpDoor:
         return given[0] if hmac.compare_digest(f"v0={right}", given[0]) else ""
 
     def _first(self, signature: str) -> bool:
-        """Whether this signed request comes for the first time; older ones than five minutes are refused anyway."""
+        """Return whether this signed request is new. Requests older than five minutes are refused anyway."""
         now = self._clock.now()
         while self._seen and next(iter(self._seen.values())) < now - 2 * _FRESH:
             self._seen.popitem(last=False)

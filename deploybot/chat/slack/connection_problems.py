@@ -1,4 +1,4 @@
-"""What is ill with Slack, said once in the log, and what to do about it."""
+"""Log each problem with Slack once, with its fix."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ DEAD_TOKENS: Final = {
     "org_login_required": ("cannot be used while the organisation is being moved", "wait for the end of that"),
     "team_access_not_granted": ("has no access to this workspace", "an administrator of the organisation grants it"),
 }
-"""Slack's errors for a token that will not work again by itself: what is wrong with it, and the cure."""
+"""Slack's errors for a token that will never work again: the problem and its fix."""
 
 GRANT: Final = "paste what `deploybot slack-manifest` prints as the app's manifest, and install the app again"
 
 
 class SlackProblems:
-    """Problems by their source: a token, the link, the API, a method that lacks its scope."""
+    """Problems by source: a token, the connection, the API, a method that lacks its scope."""
 
     def __init__(self, *, tell: bool = True) -> None:
-        """`tell` puts news into the log."""
+        """`tell` is whether new problems are logged."""
         self._problems: dict[str, str] = {}
         self._tell = tell
 
     @property
     def problem(self) -> str:
-        """Why nothing arrives or comes, and what to do; empty when all is well."""
+        """Return why messages do not arrive or are not received, and the fix; "" if there is no problem."""
         return next(iter(self._problems.values()), "")
 
     def is_ill(self, source: str) -> bool:
-        """Whether something is known to be wrong with it."""
+        """Return whether a source has a known problem."""
         return source in self._problems
 
     def ill(self, source: str, why: str) -> None:
-        """Something is wrong; a line in the log where it is news."""
+        """Store a problem, and log it if it is new."""
         if self._tell and self._problems.get(source) != why:
             log.error("Slack: %s", why)
         self._problems[source] = why
 
     def well(self, *sources: str) -> None:
-        """These are well again."""
+        """Clear the problems of these sources."""
         gone = [self._problems.pop(source) for source in sources if source in self._problems]
         if gone and self._tell and not self._problems:
             log.info("Slack: all is well again")

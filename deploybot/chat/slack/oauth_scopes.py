@@ -1,6 +1,6 @@
-"""What the app asks of Slack: calls of the Web API, events, and the scopes that each needs; pure.
+"""The calls of the Web API and the events that the app uses, and the scopes that each needs; pure.
 
-docs.slack.dev/reference/scopes. `SlackApi.call` knows no other method, so this is all that the app asks for.
+docs.slack.dev/reference/scopes. `SlackApi.call` accepts only these methods, so the app needs no other scopes.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 HOOK: Final = "/slack/events"
-"""The path at which Slack knocks in HTTP mode."""
+"""The path to which Slack posts in HTTP mode."""
 
 SCOPES: Final[dict[str, tuple[str, ...]]] = {
     "apps.connections.open": ("connections:write",),
@@ -24,7 +24,7 @@ SCOPES: Final[dict[str, tuple[str, ...]]] = {
     "views.publish": (),
 }
 APP_SCOPES: Final = frozenset({"connections:write"})
-"""Those of the app-level token, which is made by hand."""
+"""The scopes of the app-level token, which is created by hand."""
 
 EVENTS: Final[dict[str, tuple[str, ...]]] = {
     "app_home_opened": (),
@@ -37,6 +37,6 @@ EVENTS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def bot_scopes() -> tuple[str, ...]:
-    """All scopes of the bot token, sorted."""
+    """Return all scopes of the bot token, sorted."""
     wanted = {scope for scopes in (*SCOPES.values(), *EVENTS.values(), ("commands",)) for scope in scopes}
     return tuple(sorted(wanted - APP_SCOPES))

@@ -1,8 +1,8 @@
-"""A command that somebody sends again because Slack was slow: it runs once.
+"""Run a command only once if the person sends it again because Slack was slow.
 
-Slack tells people after three seconds that a command timed out, although it may be on its way, and they send it
-again: another message with another id. So a command that changes something is taken for the same one when the same
-person sends the same words in the same place within half a minute, unless the first was refused.
+After three seconds Slack tells people that a command timed out, although it may still arrive. They send it again, as a
+new message with a new id. So a command that changes something counts as a repeat if the same person sends the same
+words in the same channel and thread within half a minute, unless the first one was refused.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ _REMEMBERED: Final = 2_000
 _LOOKS: Final = frozenset({Action.ANYONE, Action.VIEW})
 
 Key = tuple[str, str, str, str]
-"""Who, in which channel and thread, in which words."""
+"""The person, channel, thread and words of a command."""
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a line without what addresses the bot; the first is the command's name."""
+    """Return the words of a line without the bot's name. The first word is the command's name."""
     heard = hear(text, (EVERYTHING,))
     words = heard.text.split() if heard else []
     return [words[0].lower(), *words[1:]] if words else []
 
 
 class Repeats:
-    """Remembers what was sent, for `window` seconds."""
+    """Remembers commands for `window` seconds."""
 
     def __init__(self, commands: Mapping[str, Command], window: float) -> None:
-        """Take the commands there are: what only looks may be asked for again at any time."""
+        """Take the commands. Commands that only read are never repeats."""
         self.window = window
         self._commands = commands
         self._taken: OrderedDict[Key, float] = OrderedDict()
 
     def key(self, user: str, channel: str, thread: str, text: str) -> Key | None:
-        """What tells a command that changes something from others; None for one that does not."""
+        """Return the key of a command that changes something, or None for other commands."""
         words = words_of(text)
         command = self._commands.get(words[0]) if words else None
         return (user, channel, thread, " ".join(words)) if command and command.needs not in _LOOKS else None
 
     def seconds_since(self, key: Key) -> float | None:
-        """How long ago the same was taken; None for the first time, which is noted."""
+        """Return the seconds since the same command was sent, or None if it is new. A new one is remembered."""
         now = asyncio.get_running_loop().time()
         while self._taken and (len(self._taken) > _REMEMBERED or now - next(iter(self._taken.values())) > self.window):
             self._taken.popitem(last=False)
@@ -57,5 +57,5 @@ class Repeats:
         return None
 
     def forget(self, key: Key) -> None:
-        """It was refused: sent again, it is meant."""
+        """Forget a refused command: if it is sent again, it must run."""
         self._taken.pop(key, None)

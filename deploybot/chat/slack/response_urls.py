@@ -1,6 +1,6 @@
-"""Addresses for answers (`response_url`): how often each was used, and whose cards of the outbox they belong to.
+"""URLs for answers (`response_url`): how often each was used, and to which cards of the outbox they belong.
 
-docs.slack.dev/interactivity/handling-user-interaction: five posts in half an hour, from anywhere, in any channel.
+docs.slack.dev/interactivity/handling-user-interaction: five posts within half an hour, in any channel, from anywhere.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KNOWN_WITHIN: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class AskedUrl:
-    """What somebody sent; `url` is the address that came with it, `trigger` what opens one modal, or empty."""
+    """A message that was sent to the bot. `url` is its response URL, `trigger` opens one modal; each may be empty."""
 
     incoming: Incoming
     url: str = ""
@@ -27,14 +27,14 @@ class AskedUrl:
 
 
 class ResponseUrls:
-    """Remembers addresses."""
+    """Remembers response URLs."""
 
     def __init__(self) -> None:
         self._used: OrderedDict[str, int] = OrderedDict()
         self._askers: OrderedDict[str, asyncio.Future[AskedUrl]] = OrderedDict()
 
     def take(self, url: str) -> bool:
-        """True where an address may be used once more."""
+        """Count one more use of a URL. Return whether it is still allowed."""
         if not url:
             return False
         used = self._used[url] = self._used.get(url, 0) + 1
@@ -44,13 +44,16 @@ class ResponseUrls:
         return used <= _USES
 
     def belongs(self, key: str, asked: AskedUrl) -> None:
-        """The card of that key was asked for so."""
+        """Store the message that requested the card of this key."""
         future = self._asker(key)
         if asked.url and not future.done():
             future.set_result(asked)
 
     async def asker(self, key: str) -> AskedUrl | None:
-        """What asked for the card of that key; the outbox may know of the card first, so it waits for a moment."""
+        """Return the message that requested the card of this key, or None.
+
+        The outbox may know the card first, so this waits for up to a second.
+        """
         try:
             async with asyncio.timeout(_KNOWN_WITHIN):
                 return await asyncio.shield(self._asker(key))

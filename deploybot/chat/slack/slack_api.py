@@ -1,7 +1,7 @@
-"""Slack's Web API: every call at Slack's pace, within a deadline, and its refusals as our errors.
+"""Slack's Web API: calls are rate-limited and have a timeout, and refusals become our own errors.
 
-docs.slack.dev/reference/methods names methods, scopes and errors; docs.slack.dev/apis/web-api/rate-limits the pace.
-Nothing is sent again here: whoever calls knows whether that is wise.
+docs.slack.dev/reference/methods lists methods, scopes and errors; docs.slack.dev/apis/web-api/rate-limits the rates.
+Nothing is retried here: only the caller knows whether a retry is safe.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _DEAD_PAUSE: Final = 300.0
 _SCOPE_PAUSE: Final = 60.0
 _TOO_MANY, _OK, _BROKEN = 429, 200, 500
 _FORMS: Final = frozenset({"apps.connections.open", "users.info", "conversations.info", "files.getUploadURLExternal"})
-"""Methods that read no JSON."""
+"""Methods that accept no JSON."""
 _PASSING: Final = frozenset(
     {"fatal_error", "internal_error", "service_unavailable", "request_timeout", "ratelimited", "team_added_to_org"}
 )
-# `Pace` lets half of a rate through at once, and the other half drip.
+# `Pace` releases half of a rate at once, and the other half gradually.
 _TIER_4: Final = Rate(95, 60)
 _RATES: Final = {
     "chat.postMessage": Rate(3, 2.0),
@@ -50,7 +50,7 @@ _CURES: Final = {
 
 
 class SlackRefused(UserError):
-    """Slack said no, and would say it again. `error` is Slack's own word for it (`not_in_channel`)."""
+    """Slack refused a call, and a retry would not help. `error` is Slack's error code (`not_in_channel`)."""
 
     def __init__(self, method: str, error: str) -> None:
         super().__init__(f"Slack refused {method}: {error}.", hint=_CURES.get(error, ""))
@@ -62,7 +62,7 @@ class NotInChannel(SlackRefused, ChannelClosed):
 
 
 class SlackApi:
-    """`app_token` is only used to open sockets; `health` is told of tokens that do not work."""
+    """A client of the Web API. `app_token` only opens sockets; `health` gets problems with tokens and scopes."""
 
     def __init__(
         self, api_url: str, bot_token: str, app_token: str, health: SlackProblems, times: Times | None = None
@@ -82,21 +82,24 @@ class SlackApi:
             logger=quiet_logger(),
         )
         self.granted: tuple[str, ...] = ()
-        """The scopes that the bot token has, once Slack has said."""
+        """The scopes of the bot token, known after the first answer."""
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._session.close()
 
     async def call(self, method: str, urgency: Urgency = Urgency.ANSWER, /, **args: object) -> Mapping[str, Any]:
-        """One call; Slack's answer. Raises Unreachable for what may pass, Refused for what will not."""
+        """Make one call. Return Slack's answer.
+
+        Raises Unreachable for temporary errors, SlackRefused for permanent ones.
+        """
         channel = str(args.get("channel", "")) if method == "chat.postMessage" else ""
         key = f"{method} {channel}".rstrip()
         await self._turn(method, key, urgency)
         self._heed(key)
         given = {name: value for name, value in args.items() if value is not None and value != ""}
         is_app = SCOPES[method] == ("connections:write",)
-        # The library takes the token out of these, into the header.
+        # The library moves the token from these into the header.
         other = {"token": self._app_token} if is_app else None
         try:
             async with asyncio.timeout(self._times.answer):
@@ -126,11 +129,11 @@ class SlackApi:
                 del self._waiting[key]
 
     def is_crowded(self, channel: str) -> bool:
-        """Whether so many messages wait to be posted there that one more would come late, and keep others waiting."""
+        """Return whether so many messages wait for a channel that one more would be late and delay others."""
         return self._waiting[f"chat.postMessage {channel}"] >= _CROWD
 
     async def answer(self, url: str, message: Json) -> None:
-        """Post to a response_url. Raises Unreachable for what may pass, Refused for what will not."""
+        """Post to a response_url. Raises Unreachable for temporary errors, SlackRefused for permanent ones."""
         status, text, wait = await self._post(url, within=self._times.answer, json=message)
         if status == _TOO_MANY or status >= _BROKEN:
             raise Unreachable("Slack", f"an answer was refused with status {status}", retry_after=wait)
@@ -140,9 +143,9 @@ class SlackApi:
     async def upload(
         self, name: str, data: bytes, channel: str, thread: str, sharing: Callable[[], Awaitable[None]]
     ) -> None:
-        """A file into a thread; `sharing` is awaited before the call by which people see it.
+        """Upload a file into a thread. `sharing` is awaited before the call that makes it visible.
 
-        Raises Unreachable for what may pass, Refused for what will not.
+        Raises Unreachable for temporary errors, SlackRefused for permanent ones.
         """
         place = await self.call("files.getUploadURLExternal", filename=name, length=len(data))
         status, _, _ = await self._post(str(place["upload_url"]), within=_UPLOAD_WITHIN, data=data)
@@ -155,7 +158,7 @@ class SlackApi:
     async def _post(
         self, url: str, *, within: float, json: Json | None = None, data: bytes | None = None
     ) -> tuple[int, str, float]:
-        """POST to an address that Slack gave; status, text and Retry-After."""
+        """POST to a URL from Slack. Return status, text and Retry-After in seconds."""
         timeout = aiohttp.ClientTimeout(total=within)
         try:
             async with self._session.post(
@@ -166,14 +169,14 @@ class SlackApi:
             raise Unreachable("Slack", str(error) or type(error).__name__) from None
 
     def _heed(self, key: str) -> None:
-        """Keep quiet while Slack asked for it."""
+        """Raise Unreachable while Slack's requested pause lasts."""
         left = self._quiet.get(key, 0.0) - asyncio.get_running_loop().time()
         if left > 0:
             raise Unreachable("Slack", "it asked to be left alone for a while", retry_after=left)
         self._quiet.pop(key, None)
 
     def _refusal(self, method: str, key: str, error: SlackApiError, token: str) -> Unreachable | SlackRefused:
-        """Slack's error as ours."""
+        """Return our own error for Slack's error."""
         response = error.response
         status = getattr(response, "status_code", 0) or getattr(response, "status", 0)
         body = getattr(response, "data", None)
@@ -196,7 +199,7 @@ class SlackApi:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds, 0.0 where it does not say."""
+    """Return the seconds of Retry-After, or 0.0 without a valid header."""
     text = str(headers.get("Retry-After", ""))
     return float(text) if text.isascii() and text.isdigit() else 0.0
 

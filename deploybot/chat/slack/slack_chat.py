@@ -1,7 +1,7 @@
 """Slack as a chat: Socket Mode with `app_token`, HTTP mode with `signing_secret`.
 
-Whatever arrives is acknowledged first (`bolt`), and then worked on in a task of its own. Who is no member of the
-workspace is nobody (`people`); what a member may do is asked of the dispatcher like everywhere.
+Every payload is acknowledged first (`bolt_app`) and then handled in a separate task. People who are not members of the
+workspace are ignored (`slack_members`). The dispatcher checks what a member may do, as in every chat.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TOO_MUCH: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_bl
 
 
 class SlackChat:
-    """`ports.LiveChat`, and a `talk.Room`."""
+    """Slack as a `ports.LiveChat` and a `ReplyRoom`."""
 
     platform = PLATFORM
     interval = 1.0
@@ -64,9 +64,9 @@ class SlackChat:
         homes: Sequence[str] = (),
         closed: Closed = nobody_hears,
     ) -> None:
-        """Take bot.toml's `[slack]`. In HTTP mode `server` gets a route; it must not have been started.
+        """Take the `[slack]` table of bot.toml. In HTTP mode `server` gets a route, so it must not run yet.
 
-        `homes` are the channels that bot.toml names, `closed` hears of those that the bot may not write in.
+        `homes` are the channels named in bot.toml. `closed` is called for each one in which the bot can't write.
         """
         self._homes = homes
         self._closed = closed
@@ -92,18 +92,18 @@ class SlackChat:
 
     @property
     def problem(self) -> str:
-        """Why nothing arrives there or comes from there, and what to do; empty when all is well."""
+        """Return why messages do not arrive or are not received, and the fix; "" if there is no problem."""
         return self._health.problem
 
     @property
     def api(self) -> SlackApi:
-        """The Web API. Unreachable before the start and after the end."""
+        """Return the Web API. Raises Unreachable before the start and after the end."""
         if self._api is None:
             raise Unreachable("Slack", "the bot is not connected to it")
         return self._api
 
     async def start(self) -> None:
-        """Begin to listen; returns at once."""
+        """Start to listen. Returns at once."""
         app_token = self._settings.app_token.reveal() if self._settings.app_token else ""
         bot_token = self._settings.bot_token.reveal()
         self._api = SlackApi(self._settings.api_url, bot_token, app_token, self._health, self._times)
@@ -116,7 +116,7 @@ class SlackChat:
             self._running.append(asyncio.create_task(self._listen(link), name="slack-link"))
 
     async def close(self) -> None:
-        """Stop listening, let what is being said come to its end for a moment, and let go of everything."""
+        """Stop listening, wait a moment for running answers, and close everything."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -130,7 +130,7 @@ class SlackChat:
             self._api = None
 
     async def _watch(self) -> None:
-        """Find out who the bot is, and then now and again whether its token still works."""
+        """Look up the bot's own user id, then check regularly whether its token still works."""
         pause = self._times.first_pause
         while True:
             wait = _LOOK_AGAIN
@@ -148,7 +148,7 @@ class SlackChat:
             self._doubted.clear()
 
     def _introduce(self, answer: Mapping[str, Any]) -> None:
-        """Slack knows the bot, and says in which team it is."""
+        """Store the bot's user id and team from Slack's answer."""
         self._health.well("api")
         if not self._ready.is_set():
             missing = sorted({*bot_scopes()} - {*self.api.granted})
@@ -162,7 +162,7 @@ class SlackChat:
                 self.spawn(self._look_at_homes())
 
     async def _look_at_homes(self) -> None:
-        """See whether the bot is in the channels that bot.toml names."""
+        """Check whether the bot is in the channels named in bot.toml."""
         for channel in self._homes:
             try:
                 found = (await self.api.call("conversations.info", Urgency.NOTIFICATION, channel=channel))["channel"]
@@ -175,7 +175,7 @@ class SlackChat:
                     await self._closed(channel, f"The bot is not in #{found.get('name', channel)}.")
 
     async def _listen(self, link: SlackConnection) -> None:
-        """Socket Mode, once the bot knows who it is."""
+        """Run Socket Mode, once the bot knows its own user id."""
         await self._ready.wait()
         await link.run()
 
@@ -184,18 +184,18 @@ class SlackChat:
         return str(answer["url"])
 
     def _take(self, body: dict[str, Any]) -> None:
-        """Take a payload that was acknowledged."""
+        """Take a payload."""
         heard = read(body, self._user)
         if heard is not None:
             self.spawn(self._receive(heard, self._clock.now()))
 
     async def _receive(self, heard: Heard, at: float) -> None:
-        """Slack may knock before the bot knows who it is itself: in HTTP mode, right after the start."""
+        """Handle an event. In HTTP mode it may come before the bot knows its own user id, so wait for that."""
         await self._ready.wait()
         await self._reception.receive(heard, at)
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run something that outlives its caller; what goes wrong in it is logged."""
+        """Run a coroutine that outlives its caller. Its errors are logged."""
         if len(self._tasks) >= _MOST_TASKS:
             work.close()
             log.error("Slack: a message was dropped, %d are being worked on", _MOST_TASKS)
@@ -210,13 +210,13 @@ class SlackChat:
             log.error("something that came from Slack broke", exc_info=error)
 
     def revoked(self) -> None:
-        """Slack says that the app or its token is gone: look at once."""
+        """Check the token at once: Slack reports that the app or its token was removed."""
         self._doubted.set()
 
     async def send(self, place: Place, card: Card) -> str:
-        """Post a message; its `ts`. Raises Unreachable, or Refused where Slack would say no again.
+        """Post a message. Return its `ts`. Raises Unreachable, or SlackRefused if a retry would not help.
 
-        Where the bot is not in the channel, whoever has asked for the card there sees its beginning and its end.
+        If the bot is not in the channel, the person who requested the card there sees its first and final state.
         """
         try:
             return await self.post(place, card)
@@ -226,19 +226,19 @@ class SlackChat:
         return ELSEWHERE
 
     async def post(self, place: Place, card: Card) -> str:
-        """The same, and Refused where the bot is not in the channel, whoever has asked."""
+        """Post a message. Raises SlackRefused if the bot is not in the channel, whatever the card."""
         tokens = await self._desk.lay_out(place, card.buttons)
         where = {"channel": place.channel, "thread_ts": place.thread, "unfurl_links": False, "unfurl_media": False}
         made, answer = await self._say("chat.postMessage", card, tokens, where)
         message = str(answer["ts"])
-        # It is said: an untied button is tied by the first press, and saying it twice would be worse.
+        # The message is posted. An unbound button is bound by its first press, and posting twice would be worse.
         with contextlib.suppress(StoreError):
             await self._desk.sent(place, card.buttons, tokens, message)
         await self._follow(place, message, card, made)
         return message
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
-        """Replace a message, and its buttons."""
+        """Replace a message and its buttons."""
         if message == ELSEWHERE:
             if card.final:
                 await self._reception.say_aside(place, card)
@@ -256,10 +256,10 @@ class SlackChat:
     async def _say(
         self, method: str, card: Card, tokens: Sequence[str], where: Mapping[str, object]
     ) -> tuple[Rendered, Mapping[str, Any]]:
-        """Say a card; what was said, and Slack's answer.
+        """Post or edit a card. Return the rendered message and Slack's answer.
 
-        Where Slack does not take its blocks, its details are not folded, and where that is refused too, it is text
-        alone. A workspace that does not take containers is not asked again.
+        If Slack refuses its blocks, its details are not folded. If that is refused, too, only text is sent. A workspace
+        that does not accept folded details is remembered.
         """
         urgency = urgency_of(card, edits=method == "chat.update")
         for folds in (True, False) if self._folds and card.details else (self._folds,):
@@ -281,7 +281,7 @@ class SlackChat:
     async def _put(
         self, method: str, made: Rendered, where: Mapping[str, object], urgency: Urgency
     ) -> Mapping[str, Any]:
-        """Nothing in the text may link or wake anybody: `parse` says so, since an edit's default is another."""
+        """Send a rendered message. `parse` prevents links and mentions in its text: edits have another default."""
         said = {**where, "text": made.text, "blocks": made.blocks}
         return await self.api.call(method, urgency, **said, parse="none", link_names=False)
 

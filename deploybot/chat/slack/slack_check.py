@@ -1,4 +1,4 @@
-"""What `deploybot check` tries of Slack: tokens, scopes, Socket Mode, channels; with a cure for each failure."""
+"""The Slack checks of `deploybot check`: tokens, scopes, Socket Mode, channels; with a fix for each failure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SIGNING_SECRET: Final = re.compile(r"[0-9a-f]{32}")
 
 
 async def probe(settings: Settings) -> AsyncIterator[ChatFinding]:
-    """Try everything. For a moment there is one socket more, on which nothing is taken: Slack sends it elsewhere."""
+    """Run all checks. A second socket is open for a moment; it accepts nothing, so Slack uses the other one."""
     slack = settings.slack
     if slack is None:
         return
@@ -59,7 +59,7 @@ async def probe(settings: Settings) -> AsyncIterator[ChatFinding]:
 
 
 async def _bot_token(slack: SlackSettings, api: SlackApi) -> AsyncIterator[ChatFinding]:
-    """The bot token, and its scopes where it works."""
+    """Check the bot token and, if it works, its scopes."""
     what = "bot token"
     if wrong := _wrong_kind(what, slack.bot_token.reveal(), _BOT):
         yield wrong
@@ -78,7 +78,7 @@ async def _bot_token(slack: SlackSettings, api: SlackApi) -> AsyncIterator[ChatF
 
 
 def _wrong_kind(what: str, token: str, begins: str) -> ChatFinding | None:
-    """A finding where a token is of another kind; nothing of the token is shown."""
+    """Return a finding if a token is of the wrong kind. The token itself is never shown."""
     if token.startswith(begins):
         return None
     kind = next((name for start, name in _KINDS.items() if token.startswith(start)), "no token of Slack's")
@@ -86,7 +86,7 @@ def _wrong_kind(what: str, token: str, begins: str) -> ChatFinding | None:
 
 
 async def _socket_mode(token: str, api: SlackApi) -> ChatFinding:
-    """Whether a socket can be opened, and is greeted."""
+    """Check whether a socket can be opened and gets Slack's greeting."""
     what = "Socket Mode"
     if wrong := _wrong_kind("app token", token, _APP):
         return wrong
@@ -103,7 +103,7 @@ async def _socket_mode(token: str, api: SlackApi) -> ChatFinding:
 
 
 async def _greeting(url: str) -> str:
-    """Why Slack does not want a socket; empty where it greets. Raises Unreachable."""
+    """Return why Slack rejects a socket, or "" if it sends a greeting. Raises Unreachable."""
     try:
         async with (
             asyncio.timeout(_WITHIN),
@@ -117,7 +117,7 @@ async def _greeting(url: str) -> str:
 
 
 def _http_mode(settings: Settings, slack: SlackSettings) -> ChatFinding:
-    """What can be said of HTTP mode from here."""
+    """Check the parts of HTTP mode that can be checked from here."""
     what = "HTTP mode"
     secret = slack.signing_secret.reveal() if slack.signing_secret else ""
     if not _SIGNING_SECRET.fullmatch(secret):
@@ -128,7 +128,7 @@ def _http_mode(settings: Settings, slack: SlackSettings) -> ChatFinding:
 
 
 async def _channel(channel: str, api: SlackApi) -> ChatFinding:
-    """Whether the bot may speak there."""
+    """Check whether the bot can post in a channel."""
     what = f"channel {channel}"
     try:
         found = (await api.call("conversations.info", channel=channel))["channel"]

@@ -1,7 +1,7 @@
-"""Socket Mode: one socket that is watched, and replaced before it is closed or soon after it died.
+"""Socket Mode: watch one socket, and replace it before it is closed or soon after it died.
 
-docs.slack.dev/apis/events-api/using-socket-mode. Slack's own client brings the socket; when to open another one is
-decided here, since theirs can stay with an address that is used up, and can be up and dead.
+docs.slack.dev/apis/events-api/using-socket-mode. The socket is that of Slack's own client, but this module decides when
+to open the next one. Slack's client can keep using an expired URL, and can be connected but dead.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SHORT_LIFE: Final = 10.0
 
 
 class _Socket(SocketModeClient):
-    """Slack's client without its own reconnecting: it only says that it should be replaced, and why."""
+    """Slack's client without its own reconnecting. It only reports that it must be replaced, and why."""
 
     def __init__(
         self, url: str, heard: Callable[[SocketModeClient, SocketModeRequest], Awaitable[None]], ping: float
@@ -52,10 +52,10 @@ class _Socket(SocketModeClient):
         self.ended = asyncio.Event()
         self.over = asyncio.Event()
         self.reason = ""
-        self.socket_mode_request_listeners.append(heard)  # type: ignore[arg-type]  # the library's own annotation is of its base
+        self.socket_mode_request_listeners.append(heard)  # type: ignore[arg-type]  # the library annotates its base class
 
     async def connect_to_new_endpoint(self, force: bool = False) -> None:  # noqa: FBT001, FBT002, ARG002  Slack's signature
-        """Called where Slack announces the end: `SlackConnection` opens the next one."""
+        """Handle Slack's announcement that the socket will close. `SlackConnection` opens the next one."""
         self.ended.set()
 
     async def _noticed(self, message: aiohttp.WSMessage) -> None:
@@ -72,7 +72,7 @@ class _Socket(SocketModeClient):
         self.over.set()
 
     async def drop(self) -> None:
-        """Let go of it, within a second or so, whatever the other side does."""
+        """Close the socket within about a second, whatever the other side does."""
         self.closed = True
         with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
             async with asyncio.timeout(_CLOSE_WITHIN):
@@ -86,7 +86,7 @@ class _Socket(SocketModeClient):
 
 
 class SlackConnection:
-    """Keeps one socket up. `open_url` asks Slack for an address; `heard` takes each envelope."""
+    """Keeps one socket connected. `open_url` asks Slack for a URL; `heard` gets each envelope."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class SlackConnection:
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         pause = self._times.first_pause
         loop = asyncio.get_running_loop()
         try:
@@ -132,7 +132,7 @@ class SlackConnection:
                 await self._socket.drop()
 
     async def _replace(self) -> None:
-        """Open the next socket, and only then let go of the one before: what Slack sends meanwhile has a way."""
+        """Open the next socket before closing the old one, so that nothing from Slack is lost in between."""
         fresh = await self._connect()
         old, self._socket = self._socket, fresh
         if old is not None:
@@ -141,7 +141,7 @@ class SlackConnection:
             task.add_done_callback(self._leaving.discard)
 
     async def _leave(self, socket: _Socket) -> None:
-        """Let go of a socket; of one that still works once it is closed, or has had time to say what it has."""
+        """Close a socket. If it still works, wait until Slack closes it, or for `linger` seconds."""
         try:
             if await socket.is_connected():
                 async with asyncio.timeout(self._times.linger):
@@ -152,7 +152,7 @@ class SlackConnection:
             await socket.drop()
 
     async def _connect(self) -> _Socket:
-        """A socket that Slack has greeted. Unreachable says why there is none."""
+        """Return a socket that Slack has greeted. Raises Unreachable with the reason if that failed."""
         socket = _Socket(await self._open_url(), self._heard, self._times.ping)
         try:
             async with asyncio.timeout(_CONNECT_WITHIN):
@@ -176,7 +176,7 @@ class SlackConnection:
         return socket
 
     async def _until_it_ends(self) -> None:
-        """Return when the socket is to be replaced. One that died is let go of at once, one that will end is not."""
+        """Return when the socket must be replaced, because it died or Slack will close it."""
         socket = self._socket
         while socket is not None and not socket.ended.is_set() and await socket.is_connected():
             with contextlib.suppress(TimeoutError):

@@ -1,6 +1,6 @@
-"""Text that shows as it is: nothing hidden in it, nothing of it read as markup, and no longer than there is room; pure.
+"""Make text safe to show: nothing hidden, nothing read as markup, and not too long; pure.
 
-Slack's markup is described at docs.slack.dev/messaging/formatting-message-text.
+docs.slack.dev/messaging/formatting-message-text describes Slack's markup.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MORE: Final = "…"
 
 
 def visible(text: str) -> str:
-    """The text without what cannot be seen, changes the direction of writing, or steers a terminal."""
+    """Remove invisible characters, characters that change the text direction, and escape sequences."""
     if text.isascii() and text.isprintable():
         return text
     text = _LINE_ENDS.sub("\n", _TERMINAL.sub("", text)).expandtabs(_TAB)
@@ -30,27 +30,27 @@ def visible(text: str) -> str:
 
 
 def _is_seen(sign: str) -> bool:
-    """Of the signs that Python calls not printable, blanks and joiners are kept."""
+    """Return whether to keep a character that Python calls not printable: spaces and joiners are kept."""
     return sign in _JOINERS or unicodedata.category(sign) == "Zs"
 
 
 def line(text: str) -> str:
-    """The same, on one line."""
+    """Return the visible text on one line."""
     return " ".join(visible(text).split("\n")).strip()
 
 
 def escaped(text: str) -> str:
-    """For text that Slack reads markup in: the three characters that begin markup."""
+    """Escape the three characters that begin Slack's markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def plain(text: str) -> str:
-    """For `plain_text`, where nothing but the three entities is read."""
+    """Escape text for `plain_text`, in which Slack reads only the three entities."""
     return _ENTITY.sub("&amp;", text)
 
 
 def cut(text: str, most: int) -> str:
-    """At most so many characters, ended by `…` at the end of a line or word where there is one near."""
+    """Cut text to at most `most` characters, at a nearby line or word end if possible; a cut text ends with `…`."""
     if len(text) <= most:
         return text
     kept = text[: max(most - 1, 0)]
@@ -59,7 +59,7 @@ def cut(text: str, most: int) -> str:
 
 
 def last_lines(lines: Sequence[str], most: int) -> list[str]:
-    """The last of these lines that have at most so many characters together; one that is too long alone is cut."""
+    """Return the last lines with at most `most` characters in total. If the very last one is too long, it is cut."""
     kept: list[str] = []
     room = most
     for text in reversed(lines):
@@ -71,14 +71,14 @@ def last_lines(lines: Sequence[str], most: int) -> list[str]:
 
 
 def width(text: str) -> int:
-    """How many cells of a monospaced font it takes."""
+    """Return the width of a text in cells of a monospaced font."""
     return sum(
         0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text
     )
 
 
 def columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
-    """Rows of cells as lines, their columns below each other."""
+    """Return rows of cells as lines with aligned columns."""
     widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
     return [_padded(row, widths, gap) for row in rows]
 

@@ -1,4 +1,4 @@
-"""What is too long for a message, and the log of a deployment, uploaded into the message's thread."""
+"""Upload the full text of long messages, and logs of deployments, into the message's thread."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ _REMEMBERED: Final = 2_000
 
 
 class Uploader(Protocol):
-    """What takes a file to Slack."""
+    """An uploader of files to Slack."""
 
     async def upload(self, name: str, data: bytes, channel: str, thread: str, sharing: Sharing) -> None:
-        """Raises Unreachable for what may pass, another DeploybotError for what will not.
+        """Upload a file. `sharing` is awaited just before people can see it.
 
-        `sharing` is awaited just before people may see it.
+        Raises Unreachable for temporary errors, another DeploybotError for permanent ones.
         """
 
 
 Spawn = Callable[[Coroutine[None, None, None]], None]
-"""Runs something in the background."""
+"""Runs a coroutine in the background."""
 Sharing = Callable[[], Awaitable[None]]
 
 
 class SlackFiles:
     """Uploads each file of a message once, in the background: a message never waits for its files.
 
-    Those of `uploads` are taken up again by the next start; without it, and for texts that were cut, there is none.
+    `uploads` stores unfinished uploads, so that the next start resumes them. Full texts of cut messages are not stored.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class SlackFiles:
         self._done: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 
     async def resume(self) -> None:
-        """Go on with what an earlier bot began. StoreError."""
+        """Resume the unfinished uploads of an earlier run. Raises StoreError."""
         for upload in await self._uploads.left() if self._uploads else ():
             if self._first(upload.channel, upload.message, upload.path):
                 self._spawn(self._from_disk(upload))
 
     async def follow(self, place: Place, message: str, card: Card, *, was_cut: bool) -> None:
-        """Take up what belongs to a message as it is now: its files, and if it is final and was cut, the whole."""
+        """Upload the files of a message, and the full text if the message is final and was cut."""
         thread = place.thread or message
         for file in card.files:
             upload = ResumedUpload(place.channel, message, thread, file.name, file.path)
@@ -97,12 +97,12 @@ class SlackFiles:
             await self._share(upload)
 
     async def _share(self, upload: ResumedUpload) -> None:
-        """Nothing is left to do that could be done again."""
+        """Store that the upload must not be retried."""
         if self._uploads is not None and upload.path:
             await self._uploads.share(upload)
 
     async def _insist(self, upload: ResumedUpload, data: bytes) -> None:
-        """Upload, again and again for some minutes while Slack does not answer."""
+        """Upload, and retry for some minutes while Slack does not answer."""
         loop = asyncio.get_running_loop()
         end, pause = loop.time() + _INSIST, self._times.first_pause
         while True:

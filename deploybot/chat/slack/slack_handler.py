@@ -1,4 +1,4 @@
-"""What is done with each thing that somebody did in Slack: look who it is, and have it answered by the dispatcher."""
+"""Handle what people do in Slack: identify the person, and let the dispatcher answer."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _UNKNOWN: Final = "Slack does not say who you are at the moment, so I did nothin
 
 
 class SlackHandler:
-    """Takes what was heard. `open` has to be called first: identities need to know the team."""
+    """Handles what people do. Call `open` first: identities need the team."""
 
     def __init__(self, slack: SlackChat, parts: Parts, desk: ButtonTokens, times: Times) -> None:
         self._slack = slack
@@ -66,14 +66,14 @@ class SlackHandler:
         self._received: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def open(self, team: str, directory: Directory) -> None:
-        """`team` stands in people's identities; `directory` knows who they are."""
+        """Set the team for people's identities, and the directory that looks them up."""
         self._team = team
         self._directory = directory
 
     async def receive(self, heard: Heard, at: float) -> None:
-        """Do what somebody asked for, once: Slack may hand it over again. Never raises but when it is cancelled.
+        """Handle an event once: Slack may send it again. Raises nothing except on cancellation.
 
-        `at` is when it was handed over, in seconds since the epoch: it may have had to wait.
+        `at` is when it arrived, in seconds since the epoch: it may have waited since then.
         """
         if not self._first_time(heard):
             return
@@ -93,7 +93,7 @@ class SlackHandler:
             log.warning("Slack: something could not be answered: %s", problem)
 
     def _first_time(self, heard: Heard) -> bool:
-        """False for what was handed over before. The dispatcher knows what changed something after a restart, too."""
+        """Return whether an event is new. The dispatcher detects repeated changes after a restart, too."""
         if isinstance(heard, Revoked):
             return True
         key = (heard.user, heard.id)
@@ -105,9 +105,9 @@ class SlackHandler:
         return True
 
     async def say_aside(self, place: Place, card: Card) -> bool:
-        """Say a card of the outbox to whoever has asked for it, in a channel that the bot is not in; False: nobody has.
+        """Show a card of the outbox to the person who requested it, in a channel that the bot is not in.
 
-        Raises Unreachable.
+        Return False if that person is unknown. Raises Unreachable.
         """
         asked = await self._answers.asker(card.key) if card.key else None
         if asked is None:
@@ -116,11 +116,11 @@ class SlackHandler:
         return True
 
     def _corner(self, asked: AskedUrl) -> SlackReplyTarget:
-        """Where something is answered."""
+        """Return the target for the answers to a message."""
         return SlackReplyTarget(self._slack, self._desk, self._answers, asked)
 
     async def _line(self, line: SlackLine, at: float) -> None:
-        """A command. One that somebody sends again because Slack was slow runs once."""
+        """Handle a command. A command sent again because Slack was slow runs once."""
         place = Place(PLATFORM, line.channel, line.thread, private=line.private)
         incoming = self._incoming(line.user, place, line.text, line.id, line.at or at)
         key = self._repeats.key(line.user, line.channel, line.thread, line.text)
@@ -131,7 +131,7 @@ class SlackHandler:
             await self._tell(incoming, line.answer_url, _again(since, self._repeats.window - since))
 
     async def _pressed(self, pressed: SlackPressed, at: float) -> None:
-        """A button: run what stands behind it, or ask first."""
+        """Handle a pressed button: run its command, or ask for input first."""
         if pressed.kind == REFRESH:
             await self._show_home(pressed.user, pressed.id, at)
             return
@@ -143,7 +143,7 @@ class SlackHandler:
             await self._ask(incoming, pressed)
 
     async def _ask(self, incoming: Incoming, pressed: SlackPressed) -> None:
-        """Open the modal, if the button still works: its trigger is good for three seconds."""
+        """Open the modal if the button still works. Its trigger expires after three seconds."""
         about = {
             "token": pressed.token,
             "channel": pressed.channel,
@@ -165,7 +165,7 @@ class SlackHandler:
             await self._tell(incoming, pressed.answer_url, _sentence(error.sentence, error.hint))
 
     async def _submitted(self, submitted: Submitted, at: float) -> None:
-        """A modal that came back: with the button that was chosen in it, or the answer to one pressed before."""
+        """Handle a submitted modal: it has the chosen button, or the answer for a button pressed earlier."""
         about, answer = submitted.about, submitted.answer
         place = _place(about["channel"], about["thread"])
         incoming = self._incoming(submitted.user, place, "", submitted.id, at)
@@ -178,7 +178,7 @@ class SlackHandler:
     async def _press(
         self, incoming: Incoming, url: str, token: str, message: str, add: Callable[[str], str] = str
     ) -> None:
-        """Run what stands behind a button; `add` puts to its command what the person answered."""
+        """Run a button's command. `add` adds the person's answer to it."""
         if not await self._admitted(incoming, url):
             return
         try:
@@ -189,7 +189,7 @@ class SlackHandler:
         await self._answer(replace(incoming, text=add(press.command), press=press.hash), url)
 
     async def _answer(self, incoming: Incoming, url: str, *, trigger: str = "", key: Key | None = None) -> None:
-        """Have a member's command answered."""
+        """Answer the command of a member."""
         member = await self._admitted(incoming, url)
         if member is None:
             if key:
@@ -208,7 +208,7 @@ class SlackHandler:
         await Talk(self._corner(asked), replace(incoming, name=member.name)).answer(replace(self._parts, handle=handle))
 
     def _advised(self, incoming: Incoming, card: Card) -> Card:
-        """The card; where it is help, with what commands are called here."""
+        """Return the card. If it is help, add the names of commands that are different in Slack."""
         name, *topic = words_of(incoming.text) or [""]
         if name not in {"", "help"}:
             return card
@@ -216,7 +216,10 @@ class SlackHandler:
         return replace(card, hint="\n".join(filter(None, (card.hint, advice(asked)))))
 
     async def _admitted(self, incoming: Incoming, url: str) -> Member | None:
-        """The member who did something; nobody else is heard, and only people of this workspace are told so."""
+        """Return the member who sent a message. Return None for others, who are ignored.
+
+        Guests get an explanation once an hour; external people get one only with a response URL.
+        """
         assert self._directory is not None  # noqa: S101  `open` comes first
         try:
             member = await self._directory.look_up(incoming.identity.user)
@@ -233,7 +236,7 @@ class SlackHandler:
         return None
 
     def _not_told(self, user: str) -> bool:
-        """True once an hour for each."""
+        """Return True at most once an hour for each person."""
         now = asyncio.get_running_loop().time()
         if now - self._told.get(user, -_TOLD_AGAIN) < _TOLD_AGAIN:
             return False
@@ -244,11 +247,11 @@ class SlackHandler:
         return True
 
     async def _tell(self, incoming: Incoming, url: str, card: Card) -> None:
-        """Say something that no command says, to the sender alone."""
+        """Send the sender alone a message that is not from a command."""
         await Talk(self._corner(AskedUrl(incoming, url)), incoming).reply(card)
 
     async def _show_home(self, user: str, ident: str, at: float) -> None:
-        """The board, as `status` shows it to this person."""
+        """Show the home tab: the `status` of this person."""
         assert self._directory is not None  # noqa: S101  `open` comes first
         member = await self._directory.look_up(user)
         if member.kind is not MemberKind.MEMBER:
@@ -272,7 +275,7 @@ def _place(channel: str, thread: str) -> Place:
 
 
 def _again(since: float, left: float) -> Card:
-    """What is said to a command that was sent again."""
+    """Return the answer to a repeated command."""
     hint = f"If you mean it a second time, send it again in {left:.0f} s."
     return _sentence(f"I got this {max(since, 1):.0f} s ago, and run it once.", hint)
 

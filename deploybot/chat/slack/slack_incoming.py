@@ -1,7 +1,7 @@
-"""What Slack hands over, as what a person did; pure.
+"""Parse Slack's payloads into what a person did; pure.
 
-Payloads are described at docs.slack.dev/apis/events-api, docs.slack.dev/interactivity and, for slash commands,
-docs.slack.dev/interactivity/implementing-slash-commands. What is none of these is nobody's: None.
+The payloads are described at docs.slack.dev/apis/events-api, docs.slack.dev/interactivity and, for slash commands,
+docs.slack.dev/interactivity/implementing-slash-commands. Any other payload is None.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from deploybot.chat.slack.slash_command_names import EVERYTHING, command_line
 Json = Mapping[str, Any]
 
 ANSWER: Final = "answer"
-"""The id of a modal's one input, and of its block."""
+"""The id of a modal's only input, and of its block."""
 
 RUN, ASK, CODE, REFRESH = "run", "ask", "code", "home"
-"""What a button wants: the first part of its action id."""
+"""What a button does: the first part of its action id."""
 
 _ANGLES: Final = re.compile(r"<([^<>]*)>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlackLine:
-    """A line for the bot. `answer_url` is where only the sender sees what is posted, or empty.
+    """A line for the bot. `answer_url` is for answers that only the sender sees; it may be empty.
 
-    `trigger` opens one modal within three seconds, empty for a message; `at` is when it was sent, 0.0 for just now.
+    `trigger` opens one modal within three seconds; it is empty for a message. `at` is when it was sent, 0.0 for now.
     """
 
     user: str
@@ -43,15 +43,16 @@ class SlackLine:
 
     @property
     def private(self) -> bool:
-        """Whether it was said in a direct message."""
+        """Return whether it was sent in a direct message."""
         return self.channel.startswith("D")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlackPressed:
-    """A button of a message, or of the home tab (then there is no channel).
+    """A pressed button of a message, or of the home tab (which has no channel).
 
-    `kind` is what it wants: RUN, or with the person asked first ASK (`asks` says what) and CODE; REFRESH the home tab.
+    `kind` is its function: RUN, ASK or CODE, which ask for input first (`asks` is the question), or REFRESH for the
+    home tab.
     """
 
     user: str
@@ -68,7 +69,7 @@ class SlackPressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """A modal that was filled in; `about` is what it was opened with, `answer` a text or the value that was chosen."""
+    """A submitted modal. `about` is the data it was opened with, `answer` a text or the chosen value."""
 
     user: str
     id: str
@@ -79,7 +80,7 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeOpened:
-    """Somebody looks at the app's home."""
+    """A person opened the app's home tab."""
 
     user: str
     id: str
@@ -87,16 +88,16 @@ class HomeOpened:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """The app was removed, or its tokens were."""
+    """The app or its tokens were removed."""
 
 
 Heard = SlackLine | SlackPressed | Submitted | HomeOpened | Revoked
 
 
 def read(body: Json, bot: str = "") -> Heard | None:
-    """A payload in either mode; None for what is nobody's: bots, edits, other events. Never raises.
+    """Parse a payload of either mode. Return None for bots, edits and other events. Never raises.
 
-    `bot` is the bot's own user id where that is known already.
+    `bot` is the bot's own user id, if it is known already.
     """
     try:
         if "command" in body:
@@ -141,7 +142,7 @@ def _event(body: Json, bot: str) -> Heard | None:
 
 
 def _said(event: Json, bot: str) -> SlackLine | None:
-    """A message or a mention; an edited one, one of a bot and one with a subtype are nobody's."""
+    """Parse a message or a mention. Ignore edited ones, those of bots, and those with a subtype."""
     nobody = event.get("subtype") or event.get("bot_id") or event.get("edited") or event.get("hidden")
     if nobody or (event["type"] == "message" and event.get("channel_type") != "im"):
         return None
@@ -157,7 +158,7 @@ def _said(event: Json, bot: str) -> SlackLine | None:
 
 
 def _bot(body: Json) -> str:
-    """The bot's user id, as the payload tells it."""
+    """Return the bot's user id from the payload, or ""."""
     return next((one["user_id"] for one in body.get("authorizations") or () if one.get("is_bot")), "")
 
 
@@ -192,10 +193,10 @@ def _submitted(body: Json) -> Submitted:
 
 
 def typed(text: str, bot: str = "") -> str:
-    """What a person typed, made of what Slack made of it: links, mentions and entities taken back.
+    """Return the text as the person typed it: undo Slack's links, mentions and entities.
 
-    A mention of `bot` becomes the bot's name; one of somebody else the form that `allow` takes (`slack:TEAM/USER`
-    is made of it where the team is known), since names are not identities.
+    A mention of `bot` becomes the bot's name. A mention of a person becomes the form that `allow` accepts
+    (`slack:TEAM/USER`, once the team is known), since names are not identities.
     """
     text = _ANGLES.sub(lambda found: _typed(found[1], bot), text)
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
@@ -215,4 +216,4 @@ def _typed(inside: str, bot: str) -> str:
 
 
 USER: Final = "slack:/"
-"""Stands before the id of somebody who was mentioned, until their team is put between."""
+"""The prefix before the id of a mentioned person, until their team is inserted."""

@@ -1,7 +1,7 @@
-"""Who somebody in Slack is: a member, or a guest, a stranger, a bot, and so nobody.
+"""Look up whether a person in Slack is a member. Guests, external people and bots are not.
 
-docs.slack.dev/reference/objects/user-object. Asked of Slack, and kept for some minutes; what Slack does not tell
-is not guessed.
+docs.slack.dev/reference/objects/user-object. Slack's answers are cached for five minutes. Missing answers are not
+guessed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PAUSE: Final = 0.5
 
 
 class MemberKind(enum.StrEnum):
-    """What somebody is here."""
+    """The relation of a person to the workspace."""
 
     MEMBER = "member"
     GUEST = "guest"
@@ -34,14 +34,14 @@ class MemberKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Somebody, and how Slack calls them."""
+    """A person and their name in Slack."""
 
     kind: MemberKind
     name: str = ""
 
 
 class Directory:
-    """Looks people up in the workspace `team`, or the organisation `enterprise` where there is one."""
+    """Looks people up in the workspace `team`, or in the organisation `enterprise` if there is one."""
 
     def __init__(self, api: SlackApi, team: str, enterprise: str) -> None:
         self._api = api
@@ -50,7 +50,7 @@ class Directory:
         self._known: OrderedDict[str, tuple[float, Member]] = OrderedDict()
 
     async def look_up(self, user: str) -> Member:
-        """Who it is; Unreachable where Slack does not say so within twenty seconds."""
+        """Look up a person. Raises Unreachable if Slack does not answer within twenty seconds."""
         now = asyncio.get_running_loop().time()
         kept = self._known.get(user)
         if kept is not None and now - kept[0] < _KEPT:
@@ -84,7 +84,7 @@ class Directory:
         return Member(self._kind(user), name)
 
     def _kind(self, user: Mapping[str, Any]) -> MemberKind:
-        """Every flag is asked: what Slack adds to them later is no member by accident."""
+        """Return the kind of a user. It checks every flag, so that no outsider counts as a member by accident."""
         if user.get("deleted"):
             return MemberKind.GONE
         if user.get("is_bot") or user.get("is_workflow_bot") or user.get("id") == "USLACKBOT":

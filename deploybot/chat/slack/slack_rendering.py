@@ -1,8 +1,8 @@
-"""A card as Block Kit. Pure.
+"""Render a card as Block Kit; pure.
 
-Everything is said in `rich_text` and `plain_text`, where Slack reads no markup, so nothing that people or commits
-wrote can link, format or wake anybody. What is longer than a message may be is cut, and comes whole beside it.
-The shapes are those of docs.slack.dev/reference/block-kit.
+All text is in `rich_text` and `plain_text`, where Slack reads no markup. So no text of people or commits can link,
+format or notify. Text that is too long for a message is cut, and attached in full. The formats are described at
+docs.slack.dev/reference/block-kit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from deploybot.chat.tone_signs import line_signs, title_sign, warned
 Json = dict[str, Any]
 
 ROOM: Final = 12_000
-"""Bytes of JSON for all blocks; Slack refuses somewhere above 13,000 characters (`msg_blocks_too_long`)."""
+"""Bytes of JSON for all blocks. Slack refuses somewhere above 13,000 characters (`msg_blocks_too_long`)."""
 
 _TITLE, _HINT, _FOOTER, _NOTICE, _BARE = 500, 600, 300, 400, 3_500
 _WAKES: Final = 20
@@ -33,7 +33,7 @@ _ELEMENT: Final = 2_900
 _LINE_COSTS: Final = 110
 _SCALES: Final = (1.0, 0.7, 0.5, 0.35, 0.2, 0.1, 0.04)
 _UNLINKED: Final = 0.5
-"""A message that has to shrink so far does without links in its lines."""
+"""Messages scaled down to this or less have no links in their lines."""
 _WIDEST: Final = 92
 _LABEL, _CONFIRM_LABEL, _CONFIRM_TEXT, _ASKS = 75, 30, 300, 150
 _BUTTONS_A_ROW: Final = 20
@@ -63,10 +63,10 @@ class Rendered:
 
 
 def render(card: Card, tokens: Sequence[str] = (), *, folds: bool = True) -> Rendered:
-    """A card with the tokens of its buttons, as many as it has buttons; without tokens it has no buttons.
+    """Render a card with one token for each of its buttons. Without tokens it has no buttons.
 
-    Its details come last, in a container that is closed until somebody opens it; without `folds` as plain sections,
-    which Slack shortens behind "see more". What they have no room for is cut first.
+    Its details come last, in a container that is closed at first. Without `folds` they are plain sections, which Slack
+    shortens behind "see more". If space is short, details are cut first.
     """
     buttons, left_out = _actions(card.buttons, tokens)
     for scale in _SCALES:
@@ -82,23 +82,23 @@ def render(card: Card, tokens: Sequence[str] = (), *, folds: bool = True) -> Ren
 
 
 def bare(card: Card) -> Rendered:
-    """A card as nothing but text, as much of it as fits: for what Slack does not take as blocks."""
+    """Render a card as plain text, cut to fit, for the case that Slack refuses its blocks."""
     text = whole(card)
     return Rendered([], _asleep(escaped(cut(text, _BARE))), len(text) > _BARE)
 
 
 def notice(card: Card) -> str:
-    """What a notification shows."""
+    """Return the text for notifications."""
     return _asleep(escaped(cut(f"{title_sign(card)}{line(card.title[:_CLIP])}", _NOTICE))) or "…"
 
 
 def _asleep(text: str) -> str:
-    """A text in which no `@` stands before a name: blocks are literal, but many kinds of clients read this."""
+    """Return a text in which no `@` can mention a name: clients may interpret this text, unlike blocks."""
     return text.replace("@", "@\u200b")
 
 
 class _Sketch:
-    """A try to fit a card into a message; `scale` shrinks its long parts."""
+    """An attempt to fit a card into a message; `scale` shrinks its long parts."""
 
     def __init__(self, card: Card, scale: float, *, was_cut: bool) -> None:
         self._card = card
@@ -106,7 +106,7 @@ class _Sketch:
         self.was_cut = was_cut
 
     def blocks(self) -> Iterator[Json]:
-        """The blocks, without buttons."""
+        """Yield the blocks, without buttons."""
         card = self._card
         title = f"{title_sign(card)}{self._line(card.title, _TITLE)}" or "…"
         sections = [_section(_run(title, "bold"))]
@@ -140,7 +140,7 @@ class _Sketch:
         return short
 
     def _clip(self, text: str) -> str:
-        """As much of a text as can matter: what is longer costs no more."""
+        """Limit a text to a maximum that is never shown in full, so that long texts cost little."""
         self.was_cut |= len(text) > _CLIP
         return text[:_CLIP]
 
@@ -151,7 +151,7 @@ class _Sketch:
         return self._cut(warned(text).strip("\n"), _TEXT)
 
     def _lines(self, lines: Sequence[Line]) -> list[Json]:
-        """Named lines below each other, as many as there is room for."""
+        """Return named lines below each other, as many as fit."""
         room = self._room(_LINES)
         elements: list[Json] = []
         for number, (one, sign) in enumerate(zip(lines, line_signs(lines), strict=True)):
@@ -167,12 +167,12 @@ class _Sketch:
         return elements
 
     def _links(self, links: Sequence[Link]) -> list[Json]:
-        """Pages, beside each other."""
+        """Return links side by side."""
         shown = [_link(self._line(one.text, _NAME) or url, url) for one in links[:_LINKS] if (url := web_url(one.url))]
         return [part for number, one in enumerate(shown) for part in ([*_run("  ·  ")] if number else []) + [one]]
 
     def _table(self, table: Table) -> Json:
-        """Monospaced where it is narrow; else each row as a line with the columns' names in it."""
+        """Return a table: monospaced if it is narrow, else one line per row, with the column names in it."""
         heads = [line(self._clip(head)) for head in table.columns]
         rows = [[line(self._clip(cell)) for cell in row] for row in table.rows[:_MOST_ROWS]]
         self.was_cut |= len(rows) < len(table.rows)
@@ -187,7 +187,7 @@ class _Sketch:
         return _section(self._lines(parts) or _run(" "))
 
     def _first(self, lines: Sequence[str], most: int) -> list[str]:
-        """The first lines that fit."""
+        """Return the first lines that fit."""
         room = self._room(most)
         kept: list[str] = []
         for number, text in enumerate(lines):
@@ -199,7 +199,7 @@ class _Sketch:
         return kept
 
     def _code(self, code: Sequence[str]) -> list[Json]:
-        """The last lines of a log."""
+        """Return the last lines of a log."""
         rows = [visible(self._clip(row.rstrip())).replace("\n", " ") for row in code[-_MOST_ROWS:]]
         kept = last_lines(rows, self._room(_CODE))
         self.was_cut |= len(kept) < len(code) or kept != rows
@@ -208,7 +208,7 @@ class _Sketch:
 
 
 def _details(lines: Sequence[Line], room: int, *, folds: bool) -> tuple[list[Json], bool]:
-    """What is folded away, in so many bytes of JSON, and whether something of it was cut.
+    """Return the folded details in at most `room` bytes of JSON, and whether something was cut.
 
     docs.slack.dev/reference/block-kit/blocks/container-block: a title, and at most ten blocks.
     """
@@ -238,20 +238,20 @@ def _named(heads: Iterable[str], cells: Iterable[str]) -> str:
 
 
 def _run(text: str, style: str = "") -> list[Json]:
-    """Literal text in one style, in as many elements as it takes; none for an empty one."""
+    """Return literal text in one style, split into as many elements as needed; none for an empty text."""
     look = {"style": {style: True}} if style else {}
     return [{"type": "text", "text": text[at : at + _ELEMENT], **look} for at in range(0, len(text), _ELEMENT)]
 
 
 def _wakes(mentions: Sequence[Mention]) -> list[Json]:
-    """The people whom a message notifies; ids of the platform, never text that somebody wrote."""
+    """Return mentions of the people to notify. They are made from user ids, never from text that people wrote."""
     users = [one.identity.user for one in mentions if one.identity.platform == "slack"]
     named = [{"type": "user", "user_id": user} for user in users if _USER.fullmatch(user)]
     return [part for one in named[:_WAKES] for part in (one, *_run(" "))]
 
 
 def _link(text: str, url: str, style: str = "") -> Json:
-    """Literal text that leads to a page."""
+    """Return literal text that links to a page."""
     return {"type": "link", "url": url, "text": text, **({"style": {style: True}} if style else {})}
 
 
@@ -264,7 +264,7 @@ def _preformatted(text: str) -> Json:
 
 
 def _actions(buttons: Sequence[Button], tokens: Sequence[str]) -> tuple[list[Json], bool]:
-    """The buttons in rows, as many as there is room for; whether some were left out."""
+    """Return the buttons in rows, as many as fit, and whether some were left out."""
     room, made = _BUTTONS_ROOM, []
     for number, (button, token) in enumerate(zip(buttons, tokens, strict=False)):
         made.append(_button(number, button, token))
@@ -305,13 +305,13 @@ def _button(number: int, button: Button, token: str) -> Json:
 
 
 def action_id(number: int, button: Button) -> str:
-    """What Slack hands back with a press beside the token: whether, and what, the person is asked first."""
+    """Return the action id, which Slack sends with a press: whether to ask for input first, and for what."""
     kind = CODE if button.asks_code else ASK if button.asks else RUN
     return f"{kind}:{number}:{cut(line(button.asks), _ASKS)}"
 
 
 def words(text: str, most: int = _LABEL) -> Json:
-    """A `plain_text` object of at most so many characters; nothing in it is turned into a picture."""
+    """Return a `plain_text` object of at most `most` characters. Nothing in it becomes an emoji."""
     room = most
     while len(shown := plain(cut(text, room))) > most:
         room -= len(shown) - most
@@ -319,12 +319,12 @@ def words(text: str, most: int = _LABEL) -> Json:
 
 
 def said(text: str) -> Json:
-    """A block that says one thing."""
+    """Return a block with one text."""
     return {"type": "rich_text", "elements": [_section(_run(text or "…"))]}
 
 
 def whole(card: Card) -> str:
-    """A card as plain text, nothing left out."""
+    """Return a card as plain text, complete."""
     parts = [line(card.title), visible(card.text)]
     signed = zip(line_signs(card.lines), card.lines, strict=True)
     parts += card.listing or [f"{sign}{line(one.name)}  {visible(one.text)}".rstrip() for sign, one in signed]

@@ -1,4 +1,4 @@
-"""Where one message is answered: its channel or thread, and the address where only its sender sees what is said."""
+"""Answer one message: in its channel or thread, or through the URL for answers that only its sender sees."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ELSEWHERE: Final = "elsewhere"
-"""The id of a message that only its asker saw: it cannot be edited."""
+"""The id of a message that only one person saw. It can't be edited."""
 
 OUTSIDE: Final = frozenset({"not_in_channel", "channel_not_found"})
-"""Slack's errors where the bot is not in a channel."""
+"""Slack's errors if the bot is not in a channel."""
 
 _CROWDED: Final = "Only you see this: there is a lot going on in this channel."
 _INVITE: Final = "Only you see this: I am not in this channel. `/invite @deploybot` lets me in."
 
 
 class SlackReplyTarget:
-    """A `talk.Room` for the answer to one message."""
+    """A `ReplyRoom` for the answer to one message."""
 
     def __init__(self, slack: SlackChat, desk: ButtonTokens, answers: ResponseUrls, asked: AskedUrl) -> None:
         self._slack = slack
@@ -47,9 +47,9 @@ class SlackReplyTarget:
         self.edit_interval = slack.edit_interval
 
     async def send(self, place: Place, card: Card) -> str:
-        """Post where the message came from; where the bot is not in that channel, to the sender alone.
+        """Post in the message's channel. If the bot is not in that channel, only the sender sees the answer.
 
-        So are answers in a channel in which many wait already: what the outbox has to tell must not wait for them.
+        The same applies if many messages already wait for the channel, so that cards of the outbox are not delayed.
         """
         if card.final and not card.key and not place.private and self._slack.api.is_crowded(place.channel):
             await self.whisper(self._incoming, replace(card, hint=_with(card, _CROWDED)))
@@ -71,14 +71,14 @@ class SlackReplyTarget:
             await self.say_aside(place, card)
 
     async def say_aside(self, place: Place, card: Card) -> None:
-        """Say something to the sender alone, because the bot is not in that channel."""
+        """Show a card to the sender alone, because the bot is not in that channel."""
         await self._post(place, card, _INVITE)
 
     async def nod(self, card: Card) -> None:
-        """Slack has no sign but the message itself."""
+        """Do nothing: in Slack the message itself is the confirmation."""
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
-        """Answer so that only the sender sees it: what leaves them a choice, as a modal where one may be opened."""
+        """Answer so that only the sender sees it. A choice is shown as a modal if one can be opened."""
         if is_choice(card) and await self._let_choose(incoming.place, card):
             return
         if self._url:
@@ -91,7 +91,7 @@ class SlackReplyTarget:
         await self._slack.whisper(incoming, card)
 
     async def _let_choose(self, place: Place, card: Card) -> bool:
-        """Open the modal; False where that cannot be any more: a trigger is good once, for three seconds."""
+        """Open the modal. Return False if that is not possible: a trigger works once, within three seconds."""
         trigger, self._trigger = self._trigger, ""
         if not trigger:
             return False
@@ -107,16 +107,16 @@ class SlackReplyTarget:
         return True
 
     async def _post(self, place: Place, card: Card, more: str = "") -> None:
-        """Through the response_url. Refused where it is used up."""
+        """Post through the response_url. Raises SlackRefused if it is used up."""
         if not self._answers.take(self._url):
             raise SlackRefused("an answer", "used_url")
         tokens = await self._desk.lay_out(place, card.buttons)
-        # Not folded: a refusal would use up one more of the five answers that the address takes.
+        # Do not fold: if Slack refused that, one more of the URL's five answers would be used up.
         made = render(replace(card, hint=_with(card, more)), tokens, folds=False)
         message = {"response_type": "ephemeral", "replace_original": False, "text": made.text, "blocks": made.blocks}
         await self._slack.api.answer(self._url, {**message, **({"thread_ts": place.thread} if place.thread else {})})
 
 
 def _with(card: Card, more: str) -> str:
-    """A card's hint with something more."""
+    """Return a card's hint with another line."""
     return "\n".join(filter(None, (card.hint, more)))

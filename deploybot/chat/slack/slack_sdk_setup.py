@@ -1,4 +1,4 @@
-"""What all uses of Slack's libraries share."""
+"""Shared setup of Slack's libraries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from functools import cache
 
 @cache
 def quiet_logger() -> logging.Logger:
-    """For Slack's libraries, which log a traceback for each try while Slack is away; `health` says it once instead."""
+    """Return the logger for Slack's libraries.
+
+    They log a traceback for each attempt while Slack is unreachable. `health` logs that once instead.
+    """
     logger = logging.getLogger("deploybot.chat.slack.slack_sdk_setup")
     logger.setLevel(logging.CRITICAL)
     return logger

@@ -1,4 +1,4 @@
-"""How long things take with Slack: deadlines, pauses and windows, in seconds."""
+"""The timeouts, pauses and windows for Slack, in seconds."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """The usual times; tests have less patience.
+    """The default times; tests use shorter ones.
 
-    `ping` is between pings (a socket is dead after four unanswered), `look` between looks at it; `linger` is how long
-    a socket that Slack will close is listened to after the next one is there. `first_pause` follows a first failure
-    and doubles up to `longest_pause`. A call of the Web API has to be answered within `answer`. A command that comes
-    `again` so soon is the same one. `hurry` is how many times faster Slack's rates are meant: 1 with the real one.
+    `ping` is the time between pings (a socket is dead after four unanswered ones), `look` between checks of it.
+    `linger` is how long a socket that Slack will close is kept after the next one is open. `first_pause` follows the
+    first failure; it doubles up to `longest_pause`. A call of the Web API times out after `answer`. The same command
+    within `again` is a repeat. `hurry` speeds up Slack's rates by this factor: 1 for the real Slack.
     """
 
     ping: float = 5.0

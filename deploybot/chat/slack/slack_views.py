@@ -21,7 +21,10 @@ _MOST_OPTIONS: Final = 100
 
 
 def question(asks: str, about: Mapping[str, str], *, code: bool) -> Json:
-    """The modal that asks for a reason, or with `code` for a one-time code; `about` comes back with the answer."""
+    """Return the modal that asks for a reason, or with `code` for a one-time code.
+
+    Slack returns `about` with the answer.
+    """
     element = {
         "type": "plain_text_input",
         "focus_on_load": True,
@@ -33,13 +36,13 @@ def question(asks: str, about: Mapping[str, str], *, code: bool) -> Json:
 
 
 def is_choice(card: Card) -> bool:
-    """Whether a card leaves nothing to do but to choose one of its buttons."""
+    """Return whether the only thing to do with a card is to choose one of its buttons."""
     plain = all(not (button.asks or button.danger) for button in card.buttons)
     return card.private and not card.ok and plain and 1 < len(card.buttons) <= _MOST_OPTIONS
 
 
 def choice(card: Card, tokens: Sequence[str], about: Mapping[str, str]) -> Json:
-    """The modal that lets a person choose one of a card's buttons: an environment, or what they meant."""
+    """Return the modal in which a person chooses one of a card's buttons: an environment, or what they meant."""
     options = [_option(button, token) for button, token in zip(card.buttons, tokens, strict=True)]
     element = {"type": "static_select", "focus_on_load": True, "placeholder": words("Choose"), "options": options}
     told = cut("\n".join(filter(None, (line(card.title), visible(card.hint)))), _QUESTION)
@@ -72,14 +75,14 @@ def _modal(title: str, submit: str, about: Mapping[str, str], blocks: list[Json]
 
 
 def completed(command: str, answer: str, *, code: bool) -> str:
-    """A button's command with what the person answered."""
+    """Return a button's command with the person's answer."""
     if code:
         return f"{command} code {''.join(sign for sign in answer if sign.isalnum())[:_LONGEST_CODE]}"
     return f"{command} because {' '.join(answer.split())}"
 
 
 def home(card: Card) -> Json:
-    """The home tab: what `status` says to this person, and a button to look again."""
+    """Return the home tab: the person's `status`, and a button to refresh it."""
     again = {"type": "button", "text": words("Look again"), "action_id": f"{REFRESH}:0:"}
     hint = "Type /deploybot help in a channel, or write to me here: everything works in both."
     blocks = [*render(card, folds=False).blocks, {"type": "actions", "elements": [again]}, said(hint)]

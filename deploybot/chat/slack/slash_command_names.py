@@ -1,4 +1,4 @@
-"""Slash commands' names: Slack keeps some for itself, so those commands get a free one; pure."""
+"""The names of slash commands. Slack reserves some names, so those commands get another one; pure."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ BUILT_IN: Final = frozenset([
     "todo", "topic", "unarchive", "who", "workflow",
 ])
 # fmt: on
-"""What Slack's own slash commands are or were called: an app that wants one of them is refused or never hears it."""
+"""Names of Slack's own slash commands, now or earlier. An app can't register them, or never receives them."""
 
 
 def slash_name(command: str) -> str:
-    """What a command is called in Slack, with its slash: `/deploy`, but `/deploy-status`.
+    """Return the slash command for a command: `/deploy`, but `/deploy-status`.
 
-    Empty for one that cannot have a slash of its own there: `/deploybot COMMAND` works for it.
+    Return "" for a command that can't have one: use `/deploybot COMMAND`.
     """
     name = f"/{_PREFIX}{command}" if command in BUILT_IN else f"/{command}"
     return name if _SLASH.fullmatch(name) and command != EVERYTHING else ""
 
 
 def command_line(slash: str, text: str) -> str:
-    """What a person means by a slash command (`/deploy-status`) and the text behind it: `status shop`."""
+    """Return the command line for a slash command (`/deploy-status`) and its text: `status shop`."""
     name = slash.removeprefix("/").lower()
     if name == EVERYTHING:
         return text.strip()
@@ -41,7 +41,7 @@ def command_line(slash: str, text: str) -> str:
 
 
 def advice(commands: Iterable[str]) -> str:
-    """What `help` adds in Slack: which of these commands are called otherwise there; empty where none is."""
+    """Return the text that `help` adds in Slack: which of these commands have another name; "" if none."""
     renamed = [slash_name(command) for command in commands if command in BUILT_IN]
     if not renamed:
         return ""

@@ -1,12 +1,13 @@
 """Telegram, by its Bot API (https://core.telegram.org/bots/api) and python-telegram-bot.
 
-`chat` is the chat itself, `line` brings updates in, `calls` takes messages out, `presses` and `questions` are
-what buttons do, `page` and `literal` make cards into Telegram's HTML, `probe` is for `deploybot check`.
-Import it only where bot.toml has `[telegram]`: the library takes 12 MB.
+`telegram_chat` is the chat itself, `telegram_connection` receives updates, `telegram_api` sends messages.
+`button_presses` and `forced_replies` handle buttons. `telegram_rendering` and `telegram_escaping` turn cards into
+Telegram's HTML. `telegram_check` is for `deploybot check`. Import it only if bot.toml has `[telegram]`: the library
+takes 12 MB.
 """
 
 import sys
 
-# httpx brings a command line of its own where rich is installed, as it is here: three megabytes that no bot needs.
-# It does without where that cannot be imported.
+# httpx loads its command line if rich is installed, as it is here: three megabytes that no bot needs. If that module
+# can't be imported, httpx works without it.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Pressed buttons: their token is looked up, what they ask is asked, and their command goes to dispatch."""
+"""Handle pressed buttons: look up the token, ask for input if needed, and run the command."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Presses:
-    """Takes presses. They have no time of their own: how long one waited shows in whether its answer is still taken."""
+    """Handles presses. They carry no timestamp: a press is too old if Telegram rejects the answer to it."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Presses:
         self._spawn = spawn
 
     async def take(self, query: CallbackQuery, *, late: bool) -> None:
-        """One press. `late` is whether it may have waited while the bot was away."""
+        """Handle one press. `late` is whether it may have waited while the bot was not running."""
         message = query.message
         if query.from_user.is_bot or message is None:
             return
@@ -73,7 +73,7 @@ class Presses:
     async def _obey(
         self, query: CallbackQuery, place: Place, message: MaybeInaccessibleMessage, room: PressReply, *, late: bool
     ) -> None:
-        """Look up what the button does, and have it done. UserError for one that does nothing any more."""
+        """Look up what the button does, and do it. Raises UserError if the button no longer works."""
         data = read_data(query.data or "")
         if data.owner not in {"", str(query.from_user.id)}:
             raise UserError("This asks somebody else.", hint="Type the command yourself, and I ask you.")
@@ -105,13 +105,13 @@ class Presses:
         await Talk(room, incoming).answer(self._parts)
 
     async def _refuse(self, place: Place, message: int, room: PressReply, card: Card) -> None:
-        """Tell whoever pressed why nothing comes of it; below the message where that cannot be told to them alone."""
+        """Show the person why nothing was done. If only they can't see it, post it below the message."""
         if room.open and (await room.answer(alert_of(card, NOTE), alert=True) or room.too_late):
             return
         await self._post.send(place, dataclasses.replace(card, tone=Tone.WARN), reply_to=message)
 
     async def _ask(self, query: CallbackQuery, question: PromptQuestion, room: PressReply) -> None:
-        """Ask below the card, or in the private chat, which may have to be opened first."""
+        """Ask below the card or in the private chat, which the person may have to open first."""
         room.hold()
         if not await self._questions.ask(question, query.from_user):
             await room.answer(url=f"https://t.me/{self._line.me.name}?start={question.ticket}")
@@ -119,7 +119,7 @@ class Presses:
             await room.answer("I asked you in our private chat.")
 
     async def _stale(self, query: CallbackQuery, place: Place, message: int) -> None:
-        """Tell that a press from while the bot was away was not obeyed."""
+        """Report a press that was ignored because it was made while the bot was not running."""
         log.info("a button that was pressed while I was away was not obeyed")
         name = name_of(query.from_user)
         title = f"A button was pressed here while I was away, so I did not do what it says ({name})."

@@ -1,4 +1,4 @@
-"""The menu that Telegram shows beside the input: the commands, each kind of chat its own."""
+"""The command menu that Telegram shows beside the input, one for each kind of chat."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _PRIVATE_ONLY = frozenset({"claim"})
 
 
 def menus(commands: Iterable[Command]) -> tuple[tuple[BotCommandScope, tuple[BotCommand, ...]], ...]:
-    """What is shown where. A menu gives no right: it leaves out what would be refused most of the time.
+    """Return the menu for each kind of chat. A menu grants nothing; it omits commands that are mostly refused.
 
-    Names that Telegram does not take (a hyphen in them) are left out, too, and what comes after the first hundred;
-    all can still be typed.
+    It also omits names that Telegram does not accept (with a hyphen), and everything after the first hundred. All
+    commands can still be typed.
     """
     known = sorted((one for one in commands if _NAME.fullmatch(one.name)), key=lambda one: one.name)
     shared = [one for one in known if one.name not in _PRIVATE_ONLY]

@@ -1,8 +1,8 @@
-"""Questions that a button asks before it does something: a forced reply, tied to the person who pressed.
+"""Questions that a button asks before it runs: a forced reply, bound to the person who pressed.
 
-The question stands where the card is, or in the person's private chat. Whoever answers is asked
-the same questions by dispatch as anybody else. Questions are kept in memory only: after a restart the button is
-pressed again, and an answer that comes too late is never taken for a command.
+The question is posted in the card's chat, or in the person's private chat. An answer needs the same permissions as a
+typed command. Questions are kept in memory only: after a restart, press the button again. A late answer is never taken
+for a command.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from deploybot.units import show_duration
 
 ANSWER_WITHIN = 300.0
 _MARK = "\u2063"
-"""An invisible sign that no card can hold, since cards are cleaned: it tells a question from all other messages."""
+"""An invisible character that marks a question. No card can contain it, since cards are cleaned."""
 _MOST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class PromptQuestion:
-    """What an answer is for. `place` and `card` are where the button stood, `asks` is `because` or `code`.
+    """The purpose of an answer. `place` and `card` locate the button, `asks` is `because` or `code`.
 
-    `aside` is whether it is asked in the private chat: a code always is, and in a channel nobody can reply.
+    `aside` is whether to ask in the private chat: for codes, and in channels, where people can't reply.
     """
 
     user: int
@@ -47,10 +47,10 @@ class PromptQuestion:
 
 
 class Prompts:
-    """Those that are open, by the message that asks; and tickets, of those who have yet to open a private chat."""
+    """The open questions, by message; and tickets of people who have not opened a private chat yet."""
 
     def __init__(self, calls: Calls, spawn: Callable[[Coroutine[None, None, None]], object], within: float) -> None:
-        """`within` is the seconds after which a question is closed."""
+        """`within` is the number of seconds after which a question is closed."""
         self._calls = calls
         self._spawn = spawn
         self._within = within
@@ -58,7 +58,7 @@ class Prompts:
         self._tickets: OrderedDict[str, PromptQuestion] = OrderedDict()
 
     async def ask(self, question: PromptQuestion, user: User) -> bool:
-        """Ask; False where a private chat is needed and the person has never opened one: then a ticket is kept."""
+        """Ask a question. Return False if it needs a private chat that the person never opened; keep a ticket then."""
         place = Place("telegram", str(user.id), private=True) if question.aside else question.place
         try:
             await self._put(question, place, user)
@@ -72,7 +72,7 @@ class Prompts:
         return True
 
     async def redeem(self, ticket: str, message: Message, user: User) -> bool:
-        """Ask what a ticket stands for, now that its owner has opened a private chat; False for any other ticket."""
+        """Ask the question of a ticket, now that the private chat is open. Return False for other tickets."""
         question = self._tickets.get(ticket)
         if question is None or question.user != user.id:
             return False
@@ -81,7 +81,7 @@ class Prompts:
         return True
 
     def answered(self, message: Message, user: User) -> PromptQuestion | None:
-        """The question that a message answers, which is closed by it; None where that is for another person."""
+        """Close and return the question that a message answers. Return None if there is none for this person."""
         replied = message.reply_to_message
         key = (str(message.chat.id), replied.message_id if replied else 0)
         question, timer = self._open.get(key, (None, None))
@@ -92,7 +92,7 @@ class Prompts:
         return question
 
     def close(self) -> None:
-        """Wait for no answer any more."""
+        """Close all questions."""
         for _, timer in self._open.values():
             timer.cancel()
         self._open.clear()
@@ -112,7 +112,7 @@ class Prompts:
             oldest.cancel()
 
     def _give_up(self, key: tuple[str, int], place: Place) -> None:
-        """Close a question that nobody has answered."""
+        """Close a question that got no answer."""
         question, _ = self._open.pop(key)
         self._spawn(self._tell_closed(place, key[1], question))
 
@@ -122,17 +122,17 @@ class Prompts:
                 place, literal(f"No answer came to “{question.text}”. Press the button again."), reply_to=number
             )
         except DeploybotError:
-            return  # whoever did not answer a question does not wait for this either
+            return  # the person did not answer, so this message does not matter either
 
 
 def is_question(message: Message) -> bool:
-    """Whether a message answers a question, an open one or not."""
+    """Return whether a message replies to a question, open or closed."""
     replied = message.reply_to_message
     return replied is not None and _MARK in (replied.text or "")
 
 
 def command_of(question: PromptQuestion, answer: str) -> str:
-    """The command that a question's answer makes complete."""
+    """Return the button's command completed with the answer."""
     if question.asks == "code":
         return f"{question.press.command} code {''.join(filter(str.isalnum, answer))[:16]}"
     return f"{question.press.command} because {answer}"

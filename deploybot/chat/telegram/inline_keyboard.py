@@ -1,8 +1,8 @@
 """Buttons as an inline keyboard (https://core.telegram.org/bots/api#inlinekeyboardbutton).
 
-A button carries 64 bytes: its token of the desk, and behind a sign what it asks, as much as fits, or who alone was
-asked. That is no secret and no right: who sends another question asks it of themselves, and what a command may do is
-asked of dispatch.
+A button carries 64 bytes: its token, then a separator and as much of its question as fits, or the only user who may
+press it. This is no secret and grants nothing: someone who sends another question only asks themselves. The dispatcher
+checks what a command may do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SHAPE = re.compile(r"(?P<token>[A-Za-z0-9_-]*)(?:(?P<sign>[?#!])(?P<rest>.*))?"
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What a pressed button says: its token, what it asks first (`because`, `code` or nothing), and whom it is for."""
+    """The data of a pressed button: its token, what it asks for (`because`, `code` or nothing), its only user."""
 
     token: str
     asks: str = ""
@@ -39,7 +39,7 @@ class Data:
 
 
 def data_of(button: Button, token: str, owner: str = "") -> str:
-    """The callback data of a button; `owner` is the user who alone is asked, empty for everybody."""
+    """Return the callback data of a button. `owner` is the only user who may press it, or "" for everybody."""
     if not button.asks:
         return f"{token}{_OWNER}{owner}" if owner else token
     start = token + (_CODE if button.asks_code else _REASON)
@@ -48,7 +48,7 @@ def data_of(button: Button, token: str, owner: str = "") -> str:
 
 
 def read_data(data: str) -> Data:
-    """Callback data read back; anything at all may arrive."""
+    """Parse callback data, which may contain anything."""
     match = _SHAPE.fullmatch(data)
     if match is None:
         return Data("")
@@ -59,7 +59,7 @@ def read_data(data: str) -> Data:
 
 
 def keyboard(buttons: Sequence[Button], tokens: Sequence[str], owner: str = "") -> InlineKeyboardMarkup | None:
-    """The buttons in rows; None for none."""
+    """Return the buttons in rows, or None if there are none."""
     rows: list[list[InlineKeyboardButton]] = []
     room = 0
     for button, token in zip(buttons[:_MOST], tokens[:_MOST], strict=True):

@@ -1,7 +1,7 @@
-"""Calls to the Bot API: at the pace Telegram takes, with its errors as ours, and never with the token in a text.
+"""Calls to the Bot API: rate-limited, with our own errors, and never with the token in a text.
 
-The limits are those of https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this; `Pace` leaves a
-margin for the way there, since two messages that leave a second apart may arrive a little less than a second apart.
+The limits are from https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this. `Pace` keeps a
+margin for network delay: two messages sent a second apart can arrive a little closer together.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How fast we speak: in all, in any chat, and in a group besides."""
+    """The rate limits: overall, per chat, and per group in addition."""
 
     overall: Rate = _OVERALL
     chat: Rate = _CHAT
@@ -75,20 +75,20 @@ class ChatMoved(UserError):
 
 
 class NoTopic(UserError):
-    """The topic is closed or gone."""
+    """The topic is closed or deleted."""
 
 
 class Closed(ChannelClosed):
-    """The bot may not write there: it was removed or blocked, or nobody has started a chat with it."""
+    """The bot can't write there: it was removed or blocked, or the person never started a chat with it."""
 
 
 def make_bot(settings: Telegram, *, poll: float = 0.0, grace: float = 10.0) -> Bot:
-    """The library's bot, which connects when it is first used; `poll` is how long a long poll lasts, in seconds."""
-    for name in ("httpx", "httpcore"):  # they log addresses, and the token is part of each
+    """Return the library's bot, which connects on first use. `poll` is the length of a long poll in seconds."""
+    for name in ("httpx", "httpcore"):  # they log URLs that contain the token
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("telegram").setLevel(logging.CRITICAL)  # each of its errors is told here, in a line
-    os.environ.setdefault("PTB_TIMEDELTA", "true")  # the library warns of times as numbers, wherever it is told to wait
-    tls = {"verify": httpx.create_ssl_context()}  # one for both: each takes most of a megabyte
+    logging.getLogger("telegram").setLevel(logging.CRITICAL)  # its errors are logged here, in one line each
+    os.environ.setdefault("PTB_TIMEDELTA", "true")  # without it, the library warns about times that are numbers
+    tls = {"verify": httpx.create_ssl_context()}  # one context for both: each takes most of a megabyte
     calls = HTTPXRequest(_CONNECTIONS, read_timeout=10.0, connect_timeout=5.0, pool_timeout=10.0, httpx_kwargs=tls)
     polls = HTTPXRequest(1, read_timeout=poll + grace, connect_timeout=5.0, pool_timeout=5.0, httpx_kwargs=tls)
     base = settings.api_url
@@ -102,7 +102,7 @@ def make_bot(settings: Telegram, *, poll: float = 0.0, grace: float = 10.0) -> B
 
 
 def told(error: BaseException) -> str:
-    """What happened, in words without an address or a token."""
+    """Return an error as text without a URL or a token."""
     if isinstance(error, BadRequest | Forbidden):
         return error.message
     cause = error.__cause__ or error
@@ -112,10 +112,10 @@ def told(error: BaseException) -> str:
 
 
 class Calls:
-    """What the chat does at Telegram. Raises Unreachable to try again, Moved, Closed or UserError for good."""
+    """Calls of the Bot API. They raise Unreachable if a retry may help, else ChatMoved, Closed or UserError."""
 
     def __init__(self, bot: Bot, limits: Limits) -> None:
-        """Take the bot and how fast it may speak."""
+        """Take the bot and its rate limits."""
         self._bot = bot
         self._limits = limits
         self._pace = Pace([limits.overall])
@@ -130,7 +130,7 @@ class Calls:
         *,
         urgency: Urgency = Urgency.ANSWER,
     ) -> int:
-        """Post a message; its number in its chat. `reply_to` is the number of the message it answers, 0 for none."""
+        """Post a message. Return its number in its chat. `reply_to` is the number of the message it answers, or 0."""
 
         async def work() -> Message:
             return await self._bot.send_message(
@@ -154,7 +154,7 @@ class Calls:
         *,
         urgency: Urgency = Urgency.ANSWER,
     ) -> None:
-        """Replace a message and its buttons, of which None leaves none; nothing happens where it reads so already."""
+        """Replace a message and its buttons; None removes them. An unchanged message is no error."""
 
         async def work() -> object:
             return await self._bot.edit_message_text(
@@ -173,7 +173,7 @@ class Calls:
                 raise
 
     async def document(self, place: Place, name: str, content: bytes | Path, reply_to: int) -> None:
-        """Hand over a file, below a message. OSError where it cannot be read."""
+        """Send a file as a reply to a message. Raises OSError if the file can't be read."""
 
         async def work() -> Message:
             handle = io.BytesIO(content) if isinstance(content, bytes) else await asyncio.to_thread(_open, content)
@@ -189,9 +189,9 @@ class Calls:
         await self._said(place.channel, work, _UPLOAD_WITHIN, urgency=Urgency.CARD)
 
     async def answer(self, query: str, text: str = "", *, alert: bool = False, url: str = "") -> None:
-        """Answer the press of a button: a note for the one who pressed, or an address to open.
+        """Answer the press of a button with a note for the person, or with a URL to open.
 
-        Whoever pressed waits and sees a clock, so it is tried again at once where Telegram fails.
+        The person waits and sees a clock, so a failed answer is retried at once.
         """
 
         async def work() -> bool:
@@ -208,25 +208,25 @@ class Calls:
                 return
 
     async def see(self, place: Place, message: int) -> None:
-        """Put a pair of eyes below a message: it was seen, and the answer takes a while."""
+        """React to a message with 👀: it was seen, and the answer takes a while."""
         await self._tried("", lambda: self._bot.set_message_reaction(int(place.channel), message, "👀"), _WITHIN)
 
     async def delete(self, place: Place, message: int) -> None:
-        """Take a message out of a chat, where the bot may."""
+        """Delete a message if the bot is allowed to."""
         await self._tried("", lambda: self._bot.delete_message(int(place.channel), message), _WITHIN)
 
     async def menu(self, scope: BotCommandScope, entries: Sequence[BotCommand]) -> None:
-        """Set the menu of commands that a kind of chat shows."""
+        """Set the command menu of a kind of chat."""
         await self._tried("", lambda: self._bot.set_my_commands(entries, scope), _WITHIN)
 
     async def look(self, chat: str) -> None:
-        """See that a chat is there."""
+        """Check that a chat exists."""
         await self._tried("", lambda: self._bot.get_chat(int(chat)), _WITHIN)
 
     async def _said(
         self, chat: str, work: Callable[[], Awaitable[T]], within: float = _WITHIN, *, urgency: Urgency
     ) -> T:
-        """A call that counts as a message: when it is its turn, and unless the chat is to be left alone."""
+        """Make a call that counts as a message. It waits for the rate limits, and fails during a requested pause."""
         self._keep_quiet(chat)
         rates = (self._limits.chat, self._limits.group) if chat.startswith("-") else (self._limits.chat,)
         try:
@@ -241,14 +241,14 @@ class Calls:
             self._pace.answered(chat, *rates)
 
     def _keep_quiet(self, chat: str) -> None:
-        """Raise Unreachable while Telegram has asked for silence in this chat."""
+        """Raise Unreachable while the pause that Telegram requested for this chat lasts."""
         left = self._quiet.get(chat, 0.0) - time.monotonic()
         if left > 0:
             raise Unreachable(WHAT, "it asked for a pause", retry_after=left)
         self._quiet.pop(chat, None)
 
     async def _tried(self, chat: str, work: Callable[[], Awaitable[T]], within: float) -> T:
-        """A call, its errors as ours."""
+        """Make a call, and turn its errors into our own."""
         try:
             async with asyncio.timeout(within):
                 return await work()
@@ -273,7 +273,7 @@ class Calls:
 
 
 def seconds_of(error: RetryAfter) -> float:
-    """How long Telegram wants to be left alone, and a moment more for the clocks' sake."""
+    """Return how long Telegram wants a pause, plus 0.1 seconds for clock differences."""
     asked = error.retry_after
     return (asked.total_seconds() if isinstance(asked, timedelta) else float(asked)) + 0.1
 
@@ -283,7 +283,7 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _topic(place: Place) -> int | None:
-    """A forum's topic; the general one is said by leaving it out."""
+    """Return the forum topic of a place, or None for the general topic."""
     return int(place.thread) if place.thread and place.thread != _GENERAL else None
 
 

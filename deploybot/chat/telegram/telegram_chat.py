@@ -1,4 +1,4 @@
-"""Telegram as a chat: what comes in goes to dispatch, each message in a task of its own; cards go out."""
+"""Telegram as a chat: each incoming message goes to the dispatcher in a separate task; cards are sent."""
 
 from __future__ import annotations
 
@@ -60,12 +60,11 @@ log = logging.getLogger(__name__)
 
 
 class TelegramChat:
-    """`ports.LiveChat` for Telegram.
+    """The `ports.LiveChat` for Telegram.
 
-    By long polls, or where `settings.webhook_secret` is given, by webhook: then `server` takes them, and `url` is the
-    address by which Telegram reaches it. `homes` are the chats that bot.toml names, `closed` hears of
-    those that the bot may not write in. `limits`, `patience` and
-    `answer_within` (seconds for the answer to a button's question) are for tests.
+    It uses long polls. With `settings.webhook_secret` it uses a webhook: `server` receives the updates, and `url` is
+    its public URL. `homes` are the chats named in bot.toml; `closed` is called for each one in which the bot can't
+    write. `limits`, `patience` and `answer_within` (seconds for the answer to a button's question) are for tests.
     """
 
     platform = "telegram"
@@ -85,7 +84,7 @@ class TelegramChat:
         patience: Patience = _PATIENCE,
         answer_within: float = ANSWER_WITHIN,
     ) -> None:
-        """Put it together; nothing is connected."""
+        """Create the parts without connecting."""
         self._parts = parts
         self._homes = homes
         self._hidden = Allowance(parts.clock, answers=1, seconds=300.0)
@@ -114,15 +113,15 @@ class TelegramChat:
 
     @property
     def problem(self) -> str:
-        """Why nothing comes from there, and what to do; empty when all is well."""
+        """Return why no messages are received, and the fix; "" if there is no problem."""
         return self._line.problem
 
     async def start(self) -> None:
-        """Begin to connect, in the background."""
+        """Start to connect in the background."""
         self._line.start()
 
     async def close(self) -> None:
-        """Hear nothing more; answers on their way get a moment."""
+        """Stop listening. Running answers get a moment to end."""
         await self._line.close()
         self._questions.close()
         if self._introduction is not None:
@@ -139,7 +138,7 @@ class TelegramChat:
             log.warning("the connections to Telegram could not be closed in time")
 
     async def send(self, place: Place, card: Card) -> str:
-        """Post a message; its id there."""
+        """Post a message. Return its id."""
         return await self._post.send(place, card)
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
@@ -147,12 +146,12 @@ class TelegramChat:
         await self._post.edit(place, message, card)
 
     def _meet(self) -> None:
-        """Telegram knows us: introduce ourselves, while we listen already."""
+        """Handle Telegram's first answer: set up chats and menus in the background."""
         self._introduction = asyncio.create_task(self._introduce(), name="telegram-introduction")
         self._introduction.add_done_callback(self._ended)
 
     async def _introduce(self) -> None:
-        """Look at the chats that bot.toml names, and set the menu, which may be refused: people can type."""
+        """Check the chats named in bot.toml and set the menus. A menu may be refused: people can type commands."""
         with contextlib.suppress(StoreError):
             await self._post.resume()
         for chat in dict.fromkeys(self._homes):
@@ -161,7 +160,7 @@ class TelegramChat:
             await _patiently(partial(self._calls.menu, scope, entries))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run something in a task of its own; what goes wrong in it is logged."""
+        """Run a coroutine in a separate task. Its errors are logged."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -177,8 +176,8 @@ class TelegramChat:
         elif error is not None:
             log.error("a message from Telegram broke something", exc_info=error)
 
-    def _take(self, update: Update, late: bool) -> asyncio.Task[None] | None:  # noqa: FBT001  line.Take
-        """Begin to work on an update."""
+    def _take(self, update: Update, late: bool) -> asyncio.Task[None] | None:  # noqa: FBT001  the signature of `Take`
+        """Start to handle an update. Return its task, or None if the update is ignored."""
         if update.callback_query is not None:
             return self._spawn(self._presses.take(update.callback_query, late=late))
         if update.message is not None:
@@ -186,7 +185,7 @@ class TelegramChat:
         return None
 
     async def _hear(self, message: Message) -> None:
-        """A message: an answer to a question, a command, or none of our business."""
+        """Handle a message: an answer to a question, a command, or something to ignore."""
         if message.migrate_to_chat_id:
             self._post.moved(str(message.chat.id), str(message.migrate_to_chat_id))
             return
@@ -207,20 +206,20 @@ class TelegramChat:
             await self._obey(message, self._incoming(message, text, place_of(message)))
 
     async def _turn_away(self, message: Message) -> None:
-        """Tell an administrator who hides behind the group why nothing comes of a command; now and then only."""
+        """Explain to an anonymous administrator why a command was ignored, at most every five minutes per chat."""
         asked = is_hidden(message) and (message.text or "").startswith("/") and meant(message, self._line.me)
         if asked and self._hidden.allows(message.chat.id):
             await self._post.note(place_of(message), literal(_HIDDEN), reply_to=message.message_id)
 
     async def _hide(self, message: Message) -> None:
-        """Take a one-time code out of the chat, where the bot may."""
+        """Delete a message with a one-time code if the bot is allowed to."""
         try:
             await self._calls.delete(place_of(message), message.message_id)
         except DeploybotError as error:
             log.info("a one-time code could not be taken out of a chat: %s", error)
 
     async def _answered(self, message: Message, question: PromptQuestion | None) -> None:
-        """An answer makes a command complete, which is answered where the button stood."""
+        """Run the command that an answer completes. Its result is posted where the button was."""
         if question is None:
             await self._post.note(place_of(message), literal(_NOT_YOURS), reply_to=message.message_id)
             return
@@ -233,7 +232,7 @@ class TelegramChat:
 
     def _incoming(self, message: Message, text: str, place: Place, press: str = "") -> Incoming:
         user = message.from_user
-        assert user is not None  # noqa: S101  `sender` has looked
+        assert user is not None  # noqa: S101  `sender` has checked it
         elsewhere = "" if place.channel == str(message.chat.id) else f"{message.chat.id}/"
         return Incoming(
             identity=identity_of(user),
@@ -246,7 +245,7 @@ class TelegramChat:
         )
 
     async def _obey(self, message: Message, incoming: Incoming, reply_to: int = 0) -> None:
-        """Have dispatch answer; what takes a while is shown to have been seen."""
+        """Run a command. If the answer takes a while, react to the message."""
 
         def show() -> None:
             self._spawn(self._see(place_of(message), message.message_id))
@@ -266,7 +265,7 @@ class TelegramChat:
 
 
 async def _patiently(work: Callable[[], Awaitable[None]]) -> None:
-    """Do something that nobody waits for, again where Telegram does not answer."""
+    """Run a background call. Retry it while Telegram does not answer."""
     for pause in _PAUSES:
         try:
             await work()

@@ -1,6 +1,6 @@
-"""What `deploybot check` tries of Telegram: token, webhook or polls, groups and rights; with a cure for each failure.
+"""The Telegram checks of `deploybot check`: token, webhook or polls, groups and rights; with a fix for each failure.
 
-Nothing is said anywhere, and no update is taken from a bot that runs meanwhile.
+Nothing is posted, and no update is taken from a running bot.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from deploybot.ports import ChatFinding
 from deploybot.settings import Settings, Telegram
 
 LISTEN: Final = 6
-"""Seconds for which it polls, to see whether somebody else does."""
+"""The seconds for which it polls, to detect another program that polls."""
 _RECENT: Final = 600.0
 _TOKEN: Final = re.compile(r"[0-9]{5,20}:[A-Za-z0-9_-]{20,}")
 _OFFICIAL: Final = "https://api.telegram.org"
@@ -35,7 +35,7 @@ _RIVAL: Final = "Stop the other program, or give it a bot of its own (@BotFather
 
 
 async def probe(settings: Settings, *, listen: int = LISTEN) -> AsyncIterator[ChatFinding]:
-    """Try everything; `listen` is how many seconds to look for another program that polls."""
+    """Run all checks. `listen` is the number of seconds to look for another program that polls."""
     telegram = settings.telegram
     if telegram is None:
         return
@@ -51,7 +51,7 @@ async def probe(settings: Settings, *, listen: int = LISTEN) -> AsyncIterator[Ch
 
 
 async def _token(telegram: Telegram, bot: Bot) -> tuple[ChatFinding, User | None]:
-    """The token, and whose it is."""
+    """Check the token. Return the finding and the bot's account."""
     what = "token"
     if not _TOKEN.fullmatch(telegram.token.reveal()):
         return ChatFinding(what, "it does not look like a bot's token: 123456789:AAF…", _BOT_FATHER), None
@@ -65,7 +65,7 @@ async def _token(telegram: Telegram, bot: Bot) -> tuple[ChatFinding, User | None
 
 
 async def _bot(settings: Settings, telegram: Telegram, bot: Bot, me: User, listen: int) -> AsyncIterator[ChatFinding]:
-    """What a bot that is let in finds."""
+    """Run the checks that need a valid token."""
     yield _privacy(me)
     places = [place for place in places_named(settings) if place.platform == "telegram"]
     if not me.can_join_groups and any(place.channel.startswith("-") for place in places):
@@ -80,7 +80,7 @@ async def _bot(settings: Settings, telegram: Telegram, bot: Bot, me: User, liste
 
 
 def _privacy(me: User) -> ChatFinding:
-    """Both ways are well; what people have to know differs."""
+    """Report the privacy mode. Both settings work; people must know different things."""
     if me.can_read_all_group_messages:
         return ChatFinding("privacy mode", "off: in groups it is sent everything, and passes over what is not for it")
     return ChatFinding(
@@ -90,7 +90,7 @@ def _privacy(me: User) -> ChatFinding:
 
 
 def _webhook(settings: Settings, info: WebhookInfo) -> ChatFinding:
-    """Whether Telegram can deliver to us."""
+    """Check whether Telegram can deliver to the webhook."""
     what, url = "webhook", (settings.http.url if settings.http else None) or ""
     telegram = settings.telegram
     if telegram is not None and telegram.api_url == _OFFICIAL and not _REACHABLE.fullmatch(url):
@@ -109,7 +109,7 @@ def _webhook(settings: Settings, info: WebhookInfo) -> ChatFinding:
 
 
 async def _polls(settings: Settings, bot: Bot, info: WebhookInfo, listen: int) -> ChatFinding:
-    """Whether updates can be polled, by us alone."""
+    """Check whether updates can be polled, and that no other program polls."""
     what = "long polling"
     if info.url:
         cure = f"The bot takes it away when it starts; see who else has the token. {_RIVAL}"
@@ -126,7 +126,7 @@ async def _polls(settings: Settings, bot: Bot, info: WebhookInfo, listen: int) -
 
 
 def _runs(settings: Settings) -> bool:
-    """Whether the bot itself runs here: then it is the one that polls."""
+    """Return whether the bot itself runs here: then it is the program that polls."""
     try:
         unix_sockets.connect(settings.bot.data / "console.sock").close()
     except OSError as error:
@@ -135,7 +135,7 @@ def _runs(settings: Settings) -> bool:
 
 
 async def _place(place: Place, bot: Bot) -> ChatFinding:
-    """Whether the bot may speak in a chat of bot.toml."""
+    """Check whether the bot can write in a chat of bot.toml."""
     what = f"chat {place.channel}{f'/{place.thread}' if place.thread else ''}"
     try:
         chat = await bot.get_chat(int(place.channel))
@@ -155,7 +155,7 @@ async def _place(place: Place, bot: Bot) -> ChatFinding:
 
 
 def _missing(chat: ChatFullInfo, member: ChatMember | None) -> tuple[str, str] | None:
-    """What keeps the bot from speaking, and the cure."""
+    """Return what prevents the bot from writing, and the fix; None if nothing does."""
     if member is None:
         return None
     if member.status in {ChatMember.LEFT, ChatMember.BANNED}:

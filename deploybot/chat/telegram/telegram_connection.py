@@ -1,8 +1,8 @@
-"""The line to Telegram: updates come in by long polls or by webhook, and what is wrong with it is known.
+"""The connection to Telegram: receive updates by long polls or webhook, and report problems.
 
-python-telegram-bot's own Application and Updater are not used. They confirm what lies in a queue and was handed to
-nobody, end for good when a token is refused once, keep the time-outs of long polls to themselves, and cost
-two more megabytes. What is used is its Bot, inside the bot's own loop.
+This does not use python-telegram-bot's Application and Updater. They confirm updates that are still in a queue, end for
+good if a token is refused once, hide time-outs of long polls, and take two more megabytes. Only its Bot is used, in the
+bot's own event loop.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ Take = Callable[[Update, bool], "asyncio.Task[None] | None"]
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long things may take, in seconds.
+    """Timeouts and pauses, in seconds.
 
-    `poll` is the length of a long poll and `grace` what its answer may take besides: a silent one is noticed after
-    both. `first` is the pause after a first failure, `rival` after another poller was met, `token` after the token
-    was refused, `look` between two looks at the webhook. `handed` is what an update may take to
-    reach the database before it is confirmed.
+    `poll` is the length of a long poll, and `grace` the extra time for its answer. A dead poll is noticed after both.
+    `first` is the pause after a first failure, `rival` after another program polled, `token` after the token was
+    refused, `look` between two checks of the webhook. `handed` is the time for an update to reach the database before
+    it is confirmed.
     """
 
     poll: float = 25.0
@@ -63,11 +63,11 @@ class Patience:
 
 
 class TelegramConnection:
-    """Hands updates to `take`, with whether they may have waited long, and says in `problem` why none come.
+    """Passes updates to `take`, and reports in `problem` why none arrive.
 
-    `take` gives the task that works on an update, or None; each update is given to it once. `meet` is called when
-    Telegram has answered for the first time. `url` is the bot's address for webhooks,
-    with their secret; empty for long polls.
+    `take` gets each update once, and whether it may have waited long. It returns the task that handles the update, or
+    None. `meet` is called when Telegram has answered for the first time. `url` is the bot's public URL for webhooks,
+    with their `secret`; it is empty for long polls.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class TelegramConnection:
         self.problem = "Telegram has not answered yet."
 
     def start(self) -> None:
-        """Connect, and go on until `close`."""
+        """Connect, and run until `close`."""
         self._run = asyncio.create_task(self._keep(), name="telegram")
 
     async def close(self) -> None:
-        """Stop listening; what was handed over is confirmed, so that it does not come again."""
+        """Stop listening. Confirm the updates passed on, so that they do not come again."""
         if self._run is None:
             return
         self._run.cancel()
@@ -113,7 +113,7 @@ class TelegramConnection:
                     await self._bot.get_updates(self._offset, limit=1, timeout=0, allowed_updates=UPDATES)
 
     async def _keep(self) -> None:
-        """Connect and listen, again and again."""
+        """Connect and listen; retry after failures."""
         while True:
             try:
                 await self._connect()
@@ -128,7 +128,7 @@ class TelegramConnection:
             await asyncio.sleep(pause)
 
     async def _connect(self) -> None:
-        """Who we are there; then no webhook for long polls, or ours."""
+        """Look up the bot's own account. Then remove the webhook for long polls, or set ours."""
         async with asyncio.timeout(_CONNECT_WITHIN):
             await self._bot.initialize()
             if not self.me.id:
@@ -145,7 +145,7 @@ class TelegramConnection:
             self._meet()
 
     async def _listen(self) -> None:
-        """Long polls. An update is confirmed by the poll after it, when it was handed over."""
+        """Run long polls. The next poll confirms the updates that were passed on."""
         while True:
             updates = await self._poll()
             self._well()
@@ -157,9 +157,9 @@ class TelegramConnection:
                 await asyncio.wait(tasks, timeout=self._patience.handed)
 
     async def _poll(self) -> Sequence[Update]:
-        """A long poll, or a short one for what has waited while we were away.
+        """Run a long poll, or a short one for updates that waited while the bot was not running.
 
-        One update that the library cannot read must not keep the others from us.
+        If the library can't read one update, the others are still received.
         """
         patience = self._patience
         seconds = 0 if self._late else int(patience.poll)
@@ -173,7 +173,7 @@ class TelegramConnection:
             return [self._read(one) for one in json.loads(raw)["result"]]
 
     def _read(self, raw: dict[str, object]) -> Update:
-        """An update; an empty one where it cannot be read, which is stepped over."""
+        """Parse an update. Return an empty one if it can't be read, so that it is skipped."""
         try:
             return Update.de_json(raw, self._bot)
         except UNREADABLE:
@@ -181,11 +181,11 @@ class TelegramConnection:
             return Update(int(str(raw["update_id"])))
 
     def _once(self, update: Update, *, late: bool) -> asyncio.Task[None] | None:
-        """Begin to work on an update, unless that was done."""
+        """Start to handle an update, unless it was handled before."""
         return self._take(update, late) if self._taken.first(update.update_id) else None
 
     async def _watch(self) -> None:
-        """Look now and then whether Telegram still delivers to us, and whether it can."""
+        """Check regularly whether Telegram still delivers to this bot, and whether it can."""
         while True:
             await asyncio.sleep(self._patience.look)
             info = await self._bot.get_webhook_info()
@@ -202,8 +202,8 @@ class TelegramConnection:
                 self._well()
 
     async def receive(self, request: web.Request) -> web.StreamResponse:
-        """One update by webhook. 200 when it was handed over; anything else has it delivered again."""
-        from aiohttp import web  # noqa: PLC0415  ten megabytes, which long polls do without
+        """Receive one update by webhook. Return 200 if it was passed on; otherwise Telegram delivers it again."""
+        from aiohttp import web  # noqa: PLC0415  ten megabytes that long polls do not need
 
         given = request.headers.getall(_HEADER, [])
         if len(given) != 1 or not hmac.compare_digest(given[0].encode("utf-8", "replace"), self._secret.encode()):
@@ -224,7 +224,7 @@ class TelegramConnection:
         return web.Response()
 
     def _well(self) -> None:
-        """Telegram answered; another poller is only gone when it has let us poll for a while."""
+        """Clear the problem. After another program polled, wait first until polling has worked for a while."""
         if asyncio.get_running_loop().time() < self._rival_until:
             return
         if self.problem and self._failures:
@@ -232,14 +232,14 @@ class TelegramConnection:
         self._failures, self.problem = 0, ""
 
     def _ill(self, problem: str, level: int = logging.WARNING) -> None:
-        """Say what is wrong: in the log once, until it is another thing."""
+        """Store a problem, and log it if it is new."""
         self._failures += 1
         if problem != self.problem:
             log.log(level, "%s", problem)
         self.problem = problem
 
     def _trouble(self, error: Exception) -> float:
-        """Note what went wrong; the seconds until the next try."""
+        """Store an error as a problem. Return the seconds until the next retry."""
         patience = self._patience
         self._late = True
         match error:

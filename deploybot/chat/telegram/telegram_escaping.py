@@ -1,8 +1,9 @@
 """Text that Telegram shows exactly as it is, in HTML parse mode.
 
-Telegram makes links of its own accord: `@name` wakes somebody, `/name` is a command that a tap sends, and so on
-(https://core.telegram.org/bots/api#messageentity). Nobody who writes a commit message may do that to a channel, so
-an invisible sign (U+2060) is put where such a link would begin. In code, where nothing is linked, there is none.
+Telegram creates links automatically: `@name` notifies a person, a tap on `/name` sends a command, and so on
+(https://core.telegram.org/bots/api#messageentity). The author of a commit message must not be able to do that to a
+channel. So an invisible character (U+2060) is inserted where such a link would begin. Code needs none, because nothing
+is linked there.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from deploybot.chat.console.terminal_text import clean
 
 JOINER = "\u2060"
 LONGEST = 4096
-"""How much text a message may have, in UTF-16 code units, after its markup was read."""
+"""The maximum length of a message's text in UTF-16 code units, after its markup was parsed."""
 
 _LINKS = re.compile(
     r"""
@@ -32,32 +33,32 @@ _LINKS = re.compile(
 
 
 def units(text: str) -> int:
-    """The length of a text as Telegram counts it."""
+    """Return the length of a text as Telegram counts it."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def unlinked(text: str) -> str:
-    """Clean text of which Telegram makes no link."""
+    """Return clean text in which Telegram creates no links."""
     return _LINKS.sub(lambda match: match[0] + JOINER, clean(text))
 
 
 def escaped(text: str) -> str:
-    """Text for HTML parse mode, whose only special characters these are."""
+    """Escape text for HTML parse mode, which has no other special characters."""
     return html.escape(text, quote=False)
 
 
 def anchor(html_text: str, url: str) -> str:
-    """HTML that leads to a page; `url` has passed `card.web_url`, or is made of a number."""
+    """Return HTML that links to a page. `url` was checked by `card.web_url`, or is made from a number."""
     return f'<a href="{html.escape(url)}">{html_text}</a>'
 
 
 def literal(text: str) -> str:
-    """Any text, ready for HTML parse mode."""
+    """Return any text, ready for HTML parse mode."""
     return escaped(unlinked(text))
 
 
 def cut(text: str, room: int) -> str:
-    """The beginning of a text, at most `room` units of it; `…` stands for the rest."""
+    """Cut a text to at most `room` units; a cut text ends with `…`."""
     if units(text) <= room:
         return text
     most = max(room - 1, 0)

@@ -1,7 +1,7 @@
-"""Which messages are for the bot, and what they say: pure.
+"""Decide which messages are for the bot, and parse them; pure.
 
-Nobody but a human who writes here and now, under their own name, is heard: no bot, no channel, no administrator who
-hides behind the group, nothing that was forwarded, sent for a channel, or edited.
+Only humans who write now and under their own name are accepted. Ignored are bots, channels, anonymous administrators,
+and messages that were forwarded, sent on behalf of a channel, or edited.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _CODE = re.compile(r"\b(?:code|totp)\s+[0-9]{3}\s?[0-9]{3,5}\s*\Z", re.IGNORECAS
 
 @dataclass(frozen=True, slots=True)
 class Me:
-    """The bot as Telegram knows it."""
+    """The bot's own account in Telegram."""
 
     id: int
     name: str
 
 
 def sender(message: Message) -> User | None:
-    """The human who wrote a message; None where it was none, or where that cannot be told."""
+    """Return the human who wrote a message; None if it was not a human or can't be determined."""
     user = message.from_user
     hidden = message.sender_chat or message.forward_origin or message.via_bot or message.is_automatic_forward
     if user is None or user.is_bot or hidden or message.chat.type not in _ROOMS or message.edit_date:
@@ -39,44 +39,44 @@ def sender(message: Message) -> User | None:
 
 
 def is_hidden(message: Message) -> bool:
-    """Whether an administrator wrote it who hides behind the group."""
+    """Return whether an anonymous administrator wrote the message."""
     return message.sender_chat is not None and message.sender_chat.id == message.chat.id
 
 
 def holds_code(text: str) -> bool:
-    """Whether a command ends with a one-time code, which nobody else is to read."""
+    """Return whether a command ends with a one-time code, which other people must not see."""
     return _CODE.search(text) is not None
 
 
 def place_of(message: Message) -> Place:
-    """Where a message stands. Of the threads of a group only a forum's topics count: replies make threads, too."""
+    """Return the channel of a message. Only a forum's topics count as threads: replies create threads, too."""
     topic = str(message.message_thread_id or "") if message.is_topic_message else ""
     return Place("telegram", str(message.chat.id), topic, private=message.chat.type == "private")
 
 
 def identity_of(user: User) -> Identity:
-    """Who somebody is: the number, since names change hands."""
+    """Return a user's identity. It is the number, since names can pass to other people."""
     return Identity("telegram", str(user.id))
 
 
 def name_of(user: User) -> str:
-    """What people call them."""
+    """Return a user's name for people."""
     return user.username or user.full_name
 
 
 def is_reply_to(message: Message, me: Me) -> bool:
-    """Whether a message answers one of the bot's."""
+    """Return whether a message replies to one of the bot's."""
     replied = message.reply_to_message
     return replied is not None and replied.from_user is not None and replied.from_user.id == me.id
 
 
 def meant(message: Message, me: Me) -> str | None:
-    """What a message tells the bot, as dispatch reads it; None where it tells others.
+    """Return a message's text for the dispatcher; None if it is not for the bot.
 
-    In groups these are commands (`/status`, `/status@thebot`), messages that begin or end with the bot's name, and
-    replies to the bot's messages, which is what the bot sees in privacy mode; without it, nothing else is heard.
+    In groups the bot accepts commands (`/status`, `/status@thebot`), messages that begin or end with its name, and
+    replies to its messages. These are what it receives in privacy mode; without that mode it ignores the rest.
     """
-    text = (message.text or "").replace(JOINER, "").strip()  # what was copied out of a card holds it
+    text = (message.text or "").replace(JOINER, "").strip()  # text copied from a card contains it
     if text.startswith("/"):
         return _command(text, me)
     if (rest := _without_name(text, me)) is not None:
@@ -87,7 +87,7 @@ def meant(message: Message, me: Me) -> str | None:
 
 
 def start_payload(message: Message) -> str:
-    """What stands behind `/start`, which is how a link to the bot passes something on; empty for none."""
+    """Return the text after `/start`, with which a link to the bot passes data; "" if there is none."""
     found = re.fullmatch(r"/start(?:@\w+)? (\S{1,64})", (message.text or "").strip())
     return found[1] if found and message.chat.type == "private" else ""
 
@@ -104,7 +104,7 @@ def _command(text: str, me: Me) -> str | None:
 
 
 def _without_name(text: str, me: Me) -> str | None:
-    """The text without the bot's name at its beginning or end; None where it stands at neither."""
+    """Return the text without the bot's name at its beginning or end; None if it has neither."""
     name = re.escape(f"@{me.name}")
     match = re.fullmatch(
         rf"(?:{name}(?!\w)[,:]?\s*(?P<after>.*)|(?P<before>.*\S)\s+{name})", text, re.IGNORECASE | re.DOTALL

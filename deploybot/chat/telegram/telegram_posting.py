@@ -1,7 +1,7 @@
-"""Cards become messages: sent, edited in place, their buttons tied to them, their files behind them.
+"""Post and edit cards as messages, with their buttons and files.
 
-A message's id is its number in its chat, and `NUMBER@CHAT` where the chat is another than the place says, because
-the group became a supergroup (https://core.telegram.org/bots/api#responseparameters).
+A message's id is its number in its chat. It is `NUMBER@CHAT` if the chat's number differs from the place's, because the
+group became a supergroup (https://core.telegram.org/bots/api#responseparameters).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError
 from deploybot.units import show_size
 
 _DOCUMENT = 50_000_000
-"""A bot may send files of so many bytes."""
+"""The largest file that a bot may send, in bytes."""
 _TRIES = 5
 _AGAIN = 3.0
-"""Seconds; longer than a stop lets tasks be, which so finds what failed waiting, and not in mid-call."""
+"""Seconds between retries: longer than a stop waits, so that it cancels a failed upload in its pause."""
 _AT_ONCE = 3
 _HEAVY = 50_000
 _REMEMBERED = 1_000
@@ -43,7 +43,7 @@ Spawn = Callable[[Coroutine[None, None, None]], object]
 
 
 class Post:
-    """Sends and edits cards. `spawn` runs what nobody waits for."""
+    """Sends and edits cards. `spawn` runs coroutines in the background."""
 
     def __init__(
         self, calls: Calls, desk: ButtonTokens, spawn: Spawn, uploads: Uploads, closed: Closed = nobody_hears
@@ -58,7 +58,7 @@ class Post:
         self._handed: OrderedDict[tuple[str, int], None] = OrderedDict()
 
     def moved(self, old: str, new: str) -> None:
-        """Note that a group has another number now; what bot.toml and the database call it goes on to work."""
+        """Note a group's new number. The old one in bot.toml and the database continues to work."""
         if self._moves.get(old) != new:
             log.warning(
                 "the Telegram group %s became the supergroup %s: replace %s by %s in bot.toml",
@@ -70,14 +70,14 @@ class Post:
         self._moves[old] = new
 
     def now(self, place: Place) -> Place:
-        """The place with the number that its chat has now."""
+        """Return the place with the current number of its chat."""
         channel = place.channel
         for _ in self._moves:
             channel = self._moves.get(channel, channel)
         return dataclasses.replace(place, channel=channel) if channel != place.channel else place
 
     def known(self, place: Place) -> Place:
-        """The place with the number that its chat had first, so that both numbers are one place to the bot."""
+        """Return the place with the first number of its chat, so that the bot treats all its numbers as one place."""
         before = {new: old for old, new in self._moves.items()}
         channel = place.channel
         for _ in before:
@@ -85,7 +85,7 @@ class Post:
         return dataclasses.replace(place, channel=channel) if channel != place.channel else place
 
     async def look(self, chat: str) -> None:
-        """See whether a chat that bot.toml names is there, and under which number. Raises Unreachable."""
+        """Check whether a chat named in bot.toml exists, and note its current number. Raises Unreachable."""
         try:
             await self._calls.look(chat)
         except ChatMoved as move:
@@ -96,13 +96,13 @@ class Post:
 
     @asynccontextmanager
     async def answering(self, place: Place) -> AsyncIterator[None]:
-        """Wait for a chance to answer: few answers a chat stand in line with what the outbox has to say there."""
+        """Wait for a turn to answer. Only a few answers per chat compete with the outbox for the rate limit."""
         turns = self._answering.setdefault(place.channel, asyncio.Semaphore(_AT_ONCE))
         async with turns:
             yield
 
     async def send(self, place: Place, card: Card, *, reply_to: int = 0, owner: str = "") -> str:
-        """Say a card; its message's id. Its buttons are for `owner` alone, where one is given."""
+        """Post a card. Return its message's id. If `owner` is given, only that user may press its buttons."""
         while True:
             real = self.now(place)
             try:
@@ -126,13 +126,13 @@ class Post:
         try:
             await self._desk.sent(place, card.buttons, tokens, str(number))
         except StoreError as error:
-            # The message is there, and must not be sent again; the desk ties the buttons when one is pressed.
+            # The message is posted, and must not be sent again. The buttons are bound when one is pressed.
             log.warning("the buttons of a message could not be tied to it: %s", error)
         await self._hand_over(place, number, card, page)
         return number
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
-        """Replace a message. UserError where it cannot be any more, so that the card is said anew."""
+        """Replace a message. Raises UserError if that is no longer possible, so that the card is posted again."""
         number, _, chat = message.partition("@")
         real = dataclasses.replace(place, channel=chat or place.channel)
         if self.now(real).channel != real.channel:
@@ -150,18 +150,18 @@ class Post:
     async def note(
         self, place: Place, html: str, markup: InlineKeyboardMarkup | None = None, reply_to: int = 0
     ) -> None:
-        """Say a sentence of the chat's own."""
+        """Post a short message that is not a card."""
         await self._calls.send(self.now(place), html, markup, reply_to)
 
     async def resume(self) -> None:
-        """Go on with the files that an earlier bot began to hand over. StoreError."""
+        """Resume the uploads of an earlier run. Raises StoreError."""
         for upload in await self._uploads.left():
             place, number = Place("telegram", upload.channel, thread=upload.thread), int(upload.message)
             self._handed[place.channel, number] = None
             self._spawn(self._log(place, number, upload))
 
     async def _hand_over(self, place: Place, number: int, card: Card, page: Page) -> None:
-        """Send the files of a message that will not change any more, once, without keeping its sender waiting."""
+        """Send the files of a final message once, in the background."""
         if not card.final or not (card.files or page.whole) or (place.channel, number) in self._handed:
             return
         self._handed[place.channel, number] = None
@@ -178,7 +178,7 @@ class Post:
             await self._log(place, number, upload)
 
     async def _log(self, place: Place, number: int, upload: ResumedUpload) -> None:
-        """A file of this machine, or why it does not come."""
+        """Send a file of this machine, or post why it can't be sent."""
         try:
             size = (await asyncio.to_thread(Path(upload.path).stat)).st_size
             if 0 < size <= _DOCUMENT:
@@ -197,7 +197,7 @@ class Post:
     async def _file(
         self, place: Place, number: int, name: str, content: bytes | Path, upload: ResumedUpload | None = None
     ) -> None:
-        """Send a file, with patience: the message it belongs to is there already."""
+        """Send a file, with retries: its message is already posted."""
         for _ in range(_TRIES):
             try:
                 if upload is not None:
@@ -222,7 +222,7 @@ class Post:
 
 
 async def _page(card: Card) -> Page:
-    """A card as a message; a long one is made in a thread, so that it keeps nobody waiting."""
+    """Render a card. A long one is rendered in a thread, so that it does not block the event loop."""
     rows = len(card.lines) + len(card.details) + (len(card.table.rows) if card.table else 0)
     if len(card.text) + sum(map(len, card.code)) + 100 * rows < _HEAVY:
         return page_of(card)

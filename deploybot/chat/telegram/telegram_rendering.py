@@ -1,7 +1,7 @@
-"""Cards as Telegram messages: pure, from a Card to HTML that is never refused.
+"""Render cards as Telegram messages; pure: the HTML is never refused.
 
-A message holds 4,096 units of text and a hundred entities. What is longer is cut where it reads best: of a log the
-last lines are kept, of anything else the first, and the whole goes along as a file.
+A message holds 4,096 units of text and a hundred entities. Longer content is cut where it reads best: a log keeps its
+last lines, anything else its first. The full text is attached as a file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from deploybot.chat.telegram.telegram_escaping import JOINER, LONGEST, anchor, c
 from deploybot.chat.tone_signs import line_signs, title_sign, warned
 
 _WIDTH: Final = 40
-"""Cells of a table: more does not fit a phone."""
+"""The width of a table in cells: more does not fit on a phone."""
 _TITLE: Final = 700
 _USER: Final = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _FOOTER: Final = 500
@@ -36,31 +36,31 @@ _LEAST_DETAILS: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A message's HTML; `whole` is all of its text, as plain text, where it had to be cut, or its list."""
+    """A message's HTML. `whole` is its full plain text if it was cut, or if the card has a `listing`."""
 
     html: str
     whole: str = ""
 
     def name(self, card: Card) -> str:
-        """What the file with the whole text is called."""
+        """Return the name of the file with the full text."""
         return f"{re.sub(r'[^A-Za-z0-9]+', '-', card.key).strip('-') or 'message'}.txt"
 
 
 @dataclass(slots=True)
 class _Part:
-    """A part of a message as rows of clean text; `markup` makes HTML of those that are kept."""
+    """A part of a message as rows of clean text. `markup` turns the remaining rows into HTML."""
 
     rows: list[str]
     markup: Callable[[Sequence[str]], str]
     from_end: bool = False
-    trim: Callable[[str], str] = unlinked  # a cut can make a link: of `/srv/shop` it leaves `/srv`
+    trim: Callable[[str], str] = unlinked  # a cut can create a link: `/srv/shop` becomes `/srv`
 
     def need(self) -> int:
-        """Units that all of it takes, and the line end behind it."""
+        """Return the units that all rows take, including line ends."""
         return sum(units(row) + 1 for row in self.rows)
 
     def fit(self, room: int) -> list[str]:
-        """As many rows as `room` units hold, a sign standing for the others."""
+        """Return as many rows as `room` units hold; `…` replaces the others."""
         if self.need() <= room:
             return self.rows
         kept: list[str] = []
@@ -76,7 +76,7 @@ class _Part:
 
 
 def page_of(card: Card) -> Page:
-    """A card as a message."""
+    """Render a card as a message."""
     head = _head(card)
     parts = [part for part in _parts(card) if part.rows]
     tail = [part for part in _tail(card) if part.rows]
@@ -100,14 +100,14 @@ def page_of(card: Card) -> Page:
 
 
 def alert_of(card: Card, room: int) -> str:
-    """A card in so many characters of plain text, for a note on top of the chat; nothing is linked there."""
+    """Return a card as plain text of at most `room` units, for a note on top of the chat, where nothing is linked."""
     text = ". ".join(part.rstrip(".") for part in (clean(card.title), clean(card.text)) if part)
     text = f"{text}{'' if text.endswith(('?', '!', '`')) else '.'} {clean(card.hint)}".strip()
     return cut(text, room)
 
 
 def _whole(card: Card) -> str:
-    """All of a card as plain text."""
+    """Return the full card as plain text."""
     parts = (*_parts(card), *_tail(card), _details(card.details))
     lines = [clean(card.title), *(row for part in parts for row in part.rows)]
     if card.listing:
@@ -117,14 +117,14 @@ def _whole(card: Card) -> str:
 
 
 def _head(card: Card) -> _Part:
-    """The sign and the title."""
+    """Return the symbol and the title."""
     sign = title_sign(card)
     title = unlinked(cut(clean(card.title).strip(), _TITLE)) or _LEFT_OUT
     return _Part([f"{sign}{title}"], lambda _: f"{sign}<b>{escaped(title)}</b>")
 
 
 def _parts(card: Card) -> Iterator[_Part]:
-    """What may be cut: text, lines, table, code."""
+    """Yield the parts that may be cut: text, lines, table, code."""
     yield _Part(warned(unlinked(card.text)).split("\n") if card.text else [], _escaped_rows)
     yield _lines(card)
     yield _Part(_table(card.table) if card.table else [], _fixed, trim=str)
@@ -133,7 +133,7 @@ def _parts(card: Card) -> Iterator[_Part]:
 
 
 def _tail(card: Card) -> Iterator[_Part]:
-    """What stands below: footer and hint."""
+    """Yield the parts at the end: mentions, links, footer and hint."""
     footer, hint = (
         unlinked(cut(clean(text).strip(), most)) for text, most in ((card.footer, _FOOTER), (card.hint, _HINT))
     )
@@ -144,7 +144,7 @@ def _tail(card: Card) -> Iterator[_Part]:
 
 
 def _lines(card: Card) -> _Part:
-    """Named lines, the names in bold as long as Telegram takes it."""
+    """Return named lines, with names in bold up to Telegram's limit of entities."""
     rows: list[str] = []
     marked: list[str] = []
     for number, (line, sign) in enumerate(zip(card.lines, line_signs(card.lines), strict=True)):
@@ -165,7 +165,7 @@ def _lines(card: Card) -> _Part:
 
 
 def _details(lines: Sequence[Line]) -> _Part:
-    """What is folded away: an expandable block quote, of which clients show three rows until it is tapped.
+    """Return the details: an expandable block quote. Clients show three rows of it until it is tapped.
 
     https://core.telegram.org/bots/api#html-style
     """
@@ -185,7 +185,7 @@ def _details(lines: Sequence[Line]) -> _Part:
 
 
 def _links(links: Sequence[Link]) -> _Part:
-    """Pages, beside each other on one row."""
+    """Return links side by side on one row."""
     shown = [(unlinked(cut(clean_line(one.text), _LINK)).strip() or "…", web_url(one.url)) for one in links[:_LINKS]]
     shown = [(text, url) for text, url in shown if url]
     html = " · ".join(anchor(escaped(text), url) for text, url in shown)
@@ -193,7 +193,7 @@ def _links(links: Sequence[Link]) -> _Part:
 
 
 def _wakes(mentions: Sequence[Mention]) -> _Part:
-    """The people whom a message notifies, by their number, beside each other on one row."""
+    """Return mentions of the people to notify, by their number, side by side on one row."""
     users = [one for one in mentions if one.identity.platform == "telegram" and _USER.fullmatch(one.identity.user)]
     shown = [(unlinked(cut(clean_line(one.name), _LINK)) or "…", one.identity.user) for one in users[:_WAKES]]
     html = ", ".join(anchor(escaped(name), f"tg://user?id={user}") for name, user in shown)
@@ -217,7 +217,7 @@ def _fixed(rows: Sequence[str]) -> str:
 
 
 def _shares(needs: Sequence[int], room: int) -> list[int]:
-    """`room` for parts with such needs: small ones get theirs, the others the same of what is left."""
+    """Divide `room` among parts: small ones get what they need, the others share the rest equally."""
     shares = [0] * len(needs)
     order = sorted(range(len(needs)), key=needs.__getitem__)
     for place, index in enumerate(order):

@@ -1,8 +1,8 @@
-"""The rooms in which one message, or one pressed button, is answered.
+"""The targets for answers to one message or one pressed button.
 
-A group has no message for one person alone. So what is wrong with a command is said in the group, below the command,
-with buttons that obey its sender alone; what holds something for its reader alone goes to the private chat; and what
-comes of a pressed button at once, and is a refusal, is told to whoever pressed, in the note that Telegram has for that.
+A group has no messages for one person alone. So problems with a command are posted in the group below the command, with
+buttons that only its sender may press. Private answers go to the private chat. An immediate refusal after a press is
+shown to the person in Telegram's own pop-up note.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from deploybot.domain import Place
 from deploybot.errors import DeploybotError, UserError
 
 INTERVAL = 3.0
-"""Seconds between two messages to one chat: a group takes twenty a minute."""
+"""Seconds between two messages to one chat: a group accepts twenty a minute."""
 NOTE = 200
-"""How many characters the answer to a press may have."""
+"""The maximum number of characters in the answer to a press."""
 _SOON = 0.5
 _AT_MOST = 5.0
 _FOR_YOU = "This is for you alone. Open a chat with me, press Start, and ask again there."
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class MessageReply:
-    """`talk.Room` for one message, whose first answer is tied to it in groups. `me` is the bot's name."""
+    """A `ReplyRoom` for one message. In groups, its first answer is a reply to it. `me` is the bot's name."""
 
     platform = "telegram"
     interval = INTERVAL
@@ -47,7 +47,7 @@ class MessageReply:
         self._told = False
 
     async def send(self, place: Place, card: Card) -> str:
-        """Say a card."""
+        """Post a card."""
         return await self._say(place, card)
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
@@ -56,10 +56,10 @@ class MessageReply:
             await self._post.edit(place, message, card)
 
     async def nod(self, card: Card) -> None:
-        """A message has no sign beside itself."""
+        """Do nothing: there is no press to confirm."""
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
-        """What is wrong with a command, or everybody sees, is no secret; anything else goes to the private chat."""
+        """Answer in the private chat. Problems and `aside` cards are not secret: post them where the command was."""
         if card.aside or not card.ok:
             await self._say(incoming.place, card, incoming.identity.user)
             return
@@ -75,38 +75,38 @@ class MessageReply:
         self.said()
 
     async def _say(self, place: Place, card: Card, owner: str = "") -> str:
-        """Say a card; its buttons are for `owner` alone, where one is given."""
+        """Post a card. If `owner` is given, only that user may press its buttons."""
         async with self._post.answering(place):
             message = await self._post.send(place, card, reply_to=self._reply_to, owner=owner)
         self.said()
         return message
 
     def said(self) -> None:
-        """Something was said."""
+        """Note that an answer was posted: further ones are not replies."""
         self._reply_to = 0
 
 
 class SeenUpdate(MessageReply):
-    """The same, with a pair of eyes below the message where the answer takes a while."""
+    """The same, with a 👀 reaction to the message if the answer takes a while."""
 
     def __init__(self, post: Post, me: str, reply_to: int, show: Callable[[], None]) -> None:
-        """`show` puts the eyes there."""
+        """`show` adds the reaction."""
         super().__init__(post, me, reply_to)
         self._timer = asyncio.get_running_loop().call_later(_SOON, show)
 
     def said(self) -> None:
-        """Something was said, or nothing will be."""
+        """Note that an answer was posted, or that none will come."""
         super().said()
         self._timer.cancel()
 
 
 class PressReply(MessageReply):
-    """The room of a pressed button. Whoever pressed is answered within a second, with the reason of a refusal."""
+    """The target for a pressed button. The press is answered within a second, a refusal with its reason."""
 
     def __init__(self, post: Post, me: str, calls: Calls, query: str, spawn: Spawn) -> None:
         """`query` is Telegram's id of the press.
 
-        `open` is whether it may be answered still; `too_late` becomes true where nobody waits for its answer any more.
+        `open` is whether it can still be answered. `too_late` becomes true if Telegram no longer accepts an answer.
         """
         super().__init__(post, me)
         self._calls = calls
@@ -117,7 +117,7 @@ class PressReply(MessageReply):
         self._timer = asyncio.get_running_loop().call_later(_SOON, self._wait_no_more)
 
     async def _say(self, place: Place, card: Card, owner: str = "") -> str:
-        """Say a card; a refusal that comes at once, and has no more to say, only to whoever pressed."""
+        """Post a card. An immediate short refusal is shown only to the person who pressed."""
         short = card.aside or not (card.code or card.lines or card.table or card.files or card.buttons or card.key)
         if self.open and not card.ok:
             heard = await self.answer(alert_of(card, NOTE), alert=True)
@@ -126,11 +126,11 @@ class PressReply(MessageReply):
         return await super()._say(place, card, owner)
 
     async def nod(self, card: Card) -> None:
-        """A note on top of the chat, where it comes at once."""
+        """Show a note on top of the chat, if the press can still be answered."""
         await self.answer(alert_of(card, NOTE))
 
     async def answer(self, text: str = "", *, alert: bool = False, url: str = "") -> bool:
-        """Answer the press, once; whether that arrived. That nobody waits for it any more is no reason to stop."""
+        """Answer the press once. Return whether the answer arrived. A press that is too old raises no error."""
         if not self.open:
             return False
         self.open = False
@@ -147,7 +147,7 @@ class PressReply(MessageReply):
         return False
 
     def hold(self) -> None:
-        """Let whoever pressed wait a little longer: what they are to be told is on its way."""
+        """Delay the automatic answer: the real one is being prepared."""
         self._timer.cancel()
         if self.open:
             self._timer = asyncio.get_running_loop().call_later(_AT_MOST, self._wait_no_more)

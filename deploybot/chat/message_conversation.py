@@ -1,7 +1,7 @@
-"""One message being answered in a chat whose messages are edited in place: Slack's and Telegram's manners alike.
+"""The answer to one message, in chats that edit messages in place (Slack and Telegram).
 
-A command says cards along the way. One with a key is a message that is edited: no more often than the chat
-can bear, so states that were overtaken are left out, and the last one always arrives.
+A command posts cards while it runs. A card with a key is one message that is edited. Edits keep the chat's minimum
+interval, so outdated states are skipped, and the last state always arrives.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ log = logging.getLogger(__name__)
 
 
 class ReplyRoom(Chat, Protocol):
-    """A chat whose commands come from messages. `edit_interval` is the seconds between edits of one message."""
+    """A chat whose commands come from messages."""
 
     @property
     def edit_interval(self) -> float:
-        """Seconds to leave between two edits of one message."""
+        """Return the minimum number of seconds between two edits of one message."""
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
-        """Answer so that only the sender sees it, where the platform can; else in the place it came from."""
+        """Answer so that only the sender sees it if the platform supports that, otherwise in the same channel."""
 
     async def nod(self, card: Card) -> None:
-        """A button did what its message now says: a sign of that to whoever pressed, where the platform has one."""
+        """Confirm a button press to the person, if the platform supports that. The message shows the result already."""
 
 
 @dataclasses.dataclass(slots=True)
 class _Message:
-    """A card with a key: what it should read, what of it was `shown`, and who brings the one to the other.
+    """A card with a key: its newest state, the state that is `shown`, and the task that updates the message.
 
-    `changed` says that there is something to bring, `urgent` that it need not wait for more to come.
+    `changed` is set when there is a new state to show, `urgent` when it need not wait for more changes.
     """
 
     card: Card
@@ -71,7 +71,7 @@ class Talk:
         self._over = False
 
     async def answer(self, parts: Parts) -> None:
-        """Have the message handled, and say everything that comes of it. Never raises but when it is cancelled."""
+        """Handle the message and post all answers. Raises nothing except on cancellation."""
         try:
             card = await parts.handle(self._incoming, self.reply)
             if card is not None:
@@ -84,13 +84,13 @@ class Talk:
             await self._finish()
 
     async def reply(self, card: Card) -> None:
-        """Say a card. Raises Unreachable where a message that stands alone cannot be said for two minutes."""
+        """Post a card. Raises Unreachable if a message without a key can't be posted for two minutes."""
         if card.queued:
             return
         if card.aside and card.ok and self._incoming.press:
             await self._room.nod(card)
         elif (card.private or card.aside) and not self._incoming.place.private:
-            # What is whispered cannot be edited: of a card that changes, the end is said.
+            # Private answers can't be edited. Of a card that changes, only the final state is posted.
             if card.final:
                 await self._insist(lambda: self._room.whisper(self._incoming, card))
         elif card.key:
@@ -99,7 +99,7 @@ class Talk:
             await self._insist(lambda: self._room.send(self._incoming.place, card))
 
     def _put(self, card: Card) -> None:
-        """Take a newer state of a message; of a followed log the last lines are shown."""
+        """Store a newer state of a message. A followed log shows its last lines."""
         message = self._messages.get(card.key)
         if message is None:
             message = self._messages[card.key] = _Message(card, deque(maxlen=LINES))
@@ -115,7 +115,7 @@ class Talk:
             message.urgent.clear()
 
     async def _keep(self, message: _Message) -> None:
-        """Bring a message to its newest state, until the talk is over and that has arrived."""
+        """Update a message until the conversation is over and the last state has arrived."""
         while True:
             await message.changed.wait()
             try:
@@ -131,7 +131,7 @@ class Talk:
                     await message.urgent.wait()
 
     async def _show(self, message: _Message) -> None:
-        """Send a message, or edit it, as it should read now. One that cannot be edited any more is said anew."""
+        """Send or edit a message with its newest state. If it can no longer be edited, post it again."""
         place, card = self._incoming.place, message.card
         message.changed.clear()
         if card == message.shown:
@@ -149,7 +149,7 @@ class Talk:
         message.shown = card
 
     async def _finish(self) -> None:
-        """Let the last states arrive; what was left open stays as it was, without its buttons."""
+        """Wait until the last states have arrived. Cards still open become final, without their buttons."""
         self._over = True
         for message in self._messages.values():
             if not message.card.final:
@@ -164,7 +164,7 @@ class Talk:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _insist(self, say: Callable[[], Awaitable[T]]) -> T:
-        """Say something, again and again while the chat (or the database, for its buttons) does not answer."""
+        """Call `say` and retry while the chat (or the database, for its buttons) is unreachable."""
         loop = asyncio.get_running_loop()
         end, pause = loop.time() + INSIST, _FIRST_PAUSE
         while True:

@@ -1,10 +1,9 @@
-"""The outbox's worker: takes queued cards from the database to the chats, and notes what arrived.
+"""The outbox's worker: it delivers queued cards from the database to the chats and stores the results.
 
-Every channel has three lanes, for new messages, for edits of what is there, and for notifications, so an answer waits
-for neither of the others. In a lane one message goes at a time, with the lane's own pauses after failures; edits and
-notifications leave the chat the time that it asks for. The row that a lane
-takes is read when its turn comes, so states of a card that were overtaken meanwhile are never sent, states arrive in
-order, and the last one always arrives.
+Every channel has three lanes: new messages, edits, and notifications. So an answer waits for neither of the others. A
+lane sends one message at a time and pauses after failures. Edits and notifications keep the chat's minimum interval. A
+lane reads its row just before it sends. So outdated states of a card are never sent, states arrive in order, and the
+last one always arrives.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class OutboxWorker(Courier[OutboxItem]):
-    """Delivers what the outbox holds to `chats`, by platform."""
+    """Delivers the outbox to `chats`, by platform."""
 
     def __init__(
         self,
@@ -37,7 +36,7 @@ class OutboxWorker(Courier[OutboxItem]):
         first_pause: float = 0.5,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Take the ports, and who reports channels that are closed; see `Courier` for the pauses."""
+        """Take the ports, and `missing`, which reports closed channels. `Courier` explains the pauses."""
         super().__init__(
             "the outbox", store, clock, first_pause=first_pause, longest_pause=_LONGEST_PAUSE, jitter=jitter
         )
@@ -53,7 +52,7 @@ class OutboxWorker(Courier[OutboxItem]):
         return item.place.platform, item.place.channel, kind
 
     def _may_overtake(self, lane: DeliveryLane) -> bool:
-        """Where a channel does not answer, nothing may overtake what waits for it."""
+        """Return whether other messages may go first. None may while the channel does not answer."""
         return not lane.failures
 
     def _where(self, item: OutboxItem) -> str:
@@ -65,7 +64,7 @@ class OutboxWorker(Courier[OutboxItem]):
         return self._chats[item.place.platform].interval
 
     async def _send(self, item: OutboxItem) -> str:
-        """Send a card, unless the chat has asked one of its channel's lanes for a pause: that holds for all of them."""
+        """Send a card. Raises Unreachable while the chat wants a pause, which applies to all lanes of the channel."""
         channel, now = (item.place.platform, item.place.channel), time.monotonic()
         if (left := self._quiet.get(channel, 0.0) - now) > 0:
             raise Unreachable(item.place.platform, "it asked for a pause", retry_after=left)
@@ -78,7 +77,7 @@ class OutboxWorker(Courier[OutboxItem]):
             raise
 
     async def _say(self, item: OutboxItem) -> str:
-        """Edit the message where there is one; where it is gone for good, say the card anew."""
+        """Edit the existing message. If there is none or it is gone for good, post the card as a new one."""
         chat = self._chats.get(item.place.platform)
         if chat is None:
             raise UserError(f"there is no chat {item.place.platform} in bot.toml")
@@ -106,7 +105,7 @@ class OutboxWorker(Courier[OutboxItem]):
             self._missing.refused(tables, item.place, result.error)
 
     def _rest_edits(self, item: OutboxItem) -> None:
-        """Leave a message that has just been sent the same time as one that was edited."""
+        """Apply the minimum interval between edits to a message that was just sent, too."""
         edits = self._lanes.setdefault((item.place.platform, item.place.channel, "edits"), DeliveryLane())
         edits.free_at = max(edits.free_at, time.monotonic() + self._chats[item.place.platform].interval)
 

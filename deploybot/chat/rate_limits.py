@@ -1,7 +1,7 @@
-"""How fast a platform may be talked to: in all, and in each channel.
+"""Rate limits of a platform: overall and per channel.
 
-A call has to keep to several rates at once, so it is counted in all of them at one moment, when it goes out. Taking
-its place in one limiter after the other would count it in the first long before: two calls could go out together.
+A call must stay within several rates at once. It is counted in all of them at the moment it goes out. If it queued in
+one limiter after the other, the first would count it too early, and two calls could go out together.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from deploybot.card import Card
 
 _SLACK = 1.1
-"""How much slower than allowed: what left at the right distance may arrive closer together."""
+"""How much slower than allowed to send: calls sent at the right distance can arrive closer together."""
 _TICK = 0.001
 _QUARTERS = 4
 
 
 class Urgency(enum.IntEnum):
-    """Who goes first where calls wait. What may wait leaves a part of each rate free for what may not."""
+    """The priority of waiting calls. Less urgent calls leave a part of each rate free for more urgent ones."""
 
     ANSWER = 0
     CARD = 1
@@ -32,7 +32,7 @@ class Urgency(enum.IntEnum):
 
 
 def urgency_of(card: Card, *, edits: bool = False) -> Urgency:
-    """How urgent it is to say a card, or to edit its message."""
+    """Return how urgent it is to post a card, or to edit its message."""
     if card.notification:
         return Urgency.NOTIFICATION
     return Urgency.CARD if edits and not card.final else Urgency.ANSWER
@@ -47,7 +47,7 @@ class Rate:
 
 
 class _Bucket:
-    """A leaky bucket: half of a rate may come at once, the other half drips, so no window sees more than the rate."""
+    """A leaky bucket that never exceeds its rate in any window: half of it is available at once, half drips in."""
 
     def __init__(self, rate: Rate) -> None:
         self._room = max(rate.count // 2, 1)
@@ -56,7 +56,7 @@ class _Bucket:
         self._at = 0.0
 
     def wait(self, now: float, urgency: Urgency) -> float:
-        """Seconds until one more call fits. Notifications leave half of the burst free, cards a quarter."""
+        """Return the seconds until one more call fits. Notifications leave half of the burst free, cards a quarter."""
         room = self._room - self._room * urgency // _QUARTERS
         return max((self._left(now) + 1 - room) / self._drip, 0.0)
 
@@ -65,12 +65,12 @@ class _Bucket:
         self._level, self._at = self._left(now) + 1, now
 
     def arrived(self, now: float) -> None:
-        """Count from now on, where one call at a time fits: the last may have been long on its way."""
+        """Count from now if only one call fits at a time: the last one may have been delayed on its way."""
         if self._room == 1 and self._level:
             self._level, self._at = 1.0, now
 
     def empty(self, now: float) -> bool:
-        """Whether it has forgotten all calls."""
+        """Return whether all calls have drained."""
         return not self._left(now)
 
     def _left(self, now: float) -> float:
@@ -79,7 +79,7 @@ class _Bucket:
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """A call that waits: `go` is done when it may go out."""
+    """A waiting call: `go` is done when it may go out."""
 
     urgency: Urgency
     number: int
@@ -92,7 +92,7 @@ def _order(call: _Call) -> tuple[int, int]:
 
 @dataclass(slots=True, eq=False)
 class _Line:
-    """The calls that wait for one channel, in the order in which they go; the first is that `since` its number."""
+    """The calls that wait for one channel, in sending order. `since` numbers when the first got to the front."""
 
     buckets: tuple[_Bucket, ...]
     waiting: list[_Call] = field(default_factory=list)
@@ -100,14 +100,13 @@ class _Line:
 
 
 class Pace:
-    """Waits until one more call keeps to all rates.
+    """Waits until one more call stays within all rates.
 
-    Calls to one channel go out by their urgency, then in the order in which they came; channels take turns, however
-    much one has to say.
+    Calls to one channel go out by urgency, then in order of arrival. Channels take turns, however many calls one has.
     """
 
     def __init__(self, overall: Sequence[Rate], *, remember: int = 2_000) -> None:
-        """Take the rates of all calls together, and how many channels at rest to remember."""
+        """Take the overall rates, and how many idle channels to remember."""
         self._overall = tuple(map(_Bucket, overall))
         self._remember = remember
         self._lines: OrderedDict[tuple[str, tuple[Rate, ...]], _Line] = OrderedDict()
@@ -116,9 +115,9 @@ class Pace:
         self._timer: asyncio.TimerHandle | None = None
 
     async def turn(self, channel: str, *rates: Rate, urgency: Urgency = Urgency.ANSWER) -> None:
-        """Return when it is the turn of a call to a channel that has these rates of its own.
+        """Return when a call to a channel with these additional rates may go out.
 
-        Calls with other rates (edits, beside new messages) stand in a line of their own.
+        Calls with other rates (edits, beside new messages) wait in a separate line.
         """
         line = self._line(channel, rates)
         call = _Call(urgency, next(self._numbers), asyncio.get_running_loop().create_future())
@@ -136,14 +135,14 @@ class Pace:
             raise
 
     def answered(self, channel: str, *rates: Rate) -> None:
-        """Note that a call was answered: only then is it sure to have arrived, and the next one keeps its distance."""
+        """Note that a call was answered. Only now has it surely arrived, and the next one keeps its distance."""
         if line := self._lines.get((channel, rates)):
             now = asyncio.get_running_loop().time()
             for bucket in line.buckets:
                 bucket.arrived(now)
 
     def _grant(self) -> None:
-        """Let the calls go that may go now, and come back when the next one may."""
+        """Release all calls that may go out now, and set a timer for the next one."""
         loop = asyncio.get_running_loop()
         if self._timer is not None:
             self._timer.cancel()
@@ -152,7 +151,7 @@ class Pace:
             now, pause = loop.time(), math.inf
             for line in sorted(self._busy, key=lambda one: (one.waiting[0].urgency, one.since)):
                 call = line.waiting[0]
-                if call.go.done():  # it was cancelled, and has not been heard of that yet
+                if call.go.done():  # it is cancelled, but its task has not run yet
                     self._leave(line, call)
                     break
                 wait = max((one.wait(now, call.urgency) for one in (*line.buckets, *self._overall)), default=0.0)
@@ -163,7 +162,7 @@ class Pace:
             else:
                 break
         if self._busy:
-            # What rounding leaves of a pause may be too short for the clock to go on.
+            # Rounding can leave a pause that is too short for the clock to advance.
             self._timer = loop.call_later(max(pause, _TICK), self._grant)
 
     def _let_go(self, line: _Line, call: _Call, now: float) -> None:
@@ -173,7 +172,7 @@ class Pace:
         call.go.set_result(None)
 
     def _leave(self, line: _Line, call: _Call) -> None:
-        """Remove a call from its line; the next one queues behind the first ones of other lines."""
+        """Remove a call from its line. The next one queues behind the first ones of other lines."""
         first = line.waiting[0] is call
         line.waiting.remove(call)
         if not line.waiting:
@@ -182,7 +181,7 @@ class Pace:
             line.since = next(self._numbers)
 
     def _line(self, channel: str, rates: tuple[Rate, ...]) -> _Line:
-        """The channel's line; lines that nobody stands in and that have forgotten their calls go."""
+        """Return the channel's line. Forget old lines that are empty and whose calls have drained."""
         key = (channel, rates)
         line = self._lines.setdefault(key, _Line(tuple(map(_Bucket, rates))))
         self._lines.move_to_end(key)

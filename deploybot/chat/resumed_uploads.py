@@ -1,7 +1,7 @@
-"""Uploads that were begun, in rows: the next start goes on with them, and none is shared a second time.
+"""Unfinished uploads, stored in rows: the next start resumes them, and none is shared twice.
 
-No platform tells whether a call that shares a file and was cut off has done so. So an upload counts as shared from just
-before that call: of a bot that is killed in it, the log may be missing, and is never there twice.
+If a call that shares a file is cut off, no platform reports whether it succeeded. So an upload counts as shared from
+just before that call. If the bot is killed during it, the log may be missing, but never appears twice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ResumedUpload:
-    """A file on its way: the message it belongs to, the thread it goes into, its name for people, its path here."""
+    """An unfinished upload: the message it belongs to, its thread, its display name, its local path."""
 
     channel: str
     message: str
@@ -28,15 +28,15 @@ class ResumedUpload:
 
     @property
     def key(self) -> str:
-        """What it is kept as."""
+        """Return the key under which it is stored."""
         return json.dumps(asdict(self), sort_keys=True)
 
 
 class Uploads:
-    """The rows of one platform, kept for two days. Where the database is down, uploads go on without them."""
+    """The uploads of one platform, stored for two days. If the database fails, uploads continue without it."""
 
     def __init__(self, store: Store, clock: Clock, platform: str) -> None:
-        """Take the ports, and whose uploads these are."""
+        """Take the ports, and the platform of the uploads."""
         self._store = store
         self._clock = clock
         self._platform = platform
@@ -44,7 +44,7 @@ class Uploads:
         self._shared = f"{platform}-uploaded"
 
     async def begin(self, upload: ResumedUpload) -> bool:
-        """Keep that it is to be done; False where it was shared already."""
+        """Store that an upload has started. Return False if it was shared already."""
 
         def begin(tables: Tables) -> bool:
             if upload.key in tables.seen.known(self._shared):
@@ -59,11 +59,11 @@ class Uploads:
             return True
 
     async def share(self, upload: ResumedUpload) -> None:
-        """It is about to be shared."""
+        """Store that the upload is about to be shared."""
         await self._move(upload, self._begun, self._shared)
 
     async def fail(self, upload: ResumedUpload) -> None:
-        """It was not shared, and may be tried again."""
+        """Store that the upload was not shared and may be retried."""
         await self._move(upload, self._shared, self._begun)
 
     async def _move(self, upload: ResumedUpload, old: str, new: str) -> None:
@@ -77,6 +77,6 @@ class Uploads:
             log.warning("%s: how far the upload of %s is could not be kept: %s", self._platform, upload.name, error)
 
     async def left(self) -> tuple[ResumedUpload, ...]:
-        """Those that were begun and not shared. StoreError."""
+        """Return the uploads that were started and not shared. Raises StoreError."""
         keys = await self._store.read(lambda tables: tables.seen.known(self._begun))
         return tuple(ResumedUpload(**json.loads(key)) for key in keys)

@@ -1,4 +1,4 @@
-"""The signs of tones in chats that have pictures: the same in each of them, and in the same places."""
+"""The symbols of tones in chats with emoji: the same in each of them, in the same positions."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _WARNING: Final = "! "
 
 
 def title_sign(card: Card) -> str:
-    """What stands before a title, with a blank; nothing before a plain one that will not change."""
+    """Return the symbol before a title, with a space; "" for a plain card that is final."""
     return "" if card.tone is Tone.PLAIN and card.final else f"{SIGNS[card.tone]} "
 
 
 def line_signs(lines: Sequence[Line]) -> list[str]:
-    """What stands before each line, with a blank; nothing where none has a tone."""
+    """Return the symbol before each line, with a space; "" if no line has a tone."""
     toned = any(one.tone is not Tone.PLAIN for one in lines)
     return [f"{SIGNS[one.tone]} " if toned else "" for one in lines]
 
 
 def warned(text: str) -> str:
-    """A card's text, in which a line that begins with `! ` is a warning."""
+    """Return a card's text with a warning symbol before each line that begins with `! `."""
     rows = text.split("\n")
     return "\n".join(f"{SIGNS[Tone.WARN]} {row[2:]}" if row.startswith(_WARNING) else row for row in rows)

@@ -1,4 +1,4 @@
-"""Channels that bot.toml names and in which the bot may not write: reported once, in the channels where it may."""
+"""Report channels named in bot.toml in which the bot can't write: once, in the channels where it can."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _PREFIX = "channel "
 
 
 Closed = Callable[[str, str], Awaitable[None]]
-"""Hears of a channel of a chat in which the bot may not write, and why."""
+"""Gets a channel in which the bot can't write, and the reason."""
 
 
 async def nobody_hears(channel: str, why: str) -> None:
-    """Do nothing: where no report is made."""
+    """Do nothing, if no report is needed."""
     del channel, why
 
 
 class MissingChannels:
-    """Hears what became of messages. `named` says by which keys of bot.toml a channel of a platform is named."""
+    """Reports channels that refuse messages. `named` has the keys of bot.toml that name each channel."""
 
     def __init__(self, board: NoticeBoard, named: Mapping[tuple[str, str], str]) -> None:
-        """Nothing is missing, as far as is known."""
+        """Take the notice board and the keys. No channel is reported yet."""
         self._board = board
         self._named = named
         self._missing: set[str] | None = None
 
     def refused(self, tables: Tables, place: Place, why: str) -> None:
-        """Report a channel that takes no message of the bot."""
+        """Report a channel that refuses the bot's messages."""
         keys = self._named.get((place.platform, place.channel))
         if not keys:
             return
@@ -53,23 +53,23 @@ class MissingChannels:
         self._board.report(tables, notice)
 
     def arrived(self, tables: Tables, place: Place) -> None:
-        """Close the report of a channel that takes messages again."""
+        """Close the report of a channel that accepts messages again."""
         key = _key(place)
         if key in self._known(tables):
             self._known(tables).discard(key)
             self._board.close(tables, key)
 
     def heard_of(self, store: Store, platform: str) -> Closed:
-        """What a chat calls when it sees at its start that a channel is closed."""
+        """Return the callback for a chat that finds a closed channel at its start."""
 
         async def closed(channel: str, why: str) -> None:
-            with contextlib.suppress(StoreError):  # the database says itself what is wrong with it
+            with contextlib.suppress(StoreError):  # the database reports its own problems
                 await store.write(lambda tables: self.refused(tables, Place(platform, channel), why))
 
         return closed
 
     def _known(self, tables: Tables) -> set[str]:
-        """The reports that are open, also those of an earlier bot."""
+        """Return the open reports, including those of an earlier run."""
         if self._missing is None:
             self._missing = {*tables.notices.open(_PREFIX)}
         return self._missing

@@ -11,11 +11,7 @@ LOOK = "See it with: deploybot chat -c 'status'"
 
 @dataclass(frozen=True, slots=True)
 class Parting:
-    """Says whether the bot `stays` after its client left, and why.
-
-    `begun` are deployments that it follows to their end, `waiting` those that wait for approvals or a time. `asked`: a
-    command is still being answered. A bot also stays while another console is connected.
-    """
+    """Whether the bot `stays` after its client left, and why."""
 
     stays: bool = False
     begun: tuple[int, ...] = ()

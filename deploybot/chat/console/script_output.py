@@ -1,4 +1,4 @@
-"""Where a script's answers go: plain lines, JSON lines, or a terminal whose last card is redrawn in place."""
+"""Print a script's answers: as plain lines, as JSON lines, or on a terminal with the last card redrawn in place."""
 
 from __future__ import annotations
 
@@ -23,45 +23,45 @@ _TIMES = re.compile(r"\d+(?:\.\d+)?(?= (?:s|min|h|d)\b)")
 
 
 class Printer(Protocol):
-    """Where answers go. `broken` says that nobody reads them any more."""
+    """Prints answers. `broken` is true once nothing reads them any more."""
 
     broken: bool
 
     def show(self, show: Show) -> None:
-        """Print a card, or what is new of it."""
+        """Print a card, or the new part of it."""
 
     def done(self, done: Done, code: int) -> None:
-        """A command is answered, with the exit code that it stands for."""
+        """Handle the end of a command and its exit code."""
 
     def lose_sight(self) -> None:
-        """The bot went away: what it showed last is not kept true any more."""
+        """Handle a lost connection: the cards shown last are no longer updated."""
 
     def note(self, sentence: str) -> None:
-        """Say something that is no answer, on stderr."""
+        """Print a message that is not an answer to stderr."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
 
 class _Lines:
-    """A printer's stream of lines, and stderr beside it."""
+    """Prints lines to a stream, and notes to stderr."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self.broken = False
 
     def note(self, sentence: str) -> None:
-        """Say something that is no answer, on stderr."""
+        """Print a message that is not an answer to stderr."""
         sys.stderr.write(sentence + "\n")
 
     def lose_sight(self) -> None:
-        """Nothing: what was printed was true when it was."""
+        """Do nothing: printed lines stay as they are."""
 
     def close(self) -> None:
-        """Nothing to put right."""
+        """Do nothing: there is nothing to restore."""
 
     def _write(self, lines: list[str]) -> None:
-        """Write lines at once, unless the reader has left."""
+        """Write lines at once, unless the reader has closed the stream."""
         if not lines or self.broken:
             return
         try:
@@ -69,12 +69,12 @@ class _Lines:
             self._out.flush()
         except BrokenPipeError:
             self.broken = True
-            # The interpreter flushes stdout once more when it ends, and would complain then.
+            # The interpreter flushes stdout at exit and would complain then.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
 
 
 class PlainPrinter(_Lines):
-    """Lines for files and pipes: each line of a card once, and again only when it says something new."""
+    """Prints for files and pipes: each line of a card once, and again only if it changes."""
 
     def __init__(self, out: TextIO, symbols: Symbols) -> None:
         super().__init__(out)
@@ -83,7 +83,7 @@ class PlainPrinter(_Lines):
         self._printed: defaultdict[str, set[str]] = defaultdict(set)
 
     def show(self, show: Show) -> None:
-        """Print the lines that are new; a time that went on makes no line new."""
+        """Print the new lines. A line in which only a duration changed is not new."""
         if show.card.stream:
             self._write([row_text(row) for row in self._board.put(show, None)])
             return
@@ -93,11 +93,11 @@ class PlainPrinter(_Lines):
         printed.update(_TIMES.sub("0", line) for line in lines)
 
     def done(self, done: Done, code: int) -> None:
-        """Nothing to say: the cards said it."""
+        """Do nothing: the cards show the result."""
 
 
 class JsonPrinter(_Lines):
-    """One JSON object a line: the bot's messages as they are, and `exit` in the last of each command."""
+    """Prints one JSON object per line: the bot's messages unchanged, and `exit` in the last one of each command."""
 
     def show(self, show: Show) -> None:
         """Print the message."""
@@ -109,7 +109,7 @@ class JsonPrinter(_Lines):
 
 
 class LivePrinter:
-    """A terminal: what has ended is printed, what is open is redrawn below it."""
+    """Prints to a terminal: finished cards stay, open cards are redrawn below them."""
 
     def __init__(self, console: RichConsole, symbols: Symbols) -> None:
         self._console = console
@@ -120,27 +120,27 @@ class LivePrinter:
         self.broken = False
 
     def show(self, show: Show) -> None:
-        """Print what has ended, redraw what is open."""
+        """Print a finished card, or redraw the open ones."""
         self._say(self._board.put(show, self._console.width))
         self._draw()
 
-    def done(self, done: Done, code: int) -> None:  # noqa: ARG002  the cards said it
-        """Print what the command left open."""
+    def done(self, done: Done, code: int) -> None:  # noqa: ARG002  the cards show the result
+        """Print the cards that the command left open."""
         self._say(self._board.answered(done.request, self._console.width))
         self._draw()
 
     def lose_sight(self) -> None:
-        """Redraw what is open as unknown."""
+        """Redraw the open cards as unknown."""
         self._board.lose_sight()
         self._draw()
 
     def note(self, sentence: str) -> None:
-        """Say something on stderr."""
+        """Print a message to stderr."""
         self.close()
         sys.stderr.write(sentence + "\n")
 
     def close(self) -> None:
-        """Take the region away; open cards are printed as they were last."""
+        """Remove the region, and print the last state of open cards."""
         left = self._board.leave(self._console.width)
         self._draw()
         self._say(left)
@@ -151,7 +151,7 @@ class LivePrinter:
             self._console.print(styled(lines), soft_wrap=True, highlight=False, end="\n")
 
     def _draw(self) -> None:
-        """Draw the region, or take it away when nothing is open."""
+        """Draw the region, or remove it if no card is open."""
         if not self._board.titles:
             if self._ticker is not None:
                 self._ticker.cancel()
@@ -170,7 +170,7 @@ class LivePrinter:
         self._live.update(region, refresh=True)
 
     async def _tick(self) -> None:
-        """Turn the sign of what is busy."""
+        """Animate the spinner while cards are open."""
         while True:
             await asyncio.sleep(_FRAME_SECONDS)
             self._frame += 1

@@ -1,4 +1,4 @@
-"""Whoever started this bot, as the bot sees it: told that it listens, and noticed when it leaves; see `child.py`."""
+"""The client that started this bot: inform it when the bot listens, and notice when it exits. See `child_bot.py`."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from deploybot.chat.console.client_exit import Parting
 
 
 class Starter:
-    """The other ends of the two pipes that the environment names; where it names none, nothing happens."""
+    """The bot's ends of the two pipes named in the environment. Without them, nothing happens."""
 
     def __init__(self) -> None:
-        """Take the descriptors out of the environment, so that no program of the bot's inherits them."""
+        """Remove the descriptors from the environment, so that the bot's child processes do not inherit them."""
         self._ready, self._life = _taken(READY_FD), _taken(LIFE_FD)
 
     def ready(self) -> None:
-        """Say that the bot listens."""
+        """Report that the bot listens."""
         self._write(b"ready\n")
 
     def end(self) -> None:
-        """Say no more."""
+        """Close the pipe to the client."""
         if self._ready is not None:
             os.close(self._ready)
         self._ready = None
 
     def part(self, parting: Parting) -> None:
-        """Say what goes on after the client has left, and no more."""
+        """Report what continues after the client has left, then close the pipe."""
         self._write(parting.line())
         self.end()
 
     @contextlib.contextmanager
     def watched(self, left: Callable[[], None]) -> Iterator[None]:
-        """Call `left` when the client is gone, however it ended."""
+        """Call `left` when the client has exited, for whatever reason."""
         loop = asyncio.get_running_loop()
         life = self._life
         if life is None:
@@ -54,7 +54,7 @@ class Starter:
 
     @property
     def is_there(self) -> bool:
-        """Whether a client started this bot."""
+        """Return whether a client started this bot."""
         return self._life is not None
 
     def _write(self, line: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Styled text before any terminal: rows of spans, and the symbols of tones."""
+"""Styled text, independent of any terminal: rows of spans, and the symbols of tones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deploybot.chat.console.terminal_text import cut, width_of
 
 
 class SpanStyle(enum.StrEnum):
-    """How a span looks; the colours are chosen in `render`."""
+    """How a span looks. The renderers choose the colours."""
 
     TEXT = "text"
     TITLE = "title"
@@ -28,7 +28,7 @@ class SpanStyle(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Clean text on one line that looks one way, and in a terminal that can leads to `url`, where there is one."""
+    """Clean text on one line in one style. It links to `url`, if there is one and the terminal can show links."""
 
     text: str
     look: SpanStyle = SpanStyle.TEXT
@@ -40,7 +40,7 @@ Row = tuple[Span, ...]
 
 @dataclass(frozen=True, slots=True)
 class Symbols:
-    """The signs that a terminal can show: one a tone, and the few others."""
+    """The symbols that a terminal can show: one per tone, and a few others."""
 
     tones: dict[Tone, str]
     hint: str
@@ -48,7 +48,7 @@ class Symbols:
     code: str
 
     def animated(self, frame: str) -> Symbols:
-        """These, with another sign for what is busy, where the terminal shows more than ASCII."""
+        """Return these with another symbol for `busy`, unless they are ASCII only."""
         return self if self.hint.isascii() else replace(self, tones={**self.tones, Tone.BUSY: frame})
 
 
@@ -92,22 +92,22 @@ _LOOKS = {
 
 
 def look_of(tone: Tone) -> SpanStyle:
-    """How the symbol of a tone looks."""
+    """Return the style for the symbol of a tone."""
     return _LOOKS[tone]
 
 
 def row_width(row: Iterable[Span]) -> int:
-    """How many cells a row takes."""
+    """Return the width of a row in terminal cells."""
     return sum(width_of(span.text) for span in row)
 
 
 def row_text(row: Iterable[Span]) -> str:
-    """A row without its looks."""
+    """Return a row's text without styles."""
     return "".join(span.text for span in row).rstrip()
 
 
 def cut_row(row: Row, width: int) -> Row:
-    """The row, ended by `…` where it is too wide."""
+    """Return the row cut to `width` cells; it then ends with `…`."""
     if row_width(row) <= width:
         return row
     spans: list[Span] = []

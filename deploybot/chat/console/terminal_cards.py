@@ -1,7 +1,7 @@
 """Cards for a terminal: rows that fit its width, then plain text or a rich renderable.
 
-Colour only repeats what symbols and words say. Everything in a card is literal: it is cleaned here and
-never read as markup. Only the client imports this, so that `deploybot run` carries no rich.
+Colour only repeats what symbols and words already show. All content of a card is literal: it is cleaned here and never
+parsed as markup. Only the client imports this, so `deploybot run` does not load rich.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _STYLES: Final = {
 
 
 def plain(card: Card, width: int | None = None, symbols: Symbols = UNICODE) -> str:
-    """A card as plain lines; without a width nothing is wrapped, so that scripts find whole lines."""
+    """Return a card as plain lines. Without a width nothing is wrapped, so that scripts find whole lines."""
     return "\n".join(row_text(row) for row in rows(card, width, symbols))
 
 
 def styled(lines: Iterable[Row]) -> Text:
-    """Rows as something rich can print; it must not wrap them again."""
+    """Return rows as text for rich, which must not wrap them again."""
     text = Text(no_wrap=True, end="", overflow="ignore")
     for number, row in enumerate(lines):
         text.append("\n" if number else "")
@@ -50,7 +50,7 @@ def styled(lines: Iterable[Row]) -> Text:
 
 
 def rows(card: Card, width: int | None, symbols: Symbols = UNICODE) -> list[Row]:
-    """All rows of a card."""
+    """Return all rows of a card."""
     inner = None if width is None else max(width - len(_INDENT), 1)
     body: list[Row] = [*_text(card.text, inner), *_lines(card.lines, inner, symbols)]
     if card.table is not None:
@@ -63,17 +63,17 @@ def rows(card: Card, width: int | None, symbols: Symbols = UNICODE) -> list[Row]
 
 
 def log_rows(lines: Sequence[str]) -> list[Row]:
-    """Lines of a log as they are: the terminal wraps them, so that they are whole when copied."""
+    """Return lines of a log unwrapped. The terminal wraps them, so they stay whole when copied."""
     return [(Span(clean_line(line)),) for line in lines]
 
 
 def _indented(lines: Iterable[Row]) -> Iterator[Row]:
-    """Rows below a title."""
+    """Return rows indented below a title."""
     return ((Span(_INDENT), *row) for row in lines)
 
 
 def title_rows(card: Card, width: int | None, symbols: Symbols) -> list[Row]:
-    """What it is, behind the symbol of its tone; a plain card that will not change has none."""
+    """Return the title behind the symbol of its tone. A plain final card has no symbol."""
     if card.tone is Tone.PLAIN and card.final:
         return [(Span(line, SpanStyle.TITLE),) for line in wrap(clean(card.title), width)]
     sign = Span(symbols.tones[card.tone], look_of(card.tone))
@@ -85,7 +85,7 @@ def title_rows(card: Card, width: int | None, symbols: Symbols) -> list[Row]:
 
 
 def _text(text: str, width: int | None) -> Iterator[Row]:
-    """A card's text; a line that begins with `!` is a warning, an indented one is detail."""
+    """Yield a card's text. A line that begins with `! ` is a warning, an indented one is a detail."""
     if not text:
         return
     for line in clean(text).split("\n"):
@@ -97,7 +97,7 @@ def _text(text: str, width: int | None) -> Iterator[Row]:
 
 
 def _lines(lines: Sequence[Line], width: int | None, symbols: Symbols) -> Iterator[Row]:
-    """Named lines, their texts below each other; a symbol before each where any has a tone."""
+    """Yield named lines with aligned texts. If any line has a tone, all lines begin with a symbol."""
     toned = any(line.tone is not Tone.PLAIN for line in lines)
     names = [clean_line(line.name) for line in lines]
     named = min(max(map(width_of, names), default=0), _WIDEST_NAME)
@@ -119,7 +119,7 @@ def _lines(lines: Sequence[Line], width: int | None, symbols: Symbols) -> Iterat
 
 
 def _code(code: Sequence[str], width: int | None, symbols: Symbols) -> Iterator[Row]:
-    """Lines of a log inside a card, behind a bar."""
+    """Yield lines of a log inside a card, behind a bar."""
     bar = Span(f"{symbols.code} ", SpanStyle.DIM)
     for line in code:
         for part in wrap(clean_line(line), None if width is None else max(width - width_of(bar.text), 1)):
@@ -127,7 +127,7 @@ def _code(code: Sequence[str], width: int | None, symbols: Symbols) -> Iterator[
 
 
 def _end(card: Card, width: int | None, symbols: Symbols) -> Iterator[Row]:
-    """Files, footer, hint and buttons."""
+    """Yield files, links, footer, hint and buttons."""
     for file in card.files:
         yield (Span(f"{clean_line(file.name)}: "), Span(clean_line(file.path), SpanStyle.KEY))
     yield from _links(card.links)
@@ -139,14 +139,14 @@ def _end(card: Card, width: int | None, symbols: Symbols) -> Iterator[Row]:
 
 
 def _links(links: Sequence[Link]) -> Iterator[Row]:
-    """Pages, each with its whole address, which no terminal may break."""
+    """Yield links with the whole URL, which must not be wrapped."""
     for one in links:
         if url := web_url(one.url):
             yield (Span(f"{clean_line(one.text)}: ", SpanStyle.DIM), Span(url, SpanStyle.KEY, url))
 
 
 def _details(lines: Sequence[Line], width: int | None, symbols: Symbols) -> Iterator[Row]:
-    """What other chats fold away, below everything else."""
+    """Yield the details, which other chats fold, below everything else."""
     if lines:
         yield (Span("Details", SpanStyle.DIM),)
     for row in _lines(lines, None if width is None else max(width - len(_INDENT), 1), symbols):
@@ -154,16 +154,16 @@ def _details(lines: Sequence[Line], width: int | None, symbols: Symbols) -> Iter
 
 
 def _behind(sign: str, text: str, width: int | None) -> Iterator[Row]:
-    """Text behind a sign, its further lines below its first."""
+    """Yield text behind a symbol, with further lines aligned below the first."""
     start = width_of(sign)
     for number, part in enumerate(wrap(text, None if width is None else max(width - start, 1))):
         yield (Span(sign if number == 0 else " " * start, SpanStyle.KEY), Span(part))
 
 
 def _buttons(buttons: Sequence[Button], width: int | None, symbols: Symbols) -> Iterator[Row]:
-    """Buttons as what to type instead: beside each other where they fit, else below each other.
+    """Yield buttons as commands to type: on one line if they fit, else one per line.
 
-    Where a button asks for something, what is asked for is to be typed instead of the dots.
+    If a button asks for input, type that instead of the dots.
     """
     made: list[Row] = []
     for button in buttons:

@@ -1,7 +1,7 @@
-"""Text as a terminal may show it: nothing in it steers the terminal, and its width is known.
+"""Text that is safe to show in a terminal, and its width in cells.
 
-Widths are terminal cells. What is taken out: escape sequences (ECMA-48), control characters, marks that
-change the direction of text (Unicode UAX #9), and characters without a visible form.
+Removed are escape sequences (ECMA-48), control characters, characters that change the direction of text (Unicode UAX
+#9), and invisible characters.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BREAKS = re.compile(r"(?<!\d)[ ]|[ ](?!(?:ms|s|min|h|d|B|kB|MB|GB|TB)\b)")  # n
 
 
 def clean(text: str) -> str:
-    """The text without what steers a terminal or hides itself; line ends are `\\n`, tabs are blanks."""  # noqa: D301  it is written as it reads
+    """Remove escape sequences and invisible characters. Line ends become `\\n`, tabs become spaces."""  # noqa: D301  the backslash is part of the text
     if text.isascii() and text.isprintable():
         return text
     text = _LINE_ENDS.sub("\n", _ESCAPES.sub("", text)).expandtabs(_TAB)
@@ -41,31 +41,31 @@ def clean(text: str) -> str:
 
 
 def clean_line(text: str) -> str:
-    """One line: what a carriage return would have overwritten is left out, as on a terminal."""
+    """Return one clean line, without the text that a carriage return would overwrite on a terminal."""
     return clean(text.rstrip("\r\n").rpartition("\r")[2]).replace("\n", " ")
 
 
 def width_of(text: str) -> int:
-    """How many cells a clean text takes."""
+    """Return the width of a clean text in terminal cells."""
     return cell_len(text)
 
 
 def pad(text: str, width: int) -> str:
-    """The text with blanks up to a width, never cut."""
+    """Pad the text with spaces to a width. Never cut it."""
     return text + " " * (width - cell_len(text))
 
 
 def cut(text: str, width: int) -> str:
-    """The text, with `…` at the end where it was longer."""
+    """Cut the text to a width; a cut text ends with `…`."""
     if cell_len(text) <= width:
         return text
     return (set_cell_size(text, width - 1).rstrip() + "…") if width > 0 else ""
 
 
 def wrap(text: str, width: int | None) -> list[str]:
-    """Clean text as lines of at most `width` cells, broken at blanks where it can be; None breaks nothing.
+    """Wrap clean text into lines of at most `width` cells, at spaces if possible. None wraps nothing.
 
-    A line's own indentation is kept for what follows from it.
+    Continuation lines keep the indentation of their line.
     """
     lines: list[str] = []
     for line in text.split("\n"):
@@ -79,7 +79,7 @@ def wrap(text: str, width: int | None) -> list[str]:
 
 
 def _fill(text: str, width: int) -> list[str]:
-    """One line without indentation, broken at blanks; a longer word is cut where it must be."""
+    """Wrap one line without indentation at spaces. A word that is too long is cut."""
     lines = [""]
     for word in _BREAKS.split(text):
         joined = f"{lines[-1]} {word}" if lines[-1] else word

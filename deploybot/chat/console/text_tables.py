@@ -1,4 +1,4 @@
-"""Tables that fit: side by side where the width allows, with wrapped cells where it must be, else one block a row."""
+"""Tables that fit the width: columns side by side with wrapped cells, or else one block per row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Cells = Sequence[Sequence[str]]
 
 
 def table_rows(table: Table, width: int | None, symbols: Symbols) -> Iterator[Row]:
-    """The table as rows of at most `width` cells; a symbol stands before each row where rows have tones."""
+    """Yield the table as rows of at most `width` cells. If any row has a tone, all rows begin with a symbol."""
     heads = [clean(column) for column in table.columns]
     cells = [[clean(cell) for cell in row] for row in table.rows]
     tones = [*table.tones, *[Tone.PLAIN] * (len(cells) - len(table.tones))]
@@ -35,22 +35,22 @@ def table_rows(table: Table, width: int | None, symbols: Symbols) -> Iterator[Ro
 
 
 def _mark(tone: Tone, symbols: Symbols) -> Span:
-    """The symbol before a row."""
+    """Return the symbol before a row."""
     return Span(" " if tone is Tone.PLAIN else symbols.tones[tone], look_of(tone))
 
 
 def _look(tone: Tone) -> SpanStyle:
-    """A row that asks for attention is coloured as a whole."""
+    """Return the style of a row: a tone that needs attention colours the whole row."""
     return look_of(tone) if tone in _LOUD else SpanStyle.TEXT
 
 
 def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Cells of one line beside each other."""
+    """Return the cells of one line side by side."""
     return _GAP.join(pad(cell, width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def _side_by_side(row: Sequence[str], widths: Sequence[int], mark: Span, tone: Tone) -> Iterator[Row]:
-    """One row of the table, as many lines as its tallest cell."""
+    """Yield one row of the table, with as many lines as its tallest cell."""
     columns = [wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
     for number, line in enumerate(zip_longest(*columns, fillvalue="")):
         body = Span(_joined(line, widths), _look(tone))
@@ -61,7 +61,7 @@ def _side_by_side(row: Sequence[str], widths: Sequence[int], mark: Span, tone: T
 
 
 def _block(heads: Sequence[str], row: Sequence[str], mark: Span, tone: Tone, width: int | None) -> Iterator[Row]:
-    """One row as a block: its first cell, then each other one behind its column's name."""
+    """Yield one row as a block: its first cell, then the other cells, each behind its column's name."""
     first = (mark, Span(" ")) if mark.text else ()
     yield (*first, Span(row[0].replace("\n", " "), SpanStyle.NAME if tone not in _LOUD else look_of(tone)))
     named = max((width_of(head) for head in heads[1:]), default=0)
@@ -72,7 +72,7 @@ def _block(heads: Sequence[str], row: Sequence[str], mark: Span, tone: Tone, wid
 
 
 def _widths(rows: _Cells, width: int | None) -> list[int] | None:
-    """The columns' widths, the widest made narrower until all fit; None where that would not read well."""
+    """Return the columns' widths. The widest column shrinks until all fit. Return None if cells became too tall."""
     widths = [max(width_of(line) for cell in column for line in cell.split("\n")) for column in zip(*rows, strict=True)]
     if width is None:
         return widths

@@ -1,4 +1,4 @@
-"""Unix sockets by path: private, replaced when their bot is dead, and of any path length (unix(7) allows 107 bytes)."""
+"""Unix sockets by path: private, replaced if the bot is dead, and of any path length (unix(7) allows 107 bytes)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _CREDENTIALS = struct.Struct("3i")
 
 
 def peer(sock: socket.socket) -> int:
-    """The user id of the process on the other side, as the kernel noted it when the connection was made."""
+    """Return the user id of the peer process, as the kernel recorded it when the connection was made."""
     _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     return int(uid)
 
 
 def user(uid: int) -> str:
-    """A user's name for people; the number where the system knows none."""
+    """Return a user's name, or `user` and the number if the system does not know it."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -36,10 +36,10 @@ def user(uid: int) -> str:
 
 
 def listen(path: Path) -> socket.socket:
-    """A listening socket that only this user may open, in a folder made (0700) where it is missing.
+    """Return a listening socket that only this user can open. Create its folder (0700) if it is missing.
 
-    The socket of a dead bot is replaced. UserError when a bot listens there, or when others may write to
-    the folder, since they could put a socket of their own there.
+    The socket of a dead bot is replaced. Raises UserError if a bot listens there already. Also raises it if others can
+    write to the folder, since they could replace the socket.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _check_folder(path.parent)
@@ -62,9 +62,10 @@ def listen(path: Path) -> socket.socket:
 
 
 def connect(path: Path) -> socket.socket:
-    """A connection to the socket at `path`; OSError (FileNotFoundError, ConnectionRefusedError …) where it fails.
+    """Return a connection to the socket at `path`. Raises OSError if it fails (FileNotFoundError, …).
 
-    A Unix socket connects or refuses at once, so this does not wait; a full queue is BlockingIOError.
+    A Unix socket connects or refuses (ConnectionRefusedError) at once, so this does not block. A full queue raises
+    BlockingIOError.
     """
     sock = socket.socket(socket.AF_UNIX)
     try:
@@ -78,27 +79,27 @@ def connect(path: Path) -> socket.socket:
 
 
 async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sentence: str) -> None:
-    """Tell a client why its connection ends, and end it; returns within a second."""
+    """Send a client the reason and close its connection. This takes at most a second."""
     with contextlib.suppress(OSError):
         async with asyncio.timeout(_REFUSE_WITHIN):
             writer.write(encode(ConsoleRefused(sentence)))
             writer.write_eof()
             await writer.drain()
-            # A Unix socket that is closed with something unread takes back what it sent: unix(7) has no lingering.
+            # Closing a Unix socket with unread data discards the data it sent: unix(7) has no lingering.
             while await reader.read(REQUEST_LIMIT):
                 pass
     writer.close()
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder into which others may write."""
+    """Raise UserError if others can write to the folder."""
     mode = folder.stat().st_mode
     if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
         raise UserError(f"Others may write to {folder}.", hint=f"Run: chmod go-w {folder}")
 
 
 def _answers(path: Path) -> bool:
-    """Whether somebody listens at `path`."""
+    """Return whether a bot listens at `path`."""
     try:
         connect(path).close()
     except (FileNotFoundError, ConnectionRefusedError):
@@ -115,7 +116,7 @@ def _answers(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _short(path: Path) -> Iterator[str]:
-    """An address for `path` that fits: a long one goes through /proc by its folder's descriptor."""
+    """Yield an address for `path` that is short enough. A long path goes through /proc and its folder's descriptor."""
     if len(os.fsencode(path)) <= _LONGEST:
         yield str(path)
         return

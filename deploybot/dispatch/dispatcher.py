@@ -156,7 +156,7 @@ class Dispatcher:
         try:
             return await self._access.known(incoming.identity)
         except StoreError as problem:
-            log.error("the sender of a message cannot be identified: %s", problem)  # noqa: TRY400 - the sentence says it all
+            log.error("the sender of a message cannot be identified: %s", problem)  # noqa: TRY400 - the message is enough
             raise UserError("I cannot identify you: my database does not answer.", hint=_SEE_LOG) from None
 
     def _has_allowance(self, incoming: Incoming, *, alone: bool) -> bool:

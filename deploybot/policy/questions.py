@@ -82,7 +82,7 @@ class PolicyQuestion:
 
     `app` and `environment` are names, `*` for all, or None for at least one of them.
     `grants` and `people` are everybody's.
-    `lock` is the person's lock that is held there now.
+    `lock` is the lock that a person holds on the target now.
     `wanted` are the approvals that the target requires, `asked` is the request in question.
     `before` is the environment that has to run the release first, None if there is none.
     `allowed` limits commits; None accepts all of them.

@@ -141,7 +141,7 @@ def _approver(question: PolicyQuestion) -> RuleFinding | None:
     if question.action is not Action.APPROVE or person is None or wanted is None:
         return None
     if not _has(person, Role.APPROVER, question):
-        return None  # the rule about roles says it
+        return None  # the rule `role` reports it
     named = not wanted.names or person.name in wanted.names
     if named and _has(person, wanted.role, question):
         return _passes(f"{question.place} wants {wanted}: you are one of them.")
@@ -170,7 +170,7 @@ def _in_time(question: PolicyQuestion) -> RuleFinding | None:
     least = question.wanted.role if question.wanted else Role.APPROVER
     older = replace(question, grants=tuple(one for one in question.grants if not asked.is_before(one.after)))
     if not _has(person, least, question):
-        return None  # the rules about roles say it
+        return None  # the rules `role` and `approver` report it
     late = f"after #{asked.number} was asked for"
     if not _has(person, least, older):
         return _refuses(f"You got your role {late}, so it does not count for #{asked.number}.")

@@ -68,7 +68,7 @@ def _harmless(text: str) -> str:
 
 
 class TextFormatter(_Formatter):
-    """Format records as `TIME LEVEL LOGGER: TEXT`, with `#42` or the delivery's id after the level.
+    """Formats records as `TIME LEVEL LOGGER: TEXT`, with `#42` or the delivery's id after the level.
 
     Further lines of the text and a traceback are indented.
     """
@@ -83,7 +83,7 @@ class TextFormatter(_Formatter):
 
 
 class JsonFormatter(_Formatter):
-    """Format records as one JSON object per line: `time`, `level`, `logger`, `text`.
+    """Formats records as one JSON object per line: `time`, `level`, `logger`, `text`.
 
     It has `deployment`, `delivery` and `trace` if known.
     """

@@ -118,7 +118,7 @@ def command(
 
 
 class DeploymentService(Protocol):
-    """Request deployments and look at them. Each request returns the card that answers at once."""
+    """The service for deployments. Each request returns the card that answers at once."""
 
     async def request(
         self,
@@ -168,7 +168,7 @@ class DeploymentService(Protocol):
 
 
 class ReleaseService(Protocol):
-    """Resolve refs to releases, and find out which release runs."""
+    """The service for refs, releases, and which release runs."""
 
     async def resolve(self, app: App, environment: Environment | None, ref: str, *, back: bool = False) -> Release:
         """Return the release for a typed ref, `:current`, `:previous` or an image digest.
@@ -193,7 +193,7 @@ class ReleaseService(Protocol):
 
 
 class StatusService(Protocol):
-    """Show the state of apps and servers."""
+    """The service for the state of apps and servers."""
 
     async def board(
         self, pairs: Sequence[tuple[App, Environment]], tell: Callable[[Card], Awaitable[None]] | None = None
@@ -224,7 +224,7 @@ class LogQuery:
 
 
 class LogService(Protocol):
-    """Show and follow the logs of apps."""
+    """The service for logs of apps."""
 
     async def show(self, ctx: Context, app: App, environment: Environment, query: LogQuery) -> Card:
         """Return the requested lines. With `follow`, reply along the way and return the final card."""
@@ -237,7 +237,7 @@ class LogService(Protocol):
 
 
 class LockService(Protocol):
-    """Locks that people hold."""
+    """The service for locks that people hold."""
 
     async def take(self, ctx: Context, app: App, environment: Environment, seconds: float) -> Lock:
         """Lock an environment, 0 seconds for no end. Raise Locked if another person holds it."""
@@ -259,7 +259,7 @@ class Taken:
 
 
 class PeopleService(Protocol):
-    """The allowlist, for commands."""
+    """The service for the allowlist."""
 
     async def allow(
         self, ctx: Context, who: str, role: Role | None, app: str, environment: str, *, seconds: float = 0.0

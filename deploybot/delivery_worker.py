@@ -76,7 +76,7 @@ class Result:
 
 
 class Courier(abc.ABC, Generic[T]):
-    """Deliver one queue. `name` describes it in the log.
+    """A worker that delivers one queue. `name` describes the queue in the log.
 
     `first_pause` is the pause in seconds after a first failure. It doubles with each further failure up to
     `longest_pause`. `jitter` returns numbers from 0 to 1 that spread the pauses.

@@ -16,7 +16,7 @@
     ├── Unhealthy            the release runs but did not pass its health gate in time
     ├── EngineError          the Docker Engine refused or failed
     ├── Cancelled            a person stopped the deployment
-    ├── Voided               the approved plan has changed; holds what
+    ├── Voided               the plan that was to be approved has changed; holds the changes
     └── StoreError           the bot's own database can't be written or is damaged
         └── StoreDown        the database does not answer now; the request itself is fine
 
@@ -161,7 +161,7 @@ class Cancelled(DeploybotError):
 
 
 class Voided(DeploybotError):
-    """What a deployment was to be approved for has changed. `changed` lists each change, from what to what."""
+    """The plan that was to be approved has changed. `changed` lists each change, from what to what."""
 
     def __init__(self, changed: tuple[str, ...]) -> None:
         """Take the changes: release, config, what it replaces, or steps."""

@@ -184,8 +184,8 @@ class HttpConnection(web.RequestHandler):
 async def take_body(gate: ConnectionGate, request: web.Request) -> None:
     """Read a request's whole body, so that `request.read()` returns it at once.
 
-    Raises 415 for an encoded body (small ones can expand to huge ones) and 413 for one that is too large, as early as
-    possible. Clients that are too slow are dropped.
+    Raises 415 for an encoded body (small ones can expand to huge ones), and 413 for one that is too large.
+    Both are raised as early as possible. Clients that are too slow are dropped.
     """
     check_head(gate, request)
     # aiohttp's own limit: a body without a length is only found too large while it is read.

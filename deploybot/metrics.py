@@ -67,7 +67,7 @@ class Counter(Metric):
 
 
 class Histogram(Metric):
-    """How many seconds something took. `buckets` are upper bounds in ascending order."""
+    """A histogram of durations in seconds. `buckets` are upper bounds in ascending order."""
 
     __slots__ = ("_values", "buckets")
 

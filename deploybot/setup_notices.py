@@ -34,7 +34,7 @@ class Notice:
 
 
 class NoticeBoard:
-    """Put notices into the outbox, in the caller's transaction."""
+    """A writer of notices to the outbox, in the caller's transaction."""
 
     def __init__(self, clock: Clock, places: Callable[[str], Iterable[Place]], last: Place | None = None) -> None:
         """Take the channels of an app (with an empty name, the bot's) as `places`; `last` is used if there is none."""
@@ -87,7 +87,7 @@ class NoticeBoard:
 
 
 class NoticeWriter:
-    """Report notices outside of a transaction. Each key is reported once, without asking the database again."""
+    """A reporter of notices outside of a transaction. Each key is reported once, without asking the database again."""
 
     def __init__(self, store: Store, board: NoticeBoard) -> None:
         """Take the store and the board."""

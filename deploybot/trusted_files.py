@@ -1,7 +1,7 @@
 """Read trusted files: bot.toml, the files it names, and plug-ins. No other user may be able to change them.
 
 The rule is that of sshd (`StrictModes`, sshd_config(5)). A file, each folder above it and each symbolic link on the
-way belong to root or to the bot's user, and neither group nor others may write there. Unlike sshd, a folder with the
+way must belong to root or to the bot's user. Neither group nor others may write there. Unlike sshd, a folder with the
 sticky bit (/tmp) may be writable by all: there users can't replace files of others. An ACL that lets others write
 shows as the group's bit.
 

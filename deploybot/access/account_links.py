@@ -32,7 +32,7 @@ def new_code() -> str:
 
 
 class Linking:
-    """Link accounts. Links are rows; each step is one transaction that also writes an audit row."""
+    """The steps of linking accounts. Links are rows; each step is one transaction that also writes an audit row."""
 
     def __init__(self, store: Store, clock: Clock, codes: CodeSecrets, announcer: GrantAnnouncer) -> None:
         """Take the ports. `codes` holds one-time code secrets, which move with a merged person; links are announced."""

@@ -76,7 +76,7 @@ class PersonAnswer:
 
 
 class Access:
-    """The allowlist: implements `command.PeopleService` and asks the policy for dispatch and the deploy engine.
+    """The allowlist as `command.PeopleService`, and questions to the policy from dispatch and the deploy engine.
 
     Nothing is cached: each question reads the database again.
     """

@@ -12,7 +12,7 @@ from deploybot.ports import Clock, CodeSecrets, Store
 
 
 class Enrolment:
-    """A person's one-time code secret: offer, confirm and replace it. Replacing needs a code of the old one."""
+    """The enrolment of people for one-time codes. Replacing a secret needs a code of the old one."""
 
     def __init__(self, store: Store, clock: Clock, codes: CodeSecrets) -> None:
         """Take the ports."""

@@ -15,7 +15,7 @@ CONSOLE = Place("console", "console")
 
 
 class GrantAnnouncer:
-    """Queue announcements in the transaction that changes the grants."""
+    """An announcer of grants. It queues announcements in the transaction that changes them."""
 
     def __init__(self, settings: Settings, homes: Sequence[Place] = ()) -> None:
         """Take bot.toml and the channels for announcements whose app has no channel."""

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class GrantEnds:
-    """Remove and announce expired grants, including those that expired while the bot was down."""
+    """A worker that removes and announces expired grants, including those that expired while the bot was down."""
 
     def __init__(self, store: Store, clock: Clock, announcer: GrantAnnouncer) -> None:
         """Take the ports."""

@@ -19,7 +19,7 @@ WAITS = 86_400.0
 
 
 class Granting:
-    """Implement `allow`, `confirm`, `deny` and `unlink`. The caller has already checked that the sender may."""
+    """The commands `allow`, `confirm`, `deny` and `unlink`. Callers have already checked that the sender may."""
 
     def __init__(self, settings: Settings, store: Store, clock: Clock, announcer: GrantAnnouncer) -> None:
         """Take bot.toml, the ports and the announcer."""

@@ -17,7 +17,7 @@ def _nobody(app: str) -> None:
 
 
 class PersonLocks:
-    """Implement `command.LockService` with the store. Each change also writes an audit row."""
+    """`command.LockService` over the store. Each change also writes an audit row."""
 
     def __init__(self, store: Store, clock: Clock, released: Callable[[str], None] = _nobody) -> None:
         """Take the ports. `released(app)` is called when a lock of the app is released."""

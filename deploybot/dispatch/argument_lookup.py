@@ -40,7 +40,7 @@ class Subject:
 
 
 class Unseen(UserError):
-    """Something exists, but the sender may not see it. It reads as if it did not exist."""
+    """Something exists that the sender may not see. The text reads as if it did not exist."""
 
 
 async def subject_of(call: Call, services: Services, sees: Sees) -> Subject:

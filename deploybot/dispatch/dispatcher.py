@@ -63,7 +63,7 @@ class _Request:
 
 
 class Dispatcher:
-    """Turn messages into answers.
+    """The one entry point for messages. It turns each into an answer.
 
     Chats call `handle` once for each message or pressed button, each in a separate task, so slow work blocks no one.
     In a channel, text is ignored unless it begins with `/`, `!`, the bot's name or a command.

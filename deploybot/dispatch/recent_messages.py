@@ -27,7 +27,7 @@ class Recent:
 
 
 class Allowance:
-    """Limit the answers per key and time window. A forgotten key starts with a full allowance."""
+    """A limit of answers per key and time window. A forgotten key starts with a full allowance."""
 
     def __init__(self, clock: Clock, *, answers: int, seconds: float, limit: int = 1_000) -> None:
         """Take the clock, the answers per `seconds`, and how many keys to keep."""

@@ -17,7 +17,7 @@ _LONGEST = 500
 
 
 class RequestAudit:
-    """Write audit rows about messages. Texts are redacted, put on one line, and cut to 500 characters."""
+    """A writer of audit rows about messages. Texts are redacted, put on one line, and cut to 500 characters."""
 
     def __init__(self, store: Store, clock: Clock, redactor: TextRedactor) -> None:
         """Take the ports."""

@@ -1,4 +1,4 @@
-"""deploybot's public API: all that a command may import."""
+"""deploybot's public API: everything that a command may import."""
 
 from __future__ import annotations
 

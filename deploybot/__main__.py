@@ -1,4 +1,4 @@
-"""`python -m deploybot` is `deploybot`."""
+"""Run `python -m deploybot` as `deploybot`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bot: its parts, started and stopped in order. `assembly` makes them; nothing else builds an adapter."""
+"""The bot: start and stop its parts in order. `deploybot.wiring` makes them; nothing else builds an adapter."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ _NOISY = ("asyncssh", "docker", "urllib3", "asyncio", "httpx", "httpcore", "tele
 
 
 class Bot:
-    """The bot, put together from settings and adapters; `serve` runs it until it is told to stop."""
+    """The bot, built from settings and adapters. `serve` runs it until `stop` is called."""
 
     def __init__(self, settings: Settings, world: Adapters) -> None:
-        """Put it together; nothing is started, opened or connected. Raises ConfigError for a bad plug-in."""
+        """Build the bot without starting, opening or connecting anything. Raise ConfigError for a bad plug-in."""
         self._settings = settings
         self._world = world
         codes = CodeFiles(settings.bot.data / "codes")
@@ -109,15 +109,15 @@ class Bot:
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
-        """Ask `serve` to end."""
+        """Make `serve` stop."""
         self._stop.set()
 
     async def serve(
         self, ready: Callable[[], None] = lambda: None, beside: Callable[[], Coroutine[None, None, None]] | None = None
     ) -> None:
-        """Start everything, take up what ran, call `ready`, and go on until `stop`; then leave within ten seconds.
+        """Start everything, resume deployments, call `ready`, and run until `stop`. Then shut down within ten seconds.
 
-        `beside` runs meanwhile, from then on.
+        `beside` runs in the background after `ready`.
         """
         await self._world.database.open()
         work: list[asyncio.Task[None]] = []
@@ -127,7 +127,7 @@ class Bot:
             await make_itself(self._world.store, self._settings)
             for chat in self._chats:
                 await chat.start()
-            # After the chats: what waits for them is not told that they are not there.
+            # Started after the chats, so it does not find them missing.
             for name, part in self._parts():
                 work.append(asyncio.create_task(part, name=name))
                 work[-1].add_done_callback(_tell_break)
@@ -149,7 +149,7 @@ class Bot:
             await self._close(work)
 
     def _parts(self) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
-        """What goes on as long as the bot runs, by name."""
+        """Yield the background work of the bot, each with its name."""
         world, settings = self._world, self._settings
         yield "outbox", self._outbox.run()
         yield (
@@ -169,7 +169,7 @@ class Bot:
             yield "loop-lag", lag
 
     async def _close(self, work: Sequence[asyncio.Task[None]]) -> None:
-        """Take no new work, let go of what runs, deliver what can be delivered, and close the database last."""
+        """Stop new work, detach from running work, deliver what is possible, and close the database last."""
         try:
             async with asyncio.timeout(STOP_WITHIN):
                 if self.by_itself is not None:
@@ -187,7 +187,7 @@ class Bot:
         await self._world.database.aclose()
 
     def _listeners(self) -> Iterator[EventListener]:
-        """Who hears of events, in this order: first people are told, then something is done."""
+        """Yield the listeners for events in order: first notifications, then automatic deployments."""
         if self.telling is not None:
             yield self.telling
         if self.by_itself is not None:
@@ -195,7 +195,7 @@ class Bot:
         yield from unfit_tags(self._settings, self._world)
 
     def _wake(self) -> None:
-        """Something was put that is to be sent."""
+        """Wake the workers that send, after something was queued."""
         self._outbox.wake()
         if self._reports is not None:
             self._reports.wake()
@@ -203,31 +203,31 @@ class Bot:
             self._audit.wake()
 
     def _ended(self, app: str) -> None:
-        """A deployment has ended: what waits for that is looked at."""
+        """Check what waits for the end of a deployment."""
         self._unlocked(app)
         self.on_end()
 
     def _unlocked(self, app: str) -> None:
-        """An environment is free again: what waits for that by itself is looked at."""
+        """Check which automatic deployments wait for an environment of this app."""
         if self.by_itself is not None:
             self.by_itself.watch.ring(app)
 
     def _problems(self) -> dict[str, str]:
-        """What is ill, by name: the database, the chats, and whatever works in the background and has stopped."""
+        """Return the problem of each part by name: the database, the chats, and background work that has stopped."""
         own = {"database": self._world.store.problem, **{chat.platform: chat.problem for chat in self._chats}}
         return own | {task.get_name(): _STOPPED if _broke(task) else "" for task in self._work}
 
     def _sinks(self) -> Mapping[str, SinkSight]:
-        """How the audit's sinks were seen last."""
+        """Return the last known state of the audit's sinks."""
         return self._audit.sights if self._audit is not None else {}
 
     async def _recall(self, key: str) -> Card | None:
-        """The card of a key as the database tells it now."""
+        """Return the current card of a key, from the database; None if there is none."""
         number = number_of(key)
         return None if number is None else await self.deployments.card(number)
 
     async def _offer_claim(self) -> None:
-        """While there is no administrator, print a one-time code that makes one."""
+        """Print a one-time code that makes the first administrator, while there is none."""
         code = new_code()
         until = self._world.clock.now() + CLAIM_LIFE
 
@@ -238,7 +238,7 @@ class Bot:
             return True
 
         if await self._world.store.write(offer):
-            print(  # noqa: T201  the one thing that a start says to a person
+            print(  # noqa: T201  the one thing that a start prints for a person
                 f"There is no administrator yet. Type this in a chat within {show_duration(CLAIM_LIFE)}: claim {code}\n"
                 "Or here: deploybot allow NAME admin",
                 file=sys.stderr,
@@ -247,26 +247,26 @@ class Bot:
 
 
 def _broke(task: asyncio.Task[None]) -> bool:
-    """Whether something that works in the background has ended by a mistake."""
+    """Return whether background work has ended with an exception."""
     return task.done() and not task.cancelled() and task.exception() is not None
 
 
 def _tell_break(task: asyncio.Task[None]) -> None:
-    """Log the mistake by which it has ended."""
+    """Log the exception that ended background work."""
     if _broke(task):
         log.error("%s broke", task.get_name(), exc_info=task.exception())
 
 
 def _nothing() -> None:
-    """Nobody wants to hear of it."""
+    """Do nothing at the end of a deployment."""
 
 
 async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapters, *, temporary: bool = False) -> None:
     """Run the bot until SIGTERM, SIGINT, or the end of the client that started it; a `temporary` one longer.
 
-    A temporary one stops by itself once every client has left and what was begun has ended. It makes room for
-    another bot. Raises UserError when another bot has the data folder, ConfigError for a bad plug-in,
-    StoreError for a database that cannot be used.
+    A temporary bot stops when all clients have left and its deployments have ended. It makes room for another bot.
+    Raises UserError if another bot uses the data folder, ConfigError for a bad plug-in, and StoreError if the database
+    can't be used.
     """
     keep_large_apart()
     starter = Starter()
@@ -285,8 +285,8 @@ async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapte
 
 
 async def _run_temporary(settings: Settings, world: Adapters, starter: Starter) -> None:
-    """Run a temporary bot, whose log goes to a file: its client does not live as long as it does."""
-    from deploybot.wiring.temporary_bot import LOG, PrivateLog, TemporaryLife  # noqa: PLC0415  seldom needed
+    """Run a temporary bot. It logs to a file, because it outlives its client."""
+    from deploybot.wiring.temporary_bot import LOG, PrivateLog, TemporaryLife  # noqa: PLC0415  rarely needed
 
     file = PrivateLog(settings.bot.data / LOG)
     _log_to(file, settings.bot, world.redactor)
@@ -320,7 +320,7 @@ def _told_to_stop(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _say_ready(starter: Starter, *, done: bool) -> None:
-    """Tell the client that started this that it listens; a service manager reads the log instead."""
+    """Signal to the client that started the bot that it listens. A service manager reads the log instead."""
     starter.ready()
     if done:
         starter.end()
@@ -328,7 +328,7 @@ def _say_ready(starter: Starter, *, done: bool) -> None:
 
 
 def _log_to(handler: logging.Handler, settings: BotSettings, redactor: Redactor) -> None:
-    """Log everything from bot.toml's level on, in its format; libraries only from warnings on."""
+    """Log everything from the level of bot.toml on, in its format. Libraries log only from warnings on."""
     handler.setFormatter(formatter(settings.log_format, redactor.text))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     for name in _NOISY:

@@ -1,7 +1,7 @@
-"""The bot's own log: lines of text or of JSON, masked, and marked with what they are about.
+"""The bot's own log: lines of text or JSON, redacted, and marked with the deployment or delivery concerned.
 
-`about_deployment` and `about_delivery` mark all that a task logs, also from libraries, without anybody's passing it
-along: a task that is made inherits the marks of the one that makes it.
+`about_deployment` and `about_delivery` mark everything that a task logs, including its libraries. New tasks inherit
+the marks of the task that creates them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DELIVERY: ContextVar[str] = ContextVar("delivery", default="")
 
 @contextlib.contextmanager
 def about_deployment(number: int) -> Iterator[None]:
-    """Mark what is logged in the block with a deployment's number."""
+    """Mark log records of the block with a deployment's number."""
     token = _DEPLOYMENT.set(number)
     try:
         yield
@@ -31,7 +31,7 @@ def about_deployment(number: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def about_delivery(name: str) -> Iterator[None]:
-    """Mark what is logged in the block with the id of a webhook's delivery."""
+    """Mark log records of the block with the id of a webhook delivery."""
     token = _DELIVERY.set(name)
     try:
         yield
@@ -40,19 +40,19 @@ def about_delivery(name: str) -> Iterator[None]:
 
 
 def _time(record: logging.LogRecord) -> str:
-    """When it was logged, in UTC, to the millisecond (RFC 3339)."""
+    """Return the time of a record in UTC, in milliseconds (RFC 3339)."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
 
 
 class _Formatter(logging.Formatter):
-    """What both formats share."""
+    """The common part of both formats."""
 
     def __init__(self, mask: Callable[[str], str]) -> None:
         super().__init__()
         self.mask = mask
 
     def _trace(self, record: logging.LogRecord) -> str:
-        """The traceback and the stack, where there are any."""
+        """Return the traceback and the stack, if any."""
         parts = [self.formatException(record.exc_info)] if record.exc_info else []
         parts += [self.formatStack(record.stack_info)] if record.stack_info else []
         return "\n".join(parts)
@@ -62,19 +62,19 @@ _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\u
 
 
 def _harmless(text: str) -> str:
-    """Lines that steer no terminal, of which only the first begins at the margin: none looks like another record."""
+    """Escape terminal control characters and indent further lines, so none looks like another record."""
     seen = _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
     return seen.replace("\n", "\n  ")
 
 
 class TextFormatter(_Formatter):
-    """`TIME LEVEL LOGGER: TEXT`, with `#42` or the delivery's id after the level.
+    """Formats records as `TIME LEVEL LOGGER: TEXT`, with `#42` or the delivery's id after the level.
 
-    Further lines of the text, and a traceback, follow on lines that are indented.
+    Further lines of the text and a traceback are indented.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as text."""
+        """Return the record as text."""
         number, delivery = _DEPLOYMENT.get(), _DELIVERY.get()
         marks = (f" #{number}" if number else "") + (f" {delivery}" if delivery else "")
         head = f"{_time(record)} {record.levelname}{marks} {record.name}: {record.getMessage()}"
@@ -83,10 +83,13 @@ class TextFormatter(_Formatter):
 
 
 class JsonFormatter(_Formatter):
-    """An object a line: `time`, `level`, `logger`, `text`; where there are any, `deployment`, `delivery`, `trace`."""
+    """Formats records as one JSON object per line: `time`, `level`, `logger`, `text`.
+
+    It has `deployment`, `delivery` and `trace` if known.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line of JSON, in ASCII. What is masked is each text: JSON's escapes could hide a secret."""
+        """Return the record as one line of ASCII JSON. Texts are redacted first: JSON's escapes could hide a secret."""
         line: dict[str, object] = {
             "time": _time(record),
             "level": record.levelname.lower(),
@@ -103,5 +106,5 @@ class JsonFormatter(_Formatter):
 
 
 def formatter(kind: Literal["text", "json"], mask: Callable[[str], str]) -> logging.Formatter:
-    """The formatter of a `log_format`; `mask` takes the secrets out of a text."""
+    """Return the formatter for a `log_format`. `mask` redacts secrets in a text."""
     return (JsonFormatter if kind == "json" else TextFormatter)(mask)

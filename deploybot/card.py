@@ -1,7 +1,7 @@
-"""What the bot says, before any chat's markup: texts, tables, cards and files, as frozen types.
+"""Messages of the bot before any chat's markup: texts, tables, cards and files, as frozen types.
 
-Every string in here is literal text: a chat escapes it and never reads markup out of it.
-A card has a key; saying a card again with the same key edits the message that is already there.
+All strings are literal text. Chats escape them and never read them as markup.
+A card has a key. Posting a card with the same key again edits the existing message.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _LONGEST_URL: Final = 1_500
 
 
 def web_url(text: str) -> str:
-    """The address, when it is one that a chat may link; else nothing.
+    """Return the URL if chats may link to it; otherwise an empty string.
 
-    That is http(s) with a plain host, without a user in it, quotes, blanks or anything but ASCII, and not too long.
+    It has to be http(s) with a plain host, without a user, quotes, blanks or non-ASCII characters, and not too long.
     """
     return text if len(text) <= _LONGEST_URL and _URL.fullmatch(text) else ""
 
 
 class Tone(enum.StrEnum):
-    """How a message looks: the colour or the symbol, chosen by each chat. ASK waits for a person's decision."""
+    """The look of a message: each chat chooses a colour or symbol. ASK waits for a person's decision."""
 
     PLAIN = "plain"
     ASK = "ask"
@@ -39,12 +39,12 @@ class Tone(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A button that runs `command` as the person who presses it, through the same policy.
+    """A button that runs `command` as the person who presses it, under the same policy.
 
-    `primary` marks the one that the message is about, `danger` one that takes something away.
+    `primary` marks the main button of the message, `danger` one that removes something.
 
-    With `asks`, such as `Why?`, the chat asks the person for a text first, and adds it after `because`, or
-    where `asks_code` is set, a one-time code, after `code`.
+    With `asks`, such as `Why?`, the chat first asks the person for a text and adds it after `because`.
+    If `asks_code` is set, it asks for a one-time code and adds it after `code`.
     """
 
     label: str
@@ -57,9 +57,9 @@ class Button:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a card's body: a symbol by its tone, a name, and what is said of it.
+    """One line of a card's body: a symbol for its tone, a name, and a text about it.
 
-    With a `url` that passes `web_url`, a chat that can links the name to it.
+    If `url` passes `web_url`, chats that can do so link the name to it.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A page for people. Never made of text that people wrote; shown only where the `url` passes `web_url`."""
+    """A page for people. Never built from text that people wrote; shown only if `url` passes `web_url`."""
 
     text: str
     url: str
@@ -78,7 +78,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A person whom the message wakes, where the chat is theirs; `name` is what people read."""
+    """A person whom the message notifies, if their account is in this chat. `name` is the text to show."""
 
     identity: Identity
     name: str
@@ -86,7 +86,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. All rows have as many cells as `columns`; `tones` colours whole rows where given."""
+    """A table. All rows have as many cells as `columns`. `tones`, if given, colours whole rows."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -95,7 +95,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file to hand over. `path` is local to the bot, `name` what people see."""
+    """A file to send. `path` is local to the bot, `name` is shown to people."""
 
     path: str
     name: str
@@ -105,15 +105,16 @@ class File:
 class Card:
     """One message. `key` is empty for a message that is never edited.
 
-    `code` holds lines shown in a fixed-width font (a log's tail). `final` says that no edit follows.
-    `stream` says that `code` holds only what is new: a chat that can append does, others show the last of it.
-    `ok` is False where a script that asked should exit with an error. `queued` says that the outbox carries
-    this card already: it tells a script what it started, and no chat says it a second time. `aside` says that another
-    card, which everybody sees, tells the same: only whoever asked is answered, and a pressed button by that card alone.
-    `wakes` are people whom the chat notifies, each by their identity there.
-    `notification` marks a message about an event: answers and cards of deployments go first.
-    `details` are lines that a chat folds away until somebody opens them.
-    `listing` is a long list that goes along as a file with the last state of a message, where the chat takes files.
+    `code` holds lines in a fixed-width font (a log's tail). `final` means that no edit follows.
+    `stream` means that `code` holds only new lines: chats append them if they can, others show the last ones.
+    `ok` is False if a script that runs the command should exit with an error.
+    `queued` means that the outbox already delivers this card. It is an answer for scripts; chats don't post it again.
+    `aside` means that another card, visible to everyone, shows the same. Only the sender gets this one, and after a
+    pressed button no one does.
+    `wakes` are people whom the chat notifies, each by their account there.
+    `notification` marks a message about an event: answers and cards of deployments are delivered first.
+    `details` are lines that a chat folds until a person opens them.
+    `listing` is a long list, attached as a file to the final state of a message if the chat takes files.
     """
 
     title: str

@@ -1,6 +1,6 @@
-"""What a chat command is: `@command`, the context it gets, and the services it may call.
+"""Define chat commands: `@command`, the context that a command gets, and the services it may call.
 
-A command's grammar is its usage string, its parameters give the types, its docstring is its help.
+A command's usage string is its grammar, its parameters give the types, and its docstring is its help.
 `deploybot.parsing` reads the grammar, `deploybot.dispatch` runs commands, `deploybot.command_loader` finds them.
 """
 
@@ -29,20 +29,20 @@ from deploybot.settings import App, Environment, Settings
 
 Handler = Callable[..., Awaitable[Card | None]]
 Duration = NewType("Duration", float)
-"""A parameter of this type takes `90s`, `15m`, `1h30m` and gives seconds."""
+"""A parameter of this type accepts `90s`, `15m` or `1h30m`. Its value is in seconds."""
 Task = NewType("Task", str)
-"""A parameter of this type takes the name of a task that bot.toml gives the app."""
+"""A parameter of this type accepts the name of a task that bot.toml defines for the app."""
 
 
 class Code(str):
-    """A parameter of this type takes a one-time code: six digits. The audit does not keep it."""
+    """A parameter of this type accepts a one-time code of six digits. The audit does not store it."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """A log that somebody follows; `name` stands on its card (`log-3`)."""
+    """A log that is being followed. `name` is shown on its card (`log-3`)."""
 
     name: str
     app: str
@@ -51,12 +51,12 @@ class Follow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """One message from a chat, as dispatch takes it.
+    """One message from a chat, as dispatch receives it.
 
-    `id` is the platform's id of the message (a repeated one runs once), `at` when it was sent (seconds
-    since the epoch), `name` how the platform calls the sender, for people to read and never to trust.
-    `press` is the hash of the button's token where a button was pressed: what changes something uses it up.
-    `wish` is what the bot deploys by itself, by its number; 0 for everything that somebody sent.
+    `id` is the platform's id of the message; a repeated one runs once. `at` is when it was sent, in seconds since the
+    epoch. `name` is the platform's name for the sender: show it to people, never trust it.
+    `press` is the hash of a pressed button's token; a changing command uses it up.
+    `wish` is the number of an automatic deployment's trigger; 0 for messages that people send.
     """
 
     identity: Identity
@@ -71,9 +71,9 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as the loader found it. `source` names the file it came from.
+    """A command as the loader found it. `source` names its file.
 
-    `within` is the deadline of its answer in seconds: what takes longer goes on by itself and is told by cards.
+    `within` is the deadline of its answer in seconds. Longer work continues in the background and reports by cards.
     """
 
     name: str
@@ -91,9 +91,9 @@ def command(
 ) -> Callable[[Handler], Handler]:
     """Make a function a chat command.
 
-    `usage` is its grammar, such as `rollback <app> [from <env>] [to <release>]`: words stand for
-    themselves, `<name>` for the parameter of that name, `[…]` may be left out. `needs` is one of
-    anyone, view, deploy, approve and admin; ValueError for anything else, so that the start-up stops.
+    `usage` is its grammar, such as `rollback <app> [from <env>] [to <release>]`. Words are typed as they are,
+    `<name>` is the parameter of that name, `[…]` is optional. `needs` is one of anyone, view, deploy, approve and
+    admin. Raises ValueError for anything else, so that the bot does not start.
     `within` is the deadline of its answer in seconds.
     """
     if needs not in {*Action}:
@@ -118,7 +118,7 @@ def command(
 
 
 class DeploymentService(Protocol):
-    """Ask for deployments and look at them. Each request gives the card that answers at once."""
+    """The service for deployments. Each request returns the card that answers at once."""
 
     async def request(
         self,
@@ -135,11 +135,11 @@ class DeploymentService(Protocol):
         break_glass: bool = False,
         code: str = "",
     ) -> Card:
-        """Plan a release for an environment (or some of its servers) and run it, or only show the plan.
+        """Plan a release for an environment (or some of its servers) and run it; `dry_run` only shows the plan.
 
-        `at` is the time of day, in the bot's time zone, before which it does not begin. `remove_orphans` removes
-        containers of the project that are in no Compose file. `break_glass` passes approvals, `after` and locks, with
-        the sender's one-time `code` where they have enrolled.
+        `at` is the earliest time of day to start, in the bot's time zone. `remove_orphans` removes containers of
+        the project that are in no Compose file. `break_glass` overrides approvals, `after` and locks, with the
+        sender's one-time `code` if they are enrolled.
         """
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
@@ -152,65 +152,66 @@ class DeploymentService(Protocol):
         """Stop a deployment that has not ended."""
 
     async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
-        """Approve a deployment that waits for it, with a one-time code where it asks for one."""
+        """Approve a waiting deployment, with a one-time code if it requires one."""
 
     async def reject(self, ctx: Context, number: int) -> Card:
-        """End a deployment that waits for approvals, with the sender's reason."""
+        """Reject a deployment that waits for approvals, with the sender's reason."""
 
     async def get(self, number: int) -> Deployment | None:
-        """One deployment by its number."""
+        """Return one deployment by its number; None if unknown."""
 
     async def history(self, app: App, environment: Environment | None, limit: int) -> tuple[Deployment, ...]:
-        """The last deployments, newest first."""
+        """Return the last deployments, newest first."""
 
     def log_file(self, number: int) -> str:
-        """The path of a deployment's full log."""
+        """Return the path of a deployment's full log."""
 
 
 class ReleaseService(Protocol):
-    """Refs and what runs."""
+    """The service for refs, releases, and which release runs."""
 
     async def resolve(self, app: App, environment: Environment | None, ref: str, *, back: bool = False) -> Release:
-        """A typed ref, also `:current`, `:previous` and an image's digest, as a release; UserError with the nearest.
+        """Return the release for a typed ref, `:current`, `:previous` or an image digest.
 
-        To go `back` to a ref is to go back to the images that it last ran well with.
+        Raises UserError with the nearest name if there is none.
+        With `back`, return the release with the images that last ran well for the ref.
         """
 
     async def current(self, app: App, environment: Environment) -> Release | None:
-        """The release that runs by what the servers say; None where none of the bot's runs. Raises Unreachable."""
+        """Return the release that runs, as the servers report it; None if none of the bot's runs. Raise Unreachable."""
 
     async def last_good(self, app: App, environment: Environment, before: Release | None) -> Release | None:
-        """The newest good release other than `before`."""
+        """Return the newest successful release other than `before`."""
 
     async def origin(
         self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
     ) -> Origin | None:
-        """What lets a commit run where bot.toml limits that, asked in the repository now; None where it does not."""
+        """Look up, in the repository, what lets a commit run. Return None if bot.toml does not limit commits."""
 
     async def changes(self, app: App, old: Release, new: Release) -> Changes:
-        """What lies between two releases."""
+        """Return the changes between two releases."""
 
 
 class StatusService(Protocol):
-    """The board."""
+    """The service for the state of apps and servers."""
 
     async def board(
         self, pairs: Sequence[tuple[App, Environment]], tell: Callable[[Card], Awaitable[None]] | None = None
     ) -> Card:
-        """One line for each server of each environment; `tell` is given the board without servers that are late."""
+        """Return one line for each server of each environment. `tell` gets a board without slow servers first."""
 
     async def detail(self, app: App, environments: Sequence[Environment]) -> Card:
-        """The whole story of one app."""
+        """Return everything about one app."""
 
     async def servers(self, names: Sequence[str]) -> Card:
-        """Every server: reachable, system, Docker, disk, memory."""
+        """Return the state of each server: reachable, system, Docker, disk, memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogQuery:
-    """What lines are wanted. `since` is in seconds back from now, 0 for all; `lines` per server.
+    """Which log lines to show. `since` is in seconds back from now, 0 for all; `lines` is per server.
 
-    `since_time` is a time of day in the bot's time zone, the last one there was, in place of `since`.
+    `since_time` replaces `since` by a time of day in the bot's time zone, in the past 24 hours.
     """
 
     lines: int = 50
@@ -223,34 +224,34 @@ class LogQuery:
 
 
 class LogService(Protocol):
-    """Logs of apps."""
+    """The service for logs of apps."""
 
     async def show(self, ctx: Context, app: App, environment: Environment, query: LogQuery) -> Card:
-        """The lines that were asked for; with `follow`, replies along the way and gives the closing card."""
+        """Return the requested lines. With `follow`, reply along the way and return the final card."""
 
     def following(self, name: str) -> Follow | None:
-        """The log that is followed under that name; None when there is none, or no more."""
+        """Return the followed log of that name; None if there is none any more."""
 
     def stop(self, name: str) -> bool:
-        """Stop a following log by the name on its card (`log-3`); False when there is none."""
+        """Stop following a log by the name on its card (`log-3`). Return False if there is none."""
 
 
 class LockService(Protocol):
-    """People's locks."""
+    """The service for locks that people hold."""
 
     async def take(self, ctx: Context, app: App, environment: Environment, seconds: float) -> Lock:
-        """Lock an environment, 0 seconds for no end; Locked when somebody else holds it."""
+        """Lock an environment, 0 seconds for no end. Raise Locked if another person holds it."""
 
     async def release(self, ctx: Context, app: App, environment: Environment) -> Lock | None:
-        """Unlock; the lock that was there."""
+        """Unlock an environment and return the lock that was held, if any."""
 
     async def get(self, app: App, environment: Environment) -> Lock | None:
-        """The lock that holds."""
+        """Return the lock that is held now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a person has lost: how many grants, and which accounts."""
+    """The grants and accounts that a person lost."""
 
     person: Person
     grants: int
@@ -258,56 +259,56 @@ class Taken:
 
 
 class PeopleService(Protocol):
-    """The allowlist, for commands."""
+    """The service for the allowlist."""
 
     async def allow(
         self, ctx: Context, who: str, role: Role | None, app: str, environment: str, *, seconds: float = 0.0
     ) -> Person | GrantChange:
-        """Give a role to `@name`, or to `platform:id[:name]` for someone new; UserError explains.
+        """Give a role to `@name`, or to `platform:id[:name]` for a new person. Raise UserError on bad input.
 
-        Without a role `platform:id:name` gives the identity alone. With `seconds` the role ends after so long. Where
-        bot.toml asks for two admins, it is a change that a second one has to confirm.
+        Without a role, `platform:id:name` only links the account. With `seconds`, the role ends after that time.
+        If bot.toml requires two admins, return the change that a second admin has to confirm.
         """
 
     async def confirm(self, ctx: Context, change: GrantChange, *, refuse: bool = False) -> Card:
-        """Confirm, as a second admin, what another one asked for; or refuse it."""
+        """Confirm, as a second admin, a change that another admin requested; or refuse it."""
 
     async def change(self, number: int) -> GrantChange | None:
-        """A change of grants that waits for a second admin."""
+        """Return a change of grants that waits for a second admin, or None."""
 
     async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> Taken:
-        """Take grants away; whose, and how many went."""
+        """Remove grants. Return the person and what was removed."""
 
     async def unlink(self, ctx: Context, account: str) -> Person:
-        """Take one account, as `platform:id`, from its person; whose it was."""
+        """Unlink one account, given as `platform:id`, and return its person."""
 
     async def who(self, ctx: Context, app: str = "") -> Card:
-        """List people with their roles and accounts in the places that the sender may see."""
+        """List people with their roles and accounts in the environments that the sender may see."""
 
     async def whoami(self, ctx: Context) -> Card:
-        """Who the bot takes the sender for, and what they may do."""
+        """Show who the sender is to the bot, and what they may do."""
 
     async def claim(self, ctx: Context, code: str) -> Card:
-        """Make the sender the first administrator with the one-time code."""
+        """Make the sender the first administrator, with the one-time code."""
 
     async def why(
         self, ctx: Context, command: Command, app: App, environment: Environment, release: Release | None = None
     ) -> Card:
-        """What every rule says to the sender's using a command there, and who may."""
+        """Return each rule's verdict on the sender using this command there, and who may use it."""
 
     async def link(self, ctx: Context, word: str) -> Card:
-        """Link a further identity of the sender: a code for them, their code, or a link's confirmation or end."""
+        """Link another account to the sender. `word` is empty (request a code), a code, `yes` or `no`."""
 
     async def totp(self, ctx: Context, code: str) -> Card:
-        """Enrol the sender for one-time codes, or confirm that with the first code."""
+        """Enrol the sender for one-time codes, or confirm the enrolment with the first code."""
 
     async def visible(self, ctx: Context) -> tuple[tuple[App, Environment], ...]:
-        """The environments that the sender may see."""
+        """Return the environments that the sender may see."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Everything a command may use."""
+    """Everything that a command may use."""
 
     settings: Settings
     deployments: DeploymentService
@@ -321,10 +322,10 @@ class Services:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """One command being run: who, where, why, and the services.
+    """One run of a command: who, where, why, and the services.
 
     `person` is None only for commands that need `anyone`. `reason` is the text after `because`.
-    `reply` sends a further card to where the command came from; one with the same key edits it.
+    `reply` sends another card to the channel of the command. A card with the same key edits the first.
     """
 
     incoming: Incoming
@@ -335,35 +336,35 @@ class Context:
 
     @property
     def settings(self) -> Settings:
-        """bot.toml."""
+        """Return the settings of bot.toml."""
         return self.services.settings
 
     @property
     def deployments(self) -> DeploymentService:
-        """Ask for deployments and look at them."""
+        """Return the service to request deployments and look at them."""
         return self.services.deployments
 
     @property
     def releases(self) -> ReleaseService:
-        """Refs and what runs."""
+        """Return the service for refs and running releases."""
         return self.services.releases
 
     @property
     def status(self) -> StatusService:
-        """The board."""
+        """Return the service for the status board."""
         return self.services.status
 
     @property
     def logs(self) -> LogService:
-        """Logs of apps."""
+        """Return the service for logs of apps."""
         return self.services.logs
 
     @property
     def locks(self) -> LockService:
-        """People's locks."""
+        """Return the service for people's locks."""
         return self.services.locks
 
     @property
     def people(self) -> PeopleService:
-        """The allowlist."""
+        """Return the service for the allowlist."""
         return self.services.people

@@ -1,7 +1,7 @@
-"""Finds commands: those of the package `commands`, and people's own in the folder `plugins` of bot.toml.
+"""Find commands in the package `commands` and in the folder `plugins` of bot.toml.
 
-Whatever is wrong with one of them stops the start-up, with the file and the cure: a command that is
-left out, or half understood, would be a surprise later.
+Any problem stops the start-up, with the file and the fix. A command that is silently missing or half read would be a
+surprise later.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from deploybot.parsing import read_command
 from deploybot.policy import OPEN_COMMANDS
 
 PLUGINS = "deploybot_plugins"
-"""What the modules of people's own commands are called, so that none can shadow a library."""
+"""The package name for modules of plug-ins, so that none can shadow a library."""
 
 _NO_NEEDS = "missing 1 required keyword-only argument: 'needs'"
 _SAY_NEEDS = 'a command does not say what it needs: write needs="view", or deploy, approve, admin'
 
 
 class _Wrong(Exception):
-    """What is wrong with a file, and the cure."""
+    """The problem of a file, and the fix."""
 
 
 def load(plugins: Path | None = None) -> dict[str, Command]:
-    """All commands by name; ConfigError with everything that is wrong, each with its file."""
+    """Return all commands by name. Raise ConfigError with all problems, each with its file."""
     found: dict[str, Command] = {}
     problems: list[str] = []
     for label, read in (*_built_in(), *_own(plugins)):
@@ -59,7 +59,7 @@ def _built_in() -> Iterator[tuple[str, Callable[[], ModuleType]]]:
 
 
 def _own(folder: Path | None) -> Iterator[tuple[str, Callable[[], ModuleType]]]:
-    """Every file of the folder but those whose name begins with `_`."""
+    """Yield each file of the folder, except those whose name begins with `_`."""
     if folder is None:
         return
     yield str(folder), partial(_folder, folder)
@@ -69,7 +69,7 @@ def _own(folder: Path | None) -> Iterator[tuple[str, Callable[[], ModuleType]]]:
 
 
 def _folder(path: Path) -> ModuleType:
-    """Refuse what is not there, or what others could have put there."""
+    """Refuse a folder that is missing or that others may write to."""
     try:
         trusted_files.verify(path)
     except trusted_files.UnsafeFileError as problem:
@@ -80,7 +80,7 @@ def _folder(path: Path) -> ModuleType:
 
 
 def _source(path: Path) -> bytes:
-    """A plug-in's text, where nobody else could have written it."""
+    """Return a plug-in's source. Raise _Wrong if others may write to it."""
     try:
         return trusted_files.read(path)
     except trusted_files.UnsafeFileError as problem:
@@ -88,7 +88,7 @@ def _source(path: Path) -> bytes:
 
 
 def _import(path: Path) -> ModuleType:
-    """Run a file as a module, from its source alone: no compiled copy is read or left beside it."""
+    """Run a file as a module from its source only: no compiled copy is read or written."""
     source = _source(path)
     module = ModuleType(f"{PLUGINS}.{path.stem}")
     module.__file__ = str(path)
@@ -96,7 +96,7 @@ def _import(path: Path) -> ModuleType:
     try:
         tree = ast.parse(source, str(path))
         _check_imports(tree)
-        exec(compile(tree, str(path), "exec"), vars(module))  # noqa: S102 - it is what a plug-in is for
+        exec(compile(tree, str(path), "exec"), vars(module))  # noqa: S102 - running their code is the purpose of plug-ins
     except _Wrong:
         raise
     except (Exception, SystemExit) as problem:
@@ -108,7 +108,7 @@ def _import(path: Path) -> ModuleType:
 
 
 def _why(path: Path, problem: BaseException) -> str:
-    """Say why a file cannot be imported, and at which line."""
+    """Say why a file can't be imported, and at which line."""
     if _NO_NEEDS in str(problem):
         return _SAY_NEEDS
     if isinstance(problem, SyntaxError):
@@ -119,7 +119,7 @@ def _why(path: Path, problem: BaseException) -> str:
 
 
 def _check_imports(tree: ast.Module) -> None:
-    """A command uses the bot through its public API alone: what is inside may change any day."""
+    """Refuse imports outside the public API: internals may change any day."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names if alias.name != "deploybot"]
@@ -134,14 +134,14 @@ def _check_imports(tree: ast.Module) -> None:
 
 
 def _commands(module: ModuleType) -> tuple[Command, ...]:
-    """The commands that a module itself makes."""
+    """Return the commands that a module itself defines."""
     functions = (value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__)
     marks = (getattr(function, "__command__", None) for function in functions)
     return tuple(mark for mark in marks if isinstance(mark, Command))
 
 
 def _check(command: Command, found: dict[str, Command]) -> None:
-    """Everything that makes a command usable; _Wrong with the cure."""
+    """Check that a command is usable. Raise _Wrong with the fix."""
     if command.name in found:
         raise _Wrong(
             f"there is a command `{command.name}` already, in {found[command.name].source}: choose another name"

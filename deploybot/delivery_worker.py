@@ -1,8 +1,8 @@
-"""Takes what is queued in the database to where it belongs, at least once, whatever fails or dies meanwhile.
+"""Deliver queued database rows at least once, whatever fails or crashes meanwhile.
 
-What shares a lane goes one at a time, at the pace that the other side asks for, with pauses of the lane's own after
-failures. What is sent is read when its turn comes, and noted before the lane goes on. Chats' cards and reports to
-others travel so.
+Items of a lane are sent one at a time, at the rate that the receiver asks for. Each lane pauses after failures.
+An item is read when its turn comes, and its result is stored before the lane continues. Chat messages and reports are
+delivered this way.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ log = logging.getLogger(__name__)
 
 
 class Queued(Protocol):
-    """Something that waits to be sent: a row of the database."""
+    """A database row that waits to be sent."""
 
     @property
     def id(self) -> int:
-        """Its number."""
+        """Return its number."""
 
     @property
     def attempts(self) -> int:
-        """How often it failed."""
+        """Return how often it failed."""
 
     @property
     def next_at(self) -> float:
-        """When it may be tried next, in seconds since the epoch."""
+        """Return when it may be tried next, in seconds since the epoch."""
 
 
 T = TypeVar("T", bound=Queued)
@@ -53,7 +53,7 @@ LaneName = tuple[str, ...]
 
 @dataclass(slots=True)
 class DeliveryLane:
-    """Its failures in a row, when it may be used again (monotonic seconds), and what is on its way."""
+    """Failures in a row, when the lane may be used again (monotonic seconds), and the delivery in progress."""
 
     failures: int = 0
     free_at: float = 0.0
@@ -62,9 +62,9 @@ class DeliveryLane:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a try: `sent` with the other side's id, if it gave one; a retry; or (`given_up`) nothing more.
+    """The result of an attempt: `sent` (with the receiver's id, if it gave one), a retry, or `given_up`.
 
-    `closed` says that nothing of the bot arrives there.
+    `closed` means that the bot can't deliver anything there.
     """
 
     sent: bool = False
@@ -76,10 +76,10 @@ class Result:
 
 
 class Courier(abc.ABC, Generic[T]):
-    """The worker. `name` is what it empties, for the log.
+    """A worker that delivers one queue. `name` describes the queue in the log.
 
-    `first_pause` is the seconds after a first failure, which double with each further one up to `longest_pause`;
-    `jitter` gives numbers from 0 to 1 that spread them.
+    `first_pause` is the pause in seconds after a first failure. It doubles with each further failure up to
+    `longest_pause`. `jitter` returns numbers from 0 to 1 that spread the pauses.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Courier(abc.ABC, Generic[T]):
         longest_pause: float,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Take the ports; nothing is read before `run`."""
+        """Take the ports. Nothing is read before `run`."""
         self._name = name
         self._store = store
         self._clock = clock
@@ -106,42 +106,42 @@ class Courier(abc.ABC, Generic[T]):
 
     @abc.abstractmethod
     def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[T]:
-        """What waits, in the order in which it is to be tried; what lanes that are `shut` hold may be left out."""
+        """Return waiting items in order of delivery. Items of lanes that are `shut` may be left out."""
 
     @abc.abstractmethod
     def _lane_of(self, item: T) -> LaneName:
-        """What goes one after the other with this."""
+        """Return the lane of an item. Items of a lane are sent one after the other."""
 
     @abc.abstractmethod
     def _may_overtake(self, lane: DeliveryLane) -> bool:
-        """Whether others of a lane may go before one that has to wait."""
+        """Return whether other items of a lane may overtake one that has to wait."""
 
     @abc.abstractmethod
     async def _send(self, item: T) -> str:
-        """Send it; the other side's id. Unreachable is tried again, any other DeploybotError is an answer for good."""
+        """Send an item and return the receiver's id. Unreachable is retried; any other DeploybotError is final."""
 
     @abc.abstractmethod
     def _write(self, tables: Tables, item: T, result: Result) -> None:
-        """Write down what became of a try."""
+        """Store the result of an attempt."""
 
     @abc.abstractmethod
     def _where(self, item: T) -> str:
-        """Where it goes, for the log."""
+        """Return the destination, for the log."""
 
     def _interval(self, item: T) -> float:
-        """Seconds to leave in a lane after a message."""
+        """Return the seconds to leave in a lane after a message."""
         del item
         return 0.0
 
     def _seen(self, item: T, result: Result, seconds: float) -> None:
-        """Hear of every try and how long it took, for what is counted."""
+        """Record each attempt and how long it took, for metrics."""
 
     def wake(self) -> None:
-        """Look at the queue now: something was committed."""
+        """Check the queue now: something was committed."""
         self._changed.set()
 
     async def run(self) -> None:
-        """Deliver until cancelled; then give what is on its way a moment to arrive."""
+        """Deliver until cancelled. Then give deliveries in progress a moment to finish."""
         try:
             while True:
                 self._changed.clear()
@@ -156,7 +156,7 @@ class Courier(abc.ABC, Generic[T]):
             await self._finish()
 
     async def _sleep(self, seconds: float) -> None:
-        """Until `wake`, a lane's end, or so many seconds."""
+        """Sleep until `wake`, the end of a delivery, or the timeout in seconds."""
         try:
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
@@ -164,7 +164,7 @@ class Courier(abc.ABC, Generic[T]):
             return
 
     async def _start_due(self) -> float:
-        """Start what may be sent now; the seconds until something else may be."""
+        """Start everything that may be sent now. Return the seconds until the next item may be sent."""
         now, limit = self._clock.now(), _BATCH
         shut, opens = self._shut()
         while True:
@@ -174,12 +174,12 @@ class Courier(abc.ABC, Generic[T]):
                 break
             limit *= 4
         if limit > _BATCH and not started:
-            # A long backlog that has to wait: each commit would have it all read again.
+            # A long backlog has to wait. Without this pause, each commit would read all of it again.
             await asyncio.sleep(_SCAN_PAUSE)
         return min(pause, opens)
 
     def _shut(self) -> tuple[frozenset[LaneName], float]:
-        """The lanes in which nothing can be sent now, and the seconds until one of them opens by itself."""
+        """Return the lanes that can't send now, and the seconds until the first pause ends."""
         now = time.monotonic()
         waits = {name: lane.free_at - now for name, lane in self._lanes.items()}
         shut = frozenset(name for name, wait in waits.items() if wait > 0 or self._lanes[name].task is not None)
@@ -189,7 +189,7 @@ class Courier(abc.ABC, Generic[T]):
         return await self._store.read(lambda tables: self._due(tables, until, limit, shut))
 
     def _start(self, items: Sequence[T], now: float) -> tuple[float, int]:
-        """Start the first due item of every free lane; the seconds until the next, and how many were started."""
+        """Start the first due item of each free lane. Return the seconds until the next, and how many were started."""
         pause, started = _AHEAD, 0
         held: set[int] = set()
         for item in items:
@@ -207,13 +207,13 @@ class Courier(abc.ABC, Generic[T]):
         return pause, started
 
     def _asked(self, seconds: float) -> float:
-        """Seconds that a row says it waits, as far as it may: more is said only by a clock that was set back since."""
+        """Return a row's waiting time in seconds; 0 if it is implausibly long because the clock was set back."""
         return 0.0 if seconds > max(_BELIEVED, self._longest_pause) else seconds
 
     async def _carry(self, lane: DeliveryLane, item: T) -> None:
-        """One item's turn in its lane: try to send it, and note what became of it."""
+        """Handle one item's turn in its lane: try to send it, and store the result."""
         try:
-            # What arrived but could not be noted is noted first: it must not be sent again.
+            # If an item was sent but its result could not be stored, store it now: the item must not be sent again.
             item, result = self._arrived.get(item.id) or (item, await self._try(lane, item))
             if result.sent:
                 self._arrived[item.id] = item, result
@@ -227,19 +227,19 @@ class Courier(abc.ABC, Generic[T]):
             self._changed.set()
 
     def _tell_store(self, done: str, error: StoreError) -> None:
-        """Log what the database is in the way of; once, since the database itself tells when it is well again."""
+        """Log that the database is in the way. Warn only once, since the database logs its own recovery."""
         level = logging.DEBUG if self._store_is_told else logging.WARNING
         log.log(level, "%s cannot be %s, and waits for the database: %s", self._name, done, error)
         self._store_is_told = True
 
     async def _try(self, lane: DeliveryLane, item: T) -> Result:
-        """Send once; sets when the lane may be used again."""
+        """Send once, and set when the lane may be used again."""
         begun = time.monotonic()
         try:
             async with asyncio.timeout(_SEND_WITHIN):
                 result = Result(sent=True, remote=await self._send(item))
         except (Unreachable, StoreError, TimeoutError) as error:
-            # StoreError: what could not be written down is the bot's own trouble, not the message's end.
+            # StoreError: if the bot could not write to its own database, the message is still worth a retry.
             result = self._later(lane, item, error)
         except DeploybotError as error:
             log.warning("%s refused what it was sent for good: %s", self._where(item), error)
@@ -255,7 +255,7 @@ class Courier(abc.ABC, Generic[T]):
         return result
 
     def _later(self, lane: DeliveryLane, item: T, error: Exception) -> Result:
-        """Leave the lane alone for as long as the other side asked, or longer after each failure."""
+        """Pause the lane for as long as the receiver asked, or longer after each failure."""
         lane.failures += 1
         asked = error.retry_after if isinstance(error, Unreachable) else 0.0
         wait = asked or self._pause(lane.failures)
@@ -264,16 +264,16 @@ class Courier(abc.ABC, Generic[T]):
         return Result(error=str(error) or "no answer in time", wait=wait)
 
     def _tell_failure(self, item: T, wait: float, error: Exception) -> None:
-        """Log what has to wait."""
+        """Log a message that has to wait."""
         log.warning("%s: a message waits %.1f s: %s", self._where(item), wait, str(error) or "no answer in time")
 
     def _pause(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row: doubling, bounded, and spread by half."""
+        """Return the pause in seconds after this many failures in a row: doubled, bounded, and spread by half."""
         longest = min(self._longest_pause, self._first_pause * 2.0 ** min(failures - 1, 20))
         return longest * (0.5 + self._jitter() / 2)
 
     async def _finish(self) -> None:
-        """Let what is on its way arrive, for a moment."""
+        """Give deliveries in progress a moment to finish, then cancel them."""
         tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_STOP_WITHIN)

@@ -1,4 +1,4 @@
-"""The cause in a step's log: the last line that says more than that something failed."""
+"""Find the cause in a step's log: the last line that says more than that something failed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SAYS_NOTHING = re.compile(
 
 
 def cause_of(lines: Sequence[str]) -> str:
-    """The last line that names a cause, without colours and what stands before it; the last at all where none does."""
+    """Return the last line that names a cause, without colours and prefixes; the last line if none does."""
     bare = [text for line in lines if (text := _bare(line))]
     telling = [text for text in bare if not _SAYS_NOTHING.match(text)]
     found = (telling or bare or [""])[-1].rstrip(".")
@@ -46,7 +46,7 @@ def cause_of(lines: Sequence[str]) -> str:
 
 
 def _bare(line: str) -> str:
-    """A line as it was printed last, without colours, times, levels and the names of those that print."""
+    """Return a line as last printed, without colours, times, levels and names of programs."""
     text = _STEERING.sub("", line.rstrip().rpartition("\r")[2])[:2000].strip()
     for _ in range(4):
         shorter = _BEFORE.sub("", text, count=1).strip()

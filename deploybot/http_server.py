@@ -1,6 +1,6 @@
-"""The bot's own HTTP server: what chats and webhooks are given to it as routes, and `/healthz`.
+"""The bot's own HTTP server: `/healthz`, and the routes that chats and webhooks add.
 
-Connections, heads and bodies are bounded (`deploybot.http_limits`), and no error tells more than its status.
+Connections, heads and bodies are bounded (`deploybot.http_limits`). Errors show only their status.
 Put a reverse proxy with TLS before it: it listens on loopback unless bot.toml says otherwise.
 """
 
@@ -30,16 +30,16 @@ _RESOLVE_WITHIN = 5.0
 _ANY_PART = "*"
 _CHATS = frozenset({"slack", "telegram"})
 HEALTH_CODES = {"ok": 200, "degraded": 200, "down": 503}
-"""The status code of `/healthz` for each of its words."""
+"""The status code of `/healthz` for each status."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Refused = Callable[[web.Request, int], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
 class WebServer:
-    """`problems` gives the problem of each part by its name (`database`, `slack`); an empty text is no problem.
+    """The HTTP server. `problems` returns each part's problem by name (`database`, `slack`), empty for none.
 
-    `health` answers `/healthz`; who knows more than `problems` puts another handler there before `start`.
+    `health` answers `/healthz`. Callers that know more than `problems` may replace it before `start`.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class WebServer:
         max_body: int = _BODY,
         gate: ConnectionGate | None = None,
     ) -> None:
-        """`listen` is `host:port`; `max_body` bounds every body, in bytes. A `gate` of one's own is for tests."""
+        """Take `listen` as `host:port`, and the limit of every body in bytes. Tests pass their own `gate`."""
         self._listen = listen
         self._problems = problems
         self._gate = gate or ConnectionGate(max_body=max_body)
@@ -63,29 +63,29 @@ class WebServer:
 
     @property
     def address(self) -> str:
-        """`host:port` where it listens, the port being the real one; only after `start`."""
-        assert self._server is not None, "it was not started"  # noqa: S101  who asks before is the bug
+        """Return `host:port` with the real port. Call it only after `start`."""
+        assert self._server is not None, "it was not started"  # noqa: S101  calling it earlier is a bug
         host, port = self._server.sockets[0].getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def add_get(self, path: str, handler: Handler) -> None:
-        """Take GET (and HEAD) requests to a path; before `start`."""
+        """Add a route for GET (and HEAD) requests. Call it before `start`."""
         self._routes.setdefault(path, {}).update({hdrs.METH_GET: handler, hdrs.METH_HEAD: handler})
 
     def add_post(self, path: str, handler: Handler, refused: Refused | None = None) -> None:
-        """Take POST requests to a path; before `start`. A path that ends with `/*` has any one part there.
+        """Add a route for POST requests. Call it before `start`. A path that ends with `/*` matches any one last part.
 
-        The handler gets the whole body from `request.read()`: what is encoded, too large or too slow was refused.
-        `refused` hears of a body that is too large, with what is allowed in bytes.
+        The handler gets the whole body from `request.read()`. Encoded, too large and too slow bodies never reach it.
+        `refused` is called for a body that is too large, with the limit in bytes.
         """
         self._routes.setdefault(path, {})[hdrs.METH_POST] = handler
         if refused is not None:
             self._refused[path] = refused
 
     async def start(self) -> None:
-        """Listen. UserError when the address cannot be had."""
+        """Listen. Raise UserError if the address can't be used."""
         host, _, port = self._listen.rpartition(":")
-        # Every request is made by `_request`, which the types do not tell.
+        # `_request` makes every request, which the types do not express.
         server = web.Server(cast("Any", self._answer), request_factory=self._request)
         self._runner = web.ServerRunner(server, shutdown_timeout=_STOP_WITHIN)
         await self._runner.setup()
@@ -97,7 +97,7 @@ class WebServer:
         try:
             ours = await _socket(host.strip("[]"), int(port))
             self._server = await loop.create_server(connection, sock=ours, backlog=_AT_ONCE)
-            # asyncio takes so many at once as may wait: a flood would push out who came before it was even heard.
+            # asyncio accepts as many at once as its backlog. In a flood, that would drop connections unread.
             ours.listen(_BACKLOG)
         except OSError as error:
             raise UserError(
@@ -107,7 +107,7 @@ class WebServer:
         log.info("HTTP on %s", self._listen)
 
     async def close(self) -> None:
-        """Stop listening; requests on their way get a moment."""
+        """Stop listening, and give requests in progress a moment to finish."""
         if self._server is not None:
             self._server.close()
         if self._runner is not None:
@@ -122,14 +122,14 @@ class WebServer:
         writer: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> web.Request:
-        """A request of the size that is allowed, as aiohttp's server asks for it."""
+        """Return a request with the body limit, for aiohttp's server."""
         loop = task.get_loop()
         return web.Request(head, body, connection, writer, task, loop, client_max_size=self._gate.max_body)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        """Read the body of what has a handler, watch the connection meanwhile, and have it answered.
+        """Read the body, call the handler, and watch the connection meanwhile.
 
-        A dictionary of paths instead of aiohttp's application: each webhook comes this way, a rush of them at once.
+        It looks up paths in a dictionary instead of aiohttp's application: webhooks arrive here, many at once.
         """
         connection = request.protocol
         self._gate.begin(connection)
@@ -152,7 +152,7 @@ class WebServer:
             self._gate.end(connection)
 
     def _handler(self, request: web.Request) -> Handler:
-        """Who answers at a path, whose escaped slashes are no slashes. 404 and 405 where nobody does."""
+        """Return the handler of a path; escaped slashes do not separate parts. Raise 404 or 405 if there is none."""
         found = self._routes.get(self._route(request))
         if found is None:
             raise web.HTTPNotFound
@@ -162,7 +162,7 @@ class WebServer:
         return handler
 
     def _route(self, request: web.Request) -> str:
-        """The path as it was added."""
+        """Return the path as it was added."""
         path = request.rel_url.path_safe
         if path in self._routes:
             return path
@@ -170,27 +170,27 @@ class WebServer:
         return f"{parent}/{_ANY_PART}" if part else ""
 
     async def _expect(self, request: web.Request) -> None:
-        """Ask for a body that a client has announced and holds back (`Expect: 100-continue`), if it may come."""
+        """Send `100 Continue` to a client that waits for it (`Expect: 100-continue`), if its body is acceptable."""
         if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
             raise web.HTTPExpectationFailed
         check_head(self._gate, request)
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # What was written so far is no part of the answer.
+        # The bytes written so far are not part of the answer.
         request.writer.output_size = 0
 
     async def _answer_health(self, request: web.Request) -> web.StreamResponse:
         return await self.health(request)
 
     async def _health(self, _: web.Request) -> web.Response:
-        """Answer 200 where the bot works, 503 where it is down, and nothing but that word."""
+        """Answer 200 if the bot works and 503 if it is down, with only the status."""
         status = health_status(self._problems())
         return web.json_response({"status": status}, status=HEALTH_CODES[status])
 
 
 def health_status(problems: Mapping[str, str]) -> str:
-    """`ok`, `degraded` or `down`, from the problem of each part by its name; an empty text is no problem.
+    """Return `ok`, `degraded` or `down`, from the problem of each part by name; an empty text is no problem.
 
-    The bot is degraded where a chat fails and another one works. Any other problem means that it is down.
+    The bot is degraded if a chat fails and another one works. Any other problem means that it is down.
     """
     failed = {name for name, problem in problems.items() if problem}
     chats = _CHATS & problems.keys()
@@ -198,7 +198,7 @@ def health_status(problems: Mapping[str, str]) -> str:
 
 
 async def _socket(host: str, port: int) -> socket.socket:
-    """A socket at an address or the first one of a name. Raises OSError."""
+    """Return a socket that is bound to an address, or to the first address of a name. Raise OSError."""
     async with asyncio.timeout(_RESOLVE_WITHIN):
         found = await asyncio.get_running_loop().getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

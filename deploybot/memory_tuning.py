@@ -1,4 +1,4 @@
-"""What the allocators are told: glibc where large blocks go (mallopt(3)), Python how often it looks for cycles.
+"""Tune memory allocation: where glibc puts large blocks (mallopt(3)), and how often Python looks for cycles.
 
 Measured with `python -m benchmarks` and pushes of 24 MB, resident memory, Debian 12, Python 3.11:
 
@@ -9,7 +9,7 @@ Measured with `python -m benchmarks` and pushes of 24 MB, resident memory, Debia
 | and one heap for all threads            | 62.6 MiB          | 97.1 MiB            | 182 MiB                    |
 | and collect, freeze, trim after a start | 62.1 MiB          | 97.0 MiB            | 182 MiB                    |
 
-So the first one is set, and the others, which help by less than 1 MiB, are not.
+So only the first one is set. The others save less than 1 MiB.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _RARELY = 10_000
 
 
 def keep_large_apart() -> None:
-    """Have blocks from 1 MiB on mapped apart, so that they are given back at once; before threads are started.
+    """Map blocks of 1 MiB and more separately, so that they are returned at once. Call it before starting threads.
 
-    The C library would move its idea of what is large up to 32 MiB, and keep what a body of 25 MB has taken for good.
-    Other C libraries than glibc do not have the function, and are left alone.
+    By default glibc raises its threshold up to 32 MiB, and keeps the memory that a body of 25 MB took.
+    C libraries without `mallopt` are left unchanged.
     """
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(_MMAP_THRESHOLD, _LARGE)
 
 
 def collect_rarely() -> None:
-    """Look for cycles after ten thousand new objects: looking after seven hundred takes a tenth of a rush's time."""
+    """Collect cycles after ten thousand new objects. After seven hundred, it takes a tenth of the time of a burst."""
     gc.set_threshold(_RARELY, *_USUAL[1:])
 
 
 def collect_as_usual() -> None:
-    """Look for cycles as often as Python does by itself."""
+    """Collect cycles as often as Python does by default."""
     gc.set_threshold(*_USUAL)

@@ -1,8 +1,8 @@
-"""What the bot counts of itself, for `/metrics`: every counter there is, with its name and its labels.
+"""The bot's own counters for `/metrics`, with their names and labels.
 
-Counting happens in the event loop's thread and costs a look-up in a dict; nothing is imported for it. What is told
-from rows or measured when it is asked for stands in `deploybot.monitoring`. The words are those of Prometheus'
-text format: https://prometheus.io/docs/instrumenting/exposition_formats/
+Counting happens in the event loop's thread, costs one dict look-up, and imports nothing. `deploybot.monitoring` adds
+values that are read from rows or measured on request. The terms are those of Prometheus' text format:
+https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 MOST = 200
-"""So many sets of label values a metric has; whatever else comes is counted as `other`."""
+"""The maximum number of label value sets per metric. Any others are counted as `other`."""
 OTHER = "other"
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -21,60 +21,60 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 @dataclass(slots=True)
 class Spread:
-    """How often each bucket was hit, each for itself, and the sum of all values; the last bucket is the rest."""
+    """The count of each bucket (not cumulative) and the sum of all values. The last bucket is for larger values."""
 
     counts: list[int]
     total: float = 0.0
 
 
 class Metric:
-    """A name, what it says, and the names of its labels."""
+    """A metric's name, help text and label names."""
 
     __slots__ = ("help", "labels", "name")
 
     def __init__(self, name: str, help_: str, labels: tuple[str, ...] = ()) -> None:
-        """Make one, without values."""
+        """Make a metric without values."""
         self.name = name
         self.help = help_
         self.labels = labels
 
     def _key(self, there: Mapping[tuple[str, ...], object], values: tuple[str, ...]) -> tuple[str, ...]:
-        """The label values to count under: a sender must not be able to fill the memory with new ones."""
+        """Return the label values to count under. Senders can't fill the memory with new ones."""
         if len(values) != len(self.labels):
             raise ValueError(f"{self.name} has the labels {self.labels}, not {values}")
         return values if values in there or len(there) < MOST else (OTHER,) * len(values)
 
 
 class Counter(Metric):
-    """Something that only grows."""
+    """A value that only grows."""
 
     __slots__ = ("_values",)
 
     def __init__(self, name: str, help_: str, labels: tuple[str, ...] = ()) -> None:
-        """One without labels is 0 from the start."""
+        """Make a counter. Without labels it starts at 0."""
         super().__init__(name, help_, labels)
         self._values: dict[tuple[str, ...], float] = {} if labels else {(): 0.0}
 
     def add(self, *values: str, by: float = 1.0) -> None:
-        """Count; `values` are those of the labels, in their order."""
+        """Add `by`. `values` are the label values in order."""
         key = self._key(self._values, values)
         self._values[key] = self._values.get(key, 0.0) + by
 
     @property
     def values(self) -> Mapping[tuple[str, ...], float]:
-        """What was counted, by label values."""
+        """Return the counts by label values."""
         return MappingProxyType(self._values)
 
 
 class Histogram(Metric):
-    """How many seconds something took; `buckets` are upper bounds, rising."""
+    """A histogram of durations in seconds. `buckets` are upper bounds in ascending order."""
 
     __slots__ = ("_values", "buckets")
 
     def __init__(
         self, name: str, help_: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = SECONDS
     ) -> None:
-        """One without labels is there from the start."""
+        """Make a histogram. Without labels it exists from the start."""
         super().__init__(name, help_, labels)
         self.buckets = buckets
         self._values: dict[tuple[str, ...], Spread] = {} if labels else {(): self._empty()}
@@ -83,7 +83,7 @@ class Histogram(Metric):
         return Spread([0] * (len(self.buckets) + 1))
 
     def observe(self, seconds: float, *values: str) -> None:
-        """Count one that took so long."""
+        """Record one duration in seconds."""
         key = self._key(self._values, values)
         spread = self._values.get(key)
         if spread is None:
@@ -93,15 +93,18 @@ class Histogram(Metric):
 
     @property
     def values(self) -> Mapping[tuple[str, ...], Spread]:
-        """What was counted, by label values."""
+        """Return the recorded durations by label values."""
         return MappingProxyType(self._values)
 
 
 class Metrics:
-    """Everything that is counted where it happens; `result` and `kind` are words of the code, never a sender's text."""
+    """All metrics that are counted where they happen.
+
+    `result` and `kind` are words of the code, never a sender's text.
+    """
 
     def __init__(self) -> None:
-        """Nothing is counted yet."""
+        """Make all metrics, empty."""
         self.webhooks = Counter(
             "deploybot_webhooks_total",
             "Received webhooks. On receipt: kept, double, forged, limited, full, unkept, too_large. "
@@ -152,9 +155,9 @@ class Metrics:
         )
 
     def __iter__(self) -> Iterator[Counter | Histogram]:
-        """All of them, in the order in which they are told."""
+        """Yield all metrics, in the order of `/metrics`."""
         return iter(vars(self).values())
 
 
 METRICS = Metrics()
-"""The bot's own: counted into from anywhere."""
+"""The bot's metrics. Any module may count into them."""

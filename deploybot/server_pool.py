@@ -1,4 +1,4 @@
-"""`ports.Servers`: all servers of bot.toml, each with its host and its engine, over one pool."""
+"""Implement `ports.Servers`: all servers of bot.toml, each with its host and engine, over one connection pool."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ EngineFactory = Callable[[Server], Engine | None]
 
 
 class SshServers:
-    """All servers. Hosts and engines are made when first asked for, and connect at first use."""
+    """All servers. Hosts and engines are made when first requested, and connect at first use."""
 
     def __init__(
         self, servers: Mapping[str, Server], pool: Pool, engine: EngineFactory, *, log_cap: int = LOG_CAP
     ) -> None:
-        """`engine` makes the Engine of a server, or gives None where it can have none."""
+        """Take the servers and the pool. `engine` makes a server's Engine, or returns None if it can have none."""
         self._servers = servers
         self._pool = pool
         self._make_engine = engine
@@ -29,32 +29,35 @@ class SshServers:
         self._engines: dict[str, Engine | None] = {}
 
     def host(self, name: str) -> SshHost:
-        """The server of that name; KeyError when bot.toml has none."""
+        """Return the host of a server by name. Raise KeyError if bot.toml has none."""
         if name not in self._hosts:
             if name not in self._servers:
                 raise KeyError(name)
             docker = self._servers[name].docker or ""
-            # Other addresses are seen from the bot's own machine.
+            # Other addresses are relative to the bot's own machine.
             docker = docker if docker.startswith("/") else ""
             self._hosts[name] = SshHost(name, self._pool, log_cap=self._log_cap, docker=docker)
         return self._hosts[name]
 
     def engine(self, name: str) -> Engine | None:
-        """Its Docker Engine, or None where it can have none."""
+        """Return a server's Docker Engine, or None if it can have none."""
         if name not in self._engines:
             self._engines[name] = self._make_engine(self._servers[name])
         return self._engines[name]
 
     def sights(self) -> dict[str, Sight]:
-        """How each server was seen last; see `Pool.sights`."""
+        """Return the last known state of each server's connection; see `Pool.sights`."""
         return self._pool.sights()
 
     async def drop(self, name: str) -> None:
-        """Cut the connection to a server without a word, as a broken link would."""
+        """Abort the connection to a server without closing it properly, as a network failure would."""
         await self._pool.drop(name)
 
     async def close(self) -> None:
-        """Let go of all servers, within a few seconds; detached jobs go on. Engines are closed by who made them."""
+        """Disconnect from all servers within a few seconds. Detached jobs continue.
+
+        The code that made the engines closes them.
+        """
         for host in self._hosts.values():
             host.close()
         await self._pool.close()

@@ -1,7 +1,7 @@
-"""Reports, once in chat, of what is authentic and does not fit: what happened, and how to fix it.
+"""Report setup problems once in chat, such as authentic events that fit no settings, with how to fix them.
 
-A notice is a row, so a restart does not repeat it. It is closed when the thing fits again; its message then says so,
-and the same trouble is reported again after that.
+A notice is a row, so a restart does not repeat it. It is closed when the problem is fixed, and its message then says
+so. If the problem returns, it is reported again.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _MOST = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Something that does not fit. `key` tells it from others, `app` is empty where it is about none.
+    """A setup problem. `key` identifies it; `app` is empty if it concerns none.
 
-    `title` says what happened, `text` what that means, `fix` what to do. `besides` is a place that cannot be told.
+    `title` says what happened, `text` what it means, and `fix` what to do. `besides` is a channel to avoid.
     """
 
     key: str
@@ -34,16 +34,16 @@ class Notice:
 
 
 class NoticeBoard:
-    """Puts notices into the outbox, in the caller's transaction."""
+    """A writer of notices to the outbox, in the caller's transaction."""
 
     def __init__(self, clock: Clock, places: Callable[[str], Iterable[Place]], last: Place | None = None) -> None:
-        """`places` are the channels of an app, or with an empty name of the bot; `last` is used where there is none."""
+        """Take the channels of an app (with an empty name, the bot's) as `places`; `last` is used if there is none."""
         self._clock = clock
         self._places = places
         self._last = last
 
     def report(self, tables: Tables, notice: Notice) -> bool:
-        """Say a notice, unless it is open already; whether it was said."""
+        """Post a notice unless it is already open. Return whether it was posted."""
         now = self._clock.now()
         if not tables.notices.add(notice.key, notice.title, notice.app, now):
             return False
@@ -61,11 +61,11 @@ class NoticeBoard:
         return True
 
     def remember(self, tables: Tables, key: str) -> None:
-        """Keep a key without saying anything."""
+        """Store a key without posting anything."""
         tables.notices.add(key, key, "", self._clock.now())
 
     def _told(self, notice: Notice) -> Iterable[Place]:
-        """Where a notice is said: not in the channel that it is about."""
+        """Return the channels for a notice, except the channel that it is about."""
         about = notice.besides
         left = [
             one
@@ -75,7 +75,7 @@ class NoticeBoard:
         return left or ([self._last] if self._last else [])
 
     def close(self, tables: Tables, key: str) -> bool:
-        """Say that the trouble of a notice is over, if it is open; whether it was."""
+        """Post that a notice's problem is fixed, if it is open. Return whether it was."""
         kept = tables.notices.close(key)
         if kept is None:
             return False
@@ -87,23 +87,23 @@ class NoticeBoard:
 
 
 class NoticeWriter:
-    """Reports from outside of a transaction; each key once, without asking the database again."""
+    """A reporter of notices outside of a transaction. Each key is reported once, without asking the database again."""
 
     def __init__(self, store: Store, board: NoticeBoard) -> None:
-        """Take the board and its database."""
+        """Take the store and the board."""
         self._store = store
         self._board = board
         self._reported: set[str] = set()
 
     async def __call__(self, notice: Notice) -> None:
-        """Report, unless that was done; where the database cannot be written, the next call tries again."""
+        """Report a notice unless that was done. If the database can't be written, the next call retries."""
         if notice.key in self._reported or len(self._reported) > _MOST:
             return
-        with contextlib.suppress(StoreError):  # the database says itself what is wrong with it
+        with contextlib.suppress(StoreError):  # the database reports its own problem
             await self._store.write(lambda tables: self._board.report(tables, notice))
             self._reported.add(notice.key)
 
 
 def _key(key: str, at: float) -> str:
-    """The key of a notice's card: each report has a message of its own, which its end edits."""
+    """Return the key of a notice's card. Each report has its own message, which the end of the problem edits."""
     return f"event:notice:{key}:{at:.0f}"

@@ -1,12 +1,12 @@
-"""Files that the bot believes: bot.toml, what it names, and plug-ins. Nobody else may be able to change them.
+"""Read trusted files: bot.toml, the files it names, and plug-ins. No other user may be able to change them.
 
-The rule is that of sshd (`StrictModes`, sshd_config(5)): a file, every folder above it and every symbolic link on the
-way belong to root or to the bot's user, and neither group nor others may write there. Unlike sshd, a folder with the
-sticky bit (/tmp) may be open to all: there nobody can replace what belongs to somebody else. An ACL that lets others
-write shows as the group's bit.
+The rule is that of sshd (`StrictModes`, sshd_config(5)). A file, each folder above it and each symbolic link on the
+way must belong to root or to the bot's user. Neither group nor others may write there. Unlike sshd, a folder with the
+sticky bit (/tmp) may be writable by all: there users can't replace files of others. An ACL that lets others write
+shows as the group's bit.
 
-Each step is opened and looked at by its descriptor, relative to the one before: nothing can be put in its place between
-the look and the use. It blocks for as long as the file system does.
+Each step is opened and checked by its descriptor, relative to the step before. So no one can replace it between check
+and use. Calls block for as long as the file system does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _EVERYBODY = stat.S_IRWXO
 _STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-# A pipe must not make the opening wait for whoever writes to it.
+# Opening a pipe must not block until there is a writer.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _GIVEN = ("/run/secrets", "/var/run/secrets")
 _GIVEN_BY_SYSTEMD = "CREDENTIALS_DIRECTORY"
@@ -37,12 +37,12 @@ _KUBERNETES = "..data"
 
 
 class UnsafeFileError(ValueError):
-    """A file that somebody else may change or read, or that is none. Says which, whose it is, and what to run."""
+    """Not a file, or another user may change or read it. Names the file, its owner, and a command to fix it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A file or folder at the end of its way. `folder` is the descriptor of what it is in, `name` its name there."""
+    """A file or folder at the end of its path. `folder` is the descriptor of its parent, `name` its name there."""
 
     folder: int
     name: str
@@ -52,11 +52,11 @@ class _Opened:
 
 
 def read(path: Path, *, private: bool = False, uid: int | None = None, largest: int = _LARGEST) -> bytes:
-    """Give the content of a file that only root and `uid` (the process's user) can change.
+    """Return the content of a file that only root and `uid` (default: the process's user) can change.
 
-    One that is `private` has to be unreadable for others: as for ssh(1), nobody but its owner may read the user's own,
-    and not everybody one of root's. Secrets that Docker, Kubernetes and systemd hand to a process are readable as these
-    make them. Raises UnsafeFileError, or OSError where it cannot be opened.
+    A `private` file must be unreadable for others, as for ssh(1). Only the owner may read the user's own file; a file
+    of root may be readable by its group. Secrets passed by Docker, Kubernetes and systemd may have any read mode.
+    Raises UnsafeFileError, or OSError if it can't be opened.
     """
     user = os.geteuid() if uid is None else uid
     with _walk(path, user) as at:
@@ -75,9 +75,9 @@ def read(path: Path, *, private: bool = False, uid: int | None = None, largest: 
 
 
 def verify(path: Path, *, private: bool = False, uid: int | None = None) -> None:
-    """Look at a file or folder that another program reads by its path; the same otherwise.
+    """Check, like `read`, a file or folder that another program reads by its path.
 
-    Nobody but root and `uid` can change what was found good, so it stays good.
+    Only root and `uid` can change a file that passed, so it stays trusted.
     """
     user = os.geteuid() if uid is None else uid
     with _walk(path, user) as at:
@@ -90,8 +90,8 @@ def verify(path: Path, *, private: bool = False, uid: int | None = None) -> None
 
 @contextmanager
 def _walk(path: Path, user: int) -> Iterator[_Opened]:
-    """Follow a path from the root, link by link, and look at each step."""
-    # What the system hands out for this process alone is recognised by where it lies, as it is named in bot.toml.
+    """Follow a path from the root, link by link, and check each step."""
+    # Secrets that the system passes to this process are recognised by their path as written in bot.toml.
     given = _is_given(path)
     steps, links, at = deque(path.absolute().parts[1:]), 0, PurePath("/")
     folder = os.open("/", _STEP | os.O_DIRECTORY)
@@ -137,13 +137,13 @@ def _instead(folder: int, other: int) -> int:
 
 
 def _is_given(path: Path) -> bool:
-    """Whether a file lies where Docker, Podman or systemd put secrets for this process."""
+    """Return whether a file is where Docker, Podman or systemd put secrets for this process."""
     folders = [*_GIVEN, os.environ.get(_GIVEN_BY_SYSTEMD, "")]
     return any(path.absolute().is_relative_to(folder) for folder in folders if folder)
 
 
 def _insist(found: os.stat_result, path: PurePath, user: int) -> None:
-    """Refuse what others than root and the user may change."""
+    """Refuse files that users other than root and `user` may change."""
     if stat.S_IFMT(found.st_mode) not in {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}:
         raise UnsafeFileError(f"{path} is not a file")
     if found.st_uid not in {0, user}:
@@ -165,7 +165,7 @@ def _foreign(found: os.stat_result, path: PurePath, user: int) -> str:
 
 
 def _insist_on_privacy(found: os.stat_result, path: PurePath, user: int) -> None:
-    """Refuse a secret that others may read. Whom root lets read through the group is for root to say."""
+    """Refuse a secret that others may read. Root may let a group read its own files."""
     if found.st_mode & (_OTHERS if found.st_uid == user else _EVERYBODY):
         cure = f"chmod {'600' if found.st_uid == user else 'o-rwx'} {_quoted(path)}"
         raise UnsafeFileError(f"others can read {_described(found, path)}; run `{cure}`")
@@ -177,7 +177,7 @@ def _insist_on_file(found: os.stat_result, path: PurePath) -> None:
 
 
 def _described(found: os.stat_result, path: PurePath) -> str:
-    """`the folder /srv (owner ana:devs, mode 0775)`."""
+    """Return `the folder /srv (owner ana:devs, mode 0775)`."""
     kind = {stat.S_IFDIR: "the folder ", stat.S_IFLNK: "the link "}.get(stat.S_IFMT(found.st_mode), "")
     return f"{kind}{path} (owner {_user(found.st_uid)}:{_group(found.st_gid)}, mode {stat.S_IMODE(found.st_mode):04o})"
 

@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: `90`, `15m`, `1h30m`, `500 MB`."""
+"""Read and show durations and sizes as people write them: `90`, `15m`, `1h30m`, `500 MB`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MINUTE = 60
 
 
 def duration(value: object) -> float:
-    """Seconds from a number or from text such as `90s`, `15m`, `1h30m`; ValueError otherwise."""
+    """Return seconds from a number or a text such as `90s`, `15m`, `1h30m`. Raise ValueError otherwise."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         seconds = float(value)
     elif isinstance(value, str) and _DURATION.fullmatch(value):
@@ -28,7 +28,7 @@ def duration(value: object) -> float:
 
 
 def size(value: object) -> int:
-    """Bytes from a number or from text such as `500MB`, `2 GiB`; ValueError otherwise."""
+    """Return bytes from a number or a text such as `500MB`, `2 GiB`. Raise ValueError otherwise."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
@@ -39,14 +39,14 @@ def size(value: object) -> int:
 
 
 def show_duration(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min`, `2 h 5 min`, `4 d`: the two largest parts, for people."""
-    if seconds < 9.95:  # noqa: PLR2004  below ten seconds a tenth still says something
+    """Return seconds as text for people, in the two largest units: `0.4 s`, `12 s`, `3 min`, `2 h 5 min`, `4 d`."""
+    if seconds < 9.95:  # noqa: PLR2004  below ten seconds a tenth still matters
         return f"{max(seconds, 0):.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if not minutes:
         return f"{rest} s"
     if minutes < _MINUTE:
-        return f"{minutes} min" + (f" {rest} s" if rest and minutes < 10 else "")  # noqa: PLR2004  then nobody minds
+        return f"{minutes} min" + (f" {rest} s" if rest and minutes < 10 else "")  # noqa: PLR2004  from ten minutes on, seconds do not matter
     hours, minutes = divmod(minutes, 60)
     if hours < 24:  # noqa: PLR2004  hours of a day
         return f"{hours} h" + (f" {minutes} min" if minutes else "")
@@ -55,17 +55,17 @@ def show_duration(seconds: float) -> str:
 
 
 def show_size(count: int) -> str:
-    """`512 B`, `3.4 MB`, `12 GB` (powers of 1000); `unknown` for a negative number."""
+    """Return bytes as `512 B`, `3.4 MB`, `12 GB` (powers of 1000); `unknown` for a negative number."""
     if count < 0:
         return "unknown"
     number = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if number < _KILO - 0.5:
-            return f"{number:.0f} {unit}" if unit == "B" or number >= 10 else f"{number:.1f} {unit}"  # noqa: PLR2004  two digits do
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 10 else f"{number:.1f} {unit}"  # noqa: PLR2004  two digits are enough
         number /= _KILO
     return f"{number:.1f} TB"
 
 
 def show_time(at: float) -> str:
-    """Seconds since the epoch as `2026-11-21 01:28 UTC`."""
+    """Return seconds since the epoch as `2026-11-21 01:28 UTC`."""
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))

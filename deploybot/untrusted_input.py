@@ -1,6 +1,7 @@
-"""Reads what comes from outside: JSON, numbers, texts. All functions raise one error, `Unreadable`.
+"""Read untrusted input: JSON, numbers, texts. All functions raise only `Unreadable`.
 
-Who knows which server answered makes a `BadAnswer` of it by `failure_of`, which does so for any other exception, too.
+Callers that know which server answered use `failure_of`. It turns `Unreadable` and any other exception into a
+`BadAnswer` or another error of ours.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 MOST_VALUES = 200_000
-"""JSON values in one answer. An empty object takes two bytes there and sixty-four in memory."""
+"""The maximum number of JSON values in one answer. An empty object takes two bytes there, and sixty-four in memory."""
 LONGEST_TEXT = 16_384
 _SIGNS = (b",", b"[", b"{")
 _MOST_DIGITS = 18
@@ -29,11 +30,11 @@ _MOST_LOGGED = 200
 
 
 class Unreadable(ValueError):
-    """What came is not what it should be; the text says what was wrong, without quoting it at length."""
+    """Input that is not what it should be. The text says what was wrong, without a long quote."""
 
 
 def json_of(data: bytes) -> object:
-    """The value in a JSON text (RFC 8259). NaN, infinite numbers and a text with too many values are refused."""
+    """Parse a JSON text (RFC 8259). Refuse NaN, infinite numbers and texts with too many values."""
     if sum(map(data.count, _SIGNS)) > MOST_VALUES:
         raise Unreadable(f"its JSON holds more than {MOST_VALUES:,} values")
     try:
@@ -45,33 +46,33 @@ def json_of(data: bytes) -> object:
 
 
 def object_of(value: object, name: str = "its answer") -> Mapping[str, object]:
-    """A JSON object."""
+    """Return a JSON object."""
     if not isinstance(value, dict):
         raise Unreadable(f"{name} is not a JSON object")
     return value
 
 
 def objects_of(value: object, name: str = "its answer", *, most: int) -> list[Mapping[str, object]]:
-    """A JSON list of objects, `most` at most."""
+    """Return a JSON list of objects, at most `most`."""
     if not isinstance(value, list) or len(value) > most:
         raise Unreadable(f"{name} is not a JSON list of at most {most:,} objects")
     return [object_of(one, f"an entry of {name}") for one in value]
 
 
 def text_of(value: object, name: str) -> str:
-    """A text that has to be there. Half a surrogate pair becomes a question mark, and a long text is cut."""
+    """Return a required text. Half a surrogate pair becomes a question mark, and a long text is cut."""
     if not isinstance(value, str) or not value:
         raise Unreadable(f"{name} is missing or not a text")
     return value[:LONGEST_TEXT].encode("utf-8", "replace").decode()
 
 
 def text_or_empty(value: object, name: str) -> str:
-    """A text; empty where nothing is there."""
+    """Return an optional text; empty if missing."""
     return text_of(value, name) if value not in (None, "") else ""
 
 
 def texts_of(value: object, name: str, *, most: int = 1000) -> tuple[str, ...]:
-    """A list of texts; none where nothing is there."""
+    """Return a list of texts; empty if missing."""
     if value is None:
         return ()
     if not isinstance(value, list) or len(value) > most:
@@ -80,7 +81,7 @@ def texts_of(value: object, name: str, *, most: int = 1000) -> tuple[str, ...]:
 
 
 def labels_of(value: object, name: str = "Labels", *, most: int = 1000) -> tuple[tuple[str, str], ...]:
-    """An object of texts as sorted pairs; none where nothing is there."""
+    """Return an object of texts as sorted pairs; empty if missing."""
     found = object_of(value, name) if value is not None else {}
     if len(found) > most:
         raise Unreadable(f"{name} has more than {most:,} entries")
@@ -88,7 +89,7 @@ def labels_of(value: object, name: str = "Labels", *, most: int = 1000) -> tuple
 
 
 def whole_of(value: object, name: str, *, default: int | None = None) -> int:
-    """A whole number of at most 18 digits; `default` where nothing is there and one is given."""
+    """Return a whole number of at most 18 digits; `default`, if given, for a missing one."""
     if value is None and default is not None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST < value < _LARGEST:
@@ -97,7 +98,7 @@ def whole_of(value: object, name: str, *, default: int | None = None) -> int:
 
 
 def number_of(value: object, name: str, *, default: float | None = None) -> float:
-    """A finite number; `default` where nothing is there and one is given."""
+    """Return a finite number; `default`, if given, for a missing one."""
     if value is None and default is not None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST < value < _LARGEST:
@@ -106,7 +107,7 @@ def number_of(value: object, name: str, *, default: float | None = None) -> floa
 
 
 def digits_of(text: str, name: str) -> int:
-    """A whole number that is written in ASCII digits, 18 at most."""
+    """Return a whole number written in ASCII digits, at most 18."""
     if not (text.isascii() and text.removeprefix("-").isdigit()):
         raise Unreadable(f"{name} is not a number")
     if len(text) > _MOST_DIGITS:
@@ -115,7 +116,7 @@ def digits_of(text: str, name: str) -> int:
 
 
 async def of_one(what: str, answer: Awaitable[T]) -> T:
-    """What one server or service answers; whatever exception it causes is raised as an error of ours about `what`."""
+    """Await the answer of one server or service. Raise any exception as an error of ours about `what`."""
     try:
         return await answer
     except Exception as problem:
@@ -123,7 +124,7 @@ async def of_one(what: str, answer: Awaitable[T]) -> T:
 
 
 def failure_of(what: str, problem: Exception) -> DeploybotError:
-    """An exception that one server or service has caused, as an error of ours about `what`."""
+    """Turn an exception that a server or service caused into an error of ours about `what`."""
     if isinstance(problem, DeploybotError):
         return problem
     if isinstance(problem, TimeoutError):
@@ -134,7 +135,7 @@ def failure_of(what: str, problem: Exception) -> DeploybotError:
 
 
 def unforeseen(what: str, problem: Exception) -> str:
-    """Log an exception that nobody has foreseen with its traceback, once for each place; what to say of it."""
+    """Log an unexpected exception with its traceback, once for each place in the code. Return a text for people."""
     place = (what, type(problem).__name__, _line_of(problem.__traceback__))
     if place not in _LOGGED:
         _LOGGED[place] = None
@@ -145,7 +146,7 @@ def unforeseen(what: str, problem: Exception) -> str:
 
 
 def _line_of(trace: TracebackType | None) -> str:
-    """The file and line in which an exception was raised."""
+    """Return the file and line that raised an exception."""
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""

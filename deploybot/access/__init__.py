@@ -1,4 +1,4 @@
-"""The allowlist and people's locks: questions put to the policy with what the database says now."""
+"""The allowlist and people's locks. Both ask the policy with the current data of the database."""
 
 from deploybot.access.account_links import new_code
 from deploybot.access.account_syntax import PLATFORMS, Who, identity_text, name_from, read_who

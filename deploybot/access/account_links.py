@@ -1,8 +1,9 @@
-"""Identities of two chats become one person, confirmed from both sides.
+"""Link accounts of two chats to one person, confirmed from both sides.
 
-A code that was given out to a known person is typed in the other chat: that proves who types there. Who is somebody
-already there is told whose code it is, and says yes: so nobody gives their roles away by typing what they were talked
-into. Then the first side is told who typed it, and says yes: so a stolen code is not enough.
+A known person gets a code and types it in the other chat. This proves that they own the account there.
+If that account already belongs to a person, the bot first shows them whose code it is and waits for `link yes`.
+So people can't be tricked into giving their roles away.
+Then the bot asks the first side to confirm the account that typed the code. So a stolen code is not enough.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ _ASK_FIRST = "Ask for one first: `link`, in the chat where I know you."
 
 
 def new_code() -> str:
-    """A code that people can read to each other and type: `7KQ2-M9XD`, of 39 random bits."""
+    """Return a random code that people can read aloud and type, such as `7KQ2-M9XD` (39 bits)."""
     return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(2))
 
 
 class Linking:
-    """Links of identities, in rows; each step is one transaction with its row in the audit."""
+    """The steps of linking accounts. Links are rows; each step is one transaction that also writes an audit row."""
 
     def __init__(self, store: Store, clock: Clock, codes: CodeSecrets, announcer: GrantAnnouncer) -> None:
-        """Take the ports; `codes` are the secrets that go over with a person. What is linked is announced."""
+        """Take the ports. `codes` holds one-time code secrets, which move with a merged person; links are announced."""
         self._store = store
         self._clock = clock
         self._codes = codes
         self._announcer = announcer
 
     async def step(self, ctx: Context, word: str) -> Card:
-        """One message of the talk: nothing, a code, `yes` or `no`. UserError explains what does not fit."""
+        """Handle one `link` message: empty, a code, `yes` or `no`. Raise UserError if it does not fit."""
         match word.lower():
             case "":
                 return await self._begin(ctx)
@@ -53,7 +54,7 @@ class Linking:
                 return await self._take(ctx.incoming, word.upper())
 
     async def _begin(self, ctx: Context) -> Card:
-        """Give out a code, to a known person and in private."""
+        """Issue a code to a known person in a private chat."""
         if ctx.person is None:
             raise UserError("I do not know you here, so begin in the chat where I do: type `link` there.")
         require_private(ctx.incoming, "a code")
@@ -63,7 +64,7 @@ class Linking:
 
         def issue(tables: Tables) -> None:
             _insist_on_role(tables, Person(link.person, ""), self._clock.now())
-            # A yes is for one thing: what was typed here before and not agreed to is over.
+            # Otherwise a later `yes` could mean either link: drop a code typed here that was not agreed to.
             if typed := tables.links.typed(incoming.identity, self._clock.now()):
                 tables.links.end(typed.person)
             tables.links.issue(link, code)
@@ -76,7 +77,7 @@ class Linking:
         )
 
     async def _take(self, incoming: Incoming, code: str) -> Card:
-        """Use a code up for who types it, and ask the side that it came from."""
+        """Use up a code for the sender, then ask the sender or the side that requested it to confirm."""
         now, identity = self._clock.now(), incoming.identity
 
         def take(tables: Tables) -> tuple[Person, AccountLink, Person | None] | str:
@@ -108,7 +109,7 @@ class Linking:
         return _first_question(other, holder, link) if other else _nearly(holder, link)
 
     async def _agree(self, incoming: Incoming) -> Card | None:
-        """Let the other side be asked, for who typed a code and is somebody already; None where they did not."""
+        """Record the `yes` of a sender who is already a person, and ask the code's side; None if none is pending."""
         now, identity = self._clock.now(), incoming.identity
 
         def agree(tables: Tables) -> tuple[Person, AccountLink] | None:
@@ -125,7 +126,7 @@ class Linking:
         return _nearly(*agreed) if agreed else None
 
     async def _confirm(self, incoming: Incoming) -> Card:
-        """Make the two one person, for who asked for the code."""
+        """Merge both accounts into one person, confirmed by the side that requested the code."""
         now = self._clock.now()
 
         def confirm(tables: Tables) -> tuple[Person, Identity, Person | None]:
@@ -163,7 +164,7 @@ class Linking:
         )
 
     async def _end(self, incoming: Incoming) -> Card:
-        """Forget a link, for either side."""
+        """Drop a pending link, from either side."""
         now, identity = self._clock.now(), incoming.identity
 
         def end(tables: Tables) -> None:
@@ -178,7 +179,7 @@ class Linking:
         return Card(title="Nothing was linked.", private=True)
 
     def _pending(self, tables: Tables, incoming: Incoming) -> tuple[Person, AccountLink]:
-        """The link of the sender, who has to be on the side from which they asked for it."""
+        """Return the sender's pending link. Raise UserError unless they write from the account that requested it."""
         person = tables.people.of(incoming.identity)
         link = None if person is None else tables.links.get(person.id, self._clock.now())
         if person is None or link is None or link.identity != incoming.identity:
@@ -187,13 +188,13 @@ class Linking:
 
 
 def require_private(incoming: Incoming, what: str) -> None:
-    """UserError where others could read the answer."""
+    """Raise UserError if others could read the answer."""
     if not incoming.place.private and incoming.identity.platform != CONSOLE:
         raise UserError(f"Others would see {what} here.", hint="Type it to me in a direct message.")
 
 
 def _detached(tables: Tables, identity: Identity) -> str:
-    """Why an account cannot be linked that an admin has taken away; empty for any other."""
+    """Return why an account that an admin removed can't be linked; empty for any other account."""
     account = tables.people.account(identity)
     if account is None or not account.detached:
         return ""
@@ -201,7 +202,7 @@ def _detached(tables: Tables, identity: Identity) -> str:
 
 
 def _roleless(tables: Tables, person: Person | None, now: float) -> str:
-    """Why a person cannot be linked who has lost all roles; empty for a stranger, and for anybody with a role."""
+    """Return why a person without any role can't be linked; empty for strangers and people with a role."""
     if person is None or role_of(person, tables.people.grants(), None, None, now) is not None:
         return ""
     return "Who has no role cannot link accounts: ask an administrator for one first."
@@ -221,7 +222,7 @@ def _nearly(holder: Person, link: AccountLink) -> Card:
 
 
 def _first_question(other: Person, holder: Person, link: AccountLink) -> Card:
-    """What somebody is asked who typed a code and is a person already."""
+    """Return the question for a sender who typed a code and is already a person."""
     return Card(
         title=f"This is a code of {holder.name}'s, from {identity_text(link.identity)}. Are you {holder.name}, too?",
         text=f"If you say yes, {holder.name} may do all that you may do here as {other.name}. "
@@ -233,7 +234,7 @@ def _first_question(other: Person, holder: Person, link: AccountLink) -> Card:
 
 
 def _question(tables: Tables, incoming: Incoming, holder: Person) -> Card:
-    """What the side that the code came from is asked."""
+    """Return the question for the account that requested the code."""
     other = tables.people.of(incoming.identity)
     known = f", whom I know as {other.name}," if other else ""
     return Card(

@@ -1,9 +1,12 @@
-"""How people are written down in commands: `@ana`, or `slack:T012/U345:ana` for somebody new.
+"""Read people as commands name them: `@ana`, or `slack:T012/U345:ana` for a new person.
 
-The form is `PLATFORM:ID[:NAME]`; Slack's ids are `TEAM/USER`, Telegram's are whole numbers, and at the
-console they are a user id, with `/NAME` where people share that user (`console:1000/ben`). Nobody speaks to the bot
-from a forge: an identity there says whose pushes and builds they are. Forges' ids are whole numbers, Bitbucket's UUIDs.
-`git:ana@example.com` is the address in a person's commits.
+The form is `PLATFORM:ID[:NAME]`:
+
+- Slack ids are `TEAM/USER`, Telegram ids whole numbers.
+- Console ids are user ids, with `/NAME` where people share that user (`console:1000/ben`).
+- Forge ids are whole numbers, on Bitbucket UUIDs. Forge accounts send no commands.
+  They show whose pushes and builds an event is about.
+- `git:ana@example.com` is the email address in a person's commits.
 """
 
 from __future__ import annotations
@@ -29,25 +32,25 @@ _HINT = "Write @NAME for somebody I know, and PLATFORM:ID:NAME for somebody new,
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """A person as written: an identity, a name, or both; what was not written is None or empty."""
+    """A person as typed: an identity, a name or both. Missing parts are None or empty."""
 
     identity: Identity | None
     name: str
 
 
 def identity_text(identity: Identity) -> str:
-    """`slack:T012/U345`, as `read_who` takes it."""
+    """Return an identity as `read_who` reads it, such as `slack:T012/U345`."""
     user = f"{identity.team}/{identity.user}" if identity.team else identity.user
     return f"{identity.platform}:{user}"
 
 
 def name_from(text: str) -> str:
-    """A person's name made of what a platform calls somebody: nothing but a-z, 0-9, `.`, `_` and `-`."""
+    """Turn a platform's display name into a person's name: only a-z, 0-9, `.`, `_` and `-`."""
     return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:40] or "somebody"
 
 
 def read_who(text: str) -> Who:
-    """Read `@name`, `name` or `platform:id[:name]`; UserError explains the form."""
+    """Read `@name`, `name` or `platform:id[:name]`. Raise UserError if it does not fit."""
     platform, colon, rest = text.partition(":")
     if not colon:
         return Who(None, _name(text.removeprefix("@")))

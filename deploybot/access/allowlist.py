@@ -1,4 +1,4 @@
-"""The allowlist: who somebody is, what they may do, and how that is changed."""
+"""The allowlist: who people are, what they may do, and how admins change that."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from deploybot.ports import Clock, CodeSecrets, People, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
 CLAIMED = "claim"
-"""Who gave the first administrator their role, for `who`."""
+"""Recorded as the giver of the first administrator's role; `who` shows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the allowlist says: everybody, every grant, and who is asking (None for a stranger)."""
+    """The allowlist as read for one sender: all people, all grants, and the sender (None for a stranger)."""
 
     person: Person | None
     people: tuple[Person, ...]
@@ -49,7 +49,7 @@ class Known:
     now: float
 
     def may(self, action: Action, command: str, app: str, environment: str) -> bool:
-        """Whether who is asking may do something in one environment."""
+        """Return whether the sender may do this in one environment."""
         question = PolicyQuestion(
             person=self.person,
             action=action,
@@ -62,13 +62,13 @@ class Known:
         return decide(question).allowed
 
     def sees(self, app: str, environment: str) -> bool:
-        """Whether who is asking may look at an environment, also at one that bot.toml has no more."""
+        """Return whether the sender may view an environment, even one removed from bot.toml."""
         return self.may(Action.VIEW, "status", app, environment)
 
 
 @dataclass(frozen=True, slots=True)
 class PersonAnswer:
-    """The policy's decision, for whom, and the lock it looked at."""
+    """The policy's decision, the person it is about, and the lock that was checked."""
 
     person: Person | None
     decision: Decision
@@ -76,15 +76,15 @@ class PersonAnswer:
 
 
 class Access:
-    """`command.PeopleService`, and the questions that dispatch and the deploy engine put to the policy.
+    """The allowlist as `command.PeopleService`, and questions to the policy from dispatch and the deploy engine.
 
-    Nothing is remembered between questions: each reads the database anew.
+    Nothing is cached: each question reads the database again.
     """
 
     def __init__(
         self, settings: Settings, store: Store, clock: Clock, codes: CodeSecrets, homes: Sequence[Place] = ()
     ) -> None:
-        """Take bot.toml and the ports; changes of roles are announced in `homes` where their app has no channel."""
+        """Take bot.toml and the ports. Role changes are announced in `homes` if their app has no channel."""
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -95,7 +95,7 @@ class Access:
         self._granting = Granting(settings, store, clock, self.announcer)
 
     async def known(self, identity: Identity) -> Known:
-        """Who somebody is, and the allowlist as it stands."""
+        """Return who an account belongs to, with the current allowlist."""
 
         def look(tables: Tables) -> Known:
             people = tables.people
@@ -115,10 +115,10 @@ class Access:
         number: int = 0,
         glass: bool = False,
     ) -> PersonAnswer:
-        """Ask the policy about a person, by identity or id. Places are as in `policy.Question`.
+        """Ask the policy about a person, by identity or id. Places are as in `policy.PolicyQuestion`.
 
-        `release` is what would run, where that is known; `number` the deployment that it is about, or 0.
-        `glass` says that the person wants to break the glass.
+        `release` is the release that would run, if known. `number` is the deployment in question, or 0.
+        `glass` means that the person wants to break the glass.
         """
 
         def look(tables: Tables) -> PolicyQuestion:
@@ -140,14 +140,14 @@ class Access:
     async def may(
         self, person: int, action: Action, app: str, environment: str, *, command: str = "deploy"
     ) -> Decision:
-        """Whether a person may still do something: grants and locks are read again."""
+        """Return whether a person may still do this. Grants and locks are read again."""
         answer = await self.ask(person, action=action, command=command, app=app, environment=environment)
         return answer.decision
 
     async def why(
         self, ctx: Context, command: Command, app: App, environment: Environment, release: Release | None = None
     ) -> Card:
-        """What every rule says to the sender's using a command there, and who may."""
+        """Return each rule's verdict on the sender using this command there, and who may use it."""
         back = command.name == Kind.ROLLBACK
         origin = await ctx.releases.origin(app, environment, release, back=back) if release else None
 
@@ -166,25 +166,25 @@ class Access:
         return reasons_card(await self._store.read(look))
 
     async def link(self, ctx: Context, word: str) -> Card:
-        """Link a further identity of the sender: a code for them, their code, or a link's confirmation or end."""
+        """Link another account to the sender. `word` is empty (request a code), a code, `yes` or `no`."""
         return await self._linking.step(ctx, word)
 
     async def totp(self, ctx: Context, code: str) -> Card:
-        """Enrol the sender for one-time codes, or confirm that with the first code."""
+        """Enrol the sender for one-time codes, or confirm the enrolment with the first code."""
         return await self._enrolment.step(ctx, code)
 
     def refusal(self, answer: PersonAnswer) -> str:
-        """The sentences of a no."""
+        """Return a refusal as text: the lock if a lock caused it, otherwise the reasons."""
         if answer.decision.held and answer.lock is not None:
             return tell_lock(answer.lock, self._clock.now())
         return " ".join(answer.decision.reasons)
 
     async def visible(self, ctx: Context) -> tuple[tuple[App, Environment], ...]:
-        """The environments that the sender may see, in the order of bot.toml."""
+        """Return the environments that the sender may see, in the order of bot.toml."""
         return self.seen_by(await self.known(ctx.incoming.identity))
 
     def seen_by(self, known: Known) -> tuple[tuple[App, Environment], ...]:
-        """The environments that somebody may see, in the order of bot.toml."""
+        """Return the environments that a known person may see, in the order of bot.toml."""
         return tuple(
             (app, environment)
             for app in self._settings.apps.values()
@@ -195,44 +195,47 @@ class Access:
     async def allow(
         self, ctx: Context, who: str, role: Role | None, app: str, environment: str, *, seconds: float = 0.0
     ) -> Person | GrantChange:
-        """Give a role to `@name`, or to `platform:id[:name]` for somebody new; UserError explains.
+        """Give a role to `@name`, or to `platform:id[:name]` for a new person. Raise UserError on bad input.
 
-        Without a role `platform:id:name` gives the identity alone. With `seconds` the role ends after so long. Where
-        bot.toml asks for two admins, it is a change that a second one has to confirm.
+        Without a role, `platform:id:name` only links the account. With `seconds`, the role ends after that time.
+        If bot.toml requires two admins, return the change that a second admin has to confirm.
         """
         return await self._granting.allow(ctx, who, role, (app, environment), seconds)
 
     async def confirm(self, ctx: Context, change: GrantChange, *, refuse: bool = False) -> Card:
-        """Confirm, as a second admin, what another one asked for; or refuse it."""
+        """Confirm, as a second admin, a change that another admin requested; or refuse it."""
         return await self._granting.confirm(ctx, change, refuse=refuse)
 
     async def change(self, number: int) -> GrantChange | None:
-        """A change of grants that waits for a second admin."""
+        """Return a change of grants that waits for a second admin, or None."""
         now = self._clock.now()
         return await self._store.read(lambda tables: tables.grant_changes.get(number, now))
 
     async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> Taken:
-        """Take grants away, all, an app's or one; whose, and how many. UserError for nobody, and the last admin."""
+        """Remove all grants of a person, those on an app, or one. Return the person and what was removed.
+
+        Raises UserError for an unknown person and for the last admin.
+        """
         return await self._granting.deny(ctx, who, app, environment)
 
     async def unlink(self, ctx: Context, account: str) -> Person:
-        """Take one account, as `platform:id`, from its person; whose it was. UserError explains."""
+        """Unlink one account, given as `platform:id`, and return its person. Raise UserError if not possible."""
         return await self._granting.unlink(ctx, account)
 
     async def who(self, ctx: Context, app: str = "") -> Card:
-        """List people with their roles and accounts in the places that the sender may see."""
+        """List people with their roles and accounts in the environments that the sender may see."""
         known = await self.known(ctx.incoming.identity)
         accounts = await self._store.read(lambda tables: tables.people.accounts())
         places = [(one.name, environment.name) for one, environment in self.seen_by(known)]
         return roster_card(known.people, known.grants, accounts, places, app=app, now=known.now)
 
     async def insist_on_code(self, person: Person | None, code: str) -> None:
-        """Ask an admin for a one-time code, where bot.toml wants one and they have enrolled; UserError without it."""
+        """Require a one-time code from an enrolled admin if bot.toml asks for codes. Raise UserError without it."""
         if self._settings.bot.admin_code is not None and person is not None:
             await self._enrolment.insist(person, code)
 
     async def whoami(self, ctx: Context) -> Card:
-        """Who the bot takes the sender for, and what they may do."""
+        """Show who the sender is to the bot, and what they may do."""
         identity = ctx.incoming.identity
         known = await self.known(identity)
         if known.person is None:
@@ -247,7 +250,7 @@ class Access:
         )
 
     async def claim(self, ctx: Context, code: str) -> Card:
-        """Make the sender the first administrator with the one-time code; a wrong one counts against their account."""
+        """Make the sender the first administrator, with the one-time code. Wrong codes count against their account."""
         identity, now = ctx.incoming.identity, self._clock.now()
 
         def claim(tables: Tables) -> Person | None:
@@ -281,7 +284,7 @@ class Access:
 
 
 def stranger_card(identity: Identity, name: str) -> Card:
-    """What somebody is told whom the allowlist does not hold: their id, in words an admin can copy."""
+    """Return the answer to a stranger: their id, in a command that an admin can copy."""
     wanted = f"allow {identity_text(identity)}:{name_from(name)} viewer"
     return Card(
         title=f"I do not know you yet: please ask an administrator to type `{wanted}`.",
@@ -293,12 +296,12 @@ def stranger_card(identity: Identity, name: str) -> Card:
 
 
 def _shell_hint(identity: Identity, name: str) -> str:
-    """Who talks at the console owns the bot, and may have no administrator to ask."""
+    """Return the shell command for a console user: they own the bot and may have no administrator to ask."""
     return f"Or in a shell here: `deploybot allow {name_from(name)} ROLE --identity {identity_text(identity)}`."
 
 
 def _free_name(people: People, name: str) -> str:
-    """The name, or with a number behind it where somebody has it."""
+    """Return the name, with a number appended if it is taken."""
     number = 1
     free = name
     while free == BOT_NAME or people.named(free) is not None:

@@ -1,4 +1,4 @@
-"""The person `deploybot`: who asks for what is deployed by itself. Nobody else can be that person, or speak as it."""
+"""The person `deploybot`, who requests automatic deployments. No account can link to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deploybot.settings import Settings
 
 
 async def make_itself(store: Store, settings: Settings) -> None:
-    """Make that person where bot.toml has any `auto`. UserError where somebody else has the name from before."""
+    """Create that person if bot.toml uses `auto`. Raise UserError if another person already has the name."""
     if is_used(settings):
         await store.write(_make)
 

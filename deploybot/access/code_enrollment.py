@@ -1,4 +1,4 @@
-"""People enrol for one-time codes: a secret is shown in private, and in force once its first code was typed."""
+"""Enrol people for one-time codes. The secret is shown in private and takes effect with its first code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deploybot.ports import Clock, CodeSecrets, Store
 
 
 class Enrolment:
-    """A person's secret: offered, confirmed, replaced with a code of the old one alone."""
+    """The enrolment of people for one-time codes. Replacing a secret needs a code of the old one."""
 
     def __init__(self, store: Store, clock: Clock, codes: CodeSecrets) -> None:
         """Take the ports."""
@@ -22,7 +22,7 @@ class Enrolment:
         self._check = CodeCheck(codes, clock)
 
     async def step(self, ctx: Context, code: str) -> Card:
-        """Offer a secret, or take a code of the one that was offered or is in force. UserError explains."""
+        """Offer a secret, or check a code against the offered or current one. Raise UserError if it does not fit."""
         if ctx.person is None:
             raise Denied(("You are not on the allowlist.",))
         person = ctx.person
@@ -38,7 +38,7 @@ class Enrolment:
         return await self._offer(person)
 
     async def insist(self, person: Person, code: str) -> None:
-        """Use up a code of a person who has enrolled; UserError where it is missing or wrong."""
+        """Use up a code of an enrolled person. Raise UserError if it is missing or wrong."""
         how = "Add it at the end: `… code 123456`."
         await self._check.insist(self._store, person, code, what="This", how=how, about=person.name)
 
@@ -55,7 +55,7 @@ class Enrolment:
         )
 
     async def _take(self, person: Person, code: str, secret: str | None) -> Card:
-        """A first code puts the offered secret in force; one of the secret in force lets a new one be offered."""
+        """Put the offered secret into effect with its first code, or offer a new one for a code of the current one."""
         offered = await self._codes.offered(person.id)
         if offered is None and secret is None:
             raise UserError("You have no secret yet that could make codes.", hint="Type `totp` first.")

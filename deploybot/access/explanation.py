@@ -1,4 +1,4 @@
-"""The policy's answer with what every rule says, for `why`."""
+"""The policy's answer with each rule's verdict, for `why`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _TONES = {Voice.ALLOWS: Tone.GOOD, Voice.PASSES: Tone.PLAIN, Voice.REFUSES: Tone
 
 
 def reasons_card(question: PolicyQuestion) -> Card:
-    """Yes or no, the sentence of each rule that has something to say, and who may."""
+    """Return a card with yes or no, the sentence of each rule that applies, and who may."""
     decision = decide(question)
     may = "Yes, you may" if decision.allowed else "No, you may not"
     names = ", ".join(who_may(question)) or "not on the allowlist"

@@ -1,4 +1,4 @@
-"""Announce who got or lost a role or an account: to the channel that it is about, and to all other admins."""
+"""Announce gained and lost roles and accounts, to the channel concerned and to all other admins."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ CONSOLE = Place("console", "console")
 
 
 class GrantAnnouncer:
-    """Queues announcements in the transaction that changes the grants."""
+    """An announcer of grants. It queues announcements in the transaction that changes them."""
 
     def __init__(self, settings: Settings, homes: Sequence[Place] = ()) -> None:
-        """Take bot.toml, and the channels for what is about no app with a channel of its own."""
+        """Take bot.toml and the channels for announcements whose app has no channel."""
         self._settings = settings
         self._homes = tuple(homes)
 
     def admins(self, tables: Tables, app: str, environment: str, now: float) -> frozenset[int]:
-        """Who is admin in a place."""
+        """Return the ids of the admins of a target."""
         found = admins_of(tables.people.everybody(), tables.people.grants(), app, environment, now)
         return frozenset(one.id for one in found)
 
@@ -40,9 +40,10 @@ class GrantAnnouncer:
         buttons: tuple[Button, ...] = (),
         hint: str = "",
     ) -> None:
-        """Tell the target's channel, and its admins but `actor`; `admins` are those before the change, if it took any.
+        """Announce to the target's channel and to its admins except `actor`.
 
-        Buttons, and the `hint` to what they do, are for admins, so the channel gets none.
+        `admins` are the admins before the change, if it removed any. Buttons and their `hint` are for admins only.
+        The channel gets none.
         """
         card = Card(title=text, tone=Tone.WARN)
         told = self.admins(tables, app, environment, now) | (admins or frozenset())
@@ -51,7 +52,7 @@ class GrantAnnouncer:
             tables.outbox.put(place, card, now)
         asking = replace(card, buttons=buttons, hint=hint)
         for place in dict.fromkeys(self._private(tables, told - {actor})):
-            # Slack's direct messages have ids of their own, which a button would be tied to: there people type.
+            # A button is tied to a channel, and Slack direct messages get channel ids of their own. There people type.
             asked = replace(asking, buttons=()) if place.platform == "slack" else asking
             if place not in public:
                 tables.outbox.put(place, asked, now)
@@ -61,7 +62,7 @@ class GrantAnnouncer:
         return (found.channel if found else ()) or self._homes
 
     def _private(self, tables: Tables, persons: frozenset[int]) -> Iterator[Place]:
-        """Direct messages to people, in every chat that they use; at the console to those who use no other."""
+        """Yield the direct messages of people in every chat they use; the console for those with no other chat."""
         accounts = tables.people.accounts()
         for person in sorted(persons):
             mine = [one.identity for one in accounts if one.person == person]

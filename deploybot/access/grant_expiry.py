@@ -1,4 +1,4 @@
-"""Grants with an end: removed when their time is over, and told. The policy does not count them from that moment on."""
+"""Remove grants when they expire, and announce it. The policy ignores them from that moment on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class GrantEnds:
-    """Tells of grants that end, also of those that ended while the bot was away."""
+    """A worker that removes and announces expired grants, including those that expired while the bot was down."""
 
     def __init__(self, store: Store, clock: Clock, announcer: GrantAnnouncer) -> None:
         """Take the ports."""
@@ -25,7 +25,7 @@ class GrantEnds:
         self._announcer = announcer
 
     async def run(self) -> None:
-        """Look at the times until cancelled."""
+        """Check for expired grants until cancelled."""
         while True:
             due = inf
             try:
@@ -35,7 +35,7 @@ class GrantEnds:
             await asyncio.sleep(min(max(due, 0.0), LOOK_EVERY))
 
     async def look(self) -> float:
-        """Remove and tell what has ended; the seconds until the next one ends."""
+        """Remove and announce expired grants. Return the seconds until the next one expires."""
         now = self._clock.now()
         ends = await self._store.read(lambda tables: [one.until for one in tables.people.grants() if one.until])
         if any(until <= now for until in ends):

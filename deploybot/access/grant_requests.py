@@ -1,4 +1,4 @@
-"""Admins give and take roles in chats: alone, or with a second admin who confirms; each change is announced."""
+"""Give and remove roles from chats, alone or confirmed by a second admin. Each change is announced."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ WAITS = 86_400.0
 
 
 class Granting:
-    """`allow`, `confirm`, `deny` and `unlink`. Whether the sender may was asked of the policy before."""
+    """The commands `allow`, `confirm`, `deny` and `unlink`. Callers have already checked that the sender may."""
 
     def __init__(self, settings: Settings, store: Store, clock: Clock, announcer: GrantAnnouncer) -> None:
-        """Take bot.toml, the ports, and who announces changes."""
+        """Take bot.toml, the ports and the announcer."""
         self._two = settings.bot.grants == "two"
         self._coded = settings.bot.admin_code is not None
         self._store = store
@@ -32,7 +32,7 @@ class Granting:
     async def allow(
         self, ctx: Context, who: str, role: Role | None, place: tuple[str, str], seconds: float
     ) -> Person | GrantChange:
-        """Give a role, an account or both, or keep it for a second admin to confirm. UserError explains."""
+        """Give a role, an account or both, or store it for a second admin to confirm. Raise UserError on bad input."""
         wanted, actor = read_who(who), self._actor(ctx)
         if role is None and seconds:
             raise UserError("Only a role can end.", hint="Like this: `allow @ben deployer on shop for 8h`.")
@@ -52,7 +52,7 @@ class Granting:
         return await self._store.write(allow)
 
     def _propose(self, tables: Tables, who: str, given: Given, seconds: float, actor: Actor) -> GrantChange:
-        """Keep a change, and ask the other admins to confirm it."""
+        """Store a change and ask the other admins to confirm it."""
         change = tables.grant_changes.add(
             GrantChange(
                 number=0,
@@ -95,7 +95,7 @@ class Granting:
         return change
 
     async def confirm(self, ctx: Context, change: GrantChange, *, refuse: bool) -> Card:
-        """Make a change that another admin asked for, or drop it. UserError or Denied explain."""
+        """Apply or drop a change that another admin requested. Raise UserError or Denied if that is not possible."""
         actor = self._actor(ctx)
 
         def confirm(tables: Tables) -> str:
@@ -108,7 +108,7 @@ class Granting:
         return Card(title=await self._store.write(confirm), tone=Tone.GOOD)
 
     def _confirm(self, tables: Tables, change: GrantChange, actor: Actor) -> str:
-        """Give what was asked for, if both admins still may."""
+        """Apply the requested change if both admins still may."""
         proposer = next((one for one in tables.people.everybody() if one.id == change.proposer), None)
         self._insist(tables, actor.person, change, "confirm", actor.now)
         self._insist(tables, proposer, change, "allow", actor.now)
@@ -130,7 +130,7 @@ class Granting:
         return text
 
     def _insist(self, tables: Tables, person: Person | None, change: GrantChange, command: str, now: float) -> None:
-        """Ask the policy in this very transaction; Denied with its reasons."""
+        """Ask the policy within this transaction. Raise Denied with its reasons."""
         decision = decide(self._question(tables, person, change, command, now))
         if not decision.allowed:
             raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "not on the allowlist")
@@ -152,7 +152,10 @@ class Granting:
         )
 
     async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> Taken:
-        """Take grants away; whose, and how many. UserError for an unknown person, and for the last admin."""
+        """Remove grants. Return the person and what was removed.
+
+        Raises UserError for an unknown person and for the last admin.
+        """
         wanted, actor = read_who(who), self._actor(ctx)
 
         def deny(tables: Tables) -> Taken:
@@ -178,7 +181,10 @@ class Granting:
         return await self._store.write(deny)
 
     async def unlink(self, ctx: Context, account: str) -> Person:
-        """Take one account from its person; whose it was. UserError for an unknown one, and the last admin's last."""
+        """Unlink one account and return its person.
+
+        Raises UserError for an unknown account and for the last account of the last admin.
+        """
         identity, actor = read_who(account).identity, self._actor(ctx)
         if identity is None:
             raise UserError(
@@ -207,7 +213,7 @@ class Granting:
 
 
 def describe(change: GrantChange) -> str:
-    """`deployer on shop for 8 h`, or that it is an account alone."""
+    """Describe a change: `deployer on shop for 8 h`, or `a further account`."""
     if change.role is None:
         return "a further account"
     end = f" for {show_duration(change.seconds)}" if change.seconds else ""
@@ -215,6 +221,6 @@ def describe(change: GrantChange) -> str:
 
 
 def _lost(taken: Taken) -> str:
-    """`a role`, `2 roles and all accounts`."""
+    """Describe what was removed: `1 role`, `2 roles and all accounts`."""
     roles = f"{taken.grants} role{'' if taken.grants == 1 else 's'}"
     return f"{roles} and all accounts" if taken.accounts else roles

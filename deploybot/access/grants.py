@@ -1,4 +1,4 @@
-"""How grants and accounts change, in one transaction with the audit; for commands and for the command line alike."""
+"""Change grants and accounts in one transaction with the audit, for chat commands and the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FEW = 12
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who changes something, and when. `person` is None for the command line, whose user owns the bot anyway."""
+    """Who makes a change, and when. `person` is None for the command line, whose user owns the bot."""
 
     name: str
     person: Person | None
@@ -26,13 +26,13 @@ class Actor:
 
     @property
     def number(self) -> int:
-        """Their number, 0 for the command line."""
+        """Return the person's id, 0 for the command line."""
         return self.person.id if self.person else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """A role, an account or both, for somebody; `until` is when the role ends, 0.0 where it has no end."""
+    """A role, an account or both, to be given to a person. `until` is when the role ends, 0.0 for never."""
 
     who: Who
     role: Role | None
@@ -42,13 +42,13 @@ class Given:
 
     @property
     def text(self) -> str:
-        """`approver on shop/production until 18:00`, or the account."""
+        """Return `approver on shop/production until 18:00`, or the account."""
         if self.role is None:
             return identity_text(self.who.identity) if self.who.identity else ""
         return f"{self.role} on {place_name(self.app, self.environment)}{end_text(self.until)}"
 
     def told(self, by: str, person: Person) -> str:
-        """Say who gave it to whom, and with which account."""
+        """Return a sentence that names the giver, the person and the account."""
         account = identity_text(self.who.identity) if self.who.identity else ""
         if self.role is None:
             return f"{by} gave {person.name} the account {account}."
@@ -56,17 +56,17 @@ class Given:
 
 
 def end_text(until: float) -> str:
-    """` until 18:00` for a role that ends; empty for any other."""
+    """Return ` until 18:00` for a role that ends; empty otherwise."""
     return f" until {show_time(until)}" if until else ""
 
 
 def find(people: People, wanted: Who) -> Person | None:
-    """The person of an account or a name; None for an unknown one."""
+    """Return the person with this account or name; None if unknown."""
     return people.of(wanted.identity) if wanted.identity else people.named(wanted.name)
 
 
 def check(tables: Tables, wanted: Who, actor: Actor) -> Person | None:
-    """The person meant, None for somebody new. UserError or Denied where nothing can be given to them."""
+    """Return the person meant, None for a new one. Raise UserError or Denied if nothing can be given to them."""
     people = tables.people
     found = find(people, wanted)
     if wanted.identity is None:
@@ -94,7 +94,7 @@ def check(tables: Tables, wanted: Who, actor: Actor) -> Person | None:
 
 
 def give(tables: Tables, given: Given, actor: Actor, *, asked_by: str = "") -> Person:
-    """Give a role, an account or both; `asked_by` is the admin who asked for what another one confirms."""
+    """Give a role, an account or both. `asked_by` is the admin whose request `actor` confirms."""
     by = f"{asked_by} and {actor.name}" if asked_by else actor.name
     person, identity = check(tables, given.who, actor), given.who.identity
     if person is None:
@@ -110,9 +110,9 @@ def give(tables: Tables, given: Given, actor: Actor, *, asked_by: str = "") -> P
 
 
 def take(tables: Tables, person: Person, app: str | None, environment: str | None, actor: Actor) -> Taken:
-    """Take grants away: all, an app's, or one. With the last of them the person loses their chat accounts.
+    """Remove all grants, those on an app, or one. Removing all of them also unlinks the person's chat accounts.
 
-    Accounts on forges stay: no person speaks by them, and they still say whose pushes were whose.
+    Forge accounts stay linked: they give no access, and still show whose pushes were whose.
     """
     gone = tables.people.revoke(person.id, app, environment)
     mine = tables.people.identities(person.id) if app is None else ()
@@ -124,7 +124,7 @@ def take(tables: Tables, person: Person, app: str | None, environment: str | Non
 
 
 def unlink(tables: Tables, identity: Identity, actor: Actor) -> Person:
-    """Take one account from its person. UserError where no person has it."""
+    """Unlink one account and return its person. Raise UserError if no person has it."""
     person = tables.people.of(identity)
     if person is None or not tables.people.detach(identity):
         raise UserError(f"{identity_text(identity)} is not linked to anybody.", hint="`who` lists people with theirs.")
@@ -134,13 +134,13 @@ def unlink(tables: Tables, identity: Identity, actor: Actor) -> Person:
 
 
 def changed(change: GrantChange, who: Who, now: float) -> Given:
-    """What a change gives that is confirmed now: its time runs from now on."""
+    """Return what a change gives if it is confirmed now. Its duration starts now."""
     until = now + change.seconds if change.seconds else 0.0
     return Given(who=who, role=change.role, app=change.app, environment=change.environment, until=until)
 
 
 def _insist_on_admin(people: People, actor: Actor, why: str) -> None:
-    """Denied for all but an admin of everything: with an account come all rights of its person."""
+    """Raise Denied unless the actor is an admin of everything: an account carries all rights of its person."""
     if actor.person is None:
         return
     question = PolicyQuestion(
@@ -159,7 +159,7 @@ def _insist_on_admin(people: People, actor: Actor, why: str) -> None:
 
 
 def no_role(people: People, wanted: Who, who: str) -> UserError:
-    """Ask for the role, where neither a role nor an account was given."""
+    """Return the error that asks for a role, if neither a role nor a new account was given."""
     person = find(people, wanted)
     return UserError(
         f"Which role should `{f'@{person.name}' if person and wanted.identity else who[:60]}` have?",
@@ -168,7 +168,7 @@ def no_role(people: People, wanted: Who, who: str) -> UserError:
 
 
 def unknown_person(who: str, people: People, *, listed: bool = False) -> UserError:
-    """Say that the name is unknown, and how to add a new person, or who there is."""
+    """Return the error for an unknown name, with how to add a new person or the list of known people."""
     names = [person.name for person in people.everybody()]
     near = nearest(who.removeprefix("@"), names)
     guess = f", did you mean @{near}?" if near else "."

@@ -1,4 +1,4 @@
-"""Who has access: people with their roles and accounts, since when, and by whom."""
+"""List people with their roles and accounts, since when they have them, and who gave them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def roster_card(
     app: str = "",
     now: float,
 ) -> Card:
-    """A row for each grant that counts in one of `places`: those that whoever asks may see."""
+    """Return one row for each grant that applies in one of `places`, the environments that the sender may see."""
     names = {person.id: person.name for person in people}
     seen = [place for place in places if app in {"", place[0]}]
     counting = [one for one in grants if holds(one, now) and any(covers(one, *place) for place in seen)]
@@ -55,7 +55,7 @@ def _row(grant: Grant, names: dict[int, str], accounts: Iterable[Account]) -> tu
 
 
 def _account(account: Account) -> str:
-    """An account, with since when and by whom where that is known."""
+    """Return an account as text, with since when and by whom if known."""
     by = f" by {account.by}" if account.by else ""
     since = f" (since {show_time(account.since)}{by})" if account.since else ""
     return f"{identity_text(account.identity)}{since}"

@@ -13,20 +13,20 @@ from deploybot.settings import App, Environment
 
 
 def _nobody(app: str) -> None:
-    """Nobody wants to hear of releases."""
+    """Do nothing when a lock is released."""
 
 
 class PersonLocks:
-    """`command.LockService` over the store; each change is written with its audit row."""
+    """`command.LockService` over the store. Each change also writes an audit row."""
 
     def __init__(self, store: Store, clock: Clock, released: Callable[[str], None] = _nobody) -> None:
-        """Take the ports; `released(app)` is told when one of an app's locks is released."""
+        """Take the ports. `released(app)` is called when a lock of the app is released."""
         self._store = store
         self._clock = clock
         self._released = released
 
     async def take(self, ctx: Context, app: App, environment: Environment, seconds: float) -> Lock:
-        """Lock an environment, 0 seconds for no end; one's own lock is renewed. Locked when somebody else has it."""
+        """Lock an environment, or renew one's own lock; 0 seconds for no end. Raise Locked if someone else holds it."""
         person, now = _person(ctx), self._clock.now()
         lock = Lock(
             app=app.name,
@@ -51,7 +51,7 @@ class PersonLocks:
         return lock
 
     async def release(self, ctx: Context, app: App, environment: Environment) -> Lock | None:
-        """Unlock; the lock that was there. Whether the sender may was asked of the policy before."""
+        """Unlock and return the lock that was held, if any. The caller has already checked that the sender may."""
         person, now = _person(ctx), self._clock.now()
 
         def release(tables: Tables) -> Lock | None:
@@ -67,7 +67,7 @@ class PersonLocks:
         return lock
 
     async def get(self, app: App, environment: Environment) -> Lock | None:
-        """The lock that holds now."""
+        """Return the lock that is held now."""
         now = self._clock.now()
         return await self._store.read(lambda tables: tables.locks.get(app.name, environment.name, now))
 

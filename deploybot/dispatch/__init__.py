@@ -1,4 +1,4 @@
-"""The one place where messages become work: parse, authorise, run, reply."""
+"""Turn messages into work: parse, authorise, run, reply. Nothing else does."""
 
 from deploybot.dispatch.dispatcher import Dispatcher
 from deploybot.dispatch.error_replies import error_card

@@ -1,4 +1,4 @@
-"""Arguments that bot.toml alone does not know: deployments, followed logs and releases."""
+"""Look up the arguments that bot.toml does not define: deployments, followed logs, grant changes and releases."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from deploybot.ports import Tables
 
 _GOOD = 5
 Sees = Callable[[str, str], bool]
-"""Whether somebody may look at an app and environment, also at one that bot.toml has no more."""
+"""Return whether the sender may see an app and environment, even one removed from bot.toml."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a call is about, as the policy asks it: an action on an app and environment.
+    """The subject of a call, as the policy sees it: an action on an app and environment.
 
-    `None` stands for at least one, `*` for every one; `found` are arguments that had to be looked up to know.
+    `None` means at least one, `*` means all. `found` holds arguments that were looked up to determine the subject.
     """
 
     action: Action
@@ -30,24 +30,23 @@ class Subject:
 
     @property
     def number(self) -> int:
-        """The deployment that it is about; 0 where there is none."""
+        """Return the deployment's number; 0 if there is none."""
         return next((one.number for one in self.found.values() if isinstance(one, Deployment)), 0)
 
     @property
     def place(self) -> str:
-        """`shop/production`, for the audit."""
+        """Return `shop/production`, for the audit."""
         return "/".join(part for part in (self.app, self.environment) if part)
 
 
 class Unseen(UserError):
-    """What is there, but where its sender may not look: they read what they would if it were not."""
+    """Something exists that the sender may not see. The text reads as if it did not exist."""
 
 
 async def subject_of(call: Call, services: Services, sees: Sees) -> Subject:
-    """What a call is about. A deployment, a followed log and a change of grants bring their app and environment along.
+    """Return a call's subject. A deployment, a followed log or a grant change determines its app and environment.
 
-    What is in an app and environment that the sender does not see is as if it were not there: Unseen, which reads like
-    any UserError.
+    Raises UserError if something does not exist, and Unseen if the sender may not see it. Both read the same.
     """
     needs = call.command.needs
     rest = None if needs in {Action.VIEW, Action.ANYONE} else "*"
@@ -57,7 +56,7 @@ async def subject_of(call: Call, services: Services, sees: Sees) -> Subject:
             return Subject(needs, deployment.plan.app, deployment.plan.environment, {name: deployment})
         if isinstance(value, FollowName):
             follow = _follow(value.value, services, sees)
-            # Whoever may read a log may stop reading it, whatever else the command can do.
+            # Anyone who may read a log may stop following it, whatever else the command can do.
             return Subject(Action.VIEW, follow.app, follow.environment, {name: follow})
         if isinstance(value, ChangeNumber):
             change = await _change(value.value, services, sees)
@@ -68,7 +67,7 @@ async def subject_of(call: Call, services: Services, sees: Sees) -> Subject:
 
 
 async def arguments_of(call: Call, subject: Subject, services: Services, sees: Sees) -> dict[str, object]:
-    """The arguments with every ref resolved; only for a call that was authorised."""
+    """Return the arguments with every ref resolved. Call it only for an authorised call."""
     found = {**call.arguments, **subject.found}
     for name, value in call.arguments.items():
         if isinstance(value, Ref):
@@ -77,9 +76,9 @@ async def arguments_of(call: Call, subject: Subject, services: Services, sees: S
 
 
 def nameable(tables: Tables, places: Collection[tuple[str, str]]) -> list[Deployment]:
-    """The deployments whose numbers somebody may be about to type, newest first.
+    """Return the deployments whose numbers a person may want to type, newest first.
 
-    That is what is open anywhere, and what has ended well in `places`, which are apps and environments.
+    These are all open deployments and the successful ones of `places`, which are pairs of app and environment.
     """
     found = {one.number: one for one in tables.deployments.open()}
     for app, environment in places:

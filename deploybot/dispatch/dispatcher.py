@@ -1,6 +1,6 @@
-"""The way of every message: heard, identified, parsed, authorised, run, answered.
+"""Handle every message: address it, identify the sender, parse, authorise, run, answer.
 
-Commands, buttons and the console all come through `Dispatcher.handle`; nothing else runs a command.
+Commands, buttons and the console all go through `Dispatcher.handle`; nothing else runs a command.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ _CONSOLE = "console"
 _SEE_LOG = "The bot's log says why."
 _LOOK_SECONDS = 5.0
 ALIKE_AFTER = 0.05
-"""Seconds after which somebody reads that something is not there, so that the row in the audit about what is there,
-but not for them, is not seen by the time that it takes."""
+"""Minimum seconds until a sender learns that something does not exist. The wait hides the audit row
+that the bot writes if it exists but the sender may not see it.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """A call that somebody made, and what it is about."""
+    """A call that a person made, and its subject."""
 
     call: Call
     subject: Subject
@@ -52,21 +53,20 @@ class _Request:
 
     @property
     def code(self) -> str:
-        """The one-time code that was typed; empty where there is none."""
+        """Return the one-time code that was typed; empty if none."""
         return next((value for value in self.call.arguments.values() if isinstance(value, Code)), "")
 
     @property
     def changes(self) -> bool:
-        """Whether it does more than look."""
+        """Return whether it does more than read."""
         return self.subject.action not in _CHANGES_NOTHING
 
 
 class Dispatcher:
-    """Turns messages into answers.
+    """The one entry point for messages. It turns each into an answer.
 
-    Chats call `handle` once for each message or pressed button, each in a task of its own, so that slow work
-    keeps nobody waiting. What they hand over is meant for the bot, or may be: in a channel, text that neither
-    begins with `/`, `!` or the bot's name nor with a command is passed over in silence.
+    Chats call `handle` once for each message or pressed button, each in a separate task, so slow work blocks no one.
+    In a channel, text is ignored unless it begins with `/`, `!`, the bot's name or a command.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class Dispatcher:
         names: Collection[str] = ("deploybot",),
         stale_after: float = 300.0,
     ) -> None:
-        """Take what commands may use, and the ports.
+        """Take the services for commands, and the ports.
 
-        `names` is what people call the bot, lower case; a changing command older than `stale_after`
-        seconds is not run. Raises ValueError when a command's usage and signature do not fit.
+        `names` are the bot's names in lower case. A changing command older than `stale_after` seconds is refused.
+        Raises ValueError if a command's usage and signature do not match.
         """
         self._services = services
         self._access = access
@@ -101,9 +101,9 @@ class Dispatcher:
         self._allowance_of_all = Allowance(clock, answers=30, seconds=60.0)
 
     async def handle(self, incoming: Incoming, reply: Reply) -> Card | None:
-        """Answer one message; None where nothing is to be said. Never raises but when it is cancelled.
+        """Answer one message; None if there is nothing to answer. Only cancellation raises.
 
-        The card is for the place the message came from. `reply` takes further cards along the way.
+        The returned card goes to the channel of the message. `reply` sends further cards along the way.
         """
         key = (incoming.identity.platform, incoming.place.channel, incoming.id)
         if incoming.id and not self._taken.first(key):
@@ -115,7 +115,7 @@ class Dispatcher:
         return self._redactor.card(card) if card is not None else None
 
     async def complete(self, identity: Identity, line: str) -> tuple[int, tuple[str, ...]]:
-        """What may come next in a line that somebody types: how many characters to replace, and by which words."""
+        """Return completions for a line being typed: how many characters to replace, and with which words."""
         heard = hear(line, self._names)
         if heard is None or len(line) > LONGEST:
             return 0, ()
@@ -152,17 +152,17 @@ class Dispatcher:
             raise
 
     async def _known(self, incoming: Incoming) -> Known:
-        """Who is speaking. Where that cannot be told, neither is why: it may be a stranger."""
+        """Return the sender. If the database fails, answer without the cause: the sender may be a stranger."""
         try:
             return await self._access.known(incoming.identity)
         except StoreError as problem:
-            log.error("the sender of a message cannot be identified: %s", problem)  # noqa: TRY400 - the sentence says it all
+            log.error("the sender of a message cannot be identified: %s", problem)  # noqa: TRY400 - the message is enough
             raise UserError("I cannot identify you: my database does not answer.", hint=_SEE_LOG) from None
 
     def _has_allowance(self, incoming: Incoming, *, alone: bool) -> bool:
-        """Whether a stranger is answered once more; strangers together do not get all of the bot's time either.
+        """Return whether a stranger gets one more answer. There is a limit per stranger and one for all of a platform.
 
-        Whoever types a code is counted `alone`: others cannot keep the right one from being heard.
+        Senders of codes count `alone`: other strangers can't keep the right code from being read.
         """
         identity = incoming.identity
         if identity.platform == _CONSOLE:
@@ -170,12 +170,12 @@ class Dispatcher:
         return self._allowance.allows(identity) and (alone or self._allowance_of_all.allows(identity.platform))
 
     async def _turn_away(self, incoming: Incoming) -> Card:
-        """Tell a stranger how to be let in."""
+        """Show a stranger how to get access."""
         await self._book.denied(incoming, None, "", incoming.text)
         return stranger_card(incoming.identity, incoming.name)
 
     def _is_hidden(self, text: str, visible: frozenset[tuple[str, str]]) -> bool:
-        """Whether a message cannot be read because it names what its sender may not see: that is kept in the audit."""
+        """Return whether parsing fails because the message names something hidden from the sender; this is audited."""
         with contextlib.suppress(UserError):
             parse(self._forms, clean(text), self._services.settings, visible)
             return False
@@ -188,7 +188,7 @@ class Dispatcher:
         return frozenset((app.name, environment.name) for app, environment in self._access.seen_by(known))
 
     async def _obey(self, call: Call, incoming: Incoming, reply: Reply, sees: Sees) -> Card | None:
-        """Authorise and run a call; a changing one once only, and with its request and result in the audit."""
+        """Authorise and run a call. A changing call runs only once, and its request and result are audited."""
         subject = await subject_of(call, self._services, sees)
         request = _Request(call=call, subject=subject, incoming=incoming, reply=reply, sees=sees)
         person = await self._authorised(request)
@@ -205,7 +205,7 @@ class Dispatcher:
         return card
 
     async def _authorised(self, request: _Request, release: Release | None = None) -> Person | None:
-        """Ask the policy, with grants and locks read now. Raises Denied or Locked, and keeps it in the audit."""
+        """Ask the policy with current grants and locks. Raise Denied or Locked, and audit it."""
         call, subject = request.call, request.subject
         answer = await self._access.ask(
             request.incoming.identity,
@@ -225,14 +225,14 @@ class Dispatcher:
         raise Denied(answer.decision.reasons, who_may=", ".join(answer.decision.who_may) or "not on the allowlist")
 
     def _refuse_stale(self, request: _Request) -> None:
-        """Refuse what waited while the bot was down: whoever sent it may have changed their mind."""
+        """Raise UserError for a message that is too old, for example sent while the bot was down."""
         age = self._clock.now() - request.incoming.at
         if age > self._stale_after:
             late = f"This `{request.call.command.name}` reached me {show_duration(age)} after it was sent"
             raise UserError(f"{late}, so I did not run it.", hint="Send it again if you still want it.")
 
     async def _outcome(self, request: _Request) -> Card | None:
-        """Run a call to its answer, within its command's deadline."""
+        """Run a call within its command's deadline and return the answer."""
         command, subject = request.call.command, request.subject
         deadline = asyncio.timeout(command.within)
         try:
@@ -247,7 +247,7 @@ class Dispatcher:
             return error_card(error, self._redactor, now_runs=await self._now_runs(error, subject))
 
     async def _execute(self, request: _Request) -> Card | None:
-        """Look up what is still open, ask the policy once more, and run the command."""
+        """Look up the remaining arguments, ask the policy again, and run the command."""
         arguments = await arguments_of(request.call, request.subject, self._services, request.sees)
         release = next((one for one in arguments.values() if isinstance(one, Release)), None)
         person = await self._authorised(request, release)
@@ -267,7 +267,7 @@ class Dispatcher:
         return await request.call.command.run(context, **arguments)
 
     async def _now_runs(self, error: Exception, subject: Subject) -> tuple[Line, ...]:
-        """What runs where a command failed; said to be unknown where that cannot be told."""
+        """Return what runs where a command failed, `unknown` if it can't be determined."""
         app = self._services.settings.apps.get(subject.app or "")
         environment = app.environments.get(subject.environment or "") if app else None
         if app is None or environment is None or isinstance(error, (UserError, Denied, Locked)):
@@ -281,5 +281,5 @@ class Dispatcher:
 
 
 def _is_loud(incoming: Incoming, heard: Addressed) -> bool:
-    """Whether a message is surely meant for the bot."""
+    """Return whether a message is clearly meant for the bot."""
     return heard.addressed or incoming.place.private or incoming.identity.platform == _CONSOLE

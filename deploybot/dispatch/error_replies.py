@@ -1,10 +1,10 @@
-"""Exceptions become answers here and nowhere else, and every answer passes the redactor.
+"""Turn exceptions into answers. Nothing else does, and every answer is redacted.
 
-| raised | the chat sees | log |
+| raised | the chat shows | log |
 | --- | --- | --- |
-| UserError | the sentence and a hint, privately where the platform can | debug |
-| Denied | which rule said no, and who may, privately likewise | info; the audit holds it |
-| Locked | who holds it, since when, why, how to release it, privately likewise | info |
+| UserError | the sentence and a hint, in private where the platform can | debug |
+| Denied | which rule refused, and who may, in private likewise | info; it is audited, too |
+| Locked | who holds the lock, since when, why, how to release it, in private likewise | info |
 | Unreachable, StepFailed, Unhealthy | what failed, its last lines, what runs there now | error |
 | any other DeploybotError | its sentence | error |
 | anything else | “Something broke on my side, id 7f3a”, never the exception's text | traceback |
@@ -26,7 +26,7 @@ _PLAIN_WORDS = frozenset({"a", "an", "it", "no", "not", "step", "that", "the", "
 
 
 def error_card(error: Exception, redactor: TextRedactor, *, now_runs: tuple[Line, ...] = ()) -> Card:
-    """The answer to an exception. `now_runs` tells what runs where the command was to work."""
+    """Return the answer to an exception. `now_runs` shows what runs where the command failed."""
     match error:
         case UserError():
             log.debug("refused: %s", redactor.text(str(error)))
@@ -48,7 +48,7 @@ def error_card(error: Exception, redactor: TextRedactor, *, now_runs: tuple[Line
 
 
 def _sentence(text: str) -> str:
-    """A text as a sentence: with a full stop, and a capital where it does not begin with a name."""
+    """Return a text as a sentence: end it with a full stop, and capitalize it unless it begins with a name."""
     if text.split(" ", 1)[0] in _PLAIN_WORDS:
         text = text[0].upper() + text[1:]
     return text if text.endswith((".", "?", "!", "`")) else f"{text}."

@@ -1,4 +1,4 @@
-"""Bounded memories: which messages were taken, and who was answered how often."""
+"""Bounded memories of recent messages and of recent answers per sender."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from deploybot.ports import Clock
 
 
 class Recent:
-    """The last keys that were noted, a bounded number of them."""
+    """The last `limit` keys that were added."""
 
     def __init__(self, limit: int = 10_000) -> None:
-        """Keep at most so many."""
+        """Keep at most `limit` keys."""
         self._limit = limit
         self._keys: OrderedDict[Hashable, None] = OrderedDict()
 
     def first(self, key: Hashable) -> bool:
-        """Note a key; False when it is remembered already."""
+        """Add a key. Return False if it is already there."""
         if key in self._keys:
             return False
         self._keys[key] = None
@@ -27,10 +27,10 @@ class Recent:
 
 
 class Allowance:
-    """So many answers for a key in so many seconds; whoever is not remembered begins anew."""
+    """A limit of answers per key and time window. A forgotten key starts with a full allowance."""
 
     def __init__(self, clock: Clock, *, answers: int, seconds: float, limit: int = 1_000) -> None:
-        """Take the clock, the allowance, and how many keys to remember."""
+        """Take the clock, the answers per `seconds`, and how many keys to keep."""
         self._clock = clock
         self._answers = answers
         self._seconds = seconds
@@ -38,7 +38,7 @@ class Allowance:
         self._spent: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
 
     def allows(self, key: Hashable) -> bool:
-        """Take one answer from the key's allowance; False when it is spent."""
+        """Take one answer from the key's allowance. Return False if none is left."""
         now = self._clock.now()
         start, count = self._spent.pop(key, (now, 0))
         if now - start >= self._seconds:

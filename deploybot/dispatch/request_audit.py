@@ -1,4 +1,4 @@
-"""What dispatch keeps in the audit: requests, denials and results."""
+"""Audit requests, denials and results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST = 500
 
 
 class RequestAudit:
-    """Writes rows of the audit about one message each; texts are masked, on one line, and cut to 500 characters."""
+    """A writer of audit rows about messages. Texts are redacted, put on one line, and cut to 500 characters."""
 
     def __init__(self, store: Store, clock: Clock, redactor: TextRedactor) -> None:
         """Take the ports."""
@@ -26,9 +26,9 @@ class RequestAudit:
         self._redactor = redactor
 
     async def first(self, incoming: Incoming, person: Person | None, subject: str, text: str) -> bool:
-        """Keep a request; False, and nothing is kept, when this very message was taken before.
+        """Record a request. Return False, and record nothing, if this message was already taken.
 
-        Uses up the button that was pressed; UserError when somebody was faster.
+        Uses up the button that was pressed. Raises UserError if someone else pressed it first.
         """
         message, now = f"{incoming.place.channel}:{incoming.id}", self._clock.now()
 
@@ -44,11 +44,11 @@ class RequestAudit:
         return await self._store.write(take)
 
     async def denied(self, incoming: Incoming, person: Person | None, subject: str, text: str) -> None:
-        """Keep a denial. When that fails it is said in the log: nothing was done."""
+        """Record a denial. If that fails, log it: nothing was done."""
         await self._note("denied", _actor(incoming, person), subject, text)
 
     async def result(self, incoming: Incoming, person: Person | None, subject: str, text: str) -> None:
-        """Keep a result. When that fails it is said in the log: the work is done."""
+        """Record a result. If that fails, log it: the work is already done."""
         await self._note("result", _actor(incoming, person), subject, text)
 
     async def _note(self, action: str, actor: str, subject: str, text: str) -> None:
@@ -58,7 +58,7 @@ class RequestAudit:
                 lambda tables: tables.audit.append(actor=actor, action=action, subject=subject, detail=detail, now=now)
             )
         except StoreError as problem:
-            log.error("missing in the audit: %s of %s on %s: %s", action, actor, subject, problem)  # noqa: TRY400  the sentence says it all
+            log.error("missing in the audit: %s of %s on %s: %s", action, actor, subject, problem)  # noqa: TRY400  the message is enough
 
     def _line(self, text: str) -> str:
         return self._redactor.text(" ".join(text[:_READ].split()))[:_LONGEST]

@@ -1,8 +1,8 @@
-"""Text and a command's grammar into typed arguments, or a sentence that says what does not fit; pure.
+"""Parse text into typed arguments by a command's grammar, or explain what does not fit. Pure functions.
 
-Heard  = hear(clean(text), names)             is it for us?
-Form   = read_command(command)                once, at the start: usage against signature
-Call   = parse(forms, heard.text, …)          arguments, app, environment, reason
+addressed = hear(clean(text), names)          is the message for the bot?
+form      = read_command(command)             once at start-up: check usage against signature
+call      = parse(forms, addressed.text, …)   arguments, app, environment, reason
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A command with its arguments, ready to be authorised. `text` is what was typed.
+    """A command with its arguments, ready to be authorised. `text` is the message as typed.
 
-    Arguments of type `Ref`, `Number` and `FollowName` are still to be looked up.
+    Arguments of type `Ref`, `Number`, `FollowName` and `ChangeNumber` are looked up later.
     """
 
     command: Command
@@ -68,7 +68,7 @@ class Call:
 
     @property
     def kept(self) -> str:
-        """What was typed, without one-time codes: those are nobody's to read."""
+        """Return the message as typed, without one-time codes, for the audit."""
         text = self.text
         for value in self.arguments.values():
             if isinstance(value, Code) and value:
@@ -77,13 +77,13 @@ class Call:
 
 
 def find(forms: Mapping[str, Form], text: str) -> Form | None:
-    """The form of the command that a text begins with; None where it begins with none."""
+    """Return the form of the command that the text begins with; None if it begins with none."""
     first = text.split(maxsplit=1)
     return forms.get(first[0].lower()) if first else None
 
 
 def no_command(forms: Mapping[str, Form], text: str) -> UserError:
-    """What to say of a text that begins with no command."""
+    """Return the error for a text that begins with no known command, with the nearest name."""
     word, _, rest = text.partition(" ")
     near = nearest(word, forms)
     guess = f", did you mean `{near}`?" if near else "."
@@ -96,9 +96,9 @@ def no_command(forms: Mapping[str, Form], text: str) -> UserError:
 
 
 def parse(forms: Mapping[str, Form], text: str, settings: Settings, visible: frozenset[tuple[str, str]]) -> Call:
-    """Read a message. `visible` are the pairs of app and environment that answers may name.
+    """Parse a message. `visible` holds the pairs of app and environment that answers may name.
 
-    Raises UserError, or UsageError with the command's usage and an example; never anything else.
+    Raises only UserError, or UsageError with the command's usage and an example.
     """
     form = find(forms, text)
     if form is None:

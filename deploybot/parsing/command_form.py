@@ -1,4 +1,4 @@
-"""A command's grammar and signature, checked against each other: the form that messages are read with."""
+"""Build the form that messages are read with: a command's grammar, checked against its signature."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _SUBJECTS = frozenset({Deployment, Follow, GrantChange})
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of a command. `types` are tried in turn; `many` takes several, parted by commas.
+    """One parameter of a command. `types` are tried in order; `many` accepts several values, separated by commas.
 
-    `optional` is whether it has a default and so may stay away.
+    `optional` means that it has a default and may be left out.
     """
 
     name: str
@@ -33,18 +33,18 @@ class Parameter:
 
     @property
     def noun(self) -> str:
-        """What people call it."""
+        """Return its name for people."""
         return " or ".join(KINDS[kind].noun for kind in self.types)
 
     @property
     def found_out(self) -> bool:
-        """Whether one that is not typed is found out: the default environment, the newest release."""
+        """Return whether a missing value is determined later: the default environment or the newest release."""
         return not self.optional and self.types in {(Environment,), (Release,)}
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How one command is read. `flags` are the parameters that a word alone sets, by that word."""
+    """How one command is read. `flags` maps words such as `--dry-run` to the bool parameters that they set."""
 
     command: Command
     grammar: Grammar
@@ -53,7 +53,7 @@ class Form:
 
 
 def _parameter(name: str, annotation: object, *, has_default: bool) -> Parameter:
-    """Read an annotation; ValueError for a type that nothing can be read as."""
+    """Read an annotation. Raise ValueError for an unsupported type."""
     union = typing.get_origin(annotation) in {types.UnionType, typing.Union}
     parts = typing.get_args(annotation) if union else (annotation,)
     kinds = tuple(part for part in parts if part is not types.NoneType)
@@ -69,7 +69,7 @@ def _parameter(name: str, annotation: object, *, has_default: bool) -> Parameter
 
 
 def _signature(command: Command) -> Iterator[tuple[str, object, bool]]:
-    """Name, type and whether it has a default, of every parameter after the context."""
+    """Yield name, type and whether it has a default, for each parameter after the context."""
     try:
         hints = typing.get_type_hints(command.run)
     except (NameError, TypeError) as problem:
@@ -88,7 +88,7 @@ def _signature(command: Command) -> Iterator[tuple[str, object, bool]]:
 
 
 def _check_usage(grammar: Grammar, parameters: Mapping[str, Parameter]) -> None:
-    """Every <parameter> of the usage is one of the function and the other way round; what may stay away can."""
+    """Check that usage and function have the same parameters, and that parameters in optional parts may be left out."""
     used: list[str] = []
     for cell, group in grammar.cells():
         away = {glued.name for glued in cell.glued if glued.optional or group} | ({cell.name} if group else set())
@@ -105,7 +105,7 @@ def _check_usage(grammar: Grammar, parameters: Mapping[str, Parameter]) -> None:
 
 
 def _check_kinds(grammar: Grammar, parameters: Mapping[str, Parameter]) -> None:
-    """What is looked up inside an app comes after it, and there is one thing only to ask the policy about."""
+    """Check that an app comes before what is looked up in it, and that the command has only one target."""
     before: list[object] = []
     for name in (name for cell, _ in grammar.cells() for name in cell.names):
         for kind in parameters[name].types:
@@ -123,7 +123,7 @@ def _check_kinds(grammar: Grammar, parameters: Mapping[str, Parameter]) -> None:
 
 
 def _flags(grammar: Grammar, flags: set[str]) -> dict[str, str]:
-    """The words that set a parameter: `--dry-run` and `follow`. A plain word without one is there to be read only."""
+    """Map words such as `--dry-run` and `follow` to their parameters. A plain word without one has no effect."""
     words = {group.word: group.word.lstrip("-").replace("-", "_") for group in grammar.groups if group.is_word}
     if lost := next((word for word, name in words.items() if word.startswith("-") and name not in flags), None):
         raise ValueError(f"the usage has [{lost}], but the function has no parameter `{words[lost]}: bool = False`")
@@ -133,7 +133,7 @@ def _flags(grammar: Grammar, flags: set[str]) -> dict[str, str]:
 
 
 def read_command(command: Command) -> Form:
-    """Check a command's usage against its function; ValueError says what does not fit and how to mend it."""
+    """Check a command's usage against its function. Raise ValueError with the problem and how to fix it."""
     grammar = read_usage(command.usage)
     parameters: dict[str, Parameter] = {}
     flags: set[str] = set()

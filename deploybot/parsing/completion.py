@@ -1,4 +1,4 @@
-"""What may come next in a line that is being typed: for the console's Tab key."""
+"""Complete a line that is being typed, for the console's Tab key."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def complete(
     visible: frozenset[tuple[str, str]],
     deployments: Sequence[Deployment] = (),
 ) -> Candidates:
-    """How many characters at the end of the line may be replaced, and by which words.
+    """Return how many characters at the end of the line may be replaced, and by which words.
 
-    `line` ends where the cursor is. `visible` are the pairs of app and environment that may be named; `deployments`
-    are those whose numbers may be proposed: open ones, and good ones to go back to.
+    `line` ends at the cursor. `visible` holds the pairs of app and environment that may be named. `deployments` are
+    those whose numbers may be suggested: open ones, and successful ones to roll back to.
     """
     before, last = _cut(line)
     if not before:
@@ -50,14 +50,14 @@ def complete(
 
 
 def _cut(line: str) -> tuple[str, str]:
-    """The words that are whole, and the one that is being typed."""
+    """Split a line into its complete words and the word that is being typed."""
     words = line.split()
     typed = words[-1] if words and not line[-1].isspace() else ""
     return line[: len(line) - len(typed)].strip(), typed
 
 
 def _expected(reader: Reader) -> tuple[Part, ...]:
-    """The parts that may stand next; none where what is there cannot be read."""
+    """Return the parts that may come next; none if the text before can't be read."""
     try:
         reader.required()
         reader.options()
@@ -69,7 +69,7 @@ def _expected(reader: Reader) -> tuple[Part, ...]:
 
 
 def _fits(reader: Reader, part: Part, typed: str, seen: Sequence[Deployment]) -> Iterator[tuple[int, str]]:
-    """The words that a part may be completed to, each with how many characters it replaces."""
+    """Yield the words that may complete a part, each with how many characters it replaces."""
     if isinstance(part, str):
         if part.startswith(typed.lower()):
             yield len(typed), part
@@ -87,7 +87,7 @@ def _fits(reader: Reader, part: Part, typed: str, seen: Sequence[Deployment]) ->
 
 
 def _good(seen: Sequence[Deployment], scope: Scope) -> Iterator[str]:
-    """The numbers of deployments to which one may go back there."""
+    """Yield the numbers of deployments that the target may roll back to."""
     for one in seen:
         here = scope.environment is None or scope.environment.name == one.plan.environment
         if one.state is State.SUCCEEDED and scope.app and scope.app.name == one.plan.app and here:
@@ -95,12 +95,12 @@ def _good(seen: Sequence[Deployment], scope: Scope) -> Iterator[str]:
 
 
 def _open(seen: Sequence[Deployment], *, asked: bool) -> tuple[str, ...]:
-    """The numbers of deployments that have not ended; those alone that wait for approvals where that is `asked`."""
+    """Return the numbers of deployments that have not ended; with `asked`, only those that wait for approvals."""
     return tuple(f"#{one.number}" for one in seen if (one.awaits_approval if asked else not one.state.ended))
 
 
 def _last_piece(reader: Reader, cell: Cell, typed: str, scope: Scope) -> tuple[str, str]:
-    """The parameter of a cell that is being typed, and what of it; nothing where what is before cannot be read."""
+    """Return the parameter of a cell that is being typed and its text so far; both empty if the rest can't be read."""
     name, rest = cell.name, typed
     for glued in cell.glued:
         piece, sign, tail = rest.partition(glued.sign)

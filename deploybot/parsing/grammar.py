@@ -1,11 +1,11 @@
-"""A usage string as a grammar: `deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run]`.
+"""Read a usage string as a grammar: `deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run]`.
 
     usage = name {part} {"[" part {part} "]"} ["because …"]
     part  = word | cell
     cell  = "<" parameter ">" {sign "<" parameter ">" | "[" sign "<" parameter ">" "]"}
     sign  = "@" | "/"
 
-Parts outside brackets stand in their order; groups in brackets may be left out and stand in any order.
+Parts outside brackets come in this order. Groups in brackets are optional and come in any order.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _GLUED = re.compile(r"(?P<open>\[)?(?P<sign>[@/])<(?P<name>[a-z_]+)>\]?")
 
 @dataclass(frozen=True, slots=True)
 class Glued:
-    """A parameter that hangs on the one before it by a sign."""
+    """A parameter that is joined to the one before by a sign."""
 
     sign: str
     name: str
@@ -42,7 +42,7 @@ class Cell:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All parameters in it."""
+        """Return the names of all its parameters."""
         return (self.name, *(part.name for part in self.glued))
 
 
@@ -51,24 +51,24 @@ Part = str | Cell
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What may be left out. One without a word at its start is recognised by its value."""
+    """An optional group. One that does not begin with a word is recognised by its value."""
 
     parts: tuple[Part, ...]
 
     @property
     def word(self) -> str:
-        """The word it begins with, or nothing."""
+        """Return the word it begins with; empty if none."""
         return self.parts[0] if isinstance(self.parts[0], str) else ""
 
     @property
     def is_word(self) -> bool:
-        """Whether it is a word alone, such as `--dry-run`."""
+        """Return whether it is only a word, such as `--dry-run`."""
         return len(self.parts) == 1 and bool(self.word)
 
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """A whole usage. `wants_reason` is whether `because …` must follow."""
+    """A whole usage string. `wants_reason` means that `because …` is required."""
 
     name: str
     required: tuple[Part, ...]
@@ -76,7 +76,7 @@ class Grammar:
     wants_reason: bool = False
 
     def cells(self) -> Iterator[tuple[Cell, Group | None]]:
-        """Every cell, with the group it stands in."""
+        """Yield each cell with its group, None for a required cell."""
         yield from ((part, None) for part in self.required if isinstance(part, Cell))
         yield from ((part, group) for group in self.groups for part in group.parts if isinstance(part, Cell))
 
@@ -94,7 +94,7 @@ def _parts(text: str | None) -> tuple[Part, ...]:
 
 
 def read_usage(usage: str) -> Grammar:
-    """Read a usage string; ValueError says what it should look like."""
+    """Read a usage string. Raise ValueError with the expected form if it can't be read."""
     wants_reason = usage.endswith(_BECAUSE)
     match = _USAGE.fullmatch(usage.removesuffix(_BECAUSE))
     if match is None:

@@ -1,4 +1,4 @@
-"""Reading a message against a form, token by token."""
+"""Read a message token by token, according to a form."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from deploybot.settings import Environment
 
 
 def with_article(noun: str) -> str:
-    """`an app`, `a role`."""
+    """Return a noun with its article: `an app`, `a role`."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 class Missing(Unfit):
-    """The message ends where `part` should stand."""
+    """The message ends before the required `part`."""
 
     def __init__(self, sentence: str, part: Part) -> None:
-        """Take the sentence and what is missing."""
+        """Take the sentence and the missing part."""
         super().__init__(sentence)
         self.part = part
 
 
 @dataclass(slots=True)
 class Reader:
-    """One reading: where it stands, the groups still open, and what was found. Raises NoSuch or Unfit."""
+    """The state of one reading: position, open groups, and values so far. Raises NoSuch or Unfit."""
 
     form: Form
     words: Words
@@ -40,21 +40,21 @@ class Reader:
 
     @property
     def token(self) -> Token | None:
-        """The next token."""
+        """Return the next token; None at the end."""
         return self.words.tokens[self.at] if self.at < len(self.words.tokens) else None
 
     def is_word(self, word: str) -> bool:
-        """Whether the next token is that word."""
+        """Return whether the next token is this word."""
         return self.token is not None and not self.token.quoted and self.token.text.lower() == word
 
     def required(self) -> None:
-        """Read what has to be there, in its order."""
+        """Read the required parts in order."""
         for part in self.form.grammar.required:
             self.part(part)
         self.open = list(self.form.grammar.groups)
 
     def options(self) -> None:
-        """Read groups in any order for as long as one fits."""
+        """Read optional groups in any order, as long as one fits."""
         while self.token is not None and (group := self._next_group()) is not None:
             self.group(group)
 
@@ -64,7 +64,7 @@ class Reader:
         return next(named, None) or next(unnamed, None)
 
     def objection(self, parts: tuple[Part, ...], ahead: int = 0) -> UserError | None:
-        """Why the tokens from here, or some ahead, cannot be read as these parts; None if they can."""
+        """Return why these parts can't be read at this position, or `ahead` tokens further; None if they can."""
         trial = Reader(self.form, self.words, self.fresh_scope(), self.at + ahead)
         try:
             for part in parts:
@@ -74,7 +74,7 @@ class Reader:
         return None
 
     def fresh_scope(self) -> Scope:
-        """What is known so far, for a trial that leaves no trace."""
+        """Return a copy of the scope, for a trial without side effects."""
         return Scope(self.scope.settings, self.scope.visible, self.scope.app, self.scope.environment)
 
     def group(self, group: Group) -> None:
@@ -86,7 +86,7 @@ class Reader:
         self.open.remove(group)
 
     def part(self, part: Part) -> None:
-        """Read a word or a cell that has to stand here."""
+        """Read a word or a cell that is required here."""
         if isinstance(part, Cell):
             self._cell(part)
         elif self.is_word(part):
@@ -122,7 +122,7 @@ class Reader:
         self.arguments[name] = values if parameter.many else values[0]
 
     def _value(self, parameter: Parameter, text: str) -> object:
-        """Read a word as the first of the parameter's types that it is a value of."""
+        """Read a word as the first of the parameter's types that accepts it."""
         problem: UserError | None = None
         for kind in parameter.types:
             try:
@@ -145,7 +145,7 @@ class Reader:
         return Missing(f"{what} should follow `{before}`{which}.", cell)
 
     def find_out(self) -> None:
-        """Fill in what was not typed but can be known: the app's default environment, the newest release."""
+        """Fill in values that were not typed: the app's default environment, the newest release."""
         for parameter in self.form.parameters.values():
             if parameter.name not in self.arguments and parameter.found_out:
                 is_place = parameter.types == (Environment,)
@@ -167,7 +167,7 @@ class Reader:
         return found
 
     def _completed(self, name: str, value: str) -> str:
-        """The message with a parameter put where it belongs: before `because`."""
+        """Return the message with a parameter inserted before `because`."""
         group = next(group for cell, group in self.form.grammar.cells() if cell.name == name)
         words = [part for part in group.parts if isinstance(part, str)] if group else []
         end = self.words.end

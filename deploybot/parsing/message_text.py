@@ -1,6 +1,6 @@
-"""What a person typed, before any grammar: is it meant for us, may it be read, and which words are in it.
+"""Read a typed message before any grammar: is it for the bot, is it acceptable, and which words does it have.
 
-Phones turn `--` into a dash and quotes into curly ones: both are taken as they were meant.
+Phones turn `--` into a dash and quotes into curly ones. Both are read as the originals.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from deploybot.errors import UserError
 
 LONGEST = 4000
-"""How many characters a message may have."""
+"""The maximum length of a message, in characters."""
 
 _SPACE = "\t\n\r\u0085\u2028\u2029"
 _JOINERS = "\u200c\u200d"
@@ -27,7 +27,7 @@ _FIRST_WORD = re.compile(r"(?P<word>[^\s@]+)(?:@(?P<bot>[A-Za-z0-9_]+))?(?=\s|\Z
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """A message without what only says whom it is for. `addressed` is whether it said so."""
+    """A message without the bot's name and prefix. `addressed` tells whether it had one of them."""
 
     text: str
     addressed: bool
@@ -35,7 +35,7 @@ class Addressed:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One word, where it stands in the text, and whether it stood in quotes (then it is never a keyword)."""
+    """One word, its position in the text, and whether it was quoted (then it is never a keyword)."""
 
     text: str
     start: int
@@ -45,9 +45,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A message cut into words. `reason` is what follows `because`, None without that word.
+    """A message split into words. `reason` is the text after `because`, None without that word.
 
-    `end` is where the command stops and ` because …` begins.
+    `end` is the position where the command ends, before ` because …`.
     """
 
     text: str
@@ -57,7 +57,7 @@ class Words:
 
 
 def clean(text: str) -> str:
-    """The text if it may be read; UserError for one that is too long or holds what cannot be seen."""
+    """Return the text unchanged. Raise UserError if it is too long or has invisible characters."""
     if len(text) > LONGEST:
         raise UserError(
             f"Your message has {len(text):,} characters; I read up to {LONGEST:,}.",
@@ -73,9 +73,9 @@ def clean(text: str) -> str:
 
 
 def hear(text: str, names: Collection[str]) -> Addressed | None:
-    """Strip mention, slash and exclamation mark; None for a command that names another bot.
+    """Strip mention, slash and exclamation mark. Return None for a command that names another bot.
 
-    `names` are what the bot is called, lower case: `@deploybot status`, `/status@deploybot`, `!status`.
+    `names` are the bot's names in lower case. It reads `@deploybot status`, `/status@deploybot` and `!status`.
     """
     rest = text.strip()
     if len(rest) > 1 and rest[0] == rest[-1] == "`":
@@ -112,7 +112,7 @@ def _bare(text: str, start: int) -> Token:
 
 
 def split(text: str) -> Words:
-    """Cut a message into words; UserError for a quote that does not end."""
+    """Split a message into words. Raise UserError for a quote that does not end."""
     tokens: list[Token] = []
     at = 0
     while at < len(text):

@@ -1,7 +1,7 @@
-"""What a parameter may be: each type that a command may ask for, and how a word becomes a value of it.
+"""The types that a command's parameters may have, and how to read a word as each of them.
 
-Reading is pure. A release or a deployment cannot be known from bot.toml alone: they are read as `Ref` and
-`Number`, which dispatch looks up once the person is known to be allowed.
+Reading is pure. Releases, deployments, followed logs and grant changes are not in bot.toml. They are read as `Ref`,
+`Number`, `FollowName` and `ChangeNumber`, which dispatch looks up later.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A ref as it was typed; empty where none was. `number` is the deployment's where it was `#n`, else 0."""
+    """A ref as typed; empty if none was. `number` is the deployment's number if it was `#n`, otherwise 0."""
 
     text: str
     number: int = 0
@@ -42,30 +42,30 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A deployment's number as it was typed."""
+    """A deployment's number as typed."""
 
     value: int
 
 
 @dataclass(frozen=True, slots=True)
 class FollowName:
-    """The name of a followed log as it was typed."""
+    """The name of a followed log as typed."""
 
     value: str
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeNumber:
-    """The number of a change of grants as it was typed."""
+    """The number of a grant change as typed."""
 
     value: int
 
 
 @dataclass(slots=True)
 class Scope:
-    """What is known while a command is read: bot.toml, what its sender may see, and the app and environment so far.
+    """The state while a command is read: bot.toml, what its sender may see, and the app and environment so far.
 
-    `visible` are pairs of app and environment: nothing else is ever proposed or listed.
+    `visible` holds pairs of app and environment. Nothing else is ever suggested or listed.
     """
 
     settings: Settings
@@ -74,29 +74,29 @@ class Scope:
     environment: Environment | None = None
 
     def apps(self) -> tuple[str, ...]:
-        """The apps the sender may see."""
+        """Return the apps that the sender may see."""
         return tuple(name for name in self.settings.apps if any(app == name for app, _ in self.visible))
 
     def environments(self) -> tuple[str, ...]:
-        """The environments of the app the sender may see."""
+        """Return the app's environments that the sender may see."""
         app = self.app
         return tuple(name for name in app.environments if (app.name, name) in self.visible) if app else ()
 
     def servers(self) -> tuple[str, ...]:
-        """The servers of the environment, if the sender may see it."""
+        """Return the environment's servers, if the sender may see it."""
         place = self.environment
         return place.servers if place and (place.app, place.name) in self.visible else ()
 
     def tasks(self) -> tuple[str, ...]:
-        """The tasks of the app, if the sender may see it."""
+        """Return the app's tasks, if the sender may see it."""
         return tuple(self.app.tasks) if self.app and self.app.name in self.apps() else ()
 
 
 class NoSuch(UserError):
-    """A name that is not there. `near` is the one that was probably meant, or empty."""
+    """A name that does not exist. `near` is the name that was probably meant, or empty."""
 
     def __init__(self, what: str, given: str, names: Iterable[str], *, where: str = "", plural: str = "") -> None:
-        """Say what is missing, and what there is when that is little."""
+        """Name what does not exist, and list the known names if there are few."""
         known = tuple(names)
         self.given = given
         self.near = nearest(given, known)
@@ -109,16 +109,16 @@ class NoSuch(UserError):
 
 
 class Unfit(UserError):
-    """Words that do not fit; whoever knows the command adds its usage."""
+    """Words that do not fit the grammar. The caller adds the command's usage."""
 
 
 def shown(text: str) -> str:
-    """A word as an answer may repeat it: not longer than one can read."""
+    """Return a word as an answer may repeat it: cut to 40 characters."""
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
-    """The name that a mistyped or shortened word probably was, or nothing."""
+    """Return the name that a mistyped or shortened word probably means; empty if none."""
     known, word = tuple(names), word.lower()
     longer = [name for name in known if len(word) > 1 and name.startswith(word)]
     if len(longer) == 1:
@@ -241,9 +241,9 @@ def _nothing(_: Scope) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ParameterKind:
-    """How words become values of one type. `noun` is what people call it, `names` lists what there is.
+    """How words are read as one type. `noun` is its name for people, `names` lists the known values.
 
-    `such` are examples, where a word of this type has a form that one has to know.
+    `such` gives examples for a type whose words have a special form.
     """
 
     noun: str
@@ -268,17 +268,17 @@ KINDS: Mapping[object, ParameterKind] = {
     Release: ParameterKind("ref", _ref),
     str: ParameterKind("text", _text),
 }
-"""By type; the last two take nearly every word, so they are the last to be guessed."""
+"""The kinds by type. The last two accept nearly every word, so suggestions try them last."""
 
 
 def default_environment(
     app: App, *, changes: bool = False, visible: Collection[str] | None = None
 ) -> Environment | None:
-    """The environment that is meant where none is named: the only one, or the one marked `default`.
+    """Return the environment that is meant if none is named: the only one, or the one marked `default`.
 
-    The one place that decides it; what changes something never means one that needs approvals without naming it.
-    Who looks means one of those that they may see (`visible`), as if there were no others. For what changes something
-    all count: a role that ends must not let the same words mean another place.
+    Nothing else decides this. Commands that change something never default to an environment that needs approvals.
+    Commands that only read choose among the environments in `visible`. For changes, all environments count: an expired
+    role must not give the same words another target.
     """
     if visible is not None and not changes:
         seen = {name: one for name, one in app.environments.items() if name in visible}

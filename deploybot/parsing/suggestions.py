@@ -1,4 +1,4 @@
-"""What somebody probably meant by a word that does not fit. It is only ever proposed, never done."""
+"""Suggest what a person probably meant by a word that does not fit. Suggestions are never run automatically."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _ORDER = {kind: place for place, kind in enumerate(KINDS)}
 
 
 class Better(Unfit):
-    """A word that does not fit; `command` is the whole message as it was probably meant."""
+    """A word that does not fit. `command` is the whole message as probably meant."""
 
     def __init__(self, word: str, command: str) -> None:
-        """Name the word and propose the command."""
+        """Name the word and suggest the command."""
         super().__init__(f"I do not understand `{shown(word)}` there, did you mean `{command}`?")
         self.command = command
 
 
 def corrected(reader: Reader, problem: NoSuch) -> str:
-    """The whole message with a mistyped name set right; empty where nothing is near."""
+    """Return the whole message with a mistyped name corrected; empty if no name is near."""
     token = reader.token
     if not problem.near or token is None:
         return ""
@@ -32,7 +32,7 @@ def corrected(reader: Reader, problem: NoSuch) -> str:
 
 
 def leftover(reader: Reader, token: Token) -> UserError:
-    """What to say of a token that no open group takes."""
+    """Return the error for a token that no open group accepts."""
     word = token.text.lower()
     used = [group.word for group in reader.form.grammar.groups if group not in reader.open]
     if word in used and not token.quoted:
@@ -61,7 +61,7 @@ def _group_order(reader: Reader, group: Group) -> int:
 
 
 def _better(reader: Reader, token: Token) -> Iterator[str]:
-    """Messages that would be understood: with a word put in or exchanged, or glued by `@`."""
+    """Yield messages that would parse: with a word inserted or replaced, or joined by `@`."""
     text, tokens = reader.words.text, reader.words.tokens
     is_link = token.text.lower() in _LINKS and reader.at + 1 < len(tokens)
     start = tokens[reader.at + is_link].start
@@ -81,7 +81,7 @@ def _better(reader: Reader, token: Token) -> Iterator[str]:
 
 
 def _glued(reader: Reader, token: Token) -> Iterator[str]:
-    """`deploy shop v2` was probably `deploy shop@v2`."""
+    """Suggest `deploy shop@v2` for `deploy shop v2`."""
     before = reader.words.tokens[reader.at - 1]
     for cell, group in reader.form.grammar.cells():
         for glued in cell.glued if group is None and cell.name in reader.arguments else ():

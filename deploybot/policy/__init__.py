@@ -1,9 +1,10 @@
-"""One pure policy answers every question about rights, with its reasons; default is no.
+"""One pure policy answers every question about rights, with reasons. The default is no.
 
-A question holds all that an answer may depend on, so the same rules serve a command, a button, a
-webhook and the deploy engine. A rule is a function in `RULES`: it allows, passes, refuses, or has nothing to
-say. Allowed is what at least one rule allows and none refuses. What is to come (freeze windows, a queue,
-checks) is a further rule here, with its facts in the question, and binds every way in at once.
+A question holds everything that an answer may depend on. So the same rules apply to commands, buttons, webhooks and
+the deploy engine. A rule is a function in `RULES`. It allows, passes, refuses, or does not apply.
+An action is allowed if at least one rule allows it and none refuses it.
+New restrictions (freeze windows, a queue, checks) are new rules here. Their data goes into the question, and they
+apply everywhere at once.
 """
 
 from __future__ import annotations

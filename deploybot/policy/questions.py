@@ -1,4 +1,4 @@
-"""What the policy is asked, and what it answers."""
+"""Questions to the policy, and its answers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _CHANGES_NO_RELEASE = frozenset({"lock", "unlock", "cancel"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedAction:
-    """What bot.toml asks for in an environment: how many approvals, from which role, and if any, from which names."""
+    """The approvals that bot.toml requires for an environment: how many, by which role, and optionally by whom."""
 
     count: int
     role: Role = Role.APPROVER
     names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """`2 approvals by @ana, @ben or @cem`, `1 approval by an approver`."""
+        """Return `2 approvals by @ana, @ben or @cem`, `1 approval by an approver`."""
         *first, last = [f"@{name}" for name in self.names] or [f"an {self.role}"]
         who = f"{', '.join(first)} or {last}" if first else last
         return f"{self.count} approval{'' if self.count == 1 else 's'} by {who}"
@@ -28,12 +28,12 @@ class WantedAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedBy:
-    """A request for approvals: who asked, and who has approved, as ids of persons.
+    """A request for approvals: who requested it, and who has approved, as ids of people.
 
-    `brought` are those who brought it about where nobody asked: whose push it was, say. `unknown` says what is not
-    known about that, and is empty otherwise: then one approval more is needed. `authors` wrote the change, where
-    bot.toml wants somebody else among the approvers. `number` is the deployment's, which tells what came after it;
-    0 where that does not matter.
+    `brought` are the people who caused an automatic request, such as those who pushed.
+    `unknown` says what is not known about its cause. If it is not empty, one more approval is needed.
+    `authors` wrote the change, if bot.toml requires an approver who did not.
+    `number` is the deployment's number, used to see what came after it; 0 if that does not matter.
     """
 
     requester: int
@@ -44,17 +44,17 @@ class AskedBy:
     number: int = 0
 
     def is_before(self, after: int) -> bool:
-        """Whether the request was made before what came `after` that deployment, such as a grant."""
+        """Return whether the request is older than a grant or account that was made after deployment `after`."""
         return 0 < self.number <= after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
-    """What `after` asks for: that a release is healthy in the environment named here.
+    """The environment named by `after`, in which the release has to be healthy first.
 
-    `release` is for people, `id` tells it from others and is empty where it is not known yet. `there` are server,
-    release, its id and whether it came up healthy, for each server of that environment. `been_here` says that the
-    release has run well in the place that is asked about.
+    `release` is its label for people, `id` its id, empty if not yet known. `there` holds server, release, its id and
+    whether it came up healthy, for each server of that environment. `been_here` means that the release has already run
+    well in the target of the question.
     """
 
     environment: str
@@ -66,9 +66,9 @@ class Before:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
-    """Which commits a place takes: on one of `refs`, as people write them, and `signed`.
+    """The commits that a target accepts: on one of `refs` (patterns as in bot.toml), and `signed`.
 
-    `origin` is what the repository says of the commit that is asked about, None where it was not asked yet.
+    `origin` is what the repository reports about the commit in question, None if it was not asked yet.
     """
 
     refs: tuple[str, ...] = ()
@@ -78,16 +78,21 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyQuestion:
-    """Whether a person may do something in a place.
+    """The question whether a person may do something in a target.
 
-    `app` and `environment` are names, `*` for every one, or None for “at least one of them”. `grants` and
-    `people` are everybody's. `lock` is the person's lock that holds there now. `wanted` are the approvals that the
-    place asks for, `asked` the request that the question is about. `begins` is True where a deployment is about to
-    begin: then what it still lacks is a no. `allowed` limits commits, None takes every one. `glass` is True where who
-    asks wants to break the glass. `auto` tells what is deployed in the place by itself, in words; `itself`
-    is True where who asks is the bot, whose grants are those of bot.toml's `auto`. `now` decides which grants have
-    ended: without it, all that have an end. `account` is the deployment after which the person got the account that
-    they speak by. `proposer` asked for the grant that is to be confirmed, 0 where there is none.
+    `app` and `environment` are names, `*` for all, or None for at least one of them.
+    `grants` and `people` are everybody's.
+    `lock` is the lock that a person holds on the target now.
+    `wanted` are the approvals that the target requires, `asked` is the request in question.
+    `before` is the environment that has to run the release first, None if there is none.
+    `allowed` limits commits; None accepts all of them.
+    `begins` is True if a deployment is about to start: then missing approvals refuse it.
+    `glass` is True if the person wants to break the glass.
+    `auto` describes what is deployed to the target automatically.
+    `itself` is True if the bot asks; its grants are those of `auto` in bot.toml.
+    `now` decides which grants have expired; without it, every grant with an end has.
+    `account` is the number of the last deployment before the person got the account that they use.
+    `proposer` is the id of the person who requested the grant to confirm, 0 if there is none.
     """
 
     person: Person | None
@@ -112,22 +117,22 @@ class PolicyQuestion:
 
     @property
     def place(self) -> str:
-        """`shop/production`, for people."""
+        """Return `shop/production`, for people."""
         return place_name(self.app, self.environment)
 
     @property
     def is_one_place(self) -> bool:
-        """Whether it is about one environment, whose rules bot.toml holds."""
+        """Return whether it is about exactly one environment, whose rules bot.toml holds."""
         return self.app not in {None, EVERY} and self.environment not in {None, EVERY}
 
     @property
     def changes_release(self) -> bool:
-        """Whether it is about bringing something to run."""
+        """Return whether it would deploy or run something."""
         return self.action is Action.DEPLOY and self.command not in _CHANGES_NO_RELEASE
 
 
 class Voice(enum.StrEnum):
-    """What a rule says: yes; not in the way; no."""
+    """The verdict of a rule: yes, no objection, or no."""
 
     ALLOWS = "allows"
     PASSES = "passes"
@@ -136,10 +141,10 @@ class Voice(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RuleFinding:
-    """What one rule says.
+    """The verdict and the reason of one rule.
 
-    `held` marks a refusal that a lock is the reason of, `waits` one that approvals can end, `broken` one that break
-    glass has passed.
+    `held` marks a refusal because of a lock, `waits` one that approvals can lift, and `broken` one that break glass
+    has overridden.
     """
 
     voice: Voice
@@ -151,9 +156,9 @@ class RuleFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The answer: the sentences of the rules that decided, and on a no who could (names).
+    """The answer: the sentences of the rules that decided and, on a no, the names of people who may.
 
-    `held` is True when nothing but a lock stands in the way, `waits` when nothing but missing approvals do.
+    `held` is True if only a lock is in the way, `waits` if only missing approvals are.
     """
 
     allowed: bool

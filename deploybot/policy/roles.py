@@ -1,4 +1,4 @@
-"""Which role a person has in a place, and what it lets them do."""
+"""Determine a person's role in a target, and what the role allows."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ LEAST = {
     Action.APPROVE: Role.APPROVER,
     Action.ADMIN: Role.ADMIN,
 }
-"""The least role that an action needs."""
+"""The lowest role that an action needs."""
 
 _RANK = {role: rank for rank, role in enumerate(Role)}
 
 
 def holds(grant: Grant, now: float) -> bool:
-    """Whether a grant has not ended."""
+    """Return whether a grant has not expired."""
     return not grant.until or now < grant.until
 
 
 def covers(grant: Grant, app: str | None, environment: str | None) -> bool:
-    """Whether a grant counts for a place."""
+    """Return whether a grant applies to a target."""
     fits_app = app is None or grant.app in {EVERY, app}
     return fits_app and (environment is None or grant.environment in {EVERY, environment})
 
@@ -33,9 +33,9 @@ def covers(grant: Grant, app: str | None, environment: str | None) -> bool:
 def role_of(
     person: Person, grants: Iterable[Grant], app: str | None, environment: str | None, now: float = inf
 ) -> Role | None:
-    """The highest role that a person's grants give for a place; None without any.
+    """Return the highest role that a person's grants give for a target; None without any.
 
-    Without a time no grant counts that has an end.
+    Without a time, grants with an end do not count.
     """
     mine = (grant for grant in grants if grant.person == person.id and holds(grant, now))
     roles = [grant.role for grant in mine if covers(grant, app, environment)]
@@ -45,22 +45,22 @@ def role_of(
 def admins_of(
     people: Iterable[Person], grants: Collection[Grant], app: str | None, environment: str | None, now: float
 ) -> tuple[Person, ...]:
-    """Who is admin in a place now."""
+    """Return the people who are admins of a target now."""
     return tuple(one for one in people if role_of(one, grants, app, environment, now) is Role.ADMIN)
 
 
 def suffices(role: Role | None, action: Action) -> bool:
-    """Whether a role may do an action that needs one."""
+    """Return whether a role allows an action that needs one."""
     return action in LEAST and reaches(role, LEAST[action])
 
 
 def reaches(role: Role | None, least: Role) -> bool:
-    """Whether a role is at least another one."""
+    """Return whether a role is at least `least`."""
     return role is not None and _RANK[role] >= _RANK[least]
 
 
 def tell_lock(lock: Lock, now: float) -> str:
-    """Who holds an environment, since when, until when, why, and how to release it."""
+    """Say who holds the lock, since when, until when, why, and how to release it."""
     since = f"since {show_time(lock.since)} ({show_duration(now - lock.since)})"
     until = f", until {show_time(lock.until)}" if lock.until else ""
     why = f": “{lock.reason}”" if lock.reason else ""

@@ -1,4 +1,4 @@
-"""The rules, and the answers that they give together. Pure."""
+"""The rules, and the answers that they give together. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from deploybot.policy.questions import Decision, PolicyQuestion, RuleFinding, Vo
 from deploybot.policy.roles import LEAST, reaches, role_of, suffices
 
 OPEN_COMMANDS = frozenset({"help", "whoami", "claim", "link"})
-"""All that somebody who is not on the allowlist may use; no plug-in can add to it."""
+"""All commands for people who are not on the allowlist. Plug-ins can't add to it."""
 
 NEEDS_APPROVAL = frozenset({Kind.DEPLOY, Kind.ROLLBACK, Kind.TASK})
-"""What changes what runs. A restart starts the very same again, and has to work at three in the morning."""
+"""The kinds that change what runs. A restart starts the same again, and has to work at three in the morning."""
 
 PASSED_BY_GLASS = frozenset({"lock", "approvals", "after", "freeze"})
-"""The rules that break glass passes. Rights, `refs` and `signed` hold in an emergency, too: what ran there before may
-come back without them, and anything else could be anything."""
+"""The rules that break glass overrides. Rights, `refs` and `signed` apply in an emergency, too.
+A release that ran there before may come back without `refs` and `signed`. Any other commit could contain anything.
+"""
 
 ONLY_AUTHORS = "All who approved it wrote part of it: somebody else has to approve it, too."
 
@@ -25,7 +26,7 @@ Rule = Callable[[PolicyQuestion], RuleFinding | None]
 
 
 def _role_in(question: PolicyQuestion, person: Person) -> Role | None:
-    """A person's role in the place of a question, at its time."""
+    """Return a person's role in the target of a question, at its time."""
     return role_of(person, question.grants, question.app, question.environment, question.now)
 
 
@@ -38,7 +39,7 @@ def _passes(reason: str) -> RuleFinding:
 
 
 def _open_command(question: PolicyQuestion) -> RuleFinding | None:
-    """Let everyone use the few commands that are for everyone."""
+    """Allow everyone to use the few commands that are for everyone."""
     if question.action is not Action.ANYONE:
         return None
     if question.command in OPEN_COMMANDS:
@@ -47,7 +48,7 @@ def _open_command(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _known_person(question: PolicyQuestion) -> RuleFinding | None:
-    """Refuse whoever is not on the allowlist."""
+    """Refuse anyone who is not on the allowlist."""
     if question.action is Action.ANYONE:
         return None
     if question.person is None:
@@ -56,7 +57,7 @@ def _known_person(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _role(question: PolicyQuestion) -> RuleFinding | None:
-    """Ask for a role that is high enough for the action in that place."""
+    """Require a role in the target that is high enough for the action."""
     if question.action is Action.ANYONE or question.person is None:
         return None
     role = _role_in(question, question.person)
@@ -69,21 +70,21 @@ def _role(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _by_itself(question: PolicyQuestion, *, may: bool) -> RuleFinding:
-    """Let the bot do by itself what bot.toml's `auto` says, and nothing else."""
+    """Allow the bot to do what `auto` in bot.toml says, and nothing else."""
     if may:
         return RuleFinding(Voice.ALLOWS, f"`auto` in bot.toml deploys to {question.place} by itself.")
     return _refuses(f"`auto` in bot.toml does not let me use `{question.command}` on {question.place} by myself.")
 
 
 def _auto(question: PolicyQuestion) -> RuleFinding | None:
-    """Say what is deployed there without anybody's asking: every other rule binds that, too."""
+    """Add a note about what is deployed there automatically. All other rules apply to that, too."""
     if not question.auto or not question.changes_release or not question.is_one_place:
         return None
     return _passes(f"{question.auto[:1].upper()}{question.auto[1:]} is deployed there automatically.")
 
 
 def _lock(question: PolicyQuestion) -> RuleFinding | None:
-    """Keep everybody but its holder from deploying where a lock holds; an admin, too, has to unlock first."""
+    """Refuse deployments to a locked target, except by the lock's holder. Admins have to unlock it first, too."""
     lock = question.lock
     if not question.changes_release:
         return None
@@ -95,7 +96,7 @@ def _lock(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _unlock(question: PolicyQuestion) -> RuleFinding | None:
-    """Leave the release of a lock to its holder and to admins."""
+    """Allow only the holder and admins to release a lock."""
     lock = question.lock
     if lock is None or question.command != "unlock" or question.person is None or lock.person == question.person.id:
         return None
@@ -105,7 +106,7 @@ def _unlock(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _approvals(question: PolicyQuestion) -> RuleFinding | None:
-    """Let nothing begin that lacks approvals; until then a request may be made and waits."""
+    """Refuse to start a deployment without its approvals. Until then a request may be made, and waits."""
     wanted = question.wanted
     if not question.changes_release or not question.is_one_place:
         return None
@@ -121,7 +122,7 @@ def _approvals(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _enough(question: PolicyQuestion, wanted: WantedAction) -> RuleFinding:
-    """Count what is there when something is about to begin."""
+    """Count the approvals of a deployment that is about to start."""
     if question.asked is None:
         return _refuses(f"It was asked for before {question.place} wanted {wanted}: ask for it again.")
     there = len(counting(question))
@@ -135,12 +136,12 @@ def _enough(question: PolicyQuestion, wanted: WantedAction) -> RuleFinding:
 
 
 def _approver(question: PolicyQuestion) -> RuleFinding | None:
-    """Take approvals, and rejections, from those whom the place names."""
+    """Accept approvals and rejections only from the people that the target names."""
     person, wanted = question.person, question.wanted
     if question.action is not Action.APPROVE or person is None or wanted is None:
         return None
     if not _has(person, Role.APPROVER, question):
-        return None  # the rule about roles says it
+        return None  # the rule `role` reports it
     named = not wanted.names or person.name in wanted.names
     if named and _has(person, wanted.role, question):
         return _passes(f"{question.place} wants {wanted}: you are one of them.")
@@ -148,7 +149,7 @@ def _approver(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _another(question: PolicyQuestion) -> RuleFinding | None:
-    """Let nobody approve what they asked for themselves, and nobody twice."""
+    """Refuse people who approve their own request, or approve twice."""
     person, asked = question.person, question.asked
     if question.command != "approve" or person is None or asked is None:
         return None
@@ -162,14 +163,14 @@ def _another(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _in_time(question: PolicyQuestion) -> RuleFinding | None:
-    """Let nobody approve by a role, or from an account, that they got after it was asked for."""
+    """Refuse approvals by a role or account that the person got after the request."""
     person, asked = question.person, question.asked
     if question.command != "approve" or person is None or asked is None or not asked.number:
         return None
     least = question.wanted.role if question.wanted else Role.APPROVER
     older = replace(question, grants=tuple(one for one in question.grants if not asked.is_before(one.after)))
     if not _has(person, least, question):
-        return None  # the rules about roles say it
+        return None  # the rules `role` and `approver` report it
     late = f"after #{asked.number} was asked for"
     if not _has(person, least, older):
         return _refuses(f"You got your role {late}, so it does not count for #{asked.number}.")
@@ -179,7 +180,7 @@ def _in_time(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _second_admin(question: PolicyQuestion) -> RuleFinding | None:
-    """Let nobody confirm a grant that they asked for themselves."""
+    """Refuse people who confirm a grant that they requested."""
     if question.command != "confirm" or not question.proposer or question.person is None:
         return None
     if question.person.id == question.proposer:
@@ -192,7 +193,7 @@ def _has(person: Person, least: Role, question: PolicyQuestion) -> bool:
 
 
 def _after(question: PolicyQuestion) -> RuleFinding | None:
-    """Deploy only what is healthy in the environment that comes before; what ran well here may come back."""
+    """Require the release to be healthy in the environment before. A rollback may return to what ran well here."""
     before = question.before
     stays = question.command in {Kind.RESTART, Kind.TASK}
     if not question.changes_release or not question.is_one_place or stays:
@@ -213,7 +214,7 @@ def _after(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _refs(question: PolicyQuestion) -> RuleFinding | None:
-    """Deploy only commits on refs that the place allows; what ran well here may come back."""
+    """Allow only commits on refs that the target accepts. A rollback may return to what ran well here."""
     allowed = question.allowed
     if not _brings_commit(question) or allowed is None or not allowed.refs:
         return None
@@ -228,7 +229,7 @@ def _refs(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _signed(question: PolicyQuestion) -> RuleFinding | None:
-    """Deploy only commits with a good signature of a signer; what ran well here may come back."""
+    """Allow only commits with a good signature by a signer. A rollback may return to what ran well here."""
     allowed = question.allowed
     if not _brings_commit(question) or allowed is None or not allowed.signed:
         return None
@@ -243,13 +244,13 @@ def _signed(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _brings_commit(question: PolicyQuestion) -> bool:
-    """Whether it is about bringing a commit to one place; a restart and a task leave there what runs."""
+    """Return whether it brings a commit to one target. A restart or a task does not."""
     stays = question.command in {Kind.RESTART, Kind.TASK}
     return question.changes_release and question.is_one_place and not stays
 
 
 def _glass(question: PolicyQuestion) -> RuleFinding | None:
-    """Let nobody but admins break the glass, and only to deploy or to roll back."""
+    """Allow only admins to break the glass, and only for deploy and rollback."""
     if not question.glass or question.person is None:
         return None
     role = _role_in(question, question.person)
@@ -277,30 +278,30 @@ RULES: Mapping[str, Rule] = {
     "break glass": _glass,
     "by itself": _auto,
 }
-"""Every rule by the name that people read."""
+"""All rules by the names that people read."""
 
 
 def counting(question: PolicyQuestion) -> tuple[int, ...]:
-    """Whose approvals of the request count now: each person once, still entitled, and not who asked."""
+    """Return who approved and still counts: each person once, still entitled, and not the requester."""
     asked = question.asked
     if asked is None:
         return ()
     people = {person.id: person for person in question.people}
-    # The account was looked at when they approved: here it is that of whoever asks.
+    # Their account was checked when they approved; `question.account` is that of the sender.
     alone = replace(question, action=Action.APPROVE, command="approve", asked=replace(asked, approved=()), account=0)
     given = (people.get(number) for number in dict.fromkeys(asked.approved))
     return tuple(one.id for one in given if one is not None and _decide(replace(alone, person=one)).allowed)
 
 
 def needed(question: PolicyQuestion) -> int:
-    """How many approvals a request needs: one more than bot.toml asks for where its cause is not known."""
+    """Return how many approvals a request needs: one more than bot.toml requires if its cause is unknown."""
     if question.wanted is None:
         return 0
     return question.wanted.count + bool(question.asked and question.asked.unknown)
 
 
 def missing(question: PolicyQuestion) -> int:
-    """How many approvals a request still needs. Authors of the change may approve it, but not without somebody else."""
+    """Return how many approvals are missing. At least one must come from a person who did not write the change."""
     there = counting(question)
     lacking = max(needed(question) - len(there), 0)
     authors = question.asked.authors if question.asked else ()
@@ -308,25 +309,25 @@ def missing(question: PolicyQuestion) -> int:
 
 
 def explain(question: PolicyQuestion) -> dict[str, RuleFinding]:
-    """What every rule that has something to say says, by its name."""
+    """Return the finding of each rule that applies, by the rule's name."""
     findings = {name: rule(question) for name, rule in RULES.items()}
     return {name: _through(question, name, finding) for name, finding in findings.items() if finding is not None}
 
 
 def _through(question: PolicyQuestion, name: str, finding: RuleFinding) -> RuleFinding:
-    """Pass a refusal that break glass passes; whether it may be broken is a rule of its own."""
+    """Turn a refusal into a pass if break glass overrides it. The rule `break glass` decides who may break it."""
     if not question.glass or name not in PASSED_BY_GLASS or finding.voice is not Voice.REFUSES:
         return finding
     return RuleFinding(Voice.PASSES, f"{finding.reason} Break glass passes that.", broken=True)
 
 
 def broken_rules(question: PolicyQuestion) -> tuple[str, ...]:
-    """The rules that would say no and are passed by break glass."""
+    """Return the names of the rules that would refuse and that break glass overrides."""
     return tuple(name for name, finding in explain(question).items() if finding.broken)
 
 
 def _decide(question: PolicyQuestion) -> Decision:
-    """Ask every rule."""
+    """Ask all rules."""
     findings = explain(question).values()
     refusals = [finding for finding in findings if finding.voice is Voice.REFUSES]
     allows = [finding for finding in findings if finding.voice is Voice.ALLOWS]
@@ -339,13 +340,13 @@ def _decide(question: PolicyQuestion) -> Decision:
 
 
 def who_may(question: PolicyQuestion) -> tuple[str, ...]:
-    """The names of everybody of `people` who would get a yes."""
+    """Return the names of all `people` who may."""
     alone = replace(question, account=0)
     able = (person.name for person in question.people if _decide(replace(alone, person=person)).allowed)
     return tuple(sorted(able))
 
 
 def decide(question: PolicyQuestion) -> Decision:
-    """Answer a question; a no names everybody of `people` who would get a yes."""
+    """Answer a question. A no also names all `people` who may."""
     decision = _decide(question)
     return decision if decision.allowed else replace(decision, who_may=who_may(question))

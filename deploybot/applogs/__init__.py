@@ -1,1 +1,1 @@
-"""Logs of apps: read on every server at once, merged by time, masked and bounded."""
+"""Logs of apps: read from all servers at the same time, merged by time, masked and bounded."""

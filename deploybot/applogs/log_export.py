@@ -1,4 +1,4 @@
-"""All lines of a log in a compressed file: streamed, masked, bounded in size and time, for its owner alone."""
+"""Write all lines of a log to a compressed file: streamed, masked, bounded in size and time, for its owner only."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import IO
 from deploybot.errors import UserError
 
 MOST_BYTES = 1_000_000_000
-"""What goes into one file, before compression."""
+"""The most bytes in one file, before compression."""
 LEAVE_FREE = 200_000_000
-"""What is left free on the bot's disk, in bytes."""
+"""Bytes to leave free on the bot's disk."""
 KEPT = 20
-"""How many files are kept: a chat has its own copy as soon as it was sent."""
+"""How many files to keep: the chat has its own copy once a file was sent."""
 _FLUSH = 524_288
 _LEVEL = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A file that was written. `whole` is False where it was ended at the bound."""
+    """A file that was written. `whole` is False if it was cut off at the limit."""
 
     path: Path
     lines: int
@@ -38,9 +38,9 @@ class Export:
 async def export(
     path: Path, blocks: AsyncIterator[bytes], *, most: int = MOST_BYTES, leave: int = LEAVE_FREE
 ) -> Export:
-    """Write blocks of whole lines to a new gzip file (RFC 1952); nothing is left of it when that fails.
+    """Write blocks of whole lines to a new gzip file (RFC 1952); if that fails, leave nothing of it behind.
 
-    It ends after `most` bytes before compression. Raises UserError when that would not leave `leave` bytes free.
+    The file ends after `most` bytes before compression. Raises UserError if less than `leave` bytes would stay free.
     """
     try:
         writer = await asyncio.to_thread(_Writer, path, most, leave)
@@ -55,7 +55,7 @@ async def export(
 
 
 async def _fill(writer: _Writer, blocks: AsyncIterator[bytes]) -> None:
-    """Collect lines while those collected before are compressed."""
+    """Collect lines while the lines collected before are compressed."""
     flushing = asyncio.get_running_loop().create_future()
     flushing.set_result(None)
     try:
@@ -74,7 +74,7 @@ _ROOM = "Make room on the bot's disk, or ask for fewer lines."
 
 
 class _Writer:
-    """Collects lines, and compresses and writes them by the megabyte."""
+    """Collects lines, then compresses and writes them in blocks of at least 512 KiB."""
 
     def __init__(self, path: Path, most: int, leave: int) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -93,31 +93,31 @@ class _Writer:
 
     @property
     def full(self) -> bool:
-        """Whether the bound is passed."""
+        """Return whether the limit is exceeded."""
         return self._raw > self._most
 
     def add(self, block: bytes) -> bool:
-        """Take whole lines; whether enough wait to be written."""
+        """Add whole lines; return whether enough of them wait to be written."""
         self._waiting.append(block)
         self._lines += block.count(b"\n")
         self._size += len(block)
         return self._size >= _FLUSH
 
     def take(self) -> bytes:
-        """What waits to be written."""
+        """Return and clear what waits to be written."""
         block = b"".join(self._waiting)
         self._waiting.clear()
         self._size = 0
         return block
 
     def flush(self, block: bytes) -> None:
-        """Compress and write; blocks."""
+        """Compress and write a block; blocking."""
         _check_room(self._path.parent, self._leave)
         self._gzip.write(block)
         self._raw += len(block)
 
     def close(self) -> Export:
-        """Write the rest; blocks."""
+        """Write the rest; blocking."""
         whole = not self.full
         self.flush(self.take())
         self._gzip.close()
@@ -127,7 +127,7 @@ class _Writer:
     def discard(self) -> None:
         """Delete the file."""
         self._path.unlink(missing_ok=True)
-        # gzip first: left open, it would write to the closed file when it is collected.
+        # Close gzip first: left open, it would write to the closed file when garbage-collected.
         with suppress(OSError), self._file:
             self._gzip.close()
 

@@ -1,4 +1,4 @@
-"""Following the logs of an app as they are written: all servers at once, bounded in time and in rate."""
+"""Follow the logs of an app as they are written: all servers at the same time, bounded in time and in rate."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from deploybot.ports import Clock
 from deploybot.untrusted_input import failure_of
 
 SHOW_FIRST = 0.3
-"""Seconds in which the lines that are there already gather for the first message."""
+"""Seconds to collect existing lines for the first message."""
 SHOW_EVERY = 1.0
 """Seconds between two messages with new lines."""
 SHOW_MOST = 200
-"""Lines in one message; older ones that came meanwhile are counted and left out."""
+"""The most lines in one message; older ones that arrived meanwhile are counted and left out."""
 LOOK_EVERY = 5.0
-"""Seconds between two looks for containers that a deployment has put in the place of those followed."""
+"""Seconds between two checks for containers that replaced the followed ones after a deployment."""
 REST = 0.5
-"""Seconds before a log that has come to its end is opened again."""
+"""Seconds before a log that has ended is opened again."""
 READ_RATE = 8_000_000
-"""Bytes of lines a second that are read of one source at most, so that a flood leaves the bot its time."""
+"""The most bytes of lines to read per second from one source, so that a flood does not block the bot."""
 _CATCH_UP = 10_000
 _LATEST = b"\xff"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
-    """What is followed: where the sources of a server are found, how they are read, and which lines are wanted."""
+    """What to follow: how to find the sources of a server and how to read them, and which lines are wanted."""
 
     find: Callable[[str], Awaitable[list[Source]]]
     servers: Sequence[str]
@@ -46,7 +46,7 @@ class Followed:
 
 
 class LogFollower:
-    """Follows all sources of all servers. What happens to one of them is told in a line, and the others go on."""
+    """Follows all sources of all servers. A problem with one of them is shown in a line, and the others continue."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class LogFollower:
         clock: Clock,
         show: Callable[[tuple[str, ...]], Awaitable[None]],
     ) -> None:
-        """Give new lines to `show`, a message's worth at a time."""
+        """Pass new lines to `show`, one message at a time."""
         self._followed = followed
         self._redactor = redactor
         self._clock = clock
@@ -69,9 +69,9 @@ class LogFollower:
         self._told: dict[str, str] = {}
 
     async def run(self, stop: asyncio.Event, found: dict[str, list[Source]]) -> bool:
-        """Follow until `stop` is set, the time is over, or nothing is left to read; True if it was stopped.
+        """Follow until `stop` is set, the time is over, or nothing is left to read; return True if it was stopped.
 
-        `found` holds the sources by server, where they are known already.
+        `found` holds the sources by server, as far as they are already known.
         """
         servers = [self._server(server, found.get(server)) for server in self._followed.servers]
         reading = asyncio.ensure_future(asyncio.gather(*servers))
@@ -91,7 +91,7 @@ class LogFollower:
         return stop.is_set()
 
     async def _server(self, server: str, found: list[Source] | None) -> None:
-        """Follow what a server has, and what takes its place."""
+        """Follow the sources of a server, and those that replace them."""
         tasks: dict[str, asyncio.Task[None]] = {}
         trouble, looked = "", 0.0
         try:
@@ -100,7 +100,7 @@ class LogFollower:
                     try:
                         found = await self._followed.find(server)
                         trouble = self._tell(server, "is back", "") if trouble else ""
-                    except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
+                    except Exception as problem:  # noqa: BLE001  an error of one server must not affect others
                         found = []
                         trouble = self._tell(server, f"{failure_of(server, problem)}; I go on trying", trouble)
                 self._begin(found, tasks, looked)
@@ -116,7 +116,7 @@ class LogFollower:
             await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     def _begin(self, found: list[Source], tasks: dict[str, asyncio.Task[None]], looked: float) -> None:
-        """Read what is not read yet. `looked` is when the server was asked before, 0.0 for never."""
+        """Start to read new sources. `looked` is when the server was last asked (Unix time), 0.0 for never."""
         now = asyncio.get_running_loop().time()
         for source in found:
             key = f"{source.server}/{source.id}"
@@ -124,13 +124,13 @@ class LogFollower:
                 continue
             reading = self._followed.reading
             if key in self._last or looked:
-                # It was started again, or stands in the place of another: nothing it said since is to be missed.
+                # It was restarted or replaces another one: read everything that it wrote since.
                 reading = replace(reading, tail=_CATCH_UP, since=looked)
             self._last.setdefault(key, b"")
             tasks[key] = asyncio.create_task(self._read(source, reading, key))
 
     async def _read(self, source: Source, reading: Reading, key: str) -> None:
-        """Take a source's lines to its end. A log that cannot be read is told of once, and left alone."""
+        """Read a source's lines to its end. If the log cannot be read, report that once and do not retry."""
         loop = asyncio.get_running_loop()
         prefix, before, name = self._followed.labels.prefix(source), self._last[key], source.name
         timer, doubt = source.timer(reading), ""
@@ -159,7 +159,7 @@ class LogFollower:
             self._add(lines)
 
     def _tell(self, name: str, news: str, told: str) -> str:
-        """Say a thing about a server in a line of its own, unless it was told just before; what was told."""
+        """Show a message about a server as a line, unless it was the last one shown; return the message."""
         if news != told:
             self._add([(_LATEST, f"-- {name}: {news}".encode())])
         return news
@@ -178,7 +178,7 @@ class LogFollower:
             await self._show(self._drain())
 
     def _drain(self) -> tuple[str, ...]:
-        """The lines that wait, by time."""
+        """Return the waiting lines, sorted by time."""
         lines = [text.decode("utf-8", errors="replace") for _, text in sorted(self._new, key=itemgetter(0))]
         if self._left_out:
             lines.insert(0, f"-- {self._left_out:,} lines are left out here: they come faster than I can show them")
@@ -189,7 +189,7 @@ class LogFollower:
 
 
 async def _first(tasks: dict[str, asyncio.Task[None]]) -> None:
-    """Return when one of the tasks has ended, or it is time to look again; forget those that have ended."""
+    """Return when one of the tasks has ended or it is time to check again; forget the ended tasks."""
     waiting: Coroutine[None, None, object] = (
         asyncio.wait(tasks.values(), timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
         if tasks

@@ -1,4 +1,4 @@
-"""Lines of several sources in the order of their times, without holding more than a batch of each."""
+"""Merge the lines of several sources by time, with at most one batch of each in memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _when = itemgetter(0)
 
 
 async def merge(sources: Sequence[AsyncIterator[list[Entry]]]) -> AsyncIterator[list[Entry]]:
-    """Batches of all sources as one: each source's lines in its own order, all by time.
+    """Yield the batches of all sources as one: each source's lines in their own order, all sorted by time.
 
-    A source gives batches in which times never go backwards. Reads no further in one than the others have come.
+    The times in a source's batches must never go backwards. No source is read further than the others have come.
     """
     heads = [list[Entry]() for _ in sources]
     open_ones = set(range(len(sources)))
@@ -27,7 +27,7 @@ async def merge(sources: Sequence[AsyncIterator[list[Entry]]]) -> AsyncIterator[
                 open_ones.discard(number)
         if not open_ones:
             return
-        # Up to here nothing earlier can come any more.
+        # Nothing earlier than this can still arrive.
         certain = min(heads[number][-1][0] for number in open_ones)
         ready: list[Entry] = []
         for number in sorted(open_ones):
@@ -39,7 +39,7 @@ async def merge(sources: Sequence[AsyncIterator[list[Entry]]]) -> AsyncIterator[
 
 
 async def _next(source: AsyncIterator[list[Entry]]) -> list[Entry]:
-    """The next batch that is not empty; nothing at the end."""
+    """Return the next batch that is not empty; an empty one at the end."""
     async for batch in source:
         if batch:
             return batch

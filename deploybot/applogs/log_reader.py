@@ -1,7 +1,7 @@
 """Logs of apps for people: the last lines, what is written now, or everything as a file.
 
-All servers are asked at once. One that does not answer is said to be silent, and the others are shown. Lines are
-clean and masked before anything is searched in them or shown: a search must not tell what was masked.
+All servers are asked at the same time. A server that does not answer is reported, and the others are shown. Lines are
+cleaned and masked before they are searched or shown: a search must not reveal what was masked.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ from deploybot.units import show_duration, show_size
 from deploybot.untrusted_input import failure_of
 
 SHOWN = 1000
-"""Lines in one answer; who asks for more gets a file."""
+"""The most lines in one answer; a request for more is answered with a file."""
 SEARCHED = 200_000
-"""Lines of each log that `grep` looks through, from its end."""
+"""How many lines of each log `grep` searches, from its end."""
 SHOW_WITHIN = 20.0
-"""Seconds for a log to give its last lines."""
+"""Seconds for a log to return its last lines."""
 FILE_WITHIN = 600.0
 """Seconds for all logs of a file."""
 FOLLOW_WITHIN = 3600.0
-"""Seconds after which following ends by itself."""
+"""Seconds after which following ends automatically."""
 LINE_SHOWN = 2000
-"""Bytes of a line in a chat."""
+"""The most bytes of a line in a chat."""
 LINE_KEPT = 65_536
-"""Bytes of a line in a file."""
+"""The most bytes of a line in a file."""
 
 _when = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What somebody wants to see, and what was found of it: sources by server, and troubles by server."""
+    """What a person wants to see, and what was found: sources by server, and errors by server."""
 
     app: App
     environment: Environment
@@ -63,26 +63,26 @@ class _Look:
 
     @property
     def sources(self) -> list[Source]:
-        """All sources, in the order of bot.toml."""
+        """Return all sources, in the order of bot.toml."""
         return [source for server in self.targets for source in self.found.get(server, ())]
 
     @property
     def labels(self) -> Labels:
-        """Labels that tell all of them apart, also those of servers that are silent now."""
+        """Return labels that distinguish all sources, including those of servers that do not answer now."""
         return Labels(len(self.targets) > 1, Labels.of(self.sources).parts)
 
     @property
     def name(self) -> str:
-        """`the log of shop in production`."""
+        """Return `the log of shop in production`."""
         at = f" on {self.query.server}" if self.query.server else ""
         return f"the log of {self.app.name} in {self.environment.name}{at}"
 
 
 class AppLogs:
-    """`command.LogService`."""
+    """Implements `command.LogService`."""
 
     def __init__(self, settings: Settings, servers: Servers, clock: Clock, redactor: Redactor) -> None:
-        """Files go to `exports` in the bot's data folder."""
+        """Take the ports; files go to `exports` in the bot's data folder."""
         self._folder = settings.bot.data / "exports"
         self._zone = settings.bot.timezone
         self._zones = Zones(servers, clock)
@@ -94,7 +94,7 @@ class AppLogs:
         self._followed: dict[str, tuple[Follow, asyncio.Event]] = {}
 
     async def show(self, ctx: Context, app: App, environment: Environment, query: LogQuery) -> Card:
-        """The lines that were asked for; with `follow`, replies along the way and gives the closing card."""
+        """Return the requested lines; with `follow`, reply with new lines along the way and return the closing card."""
         of_app(app)
         if query.since_time:
             query = replace(query, since=seconds_since(query.since_time, self._zone, self._clock.now()))
@@ -112,11 +112,11 @@ class AppLogs:
             return await self._last(look)
 
     def following(self, name: str) -> Follow | None:
-        """The log that is followed under that name; None when there is none, or no more."""
+        """Return the followed log with that name; None if there is none, or it has ended."""
         return self._followed[name][0] if name in self._followed else None
 
     def stop(self, name: str) -> bool:
-        """Stop a following log by the name on its card (`log-3`); False when there is none."""
+        """Stop following a log by the name on its card (`log-3`); return False if there is none."""
         if name not in self._followed:
             return False
         self._followed[name][1].set()
@@ -150,7 +150,7 @@ class AppLogs:
         )
 
     async def _last(self, look: _Look) -> Card:
-        """The last lines of each server, by time."""
+        """Return the last lines of each server, by time."""
         reading = self._reading(look.query, limit=LINE_SHOWN, timeout=SHOW_WITHIN)
         wanted = search(look.query.grep)
         tails = [Tail(source, look.labels.prefix(source), min(look.query.lines, SHOWN)) for source in look.sources]
@@ -176,7 +176,7 @@ class AppLogs:
         )
 
     async def _file(self, look: _Look) -> Card:
-        """All lines that were asked for, by time, as a file."""
+        """Return all requested lines, by time, as a file."""
         reading = self._reading(look.query, limit=LINE_KEPT, timeout=FILE_WITHIN)
         whole = WholeLog(look.sources, look.labels, reading, self._redactor, search(look.query.grep))
         made = await export(self._folder / self._file_name(look), whole.blocks(since=look.query.since))
@@ -187,7 +187,7 @@ class AppLogs:
         return f"{look.app.name}-{look.environment.name}-{now}-{secrets.token_hex(3)}.log.gz"
 
     async def _follow(self, ctx: Context, look: _Look, name: str) -> Card:
-        """Show what is written until it is stopped or its time is over; the closing card."""
+        """Show new lines until it is stopped or its time is over; return the closing card."""
         stop = asyncio.Event()
         running = Card(
             title=f"{name}: following {look.name}",
@@ -234,12 +234,12 @@ def _told(troubles: Mapping[str, DeploybotError]) -> tuple[Line, ...]:
 
 
 def _doubted(doubts: Mapping[str, str]) -> tuple[Line, ...]:
-    """Of which sources nobody knows since when their lines are."""
+    """Return a warning for each source whose lines have unknown times."""
     return tuple(Line(name, doubt, Tone.WARN) for name, doubt in doubts.items() if doubt)
 
 
 def seconds_since(at: time, zone: ZoneInfo, now: float) -> float:
-    """How many seconds ago that time of day was last, by the clock of a zone; of a time that was twice, the first."""
+    """Return how many seconds ago it was last that time of day in a zone; the first, if the clock showed it twice."""
     today = datetime.fromtimestamp(now, zone).date()
     moments = (datetime.combine(today - timedelta(days=days), at, zone).timestamp() for days in (0, 1))
     return now - next(moment for moment in moments if moment <= now)
@@ -260,7 +260,7 @@ def _since(query: LogQuery, zone: ZoneInfo) -> str:
 
 
 def _footer(query: LogQuery, shown: int, zone: ZoneInfo) -> str:
-    """What was looked through, and how to see more."""
+    """Return what was searched, and how to see more."""
     parts = [
         _since(query, zone) if query.since_time else "",
         f"searched the last {SEARCHED:,} lines of each log, upper and lower case alike" if query.grep else "",

@@ -1,4 +1,4 @@
-"""Where the log of an app is: containers, a file, journald or a command, on each server of an environment."""
+"""Where an app writes its log: containers, a file, journald or a command, on each server of an environment."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from deploybot.settings import App, Environment, Logs, project_name
 from deploybot.untrusted_input import failure_of
 
 FIND_WITHIN = 5.0
-"""Seconds for a server to say what containers there are."""
+"""Seconds for a server to list its containers."""
 _REFUSAL = b"\x1c"
-"""How the packaged scripts begin to say that there is no log."""
+"""The first byte that the packaged scripts print if there is no log."""
 _LONGEST_REFUSAL = 500
 _AT_ONCE = 32_768
-"""So many bytes are masked before others have their turn."""
+"""How many bytes to mask before other tasks get their turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How a source is read.
+    """How to read a source.
 
-    `tail` is how many lines from the end; `now` and `since` are in seconds since the epoch, `since` 0.0 for all;
-    `limit` cuts lines, in bytes; after `timeout` seconds it ends. Without `times` a container's lines come without the
-    Engine's time.
+    `tail` is how many lines from the end. `now` and `since` are in seconds since the epoch; `since` 0.0 means all.
+    `limit` cuts lines, in bytes. Reading ends after `timeout` seconds. Without `times`, a container's lines come
+    without the Engine's time.
     """
 
     tail: int
@@ -48,10 +48,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One log on one server. `part` tells it from the others there: a service or a container, or empty.
+    """One log on one server. `part` distinguishes it from the others there: a service or a container, or empty.
 
-    `id` is the container's, `live` whether it may still write. `zone` is that of times that name none; None where
-    it is not known.
+    `id` is the container's id; `live` is whether it may still write. `zone` applies to times that name no zone; None if
+    it is unknown.
     """
 
     server: str
@@ -64,12 +64,12 @@ class Source:
 
     @property
     def name(self) -> str:
-        """`web1/api`, or `web1`."""
+        """Return `web1/api`, or `web1`."""
         return "/".join(filter(None, (self.server, self.part)))
 
     def timer(self, reading: Reading) -> Timer:
-        """What reads the times of its lines."""
-        # What is followed goes on after now.
+        """Return the reader for the times of its lines."""
+        # A followed log continues after `now`.
         until = reading.now + (reading.timeout if reading.follow else 0.0)
         return Timer(
             self.stamps,
@@ -82,7 +82,7 @@ class Source:
 
 
 def of_app(app: App) -> Logs:
-    """Where an app's log is: as bot.toml says, or in all containers of its Compose project."""
+    """Return where an app's log is: as bot.toml says, or in all containers of its Compose project."""
     if app.logs:
         return app.logs
     if app.strategy == "compose":
@@ -95,7 +95,7 @@ def of_app(app: App) -> Logs:
 
 
 async def find(app: App, environment: Environment, server: str, servers: Servers, zones: Zones) -> list[Source]:
-    """The logs of an app on one server. Raises UserError, Unreachable or EngineError."""
+    """Return the logs of an app on one server. Raises UserError, Unreachable or EngineError."""
     logs = of_app(app)
     if logs.docker:
         return await containers_on(app, environment, server, servers)
@@ -110,7 +110,7 @@ async def find(app: App, environment: Environment, server: str, servers: Servers
 
 
 async def containers_on(app: App, environment: Environment, server: str, servers: Servers) -> list[Source]:
-    """The logs of an app's containers on one server."""
+    """Return the logs of an app's containers on one server."""
     engine = servers.engine(server)
     if engine is None:
         raise UserError(
@@ -137,7 +137,7 @@ def _nothing(server: str, project: str, service: str, found: Sequence[Container]
 
 
 def _part(one: Container, mine: Sequence[Container]) -> str:
-    """What tells a container from the others: its service, and its name where a service has several."""
+    """Return what distinguishes a container from the others: its service, or its name if a service has several."""
     twins = [other for other in mine if other.service == one.service]
     if len(mine) == 1:
         return ""
@@ -181,7 +181,7 @@ def _script(host: Host, script: str, stamps: Stamps, values: dict[str, str], zon
 
 
 def _failed(server: str, code: int, refusal: bytes) -> str:
-    """Why a script gave no log, or not all of it."""
+    """Return why a script printed no log, or only a part of it."""
     if refusal:
         return f"{server}: {refusal.removeprefix(_REFUSAL).decode(errors='replace').strip()}."
     return f"{server}: what reads the log ended with code {code}."
@@ -189,32 +189,32 @@ def _failed(server: str, code: int, refusal: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What stands in front of lines: the server, the part of it, both, or nothing where there is but one log."""
+    """What lines begin with: the server, the part of it, both, or nothing if there is only one log."""
 
     servers: bool
     parts: bool
 
     @classmethod
     def of(cls, sources: Sequence[Source]) -> Labels:
-        """Labels that tell these sources apart."""
+        """Return labels that distinguish these sources."""
         parts = {source.part for source in sources}
         return cls(len({source.server for source in sources}) > 1, len(parts) > 1)
 
     def label(self, source: Source) -> str:
-        """`web1`, `api`, `web1/api` or nothing."""
+        """Return `web1`, `api`, `web1/api` or an empty string."""
         return "/".join(filter(None, (source.server if self.servers else "", source.part if self.parts else "")))
 
     def prefix(self, source: Source) -> bytes:
-        """The label as it stands in front of a line."""
+        """Return the label as it is written before a line."""
         label = self.label(source)
         return f"{label} | ".encode() if label else b""
 
 
 async def read(source: Source, reading: Reading, redactor: Redactor, timer: Timer) -> AsyncGenerator[list[Entry], None]:
-    """A source's lines in batches as they arrive: clean, masked, timed, and none from before `since`.
+    """Yield a source's lines in batches as they arrive: clean, masked, timed, and none from before `since`.
 
-    A line whose time is unknown is never left out; `timer` (`source.timer(reading)`) tells whether there were any.
-    What reading raises comes after the lines before it.
+    A line whose time is unknown is never left out; `timer` (`source.timer(reading)`) shows whether there were any.
+    Errors are raised after the lines before them.
     """
     lines = LogLines(timer.width)
     async with aclosing(_pieces(source, reading, redactor)) as pieces:
@@ -225,9 +225,9 @@ async def read(source: Source, reading: Reading, redactor: Redactor, timer: Time
 
 
 async def read_blocks(source: Source, reading: Reading, redactor: Redactor) -> AsyncGenerator[bytes, None]:
-    """A source's lines as they arrive, as blocks of whole lines: clean and masked, and nothing else.
+    """Yield a source's lines as they arrive, as blocks of whole lines: clean and masked, and nothing else.
 
-    Where nothing is asked of single lines this is three times as fast.
+    If single lines are not needed, this is three times as fast.
     """
     lines = LogLines(reading.limit)
     async with aclosing(_pieces(source, reading, redactor)) as pieces:
@@ -238,7 +238,7 @@ async def read_blocks(source: Source, reading: Reading, redactor: Redactor) -> A
 
 
 async def _pieces(source: Source, reading: Reading, redactor: Redactor) -> AsyncGenerator[bytes | None, None]:
-    """The clean and masked text of a source, and None after its end. Then comes what reading has raised."""
+    """Yield the clean and masked text of a source, then None. After that, raise the error of the reading, if any."""
     stream = Stream(redactor)
     chunks = cast("AsyncGenerator[bytes, None]", source.open(reading))
     failure: DeploybotError | None = None
@@ -249,7 +249,7 @@ async def _pieces(source: Source, reading: Reading, redactor: Redactor) -> Async
                     if at:
                         await asyncio.sleep(0)
                     yield stream.feed(chunk[at : at + _AT_ONCE] if len(chunk) > _AT_ONCE else chunk)
-    except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
+    except Exception as problem:  # noqa: BLE001  an error of one server must not affect others
         failure = failure_of(source.server, problem)
     yield stream.flush()
     yield None

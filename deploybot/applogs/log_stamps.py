@@ -1,8 +1,8 @@
-"""Times in lines of logs, as they are written there: which formats are read, and where in a line. Pure.
+"""Times in log lines, as they are written there: which formats are read, and where in a line. Pure.
 
 Formats: ISO 8601 and RFC 3339; the times of nginx, Apache, PHP, Go, Java, Python, Ruby and PostgreSQL; syslog (RFC 3164
-and RFC 5424); logfmt, JSON, and seconds since the epoch. A date such as 10/11/2025 is not read: nobody knows which is
-the month. What a line holds was written by anybody: a pattern takes time that grows with the line, not faster.
+and RFC 5424); logfmt, JSON, and seconds since the epoch. A date such as 10/11/2025 is not read: it is unknown which
+part is the month. Lines are untrusted input: the time that a pattern takes grows no faster than the line.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import re
 from typing import NamedTuple
 
 LOOKED_AT = 16_384
-"""Bytes of a line in which its time may stand."""
+"""How many bytes of a line are searched for its time."""
 _SEARCHED = 512
-"""Bytes in which a time in brackets may stand that is not at the beginning, as in access logs."""
+"""How many bytes are searched for a time in brackets that is not at the beginning, as in access logs."""
 _FIELDS_TRIED = 8
 _HALF_DAY = 12
 _ZONES = ("offset", "hours", "from_utc", "utc", "name")
@@ -84,7 +84,7 @@ _LOGFMT = re.compile(
 
 
 class Written(NamedTuple):
-    """A time as a line has it. `year` is 0 where none is written, `zone` empty likewise; `end` is where it ends."""
+    """A time as a line has it. `year` is 0 and `zone` is empty if the line has none; `end` is where the time ends."""
 
     year: int
     month: int
@@ -98,20 +98,20 @@ class Written(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """A time as seconds since the epoch, and the digits of their fraction."""
+    """A time in seconds since the epoch, and the digits of its fraction."""
 
     seconds: int
     fraction: bytes
 
 
 def read_front(line: bytes) -> Written | None:
-    """A time that the line begins with, as an Engine or journald writes it."""
+    """Return the time that the line begins with, as an Engine or journald writes it."""
     match = _NUMERIC.match(line)
     return _written(match) if match else None
 
 
 def read_line(line: bytes) -> Written | Epoch | None:
-    """The time of a line, in whichever format; None where it has none, as the lines of a stack trace."""
+    """Return the time of a line, in any format; None if it has none, as the lines of a stack trace."""
     line = line[:LOOKED_AT]
     first = line[:1]
     if first == b"{":
@@ -123,7 +123,7 @@ def read_line(line: bytes) -> Written | Epoch | None:
 
 
 def _at(text: bytes, at: int) -> Written | Epoch | None:
-    """The time that stands at a place."""
+    """Return the time at a position."""
     if text[at : at + 1].isdigit():
         if match := _NUMERIC.match(text, at) or _DAY_FIRST.match(text, at):
             return _written(match)
@@ -136,14 +136,14 @@ def _at(text: bytes, at: int) -> Written | Epoch | None:
 
 
 def _value(text: bytes) -> Written | Epoch | None:
-    """The time in a field of logfmt or JSON."""
+    """Return the time in a field of logfmt or JSON."""
     if number := _NUMBER.fullmatch(text):
         return _epoch(number[1], number[2] or b"")
     return _at(text, 0)
 
 
 def _epoch(digits: bytes, fraction: bytes) -> Epoch | None:
-    """Seconds, or by their size milli-, micro- or nanoseconds, since the epoch."""
+    """Return a time from seconds since the epoch, or from milli-, micro- or nanoseconds, recognized by their size."""
     for places in (0, 3, 6, 9):
         whole = digits[: len(digits) - places]
         if len(whole) in {9, 10}:
@@ -152,7 +152,7 @@ def _epoch(digits: bytes, fraction: bytes) -> Epoch | None:
 
 
 def _json(line: bytes) -> Written | Epoch | None:
-    """The time of an object: its first field of such a name, but none of an object inside it."""
+    """Return the time of a JSON object: its first field with such a name, but none of a nested object."""
     for count, match in enumerate(_FIELD.finditer(line)):
         if count == _FIELDS_TRIED:
             break
@@ -169,13 +169,13 @@ def _logfmt(line: bytes) -> Written | Epoch | None:
 
 
 def _inside(line: bytes) -> Written | Epoch | None:
-    """The time of an access log, or of Rails."""
+    """Return the time in a line of an access log, or of Rails."""
     match = _ACCESS.search(line, 0, _SEARCHED) or _BRACKETED.search(line, 0, _SEARCHED) or _RAILS.match(line)
     return _at(line, match.end()) if match else None
 
 
 def _written(match: re.Match[bytes]) -> Written:
-    """What a pattern has found, by the names of its groups."""
+    """Return what a pattern has matched, by the names of its groups."""
     found = match.groupdict(b"")
     month = found["month"]
     hour = int(found["hour"])

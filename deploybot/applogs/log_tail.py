@@ -1,4 +1,4 @@
-"""The last lines of a log, and what is searched for in it."""
+"""The last lines of a log, and how to search them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from deploybot.units import show_duration
 
 
 class Tail:
-    """The last lines of one source that are wanted, and what went wrong on the way.
+    """The last wanted lines of one source, and what went wrong on the way.
 
-    `doubt` says why some of them may be from before `since`, where that is so.
+    `doubt` says why some of them may be from before `since`, if so.
     """
 
     def __init__(self, source: Source, prefix: bytes, most: int) -> None:
-        """Keep at most so many lines, each with `prefix` before it."""
+        """Keep at most `most` lines, each with `prefix` before it."""
         self.source = source
         self.lines: deque[Entry] = deque(maxlen=most)
         self.trouble: DeploybotError | None = None
@@ -48,7 +48,7 @@ class Tail:
 
 
 def search(text: str) -> Wanted:
-    """Whether a line holds a text, upper and lower case alike; None where every line is wanted."""
+    """Return a filter for lines that contain a text, ignoring case; None if every line is wanted."""
     if not text:
         return None
     if text.isascii():

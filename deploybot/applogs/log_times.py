@@ -1,8 +1,8 @@
-"""When the lines of a log were written, and which of them are new enough. No I/O.
+"""When log lines were written, and which of them are new enough. No I/O.
 
-A time is a key that sorts: UTC as `2026-11-21T01:23:45.123456789`, or nothing where it is unknown. Docker writes
-RFC 3339; `journalctl -o short-iso-precise` ISO 8601, then the host; in files and outputs of commands a line may have a
-time in one of the formats of `stamps`. A line without one, as in a stack trace, has the time of the line before.
+A time is a key that sorts: UTC as `2026-11-21T01:23:45.123456789`, or empty if it is unknown. Docker writes RFC 3339.
+`journalctl -o short-iso-precise` writes ISO 8601, then the host. In files and outputs of commands, a line may have a
+time in one of the formats of `log_stamps`. A line without one, as in a stack trace, has the time of the line before.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from deploybot.applogs.time_zones import moment_of
 Entry = tuple[bytes, bytes]
 """A line: the key of its time, and its text."""
 Wanted = Callable[[Entry], bool] | None
-"""Which lines are wanted; None for all."""
+"""The filter for wanted lines; None for all."""
 
 DOCKER_WIDTH = 31
-"""Bytes of the time that Docker writes, with the blank behind it."""
+"""Bytes of the time that Docker writes, including the space after it."""
 CONTINUED = 100
-"""Lines without a time that belong to the line before them; of more it is not known when they were written."""
+"""How many lines without a time belong to the line before them; after more, their time is unknown."""
 HELD = 1_000
-"""Lines before the first that has a time, kept until it is known whether they are new enough."""
+"""How many lines before the first one with a time to hold until it is known whether they are new enough."""
 _NO_TIME = "its lines have no time that I can read, so I cannot tell since when they are: these are the last ones"
 _SOME = "some of its lines have no time that I can read, so I cannot tell since when they are, and show them, too"
 _NO_ZONE = (
@@ -33,7 +33,7 @@ _NO_ZONE = (
     "last ones; `timezone` in the app's `logs` helps"
 )
 _EXACT = 29
-"""Where the Z stands in the times that Docker writes."""
+"""The position of the Z in the times that Docker writes."""
 _ANY_DAY = datetime(9999, 12, 1)  # noqa: DTZ001  naive UTC, as all moments here
 _WHOLE = 19
 _DIGITS = 9
@@ -49,18 +49,18 @@ class Stamps(enum.Enum):
 
 
 class Timer:
-    """Reads the times of one source's lines, which never go backwards, and leaves out those from before a time.
+    """Reads the times of one source's lines, which never go backwards, and drops lines from before `since`.
 
-    `blind` is whether lines were given of which nobody knows whether they are from before that.
+    `blind` is whether it returned lines that may be from before `since`, because their time is unknown.
     """
 
     def __init__(
         self, stamps: Stamps, *, zone: tzinfo | None, now: float, limit: int, since: float = 0.0, waits: bool = True
     ) -> None:
-        """`zone` is that of times that name none; `now` and `since` are in seconds since the epoch, or 0.0 for all.
+        """Take the source's settings; `zone` applies to times without a zone, `now` and `since` are Unix times.
 
-        Texts are cut to `limit` bytes. `since` counts for `Stamps.FREE` alone: other sources keep to it themselves.
-        With `waits` lines before the first time are kept back until that comes.
+        A `since` of 0.0 means all. Texts are cut to `limit` bytes. `since` only applies to `Stamps.FREE`: other sources
+        filter themselves. With `waits`, lines before the first time are held until it comes.
         """
         self.blind = False
         self._stamps = stamps
@@ -77,20 +77,20 @@ class Timer:
 
     @property
     def doubt(self) -> str:
-        """What to say, once, of a source that `since` could not be kept to; empty where it was."""
+        """Return the warning for a source whose lines could not all be checked against `since`; empty if they could."""
         if not self.blind:
             return ""
         return _SOME if self._last else _NO_ZONE if self._zoneless else _NO_TIME
 
     @property
     def width(self) -> int:
-        """How many bytes of a line this has to be given."""
+        """Return how many bytes of a line the timer needs."""
         if self._stamps is Stamps.FREE:
             return max(self._limit, LOOKED_AT)
         return self._limit + (DOCKER_WIDTH if self._stamps is Stamps.DOCKER else 0)
 
     def entries(self, lines: list[bytes]) -> list[Entry]:
-        """The lines with their keys, without those that are known to be from before `since`."""
+        """Return the lines with their keys, without those that are known to be from before `since`."""
         if self._stamps is Stamps.NONE:
             return [(b"", line) for line in lines]
         if self._stamps is not Stamps.FREE:
@@ -99,7 +99,7 @@ class Timer:
         return self._new(entries) if self._since else [entry for entry, _ in entries]
 
     def flush(self) -> list[Entry]:
-        """What was kept back when the lines have come to their end."""
+        """Return the lines still held when the log has ended."""
         held, self._held = self._held, []
         self.blind = self.blind or bool(held)
         return held
@@ -109,7 +109,7 @@ class Timer:
             key, text = line[:_EXACT], line[_EXACT + 2 :]
         else:
             key, text = self._front(line)
-        # Two streams of one container may overtake each other by a hair: their order is the container's.
+        # Two streams of one container may overtake each other slightly: keep the container's order.
         self._last = max(key, self._last)
         return self._last, text
 
@@ -122,7 +122,7 @@ class Timer:
         return _key(moment, found.fraction), text.partition(b" ")[2] if self._stamps is Stamps.JOURNAL else text
 
     def _free(self, line: bytes) -> tuple[Entry, int]:
-        """A line, and how many lines it is behind the last one that has a time."""
+        """Return a line, and how many lines it is after the last one with a time."""
         found = read_line(line)
         moment = moment_of(found, self._zone, self._now, self._moment) if found else None
         if found and moment:
@@ -134,14 +134,14 @@ class Timer:
         return (self._last, cut(line, self._limit)), self._without
 
     def _new(self, entries: list[tuple[Entry, int]]) -> list[Entry]:
-        """Those that are new enough, and those of which that is not known."""
+        """Return the lines that are new enough, and those for which that is unknown."""
         kept: list[Entry] = []
         for entry, behind in entries:
             if not entry[0]:
                 self._held.append(entry)
                 continue
             if self._held:
-                # They stand before the first line that has a time, so they are not newer.
+                # They come before the first line with a time, so they are not newer.
                 kept += [(entry[0], text) for _, text in self._held] if entry[0] >= self._since else []
                 self._held.clear()
             if entry[0] >= self._since:
@@ -153,10 +153,10 @@ class Timer:
 
 
 def key_of(seconds: float) -> bytes:
-    """The key of a time in seconds since the epoch."""
+    """Return the key of a time in seconds since the epoch."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000").encode()
 
 
 def _key(moment: datetime, fraction: bytes) -> bytes:
-    """The key of a moment in whole seconds, and the digits of its fraction."""
+    """Return the key of a moment in whole seconds, with the digits of its fraction."""
     return moment.isoformat().encode()[:_WHOLE] + b"." + fraction[:_DIGITS].ljust(_DIGITS, b"0")

@@ -1,6 +1,6 @@
-"""Who reads logs for long: the sessions of a server are few, so each person has a share of them, and one stays free.
+"""Limits on long log readings: a server has few sessions, so each person gets a share, and one session stays free.
 
-Only logs that take a session of the server count for it. Those of containers go other ways.
+Only logs that use a session of the server count. Logs of containers are read in other ways.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from deploybot.errors import UserError
 from deploybot.ports import LONG_SESSIONS
 
 SHARE = LONG_SESSIONS // 2 - 1
-"""Sessions of one server that a person may hold for long."""
+"""How many sessions of one server a person may hold for long."""
 FREE = 1
-"""Sessions of one server that only the last lines of a log are read by, which takes seconds."""
+"""How many sessions of one server are reserved for reading last lines, which takes seconds."""
 FOLLOWED = 5
-"""Logs that a person may follow or get as a file at once, of whatever servers and containers."""
+"""How many logs a person may follow or get as a file at the same time, over all servers and containers."""
 TURN_WITHIN = 60.0
-"""Seconds that a person's next question waits for those before it."""
+"""Seconds that a person's next request waits for those before it."""
 
 
 class _Held(NamedTuple):
-    """A reading that lasts: whose, on which servers, and its name where it can be stopped by one."""
+    """A long reading: its person, its servers, and its name if it can be stopped by name."""
 
     person: str
     servers: tuple[str, ...]
@@ -36,13 +36,13 @@ class Shares:
     """Counts what each person reads."""
 
     def __init__(self) -> None:
-        """Nobody reads anything yet."""
+        """Start with no readings."""
         self._held: list[_Held] = []
         self._turns: dict[str, asyncio.Semaphore] = {}
 
     @contextmanager
     def lasting(self, person: str, servers: Sequence[str], name: str) -> Iterator[str]:
-        """Hold a session of each server while the block runs; gives `name`. Raises UserError beyond the share."""
+        """Hold a session of each server while the block runs; yield `name`. Raises UserError beyond the share."""
         mine = [one for one in self._held if one.person == person]
         if len(mine) >= FOLLOWED:
             raise _too_many(f"You read {len(mine)} logs already, which is the limit.", mine)
@@ -64,7 +64,7 @@ class Shares:
 
     @asynccontextmanager
     async def turn(self, person: str, servers: Sequence[str]) -> AsyncIterator[None]:
-        """Let a person read the last lines of one log at a time where that takes sessions of servers."""
+        """Let a person read the last lines of one log at a time, if that takes sessions of servers."""
         turns = self._turns.setdefault(person, asyncio.Semaphore())
         if not servers:
             yield
@@ -81,7 +81,7 @@ class Shares:
 
 
 def person_of(ctx: Context) -> str:
-    """Who asks: a person of the allowlist, by whichever account, or an account."""
+    """Return the reader: a person of the allowlist, the same for all their accounts, or an account."""
     identity = ctx.incoming.identity
     return f"#{ctx.person.id}" if ctx.person else f"{identity.platform}:{identity.user}"
 

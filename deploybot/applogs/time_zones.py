@@ -1,7 +1,7 @@
-"""Which moment a written time means: the time zone of a log, summer time, years that are left out.
+"""Which moment a written time means: the time zone of a log, daylight saving time, years that are left out.
 
-A time without a zone is meant in the zone of bot.toml, or else in that of the server that the log is on. Summer time
-comes from the tz database (zoneinfo), in the sense of PEP 495.
+A time without a zone is in the zone of bot.toml, or else in that of the log's server. Daylight saving time comes from
+the tz database (zoneinfo), following PEP 495.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from deploybot.errors import BadAnswer
 from deploybot.ports import Clock, Servers
 
 ASK_WITHIN = 5.0
-"""Seconds for a server to say its time zone."""
+"""Seconds for a server to report its time zone."""
 REMEMBER = 600.0
-"""Seconds for which a server's time zone is taken as it was told."""
+"""Seconds for which a server's time zone is cached."""
 AHEAD = timedelta(days=1)
-"""How far in the future a time may be; what is later is no time of a line."""
+"""How far in the future a time may be; a later one is not the time of a line."""
 DISORDER = timedelta(minutes=5)
-"""How far behind the line before it a line may be without having passed the end of summer time."""
+"""How far a line may be behind the line before it without having passed the end of daylight saving time."""
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  all moments here are naive UTC
 _YEARS_BACK = 8
 _LEAP = 60
 _FIXED = frozenset({b"Z", b"z", b"UTC", b"GMT", b"UCT"})
-# Abbreviations that mean different things in different places: known only where they are the log's own.
+# Abbreviations that are ambiguous: only understood if they belong to the log's own zone.
 _OTHERS = frozenset(
     b"ACDT ACST ADT AEDT AEST AKDT AKST ART AST AWST BRT BST CAT CDT CEST CET CST EAT EDT EEST EET EST GST HDT HKT HST "
     b"IDT IST JST KST MDT MEST MET MSK MST NDT NST NZDT NZST PDT PHT PKT PST SAST SGT SST WAT WEST WET WIB WIT".split()
@@ -37,10 +37,10 @@ _OFFSET = re.compile(rb"([+-])(\d\d?):?(\d\d)?")
 
 
 def zone_of(local: LocalTime, now: float) -> tzinfo | None:
-    """The zone of a server by what it told; None where that is nothing.
+    """Return the zone of a server from what it reported; None if it reported nothing.
 
-    A name counts only where this machine knows it and it agrees with the offset that the server has now; else the
-    offset counts, for all times.
+    A name counts only if this machine knows it and it matches the server's offset now. Otherwise the offset counts, for
+    all times.
     """
     moment = datetime.fromtimestamp(now, UTC)
     zone = _named(local.zone) if local.zone else None
@@ -51,16 +51,16 @@ def zone_of(local: LocalTime, now: float) -> tzinfo | None:
 
 
 class Zones:
-    """The time zones of servers, each asked for once in a while."""
+    """The time zones of servers, each cached for a while."""
 
     def __init__(self, servers: Servers, clock: Clock) -> None:
-        """Ask nothing yet."""
+        """Take the ports; ask nothing yet."""
         self._servers = servers
         self._clock = clock
         self._known: dict[str, tuple[float, tzinfo | None]] = {}
 
     async def of(self, server: str) -> tzinfo | None:
-        """A server's zone; None where it tells none that can be read. Raises Unreachable."""
+        """Return a server's zone; None if it reports none that can be read. Raises Unreachable."""
         now = self._clock.now()
         at, zone = self._known.get(server, (0.0, None))
         if zone is not None and at <= now < at + REMEMBER:
@@ -75,10 +75,10 @@ class Zones:
 
 
 def moment_of(found: Written | Epoch, zone: tzinfo | None, now: datetime, last: datetime | None) -> datetime | None:
-    """When that was, in whole seconds of UTC without a tzinfo, as `now` and `last` are.
+    """Return when that was, in whole seconds of UTC without a tzinfo, like `now` and `last`.
 
-    `last` is the moment of the line before, None where there is none. None where the time cannot be known: without a
-    zone, on a day that there is not, before the epoch, or more than a day in the future.
+    `last` is the moment of the line before, None if there is none. Returns None if the time cannot be known: without a
+    zone, on a day that does not exist, before the epoch, or more than a day in the future.
     """
     try:
         if isinstance(found, Epoch):
@@ -93,7 +93,7 @@ def moment_of(found: Written | Epoch, zone: tzinfo | None, now: datetime, last: 
 
 
 def _without_year(found: Written, zone: tzinfo | None, now: datetime, last: datetime | None) -> datetime | None:
-    """The newest such day that is not more than a day in the future, as RFC 3164 leaves out the year."""
+    """Return the newest such day that is not more than a day in the future, as RFC 3164 leaves out the year."""
     for year in range((now + AHEAD).year, now.year - _YEARS_BACK - 1, -1):
         try:
             moment = _in_year(found, year, zone, now, last)
@@ -118,7 +118,7 @@ def _in_year(found: Written, year: int, zone: tzinfo | None, now: datetime, last
 
 
 def _by_name(wall: datetime, name: str, zone: tzinfo | None, now: datetime, last: datetime | None) -> datetime | None:
-    """By the zone's name or abbreviation; a word that is neither belongs to the text, as INFO does."""
+    """Return the moment by the zone's name or abbreviation; any other word, such as INFO, belongs to the text."""
     if "/" in name:
         return _local(wall, _named(name), now, last)
     own = None if zone is None else _own(wall, name, zone)
@@ -128,7 +128,7 @@ def _by_name(wall: datetime, name: str, zone: tzinfo | None, now: datetime, last
 
 
 def _own(wall: datetime, name: str, zone: tzinfo) -> timedelta | None:
-    """The offset that an abbreviation has in a zone: at that time, or else in that year."""
+    """Return the offset that an abbreviation has in a zone: at that time, or else in that year."""
     winter, summer = wall.replace(month=1, day=1), wall.replace(month=7, day=1)
     for moment in (wall.replace(fold=0), wall.replace(fold=1), winter, summer):
         there = moment.replace(tzinfo=zone)
@@ -138,24 +138,24 @@ def _own(wall: datetime, name: str, zone: tzinfo) -> timedelta | None:
 
 
 def _local(wall: datetime, zone: tzinfo | None, now: datetime, last: datetime | None) -> datetime | None:
-    """By the clock of a zone. In the hour that a clock shows twice the lines before tell which one it is."""
+    """Return the moment by a zone's clock. In the hour that a clock shows twice, the line before decides which."""
     if zone is None:
         return None
     first = wall.replace(tzinfo=zone, fold=0).utcoffset()
     second = wall.replace(tzinfo=zone, fold=1).utcoffset()
     if first is None or second is None:
         return None
-    if first <= second:  # usual, or in the hour that a clock leaves out: as if it had not been put forward
+    if first <= second:  # usual, or in the hour that a clock skips: as if it had not been set forward
         return wall - first
     early, late = wall - first, wall - second
     if late > now + DISORDER:
         return early
-    # Where no line before tells, the later one: rather a line too many than one too few.
+    # Without a line before, take the later one: a line too many is better than one too few.
     return late if last is None or early < last - DISORDER else early
 
 
 def _named(name: str) -> tzinfo | None:
-    """A zone of this machine's tz database; whoever wrote the name may have made it up."""
+    """Return a zone of this machine's tz database; None for a name that does not exist there."""
     if name in {"UTC", "Etc/UTC"}:
         return UTC
     try:

@@ -1,4 +1,4 @@
-"""All lines of some logs, by their times, as they stand in a file."""
+"""All lines of some logs, by time, as they are written to a file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from deploybot.masking import Redactor
 class WholeLog:
     """The logs of some sources.
 
-    Once all is read, `troubles` are those, by server, that ended before their end, and `doubts` say of
-    which sources, by name, and why, lines from before `since` may have been taken.
+    Once all is read, `troubles` has the errors, by server, of logs that broke off. `doubts` says, by source name, why
+    lines from before `since` may be included.
     """
 
     def __init__(
         self, sources: Sequence[Source], labels: Labels, reading: Reading, redactor: Redactor, wanted: Wanted
     ) -> None:
-        """Take what to read and how, and which lines are wanted; None where all are."""
+        """Take what to read and how, and which lines are wanted; None if all are."""
         self._sources = sources
         self._labels = labels
         self._reading = reading
@@ -33,18 +33,18 @@ class WholeLog:
         self.doubts: dict[str, str] = {}
 
     def blocks(self, *, since: float) -> AsyncIterator[bytes]:
-        """Whole lines in blocks; `since` is how many seconds back they go, 0.0 for all."""
+        """Yield whole lines in blocks; `since` is how many seconds they go back, 0.0 for all."""
         reading, sources = self._reading, self._sources
         alone = len(sources) == 1 and (not since or sources[0].stamps is not Stamps.FREE)
         if alone:
-            # One log is in order as it is. The Engine's times would make it a fifth slower, as `docker logs -t` is.
+            # A single log is already in order. The Engine's times would make it a fifth slower, like `docker logs -t`.
             reading, sources = replace(reading, times=False), [replace(sources[0], stamps=Stamps.NONE)]
         if alone and self._wanted is None and not self._labels.prefix(sources[0]):
             return self._plain(sources[0], reading)
         return self._merged(sources, reading)
 
     async def _plain(self, source: Source, reading: Reading) -> AsyncIterator[bytes]:
-        """One log as it is, in blocks of lines; what goes wrong is its last line."""
+        """Yield one log as it is, in blocks of lines; an error is its last line."""
         try:
             async with aclosing(read_blocks(source, reading, self._redactor)) as blocks:
                 async for block in blocks:
@@ -54,7 +54,7 @@ class WholeLog:
             yield self._last_words(problem) + b"\n"
 
     async def _merged(self, sources: Sequence[Source], reading: Reading) -> AsyncIterator[bytes]:
-        """The lines of several logs that are wanted, by time; the same otherwise."""
+        """Yield the wanted lines of several logs, by time; errors are lines as in `_plain`."""
 
         async def told(source: Source) -> AsyncIterator[list[Entry]]:
             prefix, last, timer = self._labels.prefix(source), b"", source.timer(reading)
@@ -77,7 +77,7 @@ class WholeLog:
 
 
 def _written(batch: list[Entry], prefix: bytes, stamps: Stamps, wanted: Wanted) -> list[Entry]:
-    """Lines as they stand in a file: their time in front of them, where it is not in them anyway."""
+    """Return lines as they are written to a file: with their time in front, unless they contain it anyway."""
     if wanted:
         batch = [entry for entry in batch if wanted(entry)]
     if stamps in {Stamps.FREE, Stamps.NONE}:

@@ -1,1 +1,1 @@
-"""Deployments: plan, lock, run, verify, record; resumed after a crash."""
+"""Plan, lock, run, verify and record deployments, and resume them after a crash."""

@@ -1,4 +1,4 @@
-"""What the card of a request for approvals shows beside any deployment's, and its reminder; pure."""
+"""The parts of a deployment's card that show its approvals, and the reminder card; pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from deploybot.units import show_time
 
 
 def reminder_key(number: int) -> str:
-    """The key of a reminder's card."""
+    """Return the key of a reminder's card."""
     return f"reminder:{number}"
 
 
 def ask_again(deployment: Deployment, request: Request) -> str:
-    """The command that asks for the same anew: the ref as it was typed, or the very release where none was."""
+    """Return the command that makes the same request again: with the ref as typed, else with the exact release."""
     plan, ref = deployment.plan, request.binding.ref
     named = release_ref(deployment) if ref is None else ref
     servers = ",".join(part.server for part in plan.servers)
@@ -31,20 +31,20 @@ def ask_again(deployment: Deployment, request: Request) -> str:
 
 
 def release_ref(deployment: Deployment) -> str:
-    """What to type for the very release of a deployment: its commit; its number where images belong to it."""
+    """Return the ref of a deployment's exact release: its commit, or its number if the release has images."""
     release = deployment.plan.release
     return f"#{deployment.number}" if release.images else release.commit
 
 
 def word(deployment: Deployment, request: Request) -> str:
-    """What a request's title says of it; empty where it says what any deployment's does."""
+    """Return a request's state for its title, as `waiting for 2 approvals`; empty if the deployment's own word fits."""
     if deployment.awaits_approval and not deployment.cancel_by:
         return f"waiting for {request.lacks} approval{'' if request.lacks == 1 else 's'}"
     return ""
 
 
 def request_warnings(request: Request) -> Iterator[str]:
-    """Say what an approver has to know of the request itself."""
+    """Yield what an approver has to know about the request itself."""
     if request.more:
         yield f"one more: {request.more}, so it takes {request.needs} approvals"
     if request.lacks and len(_counting(request)) >= request.needs:
@@ -57,9 +57,9 @@ def request_warnings(request: Request) -> Iterator[str]:
 
 
 def state_line(deployment: Deployment, request: Request, *, named: bool) -> str:
-    """Say how many approvals there are and until when, in one line; where `named`, also who may give them.
+    """Return in one line how many approvals there are and when the request expires; if `named`, also who may approve.
 
-    A message that mentions them says it by that.
+    Leave `named` off for a message that mentions the approvers.
     """
     roles = [one if one.startswith("@") else f"an {one}" for one in request.approvers]
     who = f" · {' or '.join(filter(None, (', '.join(roles[:-1]), roles[-1])))} other than {deployment.requester_name}"
@@ -69,24 +69,24 @@ def state_line(deployment: Deployment, request: Request, *, named: bool) -> str:
 
 
 def approved_text(request: Request) -> str:
-    """Say who has approved, of how many: `approved 1 of 2: ben`."""
+    """Return who has approved and how many approvals are needed: `approved 1 of 2: ben`."""
     there = _counting(request)
     return f"approved {len(there)} of {request.needs}" + (f": {', '.join(there)}" if there else "")
 
 
 def _counting(request: Request) -> tuple[str, ...]:
-    """The names of those whose approval counts."""
+    """Return the names of the people whose approval counts."""
     return tuple(one.name for one in request.approvals if one.counts)
 
 
 def short_time(at: float, now: float) -> str:
-    """Give `14:05 UTC` for a time on the same day, else `2026-11-21 14:05 UTC`."""
+    """Return `14:05 UTC` for a time on the same day, else `2026-11-21 14:05 UTC`."""
     day, clock = show_time(at).split(" ", 1)
     return clock if show_time(now).startswith(day) else f"{day} {clock}"
 
 
 def request_buttons(deployment: Deployment, request: Request) -> tuple[Button, ...]:
-    """Approve and reject while that is open; afterwards, where it ended without a decision, asking anew."""
+    """Return Approve and Reject while the request is open; Ask again if it ended without a decision."""
     number = deployment.number
     if deployment.state is State.WAITING and not deployment.cancel_by:
         reject = Button("Reject", f"reject #{number}", danger=True, asks="Why?")
@@ -102,9 +102,9 @@ def _approve(number: int, request: Request) -> Button:
 
 
 def reminder_card(deployment: Deployment, request: Request, title: str, wakes: tuple[Mention, ...] = ()) -> Card:
-    """The message that reminds people of a request, and says what became of it.
+    """Return the message that reminds people of a request and shows how it ended.
 
-    `title` says what was asked, `wakes` are the approvers.
+    `title` names what was requested; `wakes` are the approvers.
     """
     waits = deployment.awaits_approval and not deployment.cancel_by
     done = deployment.word if deployment.state.ended or not deployment.approved else "approved"

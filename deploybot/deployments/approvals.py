@@ -1,8 +1,8 @@
 """Approvals: a deployment that other people have to allow, bound to exactly what it would do.
 
-Everything that counts is a row, and every decision is made inside the transaction that keeps it, on grants,
-locks and approvals as they are then. A task of the bot waits for each request; what it does at the
-request's times it also does after a restart, because it only looks at the rows and the clock.
+Everything that counts is a row. Every decision is made inside the transaction that stores it, on the grants, locks and
+approvals of that moment. For each request a task of the bot waits. It only reads the rows and the clock, so reminders
+and expiry also work after a restart.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from deploybot.ports import Clock, CodeSecrets, Store, Tables
 from deploybot.settings import Environment, Settings
 from deploybot.units import show_duration
 
-CLOCK_LOOKS = 30.0  # the machine's clock may be set, and machines sleep
+CLOCK_LOOKS = 30.0  # the system clock may be changed, and machines sleep
 REMIND_LEFT = 0.25
 LOOK_WITHIN = 40.0
 
 
 @dataclass(slots=True, weakref_slot=True)
 class _OpenRequest:
-    """One request in this bot's memory: one click at a time, and a bell for the task that waits."""
+    """One request in this bot's memory: a lock for one click at a time, and an event that wakes the waiting task."""
 
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     bell: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Approvals:
-    """Requests for approvals: made, approved, rejected, reminded of, expired, and void where something has changed."""
+    """Creates, approves, rejects and expires requests, reminds people of them, and voids them if something changed."""
 
     def __init__(
         self,
@@ -67,9 +67,9 @@ class Approvals:
         self._desks: WeakValueDictionary[int, _OpenRequest] = WeakValueDictionary()
 
     def request_for(self, plan: Plan, ref: str | None, not_before: float) -> Request | None:
-        """The request that a plan needs, to be kept with its deployment; None where it needs no approvals.
+        """Return the request that a plan needs, to store with its deployment; None if it needs no approvals.
 
-        `ref` is what was typed, None where nobody typed one. With `not_before` it has until then.
+        `ref` is what was typed, None if nothing was typed. With `not_before` (Unix time) the request expires then.
         """
         environment = self._environment(plan)
         wanted = wanted_of(environment)
@@ -91,7 +91,7 @@ class Approvals:
         )
 
     def add(self, tables: Tables, deployment: Deployment, request: Request) -> None:
-        """Keep the request of a new deployment; it says so where too few people could approve it."""
+        """Store the request of a new deployment; note on it if too few people could approve it."""
         number = deployment.number
         tables.requests.add(replace(request, deployment=number))
         question = self._questions.may_decide(tables, deployment.requester, deployment, "approve")
@@ -102,9 +102,9 @@ class Approvals:
             tables.requests.note(number, f"too few people could approve it now ({names}): `allow` gives the role")
 
     async def refresh(self, deployments: Sequence[Deployment]) -> None:
-        """After a start: ask for what bot.toml asks for now, never for less than was asked for at first.
+        """After a start, require what bot.toml requires now, but never less than was required at first.
 
-        A button that was pressed when the bot died may be used up for nothing: so the cards are said anew.
+        A button pressed while the bot died may be used up without effect, so the cards are posted again.
         """
         open_ones = [one for one in deployments if one.awaits_approval and not one.cancel_by]
         note = f"I was restarted; press again what does not show here ({self._time()})"
@@ -128,10 +128,10 @@ class Approvals:
         tables.requests.ask(deployment.number, wanted=count, approvers=environment.approvers, code=code)
 
     async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
-        """Approve a request as the sender, with a one-time code where it asks for one.
+        """Approve a request as the sender, with a one-time code if the request needs one.
 
-        Raises UserError, Denied or Unreachable where it is not approved by that; the card then says who tried.
-        Void, and so ended, is what has changed since it was asked for: that is the answer, too.
+        If something has changed since the request, end it as void and return the card that says so. Raises UserError,
+        Denied or Unreachable if this did not approve it; the request's card then shows who tried.
         """
         person = required(ctx.person)
         async with self._desk(number).turn:
@@ -159,7 +159,10 @@ class Approvals:
         return Card(title=title, text=given.why, tone=Tone.GOOD, aside=True)
 
     async def _changes(self, deployment: Deployment, request: Request) -> tuple[str, ...]:
-        """What has changed, or Unreachable: whoever approves is told in any case, and their button comes anew."""
+        """Return what has changed; raise Unreachable after LOOK_WITHIN seconds.
+
+        So the approver always gets an answer, and their button is posted again.
+        """
         try:
             async with asyncio.timeout(LOOK_WITHIN):
                 return await self._bonds.changes(deployment, request)
@@ -168,7 +171,7 @@ class Approvals:
             raise Unreachable("the repository or a server", why) from None
 
     def _give(self, tables: Tables, person: Person, account: Identity, number: int, step: int) -> ApprovalCount:
-        """Keep an approval, if everything still allows it."""
+        """Store an approval, if everything still allows it."""
         now = self._clock.now()
         deployment, request = wanting(tables, number, now)
         self._questions.insist(self._questions.may_decide(tables, person.id, deployment, "approve", speaks_by=account))
@@ -185,7 +188,7 @@ class Approvals:
         return given
 
     def _count(self, tables: Tables, deployment: Deployment, now: float) -> ApprovalCount:
-        """Count the approvals that count now, and note since when they are enough."""
+        """Count the approvals that are valid now, and store since when they are enough."""
         question = self._questions.may_begin(tables, deployment)
         if question.wanted is None:
             raise StoreError(f"the request of #{deployment.number} is not in the database any more")
@@ -200,7 +203,7 @@ class Approvals:
 
     @staticmethod
     def _note_missing(tables: Tables, number: int, question: PolicyQuestion) -> bool:
-        """Keep for the card how many approvals are missing, and why it needs one more; whether that has changed."""
+        """Store for the card how many approvals are missing, and why it needs one more; return whether that changed."""
         more = question.asked.unknown if question.asked else ""
         return tables.requests.lack(number, missing=missing(question), more=more)
 
@@ -221,9 +224,10 @@ class Approvals:
         return Card(title=f"#{number} ({headline(rejected.plan)}) is rejected.", aside=True)
 
     async def wait(self, number: int, stop: CancellationWatch) -> bool:
-        """Until a deployment wants no approval any more (True) or has ended; reminds, and lets it expire.
+        """Wait until a deployment needs no more approvals (return True) or has ended (return False).
 
-        A wish to stop is for the caller: then it gives True, too.
+        Meanwhile, send the reminder and let the request expire. A cancellation also returns True: the caller handles
+        it.
         """
         desk = self._desk(number)
         while True:
@@ -234,7 +238,7 @@ class Approvals:
             await stop.outrun(desk.bell.wait(), within=min(seconds, CLOCK_LOOKS))
 
     async def _look(self, number: int) -> float:
-        """The seconds until there is something to do for a request; 0.0 where it waits no more, -1.0 where it ended."""
+        """Return the seconds until a request needs attention; 0.0 if it no longer waits, -1.0 if it has ended."""
         deployment = await self._store.read(lambda tables: tables.deployments.get(number))
         if deployment is None or deployment.state.ended:
             return -1.0
@@ -243,15 +247,15 @@ class Approvals:
         return await self._store.write(lambda tables: self._do_what_is_due(tables, number))
 
     def _do_what_is_due(self, tables: Tables, number: int) -> float:
-        """Remind people, or let it expire; the same number as `_look`.
+        """Remind people or let the request expire; return the same number as `_look`.
 
-        Somebody may have lost their role meanwhile: the card does not go on to say that they have approved it.
+        An approver may have lost their role meanwhile. The card must then stop showing their approval as valid.
         """
         now = self._clock.now()
         try:
             deployment, request = waiting(tables, number)
         except UserError:
-            return 0.0  # it was decided or cancelled just now: what comes of it is looked at next
+            return 0.0  # decided or cancelled just now: the next look handles that
         if not deployment.awaits_approval:
             return 0.0
         if now >= request.expires:
@@ -267,7 +271,7 @@ class Approvals:
         return max(next_at - now, 0.001)
 
     def send_back(self, tables: Tables, deployment: Deployment) -> None:
-        """Let what was approved wait for approvals again: some do not count any more, or more are wanted."""
+        """Make an approved deployment wait for approvals again: some no longer count, or more are needed."""
         self._ask_for_more(tables, deployment)
         given = self._count(tables, deployment, self._clock.now())
         detail = f"{given.there} of {given.wanted} approvals count now"
@@ -275,12 +279,12 @@ class Approvals:
         self._tell(tables, deployment.number)
 
     async def void(self, number: int, changed: Sequence[str]) -> Card:
-        """End a request whose approvals count for nothing any more; the card that says so, and offers a new one."""
+        """End a request whose approvals no longer count; return the card that says so and offers a new request."""
 
         def void(tables: Tables) -> tuple[str, ...]:
             deployment, request = tables.deployments.get(number), tables.requests.get(number)
             if deployment is None or request is None or deployment.state.ended:
-                return ()  # somebody was faster: its card tells how it ended
+                return ()  # it has already ended; its card shows how
             words = f"{sentence(Voided(tuple(changed)))} {NOTHING_DONE}"
             self._end(tables, deployment, RequestVerdict.VOID, words)
             return (ask_again(deployment, request),)
@@ -297,7 +301,7 @@ class Approvals:
         )
 
     def ring(self, numbers: Sequence[int]) -> None:
-        """Let whoever waits for these requests look at their rows again."""
+        """Wake the tasks that wait for these requests, so that they read their rows again."""
         for number in numbers:
             self._desk(number).bell.set()
 
@@ -316,7 +320,7 @@ class Approvals:
         tables.audit.append(actor=actor, action=action, subject=subject, detail=detail, now=self._clock.now())
 
     async def _note(self, number: int, text: str) -> None:
-        """Say on an open request's card that somebody tried in vain: their button was used up and has to come anew."""
+        """Note a failed attempt on an open request's card: that posts the used-up button again."""
 
         def note(tables: Tables) -> None:
             deployment = tables.deployments.get(number)
@@ -327,7 +331,7 @@ class Approvals:
         await self._store.write(note)
 
     def _desk(self, number: int) -> _OpenRequest:
-        """A request's, which lasts as long as somebody is at it."""
+        """Return the in-memory state of a request; it lasts as long as something refers to it."""
         desk = self._desks.get(number)
         if desk is None:
             desk = self._desks[number] = _OpenRequest()

@@ -1,4 +1,4 @@
-"""What is deployed by itself: what bot.toml lets the bot do, and of several that wait in one place the newest wins."""
+"""Automatic deployments: the targets that bot.toml allows, and how a newer one replaces those that wait."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from deploybot.settings import Auto, Environment, Settings
 
 
 def places(settings: Settings) -> frozenset[tuple[str, str]]:
-    """The apps and environments that bot.toml deploys by itself."""
+    """Return the targets (app, environment) that bot.toml deploys automatically, without asking."""
     found = ((app.name, one) for app in settings.apps.values() for one in app.environments.values())
     return frozenset((app, one.name) for app, one in found if one.auto is not None and not one.auto.ask)
 
 
 def is_used(settings: Settings) -> bool:
-    """Whether bot.toml has any `auto`."""
+    """Return whether bot.toml has any `auto`."""
     return any(one.auto is not None for app in settings.apps.values() for one in app.environments.values())
 
 
 def grants_of(person: Person, settings: Settings) -> tuple[Grant, ...]:
-    """All that the bot itself may do, and it may do nothing else: these places of bot.toml."""
+    """Return all grants of the bot itself: deployer of the targets that deploy automatically."""
     return tuple(Grant(person.id, Role.DEPLOYER, *place) for place in sorted(places(settings)))
 
 
 def auto_text(environment: Environment | None) -> str:
-    """What is deployed there by itself, as `a push to develop once its builds are green`; empty where nothing is."""
+    """Return what triggers a deployment there, as `a push to develop once its builds are green`; empty if nothing."""
     auto = environment.auto if environment else None
     return "" if auto is None or auto.ask else f"{' or '.join(_causes(auto))}{_condition(auto)}"
 
@@ -49,7 +49,7 @@ def _condition(auto: Auto) -> str:
 
 
 def in_the_way(tables: Tables, plan: Plan) -> tuple[Deployment, ...]:
-    """Those by themselves that a newer one for the same place comes instead of: what waits and nobody is stopping."""
+    """Return the automatic deployments that a newer one to the same target replaces: waiting and not cancelled."""
     place = (plan.app, plan.environment)
     return tuple(
         one
@@ -60,5 +60,5 @@ def in_the_way(tables: Tables, plan: Plan) -> tuple[Deployment, ...]:
 
 
 def skipped_by(older: tuple[Deployment, ...]) -> tuple[int, ...]:
-    """All that are skipped with them: what they had come in place of, too."""
+    """Return the numbers of all skipped deployments: these, and the ones that they had replaced."""
     return tuple(sorted({number for one in older for number in (*one.skipped, one.number)}))

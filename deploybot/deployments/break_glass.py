@@ -1,7 +1,7 @@
-"""Break glass: an admin passes approvals, `after` and locks in an emergency, and every other admin hears of it at once.
+"""Break glass: in an emergency an admin bypasses approvals, `after` and locks, and all other admins are notified.
 
-Whether they may is a rule of the policy. Here is what it takes besides: a reason, a one-time code where they have
-enrolled, and the messages that wake the others.
+The policy decides whether they may. This module requires a reason, and a one-time code if the admin has enrolled, and
+sends the messages that notify the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOTHING = "nothing"
 
 
 class BreakGlass:
-    """What it takes to break the glass, and who hears of it."""
+    """Checks what breaking the glass requires, and builds the alarm for the other admins."""
 
     def __init__(self, *, settings: Settings, store: Store, clock: Clock, codes: CodeSecrets) -> None:
         """Take bot.toml and the ports."""
@@ -31,7 +31,7 @@ class BreakGlass:
         self._codes = CodeCheck(codes, clock)
 
     async def insist(self, ctx: Context, code: str) -> None:
-        """Raise UserError without a reason, or without the right one-time code of an admin who has enrolled."""
+        """Raise UserError if the reason is missing, or the one-time code of an enrolled admin is missing or wrong."""
         if not ctx.reason:
             raise UserError("Break glass needs a reason.", hint=f"Like this: `{HOW}`.")
         how = "Add `code 123456`."
@@ -40,7 +40,7 @@ class BreakGlass:
         )
 
     def alarm(self, tables: Tables, deployment: Deployment, question: PolicyQuestion) -> tuple[Card, tuple[Place, ...]]:
-        """Say that the glass was broken: the message that wakes all other admins, and where each is reached."""
+        """Return the message that notifies all other admins of the broken glass, and each admin's direct channel."""
         others = _other_admins(question, deployment.requester)
         identities = [(one, identity) for one in others for identity in tables.people.identities(one.id)]
         plan = deployment.plan
@@ -56,12 +56,12 @@ class BreakGlass:
 
 
 def glass_text(question: PolicyQuestion) -> str:
-    """The rules that are passed, for the card and the audit."""
+    """Return the rules that are bypassed, for the card and the audit."""
     return ", ".join(broken_rules(question)) or NOTHING
 
 
 def told_text(question: PolicyQuestion, requester: int) -> str:
-    """The other admins, for the audit."""
+    """Return the names of the other admins, for the audit."""
     return ", ".join(one.name for one in _other_admins(question, requester)) or "nobody"
 
 

@@ -1,4 +1,4 @@
-"""What a card shows behind Details: everything that a decision may need and a phone has no room for; pure."""
+"""What a card shows under Details: everything a decision may need that does not fit on a phone; pure."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ COMMITS_SHOWN = 5
 WARNINGS_SHOWN = 20
 AUTHORS_SHOWN = 10
 SERVER_LONGEST = 66
-"""Characters that a card gives to one server: with its name, two rows."""
+"""The most characters that a card shows for one server: two rows, with its name."""
 
 Mask = Callable[[str], str]
 
 
 def masked(deployment: Deployment, mask: Mask) -> Deployment:
-    """Give a deployment with the texts masked that its card may cut: half a secret is not found any more."""
+    """Return a deployment with the texts masked that its card may cut: a secret cut in half is not recognized."""
     reason, outcome = mask(deployment.reason), mask(deployment.outcome)
     return replace(deployment, reason=reason, outcome=outcome, plan=masked_plan(deployment.plan, mask))
 
 
 def masked_plan(plan: Plan, mask: Mask) -> Plan:
-    """Give a plan with the texts masked that a card may cut."""
+    """Return a plan with the texts masked that a card may cut."""
     commits = tuple(replace(one, subject=mask(one.subject)) for one in plan.changes.commits)
     changes = replace(plan.changes, commits=commits, warnings=tuple(map(mask, plan.changes.warnings)))
     release = replace(plan.release, ref=mask(plan.release.ref), subject=mask(plan.release.subject))
@@ -46,7 +46,7 @@ def masked_plan(plan: Plan, mask: Mask) -> Plan:
 
 
 def masked_request(request: Request | None, mask: Mask) -> Request | None:
-    """Give a request with the texts masked that a card may cut."""
+    """Return a request with the texts masked that a card may cut."""
     return replace(request, note=mask(request.note), more=mask(request.more)) if request else None
 
 
@@ -58,7 +58,7 @@ def deployment_details(
     shown: Sequence[Line] = (),
     long: Sequence[Line] = (),
 ) -> Iterator[Line]:
-    """Give all details of a deployment that are not among the lines `shown`. `long` are texts that the card cuts."""
+    """Yield all details of a deployment that are not among the lines `shown`. `long` holds texts that the card cuts."""
     plan, told = deployment.plan, {one.text for one in shown}
     yield from long
     if deployment.not_before:
@@ -76,7 +76,7 @@ def deployment_details(
 
 
 def plan_details(plan: Plan) -> Iterator[Line]:
-    """Give all details of what would happen."""
+    """Yield all details of what would happen."""
     yield from _release(plan)
     for part in plan.servers:
         yield Line(part.server, _planned(plan, part))
@@ -85,7 +85,7 @@ def plan_details(plan: Plan) -> Iterator[Line]:
 
 
 def _release(plan: Plan) -> Iterator[Line]:
-    """The exact release: the full commit, images by digest, and where the commit comes from."""
+    """Yield the exact release: the full commit, images by digest, and where the commit comes from."""
     release = plan.release
     named = f"{release.ref}, " if release.ref and release.ref != release.commit else ""
     yield Line("release", f"{named}{release.commit}")
@@ -117,7 +117,7 @@ def _changes(changes: Changes, compare: str) -> Iterator[Line]:
     if changes.commits and changes.total > COMMITS_SHOWN:
         yield Line("commits", f"{changes.total - COMMITS_SHOWN} more")
     authors = tuple(dict.fromkeys(one.author for one in changes.commits))
-    if len(changes.commits) > COMMITS_SHOWN:  # else each commit names its own
+    if len(changes.commits) > COMMITS_SHOWN:  # otherwise each commit names its author
         more = f" and {len(authors) - AUTHORS_SHOWN} more" if len(authors) > AUTHORS_SHOWN else ""
         yield Line("authors", ", ".join(authors[:AUTHORS_SHOWN]) + more)
     if compare:
@@ -125,7 +125,7 @@ def _changes(changes: Changes, compare: str) -> Iterator[Line]:
 
 
 def warnings_of(plan: Plan) -> list[str]:
-    """Give every warning of a plan, the gravest first."""
+    """Return every warning of a plan, the most serious first."""
     changes = plan.changes
     found = list(plan.warnings)
     if changes.removed:
@@ -137,12 +137,12 @@ def warnings_of(plan: Plan) -> list[str]:
 
 
 def counted(number: int, what: str) -> str:
-    """Give `no commits`, `1 commit`, `2 commits`."""
+    """Return `no commits`, `1 commit`, `2 commits`."""
     return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 def steps_line(part: ServerPlan) -> str:
-    """All steps on a server, its health gate, and the way back."""
+    """Return all steps on a server, its health gate, and the steps that restore the old release."""
     steps = [f"{step.name} (at most {show_duration(step.timeout)})" for step in part.steps]
     if part.gate is not None:
         steps.append(f"health: {part.gate.kind} {part.gate.target} within {show_duration(part.gate.within)}")
@@ -152,37 +152,37 @@ def steps_line(part: ServerPlan) -> str:
 
 
 def first_words(part: ServerPlan) -> str:
-    """Say that there is no release of the bot's to replace."""
+    """Return the text for a server without an earlier release of the bot."""
     return "takes over what runs there" if part.before else "the first release there"
 
 
 def effects_lines(part: ServerPlan) -> Iterator[Line]:
-    """Say in one line what becomes of each service: `web recreated (image), db kept`."""
+    """Yield one line that says what happens to each service: `web recreated (image), db kept`."""
     if not part.effects:
         return
     yield Line(f"{part.server} services", effects_text(part.effects), effects_tone(part.effects))
 
 
 def effects_text(effects: Sequence[Effect]) -> str:
-    """Give `web recreated (image), db kept`; say so where nothing changes."""
+    """Return `web recreated (image), db kept`; say so if nothing changes."""
     text = ", ".join(f"{one.service} {one.kind}" + (f" ({one.why})" if one.why else "") for one in effects)
     same = all(one.kind in {EffectKind.KEPT, EffectKind.LEFT} for one in effects)
     return f"nothing changes: {text}" if same else text
 
 
 def gravest_first(effects: Sequence[Effect]) -> list[Effect]:
-    """Give what goes or changes before what stays."""
+    """Return the effects sorted: services that are removed or changed come before those that stay."""
     order = [EffectKind.REMOVED, EffectKind.RECREATED, EffectKind.NEW, EffectKind.STARTED]
     return sorted(effects, key=lambda one: order.index(one.kind) if one.kind in order else len(order))
 
 
 def effects_tone(effects: Sequence[Effect]) -> Tone:
-    """Warn where a service goes."""
+    """Return a warning tone if a service is removed."""
     return Tone.WARN if any(one.kind is EffectKind.REMOVED for one in effects) else Tone.PLAIN
 
 
 def step_words(row: StepRow) -> str:
-    """Give `switch 0.4 s`, `switch failed (code 3) after 2 s`, `switch …` while it runs."""
+    """Return `switch 0.4 s`, `switch failed (code 3) after 2 s`, or `switch …` while it runs."""
     back = "back: " if row.phase is Phase.RESTORE else ""
     return f"{back}{row.name} {_ending(row)}"
 
@@ -200,7 +200,7 @@ def _ending(row: StepRow) -> str:
 
 
 def latest(words: Sequence[str]) -> str:
-    """The last steps, as many as two rows hold, and how many came before."""
+    """Return the last steps, as many as fit in two rows, and how many came before."""
     for at in range(len(words)):
         before = [f"{counted(at, 'step')} before"] if at else []
         text = ", ".join([*before, *words[at:]])

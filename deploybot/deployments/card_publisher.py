@@ -1,4 +1,4 @@
-"""A deployment's card and what others are told of it, queued in the transaction that changes it."""
+"""Queue a deployment's card, and the reports about it, in the transaction that changes the deployment."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from deploybot.ports import Clock, Tables
 
 
 class CardPublisher:
-    """Queues the card of a deployment as the tables know it, and what others are told, in the caller's transaction.
+    """Queues a deployment's card as the tables have it now, and the reports about it, in the caller's transaction.
 
-    The card of one that has ended hands over its whole log.
+    The card of a deployment that has ended comes with its full log.
     """
 
     def __init__(
@@ -31,9 +31,10 @@ class CardPublisher:
         places: Callable[[Deployment], Iterable[Place]],
         report: Callable[[Tables, Deployment], None],
     ) -> None:
-        """`mask` masks a text; `places` says where a card belongs; `report` queues what others are told of it.
+        """Take the ports; `mask` masks a text, `places` returns a card's channels, `report` queues outgoing reports.
 
-        Cards are masked again on their way out; what they cut has to be masked before: half a secret is none any more.
+        Cards are masked again before they are sent. Text that a card cuts has to be masked before: a secret cut in half
+        is not recognized.
         """
         self._clock = clock
         self._journal = journal
@@ -43,13 +44,13 @@ class CardPublisher:
         self._report = report
 
     def wake(self, tables: Tables, deployment: Deployment, card: Card, more: Iterable[Place]) -> None:
-        """Put a message that notifies into all places of a deployment, and into `more`."""
+        """Queue a notifying message for all channels of a deployment, and for `more`."""
         places = {(place.platform, place.channel): place for place in (*self._places(deployment), *more)}
         for place in places.values():
             tables.outbox.put(place, card, self._clock.now())
 
     def __call__(self, tables: Tables, number: int, waits_for: str = "") -> None:
-        """Put the card as it reads now into the outbox."""
+        """Put the card into the outbox as it reads now."""
         deployment = tables.deployments.get(number)
         if deployment is None:
             return
@@ -71,7 +72,7 @@ class CardPublisher:
         self._call_for_help(tables, deployment)
 
     def _call_for_help(self, tables: Tables, deployment: Deployment) -> None:
-        """Notify who asked of an end that needs a person."""
+        """Notify the requester of an end that needs a person."""
         wakes = self._mentions.requester(tables, deployment)
         for place in self._places(deployment):
             card = end_card(deployment, for_place(wakes, place), self.mask)

@@ -1,4 +1,4 @@
-"""What a plan does in a few words: for titles, for the audit and for logs; pure."""
+"""What a plan does in a few words, for titles, the audit and logs; pure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _VERBS = {
 
 
 def what(plan: Plan) -> str:
-    """What a plan does, such as `deploy v2 (0123456789) to shop production`."""
+    """Return what a plan does, such as `deploy v2 (0123456789) to shop production`."""
     place = f"{plan.app} {plan.environment}"
     return _VERBS[plan.kind].format(release=plan.release, place=place, task=plan.task)
 
 
 def headline(plan: Plan) -> str:
-    """What a plan does, as titles say it: `shop/production: v1 → v2`, `shop/production: restart`."""
+    """Return what a plan does, for titles: `shop/production: v1 → v2`, `shop/production: restart`."""
     return f"{plan.app}/{plan.environment}: {_headline(plan)}"
 
 
@@ -39,7 +39,7 @@ def _headline(plan: Plan) -> str:
 
 
 def _exchange(plan: Plan) -> str:
-    """`v1 → v2`, with short commits where two releases have the same label."""
+    """Return `v1 → v2`, with short commits if two releases have the same label."""
     new, old = plan.release, plan.replaced
     if not old:
         before = any(part.before and part.before.services for part in plan.servers)
@@ -55,7 +55,7 @@ def _exchange(plan: Plan) -> str:
 
 
 def image_exchange(plan: Plan) -> str:
-    """Give `web 1.4.2 → 1.4.3` where one image with another tag is all that changes; else nothing."""
+    """Return `web 1.4.2 → 1.4.3` if the only change is one image with another tag; else an empty string."""
     old, new = plan.replaced, plan.release
     if len(old) != 1 or old[0].commit != new.commit or plan.kind in {Kind.RESTART, Kind.TASK}:
         return ""

@@ -1,4 +1,4 @@
-"""The page of a repository's host that shows what lies between two commits."""
+"""Links to the page of a repository's host that compares two commits."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ _FORMS: dict[str, Callable[[str, str, str], str]] = {
     "codeberg.org": lambda base, old, new: f"{base}/compare/{old}...{new}",
     "gitea.com": lambda base, old, new: f"{base}/compare/{old}...{new}",
 }
-"""As each host documents it: GitHub's "Comparing commits", GitLab's "Compare revisions", Bitbucket's "Branch or
-compare" (the newer one comes first, parted by a carriage return), Forgejo's and Gitea's router."""
+"""URL formats as each host documents them.
+
+GitHub's "Comparing commits", GitLab's "Compare revisions", Bitbucket's "Branch or compare" (the newer commit comes
+first, then a carriage return), Forgejo's and Gitea's router.
+"""
 _LIKE = {"github": "github.com", "gitlab": "gitlab.com", "gitea": "gitea.com", "forgejo": "codeberg.org"}
 
 
 def compare_url(repo: str, old: str, new: str) -> str:
-    """The page for two full commits of a repository, by its git URL; empty where the host is not known.
+    """Return the compare page for two full commits of a repository, by its git URL; empty if the host is unknown.
 
-    A host of one's own is known by its first label: `gitlab.example.com` is a GitLab.
+    A self-hosted forge is recognized by its first label: `gitlab.example.com` is a GitLab.
     """
     match = _SCP.fullmatch(repo) or _URL.fullmatch(repo)
     if match is None or not old:

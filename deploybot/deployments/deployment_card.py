@@ -1,4 +1,4 @@
-"""The card of a deployment: a pure function of what the database knows of it."""
+"""The card of a deployment: a pure function of what the database has about it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from deploybot.domain import (
 from deploybot.units import show_duration, show_time
 
 MOST_ROWS = 9
-"""Rows of a request at 390 px, its buttons and details aside."""
+"""The most rows of a request's card at 390 px, without its buttons and details."""
 COMMITS_ON_CARD = 3
 IMAGES_ON_CARD = 2
 OUTCOME_LONGEST = 700
@@ -92,12 +92,12 @@ _STEP_TONES = {
 
 
 def key(number: int) -> str:
-    """The key of a deployment's card: saying it again edits the message."""
+    """Return the key of a deployment's card; posting the same key again edits the message."""
     return f"deployment:{number}"
 
 
 def number_of(card: str) -> int | None:
-    """The number in a card's key; None where it is no deployment's."""
+    """Return the number in a card's key; None if the card is not a deployment's."""
     head, _, number = card.partition(":")
     return int(number) if head == "deployment" and number.isascii() and number.isdigit() else None
 
@@ -111,10 +111,10 @@ def deployment_card(
     wakes: tuple[Mention, ...] = (),
     mask: Mask = str,
 ) -> Card:
-    """The card as it should read now: what matters in a few rows, everything else in its details.
+    """Return the card as it should read now: the essentials in a few rows, everything else in its details.
 
-    `waits_for` says what a waiting deployment waits for, `request` is there for one that needs approvals, and `wakes`
-    are those who can give them. `mask` masks a text: before it is cut.
+    `waits_for` says what a waiting deployment waits for. `request` is set if it needs approvals, and `wakes` are the
+    people who can give them. `mask` masks a text before it is cut.
     """
     buttons = _buttons(deployment, steps, request)
     deployment, request = masked(deployment, mask), masked_request(request, mask)
@@ -145,7 +145,7 @@ def deployment_card(
 def _body(
     deployment: Deployment, steps: Sequence[StepRow], asked: Request | None, waits_for: str, *, used: int
 ) -> tuple[str, tuple[Line, ...]]:
-    """The text and the lines; of a request so much that the whole card fits a phone, where `used` rows are taken."""
+    """Return the text and the lines; for a request, few enough to fit a phone with `used` rows already taken."""
     text, lines = _sized(deployment, steps, asked, waits_for, _ROOMY)
     for room in (_CLOSE, _TIGHT):
         if asked is not None and used + _rows(text, lines) > MOST_ROWS:
@@ -171,7 +171,7 @@ def _rows(text: Sequence[str], lines: Sequence[Line]) -> int:
 
 
 def end_card(deployment: Deployment, wakes: tuple[Mention, ...], mask: Mask = str) -> Card | None:
-    """A short new message for an end that needs a person, since an edit notifies nobody; `wakes` is who asked."""
+    """Return a short new message for an end that needs a person, since edits don't notify; `wakes` is the requester."""
     if deployment.state not in _NEEDS_PERSON:
         return None
     deployment = masked(deployment, mask)
@@ -186,7 +186,10 @@ def end_card(deployment: Deployment, wakes: tuple[Mention, ...], mask: Mask = st
 
 
 def plan_card(plan: Plan, *, begins: str = "", wants: str = "", mask: Mask = str) -> Card:
-    """What would happen, for `--dry-run`; when it would begin if that is not now, and which approvals it would want."""
+    """Return what would happen, for `--dry-run`.
+
+    `begins` is when it would begin, if not now; `wants` is which approvals it would need.
+    """
     plan = masked_plan(plan, mask)
     when = [f"to begin at {begins}"] if begins else []
     when += [f"after {wants}"] if wants else []
@@ -201,7 +204,7 @@ def plan_card(plan: Plan, *, begins: str = "", wants: str = "", mask: Mask = str
 
 
 def _text(deployment: Deployment, waits_for: str, asked: Request | None, room: _Room) -> Iterator[str]:
-    """Say how it ended, why it was asked for, what it waits for, and what to look at."""
+    """Yield how it ended, why it was requested, what it waits for, and what to check."""
     over = deployment.state.ended
     yield from _end(deployment)
     yield from _asked(deployment, asked, room)
@@ -219,13 +222,13 @@ def _text(deployment: Deployment, waits_for: str, asked: Request | None, room: _
 
 
 def _end(deployment: Deployment) -> Iterator[str]:
-    """Say how it ended, the cause first; a success says so in its title, and only a task has more to say."""
+    """Yield how it ended, the cause first. A success is shown in the title only."""
     if deployment.outcome and deployment.state is not State.SUCCEEDED:
         yield _cut(deployment.outcome, OUTCOME_LONGEST)
 
 
 def _asked(deployment: Deployment, asked: Request | None, room: _Room) -> Iterator[str]:
-    """Say who asks for approvals, and why; of anything else the footer says who."""
+    """Yield who asks for approvals, and why. For anything else the footer names the requester."""
     because = f"because {short(deployment.reason, room.reason)}" if deployment.reason else ""
     if asked is not None and not deployment.wish:
         yield f"{deployment.requester_name} asks: {because}" if because else f"{deployment.requester_name} asks"
@@ -247,7 +250,7 @@ def _all_warnings(plan: Plan, asked: Request | None) -> list[str]:
 
 
 def _long(deployment: Deployment, asked: Request | None) -> Iterator[Line]:
-    """What the card may have cut, whole."""
+    """Yield in full the texts that the card may have cut."""
     if deployment.reason and (not deployment.wish or len(deployment.reason) > _ROOMY.reason):
         yield Line("reason", deployment.reason)
     if len(deployment.outcome) > OUTCOME_LONGEST:
@@ -256,7 +259,7 @@ def _long(deployment: Deployment, asked: Request | None) -> Iterator[Line]:
 
 
 def _changes(plan: Plan) -> Iterator[str]:
-    """What lies between, in one line; of a first release, its commit."""
+    """Yield one line about what changed; for a first release, its commit."""
     changes = plan.changes
     if plan.kind in {Kind.RESTART, Kind.TASK}:
         return
@@ -268,7 +271,7 @@ def _changes(plan: Plan) -> Iterator[str]:
 
 
 def _images(plan: Plan) -> Iterator[tuple[str, str, str]]:
-    """The images that are exchanged, by their tags where these differ; the details name their digests."""
+    """Yield the images that change, by tag if the tags differ; the details show their digests."""
     if not plan.replaced or image_exchange(plan):
         return
     old, new = plan.replaced[0], plan.release
@@ -283,7 +286,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def _lines(deployment: Deployment, steps: Sequence[StepRow], room: _Room) -> Iterator[Line]:
-    """What would happen on each server, then what does; of an end only where something is to be seen."""
+    """Yield what would happen on each server, later what happens; after an end only if there is something to show."""
     plan, state = deployment.plan, deployment.state
     if deployment.glass:
         yield Line("break glass", f"by {deployment.requester_name}, passes: {deployment.glass}", Tone.BAD)
@@ -299,7 +302,7 @@ def _lines(deployment: Deployment, steps: Sequence[StepRow], room: _Room) -> Ite
 
 
 def _merged(lines: Iterable[Line]) -> Iterator[Line]:
-    """Servers of which the same is to be said, in one line."""
+    """Yield one line for all servers that have the same text."""
     groups: dict[tuple[str, Tone], list[str]] = {}
     for line in lines:
         groups.setdefault((line.text, line.tone), []).append(line.name)
@@ -307,7 +310,7 @@ def _merged(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def _planned(part: ServerPlan, most: int) -> Line:
-    """What would become of a server's services, what goes or changes first; else its steps."""
+    """Return what would happen to a server's services, removals and changes first; without services, its steps."""
     if part.effects:
         text = effects_text(gravest_first(part.effects))
         return Line(part.server, short(text, most), effects_tone(part.effects))
@@ -316,7 +319,7 @@ def _planned(part: ServerPlan, most: int) -> Line:
 
 
 def _line(part: ServerPlan, steps: Sequence[StepRow], state: State) -> Line:
-    """One server: its steps with their ends, and the one that is being done."""
+    """Return one server's line: its steps with their results, and the step in progress."""
     mine = [row for row in steps if row.server == part.server and row.phase is not Phase.CLEANUP]
     if state is State.SUCCEEDED:
         return Line(part.server, "healthy" if part.gate or part.verify else "done", Tone.GOOD)
@@ -361,7 +364,7 @@ def _buttons(deployment: Deployment, steps: Sequence[StepRow], request: Request 
 
 
 def _way_back(deployment: Deployment, steps: Sequence[StepRow]) -> Iterator[Button]:
-    """Offer what ran before, where a failure may have taken it away and it was not restored."""
+    """Offer the earlier release if a failure may have removed it and it was not restored."""
     plan = deployment.plan
     begun = {(row.server, row.position) for row in steps if row.phase is Phase.FORWARD}
     gone = (
@@ -373,7 +376,7 @@ def _way_back(deployment: Deployment, steps: Sequence[StepRow]) -> Iterator[Butt
     )
     old = next(gone, None) if deployment.state in {State.FAILED, State.UNKNOWN} else None
     if old is not None:
-        # A release with images is named by the number of its deployment, which is not known here.
+        # A release with images is referred to by its deployment's number, which is not known here.
         to = "" if old.images else f" to {old.commit}"
         yield Button("Roll back", f"rollback {plan.app} from {plan.environment}{to}", danger=True)
 

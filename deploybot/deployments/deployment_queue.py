@@ -1,4 +1,4 @@
-"""The queue: one deployment after the other for an app's environment, each to its end; resumed after a crash."""
+"""The queue: runs the deployments of a target one after the other, each to its end, and resumes them after a crash."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from deploybot.ports import Clock, Store, Tables
 log = logging.getLogger(__name__)
 
 STORE_PAUSE = 2.0
-CLOCK_LOOKS = 30.0  # the machine's clock may be set, and machines sleep
+CLOCK_LOOKS = 30.0  # the system clock may be changed, and machines sleep
 LATE = 600.0
 
 
 class Queue:
-    """Runs deployments, each in a task of its own that waits for approvals, for its time and for its turn.
+    """Runs deployments, each in its own task, which waits for approvals, the scheduled time and its turn.
 
-    `on_end(app)` is called when one of an app has ended, or a bot that stops has let go of it.
+    `on_end(app)` is called when a deployment of an app has ended, or when a stopping bot has let go of it.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Queue:
         runner: DeploymentRunner,
         tell: CardPublisher,
     ) -> None:
-        """Take the ports and parts; `zone` is the bot's, for times on cards."""
+        """Take the ports and parts; `zone` is the bot's time zone, for times on cards."""
         self._store = store
         self._clock = clock
         self._zone = zone
@@ -64,7 +64,7 @@ class Queue:
         self._rests = False
 
     async def resume(self) -> tuple[Deployment, ...]:
-        """After a start: take up every deployment that has not ended; gives them."""
+        """After a start, resume every deployment that has not ended, and return them."""
         found = await self._store.read(lambda tables: tables.deployments.open())
         now = self._clock.now()
         await self._approvals.refresh(found)
@@ -78,24 +78,24 @@ class Queue:
         return found
 
     async def close(self) -> None:
-        """Let go of what runs: the jobs go on on their servers and are taken up at the next start."""
+        """Let go of what runs: the jobs continue on their servers, and the next start resumes them."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def unfinished(self) -> Unfinished:
-        """What has not ended, or whose clean-up is not over."""
+        """Return the deployments that have not ended or whose clean-up is not done."""
         running = frozenset(self._tasks)
         return await self._store.read(lambda tables: self._unfinished(tables, running))
 
     async def rest(self) -> Unfinished:
-        """Let nothing begin from now on, unless something has begun already; what has not ended."""
+        """Let nothing begin from now on, unless something has already begun; return what has not ended."""
         running = frozenset(self._tasks)
 
         def look(tables: Tables) -> Unfinished:
             found = self._unfinished(tables, running)
-            # In this transaction, so that nothing can begin between the look and the rest.
+            # Set in this transaction, so that nothing can begin after the check.
             self._rests = self._beginning.rests = not found.begun
             return found
 
@@ -109,13 +109,13 @@ class Queue:
         return Unfinished(tuple(sorted(begun)), tuple(sorted(waiting)))
 
     async def idle(self, number: int) -> None:
-        """Return once nothing is being done for a deployment: its end is written, its clean-up over."""
+        """Return once the work on a deployment is done: its end is stored and its clean-up is done."""
         task = self._tasks.get(number)
         if task is not None:
             await asyncio.wait({task})
 
     def launch(self, deployment: Deployment) -> None:
-        """Set a deployment going, in its turn."""
+        """Start the task of a deployment, which waits for its turn."""
         number = deployment.number
         stop = self._stop_of(number)
         if deployment.cancel_by:
@@ -131,14 +131,14 @@ class Queue:
         task.add_done_callback(forget)
 
     def stop(self, number: int, why: Exception) -> None:
-        """Wish that a deployment stops."""
+        """Cancel a deployment with a reason."""
         self._stop_of(number).set(why)
 
     def _stop_of(self, number: int) -> CancellationWatch:
         return self._stops.setdefault(number, CancellationWatch())
 
     def waits_for(self, deployment: Deployment, others: Iterable[Deployment]) -> str:
-        """What comes before this one at the same place, in words; empty when its turn is now."""
+        """Return in words what comes before this deployment; empty if its turn is now."""
         now = self._clock.now()
         if deployment.awaits_approval:
             return ""
@@ -149,12 +149,12 @@ class Queue:
         last = last_before(deployment, others, now)
         if last is not None:
             return f"#{last.number} ({headline(last.plan)}, by {last.requester_name}, {last.word})"
-        # What it would plan on now, the clean-up may be about to delete.
+        # The clean-up may be about to delete what a plan made now would rely on.
         busy = deployment.state is State.WAITING and self._turns[place_of(deployment.plan)].locked()
         return "the clean-up after the one before" if busy else ""
 
     def replace(self, tables: Tables, number: int, by: int) -> None:
-        """End one by itself that waits: a newer one by itself comes in its place."""
+        """End a waiting automatic deployment that a newer automatic one replaces."""
         tables.deployments.replaced(number, by)
         outcome = f"#{by} came in its place, which is newer. Nothing was deployed."
         self._end(tables, number, State.CANCELLED, outcome, self._clock.now())
@@ -168,13 +168,13 @@ class Queue:
                     log_ended(ended)
 
     async def _to_its_end(self, number: int, stop: CancellationWatch) -> None:
-        """Run a deployment to its end; a database that cannot be written is waited for, nothing is lost by it."""
+        """Run a deployment to its end. If the database cannot be written, wait and retry; nothing is lost."""
         work, broken = self._in_turn(number, stop), False
         while True:
             try:
                 await work
             except StoreError as problem:
-                log.error("#%s waits: %s", number, problem)  # noqa: TRY400  the sentence says it all
+                log.error("#%s waits: %s", number, problem)  # noqa: TRY400  the message says it all
                 await asyncio.sleep(STORE_PAUSE)
                 work = self._in_turn(number, stop)
             except Exception:
@@ -188,9 +188,9 @@ class Queue:
                 return
 
     async def _in_turn(self, number: int, stop: CancellationWatch) -> None:
-        """Wait for approvals where it needs some, then until it is this deployment's turn, then run it.
+        """Wait for the approvals that a deployment needs, then for its turn, then run it.
 
-        One whose approvals do not count any more when its turn comes waits for others.
+        If its approvals no longer count when its turn comes, wait for new ones.
         """
         while await self._approvals.wait(number, stop):
             deployment = await self._row(number)
@@ -211,7 +211,7 @@ class Queue:
                 turn.release()
 
     async def _until_its_time(self, deployment: Deployment, turn: asyncio.Lock, stop: CancellationWatch) -> None:
-        """Wait for the time before which it may not begin; if another one runs then, its card says so."""
+        """Wait until a deployment may begin; if another one runs then, show that on its card."""
         if not is_early(deployment, self._clock.now()):
             return
         while stop.why is None and (left := deployment.not_before - self._clock.now()) > 0:
@@ -227,7 +227,7 @@ class Queue:
         return await self._store.read(lambda tables: tables.deployments.get(number))
 
     async def _begin(self, number: int, stop: CancellationWatch) -> Deployment | None:
-        """Let it begin, or go on; None when it ended here instead, or waits for approvals again."""
+        """Let a deployment begin or continue; return None if it ended here or waits for approvals again."""
         deployment = await self._row(number)
         if deployment is None or deployment.state.ended:
             return None
@@ -266,10 +266,10 @@ class Queue:
         self._tell(tables, number)
 
     async def _broke(self, number: int, mark: str) -> None:
-        """Say that the bot itself failed: then nothing is known, and nothing is claimed."""
+        """End a deployment as unknown because the bot itself failed, and claim nothing else."""
         outcome = f"Something broke on my side, id {mark}. What runs now: status."
         await self._end_waiting(number, State.UNKNOWN, outcome)
 
 
 def _nobody(app: str) -> None:
-    """Nobody wants to hear that a deployment of an app has ended."""
+    """Ignore the end of a deployment: the default of `on_end`."""

@@ -1,4 +1,4 @@
-"""Deployments as commands see them: asked for, approved, cancelled, shown."""
+"""Deployments as commands use them: request, approve, cancel and show them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from deploybot.settings import App, Environment, Settings
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """Something that was asked for and is planned, with the request for the approvals that it needs."""
+    """A planned request, with the request for the approvals that it needs."""
 
     ctx: Context
     person: Person
@@ -43,12 +43,12 @@ class _Asked:
 
     @property
     def wish(self) -> int:
-        """The wish that it fulfils; 0 where a person asked."""
+        """Return the number of the trigger that caused it; 0 if a person asked."""
         return self.ctx.incoming.wish
 
 
 class DeploymentEngine:
-    """command.DeploymentService. What it makes is run by its `queue`; `releases` finds what is asked for."""
+    """Implements `command.DeploymentService`. Its `queue` runs the deployments; its `releases` resolve refs."""
 
     def __init__(
         self,
@@ -92,11 +92,11 @@ class DeploymentEngine:
         break_glass: bool = False,
         code: str = "",
     ) -> Card:
-        """Plan a release and run it when its turn comes, not before `at`, or only show the plan.
+        """Plan a release and run it when its turn comes, not before `at`; or only show the plan.
 
-        Where the environment needs approvals it waits for them first, unless an admin breaks the glass, with a `code`
-        if they have enrolled. `remove_orphans` removes containers of the project that are in no Compose file, also
-        those that the bot did not make.
+        If the environment needs approvals, the deployment first waits for them, unless an admin breaks the glass, with
+        a `code` if they have enrolled. `remove_orphans` removes containers of the project that are in no Compose file,
+        including those that the bot did not make.
         """
         typed, release = release.typed, dataclasses.replace(release, typed=None)
         if break_glass and at:
@@ -125,7 +125,7 @@ class DeploymentEngine:
         return await self._add(ctx, plan, not_before, typed=typed, glass=break_glass)
 
     async def _insist(self, ctx: Context, plan: Plan, *, glass: bool) -> None:
-        """Ask the policy before the servers are asked. Raises Denied or Locked."""
+        """Check the policy before any server is asked. Raises Denied or Locked."""
         person = required(ctx.person)
         question = await self._store.read(
             lambda tables: self._questions.may_request(tables, person.id, plan, glass=glass)
@@ -141,7 +141,7 @@ class DeploymentEngine:
         return await self._add(ctx, await self._planner.task(app, environment, task))
 
     async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
-        """Approve a deployment that waits for it, with a one-time code where it asks for one."""
+        """Approve a deployment that waits for approvals, with a one-time code if it needs one."""
         return await self._approvals.approve(ctx, number, code)
 
     async def reject(self, ctx: Context, number: int) -> Card:
@@ -149,7 +149,7 @@ class DeploymentEngine:
         return await self._approvals.reject(ctx, number)
 
     async def cancel(self, ctx: Context, number: int) -> Card:
-        """Stop a deployment that has not ended; the card tells how it went."""
+        """Stop a deployment that has not ended; its card shows how it went."""
         by = required(ctx.person).name
         now = self._clock.now()
 
@@ -173,11 +173,11 @@ class DeploymentEngine:
         return Card(title=words, aside=True)
 
     async def get(self, number: int) -> Deployment | None:
-        """One deployment by its number."""
+        """Return one deployment by its number."""
         return await self._store.read(lambda tables: tables.deployments.get(number))
 
     async def card(self, number: int) -> Card | None:
-        """A deployment's card as it reads now."""
+        """Return a deployment's card as it reads now."""
 
         def look(tables: Tables) -> Card | None:
             deployment = tables.deployments.get(number)
@@ -191,18 +191,18 @@ class DeploymentEngine:
         return await self._store.read(look)
 
     async def history(self, app: App, environment: Environment | None, limit: int) -> tuple[Deployment, ...]:
-        """The last deployments, newest first."""
+        """Return the last deployments, newest first."""
         name = environment.name if environment else None
         return await self._store.read(lambda tables: tables.deployments.recent(app.name, name, limit))
 
     def log_file(self, number: int) -> str:
-        """The path of a deployment's full log, put together anew."""
+        """Rebuild a deployment's full log and return its path."""
         return str(self._journal.whole(number))
 
     async def _add(
         self, ctx: Context, plan: Plan, not_before: float = 0.0, *, typed: str | None = None, glass: bool = False
     ) -> Card:
-        """Keep what was asked for, then set it going."""
+        """Store the requested deployment, then launch it."""
         request = None if glass else self._approvals.request_for(plan, typed, not_before)
         asked = _Asked(
             ctx=ctx,
@@ -222,13 +222,16 @@ class DeploymentEngine:
                 METRICS.broken_glass.add(plan.app, plan.environment)
             return made, waits_for, kept
 
-        # Whoever asked may have gone by now; what is committed has to be set going all the same.
+        # The requester may be gone by now; a committed deployment has to be launched anyway.
         deployment, waits_for, kept = await asyncio.shield(asyncio.create_task(commit()))
         card = deployment_card(deployment, (), waits_for=waits_for, request=kept, mask=self._tell.mask)
         return dataclasses.replace(card, queued=True)
 
     def _keep(self, tables: Tables, asked: _Asked) -> tuple[Deployment, str, Request | None]:
-        """Number it, say its card and write the audit row, if the policy says yes; what it waits for; its request."""
+        """Number the deployment, queue its card and write the audit row, if the policy allows it.
+
+        Returns the deployment, what it waits for, and its request.
+        """
         plan, request = asked.plan, asked.request
         question = self._questions.may_request(tables, asked.person.id, plan, glass=asked.glass)
         self._questions.insist(question)
@@ -261,7 +264,7 @@ class DeploymentEngine:
         return deployment, waits_for, tables.requests.get(deployment.number)
 
     def _sound(self, tables: Tables, asked: _Asked, deployment: Deployment, question: PolicyQuestion) -> None:
-        """Keep in the audit that the glass was broken, and wake all other admins, in the same transaction."""
+        """Record in the audit that the glass was broken, and notify all other admins, in the same transaction."""
         told = told_text(question, asked.person.id)
         tables.audit.append(
             actor=asked.person.name,
@@ -285,10 +288,10 @@ class DeploymentEngine:
 
 
 def _bound(plan: Plan, request: Request | None) -> str:
-    """What the audit keeps of a plan."""
+    """Return what the audit keeps of a plan."""
     return f"bound to {request.binding.digest[:12]}" if request else f"plan {plan.digest[:12]}"
 
 
 def _images(plan: Plan) -> str:
-    """The images of a plan, whole, for the audit."""
+    """Return the full image references of a plan, for the audit."""
     return "".join(f", {pin.service}: {pin.tag} {pin.reference}" for pin in plan.release.images)

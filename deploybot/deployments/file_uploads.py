@@ -11,7 +11,7 @@ from deploybot.untrusted_input import of_one
 
 
 async def send_uploads(refs: RefSource, host: Host, app: App, uploads: Sequence[ServerUpload]) -> None:
-    """Make each bundle or archive and put it where the step expects it. Raises Unreachable or StepFailed."""
+    """Make each bundle or archive and upload it to where the step expects it. Raises Unreachable or StepFailed."""
     for upload in uploads:
         if upload.kind is UploadKind.BUNDLE:
             source = await refs.bundle(app, upload.commit, upload.have)

@@ -1,4 +1,7 @@
-"""What an approval is bound to: release, configuration, what is replaced, and the steps; and what has changed in it."""
+"""The fingerprint that an approval is bound to, and what has changed in it.
+
+It covers the release, the configuration, what is replaced, and the steps.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ _NOT_THE_SERVERS = frozenset({"connect_timeout"})
 
 
 def binding_of(plan: Plan, settings: Settings, *, ref: str | None, release: Release | None = None) -> Binding:
-    """Bind an approval to a plan. `release` is what `ref` means, where that was looked up again."""
+    """Bind an approval to a plan. `release` is what `ref` means, if that was resolved again."""
     meant = release or plan.release
     made = Binding(
         ref=ref,
@@ -49,9 +52,9 @@ def binding_of(plan: Plan, settings: Settings, *, ref: str | None, release: Rele
 
 
 def config_of(plan: Plan, settings: Settings) -> tuple[tuple[str, str], ...]:
-    """All of bot.toml that a plan depends on, as dotted keys and values; secrets by where they come from.
+    """Return all of bot.toml that a plan depends on, as dotted keys and values; secrets only by where they come from.
 
-    The rules about approvals are no part of it: they are asked anew each time. Empty where the place is gone.
+    The rules about approvals are left out: they are checked each time. Empty if bot.toml no longer has the target.
     """
     app = settings.apps.get(plan.app)
     environment = app.environments.get(plan.environment) if app else None
@@ -71,7 +74,7 @@ def _config(plan: Plan, settings: Settings, app: App, environment: Environment) 
 
 
 def _reached(names: Sequence[str], settings: Settings) -> Iterator[str]:
-    """The servers themselves, and those they are reached through."""
+    """Yield the servers themselves, and the jump servers that lead to them."""
     seen: set[str] = set()
     for name in names:
         way: str | None = name
@@ -87,12 +90,12 @@ def _keys(path: str, part: SettingsPart, without: frozenset[str]) -> Iterator[tu
 
 
 def _text(value: object) -> str:
-    """A value as canonical JSON."""
+    """Return a value as canonical JSON."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=_plain)
 
 
 def _plain(value: object) -> object:
-    """What JSON does not know: tables of bot.toml, of secrets only where they come from."""
+    """Convert what JSON cannot: tables of bot.toml, with secrets only by where they come from."""
     if isinstance(value, SettingsPart):
         return {key: value.value(key) for key in type(value).known_keys() if value.value(key) is not None}
     if isinstance(value, Place | Path | TagPattern):
@@ -101,12 +104,15 @@ def _plain(value: object) -> object:
 
 
 def _felt(plan: Plan, part: ServerPlan) -> tuple[Step, ...]:
-    """The steps that are felt on a server. What only brings files there depends on what an earlier try has left."""
+    """Return the steps that affect what runs on a server.
+
+    Steps that only copy files there are left out: they depend on what an earlier try has left.
+    """
     return tuple(step for step in part.steps if step.switches or plan.kind in {Kind.RESTART, Kind.TASK})
 
 
 def steps_text(plan: Plan, part: ServerPlan) -> str:
-    """The steps that are felt on a server, the health gate, and the steps back, for people."""
+    """Return the steps that affect what runs on a server, the health gate, and the restore steps, for people."""
     felt = [_step(step) for step in _felt(plan, part)]
     if part.gate is not None:
         within = show_duration(part.gate.within)
@@ -120,7 +126,7 @@ def _step(step: Step) -> str:
 
 
 def _felt_digest(plan: Plan, part: ServerPlan) -> str:
-    """Hash what is felt on a server (SHA-256, hex): scripts, values, names of secrets, gate, the way back, removals."""
+    """Hash what affects a server (SHA-256, hex): scripts, values, secret names, gate, restore steps, removals."""
     steps = [dataclasses.asdict(step) for step in (*_felt(plan, part), *part.restore)]
     gate = dataclasses.asdict(part.gate) if part.gate else None
     removed = [one.service for one in part.effects if one.kind is EffectKind.REMOVED]
@@ -132,7 +138,7 @@ def _digest(content: object) -> str:
 
 
 def differences(old: Binding, new: Binding) -> tuple[str, ...]:
-    """What has changed, each as a sentence from what to what; none where the two bind to the same."""
+    """Return what has changed between two bindings, each as a sentence with old and new value; empty if they match."""
     found = [*_release(old, new), *_origin(old, new), *_pairs("config", old.config, new.config)]
     found += _pairs("what it replaces", _shortened(old.replaces), _shortened(new.replaces))
     if not found and old.steps != new.steps:
@@ -151,7 +157,7 @@ def _release(old: Binding, new: Binding) -> Iterator[str]:
 
 
 def _origin(old: Binding, new: Binding) -> Iterator[str]:
-    """What let it run there and does not any more: what bot.toml limits since is for the policy."""
+    """Yield what allowed the release there and has changed; limits that bot.toml added since are left to the policy."""
     now = dict(new.origin)
     for name, was in old.origin:
         if now.get(name, was) != was:
@@ -171,7 +177,7 @@ def _pairs(what: str, old: Sequence[tuple[str, str]], new: Sequence[tuple[str, s
 
 
 def _cut(text: str | None) -> str:
-    """A value for people; an absent one is not there."""
+    """Return a value shortened for people; `not there` if it is absent."""
     if text is None:
         return "not there"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

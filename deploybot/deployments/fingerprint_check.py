@@ -1,4 +1,4 @@
-"""Whether what was asked for is still what would be done: looked at anew in the repository and on the servers."""
+"""Check whether what was requested is still what would be done, by asking the repository and the servers again."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ PAUSE = 2.0
 
 
 class FingerprintCheck:
-    """Binds requests to plans, and finds out what has changed since."""
+    """Binds requests to plans, and finds what has changed since."""
 
     def __init__(self, settings: Settings, planner: Planner, clock: Clock) -> None:
-        """Take bot.toml, what makes plans, and the clock."""
+        """Take bot.toml, the planner and the clock."""
         self._settings = settings
         self._planner = planner
         self._clock = clock
 
     def bind(self, plan: Plan, ref: str | None) -> Binding:
-        """What approvals of a plan are bound to; `ref` is what was typed, None where nobody typed one."""
+        """Return what approvals of a plan are bound to; `ref` is what was typed, None if nothing was typed."""
         return binding_of(plan, self._settings, ref=ref)
 
     def kept(self, plan: Plan, request: Request) -> None:
-        """Raise Voided where a plan is another one than was asked for; the ref is not looked up."""
+        """Raise Voided if a plan differs from what was requested; the ref is not resolved again."""
         old = request.binding
         if changed := differences(old, binding_of(plan, self._settings, ref=old.ref)):
             raise Voided(changed)
 
     async def changes(self, deployment: Deployment, request: Request) -> tuple[str, ...]:
-        """What has changed since it was asked for, as sentences: release, config, what it replaces, steps.
+        """Return what has changed since the request, as sentences: release, config, what it replaces, steps.
 
-        Raises Unreachable where that cannot be known now, UserError where it could not be done any more.
+        Raises Unreachable if that cannot be determined now, UserError if the plan is no longer possible.
         """
         old, plan = request.binding, deployment.plan
         known = replace(old, config=config_of(plan, self._settings))
@@ -61,15 +61,15 @@ class FingerprintCheck:
         return differences(old, binding_of(again, self._settings, ref=old.ref, release=meant))
 
     async def _meaning(self, app: App, plan: Plan, old: Binding) -> Release | None:
-        """What the ref that was typed means now, None where there is no such ref; the release itself if none was."""
+        """Return what the typed ref means now, None if it no longer exists; the release itself if no ref was typed."""
         if old.ref is None:
             return plan.release
         return await self._planner.meaning(app, app.environments[plan.environment], old.ref)
 
     async def insist(self, deployment: Deployment, request: Request, stop: CancellationWatch) -> None:
-        """Raise Voided where something has changed, or the wish to stop.
+        """Raise Voided if something has changed, or the reason of a cancellation.
 
-        A server or a repository that does not answer is asked again for a minute; then it raises Unreachable.
+        A server or repository that does not answer is retried for UNREACHABLE_START seconds; then raises Unreachable.
         """
         last = self._clock.now() + UNREACHABLE_START
         while True:

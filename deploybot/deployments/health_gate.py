@@ -1,4 +1,4 @@
-"""The health gate: asks a release on a server whether it came up, until it says yes or its time is over."""
+"""The health gate: ask a release on a server whether it is healthy, until it is or the time is up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOG_BYTES = 65_536
 
 
 class HealthGate:
-    """Opens gates. A check that cannot be asked counts as not healthy, with its reason."""
+    """Checks health gates. A check that cannot be made counts as unhealthy, with its reason."""
 
     def __init__(self, servers: Servers, clock: Clock) -> None:
         """Take the ports."""
@@ -29,7 +29,7 @@ class HealthGate:
         self._clock = clock
 
     async def pass_through(self, server: str, gate: Gate, stop: CancellationWatch) -> None:
-        """Return once the release is healthy; Unhealthy with the last reason when `within` is over."""
+        """Return once the release is healthy; raise Unhealthy with the last reason after `within` seconds."""
         check = self._check(server, gate)
         end = self._clock.now() + gate.within
         pause = PAUSE_FIRST
@@ -38,7 +38,7 @@ class HealthGate:
             if why == "":
                 return
             if why is None or stop.why is not None:
-                assert stop.why is not None  # noqa: S101  nothing else comes before an answer
+                assert stop.why is not None  # noqa: S101  only a cancellation comes before an answer
                 raise stop.why
             if self._clock.now() + pause > end:
                 raise Unhealthy(server, why, await self.last_words(server, gate))
@@ -57,7 +57,7 @@ class HealthGate:
         return lambda: _docker(engine, gate, self._clock.now())
 
     async def last_words(self, server: str, gate: Gate) -> tuple[str, ...]:
-        """Read the last log lines of the containers that are not well; nothing where there is no Engine to ask."""
+        """Return the last log lines of the unhealthy containers; empty if there is no Engine to ask."""
         engine = self._servers.engine(server)
         if engine is None or gate.kind != "docker":
             return ()
@@ -66,18 +66,18 @@ class HealthGate:
                 return await _words_of(engine, gate.target, self._clock.now())
         except TimeoutError:
             return (f"(the containers' logs did not come to an end within {LOG_WITHIN:.0f} s)",)
-        except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
+        except Exception as problem:  # noqa: BLE001  an error of one server must not affect others
             return (f"(the containers' logs could not be read: {failure_of(f'Docker on {server}', problem)})",)
 
 
 async def _ask(check: Callable[[], Awaitable[str]], server: str) -> str:
-    """Why it is not healthy; empty when it is."""
+    """Return why it is not healthy; empty if it is."""
     try:
         async with asyncio.timeout(ASK_WITHIN * 2):
             return await check()
     except TimeoutError:
         return f"no answer within {ASK_WITHIN * 2:.0f} s"
-    except Exception as problem:  # noqa: BLE001  whatever one server causes is its own
+    except Exception as problem:  # noqa: BLE001  an error of one server must not affect others
         return str(failure_of(server, problem))
 
 
@@ -116,6 +116,6 @@ async def _words_of(engine: Engine, project: str, now: float) -> tuple[str, ...]
 
 
 def _text(line: bytes) -> str:
-    """A log line without its time, cut at 300 characters."""
+    """Return a log line without its time, cut at 300 characters."""
     _, _, text = line.decode("utf-8", errors="replace").partition(" ")
     return text[:300]

@@ -1,7 +1,7 @@
-"""Take over the releases that the version before made on a server.
+"""Adopt the releases that the previous version of deploybot made on a server.
 
-That version kept its marks in the folders of the releases, where a repository can have files of the same names. So a
-mark counts only for a release that the database knows, and whose commit has no file by any of those names.
+That version kept its marker files in the release folders, where a repository can have files of the same names. So a
+marker only counts for a release that the database knows and whose commit has no file by any of those names.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OLD_NAMES = (
     "deploybot.images.before.yaml",
     "deploybot.images.yaml",
 )
-"""What the version before wrote into the folder of a release."""
+"""The files that the previous version wrote into a release's folder."""
 
 _HEADER = "# Made by deploybot: the images of this release.\nservices:\n"
 _PINS = "deploybot.images.yaml"
@@ -45,7 +45,7 @@ _MOST_FILES = 20
 
 @dataclass(frozen=True, slots=True)
 class OldPin:
-    """The image of one service, as the version before pinned it. `tag` ends with `hex`, the beginning of its id."""
+    """The image of one service, as the previous version pinned it. `tag` ends with `hex`, the start of its id."""
 
     service: str
     tag: str
@@ -56,14 +56,14 @@ class OldPin:
 
 @dataclass(frozen=True, slots=True)
 class OldRelease:
-    """What the version before left of one release: its Compose files and its pins; neither for other strategies."""
+    """What the previous version left of one release: its Compose files and its pins; other strategies have neither."""
 
     files: tuple[str, ...] = ()
     pins: tuple[OldPin, ...] = ()
 
 
 class Legacy:
-    """Takes over releases before a plan is made."""
+    """Adopts old releases before a plan is made."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Legacy:
         inspector: Inspector,
         strategies: Mapping[str, Strategy],
     ) -> None:
-        """Take the ports, and what looks at servers."""
+        """Take the ports, and the inspector of servers."""
         self._store = store
         self._servers = servers
         self._refs = refs
@@ -82,9 +82,9 @@ class Legacy:
         self._strategies = strategies
 
     async def adopt(self, site: Site) -> Site:
-        """Take over what the version before made there, and observe again; the same site where there is nothing.
+        """Adopt what the previous version made there, and observe again; return the same site if there is nothing.
 
-        What cannot be taken over is fetched and built again when it is needed. Raises Unreachable or EngineError.
+        What cannot be adopted is fetched and built again when needed. Raises Unreachable or EngineError.
         """
         left = [one for one in site.facts.legacy if one not in site.facts.releases]
         if not left:
@@ -101,7 +101,7 @@ class Legacy:
         return await self._inspector.site(site.app, site.environment, site.server, remove_orphans=site.remove_orphans)
 
     async def _is_ours(self, site: Site, release: str) -> bool:
-        """Whether the marks in a release are the bot's: it was healthy there or runs, and its commit has none."""
+        """Return whether a release's markers are the bot's: it was healthy there or runs, and its commit has none."""
         if release not in site.good and release != site.facts.current:
             return False
         try:
@@ -111,7 +111,7 @@ class Legacy:
             return False
 
     async def _take_over(self, site: Site, releases: Sequence[str], made: dict[str, float]) -> None:
-        """Record the images of releases, then mark them: who is killed in between does both again."""
+        """Record the images of releases, then mark the releases; a crash in between repeats both."""
         found = read_old(await self._inspector.output(site, _step(site, "show", releases)))
         taken = [one for one in releases if one in found]
         for release in taken if self._strategies[site.app.strategy].containers else ():
@@ -134,7 +134,7 @@ class Legacy:
         await self._store.write(lambda tables: tables.manifests.put(row))
 
     async def _manifest(self, site: Site, release: str, old: OldRelease) -> Manifest | None:
-        """Give the images of a release; None where one of them is not known for sure."""
+        """Return the images of a release; None if one of them is not known for sure."""
         engine = self._servers.engine(site.server)
         services = site.observed.services if site.observed and release == site.facts.current else {}
         found = []
@@ -147,7 +147,7 @@ class Legacy:
 
 
 def read_old(output: bytes) -> dict[str, OldRelease]:
-    """Read what `adopt.sh` shows, by release; those whose files are not as the bot writes them are left out."""
+    """Parse what `adopt.sh` prints, by release; leave out those whose files are not as the bot writes them."""
     told: dict[str, list[tuple[str, str]]] = {}
     release = ""
     for line in output.decode("utf-8", "replace").split("\n"):
@@ -171,12 +171,12 @@ def _old(lines: Sequence[tuple[str, str]]) -> OldRelease | None:
 
 
 def _is_inside(path: str) -> bool:
-    """Whether a path stays in the folder it is relative to."""
+    """Return whether a path stays in the folder that it is relative to."""
     return bool(path) and path.isprintable() and not path.startswith(("/", "-")) and ".." not in path.split("/")
 
 
 def _pins(text: str) -> tuple[OldPin, ...] | None:
-    """Read a file of pins; None where it is not exactly as the bot writes it."""
+    """Parse a file of pins; return None if it is not exactly as the bot writes it."""
     if text and not text.startswith(_HEADER):
         return None
     found, at = [], len(_HEADER)
@@ -190,7 +190,7 @@ def _pins(text: str) -> tuple[OldPin, ...] | None:
 
 
 def of_containers(pin: OldPin, containers: Sequence[Container]) -> ServiceImage | None:
-    """Give the image that the containers of a service run, where all of them were made from the pin."""
+    """Return the image that a service's containers run, if all of them were made from the pin."""
     ids = {one.image_id for one in containers}
     says = {(one.label("deploybot.release"), one.label("deploybot.image")) for one in containers}
     if says != {(pin.since, pin.label)} or len(ids) != 1:
@@ -200,7 +200,7 @@ def of_containers(pin: OldPin, containers: Sequence[Container]) -> ServiceImage 
 
 
 async def _of_engine(pin: OldPin, engine: Engine | None) -> ServiceImage | None:
-    """Give the image of a pin that the Engine still has."""
+    """Return the image of a pin, if the Engine still has it."""
     for name in (pin.tag, pin.label) if engine else ():
         image = await engine.image(name) if engine else None
         if image is not None and _is_named_by(image.id, pin):
@@ -209,7 +209,7 @@ async def _of_engine(pin: OldPin, engine: Engine | None) -> ServiceImage | None:
 
 
 def _is_named_by(image: str, pin: OldPin) -> bool:
-    """Whether an image is the one that the pin's tag was made for, wherever that tag leads now."""
+    """Return whether an image is the one that the pin's tag was made for, whatever the tag points to now."""
     return image.startswith(f"sha256:{pin.hex}")
 
 
@@ -228,7 +228,7 @@ def _step(site: Site, action: str, releases: Sequence[str], others: Sequence[str
 
 
 def _made(tables: Tables, site: Site) -> dict[str, float]:
-    """Give the releases that the bot began to put there, and when it last did."""
+    """Return the releases that the bot began to put there, each with the time of its latest attempt."""
     found: dict[str, float] = {}
     for one in tables.deployments.recent(site.app.name, site.environment.name, LOOK_BACK):
         if one.started and _puts(one, site.server):

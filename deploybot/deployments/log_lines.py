@@ -1,4 +1,4 @@
-"""The lines of the bot's own log that tell what was deployed: who asked, what it was, how it ended."""
+"""The lines in the bot's own log about deployments: who asked, what was deployed, how it ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def log_begun(deployment: Deployment, *, again: bool) -> None:
-    """Log that a deployment begins, or is taken up `again` after a restart."""
+    """Log that a deployment begins, or with `again`, that it is resumed after a restart."""
     verb = "goes on" if again else "begins"
     log.info("#%s %s: %s, asked by %s", deployment.number, verb, what(deployment.plan), deployment.requester_name)
 

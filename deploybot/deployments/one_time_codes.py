@@ -1,4 +1,4 @@
-"""One-time codes by time (RFC 6238: six digits, 30 seconds), as an authenticator on a phone makes them."""
+"""Time-based one-time codes (RFC 6238: six digits, 30 seconds), as an authenticator app makes them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ NEXT_CODE = "Your phone shows a new one every 30 seconds."
 
 
 def new_secret() -> str:
-    """A secret of 160 random bits, as base32."""
-    import pyotp  # noqa: PLC0415  only who uses codes imports it
+    """Return a secret of 160 random bits, as base32."""
+    import pyotp  # noqa: PLC0415  imported only if codes are used
 
     return pyotp.random_base32()
 
 
 def enrolment(secret: str, name: str) -> str:
-    """The otpauth address that a phone reads (Key URI Format), for a person's name."""
+    """Return the otpauth URL that a phone reads (Key URI Format), for a person's name."""
     import pyotp  # noqa: PLC0415  see above
 
     return pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name=ISSUER)
 
 
 def step_of(secret: str, code: str, now: float) -> int:
-    """The time step whose code this is: the present one, or the one before or after it; 0 for a wrong code."""
+    """Return the time step of this code: the current one, the one before or the one after; 0 for a wrong code."""
     import pyotp  # noqa: PLC0415  see above
 
     try:
@@ -36,17 +36,17 @@ def step_of(secret: str, code: str, now: float) -> int:
 
 
 class CodeCheck:
-    """People's codes, taken once each and in order."""
+    """Checks people's codes; each code works once, and never after a later one."""
 
     def __init__(self, secrets: CodeSecrets, clock: Clock) -> None:
-        """Take where the secrets are, and the clock."""
+        """Take the secrets and the clock."""
         self._secrets = secrets
         self._clock = clock
 
     async def step(self, person: Person, code: str, *, what: str, how: str) -> int | None:
-        """The time step of a right code, 0 for a wrong one; None for a person who has not enrolled.
+        """Return the time step of a correct code, 0 for a wrong one; None for a person who has not enrolled.
 
-        `what` takes the code, `how` says how to type it. Raises UserError where an enrolled person typed none.
+        `what` names what needs the code, `how` says how to type it. Raises UserError if an enrolled person typed none.
         """
         secret = await self._secrets.get(person.id)
         if secret is None:
@@ -56,7 +56,7 @@ class CodeCheck:
         return step_of(secret, code, self._clock.now())
 
     async def approval_step(self, person: Person, request: Request, code: str) -> int:
-        """The time step of a right code for an approval, 0 for a wrong one. Raises UserError without any code."""
+        """Return the time step of an approval's code, 0 for a wrong one. Raises UserError if there is no code."""
         how = f"Like this: `approve #{request.deployment} code 123456`."
         step = await self.step(person, code, what="An approval", how=how)
         if step is None:
@@ -64,13 +64,13 @@ class CodeCheck:
         return step
 
     async def insist(self, store: Store, person: Person, code: str, *, what: str, how: str, about: str) -> None:
-        """Use up a code of a person who has enrolled. Raises UserError where it is missing or wrong."""
+        """Use up a code of a person who has enrolled. Raises UserError if it is missing or wrong."""
         step = await self.step(person, code, what=what, how=how)
         if step is not None:
             await self.take(store, person, step, about=about)
 
     async def take(self, store: Store, person: Person, step: int, *, about: str) -> None:
-        """Use a code up in a transaction of its own. Raises UserError for a wrong one, which counts."""
+        """Use up a code in a separate transaction. Raises UserError for a wrong one, which is counted."""
         now = self._clock.now()
         refused = await store.write(lambda tables: self.use(tables, person, step, now=now, about=about))
         if refused:
@@ -78,7 +78,7 @@ class CodeCheck:
 
     @staticmethod
     def use(tables: Tables, person: Person, step: int, *, now: float, about: str) -> str:
-        """Use a code up; why not, where it is wrong. What is counted here has to stay, so nothing is raised."""
+        """Use up a code; return why not, if it is wrong. Raises nothing, so that the count of wrong codes is stored."""
         until = tables.codes.paused(person.id, now)
         if until:
             return f"Too many wrong codes: I take none of yours before {show_time(until)}."

@@ -1,6 +1,6 @@
-"""Who brought a deployment about: whose push, tag, release or image it came of, and who wrote what is new in it.
+"""The people behind a deployment: whose push, tag, release or image caused it, and who wrote what is new in it.
 
-All of it is looked up again each time: a webhook may come late, and an account may be linked later.
+Everything is looked up again each time: a webhook may arrive late, and an account may be linked later.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NOREPLY = (
 
 
 def brought_by(tables: Tables, deployment: Deployment) -> tuple[int, ...]:
-    """The persons who brought an automatic deployment about; nobody for one that a person asked for."""
+    """Return the people who caused an automatic deployment; empty if a person requested it."""
     wish = _wish(tables, deployment)
     if wish is None:
         return ()
@@ -43,10 +43,10 @@ def brought_by(tables: Tables, deployment: Deployment) -> tuple[int, ...]:
 
 
 def unknown_cause(tables: Tables, deployment: Deployment) -> str:
-    """What is not known about who brought an automatic deployment about; empty where it is known.
+    """Return what is unknown about who caused an automatic deployment; empty if everything is known.
 
-    Known is only what a webhook said of this very commit on this very branch or tag, or of this very image under its
-    tag: who pushed the same commit elsewhere did not bring it here.
+    Only a webhook about this exact commit on this exact branch or tag, or about this exact image under its tag, counts.
+    A person who pushed the same commit elsewhere did not cause it here.
     """
     wish = _wish(tables, deployment)
     if wish is None:
@@ -61,7 +61,7 @@ def unknown_cause(tables: Tables, deployment: Deployment) -> str:
 
 
 def authors_of(tables: Tables, plan: Plan) -> tuple[tuple[int, ...], str]:
-    """The persons who wrote what is new in a plan, and what is not known about that."""
+    """Return the people who wrote what is new in a plan, and what is unknown about that."""
     if plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK} or not _is_new(plan.changes):
         return (), ""
     if plan.changes.authors is None or len({part.replaces for part in plan.servers}) > 1:
@@ -73,7 +73,7 @@ def authors_of(tables: Tables, plan: Plan) -> tuple[tuple[int, ...], str]:
 
 
 def _is_new(changes: Changes) -> bool:
-    """Whether anything may be new; what cannot be told may."""
+    """Return whether anything may be new; unknown changes count as new."""
     return not changes.known or changes.total > 0
 
 
@@ -82,7 +82,7 @@ def _wish(tables: Tables, deployment: Deployment) -> Trigger | None:
 
 
 def _keys(wish: Trigger, plan: Plan) -> Iterator[str]:
-    """The notes by which it is known who brought it about: each has to be there."""
+    """Yield the keys of the records that show who caused it; each has to exist."""
     if wish.source != _IMAGES:
         yield ref_key(wish.source, plan.release.commit)
         return
@@ -96,7 +96,7 @@ def _person(people: People, author: Author) -> int | None:
 
 
 def _writer(people: People, author: CommitAuthor) -> int | None:
-    """The person of a commit's address: one that an admin gave them, or a forge's own that holds their number there."""
+    """Return the person with a commit's address: one from an admin, or a forge's no-reply one with their account id."""
     email = author.email.lower()
     matches = ((pattern.fullmatch(email), platform) for pattern, platform in _NOREPLY)
     identities = [Identity("git", email), *(Identity(platform, match[1]) for match, platform in matches if match)]
@@ -105,7 +105,7 @@ def _writer(people: People, author: CommitAuthor) -> int | None:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """`ada`, `ada and 2 more`, for people."""
+    """Return `ada`, or `ada and 2 more`, for people."""
     known = [*dict.fromkeys(name or "somebody" for name in names)]
     more = f" and {len(known) - NAMES_SHOWN} more" if len(known) > NAMES_SHOWN else ""
     return f"{', '.join(known[:NAMES_SHOWN])}{more}"

@@ -1,4 +1,4 @@
-"""From a wish to a plan: what would happen on every server, frozen, with a digest over all of it."""
+"""Turn a request into a plan: everything that would happen on every server, frozen, with a digest over all of it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ T = TypeVar("T")
 
 HEALTH_STEP = "health"
 DryPlan = Callable[[App, Environment], Awaitable[Plan]]
-"""Plans a deployment of the newest commit of an app's branch, to show what it would change."""
+"""A function that plans a deployment of the newest commit of an app's branch, to show what it would change."""
 
 
 def digest_of(plan: Plan) -> str:
-    """The SHA-256 (hex) over everything in a plan but the digest itself, as canonical JSON."""
+    """Return the SHA-256 (hex) over everything in a plan except the digest itself, as canonical JSON."""
     content = dataclasses.asdict(dataclasses.replace(plan, digest=""))
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 class Planner:
-    """Makes plans: observes every server at once, then asks the pure strategy for the steps.
+    """Makes plans: observes all servers at the same time, then asks the pure strategy for the steps.
 
-    `releases` finds what refs mean.
+    `releases` resolves refs.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Planner:
         releases: Releases,
         strategies: Mapping[str, Strategy],
     ) -> None:
-        """Take the ports and parts; `strategies` by the name that bot.toml uses."""
+        """Take the ports and parts; `strategies` are keyed by their names in bot.toml."""
         self._store = store
         self._inspector = inspector
         self._legacy = legacy
@@ -67,9 +67,9 @@ class Planner:
     ) -> Plan:
         """Plan a release for the environment, or for some of its servers.
 
-        A release that was never healthy on a server is put there from scratch if the plan is `fresh`. `origin` is what
-        lets it run there, as `releases.origin` has found it just now. Raises
-        Unreachable when a server does not answer, UserError with everything that servers lack.
+        If the plan is `fresh`, a release that was never healthy on a server is put there from scratch. `origin` is what
+        allows the release there, as `releases.origin` has just found it. Raises Unreachable if a server does not
+        answer, UserError with everything that servers lack.
         """
         names = _chosen(app, environment, servers)
         sites = await self._sites(app, environment, names, remove_orphans=remove_orphans)
@@ -109,7 +109,7 @@ class Planner:
         return await self._on_current(app, environment, environment.servers[:1], Kind.TASK, task)
 
     async def again(self, app: App, environment: Environment, old: Plan) -> Plan:
-        """Plan the same as an older plan, against what is there now."""
+        """Plan the same as an older plan, against the present state."""
         if old.kind is Kind.TASK:
             return await self.task(app, environment, old.task)
         if old.kind is Kind.RESTART:
@@ -128,7 +128,7 @@ class Planner:
         )
 
     async def origin(self, app: App, environment: Environment, plan: Plan) -> Origin | None:
-        """Ask again what lets a plan's commit run there; None where bot.toml does not limit that."""
+        """Return what allows a plan's commit there, checked again; None if bot.toml does not limit that."""
         if plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
             return None
         before = plan.origin.ref if plan.origin else ""
@@ -136,9 +136,9 @@ class Planner:
         return await self.releases.origin(app, environment, plan.release, back=back, before=before)
 
     async def meaning(self, app: App, environment: Environment, ref: str) -> Release | None:
-        """Give the release that a ref means now; None where there is no such ref any more.
+        """Return the release that a ref means now; None if the ref no longer exists.
 
-        Raises Unreachable, or NoImage where one of its images is not there any more.
+        Raises Unreachable, or NoImage if one of its images no longer exists.
         """
         try:
             return await self.releases.resolve(app, environment, ref)
@@ -173,14 +173,14 @@ class Planner:
     async def _sites(
         self, app: App, environment: Environment, names: Sequence[str], *, remove_orphans: bool = False
     ) -> dict[str, Site]:
-        """Observe every server at once; the slowest one sets the time."""
+        """Observe all servers at the same time; the slowest one sets the duration."""
         found = await _all_of(
             of_one(name, self._site(app, environment, name, remove_orphans=remove_orphans)) for name in names
         )
         return dict(zip(names, found, strict=True))
 
     async def _site(self, app: App, environment: Environment, server: str, *, remove_orphans: bool) -> Site:
-        """Observe one server, and take over what the version before left there."""
+        """Observe one server, and adopt what the previous version left there."""
         site = await self._inspector.site(app, environment, server, remove_orphans=remove_orphans)
         return await self._legacy.adopt(site)
 
@@ -189,7 +189,7 @@ class Planner:
         return {row.server: row for row in rows}
 
     async def _keep(self, site: Site, release: Release, previous: Release | None) -> tuple[str, ...]:
-        """Give the ids of releases that stay: the new and the replaced one, the last good ones, and requested ones."""
+        """Return the ids of releases to keep: the new and the replaced one, the last good ones, and requested ones."""
         app, environment = site.app, site.environment
 
         def look(tables: Tables) -> list[Release]:
@@ -205,7 +205,7 @@ class Planner:
 
 
 async def _all_of(calls: Iterable[Coroutine[object, object, T]]) -> list[T]:
-    """Wait for all; what people can mend is raised together, anything else first and alone."""
+    """Wait for all calls. An error that people cannot fix is raised first, alone; all UserErrors are raised as one."""
     results = await asyncio.gather(*calls, return_exceptions=True)
     problems = [one for one in results if isinstance(one, BaseException)]
     for problem in sorted(problems, key=lambda one: isinstance(one, UserError)):
@@ -223,7 +223,7 @@ async def _all_of(calls: Iterable[Coroutine[object, object, T]]) -> list[T]:
 
 
 def _chosen(app: App, environment: Environment, servers: Sequence[str]) -> tuple[str, ...]:
-    """The environment's servers in their order, cut down to the ones that were named."""
+    """Return the environment's servers in their order, limited to the named ones."""
     strange = [name for name in servers if name not in environment.servers]
     if strange:
         raise UserError(
@@ -234,7 +234,7 @@ def _chosen(app: App, environment: Environment, servers: Sequence[str]) -> tuple
 
 
 def _gated(part: ServerPlan) -> ServerPlan:
-    """Turn a health command into a last step; the other gates are asked by the bot itself."""
+    """Turn a health command into a last step; the bot itself checks the other gates."""
     gate = part.gate
     if gate is None or gate.kind != "command":
         return part
@@ -256,7 +256,7 @@ def _health_step(like: Step, gate: Gate) -> Step:
 
 
 def _warnings(parts: Sequence[ServerPlan], sites: Mapping[str, Site], running: Mapping[str, Running]) -> list[str]:
-    """Say what a person should know before it starts."""
+    """Return what a person should know before the deployment starts."""
     found = []
     for part in parts:
         name, site = part.server, sites[part.server]

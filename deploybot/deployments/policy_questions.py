@@ -1,6 +1,6 @@
-"""What bot.toml and the database say now, put together as a question for the policy.
+"""Build questions for the policy from what bot.toml and the database say now.
 
-Whoever asks has to be inside a transaction: so what is answered and what is done about it are one.
+The caller has to be inside a transaction, so that the answer and the action on it belong together.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LOOK_BACK = 200
 
 
 def wanted_of(environment: Environment | None, request: Request | None = None) -> WantedAction | None:
-    """The approvals that bot.toml asks for. A request keeps what it was asked under, unless more is asked for now."""
+    """Return the approvals that bot.toml requires. A request keeps its original rules, unless more is required now."""
     if environment is not None and environment.approvals:
         count = max(environment.approvals, request.wanted if request else 0)
         return _wanted(count, environment.approvers)
@@ -47,7 +47,7 @@ def _wanted(count: int, approvers: Iterable[str]) -> WantedAction:
 
 
 class PolicyQuestions:
-    """Makes questions; keeps nothing."""
+    """Makes questions; stores nothing."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         """Take bot.toml and the clock."""
@@ -71,12 +71,12 @@ class PolicyQuestions:
         glass: bool = False,
         speaks_by: Identity | None = None,
     ) -> PolicyQuestion:
-        """A question about a person, by identity or id; places are as in `policy.Question`.
+        """Return a question about a person, by account or id; app and environment are as in `policy.PolicyQuestion`.
 
-        `release` is what would run, `number` the deployment that the question is about, 0 where there is none.
-        `begins` says that it is about to begin. `origin` is what the repository says of the release's commit, None
-        where it was not asked yet. `glass` says that whoever asks wants to break the glass. `speaks_by` is the identity
-        that a person, named by id, speaks by.
+        `release` is what would run. `number` is the deployment that the question is about, 0 if there is none. `begins`
+        means that it is about to begin. `origin` is what the repository says about the release's commit, None if it was
+        not asked yet. `glass` means that the person wants to break the glass. `speaks_by` is the account that a person,
+        given by id, uses.
         """
         people = tables.people.everybody()
         person = tables.people.of(who) if isinstance(who, Identity) else _by_id(people, who)
@@ -107,22 +107,22 @@ class PolicyQuestions:
         )
 
     def grants(self, tables: Tables) -> tuple[Grant, ...]:
-        """Everybody's grants, with what bot.toml lets the bot itself do."""
+        """Return all grants, with what bot.toml allows the bot itself."""
         return self._grants(tables, tables.people.of(AUTO) if self._automatic else None)
 
     def _grants(self, tables: Tables, bot: Person | None) -> tuple[Grant, ...]:
-        """Everybody's; the bot's own come from bot.toml alone, whatever the table says."""
+        """Return all grants; the bot's own come from bot.toml alone, whatever the table has."""
         grants = tables.people.grants()
         if bot is None:
             return grants
         return (*(one for one in grants if one.person != bot.id), *grants_of(bot, self._settings))
 
     def may_request(self, tables: Tables, person: int, plan: Plan, *, glass: bool = False) -> PolicyQuestion:
-        """Whether somebody may ask for a plan."""
+        """Return the question whether a person may request a plan."""
         return self._of_plan(tables, person, plan, glass=glass)
 
     def may_begin(self, tables: Tables, deployment: Deployment) -> PolicyQuestion:
-        """Whether a deployment may begin, for who asked for it."""
+        """Return the question whether a deployment may begin, as its requester."""
         return self._of_plan(
             tables, deployment.requester, deployment.plan, number=deployment.number, glass=bool(deployment.glass)
         )
@@ -136,7 +136,7 @@ class PolicyQuestions:
         *,
         speaks_by: Identity | None = None,
     ) -> PolicyQuestion:
-        """Whether somebody may approve or reject a request."""
+        """Return the question whether a person may approve or reject a request."""
         plan = deployment.plan
         return self.ask(
             tables,
@@ -167,11 +167,11 @@ class PolicyQuestions:
         )
 
     def insist(self, question: PolicyQuestion) -> None:
-        """Ask the policy, and raise what it answers: Denied, or Locked where nothing but a lock stands in the way."""
+        """Ask the policy and raise its refusal: Locked if only a lock prevents it, else Denied."""
         self.refuse(question, decide(question))
 
     def refuse(self, question: PolicyQuestion, decision: Decision) -> None:
-        """Raise a decision that is a no."""
+        """Raise Locked or Denied if the decision is a no."""
         if decision.allowed:
             return
         if decision.held and question.lock is not None:
@@ -183,7 +183,7 @@ class PolicyQuestions:
         return found.environments.get(environment or "") if found else None
 
     def _before(self, tables: Tables, place: Environment, release: Release | None) -> Before:
-        """How a release does in the environment that comes before."""
+        """Return how a release does in the environment that comes before this one."""
         after = str(place.after)
         if release is None:
             return Before(environment=after)
@@ -204,7 +204,7 @@ class PolicyQuestions:
 
 
 def _allowed(place: Environment | None, origin: Origin | None) -> Allowed | None:
-    """What bot.toml limits in a place; None where it takes every commit."""
+    """Return what bot.toml limits for a target; None if it accepts every commit."""
     if place is None or not (place.refs or place.signed):
         return None
     return Allowed(refs=tuple(map(str, place.refs)), signed=place.signed, origin=origin)
@@ -213,7 +213,7 @@ def _allowed(place: Environment | None, origin: Origin | None) -> Allowed | None
 def _asked(tables: Tables, request: Request | None, place: Environment | None) -> AskedBy | None:
     deployment = tables.deployments.get(request.deployment) if request else None
     if request is None or deployment is None or deployment.state.ended:
-        return None  # of what has ended there is nothing to decide: that is said, and not who may
+        return None  # it has ended: the answer says so, not who may decide
     given = tuple(one.person for one in request.approvals if one.counts)
     unknown = unknown_cause(tables, deployment)
     authors: tuple[int, ...] = ()
@@ -237,13 +237,13 @@ def _by_id(people: Iterable[Person], wanted: int) -> Person | None:
 def _lock_in_the_way(
     locks: Iterable[Lock], person: Person | None, app: str | None, environment: str | None
 ) -> Lock | None:
-    """The lock of a place; somebody else's before one's own where a place is several environments."""
+    """Return the lock of a target; with several environments, another person's lock before one's own."""
     here = [lock for lock in locks if app in {EVERY, lock.app} and environment in {None, EVERY, lock.environment}]
     return next((lock for lock in here if person is None or lock.person != person.id), here[0] if here else None)
 
 
 def required(person: Person | None) -> Person:
-    """The person of a command that needs one; dispatch has made sure of it."""
+    """Return the person of a command that needs one; dispatch has already checked it."""
     if person is None:
         raise Denied(("You are not on the allowlist.",))
     return person

@@ -1,4 +1,4 @@
-"""Refs as people type them, and what runs: `:current`, `:previous`, images, and everything the repository knows."""
+"""Resolve refs as people type them: `:current`, `:previous`, images, and everything the repository knows."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _DIGEST = "sha256:"
 
 
 def good_past(deployments: Iterable[Deployment]) -> list[Release]:
-    """The good releases one can go back through, oldest first, from deployments oldest first.
+    """Return the good releases to roll back through, oldest first, from deployments oldest first.
 
-    A rollback takes away what it went back from, so that a second one goes further back and not forward.
+    A rollback removes the release that it went back from. So a second one goes further back, not forward.
     """
     past: list[Release] = []
     for one in deployments:
@@ -35,19 +35,19 @@ def good_past(deployments: Iterable[Deployment]) -> list[Release]:
 
 
 class Releases:
-    """command.ReleaseService over the store, the repository and the registries."""
+    """Implements `command.ReleaseService` with the store, the repository and the registries."""
 
     def __init__(self, store: Store, refs: RefSource, inspector: Inspector, images: Images | None = None) -> None:
-        """Take the ports, and what looks at servers; `images` where an app has some."""
+        """Take the ports and the inspector of servers; `images` if an app has some."""
         self._store = store
         self._refs = refs
         self._inspector = inspector
         self._images = images
 
     async def resolve(self, app: App, environment: Environment | None, ref: str, *, back: bool = False) -> Release:
-        """A typed ref as a release; `:current`, `:previous` and images need an environment.
+        """Resolve a typed ref to a release; `:current`, `:previous` and images need an environment.
 
-        A ref of the repository takes the images that bot.toml's tags mean now, but one to go `back` to those that it
+        A ref of the repository gets the images that bot.toml's tags mean now. With `back` it gets the images that it
         last ran well with. A digest (`sha256:…`), or a tag that only an image has, changes nothing but that image.
         """
         if ref.startswith(":"):
@@ -78,9 +78,9 @@ class Releases:
     async def _with_image(
         self, app: App, environment: Environment | None, ref: str, *, instead: UserError | None = None
     ) -> Release:
-        """What runs, with one image of it exchanged: the one that has a tag or a digest.
+        """Return what runs, with the image replaced that has the tag or digest.
 
-        Where no image has it, raises `instead`, the repository's answer.
+        If no image has it, raises `instead`, the repository's answer.
         """
         if self._images is None or not app.images:
             raise UserError(
@@ -105,23 +105,23 @@ class Releases:
         return replace(base, images=tuple(sorted(pins, key=_service)), found="")
 
     async def _ran(self, app: App, environment: Environment, release: Release) -> Release | None:
-        """The newest good release of a commit, with the images it ran with; None where it has not run there."""
+        """Return the newest good release of a commit, with the images it ran with; None if it has not run there."""
         rows = await self._store.read(lambda tables: tables.deployments.recent(app.name, environment.name, LOOK_BACK))
         past = good_past(reversed(rows))
         return next((old for old in reversed(past) if old.commit == release.commit), None)
 
     async def _pins(self, app: App) -> tuple[Pin, ...]:
-        """What bot.toml's tags mean now."""
+        """Return the images that bot.toml's tags mean now."""
         return await self._images.pins(app) if app.images and self._images is not None else ()
 
     async def current(self, app: App, environment: Environment) -> Release | None:
-        """Ask the servers which release runs; that of the first server that runs one of the bot's."""
+        """Return the release that runs, from the first server that runs one of the bot's."""
         return await self._inspector.current(app, environment)
 
     async def last_good(self, app: App, environment: Environment, before: Release | None) -> Release | None:
-        """Give the good release that was there before `before`; a release that was rolled back from does not count.
+        """Return the good release that ran before `before`; a release that was rolled back from does not count.
 
-        Where `before` is a release that was never good, that is the newest good one.
+        If `before` was never good, return the newest good one.
         """
         rows = await self._store.read(lambda tables: tables.deployments.recent(app.name, environment.name, LOOK_BACK))
         past = good_past(reversed(rows))
@@ -133,10 +133,10 @@ class Releases:
     async def origin(
         self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
     ) -> Origin | None:
-        """What lets a commit run where bot.toml limits that, asked in the repository now; None where it does not.
+        """Ask the repository what allows a commit to run there; return None if bot.toml does not limit that.
 
-        To go `back` to what has run well there needs nothing else: it has to work when the repository is down, or
-        the tag is gone. `before` is what it was allowed by when it was planned.
+        To go `back` to what has run well there needs nothing else: it has to work when the repository is down or the
+        tag is gone. `before` is the ref that allowed it when it was planned.
         """
         if not environment.refs and not environment.signed:
             return None
@@ -153,14 +153,14 @@ class Releases:
         return origin
 
     async def _has_run(self, environment: Environment, commit: str) -> bool:
-        """Whether a commit has run well in an environment."""
+        """Return whether a commit has run well in an environment."""
         rows = await self._store.read(
             lambda tables: tables.deployments.good(environment.app, environment.name, LOOK_BACK)
         )
         return any(one.plan.release.commit == commit for one in rows)
 
     async def changes(self, app: App, old: Release, new: Release) -> Changes:
-        """What lies between the commits of two releases."""
+        """Return the changes between the commits of two releases."""
         if old.commit == new.commit:
             return Changes()
         return await self._refs.changes(app, old.commit, new.commit)
@@ -171,7 +171,7 @@ def _service(pin: Pin) -> str:
 
 
 def _placed(app: App, environment: Environment | None, ref: str) -> Environment:
-    """The environment that a ref is looked up in."""
+    """Return the environment to resolve a ref in. Raises UserError if there is none."""
     if environment is None:
         raise UserError(f"{ref} needs an environment to look at.", hint=f"Say where: {app.name}@{ref} to …")
     return environment

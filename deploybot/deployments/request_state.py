@@ -1,4 +1,4 @@
-"""What the rows of a request say, in words: whether it is open, and how it ended. Inside a transaction."""
+"""The state of a request from its rows: whether it is open, and how it ended. Use inside a transaction."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NOTHING_DONE = "Nothing was deployed."
 
 @dataclass(frozen=True, slots=True)
 class ApprovalCount:
-    """How many approvals count now, of how many, and whether that has changed; `refused` says why one was not taken.
+    """How many approvals count now, of how many, and whether that has changed; `refused` is why one was not accepted.
 
-    `missing` are still needed; `why` explains it where the number alone would not.
+    `missing` is how many are still needed; `why` explains it if the number alone does not.
     """
 
     there: int = 0
@@ -28,7 +28,7 @@ class ApprovalCount:
 
 
 def waiting(tables: Tables, number: int) -> tuple[Deployment, Request]:
-    """A request whose deployment has not begun; UserError for everything else."""
+    """Return a request whose deployment has not begun; raise UserError for everything else."""
     deployment, request = tables.deployments.get(number), tables.requests.get(number)
     if deployment is None:
         raise UserError(f"There is no deployment #{number}.", hint="See them with: history APP")
@@ -45,7 +45,7 @@ def waiting(tables: Tables, number: int) -> tuple[Deployment, Request]:
 
 
 def wanting(tables: Tables, number: int, now: float) -> tuple[Deployment, Request]:
-    """A request that still wants approvals; UserError for everything else."""
+    """Return a request that still needs approvals; raise UserError for everything else."""
     deployment, request = waiting(tables, number)
     if not deployment.awaits_approval:
         by = ", ".join(one.name for one in request.approvals if one.counts)
@@ -56,7 +56,7 @@ def wanting(tables: Tables, number: int, now: float) -> tuple[Deployment, Reques
 
 
 def expired_text(deployment: Deployment, request: Request) -> str:
-    """How a request ended that did not get its approvals in time."""
+    """Return the outcome of a request that did not get its approvals in time."""
     there = sum(one.counts for one in request.approvals)
     had = f"{there or 'none'} of the {request.needs} approvals it needs"
     if deployment.not_before:

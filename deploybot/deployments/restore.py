@@ -1,4 +1,4 @@
-"""Put back what ran before on a server: wait for the Engine, try until it serves, and say truthfully how that went."""
+"""Restore what ran before on a server: wait for the Engine, try until it serves, and report truthfully how it went."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown,
 from deploybot.ports import Clock, Store
 
 ROOM = 100
-"""Positions of one attempt: attempt 2 of step 0 is step 100."""
+"""Positions per attempt: attempt 2 of step 0 is step 100."""
 PAUSE_FIRST = 2.0
 PAUSE_MOST = 60.0
 IMAGES_GONE = 3
-"""Exit code of `compose_images.sh` where an image is neither there nor in a registry: trying again cannot help."""
+"""Exit code of `compose_images.sh` if an image is neither there nor in a registry: a retry cannot help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Restored:
 
 
 class Restorer:
-    """Restores servers. Attempts are rows of steps, so a restart of the bot resumes the attempt that was under way."""
+    """Restores servers. Attempts are rows of steps, so a restarted bot resumes the current attempt."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Restorer:
         clock: Clock,
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """Take the ports and parts; `pause` waits for some seconds between two attempts."""
+        """Take the ports and parts; `pause` waits for the given seconds between two attempts."""
         self._store = store
         self._executor = executor
         self._gate = gate
@@ -52,7 +52,7 @@ class Restorer:
         self._pause = pause
 
     async def restore(self, deployment: Deployment, part: ServerPlan) -> Restored:
-        """Put back what ran on a server. Tries again with pauses until it is healthy or `restore_within` is over."""
+        """Restore what ran on a server. Retries with pauses until it is healthy or `restore_within` is over."""
         if part.replaces is None and part.before is None:
             return Restored(f"{part.server}: nothing ran before, so there is nothing to restore.", good=False)
         name = str(part.replaces) if part.replaces else "what ran before"
@@ -81,14 +81,14 @@ class Restorer:
         return await self._verifier.is_as_before(app, environment, part.server, part.before or Manifest())
 
     async def _progress(self, deployment: Deployment, part: ServerPlan) -> tuple[float, int]:
-        """When the first attempt began, and which one is under way: a restart of the bot gives no more time."""
+        """Return when the first attempt began and which one is current; a restart of the bot gives no more time."""
         rows = await self._store.read(lambda tables: tables.deployments.steps(deployment.number))
         mine = [row for row in rows if row.phase is Phase.RESTORE and row.server == part.server]
         began = min((row.started for row in mine), default=self._clock.now())
         return began, max((row.position // ROOM for row in mine), default=0)
 
     async def _attempt(self, deployment: Deployment, part: ServerPlan, attempt: int) -> DeploybotError | None:
-        """Run the steps back once, and verify; what went wrong, or None."""
+        """Run the restore steps once and verify; return what went wrong, or None."""
         never = CancellationWatch()
         app, environment = self._executor.target(deployment)
         manifest = part.before or Manifest()
@@ -109,7 +109,7 @@ class Restorer:
 
 
 def _is_final(problem: DeploybotError, part: ServerPlan) -> bool:
-    """Whether another attempt cannot help. Other steps, such as a restart command, may end with the same code."""
+    """Return whether a retry cannot help. Other steps, such as a restart command, may end with the same code."""
     if not isinstance(problem, StepFailed) or problem.code != IMAGES_GONE:
         return False
     return any(step.script == "compose_images" and problem.step.startswith(step.name) for step in part.restore)
@@ -124,5 +124,5 @@ def _failed(server: str, name: str, problem: DeploybotError, attempts: int) -> s
 
 
 def is_restorable(part: ServerPlan) -> bool:
-    """Whether anything can be put back on a server."""
+    """Return whether a server has anything to restore."""
     return bool(part.restore) and (part.replaces is not None or part.before is not None)

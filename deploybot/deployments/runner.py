@@ -1,7 +1,7 @@
-"""Runs one deployment from wherever the database says it is, to a truthful end.
+"""Run one deployment from the state in the database to its end, and record that end truthfully.
 
-The whole run is a function of the plan and the rows: a step that has ended is passed over, one that
-was begun is taken up again. So a restart after a crash calls the very same function.
+The whole run is a function of the plan and the rows: a step that has ended is skipped, one that has begun is resumed.
+So a restart after a crash calls the same function.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ FORGET_BACK = 5
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _End:
-    """How a deployment ends, before it is written."""
+    """How a deployment ends, before it is stored."""
 
     state: State
     outcome: str
@@ -56,7 +56,7 @@ class _End:
 
 
 class DeploymentRunner:
-    """Runs deployments; one call a deployment."""
+    """Runs deployments, one per call."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class DeploymentRunner:
         clock: Clock,
         tell: CardPublisher,
     ) -> None:
-        """Take the ports and the parts that do the single things."""
+        """Take the ports and the parts that do the single steps."""
         self._journal = journal
         self._store = store
         self._servers = servers
@@ -85,7 +85,7 @@ class DeploymentRunner:
         self._tell = tell
 
     async def run(self, deployment: Deployment, stop: CancellationWatch) -> Deployment:
-        """Bring a RUNNING or RESTORING deployment to its end, and give it as it ended."""
+        """Run a RUNNING or RESTORING deployment to its end, and return it as it ended."""
         end = await self._to_its_end(deployment, stop)
         self._journal.whole(deployment.number)
         ended = await self._record(deployment, end)
@@ -104,7 +104,7 @@ class DeploymentRunner:
         return await self._good_end(deployment)
 
     async def _go_on_restoring(self, deployment: Deployment) -> _End:
-        """What went wrong was written when the restoration began; only the restoration is left to do."""
+        """Resume a restore. Why the deployment failed was stored when it began; only the restore is left to do."""
         cancelled = deployment.outcome == sentence(Cancelled(deployment.cancel_by))
         rows = await self._steps_of(deployment)
         touched = _switched(deployment, rows)
@@ -114,7 +114,7 @@ class DeploymentRunner:
         return await self._store.read(lambda tables: tables.deployments.steps(deployment.number))
 
     async def _prepare(self, deployment: Deployment, stop: CancellationWatch) -> None:
-        """All that does not touch what serves, on all servers at once; the first failure stops the others."""
+        """Run all steps that do not affect what serves, on all servers at once; the first failure stops the others."""
         inner = CancellationWatch()
         wish = asyncio.ensure_future(stop.pass_on(inner))
         parts = [self._prepare_one(deployment, part, inner) for part in deployment.plan.servers]
@@ -133,13 +133,13 @@ class DeploymentRunner:
             try:
                 await self._executor.run(deployment, Phase.FORWARD, part, (position, step), stop)
             except DeploybotError as problem:
-                # Of a step that was stopped because another failed, a restart knows no more than that.
+                # After a restart, a step that was stopped because another one failed only raises Cancelled.
                 if not isinstance(problem, Cancelled):
                     stop.set(problem)
                 raise
 
     async def _switch(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
-        """From the first switching step on, then the health gate."""
+        """Run the steps from the first switching one on, then check the server."""
         plan = deployment.plan
         first = next((at for at, step in enumerate(part.steps) if _is_felt(plan, step)), len(part.steps))
         for position in range(first, len(part.steps)):
@@ -153,7 +153,7 @@ class DeploymentRunner:
         await self._check(deployment, part, stop)
 
     async def _check(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
-        """Compare what runs with the release, pass the health gate, and see that everything stays up."""
+        """Compare what runs with the release, pass the health gate, and check that everything stays up."""
         app, environment = self._executor.target(deployment)
         manifest = await self._executor.manifest(deployment, part)
         seen = await self._verifier.settle(app, environment, part.server, manifest, stop) if part.verify else None
@@ -179,7 +179,7 @@ class DeploymentRunner:
         return Running(plan.app, plan.environment, server, release, deployment.number, now, healthy)
 
     async def _bad_end(self, deployment: Deployment, problem: DeploybotError) -> _End:
-        """Say what went wrong, restore what was switched where that is sure to be right, and look at what runs."""
+        """Report what went wrong, restore what was switched if that is certain to be right, and observe what runs."""
         tail = tuple(getattr(problem, "tail", ()))[-TAIL_SHOWN:]
         touched = _switched(deployment, await self._steps_of(deployment))
         why = sentence(problem)
@@ -201,7 +201,7 @@ class DeploymentRunner:
         return await self._put_back(deployment, touched, why, tail, cancelled=cancelled)
 
     async def _left(self, deployment: Deployment, state: State, words: Sequence[str], tail: tuple[str, ...]) -> _End:
-        """Leave everything as it is, and record what is seen to run: a release that failed counts as what runs."""
+        """Leave everything as it is, and record what was seen to run: a failed release counts as what runs."""
         seen = await self._present.look(deployment)
         release = deployment.plan.release
         deploys = deployment.plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}
@@ -218,7 +218,7 @@ class DeploymentRunner:
         *,
         cancelled: bool,
     ) -> _End:
-        """Restore every touched server, the last switched first."""
+        """Restore every touched server, the last switched one first."""
         if deployment.state is not State.RESTORING:
             deployment = await self._move(deployment, State.RESTORING, why, tail)
         told, released, all_back = [], [], True
@@ -248,7 +248,7 @@ class DeploymentRunner:
         return await self._store.write(move)
 
     async def _record(self, deployment: Deployment, end: _End) -> Deployment:
-        """The end, what runs where, the final card and the audit row, in one transaction."""
+        """Store the end, what runs where, the final card and the audit row, in one transaction."""
         now = self._clock.now()
 
         def record(tables: Tables) -> Deployment:
@@ -269,7 +269,7 @@ class DeploymentRunner:
         return await self._store.write(record)
 
     async def _clean_up(self, deployment: Deployment) -> None:
-        """Prune old releases after a success, and job files after any end; a failure here is logged, not told."""
+        """Prune old releases after a success, and job files after any end; a failure here is only logged."""
         stop = CancellationWatch()
         for part in deployment.plan.servers if deployment.state is State.SUCCEEDED else ():
             try:
@@ -288,7 +288,7 @@ class DeploymentRunner:
 
 
 def _keep_manifest(tables: Tables, deployment: Deployment, row: Running, now: float) -> None:
-    """Keep what a server was seen to run, so that the bot's own record is enough to go back to it."""
+    """Store what a server was seen to run, so that the bot's own record is enough to go back to it."""
     if not row.healthy:
         return
     part = next(one for one in deployment.plan.servers if one.server == row.server)
@@ -309,14 +309,14 @@ def _keep_manifest(tables: Tables, deployment: Deployment, row: Running, now: fl
 
 
 def _left_behind(tables: Tables, deployment: Deployment) -> tuple[StepRow, ...]:
-    """The steps of a deployment, and of some before it: a bot that was killed left the files of their jobs."""
+    """Return the steps of a deployment and of some before it: a killed bot left their job files."""
     plan = deployment.plan
     recent = tables.deployments.recent(plan.app, plan.environment, FORGET_BACK)
     return tuple(row for one in recent if one.state.ended for row in tables.deployments.steps(one.number))
 
 
 def _worst_first(results: Sequence[object], why: Exception | None) -> list[BaseException]:
-    """What to raise of several failures: an unforeseen one, a cancel without effect, then what stopped the others."""
+    """Return which failure to raise first: an unexpected one, a cancel without effect, then what stopped the others."""
     problems = [one for one in results if isinstance(one, BaseException)]
     strange = [one for one in problems if not isinstance(one, DeploybotError)]
     ignored = [one for one in problems if isinstance(one, StepUnknown)] if isinstance(why, Cancelled) else []
@@ -329,12 +329,12 @@ def _worst_first(results: Sequence[object], why: Exception | None) -> list[BaseE
 
 
 def _is_felt(plan: Plan, step: Step) -> bool:
-    """Whether a step may change what serves: a restart and a task do so, though they switch to nothing."""
+    """Return whether a step may change what serves; restarts and tasks do, although they switch nothing."""
     return step.switches or plan.kind in {Kind.RESTART, Kind.TASK}
 
 
 def _switched(deployment: Deployment, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
-    """The servers on which something that is felt was begun: what serves there may have changed."""
+    """Return the servers where a step began that may have changed what serves."""
     begun = {(row.server, row.position) for row in rows if row.phase is Phase.FORWARD}
     return tuple(
         part

@@ -1,4 +1,4 @@
-"""From the turn to the first step: everything that speaks against it is looked at once more, and it is planned anew."""
+"""The checks between a deployment's turn and its first step: check everything again, and make a new plan."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAUSE = 2.0
 
 
 class Beginning:
-    """Lets deployments begin, unless it `rests`: then the bot is about to stop."""
+    """Lets deployments begin, unless it `rests` because the bot is about to stop."""
 
     def __init__(
         self,
@@ -52,9 +52,9 @@ class Beginning:
         self.rests = False
 
     async def begin(self, deployment: Deployment, stop: CancellationWatch) -> Deployment | None:
-        """Let one begin whose turn has come, planned anew if it had to wait; None where it lacks approvals again.
+        """Let a deployment begin when its turn has come, with a new plan if it waited; None if it lacks approvals.
 
-        Raises what speaks against it: Denied, Locked, Voided, Unreachable, UserError, or the wish to stop.
+        Raises what prevents it: Denied, Locked, Voided, Unreachable, UserError, or the reason of a cancellation.
         """
         if deployment.state is not State.WAITING:
             return await self._go_on(deployment, stop)
@@ -63,16 +63,16 @@ class Beginning:
         return await self._store.write(lambda tables: self._move_on(tables, deployment, plan))
 
     async def _go_on(self, deployment: Deployment, stop: CancellationWatch) -> Deployment:
-        """Take up one that has begun; before its first step, rights and approvals are looked at once more."""
+        """Resume a deployment that has begun; before its first step, check rights and approvals again."""
         steps = await self._store.read(lambda tables: tables.deployments.steps(deployment.number))
         if not steps and deployment.state is State.RUNNING and stop.why is None:
             await self._look_again(deployment, stop)
         return deployment
 
     async def _look_again(self, deployment: Deployment, stop: CancellationWatch) -> None:
-        """Raise what speaks against beginning: Denied, Locked, Voided, or the wish to stop.
+        """Raise what prevents it from beginning: Denied, Locked, Voided, or the reason of a cancellation.
 
-        What only lacks approvals is for the transaction in which it begins.
+        If only approvals are missing, the transaction in which it begins handles that.
         """
         deployment = await self._with_origin(deployment, stop)
 
@@ -88,14 +88,14 @@ class Beginning:
             await self._bonds.insist(deployment, request, stop)
 
     def _move_on(self, tables: Tables, deployment: Deployment, plan: Plan) -> Deployment | None:
-        """Let it begin, if the policy still says yes in this very transaction; None where it lacks approvals.
+        """Let it begin, if the policy still allows it in this same transaction; return None if it lacks approvals.
 
-        What was approved is what runs: Voided where the new plan is another one. The commit is judged by what the
+        Only what was approved may run: raises Voided if the new plan differs. The commit is judged by what the
         repository said for the new plan.
         """
         now = tables.deployments.get(deployment.number)
         if now is None or now.state.ended or self.rests:
-            return None  # it was rejected, or a newer one came in its place, while it was looked at
+            return None  # it was rejected or replaced by a newer one during the checks
         question = self._questions.may_begin(tables, replace(deployment, plan=plan))
         decision = decide(question)
         if decision.waits:
@@ -111,12 +111,12 @@ class Beginning:
         return moved
 
     async def _with_origin(self, deployment: Deployment, stop: CancellationWatch) -> Deployment:
-        """The deployment with what the repository says of its commit now: somebody may have pushed over it."""
+        """Return the deployment with what the repository says about its commit now, which a push may have changed."""
         plan = deployment.plan
         app = self._settings.apps.get(plan.app)
         environment = app.environments.get(plan.environment) if app else None
         if app is None or environment is None:
-            return deployment  # the new plan says that
+            return deployment  # the new plan reports that
 
         async def look() -> Deployment:
             origin = await self._planner.origin(app, environment, plan)
@@ -125,7 +125,7 @@ class Beginning:
         return await self._answered(deployment, stop, look)
 
     async def _plan_again(self, deployment: Deployment, stop: CancellationWatch) -> Plan:
-        """The same wish, planned against what is there now: the deployment before it has changed that."""
+        """Plan the same again against the present state, which the deployment before has changed."""
         old = deployment.plan
         app = self._settings.apps.get(old.app)
         environment = app.environments.get(old.environment) if app else None
@@ -138,8 +138,8 @@ class Beginning:
     ) -> T:
         """Ask until there is an answer.
 
-        Nobody may be looking any more, so what does not answer is asked again for a while. Raises what speaks
-        against it, or why it stops.
+        People may not be watching any more, so what does not answer is retried for UNREACHABLE_START seconds. Raises
+        what prevents the deployment, or the reason of a cancellation.
         """
         last = self._clock.now() + UNREACHABLE_START
         while True:

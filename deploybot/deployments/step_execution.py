@@ -1,4 +1,4 @@
-"""Give each step of a deployment its values and run it."""
+"""Compute the values of each step of a deployment and run it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ UP = "up"
 RESTORE = "restore"
 PRUNE = "prune"
 BEFORE = Release("")
-"""Stands for what ran before the bot came: it has no commit."""
+"""Represents what ran before the bot was used: it has no commit."""
 
 
 class Executor:
-    """Runs single steps of deployments. Values that depend on what is observed are computed right before a start."""
+    """Runs single steps of deployments. Values that depend on the observed state are computed right before a start."""
 
     def __init__(
         self,
@@ -81,19 +81,19 @@ class Executor:
         return await self._steps.run(work, stop)
 
     def target(self, deployment: Deployment) -> tuple[App, Environment]:
-        """Give the app and the environment of a deployment."""
+        """Return the app and the environment of a deployment."""
         app = self._settings.apps[deployment.plan.app]
         return app, app.environments[deployment.plan.environment]
 
     async def manifest(self, deployment: Deployment, part: ServerPlan) -> Manifest:
-        """Give what the new release is recorded to run on a server; without services where nothing is recorded."""
+        """Return what the new release is recorded to run on a server; without services if nothing is recorded."""
         plan = deployment.plan
         where = (plan.app, plan.environment, part.server, plan.release.id)
         found = await self._store.read(lambda tables: tables.manifests.get(*where))
         return found.manifest if found else Manifest()
 
     async def note_verified(self, deployment: Deployment, part: ServerPlan, seen: Observed) -> None:
-        """Add what was seen to run at the verification to the record of the release."""
+        """Add what was seen to run during verification to the record of the release."""
         plan = deployment.plan
         where = (plan.app, plan.environment, part.server, plan.release.id)
 
@@ -127,7 +127,7 @@ class Executor:
         return strategy.bind(step, site, plan.release)
 
     async def _record(self, deployment: Deployment, site: Site, release: Release) -> Site:
-        """Keep which images a release has that was just prepared, before anything is switched to it."""
+        """Store the images of a release that was just prepared, before anything is switched to it."""
         strategy = self._strategies[site.app.strategy]
         images = await self._inspector.images(site, strategy.image_names(site, release))
         manifest = strategy.manifest(site, release, images)

@@ -1,9 +1,9 @@
-"""A deployment's full log in the data folder: one file a step, bounded, masked, exact over crashes.
+"""A deployment's full log in the data folder: one file per step, bounded, masked, exact after crashes.
 
-A step's file and the remote log move together: the database holds, in one row, how many remote bytes
-were taken (`offset`) and how long the local file was then (`size`). Whatever a killed bot wrote after
-that is cut off before more is added, so no byte is lost or doubled. While a job runs, only lines are taken of
-which it is certain what is to be masked, so that no secret is cut in two before it is.
+A step's file and the remote log advance together. One database row holds how many remote bytes were taken (`offset`)
+and how long the local file was then (`size`). Whatever a killed bot wrote after that is cut off before more is added,
+so no byte is lost or doubled. While a job runs, only lines are taken whose masking is certain, so that no secret is cut
+in two before it is masked.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ _CUT = "\n[the log is longer than keep_logs in bot.toml allows: the rest is not 
 
 
 class Journal:
-    """The log files of all deployments below one folder. `limit` bounds each deployment, in bytes."""
+    """The log files of all deployments in one folder. `limit` bounds each deployment, in bytes."""
 
     def __init__(self, folder: Path, redactor: Redactor, *, limit: int) -> None:
-        """Use `folder`; it is made, for the owner only, when first needed."""
+        """Use `folder`; it is created, for the owner only, when first needed."""
         self._folder = folder
         self._redactor = redactor
         self._limit = limit
 
     def folder(self, number: int) -> Path:
-        """Where the files of a deployment are."""
+        """Return the folder with a deployment's files."""
         return self._folder / str(number)
 
     def path(self, row: StepRow) -> Path:
-        """The file of one step; names sort in the order in which the phases run."""
+        """Return the file of one step; the names sort in the order in which the phases run."""
         phase = {"forward": 1, "restore": 2, "cleanup": 3}[row.phase.value]
         return self.folder(row.deployment) / f"{phase}-{row.server}-{row.position:02d}-{row.name}.log"
 
     def mend(self, row: StepRow) -> StepRow:
-        """Bring the file back to what the database says of it, or start both anew where the file lost bytes."""
+        """Cut the file back to what the database says, or restart both from zero if the file lost bytes."""
         path = self.path(row)
         with self._kept():
             there = path.stat().st_size if path.exists() else 0
@@ -56,21 +56,21 @@ class Journal:
         return row
 
     async def take(self, row: StepRow, data: bytes, *, last: bool) -> StepRow:
-        """The same as `append`; a long text is masked in a thread of its own, while others have their turn."""
+        """Do the same as `append`, but mask a long text in a separate thread, so that it blocks no other work."""
         if len(data) <= LINE_LIMIT:
             return self.append(row, data, last=last)
         return self._write(row, *await asyncio.to_thread(self._masked, data, last=last), last=last)
 
     def append(self, row: StepRow, data: bytes, *, last: bool) -> StepRow:
-        """Keep the whole lines of `data`, which begins at `row.offset`; all of it when it is the `last`.
+        """Store the whole lines of `data`, which begins at `row.offset`; all of it if it is the `last`.
 
-        Gives the row with its new offset and size, which the caller commits. What a row that was never committed
-        has left in the file goes.
+        Returns the row with its new offset and size, which the caller commits. Removes what an uncommitted row has left
+        in the file.
         """
         return self._write(row, *self._masked(data, last=last), last=last)
 
     def _masked(self, data: bytes, *, last: bool) -> tuple[int, bytes]:
-        """How many bytes are taken, and what is kept of them."""
+        """Return how many bytes are taken, and what is stored of them."""
         taken = len(data) if last else self._certain(data)
         return taken, self._redactor.data(clean(data[:taken]))
 
@@ -90,13 +90,13 @@ class Journal:
         return _at(row, row.offset + taken, row.size + len(text))
 
     def skip(self, row: StepRow, size: int) -> StepRow:
-        """Leave out the middle of a log once the limit is reached: only its end is still worth fetching."""
+        """Skip the middle of a log once the limit is reached: only its end is still worth fetching."""
         if self._used(row.deployment) < self._limit:
             return row
         return _at(row, max(row.offset, size - TAIL_BYTES), row.size)
 
     def tail(self, row: StepRow, lines: int) -> tuple[str, ...]:
-        """The last lines of a step's log."""
+        """Return the last lines of a step's log."""
         path = self.path(row)
         if not path.exists():
             return ()
@@ -106,11 +106,11 @@ class Journal:
         return tuple(line[:500] for line in text.splitlines() if line.strip())[-lines:]
 
     def file(self, number: int) -> Path:
-        """Where `whole` puts the log of a deployment."""
+        """Return the path where `whole` puts the log of a deployment."""
         return self.folder(number) / f"deployment-{number}.txt"
 
     def whole(self, number: int) -> Path:
-        """Put the whole log of a deployment into one file, each step under its heading; the file."""
+        """Write the full log of a deployment into one file, each step under a heading; return its path."""
         target = self.file(number)
         with self._kept():
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -123,13 +123,13 @@ class Journal:
         return target
 
     def _certain(self, data: bytes) -> int:
-        """How many bytes may be taken: up to a line end, or all lines where what has begun does not end in sight."""
+        """Return how many bytes can be taken: up to a line end, or all lines if an open secret has no end in sight."""
         lines = _whole_lines(data)
         return settled(self._redactor, data, lines) or (lines if len(data) >= _LONGEST_OPEN else 0)
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:
-        """Say what to do where a file cannot be written: a full disk, mostly."""
+        """Raise StoreError with what to do if a file cannot be written, usually because of a full disk."""
         try:
             yield
         except OSError as problem:
@@ -154,7 +154,7 @@ def _cut_back(path: Path, size: int) -> None:
 
 
 def _whole_lines(data: bytes) -> int:
-    """How many bytes may be taken: up to the last line end, or all where a line has no end in sight."""
+    """Return how many bytes can be taken: up to the last line end, or all if a line has no end in sight."""
     end = data.rfind(b"\n") + 1
     return end or (len(data) if len(data) >= LINE_LIMIT else 0)
 

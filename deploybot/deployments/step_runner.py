@@ -1,4 +1,4 @@
-"""One step to its end: written down, sent, started once, followed, recorded; taken up again after a crash."""
+"""Run one step on a server exactly once and record how it ended; resume it after a crash."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ TAIL = 15
 LOOK_EVERY = 2.0
 GRACE = 10.0
 STOP_WITHIN = 20.0
-"""Seconds in which a job is stopped, whatever its server does; after that its end is unknown."""
+"""Seconds to stop a job, whatever its server does; after that its end is unknown."""
 OVERDUE = 30.0
-"""Seconds after a step's own time in which the server's watchdog must have ended it."""
+"""Seconds after a step's timeout by which the server's watchdog must have ended it."""
 LOG_WITHIN = 300.0
 """Seconds to fetch the rest of a log after the end."""
 LOG_MOST = 134_217_728
-"""Bytes of one log that are fetched: twice what the runner writes."""
+"""The most bytes of one log to fetch: twice what the runner writes."""
 RETRY_FIRST = 0.5
 RETRY_MOST = 10.0
 UNREACHABLE_START = 60.0
 LATE = 124
-"""The exit code that the runner gives to a job whose time was over, as timeout(1) does."""
+"""The exit code that the runner gives to a job that timed out, as timeout(1) does."""
 _UNSAFE = re.compile(r"[^a-z0-9._-]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """A step in its place: which deployment, phase, server and position.
+    """A step with its deployment, phase, server and position.
 
-    `values` gives the environment of its job, right before the job is started.
+    `values` returns the environment variables of its job, right before the job is started.
     """
 
     deployment: Deployment
@@ -55,7 +55,7 @@ class Work:
     values: Callable[[], Awaitable[Mapping[str, str]]]
 
     def first_row(self, now: float) -> StepRow:
-        """The row to keep before anything happens, with a job id nobody can guess."""
+        """Return the row to store before anything happens, with a job id that cannot be guessed."""
         phase = self.phase.value[0]
         name = f"{self.deployment.number}-{phase}-{self.server}-{self.position}-{secrets.token_hex(5)}"
         return StepRow(
@@ -92,9 +92,9 @@ class StepRunner:
         self._tell = tell
 
     async def run(self, work: Work, stop: CancellationWatch) -> StepRow:
-        """Bring a step to its end, whatever has become of it so far.
+        """Run a step to its end, whatever state it is in.
 
-        Raises StepFailed, StepUnknown, or what `stop` holds once the job was stopped for it.
+        Raises StepFailed, StepUnknown, or the reason in `stop` once the job was stopped for it.
         """
         if stop.why is not None and not await self._is_begun(work):
             raise stop.why
@@ -116,20 +116,20 @@ class StepRunner:
         return await self._follow(work, host, row, status, stop)
 
     async def _mended(self, row: StepRow) -> StepRow:
-        """The row after its log file was brought back to what the row says, or both to their beginning."""
+        """Return the row after its log file was cut back to the row's size, or both were reset to zero."""
         mended = self._journal.mend(row)
         if mended.offset < row.offset:
             await self._store.write(lambda tables: tables.deployments.progress(row.job, offset=0, size=0, anew=True))
         return mended
 
     async def _is_begun(self, work: Work) -> bool:
-        """Whether the step has a row already."""
+        """Return whether the step already has a row."""
         place = (work.phase, work.server, work.position)
         rows = await self._store.read(lambda tables: tables.deployments.steps(work.deployment.number))
         return any((row.phase, row.server, row.position) == place for row in rows)
 
     def _as_before(self, row: StepRow, stop: CancellationWatch) -> StepRow:
-        """What a step that had ended before a restart says again."""
+        """Return or raise again the result of a step that had ended before a restart."""
         if row.state is StepState.DONE:
             return row
         if row.state is StepState.UNKNOWN:
@@ -139,7 +139,7 @@ class StepRunner:
         raise StepFailed(row.server, row.name, row.code, self._journal.tail(row, TAIL))
 
     async def _insist(self, work: Work, host: Host, row: StepRow, stop: CancellationWatch) -> JobStatus:
-        """Start the job, or find it as an earlier bot left it; tries again while the server does not answer."""
+        """Start the job, or find it as an earlier bot left it; retry while the server does not answer."""
         last = self._clock.now() + UNREACHABLE_START
         pause = RETRY_FIRST
         while True:
@@ -148,10 +148,10 @@ class StepRunner:
             try:
                 if (status := await stop.before(self._start(work, host, row))) is not None:
                     return status
-                # Somebody wishes to stop: whether it was started shows when it is stopped.
+                # It was cancelled: stopping the job shows whether it was started.
                 continue
             except StepFailed as problem:
-                # The server refused it: what it said stands for a log.
+                # The server refused it: its answer is the log.
                 words = "\n".join((str(problem), *problem.tail)).encode()
                 await self._end(self._journal.append(row, words, last=True), StepState.FAILED, problem.code)
                 raise
@@ -180,9 +180,9 @@ class StepRunner:
     async def _follow(
         self, work: Work, host: Host, row: StepRow, status: JobStatus, stop: CancellationWatch
     ) -> StepRow:
-        """Take the log and wait for the end; a server that goes away in between is waited for.
+        """Fetch the log and wait for the end; if the server goes away in between, wait for it.
 
-        Whatever the server says, it ends soon after the step's time is over or somebody wishes to stop.
+        This ends soon after the step's timeout or a cancellation, whatever the server answers.
         """
         over = self._clock.now() + work.step.timeout
         pause = RETRY_FIRST
@@ -207,13 +207,14 @@ class StepRunner:
                     row = await self._note(row, problem.why)
                 await stop.pause(pause)
                 pause = min(pause * 2, RETRY_MOST)
-        assert stop.why is not None  # noqa: S101  the loop has no other end
+        assert stop.why is not None  # noqa: S101  the loop ends in no other way
         raise await self._stopped(host, row, stop.why)
 
     async def _take(self, host: Host, row: StepRow, end: float, stop: CancellationWatch) -> tuple[StepRow, JobStatus]:
-        """Fetch what the log has grown by; all of it once the job has ended.
+        """Fetch what was added to the log; all of it once the job has ended.
 
-        A log that grows as fast as it is read ends at `end` by the clock, at its bound, or when a person stops it.
+        For a log that grows as fast as it is read, fetching stops at `end` by the clock, at LOG_MOST, or on a
+        cancellation.
         """
         end = min(end, self._clock.now() + LOG_WITHIN)
         while True:
@@ -228,7 +229,7 @@ class StepRunner:
             row = self._journal.skip(kept, size)
 
     async def _note(self, row: StepRow, lost: str = "") -> StepRow:
-        """Keep how far the log is, that the job was seen to run, and why it cannot be seen now."""
+        """Store how far the log was read, that the job was seen to run, and why it cannot be seen now."""
 
         def note(tables: Tables) -> None:
             tables.deployments.progress(row.job, offset=row.offset, size=row.size, detail=lost)
@@ -238,7 +239,7 @@ class StepRunner:
         return dataclasses.replace(row, state=StepState.STARTED, detail=lost)
 
     async def _doubt(self, row: StepRow, why: str) -> StepRow:
-        """Say why it is not known yet whether the job was started."""
+        """Store why it is unknown yet whether the job was started."""
 
         def note(tables: Tables) -> None:
             tables.deployments.note(row.job, why)
@@ -248,12 +249,12 @@ class StepRunner:
         return dataclasses.replace(row, detail=why)
 
     async def _wait(self, host: Host, row: StepRow, stop: CancellationWatch) -> None:
-        """Until the job ends, somebody wishes to stop, or it is time to look at the log again."""
+        """Wait until the job ends, it is cancelled, or it is time to read the log again."""
         waiting = of_one(row.server, host.wait(row.job, timeout=LOOK_EVERY))
         await stop.outrun(waiting, within=LOOK_EVERY + GRACE)
 
     async def _ended(self, row: StepRow, status: JobStatus) -> StepRow:
-        """Record an end and say it as a return or an error."""
+        """Record the end of a job; return the row or raise the matching error."""
         if status.state in {JobState.ORPHAN, JobState.LOST, JobState.NEVER}:
             raise await self._unknown(row, status.detail or _WHY[status.state])
         if status.state is JobState.CANCELLED:
@@ -266,7 +267,7 @@ class StepRunner:
         return row
 
     async def _overdue(self, host: Host, row: StepRow) -> StepRow:
-        """Stop a job that runs after its time is over, which the server's watchdog should have done."""
+        """Stop a job that runs after its timeout, which the server's watchdog should have done."""
         row, status = await self._stop(host, row)
         if status.state is not JobState.CANCELLED:
             return await self._ended(row, status)
@@ -274,7 +275,7 @@ class StepRunner:
         raise StepFailed(row.server, row.name, LATE, self._journal.tail(row, TAIL))
 
     async def _stopped(self, host: Host, row: StepRow, why: Exception) -> Exception:
-        """Stop the job on the server, record it, and give why; an end that came first counts, and may raise."""
+        """Stop the job on the server, record it, and return why; if it ended first, that end counts and may raise."""
         row, status = await self._stop(host, row)
         if status.state is JobState.CANCELLED:
             await self._end(row, StepState.CANCELLED, status.code, str(why))
@@ -283,7 +284,7 @@ class StepRunner:
         return why
 
     async def _stop(self, host: Host, row: StepRow) -> tuple[StepRow, JobStatus]:
-        """Stop the job and take the rest of its log. Raises StepUnknown where that does not come to an end in time."""
+        """Stop the job and fetch the rest of its log. Raises StepUnknown if that does not end in time."""
         last: list[Exception] = []
         try:
             async with asyncio.timeout(STOP_WITHIN):
@@ -297,7 +298,7 @@ class StepRunner:
         return row, status
 
     async def _insist_on_stop(self, host: Host, row: StepRow, problems: list[Exception]) -> tuple[StepRow, JobStatus]:
-        """Try until the server answers; keeps the last reason why it does not in `problems`."""
+        """Retry until the server answers; store in `problems` the last reason why it does not."""
         pause, nothing = RETRY_FIRST, CancellationWatch()
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Look at a target on a server: what runs there, and what the strategy needs to know of a release's files."""
+"""Inspect a target on a server: what runs there, and what the strategy needs to know about a release's files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_QUESTIONS = 5
 
 
 class Inspector:
-    """Looks at targets: before there is a plan, and again right before a step needs values."""
+    """Inspects targets: before there is a plan, and again right before a step needs values."""
 
     def __init__(
         self,
@@ -36,9 +36,10 @@ class Inspector:
         ask_within: float = ASK_WITHIN,
         grace: float = GRACE,
     ) -> None:
-        """Take the ports; `strategies` by the name that bot.toml uses.
+        """Take the ports; `strategies` are keyed by their names in bot.toml.
 
-        A question is answered within `ask_within` seconds. `grace` seconds are added to each time limit of a server.
+        A question has to be answered within `ask_within` seconds. `grace` seconds are added to each time limit of a
+        server.
         """
         self._store = store
         self._servers = servers
@@ -49,7 +50,7 @@ class Inspector:
         self._turns: dict[tuple[str, str], asyncio.Lock] = {}
 
     async def site(self, app: App, environment: Environment, server: str, *, remove_orphans: bool = False) -> Site:
-        """Observe a target on a server, beside what the bot recorded of it. Raises Unreachable or EngineError."""
+        """Observe a target on a server, along with the bot's records of it. Raises Unreachable or EngineError."""
         strategy = self._strategies[app.strategy]
         seen = observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
         observed, (manifests, good) = await asyncio.gather(
@@ -69,7 +70,7 @@ class Inspector:
         )
 
     async def release_at(self, site: Site) -> Release | None:
-        """Give the release that runs there, with the words that the bot knows of it; None where the bot made none."""
+        """Return the release that runs there, as the bot's records describe it; None if the bot deployed none."""
         current = site.running
         if not current:
             return None
@@ -77,7 +78,7 @@ class Inspector:
         def look(tables: Tables) -> Release:
             app, environment = site.app.name, site.environment.name
             rows = [one.release for one in tables.running.get(app, environment) if one.server == site.server]
-            # A folder does not name its images; the deployment that put it there knew them.
+            # A folder does not name its images; the deployment that created it knows them.
             tried = tables.deployments.recent(app, environment, LOOK_BACK)
             begun = [one.plan.release for one in tried if one.started]
             return next((one for one in (*rows, *begun) if one.id == current), Release.by_id(current))
@@ -85,9 +86,9 @@ class Inspector:
         return await self._store.read(look)
 
     async def current(self, app: App, environment: Environment) -> Release | None:
-        """Give the release that runs in an environment now, by its first server that runs one of the bot's.
+        """Return the release that runs in an environment now, from its first server that runs one of the bot's.
 
-        Raises Unreachable where no server answers.
+        Raises Unreachable if no server answers.
         """
         results = await asyncio.gather(
             *(self.site(app, environment, server) for server in environment.servers), return_exceptions=True
@@ -101,9 +102,9 @@ class Inspector:
         return None
 
     async def study(self, site: Site, release: Release, *, again: bool = False) -> Site:
-        """Bring the release's files to the server and let the strategy ask about them, where it needs that for a plan.
+        """Bring a release's files to the server and let the strategy ask about them, if it needs that for a plan.
 
-        `again` puts the files there once more, unless the release serves. Raises UserError with the server's words.
+        `again` puts the files there once more, unless the release serves. Raises UserError with the server's output.
         """
         strategy = self._strategies[site.app.strategy]
         if strategy.ask(site, release) is None:
@@ -129,7 +130,7 @@ class Inspector:
         return site
 
     async def images(self, site: Site, names: Mapping[str, str]) -> Mapping[str, tuple[str, str]]:
-        """Ask the Engine for the id and the digest of images, by service. Raises UserError for one that is missing."""
+        """Ask the Engine for the id and the digest of images, by service. Raises UserError if one is missing."""
         engine = self._servers.engine(site.server)
         found: dict[str, tuple[str, str]] = {}
         for service, name in names.items():
@@ -141,7 +142,7 @@ class Inspector:
         return found
 
     async def _is_open(self, site: Site, release: Release) -> bool:
-        """Whether a deployment of the same release to the same target is on its way: its files are in use."""
+        """Return whether a deployment of the same release to the same target is in progress: its files are in use."""
 
         def look(tables: Tables) -> bool:
             return any(
@@ -154,7 +155,7 @@ class Inspector:
         return await self._store.read(look)
 
     async def _fetch(self, site: Site, release: Release, *, again: bool) -> Site:
-        """Bring the files of a release to a server by a detached job, without a row: nothing that serves is touched."""
+        """Bring a release's files to a server with a detached job, without a row: nothing that serves is touched."""
         strategy = self._strategies[site.app.strategy]
         step = strategy.fetch(site, release, again=again)
         host = self._servers.host(site.server)
@@ -180,7 +181,7 @@ class Inspector:
         return replace(site, facts=replace(site.facts, have=have))
 
     async def output(self, site: Site, step: Step) -> bytes:
-        """Run a script attached and give all that it prints, within bounds. Raises Unreachable or StepFailed."""
+        """Run a script attached and return all its output, within bounds. Raises Unreachable or StepFailed."""
         host = self._servers.host(site.server)
         whole = bytearray()
         values = step_values(site.app, site.environment, step)
@@ -196,13 +197,13 @@ class Inspector:
 
 
 def going_back(site: Site, release: Release) -> Site:
-    """Take the Compose files that a release ran with: bot.toml may name others by now."""
+    """Return the site with the Compose files that a release ran with: bot.toml may name others by now."""
     ran = site.manifests.get(release.id)
     return replace(site, files=ran.files) if ran and not ran.folder else site
 
 
 def step_values(app: App, environment: Environment, step: Step) -> dict[str, str]:
-    """Give all values of a step, those of its secrets, too: only for the moment in which it starts."""
+    """Return all values of a step, including its secrets; use them only at the moment it starts."""
     known = {**app.secrets, **environment.secrets}
     return {**dict(step.env), **{name: known[name].reveal() for name in step.secrets if name in known}}
 
@@ -210,7 +211,7 @@ def step_values(app: App, environment: Environment, step: Step) -> dict[str, str
 def _recorded(
     tables: Tables, app: App, environment: Environment, server: str
 ) -> tuple[Mapping[str, Manifest], frozenset[str]]:
-    """What the database has of a target on a server: manifests by release, and which releases were healthy there."""
+    """Return the database's records of a target on a server: manifests by release, and which releases were healthy."""
     rows = tables.manifests.of_target(app.name, environment.name, server)
     manifests = {one.release: one.manifest for one in rows}
     return manifests, tables.deployments.healthy(app.name, environment.name, server)

@@ -1,4 +1,4 @@
-"""Compare what runs after a switch with what the release should run, and watch that it stays up."""
+"""Compare what runs after a switch with what the release should run, and check that it stays up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Verifier:
     """Verifies a release on a server against its manifest."""
 
     def __init__(self, servers: Servers, gate: HealthGate, clock: Clock) -> None:
-        """Take the ports, and the gate that reads the last log lines of what failed."""
+        """Take the ports, and the gate that reads the last log lines of failed containers."""
         self._servers = servers
         self._gate = gate
         self._clock = clock
@@ -31,7 +31,7 @@ class Verifier:
     ) -> Observed:
         """Return what runs once every service runs exactly its image and is healthy.
 
-        Raises Unhealthy for what will not come right, or when `compose.wait` is over; or what `stop` holds.
+        Raises Unhealthy for what cannot recover, or after `compose.wait` seconds; or the reason in `stop`.
         """
         end = self._clock.now() + app.compose.wait
         pause = PAUSE_FIRST
@@ -49,9 +49,9 @@ class Verifier:
     async def stay(
         self, app: App, environment: Environment, server: str, manifest: Manifest, stop: CancellationWatch
     ) -> Observed | None:
-        """Return what runs when everything is still up `stable` seconds later and nothing restarted.
+        """Return what runs if everything is still up `stable` seconds later and nothing restarted.
 
-        None where nothing had to be watched. Raises as `settle` does.
+        None if there was nothing to watch. Raises as `settle` does.
         """
         if not app.stable or not manifest.services:
             return None
@@ -67,7 +67,7 @@ class Verifier:
         return now
 
     async def is_as_before(self, app: App, environment: Environment, server: str, manifest: Manifest) -> bool:
-        """Whether nothing is wrong but what was recorded as unwell before: trying again would not change that."""
+        """Return whether all that is wrong was recorded as unhealthy before: a retry would not change that."""
         kept = tuple(one for one in manifest.services if not one.unwell)
         if len(kept) == len(manifest.services):
             return False
@@ -86,7 +86,7 @@ class Verifier:
     async def _observed(
         self, app: App, environment: Environment, server: str, end: float, stop: CancellationWatch
     ) -> Observed:
-        """Observe, again where a server does not answer for a moment."""
+        """Observe; retry while a server does not answer for a moment."""
         while True:
             try:
                 return await observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
@@ -112,7 +112,7 @@ def as_verified(manifest: Manifest, observed: Observed) -> Manifest:
 
 
 def shortfalls(observed: Observed, manifest: Manifest) -> tuple[list[str], list[str]]:
-    """Say what keeps a release from running as recorded: what will not come right, and what may still come."""
+    """Return what keeps a release from running as recorded: what cannot recover, and what may still come up."""
     hopeless: list[str] = []
     waiting: list[str] = []
     services = observed.services
@@ -133,7 +133,7 @@ def shortfalls(observed: Observed, manifest: Manifest) -> tuple[list[str], list[
 
 
 def changes_between(first: Observed, now: Observed, manifest: Manifest) -> list[str]:
-    """Say which containers did not stay up between two looks."""
+    """Return which containers did not stay up between two observations."""
     before = {one.id: one for one in first.containers}
     found: list[str] = [*shortfalls(now, manifest)[0]]
     services = now.services

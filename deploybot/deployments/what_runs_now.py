@@ -1,4 +1,4 @@
-"""Say what the servers of a deployment run now, by asking them."""
+"""Report what the servers of a deployment run now, by asking them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from deploybot.untrusted_input import of_one
 
 
 class Present:
-    """Puts what is observed now into words for the end of a deployment."""
+    """Describes what is observed now, for the end of a deployment."""
 
     def __init__(self, settings: Settings, inspector: Inspector, strategies: Mapping[str, Strategy]) -> None:
-        """Take bot.toml, what looks at servers, and the strategies by name."""
+        """Take bot.toml, the inspector of servers, and the strategies by name."""
         self._settings = settings
         self._inspector = inspector
         self._strategies = strategies
 
     async def look(self, deployment: Deployment) -> Mapping[str, Site | str]:
-        """Observe every server of a deployment; why not, for one that does not answer."""
+        """Observe every server of a deployment; for one that does not answer, return why."""
         names = [part.server for part in deployment.plan.servers]
         found = await asyncio.gather(*(self._site(deployment, name) for name in names))
         return dict(zip(names, found, strict=True))
 
     def headline(self, deployment: Deployment, seen: Mapping[str, Site | str], servers: Sequence[str]) -> str:
-        """Say which servers serve nothing now: the first line of a deployment that could not be restored."""
+        """Return which servers serve nothing now: the first line of a deployment that could not be restored."""
         plan = deployment.plan
         if not self._strategies[self._settings.apps[plan.app].strategy].containers:
             return ""
@@ -39,7 +39,7 @@ class Present:
         return f"Nothing serves {plan.app}/{plan.environment} on {', '.join(silent)}." if silent else ""
 
     async def _site(self, deployment: Deployment, server: str) -> Site | str:
-        """Observe a target; why not, where that fails."""
+        """Observe a target; return why not, if that fails."""
         app = self._settings.apps[deployment.plan.app]
         environment = app.environments[deployment.plan.environment]
         try:
@@ -51,7 +51,7 @@ class Present:
 
 
 def sentence_of(seen: Mapping[str, Site | str]) -> str:
-    """Say what servers run now, such as `Now running: web1 0123456789.`."""
+    """Return what servers run now, such as `Now running: web1 0123456789.`."""
     words = (
         f"{server} unknown ({site})" if isinstance(site, str) else f"{server} {present(site)}"
         for server, site in seen.items()
@@ -60,23 +60,23 @@ def sentence_of(seen: Mapping[str, Site | str]) -> str:
 
 
 def all_well(seen: Mapping[str, Site | str]) -> bool:
-    """Whether every server answered, and none of the containers there needs a look."""
+    """Return whether every server answered and none of its containers needs attention."""
     return all(isinstance(site, Site) and not _failing(site) for site in seen.values())
 
 
 def runs_release(seen: Mapping[str, Site | str], release: str) -> tuple[str, ...]:
-    """Give the servers that run a release now, by its id."""
+    """Return the servers that run a release now, by its id."""
     return tuple(server for server, site in seen.items() if isinstance(site, Site) and site.running == release)
 
 
 def serves(observed: Observed | None) -> bool:
-    """Say whether anything of a project runs and is not unhealthy."""
+    """Return whether anything of a project runs and is not unhealthy."""
     found = observed.containers if observed else ()
     return any(one.state == "running" and one.health != "unhealthy" for one in found if not one.oneoff)
 
 
 def present(site: Site) -> str:
-    """Say in a few words what runs on a server by what was observed there."""
+    """Return in a few words what was observed to run on a server."""
     facts, observed = site.facts, site.observed
     containers = [one for one in observed.containers if not one.oneoff] if observed else []
     if site.running:

@@ -1,6 +1,6 @@
-"""What really runs: `observe` asks a server and its Engine, `judge` compares that with what was recorded.
+"""What really runs: `observe` asks a server and its Engine, `judge` compares that with the records.
 
-Plans, verification, status, rollback and cards begin with these two. No other module forms an opinion of its own.
+Plans, verification, status, rollback and cards begin with these two. No other module decides this independently.
 """
 
 from __future__ import annotations

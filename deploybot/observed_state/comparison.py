@@ -1,4 +1,4 @@
-"""Compares what runs with what was recorded. Pure."""
+"""Compare what runs with what was recorded. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SETTINGS_LABEL = "deploybot.settings"
 
 
 class Serving(enum.StrEnum):
-    """What runs, in a word.
+    """What runs, in one word.
 
-    NOTHING: no container, or no release in use. RECORDED: what the bot recorded, if perhaps not well. PARTLY: a switch
-    stopped half-way. FOREIGN: something that the bot did not record.
+    NOTHING: no container, or no release in use. RECORDED: what the bot recorded, though perhaps unhealthy. PARTLY: a
+    switch stopped half-way. FOREIGN: something that the bot did not record.
     """
 
     NOTHING = "nothing"
@@ -34,8 +34,8 @@ _HEALTH = frozenset({DifferenceKind.LOOP, DifferenceKind.STOPPED, DifferenceKind
 class Judgement:
     """What runs on a server, compared with what the bot recorded.
 
-    `release` is the identity of the release that runs, empty where none does or it is not known. `exact` says that
-    every service runs the recorded image and that folder and link belong to it; how well it runs is another matter.
+    `release` is the id of the release that runs, empty if none does or it is unknown. `exact` means that every service
+    runs the recorded image and that folder and link match; whether it is healthy is separate.
     """
 
     serving: Serving
@@ -44,19 +44,19 @@ class Judgement:
     differences: tuple[Difference, ...] = ()
 
     def of(self, *kinds: DifferenceKind) -> tuple[Difference, ...]:
-        """The differences of some kinds."""
+        """Return the differences of some kinds."""
         return tuple(one for one in self.differences if one.kind in kinds)
 
     @property
     def ailments(self) -> tuple[Difference, ...]:
-        """What does not run well."""
+        """Return what is unhealthy."""
         return self.of(*_HEALTH)
 
 
 def judge(observed: Observed, running: Running | None, manifest: Manifest | None) -> Judgement:
     """Compare what a server runs with the record of it; pure.
 
-    `running` is what the bot last put there, `manifest` the images that it then saw, None where none were recorded.
+    `running` is what the bot last put there. `manifest` holds the images that it saw then, None if none were recorded.
     """
     health = tuple(ailments(observed))
     if running is None:
@@ -75,10 +75,10 @@ def judge(observed: Observed, running: Running | None, manifest: Manifest | None
 
 
 def runs(observed: Observed, manifests: Mapping[str, Manifest]) -> str:
-    """Which of the recorded releases runs now; empty where it is none of them.
+    """Return which of the recorded releases runs now; empty if none of them does.
 
-    The images of all services decide. Where several releases have the same ones, settings and then the link decide;
-    then the first in the order of `manifests`. An app without containers runs what the link leads to.
+    The images of all services decide. If several releases have the same images, settings and then the link decide; then
+    the first in the order of `manifests`. An app without containers runs what the link points to.
     """
     current = observed.facts.current
     services = observed.services
@@ -91,13 +91,13 @@ def runs(observed: Observed, manifests: Mapping[str, Manifest]) -> str:
 
 
 def _fits(services: Mapping[str, Sequence[Container]], manifest: Manifest) -> bool:
-    """Whether some services of a manifest are there, and all that are there run its images."""
+    """Return whether some services of a manifest exist, and all that exist run its images."""
     there = [(one, services[one.service]) for one in manifest.services if one.service in services]
     return bool(there) and all(each.image_id == one.image for one, containers in there for each in containers)
 
 
 def _closeness(services: Mapping[str, Sequence[Container]], manifest: Manifest) -> tuple[int, int]:
-    """How well a manifest that fits describes what is there: the services that differ, and equal settings."""
+    """Return how well a fitting manifest describes what exists: the services that differ, and equal settings."""
     wanted = {one.service for one in manifest.services}
     equal = sum(
         each.label(SETTINGS_LABEL) == one.settings
@@ -108,7 +108,7 @@ def _closeness(services: Mapping[str, Sequence[Container]], manifest: Manifest) 
 
 
 def _unrecorded(observed: Observed, health: tuple[Difference, ...]) -> Judgement:
-    """What runs where the bot recorded nothing."""
+    """Return what runs where the bot recorded nothing."""
     current, asked = observed.facts.current, _asked(observed)
     serving = Serving.FOREIGN if observed.services or (current and not asked) else Serving.NOTHING
     differences = [*_half_switched(observed), *health]
@@ -119,17 +119,17 @@ def _unrecorded(observed: Observed, health: tuple[Difference, ...]) -> Judgement
 
 
 def _asked(observed: Observed) -> bool:
-    """Whether the Engine was asked for the containers."""
+    """Return whether the Engine was asked for the containers."""
     return observed.engine is not None and bool(observed.project)
 
 
 def _linked(observed: Observed) -> str:
-    """The release that the link leads to, where nothing but the link can tell what runs."""
+    """Return the release that the link points to, if only the link shows what runs."""
     return "" if _asked(observed) else observed.facts.current
 
 
 def _serving(observed: Observed, running: Running, images: Sequence[Difference], *, told: bool) -> Serving:
-    """What runs, in a word; the images decide where there is a record of them (`told`), else the link."""
+    """Return what runs, in one word; the images decide if there is a record of them (`told`), else the link."""
     current, half = observed.facts.current, observed.facts.switching
     if (_asked(observed) and not observed.services) or not (told or current):
         return Serving.NOTHING
@@ -141,7 +141,7 @@ def _serving(observed: Observed, running: Running, images: Sequence[Difference],
 
 
 def _images(observed: Observed, running: Running, manifest: Manifest | None) -> Iterator[Difference]:
-    """Services that run something else than recorded, are missing, or were never part of it."""
+    """Yield services that run something other than recorded, are missing, or were never part of it."""
     services = observed.services
     if not _asked(observed):
         return
@@ -166,7 +166,7 @@ def _images(observed: Observed, running: Running, manifest: Manifest | None) -> 
 
 
 def _other_pins(services: Mapping[str, Sequence[Container]], running: Running) -> Iterator[Difference]:
-    """What can be told without a manifest: containers say in a label which image of the release they were made of."""
+    """Yield what shows without a manifest: labels name the image of the release that a container was made from."""
     for pin in running.release.images:
         for one in services.get(pin.service, ()):
             if not one.label(IMAGE_LABEL).endswith(pin.digest):
@@ -175,7 +175,7 @@ def _other_pins(services: Mapping[str, Sequence[Container]], running: Running) -
 
 
 def _unlabelled(services: Mapping[str, Sequence[Container]], running: Running) -> Iterator[Difference]:
-    """Containers without a label of ours beside some that have one: a person made them."""
+    """Yield containers without a label of ours beside some that have one: a person made them."""
     if any(one.label(RELEASE_LABEL) for some in services.values() for one in some):
         for service in services.keys() - {pin.service for pin in running.release.images}:
             if other := next((one for one in services[service] if not one.label(RELEASE_LABEL)), None):
@@ -194,14 +194,14 @@ def _other_settings(one: Container) -> Difference:
 
 
 def _image_name(one: Container) -> str:
-    """How people call an image; the beginning of its id where it has no name."""
+    """Return an image's name; the start of its id if it has no name."""
     return one.image if one.image and not one.image.startswith("sha256:") else one.image_id[:19]
 
 
 def _places(observed: Observed, running: Running, *, told: bool) -> Iterator[Difference]:
-    """The release's folder and the link to it, and a switch that stopped half-way.
+    """Yield problems with the release's folder and the link to it, and a switch that stopped half-way.
 
-    `told`: the containers are those of the release, so the link has to lead to it.
+    `told`: the containers belong to the release, so the link has to point to it.
     """
     facts, current, wanted = observed.facts, observed.facts.current, running.release.id
     if facts.current_is_folder:

@@ -1,4 +1,4 @@
-"""What does not run well, container by container. Pure."""
+"""What is unhealthy, container by container. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from deploybot.domain import Container, Observed
 
 _DEPENDS_ON = "com.docker.compose.depends_on"
-"""Compose writes `service:condition:restart` there, with commas between."""
+"""Compose writes `service:condition:restart` there, separated by commas."""
 _STOPPED_BY_SIGNAL = frozenset({137, 143})
 _LOOP_RESTARTS = 3
 _LOOP_UPTIME = 60.0
 
 
 class DifferenceKind(enum.StrEnum):
-    """In what something differs from what was recorded, or is not well."""
+    """In what way something differs from the record, or is unhealthy."""
 
     IMAGE = "image"
     SETTINGS = "settings"
@@ -32,7 +32,7 @@ class DifferenceKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference, in words. `service` is empty where it is not of one; `mild` where the rest may well serve."""
+    """One difference, in words. `service` is empty if it has none; `mild` means that the rest may still serve."""
 
     kind: DifferenceKind
     text: str
@@ -41,7 +41,7 @@ class Difference:
 
 
 def ailments(observed: Observed) -> Iterator[Difference]:
-    """What does not run well, in the order of the services."""
+    """Yield what is unhealthy, in the order of the services."""
     containers = [one for some in observed.services.values() for one in some]
     serves = any(one.state == "running" for one in containers)
     for one in containers:
@@ -52,7 +52,7 @@ def ailments(observed: Observed) -> Iterator[Difference]:
 
 
 def ailment(one: Container, containers: Sequence[Container], *, now: float) -> tuple[DifferenceKind, str] | None:
-    """What is wrong with a container among those of its project; None where it runs well or ended as it should."""
+    """Return what is wrong with a container among those of its project; None if it is healthy or ended as intended."""
     if _loops(one, now):
         return DifferenceKind.LOOP, f"restarts again and again: {one.restarts} restarts"
     if one.state == "running":
@@ -67,7 +67,7 @@ def ailment(one: Container, containers: Sequence[Container], *, now: float) -> t
 
 
 def not_up(one: Container, *, now: float) -> str:
-    """Say what keeps a container from having come up; empty when it runs well, or ended with code 0."""
+    """Return what keeps a container from being up; empty if it is healthy or ended with code 0."""
     code = f" (exit code {one.exit_code})" if one.exit_code else ""
     if _loops(one, now):
         return f"keeps restarting{code}"
@@ -81,34 +81,34 @@ def not_up(one: Container, *, now: float) -> str:
 
 
 def is_hopeless(one: Container, *, now: float) -> bool:
-    """Whether a container will not come up, however long somebody waits."""
+    """Return whether a container will not come up, no matter how long one waits."""
     failed = one.state == "exited" and one.exit_code != 0
     return failed or one.health == "unhealthy" or one.state == "dead" or _loops(one, now)
 
 
 def has_ended(containers: Sequence[Container]) -> bool:
-    """Whether all containers of a service have ended with code 0, as those of a job do."""
+    """Return whether all containers of a service have ended with code 0, as those of a job do."""
     return bool(containers) and all(one.state == "exited" and one.exit_code == 0 for one in containers)
 
 
 def is_unwell(containers: Sequence[Container], *, now: float) -> bool:
-    """Whether a container of a service is unhealthy or paused, keeps restarting, or has failed."""
+    """Return whether a container of a service is unhealthy or paused, keeps restarting, or has failed."""
     return any(is_hopeless(one, now=now) or one.state == "paused" for one in containers)
 
 
 def _loops(one: Container, now: float) -> bool:
-    """Whether a container ends and is started again without end, and not only did so long ago."""
+    """Return whether a container keeps restarting now, and not only some time ago."""
     young = one.state == "running" and one.started > 0 and now - one.started < _LOOP_UPTIME
     return one.restarts >= _LOOP_RESTARTS and (one.state == "restarting" or young)
 
 
 def _ended_well(one: Container, containers: Sequence[Container]) -> bool:
-    """Whether a container ended with code 0, and another was to be started when it ends so."""
+    """Return whether a container ended with code 0 and another one was meant to start after that."""
     awaited = f"{one.service}:service_completed_successfully"
     waiting = (other.label(_DEPENDS_ON) for other in containers)
     return not one.exit_code and any(part.startswith(awaited) for text in waiting for part in text.split(","))
 
 
 def name_of(one: Container) -> str:
-    """How people call a container: by its service."""
+    """Return the name that people use for a container: its service."""
     return one.service or one.name

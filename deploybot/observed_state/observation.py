@@ -1,4 +1,4 @@
-"""Asks a server and its Engine at once what runs there."""
+"""Ask a server and its Engine at the same time what runs there."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ OBSERVE_WITHIN = 15.0
 
 
 def runs_containers(app: App) -> bool:
-    """Whether an app is expected to run in the containers of its Compose project."""
+    """Return whether an app is expected to run in the containers of its Compose project."""
     return app.strategy == "compose" or app.compose.project is not None or bool(app.logs and app.logs.docker)
 
 
 async def within(answer: Awaitable[T], what: str, seconds: float) -> T | DeploybotError:
-    """Give an answer, or why it did not come or cannot be used: whatever one server causes is its own."""
+    """Return an answer, or the error why it failed or is unusable: one server's error must not affect others."""
     try:
         async with asyncio.timeout(seconds):
             return await answer
     except TimeoutError:
         return Unreachable(what, f"no answer within {seconds:.0f} s")
-    except Exception as problem:  # noqa: BLE001  of whatever class
+    except Exception as problem:  # noqa: BLE001  of any class
         return failure_of(what, problem)
 
 
@@ -45,9 +45,9 @@ async def observe(
     directory: str = "",
     timeout: float = OBSERVE_WITHIN,
 ) -> Observed:
-    """Ask a server and its Engine at once, and all that a plan needs. Raises Unreachable or EngineError.
+    """Ask a server and its Engine at the same time for all that a plan needs. Raises Unreachable or EngineError.
 
-    An Engine is asked only where the app runs containers. `directory` takes the place of the one in bot.toml.
+    The Engine is asked only if the app runs containers. `directory` replaces the one in bot.toml.
     """
     where = directory or environment.directory or app.directory
     facts, seen = await asyncio.gather(
@@ -73,7 +73,7 @@ async def observe(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _EngineView:
-    """The part of `Observed` that an Engine tells."""
+    """The part of `Observed` that comes from an Engine."""
 
     project: str = ""
     containers: tuple[Container, ...] = ()
@@ -105,7 +105,7 @@ async def _engine_view(servers: Servers, app: App, environment: Environment, ser
 
 
 async def _with_images(engine: Engine, project: str) -> tuple[tuple[Container, ...], tuple[Image, ...]]:
-    """The containers of a project, and the images that they run."""
+    """Return the containers of a project, and the images that they run."""
     containers = await engine.containers(project)
     wanted = sorted({one.image_id for one in containers if one.image_id})
     images = await asyncio.gather(*map(engine.image, wanted))

@@ -1,1 +1,1 @@
-"""What runs where, and how it is: every server asked at once, shown as a board or the details of one app."""
+"""What runs where and whether it is healthy: ask all servers at the same time, show a board or one app's details."""

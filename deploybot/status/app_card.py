@@ -1,4 +1,4 @@
-"""The whole story of one app as a card. Pure."""
+"""The full details of one app as a card. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TONES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One environment: what is there now, the last deployments, newest first, and the good release before."""
+    """One environment: its present state, the last deployments, newest first, and the good release before."""
 
     environment: Environment
     entries: tuple[Entry, ...]
@@ -36,7 +36,7 @@ class Section:
 
 
 def detail_card(app: App, sections: Sequence[Section], now: float) -> Card:
-    """Environments with their servers and their past, then all containers as a table."""
+    """Return environments with their servers and last deployments, then all containers as a table."""
     lines = [line for section in sections for line in _section(section, now, named=len(sections) > 1)]
     entries = [entry for section in sections for entry in section.entries]
     rows = [row for entry in entries for row in _rows(entry, now)]
@@ -67,7 +67,7 @@ def _section(section: Section, now: float, *, named: bool) -> Iterator[Line]:
 
 
 def _server(entry: Entry, now: float) -> Iterator[Line]:
-    """A server's own line, and one more for each part of it that did not answer."""
+    """Yield a server's own line, and one more for each part of it that did not answer."""
     look, facts = entry.look, entry.look.facts
     told = summary(entry, now)
     busy = {word.text for word in status_text.going_on(entry.record, now)}
@@ -118,7 +118,7 @@ def _load(one: Container, usage: Usage) -> tuple[str, str]:
 
 
 def _table(rows: Sequence[tuple[tuple[str, ...], Tone]]) -> Table | None:
-    """All containers; without the column of servers where there is but one."""
+    """Return all containers as a table; without the server column if there is only one server."""
     if not rows:
         return None
     columns = ("server", "container", "state", "up", "restarts", "CPU", "memory")

@@ -1,4 +1,4 @@
-"""When to stop waiting for the last few of many who were asked at once."""
+"""Decide when to stop waiting for the last few of many that were asked at the same time."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Collection
 
 MOMENT = 0.2
-"""Seconds that are given in any case."""
+"""Minimum extra seconds to wait."""
 
 
 async def some_are_late(asked: Collection[asyncio.Task[object]]) -> bool:
-    """Whether some take their time when others have answered; returns as soon as that is known.
+    """Return whether some take long after others have answered; return as soon as that is known.
 
-    Once half of them have answered, the rest is given as long again as it took so far, and a moment: a network
-    that is slow as a whole keeps nobody from being waited for.
+    Once half of them have answered, the rest get as much time again as it took so far, plus MOMENT. So on a network
+    that is slow as a whole, no server counts as late too early.
     """
     now = asyncio.get_running_loop().time
     began, waiting = now(), set(asked)

@@ -1,4 +1,4 @@
-"""What servers say of themselves now: all asked at once, each part with a deadline of its own."""
+"""What servers report now: all are asked at the same time, each part with its own deadline."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from deploybot.settings import App, Environment, HealthSettings, project_name
 T = TypeVar("T")
 
 LOOK_WITHIN = 5.0
-"""Seconds for a server to answer; what has not come by then is unknown."""
+"""Seconds for a server to answer; what has not arrived by then is unknown."""
 USAGE_GRACE = 0.05
-"""Seconds that a quick look waits for CPU and memory when all else is there; later ones are shown the next time."""
+"""Seconds that a quick look waits for CPU and memory when all else is there; later values are shown the next time."""
 USAGE_STALE = 600.0
-"""Seconds after which CPU and memory of a container are unknown again."""
+"""Seconds after which a container's CPU and memory are unknown again."""
 _REMEMBERED = 5000
 
 Place = tuple[App, Environment]
@@ -29,9 +29,9 @@ Place = tuple[App, Environment]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLook:
-    """What was found of one app on one server. An error stands where no answer came, None where nothing was asked.
+    """What was found of one app on one server. A part is an error if no answer came, None if it was not asked.
 
-    `health` is empty when the health check of bot.toml passes, else what it saw. `usage` is by container id.
+    `health` is empty if the health check of bot.toml passes, else what the check saw. `usage` is by container id.
     """
 
     server: str
@@ -41,7 +41,7 @@ class ServerLook:
     usage: dict[str, Usage] = field(default_factory=dict)
 
     def observed(self, project: str, at: float) -> Observed | None:
-        """What was observed, for the judgement; None where the server did not answer."""
+        """Return the observed state, for the judgement; None if the server did not answer."""
         if isinstance(self.facts, DeploybotError):
             return None
         if not isinstance(self.containers, tuple):
@@ -50,7 +50,7 @@ class ServerLook:
 
 
 class ServerLooker:
-    """Looks at servers."""
+    """Asks servers for their state."""
 
     def __init__(self, servers: Servers) -> None:
         """Take the port."""
@@ -59,11 +59,11 @@ class ServerLooker:
         self._late: set[asyncio.Task[None]] = set()
 
     async def facts(self, server: str) -> ServerFacts | DeploybotError:
-        """What a server is."""
+        """Return the facts about a server."""
         return await within(self._servers.host(server).facts(timeout=LOOK_WITHIN), server)
 
     async def look(self, place: Place, server: str, *, quick: bool) -> ServerLook:
-        """What is found of an app on a server; `quick` takes what CPU and memory are at hand."""
+        """Return what is found of an app on a server; `quick` uses the CPU and memory values at hand."""
         app, environment = place
         host, engine = self._servers.host(server), self._servers.engine(server)
         health, directory = environment.health or app.health, environment.directory or app.directory
@@ -87,7 +87,7 @@ class ServerLooker:
         return tuple(one for one in found if not one.oneoff) if isinstance(found, tuple) else found
 
     async def _healthy(self, host: Host, health: HealthSettings, server: str) -> str | DeploybotError:
-        """Empty when the check of bot.toml passes now, else what it saw."""
+        """Return an empty string if the check of bot.toml passes now, else what it saw."""
         if health.http:
             answer = await within(host.http_status(health.http, timeout=LOOK_WITHIN), f"the health check on {server}")
             if isinstance(answer, DeploybotError):
@@ -102,7 +102,7 @@ class ServerLooker:
     async def _usages(self, engine: Engine, containers: Sequence[str], *, quick: bool) -> dict[str, Usage]:
         tasks = [asyncio.create_task(self._learn_usage(engine, one, quick=quick)) for one in containers]
         if tasks:
-            # Docker before 25 may take a second for each look: nobody waits for that on a board.
+            # Docker before 25 may take a second per container: a board does not wait for that.
             await asyncio.wait(tasks, timeout=USAGE_GRACE if quick else LOOK_WITHIN)
         for task in tasks:
             if not task.done():
@@ -121,9 +121,9 @@ class ServerLooker:
 
 
 async def nothing() -> None:
-    """What is not asked."""
+    """Return None for a part that is not asked."""
 
 
 async def within(answer: Awaitable[T], what: str) -> T | DeploybotError:
-    """An answer, or why it did not come in time."""
+    """Return an answer, or the error why it did not arrive in time."""
     return await within_seconds(answer, what, LOOK_WITHIN)

@@ -1,6 +1,6 @@
-"""The board: what runs where and how it is, by asking every server and not by remembering.
+"""The board: what runs where and whether it is healthy, by asking every server instead of remembering.
 
-What the bot put somewhere comes from its database, what is there from the server; where they differ both are said.
+What the bot deployed comes from its database, what is there from the server; if they differ, both are shown.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from deploybot.status.status_text import Record
 from deploybot.untrusted_input import failure_of
 
 HISTORY = 5
-"""Deployments in the story of one app."""
+"""How many deployments an app's details show."""
 
 _Spot = tuple[App, Environment, str]
 _Tell = Callable[[Card], Awaitable[None]]
 
 
 class StatusBoard:
-    """`command.StatusService`."""
+    """Implements `command.StatusService`."""
 
     def __init__(self, servers: Servers, store: Store, clock: Clock) -> None:
         """Take the ports."""
@@ -41,10 +41,10 @@ class StatusBoard:
         self._looker = ServerLooker(servers)
 
     async def board(self, pairs: Sequence[Place], tell: _Tell | None = None) -> Card:
-        """One line for each server of each environment, and one alone for a server that does not answer.
+        """Return one line per server and environment, and a single line for a server that does not answer.
 
-        While single servers keep everybody waiting, `tell` is given the board of the others. The card that is
-        returned has the same key then, and takes its place.
+        If some servers are late, `tell` first receives the board of the others. The returned card then has the same key
+        and replaces it.
         """
         spots = _spots(pairs)
         looks = [asyncio.create_task(self._look(spot, quick=True)) for spot in spots]
@@ -60,7 +60,7 @@ class StatusBoard:
     async def _tell_early(
         self, spots: Sequence[_Spot], records: Sequence[Record], looks: Sequence[asyncio.Task[ServerLook]], tell: _Tell
     ) -> str:
-        """Tell what there is if some servers are late; the key of that card, or nothing."""
+        """Post what there is if some servers are late; return the key of that card, or an empty string."""
         if not await some_are_late(looks):
             return ""
         come = [
@@ -76,7 +76,7 @@ class StatusBoard:
         return key
 
     async def detail(self, app: App, environments: Sequence[Environment]) -> Card:
-        """The whole story of one app."""
+        """Return the full details of one app."""
         entries, past = await asyncio.gather(
             self._entries([(app, environment) for environment in environments], quick=False),
             self._store.read(lambda tables: [_past(tables, app, environment) for environment in environments]),
@@ -93,7 +93,7 @@ class StatusBoard:
         return detail_card(app, sections, self._clock.now())
 
     async def servers(self, names: Sequence[str]) -> Card:
-        """Every server: reachable, system, Docker, disk, memory."""
+        """Return all servers: reachable, system, Docker, disk, memory."""
         found = await asyncio.gather(*(self._looker.facts(name) for name in names))
         return servers_card(dict(zip(names, found, strict=True)))
 
@@ -107,7 +107,7 @@ class StatusBoard:
         app, environment, server = spot
         try:
             return await self._looker.look((app, environment), server, quick=quick)
-        except Exception as problem:  # noqa: BLE001  whatever one server causes is its own red line
+        except Exception as problem:  # noqa: BLE001  any error of one server is shown as its own red line
             return ServerLook(server=server, facts=failure_of(server, problem))
 
     async def _records(self, spots: Sequence[_Spot]) -> list[Record]:
@@ -127,7 +127,7 @@ def _entries(spots: Sequence[_Spot], records: Sequence[Record], found: Sequence[
 
 
 def _records(tables: Tables, spots: Sequence[_Spot], now: float) -> list[Record]:
-    """What the database holds of each spot."""
+    """Return what the database has about each app, environment and server."""
     running = {(one.app, one.environment, one.server): one for one in tables.running.all()}
     locks = {(one.app, one.environment): one for one in tables.locks.all(now)}
     unfinished = tables.deployments.open()
@@ -151,12 +151,12 @@ def _records(tables: Tables, spots: Sequence[_Spot], now: float) -> list[Record]
 
 
 def _manifest(tables: Tables, running: Running) -> Manifest | None:
-    """The images that were seen when it was put there."""
+    """Return the images that were seen when the release was deployed."""
     found = tables.manifests.get(running.app, running.environment, running.server, running.release.id)
     return found.manifest if found else None
 
 
 def _past(tables: Tables, app: App, environment: Environment) -> tuple[tuple[Deployment, ...], Release | None]:
-    """The last deployments, and the good release before the present one."""
+    """Return the last deployments, and the good release before the present one."""
     good = [one.plan.release for one in tables.deployments.good(app.name, environment.name, 2)]
     return tables.deployments.recent(app.name, environment.name, HISTORY), good[1] if good[1:] else None

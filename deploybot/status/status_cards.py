@@ -29,22 +29,22 @@ class Entry:
 
     @property
     def server(self) -> str:
-        """The server's name."""
+        """Return the server's name."""
         return self.look.server
 
     def judged(self, now: float) -> Judgement | None:
-        """What runs, compared with what is recorded; None where the server did not answer."""
+        """Return what runs, compared with the record; None if the server did not answer."""
         observed = self.look.observed(project_name(self.app, self.environment), now)
         return judge(observed, self.record.running, self.record.manifest) if observed else None
 
     @property
     def name(self) -> str:
-        """`shop/production`."""
+        """Return `shop/production`."""
         return f"{self.app.name}/{self.environment.name}"
 
 
 def board_card(entries: Sequence[Entry], now: float) -> Card:
-    """One line for each entry; the entries of a server that does not answer are one red line together."""
+    """Return one line per entry; the entries of a server that does not answer share one red line."""
     if not entries:
         return Card(title="There is nothing here that you may see.")
     silent = {entry.server for entry in entries if isinstance(entry.look.facts, DeploybotError)}
@@ -60,7 +60,7 @@ def board_card(entries: Sequence[Entry], now: float) -> Card:
 
 
 def early_card(entries: Sequence[Entry], late: Sequence[str], now: float) -> Card:
-    """The board so far, while the servers `late` have not answered yet."""
+    """Return the board so far, while the servers `late` have not answered yet."""
     card = board_card(entries, now)
     waiting = tuple(Line(server, "no answer yet", Tone.BUSY) for server in late)
     title = f"Waiting for {len(late)} server{'s' if len(late) > 1 else ''}. {card.title} so far"
@@ -77,7 +77,7 @@ def _title(count: int, silent: int, ill: int) -> str:
 
 
 def _silent(server: str, entries: Sequence[Entry]) -> Line:
-    """A server that does not answer, and what should run there."""
+    """Return the line of a server that does not answer, with what should run there."""
     problem = entries[0].look.facts
     told = trouble(problem, server) if isinstance(problem, DeploybotError) else ""
     should = ", ".join(f"{entry.name} {entry.record.running.release}" for entry in entries if entry.record.running)
@@ -90,7 +90,7 @@ def _line(entry: Entry, now: float) -> Line:
 
 
 def summary(entry: Entry, now: float) -> list[Word]:
-    """All that is known of one entry, the most wanted first."""
+    """Return all that is known about one entry, the most important first."""
     look, record, judged = entry.look, entry.record, entry.judged(now)
     free = [] if isinstance(look.facts, DeploybotError) else [status_text.disk(look.facts)]
     return [
@@ -105,7 +105,7 @@ def summary(entry: Entry, now: float) -> list[Word]:
 
 
 def servers_card(found: Mapping[str, ServerFacts | DeploybotError]) -> Card:
-    """A row for each server."""
+    """Return a table with one row per server."""
     if not found:
         return Card(title="There is no server here that you may see.")
     rows = {name: _row(facts) for name, facts in found.items()}

@@ -1,4 +1,4 @@
-"""What was found on a server, in words with a tone. Pure; `deploybot.observed_state` judges it."""
+"""What was found on a server, as words with a tone. Pure; `deploybot.observed_state` judges it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from deploybot.units import show_duration, show_size
 
 _WORST = (Tone.BAD, Tone.WARN, Tone.UNKNOWN, Tone.BUSY, Tone.GOOD, Tone.PLAIN)
 _NAMED = frozenset({DifferenceKind.IMAGE})
-"""Differences that the word for what runs names, where that is not the release."""
+"""Differences that are already part of the text for what runs, if that is not the release."""
 DISK_SHORT = 0.1
-"""The share of free disk below which a server is warned about."""
+"""Warn about a server if its share of free disk is below this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """Something to say, and how good it is."""
+    """A text to show, and its tone."""
 
     text: str
     tone: Tone = Tone.PLAIN
@@ -29,7 +29,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What the bot's database holds of an app on a server of an environment."""
+    """What the bot's database has about an app on a server of an environment."""
 
     running: Running | None = None
     manifest: Manifest | None = None
@@ -39,34 +39,34 @@ class Record:
 
 
 def worst(tones: Iterable[Tone]) -> Tone:
-    """The tone that matters most."""
+    """Return the most serious tone."""
     found = set(tones)
     return next((tone for tone in _WORST if tone in found), Tone.PLAIN)
 
 
 def joined(words: Iterable[Word]) -> str:
-    """The words in one line."""
+    """Return the texts on one line."""
     return " · ".join(word.text for word in words if word.text)
 
 
 def trouble(problem: DeploybotError, server: str) -> str:
-    """Why a server, or something on it, does not answer, for a line that has the server's name before it."""
+    """Return why a server, or a part of it, does not answer, for a line that begins with the server's name."""
     return str(problem).removeprefix(f"{server} ").removeprefix(f"{server}: ")
 
 
 def advice(problems: Iterable[object]) -> str:
-    """The first hint that an error among these has."""
+    """Return the first hint among these errors."""
     hints = (getattr(problem, "hint", "") for problem in problems if isinstance(problem, DeploybotError))
     return next(filter(None, hints), "")
 
 
 def ago(then: float, now: float) -> str:
-    """`3 min ago`."""
+    """Return `3 min ago`."""
     return f"{show_duration(max(now - then, 0.0))} ago"
 
 
 def release(look: ServerLook, record: Record, judged: Judgement | None) -> list[Word]:
-    """What runs, by what is there; where that is not what the bot recorded, in what it differs."""
+    """Return what runs, as observed; if that is not what the bot recorded, how it differs."""
     running = record.running
     if judged is None or isinstance(look.facts, DeploybotError):
         return [Word(f"{running.release}, as far as I know" if running else "unknown", Tone.UNKNOWN)]
@@ -77,7 +77,7 @@ def release(look: ServerLook, record: Record, judged: Judgement | None) -> list[
 
 
 def _runs(facts: ServerFacts, running: Running, judged: Judgement) -> Word:
-    """What runs where the bot has put something."""
+    """Return what runs on a server where the bot has deployed something."""
     number, put = running.deployment, running.release
     if judged.serving is Serving.FOREIGN:
         images = ", ".join(one.text for one in judged.of(DifferenceKind.IMAGE))
@@ -92,7 +92,7 @@ def _runs(facts: ServerFacts, running: Running, judged: Judgement) -> Word:
 
 
 def _found(look: ServerLook, judged: Judgement) -> Word:
-    """What runs where the bot has put nothing."""
+    """Return what runs on a server where the bot has deployed nothing."""
     if judged.serving is not Serving.FOREIGN:
         return Word("nothing deployed yet")
     current = look.facts.current if isinstance(look.facts, ServerFacts) else ""
@@ -102,7 +102,7 @@ def _found(look: ServerLook, judged: Judgement) -> Word:
 
 
 def since(record: Record, now: float) -> list[Word]:
-    """Since when, by which deployment and whose."""
+    """Return since when it runs, by which deployment, and who requested that."""
     running = record.running
     if running is None:
         return []
@@ -111,12 +111,12 @@ def since(record: Record, now: float) -> list[Word]:
 
 
 def is_empty(look: ServerLook, record: Record) -> bool:
-    """Whether nothing was put there, and nothing is there: then nothing is wrong if nothing answers."""
+    """Return whether nothing was deployed there and nothing is there: then a missing answer is not an error."""
     return record.running is None and isinstance(look.facts, ServerFacts) and not look.facts.current
 
 
 def health(look: ServerLook, record: Record, judged: Judgement | None, *, checked: bool) -> Word:
-    """How it is now, by its containers and the health check that bot.toml gives if it is `checked`."""
+    """Return the present health, from the containers and, if `checked`, the health check of bot.toml."""
     expected = record.running is not None
     seen = None if is_empty(look, record) else _checked(look)
     known = _containers_health(look, judged, expected=expected) or seen or _alive(look)
@@ -126,7 +126,7 @@ def health(look: ServerLook, record: Record, judged: Judgement | None, *, checke
 
 
 def _containers_health(look: ServerLook, judged: Judgement | None, *, expected: bool) -> Word | None:
-    """What is wrong with the containers."""
+    """Return what is wrong with the containers."""
     if isinstance(look.containers, DeploybotError):
         said = "gives no usable answer" if isinstance(look.containers, BadAnswer) else "does not answer"
         return Word(f"health unknown: Docker {said}", Tone.BAD)
@@ -138,14 +138,14 @@ def _containers_health(look: ServerLook, judged: Judgement | None, *, expected: 
 
 
 def _checked(look: ServerLook) -> Word | None:
-    """What the health check saw, unless it passed."""
+    """Return what the health check saw, unless it passed."""
     if isinstance(look.health, DeploybotError):
         return Word("does not answer", Tone.BAD)
     return Word(look.health, Tone.BAD) if look.health else None
 
 
 def _alive(look: ServerLook) -> Word | None:
-    """The word for something of which nothing bad is known; None where nothing can be asked."""
+    """Return the text for something without known problems; None if nothing can be asked."""
     states = {one.health for one in _containers(look)}
     if "starting" in states:
         return Word("starting", Tone.BUSY)
@@ -157,7 +157,7 @@ def _alive(look: ServerLook) -> Word | None:
 
 
 def state_of(one: Container, containers: Sequence[Container], now: float) -> Word:
-    """A container's state and health."""
+    """Return a container's state and health."""
     found = ailment(one, containers, now=now)
     if one.state == "exited":
         tone = Tone.PLAIN if found is None else Tone.BAD if one.exit_code else Tone.WARN
@@ -169,7 +169,7 @@ def state_of(one: Container, containers: Sequence[Container], now: float) -> Wor
 
 
 def restarts(look: ServerLook, judged: Judgement | None) -> list[Word]:
-    """How often containers were restarted since they were made, unless that is said already."""
+    """Return how often containers were restarted since they were created, unless that is already shown."""
     count = sum(one.restarts for one in _containers(look))
     if not count or (judged and judged.of(DifferenceKind.LOOP)):
         return []
@@ -177,7 +177,7 @@ def restarts(look: ServerLook, judged: Judgement | None) -> list[Word]:
 
 
 def load(look: ServerLook) -> list[Word]:
-    """CPU and memory of all containers together, as far as they are known."""
+    """Return CPU and memory of all containers together, as far as they are known."""
     running = [one.id for one in _containers(look) if one.state == "running"]
     usages = [look.usage.get(one, Usage()) for one in running]
     words = []
@@ -189,7 +189,7 @@ def load(look: ServerLook) -> list[Word]:
 
 
 def disk(facts: ServerFacts) -> Word:
-    """The free disk of a server."""
+    """Return the free disk of a server."""
     if facts.disk_free < 0:
         return Word("disk unknown", Tone.UNKNOWN)
     short = 0 < facts.disk_total * DISK_SHORT > facts.disk_free
@@ -197,7 +197,7 @@ def disk(facts: ServerFacts) -> Word:
 
 
 def going_on(record: Record, now: float) -> list[Word]:
-    """A deployment that has not ended, and who holds a lock."""
+    """Return the unfinished deployments, and who holds a lock."""
     words = [Word(_open(one, now), Tone.BUSY) for one in record.open]
     if record.lock:
         words.append(Word(locked(record.lock, now)))
@@ -210,7 +210,7 @@ def _open(one: Deployment, now: float) -> str:
 
 
 def locked(lock: Lock, now: float) -> str:
-    """Who holds it, since when, until when, why."""
+    """Return who holds a lock, since when, until when, and why."""
     until = f", {show_duration(lock.until - now)} left" if lock.until else ""
     why = f": {lock.reason}" if lock.reason else ""
     return f"locked by {lock.holder} {ago(lock.since, now)}{until}{why}"

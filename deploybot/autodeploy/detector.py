@@ -1,9 +1,9 @@
-"""Detect what `auto` in bot.toml should deploy now.
+"""Detect new releases that `auto` in bot.toml should deploy.
 
 An event is only a hint to check. A check reads the repository's heads and the registries' images, and compares them
-with what was considered last. Late, duplicate or reordered events do no harm, and the next check finds what no event
-reported. One transaction writes the decision and what was considered. It may create a trigger, which `TriggerRequests`
-brings to its end.
+with the values considered last. Late, duplicate or reordered events do no harm, and the next check finds changes that
+no event reported. One transaction writes the decision and the values considered. The decision may create a trigger,
+which `TriggerRequests` processes until it ends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _GOOD_LOOK = 50
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """The database's state of an environment: what was considered, what runs, and what waits or is being deployed."""
+    """The database's state of an environment: values considered, running releases, open triggers and deployments."""
 
     seen: dict[str, str]
     runs: tuple[Running, ...]
@@ -142,7 +142,7 @@ class TriggerDetector:
         return due
 
     async def _there(self, app: App) -> tuple[There, DeploybotError | None]:
-        """Read what exists now. If a registry fails, return its error together with what the repository contains."""
+        """Read the heads, releases and images that exist now. If a registry fails, return its error with the rest."""
         heads = await self._refs.heads(app)
         published = await self._store.read(lambda tables: tables.wishes.published(app.name))
         if self._images is None or not any(auto.image for auto in autos(app).values()):
@@ -169,7 +169,7 @@ class TriggerDetector:
             await self._store.write(withdraw)
 
     async def _consider(self, app: App, environment: Environment, auto: Auto, there: There) -> None:
-        """Compare what exists with what was considered last, and write the result."""
+        """Compare the current values with those considered last, and write the result."""
         state = await self._store.read(lambda tables: _state(tables, environment))
         dates = await self._dated(app, undated(auto, there))
         fresh = news(auto, there, state.seen, dates)
@@ -213,7 +213,7 @@ class TriggerDetector:
     async def _weigh(
         self, app: App, environment: Environment, found: Found, there: There, state: _State
     ) -> Trigger | None:
-        """Decide what to do about a change. Return a trigger, one that is only reported (LEFT), or None."""
+        """Decide about a change. Return a trigger, one that is only reported (LEFT), or None to do nothing."""
         if not found.commit:
             return await self._of_images(app, environment, found, there, state)
         commit = found.commit
@@ -260,7 +260,7 @@ class TriggerDetector:
         return plain(found.words) + await self._store.read(look)
 
     async def _behind(self, app: App, found: Found, state: _State) -> str:
-        """Return why a change is older than what ran, runs or waits, or an empty text if it is not."""
+        """Return why a change is older than a commit that ran, runs or waits, or an empty text if it is not."""
         commit = found.commit
         waits = [one.plan.release.commit for one in state.open if one.wish and not one.cancel_by]
         standing = state.standing.commit if state.standing else ""
@@ -284,7 +284,7 @@ class TriggerDetector:
         return next((mark for mark in SKIP if mark in message), "")
 
     async def _is_touched(self, app: App, environment: Environment, base: str, commit: str) -> bool:
-        """Return whether any of `paths` changed since what runs, or since what was considered if nothing runs."""
+        """Return whether any of `paths` changed since the running commit, or since the one considered if none runs."""
         paths = environment.auto.paths if environment.auto else ()
         if not paths or not base:
             return True
@@ -318,7 +318,7 @@ class TriggerDetector:
         return wish
 
     def _settle(self, tables: Tables, app: App, environment: Environment, fresh: News, wish: Trigger | None) -> None:
-        """Store what was considered, the new trigger and the one that it replaces, and post their cards."""
+        """Store the values considered, the new trigger and the one that it replaces, and post their cards."""
         if first_look.settle(tables, (app.name, environment.name), fresh.first, self._clock.now()):
             self._ring(app.name)
         for one in fresh.found:

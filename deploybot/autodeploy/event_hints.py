@@ -1,4 +1,4 @@
-"""Decide what `auto` keeps of an event. Pure; whether it is still true is checked later, where it matters."""
+"""Decide which parts of an event `auto` needs. Pure; whether they are still true is checked where it matters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deploybot.settings import App, Auto
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What an event reports about an app: the author of a change, a build of a commit, a published tag.
+    """The parts of an event that matter to an app: the author of a change, a build of a commit, a published tag.
 
     `about` are the environments whose `auto` may deploy something now. `brought` are the keys that the author `by` is
     stored under.
@@ -32,7 +32,7 @@ def autos(app: App) -> dict[str, Auto]:
 
 
 def hint_of(app: App, event: Event) -> Hint | None:
-    """Return what to keep of an event and which environments to check, or None if `auto` does not need it."""
+    """Return the parts of an event to store and the environments to check, or None if `auto` needs nothing of it."""
     match event:
         case Push(branch=branch, after=after):
             about = _about(app, lambda auto: bool(auto.branch) and fits(auto.branch or "", branch))

@@ -1,7 +1,7 @@
 """The first check of a rule, and pushes that a forge reports around that time.
 
-The first check records what exists as already seen, so adding `auto` to bot.toml deploys nothing. Anything pushed after
-that is deployed, even if its event arrives before the first check or soon after it.
+The first check records everything that exists as already seen, so adding `auto` to bot.toml deploys nothing. Anything
+pushed after that is deployed, even if its event arrives before the first check or soon after it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from deploybot.ports import Tables
 from deploybot.settings import Auto
 
 SOON = 600.0
-"""Seconds after the first check during which an event about what it saw still counts as new."""
+"""Seconds after the first check during which an event about a value it recorded still counts as new."""
 _BEFORE = "before "
 _FIRST = "first "
 
@@ -45,7 +45,7 @@ def moves(auto: Auto, event: Event) -> Iterator[SourceMoved]:
 
 
 def report(tables: Tables, place: tuple[str, str], moved: SourceMoved, now: float) -> None:
-    """Record the value from before a push: for the first check to come, or to replace what that check recorded."""
+    """Record the value from before a push, for the first check to come or in place of the value it recorded."""
     seen = tables.wishes.considered(*place)
     if moved.rule not in seen:
         if _BEFORE + moved.source not in seen:
@@ -58,7 +58,7 @@ def report(tables: Tables, place: tuple[str, str], moved: SourceMoved, now: floa
 
 
 def settle(tables: Tables, place: tuple[str, str], first: Mapping[str, str], now: float) -> bool:
-    """Record what a first check saw, unless a push was reported before it. Return True if another check is needed."""
+    """Record the values of a first check, unless a push was reported before it. Return True to check again."""
     seen = tables.wishes.considered(*place)
     again = False
     for source, what in first.items():

@@ -18,7 +18,7 @@ _GLOB: Final = frozenset("*?")
 
 
 class GoneBranches:
-    """Compares the branches of `auto` with those of the repository, and reports what changed since the last check."""
+    """Compares the branches of `auto` with those of the repository, and reports changes since the last check."""
 
     def __init__(self, store: Store, board: NoticeBoard) -> None:
         """Take the store, and the board that shows the notices."""

@@ -1,4 +1,4 @@
-"""Store triggers together with their cards, so a channel always shows what the rows contain."""
+"""Store triggers together with their cards, so a channel always shows the state in the database."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Turn triggers into deployments. Each waits for builds and the policy, and is then requested like any command.
 
-The command takes the usual way, with the person `deploybot` as its sender. One transaction writes the deployment and
-the end of its trigger. If the bot is killed, it resumes open triggers and deploys nothing twice.
+The command is handled as usual, with the person `deploybot` as its sender. One transaction writes the deployment and
+the end of its trigger. A bot that was killed resumes open triggers and deploys nothing twice.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Handle = Callable[[Incoming, Callable[[Card], Awaitable[None]]], Awaitable[Card 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The policy's answer to a trigger now: the reason for a refusal, and when that ends.
+    """The policy's answer to a trigger now: why it is refused, and until when.
 
-    `why` is empty where the policy allows it. `until` is 0.0 where the end is unknown.
+    `why` is empty if the trigger is allowed. `until` is 0.0 if the end is unknown.
     """
 
     why: str = ""
@@ -50,7 +50,7 @@ class _Hold:
 
 
 class TriggerRequests:
-    """Brings triggers to their end, one at a time for each app."""
+    """Processes triggers until they end, one at a time for each app."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class TriggerRequests:
         await self._store.write(lambda tables: self._book.put(tables, app, wish, aloud=aloud))
 
     async def _hold(self, app: App, environment: Environment, wish: Trigger) -> _Hold | None:
-        """Return what blocks a trigger: its builds, a deployment of the same release by a person, or the policy."""
+        """Return the reason to wait: the commit's builds, an open deployment of the same release, or the policy."""
         auto = environment.auto
         if auto is not None and wish.source != IMAGES:
             builds = await self._store.read(lambda tables: tables.wishes.builds(wish.app, wish.commit))
@@ -149,7 +149,7 @@ def _incoming(wish: Trigger, now: float) -> Incoming:
 
 
 async def _silence(card: Card) -> None:
-    """Ignore cards sent along the way: nobody reads them."""
+    """Ignore progress cards: they have no reader here."""
     del card
 
 

@@ -1,4 +1,4 @@
-"""Find what `auto` should consider in a repository and its registries. Pure: an event and a check give the same result.
+"""Find new values in a repository and its registries for `auto`. Pure: an event and a check give the same result.
 
 Each word of `auto` is a rule: `branch`, `tag`, `release`, `image`. The value that a rule saw last is stored under its
 source. A rule that runs for the first time takes everything as seen, so adding `auto` to bot.toml deploys nothing.
@@ -19,7 +19,7 @@ IMAGES = "images"
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """What exists now: the repository's heads, the tags published as releases, and the images' pins.
+    """The current heads of the repository, the tags published as releases, and the images' pins.
 
     `images` is empty if the registries were not asked or did not answer. The rule for images is skipped then.
     """
@@ -59,7 +59,7 @@ class News:
 
 
 def news(auto: Auto, there: There, seen: Mapping[str, str], dates: Mapping[str, float]) -> News:
-    """Return what `auto` sees that is new. `dates` are those of commits whose tags are not versions."""
+    """Return the values that are new to `auto`. `dates` are those of commits whose tags are not versions."""
     found: list[Found] = []
     first: dict[str, str] = {}
     for rule, now in _rules(auto, there, seen, dates):

@@ -28,7 +28,7 @@ def repository(url: str) -> str:
 
 
 class Routes:
-    """The apps of bot.toml, found by what events name."""
+    """The apps of bot.toml, by the names that events use for them."""
 
     def __init__(self, settings: Settings) -> None:
         """Read the images of all apps once."""
@@ -39,7 +39,7 @@ class Routes:
         }
 
     def apps(self, event: Event) -> tuple[str, ...]:
-        """Return the names of all apps that an event says it is about."""
+        """Return the names of all apps that an event is about."""
         if isinstance(event, ImagePushed) and (found := self._with_image(event)):
             return found
         if isinstance(event, Synced) and not event.repository:

@@ -62,7 +62,7 @@ class Reporter:
         self._clock = clock
 
     def __call__(self, tables: Tables, deployment: Deployment) -> None:
-        """Queue what is new about a deployment. What was reported before is not reported again."""
+        """Queue a report about a deployment. A repeated report is not queued again."""
         wanting = [target for target in self._targets if target.wants(deployment)]
         if not wanting:
             return

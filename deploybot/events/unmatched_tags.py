@@ -64,7 +64,7 @@ class UnfitTags:
 
 
 def _pushed(app: App, event: Event) -> list[_Pushed]:
-    """Return what an event reports about those services of an app that choose tags by a rule."""
+    """Return the pushed tags of an event for those services of an app that choose tags by a rule."""
     if not isinstance(event, ImagePushed) or not event.tag or len(event.tag) > _LONGEST:
         return []
     image, found = canonical_image(event.image), list[_Pushed]()

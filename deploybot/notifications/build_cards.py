@@ -43,7 +43,7 @@ _ORDER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Commit:
-    """A commit on a branch or tag, what is known of its builds, and the builds that count there.
+    """A commit on a branch or tag, its known builds, and the builds that count there.
 
     `counts` is False if no known build counts. `builds` are then all that were reported.
     """

@@ -34,7 +34,7 @@ def quiet_for(windows: Iterable[Window], here: datetime) -> float:
 
 
 def _wants(route: Notify, story: CardState) -> bool:
-    """Return whether a card matches a route. A route gets all it names; if it names nothing, only what is usual."""
+    """Return whether a card matches a route. A route that names kinds or branches also gets unusual cards of them."""
     named = bool(route.kinds or route.branches)
     return (
         story.worth >= (Worth.ASKED if named else Worth.USUAL)

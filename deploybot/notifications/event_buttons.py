@@ -57,7 +57,7 @@ def image_buttons(scene: Scene, event: ImagePushed) -> tuple[Button, ...]:
 
 
 def retry_buttons(scene: Scene, event: Event, environment: str, commit: str) -> tuple[Button, ...]:
-    """Return buttons to deploy again what failed, and to show the logs."""
+    """Return buttons to deploy the failed release again, and to show the logs."""
     app, sha = scene.app, full_sha(commit)
     if environment not in app.environments:
         return ()
@@ -94,9 +94,9 @@ def _ready(scene: Scene, environment: Environment, sha: str) -> bool:
 
 
 def _tried(scene: Scene, environment: Environment, sha: str) -> str:
-    """Return what to promote: the commit, or the deployment that was tried before if the app has images.
+    """Return the ref to promote: the commit, or for apps with images the deployment that was tried before.
 
-    Tags may mean other images by now.
+    By now, tags may mean other images than those that were tried.
     """
     if not scene.app.images or environment.after is None:
         return sha

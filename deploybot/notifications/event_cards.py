@@ -1,4 +1,4 @@
-"""The state of a card, and what the functions that make cards may read."""
+"""The state of a card, and the data from which cards are made."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Worth(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardState:
-    """A thing's card, and what decides where it is posted.
+    """A thing's card, and the values that decide where it is posted.
 
-    `card` has no key and no app yet. `turns` is True if the thing went from good to bad, or back, compared with what
-    came before it in its series. Routes filter by `kinds`, `branches` and `environments`.
+    `card` has no key and no app yet. `turns` is True if the thing went from good to bad, or back, compared with earlier
+    things in its series. Routes filter by `kinds`, `branches` and `environments`.
     """
 
     card: Card
@@ -57,8 +57,8 @@ class CardState:
 class Scene:
     """All that a card may depend on besides the parts of its thing. It is read inside the transaction.
 
-    `series` returns the last parts of a series, up to a limit, the newest first. `running` returns what runs in an
-    environment. `zone` is the bot's time zone. `builds` returns all known builds of a commit.
+    `series` returns the last parts of a series, up to a limit, the newest first. `running` returns the releases that
+    run in an environment. `zone` is the bot's time zone. `builds` returns all known builds of a commit.
     """
 
     app: App

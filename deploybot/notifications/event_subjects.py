@@ -141,7 +141,7 @@ def joined(was: Event | None, event: Event) -> Event:
 
 
 def kept(event: Event) -> Event:
-    """Return the event cut to what is stored: a push of 10,000 commits is stored like one of five."""
+    """Return the event cut to the parts that are stored. A push of 10,000 commits is stored like one of five."""
     match event:
         case Push():
             commits = tuple(replace(one, message=subject(one.message)) for one in event.commits[:COMMITS_SHOWN])

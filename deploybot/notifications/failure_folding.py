@@ -1,4 +1,4 @@
-"""The history of a build or push: fold failures in a row into one sentence, and find what was overtaken."""
+"""The history of a build or push: fold failures in a row into one sentence, and find overtaken pushes."""
 
 from __future__ import annotations
 

@@ -84,11 +84,11 @@ class Notifier:
         self._waiting = asyncio.Event()
 
     async def run(self) -> None:
-        """Post what waits for the end of quiet hours when they are over. Run until cancelled."""
+        """Post waiting notifications when quiet hours are over. Run until cancelled."""
         await Quiet(self._store, self._clock, self.say_due, self._waiting).run()
 
     async def hear(self, app: App, event: Event, delivery: str) -> str:
-        """Post an event once. Return a sentence about what was done with it. Raises StoreError."""
+        """Post an event once. Return a sentence about the result. Raises StoreError."""
         return (await self.hear_all(app, [(event, delivery)]))[0]
 
     async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
@@ -114,7 +114,7 @@ class Notifier:
         return said, batch.waits
 
     def _hear(self, tables: Tables, app: App, event: Event, delivery: str, batch: Batch) -> str:
-        """Store and post one event. Add what it changes to `batch`."""
+        """Store and post one event. Add other things that it affects to `batch`."""
         if isinstance(event, Ping):
             return "a ping: nothing to post"
         now = self._clock.now()
@@ -261,7 +261,7 @@ class Notifier:
             log.exception("the messages about what #%s has deployed are not brought up to date", deployment.number)
 
     def say_due(self, tables: Tables) -> float | None:
-        """Post what waited for the end of quiet hours. Return when the next is due, or None if nothing waits."""
+        """Post notifications that waited for the end of quiet hours. Return when the next is due, or None."""
         now = self._clock.now()
         close_storms(tables, now)
         waiting: dict[Place, list[EventPlace]] = {}
@@ -272,7 +272,7 @@ class Notifier:
         return tables.told.next_due()
 
     def _make_up(self, tables: Tables, place: Place, rows: Sequence[EventPlace], now: float) -> None:
-        """Post to a channel what it missed, each thing in its current state. Many of them become one message."""
+        """Post the notifications that waited for a channel, each in its current state. Many become one message."""
         told: list[tuple[EventPlace, CardState]] = []
         for row in rows:
             app, parts = self._settings.apps.get(row.app), tables.told.parts(row.app, row.thing)
@@ -335,9 +335,9 @@ def _part(app: App, spot: EventPosition, event: Event, heard: float) -> EventPar
 
 
 def _known(tables: Tables, app: App, spot: EventPosition) -> EventPart | None:
-    """Return what is known of a part.
+    """Return the known state of a part.
 
-    A build may be reported before its commit is known. It is then a thing of its own.
+    A build may be reported before its commit is known. It is then a separate thing.
     """
     thing = tables.told.thing_with(app.name, spot.part) if spot.thing.startswith("build:") else None
     parts = tables.told.parts(app.name, thing or spot.thing)
@@ -362,7 +362,7 @@ def _as_it_is(was: EventPlace, story: CardState) -> EventPlace:
 
 
 def _turned(was: EventPlace, story: CardState) -> bool:
-    """Return whether a thing went from good to bad or back since it was last posted, or since what came before it."""
+    """Return whether a thing went from good to bad or back since its last message, or else within its series."""
     if not story.mood.settled:
         return False
     return was.mood != story.mood.value if was.mood else story.turns

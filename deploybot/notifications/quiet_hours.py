@@ -55,7 +55,7 @@ class Quiet:
         self._waiting = waiting
 
     async def run(self) -> None:
-        """Post what is due until cancelled."""
+        """Post notifications when they are due, until cancelled."""
         while True:
             self._waiting.clear()
             try:
@@ -70,7 +70,7 @@ class Quiet:
                 continue
 
     async def _next(self) -> float:
-        """Post what is due. Return the seconds until the next is due, at most a quarter of an hour."""
+        """Post what is due. Return the seconds until the next notification, at most a quarter of an hour."""
         at = await self._store.read(lambda tables: tables.told.next_due())
         if at is not None and at <= self._clock.now():
             at = await self._store.write(self._say_due)

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a delivery ended for an app: `result` is the word it is counted under, `made` describes what was done."""
+    """The outcome of a delivery for an app. `result` is the word it is counted under, `made` a description."""
 
     fate: Fate
     result: str
@@ -45,8 +45,8 @@ class End:
 class AppLane:
     """The deliveries of one app, by number, in order.
 
-    `hear` returns a delivery's end for this app. `hear_all` returns those of several at once, or None if that fails.
-    `ended` takes the ends and returns when they are stored.
+    `hear` returns a delivery's outcome for this app. `hear_all` returns those of several at once, or None if that
+    fails. `ended` takes the outcomes and returns when they are stored.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class AppLane:
             self.task = asyncio.create_task(self._run(), name="webhooks-lane")
 
     async def _run(self) -> None:
-        """Process all that waits. A few deliveries are loaded at once, and their ends are stored in one commit."""
+        """Process all that waits. A few deliveries are loaded at once, and their outcomes are stored in one commit."""
         while self._numbers:
             await self._rush.over()
             numbers = [self._numbers[index] for index in range(min(_BATCH, len(self._numbers)))]
@@ -88,7 +88,7 @@ class AppLane:
                 self._numbers.popleft()
 
     async def _hear_each(self, found: Sequence[Delivery]) -> None:
-        """Process deliveries in order. Ends are stored without waiting for a slow delivery."""
+        """Process deliveries in order. Outcomes are stored without waiting for a slow delivery."""
         ends: list[tuple[Delivery, End]] = []
         for delivery in found:
             hearing = asyncio.create_task(self._hear(delivery))
@@ -117,7 +117,7 @@ class Ears:
         self._first_pause = first_pause
 
     async def tell(self, app: App, delivery: Delivery, events: Sequence[Event]) -> End:
-        """Give events to all listeners. Retry failures with growing pauses, and give up in the end."""
+        """Give events to all listeners. Retry failures with growing pauses, and finally give up."""
         tries, told = delivery.tries, False
         while True:
             try:
@@ -201,7 +201,7 @@ def _count(delivery: Delivery, events: Sequence[Event]) -> None:
 
 
 def _made(said: Sequence[str], events: Sequence[Event]) -> End:
-    """Return the end of a delivery, with what each listener reported. Repeated sentences appear once."""
+    """Return the outcome of a delivery, with the listeners' sentences. Repeated sentences appear once."""
     if not events:
         return End(Fate.DONE, "ignored", NO_INTEREST)
     words = [*said, *("a ping" for event in events if isinstance(event, Ping))]

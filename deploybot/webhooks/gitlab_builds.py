@@ -122,7 +122,7 @@ def _together(builds: list[Tree]) -> BuildState:
 
 
 def _latest(run: Tree, builds: list[Tree]) -> float:
-    # A retried pipeline keeps its id, and its earlier events may arrive late. Only its jobs' times tell them apart.
+    # A retried pipeline keeps its id, and its earlier events may arrive late. Only its jobs' times show the order.
     moments = ("created_at", "started_at", "finished_at")
     return max(one.time(moment) for one in (run, *builds) for moment in moments)
 

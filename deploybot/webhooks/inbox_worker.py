@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _OpenDelivery:
-    """A delivery for several apps: how many have not handled it yet, and the ends so far."""
+    """A delivery for several apps: how many have not handled it yet, and the outcomes so far."""
 
     left: int
     ends: list[End] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Inbox:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Process what waited when the bot stopped, and then new deliveries, until cancelled."""
+        """Process deliveries that waited when the bot stopped, and then new ones, until cancelled."""
         self._bytes += await until_kept(self._store.read, lambda tables: tables.deliveries.backlog())
         self._changed.set()
         try:
@@ -139,13 +139,13 @@ class Inbox:
         return AppLane(self._store, self._rush, hear=hear, hear_all=hear_all, ended=self._end)
 
     async def _hear(self, app: str, delivery: Delivery) -> End:
-        """Process a delivery for an app and return its end. Log messages meanwhile carry its number."""
+        """Process a delivery for an app and return its outcome. Log messages meanwhile carry its number."""
         with about_delivery(f"{delivery.sender}/{delivery.number}"):
             found = await self._read(app, delivery)
             return found if isinstance(found, End) else await self._ears.tell(self._apps[app], delivery, found)
 
     async def _hear_all(self, app: str, deliveries: Sequence[Delivery]) -> Sequence[End] | None:
-        """Process several deliveries and return their ends, or None if they have to be processed one by one."""
+        """Process several deliveries and return their outcomes, or None if they have to be processed one by one."""
         found: list[End | Sequence[Event]] = []
         for delivery in deliveries:
             with about_delivery(f"{delivery.sender}/{delivery.number}"):
@@ -159,7 +159,10 @@ class Inbox:
         return [of_it if isinstance(of_it, End) else next(ends) for of_it in found]
 
     async def _read(self, app: str, delivery: Delivery) -> Sequence[Event] | End:
-        """Return the events of a delivery for an app, or its end. The empty name is for deliveries about no app here."""
+        """Return the events of a delivery for an app, or its outcome.
+
+        `app` is empty for deliveries that are about no known app.
+        """
         try:
             return self._mine(app, delivery, await self._events(delivery))
         except MalformedError as error:
@@ -187,7 +190,7 @@ class Inbox:
             return await events_of(delivery.sender, received)
 
     def _homeless(self, delivery: Delivery, events: Sequence[Event]) -> End:
-        """Return the end of a delivery that is about no known app."""
+        """Return the outcome of a delivery that is about no known app."""
         if delivery.app:
             return End(Fate.DONE, "elsewhere", f"{NO_APP}{delivery.app} any more")
         if not events:
@@ -198,7 +201,7 @@ class Inbox:
         return End(Fate.DONE, "elsewhere", f"{ABOUT}{_subject(events[0])}, which is no app's here")
 
     async def _end(self, ends: Sequence[tuple[Delivery, End]]) -> None:
-        """Record ends for one app. A delivery has ended when it has ended for all its apps."""
+        """Record outcomes for one app. A delivery has ended when it has ended for all its apps."""
         done: list[tuple[Delivery, Fate, str]] = []
         for delivery, end in ends:
             METRICS.webhooks.add(delivery.sender, end.result)
@@ -216,7 +219,7 @@ class Inbox:
         self._rest()
 
     def _finish(self, done: Sequence[tuple[Delivery, Fate, str]], now: float, tables: Tables) -> None:
-        """Store the ends of deliveries, and report what does not fit bot.toml."""
+        """Store the outcomes of deliveries, and report events that do not fit bot.toml."""
         for delivery, fate, made in done:
             tables.deliveries.finish(delivery.number, fate, made, now)
         if self._board is None:
@@ -236,5 +239,5 @@ class Inbox:
 
 
 def _subject(event: Event) -> str:
-    """Return the name of what an event is about."""
+    """Return the name that an event has for its subject."""
     return named_by(event) or "nothing that has a name"

@@ -65,7 +65,7 @@ class Receiver:
         rate: float,
         report: Callable[[Notice], Awaitable[None]] = nobody_reads,
     ) -> None:
-        """Take the store, the clock and the queue. `report` posts in chat what was refused."""
+        """Take the store, the clock and the queue. `report` posts refused calls in chat."""
         self._keeper = DeliveryWriter(store)
         self._clock = clock
         self._shelf = shelf
@@ -153,7 +153,7 @@ class _Endpoint:
         return web.json_response({"result": result, "error": sentence}, status=status, headers=headers)
 
     def new(self, received: Received) -> NewDelivery:
-        """Return what is stored of a delivery, without anything that proves its origin."""
+        """Return the parts of a delivery to store, without anything that proves its origin."""
         delivery = self.sender.delivery(received)
         return NewDelivery(
             app=self.address.app,

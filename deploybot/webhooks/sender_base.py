@@ -1,4 +1,4 @@
-"""The common part of all senders. A sender's own file holds only what is special about it."""
+"""The common part of all senders. A sender's own file holds only its differences."""
 
 from __future__ import annotations
 

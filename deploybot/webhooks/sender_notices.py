@@ -1,4 +1,4 @@
-"""Report once what senders send that does not fit bot.toml, so that nothing is ignored unnoticed for long."""
+"""Report once the events that do not fit bot.toml, so that no sender is ignored unnoticed for long."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _ignored(app: str, sender: str) -> str:
 
 
 def named_by(event: Event) -> str:
-    """Return the name of what an event is about: an image, a repository or an application."""
+    """Return the name of the image, repository or application that an event is about."""
     return str(getattr(event, "image", "") or event.repository or getattr(event, "application", ""))
 
 

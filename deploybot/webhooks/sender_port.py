@@ -88,7 +88,7 @@ class Sender(Protocol):
         """
 
     def sign(self, body: bytes, secret: str, *, kind: str, delivery: str, at: float) -> Signed:
-        """Return what this sender would send along: proof, kind of event, the delivery's id. `verify` accepts it.
+        """Return the parts that this sender would add: proof, kind of event, the delivery's id. `verify` accepts them.
 
         `kind` is one of the sender's words, empty if it has none. `at` is now, in seconds since the epoch.
         """

@@ -122,7 +122,7 @@ def _is_request(job: str) -> bool:
 
 
 def _span(state: BuildState, moment: float, duration: float) -> tuple[float, float]:
-    """Return when a build began and ended. The time in an event is that of its phase: of an end it is the end."""
+    """Return when a build began and ended. An event has the time of its own phase, so that of an end is the end."""
     if state is BuildState.RUNNING:
         return moment, 0.0
     if state.ended and moment >= duration:

@@ -1,1 +1,1 @@
-"""Automatic deployments: what `auto` in bot.toml finds, and how that becomes a deployment."""
+"""Automatic deployments: find new releases for `auto` in bot.toml and turn each into a deployment."""

@@ -1,9 +1,9 @@
-"""Deployments by themselves: what bot.toml's `auto` makes of what is there now.
+"""Detect new releases that `auto` in bot.toml should deploy.
 
-An event is only a hint that it is time to look. A look asks the repository for its heads and the registries for their
-images, and compares them with what was considered last: so late, doubled and shuffled events can do no harm, and what
-no event told is found by the next look. Whatever is decided is written in one transaction with what was considered;
-from then on it is a wish, which `pursuit` brings to its end.
+An event is only a hint to check. A check reads the repository's heads and the registries' images, and compares them
+with the values considered last. Late, duplicate or reordered events do no harm, and the next check finds changes that
+no event reported. One transaction writes the decision and the values considered. The decision may create a trigger,
+which `TriggerRequests` processes until it ends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _GOOD_LOOK = 50
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What the database says of an environment: what was considered and what runs, waits, or is on its way there."""
+    """The database's state of an environment: values considered, running releases, open triggers and deployments."""
 
     seen: dict[str, str]
     runs: tuple[Running, ...]
@@ -43,17 +43,17 @@ class _State:
     good: tuple[Deployment, ...]
 
     def is_there(self, servers: Sequence[str], commit: str) -> bool:
-        """Whether a commit runs well on all servers."""
+        """Return whether a commit runs healthy on all servers."""
         well = {row.server for row in self.runs if row.healthy and row.release.commit == commit}
         return well >= {*servers}
 
     def on_its_way(self, commit: str) -> bool:
-        """Whether a deployment of a commit has not ended."""
+        """Return whether a deployment of a commit is still open and not being cancelled."""
         return any(one.plan.release.commit == commit and not one.cancel_by for one in self.open)
 
 
 class TriggerDetector:
-    """`ports.GroupListener`, and the looks of `watch`. `ring(app)` asks for a look soon."""
+    """A `ports.GroupListener` that also checks apps for the `Poller`. `ring(app)` asks for a check soon."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class TriggerDetector:
         ring: Callable[[str], None],
         gone: GoneBranches | None = None,
     ) -> None:
-        """Take the ports; `images` is None where no registry can be asked. `gone` reports branches that are."""
+        """Take the ports. `images` is None where no registry can be asked. `gone` reports missing branches."""
         self._store = store
         self._clock = clock
         self._refs = refs
@@ -80,11 +80,11 @@ class TriggerDetector:
         self._gone = gone
 
     async def hear(self, app: App, event: Event, delivery: str) -> str:
-        """Keep what an event tells, and look soon. It may come again: the same is kept again. StoreError only."""
+        """Store what an event reports, and check soon. The same event may come again safely. Raises only StoreError."""
         return (await self.hear_all(app, [(event, delivery)]))[0]
 
     async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
-        """The same for several events, in one transaction."""
+        """Handle several events like `hear`, in one transaction."""
         hints = [hint_of(app, event) if autos(app) else None for event, _ in heard]
         fresh = [one for event, _ in heard for one in self._moved(app, event)]
         if any(hints) or fresh:
@@ -94,7 +94,7 @@ class TriggerDetector:
         return [_looking(hint) for hint in hints]
 
     def _moved(self, app: App, event: Event) -> Iterator[tuple[str, SourceMoved]]:
-        """What an event says of environments that were not looked at before, or first a short time ago."""
+        """Yield an event's changes for environments that had no first check yet, or had it a short time ago."""
         for name, auto in autos(app).items():
             if (app.name, name) not in self._looked:
                 yield from ((name, one) for one in moves(auto, event))
@@ -122,10 +122,10 @@ class TriggerDetector:
             tables.wishes.publish(app, hint.published, now)
 
     async def look(self, app: App) -> float:
-        """Look at everything that an app is deployed from by itself, and go on with what is wanted.
+        """Check everything that `auto` deploys an app from, and process its triggers.
 
-        Gives the seconds until there is something to do without an event. Raises Unreachable, UserError or
-        StoreError where something could not be asked; what could, has been looked at.
+        Return the seconds until something is due without an event. Raises Unreachable, UserError or StoreError where
+        something could not be checked; everything else has been checked by then.
         """
         there, problem = await self._there(app)
         if self._gone is not None:
@@ -142,7 +142,7 @@ class TriggerDetector:
         return due
 
     async def _there(self, app: App) -> tuple[There, DeploybotError | None]:
-        """What is there now. A registry that does not answer keeps nobody from what the repository says."""
+        """Read the heads, releases and images that exist now. If a registry fails, return its error with the rest."""
         heads = await self._refs.heads(app)
         published = await self._store.read(lambda tables: tables.wishes.published(app.name))
         if self._images is None or not any(auto.image for auto in autos(app).values()):
@@ -153,7 +153,7 @@ class TriggerDetector:
             return There(heads, published), problem
 
     async def _withdraw(self, app: App, there: There) -> None:
-        """Let go of what waits for a branch or tag that was deleted: whoever did that does not want it any more."""
+        """Drop triggers that wait for a deleted branch or tag: the deletion means that it is no longer wanted."""
         known = {*(f"heads/{name}" for name in there.heads.branches), *(f"tags/{name}" for name in there.heads.tags)}
 
         def gone(tables: Tables) -> list[Trigger]:
@@ -169,7 +169,7 @@ class TriggerDetector:
             await self._store.write(withdraw)
 
     async def _consider(self, app: App, environment: Environment, auto: Auto, there: There) -> None:
-        """Compare what is there with what was considered, and write down what follows."""
+        """Compare the current values with those considered last, and write the result."""
         state = await self._store.read(lambda tables: _state(tables, environment))
         dates = await self._dated(app, undated(auto, there))
         fresh = news(auto, there, state.seen, dates)
@@ -183,7 +183,7 @@ class TriggerDetector:
         await self._store.write(lambda tables: self._settle(tables, app, environment, fresh, wish))
 
     async def _forget_first(self, app: App, environment: Environment, seen: dict[str, str]) -> None:
-        """Once all rules have looked, and that is long ago, events need not be compared with their first looks."""
+        """Delete the notes of first checks once they are old, so that events are no longer compared with them."""
         old, notes = first_look.old(seen, self._clock.now()), first_look.notes(seen)
 
         def forget(tables: Tables) -> None:
@@ -196,14 +196,14 @@ class TriggerDetector:
             self._looked.add((app.name, environment.name))
 
     async def _dated(self, app: App, commits: Sequence[str]) -> dict[str, float]:
-        """When commits were made; each is asked for once."""
+        """Return the dates of commits. Each commit is looked up once."""
         for commit in commits:
             if commit not in self._dates:
                 self._dates[commit] = (await self._refs.resolve(app, commit)).committed
         return {commit: self._dates[commit] for commit in commits}
 
     async def _newest(self, app: App, found: Sequence[Found]) -> Found:
-        """Of several things at once the commit that was made last: with it come the newest images, too."""
+        """Return the newest of several changes: the commit with the latest date. It brings the newest images, too."""
         commits = [one for one in found if one.commit]
         if len(commits) < 2:  # noqa: PLR2004 - nothing to compare
             return (commits or [*found])[0]
@@ -213,7 +213,7 @@ class TriggerDetector:
     async def _weigh(
         self, app: App, environment: Environment, found: Found, there: There, state: _State
     ) -> Trigger | None:
-        """What is to be wanted of what was found: a wish, one that is only told of (LEFT), or nothing at all."""
+        """Decide about a change. Return a trigger, one that is only reported (LEFT), or None to do nothing."""
         if not found.commit:
             return await self._of_images(app, environment, found, there, state)
         commit = found.commit
@@ -249,7 +249,7 @@ class TriggerDetector:
         )
 
     async def _why(self, app: App, found: Found, *more: str) -> str:
-        """`push to develop by ana`: with the person's name where they are known, else as the sender calls them."""
+        """Return text such as `push to develop by ana`, with the name of a known person or else the sender's name."""
 
         def look(tables: Tables) -> str:
             whats = dict.fromkeys(filter(None, (found.commit, found.where, *more)))
@@ -260,7 +260,7 @@ class TriggerDetector:
         return plain(found.words) + await self._store.read(look)
 
     async def _behind(self, app: App, found: Found, state: _State) -> str:
-        """Why something is older than what was there or is wanted; empty where it is not."""
+        """Return why a change is older than a commit that ran, runs or waits, or an empty text if it is not."""
         commit = found.commit
         waits = [one.plan.release.commit for one in state.open if one.wish and not one.cancel_by]
         standing = state.standing.commit if state.standing else ""
@@ -279,12 +279,12 @@ class TriggerDetector:
         return f"It was already deployed automatically, as #{number}" if number else ""
 
     async def _skipped(self, app: App, commit: str) -> str:
-        """The words by which a commit's message asks not to be deployed; empty where it does not."""
+        """Return the mark in a commit's message that opts out of deployment, or an empty text if there is none."""
         message = (await self._refs.message(app, commit)).lower()
         return next((mark for mark in SKIP if mark in message), "")
 
     async def _is_touched(self, app: App, environment: Environment, base: str, commit: str) -> bool:
-        """Whether one of `paths` differs from what runs there, or from what was considered where nothing does."""
+        """Return whether any of `paths` changed since the running commit, or since the one considered if none runs."""
         paths = environment.auto.paths if environment.auto else ()
         if not paths or not base:
             return True
@@ -294,7 +294,11 @@ class TriggerDetector:
     async def _of_images(
         self, app: App, environment: Environment, found: Found, there: There, state: _State
     ) -> Trigger | None:
-        """The wish that images make: one alone by its digest, several by pinning all anew with the commit that runs."""
+        """Return the trigger for new images, or None if there is nothing to deploy.
+
+        A single new image is deployed by its digest. Several are deployed with the commit that runs, and all are pinned
+        again.
+        """
         pins = there.images
         release = state.runs[0].release if state.runs else Release("")
         there_now = {pin.digest for pin in release.images}
@@ -314,7 +318,7 @@ class TriggerDetector:
         return wish
 
     def _settle(self, tables: Tables, app: App, environment: Environment, fresh: News, wish: Trigger | None) -> None:
-        """Keep what was considered and what follows, and what is overtaken by that, with their cards."""
+        """Store the values considered, the new trigger and the one that it replaces, and post their cards."""
         if first_look.settle(tables, (app.name, environment.name), fresh.first, self._clock.now()):
             self._ring(app.name)
         for one in fresh.found:
@@ -333,7 +337,7 @@ def _looking(hint: Hint | None) -> str:
 
 
 def _place(where: str) -> str:
-    """`The branch develop`, `The tag v1.4`."""
+    """Return `The branch develop` or `The tag v1.4`."""
     kind, _, name = where.partition("/")
     return f"The {'branch' if kind == 'heads' else 'tag'} {plain(name)}"
 

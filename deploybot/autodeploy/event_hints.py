@@ -1,4 +1,4 @@
-"""What events tell that is worth keeping for `auto`: pure. Whether it is still true is asked where it counts."""
+"""Decide which parts of an event `auto` needs. Pure; whether they are still true is checked where it matters."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from deploybot.settings import App, Auto
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What an event tells about an app: who brought what about, a build of a commit, a published tag.
+    """The parts of an event that matter to an app: the author of a change, a build of a commit, a published tag.
 
-    `about` are the environments whose `auto` may want something now.
+    `about` are the environments whose `auto` may deploy something now. `brought` are the keys that the author `by` is
+    stored under.
     """
 
     about: tuple[str, ...] = ()
@@ -26,12 +27,12 @@ class Hint:
 
 
 def autos(app: App) -> dict[str, Auto]:
-    """What is deployed by itself, by environment."""
+    """Return the `auto` settings of an app, by environment."""
     return {name: one.auto for name, one in app.environments.items() if one.auto is not None}
 
 
 def hint_of(app: App, event: Event) -> Hint | None:
-    """What to keep of an event, and where to look; None where it means nothing to `auto`."""
+    """Return the parts of an event to store and the environments to check, or None if `auto` needs nothing of it."""
     match event:
         case Push(branch=branch, after=after):
             about = _about(app, lambda auto: bool(auto.branch) and fits(auto.branch or "", branch))
@@ -57,10 +58,10 @@ def _about(app: App, wants: Callable[[Auto], bool]) -> tuple[str, ...]:
 
 
 def _pushed(source: str, commit: str) -> tuple[str, ...]:
-    """What a push is noted under: its commit, and that commit on its very branch or tag; nothing of a deleted one."""
+    """Return the keys for a push: its commit, and that commit on this branch or tag. Return none for a deletion."""
     return (commit, ref_key(source, commit)) if commit else ()
 
 
 def _known(author: Author) -> Author | None:
-    """Who brought it about, where the sender says it at all."""
+    """Return the author, or None if the sender does not name one."""
     return author if author.name or author.identity is not None else None

@@ -1,7 +1,7 @@
-"""The first look of a rule, and a push that a forge reports about then.
+"""The first check of a rule, and pushes that a forge reports around that time.
 
-The first look takes what is there for seen, so that nothing is deployed because `auto` was written into bot.toml. What
-is pushed once `auto` is there is deployed, also where its event comes before that look, or soon after it.
+The first check records everything that exists as already seen, so adding `auto` to bot.toml deploys nothing. Anything
+pushed after that is deployed, even if its event arrives before the first check or soon after it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from deploybot.ports import Tables
 from deploybot.settings import Auto
 
 SOON = 600.0
-"""Seconds after the first look in which an event about what it saw still counts as new."""
+"""Seconds after the first check during which an event about a value it recorded still counts as new."""
 _BEFORE = "before "
 _FIRST = "first "
 
 
 @dataclass(frozen=True, slots=True)
 class SourceMoved:
-    """What an event says of a source of `rule`: what was there before, and how what is there now begins."""
+    """A change of a source of `rule`: the value before, and the start of the value that it has now."""
 
     rule: str
     source: str
@@ -31,7 +31,7 @@ class SourceMoved:
 
 
 def moves(auto: Auto, event: Event) -> Iterator[SourceMoved]:
-    """What an event says of the sources of an environment's rules; nothing of what was deleted."""
+    """Yield the changes that an event reports for the sources of an environment's rules. Ignore deletions."""
     match event:
         case Push(branch=branch, after=after, before=before) if after:
             if auto.branch and fits(auto.branch, branch):
@@ -45,7 +45,7 @@ def moves(auto: Auto, event: Event) -> Iterator[SourceMoved]:
 
 
 def report(tables: Tables, place: tuple[str, str], moved: SourceMoved, now: float) -> None:
-    """Note what was there before a push: for the first look that is to come, or in place of what that look saw."""
+    """Record the value from before a push, for the first check to come or in place of the value it recorded."""
     seen = tables.wishes.considered(*place)
     if moved.rule not in seen:
         if _BEFORE + moved.source not in seen:
@@ -58,7 +58,7 @@ def report(tables: Tables, place: tuple[str, str], moved: SourceMoved, now: floa
 
 
 def settle(tables: Tables, place: tuple[str, str], first: Mapping[str, str], now: float) -> bool:
-    """Note what a first look saw, but where a push came before it. True where that is to be looked at again."""
+    """Record the values of a first check, unless a push was reported before it. Return True to check again."""
     seen = tables.wishes.considered(*place)
     again = False
     for source, what in first.items():
@@ -73,12 +73,12 @@ def settle(tables: Tables, place: tuple[str, str], first: Mapping[str, str], now
 
 
 def notes(seen: Mapping[str, str]) -> tuple[str, ...]:
-    """The notes of first looks."""
+    """Return the notes of first checks."""
     return tuple(one for one in seen if one.startswith(_FIRST))
 
 
 def old(seen: Mapping[str, str], now: float) -> tuple[str, ...]:
-    """Those of them that count no more."""
+    """Return those notes of first checks that no longer count."""
     return tuple(one for one in notes(seen) if abs(now - _parts(seen[one])[0]) > SOON)
 
 

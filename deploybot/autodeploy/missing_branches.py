@@ -1,4 +1,4 @@
-"""Branches that `auto` names and the repository has not: reported once, with what they may be called now."""
+"""Report once the branches that `auto` names but the repository lacks, with the names that they may have now."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _GLOB: Final = frozenset("*?")
 
 
 class GoneBranches:
-    """Compares the branches of `auto` with those of the repository, and reports what changed since the last look."""
+    """Compares the branches of `auto` with those of the repository, and reports changes since the last check."""
 
     def __init__(self, store: Store, board: NoticeBoard) -> None:
-        """Take what is reported to."""
+        """Take the store, and the board that shows the notices."""
         self._store = store
         self._board = board
         self._known: dict[str, bool] = {}
 
     async def look(self, app: App, heads: Heads) -> None:
-        """Report branches that are gone, and those that are back. Raises StoreError."""
+        """Report branches that are missing, and close the notices of those that are back. Raises StoreError."""
         now = dict(_missing(app, heads))
         changed = {key: is_gone for key, (_, is_gone) in now.items() if self._known.get(key) is not is_gone}
         if not changed:
@@ -47,7 +47,7 @@ class GoneBranches:
 
 
 def _missing(app: App, heads: Heads) -> Iterator[tuple[str, tuple[str, bool]]]:
-    """For each environment with a branch: the key of its notice, its name, and whether the branch is gone."""
+    """Yield for each environment with a branch the key of its notice, its name, and whether the branch is missing."""
     for name, auto in autos(app).items():
         if auto.branch:
             is_gone = not any(fits(auto.branch, branch) for branch in heads.branches)
@@ -55,7 +55,7 @@ def _missing(app: App, heads: Heads) -> Iterator[tuple[str, tuple[str, bool]]]:
 
 
 def _notice(app: App, environment: str, key: str, heads: Heads, seen: dict[str, str]) -> Notice:
-    branch = app.environments[environment].auto.branch or ""  # type: ignore[union-attr]  # `_missing` has looked
+    branch = app.environments[environment].auto.branch or ""  # type: ignore[union-attr]  # `_missing` checked that
     last = seen.get(f"heads/{branch}", "")
     heirs = sorted(plain(name) for name, commit in heads.branches.items() if last and commit == last)
     others = ", ".join(sorted(map(plain, heads.branches))[:_SHOWN]) or "none"

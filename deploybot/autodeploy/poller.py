@@ -1,7 +1,7 @@
-"""Watching what cannot call: each app is looked at when the bot starts, when an event rings, and every `poll`.
+"""Check each app for changes: when the bot starts, when an event arrives, and every `poll` seconds.
 
-All apps side by side, a few looks at once. What does not answer is asked again after pauses that double up to an hour,
-and people are told once when that has gone on for long.
+Apps are checked in parallel, a few at a time. After a failure the pauses double, up to an hour. If failures go on for
+long, they are reported once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ _TOLD = "trouble told"
 
 @dataclass(slots=True)
 class _Watched:
-    """An app in this bot's memory: its bell, its failures in a row, and since when (seconds since the epoch)."""
+    """The poller's state of an app: its wake-up event, its failures in a row, and since when (seconds since the epoch).
+
+    `known` is False until the first successful check.
+    """
 
     app: App
     bell: asyncio.Event = field(default_factory=asyncio.Event)
@@ -42,7 +45,7 @@ class _Watched:
 
 
 class Poller:
-    """Looks at apps; `jitter` gives numbers from 0 to 1 that spread the looks."""
+    """Checks apps for changes. `jitter` returns numbers from 0 to 1 that spread the checks over time."""
 
     def __init__(
         self,
@@ -62,12 +65,12 @@ class Poller:
         self._few = asyncio.Semaphore(AT_ONCE)
 
     def ring(self, app: str) -> None:
-        """Look at an app soon; nothing for one that is not watched."""
+        """Check an app soon. Ignore apps that are not watched."""
         if app in self._watched:
             self._watched[app].bell.set()
 
     async def run(self, look: Callable[[App], Awaitable[float]]) -> None:
-        """Watch until cancelled; `look` gives the seconds until there is something to do without an event."""
+        """Check apps until cancelled. `look` returns the seconds until the next check is due without an event."""
         async with asyncio.TaskGroup() as group:
             for one in self._watched.values():
                 group.create_task(self._watch(one, look), name=f"watch-{one.app.name}")
@@ -76,7 +79,7 @@ class Poller:
         while True:
             one.bell.clear()
             pause = await self._look(one, look)
-            # Events come in swarms: what rings meanwhile is looked at once.
+            # Events come in bursts: all that arrive during this pause cause one check.
             await asyncio.sleep(min(REST, pause))
             try:
                 async with asyncio.timeout(max(pause - REST, 0.0)):
@@ -85,7 +88,7 @@ class Poller:
                 continue
 
     async def _look(self, one: _Watched, look: Callable[[App], Awaitable[float]]) -> float:
-        """Look once; the seconds until the next look, if nothing rings before."""
+        """Check an app once. Return the seconds until the next check, unless an event comes first."""
         try:
             async with self._few, asyncio.timeout(LOOK_WITHIN):
                 due = await look(one.app)
@@ -99,7 +102,7 @@ class Poller:
         return min(one.app.poll * (1 + SPREAD * (2 * self._jitter() - 1)), due)
 
     async def _well(self, one: _Watched) -> None:
-        """It answers. Where people were told that it does not, perhaps before a restart, they hear that, too."""
+        """Record a successful check. If the failure was reported, perhaps before a restart, report that it is over."""
         if one.failures or not one.known:
             await self._store.write(lambda tables: self._tell_well(tables, one.app))
         one.failures, one.since, one.known = 0, 0.0, True
@@ -110,7 +113,7 @@ class Poller:
             self._book.say(tables, app, trouble_card(app.name, ""))
 
     async def _ill(self, one: _Watched, problem: Exception) -> float:
-        """It does not answer: the seconds to wait; told once, when that has gone on for long."""
+        """Record a failed check and return the seconds to wait. Report the failure once if it goes on for long."""
         now = self._clock.now()
         one.failures, one.since = one.failures + 1, one.since or now
         if now - one.since >= LONG:
@@ -132,4 +135,4 @@ class Poller:
         try:
             await self._store.write(tell)
         except StoreError as trouble:
-            log.error("could not report that %s cannot be looked at: %s", app.name, trouble)  # noqa: TRY400  the sentence says it all
+            log.error("could not report that %s cannot be looked at: %s", app.name, trouble)  # noqa: TRY400  the message has all that is needed

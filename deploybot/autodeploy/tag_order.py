@@ -1,6 +1,6 @@
-"""Tags that are versions, in their order: semantic versioning 2.0.0 (semver.org), precedence in its section 11.
+"""Order tags that are versions, by semantic versioning 2.0.0 (semver.org, precedence in section 11).
 
-People write versions of repositories more freely than those of images (`domain.versions`): `v1.4`, `shop/1.4.0.1`.
+Tags of repositories are written more freely than those of images (`domain.version_ranges`): `v1.4`, `shop/1.4.0.1`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MOST = 4
 
 @dataclass(frozen=True, slots=True, order=True)
 class SemanticVersion:
-    """A version: greater is later. A release is later than all that came early for it."""
+    """A version; greater means later. A release is later than all of its pre-releases."""
 
     numbers: tuple[int, ...]
     whole: bool = True
@@ -27,7 +27,7 @@ class SemanticVersion:
 
 
 def version_of(tag: str) -> SemanticVersion | None:
-    """The version that a tag names, alone or behind a prefix (`v1.4.2`, `shop-v1.4`, `shop/1.4.0-rc.1`), or None."""
+    """Return the version of a tag, with or without a prefix (`v1.4.2`, `shop-v1.4`, `shop/1.4.0-rc.1`), or None."""
     match = _VERSION.fullmatch(tag)
     if match is None:
         return None

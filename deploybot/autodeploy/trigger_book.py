@@ -1,4 +1,4 @@
-"""Wishes and their cards, kept together: what a channel reads is what the rows say."""
+"""Store triggers together with their cards, so a channel always shows the state in the database."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from deploybot.settings import App
 
 
 class TriggerBook:
-    """Writes wishes and says their cards, inside the caller's transaction."""
+    """Writes triggers and posts their cards, inside the caller's transaction."""
 
     def __init__(self, clock: Clock, places: Callable[[App], Iterable[Place]]) -> None:
-        """`places` is where an app is told of."""
+        """Take the clock. `places` returns the channels of an app."""
         self._clock = clock
         self._places = places
 
     def put(self, tables: Tables, app: App, wish: Trigger, *, aloud: bool = False) -> Trigger:
-        """Keep how a wish stands, and say its card where it has one already, or is to have one from now on."""
+        """Store a trigger. Post its card if it already has one, or if `aloud` asks for one."""
         said = aloud or bool(wish.shown)
         kept = replace(wish, shown=wish.state.value if said else "")
         tables.wishes.put(kept)
@@ -30,6 +30,6 @@ class TriggerBook:
         return kept
 
     def say(self, tables: Tables, app: App, card: Card) -> None:
-        """Say a card where the app is told of."""
+        """Post a card to the channels of an app."""
         for place in self._places(app):
             tables.outbox.put(place, card, self._clock.now())

@@ -1,4 +1,4 @@
-"""The card of a wish that is not simply deployed: one message, edited as it goes on. Pure."""
+"""The card of a trigger that is not deployed right away: one message, edited as its state changes. Pure."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _TONES = {TriggerState.OPEN: Tone.WARN, TriggerState.LEFT: Tone.WARN}
 
 
 def wish_key(number: int) -> str:
-    """The key of a wish's card."""
+    """Return the key of a trigger's card."""
     return f"event:auto:{number}"
 
 
 def trouble_key(app: str) -> str:
-    """The key of the card that says that what an app is watched by does not answer."""
+    """Return the key of the card that reports that an app cannot be checked for changes."""
     return f"event:auto-watch:{app}"
 
 
 def wish_card(wish: Trigger) -> Card:
-    """How a wish stands: why it waits or was left, with a button to do it by hand as long as that makes sense."""
+    """Return the card of a trigger: why it waits or was left, and a button to deploy it by hand where useful."""
     by_hand = wish.state in {TriggerState.OPEN, TriggerState.ASKED, TriggerState.LEFT} and bool(
         wish.ref or not wish.commit
     )
@@ -48,12 +48,12 @@ def wish_card(wish: Trigger) -> Card:
 
 
 def shown(wish: Trigger) -> str:
-    """The release for people: the short commit, or the first digits of an image's digest."""
+    """Return the release for people: the short commit, or the first digits of an image's digest."""
     return wish.commit[:10] if wish.ref == wish.commit else wish.ref[:17]
 
 
 def trouble_card(app: str, why: str, cure: str = "") -> Card:
-    """What an app is watched by has not answered for long; with an empty `why`, it answers again."""
+    """Return the card for an app that could not be checked for a long time. An empty `why` means it works again."""
     if not why:
         return Card(key=trouble_key(app), title=f"I can check {app} for changes again.", tone=Tone.GOOD)
     return Card(
@@ -67,17 +67,17 @@ def trouble_card(app: str, why: str, cure: str = "") -> Card:
 
 
 def sentence(text: str) -> str:
-    """A text with a full stop."""
+    """Return the text with a full stop at its end."""
     return f"{text}." if text and not text.endswith((".", "?", "!")) else text
 
 
 def plain(text: str) -> str:
-    """One line of what others wrote, without characters that cannot be seen, cut."""
+    """Return text from outside on one line, without invisible characters, cut to 60 characters."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:_LONGEST]
 
 
 def by(authors: Iterable[Author], names: Iterable[str]) -> str:
-    """` by ana and ben`: the persons among those who brought it about, else what the sender calls them."""
+    """Return ` by ana and ben`: the names of known persons, or else the names that the sender gives."""
     people = [*dict.fromkeys(names)] or [*dict.fromkeys(name for one in authors if (name := plain(one.name)))]
     more = ["others"] if len(people) > _MOST else []
     *first, last = [*people[:_MOST], *more] or [""]

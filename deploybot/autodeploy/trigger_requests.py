@@ -1,7 +1,7 @@
-"""Wishes on their way to a deployment: held back by builds or the policy, asked for as any command, told of once.
+"""Turn triggers into deployments. Each waits for builds and the policy, and is then requested like any command.
 
-The command goes the way of every command, said by the person `deploybot`. The deployment and the end of its wish are
-written in one transaction, so a bot that is killed anywhere goes on with what is open and makes nothing twice.
+The command is handled as usual, with the person `deploybot` as its sender. One transaction writes the deployment and
+the end of its trigger. A bot that was killed resumes open triggers and deploys nothing twice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ Handle = Callable[[Incoming, Callable[[Card], Awaitable[None]]], Awaitable[Card 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What the policy says to a wish now: why not, empty for a yes, and until when (0.0: nobody knows)."""
+    """The policy's answer to a trigger now: why it is refused, and until when.
+
+    `why` is empty if the trigger is allowed. `until` is 0.0 if the end is unknown.
+    """
 
     why: str = ""
     until: float = 0.0
@@ -39,7 +42,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class _Hold:
-    """Why a wish cannot be asked for now, whether people should hear it, and when to look again by itself."""
+    """Why a trigger has to wait, whether the channels should be notified, and when to check again without an event."""
 
     why: str
     aloud: bool
@@ -47,7 +50,7 @@ class _Hold:
 
 
 class TriggerRequests:
-    """Brings wishes to their ends, one after the other for each app."""
+    """Processes triggers until they end, one at a time for each app."""
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class TriggerRequests:
         refusal: Callable[[Trigger], Awaitable[Refusal]],
         callers: Iterable[str] = (),
     ) -> None:
-        """`handle` is the dispatcher's; `refusal` asks the policy without leaving a trace.
+        """Use the dispatcher's `handle`, and `refusal` to ask the policy without recording anything.
 
         `callers` are the senders that may call for all apps.
         """
@@ -71,14 +74,14 @@ class TriggerRequests:
         self._callers = frozenset(callers)
 
     async def go_on(self, app: App) -> float:
-        """Do what can be done for all open wishes of an app; the seconds until more can be done by itself."""
+        """Process all open triggers of an app. Return the seconds until it is worth trying again without an event."""
         due = inf
         for wish in await self._store.read(lambda tables: tables.wishes.pending(app.name)):
             due = min(due, await self._go_on(app, wish))
         return max(due - self._clock.now(), 0.0)
 
     async def _go_on(self, app: App, wish: Trigger) -> float:
-        """One wish; the time at which to look at it again."""
+        """Process one trigger. Return the time at which to check it again."""
         environment = app.environments.get(wish.environment)
         settled = await self._store.read(lambda tables: _settled(tables, environment, wish))
         if settled is not None or environment is None or wish.state is not TriggerState.OPEN:
@@ -90,7 +93,7 @@ class TriggerRequests:
             if hold.why != wish.problem or (hold.aloud and not wish.shown):
                 await self._put(app, replace(wish, problem=hold.why), aloud=hold.aloud)
             return hold.until
-        # More than the longest pause is left only where the clock was set back since.
+        # More than the longest pause can remain only if the clock was set back since.
         waits = 0 < wish.next_at - self._clock.now() <= LONGEST_PAUSE
         return wish.next_at if waits else await self._ask_for(app, wish)
 
@@ -98,7 +101,7 @@ class TriggerRequests:
         await self._store.write(lambda tables: self._book.put(tables, app, wish, aloud=aloud))
 
     async def _hold(self, app: App, environment: Environment, wish: Trigger) -> _Hold | None:
-        """What stands in the way: builds, somebody's deployment of the very same, the policy."""
+        """Return the reason to wait: the commit's builds, an open deployment of the same release, or the policy."""
         auto = environment.auto
         if auto is not None and wish.source != IMAGES:
             builds = await self._store.read(lambda tables: tables.wishes.builds(wish.app, wish.commit))
@@ -115,7 +118,7 @@ class TriggerRequests:
         return _Hold(refusal.why, aloud=True, until=refusal.until or inf) if refusal.why else None
 
     async def _ask_for(self, app: App, wish: Trigger) -> float:
-        """Say the command as `deploybot`; where nothing came of it, tell why and try again later."""
+        """Send the command as `deploybot`. If it leads to no deployment, post the reason and retry later."""
         tried = replace(wish, tries=wish.tries + 1)
         await self._put(app, tried)
         log.info("%s/%s: %s", wish.app, wish.environment, wish.command)
@@ -133,7 +136,7 @@ class TriggerRequests:
 
 
 def _incoming(wish: Trigger, now: float) -> Incoming:
-    """The command as a message: each try has an id of its own, so one that was cut off can be made again."""
+    """Return the command as a message. Each try has its own id, so a try that was interrupted can be repeated."""
     return Incoming(
         identity=AUTO,
         place=Place(AUTO.platform, f"{wish.app}/{wish.environment}", private=True),
@@ -146,12 +149,12 @@ def _incoming(wish: Trigger, now: float) -> Incoming:
 
 
 async def _silence(card: Card) -> None:
-    """Nobody is there to read what comes along the way."""
+    """Ignore progress cards: they have no reader here."""
     del card
 
 
 def _settled(tables: Tables, environment: Environment | None, wish: Trigger) -> Trigger | None:
-    """The wish as it ends here: there is nothing to do, or nothing by itself any more; None where there is."""
+    """Return the trigger in its final state (or ASKED), or None if it still has to be deployed automatically."""
     if wish.state.ended:
         return wish
     if environment is None or environment.auto is None:
@@ -164,7 +167,7 @@ def _settled(tables: Tables, environment: Environment | None, wish: Trigger) -> 
 
 
 def _runs(tables: Tables, environment: Environment, wish: Trigger) -> bool:
-    """Whether it runs well on all servers already: somebody was faster."""
+    """Return whether the release already runs healthy on all servers, for example deployed by a person."""
     rows = {row.server: row for row in tables.running.get(wish.app, wish.environment) if row.healthy}
     runs = [rows[server].release for server in environment.servers if server in rows]
     there = {images_text(one.images) if wish.source == IMAGES else one.commit for one in runs}
@@ -172,7 +175,7 @@ def _runs(tables: Tables, environment: Environment, wish: Trigger) -> bool:
 
 
 def _on_its_way(tables: Tables, wish: Trigger) -> int:
-    """A deployment of the very same that somebody has asked for and that has not ended; 0 where there is none."""
+    """Return the number of an open deployment of the same release, or 0 if there is none or it is being cancelled."""
     for one in tables.deployments.open():
         release = one.plan.release
         same = images_text(release.images) if wish.source == IMAGES else release.commit

@@ -1,7 +1,7 @@
-"""What `auto` finds in a repository and its registries: pure, so an event and a look of the bot's own say the same.
+"""Find new values in a repository and its registries for `auto`. Pure: an event and a check give the same result.
 
-Each of its words is a rule: `branch`, `tag`, `release`, `image`. What a rule saw last is kept under its source, and a
-rule that has never looked takes what is there for seen: nothing is deployed because `auto` was written into bot.toml.
+Each word of `auto` is a rule: `branch`, `tag`, `release`, `image`. The value that a rule saw last is stored under its
+source. A rule that runs for the first time takes everything as seen, so adding `auto` to bot.toml deploys nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ IMAGES = "images"
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """What is there now: the repository's heads, the tags published as releases, and the images' pins.
+    """The current heads of the repository, the tags published as releases, and the images' pins.
 
-    `images` is empty where the registries were not asked, or did not answer: then nothing is said of them.
+    `images` is empty if the registries were not asked or did not answer. The rule for images is skipped then.
     """
 
     heads: Heads = field(default_factory=Heads)
@@ -31,10 +31,10 @@ class There:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Something that a rule sees now.
+    """A value that a rule sees now.
 
-    `source` is what it is kept under, `seen` what is kept, `before` what was (empty: it is new there). `where` is
-    the ref itself: `heads/develop`, `tags/v1.4`, `images`. `commit` is empty for images. `words` are for people.
+    The value `seen` is stored under `source`. `before` is the value from last time, empty if there was none. `where` is
+    the ref: `heads/develop`, `tags/v1.4`, `images`. `commit` is empty for images. `words` are for people.
     """
 
     source: str
@@ -46,20 +46,20 @@ class Found:
 
     @property
     def commit_before(self) -> str:
-        """The commit that was there before; empty where there was none."""
+        """Return the commit from last time, or an empty text if there was none."""
         return self.before.rpartition(" ")[2] if self.commit else ""
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What has changed since the last look, and what is only to be kept: rules that look for the first time."""
+    """Changes since the last check, and in `first` the values of rules that run for the first time."""
 
     found: tuple[Found, ...] = ()
     first: Mapping[str, str] = field(default_factory=dict)
 
 
 def news(auto: Auto, there: There, seen: Mapping[str, str], dates: Mapping[str, float]) -> News:
-    """What `auto` sees that it had not seen. `dates` are those of commits of tags that are no versions."""
+    """Return the values that are new to `auto`. `dates` are those of commits whose tags are not versions."""
     found: list[Found] = []
     first: dict[str, str] = {}
     for rule, now in _rules(auto, there, seen, dates):
@@ -74,7 +74,7 @@ def news(auto: Auto, there: There, seen: Mapping[str, str], dates: Mapping[str, 
 def _rules(
     auto: Auto, there: There, seen: Mapping[str, str], dates: Mapping[str, float]
 ) -> Iterator[tuple[str, tuple[Found, ...]]]:
-    """Each rule by what it is called, with all that it sees now."""
+    """Yield the name of each rule with all that it sees now."""
     if auto.branch:
         yield f"branch {auto.branch}", tuple(_branches(auto.branch, there.heads, seen))
     if auto.tag:
@@ -97,7 +97,7 @@ def _branches(glob: str, heads: Heads, seen: Mapping[str, str]) -> Iterator[Foun
 def _newest(
     rule: str, glob: str, tags: Mapping[str, str], seen: Mapping[str, str], dates: Mapping[str, float]
 ) -> Iterator[Found]:
-    """The newest of some tags, if it is newer than the one that was seen; a tag that was moved counts as new."""
+    """Yield the newest tag if it is newer than the one seen last. A moved tag counts as new."""
     name = newest_tag(tags, dates, early="-" in glob)
     if not name:
         return
@@ -117,9 +117,9 @@ def _is_later(name: str, old: str, tags: Mapping[str, str], dates: Mapping[str, 
 
 
 def newest_tag(tags: Mapping[str, str], dates: Mapping[str, float], *, early: bool) -> str:
-    """The newest tag: by version as soon as one of them is one, else by the dates of their commits.
+    """Return the newest tag: by version if any of them is one, or else by the dates of their commits.
 
-    What came before a release (`v2.0.0-rc.1`) counts only where `early` is set. Empty where there is none.
+    Pre-releases (`v2.0.0-rc.1`) count only if `early` is set. Return an empty text if there is none.
     """
     versions = {name: version for name in tags if (version := version_of(name)) is not None}
     if versions:
@@ -129,7 +129,7 @@ def newest_tag(tags: Mapping[str, str], dates: Mapping[str, float], *, early: bo
 
 
 def undated(auto: Auto, there: There) -> tuple[str, ...]:
-    """The commits whose dates decide: of tags that a rule looks at, where none of them is a version."""
+    """Return the commits whose dates are needed: those of a rule's tags, if none of the tags is a version."""
     groups: list[Iterable[str]] = []
     if auto.tag:
         groups.append([name for name in there.heads.tags if fits(auto.tag, name)])
@@ -147,5 +147,5 @@ def _images(pins: tuple[Pin, ...], seen: Mapping[str, str]) -> Iterator[Found]:
 
 
 def images_text(pins: Iterable[Pin]) -> str:
-    """`web=sha256:… worker=sha256:…`, sorted: what tells images apart."""
+    """Return `web=sha256:… worker=sha256:…`, sorted: the text by which sets of images are compared."""
     return " ".join(sorted(f"{pin.service}={pin.digest}" for pin in pins))

@@ -1,1 +1,1 @@
-"""What an event means: which app it is about, which builds count, what is reported."""
+"""The meaning of events: the apps they are about, the builds that count, and the reports to send."""

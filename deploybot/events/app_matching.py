@@ -1,6 +1,6 @@
-"""Which apps an event is about: by its repository or its image. Pure.
+"""Find the apps that an event is about, by its repository or its image. Pure.
 
-Addresses of one repository differ by who uses it: `git@github.com:acme/shop.git`, `ssh://git@github.com:22/acme/shop`,
+The same repository has different addresses: `git@github.com:acme/shop.git`, `ssh://git@github.com:22/acme/shop`,
 `https://github.com/acme/shop.git`.
 """
 
@@ -17,7 +17,7 @@ _ALIASES = re.compile(r"^(?:ssh|altssh|www)\.")
 
 
 def repository(url: str) -> str:
-    """`host/acme/shop` of a repository's address, in lower case; `/srv/shop` of a path."""
+    """Return `host/acme/shop` in lower case for a repository's address, or `/srv/shop` for a path."""
     if "://" not in url and (match := _SCP.fullmatch(url)):
         host, path = match[1], match[2]
     else:
@@ -28,10 +28,10 @@ def repository(url: str) -> str:
 
 
 class Routes:
-    """The apps of bot.toml by what events name."""
+    """The apps of bot.toml, by the names that events use for them."""
 
     def __init__(self, settings: Settings) -> None:
-        """Read the images off the apps, once."""
+        """Read the images of all apps once."""
         self._apps = settings.apps
         self._images = {
             name: frozenset(canonical_image(one.image) for one in app.images.values())
@@ -39,7 +39,7 @@ class Routes:
         }
 
     def apps(self, event: Event) -> tuple[str, ...]:
-        """The names of all apps that an event says it is about."""
+        """Return the names of all apps that an event is about."""
         if isinstance(event, ImagePushed) and (found := self._with_image(event)):
             return found
         if isinstance(event, Synced) and not event.repository:
@@ -48,12 +48,15 @@ class Routes:
         return tuple(name for name, app in named if is_of(app, event) and _lies_with(app, event))
 
     def own(self, app: str) -> str:
-        """What an app is known by, for people: its repository, or its images where it has any."""
+        """Return an app's name for people: its repository, and its images if it has any."""
         images = ", ".join(sorted(self._images[app]))
         return " and ".join(filter(None, (_of(self._apps[app]).partition("/")[2], images)))
 
     def concerns(self, app: str, event: Event) -> bool:
-        """Whether an event that came by an app's own address may be about it: it names nothing that is another's."""
+        """Return whether an event sent to an app's own address may be about that app.
+
+        It may, unless it names a repository or image that is not the app's.
+        """
         if isinstance(event, ImagePushed):
             known = self._images[app]
             return canonical_image(event.image) in known if known else True
@@ -64,15 +67,15 @@ class Routes:
         return tuple(name for name, known in self._images.items() if pushed in known)
 
     def _known_as(self, name: str) -> set[str]:
-        """What an app may be called elsewhere."""
+        """Return the names that an app may have elsewhere."""
         return {name, *(f"{name}-{environment}" for environment in self._apps[name].environments)}
 
 
 def is_of(app: App, event: Event) -> bool:
-    """Whether the repository that an event names is called as the app's, wherever it lies, or it names none.
+    """Return whether an event names the app's repository, on any host, or names none.
 
-    Forges may have one host for SSH and another for their pages. A path on this machine has no name on any forge:
-    there the last part decides.
+    A forge may use one host for SSH and another for its pages. A path on this machine has no name on a forge, so only
+    the last part is compared.
     """
     own_host, _, own = _of(app).partition("/")
     named = event.repository.strip("/").removesuffix(".git").lower()
@@ -82,13 +85,13 @@ def is_of(app: App, event: Event) -> bool:
 
 
 def _lies_with(app: App, event: Event) -> bool:
-    """Whether an event comes from the host of the app's repository, as far as either has one."""
+    """Return whether an event comes from the host of the app's repository. True where either host is unknown."""
     own, host = _of(app).partition("/")[0], _plain_host(urlsplit(event.url).hostname or "")
     return not own or not host or host == own
 
 
 def _of(app: App) -> str:
-    """An app's repository; `[apps.APP.forge]` may name it as its forge does."""
+    """Return an app's repository. `[apps.APP.forge]` may give the name that its forge uses."""
     own = repository(app.repo)
     if app.forge is None or not app.forge.repository:
         return own
@@ -96,5 +99,5 @@ def _of(app: App) -> str:
 
 
 def _plain_host(host: str) -> str:
-    """A host without what is before its name for SSH alone."""
+    """Return a host in lower case without the prefixes `ssh.`, `altssh.` and `www.`."""
     return _ALIASES.sub("", host.lower())

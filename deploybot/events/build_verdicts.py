@@ -1,11 +1,11 @@
-"""What the builds of a commit say: the one rule for cards and for what is deployed by itself. Pure.
+"""Decide what the builds of a commit mean: one rule for cards and for automatic deployments. Pure.
 
-Events are states of runs, and runs are of workflows. In this order:
+Events report states of runs, and runs belong to workflows. In this order:
 
-1. `dated` and `joined` make one state of all that was heard of a run.
-2. `origin` drops what may be for a fork.
-3. `identity` says which runs are of one workflow; `standing` keeps its newest run.
-4. `counted` leaves out what is a part of a run that is known; `judge` gives the verdict.
+1. `dated` and `joined` merge all events of a run into one state.
+2. `origin` drops builds that may be for a fork.
+3. `identity` groups the runs of one workflow; `standing` keeps its newest run.
+4. `counted` leaves out the parts of a known run; `judge` gives the verdict.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BAD: Final = frozenset({BuildState.FAILED, BuildState.CANCELLED})
 
 
 class Light(enum.StrEnum):
-    """How the builds stand: all that is asked for passed; something has still to come; something failed."""
+    """The result of the builds: all required builds passed, some are still to come, or some failed."""
 
     GREEN = "green"
     WAITS = "waits"
@@ -37,7 +37,10 @@ class Light(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BuildVerdict:
-    """How they stand, and why, for people. `unheard` is True where nothing is known of something that is asked for."""
+    """The result of the builds and the reason, for people.
+
+    `unheard` is True if nothing is known of a required build.
+    """
 
     light: Light
     why: str = ""
@@ -48,7 +51,7 @@ GREEN: Final = BuildVerdict(Light.GREEN)
 
 
 class BuildIdentity(NamedTuple):
-    """What two runs share that are of the same thing. `key` tells apart what has no number of a run."""
+    """The fields that runs of the same workflow or job share. `key` separates builds that have no run number."""
 
     sender: str
     workflow: str
@@ -58,53 +61,54 @@ class BuildIdentity(NamedTuple):
 
 
 class BuildOrigin(enum.StrEnum):
-    """Where a build comes from: the repository itself, or perhaps a fork, whose builds say nothing here."""
+    """Where a build comes from: the repository itself, or perhaps a fork, whose builds don't count."""
 
     REPOSITORY = "repository"
     FORK = "fork"
 
 
 def identity(build: Build) -> BuildIdentity:
-    """What a build is a run of. The sender's id of the workflow counts, and its name only where there is none."""
+    """Return the workflow or job that a build is a run of. The sender's id counts, or the name if there is no id."""
     key = "" if serial(build) else build.key
     return BuildIdentity(build.sender, build.workflow or build.name, build.stage, build.job, key)
 
 
 def series(build: Build) -> tuple[str, ...]:
-    """What a build is a run of over all commits."""
+    """Return the workflow or job that a build is a run of, across all commits."""
     return (build.sender, build.name if build.job else build.workflow or build.name, build.stage)
 
 
 def origin(build: Build) -> BuildOrigin:
-    """Where a build comes from. Branches of forks are called `ana:main`, as no branch of git is."""
+    """Return where a build comes from. Branches of forks are written `ana:main`, which no git branch can be called."""
     return BuildOrigin.FORK if build.fork or is_foreign(build.branch) else BuildOrigin.REPOSITORY
 
 
 def is_foreign(ref: str) -> bool:
-    """Whether a branch is a fork's."""
+    """Return whether a branch belongs to a fork."""
     return ":" in ref
 
 
 def is_own(build: Build) -> bool:
-    """Whether it is a status that the bot itself has set."""
+    """Return whether this is a status that the bot itself set."""
     return build.name == OWN or build.name.startswith(f"{OWN}/")
 
 
 def serial(build: Build) -> int:
-    """The number that grows from run to run; 0 where the sender tells none."""
+    """Return the number that grows from run to run, or 0 if the sender reports none."""
     return build.run or build.number
 
 
 def dated(build: Build, now: float) -> Build:
-    """A build whose `at` is the best time that is told of it, and not from the future; 0.0 for none."""
+    """Return the build with the best known time as `at`. Times in the future are ignored; 0.0 means none is known."""
     times = (build.at, build.finished, build.started)
     return replace(build, at=next((time for time in times if time and time <= now + AHEAD), 0.0))
 
 
 def is_newer(build: Build, was: Build) -> bool:
-    """Whether a state that has just come is newer than one that is known of the same run.
+    """Return whether a state that just arrived is newer than the known state of the same run.
 
-    A later run and attempt, then the sender's time, then an end before what leads to it, then what came last.
+    Compare the run and attempt, then the sender's time. After that an end is newer than a start, and the later arrival
+    wins.
     """
     for mine, known in ((serial(build), serial(was)), (build.attempt, was.attempt), (build.at, was.at)):
         if mine and known and mine != known:
@@ -117,7 +121,10 @@ def _step(build: Build) -> int:
 
 
 def joined(was: Build | None, build: Build) -> Build:
-    """The newest state of a run, with what only another one tells: its workflow, and the failed jobs of the attempt."""
+    """Return the newest state of a run, completed with details that only the other state has.
+
+    Failed jobs are merged only within one attempt.
+    """
     if was is None:
         return build
     newest, other = (build, was) if is_newer(build, was) else (was, build)
@@ -135,9 +142,9 @@ def joined(was: Build | None, build: Build) -> Build:
 
 
 def standing(builds: Sequence[Build], ref: str) -> tuple[Build, ...]:
-    """The newest run of everything that is built of a commit, where the commit is deployed from this branch or tag.
+    """Return the newest run of each workflow or job for a commit that is deployed from the branch or tag `ref`.
 
-    What may be for a fork is left out.
+    Builds that may be for a fork are left out.
     """
     wholes, things = _runs(builds), dict[BuildIdentity, list[Build]]()
     for one in _placed(builds):
@@ -151,16 +158,16 @@ def standing(builds: Sequence[Build], ref: str) -> tuple[Build, ...]:
 
 
 def counted(builds: Sequence[Build], ref: str) -> tuple[Build, ...]:
-    """Those of `standing` that count by themselves: no part of a run that is known, which stands for its parts."""
+    """Return the builds of `standing` that count: parts of a known run don't, because the run covers them."""
     runs = _runs(builds)
     return tuple(one for one in standing(builds, ref) if _is_run(one) or _place(one) not in runs)
 
 
 def _newest(runs: Sequence[Build], ref: str, age: Callable[[Build], tuple[int, int]]) -> list[Build]:
-    """The newest run of one thing: of the branch or tag itself, or where it has none, of others.
+    """Return the newest run of one workflow or job on this branch or tag, or on others if it has none here.
 
-    A part is as new as its run, then by its own number. What was skipped says nothing, nor what was cancelled
-    elsewhere. Twins of one number count all.
+    A part is as new as its run, then its own number decides. Skipped builds don't count if there are others. Cancelled
+    builds of other branches don't count. Builds with the same number all count.
     """
     told = [one for one in runs if one.state is not BuildState.SKIPPED] or [*runs]
     here = [one for one in told if not ref or (one.branch or one.tag) in {"", ref}]
@@ -170,7 +177,7 @@ def _newest(runs: Sequence[Build], ref: str, age: Callable[[Build], tuple[int, i
 
 
 def _placed(builds: Sequence[Build]) -> list[Build]:
-    """All builds; parts of a run that is known belong to its workflow, and come from where it comes from."""
+    """Return all builds. Parts of a known run get the workflow and origin of that run."""
     runs = _runs(builds)
     return [one if _is_run(one) or _place(one) not in runs else _part_of(runs[_place(one)], one) for one in builds]
 
@@ -188,14 +195,14 @@ def _place(build: Build) -> tuple[str, str]:
 
 
 def _is_run(build: Build) -> bool:
-    """Whether it is a run that may have parts. A check suite has no number, and is a part of its run."""
+    """Return whether this is a run that may have parts. A check suite has no number and is a part of its run."""
     return bool(build.within and build.number and not build.job)
 
 
 def judge(auto: Auto, builds: Sequence[Build], ref: str, forge: str) -> BuildVerdict:
-    """What the builds that are known of a commit say: every one (`after`), or each that is named (`checks`).
+    """Return the verdict on a commit's known builds: all of them (`after`), or each named one (`checks`).
 
-    `ref` is the branch or tag that it is deployed from; bare names in `checks` are those of `forge`.
+    `ref` is the branch or tag it is deployed from. Bare names in `checks` are builds of `forge`.
     """
     if auto.checks:
         return judge_named([check_of(text, forge) for text in auto.checks], builds, ref)
@@ -203,7 +210,7 @@ def judge(auto: Auto, builds: Sequence[Build], ref: str, forge: str) -> BuildVer
 
 
 def judge_all(builds: Sequence[Build], ref: str) -> BuildVerdict:
-    """Green where all that is known passed, but for what was skipped, and something did."""
+    """Return green if all known builds passed, apart from skipped ones, and at least one passed."""
     verdict = stands(counted(builds, ref))
     if standing(builds, ref):
         return verdict
@@ -211,7 +218,7 @@ def judge_all(builds: Sequence[Build], ref: str) -> BuildVerdict:
 
 
 def stands(found: Sequence[Build]) -> BuildVerdict:
-    """How builds stand together that all count."""
+    """Return the combined verdict on builds that all count."""
     if bad := [one for one in found if one.state in _BAD]:
         return BuildVerdict(Light.RED, f"Its builds are not green: {_listed(bad)}")
     if busy := [one for one in found if not one.state.ended]:
@@ -223,7 +230,7 @@ def stands(found: Sequence[Build]) -> BuildVerdict:
 
 
 def judge_named(checks: Sequence[Check], builds: Sequence[Build], ref: str) -> BuildVerdict:
-    """Green where each that is named passed; of several things of one name each."""
+    """Return green if each named build passed. If several have one name, all of them have to pass."""
     found = {check: _named(check, builds, ref) for check in checks}
     every = [one for runs in found.values() for one in runs]
     if bad := [one for one in every if one.state in {*_BAD, BuildState.SKIPPED}]:
@@ -236,13 +243,13 @@ def judge_named(checks: Sequence[Check], builds: Sequence[Build], ref: str) -> B
 
 
 def _named(check: Check, builds: Sequence[Build], ref: str) -> list[Build]:
-    """What stands of a name; what was skipped only where nothing else does."""
+    """Return the newest runs with a name. Skipped ones are returned only if there are no others."""
     found = [one for one in standing(builds, ref) if one.sender == check.sender and check.name in {one.name, one.path}]
     return [one for one in found if one.state is not BuildState.SKIPPED] or found
 
 
 def _unknown(check: Check, builds: Sequence[Build]) -> str:
-    """That nothing counts for a check, with what to do where something of its name was heard of."""
+    """Explain that no build counts for a check, and what to do if another sender reported that name."""
     tell = {one.sender for one in builds if check.name in {one.name, one.path}}
     if check.sender in tell:
         return f"What is known of {check} may be for a fork, and does not count."
@@ -253,7 +260,7 @@ def _unknown(check: Check, builds: Sequence[Build]) -> str:
 
 
 def _only_forks(builds: Sequence[Build]) -> str:
-    """What there is that does not count, where nothing does."""
+    """Describe the builds that don't count because they may be for a fork."""
     forks = [one for one in _placed(builds) if origin(one) is BuildOrigin.FORK]
     return f" ({_listed(forks)}, perhaps for a fork, which does not count)" if forks else ""
 

@@ -1,6 +1,7 @@
-"""What others are told of a deployment: which of its states, by whose names. Secrets are masked where it is queued.
+"""Queue reports about deployments for forges and other services: which states, and under which names.
 
-It is queued in the transaction that changes the deployment's state, so it can neither be lost nor run ahead.
+A report is queued in the transaction that changes the deployment's state. It can't be lost and can't come too early.
+Secrets are masked when it is queued.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ TRACES = "otel"
 
 @dataclass(frozen=True, slots=True)
 class ReportedTarget:
-    """Somebody who is told: of which deployments, by app (empty: all) and kind, and whether of their ends alone."""
+    """A receiver of reports, with a filter: by app (empty: all), by kind, and whether only ended deployments count."""
 
     name: str
     apps: frozenset[str] = frozenset()
@@ -26,7 +27,7 @@ class ReportedTarget:
     ends: bool = False
 
     def wants(self, deployment: Deployment) -> bool:
-        """Whether it is told of the deployment as it is now."""
+        """Return whether it receives a report about the deployment in its present state."""
         plan = deployment.plan
         return (
             (not self.apps or plan.app in self.apps)
@@ -36,12 +37,12 @@ class ReportedTarget:
 
 
 def forge_target(app: str) -> str:
-    """The name of an app's forge among the targets; no [outgoing.NAME] can have it."""
+    """Return the name of an app's forge among the targets. No [outgoing.NAME] can have the same name."""
     return f"forge:{app}"
 
 
 def targets_of(settings: Settings) -> tuple[ReportedTarget, ...]:
-    """Everybody whom bot.toml wants told. A restart and a task release nothing, so a forge does not hear of them."""
+    """Return all receivers in bot.toml. Restarts and tasks release nothing, so they are not reported to forges."""
     targets = [
         ReportedTarget(forge_target(name), frozenset({name}), _RELEASING)
         for name, app in settings.apps.items()
@@ -53,15 +54,15 @@ def targets_of(settings: Settings) -> tuple[ReportedTarget, ...]:
 
 
 class Reporter:
-    """Queues reports; called whenever something of a deployment has changed, in that very transaction."""
+    """Queues reports. It is called in the same transaction as each change of a deployment."""
 
     def __init__(self, targets: Iterable[ReportedTarget], clock: Clock) -> None:
-        """Take who is told."""
+        """Take the receivers and the clock."""
         self._targets = tuple(targets)
         self._clock = clock
 
     def __call__(self, tables: Tables, deployment: Deployment) -> None:
-        """Queue what is new of it; what was told of it already is not told again."""
+        """Queue a report about a deployment. A repeated report is not queued again."""
         wanting = [target for target in self._targets if target.wants(deployment)]
         if not wanting:
             return
@@ -72,7 +73,7 @@ class Reporter:
 
 
 def report_of(deployment: Deployment, now: float) -> Report:
-    """The deployment as others are told it."""
+    """Return the report about a deployment."""
     plan = deployment.plan
     return Report(
         deployment=deployment.number,

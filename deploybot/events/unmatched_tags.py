@@ -1,4 +1,4 @@
-"""Images that are pushed with tags which bot.toml can never mean: reported once, with the pattern that would."""
+"""Report once when images are pushed with tags that bot.toml can never match, and suggest a pattern that would."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class _Pushed:
-    """A tag that was pushed for a service, the rule of that, and whether it fits."""
+    """A tag that was pushed for a service, the service's tag rule, and whether the tag fits it."""
 
     service: str
     rule: TagRule
@@ -26,34 +26,34 @@ class _Pushed:
     fits: bool
 
     def key(self, app: str) -> str:
-        """The key of its notice: another rule is another matter."""
+        """Return the key of its notice. A different rule has a different key."""
         return f"tag {app}/{self.service} {self.rule.text} {self.rule.order}"
 
 
 class UnfitTags:
-    """The `GroupListener` that reports tags of another form than bot.toml's.
+    """A `GroupListener` that reports tags of a different form than bot.toml's.
 
-    A registry reports each tag of an image on its own. Where one tag fits, the others do not matter.
+    A registry reports each tag of an image separately. If one tag fits, the others don't matter.
     """
 
     def __init__(self, store: Store, board: NoticeBoard) -> None:
-        """Take what is reported to."""
+        """Take the store, and the board that shows the notices."""
         self._store = store
         self._board = board
 
     async def hear(self, app: App, event: Event, delivery: str) -> str:
-        """Look at one event. Raises StoreError."""
+        """Check one event. Raises StoreError."""
         return (await self.hear_all(app, [(event, delivery)]))[0]
 
     async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
-        """The same for several, in one transaction."""
+        """Check several events in one transaction."""
         pushed = [one for event, _ in heard for one in _pushed(app, event)]
         if pushed:
             await self._store.write(lambda tables: self._tell(tables, app, pushed))
         return ["" for _ in heard]
 
     def _tell(self, tables: Tables, app: App, pushed: Sequence[_Pushed]) -> None:
-        # Those that fit come first: a delivery may bring both.
+        # Fitting tags come first: a delivery may contain both kinds.
         for one in sorted(pushed, key=lambda one: not one.fits):
             key = one.key(app.name)
             if one.fits:
@@ -64,7 +64,7 @@ class UnfitTags:
 
 
 def _pushed(app: App, event: Event) -> list[_Pushed]:
-    """What an event says about the services of an app whose tags a rule chooses."""
+    """Return the pushed tags of an event for those services of an app that choose tags by a rule."""
     if not isinstance(event, ImagePushed) or not event.tag or len(event.tag) > _LONGEST:
         return []
     image, found = canonical_image(event.image), list[_Pushed]()

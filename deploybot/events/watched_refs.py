@@ -1,4 +1,4 @@
-"""Which branches and tags matter to an app; `domain.globs` reads the patterns."""
+"""Decide which branches and tags matter to an app. `domain.ref_globs` reads the patterns."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from deploybot.settings import App
 __all__ = ["USUAL", "environments_of", "fits", "fits_any", "watched"]
 
 USUAL = ("main", "master", "trunk", "develop", "release/*")
-"""The branches that matter where bot.toml names none."""
+"""The branches that matter if bot.toml names none."""
 
 
 def watched(app: App, branch: str) -> bool:
-    """Whether a branch is one that everybody wants to hear of: the app's, and those that `auto` deploys."""
+    """Return whether a branch matters to everybody: the app's branch, or one that `auto` deploys.
+
+    If the app names no branch, those in USUAL matter, too.
+    """
     autos = (one.auto.branch for one in app.environments.values() if one.auto and one.auto.branch)
     named = [*filter(None, (app.branch,)), *autos]
     return fits_any(named if app.branch else [*named, *USUAL], branch)
 
 
 def environments_of(app: App, branch: str, tag: str = "") -> frozenset[str]:
-    """The environments that `auto` deploys a branch or a tag to, or asks for it."""
+    """Return the environments that `auto` deploys a branch or tag to, or offers to."""
     return frozenset(
         name
         for name, one in app.environments.items()

@@ -1,4 +1,4 @@
-"""CI in one message: every build of a commit on a branch a line, from queued to green or red."""
+"""Cards of CI: one message for a commit on a branch, with a line for each build, from queued to green or red."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ _ORDER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Commit:
-    """A commit on a branch or tag: where, what is known of its builds, and those that count there.
+    """A commit on a branch or tag, its known builds, and the builds that count there.
 
-    `counts` is False where nothing that counts is known of it: then `builds` are what was heard of.
+    `counts` is False if no known build counts. `builds` are then all that were reported.
     """
 
     latest: Build
@@ -56,7 +56,7 @@ class _Commit:
 
     @property
     def lines(self) -> list[tuple[EventPart, Build]]:
-        """What is told. A check suite is told where it says more than the checks in it."""
+        """Return the builds to show. A check suite is shown only if its state is not also that of other builds."""
         suites = [one for one in self.builds if one.whole and not one.number]
         others = [one for one in self.builds if one not in suites]
         told = {BuildState.PASSED, BuildState.SKIPPED, *(one.state for one in others)} if others else set()
@@ -65,7 +65,10 @@ class _Commit:
 
 
 def build_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
-    """The builds of one commit and branch, or tag: green exactly where a deployment of it would wait for none."""
+    """Return the card of the builds of one commit on a branch or tag.
+
+    It is green exactly when a deployment of the commit would wait for no build.
+    """
     commit = _commit(scene, parts)
     latest, shown = commit.latest, commit.lines
     builds = [event for _, event in shown]
@@ -100,7 +103,7 @@ def build_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
 
 
 def _commit(scene: Scene, parts: Sequence[EventPart]) -> _Commit:
-    """All that is known of the commit; a fork's branch, and what has no commit yet, is told for itself."""
+    """Return all that is known of the commit. A fork's branch, or a build without a commit, is shown on its own."""
     latest = _latest(parts)
     ref, sha = latest.branch or latest.tag, full_sha(latest.commit)
     alone = not sha or is_foreign(ref)
@@ -117,14 +120,14 @@ def _builds(parts: Iterable[EventPart]) -> list[tuple[EventPart, Build]]:
 
 
 def _latest(parts: Sequence[EventPart]) -> Build:
-    """The build that says which branch it is: a part may have been told of for another one since."""
+    """Return the latest build that belongs to this branch: a part may have moved to another one since."""
     builds = [one for _, one in _builds(parts)]
     here = [one for one in builds if build_thing(one.commit, one.branch or one.tag) == parts[0].thing]
     return (here or builds)[-1]
 
 
 def _mood(commit: _Commit, shown: Sequence[Build]) -> tuple[Mood, str]:
-    """How they stand together, and the word for it."""
+    """Return the combined state of the builds and the word for it."""
     mood, word = _stand(commit, shown)
     if commit.counts:
         return mood, word
@@ -136,7 +139,7 @@ def _stand(commit: _Commit, shown: Sequence[Build]) -> tuple[Mood, str]:
     going = [one for one in commit.builds if not one.state.ended]
     if failed:
         names = ", ".join(dict.fromkeys(one_line(one.name, NAME) for one in failed[:2]))
-        more = f" and {len(failed) - 2} more" if len(failed) > 2 else ""  # noqa: PLR2004  those shown
+        more = f" and {len(failed) - 2} more" if len(failed) > 2 else ""  # noqa: PLR2004  two are shown
         return Mood.BAD, f"red: {names}{more}{', others are running' if going else ''}"
     if going:
         return Mood.BUSY, "building" if any(one.state is BuildState.RUNNING for one in going) else "queued"
@@ -146,7 +149,7 @@ def _stand(commit: _Commit, shown: Sequence[Build]) -> tuple[Mood, str]:
 
 
 def _took(builds: Sequence[Build]) -> str:
-    """How long it was from the first one's start to the last one's end, by one sender's clock."""
+    """Return the time from the first start to the last end, measured by one sender's clock."""
     spans: dict[str, tuple[float, float]] = {}
     for one in builds:
         if one.started and one.finished:
@@ -188,7 +191,7 @@ def _words(build: Build) -> str:
 
 
 def _streak(scene: Scene, part: EventPart, build: Build) -> str:
-    """`still failing, 4th time since …`, `green again after 4 failures, 2 h`; empty where there is nothing to it."""
+    """Return text such as `still failing, 4th time since …` or `green again after 4 failures, 2 h`, or nothing."""
     streak = before(part, scene.series(part.series, LOOK_BACK))
     if not streak.failures:
         return ""
@@ -203,7 +206,7 @@ def _streak(scene: Scene, part: EventPart, build: Build) -> str:
 
 
 def _turns(scene: Scene, part: EventPart, build: Build) -> bool:
-    """Whether it is the first failure, or the first that is green again."""
+    """Return whether it is the first failure, or the first pass after failures."""
     if build.state not in {BuildState.FAILED, BuildState.PASSED}:
         return False
     failing = before(part, scene.series(part.series, LOOK_BACK)).failures > 0

@@ -1,4 +1,4 @@
-"""What is made of a thing: the family of cards that its parts belong to."""
+"""Choose the kind of card that shows a thing, by the type of its events."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ _FAMILIES: Final[dict[type[Event], Callable[[Scene, Sequence[EventPart]], CardSt
 
 
 def story_of(scene: Scene, parts: Sequence[EventPart]) -> CardState:
-    """How a thing stands, by all of its parts, of which there is one at least."""
+    """Return the card of a thing, made from all of its parts. There has to be at least one."""
     return _FAMILIES[type(parts[0].event)](scene, parts)

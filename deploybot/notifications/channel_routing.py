@@ -1,4 +1,4 @@
-"""Who is told of what: the routes of bot.toml, or the app's channels where it has none."""
+"""Decide which channel gets a notification: by the routes of bot.toml, or the app's channels if it has none."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from deploybot.settings.event_settings import Notify
 
 
 def places_for(app: App, story: CardState, homes: Sequence[Place], here: datetime) -> dict[Place, float]:
-    """Where a story belongs, each place once, and for how many seconds it is quiet there yet (0.0 for not at all).
+    """Return the channels for a card, each with the seconds of quiet hours left there (0.0 if it is not quiet).
 
-    `homes` are the channels of the chats themselves, `here` is the bot's local time. Of several routes to one place
-    the one that is not quiet counts.
+    `homes` are the channels of the chats themselves, `here` is the bot's local time. If several routes lead to one
+    channel, the one with the least quiet time counts.
     """
     found: dict[Place, float] = {}
     for route in app.notify.values() or (Notify(),):
@@ -29,12 +29,12 @@ def places_for(app: App, story: CardState, homes: Sequence[Place], here: datetim
 
 
 def quiet_for(windows: Iterable[Window], here: datetime) -> float:
-    """The seconds until none of these windows is open; 0.0 where none is now."""
+    """Return the seconds until none of these windows is open, or 0.0 if none is open now."""
     return max((window.left(here) for window in windows), default=0.0)
 
 
 def _wants(route: Notify, story: CardState) -> bool:
-    """Whether a story fits all that a route asks for. What a route names, it gets; else only what is usual."""
+    """Return whether a card matches a route. A route that names kinds or branches also gets unusual cards of them."""
     named = bool(route.kinds or route.branches)
     return (
         story.worth >= (Worth.ASKED if named else Worth.USUAL)

@@ -1,4 +1,4 @@
-"""Code that changed: pushes, pull and merge requests, tags and releases."""
+"""Cards of code changes: pushes, pull and merge requests, tags and releases."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _TONES: Final = {"merged": Tone.GOOD, "closed": Tone.WARN}
 
 
 def push_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
-    """A push: who, where, how much, and the newest commits."""
+    """Return the card of a push: author, branch, size, and the newest commits."""
     part = parts[0]
     push = part.event
-    assert isinstance(push, Push)  # noqa: S101  the thing is one of pushes
+    assert isinstance(push, Push)  # noqa: S101  a thing of this kind holds pushes
     behind = bool(push.after) and overtaken(scene, push.branch, push.after, part.heard)
     card = Card(
         title=_push_title(push, who(push.by, scene.persons)),
@@ -76,7 +76,7 @@ def _links(*pages: tuple[str, str]) -> tuple[Link, ...]:
 
 
 def change_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
-    """A pull or merge request, opened, merged or closed."""
+    """Return the card of a pull or merge request that was opened, merged or closed."""
     changes = [one.event for one in parts if isinstance(one.event, Change)]
     change = max(reversed(changes), key=rank)
     open_now = change.what in {"opened", "reopened", "updated"}
@@ -98,12 +98,12 @@ def change_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
 
 
 def _number(change: Change) -> str:
-    """`!12` as GitLab writes it, `#12` as all others do."""
+    """Return `!12` for GitLab, and `#12` for all others."""
     return f"{'!' if change.sender == 'gitlab' else '#'}{change.number}"
 
 
 def _worth(changes: Sequence[Change]) -> Worth:
-    """Drafts are for nobody, and what only changed does not begin a message, unless it was a draft before."""
+    """Return the worth of a request: none for drafts, and no new message for updates unless it was a draft before."""
     ready = {one.what for one in changes if not one.draft}
     if any(one.what == "merged" for one in changes) or ready - {"updated"}:
         return Worth.USUAL
@@ -117,11 +117,11 @@ def _by(name: str) -> str:
 
 
 def tag_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
-    """A tag, and what is published by its name, in one message."""
+    """Return one card for a tag and the release published under its name."""
     tagged = next((one.event for one in parts if isinstance(one.event, Tagged)), None)
     release = next((one.event for one in parts if isinstance(one.event, Published)), None)
     event = release or tagged
-    assert event is not None  # noqa: S101  a thing has a part
+    assert event is not None  # noqa: S101  a thing has at least one part
     tag, commit = one_line(event.tag, REF), tagged.commit if tagged else ""
     gone = tagged is not None and not tagged.commit
     name = one_line(release.name) if release else ""

@@ -1,4 +1,4 @@
-"""The buttons of events: commands that whoever presses them might type next. None where the bot cannot deploy it."""
+"""Buttons on event cards: the commands that a reader might type next. None where the bot can't deploy the event."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _DIGEST: Final = 71
 def code_buttons(
     scene: Scene, event: Event, commit: str, *, branch: str = "", tag: str = "", built: bool = False
 ) -> tuple[Button, ...]:
-    """Deploy, promote where what is asked for before is met (`built` only), and what would change."""
+    """Return buttons to deploy, to promote and to show a diff.
+
+    Promotion is offered only if `built`, and if the environment before it runs the commit.
+    """
     app, sha = scene.app, full_sha(commit)
     if not sha or not is_of(app, event):
         return ()
@@ -38,7 +41,10 @@ def code_buttons(
 
 
 def image_buttons(scene: Scene, event: ImagePushed) -> tuple[Button, ...]:
-    """Deploy the image where bot.toml pins it and nobody has to approve; not where that happens by itself."""
+    """Return buttons to deploy an image that bot.toml pins.
+
+    They are left out where approval is needed, and where `auto` deploys the image.
+    """
     app = scene.app
     if not is_digest(event.digest) or not any(_same(one.image, event.image) for one in app.images.values()):
         return ()
@@ -51,7 +57,7 @@ def image_buttons(scene: Scene, event: ImagePushed) -> tuple[Button, ...]:
 
 
 def retry_buttons(scene: Scene, event: Event, environment: str, commit: str) -> tuple[Button, ...]:
-    """Deploy again what failed, and look at the logs."""
+    """Return buttons to deploy the failed release again, and to show the logs."""
     app, sha = scene.app, full_sha(commit)
     if environment not in app.environments:
         return ()
@@ -60,12 +66,12 @@ def retry_buttons(scene: Scene, event: Event, environment: str, commit: str) -> 
 
 
 def logs_button(app: App, environment: str) -> Button:
-    """The logs of an environment of the app."""
+    """Return a button that shows the logs of an environment."""
     return Button("Logs", f"logs {app.name} from {environment}")
 
 
 def is_digest(text: str) -> bool:
-    """Whether a text is `sha256:` and 64 hex digits."""
+    """Return whether a text is `sha256:` and 64 hex digits."""
     return len(text) == _DIGEST and text.startswith("sha256:") and set(text[7:]) <= {*"0123456789abcdef"}
 
 
@@ -74,7 +80,7 @@ def _deploy(app: App, environment: Environment, ref: str, label: str = "Deploy t
 
 
 def _guarded(environment: Environment) -> bool:
-    """Whether something has to be so before anything is deployed there."""
+    """Return whether deploying there requires approvals or another environment first."""
     return bool(environment.approvals or environment.after)
 
 
@@ -83,32 +89,35 @@ def _asks(environment: Environment) -> bool:
 
 
 def _ready(scene: Scene, environment: Environment, sha: str) -> bool:
-    """Whether the environment that comes before it has the commit, healthy."""
+    """Return whether the environment before it runs the commit and is healthy."""
     return environment.after is None or _there(scene, environment.after, sha)
 
 
 def _tried(scene: Scene, environment: Environment, sha: str) -> str:
-    """What to promote: the commit, and where images belong to it what was tried before, not what tags mean now."""
+    """Return the ref to promote: the commit, or for apps with images the deployment that was tried before.
+
+    By now, tags may mean other images than those that were tried.
+    """
     if not scene.app.images or environment.after is None:
         return sha
     return f"#{max(row.deployment for row in scene.running(environment.after))}"
 
 
 def _there(scene: Scene, environment: str, sha: str) -> bool:
-    """Whether all servers of an environment run the commit and are healthy."""
+    """Return whether all servers of an environment run the commit and are healthy."""
     rows = {row.server: row for row in scene.running(environment)}
     found = (rows.get(name) for name in scene.app.environments[environment].servers)
     return all(row is not None and row.healthy and row.release.commit == sha for row in found)
 
 
 def _last(app: App) -> Environment:
-    """The environment that what is deployed ends in: the last that is guarded, or the last of all."""
+    """Return the last guarded environment, or the last of all."""
     environments = [*app.environments.values()]
     return next((one for one in reversed(environments) if _guarded(one)), environments[-1])
 
 
 def wanted_tag(app: App, event: ImagePushed) -> bool:
-    """Whether bot.toml pins this image by this tag, by a range in which the tag might be, or by a pattern it fits."""
+    """Return whether bot.toml pins this image by this tag, by a matching pattern, or by a range that may match."""
     return any(_same(one.image, event.image) and _may_mean(one.tag, event.tag) for one in app.images.values())
 
 

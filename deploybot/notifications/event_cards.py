@@ -1,4 +1,4 @@
-"""How a thing stands now, and what is said of it: what every family of cards makes of the parts of a thing."""
+"""The state of a card, and the data from which cards are made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deploybot.settings import App
 
 
 class Mood(enum.StrEnum):
-    """How a thing stands. GOOD and BAD are what it comes to; what lies between changes neither."""
+    """The state of a thing. GOOD and BAD are results; PLAIN and BUSY do not change the last result."""
 
     PLAIN = "plain"
     BUSY = "busy"
@@ -24,12 +24,12 @@ class Mood(enum.StrEnum):
 
     @property
     def settled(self) -> bool:
-        """Whether it has come to something."""
+        """Return whether the state is GOOD or BAD."""
         return self in {Mood.GOOD, Mood.BAD}
 
 
 class Worth(enum.IntEnum):
-    """Whether a thing is worth a message of its own: never, to those who asked for its kind, or to everybody."""
+    """Whether a thing deserves its own message: never, for routes that ask for it, or for everybody."""
 
     NOTHING = 0
     ASKED = 1
@@ -38,10 +38,10 @@ class Worth(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardState:
-    """A thing as it is told.
+    """A thing's card, and the values that decide where it is posted.
 
-    `card` is without key and app. `turns` says that it went from good to bad, or back, against what came before it in
-    its series. `kinds`, `branches` and `environments` are what routes ask for.
+    `card` has no key and no app yet. `turns` is True if the thing went from good to bad, or back, compared with earlier
+    things in its series. Routes filter by `kinds`, `branches` and `environments`.
     """
 
     card: Card
@@ -55,10 +55,10 @@ class CardState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """All that a story may depend on beside the parts of its thing; asked inside the transaction.
+    """All that a card may depend on besides the parts of its thing. It is read inside the transaction.
 
-    `series` gives the last parts of a series, at most so many, the newest first; `running` what runs in an
-    environment. `zone` is that of the bot. `builds` gives all that was heard of the builds of a commit.
+    `series` returns the last parts of a series, up to a limit, the newest first. `running` returns the releases that
+    run in an environment. `zone` is the bot's time zone. `builds` returns all known builds of a commit.
     """
 
     app: App

@@ -1,8 +1,8 @@
-"""What an event is about: the thing, which of its parts, and which of two events about one part is the newer.
+"""Decide what an event is about: the thing, the part of it, and which of two events about one part is newer.
 
-A thing has one message in a channel, which is edited. Each part keeps the newest event about it. `rank` orders the
-events about a part by what their sender says, so they give the same message in whatever order they come. Between two of
-one rank, what came last is the newer. Builds have the rule of `events.builds`.
+A thing has one message in a channel, which is edited. Each part keeps its newest event. `rank` orders the events of a
+part by what their sender reports, so the message is the same in whatever order they arrive. If two have the same rank,
+the later arrival is newer. Builds follow the rule of `events.build_verdicts`.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _KEPT_NAMES: Final = build_verdicts.KEPT_NAMES
 _AHEAD: Final = 86400.0
 SICK: Final = frozenset({"degraded", "missing", "failed", "error"})
 BUSY: Final = frozenset({"running", "progressing", "syncing", "pending", "terminating"})
-"""Argo CD's words for an application that is unwell, and for one where something goes on."""
+"""Argo CD's words: SICK for an unhealthy application, BUSY for one that is still changing."""
 _CHANGES: Final = ("opened", "reopened", "updated", "closed", "merged")
 
 
 @dataclass(frozen=True, slots=True)
 class EventPosition:
-    """Where an event belongs: the thing, the part, and the series with its place there (see `ports.ToldPart`)."""
+    """Where an event belongs: the thing, the part, the series, and its position there (see `ports.EventPart`)."""
 
     thing: str
     part: str = ""
@@ -50,7 +50,7 @@ class EventPosition:
 
 
 def dated(event: Event, now: float) -> Event:
-    """The event with a time. A sender whose clock is days ahead is not believed: nothing could come after it."""
+    """Return the event with a time. Times more than a day ahead are not believed: no later event could replace them."""
     if isinstance(event, Build):
         return build_verdicts.dated(event, now)
     ahead = event.at > now + _AHEAD
@@ -61,8 +61,8 @@ def dated(event: Event, now: float) -> Event:
     return replace(event, at=now) if ahead or not event.at else event
 
 
-def spot_of(event: Event, delivery: str) -> EventPosition:  # noqa: C901, PLR0911  one a kind
-    """Where an event belongs; `delivery` tells apart what nothing else does."""
+def spot_of(event: Event, delivery: str) -> EventPosition:  # noqa: C901, PLR0911  one case for each kind
+    """Return where an event belongs. `delivery` identifies events that have nothing else to identify them."""
     match event:
         case Push():
             key = (event.branch, event.before, event.after, str(int(event.at)))
@@ -90,7 +90,7 @@ def spot_of(event: Event, delivery: str) -> EventPosition:  # noqa: C901, PLR091
 
 
 def commit_of(event: Event) -> str:
-    """The full commit that an event is about; empty where it is about none."""
+    """Return the full commit that an event is about, or an empty text."""
     match event:
         case Push():
             return full_sha(event.after)
@@ -100,12 +100,12 @@ def commit_of(event: Event) -> str:
 
 
 def push_series(branch: str) -> str:
-    """The series of all pushes to a branch."""
+    """Return the series of all pushes to a branch."""
     return f"push:{_id(branch)}"
 
 
 def build_thing(commit: str, branch: str) -> str:
-    """The thing that all builds of a commit on a branch (or of a tag) are parts of."""
+    """Return the thing that contains all builds of a commit on a branch or tag."""
     return f"build:{_id(commit.lower(), branch)}"
 
 
@@ -118,7 +118,7 @@ def _build(event: Build) -> EventPosition:
 
 
 def rank(event: Event) -> tuple[float, ...]:
-    """Orders the events about one part of anything but a build. Of two with one rank, the one that came last counts."""
+    """Return the order of events about one part, except builds. If two have the same rank, the later arrival counts."""
     match event:
         case Deployed():
             untimed = math.inf if event.state.ended else -math.inf
@@ -134,14 +134,14 @@ def rank(event: Event) -> tuple[float, ...]:
 
 
 def joined(was: Event | None, event: Event) -> Event:
-    """The newer of two events about one part; of a build, with what only one of them tells."""
+    """Return the newer of two events about one part. A build is completed with details that only the older one has."""
     if isinstance(event, Build):
         return build_verdicts.joined(was if isinstance(was, Build) else None, event)
     return was if was is not None and rank(was) > rank(event) else event
 
 
 def kept(event: Event) -> Event:
-    """What of an event is worth keeping: a push of 10,000 commits is no larger than one of five."""
+    """Return the event cut to the parts that are stored. A push of 10,000 commits is stored like one of five."""
     match event:
         case Push():
             commits = tuple(replace(one, message=subject(one.message)) for one in event.commits[:COMMITS_SHOWN])
@@ -160,6 +160,6 @@ def kept(event: Event) -> Event:
 
 
 def _id(*parts: str) -> str:
-    """A short name for any texts."""
+    """Return a short digest of any texts."""
     told = "\0".join(parts).encode("utf-8", "surrogatepass")
     return hashlib.sha256(told).hexdigest()[:24]

@@ -1,4 +1,4 @@
-"""Text of outside, made fit to be read in a message: short, on one line, with nothing in it that cannot be seen."""
+"""Make text from outside fit for a message: short, on one line, without invisible characters."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ REF: Final = 80
 _PAGE: Final = 200
 _MORE: Final = "…"
 _LOOKED_AT: Final = 20
-"""So many times what is shown is looked at: what is longer costs no more."""
+"""Read at most this many times the length that is shown. Longer text costs no more."""
 _MARKS: Final = 3
 _SHA: Final = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})")
 
 Persons = Callable[[Identity], str]
-"""The name of the person whom an identity belongs to; empty for strangers."""
+"""Return the name of the person behind an account, or an empty text if it is unknown."""
 
 
 def one_line(text: str, most: int = TITLE) -> str:
-    """The text on one line, in at most so many characters; empty where nothing of it can be seen."""
+    """Return the text on one line, in at most `most` characters. It is empty if nothing of it is visible."""
     words = "".join(_seen(text[: most * _LOOKED_AT])).split()
     return cut(" ".join(words), most)
 
 
 def _seen(text: str) -> list[str]:
-    """What is to be seen of it, with few marks on one letter; line ends are blanks."""
+    """Return the visible characters, with at most three combining marks on a letter. Line ends become spaces."""
     if text.isascii() and text.isprintable():
         return [text]
     kept: list[str] = []
@@ -48,12 +48,12 @@ def _seen(text: str) -> list[str]:
 
 
 def cut(text: str, most: int) -> str:
-    """At most so many characters, ended by `…` where it was longer."""
+    """Return at most `most` characters, ending in `…` if the text was longer."""
     return text if len(text) <= most else text[: most - 1].rstrip() + _MORE
 
 
 def subject(message: str) -> str:
-    """The first line of a commit's message that says something."""
+    """Return the first line of a commit's message that is not empty."""
     for line in message[: TITLE * _LOOKED_AT].splitlines():
         if shown := one_line(line):
             return shown
@@ -61,7 +61,7 @@ def subject(message: str) -> str:
 
 
 def paragraph(text: str, lines: int = 6, most: int = 600) -> str:
-    """The first lines of a text that say something."""
+    """Return the first lines of a text that are not empty."""
     rows = [shown for line in text[: most * _LOOKED_AT].splitlines() if (shown := one_line(line, 200))]
     kept = rows[:lines]
     while kept and sum(map(len, kept)) > most:
@@ -70,45 +70,45 @@ def paragraph(text: str, lines: int = 6, most: int = 600) -> str:
 
 
 def page(url: str) -> str:
-    """An address short enough to stand in a line of many."""
+    """Return the address if it is short enough for a line of a list, or an empty text."""
     return url if len(url) <= _PAGE else ""
 
 
 def full_sha(commit: str) -> str:
-    """The commit in lower case where it is a full one; else nothing."""
+    """Return the commit in lower case if it is a full one, or an empty text."""
     lower = commit.lower()
     return lower if _SHA.fullmatch(lower) else ""
 
 
 def short(commit: str) -> str:
-    """A commit as people read it."""
+    """Return a commit as people read it."""
     return one_line(commit, 10) if not full_sha(commit) else commit[:10].lower()
 
 
 def count(number: int, what: str) -> str:
-    """`1 commit`, `2 commits`."""
+    """Return text such as `1 commit` or `2 commits`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def nth(number: int) -> str:
-    """`2nd`, `3rd`, `4th`, `11th`."""
+    """Return text such as `2nd`, `3rd`, `4th` or `11th`."""
     teen = number % 100 in {11, 12, 13}
     return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def sender_name(name: str) -> str:
-    """What people call a sender."""
+    """Return the name that people use for a sender."""
     known = {"github": "GitHub", "gitlab": "GitLab", "dockerhub": "Docker Hub", "argocd": "Argo CD"}
     return known.get(name, name.capitalize())
 
 
 def moment(at: float, zone: ZoneInfo) -> str:
-    """`2026-11-21 14:05`, in the bot's time zone."""
+    """Return a time such as `2026-11-21 14:05`, in the bot's time zone."""
     return f"{datetime.fromtimestamp(at, zone):%Y-%m-%d %H:%M}"
 
 
 def who(by: Author, persons: Persons) -> str:
-    """`Ana Ruiz (@ana)`: what the sender calls somebody, and the person whom the bot knows them for."""
+    """Return text such as `Ana Ruiz (@ana)`: the sender's name for an author, and the person that the bot knows."""
     name = one_line(by.name, NAME)
     person = persons(by.identity) if by.identity else ""
     if not person or not name:

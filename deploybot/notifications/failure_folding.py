@@ -1,4 +1,4 @@
-"""What came before a thing and after it: failures in a row folded into one sentence, and what was overtaken."""
+"""The history of a build or push: fold failures in a row into one sentence, and find overtaken pushes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from deploybot.notifications.event_subjects import push_series
 from deploybot.ports import EventPart
 
 LOOK_BACK: Final = 60
-"""So many builds of a workflow and branch are looked at; what is more is called `60 times or more`."""
+"""The number of builds of a workflow and branch that are read. More failures are shown as `60 times or more`."""
 PUSHES: Final = 8
-"""So many pushes of a branch are looked at for whether one came after another."""
+"""The number of pushes of a branch that are read to see whether one came after another."""
 _TELL: Final = (BuildState.PASSED, BuildState.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class Streak:
-    """The failures in a row before a build, the first of them at `since`; `known` is False where none came before."""
+    """The failures in a row before a build, the first of them at `since`.
+
+    `known` is False if no earlier build passed or failed.
+    """
 
     failures: int = 0
     since: float = 0.0
@@ -28,9 +31,9 @@ class Streak:
 
 
 def before(part: EventPart, series: Iterable[EventPart]) -> Streak:
-    """What came before a build in its series, which is given with the newest first.
+    """Return the failures in a row before a build. `series` has the newest first.
 
-    Builds that were cancelled or skipped, or are still running, tell nothing.
+    Builds that were cancelled or skipped, or are still running, are ignored.
     """
     failures, since, known = 0, 0.0, False
     for one in series:
@@ -46,14 +49,14 @@ def before(part: EventPart, series: Iterable[EventPart]) -> Streak:
 
 
 def ended(event: Build, heard: float) -> float:
-    """When a build ended, as well as that is known."""
+    """Return when a build ended, or the best known time for that."""
     return event.finished or event.at or event.started or heard
 
 
 def overtaken(scene: Scene, branch: str, commit: str, since: float) -> bool:
-    """Whether something newer was pushed to the branch of a commit, which was heard of first at `since`.
+    """Return whether something newer was pushed to the branch of a commit that was first reported at `since`.
 
-    Pushes say which commit they came after; where that leaves a doubt, their times decide.
+    Pushes name the commit that they came after. If that leaves a doubt, their times decide.
     """
     found = scene.series(push_series(branch), PUSHES) if branch else ()
     pushes = [(one, one.event) for one in found if isinstance(one.event, Push)]

@@ -1,4 +1,4 @@
-"""Images that were pushed: all tags of one image and digest in one message."""
+"""Cards of pushed images: one message for all tags of one image and digest."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from deploybot.units import show_size
 _TAGS_SHOWN: Final = 6
 _DIGITS: Final = len("sha256:") + 12
 _MACHINE: Final = re.compile(r"(?:(?:sha|git|commit)[-_.]?)?[0-9a-f]{7,64}|.*\.(?:sig|att|sbom)|.*cache.*", re.ASCII)
-"""Tags that are for machines: commits, signatures, caches."""
+"""Tags for machines: commits, signatures, caches."""
 
 
 def image_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
-    """An image: its tags, the digest and the size."""
+    """Return the card of a pushed image: its tags, its digest and its size."""
     pushes = sorted((one.event for one in parts if isinstance(one.event, ImagePushed)), key=lambda one: one.tag)
     first, app = pushes[0], scene.app
     tags = [one_line(one.tag, REF) for one in pushes if one.tag]
@@ -50,5 +50,8 @@ def image_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
 
 
 def _usual(app: App, event: ImagePushed) -> bool:
-    """Whether everybody wants to hear of it: what bot.toml pins, or where it pins nothing, what is for people."""
+    """Return whether everybody wants to see it.
+
+    Where bot.toml pins images, that is any tag it may mean. Otherwise it is any tag that is meant for people.
+    """
     return wanted_tag(app, event) if app.images else not _MACHINE.fullmatch(event.tag)

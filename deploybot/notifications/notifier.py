@@ -1,7 +1,8 @@
-"""Events told to channels: what is heard is kept, and what it changes is said, in one transaction.
+"""Post events to channels. One transaction stores an event and posts the changes it makes.
 
-A thing (a push, the builds of a commit, an alert) has one message in a channel, edited as more is heard of it. A
-message that is long past is not edited alone when the thing turns bad, or good again: nobody would notice.
+A thing (a push, the builds of a commit, an alert) has one message in a channel, edited as more events arrive. If it
+turns bad, or good again, long after that message was posted, a new message is posted. An edit so far up would go
+unnoticed.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ from deploybot.ports import Clock, EventPart, EventPlace, Store, Tables, TextRed
 from deploybot.settings import App, Settings
 
 LONG_PAST: Final = 1800.0
-"""Seconds after which a message is too far up to be noticed when it is edited."""
+"""Seconds after which a message is too far up for an edit to be noticed."""
 KEPT: Final = 30 * 86400.0
 _RECENT: Final = 7 * 86400.0
 _OWN_WITHIN: Final = 600.0
@@ -69,12 +70,12 @@ _WITH_TEXT = (Published, Deployed, Synced, Alert)
 
 
 class Notifier:
-    """The `GroupListener` that tells channels."""
+    """The `GroupListener` that posts notifications to channels."""
 
     def __init__(
         self, settings: Settings, store: Store, clock: Clock, redactor: TextRedactor, homes: Sequence[Place]
     ) -> None:
-        """Take bot.toml, the ports, and the channels of the chats themselves."""
+        """Take bot.toml, the ports, and in `homes` the channels of the chats themselves."""
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -83,24 +84,24 @@ class Notifier:
         self._waiting = asyncio.Event()
 
     async def run(self) -> None:
-        """Say what waits for the end of quiet hours when they are over, until cancelled."""
+        """Post waiting notifications when quiet hours are over. Run until cancelled."""
         await Quiet(self._store, self._clock, self.say_due, self._waiting).run()
 
     async def hear(self, app: App, event: Event, delivery: str) -> str:
-        """Tell of an event, once; a sentence about what was made of it. Raises StoreError."""
+        """Post an event once. Return a sentence about the result. Raises StoreError."""
         return (await self.hear_all(app, [(event, delivery)]))[0]
 
     async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
-        """The same for several events, in one transaction."""
+        """Handle several events like `hear`, in one transaction."""
         said, waits = await self._store.write(lambda tables: self._hear_all(tables, app, heard))
         if waits:
             self._waiting.set()
         return said
 
     def _hear_all(self, tables: Tables, app: App, heard: Sequence[tuple[Event, str]]) -> tuple[list[str], bool]:
-        """Tell of each; what they have a bearing on besides is brought up to date once, by all of them.
+        """Post each event, then update once the other cards that they affect.
 
-        Whether something waits for its time to be said, too.
+        Also return whether something waits to be posted later.
         """
         batch = Batch(self._clock.now())
         said = [self._hear(tables, app, event, delivery, batch) for event, delivery in heard]
@@ -113,7 +114,7 @@ class Notifier:
         return said, batch.waits
 
     def _hear(self, tables: Tables, app: App, event: Event, delivery: str, batch: Batch) -> str:
-        """Keep and tell one event; what it changes is added to `batch`."""
+        """Store and post one event. Add other things that it affects to `batch`."""
         if isinstance(event, Ping):
             return "a ping: nothing to post"
         now = self._clock.now()
@@ -127,14 +128,17 @@ class Notifier:
         event = joined(was.event if was else None, event)
         if was is not None and event == was.event:
             return "nothing newer than what was posted"
-        # Where it stands in its series goes by all that is known of it now.
+        # Its position in its series depends on all that is known of it now.
         spot = replace(spot_of(event, delivery), thing=was.thing if was else spot.thing)
         tables.told.put(_part(app, spot, event, was.heard if was else now), now)
         batch.beside.update(dict.fromkeys(_beside(tables, app, spot, event)))
         return self._tell(tables, app, spot.thing, batch)
 
     def _masked(self, event: Event) -> Event:
-        """The event without secrets in its prose: once that is cut to fit a message, half of one is no longer found."""
+        """Return the event with secrets masked in its text.
+
+        This comes before the text is cut to fit a message: half of a secret would not be recognised.
+        """
         mask = self._redactor.text
         if isinstance(event, Push):
             return replace(event, commits=tuple(replace(one, message=mask(one.message)) for one in event.commits))
@@ -145,7 +149,7 @@ class Notifier:
         return replace(event, text=mask(event.text)) if isinstance(event, _WITH_TEXT) else event
 
     def _tell(self, tables: Tables, app: App, thing: str, batch: Batch) -> str:
-        """Say or edit a thing wherever it belongs."""
+        """Post or edit a thing's message in every channel where it belongs."""
         parts = tables.told.parts(app.name, thing)
         story, stream = self._story(tables, app, parts), stream_of(parts[0].event)
         known = {one.place: one for one in tables.told.places(app.name, thing)}
@@ -159,11 +163,11 @@ class Notifier:
         return f"{', '.join(dict.fromkeys(words))} ({len(words)})" if words else "no channel wants it"
 
     def _wanted(self, app: App, story: CardState, now: float) -> dict[Place, float]:
-        """Where a story belongs, and for how many seconds it is quiet there yet."""
+        """Return the channels for a card, each with the seconds of quiet hours left there."""
         return places_for(app, story, self._homes, datetime.fromtimestamp(now, self._settings.bot.timezone))
 
     def _say(self, tables: Tables, was: EventPlace, story: CardState, batch: Batch, hush: float) -> str:
-        """Tell one place that wants to hear: a new message, an edit, or after the quiet hours."""
+        """Notify one channel: with a new message, an edit, or a message after the quiet hours."""
         told = was.messages or was.storm
         late = told and _turned(was, story) and batch.now - was.said > LONG_PAST
         begins = batch.begins(was)
@@ -178,7 +182,7 @@ class Notifier:
         return _LATER
 
     def _edit(self, tables: Tables, was: EventPlace, story: CardState, batch: Batch) -> str:
-        """Bring the message of a place up to date, or that of its storm, if it has one."""
+        """Update a thing's message in a channel, or its storm's message. Do nothing if it has neither."""
         if not was.messages and not was.storm:
             return ""
         if was.storm:
@@ -190,7 +194,7 @@ class Notifier:
         return "edited"
 
     def _begin_all(self, tables: Tables, batch: Batch) -> None:
-        """Begin a message for each thing that is new to a place, or one for all of them where they are many."""
+        """Start a message for each thing that is new to a channel, or one storm for all of them if there are many."""
         for (place, stream), begun in batch.begun.items():
             storm = storm_for(tables, place, stream, len(begun), batch.now)
             if storm:
@@ -207,7 +211,7 @@ class Notifier:
                 tables.told.say(folded(_as_it_is(row, story), story, storm, batch.now))
 
     def _begin(self, tables: Tables, was: EventPlace, story: CardState, now: float) -> None:
-        """Say a thing in a new message; one that it had before keeps its state, without buttons."""
+        """Post a thing in a new message. Its earlier message keeps its state and loses its buttons."""
         if was.messages and not was.storm:
             self._put(tables, was, replace(story.card, buttons=(), final=True), now)
         row = replace(was, messages=was.messages + 1, said=now, due=0.0, mood=_mood(was, story), storm=0)
@@ -219,7 +223,7 @@ class Notifier:
         tables.outbox.put(row.place, replace(card, key=key, notification=True), now)
 
     def _retell(self, tables: Tables, app: App, thing: str, batch: Batch) -> None:
-        """Bring the messages of a thing up to date on which something else has had a bearing."""
+        """Update a thing's messages after another event affected them."""
         told = [one for one in tables.told.places(app.name, thing) if batch.now - one.said < _RECENT]
         rows = [one for one in told if one.messages or one.storm]
         parts = tables.told.parts(app.name, thing) if rows else ()
@@ -229,7 +233,7 @@ class Notifier:
                 self._retell_in(tables, row, story, batch)
 
     def _retell_in(self, tables: Tables, row: EventPlace, story: CardState, batch: Batch) -> None:
-        """Bring one message up to date; what is good or bad has not changed."""
+        """Update one message. Whether the thing is good or bad does not change here."""
         if not row.storm:
             self._put(tables, row, story.card, batch.now)
         elif (line := listed(row.app, story)) != row.line:
@@ -237,9 +241,10 @@ class Notifier:
             batch.storms[row.storm] = None
 
     def deployed(self, tables: Tables, deployment: Deployment) -> None:
-        """A deployment of the bot's own has changed: the buttons of what is told about its commits may have, too.
+        """Update the buttons on messages about the commits of a deployment of the bot's that has ended.
 
-        Called in the transaction that changes it, which no row of an event may spoil.
+        It runs in the transaction that changes the deployment. A StoreError about events must not break that
+        transaction.
         """
         plan, app = deployment.plan, self._settings.apps.get(deployment.plan.app)
         if app is None or not deployment.state.ended or plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
@@ -256,7 +261,7 @@ class Notifier:
             log.exception("the messages about what #%s has deployed are not brought up to date", deployment.number)
 
     def say_due(self, tables: Tables) -> float | None:
-        """Say what has waited for the end of quiet hours; when the next is due, None where nothing waits."""
+        """Post notifications that waited for the end of quiet hours. Return when the next is due, or None."""
         now = self._clock.now()
         close_storms(tables, now)
         waiting: dict[Place, list[EventPlace]] = {}
@@ -267,7 +272,7 @@ class Notifier:
         return tables.told.next_due()
 
     def _make_up(self, tables: Tables, place: Place, rows: Sequence[EventPlace], now: float) -> None:
-        """Tell a place what it has missed, each thing as it stands now; many in one message."""
+        """Post the notifications that waited for a channel, each in its current state. Many become one message."""
         told: list[tuple[EventPlace, CardState]] = []
         for row in rows:
             app, parts = self._settings.apps.get(row.app), tables.told.parts(row.app, row.thing)
@@ -289,7 +294,7 @@ class Notifier:
         tables.outbox.put(place, replace(card, key=f"event:quiet:{int(now)}", notification=True), now)
 
     def _story(self, tables: Tables, app: App, parts: Sequence[EventPart]) -> CardState:
-        """A thing as it stands, with the app's name before it and every secret masked."""
+        """Return a thing's card in its current state, with the app's name in its title and all secrets masked."""
 
         @functools.cache
         def person(identity: Identity) -> str:
@@ -310,7 +315,7 @@ class Notifier:
 
 
 def _builds_of(tables: Tables, app: App, commit: str) -> tuple[EventPart, ...]:
-    """All builds of a commit, on whatever branch, in the order in which they were heard of."""
+    """Return all builds of a commit, on any branch, in the order in which they were first reported."""
     things = (one for one in tables.told.about(app.name, commit, _THINGS) if one.startswith("build:"))
     parts = [part for thing in things for part in tables.told.parts(app.name, thing)]
     return tuple(sorted(parts, key=lambda part: (part.heard, part.part)))
@@ -330,38 +335,41 @@ def _part(app: App, spot: EventPosition, event: Event, heard: float) -> EventPar
 
 
 def _known(tables: Tables, app: App, spot: EventPosition) -> EventPart | None:
-    """What is known of a part. A build may be heard of before its commit is known, and then is a thing of its own."""
+    """Return the known state of a part.
+
+    A build may be reported before its commit is known. It is then a separate thing.
+    """
     thing = tables.told.thing_with(app.name, spot.part) if spot.thing.startswith("build:") else None
     parts = tables.told.parts(app.name, thing or spot.thing)
     return next((one for one in parts if one.part == spot.part), None)
 
 
 def _mark(app: App, event: Event, delivery: str) -> str:
-    """What tells one event of one delivery about one app from all others."""
+    """Return a digest that identifies one event of one delivery for one app."""
     told = f"{app.name}\0{delivery}\0{event!r}".encode("utf-8", "surrogatepass")
     return hashlib.sha256(told).hexdigest()
 
 
 def _mood(was: EventPlace, story: CardState) -> str:
-    """How the thing stands, or stood last where it has not come to anything yet."""
+    """Return whether a thing is good or bad, or its last such state if it has not settled yet."""
     return story.mood.value if story.mood.settled else was.mood
 
 
 def _as_it_is(was: EventPlace, story: CardState) -> EventPlace:
-    """Bring the row of a thing up to date, without saying anything."""
+    """Return the row of a thing brought up to date, without posting anything."""
     line = listed(was.app, story) if was.storm else was.line
     return replace(was, mood=_mood(was, story), line=line)
 
 
 def _turned(was: EventPlace, story: CardState) -> bool:
-    """Whether it went from good to bad or back, against what the place was told or what came before."""
+    """Return whether a thing went from good to bad or back since its last message, or else within its series."""
     if not story.mood.settled:
         return False
     return was.mood != story.mood.value if was.mood else story.turns
 
 
 def _is_own(tables: Tables, app: App, event: Event) -> bool:
-    """Whether a forge tells the bot what the bot has told the forge."""
+    """Return whether a forge reports something that the bot itself did there."""
     if isinstance(event, Build):
         return is_own(event)
     if not isinstance(event, Deployed):
@@ -375,7 +383,10 @@ def _is_own(tables: Tables, app: App, event: Event) -> bool:
 
 
 def _beside(tables: Tables, app: App, spot: EventPosition, event: Event) -> Iterator[str]:
-    """The things whose cards an event changes beside its own: what a push overtakes, failures that are counted anew."""
+    """Yield the other things whose cards an event changes.
+
+    A push may overtake older pushes and their builds. A build changes how later failures are counted.
+    """
     if isinstance(event, Push):
         pushes = [*tables.told.series(app.name, push_series(event.branch), PUSHES)]
         yield from (one.thing for one in pushes if one.thing != spot.thing)

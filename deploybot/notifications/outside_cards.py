@@ -1,4 +1,4 @@
-"""What others do and see: deployments that are not the bot's, Argo CD, alerts, and notes of scripts."""
+"""Cards of events outside the bot: deployments by others, Argo CD, alerts, and notes from scripts."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _WELL: Final = frozenset({"synced", "succeeded", "healthy"})
 
 
 def deployed_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
-    """A deployment that others made."""
+    """Return the card of a deployment that the bot did not make."""
     event = parts[0].event
-    assert isinstance(event, Deployed)  # noqa: S101  the thing is one of deployments
+    assert isinstance(event, Deployed)  # noqa: S101  a thing of this kind holds deployments
     mood, word = _DEPLOYED[event.state]
     ref = one_line(event.ref, REF)
     release = f"{ref} ({short(event.commit)})" if ref and event.commit else ref or short(event.commit)
@@ -68,9 +68,9 @@ def deployed_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
 
 
 def synced_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
-    """What Argo CD says of an application."""
+    """Return the card of an Argo CD application."""
     event = parts[0].event
-    assert isinstance(event, Synced)  # noqa: S101  the thing is one of applications
+    assert isinstance(event, Synced)  # noqa: S101  a thing of this kind holds applications
     words = {event.state.lower(), event.health.lower()}
     mood = (
         Mood.BAD if words & SICK else Mood.BUSY if words & BUSY else Mood.GOOD if words & _WELL else Mood.PLAIN
@@ -98,7 +98,7 @@ def synced_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
 
 
 def alert_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
-    """An alert, from firing to resolved, and how often it came within a day."""
+    """Return the card of an alert, firing or resolved, with how often it fired within a day."""
     alerts = [one.event for one in parts if isinstance(one.event, Alert)]
     alert = max(reversed(alerts), key=rank)
     labels = {name.lower(): value for name, value in alert.labels}
@@ -125,13 +125,13 @@ def alert_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
 
 
 def _lasted(alert: Alert) -> str:
-    """How long it fired, where that is known."""
+    """Return how long an alert fired, or an empty text if that is unknown."""
     known = not alert.firing and 0 < alert.started < alert.at
     return f" after {show_duration(alert.at - alert.started)}" if known else ""
 
 
 def _again(scene: Scene, alerts: Sequence[Alert], alert: Alert) -> tuple[Line, ...]:
-    """`3rd time since …`, where it came before within a day."""
+    """Return lines such as `3rd time since …`, if it fired before within a day, and when it began."""
     if not alert.started:
         return ()
     starts = [one.started for one in alerts if 0 <= alert.started - one.started < _AGAIN]
@@ -140,9 +140,9 @@ def _again(scene: Scene, alerts: Sequence[Alert], alert: Alert) -> tuple[Line, .
 
 
 def note_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
-    """What a script tells."""
+    """Return the card of a note that a script sent."""
     note = parts[0].event
-    assert isinstance(note, Note)  # noqa: S101  the thing is one of notes
+    assert isinstance(note, Note)  # noqa: S101  a thing of this kind holds notes
     mood, tone = _NOTES.get(note.tone, (Mood.PLAIN, Tone.PLAIN))
     card = Card(
         title=one_line(note.title, 200) or "(no title)",
@@ -165,7 +165,7 @@ def note_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
 
 
 def _fields(pairs: Iterable[tuple[str, str]]) -> tuple[Line, ...]:
-    """Named texts, as many as are read."""
+    """Return named texts as lines: the first eight, and how many more there are."""
     every = [(one_line(name, NAME), one_line(text, 200)) for name, text in pairs]
     shown = [Line(name, text) for name, text in every if name or text]
     more = (Line("…", f"and {len(shown) - _SHOWN} more"),) if len(shown) > _SHOWN else ()
@@ -173,7 +173,7 @@ def _fields(pairs: Iterable[tuple[str, str]]) -> tuple[Line, ...]:
 
 
 def _named(app: App, application: str) -> str:
-    """The environment that an application is named after, such as `shop-production`."""
+    """Return the environment that an application is named after, as in `shop-production`."""
     return next((name for name in app.environments if application in {f"{app.name}-{name}", name}), "")
 
 

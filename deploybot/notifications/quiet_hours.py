@@ -1,4 +1,7 @@
-"""Quiet hours: what was not bad waits until they are over, and is then said as it stands; much of it in one message."""
+"""Quiet hours: notifications that are not bad wait until they are over. Each is then posted in its current state.
+
+Many of them become one message.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from deploybot.notifications.event_text import one_line, page
 from deploybot.ports import Clock, Store, Tables
 
 FOLDED_FROM: Final = 4
-"""From so many things on that have waited, they are told in one message."""
+"""From this number on, notifications that waited are posted in one message."""
 _SHOWN: Final = 14
 _LOOKS: Final = 900.0
 _STORE_PAUSE: Final = 5.0
@@ -21,7 +24,10 @@ log = logging.getLogger(__name__)
 
 
 def digest_card(told: Sequence[tuple[str, Card]]) -> Card:
-    """One message for many things: a line each, by app, with the page where there is one. Titles begin with the app."""
+    """Return one card for many things: a line for each, by app, with a link if there is one.
+
+    Titles begin with the app.
+    """
     lines = [
         Line(
             app,
@@ -37,19 +43,19 @@ def digest_card(told: Sequence[tuple[str, Card]]) -> Card:
 
 
 class Quiet:
-    """Calls `say_due` (see `Telling`) whenever something is due; `waiting` says that there may be something new."""
+    """Calls `say_due` (see `Notifier`) whenever something is due. `waiting` is set when there may be something new."""
 
     def __init__(
         self, store: Store, clock: Clock, say_due: Callable[[Tables], float | None], waiting: asyncio.Event
     ) -> None:
-        """Take the ports, and what is to be called."""
+        """Take the ports, the function to call, and the event to wait for."""
         self._store = store
         self._clock = clock
         self._say_due = say_due
         self._waiting = waiting
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Post notifications when they are due, until cancelled."""
         while True:
             self._waiting.clear()
             try:
@@ -64,7 +70,7 @@ class Quiet:
                 continue
 
     async def _next(self) -> float:
-        """Say what is due; the seconds until the next is, at most a quarter of an hour."""
+        """Post what is due. Return the seconds until the next notification, at most a quarter of an hour."""
         at = await self._store.read(lambda tables: tables.told.next_due())
         if at is not None and at <= self._clock.now():
             at = await self._store.write(self._say_due)

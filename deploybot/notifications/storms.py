@@ -1,4 +1,4 @@
-"""Storms: much that is new from one sender within a minute is one message, with a count and a list."""
+"""Storms: many new notifications from one sender within a minute become one message, with a count and a list."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from deploybot.notifications.event_text import count, one_line, page, sender_nam
 from deploybot.ports import EventPlace, Storm, Tables
 
 WITHIN: Final = 60.0
-"""Seconds that a storm lasts, and in which messages are counted before one begins."""
+"""Seconds that a storm lasts. It starts if too many messages were posted in the same time before it."""
 ALONE: Final = 5
-"""So many things of a stream have a message of their own within that time."""
+"""The number of notifications of a stream that get their own message within that time."""
 _SHOWN: Final = 14
 _LINE: Final = 120
 _LISTED: Final = 1_000
@@ -37,9 +37,10 @@ _NOUNS: Final = {
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction tells `now`: things that begin a message, by place and stream, and what else it changes.
+    """The notifications of one transaction, made at `now`.
 
-    `beside` are things on whose messages something has a bearing, `storms` those whose messages change.
+    `begun` are those that start a message, by channel and stream. `beside` are other things whose cards the events
+    affect. `storms` are the storms whose messages change. `waits` is True if a message is to be posted later.
     """
 
     now: float
@@ -49,23 +50,23 @@ class Batch:
     waits: bool = False
 
     def begin(self, row: EventPlace, story: CardState) -> None:
-        """Have a thing begin a message in a place; of several states of it the last one counts."""
+        """Start a message about a thing in a channel. If it has several states here, the last one counts."""
         self.begun.setdefault((row.place, row.stream), {})[row.thing] = row, story
 
     def begins(self, row: EventPlace) -> bool:
-        """Whether a thing begins a message in a place."""
+        """Return whether a thing starts a message in a channel."""
         return row.thing in self.begun.get((row.place, row.stream), {})
 
 
 def stream_of(event: Event) -> str:
-    """What an event comes with many others of: those of its kind and sender, and of an alert those of its group."""
+    """Return the stream of an event: its kind and sender, and for an alert also its group."""
     group = event.group if isinstance(event, Alert) else ""
     mark = hashlib.sha256(group.encode("utf-8", "surrogatepass")).hexdigest()[:16] if group else ""
     return f"{type(event).__name__} {event.sender} {mark}".rstrip()
 
 
 def storm_for(tables: Tables, place: Place, stream: str, new: int, now: float) -> int:
-    """The storm that takes so many new things; 0 where each has a message of its own."""
+    """Return the number of the storm that takes these new things, or 0 if each gets its own message."""
     if not stream:
         return 0
     if number := tables.told.open_storm(place, stream):
@@ -76,7 +77,7 @@ def storm_for(tables: Tables, place: Place, stream: str, new: int, now: float) -
 
 
 def listed(app: str, story: CardState) -> Line:
-    """What the list says of a thing: its title, which begins with the app, and what tells it from the others."""
+    """Return a thing's line in a list: its title without the app, and the details that distinguish it."""
     card = story.card
     link = next((page(one.url) for one in card.links), "")
     more = card.text.partition("\n")[0] or ", ".join(f"{line.name} {line.text}" for line in card.lines)
@@ -85,7 +86,7 @@ def listed(app: str, story: CardState) -> Line:
 
 
 def put_storm(tables: Tables, number: int, now: float) -> None:
-    """Post a storm, or edit its message; the whole list follows once it is over."""
+    """Post a storm, or edit its message. The whole list is attached once the storm is over."""
     storm = tables.told.storm(number)
     if storm is None:
         return
@@ -94,14 +95,14 @@ def put_storm(tables: Tables, number: int, now: float) -> None:
 
 
 def close_storms(tables: Tables, now: float) -> None:
-    """End the storms whose minute is over."""
+    """Close the storms whose minute is over."""
     for number in tables.told.due_storms(now):
         tables.told.close_storm(number)
         put_storm(tables, number, now)
 
 
 def storm_card(storm: Storm, rows: Sequence[EventPlace]) -> Card:
-    """One message for many things, what is bad first."""
+    """Return one card for many things, with the bad ones first."""
     kind, _, sender = storm.stream.partition(" ")
     noun, word = _NOUNS.get(kind, ("event", "bad"))
     bad, good = storm.moods.get(Mood.BAD, 0), storm.moods.get(Mood.GOOD, 0)
@@ -124,11 +125,11 @@ def storm_card(storm: Storm, rows: Sequence[EventPlace]) -> Card:
 
 
 def _rows(rows: Sequence[EventPlace]) -> Iterator[str]:
-    """The whole list, as lines of a file."""
+    """Yield the whole list as lines of a file."""
     for row in rows:
         yield f"{_SIGNS.get(row.mood, '    ')}  {row.line.name}  {row.line.text}  {row.line.url}".rstrip()
 
 
 def folded(row: EventPlace, story: CardState, storm: int, now: float) -> EventPlace:
-    """The row of a thing that a storm tells of."""
+    """Return the row of a thing that is shown in a storm."""
     return replace(row, storm=storm, said=now, due=0.0, line=listed(row.app, story))

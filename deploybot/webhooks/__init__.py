@@ -1,1 +1,1 @@
-"""What calls the bot: proofs, deliveries kept before they are answered, and a file a sender."""
+"""Incoming webhooks: check their proofs, store deliveries before answering, and read them with one file per sender."""

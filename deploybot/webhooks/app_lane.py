@@ -1,4 +1,4 @@
-"""The deliveries of one app, heard one after the other: what a listener cannot take yet holds up this app alone."""
+"""Process the deliveries of one app in order. If a listener can't handle one yet, only this app waits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a delivery ended for an app: `result` is the word it is counted by, `made` what was made of it."""
+    """The outcome of a delivery for an app. `result` is the word it is counted under, `made` a description."""
 
     fate: Fate
     result: str
@@ -43,10 +43,10 @@ class End:
 
 
 class AppLane:
-    """One app's deliveries, by their numbers, in order.
+    """The deliveries of one app, by number, in order.
 
-    `hear` gives a delivery's end for this app, and `hear_all` those of several at once, or None where that does not go
-    well; `ended` takes the ends, and returns when they are kept.
+    `hear` returns a delivery's outcome for this app. `hear_all` returns those of several at once, or None if that
+    fails. `ended` takes the outcomes and returns when they are stored.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class AppLane:
         self.task: asyncio.Task[None] | None = None
 
     def put(self, number: int) -> None:
-        """Hear this one after those that wait already."""
+        """Add a delivery to the end of the queue."""
         self._numbers.append(number)
         if self.task is None or self.task.done():
             self.task = asyncio.create_task(self._run(), name="webhooks-lane")
 
     async def _run(self) -> None:
-        """Hear all that waits; a few are loaded at once, and their ends are kept in one commit."""
+        """Process all that waits. A few deliveries are loaded at once, and their outcomes are stored in one commit."""
         while self._numbers:
             await self._rush.over()
             numbers = [self._numbers[index] for index in range(min(_BATCH, len(self._numbers)))]
@@ -88,7 +88,7 @@ class AppLane:
                 self._numbers.popleft()
 
     async def _hear_each(self, found: Sequence[Delivery]) -> None:
-        """Hear them in order; what has ended is not kept waiting for one that takes its time."""
+        """Process deliveries in order. Outcomes are stored without waiting for a slow delivery."""
         ends: list[tuple[Delivery, End]] = []
         for delivery in found:
             hearing = asyncio.create_task(self._hear(delivery))
@@ -108,7 +108,7 @@ def _load(numbers: Sequence[int], tables: Tables) -> tuple[Delivery, ...]:
 
 
 class Ears:
-    """Everybody who hears of events, in their order. `first_pause` is the seconds after a first failure."""
+    """All listeners of events, in their order. `first_pause` is the pause after a first failure, in seconds."""
 
     def __init__(self, store: Store, listeners: Sequence[EventListener], *, first_pause: float = 1.0) -> None:
         self._store = store
@@ -117,13 +117,13 @@ class Ears:
         self._first_pause = first_pause
 
     async def tell(self, app: App, delivery: Delivery, events: Sequence[Event]) -> End:
-        """Give the events to all; again, with growing pauses, when that fails, and at last not any more."""
+        """Give events to all listeners. Retry failures with growing pauses, and finally give up."""
         tries, told = delivery.tries, False
         while True:
             try:
                 return await self._tell_once(app, delivery, events)
             except StoreDown as error:
-                # The bot's own trouble is no reason to give up what was answered with 2xx, however long it lasts.
+                # A problem of the bot itself is no reason to drop a delivery answered with 2xx, however long it lasts.
                 log.log(logging.DEBUG if told else logging.WARNING, "deliveries for %s wait: %s", app.name, error)
                 told = True
                 await asyncio.sleep(self._first_pause * _STORE_PAUSE)
@@ -143,10 +143,10 @@ class Ears:
             await asyncio.sleep(max(pause, self._pause(tries)))
 
     async def tell_all(self, app: App, told: Sequence[tuple[Delivery, Sequence[Event]]]) -> Sequence[End] | None:
-        """Give the events of several deliveries to all, each of whom hears all of them at once.
+        """Give the events of several deliveries to all listeners. Each listener gets all of them at once.
 
-        None where that does not go well, or not everybody can: they are given to `tell` then, one by one, and who has
-        heard them already knows that by their numbers.
+        Return None if that fails, or if some listener can't take several at once. The caller then uses `tell` for each
+        delivery. Listeners that already handled one recognise its number.
         """
         if len(self._groups) < len(self._listeners):
             return None
@@ -158,7 +158,7 @@ class Ears:
                     words = await listener.hear_all(app, heard)
                 for (_, number), word in zip(heard, words, strict=True):
                     said[number].append(word)
-        except Exception as error:  # noqa: BLE001  `tell` meets it again, and tells it
+        except Exception as error:  # noqa: BLE001  `tell` meets it again and reports it
             log.info("%d deliveries for %s are processed one by one: %s", len(told), app.name, type(error).__name__)
             return None
         for delivery, events in told:
@@ -176,20 +176,20 @@ class Ears:
         return _made(said, events)
 
     async def _note(self, number: int, tries: int) -> None:
-        """Keep the count, for after a crash; without it there are more tries then, and nothing is worse."""
+        """Store the number of tries, for after a crash. Without it there are only more tries."""
         try:
             await self._store.write(lambda tables: tables.deliveries.tried(number, tries))
         except StoreError as error:
             log.warning("the tries of delivery %d could not be kept: %s", number, error)
 
     def _pause(self, tries: int) -> float:
-        """Doubling, bounded, and spread by half."""
+        """Return a pause that doubles with each try, up to a limit, and is shortened by up to half at random."""
         longest = min(_LONGEST_PAUSE, self._first_pause * 2.0 ** min(tries - 1, 20))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311  nobody gains by guessing it
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311  guessing it gains nothing
 
 
 async def _tell_some(listener: EventListener, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
-    """Give several events of one delivery to a listener, at once where it can hear so: together they are a storm."""
+    """Give several events of one delivery to a listener, together if it can take them: they may be a storm."""
     if isinstance(listener, GroupListener):
         return await listener.hear_all(app, heard)
     return [await listener.hear(app, event, number) for event, number in heard]
@@ -201,7 +201,7 @@ def _count(delivery: Delivery, events: Sequence[Event]) -> None:
 
 
 def _made(said: Sequence[str], events: Sequence[Event]) -> End:
-    """The end of a delivery of which this was said, each sentence once."""
+    """Return the outcome of a delivery, with the listeners' sentences. Repeated sentences appear once."""
     if not events:
         return End(Fate.DONE, "ignored", NO_INTEREST)
     words = [*said, *("a ping" for event in events if isinstance(event, Ping))]
@@ -209,7 +209,7 @@ def _made(said: Sequence[str], events: Sequence[Event]) -> End:
 
 
 async def until_kept(ask: Callable[[Callable[[Tables], T]], Awaitable[T]], work: Callable[[Tables], T]) -> T:
-    """Ask the database until it answers: nothing is lost meanwhile, and nothing can be done without it."""
+    """Retry until the database answers. Nothing is lost meanwhile, and nothing can be done without it."""
     told = False
     while True:
         try:

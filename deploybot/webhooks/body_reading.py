@@ -1,6 +1,6 @@
-"""Reads bodies that are not to be trusted: JSON of any shape in, plain values out, and never another exception.
+"""Read untrusted bodies: JSON of any shape in, plain values out. The only error is MalformedError.
 
-What is absent or of another type than documented reads as empty; `needs` is for what an event cannot do without.
+Values that are missing or of an undocumented type read as empty. `needs` is for values that an event requires.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from urllib.parse import parse_qs, quote
 from deploybot.webhooks.sender_port import MalformedError, Received
 
 MESSAGE = 2_000
-"""The longest message that is kept, in characters."""
+"""The maximum length of a stored message, in characters."""
 TITLE = 300
-"""The longest title, name or reference."""
+"""The maximum length of a title, name or reference."""
 _ADDRESS = 2_000
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
@@ -30,13 +30,13 @@ _PLAIN = re.compile(r"[^A-Za-z0-9_.:/ -]")
 _KIND = 64
 _GIT = re.compile(r"(?:(?:https?|ssh|git)://[^/\s]+/|[^/\s:]+:)/?(?P<path>[^\s?#:/][^\s?#:]*?)(?:\.git)?/?")
 _LAST_YEAR = 253402300800.0
-"""The year 10000; what is later is no time."""
+"""The year 10000. Later times are invalid."""
 _MILLISECONDS = 1e11
-"""Numbers from here on count milliseconds: in seconds it would be the year 5138."""
+"""Numbers from here on count milliseconds. In seconds this would be the year 5138."""
 
 
 class Tree:
-    """A JSON value and how to read what lies in it; `path` are names of keys, from here inwards."""
+    """A JSON value and methods that read the values in it. `path` is a list of keys, from this value inwards."""
 
     __slots__ = ("_value",)
 
@@ -44,32 +44,32 @@ class Tree:
         self._value = value
 
     def at(self, *path: str) -> Tree:
-        """What lies there; an empty one where nothing does."""
+        """Return the value at a path, or an empty one if there is none."""
         value = self._value
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
         return Tree(value)
 
     def text(self, *path: str, cut: int = TITLE) -> str:
-        """A text in one line, cut; numbers read as text, too, because some senders write ids so."""
+        """Return a text on one line, cut. Numbers are read as text, too, because some senders write ids that way."""
         return " ".join(self.lines(*path, cut=cut).split())
 
     def lines(self, *path: str, cut: int = MESSAGE) -> str:
-        """A text with its lines, cut, without what cannot be shown or stored."""
+        """Return a text with its lines, cut, without characters that cannot be shown or stored."""
         value = self.at(*path)._value  # noqa: SLF001 - another of the same class
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
             return str(value)
         return _UNPRINTABLE.sub("", value[:cut]).strip() if isinstance(value, str) else ""
 
     def needs(self, *path: str, cut: int = TITLE) -> str:
-        """A text that has to be there; MalformedError otherwise."""
+        """Return a text that has to be there. Raises MalformedError otherwise."""
         found = self.text(*path, cut=cut)
         if not found:
             raise MalformedError(f"The body has no {'.'.join(path)}, which its sender documents.")
         return found
 
     def number(self, *path: str, default: int = 0) -> int:
-        """A whole number, also one that is written as a text."""
+        """Return a whole number that is not negative, also one written as text."""
         value = self.at(*path)._value  # noqa: SLF001 - another of the same class
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < len(str(1 << 62)):
             return int(value)
@@ -78,61 +78,61 @@ class Tree:
         return default
 
     def flag(self, *path: str) -> bool:
-        """Whether it is true, and nothing that merely counts as true."""
+        """Return whether the value is exactly true."""
         return self.at(*path)._value is True  # noqa: SLF001 - another of the same class
 
     def has(self, *path: str) -> bool:
-        """Whether anything but null is there."""
+        """Return whether there is any value but null."""
         return self.at(*path)._value is not None  # noqa: SLF001 - another of the same class
 
     def each(self, *path: str, most: int | None = None) -> Iterator[Tree]:
-        """What lies in a list, at most so many."""
+        """Yield the values in a list, at most `most`."""
         value = self.at(*path)._value  # noqa: SLF001 - another of the same class
         for one in (value if isinstance(value, list) else [])[:most]:
             yield Tree(one)
 
     def count(self, *path: str) -> int:
-        """How long a list is; 0 for what is none."""
+        """Return the length of a list, or 0 for anything else."""
         value = self.at(*path)._value  # noqa: SLF001 - another of the same class
         return len(value) if isinstance(value, list) else 0
 
     def lists(self, *path: str) -> bool:
-        """Whether a list is there."""
+        """Return whether the value is a list."""
         return isinstance(self.at(*path)._value, list)  # noqa: SLF001 - another of the same class
 
     def maps(self, *path: str) -> bool:
-        """Whether an object is there."""
+        """Return whether the value is an object."""
         return isinstance(self.at(*path)._value, dict)  # noqa: SLF001 - another of the same class
 
     def single(self, *path: str) -> bool:
-        """Whether a text or a number is there."""
+        """Return whether the value is a text or a number."""
         value = self.at(*path)._value  # noqa: SLF001 - another of the same class
         return isinstance(value, str | int | float) and not isinstance(value, bool)
 
     def pairs(self, *path: str, most: int, cut: int = TITLE) -> tuple[tuple[str, str], ...]:
-        """The names and texts of an object, at most so many, in their order."""
+        """Return the names and texts of an object, in their order, at most `most`."""
         value = self.at(*path)._value  # noqa: SLF001 - another of the same class
         pairs = list(value.items())[:most] if isinstance(value, dict) else []
         return tuple((Tree(name).text(cut=cut), _shown(inner, cut)) for name, inner in pairs)
 
     def names(self, *path: str) -> tuple[str, ...]:
-        """The names in an object, in their order; none for what is no object."""
+        """Return the names in an object, in their order, or none for anything else."""
         value = self.at(*path)._value  # noqa: SLF001 - another of the same class
         return tuple(value) if isinstance(value, dict) else ()
 
     def page(self, *path: str) -> str:
-        """An address of the web that people may be shown, without a name before its host; empty for anything else."""
+        """Return a web address that may be shown to people, without user info before its host, or an empty text."""
         found = self.at(*path)._value  # noqa: SLF001 - another of the same class
         whole = isinstance(found, str) and len(found) <= _ADDRESS and _PAGE.fullmatch(found)
         return str(found) if whole else ""
 
     def commit(self, *path: str) -> str:
-        """A full commit; empty for the zeros that stand for none, and for anything else."""
+        """Return a full commit. Zeros, which mean that there is none, and all else give an empty text."""
         found = self.text(*path)
         return found if _COMMIT.fullmatch(found) and found.strip("0") else ""
 
     def time(self, *path: str) -> float:
-        """A time in seconds since the epoch, from RFC 3339 and its like, or a number of (milli)seconds."""
+        """Return a time in seconds since the epoch, from RFC 3339 and similar texts, or from (milli)seconds."""
         return _time(self.at(*path)._value)  # noqa: SLF001 - another of the same class
 
 
@@ -155,29 +155,29 @@ def _time(value: object) -> float:
 
 
 def _sane(seconds: float) -> float:
-    # Compared first: a whole number may be too large to become any other.
+    # Compared first: a whole number may be too large for a float.
     return float(seconds) if 0 <= seconds < _LAST_YEAR else 0.0
 
 
 def under(page: str, *parts: str) -> str:
-    """A page below another one, of names that may hold anything; empty where there is no other one, or a name is."""
+    """Return a page below another one; its parts may hold any text. It is empty if the page or a part is."""
     return "/".join((page, *(quote(part, safe="/:@+") for part in parts))) if page and all(parts) else ""
 
 
 def host_of(page: str) -> str:
-    """`git.example.com:3000` of a page; empty where there is none."""
+    """Return `git.example.com:3000` for a page, or an empty text."""
     found = _PAGE.fullmatch(page)
     return found["host"] if found else ""
 
 
 def repository_of(address: str) -> str:
-    """`acme/shop` of an address of git, by https, ssh or as scp writes it; empty for anything else."""
+    """Return `acme/shop` for a git address by https, ssh or in scp form, or an empty text."""
     found = _GIT.fullmatch(address)
     return found["path"] if found else ""
 
 
 def read(received: Received) -> Tree:
-    """The object that a body is, as JSON in UTF-8, or as the form field `payload`; MalformedError otherwise."""
+    """Read the JSON object in a body, in UTF-8 or in the form field `payload`. Raises MalformedError otherwise."""
     try:
         value = json.loads(_json(received), parse_constant=_refused)
     except (ValueError, RecursionError):
@@ -199,10 +199,10 @@ def _refused(_constant: str) -> None:
 
 
 def first(received: Received, header: str) -> str:
-    """A header's first value, empty where there is none: for what proves nothing."""
+    """Return a header's first value, or an empty text. Not for headers that prove something."""
     return next(iter(received.headers.get(header, ())), "")
 
 
 def plain(text: str) -> str:
-    """A kind or an id as it may stand in a metric or a log: short, ASCII, nothing that means anything there."""
+    """Return a kind or id that is safe in a metric or a log: short and ASCII, without special characters."""
     return _PLAIN.sub("", text[: 4 * _KIND])[:_KIND]

@@ -1,4 +1,4 @@
-"""Whether many deliveries come just now: a sender waits ten seconds for its answer, what is made of it can wait."""
+"""Detect bursts of deliveries, so that their processing can wait: a sender waits ten seconds for its answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AT_MOST = 1.0
 
 
 class BurstDetector:
-    """More than 25 deliveries in 50 ms are a rush; it is over when 100 ms went by without one."""
+    """Detects bursts: more than 25 deliveries within 50 ms. A burst is over after 100 ms without one."""
 
     def __init__(self) -> None:
         self._since = 0.0
@@ -23,7 +23,7 @@ class BurstDetector:
         self._calm.set()
 
     def came(self) -> None:
-        """One came."""
+        """Count a delivery."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         if now - self._since > _WITHIN:
@@ -37,7 +37,7 @@ class BurstDetector:
                 loop.call_at(self._until, self._look)
 
     async def over(self) -> None:
-        """Return when there is none, and after a second in any case: nothing waits for ever."""
+        """Return once there is no burst, and after one second in any case, so that nothing waits forever."""
         if self._calm.is_set():
             return
         try:

@@ -1,7 +1,7 @@
-"""How deliveries prove where they come from. Every proof can be checked and, for tests and replays, be made.
+"""Proofs of where deliveries come from. Every proof can be checked and, for tests and replays, created.
 
-All are strict: what has to be there is there once, digests are compared in constant time and as they are written, and
-no text of an error holds a secret or a part of one.
+All are strict. Required values have to be there exactly once, and digests are compared in constant time, as they are
+written. No error text contains a secret or a part of one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from urllib.parse import quote
 from deploybot.webhooks.sender_port import ForgedError, Received, Signed
 
 TOLERANCE = 300.0
-"""How far a signed time may be from ours, in seconds, either way."""
+"""The maximum difference between a signed time and ours, in seconds, either way."""
 
 STANDARD_PREFIX = "whsec_"
-"""How a secret of the Standard Webhooks scheme begins."""
+"""The prefix of secrets of the Standard Webhooks scheme."""
 
 _STANDARD_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 _DIGITS = re.compile(r"[0-9]{1,16}")
@@ -30,28 +30,28 @@ _MOST_SIGNATURES = 16
 
 
 class Proof(Protocol):
-    """A scheme by which a delivery shows that its sender knows the secret."""
+    """A scheme by which a delivery proves that its sender knows the secret."""
 
     def verify(self, received: Received, secret: str) -> None:
-        """Return when it is shown; ForgedError otherwise."""
+        """Return if the proof is valid. Raises ForgedError otherwise."""
 
     def sign(self, body: bytes, secret: str, *, delivery: str, at: float) -> Signed:
-        """What shows it, for a body at a time (seconds since the epoch)."""
+        """Return the proof for a body at a time (seconds since the epoch)."""
 
 
 def needed(secret: str) -> bytes:
-    """The secret's bytes; ForgedError where there is none, because nothing proves to know nothing."""
+    """Return the secret's bytes. Raises ForgedError if it is empty: an empty secret proves nothing."""
     if not secret:
         raise ForgedError("there is no secret to compare with")
     return secret.encode("utf-8", "surrogateescape")
 
 
 def same(given: str, wanted: str) -> bool:
-    """Whether two texts are equal, in a time that does not tell where they differ."""
+    """Return whether two texts are equal, in a time that does not reveal where they differ."""
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted.encode("utf-8", "surrogateescape"))
 
 
-def _believe(believed: bool, what: str) -> None:  # noqa: FBT001 - one question, asked everywhere in here
+def _believe(believed: bool, what: str) -> None:  # noqa: FBT001 - one check, used everywhere in this module
     if not believed:
         raise ForgedError(f"{what} does not fit the secret")
 
@@ -69,7 +69,7 @@ def _digits(text: str, header: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class BodyMac:
-    """HMAC-SHA256 of the raw body in lower case hex, in a header, behind a prefix such as `sha256=`."""
+    """HMAC-SHA256 of the raw body in lower case hex, in a header, after a prefix such as `sha256=`."""
 
     header: str
     prefix: str = ""
@@ -90,7 +90,7 @@ class BodyMac:
 
 @dataclass(frozen=True, slots=True)
 class HeaderToken:
-    """The secret itself in a header of its own."""
+    """The secret itself, in its own header."""
 
     header: str
 
@@ -107,7 +107,7 @@ class HeaderToken:
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """The secret in `Authorization`, as a bearer token (RFC 6750); with `bare` also with nothing before it."""
+    """The secret in `Authorization`, as a bearer token (RFC 6750). With `bare` it may also have no scheme before it."""
 
     bare: bool = False
 
@@ -162,15 +162,15 @@ class PathPart:
 class Standard:
     """The symmetric signature of Standard Webhooks (https://www.standardwebhooks.com), `v1`.
 
-    The base64 of HMAC-SHA256 over `id.timestamp.body`; the key is what follows `whsec_`, decoded from base64, or, of a
-    secret without that beginning, its own bytes. Several signatures may stand there, while secrets are exchanged.
+    It is the base64 of HMAC-SHA256 over `id.timestamp.body`. The key is the part after `whsec_`, decoded from base64. A
+    secret without that prefix is used as it is. There may be several signatures while secrets are rotated.
     """
 
     def verify(self, received: Received, secret: str) -> None:
-        """See Proof. The time may be TOLERANCE from ours."""
+        """See Proof. The time may differ from ours by TOLERANCE."""
         key = self._key(secret)
         ident, stamp, given = (received.one(header) for header in _STANDARD_HEADERS)
-        # A dot in the id would let it be read in two ways what was signed.
+        # With a dot in the id, the signed text could be read in two ways.
         if not _STANDARD_ID.fullmatch(ident):
             raise ForgedError("webhook-id is not an id")
         _fresh(_digits(stamp, "webhook-timestamp"), received.at, "webhook-timestamp")
@@ -178,7 +178,7 @@ class Standard:
         if len(offered) > _MOST_SIGNATURES:
             raise ForgedError("webhook-signature holds too many signatures")
         wanted = self._written(key, ident, stamp, received.body)
-        # A sum, not any(): every one is compared, whichever fits.
+        # A sum, not any(): all of them are compared, whichever one matches.
         _believe(sum(same(one, wanted) for one in offered) > 0, "webhook-signature")
 
     def sign(self, body: bytes, secret: str, *, delivery: str, at: float) -> Signed:
@@ -205,32 +205,32 @@ class Standard:
 
 
 class StandardOrBearer:
-    """Standard Webhooks where any of its headers is there, else a bearer token."""
+    """Standard Webhooks if any of its headers is there, or else a bearer token."""
 
     _standard, _bearer = Standard(), Bearer()
 
     def verify(self, received: Received, secret: str) -> None:
-        """See Proof. A signature that does not fit is not made good by a token."""
+        """See Proof. A valid token does not make up for a wrong signature."""
         signed = any(header in received.headers for header in _STANDARD_HEADERS)
         (self._standard if signed else self._bearer).verify(received, secret)
 
     def sign(self, body: bytes, secret: str, *, delivery: str, at: float) -> Signed:
-        """See Proof. Makes a signature."""
+        """See Proof. Creates a signature."""
         return self._standard.sign(body, secret, delivery=delivery, at=at)
 
 
 @dataclass(frozen=True, slots=True)
 class TimedToken:
-    r"""Gitee's: the secret itself, or the base64 of HMAC-SHA256 over `milliseconds\nsecret`, in the same header.
+    r"""Gitee's proof: the secret itself, or the base64 of HMAC-SHA256 over `milliseconds\nsecret`, in the same header.
 
-    The signature is documented as URL-encoded and comes without that; either is taken. It does not cover the body.
+    The signature is documented as URL-encoded but arrives without that; both are accepted. It does not cover the body.
     """
 
     header: str
     stamp: str
 
     def verify(self, received: Received, secret: str) -> None:
-        """See Proof. With the secret itself, the time is not looked at: it proves nothing there."""
+        """See Proof. For the secret itself the time is not checked, because it proves nothing there."""
         needed(secret)
         given = received.one(self.header)
         if same(given, secret):
@@ -242,7 +242,7 @@ class TimedToken:
         _fresh(seconds, received.at, self.stamp)
 
     def sign(self, body: bytes, secret: str, *, delivery: str, at: float) -> Signed:  # noqa: ARG002 - see Proof
-        """See Proof. Makes a signature."""
+        """See Proof. Creates a signature."""
         stamp = str(int(at * 1000))
         return Signed(headers={self.stamp: stamp, self.header: self._written(secret, stamp)})
 

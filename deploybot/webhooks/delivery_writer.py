@@ -1,4 +1,4 @@
-"""What is kept together: deliveries that come while others are being written share the next statement and commit."""
+"""Store deliveries in groups: those that arrive during a write share the next statement and commit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_BYTES = 4 << 20
 
 
 class DeliveryWriter:
-    """Writes deliveries down in the order in which they came, a group at a time."""
+    """Stores deliveries in the order in which they arrive, a group at a time."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -21,7 +21,7 @@ class DeliveryWriter:
         self._task: asyncio.Task[None] | None = None
 
     async def keep(self, new: NewDelivery) -> int:
-        """Keep it; its number after the durable commit, 0 where it is there already. Raises StoreError."""
+        """Store a delivery. Return its number after the durable commit, or 0 for a duplicate. Raises StoreError."""
         kept: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((new, kept))
         if self._task is None:
@@ -35,7 +35,7 @@ class DeliveryWriter:
             new = [one for one, _ in group]
             try:
                 numbers = await self._store.write(partial(_add, new))
-            except Exception as error:  # noqa: BLE001  whatever it is, those who wait have to hear of it
+            except Exception as error:  # noqa: BLE001  whatever it is, the waiting callers have to get it
                 for _, kept in group:
                     if not kept.done():
                         kept.set_exception(error)
@@ -46,7 +46,7 @@ class DeliveryWriter:
         self._task = None
 
     def _fitting(self) -> int:
-        """How many go into one group: a commit should fit into the database's cache."""
+        """Return how many deliveries go into the next group. A commit should fit into the database's cache."""
         size = 0
         for count, (new, _) in enumerate(self._waiting[:_MOST]):
             size += len(new.body)

@@ -1,4 +1,7 @@
-"""What GitHub and those after its manner (Gitea, Forgejo, Gitee) tell of code: pushes, changes, tags, releases."""
+"""Code events of GitHub and forges with similar payloads (Gitea, Forgejo, Gitee).
+
+These are pushes, pull requests, tags and releases.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from deploybot.domain import Author, Change, Event, Identity, Ping, Published, P
 from deploybot.webhooks.body_reading import MESSAGE, Tree, under
 
 COMMITS = 20
-"""How many commits of a push are kept."""
+"""How many commits of a push are stored."""
 
 _HEADS, _TAGS = "refs/heads/", "refs/tags/"
 _MOST_PATHS = 3_000
-"""From here on a list of files is not believed to be whole; what forges say of their own limits is not less."""
+"""Lists of this many files or more may be incomplete. The forges' own documented limits are no lower."""
 
 Done = Literal["opened", "updated", "merged", "closed", "reopened"]
 
@@ -28,12 +31,12 @@ DONE: Mapping[str, Done] = {
     "closed": "closed",
     "reopened": "reopened",
 }
-"""What an `action` of a pull request means; the others are of no interest here."""
+"""The meaning of a pull request's `action`. All others are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForgeDialect:
-    """How one of them differs: its name, how many commits it lists at most, and where it counts them."""
+    """The differences of a forge: its name, how many commits it lists at most, and the key that counts them."""
 
     name: str
     most_commits: int | None = None
@@ -41,36 +44,36 @@ class ForgeDialect:
 
 
 def repository(tree: Tree) -> str:
-    """`acme/shop`."""
+    """Return `acme/shop`."""
     return tree.text("repository", "full_name")
 
 
 def person(forge: str, user: Tree) -> Author:
-    """An account of a forge: its name, and its number, which never changes."""
+    """Return the author for an account of a forge: its name, and its number, which never changes."""
     number = user.number("id")
     identity = Identity(forge, str(number)) if number else None
     return Author(name=user.text("login") or user.text("name"), identity=identity)
 
 
 def branch_of(ref: str) -> str:
-    """`main` of `refs/heads/main`; empty for other refs."""
+    """Return `main` for `refs/heads/main`, or an empty text for other refs."""
     return ref.removeprefix(_HEADS) if ref.startswith(_HEADS) else ""
 
 
 def pushed(forge: ForgeDialect, tree: Tree) -> tuple[Event, ...]:
-    """A `push`: of a branch, or of a tag; nothing for other refs, such as those of pull requests."""
+    """Return a `push` of a branch or a tag. Other refs, such as those of pull requests, are ignored."""
     ref = tree.needs("ref")
     if ref.startswith(_TAGS):
         return (_tagged(forge, tree, ref.removeprefix(_TAGS)),)
     branch = branch_of(ref)
     if tree.commit("after") and tree.commit("before") == tree.commit("after"):
-        # Nothing moved: this is how Gitea and Forgejo try an address.
+        # Nothing moved: Gitea and Forgejo test an address this way.
         return (Ping(sender=forge.name, repository=repository(tree)),)
     return (_push(forge, tree, branch),) if branch else ()
 
 
 def _tagged(forge: ForgeDialect, tree: Tree, tag: str) -> Tagged:
-    # `after` of an annotated tag is the tag itself; the head commit is what it stands on.
+    # `after` of an annotated tag is the tag itself; the head commit is the one it points to.
     gone = tree.flag("deleted") or not tree.commit("after")
     return Tagged(
         sender=forge.name,
@@ -92,7 +95,7 @@ def _push(forge: ForgeDialect, tree: Tree, branch: str) -> Push:
         repository=repository(tree),
         url=tree.page("head_commit", "url") or tree.page("repository", "html_url"),
         by=_pusher(forge, tree),
-        # A commit may be much older than its push, so its time is none for this.
+        # A commit may be much older than its push, so its time can't be used here.
         at=tree.time("repository", "pushed_at"),
         branch=branch,
         before=tree.commit("before"),
@@ -111,7 +114,7 @@ def _pusher(forge: ForgeDialect, tree: Tree) -> Author:
 
 
 def newest(tree: Tree) -> tuple[ToldCommit, ...]:
-    """The newest commits of a push, newest first, whichever way round they are listed."""
+    """Return the newest commits of a push, newest first, in whichever order they are listed."""
     commits = list(tree.each("commits"))
     after = tree.commit("after")
     if commits and commits[0].commit("id") != after:
@@ -121,7 +124,7 @@ def newest(tree: Tree) -> tuple[ToldCommit, ...]:
 
 
 def commit_of(commit: Tree) -> ToldCommit:
-    """A commit as GitHub, GitLab, Gitea and Gitee write it."""
+    """Return a commit as GitHub, GitLab, Gitea and Gitee write it."""
     return ToldCommit(
         sha=commit.commit("id"),
         author=commit.text("author", "name") or commit.text("author", "username"),
@@ -131,7 +134,7 @@ def commit_of(commit: Tree) -> ToldCommit:
 
 
 def touched(tree: Tree) -> tuple[str, ...] | None:
-    """The files that a push touched, sorted; None where its commits do not say all of them."""
+    """Return the files that a push changed, sorted, or None if its commits don't list all of them."""
     found: set[str] = set()
     for commit in tree.each("commits"):
         lists = [commit.at(key) for key in ("added", "modified", "removed")]
@@ -140,12 +143,12 @@ def touched(tree: Tree) -> tuple[str, ...] | None:
         found.update(file.lines(cut=4096) for files in lists for file in files.each())
         if len(found) > _MOST_PATHS:
             return None
-    # Merges may list no file at all: no files are not told from none that are listed.
+    # Merges may list no file at all, so an empty list may be incomplete.
     return tuple(sorted(found - {""})) or None
 
 
 def changed(forge: ForgeDialect, tree: Tree) -> tuple[Event, ...]:
-    """A `pull_request`: nothing for labels, reviewers and the like."""
+    """Return a `pull_request`. Changes of labels, reviewers and the like are ignored."""
     request = tree.at("pull_request")
     action = tree.text("action")
     done = DONE.get(action)
@@ -171,14 +174,14 @@ def changed(forge: ForgeDialect, tree: Tree) -> tuple[Event, ...]:
 
 
 def branch_from(request: Tree) -> str:
-    """`branch`, or `ana:branch` where it lies in another repository: that one may be called `main`, too."""
+    """Return `branch`, or `ana:branch` for another repository, whose branch may also be called `main`."""
     branch = request.needs("head", "ref")
     here, there = (request.text(side, "repo", "full_name") for side in ("base", "head"))
     return branch if here == there else f"{there.partition('/')[0] or 'unknown'}:{branch}"
 
 
 def published(forge: ForgeDialect, tree: Tree) -> tuple[Event, ...]:
-    """A `release` that was published; drafts, edits and deletions are of no interest."""
+    """Return a published `release`. Drafts, edits and deletions are ignored."""
     release = tree.at("release")
     if tree.text("action") != "published" or release.flag("draft"):
         return ()

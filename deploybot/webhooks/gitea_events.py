@@ -1,4 +1,4 @@
-"""What Gitea and Forgejo, which grew out of it, tell in the same way."""
+"""Events that Gitea and its fork Forgejo report in the same way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RUNS: Mapping[str, BuildState] = {
 
 
 class GiteaLike(BaseSender, ABC):
-    """Both. They send GitHub's headers, too, and each other's: only its own ones count."""
+    """Gitea or Forgejo. Both also send GitHub's headers and each other's; only a sender's own headers count."""
 
     looks = (
         ("push", frozenset({"ref", "before", "after", "total_commits", "compare_url"})),
@@ -44,7 +44,7 @@ class GiteaLike(BaseSender, ABC):
 
 
 def _ran(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """The end of a run of Forgejo Actions; it does not tell beginnings. The repository is inside of the run."""
+    """Return the end of a run of Forgejo Actions. Its start is not reported, and the repository is inside the run."""
     run = tree.at("run")
     state = _RUNS.get(run.text("status"))
     if state is None:
@@ -78,13 +78,16 @@ def _ref(run: Tree) -> str:
 
 
 def _workflow(run: Tree) -> str:
-    """The file of the workflow. What runs for a pull request is another thing than what runs for a push."""
+    """Return the file of the workflow. Runs for a pull request are kept apart from runs for a push."""
     request = run.text("event").startswith("pull_request")
     return f"{run.needs('workflow_id')}{' pull_request' if request else ''}"
 
 
 def _package(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """An image in its registry, which has the host of its pages; versions that are digests come without a tag."""
+    """Return an image pushed to the forge's registry, which has the same host as its pages.
+
+    Versions that are digests have no tag and are ignored.
+    """
     thing = tree.at("package")
     tag, page = thing.text("version"), thing.page("html_url")
     if tree.text("action") != "created" or thing.text("type") != "container" or tag.startswith("sha256:"):

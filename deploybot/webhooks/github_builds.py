@@ -1,4 +1,4 @@
-"""What GitHub, and Gitea after it, tell of builds: runs, jobs, checks, statuses, deployments."""
+"""Builds as reported by GitHub, and by Gitea in the same form: runs, jobs, checks, statuses, deployments."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ _DEPLOYMENTS: Mapping[str, BuildState] = {
 
 
 def _state(run: Tree) -> BuildState | None:
-    """Where a run, job, suite or check is, None for words that are not documented.
+    """Return the state of a run, job, suite or check, or None for words that are not documented.
 
-    `completed` says only that it ended; how is its `conclusion`. Gitea's `status` may be the conclusion itself.
+    `completed` only says that it ended; `conclusion` says how. Gitea's `status` may be the conclusion itself.
     """
     status = run.text("status")
     ended = _ENDS.get(run.text("conclusion") or status)
@@ -64,52 +64,52 @@ def _key(sender: str, tree: Tree, what: str, *parts: object) -> str:
 
 _ACTIONS = "github-actions"
 _REQUEST = re.compile(r"(?:^|[^a-z])(?:pr|pull[_-]?request)(?:[^a-z]|$)", re.IGNORECASE)
-"""What contexts of statuses say where they are for a pull request: `ci / test (pull_request)`, `jenkins/pr-merge`."""
+"""Finds contexts of statuses for a pull request: `ci / test (pull_request)`, `jenkins/pr-merge`."""
 
 
 def _branch(run: Tree, tree: Tree) -> str:
-    """`main`, or `ana:main` where it lies in a fork: that is not this repository's branch of the name."""
+    """Return `main`, or `ana:main` for a fork: that is not this repository's branch of the same name."""
     branch = run.text("head_branch")
     owner = run.text("head_repository", "full_name").partition("/")[0] or "unknown"
     return f"{owner}:{branch}" if branch and _is_foreign(run, tree) else branch
 
 
 def _is_foreign(run: Tree, tree: Tree) -> bool:
-    """Whether a run is for a fork.
+    """Return whether a run is for a fork.
 
-    A fork that is gone is null. Jobs, which are told of private repositories alone, have no such key.
+    A deleted fork is null. Jobs have no such key, but are only read for private repositories.
     """
     return "head_repository" in run.names() and run.text("head_repository", "full_name") != repository(tree)
 
 
 def _workflow(run: Tree, tree: Tree) -> str:
-    """The sender's id of a workflow. What runs for a pull request builds its merge, which is another thing."""
+    """Return the sender's id of a workflow. Runs for a pull request are kept apart because they build its merge."""
     ident = tree.text("workflow", "id") or run.text("workflow_id")
     request = run.text("event").startswith("pull_request")
     return f"{ident} {_path(run, tree)}{' pull_request' if request else ''}" if ident else ""
 
 
 def _path(run: Tree, tree: Tree) -> str:
-    """The file of a workflow, without the ref that may stand behind it."""
+    """Return the file of a workflow, without the ref that may follow it."""
     return (tree.text("workflow", "path") or run.text("path")).partition("@")[0]
 
 
 def _may_be_forks(suite: Tree, tree: Tree, app: str) -> bool:
-    """Whether a check or suite may be for a fork, of which GitHub tells no branch.
+    """Return whether a check or suite may be for a fork: GitHub gives no branch for those.
 
-    GitHub Actions tells the fork's branch as if it were one here, so only the workflow's run says where it belongs.
+    GitHub Actions reports a fork's branch as if it were one here. Only the workflow's run shows where it belongs.
     """
     public = not tree.flag("repository", "private")
     return not suite.text("head_branch") or (app == _ACTIONS and public)
 
 
 def workflow_run(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """A run of a workflow. `completed` and its kind come for every attempt; the run's id stays."""
+    """Return the state of a workflow run. Each attempt sends its own events, with the same run id."""
     run = tree.at("workflow_run")
     state = _state(run)
     if state is None:
         return ()
-    # Gitea names its times as jobs have them.
+    # Gitea uses the names that jobs have for their times.
     at = run.time("updated_at") or run.time("completed_at") or run.time("started_at")
     return (
         Build(
@@ -137,15 +137,15 @@ def workflow_run(sender: str, tree: Tree) -> tuple[Event, ...]:
 
 
 def _starter(run: Tree) -> Tree:
-    """Who started this attempt; Gitea has another name for it."""
+    """Return the account that started this attempt. Gitea uses another key for it."""
     names = ("triggering_actor", "trigger_actor", "actor")
     return next((run.at(name) for name in names if run.has(name)), run.at("actor"))
 
 
 def workflow_job(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """A job that failed, told as a state of its run, which goes on: what became of it is told by the run itself.
+    """Return a failed job as a state of its run, which is still running. The run's own events report its end.
 
-    Of private repositories alone: a job does not say whether it runs for a fork, whose `main` is not this one's.
+    Only private repositories are read: a job does not say whether it runs for a fork, whose `main` is not this one's.
     """
     job = tree.at("workflow_job")
     name = job.text("workflow_name")
@@ -171,7 +171,10 @@ def workflow_job(sender: str, tree: Tree) -> tuple[Event, ...]:
 
 
 def check_suite(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """All checks of one app of GitHub for a commit. GitHub Actions has a suite for each workflow run."""
+    """Return the combined state of all checks of one GitHub app for a commit.
+
+    GitHub Actions has a suite for each workflow run.
+    """
     suite = tree.at("check_suite")
     state = _state(suite)
     if state is None:
@@ -193,7 +196,7 @@ def check_suite(sender: str, tree: Tree) -> tuple[Event, ...]:
             started=suite.time("created_at"),
             finished=suite.time("updated_at") if state.ended else 0.0,
             whole=True,
-            # Two suites of Actions may be two workflows, or one that was run twice: each counts for itself.
+            # Two suites of Actions may be two workflows, or one that ran twice: each counts separately.
             workflow=f"suite {ident if app == _ACTIONS else app}",
             run=suite.number("id"),
             within=ident,
@@ -203,7 +206,7 @@ def check_suite(sender: str, tree: Tree) -> tuple[Event, ...]:
 
 
 def check_run(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """One check. Running it again makes a new one of the same name with a higher id."""
+    """Return the state of one check. Running it again creates a new one of the same name with a higher id."""
     check = tree.at("check_run")
     state = _state(check)
     if state is None:
@@ -234,13 +237,13 @@ def check_run(sender: str, tree: Tree) -> tuple[Event, ...]:
 
 
 def status(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """A commit status: the latest of its context counts. Statuses that the bot itself set are of no interest."""
+    """Return a commit status. The latest one of a context counts. Statuses set by the bot itself are ignored."""
     context = tree.needs("context")
     state = _STATUSES.get(tree.text("state"))
     if state is None or context == OWN or context.startswith(f"{OWN}/"):
         return ()
     commit, at = tree.commit("sha"), tree.time("updated_at") or tree.time("created_at")
-    # On no branch of this repository, or for a request.
+    # It is on no branch of this repository, or for a pull request.
     fork = (tree.lists("branches") and not tree.count("branches")) or bool(_REQUEST.search(context))
     return (
         Build(
@@ -249,7 +252,7 @@ def status(sender: str, tree: Tree) -> tuple[Event, ...]:
             url=tree.page("target_url") or tree.page("commit", "html_url"),
             by=person(sender, tree.at("sender")),
             at=at,
-            # Apart, so that neither takes the place of the other.
+            # Separate keys, so that neither replaces the other.
             key=_key(sender, tree, "status", context, commit, *(("fork",) if fork else ())),
             name=context,
             state=state,
@@ -264,14 +267,14 @@ def status(sender: str, tree: Tree) -> tuple[Event, ...]:
 
 
 def _standing_on(tree: Tree) -> str:
-    """The branch of a status: the default one where the commit is on that, else the first that is named."""
+    """Return the branch of a status: the default branch if the commit is on it, or else the first one listed."""
     names = [branch.text("name") for branch in tree.each("branches")]
     default = tree.text("repository", "default_branch")
     return default if default in names else next(iter(names), "")
 
 
 def deployment(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """A deployment that was made, or a status of one; the bot's own are marked."""
+    """Return a new deployment or a status of one. The bot's own are marked."""
     made = tree.at("deployment")
     told = tree.at("deployment_status")
     state = _DEPLOYMENTS.get(told.text("state") if told.has() else "queued")

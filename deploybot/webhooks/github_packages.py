@@ -1,4 +1,4 @@
-"""Images in GitHub's container registry, as its events `package` and `registry_package` tell them."""
+"""Images in GitHub's container registry, read from its events `package` and `registry_package`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DONE = frozenset({"published", "updated"})
 
 
 def package(sender: str, tree: Tree) -> tuple[Event, ...]:
-    """An image that was pushed with a tag; nothing for other packages, and for what is pushed by digest alone."""
+    """Return an image that was pushed with a tag. Other packages, and pushes by digest alone, are ignored."""
     thing = tree.at("registry_package") if tree.has("registry_package") else tree.at("package")
     version = thing.at("package_version")
     tag = version.text("container_metadata", "tag", "name")
@@ -33,7 +33,7 @@ def package(sender: str, tree: Tree) -> tuple[Event, ...]:
 
 
 def _image(thing: Tree) -> str:
-    """From the address it is pulled by, which knows an Enterprise Server's host, else by its name."""
+    """Return the image by its pull address, which has an Enterprise Server's host, or else by its name."""
     address = thing.text("package_version", "package_url")
     if "/" in address:
         return split(address)[0]

@@ -1,4 +1,4 @@
-"""What GitLab tells of builds: pipelines and jobs, without the statuses that the bot itself has set."""
+"""Builds as reported by GitLab: pipelines and jobs, without the statuses that the bot itself set."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ STATES: Mapping[str, BuildState] = {
     "canceled": BuildState.CANCELLED,
     "skipped": BuildState.SKIPPED,
 }
-"""What GitLab's words for pipelines, jobs and deployments mean."""
+"""The meaning of GitLab's words for the states of pipelines, jobs and deployments."""
 _MOST_FAILED = 50
 _BY_PEOPLE = frozenset({"push", "web", "api", "trigger", "webide", "chat", ""})
-"""What starts the same pipeline; any other source has rules, and so jobs, of its own."""
+"""Sources that start the same pipeline. Any other source has its own rules, and so its own jobs."""
 _CHILD = "parent_pipeline"
 _REQUEST = "refs/merge-requests/"
 
 
 def repository(tree: Tree) -> str:
-    """`group/project`, as deep as its groups are."""
+    """Return `group/project`, with all of its groups."""
     return tree.text("project", "path_with_namespace")
 
 
 def person(user: Tree, *, prefix: str = "") -> Author:
-    """`user` of most hooks, or the keys of pushes, which begin with `user_`."""
+    """Return the author from `user` in most hooks, or from the keys of pushes, which begin with `user_`."""
     number = user.number(f"{prefix}id")
     return Author(
         name=user.text(f"{prefix}username") or user.text(f"{prefix}name"),
@@ -46,10 +46,13 @@ def person(user: Tree, *, prefix: str = "") -> Author:
 
 
 def of_pipeline(tree: Tree) -> tuple[Event, ...]:
-    """A pipeline: all that GitLab runs for a commit. Running it again keeps its id, and no attempts are counted."""
+    """Return a pipeline: all that GitLab runs for a commit.
+
+    Running it again keeps its id, and attempts are not counted.
+    """
     run, jobs = tree.at("object_attributes"), list(tree.each("builds"))
     if run.text("source") == _CHILD:
-        # Its parent says whether it depends on it.
+        # The parent pipeline reports whether it depends on this one.
         return ()
     builds = [job for job in jobs if not _is_own(job.text("name"))]
     if jobs and not builds:
@@ -85,12 +88,12 @@ def of_pipeline(tree: Tree) -> tuple[Event, ...]:
 
 
 def _workflow(source: str) -> str:
-    """GitLab has one pipeline for a project; by its source it has other jobs."""
+    """Return the workflow of a source. A project has one pipeline, but its jobs depend on the source."""
     return "pipeline" if source in _BY_PEOPLE else f"pipeline {source}"
 
 
 def _may_be_forks(tree: Tree, run: Tree) -> bool:
-    """Whether a pipeline is for a fork's request; some versions tell nothing of the request."""
+    """Return whether a pipeline is for a fork's merge request. Some versions send nothing about the request."""
     if tree.has("merge_request"):
         return _is_of_fork(tree.at("merge_request"))
     return run.text("source") == "merge_request_event" or run.text("ref").startswith(_REQUEST)
@@ -102,7 +105,7 @@ def _is_of_fork(request: Tree) -> bool:
 
 
 def _is_own(name: str) -> bool:
-    """Whether it is a commit status of the bot; GitLab shows these as jobs, of CI's pipeline where there is one."""
+    """Return whether this is a commit status of the bot. GitLab shows these as jobs, in CI's pipeline if any."""
     return name == OWN or name.startswith(f"{OWN}/")
 
 
@@ -111,7 +114,7 @@ def _red(job: Tree) -> bool:
 
 
 def _together(builds: list[Tree]) -> BuildState:
-    """What a pipeline is without the bot's own statuses, which would turn it red when a deployment fails."""
+    """Return the state of a pipeline without the bot's own statuses. A failed deployment would turn it red."""
     states = {STATES.get(job.text("status")) for job in builds if job.text("status") not in {"manual", "failed"}}
     ways = (BuildState.RUNNING, BuildState.QUEUED, BuildState.CANCELLED)
     going = next((state for state in ways if state in states), BuildState.PASSED)
@@ -119,7 +122,7 @@ def _together(builds: list[Tree]) -> BuildState:
 
 
 def _latest(run: Tree, builds: list[Tree]) -> float:
-    # A retried pipeline keeps its id, and what it said before keeps coming late: only its jobs' times tell them apart.
+    # A retried pipeline keeps its id, and its earlier events may arrive late. Only its jobs' times show the order.
     moments = ("created_at", "started_at", "finished_at")
     return max(one.time(moment) for one in (run, *builds) for moment in moments)
 
@@ -134,10 +137,13 @@ def _page(tree: Tree, what: str, ident: str) -> str:
 
 
 def of_job(tree: Tree) -> tuple[Event, ...]:
-    """A job by itself, for who names jobs in `checks`; known by its name in its pipeline, whose id stays."""
+    """Return a single job, for configurations that name jobs in `checks`.
+
+    It is identified by its name in its pipeline, whose id stays the same.
+    """
     state = STATES.get(tree.text("build_status"))
     if state is BuildState.FAILED and tree.flag("build_allow_failure"):
-        # It counts for nothing, as in its pipeline.
+        # It does not count, just as in its pipeline.
         state = BuildState.SKIPPED
     name = tree.needs("build_name")
     if state is None or _is_own(name):
@@ -161,7 +167,7 @@ def of_job(tree: Tree) -> tuple[Event, ...]:
             attempt=1 + min(tree.number("retries_count"), 1_000),
             started=started,
             finished=finished if state.ended else 0.0,
-            # Of which pipeline, its own event says: until then jobs count by their names.
+            # The pipeline's own event names the pipeline. Until then jobs count by their names.
             workflow="jobs",
             stage=tree.text("build_stage"),
             job=name,

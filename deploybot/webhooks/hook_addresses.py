@@ -1,4 +1,7 @@
-"""Where senders call: `/hooks/APP/SENDER` for one app, `/hooks/SENDER` for all, by the event's repository."""
+"""The addresses that senders call: `/hooks/APP/SENDER` for one app, `/hooks/SENDER` for all.
+
+Calls to the latter are assigned to apps by the event's repository.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from deploybot.webhooks.sender_port import Signed
 
 @dataclass(frozen=True, slots=True)
 class HookAddress:
-    """One address that bot.toml opens. `app` is empty for that of all apps."""
+    """One address that bot.toml opens. `app` is empty for the address of all apps."""
 
     app: str
     sender: SenderName
@@ -20,17 +23,17 @@ class HookAddress:
 
     @property
     def path(self) -> str:
-        """`/hooks/shop/github`."""
+        """Return the path, such as `/hooks/shop/github`."""
         return f"/hooks/{self.app}/{self.sender}" if self.app else f"/hooks/{self.sender}"
 
     def url(self, base: str, signed: Signed) -> str:
-        """Where a signed delivery goes, below `http://host:port`."""
+        """Return the URL for a signed delivery, below `http://host:port`."""
         path = f"{self.path}/{quote(signed.path, safe='')}" if signed.path else self.path
         return f"{base.rstrip('/')}{path}" + (f"?{urlencode(signed.query)}" if signed.query else "")
 
 
 def addresses(settings: Settings) -> Iterator[HookAddress]:
-    """All that bot.toml opens: those of apps first, in the order of the file."""
+    """Yield all addresses that bot.toml opens: those of apps first, in the order of the file."""
     for app in settings.apps.values():
         for name, hook in app.hooks.items():
             yield HookAddress(app.name, name, hook.secret)

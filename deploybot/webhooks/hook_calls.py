@@ -1,4 +1,4 @@
-"""Calls as senders make them, of the bot by itself: to try an address, and to send payloads again."""
+"""Call the bot's own webhook addresses as a sender would, to test an address or to send payloads again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WITHIN = aiohttp.ClientTimeout(total=15.0)
 
 @dataclass(frozen=True, slots=True)
 class HookAnswer:
-    """What came back: `result` is the bot's word, `delivery` the number of what was kept, 0 for nothing."""
+    """The bot's answer: `result` is its word for the outcome, `delivery` the number of the stored delivery or 0."""
 
     status: int
     result: str

@@ -1,7 +1,8 @@
-"""The worker behind the receiver: kept deliveries become events, and everybody who listens hears of them.
+"""Turn stored deliveries into events, and give these to all listeners.
 
-At least once: a delivery waits until everybody has heard of it, through crashes, and listeners know by its number what
-they have heard already. In order for each app; one app's trouble is no other's.
+Delivery is at least once: a delivery waits until all listeners have handled it, across crashes. Listeners use its
+number to ignore what they already handled. Each app's deliveries stay in order, and a problem of one app does not delay
+another.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _OpenDelivery:
-    """A delivery that several apps hear of: who has not yet, and the ends there are."""
+    """A delivery for several apps: how many have not handled it yet, and the outcomes so far."""
 
     left: int
     ends: list[End] = field(default_factory=list)
 
 
 class Inbox:
-    """Hears kept deliveries; `listeners` hear of every event in their order. What waits is bounded."""
+    """Processes stored deliveries and gives every event to `listeners`, in their order. The queue is bounded."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class Inbox:
         first_pause: float = 1.0,
         board: NoticeBoard | None = None,
     ) -> None:
-        """`board` reports what does not fit."""
+        """Take bot.toml, the ports and the listeners. `board` reports events that don't fit bot.toml."""
         self._apps = settings.apps
         self._routes = Routes(settings)
         self._store = store
@@ -71,22 +72,22 @@ class Inbox:
         self._large = asyncio.Semaphore()
 
     def room(self, size: int) -> bool:
-        """Whether one more, with a body of so many bytes, may still wait."""
+        """Return whether one more delivery, with a body of so many bytes, has room in the queue."""
         return self._bytes + size <= _MOST_BYTES and len(self._open) < _MOST
 
     def put(self, size: int) -> None:
-        """A delivery was kept, with a body of so many bytes: it is heard from now on."""
+        """Queue a delivery that was stored, with a body of so many bytes."""
         self._bytes += size
         self._rush.came()
         self._idle.clear()
         self._changed.set()
 
     async def heard(self) -> None:
-        """Wait until nothing waits any more: for the command line and for tests."""
+        """Wait until the queue is empty. For the command line and for tests."""
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Hear what waited when the bot ended, and then what comes, until cancelled."""
+        """Process deliveries that waited when the bot stopped, and then new ones, until cancelled."""
         self._bytes += await until_kept(self._store.read, lambda tables: tables.deliveries.backlog())
         self._changed.set()
         try:
@@ -104,7 +105,7 @@ class Inbox:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _take_new(self) -> None:
-        """Give everything that came to the lanes of its apps."""
+        """Assign all new deliveries to the lanes of their apps."""
         more = True
         while more:
             await self._rush.over()
@@ -125,12 +126,12 @@ class Inbox:
             self._lanes[name].put(number)
 
     async def _apps_by_body(self, number: int) -> tuple[str, ...]:
-        """The apps of a delivery that came by an address of all apps; `("",)` where it is about none."""
+        """Return the apps of a delivery sent to the address of all apps, or `("",)` if it is about none."""
         found = await until_kept(self._store.read, lambda tables: tables.deliveries.load((number,), 0))
         try:
             events = [event for delivery in found for event in await self._events(delivery)]
             return tuple(dict.fromkeys(app for event in events for app in self._routes.apps(event))) or ("",)
-        except Exception:  # noqa: BLE001  the lane meets it again, and tells it
+        except Exception:  # noqa: BLE001  the lane meets it again and reports it
             return ("",)
 
     def _lane(self, app: str) -> AppLane:
@@ -138,18 +139,18 @@ class Inbox:
         return AppLane(self._store, self._rush, hear=hear, hear_all=hear_all, ended=self._end)
 
     async def _hear(self, app: str, delivery: Delivery) -> End:
-        """A delivery's end for an app. What is logged meanwhile bears its number."""
+        """Process a delivery for an app and return its outcome. Log messages meanwhile carry its number."""
         with about_delivery(f"{delivery.sender}/{delivery.number}"):
             found = await self._read(app, delivery)
             return found if isinstance(found, End) else await self._ears.tell(self._apps[app], delivery, found)
 
     async def _hear_all(self, app: str, deliveries: Sequence[Delivery]) -> Sequence[End] | None:
-        """The ends of several; None where they are to be heard one by one."""
+        """Process several deliveries and return their outcomes, or None if they have to be processed one by one."""
         found: list[End | Sequence[Event]] = []
         for delivery in deliveries:
             with about_delivery(f"{delivery.sender}/{delivery.number}"):
                 found.append(await self._read(app, delivery))
-            await asyncio.sleep(0)  # others have their turn between two bodies
+            await asyncio.sleep(0)  # let other tasks run between two bodies
         told = [(one, of_it) for one, of_it in zip(deliveries, found, strict=True) if not isinstance(of_it, End)]
         heard = await self._ears.tell_all(self._apps[app], told) if told else ()
         if heard is None:
@@ -158,7 +159,10 @@ class Inbox:
         return [of_it if isinstance(of_it, End) else next(ends) for of_it in found]
 
     async def _read(self, app: str, delivery: Delivery) -> Sequence[Event] | End:
-        """What of a delivery an app is to hear, or its end; the empty name is for those that are about no app here."""
+        """Return the events of a delivery for an app, or its outcome.
+
+        `app` is empty for deliveries that are about no known app.
+        """
         try:
             return self._mine(app, delivery, await self._events(delivery))
         except MalformedError as error:
@@ -180,13 +184,13 @@ class Inbox:
         return mine
 
     async def _events(self, delivery: Delivery) -> tuple[Event, ...]:
-        """What a delivery tells. Large ones are read one at a time: each takes much memory."""
+        """Read the events of a delivery. Large bodies are read one at a time, because each takes much memory."""
         received = Received(headers=delivery.headers, body=delivery.body, query=delivery.query, at=delivery.received)
         async with self._large if len(delivery.body) >= LARGE else nullcontext():
             return await events_of(delivery.sender, received)
 
     def _homeless(self, delivery: Delivery, events: Sequence[Event]) -> End:
-        """The end of what is about no app here."""
+        """Return the outcome of a delivery that is about no known app."""
         if delivery.app:
             return End(Fate.DONE, "elsewhere", f"{NO_APP}{delivery.app} any more")
         if not events:
@@ -197,7 +201,7 @@ class Inbox:
         return End(Fate.DONE, "elsewhere", f"{ABOUT}{_subject(events[0])}, which is no app's here")
 
     async def _end(self, ends: Sequence[tuple[Delivery, End]]) -> None:
-        """Note ends of one app; a delivery has ended when it has for all its apps."""
+        """Record outcomes for one app. A delivery has ended when it has ended for all its apps."""
         done: list[tuple[Delivery, Fate, str]] = []
         for delivery, end in ends:
             METRICS.webhooks.add(delivery.sender, end.result)
@@ -215,7 +219,7 @@ class Inbox:
         self._rest()
 
     def _finish(self, done: Sequence[tuple[Delivery, Fate, str]], now: float, tables: Tables) -> None:
-        """Keep the ends of deliveries, and report what does not fit."""
+        """Store the outcomes of deliveries, and report events that do not fit bot.toml."""
         for delivery, fate, made in done:
             tables.deliveries.finish(delivery.number, fate, made, now)
         if self._board is None:
@@ -235,5 +239,5 @@ class Inbox:
 
 
 def _subject(event: Event) -> str:
-    """What an event names."""
+    """Return the name that an event has for its subject."""
     return named_by(event) or "nothing that has a name"

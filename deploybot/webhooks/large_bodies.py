@@ -1,7 +1,7 @@
-"""Large bodies are read by a process of their own: while one is parsed, nothing else in its process goes on.
+"""Read large bodies in a separate process, because parsing stops everything else in its process.
 
-Parsing 25 MB holds the interpreter for a fifth of a second, in whatever thread that is, and takes six times as much
-memory, which goes with the process. It may take 320 MiB, and one is read at a time.
+Parsing 25 MB holds the interpreter for a fifth of a second, in any thread. It takes six times as much memory, which is
+freed when the process ends. The process may use 320 MiB, and one body is read at a time.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from deploybot.webhooks.sender_port import MalformedError, Received
 from deploybot.webhooks.senders import sender
 
 LARGE: Final = 512 << 10
-"""From so many bytes on a body is read apart; below that it takes milliseconds."""
+"""Bodies of this many bytes and more are read in a separate process. Smaller ones take milliseconds."""
 _WITHIN: Final = 60.0
 _PIECE: Final = 256 << 10
 _MEMORY: Final = 320 << 20
 
 
 class ReaderError(DeploybotError):
-    """The process that was to read a large body ended without an answer."""
+    """The process that reads a large body ended without an answer."""
 
 
 async def events_of(name: str, received: Received) -> tuple[Event, ...]:
-    """What a delivery tells, read where it holds up nothing.
+    """Read the events of a delivery without blocking anything else.
 
-    Raises MalformedError as the sender does, and ReaderError or TimeoutError where its reader came to no end.
+    Raises MalformedError as the sender does, and ReaderError or TimeoutError if the process gave no answer.
     """
     if len(received.body) < LARGE:
         return sender(name).events(received)
@@ -45,7 +45,7 @@ async def events_of(name: str, received: Received) -> tuple[Event, ...]:
 
 
 async def _apart(head: bytes, body: bytes) -> tuple[Event, ...] | MalformedError:
-    """The answer of a process of its own, which is killed when that is not waited for any more."""
+    """Return the answer of a separate process. The process is killed if the caller stops waiting."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", __name__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
@@ -63,13 +63,13 @@ async def _apart(head: bytes, body: bytes) -> tuple[Event, ...] | MalformedError
 
 
 async def _read(process: Process) -> bytes:
-    """Read all that the process says."""
+    """Read all output of the process."""
     assert process.stdout is not None  # noqa: S101  it was asked for
     return await process.stdout.read()
 
 
 async def _write(process: Process, head: bytes, body: bytes) -> None:
-    """Hand the body over in pieces: no further copy of it is made."""
+    """Send the body in pieces, to avoid another copy of it."""
     pipe = process.stdin
     assert pipe is not None  # noqa: S101  it was asked for
     with contextlib.suppress(ConnectionError):
@@ -81,7 +81,7 @@ async def _write(process: Process, head: bytes, body: bytes) -> None:
 
 
 def main() -> None:
-    """Be that process: what is asked comes by standard input, what is found goes to standard output."""
+    """Run as that process: read the request from standard input, write the result to standard output."""
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
     name, head = pickle.load(sys.stdin.buffer)  # noqa: S301  both ends of the pipe are this program
     found: tuple[Event, ...] | MalformedError

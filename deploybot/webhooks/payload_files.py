@@ -1,7 +1,7 @@
-"""Payloads in files: whose each is, which kind of event, and the request that its sender would have made of it.
+"""Read payloads from files: find the sender and the kind of event, and rebuild the sender's request.
 
-A folder or the beginning of the file's name may say whose it is (`github/push.json`, `gitlab-push.json`), a file
-`push.headers` beside `push.json` what came along with it (`Name: value`, a line each); else the payload has to do.
+The folder or the start of the file's name may name the sender (`github/push.json`, `gitlab-push.json`). A file
+`push.headers` next to `push.json` may hold its headers (`Name: value`, one a line). Otherwise the payload decides.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OWN = frozenset({"content-length", "host", "connection", "transfer-encoding", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """A file: whose it is (None where nothing says so), which kind, and the headers that are known of it."""
+    """A file with its sender (None if unknown), its kind of event, and its known headers."""
 
     name: str
     body: bytes
@@ -33,7 +33,7 @@ class Payload:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def signed(self, secret: str, at: float) -> Signed:
-        """What proves it now, as another delivery than it was; its own headers stand where nothing newer does."""
+        """Return a proof for the payload as a new delivery. Its own headers are used unless newer ones replace them."""
         if self.sender is None:
             raise ValueError(f"nothing signs {self.name}")
         signed = self.sender.sign(self.body, secret, kind=self.kind, delivery=str(uuid.uuid4()), at=at)
@@ -41,7 +41,7 @@ class Payload:
 
 
 def payloads(folder: Path, whose: str = "") -> Iterator[Payload]:
-    """All files below a folder that may be payloads, by name; all are `whose`, if that is given."""
+    """Yield all files below a folder that may be payloads, by name. If `whose` is given, it is the sender of all."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix in _SUFFIXES and not path.name.startswith("."):
             yield _payload(path, folder, whose)
@@ -59,7 +59,7 @@ def _payload(path: Path, folder: Path, whose: str) -> Payload:
 
 
 def _headers(path: Path) -> dict[str, str]:
-    """The headers of a file, in lower case; none where there is no file."""
+    """Return the headers in a file, with names in lower case, or none if there is no file."""
     if not path.is_file():
         return {}
     pairs = (line.partition(":") for line in path.read_text(errors="replace").splitlines() if ":" in line)
@@ -67,7 +67,7 @@ def _headers(path: Path) -> dict[str, str]:
 
 
 def _object(body: bytes) -> dict[str, object]:
-    """The object that a body is; an empty one for anything else."""
+    """Return the JSON object in a body, or an empty one for anything else."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
@@ -76,13 +76,13 @@ def _object(body: bytes) -> dict[str, object]:
 
 
 def _named(folder: str, name: Path) -> str:
-    """The sender that a folder or the beginning of a file's name says."""
+    """Return the sender that a folder or the start of a file's name gives."""
     words = [*reversed((folder, *name.parts[:-1])), re.split(r"[-. ]", name.name, maxsplit=1)[0]]
     return next((word.lower() for word in words if word.lower() in SENDERS), "")
 
 
 def _by_headers(headers: Mapping[str, str]) -> str:
-    """The sender whose name stands in one of the headers; that of GitHub stands in others' too."""
+    """Return the sender that a header names. GitHub comes last, because other senders use its headers, too."""
     found = [name for name in SENDERS if any(header.startswith(f"x-{name}-") for header in headers)]
     return next((name for name in found if name != "github"), found[0] if found else "")
 
@@ -92,7 +92,7 @@ def _by_looks(tree: Mapping[str, object]) -> str:
 
 
 def _kind(found: Sender, name: Path, headers: Mapping[str, str], tree: Mapping[str, object]) -> str:
-    """The kind by the headers, the payload, or the name of the file or its folder."""
+    """Return the kind of event: by the headers, the payload, or the name of the file or its folder."""
     if headers:
         kept = {header: (value,) for header, value in headers.items()}
         return found.kind(Received(headers=kept, body=b"{}", query={}))

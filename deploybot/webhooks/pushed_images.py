@@ -1,4 +1,4 @@
-"""Names of images as senders write them."""
+"""Read names of images as senders write them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
 def digest(text: str) -> str:
-    """A digest as `ImagePushed` has it; empty for anything else."""
+    """Return the text if it is a digest as in `ImagePushed`, or an empty text."""
     return text if _DIGEST.fullmatch(text) else ""
 
 
 def split(reference: str) -> tuple[str, str, str]:
-    """`registry.example.com:5000/acme/shop:v1@sha256:…` into canonical image, tag and digest.
+    """Split `registry.example.com:5000/acme/shop:v1@sha256:…` into canonical image, tag and digest.
 
-    Each is empty where it is not there, or is not what Docker would take.
+    Each one is empty if it is missing or if Docker would not accept it.
     """
     name, _, found = reference.partition("@")
     head, colon, tag = name.rpartition(":")
@@ -29,5 +29,5 @@ def split(reference: str) -> tuple[str, str, str]:
 
 
 def image(name: str) -> str:
-    """A repository of images in its canonical form; empty for what is none."""
+    """Return the canonical form of an image's repository, or an empty text if it is not a valid one."""
     return canonical_image(name) if is_image(name) else ""

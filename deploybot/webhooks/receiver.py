@@ -1,6 +1,6 @@
-"""What answers senders: proof first, then a durable row, and only then 2xx. Nothing is read into a body here.
+"""Answer senders: check the proof first, then store the delivery durably, and only then answer 2xx.
 
-What comes twice is known by the sender's id or by the body, and is answered as if it had come once.
+Bodies are not parsed here. A duplicate is recognised by the sender's id or by the body, and is answered with 2xx, too.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ log = logging.getLogger(__name__)
 
 
 class Shelf(Protocol):
-    """What keeps deliveries waiting until they are heard."""
+    """The queue of deliveries that wait to be processed."""
 
     def room(self, size: int) -> bool:
-        """Whether a body of so many bytes may still wait."""
+        """Return whether a body of so many bytes still has room."""
 
     def put(self, size: int) -> None:
-        """A delivery was kept, with a body of so many bytes."""
+        """Report that a delivery was stored, with a body of so many bytes."""
 
 
 class Receiver:
-    """The addresses of all senders that bot.toml has a secret for; there are no others.
+    """Answers at the addresses of all senders that bot.toml has a secret for. There are no others.
 
-    Each may be called `rate` times a second, ten times as often at once.
+    Each may be called `rate` times a second, with ten times as many at once.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Receiver:
         rate: float,
         report: Callable[[Notice], Awaitable[None]] = nobody_reads,
     ) -> None:
-        """`report` says in chat what was refused."""
+        """Take the store, the clock and the queue. `report` posts refused calls in chat."""
         self._keeper = DeliveryWriter(store)
         self._clock = clock
         self._shelf = shelf
@@ -73,7 +73,10 @@ class Receiver:
         self._report = report
 
     def open(self, server: WebServer, address: HookAddress) -> None:
-        """Answer at an address; before the server starts. With a secret at its end, too, for whom that is the proof."""
+        """Answer at an address, also with a secret at its end for senders that prove themselves that way.
+
+        Call this before the server starts.
+        """
         endpoint = _Endpoint(address, sender(address.sender), Bucket(self._rate, self._rate * _BURST_SECONDS))
         handler = functools.partial(self._take, endpoint)
         refused = functools.partial(self._too_large, endpoint)
@@ -81,7 +84,7 @@ class Receiver:
         server.add_post(f"{address.path}/*", handler, refused)
 
     async def _too_large(self, endpoint: _Endpoint, request: web.Request, most: int) -> None:
-        """Log a body that is too large, and report the first: whether it was authentic is not known."""
+        """Log a body that is too large, and report the first one. It is unknown whether it was authentic."""
         METRICS.webhooks.add(endpoint.name, "too_large")
         size = show_size(request.content_length) if request.content_length else f"more than {show_size(most)}"
         if not endpoint.refusals.take(time.monotonic()):
@@ -116,7 +119,7 @@ class Receiver:
         try:
             number = await self._keeper.keep(endpoint.new(received))
         except StoreError:
-            # What is wrong with it is in the log and at /healthz, told by the store itself.
+            # The store itself reports the cause, in the log and at /healthz.
             return endpoint.refuse("unkept", 503, "Nothing can be kept here now.", retry_after=_RETRY_STORE)
         if not number:
             return endpoint.answer("double", b'{"result":"double"}\n')
@@ -125,7 +128,7 @@ class Receiver:
 
 
 class _Endpoint:
-    """An address, who calls it, and how often they may."""
+    """An address, its sender, and how often it may be called."""
 
     __slots__ = ("address", "bucket", "name", "path", "refusals", "secret", "sender")
 
@@ -139,18 +142,18 @@ class _Endpoint:
         self.refusals = Bucket(_REFUSALS / _AGAIN, _REFUSALS)
 
     def answer(self, result: str, body: bytes) -> web.Response:
-        """2xx, counted."""
+        """Return a 2xx response, and count it."""
         METRICS.webhooks.add(self.name, result)
         return web.Response(body=body, content_type="application/json")
 
     def refuse(self, result: str, status: int, sentence: str, *, retry_after: float = 0.0) -> web.Response:
-        """An error, counted; with `retry_after` seconds for the sender to wait."""
+        """Return an error, and count it. `retry_after` are the seconds that the sender should wait."""
         METRICS.webhooks.add(self.name, result)
         headers = {"Retry-After": str(int(retry_after) + 1)} if retry_after else {}
         return web.json_response({"result": result, "error": sentence}, status=status, headers=headers)
 
     def new(self, received: Received) -> NewDelivery:
-        """What is kept of a delivery: nothing that proves anything."""
+        """Return the parts of a delivery to store, without anything that proves its origin."""
         delivery = self.sender.delivery(received)
         return NewDelivery(
             app=self.address.app,
@@ -165,14 +168,17 @@ class _Endpoint:
         )
 
     def _digest(self, body: bytes, delivery: str) -> bytes:
-        """What makes a delivery the same one. Whose bodies repeat is believed that a new id is a new thing."""
+        """Return the digest by which duplicates are found.
+
+        For senders whose bodies repeat, a new id means a new delivery.
+        """
         digest = hashlib.sha256(body)
         if delivery and self.sender.repeats:
             digest.update(b"\0" + delivery.encode("utf-8", "replace"))
         return digest.digest()
 
     def _harmless(self, values: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-        """Those that tell something, without any that proves something or holds the secret."""
+        """Return the headers or parameters to store, without any that hold a proof or the secret."""
         return {
             name: found
             for name, found in values.items()
@@ -182,7 +188,7 @@ class _Endpoint:
 
 @functools.lru_cache(maxsize=256)
 def _tells(name: str) -> bool:
-    """Whether a header, or a parameter of an address, may be kept by its name."""
+    """Return whether a header, or a parameter of an address, may be stored, judged by its name."""
     kept = name.startswith(_KEPT_HEADERS) or name in _KEPT_PARAMETERS
     return kept and not any(word in name for word in _PROOFS)
 
@@ -193,7 +199,7 @@ def _lower(name: bytes) -> str:
 
 
 async def _received(request: web.Request, address: str, at: float) -> Received:
-    """A request to an address as senders see it."""
+    """Return a request to an address in the form that senders read."""
     headers: dict[str, list[str]] = {}
     for raw, content in request.raw_headers:
         headers.setdefault(_lower(raw), []).append(content.decode("utf-8", "surrogateescape"))

@@ -1,4 +1,4 @@
-"""What senders have in common, so that a sender's file says only what is its own."""
+"""The common part of all senders. A sender's own file holds only its differences."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from deploybot.webhooks.delivery_proofs import Proof
 from deploybot.webhooks.sender_port import ForgedError, MalformedError, Received, Signed
 
 Reader = Callable[[Tree], tuple[Event, ...]]
-"""What makes events of the body of one kind."""
+"""A function that returns the events in the body of one kind."""
 
 PING = {"deploybot": "ping"}
-"""The body that tries an address, for senders that have none of their own."""
+"""The body that tests an address, for senders that have no ping."""
 _QUICK = 65_536
-"""Bodies above this many bytes are not read just to be counted by kind."""
+"""Larger bodies, in bytes, are not read just to be counted by kind."""
 
 
 class BaseSender(ABC):
-    """A sender by its name and proof; where kind and id come in headers, by the names of these in lower case.
+    """A sender with its name and proof. `kind_header` and `id_header` are headers in lower case, if it has them.
 
-    `kind_key` is where in the body the kind is, for those that have it there; `pings` is the kind of its pings. `looks`
-    are kinds with the keys by which a payload of them is known, those first that are told apart by more; a kind that is
-    read from the body is empty there.
+    `kind_key` is the path of the kind in the body, for senders that have it there. `pings` is the kind of its pings.
+    `looks` lists kinds with the keys that identify a payload, the most specific first. The kind is empty there if it is
+    read from the body.
     """
 
     name: ClassVar[str]
@@ -39,7 +39,7 @@ class BaseSender(ABC):
     looks: ClassVar[tuple[tuple[str, frozenset[str]], ...]] = ()
 
     def verify(self, received: Received, secret: str) -> None:
-        """See Sender. Kind and id have to be there as the sender documents: once, and at most once."""
+        """See Sender. The kind has to be there exactly once and the id at most once, as the sender documents."""
         self.proof.verify(received, secret)
         if self.kind_header:
             received.one(self.kind_header)
@@ -71,14 +71,14 @@ class BaseSender(ABC):
 
     @abstractmethod
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
-        """What a body tells that is an object."""
+        """Return the events in a body that is a JSON object."""
 
     @abstractmethod
     def setup(self, url: str) -> str:
         """See Sender."""
 
     def sign(self, body: bytes, secret: str, *, kind: str, delivery: str, at: float) -> Signed:
-        """See Sender. Raises ForgedError where the secret is none that the proof can use."""
+        """See Sender. Raises ForgedError if the proof cannot use the secret."""
         signed = self.proof.sign(body, secret, delivery=delivery, at=at)
         said = {self.kind_header: kind, self.id_header: delivery}
         headers = {name: value for name, value in said.items() if name and value}
@@ -89,7 +89,7 @@ class BaseSender(ABC):
         return self.pings, json.dumps(PING | {"at": at}).encode()
 
     def guess(self, payload: Mapping[str, object]) -> str | None:
-        """See Sender. The first kind of which everything is there that `looks` names."""
+        """See Sender. Returns the first kind in `looks` whose keys are all there."""
         return next((kind for kind, keys in self.looks if keys <= payload.keys()), None)
 
 

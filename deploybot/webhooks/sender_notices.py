@@ -1,4 +1,4 @@
-"""What senders tell that does not fit bot.toml, and is reported once: nothing is passed over in silence for long."""
+"""Report once the events that do not fit bot.toml, so that no sender is ignored unnoticed for long."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def nobody_reads(notice: Notice) -> None:
 
 
 def too_large_notice(path: str, app: str, size: str, most: str) -> Notice:
-    """Report a body that was refused with 413; again where `max_body` is another one."""
+    """Return a notice about a body that was refused with 413. A different `max_body` has a different notice."""
     return Notice(
         key=f"too large {path} {most}",
         app=app,
@@ -35,7 +35,7 @@ def too_large_notice(path: str, app: str, size: str, most: str) -> Notice:
 
 
 def renamed_notice(app: str, own: str, sender: str, named: str) -> Notice:
-    """Report that a sender of an app names another repository or image."""
+    """Return a notice that a sender of an app names another repository or image."""
     return Notice(
         key=f"renamed {app} {sender} {own}",
         app=app,
@@ -47,7 +47,7 @@ def renamed_notice(app: str, own: str, sender: str, named: str) -> Notice:
 
 
 def ignored_notice(app: str, sender: str, made: str) -> Notice:
-    """Report a sender of whose events none is used."""
+    """Return a notice about a sender whose events are all ignored."""
     path = "/".join(filter(None, ("/hooks", app, sender)))
     return Notice(
         key=_ignored(app, sender),
@@ -64,12 +64,12 @@ def _ignored(app: str, sender: str) -> str:
 
 
 def named_by(event: Event) -> str:
-    """What an event says it is about."""
+    """Return the name of the image, repository or application that an event is about."""
     return str(getattr(event, "image", "") or event.repository or getattr(event, "application", ""))
 
 
 def look_at_ends(tables: Tables, board: NoticeBoard, done: Sequence[tuple[Delivery, str]]) -> None:
-    """Report senders that are ignored again and again; close that where one is heard."""
+    """Report senders that are ignored again and again. Close the notice once one of their events is used."""
     latest = {(delivery.app, delivery.sender): made for delivery, made in done if made != _PING}
     for (app, sender), made in latest.items():
         if not made.startswith(_PASSED_OVER):

@@ -1,4 +1,4 @@
-"""What every sender is: how a delivery proves where it comes from, and what it tells."""
+"""The port of senders: how a delivery proves its origin, and which events it contains."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from deploybot.errors import DeploybotError
 
 
 class ForgedError(DeploybotError):
-    """A delivery that does not prove where it comes from; the text says what is wrong, and no secret."""
+    """A delivery that does not prove its origin. The text names the problem and contains no secret."""
 
 
 class MalformedError(DeploybotError):
-    """An authentic delivery whose body is not what its sender documents."""
+    """An authentic delivery whose body does not match what its sender documents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """A delivery as it came: `headers` with names in lower case and every value there was, `body` raw.
+    """A delivery as it arrived: `headers` have names in lower case and all values, `body` is raw.
 
-    `query` are the address's parameters, each with every value; `path` is what follows the sender's name in it, decoded
-    and without the slash before it. `at` is when it came (seconds since the epoch).
+    `query` has the address's parameters, each with all values. `path` is the part of the address after the sender's
+    name, decoded and without the leading slash. `at` is the time of arrival (seconds since the epoch).
     """
 
     headers: Mapping[str, Sequence[str]]
@@ -33,7 +33,7 @@ class Received:
     at: float = 0.0
 
     def one(self, header: str) -> str:
-        """A header that has to be there exactly once; ForgedError otherwise."""
+        """Return a header that has to be there exactly once. Raises ForgedError otherwise."""
         found = self.headers.get(header, ())
         if len(found) != 1:
             raise ForgedError(f"{header} is {'missing' if not found else 'there more than once'}")
@@ -42,9 +42,9 @@ class Received:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """What goes with a body so that it proves where it comes from; `query` and `path` are parts of the address.
+    """The proof that is sent with a body. `query` and `path` are parts of the address.
 
-    All as in Received: header names in lower case, nothing encoded yet.
+    As in Received, header names are in lower case and nothing is encoded yet.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -53,45 +53,48 @@ class Signed:
 
 
 class Sender(Protocol):
-    """A kind of sender. Pure: the same delivery always gives the same answers.
+    """A kind of sender. Pure: the same delivery always gives the same results.
 
-    `deploybot.webhooks.senders.NAME` has one as `SENDER`; it is imported when bot.toml names it.
+    `deploybot.webhooks.senders.NAME` has one as `SENDER`. It is imported when bot.toml names it.
     """
 
     @property
     def name(self) -> str:
-        """The last part of its address: `github`."""
+        """The last part of its address, such as `github`."""
 
     @property
     def repeats(self) -> bool:
-        """Whether the same body sent later means a thing that happened again, as an alert that is told once more."""
+        """Whether the same body sent later means that something happened again, such as a repeated alert."""
 
     def verify(self, received: Received, secret: str) -> None:
-        """Return when the delivery proves to know the secret; ForgedError otherwise. Compares in constant time."""
+        """Return if the delivery proves that its sender knows the secret. Raises ForgedError otherwise.
+
+        Compares in constant time.
+        """
 
     def delivery(self, received: Received) -> str:
-        """The sender's own id of the delivery, the same when it is sent again; empty where it gives none."""
+        """Return the sender's id of the delivery, the same if it is sent again. It is empty if there is none."""
 
     def kind(self, received: Received) -> str:
-        """The sender's own word for the event, for counting: `push`, `workflow_run`; cut and plain."""
+        """Return the sender's word for the event, for counting: `push`, `workflow_run`. It is cut and plain."""
 
     def events(self, received: Received) -> tuple[Event, ...]:
-        """What it tells; nothing where it is of no interest. MalformedError for a body that cannot be read."""
+        """Return the events of a delivery, or none if it is ignored. Raises MalformedError for an unreadable body."""
 
     def setup(self, url: str) -> str:
-        """What to click and fill in at the sender, for people, a line a step.
+        """Return the setup steps at the sender, for people, one a line.
 
-        `url` is where it is to call, without the secret: that is called `SECRET` where it is part of the address.
+        `url` is the address to call, without the secret. Where that is part of the address, it is written `SECRET`.
         """
 
     def sign(self, body: bytes, secret: str, *, kind: str, delivery: str, at: float) -> Signed:
-        """What this sender would send along: proof, kind of event, the delivery's id. `verify` takes it.
+        """Return the parts that this sender would add: proof, kind of event, the delivery's id. `verify` accepts them.
 
-        `kind` is one of its own words, empty where it has none; `at` is now, in seconds since the epoch.
+        `kind` is one of the sender's words, empty if it has none. `at` is now, in seconds since the epoch.
         """
 
     def ping(self, at: float) -> tuple[str, bytes]:
-        """The kind and body of a delivery that tries the address and means nothing; another one for each `at`."""
+        """Return the kind and body of a delivery that only tests the address. Each `at` gives a different one."""
 
     def guess(self, payload: Mapping[str, object]) -> str | None:
-        """The kind of event that a payload alone looks like; None where it does not look like this sender's."""
+        """Return the kind of event that a payload looks like, or None if it does not look like this sender's."""

@@ -1,4 +1,4 @@
-"""The senders, a file each; one is imported when it is asked for, and then no other."""
+"""The senders, one file each. Each is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deploybot.webhooks.sender_port import Sender
 
 
 def sender(name: str) -> Sender:
-    """The sender of a name in SENDERS; LookupError for any other."""
+    """Return the sender with a name in SENDERS. Raises LookupError for any other."""
     if name not in SENDERS:
         raise LookupError(f"there is no sender {name}")
     found: Sender = import_module(f"{__name__}.{name}").SENDER

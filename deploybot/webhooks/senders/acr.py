@@ -28,7 +28,7 @@ class Acr(BaseSender):
     looks = (("", frozenset({"push_data", "repository"})),)
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
-        """See BaseSender. Its times have no zone: they are not taken."""
+        """See BaseSender. Its times have no zone, so they are not used."""
         region = tree.text("repository", "region")
         host = next(iter(received.query.get("registry", ())), "") or f"registry.{region}.aliyuncs.com"
         found = image(f"{host}/{tree.needs('repository', 'repo_full_name')}")

@@ -1,4 +1,4 @@
-"""Argo CD: synchronisation and health, by a template; https://argo-cd.readthedocs.io/en/stable/operator-manual/notifications/."""
+"""Argo CD: sync and health, sent by a template; https://argo-cd.readthedocs.io/en/stable/operator-manual/notifications/."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ArgoCd(BaseSender):
     looks = (("", frozenset({"application", "sync", "health"})),)
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
-        """See BaseSender. An operation that runs, or failed, is the state; otherwise it is whether all is in sync."""
+        """See BaseSender. The state is that of a running or failed operation, or else whether all is in sync."""
         phase = tree.text("phase")
         return (
             Synced(

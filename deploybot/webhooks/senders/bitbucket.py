@@ -49,7 +49,7 @@ class Bitbucket(BaseSender):
     )
 
     def guess(self, payload: Mapping[str, object]) -> str | None:
-        """See Sender. What became of a pull request is in its state, too."""
+        """See Sender. The state of a pull request shows how it ended."""
         found = super().guess(payload)
         state = Tree(payload).text("pullrequest", "state")
         return _ENDS.get(state, found) if found == "pullrequest:updated" else found
@@ -65,14 +65,14 @@ class Bitbucket(BaseSender):
 
 
 def _person(user: Tree) -> Author:
-    """Bitbucket's ids that never change are not numbers, but UUIDs."""
+    """Return the author. Bitbucket's permanent ids are UUIDs, not numbers."""
     uuid = user.text("uuid")
     identity = Identity("bitbucket", uuid) if _UUID.fullmatch(uuid) else None
     return Author(name=user.text("nickname") or user.text("display_name"), identity=identity)
 
 
 def _pushed(tree: Tree) -> Iterator[Event]:
-    """One push may move several branches and tags."""
+    """Yield the changes of a push, which may move several branches and tags."""
     for change in tree.each("push", "changes", most=_MOST_CHANGES):
         side = change.at("new") if change.has("new") else change.at("old")
         match side.text("type"):
@@ -137,14 +137,14 @@ def _changed(done: Done, tree: Tree) -> Iterator[Event]:
         what=done,
         branch=f"{there.partition('/')[0] or 'unknown'}:{branch}" if fork else branch,
         into=request.needs("destination", "branch", "name"),
-        # Bitbucket writes them short here; a short one is none.
+        # Bitbucket writes short hashes here, which are not used.
         commit=merged or request.commit("source", "commit", "hash"),
         draft=request.flag("draft"),
     )
 
 
 def _built(tree: Tree) -> Iterator[Event]:
-    """A build status. Bitbucket Pipelines names its own by number and branch, which are no part of a name."""
+    """Yield a build status. Bitbucket Pipelines adds a number and branch to its names, which are removed."""
     status = tree.at("commit_status")
     state, key = _STATES.get(status.text("state")), status.needs("key")
     if state is None or key == OWN or key.startswith(f"{OWN}/"):

@@ -1,4 +1,4 @@
-"""Docker Hub: images; https://docs.docker.com/docker-hub/repos/manage/webhooks/. It proves nothing."""
+"""Docker Hub: images; https://docs.docker.com/docker-hub/repos/manage/webhooks/. Its calls carry no proof."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anything that can send one small JSON; docs/webhooks.md has its schema, and lines to paste into scripts."""
+"""Any script that can send a small JSON. docs/webhooks.md has its schema, and lines to paste into scripts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ What else the JSON may hold (builds, images) is in docs/webhooks.md."""
 
 
 class ScriptSender(BaseSender):
-    """Scripts and whatever else has no file of its own here."""
+    """Scripts, and everything else that has no file here."""
 
     name = "event"
     proof: ClassVar[Proof] = StandardOrBearer()
@@ -47,7 +47,7 @@ class ScriptSender(BaseSender):
     )
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
-        """See BaseSender. Strict, unlike others: who writes it reads the answer."""
+        """See BaseSender. Unlike others this is strict: the author of the script reads the answer."""
         _known(tree, KEYS, "")
         _known(tree.at("build"), BUILD_KEYS, "build.")
         _single(tree, TEXTS)

@@ -1,4 +1,4 @@
-"""Images in ghcr.io, for who wants GitHub to call for nothing else; by the same proof and events as GitHub."""
+"""Images in ghcr.io, for those who want GitHub to call for nothing else. Proof and events are GitHub's."""
 
 from __future__ import annotations
 

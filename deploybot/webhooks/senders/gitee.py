@@ -31,7 +31,7 @@ Tick Push, Tag Push and Pull Request. 激活 (active): ticked. 添加 (Add), the
 
 
 class Gitee(BaseSender):
-    """Gitee, gitee.com or one's own."""
+    """Gitee, on gitee.com or self-hosted."""
 
     name = "gitee"
     proof: ClassVar[Proof] = TimedToken("x-gitee-token", "x-gitee-timestamp")

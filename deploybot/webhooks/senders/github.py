@@ -42,7 +42,7 @@ Add webhook. GitHub sends a ping at once, which is under Recent Deliveries with 
 
 
 class GitHubSender(BaseSender):
-    """GitHub, github.com or an Enterprise Server."""
+    """GitHub, on github.com or an Enterprise Server."""
 
     name = "github"
     proof: ClassVar[Proof] = BodyMac("x-hub-signature-256", "sha256=")
@@ -65,7 +65,7 @@ class GitHubSender(BaseSender):
     )
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
-        """See BaseSender. Gitea and Forgejo sign as GitHub does, too, but mean other things by the same words."""
+        """See BaseSender. Gitea and Forgejo sign like GitHub, but the same words mean other things there."""
         for other in ("forgejo", "gitea"):
             if f"x-{other}-event" in received.headers:
                 raise MalformedError(f"This comes from {other.title()}: let it call …/{other}.")

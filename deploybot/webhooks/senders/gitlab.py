@@ -33,12 +33,12 @@ Enable SSL verification: ticked. Add webhook, then Test, Push events."""
 
 
 class _GitLabProof:
-    """A secret that begins with `whsec_` signs; any other is sent as it is."""
+    """A secret that begins with `whsec_` is used to sign. Any other is sent as it is."""
 
     _signature, _token = Standard(), HeaderToken("x-gitlab-token")
 
     def verify(self, received: Received, secret: str) -> None:
-        """See Proof. A token is never taken in place of a signature, nor the other way round."""
+        """See Proof. A token is never accepted instead of a signature, nor a signature instead of a token."""
         (self._signature if secret.startswith(STANDARD_PREFIX) else self._token).verify(received, secret)
 
     def sign(self, body: bytes, secret: str, *, delivery: str, at: float) -> Signed:
@@ -48,7 +48,7 @@ class _GitLabProof:
 
 
 class GitLabSender(BaseSender):
-    """GitLab, gitlab.com or one's own."""
+    """GitLab, on gitlab.com or self-hosted."""
 
     name = "gitlab"
     proof: ClassVar[_GitLabProof] = _GitLabProof()
@@ -66,11 +66,11 @@ class GitLabSender(BaseSender):
     )
 
     def delivery(self, received: Received) -> str:
-        """See Sender. Both headers hold the same, where both are there."""
+        """See Sender. If both headers are there, they hold the same value."""
         return plain(first(received, "webhook-id") or first(received, self.id_header))
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
-        """See BaseSender. The body says its kind as well, the same for hooks of projects, groups and the system."""
+        """See BaseSender. The body has the kind as well, the same for hooks of projects, groups and the system."""
         reader = _READERS.get(tree.text("object_kind"))
         return reader(tree) if reader else ()
 
@@ -161,7 +161,7 @@ def _deployed(tree: Tree) -> tuple[Event, ...]:
             environment=tree.needs("environment"),
             state=state,
             ref=tree.text("ref"),
-            # Only the page of the commit has all of it.
+            # Only the page of the commit contains the full hash.
             commit=Tree(tree.page("commit_url").rpartition("/")[2]).commit(),
             text=tree.text("commit_title"),
         ),

@@ -45,7 +45,7 @@ class Harbor(BaseSender):
     def _pushed(self, tree: Tree, data: Tree) -> Iterator[ImagePushed]:
         for resource in data.each("resources", most=_MOST):
             image, tag, _ = split(resource.text("resource_url", cut=512))
-            # What is pushed by digest alone has it as its tag, or none.
+            # An image pushed by digest alone has the digest as its tag, or no tag.
             if image and tag and tag == resource.text("tag"):
                 yield ImagePushed(
                     sender=self.name,

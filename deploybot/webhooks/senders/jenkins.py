@@ -23,7 +23,7 @@ _ENDS: Mapping[str, BuildState] = {
 }
 _JOB = re.compile(r"(?:^|/)job/([^/]+)")
 _REQUEST = re.compile(r"(?:^|/)(?:PR|MR)-\d+(?:-head|-merge)?$", re.ASCII)
-"""What a multibranch project calls the job of a pull or merge request, a fork's, too."""
+"""Finds the jobs that a multibranch project runs for pull or merge requests, also those of forks."""
 
 _SETUP = """\
 With the Notification plugin: the job, Configure, Job Notifications, Add Endpoint.
@@ -43,7 +43,7 @@ Then tell('STARTED') in the first stage, and post {{ always {{ script {{ tell('C
 
 
 class _JenkinsProof:
-    """A bearer token where there is one; the plugin can send nothing but a part of the address."""
+    """A bearer token, or else a parameter of the address: the plugin can send nothing else."""
 
     _bearer, _query = Bearer(), QueryToken("token")
 
@@ -52,7 +52,7 @@ class _JenkinsProof:
         (self._bearer if "authorization" in received.headers else self._query).verify(received, secret)
 
     def sign(self, body: bytes, secret: str, *, delivery: str, at: float) -> Signed:
-        """See Proof. Makes a bearer token."""
+        """See Proof. Creates a bearer token."""
         return self._bearer.sign(body, secret, delivery=delivery, at=at)
 
 
@@ -78,12 +78,12 @@ class Jenkins(BaseSender):
 
 
 def _state(phase: str, status: str) -> BuildState | None:
-    # COMPLETED is told before what runs afterwards, FINALIZED after it; both know how it ended.
+    # COMPLETED comes before post-build steps, FINALIZED after them. Both have the result.
     return _PHASES.get(phase) or (_ENDS.get(status) if phase in {"COMPLETED", "FINALIZED"} else None)
 
 
 def _branch(written: str) -> str:
-    """`main` of `origin/main`, as Jenkins' Git plugin writes it."""
+    """Return `main` for `origin/main`, which is how Jenkins' Git plugin writes it."""
     return written.removeprefix("refs/remotes/").removeprefix("origin/").removeprefix("refs/heads/")
 
 
@@ -92,7 +92,7 @@ def _by_plugin(tree: Tree) -> tuple[Event, ...]:
     state = _state(build.text("phase"), build.text("status"))
     if state is None:
         return ()
-    # The name alone is only the last part of it, where there are folders and branches.
+    # With folders and branches, the name alone is only the last part.
     name = "/".join(unquote(part) for part in _JOB.findall(tree.text("url")))[:TITLE] or tree.needs("name")
     number, moment = build.number("number"), build.time("timestamp")
     started, finished = _span(state, moment, build.number("duration") / 1000)
@@ -105,7 +105,7 @@ def _by_plugin(tree: Tree) -> tuple[Event, ...]:
             key=f"jenkins:{name}:{number}",
             name=Tree(name).text(),
             state=state,
-            # Neither is known before the code was checked out.
+            # Neither is known before the code is checked out.
             branch=_branch(build.text("scm", "branch")),
             commit=build.commit("scm", "commit"),
             number=number,
@@ -122,7 +122,7 @@ def _is_request(job: str) -> bool:
 
 
 def _span(state: BuildState, moment: float, duration: float) -> tuple[float, float]:
-    """When a build began and ended. The time of each phase is its own: of an end it is the end."""
+    """Return when a build began and ended. An event has the time of its own phase, so that of an end is the end."""
     if state is BuildState.RUNNING:
         return moment, 0.0
     if state.ended and moment >= duration:

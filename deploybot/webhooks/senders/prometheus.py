@@ -35,7 +35,7 @@ POST, Authorization Header: scheme Bearer, credentials SECRET."""
 
 
 class Prometheus(BaseSender):
-    """Alertmanager 0.16 or later, whose payload has version 4."""
+    """Alertmanager 0.16 or later, with payloads of version 4."""
 
     name = "prometheus"
     proof: ClassVar[Proof] = Bearer()
@@ -53,7 +53,7 @@ class Prometheus(BaseSender):
         return (*self._alerts(tree, group), *((self._cut(tree, group, left_out),) if left_out else ()))
 
     def _cut(self, tree: Tree, group: str, left_out: int) -> Note:
-        """Say that alerts are missing, in one message a group."""
+        """Return a note that alerts are missing, one for each group."""
         return Note(
             sender=self.name,
             url=tree.page("externalURL"),
@@ -95,7 +95,7 @@ def _text(alert: Tree) -> str:
 
 
 def _fingerprint(labels: tuple[tuple[str, str], ...]) -> str:
-    """What stands for an alert where the sender gives no fingerprint: its labels, which make it the same."""
+    """Return an id for an alert without a fingerprint, computed from its labels, which identify it."""
     return hashlib.sha256(repr(sorted(labels)).encode()).hexdigest()[:16]
 
 

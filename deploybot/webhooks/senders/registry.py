@@ -50,7 +50,7 @@ class RegistrySender(BaseSender):
     looks = (("", frozenset({"events"})),)
 
     def delivery(self, received: Received) -> str:
-        """See Sender. An envelope has no id of its own; its events have, and it comes again with the same ones."""
+        """See Sender. An envelope has no id, but its events do. A repeated envelope has the same ones."""
         try:
             idents = [event.text("id") for event in read(received).each("events", most=_MOST)]
         except MalformedError:
@@ -58,7 +58,7 @@ class RegistrySender(BaseSender):
         return plain(hashlib.sha256("\n".join(idents).encode()).hexdigest()) if all(idents) and idents else ""
 
     def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
-        """See BaseSender. Blobs, pulls, mounts and manifests that are pushed by digest alone are of no interest."""
+        """See BaseSender. Blobs, pulls, mounts and manifests pushed by digest alone are ignored."""
         if not tree.lists("events"):
             raise MalformedError("The body has no list of events, which the registry documents.")
         return tuple(self._pushed(tree))
@@ -86,7 +86,7 @@ class RegistrySender(BaseSender):
 
 
 def _size(target: Tree) -> int:
-    """What the layers and the configuration weigh, where the event has them; the manifest's own size is of no use."""
+    """Return the size of the layers and the configuration, or -1 if unknown. The manifest's own size is not used."""
     sizes = [layer.number("size", default=-1) for layer in target.each("references")]
     return sum(sizes) if sizes and min(sizes) >= 0 else -1
 

@@ -1,1 +1,1 @@
-"""What all connections share: which addresses may be called, and how streamed HTTP bodies are read."""
+"""Shared by all connections: which addresses may be called, and how streamed HTTP bodies are read."""

@@ -165,7 +165,7 @@ class DockerEngine:
 
         CPU is the average between two samples. With `quick` one sample is taken and compared with one of the last ten
         minutes; without such a sample CPU is unknown. Otherwise, if the last sample is too old or too recent, another
-        follows half a second later. Docker 20.10 samples at most once a second, so other callers have to wait.
+        follows half a second later. Docker 20.10 samples at most once a second, so concurrent callers wait.
         """
         before = self._samples.get(container)
         now = await self._sample(container)

@@ -1,4 +1,4 @@
-"""Explain connection errors of a Docker Engine in plain words, with a hint how to fix them."""
+"""Explain connection errors of a Docker Engine in plain words, with a hint on how to fix them."""
 
 from __future__ import annotations
 

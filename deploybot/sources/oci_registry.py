@@ -181,7 +181,7 @@ class RegistryConnection:
         tags = _object(answer).get("tags") or []
         if answer.status != _OK or not isinstance(tags, list):
             raise self._registry.peer.strange(answer)
-        # Skip invalid tags: requests for them would be refused, and their numbers may be endless.
+        # Skip invalid tags: requests for them would be refused, and a number in one may have any length.
         page = _Page([tag for tag in tags if isinstance(tag, str) and _TAG.fullmatch(tag)], _following(answer))
         self._registry.keep(url, answer.headers, json.dumps(page._asdict()))
         return page

@@ -34,7 +34,7 @@ class JobFollower:
         return self._task.done()
 
     async def begin(self) -> None:
-        """Wait until the server has taken the job, and shortly for its end. Raises Unreachable, NoAnswer."""
+        """Wait until the server took the job, then `AT_ONCE` seconds for its end. Raises Unreachable, NoAnswer."""
         try:
             await self._begun.wait()
             await self.wait(AT_ONCE)

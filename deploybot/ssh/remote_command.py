@@ -150,7 +150,7 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Handle the closed channel; called by asyncssh. Whether the connection is closed too is known right after."""
+        """Close right after, when it is known whether the connection closed, too; called by asyncssh."""
         del exc
         asyncio.get_running_loop().call_soon(self._close)
 

@@ -117,7 +117,10 @@ class PeopleRows:
         return tuple(map(_account, self._run(sql)))
 
     def detach(self, identity: Identity) -> bool:
-        """Detach an account from its person; return False if it has none. Raises UserError for the last admin."""
+        """Detach an account from its person; return False if it has none.
+
+        Raises UserError if it is the last account of the last admin of everything.
+        """
         holder = self.of(identity)
         if holder is None:
             return False
@@ -187,7 +190,10 @@ class PeopleRows:
         return ended
 
     def revoke(self, person: int, app: str | None = None, environment: str | None = None) -> int:
-        """Revoke a person's grants: all, an app's, or one. Return their number. Raises UserError for the last admin."""
+        """Revoke a person's grants: all, an app's, or one. Return how many were revoked.
+
+        Raises UserError if no admin of everything would be left.
+        """
         governed = self._admins()
         sql = """
             DELETE FROM grants

@@ -1,4 +1,4 @@
-"""Store the first administrator's one-time code as a salted hash that expires. Wrong tries do not use it up."""
+"""Store the first administrator's one-time code as a salted hash that expires. Wrong tries count for the sender."""
 
 from __future__ import annotations
 

@@ -39,7 +39,8 @@ def journal_mode(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
 class Way:
     """How a database is used.
 
-    `durable`: commits wait for the disk. `busy_within`: seconds to wait for other programs. `journal`: its mode.
+    `durable`: whether commits wait for the disk. `busy_within`: seconds to wait for other programs.
+    `journal`: the journal mode.
     """
 
     durable: bool = True

@@ -117,12 +117,12 @@ class EventRows:
         return float(row[0]) if row[0] is not None else None
 
     def forget(self, before: float) -> None:
-        """Delete subjects without events, and storms begun, since `before`."""
+        """Delete subjects without new events since `before`, and storms that began before it."""
         self._run("DELETE FROM told_things WHERE changed < ?", (before,))
         self._run("DELETE FROM told_storms WHERE began < ?", (before,))
 
     def recent(self, place: Place, stream: str, since: float) -> int:
-        """Count the subjects of a stream posted in a channel since `since`."""
+        """Count the subjects of a stream posted in a channel after `since`."""
         sql = "SELECT count(*) FROM told_places WHERE place = ? AND stream = ? AND stream <> '' AND said > ?"
         return int(self._run(sql, (encode(place), stream, since)).fetchone()[0])
 

@@ -1,1 +1,1 @@
-"""The Docker Engine of a server: docker-py with bounded answers, and streams of logs and events."""
+"""Talk to a server's Docker Engine: docker-py with bounded answers, and streams of logs and events."""

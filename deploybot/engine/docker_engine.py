@@ -1,12 +1,12 @@
-"""A Docker Engine behind the port `Engine`: docker-py in worker threads, streams on the event loop.
+"""Implement the port `Engine` for Docker: docker-py in worker threads, streams on the event loop.
 
-Three ways lead to an Engine: its socket on the server, through the pooled SSH connection (forwarded for docker-py, a
-channel of its own for every stream); a Unix socket of the bot's own machine; TCP with TLS. The API is the Docker
-Engine API at the version both sides know, for Docker 20.10 and later. Podman's service (`podman system service`;
-tried: 4.3.1, API 1.41) answers all of it; it gives times in logs to the second only, an exit code with every event,
-and no id with events of images.
+An Engine is reached in one of three ways. One is its socket on the server, through the pooled SSH connection (forwarded
+for docker-py, with a separate channel for each stream). The others are a Unix socket on the bot's machine, and TCP with
+TLS. The API is the Docker Engine API at the newest version both sides know, for Docker 20.10 and later. Podman's
+service (`podman system service`; tested: 4.3.1, API 1.41) supports all of it. Its log times have only whole seconds,
+every event has an exit code, and image events have no id.
 
-Everything the bot asks of an Engine is a GET. Nothing is created, started or removed through it.
+The bot sends only GET requests to an Engine. It creates, starts and removes nothing through it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _LONGEST_EVENT = 65_536
 _ASK_WITHIN = 5.0
 _LONGEST_WORD = 100
 _CALLS_IN_ALL = 3
-"""What asks several times has this many times the time of one call."""
+"""A call that sends several requests gets this many times the timeout of one request."""
 _WHY: dict[str, type[OSError]] = {
     "missing": FileNotFoundError,
     "denied": PermissionError,
@@ -59,10 +59,10 @@ _WHY: dict[str, type[OSError]] = {
 
 
 def engine(server: Server, ssh: Ssh, host: Host | None = None, *, timeout: float = WITHIN) -> DockerEngine | None:
-    """Make the Engine that bot.toml gives a server, or the one that the server's own `docker` uses.
+    """Create the Engine that bot.toml sets for a server, or the one that the server's own `docker` uses.
 
-    `host` is the same server, to ask which that is, and why nobody answers there. Without it there may be None.
-    `timeout` bounds every answer, in seconds.
+    `host` is the same server. It finds the Engine's socket, and explains why an Engine does not answer. Without it the
+    result may be None. `timeout` limits every answer, in seconds.
     """
     if server.docker is None and host is None:
         return None
@@ -75,7 +75,7 @@ def engine(server: Server, ssh: Ssh, host: Host | None = None, *, timeout: float
 
 
 class DockerEngine:
-    """One Docker Engine. Connects at first use, and anew when the way to it has changed."""
+    """One Docker Engine. It connects on first use, and reconnects when its address changes."""
 
     def __init__(
         self,
@@ -90,10 +90,10 @@ class DockerEngine:
     ) -> None:
         """Describe the Engine of `server`.
 
-        `way` is `unix:///path`, `tcp://host:port`, or gives the path of a forwarded socket each time it is asked.
-        `dial` is a shorter way for streams, where there is one.
-        `shown` gives what errors call the socket; `why` tells why nobody answers at it: `missing`, `denied`, `stopped`
-        or nothing. `timeout` bounds, in seconds, every call, and every wait of a stream.
+        `way` is `unix:///path`, `tcp://host:port`, or a function that returns the path of a forwarded socket each time.
+        `dial` is an optional shorter way for streams.
+        `shown` returns the name of the socket for errors. `why` explains why it does not answer: `missing`, `denied`,
+        `stopped` or empty. `timeout` limits every call, and every wait of a stream, in seconds.
         """
         self._server = server
         self._what = f"Docker on {server}"
@@ -111,22 +111,22 @@ class DockerEngine:
         self._samples: OrderedDict[str, UsageSample] = OrderedDict()
 
     async def close(self) -> None:
-        """Forget the connection. Threads that still wait end with their own deadline."""
+        """Drop the connection. Waiting threads end at their own deadline."""
         self._drop()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def version(self) -> str:
-        """The Engine's version, such as `20.10.24`."""
+        """Return the Engine's version, such as `20.10.24`."""
         return await self._call(lambda client: client.version())
 
     async def info(self) -> EngineFacts:
-        """What tells this Engine from others, and where it keeps its data."""
+        """Return the Engine's id, version and data folder."""
         return await self._call(lambda client: client.info())
 
     async def containers(self, project: str) -> tuple[Container, ...]:
-        """All containers of a Compose project, also the stopped ones, by service and name.
+        """Return all containers of a Compose project, including stopped ones, sorted by service and name.
 
-        One round trip for the list, then one for all of them side by side: a list tells neither restarts nor times.
+        It lists them in one round trip, then inspects all at the same time: a list shows neither restarts nor times.
         """
         try:
             async with asyncio.timeout(_CALLS_IN_ALL * self._timeout):
@@ -137,7 +137,7 @@ class DockerEngine:
         return tuple(sorted((one for one in found if one), key=lambda one: (one.service, one.name)))
 
     async def all_containers(self) -> tuple[Container, ...]:
-        """All containers of the Engine, by name; one round trip, so without health, restarts and exit codes."""
+        """Return all containers, sorted by name, in one round trip: without health, restarts and exit codes."""
         found = await self._call(lambda client: client.all_containers())
         return tuple(sorted(found, key=lambda one: one.name))
 
@@ -145,27 +145,27 @@ class DockerEngine:
         return await self._call(lambda client: client.container(which))
 
     async def images(self) -> tuple[Image, ...]:
-        """All images that are there, without intermediate ones."""
+        """Return all images except intermediate ones."""
         return await self._call(lambda client: client.images())
 
     async def image(self, reference: str) -> Image | None:
-        """One image by its id, `name:tag` or `name@sha256:…`; None where the Engine does not have it."""
+        """Return one image by its id, `name:tag` or `name@sha256:…`, or None if the Engine does not have it."""
         return await self._call(lambda client: client.image(reference))
 
     async def networks(self) -> tuple[str, ...]:
-        """The names of all networks."""
+        """Return the names of all networks."""
         return await self._call(lambda client: client.networks())
 
     async def volumes(self) -> tuple[str, ...]:
-        """The names of all volumes."""
+        """Return the names of all volumes."""
         return await self._call(lambda client: client.volumes())
 
     async def usage(self, container: str, *, quick: bool = False) -> Usage:
-        """What a container uses now; CPU in per cent of one core.
+        """Return a container's current usage; CPU in per cent of one core.
 
-        CPU is a mean between two looks. `quick` looks once, and compares with a look of the last ten minutes or
-        leaves it unknown; otherwise there is a second look half a second later where the last one is too old.
-        Docker 20.10 looks at most once a second, and lets all but the first who ask wait for that.
+        CPU is the average between two samples. With `quick` one sample is taken and compared with one of the last ten
+        minutes; without such a sample CPU is unknown. Otherwise, if the last sample is too old or too recent, another
+        follows half a second later. Docker 20.10 samples at most once a second, so concurrent callers wait.
         """
         before = self._samples.get(container)
         now = await self._sample(container)
@@ -196,14 +196,14 @@ class DockerEngine:
         times: bool = True,
         timeout: float = 600.0,
     ) -> AsyncGenerator[bytes, None]:
-        """A container's log as raw chunks of lines, stdout and stderr together.
+        """Yield a container's log as raw chunks of lines, stdout and stderr together.
 
-        Reads no further than it is asked to: what the Engine has more waits there. See the port for the rest.
+        It reads only as much as the caller consumes: the rest waits in the Engine. See the port for the arguments.
         """
         query = {"stdout": 1, "stderr": 1, "timestamps": int(times), "tail": "all" if tail is None else tail}
         query |= {"since": f"{since:.9f}"} if since > 0 else {}
         query |= {"follow": 1} if follow else {}
-        # With times the first byte tells whether there are frames; without, the container has to.
+        # With times, the first byte shows whether there are frames. Without, the container has to be asked.
         frames = Frames() if times else Frames(framed=not await self._call(lambda client: client.tty(container)))
         target = f"/containers/{quote(container, safe='')}/logs?{urlencode(query)}"
         async with aclosing(self._stream(target, timeout=timeout, endless=follow)) as pieces:
@@ -212,7 +212,7 @@ class DockerEngine:
                     yield text
 
     async def events(self, *, since: float = 0.0, timeout: float = 3600.0) -> AsyncGenerator[EngineEvent, None]:
-        """What happens to containers and images, from `since` (seconds since the epoch) on; ends after `timeout`."""
+        """Yield container and image events from `since` (seconds since the epoch) on, for `timeout` seconds."""
         query = {"filters": json.dumps({"type": ["container", "image"]})}
         query |= {"since": f"{since:.9f}"} if since > 0 else {}
         waiting = b""
@@ -232,7 +232,7 @@ class DockerEngine:
             raise explain(self._what, self._place(), problem) from problem
 
     async def _stream(self, target: str, *, timeout: float, endless: bool) -> AsyncGenerator[bytes, None]:
-        """The body of an answer. One that is `endless` may be quiet, and ends after `timeout` seconds."""
+        """Yield the body of an answer. An `endless` one may be silent, and ends after `timeout` seconds."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         client = await self._connected()
@@ -269,7 +269,7 @@ class DockerEngine:
         return value
 
     async def _called(self, client: Client, work: Callable[[Client], T]) -> T:
-        """Do something with a client. After a failure the next call gets a new one; others end with theirs."""
+        """Call `work` with a client. After a failure the next call gets a new one; other running calls keep theirs."""
         self._calls[client] += 1
         try:
             return await self._run(lambda: client.call(work, self._what))
@@ -282,7 +282,7 @@ class DockerEngine:
             self._close(client)
 
     async def _connected(self) -> Client:
-        """The client; a new one after a failure, and where the way to the Engine has become another."""
+        """Return the client. Create a new one after a failure, or when the Engine's address has changed."""
         async with self._lock:
             url = self._way if isinstance(self._way, str) else f"unix://{await self._way()}"
             address = EngineAddress(url, self._tls)
@@ -296,25 +296,25 @@ class DockerEngine:
             return self._client
 
     async def _run(self, work: Callable[[], T]) -> T:
-        """Do something in a thread, within the deadline."""
+        """Run `work` in a thread, within the timeout."""
         async with asyncio.timeout(self._timeout + 1):
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _drop(self) -> None:
-        """Use this client no more."""
+        """Stop using the current client."""
         client, self._client = self._client, None
         if client:
             self._close(client)
 
     def _close(self, client: Client) -> None:
-        """Close a client that nobody uses any more: its connections may carry the answers of other calls."""
+        """Close a client that is no longer used. Until then its connections may carry answers of other calls."""
         if not self._calls[client]:
             del self._calls[client]
             if client is not self._client:
                 client.close()
 
     async def _explained(self, problem: Exception) -> DeploybotError:
-        """The error to raise; where SSH only says that a socket did not open, the server is asked why."""
+        """Return the error to raise. If SSH only reports a failed socket, ask the server why."""
         if self._why and unexplained(problem):
             try:
                 async with asyncio.timeout(_ASK_WITHIN):
@@ -327,7 +327,7 @@ class DockerEngine:
 
 
 def _connect(address: EngineAddress, timeout: float, what: str) -> Client:
-    """Make a client, in a thread: the import alone takes a tenth of a second."""
-    from deploybot.engine.docker_client import Client, attempt  # noqa: PLC0415  only where there is an Engine
+    """Create a client. Call it in a thread: the import alone takes a tenth of a second."""
+    from deploybot.engine.docker_client import Client, attempt  # noqa: PLC0415  only if there is an Engine
 
     return attempt(lambda: Client(address, timeout), what)

@@ -1,4 +1,4 @@
-"""What goes wrong between the bot and a Docker Engine, in plain words with something to do about it."""
+"""Explain connection errors of a Docker Engine in plain words, with a hint on how to fix them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _CLOSED_HINT = (
 
 
 def explain(what: str, place: str, problem: BaseException) -> DeploybotError:
-    """The error to raise for what happened to `what`, such as `Docker on web1`, at the socket or address `place`."""
+    """Return the error to raise for a failure of `what`, such as `Docker on web1`, at the socket or address `place`."""
     if isinstance(problem, EngineRefused):
         return EngineError(f"{what} refused: {plain(str(problem), LONGEST_WORDS)}")
     known = _known(problem)
@@ -60,7 +60,7 @@ def explain(what: str, place: str, problem: BaseException) -> DeploybotError:
 
 
 def unexplained(problem: BaseException) -> bool:
-    """Whether all that is known is that a connection was closed before an answer came, as SSH does for any reason."""
+    """Return whether the connection closed before an answer with no known reason; SSH gives none."""
     return (
         _is(problem, OSError)
         and not _is(problem, ValueError)
@@ -71,7 +71,7 @@ def unexplained(problem: BaseException) -> bool:
 
 
 def _known(problem: BaseException) -> tuple[BaseException, str, str] | None:
-    """The cause that has a sentence of its own, the sentence and the hint."""
+    """Return the first known cause with its message and hint, or None."""
     causes = tuple(_causes(problem))
     return next(
         ((cause, says, hint) for kind, says, hint in _PLAIN for cause in causes if isinstance(cause, kind)), None
@@ -83,7 +83,7 @@ def _is(problem: BaseException, kind: type[Exception]) -> bool:
 
 
 def _causes(problem: BaseException) -> Iterator[BaseException]:
-    """The exception, and those inside and behind it: requests and urllib3 pack the real one into their own."""
+    """Yield the exception and those nested in it or behind it: requests and urllib3 wrap the real one."""
     waiting, seen = [problem], set[int]()
     while waiting:
         one = waiting.pop(0)

@@ -1,7 +1,7 @@
-"""The Docker Engine's JSON, read into deploybot's words. No I/O. Raises Unreadable.
+"""Parse the Docker Engine's JSON into deploybot's types. No I/O. Raises Unreadable.
 
-It is described in the Docker Engine API, versions 1.41 (Docker 20.10) to 1.45. What an answer must have is read by
-`…_of`; what other versions and Podman leave out may be missing, and must be of the right type where it is there.
+The format is the Docker Engine API, versions 1.41 (Docker 20.10) to 1.45. `…_of` functions read required fields. Fields
+that other versions or Podman omit are optional, but must have the right type if present.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _ONEOFF = "com.docker.compose.oneoff"
 _ENDS = frozenset({"die", "died"})
-_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  what the Engine says, nothing is bound here
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  the Engine's value, nothing is bound here
 _ID = re.compile(r"[A-Za-z0-9][\w.:-]{0,127}", re.ASCII)
 _CODE = re.compile(r"-?\d{1,10}", re.ASCII)
 _PORT = re.compile(r"[1-9]\d{0,4}", re.ASCII)
@@ -40,7 +40,7 @@ Json = Mapping[str, object]
 
 
 def identity(value: object) -> str:
-    """The id of a container or an image, which becomes part of a path."""
+    """Return the id of a container or an image after checking that it is safe in a path."""
     text = text_of(value, "Id")
     if not _ID.fullmatch(text):
         raise Unreadable("Id is not an id")
@@ -48,7 +48,7 @@ def identity(value: object) -> str:
 
 
 def container(found: Json) -> Container:
-    """A container as `GET /containers/ID/json` tells it."""
+    """Parse a container from `GET /containers/ID/json`."""
     state, config = object_of(found.get("State"), "State"), object_of(found.get("Config"), "Config")
     pairs = labels_of(config.get("Labels"))
     labels = dict(pairs)
@@ -76,14 +76,14 @@ def container(found: Json) -> Container:
 
 
 def listed(found: Json) -> Container:
-    """Read a container as `GET /containers/json` lists it, without what only a look at it alone tells."""
+    """Parse a container from `GET /containers/json`, which lacks the details of inspecting it."""
     pairs = labels_of(found.get("Labels"))
     labels = dict(pairs)
     names = [name.lstrip("/") for name in texts_of(found.get("Names"), "Names")]
     ports = objects_of(found.get("Ports") or [], "Ports", most=_MOST_PORTS)
     return Container(
         id=identity(found.get("Id")),
-        # A legacy link gives a container one more name, below the name of the other.
+        # A legacy link gives a container a second name, below the other container's name.
         name=next((name for name in names if "/" not in name), ""),
         service=labels.get(_SERVICE, ""),
         image=text_or_empty(found.get("Image"), "Image"),
@@ -105,7 +105,7 @@ def _is_on_host_network(found: Json) -> bool:
 
 
 def _ports(found: Json) -> tuple[PublishedPort, ...]:
-    """Read what is published; of a container that does not run, what it publishes when it does."""
+    """Return the published ports. For a stopped container, return the ports that it will publish."""
     settings = object_of(found.get("NetworkSettings") or {}, "NetworkSettings")
     published = object_of(settings.get("Ports") or {}, "Ports")
     if not any(published.values()):
@@ -119,7 +119,7 @@ def _ports(found: Json) -> tuple[PublishedPort, ...]:
 
 
 def _port(port: object, protocol: object, address: object) -> PublishedPort | None:
-    """Read a published port; None where the Engine names none yet, or a range."""
+    """Parse a published port. Return None if the Engine has not chosen one yet, or gives a range."""
     number = str(port) if isinstance(port, int | str) else ""
     if not _PORT.fullmatch(number):
         return None
@@ -132,12 +132,12 @@ def _port(port: object, protocol: object, address: object) -> PublishedPort | No
 
 
 def _distinct(ports: Iterable[PublishedPort | None]) -> tuple[PublishedPort, ...]:
-    """Give each port once: the Engine names IPv4 and IPv6 apart."""
+    """Remove duplicate ports: the Engine lists IPv4 and IPv6 separately."""
     return tuple(dict.fromkeys(one for one in ports if one))
 
 
 def _mounts(found: Json) -> tuple[Mount, ...]:
-    """Read what is mounted, by target."""
+    """Return the mounts, sorted by target."""
     mounts = (
         Mount(
             kind=text_or_empty(one.get("Type"), "Type"),
@@ -150,14 +150,14 @@ def _mounts(found: Json) -> tuple[Mount, ...]:
 
 
 def _time(text: str) -> float:
-    """Seconds since the epoch; 0.0 for Go's zero time, which is the year 1."""
+    """Return seconds since the epoch; 0.0 for Go's zero time, which is the year 1."""
     with suppress(ValueError, OverflowError):
         return max(datetime.fromisoformat(text).timestamp(), 0.0)
     return 0.0
 
 
 def image(found: Json) -> Image:
-    """An image as `GET /images/json` lists it."""
+    """Parse an image from `GET /images/json`."""
     tags, digests = texts_of(found.get("RepoTags"), "RepoTags"), texts_of(found.get("RepoDigests"), "RepoDigests")
     return Image(
         id=identity(found.get("Id")),
@@ -170,14 +170,14 @@ def image(found: Json) -> Image:
 
 
 def inspected_image(found: Json) -> Image:
-    """Read an image as `GET /images/NAME/json` tells it."""
+    """Parse an image from `GET /images/NAME/json`."""
     created = _time(text_or_empty(found.get("Created"), "Created"))
     config = object_of(found.get("Config") or {}, "Config")
     return image({**found, "Created": created, "Labels": config.get("Labels")})
 
 
 def engine_facts(found: Json) -> EngineFacts:
-    """Read an Engine as `GET /info` tells of it."""
+    """Parse an Engine's facts from `GET /info`."""
     return EngineFacts(
         id=text_or_empty(found.get("ID"), "ID"),
         version=text_or_empty(found.get("ServerVersion"), "ServerVersion"),
@@ -186,12 +186,12 @@ def engine_facts(found: Json) -> EngineFacts:
 
 
 def names(found: Iterable[Json]) -> tuple[str, ...]:
-    """Read the names of networks or volumes, sorted."""
+    """Return the names of networks or volumes, sorted."""
     return tuple(sorted(text_of(one.get("Name"), "Name") for one in found))
 
 
 def event(found: Json) -> EngineEvent:
-    """An event as `GET /events` tells it."""
+    """Parse an event from `GET /events`."""
     actor = object_of(found.get("Actor") or {}, "Actor")
     attributes = dict(labels_of(actor.get("Attributes"), "Attributes"))
     nano = whole_of(found.get("timeNano"), "timeNano", default=0)
@@ -211,23 +211,23 @@ def event(found: Json) -> EngineEvent:
 
 
 class UsageSample:
-    """What a container had used at one moment: CPU in nanoseconds, memory in bytes; -1 is unknown."""
+    """A container's usage at one moment: CPU in nanoseconds, memory in bytes; -1 is unknown."""
 
     def __init__(self, stats: Json) -> None:
-        """Read what `GET /containers/ID/stats` tells."""
+        """Parse the answer of `GET /containers/ID/stats`."""
         self.at = _time(text_or_empty(stats.get("read"), "read"))
         cpu = object_of(object_of(stats.get("cpu_stats") or {}, "cpu_stats").get("cpu_usage") or {}, "cpu_usage")
         self.cpu = whole_of(cpu.get("total_usage"), "total_usage", default=0) or -1
         memory = object_of(stats.get("memory_stats") or {}, "memory_stats")
         details = object_of(memory.get("stats") or {}, "memory_stats.stats")
-        # What `docker stats` shows: pages of files that are only cached do not count (cgroup 1, cgroup 2).
+        # Like `docker stats`, do not count file pages that are only cached (cgroup 1, cgroup 2).
         cached = whole_of(details.get("total_inactive_file", details.get("inactive_file")), "inactive_file", default=0)
         used = whole_of(memory.get("usage"), "memory_stats.usage", default=-1)
         self.memory = used - cached if used >= 0 else -1
         self.limit = whole_of(memory.get("limit"), "memory_stats.limit", default=0) or -1
 
     def usage(self, before: UsageSample | None) -> Usage:
-        """The usage, its CPU as the mean since `before`."""
+        """Return the usage, with CPU as the average since `before`."""
         cpu = -1.0
         if before and 0 <= before.cpu <= self.cpu and before.at < self.at:
             cpu = (self.cpu - before.cpu) / (self.at - before.at) / 1e7

@@ -1,4 +1,4 @@
-"""The socket of a Docker Engine on a server: found there where bot.toml does not name it, and reached through SSH."""
+"""Find the socket of a server's Docker Engine if bot.toml does not name it, and reach it through SSH."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _INSTALL = (
 
 
 class Ssh(Protocol):
-    """What an Engine behind SSH needs of the pool of connections."""
+    """The part of the SSH connection pool that an Engine needs."""
 
     async def forward(self, name: str, remote: str) -> Path:
-        """A local socket that leads to a Unix socket on a server; another one after a reconnect."""
+        """Return a local socket that leads to a Unix socket on a server. It changes after a reconnect."""
 
     async def connection(self, name: str) -> asyncssh.SSHClientConnection:
-        """The open connection to a server."""
+        """Return the open connection to a server."""
 
 
 class EngineSocket:
-    """The socket on a server. `path` is where it is, or was last; empty before that is known."""
+    """The Engine's socket on a server. `path` is its last known path; empty until it is known."""
 
     def __init__(self, server: Server, ssh: Ssh, host: Host | None) -> None:
-        """Ask nothing yet. `host` is the same server; without it bot.toml has to name the socket."""
+        """Create it without asking the server. `host` is the same server; without it bot.toml must name the socket."""
         self.path = server.docker or ""
         self._server = server.name
         self._named = bool(server.docker)
@@ -45,15 +45,15 @@ class EngineSocket:
         self._host = host
 
     async def forward(self) -> Path:
-        """A local socket that leads to it."""
+        """Return a local socket that leads to the Engine's socket."""
         return await self._ssh.forward(self._server, await self._where())
 
     async def dial(self) -> Wire:
-        """A channel to it."""
+        """Open a channel to the Engine's socket."""
         return await ChannelWire.dial(await self._ssh.connection(self._server), await self._where())
 
     async def why(self) -> str:
-        """Why nobody answers there, in a word. Where it was found and not named, it is looked for again."""
+        """Return in one word why the socket does not answer. If it was discovered, discover it again next time."""
         self._known = self._named
         if self._host is None:
             return ""
@@ -63,7 +63,7 @@ class EngineSocket:
         return said.decode(errors="replace").strip()
 
     async def _where(self) -> str:
-        """The path; the server is asked where its own `docker` finds the Engine, once."""
+        """Return the path. Ask the server once where its own `docker` finds the Engine."""
         if not self._known:
             self.path = await self._find()
             self._known = True

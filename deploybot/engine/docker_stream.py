@@ -1,8 +1,8 @@
-"""A GET to a Docker Engine whose answer is a stream: logs and events, read by the event loop itself.
+"""Send a GET to a Docker Engine and read a streamed answer, logs or events, on the event loop.
 
-docker-py gives streams too, but a thread that follows a quiet container cannot be cancelled and ignores its
-timeout, and its line by line reading is the bottleneck of a long log. So docker-py asks
-(`deploybot.engine.docker_engine`) and this module listens: HTTP/1.1, one request a connection (RFC 9112).
+docker-py has streams too, but a thread that follows a quiet container can't be cancelled and ignores its timeout. It
+also reads line by line, which is slow for a long log. So docker-py sends the ordinary requests
+(`deploybot.engine.docker_engine`), and this module reads streams: HTTP/1.1, one request per connection (RFC 9112).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BLANK_LINE = b"\r\n\r\n"
 
 
 class EngineRefused(Exception):
-    """The Engine answered with an error. `status` is HTTP's, the text is the Engine's."""
+    """The Engine answered with an error. `status` is the HTTP status, the text is the Engine's message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -37,24 +37,24 @@ class BrokenOff(ConnectionError):
 
 
 class CutShort(BrokenOff):
-    """It ended within the answer's body."""
+    """The connection ended within the answer's body."""
 
 
 class StreamAnswer:
-    """The body of an answer, by whichever of RFC 9112's three ways its end is marked."""
+    """The body of an answer. Its end is marked in one of the three ways of RFC 9112."""
 
     def __init__(self, wire: Wire, headers: dict[str, str], first: bytes) -> None:
-        """Take what has come behind the head, and its headers in lower case."""
+        """Take the bytes that arrived after the head, and the headers in lower case."""
         self._wire = wire
         self._first = first
         self._chunked = Chunked() if headers.get("transfer-encoding") == "chunked" else None
         self._left = digits_of(headers.get("content-length", "-1"), "Content-Length")
 
     async def read(self, timeout: float) -> bytes:
-        """What has arrived, at least a byte; nothing at the end.
+        """Return the bytes that arrived, at least one; empty at the end.
 
-        Raises TimeoutError when nothing comes for `timeout` seconds (reading may go on then), CutShort when
-        the connection ends before the body, BadStream and OSError.
+        Raises TimeoutError if nothing arrives for `timeout` seconds (reading may continue then), CutShort if the
+        connection ends before the body, BadStream and OSError.
         """
         piece = b""
         while not piece and self._left and not (self._chunked and self._chunked.done):
@@ -73,9 +73,9 @@ class StreamAnswer:
 
 @asynccontextmanager
 async def get(dial: Dial, target: str, *, timeout: float) -> AsyncIterator[StreamAnswer]:
-    """Send `GET target`, and give the answer when its head is there: connecting and that take `timeout` seconds each.
+    """Send `GET target` and yield the answer after its head. Connecting and the head may take `timeout` seconds each.
 
-    Leaving the block drops the connection. Raises OSError (also TimeoutError, BrokenOff), Refused and BadStream.
+    Leaving the block drops the connection. Raises OSError (also TimeoutError, BrokenOff), EngineRefused and BadStream.
     """
     async with asyncio.timeout(timeout):
         wire = await dial()
@@ -92,7 +92,7 @@ async def get(dial: Dial, target: str, *, timeout: float) -> AsyncIterator[Strea
 
 
 async def _head(wire: Wire) -> tuple[int, dict[str, str], bytes]:
-    """The status, the headers, and what came behind them."""
+    """Read the head. Return the status, the headers, and the bytes that followed."""
     came = bytearray()
     while _BLANK_LINE not in came:
         data = await wire.read()
@@ -115,7 +115,7 @@ async def _head(wire: Wire) -> tuple[int, dict[str, str], bytes]:
 
 
 async def _message(answer: StreamAnswer, timeout: float) -> str:
-    """The sentence of an error: `{"message": "…"}` in the Engine API, or plain text."""
+    """Return the message of an error: `{"message": "…"}` in the Engine API, or plain text."""
     text = bytearray()
     async with asyncio.timeout(timeout):
         while len(text) < _LONGEST_ERROR and (piece := await answer.read(timeout)):
@@ -124,7 +124,7 @@ async def _message(answer: StreamAnswer, timeout: float) -> str:
 
 
 def words_of(body: bytes) -> str:
-    """The sentence in the body of an error, cut to 500 characters."""
+    """Return the message in the body of an error, cut to 500 characters."""
     body = body[:_LONGEST_ERROR]
     try:
         found = json_of(body)

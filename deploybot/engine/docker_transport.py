@@ -1,7 +1,7 @@
-"""The transport that docker-py gets: every answer is bounded in bytes and in time, whatever the other side does.
+"""Give docker-py a transport that limits the bytes and the time of every answer, whatever the other side does.
 
-requests, urllib3 and http.client wait for each byte, and take heads, chunk sizes and trailers without end. So the bound
-is below all of them: the socket counts what it receives, and looks at the deadline before it waits.
+requests, urllib3 and http.client limit only the wait for each byte. They accept heads, chunk sizes and trailers of any
+length. So the limit is below them: the socket counts the bytes it receives, and checks the deadline before it waits.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from deploybot.engine.docker_wire import EngineAddress, tls_context
 from deploybot.untrusted_input import Unreadable
 
 MOST_BYTES = 4 << 20
-"""Bytes of one answer, its head and the marks of its chunks included, where a call gives no other limit."""
+"""Default maximum bytes of one answer, including its head and chunk markers."""
 _REDIRECTS = range(300, 400)
 _limit: ContextVar[int] = ContextVar("_limit", default=MOST_BYTES)
 
 
 @contextmanager
 def limited(most: int) -> Iterator[None]:
-    """Take at most so many bytes for each answer in this block."""
+    """Limit each answer in this block to `most` bytes."""
     token = _limit.set(most)
     try:
         yield
@@ -40,7 +40,7 @@ def limited(most: int) -> Iterator[None]:
 
 
 class _Budget:
-    """What is left for an answer: `begin` says how much, `spend` counts."""
+    """The limits of an answer: `begin` sets them, `spend` counts the bytes."""
 
     _end = 0.0
     _left = 0
@@ -51,7 +51,7 @@ class _Budget:
         self._end, self._left, self._most = end, most, most
 
     def remaining(self) -> float:
-        """The seconds that are left. Raises TimeoutError at the deadline, Unreadable when the bytes are used up."""
+        """Return the seconds left. Raises TimeoutError at the deadline, Unreadable if the bytes are used up."""
         if self._left < 0:
             raise Unreadable(f"its answer is longer than {self._most:,} bytes")
         if (left := self._end - time.monotonic()) <= 0:
@@ -59,13 +59,13 @@ class _Budget:
         return left
 
     def spend(self, count: int) -> int:
-        """Count what has come."""
+        """Count the bytes that arrived."""
         self._left -= count
         return count
 
 
 class _BoundedSocket(_Budget, socket.socket):
-    """A socket that receives what a budget allows."""
+    """A socket that receives only what its budget allows."""
 
     def recv_into(self, buffer: memoryview, nbytes: int = 0, flags: int = 0) -> int:  # type: ignore[override]  # http.client's kind of buffer
         self.settimeout(self.remaining())
@@ -73,7 +73,7 @@ class _BoundedSocket(_Budget, socket.socket):
 
 
 class _BoundedTls(_Budget, ssl.SSLSocket):
-    """The same with TLS."""
+    """A TLS socket that receives only what its budget allows."""
 
     def recv_into(self, buffer: memoryview, nbytes: int | None = None, flags: int = 0) -> int:  # type: ignore[override]  # http.client's kind of buffer
         self.settimeout(self.remaining())
@@ -81,7 +81,7 @@ class _BoundedTls(_Budget, ssl.SSLSocket):
 
 
 class _Connection(HTTPConnection):
-    """HTTP to the Engine at `address`; a request and its whole answer take `within` seconds."""
+    """HTTP to the Engine at `address`. A request and its whole answer may take `within` seconds."""
 
     address = EngineAddress("")
     within = 0.0
@@ -109,7 +109,7 @@ def _dialled(address: EngineAddress, end: float) -> _BoundedSocket | _BoundedTls
     parts, left = urlsplit(address.url), max(end - time.monotonic(), 0.001)
     if parts.scheme == "unix":
         return _unix(parts.path, left)
-    # Where its files may not be used nobody is called.
+    # Connect only after checking the TLS files.
     context = tls_context(address.tls) if address.tls else None
     plain = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=left)
     plain.settimeout(max(end - time.monotonic(), 0.001))
@@ -121,7 +121,7 @@ def _dialled(address: EngineAddress, end: float) -> _BoundedSocket | _BoundedTls
     except BaseException:
         plain.close()
         raise
-    assert isinstance(wrapped, _BoundedTls)  # noqa: S101  as the context was told
+    assert isinstance(wrapped, _BoundedTls)  # noqa: S101  as set in the context
     return wrapped
 
 
@@ -137,9 +137,9 @@ def _unix(path: str, seconds: float) -> _BoundedSocket:
 
 
 class BoundedAdapter(HTTPAdapter):
-    """Sends every request of a requests session to one Engine; keeps up to `size` connections.
+    """Send every request of a requests session to one Engine. Keep up to `size` connections open.
 
-    Redirects and compressed answers are refused: an Engine sends neither, and both would lead past the bounds.
+    Redirects and compressed answers are refused: an Engine sends neither, and both would bypass the limits.
     """
 
     def __init__(self, address: EngineAddress, *, within: float, size: int) -> None:
@@ -156,25 +156,25 @@ class BoundedAdapter(HTTPAdapter):
         proxies: Mapping[str, str] | None = None,  # noqa: ARG002  same
         cert: tuple[str, str] | str | None = None,  # noqa: ARG002  same
     ) -> HTTPConnectionPool:
-        """The one pool there is."""
+        """Return the only pool."""
         return self._pool
 
     def request_url(self, request: PreparedRequest, proxies: Mapping[str, str] | None) -> str:  # noqa: ARG002  same
-        """The path alone: the address is the Engine."""
+        """Return the path alone: the connection already leads to the Engine."""
         return request.path_url
 
     def add_headers(self, request: PreparedRequest, **kwargs: object) -> None:  # noqa: ARG002  same
-        """Ask for an answer as it is."""
+        """Ask for an uncompressed answer."""
         request.headers["Accept-Encoding"] = "identity"
 
     def build_response(self, req: PreparedRequest, resp: BaseHTTPResponse) -> Response:
-        """The answer, if it is one that an Engine gives. Raises Unreadable."""
+        """Return the answer. Raises Unreadable if an Engine would not send it."""
         if resp.status in _REDIRECTS:
             raise Unreadable("it redirects, which an Engine never does")
         if resp.headers.get("content-encoding", "identity").lower() != "identity":
             raise Unreadable("its answer is compressed, which was not asked for")
         response = super().build_response(req, resp)
-        # Without this requests would guess the encoding, which takes seconds for a long answer.
+        # Without this, requests would guess the encoding, which takes seconds for a long answer.
         response.encoding = "utf-8"
         return response
 

@@ -1,4 +1,4 @@
-"""The ways that bytes of a stream come from a Docker Engine: a socket, TLS, or a channel of an SSH connection."""
+"""Carry the bytes of a Docker Engine's stream over a socket, TLS, or a channel of an SSH connection."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from deploybot.settings import DockerTls
 _BLOCK = 131_072
 _WINDOW = 524_288
 _GATHER = 0.004
-"""Seconds in which the next bytes may join the first: a log comes in pieces of a line or two."""
+"""Seconds to wait for more bytes to join the first: a log arrives in pieces of a line or two."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineAddress:
-    """Where an Engine is reached from here: `unix:///path` or `tcp://host:port`, the latter with TLS files."""
+    """The address of an Engine, seen from the bot: `unix:///path` or `tcp://host:port`, the latter with TLS files."""
 
     url: str
     tls: DockerTls | None = None
 
 
 class Wire(abc.ABC):
-    """A connection of bytes both ways. Who reads slowly holds the other side back.
+    """A two-way connection of bytes. A slow reader holds the other side back.
 
-    asyncssh gives a server a whole new window with the first bytes that it hands over after a pause, however many
-    it still holds: with a pause after every few bytes it would collect everything in memory. So reading is paused
-    only when two windows wait here, and goes on when there is room for all that one pause can have left.
+    asyncssh gives a server a whole new window with the first bytes that it delivers after a pause, however many it
+    still buffers. A pause after every few bytes would collect everything in memory. So reading pauses only when two
+    windows wait here, and continues when there is room for all bytes that one pause can leave.
     """
 
     def __init__(self) -> None:
-        """Nothing has come yet."""
+        """Start without any data."""
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._paused = False
@@ -48,7 +48,7 @@ class Wire(abc.ABC):
 
     @abc.abstractmethod
     def write(self, data: bytes) -> None:
-        """Send; a request is short, and nobody waits for it to be taken."""
+        """Send `data`. A request is short, so this does not wait."""
 
     @abc.abstractmethod
     def abort(self) -> None:
@@ -56,10 +56,10 @@ class Wire(abc.ABC):
 
     @abc.abstractmethod
     def _hold(self, *, back: bool) -> None:
-        """Hold the other side back, or let it go on."""
+        """Pause the other side, or let it continue."""
 
     async def read(self) -> bytes:
-        """About 128 KiB of what has come, at least a byte; nothing at the end. A cancelled read loses nothing."""
+        """Return up to about 128 KiB, at least a byte; empty at the end. A cancelled read loses nothing."""
         while not self._waiting and not self._ended:
             self._news.clear()
             await self._news.wait()
@@ -76,7 +76,7 @@ class Wire(abc.ABC):
         return b"".join(taken)
 
     def _take(self, data: bytes) -> None:
-        """Keep what has come."""
+        """Buffer data that arrived."""
         self._waiting.append(data)
         self._size += len(data)
         if self._size > 2 * _WINDOW and not self._paused:
@@ -85,22 +85,22 @@ class Wire(abc.ABC):
         self._news.set()
 
     def _end(self) -> None:
-        """Nothing more will come. Whether that was all is seen by what came."""
+        """Mark the end of the data. The data itself shows whether it is complete."""
         self._ended = True
         self._news.set()
 
 
 class SocketWire(Wire, asyncio.Protocol):
-    """Over a socket of this machine."""
+    """A connection over a socket of this machine."""
 
     def __init__(self) -> None:
-        """Made by `dial`."""
+        """Use `dial` instead."""
         super().__init__()
         self._transport: asyncio.Transport | None = None
 
     @classmethod
     async def dial(cls, address: EngineAddress) -> SocketWire:
-        """Connect, with TLS where files are given. Raises OSError."""
+        """Connect, with TLS if files are given. Raises OSError."""
         loop, parts = asyncio.get_running_loop(), urlsplit(address.url)
         if parts.scheme == "unix":
             return (await loop.create_unix_connection(cls, parts.path))[1]
@@ -110,20 +110,20 @@ class SocketWire(Wire, asyncio.Protocol):
         return wire
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by asyncio."""
+        """Store the transport; called by asyncio."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Called by asyncio."""
+        """Buffer the data; called by asyncio."""
         self._take(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by asyncio at the end, too."""
+        """Mark the end, also of a complete stream; called by asyncio."""
         del exc
         self._end()
 
     def write(self, data: bytes) -> None:
-        """Send."""
+        """Send `data`."""
         if self._transport:
             self._transport.write(data)
 
@@ -138,16 +138,16 @@ class SocketWire(Wire, asyncio.Protocol):
 
 
 class ChannelWire(Wire, asyncssh.SSHUNIXSession[bytes]):
-    """Over a channel to a Unix socket of the server (`direct-streamlocal@openssh.com`, OpenSSH's PROTOCOL)."""
+    """A channel to a Unix socket of the server (`direct-streamlocal@openssh.com`, OpenSSH's PROTOCOL)."""
 
     def __init__(self) -> None:
-        """Made by `dial`."""
+        """Use `dial` instead."""
         super().__init__()
         self._channel: asyncssh.SSHUNIXChannel[bytes] | None = None
 
     @classmethod
     async def dial(cls, connection: asyncssh.SSHClientConnection, path: str) -> ChannelWire:
-        """Open a channel to a socket on the server. Raises ConnectionError when it does not open."""
+        """Open a channel to a socket on the server. Raises ConnectionError if it does not open."""
         wire = cls()
         opening = asyncio.ensure_future(
             connection.create_unix_connection(lambda: wire, path, encoding=None, window=_WINDOW)
@@ -155,7 +155,7 @@ class ChannelWire(Wire, asyncssh.SSHUNIXSession[bytes]):
         try:
             await asyncio.shield(opening)
         except asyncio.CancelledError:
-            # Who does not wait any more must not leave a channel open.
+            # A caller that stops waiting must not leave a channel open.
             opening.add_done_callback(wire._opened_too_late)
             raise
         except asyncssh.Error as problem:
@@ -168,21 +168,21 @@ class ChannelWire(Wire, asyncssh.SSHUNIXSession[bytes]):
         self.abort()
 
     def connection_made(self, chan: asyncssh.SSHUNIXChannel[bytes]) -> None:
-        """Called by asyncssh when the channel is open."""
+        """Store the open channel; called by asyncssh."""
         self._channel = chan
 
     def data_received(self, data: bytes, datatype: Any) -> None:  # noqa: ANN401  asyncssh's
-        """Called by asyncssh."""
+        """Buffer the data; called by asyncssh."""
         del datatype  # there is one kind here
         self._take(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by asyncssh at the end, too."""
+        """Mark the end, also of a complete stream; called by asyncssh."""
         del exc
         self._end()
 
     def write(self, data: bytes) -> None:
-        """Send."""
+        """Send `data`."""
         if self._channel:
             self._channel.write(data)
 
@@ -197,12 +197,12 @@ class ChannelWire(Wire, asyncssh.SSHUNIXSession[bytes]):
 
 
 def tls_context(tls: DockerTls) -> ssl.SSLContext:
-    """A context with the files of bot.toml: the Engine's certificate is checked, and ours is shown.
+    """Return a context with the TLS files of bot.toml. It checks the Engine's certificate and sends the bot's.
 
-    Raises OSError and files.UnsafeFileError.
+    Raises OSError and trusted_files.UnsafeFileError.
     """
     context = ssl.create_default_context(cadata=trusted_files.read(tls.ca).decode("ascii", errors="replace"))
-    # OpenSSL takes these by their paths only. What nobody else can change stays as it was found.
+    # OpenSSL accepts only paths for these files. A file that only trusted users can change stays as verified here.
     trusted_files.verify(tls.cert)
     trusted_files.verify(tls.key, private=True)
     context.load_cert_chain(str(tls.cert), str(tls.key))
@@ -210,7 +210,7 @@ def tls_context(tls: DockerTls) -> ssl.SSLContext:
 
 
 def _keep_alive(connection: socket.socket) -> None:
-    """Notice within about 20 s that the other machine is gone, also while nothing is said."""
+    """Detect within about 20 s that the other machine is gone, even on an idle connection."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)

@@ -1,1 +1,1 @@
-"""What all connections share: which addresses may be called, and how streamed HTTP bodies are read."""
+"""Check which addresses may be called, and read streamed HTTP bodies, for all connections."""

@@ -1,8 +1,8 @@
-"""What the Docker Engine sends as a stream, taken apart: chunked HTTP bodies and frames of two streams. No I/O.
+"""Decode the Docker Engine's streams: chunked HTTP bodies, and frames of stdout and stderr. No I/O.
 
-Chunked transfer coding is RFC 9112, section 7.1. Frames are described in the Engine API under "Attach to a
-container": eight bytes (stream, three zeros, length as big-endian 32 bits), then the payload. A container with a
-terminal has no frames. Both classes keep no more than what has arrived of the one piece they wait for.
+Chunked transfer coding is RFC 9112, section 7.1. Frames are described in the Engine API under "Attach to a container":
+eight bytes (stream, three zeros, length as big-endian 32 bits), then the payload. A container with a terminal has no
+frames. Both classes buffer only the piece that is still incomplete.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _SIZE = re.compile(rb" *+([0-9A-Fa-f]{1,16}) *+(?:;.*)?", re.DOTALL)
 _HEADER = struct.Struct(">BxxxL")
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) ")
 _LONGEST_TIME = 36
-"""The length of a match, with the blank after it."""
+"""The length of a match, including the blank after it."""
 
 
 class BadStream(ValueError):
-    """The bytes are not what the protocol allows."""
+    """The bytes violate the protocol."""
 
 
 class Chunked:
-    """Takes the chunked transfer coding off a body. `done` is True once its end was seen, and only then."""
+    """Decode a body with chunked transfer coding. `done` is True only after the end was received."""
 
     def __init__(self) -> None:
         self.done = False
@@ -34,7 +34,7 @@ class Chunked:
         self._gap = 0
 
     def feed(self, data: bytes) -> bytes:
-        """The part of the body that is in `data`. Raises BadStream where no size of a chunk stands in its place."""
+        """Return the part of the body in `data`. Raises BadStream if a chunk size is missing or invalid."""
         buffer = self._buffer + data
         position, end, pieces = 0, len(buffer), list[bytes]()
         while position < end and not self.done:
@@ -44,7 +44,7 @@ class Chunked:
                     break
                 self._left = _chunk_size(buffer[position + self._gap : line_end])
                 self.done = not self._left
-                # From now on the end of the chunk before stands in front of every size.
+                # From now on the previous chunk's line end comes before every size.
                 self._gap, position = 2, line_end + 2
             piece = buffer[position : position + self._left]
             pieces.append(piece)
@@ -57,7 +57,7 @@ class Chunked:
 
 
 def _chunk_size(line: bytes) -> int:
-    """The size before a chunk (RFC 9112, 7.1): digits alone, since a size below 0 would have no end."""
+    """Return a chunk's size (RFC 9112, 7.1). Accept only digits: a negative size would never end."""
     size = _SIZE.fullmatch(line)
     if size is None:
         raise BadStream("no chunk size where one should be")
@@ -65,16 +65,16 @@ def _chunk_size(line: bytes) -> int:
 
 
 class Frames:
-    """Joins stdout and stderr of a container's log into one run of whole lines.
+    """Join a container log's stdout and stderr into one stream of whole lines.
 
-    The Engine cuts lines at 16 KiB and sets a time before every part: here they are one line again. Where the other
-    stream speaks in the middle of a line, the line is ended first, so that nothing is mixed or kept back.
+    The Engine splits lines at 16 KiB and puts a time before every part. This joins them again. If the other stream
+    starts in the middle of a line, the line is ended first, so nothing is mixed or delayed.
     """
 
     def __init__(self, *, framed: bool | None = None) -> None:
-        """Say whether there are frames; left out, it is seen from the first byte.
+        """Set whether the log has frames. If omitted, the first byte decides.
 
-        That takes a log with times: without frames it begins with a digit.
+        Omit it only for a log with times, because such a log begins with a digit if it has no frames.
         """
         self._framed = framed
         self._buffer = b""
@@ -84,13 +84,13 @@ class Frames:
         self._skip = False
 
     def feed(self, data: bytes) -> bytes:
-        """The part of the log that is in `data`, the next part of a body."""
+        """Return the part of the log in `data`, the next part of a body."""
         if self._framed is None and data:
             self._framed = data[0] < ord("0")
         return self._split(self._buffer + data) if self._framed else data
 
     def _split(self, buffer: bytes) -> bytes:
-        """Take the frames out of `buffer`; what is incomplete of a header or of its time stays for later."""
+        """Extract the frames from `buffer`. Keep an incomplete header or time for later."""
         out: list[bytes] = []
         position, end = 0, len(buffer)
         while position < end:
@@ -108,7 +108,7 @@ class Frames:
         return b"".join(out)
 
     def _whole_lines(self, buffer: bytes, position: int, out: list[bytes]) -> int:
-        """Take frames as long as each holds a whole line, as nearly all do; where the first other one begins."""
+        """Take frames that each end with a whole line, as nearly all do. Return where the first other frame begins."""
         last = len(buffer) - _HEADER.size
         while not self._open and position <= last:
             start = position + _HEADER.size
@@ -120,7 +120,7 @@ class Frames:
         return position
 
     def _begin(self, buffer: bytes, position: int, out: list[bytes]) -> None:
-        """Read the header of a frame that needs a closer look."""
+        """Read the header of a frame that is not a whole line."""
         self._stream, self._left = _HEADER.unpack_from(buffer, position)
         if self._open and self._left:
             self._skip = self._open == self._stream
@@ -128,7 +128,7 @@ class Frames:
                 out.append(b"\n")
 
     def _take(self, payload: bytes, out: list[bytes]) -> int:
-        """Take what has come of a frame's payload; how much that was."""
+        """Take the part of a frame's payload that has arrived. Return its size."""
         size = len(payload)
         self._left -= size
         self._open = 0 if payload.endswith(b"\n") else self._stream

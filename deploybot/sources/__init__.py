@@ -1,1 +1,1 @@
-"""From a ref to a release, and what changed between two."""
+"""Resolve refs to releases, and show what changed between two releases."""

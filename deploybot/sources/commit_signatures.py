@@ -1,7 +1,7 @@
-"""Signatures of commits and annotated tags, verified by git with the keys of bot.toml and nothing else.
+"""Verify signatures of commits and annotated tags with git and only the keys of bot.toml.
 
-No configuration of the bot's user or of the repository counts: git gets a list of signers that is made here, a key
-ring that is made here, and no program but ssh-keygen and gpg.
+The configuration of the bot's user and of the repository is ignored. git gets a list of signers and a key ring that
+this module creates, and may run only ssh-keygen and gpg.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ _TAMPERED = re.compile(r"incorrect signature|BADSIG|couldn't parse|Could not ver
 
 
 class Signatures:
-    """Verifies by the keys of `signers` that count today; `folder` is the bot's own."""
+    """Verify signatures with the keys of `signers` that are valid today, in a private `folder`."""
 
     def __init__(self, folder: Path, signers: Mapping[str, Signer]) -> None:
-        """Take where the lists of keys are kept, and the people of bot.toml."""
+        """Take the folder for the lists of keys, and the signers of bot.toml."""
         self._folder = folder
         self._signers = signers
         self._making = asyncio.Lock()
 
     async def of(self, mirror: Mirror, commit: str, tags: Mapping[str, str]) -> Signature:
-        """Find a good signature of a commit, its own or that of a tag; `tags` are objects of annotated tags by name.
+        """Find a good signature of a commit or of its tags; `tags` maps names to annotated tag objects.
 
-        Of many tags the first ten by name are looked at. Raises GitFailed where git did not come to an end.
+        It checks at most the first ten tags by name. Raises GitFailed if git times out.
         """
         env = await self._environment()
         found = await self._verify(mirror, "verify-commit", commit, env, "the commit")
@@ -64,7 +64,7 @@ class Signatures:
         return found if found.by else Signature(problem="; ".join(problems))
 
     async def _verify(self, mirror: Mirror, how: str, name: str, env: Mapping[str, str], on: str) -> Signature:
-        """Let git verify one object. Whatever is not surely good counts for nothing."""
+        """Verify one object with git. Only a clearly good signature counts."""
         where = f"--git-dir={mirror.path}"
         try:
             said = await run_git(where, how, "--raw", name, env=env, timeout=VERIFY_WITHIN, words=True)
@@ -77,22 +77,22 @@ class Signatures:
         return Signature(by, on) if by else Signature(problem=f"{on} {self._explained(words)}")
 
     async def _owner(self, key: str) -> str:
-        """Give whose OpenPGP key that is; empty for nobody's."""
+        """Return the name of an OpenPGP key's owner; empty if unknown."""
         for name, signer in self._counting():
             if key and signer.gpg is not None and key in await self._fingerprints(signer.gpg.file):
                 return name
         return ""
 
     def _counting(self) -> Iterator[tuple[str, Signer]]:
-        """Give the signers whose keys count today.
+        """Return the signers whose keys are valid today.
 
-        ssh-keygen asks for the time that the commit claims, and who has an old key can claim any time.
+        ssh-keygen only checks the time that the commit claims, and the holder of an old key can claim any time.
         """
         today = dt.datetime.fromtimestamp(time.time(), dt.UTC).date()
         return ((name, signer) for name, signer in self._signers.items() if signer.counts_on(today))
 
     async def _environment(self) -> dict[str, str]:
-        """Give git's environment for verifying; what there are no keys for is never run."""
+        """Return git's environment for verifying. A program without keys is disabled."""
         async with self._making:
             allowed = await asyncio.to_thread(self._allowed_signers)
             ring = await self._key_ring()
@@ -120,21 +120,21 @@ class Signatures:
         return path
 
     async def _key_ring(self) -> Path | None:
-        """Make gpg's folder with the keys that count today; None where nobody has such keys."""
+        """Create gpg's folder with the keys that are valid today. Return None if there are no such keys."""
         listed = [signer.gpg.file for _, signer in self._counting() if signer.gpg is not None]
         if not listed:
             return None
         contents = [await asyncio.to_thread(_keys_in, file) for file in listed]
         ring = self._folder / f"gnupg-{hashlib.sha256(b''.join(contents)).hexdigest()[:12]}"
         if not ring.exists():
-            # An import would start an agent; a ring is nothing but its keys, one after the other.
+            # An import would start an agent. A key ring is only its keys in sequence.
             keys = [await self._gpg("--dearmor", stdin=content) for content in contents]
             draft = await asyncio.to_thread(_drafted, ring, b"".join(keys))
             draft.rename(ring)
         return ring
 
     async def _fingerprints(self, file: Path) -> frozenset[str]:
-        """Give the primary keys of a file (doc/DETAILS of GnuPG, `--with-colons`)."""
+        """Return the primary keys of a file (doc/DETAILS of GnuPG, `--with-colons`)."""
         content = await asyncio.to_thread(_keys_in, file)
         said = (await self._gpg("--with-colons", "--show-keys", stdin=content)).decode(errors="replace")
         found, primary = set(), False
@@ -150,7 +150,7 @@ class Signatures:
         return await run("gpg", *flags, *argv, env=env, timeout=VERIFY_WITHIN, stdin=stdin)
 
     def _explained(self, words: str) -> str:
-        """Say why something is not signed well enough."""
+        """Explain why an object has no good signature."""
         if words.strip() in _UNSIGNED:
             return "has no signature"
         if _TAMPERED.search(words):
@@ -165,7 +165,7 @@ class Signatures:
 
 
 def _keys_in(file: Path) -> bytes:
-    """Read a file of public keys; UserError where somebody else could have put theirs there."""
+    """Read a file of public keys. Raises UserError if it is unreadable or others could have changed it."""
     try:
         return trusted_files.read(file)
     except trusted_files.UnsafeFileError as problem:
@@ -175,13 +175,13 @@ def _keys_in(file: Path) -> bytes:
 
 
 def ssh_signer(words: str) -> str:
-    """Give the name in the list of signers that ssh-keygen matched; empty for none."""
+    """Return the name in the list of signers that ssh-keygen matched; empty for none."""
     matches = filter(None, map(_SSH_GOOD.fullmatch, words.splitlines()))
     return next((match[1] for match in matches), "")
 
 
 def valid_key(words: str) -> str:
-    """Give the primary key of gpg's one good signature; empty for none (doc/DETAILS of GnuPG, status lines)."""
+    """Return the primary key of gpg's only good signature; empty for none (doc/DETAILS of GnuPG, status lines)."""
     lines = [line.removeprefix(_GPG_STATUS).split() for line in words.splitlines() if line.startswith(_GPG_STATUS)]
     kinds = [line[0] for line in lines if line]
     valid = [line[-1] for line in lines if line and line[0] == "VALIDSIG"]
@@ -190,7 +190,7 @@ def valid_key(words: str) -> str:
 
 
 def fingerprint(key: str) -> str:
-    """Give the SHA-256 of a public SSH key, as ssh-keygen shows it."""
+    """Return the SHA-256 of a public SSH key, as ssh-keygen shows it."""
     digest = hashlib.sha256(base64.b64decode(key.split()[1])).digest()
     return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
 
@@ -210,11 +210,11 @@ def _when(signer: Signer) -> str:
 
 
 async def _is_tag_of(mirror: Mirror, tag: str, name: str, commit: str) -> bool:
-    """Whether an annotated tag was made for this commit under this name: refs can be renamed, its own text cannot."""
+    """Return whether an annotated tag names this commit and this tag name: refs can be renamed, its text can't."""
     try:
         said = await mirror.git("cat-file", "tag", tag)
     except GitFailed:
-        return False  # a lightweight tag is no object of its own
+        return False  # a lightweight tag is not a tag object
     head = said.partition(b"\n\n")[0].decode("utf-8", errors="replace").splitlines()
     return {f"object {commit}", "type commit", f"tag {name}"} <= set(head[:3])
 

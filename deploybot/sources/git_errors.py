@@ -1,4 +1,4 @@
-"""git's and ssh's words as errors of ours: what it is, and what to do about it."""
+"""Convert messages of git and ssh to errors that say what is wrong and how to fix it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _CAUSES = (
         "Make room in the bot's data folder, then try again.",
     ),
     _cause(
-        # git does not always say why it could not.
+        # git does not always give the reason.
         r"couldn't write|could not write|unable to (?:write|create|append)|Read-only file system",
         "the bot's own copy of it cannot be written",
         "See that the disk of the bot's data folder has room and may be written to, then try again.",
@@ -93,7 +93,7 @@ _HOST_KEY = re.compile(
 
 
 def explained(app: App, problem: GitFailed, redactor: TextRedactor) -> DeploybotError:
-    """What a failed git means. Its own words, masked, are told where nothing better is known of them."""
+    """Explain a git failure. An unknown cause is shown in git's own words, with secrets masked."""
     what = f"The repository of {app.name} ({app.repo})"
     words = redactor.text(problem.words)
     if isinstance(problem, GitTimeout):
@@ -115,7 +115,7 @@ def explained(app: App, problem: GitFailed, redactor: TextRedactor) -> Deploybot
 
 
 def _last_words(words: str) -> str:
-    """Git's own last sentence, on one line."""
+    """Return git's last error message as one line."""
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     fatal = [line for line in lines if line.startswith(("fatal:", "error:"))]
     last = (fatal or lines or [""])[-1].removeprefix("fatal: ").removeprefix("error: ")

@@ -1,8 +1,7 @@
-"""A bare mirror of one repository in the bot's data folder.
+"""Keep a bare mirror of one repository in the bot's data folder.
 
-Besides the branches and tags of the other side it holds `refs/deploybot/<commit>` for every commit that was
-resolved: what was pushed over or deleted there stays deployable here. It can be deleted at any time; the next
-question makes it anew.
+Besides the remote's branches and tags it has `refs/deploybot/<commit>` for every resolved commit, so commits that are
+overwritten or deleted there stay deployable. The mirror can be deleted at any time; the next request creates it again.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _SHA256 = 64
 
 @dataclass(frozen=True, slots=True)
 class Refs:
-    """What the other side has: full commits by branch and by tag, and its default branch ("" when it has none)."""
+    """The refs of a remote: full commits by branch and by tag, and its default branch ("" if it has none)."""
 
     branches: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -37,7 +36,7 @@ class Refs:
 
 
 def parse_refs(text: str) -> Refs:
-    """Read the output of `git ls-remote --symref` (git-ls-remote(1), OUTPUT)."""
+    """Parse the output of `git ls-remote --symref` (git-ls-remote(1), OUTPUT)."""
     raw: dict[str, str] = {}
     default = head = ""
     for line in text.splitlines():
@@ -50,7 +49,7 @@ def parse_refs(text: str) -> Refs:
             head = value
     branches = _below(raw, "refs/heads/")
     if not default:
-        # Servers of old, and plain file servers, tell only the commit.
+        # Old servers and plain file servers report only the commit.
         same = [name for name, commit in branches.items() if commit == head]
         default = next((name for name in ("main", "master", *same) if name in same), "")
     tags = _below(raw, "refs/tags/")
@@ -64,10 +63,10 @@ def _below(raw: Mapping[str, str], prefix: str) -> dict[str, str]:
 
 
 class Mirror:
-    """One repository's mirror. Whoever writes to it holds its lock; reading needs none."""
+    """One repository's mirror. Writing requires its lock, reading does not."""
 
     def __init__(self, path: Path, env: Mapping[str, str], ask_within: float) -> None:
-        """Take where the mirror lies or will lie, git's environment for work on it, and seconds for one question."""
+        """Take the mirror's path, git's environment, and the timeout for one request in seconds."""
         self.path = path
         self._env = env
         self._ask_within = ask_within
@@ -86,9 +85,9 @@ class Mirror:
         return await run_git(where, *argv, env=self._env, timeout=timeout, stdin=stdin, stdout=stdout)
 
     async def refresh(self, remote: GitRemote) -> Refs:
-        """What the other side has now, all of it fetched.
+        """Fetch everything from the remote and return its current refs.
 
-        One call asks at a time; calls that came before that asking began share its answer. Raises GitFailed.
+        Only one call runs at a time. Calls that were waiting before it started share its result. Raises GitFailed.
         """
         now = asyncio.get_running_loop().time
         asked = now()
@@ -100,13 +99,13 @@ class Mirror:
             return self._refs
 
     async def look(self, remote: GitRemote) -> Refs:
-        """What the other side has now; nothing is fetched. Raises GitFailed."""
+        """Return the remote's current refs without fetching. Raises GitFailed."""
         argv = ("ls-remote", "--symref", "--", remote.url, "HEAD", "refs/heads/*", "refs/tags/*")
         said = await run_git(*argv, env=remote.env, timeout=self._ask_within)
         return parse_refs(said.decode("utf-8", errors="replace"))
 
     async def mending(self, remote: GitRemote, work: Callable[[], Awaitable[T]]) -> T:
-        """Do something with the mirror; when it turns out to be gone or damaged, make it anew and do it again."""
+        """Run `work` on the mirror. If the mirror is missing or damaged, recreate it and run `work` again."""
         age = self._age
         try:
             return await work()
@@ -121,7 +120,7 @@ class Mirror:
         return await work()
 
     async def types(self, objects: Sequence[str]) -> dict[str, str]:
-        """The objects of these full ids that are in the mirror, with their types (`commit`, `tag`, …)."""
+        """Return which of these full ids are in the mirror, with their types (`commit`, `tag`, …)."""
         if not objects or not self.path.exists():
             return {}
         ask = "".join(f"{name}\n" for name in objects).encode()
@@ -130,14 +129,14 @@ class Mirror:
         return {row[0]: row[1] for row in rows if row[1] != "missing"}
 
     async def pin(self, commit: str) -> None:
-        """Keep a commit for good, whatever happens to the branches over there."""
+        """Keep a commit for good, even if the remote's branches change."""
         ref = f"refs/deploybot/{commit}"
         if not (self.path / ref).exists():
             async with self._lock:
                 await self.git("update-ref", ref, commit)
 
     async def _ask(self, remote: GitRemote) -> Refs:
-        """Look at the other side, and fetch when it has something new or the mirror lacks something."""
+        """Return the remote's refs. Fetch if it has something new or the mirror lacks something."""
         refs = await self.look(remote)
         if not refs.raw or (self._fetched == refs.raw and await self._holds(refs)):
             return refs
@@ -152,13 +151,13 @@ class Mirror:
             except GitFailed as problem:
                 if anew or not problem.damaged:
                     raise
-            # Pushed over in between, or the mirror is damaged.
+            # The remote was pushed to meanwhile, or the mirror is damaged.
             refs = await self.look(remote)
         self._fetched = refs.raw
         return refs
 
     async def _holds(self, refs: Refs) -> bool:
-        """Whether everything that the other side's refs mean is here."""
+        """Return whether the mirror has all objects of the remote's refs."""
         wanted = set(refs.raw.values())
         return wanted == set(await self.types(sorted(wanted)))
 
@@ -168,7 +167,7 @@ class Mirror:
         await run_git(where, *argv, "--", remote.url, *_SPECS, env=remote.env, timeout=FETCH_WITHIN)
 
     async def _prepare(self, digits: int) -> None:
-        """Make the mirror where there is none; where a git was killed in it, take away the locks it left."""
+        """Create the mirror if it is missing. Otherwise remove locks left by a killed git."""
         if (self.path / "HEAD").exists():
             await asyncio.to_thread(_unlock, self.path)
             return
@@ -177,7 +176,7 @@ class Mirror:
         form = "sha256" if digits == _SHA256 else "sha1"
         argv = ("init", "--quiet", "--bare", "--template=", f"--object-format={form}", "--", str(draft))
         await run_git(*argv, env=self._env, timeout=LOCAL_WITHIN)
-        # A release is the whole tree, the same with and without git on the server.
+        # A release is the whole tree, both with and without git on the server.
         (draft / "info").mkdir(exist_ok=True)
         (draft / "info" / "attributes").write_text(_WHOLE_TREE)
         draft.rename(self.path)
@@ -189,6 +188,6 @@ def _clear(*paths: Path) -> None:
 
 
 def _unlock(path: Path) -> None:
-    """Remove lock files: whoever calls this holds the only right to write there."""
+    """Remove lock files. The caller must be the only writer."""
     for lock in (*path.glob("*.lock"), *(path / "refs").rglob("*.lock")):
         lock.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Running git: argv only, a bounded output, a deadline, and nothing left behind."""
+"""Run git: no shell, limited output, a timeout, and no processes left behind."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _NO_GIT = 127
 
 
 class GitFailed(Exception):
-    """git ended with another code than 0. `words` is what it wrote to stderr, secrets not masked."""
+    """git exited with a code other than 0. `words` is its stderr, with secrets not masked."""
 
     def __init__(self, code: int, words: str) -> None:
-        """Keep the exit code and the words."""
+        """Keep the exit code and the stderr."""
         super().__init__(f"git ended with {code}")
         self.code = code
         self.words = words
 
     @property
     def damaged(self) -> bool:
-        """Whether the repository on this machine seems to be broken, so that a new copy would help."""
+        """Return whether the local repository seems damaged, so that a new copy would help."""
         return bool(_DAMAGED.search(self.words))
 
 
 class GitTimeout(GitFailed):
-    """git was stopped at its deadline, `seconds` after its start."""
+    """git was stopped at its timeout, `seconds` after its start."""
 
     def __init__(self, seconds: float) -> None:
-        """Keep the deadline."""
+        """Keep the timeout."""
         super().__init__(-1, f"no end within {seconds:.0f} s")
         self.seconds = seconds
 
@@ -53,11 +53,10 @@ async def run_git(
     stdout: int | None = None,
     words: bool = False,
 ) -> bytes:
-    """Run git to its end and give what it wrote, or let it write to the file descriptor `stdout`.
+    """Run git and return its output, or let it write to the file descriptor `stdout`.
 
-    With `words`, the end of what it wrote to stderr comes after that. `env` is the whole environment, `timeout` is in
-    seconds. At the deadline, and when the caller is cancelled, git and everything it started is killed. Raises
-    GitFailed, also for more than 16 MiB of output.
+    With `words`, the end of its stderr is appended. `env` is the whole environment, `timeout` is in seconds. On timeout
+    or cancellation, git and all its child processes are killed. Raises GitFailed, also for more than 16 MiB of output.
     """
     return await run("git", *argv, env=env, timeout=timeout, stdin=stdin, stdout=stdout, words=words)
 
@@ -71,7 +70,7 @@ async def run(
     stdout: int | None = None,
     words: bool = False,
 ) -> bytes:
-    """Run a program as `run_git` runs git."""
+    """Run a program in the same way as `run_git` runs git."""
     try:
         process = await asyncio.create_subprocess_exec(
             program,
@@ -97,7 +96,7 @@ async def run(
 
 
 async def _talk(process: asyncio.subprocess.Process, stdin: bytes) -> tuple[bytes, bytes]:
-    """Feed and read until git has closed everything and ended."""
+    """Write stdin and read the output until git closes its pipes and ends."""
     output, words, _ = await asyncio.gather(
         _read(process.stdout, MOST_OUTPUT), _last_words(process.stderr), _feed(process, stdin)
     )
@@ -127,7 +126,7 @@ async def _read(pipe: asyncio.StreamReader | None, limit: int) -> bytes:
 
 
 async def _last_words(pipe: asyncio.StreamReader | None) -> bytes:
-    """The end of stderr, however much there is."""
+    """Return the end of stderr, of any length."""
     kept = b""
     while pipe is not None and (chunk := await pipe.read(_CHUNK)):
         kept = (kept + chunk)[-_MOST_WORDS:]
@@ -135,7 +134,7 @@ async def _last_words(pipe: asyncio.StreamReader | None) -> bytes:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill what is left of git's process group, and wait for git itself."""
+    """Kill the remaining processes of git's process group, and wait for git."""
     if process.returncode is not None:
         return
     with suppress(ProcessLookupError):
@@ -144,7 +143,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def fields(output: bytes, count: int) -> list[Sequence[str]]:
-    """Rows of `count` fields, all of them ended or separated by NUL."""
+    """Split output into rows of `count` fields, each ended or separated by NUL."""
     if not output:
         return []
     texts = output.decode("utf-8", errors="replace").removesuffix("\0").split("\0")

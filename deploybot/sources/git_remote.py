@@ -1,6 +1,6 @@
-"""How a repository is reached: what git is told in its environment, and never in its arguments.
+"""Connect git to a repository, with settings in its environment and never in its arguments.
 
-Nothing of the person who runs the bot counts: no system or user configuration, no ssh_config, no netrc, no prompt.
+Settings of the bot's user are ignored: no system or user configuration, no ssh_config, no netrc, no prompt.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _HELPER = (
     """printf 'username=%s\\npassword=%s\\n' "$DEPLOYBOT_REPO_USER" "$DEPLOYBOT_REPO_TOKEN"; }; f"""
 )
 _ANY_USER = "x-token-auth"
-"""Bitbucket wants exactly this name beside an access token; GitHub, GitLab and Gitea take any."""
+"""Bitbucket requires exactly this name with an access token; GitHub, GitLab and Gitea accept any."""
 _ALIAS = "deploybot"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -52,16 +52,16 @@ KNOWN_HOSTS = {
 
 @dataclass(frozen=True, slots=True)
 class GitRemote:
-    """A repository and the way to it: `env` is git's whole environment, with what opens it."""
+    """A repository and how to reach it: `env` is git's whole environment, including credentials."""
 
     url: str
     env: Mapping[str, str] = field(repr=False)
 
 
 def remote_of(app: App, folder: Path) -> GitRemote:
-    """The way to an app's repository; `folder` is the bot's own and holds what ssh and git must find in files.
+    """Return how to reach an app's repository; `folder` is private and holds the files for ssh and git.
 
-    Raises UserError where bot.toml lacks what this kind of address needs.
+    Raises UserError if bot.toml lacks a setting that this kind of address needs.
     """
     url = app.repo
     if "://" not in url and _SCP.match(url) is None:
@@ -75,9 +75,10 @@ def remote_of(app: App, folder: Path) -> GitRemote:
 
 
 def environment(folder: Path, *config: tuple[str, str], **more: str) -> dict[str, str]:
-    """All that git gets (git(1), ENVIRONMENT VARIABLES): `config` on top of ours is not seen in `ps`, `more` is added.
+    """Return git's whole environment (git(1), ENVIRONMENT VARIABLES) with `config` and `more` added.
 
-    `folder` is the bot's own: git finds no netrc and no configuration in it.
+    `config` extends our own settings and is not visible in `ps`. `folder` is private: git finds no netrc and no
+    configuration in it.
     """
     env = {name: os.environ[name] for name in _FROM_OUTSIDE if name in os.environ}
     env |= {
@@ -100,14 +101,14 @@ def environment(folder: Path, *config: tuple[str, str], **more: str) -> dict[str
 
 
 def _local(url: str, path: str, folder: Path) -> GitRemote:
-    # Repositories of other users are refused (safe.directory in git-config(1)), unless a file of ours
-    # names them: git hears that neither from the environment nor from arguments.
+    # git refuses repositories of other users (safe.directory in git-config(1)) unless a configuration file
+    # names them. It ignores this setting in the environment and in arguments.
     own = _keep(folder, "gitconfig", "".join(f"[safe]\n\tdirectory = {_quoted(place)}\n" for place in _at(path)))
     return GitRemote(url, environment(folder, GIT_CONFIG_GLOBAL=str(own)))
 
 
 def _at(path: str) -> tuple[str, str]:
-    """A repository's own folder, bare or with a working copy around it."""
+    """Return a repository's possible git folders: bare, or inside a working copy."""
     return path.rstrip("/"), path.rstrip("/") + "/.git"
 
 
@@ -126,7 +127,7 @@ def _web(app: App, folder: Path) -> GitRemote:
             hint=f"Write https:// in apps.{app.name}.repo.",
         )
     user, _, token = app.repo_token.reveal().rpartition(":")
-    # A helper for this address only: after a redirect elsewhere git does not ask it.
+    # The helper is for this address only: git does not use it after a redirect elsewhere.
     key = f"credential.{parts.scheme}://{parts.netloc}.helper"
     env = environment(folder, (key, _HELPER), DEPLOYBOT_REPO_USER=user or _ANY_USER, DEPLOYBOT_REPO_TOKEN=token)
     return GitRemote(app.repo, env)
@@ -179,7 +180,7 @@ def _ssh_host(url: str) -> str:
 
 
 def _ssh_path(path: Path) -> str:
-    """A path as ssh_config(5) takes it: quoted, and with its own `%` doubled."""
+    """Return a path in the syntax of ssh_config(5): quoted, with `%` doubled."""
     text = str(path)
     if {'"', "\\", "\n", "$"} & set(text):
         raise UserError(f"{text} cannot be given to ssh.", hint='Choose a path without ", \\ and $.')
@@ -187,7 +188,7 @@ def _ssh_path(path: Path) -> str:
 
 
 def _keep(folder: Path, name: str, text: str) -> Path:
-    """A small file of ours, named by its content, so that no two apps write the same one differently."""
+    """Write a small file named by its content, so no two apps write different content to one file."""
     path = folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     if not path.exists():
         draft = folder / f"{path.name}.draft"

@@ -1,6 +1,6 @@
-"""ports.RefSource over git: refs to commits, what changed between two, and the files to send to a server.
+"""Implement ports.RefSource with git: resolve refs, list changes, and create the files to send to a server.
 
-Nothing is ever checked out where the bot runs, and no hook and no configuration of a repository counts.
+Nothing is ever checked out on the bot's machine. A repository's hooks and configuration are ignored.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class GitSource:
         ask_within: float = 30.0,
         signers: Mapping[str, Signer] | None = None,
     ) -> None:
-        """Take the bot's data folder, what masks secrets in git's words, and seconds for one question over there.
+        """Take the data folder, the redactor that masks git's messages, and the timeout of a remote request in seconds.
 
-        `signers` are those of bot.toml; without any no signature is good.
+        `signers` are those of bot.toml; without any, no signature is good.
         """
         self._data = data.absolute()
         self._signatures = Signatures(self._data / "signers", signers or {})
@@ -61,10 +61,11 @@ class GitSource:
         self._mirrors: dict[str, Mirror] = {}
 
     async def resolve(self, app: App, ref: str) -> Release:
-        """A branch, tag, short or full SHA as it is now over there; an empty ref is the app's branch or the default.
+        """Resolve a branch, tag, short or full SHA as it is now on the remote.
 
-        `heads/NAME` and `tags/NAME` say which is meant where a branch and a tag share a name. A full SHA that the
-        mirror holds needs no network. Raises Unreachable, or UserError with the nearest refs.
+        An empty ref is the app's branch, or else the default branch.
+        `heads/NAME` and `tags/NAME` distinguish a branch and a tag with the same name. A full SHA that the mirror has
+        needs no network. Raises Unreachable, or UserError with the nearest refs.
         """
         check_ref(ref, app.name)
         with self._explaining(app):
@@ -79,7 +80,7 @@ class GitSource:
         return release
 
     async def changes(self, app: App, old: str, new: str) -> Changes:
-        """What lies between two full commits; `known` is False when one of them is nowhere any more."""
+        """Return the changes between two full commits; `known` is False if one of them no longer exists."""
         with self._explaining(app):
             mirror, remote = self._open(app)
             if not await _both(mirror, remote, old, new):
@@ -87,14 +88,14 @@ class GitSource:
             return await mirror.mending(remote, lambda: _between(app, mirror, old, new))
 
     async def heads(self, app: App) -> Heads:
-        """All branches and tags as they are over there now, in one `git ls-remote`; nothing is fetched."""
+        """Return all current branches and tags of the remote with one `git ls-remote`, without fetching."""
         with self._explaining(app):
             mirror, remote = self._open(app)
             refs = await mirror.look(remote)
         return Heads(refs.branches, refs.tags)
 
     async def message(self, app: App, commit: str) -> str:
-        """The whole message of a full commit, cut at 64 KiB."""
+        """Return the whole message of a full commit, cut at 64 KiB."""
         with self._explaining(app):
             mirror, remote = self._open(app)
             await _present(app, mirror, remote, commit)
@@ -103,7 +104,7 @@ class GitSource:
         return said[:MOST_MESSAGE].decode("utf-8", errors="replace").strip()
 
     async def touched(self, app: App, old: str, new: str, patterns: Sequence[str]) -> tuple[str, ...] | None:
-        """The paths that match a pattern (as `warn_paths` do) and differ between two full commits."""
+        """Return the paths that match a pattern (like `warn_paths`) and differ between two full commits."""
         with self._explaining(app):
             mirror, remote = self._open(app)
             if not await _both(mirror, remote, old, new):
@@ -113,7 +114,7 @@ class GitSource:
         return tuple(_plain(path) for (path,) in fields(paths, 1))
 
     async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
-        """Whether a full commit lies before another one, or is it; None where one is nowhere any more."""
+        """Return whether a full commit is an ancestor of another or the same one; None if one no longer exists."""
         with self._explaining(app):
             mirror, remote = self._open(app)
             if not await _both(mirror, remote, old, new):
@@ -122,7 +123,7 @@ class GitSource:
         return int(left) == 0
 
     async def holding(self, app: App, commit: str) -> Holding:
-        """The branches that have a full commit and the tags that name it, as they are over there now."""
+        """Return the branches that contain a full commit and the tags that name it, as they are now on the remote."""
         with self._explaining(app):
             mirror, remote = self._open(app)
             refs = await mirror.refresh(remote)
@@ -135,7 +136,7 @@ class GitSource:
         return Holding(tuple(name for name in branches if name in refs.branches), tags, twins)
 
     async def signature(self, app: App, commit: str) -> Signature:
-        """A good signature of a full commit by a signer of bot.toml: its own, or that of an annotated tag of it."""
+        """Find a good signature of a full commit, or of an annotated tag of it, by a signer of bot.toml."""
         with self._explaining(app):
             mirror, remote = self._open(app)
             refs = await mirror.refresh(remote)
@@ -144,7 +145,7 @@ class GitSource:
             return await mirror.mending(remote, lambda: self._signatures.of(mirror, commit, tags))
 
     async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
-        """Whether a full commit has any of these paths; they are taken literally."""
+        """Return whether a full commit has any of these paths, taken literally."""
         with self._explaining(app):
             mirror, remote = self._open(app)
             await _present(app, mirror, remote, commit)
@@ -152,9 +153,9 @@ class GitSource:
             return bool(await mirror.mending(remote, lambda: mirror.git(*argv)))
 
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
-        """A git bundle (gitformat-bundle(5)) with one ref, `refs/deploybot/<commit>`, for a server that has `have`.
+        """Create a git bundle (gitformat-bundle(5)) with one ref, `refs/deploybot/<commit>`, for a server with `have`.
 
-        It is never empty: where the server has every commit, this one is sent again, without its history.
+        It is never empty: if the server has every commit, this one is sent again without its history.
         """
         known = hashlib.sha256("\n".join(sorted(have)).encode()).hexdigest()[:12]
 
@@ -168,7 +169,7 @@ class GitSource:
         return await self._made(app, commit, "bundles", f"{commit}-{known}.bundle", write)
 
     async def archive(self, app: App, commit: str) -> Path:
-        """A gzipped tar of a commit's tree, byte for byte the same every time; written as a stream."""
+        """Create a gzipped tar of a commit's tree, byte for byte the same every time. It is written as a stream."""
 
         async def write(mirror: Mirror, draft: Path) -> None:
             file = await asyncio.to_thread(os.open, draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -182,7 +183,7 @@ class GitSource:
     async def _made(
         self, app: App, commit: str, kind: str, name: str, write: Callable[[Mirror, Path], Awaitable[None]]
     ) -> Path:
-        """A file of the data folder, made unless it is there; old ones are removed."""
+        """Return a file of the data folder. Create it if missing, and remove old ones."""
         with self._explaining(app):
             mirror, remote = self._open(app)
             target = self._data / kind / mirror.path.stem / name
@@ -197,12 +198,12 @@ class GitSource:
         return target
 
     def _open(self, app: App) -> tuple[Mirror, GitRemote]:
-        """The mirror of an app's repository, and the way to it with this app's key or token."""
+        """Return the mirror of an app's repository, and how to reach it with this app's key or token."""
         digest = hashlib.sha256(app.repo.encode()).hexdigest()[:12]
         plain = app.repo.rstrip("/").removesuffix(".git").replace(":", "/").rpartition("/")[2]
         name = f"{_UNSAFE.sub('-', plain).strip('-.')[:40] or 'repository'}-{digest}"
         folder = self._data / "mirrors" / name
-        # `deploybot check` comes here before the bot has made its folder.
+        # `deploybot check` may run this before the bot has created its folder.
         self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         remote = remote_of(app, folder)
@@ -213,7 +214,7 @@ class GitSource:
 
     @contextmanager
     def _explaining(self, app: App) -> Iterator[None]:
-        """Turn what git, or the bot's own disk, says into an error of ours."""
+        """Convert errors of git and the bot's disk to deploybot's errors."""
         try:
             yield
         except GitFailed as problem:
@@ -223,7 +224,7 @@ class GitSource:
 
 
 async def _named(app: App, mirror: Mirror, remote: GitRemote, ref: str) -> tuple[str, str]:
-    """The commit that a typed ref other than a full SHA means now, and the ref as the release keeps it."""
+    """Return the current commit of a ref other than a full SHA, and the ref that the release stores."""
     refs = await mirror.refresh(remote)
     wanted = ref or app.branch or ""
     commit, name = find_named(wanted, refs, app.name)
@@ -238,7 +239,7 @@ async def _named(app: App, mirror: Mirror, remote: GitRemote, ref: str) -> tuple
 
 
 async def _beginning_with(mirror: Mirror, digits: str) -> list[str]:
-    """All commits of the mirror whose ids begin so."""
+    """Return all commits in the mirror whose ids begin with `digits`."""
     found = (await mirror.git("rev-parse", f"--disambiguate={digits}")).decode().split()
     return [name for name, kind in (await mirror.types(found)).items() if kind == "commit"]
 
@@ -255,7 +256,7 @@ async def _ambiguous(app: App, mirror: Mirror, ref: str, named: str, found: Sequ
 
 
 async def _present(app: App, mirror: Mirror, remote: GitRemote, commit: str) -> None:
-    """Make sure that the mirror holds a commit, asking the other side only where it does not."""
+    """Ensure that the mirror has a commit. Ask the remote only if it does not."""
     if not _FULL.fullmatch(commit):
         raise UserError(f"`{commit[:64]}` is no full commit.")
     if commit in await mirror.mending(remote, lambda: mirror.types([commit])):
@@ -269,7 +270,7 @@ async def _present(app: App, mirror: Mirror, remote: GitRemote, commit: str) -> 
 
 
 async def _both(mirror: Mirror, remote: GitRemote, old: str, new: str) -> bool:
-    """Whether both commits are known, after another look over there if need be and possible."""
+    """Return whether both commits are known. If not, refresh from the remote if possible and check again."""
     wanted = {old, new}
     if not all(map(_FULL.fullmatch, wanted)):
         return False
@@ -315,7 +316,7 @@ async def _between(app: App, mirror: Mirror, old: str, new: str) -> Changes:
 
 
 async def _authors(mirror: Mirror, old: str, new: str) -> tuple[CommitAuthor, ...]:
-    """Who wrote the commits between, or is named in them as a co-author; each once."""
+    """Return the authors and co-authors of the commits between two others, each once."""
     said = await mirror.git("log", "-z", "--encoding=UTF-8", _AUTHORS, f"{old}..{new}", "--")
     found: dict[CommitAuthor, None] = {}
     for name, email, others in fields(said, 3):
@@ -327,9 +328,9 @@ async def _authors(mirror: Mirror, old: str, new: str) -> tuple[CommitAuthor, ..
 
 
 def _globs(patterns: Sequence[str]) -> list[str]:
-    """Patterns as git takes them (gitglossary(7), pathspec).
+    """Return the patterns in git's syntax (gitglossary(7), pathspec).
 
-    One without a slash counts in every folder, and what matches a folder matches all that is in it.
+    A pattern without a slash matches in every folder. A pattern that matches a folder matches everything in it.
     """
     bare = [pattern.rstrip("/") for pattern in patterns]
     deep = [f":(top,glob){'' if '/' in pattern else '**/'}{pattern}" for pattern in bare]
@@ -337,7 +338,7 @@ def _globs(patterns: Sequence[str]) -> list[str]:
 
 
 async def _without(mirror: Mirror, commit: str, have: Sequence[str]) -> list[str]:
-    """What a bundle leaves out: the server's commits; only the parents where that would leave nothing."""
+    """Return what a bundle omits: the server's commits, or only the parents if the bundle would be empty otherwise."""
     known = await mirror.types([one for one in have if _FULL.fullmatch(one)])
     left_out = [f"^{one}" for one, kind in known.items() if kind == "commit"]
     if not left_out or (await mirror.git("rev-list", "-1", commit, *left_out, "--")).strip():
@@ -347,5 +348,5 @@ async def _without(mirror: Mirror, commit: str, have: Sequence[str]) -> list[str
 
 
 def _plain(text: str) -> str:
-    """One line without control characters, cut."""
+    """Return one line without control characters, cut to 200 characters."""
     return "".join(char if char.isprintable() else " " for char in text)[:_LONGEST].strip()

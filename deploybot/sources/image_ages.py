@@ -1,7 +1,7 @@
-"""When images were made, as their configurations say: the order of tags that are commits, or have no numbers.
+"""Order image tags without version numbers, such as commit ids, by the creation time in the image configuration.
 
-https://github.com/opencontainers/image-spec/blob/main/config.md: `created`. A tag is asked about once: one that moves
-keeps its place.
+https://github.com/opencontainers/image-spec/blob/main/config.md: `created`. Each tag is looked up once, so a tag that
+moves keeps its old time.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from deploybot.errors import NoImage
 from deploybot.sources.oci_registry import RegistryConnection
 
 MOST: Final = 200
-"""So many tags are asked about in one look."""
+"""Maximum number of new tags to look up at once."""
 _AT_ONCE: Final = 8
 _REMEMBERED: Final = 5_000
 _USUAL: Final = ("linux", "amd64")
 
 
 class Ages:
-    """Remembers when the images of tags were made."""
+    """Cache the creation times of tagged images."""
 
     def __init__(self) -> None:
-        """Nothing is known."""
+        """Start with an empty cache."""
         self._known: dict[tuple[str, str], float] = {}
 
     async def newest(self, connection: RegistryConnection, repository: str, tags: Sequence[str]) -> str:
-        """The tag whose image was made last; empty where there is none. Raises NoImage where there are too many."""
+        """Return the tag of the newest image; empty if there is none. Raises NoImage if too many tags are new."""
         new = [tag for tag in tags if (repository, tag) not in self._known]
         if len(new) > MOST:
             raise NoImage(
@@ -49,7 +49,7 @@ class Ages:
 
 
 async def _made(connection: RegistryConnection, repository: str, tag: str) -> float:
-    """When an image was made, in seconds since the epoch; 0.0 where it does not say."""
+    """Return an image's creation time in seconds since the epoch; 0.0 if it is not given."""
     manifest = await connection.document(repository, "manifests", tag)
     if isinstance(several := manifest.get("manifests"), list):
         one = _chosen(several)
@@ -66,7 +66,7 @@ async def _made(connection: RegistryConnection, repository: str, tag: str) -> fl
 
 
 def _chosen(several: Sequence[object]) -> str:
-    """The digest of the manifest of the usual platform, or of the first."""
+    """Return the manifest digest of the usual platform (linux/amd64), or else the first one."""
     platforms = [one for one in several if isinstance(one, dict)]
     usual = [one for one in platforms if _platform(one) == _USUAL]
     return _digest(next(iter((*usual, *platforms)), None))

@@ -1,4 +1,4 @@
-"""ports.Images over the registries: what tags and ranges of versions mean now, pinned by digest."""
+"""Implement ports.Images with registries: resolve tags and version ranges to the current images, pinned by digest."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _SHOWN = 5
 
 
 class _ImageSpot(NamedTuple):
-    """An image and what of it is wanted: a tag, a range or a pattern."""
+    """An image and the wanted version: a tag, a range or a pattern."""
 
     image: str
     tag: str | TagPattern
 
 
 class _Found(NamedTuple):
-    """The tag and digest of an image; the digest empty where there is none."""
+    """The tag and digest of an image; the digest is empty if none was found."""
 
     tag: str
     digest: str
 
 
 class Registries:
-    """All registries that bot.toml's images are in; each keeps its tokens and its ETags between two questions."""
+    """All registries of the images in bot.toml. Each keeps its tokens and ETags between requests."""
 
     def __init__(
         self,
@@ -51,24 +51,24 @@ class Registries:
         page: int = PAGE,
         ask_within: float = ASK_WITHIN,
     ) -> None:
-        """Take the tables of `registries` by their names, and the clock; the rest is as in `OciRegistry`."""
+        """Take the tables of `registries` by name, and the clock; the other arguments are as in `OciRegistry`."""
         self._make = partial(OciRegistry, clock=clock, page=page, ask_within=ask_within)
         self._logins = {_host(login.host): _login(name, login) for name, login in logins}
         self._registries: dict[str, OciRegistry] = {}
         self._ages = Ages()
 
     async def pins(self, app: App) -> tuple[Pin, ...]:
-        """The newest image of each service that bot.toml gives one for, by its tag or range; sorted by service."""
+        """Return the newest image of each service with an image in bot.toml, by its tag or range; sorted by service."""
         return await self._each(app, self._newest)
 
     async def named(self, app: App, name: str) -> tuple[Pin, ...]:
-        """The images that have a tag, or a digest (`sha256:…`), of each service whose repository has it; else none."""
+        """Return the images with a tag or digest (`sha256:…`), for each service whose repository has it."""
         if not name.startswith(_DIGEST) and not _TAG.fullmatch(name):
             return ()
         return await self._each(app, lambda spot: self._of_name(spot, name))
 
     async def unfit(self, app: App) -> Mapping[str, Sequence[tuple[str, str]]]:
-        """For each service the tags that look like releases and do not count, with the reason."""
+        """Return for each service the tags that look like releases but are not used, with the reason."""
         found: dict[str, Sequence[tuple[str, str]]] = {}
         for service, one in sorted(app.images.items()):
             if rule := TagRule.of(one.tag):
@@ -78,14 +78,14 @@ class Registries:
         return found
 
     async def _each(self, app: App, ask: Callable[[_ImageSpot], Coroutine[None, None, _Found]]) -> tuple[Pin, ...]:
-        """The images of all services that have one; what several services share is asked for once."""
+        """Return the found images of all services. Services with the same image share one request."""
         spots = {service: _ImageSpot(one.image, one.tag) for service, one in sorted(app.images.items())}
         wanted = tuple(dict.fromkeys(spots.values()))
         found = dict(zip(wanted, await self._all(*map(ask, wanted)), strict=True))
         return tuple(Pin(service, spot.image, *found[spot]) for service, spot in spots.items() if found[spot].digest)
 
     async def _all(self, *asked: Coroutine[None, None, _Found]) -> list[_Found]:
-        """All answers; the first that fails ends the others."""
+        """Return all results. The first failure cancels the others."""
         tasks = [asyncio.create_task(one) for one in asked]
         try:
             async with asyncio.timeout(WITHIN):
@@ -98,13 +98,13 @@ class Registries:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _newest(self, spot: _ImageSpot) -> _Found:
-        """What a tag or a range means now; NoImage where that is nothing."""
+        """Return the current image of a tag or a range. Raises NoImage if there is none."""
         registry, repository = self._registry(spot.image)
         async with registry.opened() as connection:
             return await self._newest_of(connection, repository, spot)
 
     async def _of_name(self, spot: _ImageSpot, name: str) -> _Found:
-        """The image that has a tag or digest; nothing where none has it."""
+        """Return the image with a tag or digest; the digest is empty if there is none."""
         registry, repository = self._registry(spot.image)
         async with registry.opened() as connection:
             digest = await connection.digest(repository, name)
@@ -130,7 +130,7 @@ class Registries:
         raise _no_version(spot, rule, tags) if rule else _no_tag(spot, tags)
 
     def _registry(self, image: str) -> tuple[OciRegistry, str]:
-        """The registry of an image, and what it calls it."""
+        """Return an image's registry, and its repository there."""
         host, _, repository = canonical_image(image).partition("/")
         if host not in self._registries:
             self._registries[host] = self._make(host, self._logins.get(host, Login()))
@@ -138,7 +138,7 @@ class Registries:
 
 
 async def _tags(connection: RegistryConnection, repository: str, spot: _ImageSpot) -> tuple[str, ...]:
-    """All tags; NoImage where there is no such image."""
+    """Return all tags. Raises NoImage if the image does not exist."""
     tags = await connection.tags(repository)
     if tags is None:
         raise NoImage(f"There is no image {spot.image}.", hint="Look at its name in bot.toml. Has it been pushed?")
@@ -155,7 +155,7 @@ def _no_tag(spot: _ImageSpot, tags: tuple[str, ...]) -> NoImage:
 
 
 def _no_version(spot: _ImageSpot, rule: TagRule, tags: tuple[str, ...]) -> NoImage:
-    """That no tag counts, why the likeliest do not, and what would let them."""
+    """Explain that no tag matches, why the most likely tags do not, and how to include them."""
     what = "no version in" if rule.range else "no tag that fits"
     likely = reasons(rule, tags)[:_SHOWN]
     versions = sorted((found.order, tag) for tag in tags if (found := ImageVersion.read(tag))) if rule.range else []
@@ -170,7 +170,7 @@ def _no_version(spot: _ImageSpot, rule: TagRule, tags: tuple[str, ...]) -> NoIma
 
 
 def _host(host: str) -> str:
-    """A registry's host in the form that images' names have."""
+    """Return a registry's host in the form used in image names."""
     return canonical_image(f"{host}/x").partition("/")[0]
 
 

@@ -1,7 +1,7 @@
-"""One registry's manifests and tags (OCI Distribution Specification 1.1), with the login that it asks for.
+"""Read one registry's manifests and tags (OCI Distribution Specification 1.1), with the login it requires.
 
-Logging in is what registries ask for by `WWW-Authenticate`: Basic (RFC 7617), or a token from the address that they
-name (CNCF Distribution, "Token Authentication Specification"). aiohttp is imported with this module.
+The registry chooses the login in `WWW-Authenticate`: Basic (RFC 7617), or a token from the address that it names (CNCF
+Distribution, "Token Authentication Specification"). Importing this module imports aiohttp.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _MANIFESTS = (
 )
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
-# Each begins where no other try has been: headers are the registry's, and may be long.
+# Each match can start at only one position: a registry controls its headers, which may be long.
 _CHALLENGE = re.compile(r'\b([A-Za-z]+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))', re.ASCII)
 _NEXT = re.compile(r'<([^<>]*)>\s*;[^,<]*\brel="?next"?', re.IGNORECASE | re.ASCII)
 _MOST_PAGES = 200
 _MOST_TAGS = 200_000
 _KEPT = 64
 _KEPT_CHARACTERS = 4 << 20
-_TOKEN_LIFE = 60.0  # where a registry does not say: the least that the specification allows
+_TOKEN_LIFE = 60.0  # default of a registry: the minimum that the specification allows
 _LONGEST_LIFE = 86400
 _TOKEN_SPARE = 10.0
 _REST = 60.0
@@ -50,7 +50,7 @@ _NO_HEAD = frozenset({405, 501})
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How a registry is asked. `name` is its table in bot.toml, empty where it has none."""
+    """The login of a registry. `name` is its table in bot.toml, empty if it has none."""
 
     name: str = ""
     user: str = ""
@@ -59,7 +59,7 @@ class Login:
 
     @property
     def header(self) -> str:
-        """Name and password as the header that proves them (RFC 7617)."""
+        """Return the Authorization header with user name and password (RFC 7617)."""
         return f"Basic {base64.b64encode(f'{self.user}:{self.password}'.encode()).decode()}"
 
 
@@ -69,28 +69,28 @@ class _Token(NamedTuple):
 
 
 class _Page(NamedTuple):
-    """Some tags, and where the next ones are; empty on the last page."""
+    """Some tags, and the address of the next page; empty on the last page."""
 
     tags: list[str]
     following: str
 
 
 class _Kept(NamedTuple):
-    """What a question was answered with, by the ETag by which the registry knows that it still holds."""
+    """A cached answer and its ETag, by which the registry knows whether it is still current."""
 
     etag: str
     answer: str
 
 
 class OciRegistry:
-    """One registry, and what is remembered of it between two questions."""
+    """One registry, with its state between requests."""
 
     def __init__(
         self, host: str, login: Login, clock: Clock, *, page: int = PAGE, ask_within: float = ASK_WITHIN
     ) -> None:
-        """Take its canonical host (with the port), how it is asked, and the clock.
+        """Take its canonical host (with the port), its login, and the clock.
 
-        `page` is how many tags are asked for at once, `ask_within` the seconds for one question.
+        `page` is the number of tags per request, `ask_within` the timeout of one request in seconds.
         """
         self.peer = Peer(host, clock, plain=login.plain, ask_within=ask_within)
         self.login = login
@@ -101,12 +101,12 @@ class OciRegistry:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[RegistryConnection]:
-        """A connection for a few questions."""
+        """Open a connection for a few requests."""
         async with self.peer.opened() as session:
             yield RegistryConnection(self, session)
 
     def keep(self, url: URL, headers: Mapping[str, str], answer: str) -> str:
-        """Remember an answer that has an ETag; the answer."""
+        """Cache an answer that has an ETag. Return the answer."""
         if etag := headers.get("ETag", ""):
             self.kept.pop(url, None)
             self.kept[url] = _Kept(etag, answer)
@@ -116,7 +116,7 @@ class OciRegistry:
 
 
 class RegistryConnection:
-    """A few questions to a registry, one after the other or at once."""
+    """A connection for a few requests to a registry, in sequence or at once."""
 
     def __init__(self, registry: OciRegistry, session: aiohttp.ClientSession) -> None:
         """Take the registry and an open session."""
@@ -124,7 +124,7 @@ class RegistryConnection:
         self._session = session
 
     async def digest(self, repository: str, reference: str) -> str:
-        """The digest of the manifest, or index, that a tag means or that has a digest; empty where there is none."""
+        """Return the digest of the manifest or index for a tag or digest; empty if there is none."""
         url = self._url(repository, "manifests", reference)
         answer = await self._ask("HEAD", url, repository)
         found = answer.headers.get("Docker-Content-Digest", "")
@@ -139,26 +139,26 @@ class RegistryConnection:
         return self._registry.keep(url, answer.headers, found)
 
     async def _digest_by_body(self, url: URL, repository: str) -> tuple[RegistryAnswer, str]:
-        """For registries that tell no digest: it is the SHA-256 of the manifest. That counts as a pull."""
+        """Compute the SHA-256 of the manifest, for registries that send no digest. This counts as a pull."""
         if self._registry.peer.left == 0:
             raise self._registry.peer.unreachable("it allows no more pulls for now", retry_after=_REST)
         answer = await self._ask("GET", url, repository)
         return answer, f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
 
     async def document(self, repository: str, kind: str, reference: str) -> dict[str, object]:
-        """The JSON object of a manifest (`manifests`) or a blob (`blobs`); empty where it is none. A pull."""
+        """Return the JSON object of a manifest (`manifests`) or a blob (`blobs`), or an empty one. Counts as a pull."""
         answer = await self._ask("GET", self._url(repository, kind, reference), repository, fresh=True)
         return _object(answer) if answer.status == _OK else {}
 
     async def tags(self, repository: str) -> tuple[str, ...] | None:
-        """All tags of a repository; None where there is no such repository."""
+        """Return all tags of a repository, or None if there is no such repository."""
         first = self._url(repository, "tags", "list")
         url, found = first.with_query(n=str(self._registry.page)), list[str]()
         for number in range(_MOST_PAGES):
             answer = await self._ask("GET", url, repository)
             if answer.status == _BAD:
                 if number == 0:
-                    # Some take no pages as long as these.
+                    # Some registries refuse pages of this size.
                     url = first
                     continue
                 why = f"its list of tags of {repository} breaks off: the next page answers {answer.status}"
@@ -175,13 +175,13 @@ class RegistryConnection:
         raise self._registry.peer.unreachable(f"its list of tags of {repository} has no end")
 
     def _page(self, url: URL, answer: RegistryAnswer) -> _Page:
-        """What a page lists, or listed when it was asked for last."""
+        """Return a page of tags, from the cache if it has not changed."""
         if answer.status == _NOT_MODIFIED and url in self._registry.kept:
             return _Page(**json.loads(self._registry.kept[url].answer))
         tags = _object(answer).get("tags") or []
         if answer.status != _OK or not isinstance(tags, list):
             raise self._registry.peer.strange(answer)
-        # What is no tag by the specification would be refused when it is asked for; numbers in one may have no end.
+        # Skip invalid tags: requests for them would be refused, and a number in one may have any length.
         page = _Page([tag for tag in tags if isinstance(tag, str) and _TAG.fullmatch(tag)], _following(answer))
         self._registry.keep(url, answer.headers, json.dumps(page._asdict()))
         return page
@@ -199,13 +199,13 @@ class RegistryConnection:
         return self._registry.peer.base.joinpath("v2", *repository.split("/"), *parts)
 
     async def _ask(self, method: str, url: URL, repository: str, *, fresh: bool = False) -> RegistryAnswer:
-        """One question, with the login that the registry asks for; `fresh` ignores what is known already."""
+        """Send one request with the login that the registry requires; `fresh` ignores cached answers."""
         registry = self._registry
         headers = {"Accept": ", ".join(_MANIFESTS if "manifests" in url.parts else ("application/json",))}
         if url in registry.kept and not fresh:
             headers["If-None-Match"] = registry.kept[url].etag
         answer = await registry.peer.send(self._session, method, url, headers | self._known(repository))
-        # Another host, to which we were redirected, is not told who we are.
+        # After a redirect to another host, send it no credentials.
         if answer.status == _UNAUTHORIZED and answer.url.origin() == registry.peer.base.origin():
             header = await self._authorise(answer, repository)
             answer = await registry.peer.send(self._session, method, url, headers | {"Authorization": header})
@@ -215,12 +215,12 @@ class RegistryConnection:
         return answer
 
     def _known(self, repository: str) -> dict[str, str]:
-        """The token of an earlier question, while it lasts."""
+        """Return the header with a token of an earlier request while it is valid."""
         token = self._registry.tokens.get(repository)
         return {"Authorization": token.header} if token and token.until > self._registry.clock.now() else {}
 
     async def _authorise(self, answer: RegistryAnswer, repository: str) -> str:
-        """The header that a registry wants to see: our name and password, or a token that they, or nobody, get."""
+        """Return the header that the registry requires: the login, or a token requested with it or anonymously."""
         registry, login = self._registry, self._registry.login
         for challenge in answer.headers.getall("WWW-Authenticate", []):
             scheme, _, rest = challenge.partition(" ")
@@ -257,7 +257,7 @@ class RegistryConnection:
         return _Token(f"Bearer {value}", registry.clock.now() + life - _TOKEN_SPARE)
 
     def _refused(self, repository: str) -> NoImage:
-        """That the image is not shown, and what to set."""
+        """Return the error for an image that is not accessible, with the settings to fix."""
         host, login = self._registry.peer.host, self._registry.login
         if login.user:
             return NoImage(
@@ -272,7 +272,7 @@ class RegistryConnection:
 
 
 def _address(text: str) -> URL:
-    """An address; none where it cannot be read."""
+    """Parse a URL; return an empty one if it is invalid."""
     try:
         return URL(text)
     except ValueError:
@@ -280,7 +280,7 @@ def _address(text: str) -> URL:
 
 
 def _object(answer: RegistryAnswer) -> dict[str, object]:
-    """A body's JSON object; an empty one where it is none."""
+    """Return the JSON object of a body; empty if it is none."""
     try:
         content = json_of(answer.body)
     except Unreadable:
@@ -289,6 +289,6 @@ def _object(answer: RegistryAnswer) -> dict[str, object]:
 
 
 def _following(answer: RegistryAnswer) -> str:
-    """Where the next page is (RFC 8288); empty on the last."""
+    """Return the address of the next page (RFC 8288); empty on the last."""
     match = _NEXT.search(answer.headers.get("Link", ""))
     return match[1] if match else ""

@@ -1,4 +1,4 @@
-"""Refs as people type them: what may be one, which commit is meant, what was probably meant instead."""
+"""Check refs that people type, find the commit they name, and suggest similar names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NEAREST = 3
 
 
 def check_ref(ref: str, app: str) -> None:
-    """Refuse what cannot be a ref (narrower than git-check-ref-format(1)); an empty one stands for the default."""
+    """Refuse an invalid ref (stricter than git-check-ref-format(1)); an empty one means the default."""
     if not ref:
         return
     bad_end = ref.endswith(("/", ".", ".lock"))
@@ -28,9 +28,9 @@ def check_ref(ref: str, app: str) -> None:
 
 
 def find_named(ref: str, refs: Refs, app: str) -> tuple[str, str]:
-    """The commit and name of a branch or tag, two empty texts where there is none.
+    """Return the commit and name of a branch or tag, or two empty strings if there is none.
 
-    An empty ref is the other side's default branch. Raises UserError where a branch and a tag differ.
+    An empty ref is the remote's default branch. Raises UserError if a branch and a tag of this name differ.
     """
     if not ref:
         if not refs.branches:
@@ -57,7 +57,7 @@ def find_named(ref: str, refs: Refs, app: str) -> tuple[str, str]:
 
 
 def nearest(ref: str, refs: Refs) -> tuple[str, ...]:
-    """Up to three names that look like `ref`, filled up with the default branch."""
+    """Return up to three names similar to `ref`, ending with the default branch if there is room."""
     names = list(dict.fromkeys((*refs.tags, *refs.branches)))
     close = difflib.get_close_matches(ref, names, _NEAREST, _CLOSE)
     if len(close) < _NEAREST and refs.default and refs.default not in close:
@@ -66,6 +66,6 @@ def nearest(ref: str, refs: Refs) -> tuple[str, ...]:
 
 
 def no_such_ref(ref: str, app: str, close: tuple[str, ...]) -> UserError:
-    """The error for a name that nothing over there has."""
+    """Return the error for a name that the remote does not have."""
     hint = f"Nearest: {', '.join(close)}." if close else "It has no branch and no tag that looks like it."
     return UserError(f"There is no ref `{ref}` in {app}.", hint=hint)

@@ -1,4 +1,4 @@
-"""Asking a registry over HTTP: deadlines, redirects, sizes, and the rest that it asks for. Imports aiohttp."""
+"""Send HTTP requests to a registry, with timeouts, redirects, size limits and rate limits. Imports aiohttp."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class RegistryAnswer(NamedTuple):
-    """What a registry answered, at the end of all redirects."""
+    """A registry's final answer, after all redirects."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -39,29 +39,32 @@ class RegistryAnswer(NamedTuple):
 
 
 class Careful(AbstractResolver):
-    """Names by the system, but none that leads to link-local and metadata addresses."""
+    """Resolve names with the system, but refuse link-local and metadata addresses."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The addresses of a name; OSError where there are none that may be used."""
+        """Return the allowed addresses of a name. Raises OSError if there are none."""
         found = await aiohttp.ThreadedResolver().resolve(host, port, family)
         if safe := [one for one in found if not leads_astray(one["host"].partition("%")[0])]:
             return safe
         raise OSError(None, "it leads to a link-local or metadata address")
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to close."""
 
 
 class Peer:
-    """A registry as it is reached. Raises Unreachable where it does not answer as it should.
+    """The HTTP side of a registry. Raises Unreachable if it does not answer correctly.
 
-    `left` is how many pulls it says are left to the bot's address, as Docker Hub does; -1 where it says nothing.
+    `left` is the number of pulls left for the bot's address, which Docker Hub reports; -1 if unknown.
     """
 
     def __init__(self, host: str, clock: Clock, *, plain: bool = False, ask_within: float = ASK_WITHIN) -> None:
-        """Take its canonical host (with the port), the clock, whether it has no TLS, and seconds for one question."""
+        """Take its canonical host (with the port) and the clock.
+
+        `plain` means without TLS. `ask_within` is the timeout of one request in seconds.
+        """
         self.host = host
         self.base = URL(f"{'http' if plain else 'https'}://{_HUB_API if host == DOCKER_HUB else host}")
         self.left = -1
@@ -71,7 +74,7 @@ class Peer:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[aiohttp.ClientSession]:
-        """A session for a few questions."""
+        """Open a session for a few requests."""
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self._ask_within),
             connector=aiohttp.TCPConnector(resolver=Careful(), limit=4),
@@ -82,23 +85,23 @@ class Peer:
             yield session
 
     def unreachable(self, why: str, *, hint: str = "", retry_after: float = 0.0) -> Unreachable:
-        """That it does not answer, and why."""
+        """Return the error for a registry that can't be used, with the reason."""
         return Unreachable(f"the registry {self.host}", why, hint=hint, retry_after=retry_after)
 
     def strange(self, answer: RegistryAnswer) -> Unreachable:
-        """That its answer makes no sense."""
+        """Return the error for an answer that makes no sense."""
         return self.unreachable(f"it answers {answer.status} where that makes no sense ({answer.url.path})")
 
     def allows(self, url: URL) -> bool:
-        """Whether an address that it names is asked: never without TLS where it has TLS itself."""
+        """Return whether the bot may call an address that the registry names: a TLS registry requires TLS."""
         return url.scheme in {"https", self.base.scheme} and not leads_astray(url.host or "")
 
     async def send(
         self, session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str]
     ) -> RegistryAnswer:
-        """Ask, and follow a few redirects: what proves who we are goes to no other host.
+        """Send a request and follow a few redirects. Credentials are sent to no other host.
 
-        A registry that has asked to be left alone is not asked: Unreachable with the seconds that are left.
+        While a rate limit of the registry lasts, this raises Unreachable with the seconds left.
         """
         if (rest := self._rests_until - self._clock.now()) > 0:
             raise self.unreachable(f"it has asked to be left alone for {show_duration(rest)}", retry_after=rest)
@@ -140,7 +143,7 @@ class Peer:
         return bytes(body)
 
     def _count(self, answer: RegistryAnswer) -> None:
-        """What it says of pulls that are left (Docker Hub: `76;w=21600`), and of when it may be asked again."""
+        """Store the number of pulls left (Docker Hub: `76;w=21600`). Raise Unreachable at the rate limit."""
         left = answer.headers.get("ratelimit-remaining", "").partition(";")[0].strip()
         if left.isascii() and left.isdigit():
             self.left = int(left[:9])
@@ -154,7 +157,7 @@ class Peer:
 
 
 def _moved(answer: RegistryAnswer) -> URL:
-    """Where a redirect leads; nowhere where that cannot be read."""
+    """Return the target of a redirect; an empty URL if it is invalid."""
     try:
         return answer.url.join(URL(answer.headers.get("Location", "")))
     except ValueError:
@@ -162,7 +165,7 @@ def _moved(answer: RegistryAnswer) -> URL:
 
 
 def _seconds(text: str, now: float) -> float:
-    """A Retry-After (RFC 9110, 10.2.3): seconds, or a date."""
+    """Parse a Retry-After (RFC 9110, 10.2.3), in seconds or as a date, into seconds."""
     text = text.strip()
     if text.isascii() and text.isdigit():
         return min(max(float(text), 1.0), _LONGEST_REST)

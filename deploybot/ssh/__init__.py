@@ -1,1 +1,1 @@
-"""Servers over SSH: the connection pool, detached jobs, facts and files."""
+"""Reach servers over SSH: the connection pool, detached jobs, server facts and file uploads."""

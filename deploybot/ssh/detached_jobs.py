@@ -1,4 +1,4 @@
-"""Detached jobs: how the bot starts them, follows them and finds them again. The server's side is `runner.sh`."""
+"""Start, follow and find detached jobs on a server. The server's side is `runner.sh`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deploybot.untrusted_input import Unreadable
 
 LOG_CAP = 67_108_864
 FIRST_LOG = 65_536
-"""How much of the log comes with the end of a job that was followed; `runner.sh` knows it, too."""
+"""Maximum bytes of log sent with the end of a followed job. `runner.sh` uses the same number."""
 _JOB = re.compile(r"[a-z0-9_][a-z0-9._-]{0,79}", re.ASCII)
 _REMEMBERED = 8
 _LONGEST_PIECE = 2_097_152
@@ -29,14 +29,14 @@ Connect = Callable[[], Awaitable[SshConnection]]
 
 
 class Jobs:
-    """The detached jobs of one server. Every call may be repeated: an id runs once.
+    """The detached jobs of one server. Every call may be repeated: a job id runs only once.
 
-    The session that starts a job stays to hear of its end, so that a short job is one round of messages. The last
-    ends are remembered until they are read: what has ended does not change any more.
+    The session that starts a job stays open until the job ends, so a short job takes one exchange of messages. The last
+    results are cached until they are read, because a finished job no longer changes.
     """
 
     def __init__(self, server: str, connect: Connect, *, log_cap: int = LOG_CAP) -> None:
-        """`connect` gives the open connection; `log_cap` bounds a job's log on the server, in bytes."""
+        """Use `connect` to get the open connection; `log_cap` limits a job's log on the server, in bytes."""
         self._server = server
         self._connect = connect
         self._log_cap = log_cap
@@ -44,9 +44,9 @@ class Jobs:
         self._ended: OrderedDict[str, RunnerAnswer] = OrderedDict()
 
     async def start(self, job: str, script: str, env: Mapping[str, str], *, deadline: float) -> JobStatus:
-        """Start a job, or find it as it is; a short one has ended when this returns.
+        """Start a job, or return its status if it was already started. A short job has ended when this returns.
 
-        Raises StepFailed with the server's words when it could not take the job: then nothing ran.
+        Raises StepFailed with the server's message when it could not take the job. Nothing ran then.
         """
         frame = remote_shell.frame(remote_shell.script(script), env)
         words = (valid(job), len(frame.data), frame.sha256, max(1, math.ceil(deadline)), self._log_cap)
@@ -61,7 +61,7 @@ class Jobs:
         return await self._told(job, follower.answer)
 
     async def wait(self, job: str, *, timeout: float) -> JobStatus:
-        """A job's end, or its status after `timeout` seconds; while it runs its size is not looked at."""
+        """Return the job's status when it ends or after `timeout` seconds; the log size is unknown while it runs."""
         end = asyncio.get_running_loop().time() + timeout
         follower = self._followers.get(job)
         if follower is not None and not await follower.wait(timeout):
@@ -72,7 +72,7 @@ class Jobs:
         return await self._wait_there(valid(job), end)
 
     async def poll(self, job: str, offset: int, *, limit: int) -> JobChunk:
-        """A job's status and its log from `offset`, up to `limit` bytes."""
+        """Return a job's status and up to `limit` bytes of its log, starting at `offset`."""
         answer = self._end(job)
         if answer is not None and len(answer.data) < FIRST_LOG:
             if offset + limit >= answer.size:
@@ -82,7 +82,7 @@ class Jobs:
         return JobChunk(answer.status, answer.data)
 
     async def cancel(self, job: str, *, grace: float) -> JobStatus:
-        """Stop a job and wait for its end; one that never started cannot start any more."""
+        """Stop a job and wait for its end. A job that has not started can't start afterwards."""
         ended = self._end(job)
         if ended is not None:
             return await self._told(job, ended)
@@ -93,7 +93,7 @@ class Jobs:
         return answer.status
 
     async def forget(self, jobs: Sequence[str]) -> None:
-        """Delete the files of jobs that do not run."""
+        """Delete the files of jobs that are not running."""
         for job in jobs:
             self._ended.pop(job, None)
             self._followers.pop(job, None)
@@ -102,13 +102,13 @@ class Jobs:
             await link.ask("forget", *map(valid, jobs[at : at + _MOST_AT_ONCE]))
 
     def close(self) -> None:
-        """Follow nothing any more; the jobs go on."""
+        """Stop following all jobs. They keep running."""
         for follower in self._followers.values():
             follower.leave()
         self._followers.clear()
 
     async def _begin(self, script: str, command: str, data: bytes) -> JobFollower:
-        """A follower of a job that was taken; where the runner is not there any more, it is put there again."""
+        """Return a follower of a job that the server took. Install the runner again if it is missing."""
         link = await self._connect()
         said = ""
         for _ in range(2):
@@ -125,7 +125,7 @@ class Jobs:
         raise Unreachable(self._server, said)
 
     async def _wait_there(self, job: str, end: float) -> JobStatus:
-        """Wait by a session of its own; where none can be had for long, look again and again."""
+        """Wait for the job in a separate session. Poll every second when too few sessions are free."""
         while True:
             link = await self._connect()
             left = end - asyncio.get_running_loop().time()
@@ -140,7 +140,7 @@ class Jobs:
                 return status
 
     def _end(self, job: str) -> RunnerAnswer | None:
-        """What a follower has heard of a job's end."""
+        """Return the answer that a follower received when the job ended, or None."""
         follower = self._followers.get(job)
         if follower is None or not follower.done:
             return self._ended.get(job)
@@ -149,7 +149,7 @@ class Jobs:
         return follower.answer
 
     def _remember(self, job: str, answer: RunnerAnswer | None) -> None:
-        """Keep an end with all of its log, for whoever reads that next."""
+        """Cache a finished job's answer for the next read, if it holds the whole log."""
         if answer is None or answer.state not in {JobState.DONE, JobState.CANCELLED}:
             return
         if len(answer.data) == answer.size < FIRST_LOG:
@@ -158,7 +158,7 @@ class Jobs:
                 self._ended.popitem(last=False)
 
     async def _told(self, job: str, answer: RunnerAnswer) -> JobStatus:
-        """An answer's status; the size of a log that did not come whole is asked for."""
+        """Return an answer's status. Ask the server for the log size when the log is incomplete."""
         self._remember(job, answer)
         return answer.status if len(answer.data) < FIRST_LOG else (await self._there(job, 0, 0)).status
 
@@ -174,7 +174,7 @@ class Jobs:
 
 
 def valid(job: str) -> str:
-    """A job's id, which becomes part of a path and an argument; ValueError for any other text."""
+    """Return a job id if it is safe in a path and an argument. Raises ValueError otherwise."""
     if not _JOB.fullmatch(job):
         raise ValueError(f"{job!r} is no id of a job")
     return job

@@ -1,7 +1,7 @@
-"""One HTTP GET as seen from a server, through its SSH connection. HTTP/1.1 is RFC 9112.
+"""Send one HTTP GET from a server, through its SSH connection. HTTP/1.1 is RFC 9112.
 
-asyncssh's channels are no sockets, so TLS runs over memory (`ssl.MemoryBIO`) and the few lines of HTTP that a
-health check needs are read here: status, headers, the beginning of the body. No redirect is followed.
+asyncssh's channels are not sockets, so TLS runs over memory (`ssl.MemoryBIO`). This module reads only the HTTP that a
+health check needs: status, headers and the beginning of the body. It does not follow redirects.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _HTTP = 80
 
 
 class _Bad(Exception):
-    """What answers does not speak HTTP; the text says what was seen."""
+    """The other side does not speak HTTP; the text describes what was received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +55,17 @@ class _Plain:
         self._writer = writer
 
     async def read(self) -> bytes:
-        """Some bytes; empty at the end."""
+        """Read some bytes; empty at the end."""
         return await self._reader.read(_CHUNK)
 
     async def write(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all of `data`."""
         self._writer.write(data)
         await self._writer.drain()
 
 
 class _Tls:
-    """TLS over such a channel, with the system's trusted CAs and the name of the URL."""
+    """TLS over a plain channel, checked against the system's trusted CAs and the URL's host name."""
 
     def __init__(self, below: _Plain, name: str, context: ssl.SSLContext) -> None:
         self._below = below
@@ -74,18 +74,18 @@ class _Tls:
         self._tls = context.wrap_bio(self._in, self._out, server_hostname=name)
 
     async def handshake(self) -> None:
-        """Agree on keys. Raises ssl.SSLError."""
+        """Do the TLS handshake. Raises ssl.SSLError."""
         await self._insist(self._tls.do_handshake)
 
     async def read(self) -> bytes:
-        """Some bytes; empty at the end."""
+        """Read some bytes; empty at the end."""
         try:
             return await self._insist(lambda: self._tls.read(_CHUNK))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return b""
 
     async def write(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all of `data`."""
         await self._insist(lambda: self._tls.write(data))
 
     async def _insist(self, act: Callable[[], T]) -> T:
@@ -106,9 +106,9 @@ class _Tls:
 
 
 async def get(url: str, open_: Open, *, timeout: float) -> tuple[int, str]:
-    """GET an http or https URL through `open_(host, port)`: the status code and the first 200 characters of the body.
+    """GET an http or https URL through `open_(host, port)`. Return the status code and the body's first 200 characters.
 
-    Raises Unreachable with the reason when nothing that speaks HTTP answers within `timeout` seconds.
+    Raises Unreachable with the reason when no HTTP server answers within `timeout` seconds.
     """
     parts = urlsplit(url)
     try:
@@ -146,7 +146,7 @@ def _request(parts: SplitResult) -> bytes:
 
 
 async def _head(way: _Plain | _Tls) -> tuple[_Head, bytes]:
-    """The head of the final answer, and what of the body came with it."""
+    """Read the head of the final response. Return it and the part of the body that arrived with it."""
     data = b""
     while True:
         head, end, rest = data.partition(b"\r\n\r\n")
@@ -172,12 +172,12 @@ def _read_head(head: bytes) -> _Head:
     fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
     length = fields.get(b"content-length", b"")
     chunked = fields.get(b"transfer-encoding", b"").lower() == b"chunked"
-    # A number with more digits counts for none: of a body that long only the beginning is read, too.
+    # Ignore a longer number: only the beginning of such a body is read anyway.
     return _Head(int(status[1]), int(length) if length.isdigit() and len(length) <= _DIGITS else None, chunked)
 
 
 async def _beginning(way: _Plain | _Tls, head: _Head, body: bytes) -> str:
-    """The beginning of the body; one that comes slowly or breaks off is no reason to doubt the status."""
+    """Read the beginning of the body. A slow or broken body is ignored: the status is valid without it."""
     chunks = Chunked() if head.chunked else None
     length = head.length if head.length is not None and not head.chunked else _BODY
     with contextlib.suppress(TimeoutError, BadStream, asyncssh.Error, OSError):

@@ -1,4 +1,4 @@
-"""Follows a job from its start to its end over the one session that started it."""
+"""Follow a job from start to end over the session that started it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from deploybot.ssh.runner_answers import RunnerAnswer, has_started, parse
 from deploybot.ssh.ssh_connection import LONGEST_ANSWER, LONGEST_WORD, SshConnection
 
 AT_ONCE = 0.15
-"""Seconds that are given to a job that may be a short one before it is told as running."""
+"""Seconds to wait for a short job to end before it is reported as running."""
 
 
 class NoAnswer(Exception):
-    """The shell there ended without an answer of the runner; the text is what it said instead."""
+    """The remote shell ended without an answer from the runner; the text is what it printed instead."""
 
 
 class JobFollower:
-    """One call of `start` on its way. `answer` is None until the end was seen, for ever where the link broke."""
+    """One running `start` call. `answer` is None until the job ends, and stays None if the connection breaks."""
 
     def __init__(self, link: SshConnection, command: str, data: bytes) -> None:
-        """Start at once."""
+        """Start following at once."""
         self.answer: RunnerAnswer | None = None
         self._begun = asyncio.Event()
         self._task = asyncio.create_task(self._follow(link, command, data))
@@ -30,11 +30,11 @@ class JobFollower:
 
     @property
     def done(self) -> bool:
-        """Whether nothing more will come."""
+        """Return whether nothing more will arrive."""
         return self._task.done()
 
     async def begin(self) -> None:
-        """Return when the job is taken and, if it was a short one, has ended. Raises Unreachable, NoAnswer."""
+        """Wait until the server took the job, then `AT_ONCE` seconds for its end. Raises Unreachable, NoAnswer."""
         try:
             await self._begun.wait()
             await self.wait(AT_ONCE)
@@ -45,12 +45,12 @@ class JobFollower:
             self._task.result()
 
     async def wait(self, timeout: float) -> bool:
-        """Whether it is done, after at most `timeout` seconds."""
+        """Wait at most `timeout` seconds. Return whether it is done."""
         await asyncio.wait({self._task}, timeout=timeout)
         return self._task.done()
 
     def leave(self) -> None:
-        """Follow it no longer; the job goes on."""
+        """Stop following the job. It keeps running."""
         self._task.cancel()
 
     async def _follow(self, link: SshConnection, command: str, data: bytes) -> None:

@@ -1,7 +1,7 @@
-"""Where a name leads as a server sees it, looked at before anything is connected to there.
+"""Resolve names on a server and check the addresses before the bot connects to them from there.
 
-sshd would look a name up by itself when it is asked to connect to it, and nobody would have seen what it found. So the
-server is asked first, and sshd is given the very address that was looked at: no second look-up can lead elsewhere.
+If sshd resolved the name, nobody could check the result. So the bot asks the server first, then gives sshd the exact
+address that it checked. A second lookup can't lead elsewhere.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from deploybot.ssh import remote_shell
 from deploybot.ssh.ssh_connection import SshConnection
 
 _LOOPBACK = ("127.0.0.1", "::1")
-"""What this name means where nothing says so (RFC 6761, 6.3)."""
+"""Addresses of `localhost` when the server can't resolve it (RFC 6761, 6.3)."""
 _LONGEST = 65_536
 _MOST = 16
 
 
 async def addresses(link: SshConnection, host: str) -> tuple[str, ...]:
-    """The addresses to connect to for a name or an address, in the server's order; 16 at most.
+    """Return the addresses to connect to for a name or an address, in the server's order; at most 16.
 
-    Raises Unreachable where there are none, and where any of them is a link-local or metadata address.
+    Raises Unreachable if there are none, or if any of them is a link-local or metadata address.
     """
     found = (host,) if _is_address(host) else await _looked_up(link, host)
     if not found and host.lower().rstrip(".") == "localhost":

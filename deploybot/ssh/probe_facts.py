@@ -1,4 +1,4 @@
-"""What `probe.sh` tells, as `ServerFacts`. Pure. Raises Unreadable."""
+"""Parse the output of `probe.sh` into `ServerFacts`. Pure. Raises Unreadable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 _RELEASE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(-[0-9a-f]{12})?", re.ASCII)  # domain.Release.id
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*[\w.+~-]*)", re.ASCII)
 _LOCAL = re.compile(r"^((?:[0-9A-F]{8}|[0-9A-F]{32})):([0-9A-F]{4})$", re.ASCII | re.MULTILINE)
-# TZ may also be a rule (POSIX: `CET-1CEST`), which is no name: then the offset counts.
+# TZ may also be a rule (POSIX: `CET-1CEST`), which is not a zone name. The offset is used then.
 _TIME_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(?:/[A-Za-z][A-Za-z0-9_+-]{0,31}){0,2}", re.ASCII)
 _TIME_OFFSET = re.compile(r"([+-])([01]\d|2[0-3])([0-5]\d)(?: ([A-Z]{3,5}))?(?: .*)?", re.ASCII)
 _KIB = 1024
@@ -24,7 +24,7 @@ _MOST_RECORDS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class DockerFacts:
-    """What is known of a server's Docker from an earlier probe over the same connection."""
+    """Docker facts about a server, kept from earlier probes over the same connection."""
 
     docker: str = ""
     compose: tuple[str, ...] = ()
@@ -33,11 +33,11 @@ class DockerFacts:
 
     @property
     def wanted(self) -> str:
-        """What the next probe has to ask for: what is not there may have come since, what is there stays."""
+        """Return what the next probe asks Docker for: what is still missing, since it may have been installed later."""
         return "yes" if not self.compose else "engine" if not self.docker else "no"
 
     def learn(self, facts: ServerFacts) -> DockerFacts:
-        """This, with what a new probe has found."""
+        """Return these facts updated with the results of a new probe."""
         return DockerFacts(
             facts.docker or self.docker,
             facts.compose or self.compose,
@@ -46,13 +46,13 @@ class DockerFacts:
         )
 
     def fill(self, facts: ServerFacts) -> ServerFacts:
-        """The facts with these of Docker."""
+        """Return `facts` with the Docker facts filled in."""
         versions = replace(facts, docker=self.docker, compose=self.compose, compose_version=self.compose_version)
         return replace(versions, docker_root=self.root)
 
 
 def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
-    """The facts in a probe's output; None when it is not whole."""
+    """Return the facts in a probe's output, or None if it is incomplete."""
     told = _records(output)
     if "end" not in told:
         return None
@@ -94,7 +94,7 @@ def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
 
 
 def _records(output: bytes) -> defaultdict[str, list[str]]:
-    """Values by name. What a login shell printed stands before the first NUL."""
+    """Return the values by name. Anything before the first NUL was printed by the login shell."""
     if output.count(b"\0") > _MOST_RECORDS:
         raise Unreadable(f"it reports more than {_MOST_RECORDS:,} facts")
     told = defaultdict[str, list[str]](list)
@@ -109,7 +109,7 @@ def _one(told: defaultdict[str, list[str]], name: str) -> str:
 
 
 def _number(told: defaultdict[str, list[str]], name: str) -> int:
-    """A number; -1 where none is told. One that is too long to be one is Unreadable."""
+    """Return a number, or -1 if it is missing. Raises Unreadable for a number that is too long."""
     text = _one(told, name)
     return digits_of(text, name) if text.isascii() and text.isdigit() else -1
 
@@ -120,7 +120,7 @@ def _bytes(told: defaultdict[str, list[str]], name: str) -> int:
 
 
 def _local_time(zone: str, offset: str) -> LocalTime:
-    """Read a zone's name, and what `date '+%z %Z'` prints: `+0100 CET`; what is neither is left out."""
+    """Parse a zone name and the output of `date '+%z %Z'`, such as `+0100 CET`. Ignore invalid values."""
     name = zone if _TIME_ZONE.fullmatch(zone) else ""
     match = _TIME_OFFSET.fullmatch(offset)
     if match is None:
@@ -130,7 +130,7 @@ def _local_time(zone: str, offset: str) -> LocalTime:
 
 
 def _listening(told: defaultdict[str, list[str]], protocol: str) -> tuple[PublishedPort, ...]:
-    """Read local addresses of proc_net_tcp(5), such as `0100007F:0050`. What is cut off at the end is left out."""
+    """Read local addresses of proc_net_tcp(5), such as `0100007F:0050`. Ignore one that is cut off at the end."""
     found = (
         PublishedPort(port=int(port, 16), protocol=protocol, address=_address(address))
         for address, port in _LOCAL.findall(_one(told, protocol))
@@ -139,7 +139,7 @@ def _listening(told: defaultdict[str, list[str]], protocol: str) -> tuple[Publis
 
 
 def _address(digits: str) -> str:
-    """Read an IP address in hexadecimal, each 32 bits of it with the last byte first; empty for all addresses."""
+    """Read a hexadecimal IP address with the last byte first in each 32 bits. Return empty for all addresses."""
     raw = bytes.fromhex(digits)
     found = ipaddress.ip_address(b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4)))
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:

@@ -1,7 +1,7 @@
-"""One command over an SSH connection: its output in bounded memory, and whether its end was really seen.
+"""Run one command over an SSH connection, in bounded memory, and know whether it really ended.
 
-A link that breaks ends a channel without an error and without an exit status (RFC 4254, 5.3 and 6.10), so only an
-end of file that was received is the end of the output, and only a received exit status is one.
+A broken connection ends a channel without an error and without an exit status (RFC 4254, 5.3 and 6.10). So the output
+is complete only after a received end of file, and only a received exit status counts.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ import asyncssh
 from deploybot.ssh import ssh_errors
 
 _BUFFERED = 262_144
-"""Bytes that wait to be read, and the channel's window, which must not be larger.
+"""Maximum bytes that wait to be read, and the size of the channel's window, which must not be larger.
 
-With the first bytes after a pause asyncssh gives the server a whole new window, whatever it still holds.
+When reading resumes, asyncssh gives the server a whole new window, however much data is still buffered here.
 """
 _STDERR = 8_192
 _KILLED = 255
 
 
 class Broken(Exception):
-    """The channel ended before what was waited for. It never leaves this package: Unreachable is made of it."""
+    """The channel ended too early. It stays in this package, which raises Unreachable instead."""
 
 
 class Flooded(Exception):
-    """The command writes more than it may; the text says how much that is. BadAnswer is made of it."""
+    """The command wrote more than allowed; the text gives the limit. Callers get BadAnswer instead."""
 
 
 class Exchange(asyncssh.SSHClientSession[bytes]):
-    """A running command. Made by `opened`; output is read from it, what it should read is written to it."""
+    """A running command, created by `opened`. Read its output and write its input here."""
 
     def __init__(self, connection: asyncssh.SSHClientConnection) -> None:
-        """Nothing has happened yet."""
+        """Prepare for a channel that is not open yet."""
         self._connection = connection
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._output = bytearray()
@@ -51,11 +51,11 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
 
     @property
     def errors(self) -> str:
-        """The end of what it wrote to stderr."""
+        """Return the end of the command's stderr."""
         return self._errors.decode("utf-8", "replace")
 
     async def read(self) -> bytes:
-        """What has come since the last time, at least one byte; empty at the end of the output. Raises Broken."""
+        """Return the output since the last read, at least one byte; empty at the end. Raises Broken."""
         while not self._output:
             if self._end:
                 return b""
@@ -67,7 +67,7 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         return data
 
     async def rest(self, limit: int) -> bytes:
-        """All output up to its end. Raises Broken, and Flooded where it is longer than `limit` bytes."""
+        """Return all output up to its end. Raises Broken, and Flooded if it is longer than `limit` bytes."""
         whole = bytearray()
         while data := await self.read():
             whole += data
@@ -76,30 +76,30 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         return bytes(whole)
 
     async def status(self) -> int:
-        """The exit status once it has come, 255 for an end by a signal. Raises Broken."""
+        """Wait for the exit status; 255 if a signal ended the command. Raises Broken."""
         while self._status is None:
             await self._change()
         return self._status
 
     async def write(self, data: bytes) -> None:
-        """Send to its stdin, as fast as it reads. What a program does not read any more is dropped."""
+        """Send to stdin as fast as the command reads it. Input that it no longer reads is dropped."""
         await self._writable.wait()
         if self._channel is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._channel.write(data)
 
     def write_eof(self) -> None:
-        """End its stdin."""
+        """Close the command's stdin."""
         if self._channel is not None:
             self._channel.write_eof()
 
     def leave(self) -> None:
-        """Close the channel, whatever still goes on."""
+        """Close the channel, even if the command still runs."""
         if self._channel is not None:
             self._channel.abort()
 
     def opened_too_late(self, opening: asyncio.Task[Any]) -> None:
-        """Called when the channel is open, or could not be opened, after everybody had stopped waiting for it."""
+        """Close a channel that opened after all callers stopped waiting for it. Ignore a failed opening."""
         if not opening.cancelled():
             opening.exception()
         self.leave()
@@ -111,11 +111,11 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         await self._changed.wait()
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
-        """Called by asyncssh when the channel is open."""
+        """Handle the open channel; called by asyncssh."""
         self._channel = chan
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
-        """Called by asyncssh; what is read too slowly is held back on the server."""
+        """Buffer output and pause the server while it is read too slowly; called by asyncssh."""
         if datatype == asyncssh.EXTENDED_DATA_STDERR:
             self._errors = (self._errors + data)[-_STDERR:]
             return
@@ -125,37 +125,37 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         self._changed.set()
 
     def eof_received(self) -> bool:
-        """Called by asyncssh; the channel stays open for the exit status."""
+        """Note the end of the output, and keep the channel open for the exit status; called by asyncssh."""
         self._end = True
         self._changed.set()
         return True
 
     def exit_status_received(self, status: int) -> None:
-        """Called by asyncssh."""
+        """Store the exit status; called by asyncssh."""
         self._status = status
         self._changed.set()
 
     def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:  # noqa: FBT001  asyncssh's signature
-        """Called by asyncssh."""
+        """Store 255 as the status of a command that a signal ended; called by asyncssh."""
         del signal, core_dumped, msg, lang
         self._status = _KILLED
         self._changed.set()
 
     def pause_writing(self) -> None:
-        """Called by asyncssh when what was written waits to be read."""
+        """Pause writing while the sent data waits to be read; called by asyncssh."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """Called by asyncssh when there is room again."""
+        """Continue writing when there is room again; called by asyncssh."""
         self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by asyncssh when the channel is closed, by whomever; whether the link is, too, shows right after."""
+        """Close right after, when it is known whether the connection closed, too; called by asyncssh."""
         del exc
         asyncio.get_running_loop().call_soon(self._close)
 
     def _close(self) -> None:
-        """The server may close a channel before asyncssh has told of the end of file, but only after it."""
+        """Mark the channel closed and the output ended: the server sends the end of file before it closes."""
         self._closed = True
         self._end = self._end or not self._connection.is_closed()
         self._writable.set()
@@ -164,7 +164,7 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
 
 @asynccontextmanager
 async def opened(connection: asyncssh.SSHClientConnection, command: str) -> AsyncIterator[Exchange]:
-    """Run a command; it is left when the block is. Raises asyncssh.ChannelOpenError when no session can be had."""
+    """Run a command and close its channel on exit. Raises asyncssh.ChannelOpenError if no session is available."""
     exchange = Exchange(connection)
     opening = asyncio.ensure_future(
         connection.create_session(lambda: exchange, command, encoding=None, window=_BUFFERED)
@@ -172,7 +172,7 @@ async def opened(connection: asyncssh.SSHClientConnection, command: str) -> Asyn
     try:
         await asyncio.shield(opening)
     except asyncio.CancelledError:
-        # Whoever does not wait any more must not leave a session open on the server.
+        # A caller that stops waiting must not leave a session open on the server.
         opening.add_done_callback(exchange.opened_too_late)
         raise
     try:

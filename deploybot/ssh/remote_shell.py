@@ -1,4 +1,4 @@
-"""How packaged scripts and values travel to a server's shell: as stdin, quoted by one function."""
+"""Send packaged scripts and values to a server's shell as stdin, all quoted by one function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from importlib.resources import files
 from deploybot.errors import UserError
 
 READ = "exec sh -s deploybot"
-"""Reads a program from stdin. The last word shows the program that the login shell ran this command and no other."""
+"""Run a program from stdin. The last word proves to it that the login shell ran exactly this command."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SCRIPT = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _KEPT_BY_SHELLS = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "OPTIND", "PPID", "SHELLOPTS", "UID"})
@@ -21,7 +21,7 @@ _FOLDERS = ("deploybot.strategies", "scripts"), ("deploybot.ssh", "")
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What a verb of the runner reads from its stdin, and the SHA-256 of the script in it."""
+    """The stdin of a runner command, and the SHA-256 of the script in it."""
 
     data: bytes
     sha256: str
@@ -29,39 +29,39 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class ShellRunner:
-    """The runner that belongs to this bot: `installer` is what `sh` on a server reads to have it."""
+    """This bot's version of the runner. `installer` is the script that `sh` on a server reads to install it."""
 
     file: str
     installer: bytes
 
     def command(self, verb: str, *words: str | int) -> str:
-        """The command line of a verb: ids and numbers are all that ever stands in one."""
+        """Return the command line of a runner command. It contains only ids and numbers."""
         return " ".join(("exec sh", self.file, verb, *map(str, words)))
 
 
 def quote(text: str) -> str:
-    """A text as one word of a POSIX shell, whatever is in it (POSIX.1-2017, XCU 2.2.2); ValueError for NUL."""
+    """Quote any text as one word of a POSIX shell (POSIX.1-2017, XCU 2.2.2). Raises ValueError for NUL."""
     if "\0" in text:
         raise ValueError("no shell can hold a NUL")
     return "'" + text.replace("'", "'\\''") + "'"
 
 
 def script(name: str) -> str:
-    """The text of a packaged script by its name without `.sh`; KeyError when there is none."""
+    """Return a packaged script's text by its name without `.sh`. Raises KeyError if there is none."""
     if not _SCRIPT.fullmatch(name):
         raise KeyError(name)
     return _text(name)
 
 
 def program(name: str, env: Mapping[str, str]) -> bytes:
-    """A packaged script with its values before it, for an `sh` that reads its commands from stdin."""
+    """Return a packaged script preceded by its values, for an `sh` that reads commands from stdin."""
     return _bytes(_exports(env) + _docker_way() + script(name))
 
 
 def frame(text: str, env: Mapping[str, str]) -> Input:
-    """A script's text and its values, as the runner reads them.
+    """Return a script's text and its values in the format that the runner reads.
 
-    Raises UserError for a value that no environment can hold; the sentence names it and never shows it.
+    Raises UserError for a value that no environment can hold; the message names the value without showing it.
     """
     data = f"bot_script={quote(text)}\nbot_environment={quote(_exports(env) + _docker_way())}\n#end"
     return Input(_bytes(data), hashlib.sha256(_bytes(text)).hexdigest())
@@ -69,7 +69,7 @@ def frame(text: str, env: Mapping[str, str]) -> Input:
 
 @functools.cache
 def runner() -> ShellRunner:
-    """The runner, named by what is in it."""
+    """Return the runner. Its file name contains a hash of its content."""
     text = script("runner")
     sum_ = hashlib.sha256(text.encode()).hexdigest()
     installer = f"bot_text={quote(text)}\nbot_sha256={sum_}\n{script('ready')}"
@@ -77,7 +77,7 @@ def runner() -> ShellRunner:
 
 
 def _docker_way() -> str:
-    """What lets each script use the same Docker."""
+    """Return the code that makes every script use the same Docker."""
     return script("docker_way")
 
 
@@ -111,5 +111,5 @@ def _value(name: str, value: str) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """UTF-8; what was not UTF-8 when the bot read it goes out as it came in."""
+    """Encode as UTF-8. Bytes that were not UTF-8 when the bot read them are sent unchanged."""
     return text.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""What the runner answers, taken apart. Pure. The format is described at the top of `runner.sh`."""
+"""Parse the answers of the runner. Pure. The format is described at the top of `runner.sh`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STARTED = "started"
 
 @dataclass(frozen=True, slots=True)
 class RunnerAnswer:
-    """One whole answer. `state` is a JobState's value, `ready`, `refused` or `forgotten`."""
+    """One complete answer. `state` is a JobState's value, `ready`, `refused` or `forgotten`."""
 
     state: str
     code: int
@@ -28,22 +28,22 @@ class RunnerAnswer:
 
     @property
     def status(self) -> JobStatus:
-        """As the port has it; Unreadable for what is no state of a job."""
+        """Return the answer as a JobStatus. Raises Unreadable if `state` is not a job state."""
         if self.state not in _STATES or self.size < 0:
             raise Unreadable(f"a job is `{self.state}` there, with {self.size} bytes of log")
         return JobStatus(JobState(self.state), self.code, self.size, self.words)
 
 
 def has_started(output: bytes | bytearray) -> bool:
-    """Whether `start` has said that the job is taken and runs."""
+    """Return whether `start` reported that the job was taken and runs."""
     start = _first_header(output)
     return start >= 0 and output.startswith(_MARK + STARTED.encode(), start)
 
 
 def parse(output: bytes) -> RunnerAnswer | None:
-    """The answer in a verb's whole output; None when it is not all there, to its last line.
+    """Parse the whole output of a runner command. Return None if the answer is incomplete.
 
-    What a login shell printed before the first header is passed over.
+    Anything that the login shell printed before the first header is ignored.
     """
     start = _first_header(output)
     if start < 0 or not output.endswith(_END):

@@ -1,4 +1,4 @@
-"""One open connection to one server: its sessions, what runs over them, and the sockets forwarded through it."""
+"""One open connection to one server: its sessions, the commands in them, and the sockets forwarded through it."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from deploybot.ssh.remote_command import Broken, Exchange, Flooded, opened
 from deploybot.ssh.runner_answers import RunnerAnswer, parse
 
 SESSIONS = 8
-"""How many a connection has at once: sshd allows 10 (MaxSessions), and counts one until its process is gone."""
+"""Maximum sessions at once per connection. sshd allows 10 (MaxSessions), and counts each until its process is gone."""
 FOLLOWERS = 2
-"""How many of them may stay to hear of a job's end, after they have started it."""
+"""How many of these sessions may stay open after starting a job, to wait for its end."""
 LONGEST_ANSWER = 4_194_304
 LONGEST_WORD = 262_144
-"""Bytes of an answer that holds no log, and of what a login shell may say before any."""
+"""Maximum bytes of an answer without a log, and of login shell output before an answer."""
 _PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
 _BUSY = {2, 4}
-"""RFC 4254, 5.1: connect failed, as sshd says beyond MaxSessions, and resource shortage."""
+"""RFC 4254, 5.1: connect failed, which sshd reports beyond MaxSessions, and resource shortage."""
 _numbers = itertools.count(1)
 
 
 class SshConnection:
-    """An open connection. It never comes back: the pool makes a new one."""
+    """An open connection. It is never reopened: the pool creates a new one."""
 
     def __init__(self, server: str, connection: asyncssh.SSHClientConnection, sockets: Path) -> None:
-        """Take a connection that is logged in, and the folder where forwarded sockets may lie.
+        """Wrap a logged-in connection; `sockets` is the folder for forwarded sockets.
 
-        `heard_at` is when a command came to its end last, 0.0 before: a shell that starts hangs now and then.
+        `heard_at` is when a command last completed, or 0.0 before the first: a starting shell sometimes hangs.
         """
         self.server = server
         self.connection = connection
@@ -56,33 +56,33 @@ class SshConnection:
 
     @property
     def heard(self) -> bool:
-        """Whether a command has come to its end yet."""
+        """Return whether a command has completed on this connection."""
         return self.heard_at > 0
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be sent over it any more."""
+        """Return whether the connection is closed."""
         return self.connection.is_closed()
 
     @property
     def crowded(self) -> bool:
-        """Whether as many sessions as may be are in use for long."""
+        """Return whether all sessions for long commands are in use."""
         return self._long.locked()
 
     async def begun(self) -> None:
-        """Run a command if none has been yet: until then sshd leaves Nagle's algorithm on, and forwarding is slow."""
+        """Run a first command if there was none. Until then sshd keeps Nagle's algorithm on, so forwarding is slow."""
         if not self._begun:
             await self.refused()
 
     async def refused(self) -> str:
-        """Put the runner there, checked by its SHA-256, unless that is done; why the server refuses, or empty."""
+        """Install the runner once, checked by its SHA-256. Return why the server refused it, or empty."""
         async with self._preparing:
             if self._refusal:
                 self._refusal = await self._prepare()
             return self._refusal
 
     def lost_runner(self, said: str) -> None:
-        """Note that the runner did not answer, and what the server said instead: it will be put there again."""
+        """Note what the server printed instead of the runner's answer. The runner will be installed again."""
         self._refusal = said
 
     async def _prepare(self) -> str:
@@ -96,12 +96,12 @@ class SshConnection:
 
     @asynccontextmanager
     async def session(self, command: str, data: bytes = b"", *, more: bool = False) -> AsyncIterator[Exchange]:
-        """Run a command with `data` as its stdin, which stays open with `more`; it is left when the block is.
+        """Run a command with `data` as its stdin, which stays open with `more`. Close the session on exit.
 
-        Waits while the server has no session to spare. Raises Unreachable when the link breaks, BadAnswer when more
-        comes than may.
+        Waits until the server has a free session. Raises Unreachable if the connection breaks, BadAnswer if the output
+        exceeds its limit.
         """
-        # From here on nobody need run a first command of their own: this one is on its way.
+        # This counts as the first command, so nobody else has to run one.
         self._begun = True
         try:
             async with self._sessions, self._exchange(command) as exchange:
@@ -121,13 +121,13 @@ class SshConnection:
 
     @asynccontextmanager
     async def long_session(self, command: str, data: bytes = b"") -> AsyncIterator[Exchange]:
-        """The same for a command that takes its time; some sessions are always left for the short ones."""
+        """Run a long command, as in `session`. Some sessions always stay free for short commands."""
         async with self._long, self.session(command, data, more=True) as exchange:
             yield exchange
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[bool]:
-        """Whether the session that the caller has may stay to hear of a job's end, while the block runs."""
+        """Yield whether the caller's session may stay open during the block to wait for a job's end."""
         if self._following.locked():
             yield False
         else:
@@ -135,7 +135,7 @@ class SshConnection:
                 yield True
 
     async def ask(self, verb: str, *words: str | int, data: bytes = b"") -> RunnerAnswer:
-        """Let the runner do a short thing. Raises Unreachable when no whole answer comes."""
+        """Run a short runner command. Raises Unreachable if no complete answer arrives."""
         said = ""
         for _ in range(2):
             if said := await self.refused():
@@ -151,9 +151,9 @@ class SshConnection:
         raise Unreachable(self.server, said)
 
     async def forward(self, remote: str) -> Path:
-        """A local socket that leads to a Unix socket on the server, for as long as this connection lives."""
+        """Return a local socket that leads to a Unix socket on the server while this connection is open."""
         async with self._forwarding:
-            # What clears up temporary folders takes sockets, too.
+            # Cleaners of temporary folders delete sockets, too.
             if remote not in self._forwards or not self._forwards[remote].exists():
                 local = self._sockets / f"{next(_numbers)}.sock"
                 await self.connection.forward_local_path(str(local), remote)
@@ -161,7 +161,7 @@ class SshConnection:
             return self._forwards[remote]
 
     def gone(self) -> None:
-        """Remove what the connection leaves behind: asyncssh closes forwarded sockets and keeps their files."""
+        """Delete the files of forwarded sockets, which asyncssh closes but leaves in place."""
         for local in self._forwards.values():
             with contextlib.suppress(OSError):
                 local.unlink()
@@ -177,7 +177,7 @@ class SshConnection:
             yield exchange
 
     async def _try(self, stack: AsyncExitStack, command: str) -> Exchange | None:
-        """Open a session; None where the server has none to spare right now."""
+        """Open a session. Return None if the server has none free now."""
         try:
             return await stack.enter_async_context(opened(self.connection, command))
         except asyncssh.ChannelOpenError as problem:

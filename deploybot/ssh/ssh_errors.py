@@ -1,4 +1,4 @@
-"""asyncssh's and the system's errors as `Unreachable`, in plain words, without anything secret."""
+"""Convert errors of asyncssh and the system to `Unreachable`, in plain words and without secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deploybot.trusted_files import UnsafeFileError
 
 BROKE = "the connection broke"
 CANNOT_CREATE = 73
-"""The exit code told where a server took nothing and so has none to tell; the name is from sysexits.h."""
+"""The exit code reported when a server ran nothing and so has no code; the name is from sysexits.h."""
 _LONGEST = 200
 _ERRNO = re.compile(r"\[Errno (\d{1,3})\]")
 _OVERLOADED = "Look at sshd's log there: is it overloaded, or does it ban the bot's address?"
@@ -23,11 +23,11 @@ _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOW
 _FORBIDDEN = 1
 """RFC 4254, 5.1: administratively prohibited."""
 Failure = (OSError, asyncssh.Error, ValueError)
-"""What opening a connection may raise; a TimeoutError is an OSError."""
+"""Exceptions that opening a connection may raise; a TimeoutError is an OSError."""
 
 
 def connecting(server: Server, problem: Exception) -> Unreachable:
-    """Why a connection could not be opened. `problem` is one of `Failure`, raised on the way to or at `server`."""
+    """Explain why connecting to `server` failed. `problem` is one of `Failure`, raised there or on the way."""
     if isinstance(problem, Unreachable):
         return problem
     if isinstance(problem, UnsafeFileError):
@@ -37,33 +37,33 @@ def connecting(server: Server, problem: Exception) -> Unreachable:
 
 
 def opening(what: str, problem: asyncssh.ChannelOpenError) -> Unreachable:
-    """Why something behind a server could not be reached through it; `what` names it."""
+    """Explain why something behind a server could not be reached through it; `what` names it."""
     if problem.code == _FORBIDDEN:
         hint = "AllowTcpForwarding and AllowStreamLocalForwarding in its sshd_config must allow it."
         return Unreachable(what, "the SSH server forbids forwarding", hint=hint)
-    if number := _ERRNO.match(problem.reason):  # as an SSH server in Python says it
+    if number := _ERRNO.match(problem.reason):  # the format of an SSH server in Python
         return Unreachable(what, os.strerror(int(number[1])).lower())
     return Unreachable(what, plain(problem.reason) or "the connection was refused")
 
 
 def silent(name: str, seconds: float) -> Unreachable:
-    """A server that let the bot in, but whose login shell does not get to the first command."""
+    """Return the error for a server that accepted the login but whose shell never ran the first command."""
     why = f"logged in, but its shell gave no answer within {seconds:g} s"
     return Unreachable(name, why, hint="What do its .bashrc and .profile do?")
 
 
 def plain(text: str, most: int = _LONGEST) -> str:
-    """What the other side said, in one printable line of at most so many characters."""
+    """Return the other side's text as one printable line of at most `most` characters."""
     return "".join(sign if sign.isprintable() else " " for sign in text[: 4 * most]).strip()[:most]
 
 
 def plain_bytes(output: bytes | bytearray) -> str:
-    """The beginning of what was printed, in one printable line."""
+    """Return the beginning of some output as one printable line."""
     return plain(bytes(output[: 4 * _LONGEST]).decode("utf-8", "replace"))
 
 
 def no_answer(output: bytes, errors: str) -> str:
-    """That a login shell did not do what it was asked to, with what it said instead, on either of its outputs."""
+    """Report that a login shell did not run the command, with what it printed to stderr or stdout instead."""
     return f"its shell gives no answer: {plain(errors) or plain_bytes(output.lstrip()) or 'it says nothing'}"
 
 

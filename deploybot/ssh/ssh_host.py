@@ -1,4 +1,4 @@
-"""`ports.Host` over SSH: one server, through the pool."""
+"""Implement `ports.Host` over SSH: one server, reached through the pool."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class SshHost:
     """One server of bot.toml."""
 
     def __init__(self, name: str, pool: Pool, *, log_cap: int = LOG_CAP, docker: str = "") -> None:
-        """Connect to nothing yet; `log_cap` bounds the log of a job on the server, in bytes.
+        """Create the host without connecting; `log_cap` limits the log of a job on the server, in bytes.
 
-        `docker` is the socket of the Engine that everything on the server has to use; empty: the server's own choice.
+        `docker` is the Engine socket that all scripts on the server use. If empty, the server chooses it.
         """
         self._name = name
         self._pool = pool
@@ -46,14 +46,14 @@ class SshHost:
 
     @property
     def name(self) -> str:
-        """The server's name in bot.toml."""
+        """Return the server's name in bot.toml."""
         return self._name
 
     async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
         """Probe the server in one round trip.
 
-        The versions of Docker and Compose, which take a tenth of a second to ask for, are asked for until they are
-        known, and again after a reconnect; never where `docker` is False.
+        Asking for Docker's and Compose's versions takes a tenth of a second. The probe asks until they are known, and
+        again after a reconnect, but never if `docker` is False.
         """
         async with self._within(timeout):
             link = await self._link()
@@ -74,29 +74,29 @@ class SshHost:
         return self._docker.fill(facts)
 
     async def upload(self, source: Path, target: str, *, timeout: float = 600.0) -> None:
-        """Put a local file at an absolute path; nothing is sent when the same content is there."""
+        """Upload a local file to an absolute path. Send nothing if the content there is the same."""
         async with self._within(timeout):
             await upload(await self._link(), source, target)
 
     async def start(
         self, job: str, script: str, env: Mapping[str, str], *, deadline: float, timeout: float = 30.0
     ) -> JobStatus:
-        """Start a detached job once, however often this is called; a short one has ended when this returns."""
+        """Start a detached job, only once for repeated calls. A short job has ended when this returns."""
         async with self._within(timeout, job):
             return await self._jobs.start(job, script, {**env, **self._docker_host}, deadline=deadline)
 
     async def wait(self, job: str, *, timeout: float) -> JobStatus:
-        """Return as soon as the job has ended, or its status after `timeout` seconds."""
+        """Return the job's status when it ends, or after `timeout` seconds."""
         async with self._within(timeout + _WAIT, job):
             return await self._jobs.wait(job, timeout=timeout)
 
     async def poll(self, job: str, offset: int, *, limit: int = 262_144, timeout: float = 15.0) -> JobChunk:
-        """A job's status, and up to `limit` bytes of its log from `offset`."""
+        """Return a job's status and up to `limit` bytes of its log, starting at `offset`."""
         async with self._within(timeout, job):
             return await self._jobs.poll(job, offset, limit=limit)
 
     async def cancel(self, job: str, *, grace: float = 10.0) -> JobStatus:
-        """TERM the job's process group, KILL it after `grace` seconds; a job never started can never start."""
+        """Send TERM to the job's process group, and KILL after `grace` seconds. A job not started yet never starts."""
         async with self._within(grace + _CANCEL, job):
             return await self._jobs.cancel(job, grace=grace)
 
@@ -106,12 +106,12 @@ class SshHost:
             await self._jobs.forget(jobs)
 
     async def http_status(self, url: str, *, timeout: float) -> tuple[int, str]:
-        """GET an http(s) URL as seen from the server: status code and the first 200 characters."""
+        """GET an http(s) URL from the server. Return the status code and the first 200 characters."""
         async with self._within(timeout + _MOMENT):
             return await http_over_ssh.get(url, self._opener(timeout), timeout=timeout)
 
     async def tcp_open(self, host: str, port: int, *, timeout: float) -> None:
-        """Connect to host:port as seen from the server; Unreachable when refused."""
+        """Connect to host:port from the server. Raises Unreachable if that fails."""
         try:
             async with asyncio.timeout(timeout):
                 _, writer = await self._opener(timeout)(host, port)
@@ -120,10 +120,10 @@ class SshHost:
         writer.channel.abort()
 
     async def stream(self, script: str, env: Mapping[str, str], *, timeout: float) -> AsyncGenerator[bytes, None]:
-        """Run a packaged script attached and give its output, stderr included, as it comes.
+        """Run a packaged script attached and yield its output, including stderr, as it arrives.
 
-        It is stopped when the iterator is closed, and after `timeout` seconds, which ends the output, too. Raises
-        StepFailed when it ends with another code than 0, Unreachable when the link breaks.
+        Closing the iterator stops the script. So does reaching `timeout` seconds, which also ends the output. Raises
+        StepFailed if its exit code is not 0, Unreachable if the connection breaks.
         """
         end = asyncio.get_running_loop().time() + timeout
         frame = remote_shell.frame(remote_shell.script(script), {**env, **self._docker_host})
@@ -144,14 +144,14 @@ class SshHost:
             raise StepFailed(self._name, script, code, tuple(lines))
 
     def close(self) -> None:
-        """Follow no job any more; they go on."""
+        """Stop following jobs. They keep running."""
         self._jobs.close()
 
     async def _link(self) -> SshConnection:
         return await self._pool.link(self._name)
 
     def _opener(self, timeout: float) -> http_over_ssh.Open:
-        """What connects to host:port from the server: to the first address of a name that answers, as sshd would."""
+        """Return a function that connects from the server. Like sshd, it tries the addresses of a name in order."""
 
         async def open_(host: str, port: int) -> http_over_ssh.Way:
             *others, last = await name_lookup.addresses(await self._link(), host)
@@ -165,7 +165,7 @@ class SshHost:
 
     @asynccontextmanager
     async def _within(self, seconds: float, *jobs: str) -> AsyncIterator[None]:
-        """Bound what is asked about these jobs; whatever the server causes is an error of ours that names it."""
+        """Limit the time of calls about these jobs. Convert any failure of the server to an error that names it."""
         for job in jobs:
             valid(job)
         try:
@@ -180,9 +180,9 @@ class SshHost:
 
 
 async def _before(end: float, waiting: Awaitable[T]) -> T | None:
-    """What is waited for, or None when the loop's clock shows `end` first.
+    """Return the awaited value, or None if the loop's clock reaches `end` first.
 
-    It bounds single waits, because a timeout around a generator's body would also strike the code that iterates.
+    It limits single waits, because a timeout around a generator's body would also interrupt the code that iterates.
     """
     try:
         async with asyncio.timeout_at(end):

@@ -1,6 +1,6 @@
-"""How the bot logs in to one server: exactly what bot.toml says, checked against exactly the pinned host keys.
+"""Log in to a server exactly as bot.toml says, checked against exactly the pinned host keys.
 
-Nothing of the user the bot runs as is used: no `~/.ssh/config`, no default keys, no known_hosts, no agent unless
+Nothing of the user that runs the bot is used: no `~/.ssh/config`, no default keys, no known_hosts, no agent unless
 bot.toml says `agent = true`. https://asyncssh.readthedocs.io/en/latest/api.html#sshclientconnectionoptions
 """
 
@@ -37,18 +37,18 @@ _CIPHERS = (
     "aes192-ctr",
     "aes128-ctr",
 )
-"""asyncssh's own, but AES-GCM first: its ChaCha20 sets up six ciphers a packet, and takes twice the time."""
+"""asyncssh's ciphers, but AES-GCM first: its ChaCha20 sets up six ciphers per packet and takes twice the time."""
 
 
 class Watcher(asyncssh.SSHClient):
-    """Sees which key a server shows that is not pinned, and refuses it."""
+    """Record an unpinned host key that a server shows, and refuse it."""
 
     def __init__(self) -> None:
-        """Nothing was shown yet."""
+        """Start with no key recorded."""
         self.shown: asyncssh.SSHKey | None = None
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        """Keep the key for the error; the pinned ones were accepted before this is asked."""
+        """Keep the key for the error message. asyncssh accepts pinned keys without calling this."""
         del host, addr, port
         self.shown = key
         return False
@@ -57,7 +57,7 @@ class Watcher(asyncssh.SSHClient):
 async def connect(server: Server, tunnel: asyncssh.SSHClientConnection | None) -> asyncssh.SSHClientConnection:
     """Open a connection and log in, within `server.connect_timeout` seconds.
 
-    Raises HostKeyMismatch before anything was sent, else Unreachable in plain words.
+    Raises HostKeyMismatch before anything is sent, or Unreachable with a plain explanation.
     """
     pinned = _pinned(server)
     watcher = Watcher()
@@ -86,9 +86,9 @@ async def connect(server: Server, tunnel: asyncssh.SSHClientConnection | None) -
 
 
 async def fetch_host_key(server: Server, *, tunnel: asyncssh.SSHClientConnection | None = None) -> tuple[str, str]:
-    """The key that a server shows: a line for bot.toml and its SHA-256 fingerprint. Nobody logs in.
+    """Return a server's host key as a line for bot.toml, and its SHA-256 fingerprint. It does not log in.
 
-    Raises Unreachable. The key is not proved to be the right one: a person has to compare the fingerprint.
+    Raises Unreachable. The key is not verified: a person has to compare the fingerprint.
     """
     try:
         async with asyncio.timeout(server.connect_timeout):
@@ -132,7 +132,7 @@ def _pinned(server: Server) -> list[asyncssh.SSHKey]:
 
 
 def _preferred(pinned: list[asyncssh.SSHKey]) -> list[str]:
-    """The pinned kinds of key first; the others, so that a changed key can be told from a broken server."""
+    """List the pinned key types first. The others follow, to distinguish a changed key from a broken server."""
     first = [algorithm.decode() for key in pinned for algorithm in key.sig_algorithms]
     return [*(name for name in first if name in _HOST_KEY_ALGORITHMS), *_HOST_KEY_ALGORITHMS]
 
@@ -144,7 +144,7 @@ def _ways(server: Server) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def _keys(server: Server) -> AsyncIterator[list[asyncssh.SSHKeyPair]]:
-    """The keys to log in with. An agent has to stay open while they are used; a passphrase takes a thread's time."""
+    """Yield the keys to log in with. Keep an agent open while they are used, and decrypt a key in a thread."""
     if server.agent:
         async with await _agent(server) as agent:
             yield list(await agent.get_keys())
@@ -155,7 +155,7 @@ async def _keys(server: Server) -> AsyncIterator[list[asyncssh.SSHKeyPair]]:
 
 
 def _load(server: Server) -> list[asyncssh.SSHKeyPair]:
-    assert server.key is not None  # noqa: S101  only called where there is one
+    assert server.key is not None  # noqa: S101  only called if there is one
     passphrase = server.passphrase.reveal() if server.passphrase else None
     key = asyncssh.import_private_key(trusted_files.read(server.key.file, private=True), passphrase)
     certificates = (

@@ -1,4 +1,4 @@
-"""The pool: one SSH connection a server, opened when first needed, shared by all, opened again after it broke."""
+"""The connection pool: one shared SSH connection per server, opened on first use and reopened after it breaks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from deploybot.ssh.ssh_login import fetch_host_key
 __all__ = ["Pool", "fetch_host_key"]
 
 HANDSHAKES = 6
-"""How many at once to one address: sshd drops logins at random from the tenth on (MaxStartups)."""
+"""Maximum handshakes at once to one address: sshd randomly drops logins from the tenth on (MaxStartups)."""
 _LONGEST_SOCKETS_PATH = 80
 _GOODBYE = 2.0
 
@@ -34,10 +34,10 @@ class Pool:
     """The connections to all servers of bot.toml."""
 
     def __init__(self, servers: Mapping[str, Server], *, sockets: Path | None = None) -> None:
-        """Connect to nothing yet.
+        """Create the pool without connecting.
 
-        `sockets` is a folder of the bot's own for forwarded sockets: what lies in it is deleted. Where none is
-        given, or its path is too long for a Unix socket, a new one is made, and deleted by `close`.
+        `sockets` is a private folder for forwarded sockets; its contents are deleted. If none is given, or its path is
+        too long for a Unix socket, the pool creates a new folder. `close` deletes it.
         """
         self._servers = servers
         self._given = sockets
@@ -49,7 +49,7 @@ class Pool:
         self._closed = False
 
     def sights(self) -> dict[str, Sight]:
-        """How each server was seen last; nothing is asked of any. One that was never looked at is not among them."""
+        """Return the last known state of each server, without asking any. Servers never contacted are left out."""
         seen = dict(self._failed)
         for name, link in self._links.items():
             if name not in seen and link.heard:
@@ -57,9 +57,9 @@ class Pool:
         return seen
 
     async def link(self, name: str) -> SshConnection:
-        """The open connection to a server, made if there is none; all who ask meanwhile share one handshake.
+        """Return the open connection to a server, or open one. Concurrent callers share one handshake.
 
-        Raises KeyError for a name that bot.toml does not have, else HostKeyMismatch or Unreachable.
+        Raises KeyError for a name that is not in bot.toml, otherwise HostKeyMismatch or Unreachable.
         """
         link = self._links.get(name)
         if link is not None and not link.closed:
@@ -74,7 +74,7 @@ class Pool:
         return await asyncio.shield(self._opening[name])
 
     async def connection(self, name: str) -> asyncssh.SSHClientConnection:
-        """The same as asyncssh has it, ready for channels of other kinds than sessions."""
+        """Return the asyncssh connection to a server, ready for channels other than sessions."""
         link = await self.link(name)
         seconds = self._servers[name].connect_timeout
         try:
@@ -85,12 +85,12 @@ class Pool:
         return link.connection
 
     def silent(self, name: str) -> bool:
-        """Whether a server is connected, but no command there has come to its end yet."""
+        """Return whether a server is connected but no command has completed there yet."""
         link = self._links.get(name)
         return link is not None and not link.closed and not link.heard
 
     async def forward(self, name: str, remote: str) -> Path:
-        """A private local socket that leads to a Unix socket on a server; another one after a reconnect."""
+        """Return a private local socket that leads to a Unix socket on a server. It changes after a reconnect."""
         await self.connection(name)
         link = await self.link(name)
         try:
@@ -101,7 +101,7 @@ class Pool:
     async def open_tcp(
         self, name: str, host: str, port: int, *, timeout: float
     ) -> tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]:
-        """Connect to host:port as seen from a server, within `timeout` seconds; Unreachable when refused."""
+        """Connect to host:port from a server, within `timeout` seconds. Raises Unreachable if that fails."""
         what = f"{host}:{port} on {name}"
         try:
             async with asyncio.timeout(timeout):
@@ -120,19 +120,19 @@ class Pool:
             raise Unreachable(name, ssh_errors.BROKE) from problem
 
     async def host_key(self, name: str) -> tuple[str, str]:
-        """The key that a server shows, through its jump host where it has one; see `fetch_host_key`."""
+        """Return a server's host key, fetched through its jump host if it has one; see `fetch_host_key`."""
         server = self._servers[name]
         return await fetch_host_key(server, tunnel=await self._tunnel(server))
 
     async def drop(self, name: str) -> None:
-        """Cut the connection to a server without a word, as a broken link would."""
+        """Cut the connection to a server without closing it properly, as a network failure would."""
         link = self._links.get(name)
         if link is not None:
             link.connection.abort()
             await self._wait_closed(link)
 
     async def close(self) -> None:
-        """Say goodbye to all servers, for at most a few seconds. Detached jobs go on there."""
+        """Close all connections within a few seconds. Detached jobs keep running on the servers."""
         self._closed = True
         for task in self._opening.values():
             task.cancel()
@@ -169,7 +169,7 @@ class Pool:
         self._links[name] = task.result()
 
     def _folder(self) -> Path:
-        """Where sockets lie, made and emptied at first need, readable by nobody else."""
+        """Return the private folder for sockets. Create or empty it on first use."""
         if self._sockets is None:
             self._sockets = _made(self._given)
         return self._sockets
@@ -184,7 +184,7 @@ class Pool:
 
 
 def _told(problem: BaseException) -> tuple[str, str]:
-    """Why a server could not be reached, and what to look at."""
+    """Return why a server could not be reached, and a hint."""
     if isinstance(problem, Unreachable):
         return problem.why, problem.hint
     return "connecting to it broke", "See the bot's log."
@@ -198,20 +198,20 @@ def _made(given: Path | None) -> Path:
         given.mkdir(mode=0o700, parents=True)
         return given
     made = Path(tempfile.mkdtemp(prefix="deploybot-"))
-    # So the next bot finds, and deletes, what one that was killed could not.
+    # The next bot can find and delete this folder, even if this bot is killed.
     given.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     given.symlink_to(made)
     return made
 
 
 def _clear(sockets: Path) -> None:
-    """Delete the folder, and where it is a link, what that leads to."""
+    """Delete the folder; if it is a link, delete its target, too."""
     shutil.rmtree(sockets.resolve(), ignore_errors=True)
     if sockets.is_symlink():
         sockets.unlink()
 
 
 def _close_late(opening: asyncio.Task[tuple[asyncssh.SSHReader[Any], asyncssh.SSHWriter[Any]]]) -> None:
-    """Close what was opened after everybody had stopped waiting for it."""
+    """Close a connection that opened after all callers stopped waiting for it."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result()[1].channel.abort()

@@ -1,7 +1,7 @@
-"""Files to a server, through a session rather than SFTP. The server's side is `receive.sh`.
+"""Upload files to a server through a session instead of SFTP. The server's side is `receive.sh`.
 
-SFTP answers a full disk with the one word `Failure`; so the server's own words are heard, the check costs no
-second session, and servers without an SFTP subsystem do.
+SFTP reports a full disk only as `Failure`, but a session returns the server's own message. The check also needs no
+second session, and servers without an SFTP subsystem work.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _LONGEST_ANSWER = 65_536
 
 
 async def upload(link: SshConnection, source: Path, target: str) -> None:
-    """Put a local file at an absolute path; nothing is sent when the same content is there.
+    """Upload a local file to an absolute path. Send nothing if the content there is the same.
 
-    Raises StepFailed with the server's words, Unreachable when the link breaks: then the old file is untouched.
+    Raises StepFailed with the server's message, Unreachable if the connection breaks. The old file is unchanged then.
     """
     if refusal := await link.refused():
         raise StepFailed(link.server, f"upload of {target}", ssh_errors.CANNOT_CREATE, (refusal,))
@@ -51,7 +51,7 @@ def _measure(source: Path) -> tuple[int, str]:
 
 
 async def _word(exchange: Exchange) -> str:
-    """The first line of what it says; what a login shell prints before is passed over."""
+    """Return the first line of the answer. Ignore what a login shell prints before it."""
     said = bytearray()
     while data := await exchange.read():
         said += data

@@ -1,1 +1,1 @@
-"""The SQLite database: one writer thread, one file a repository of rows."""
+"""Store rows in the SQLite database: one writer thread, and one file for each kind of rows."""

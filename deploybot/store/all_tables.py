@@ -1,4 +1,4 @@
-"""All repositories of rows on one connection."""
+"""Bundle all kinds of rows on one connection."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from deploybot.store.trigger_rows import TriggerRows
 
 
 class Rows:
-    """`ports.Tables` on a connection."""
+    """Implement `ports.Tables` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection, redactor: Redactor) -> None:
-        """Take the connection whose transactions these work in; `redactor` masks the rows that leave the bot."""
+        """Use `connection` in the caller's transactions; `redactor` masks rows that leave the bot."""
         self.people = PeopleRows(connection)
         self.grant_changes = GrantChangeRows(connection)
         self.claims = ClaimRows(connection)

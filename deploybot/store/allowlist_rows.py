@@ -1,4 +1,4 @@
-"""The allowlist in rows: persons, identities, grants."""
+"""Store the allowlist: people, their accounts and their grants."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _ACCOUNT = "SELECT platform, user, team, person, since, given_by, after, detache
 
 
 class PeopleRows:
-    """`ports.People` on a connection."""
+    """Implement `ports.People` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def of(self, identity: Identity) -> Person | None:
-        """Whose identity this is; None for a stranger."""
+        """Return the person with this account, or None if it is unknown."""
         sql = """
             SELECT persons.id, persons.name FROM identities JOIN persons ON persons.id = identities.person
             WHERE platform = ? AND team = ? AND user = ? AND NOT detached"""
@@ -47,16 +47,16 @@ class PeopleRows:
         return Person(*row) if row else None
 
     def named(self, name: str) -> Person | None:
-        """The person of that name."""
+        """Return the person of this name, or None."""
         row = self._run("SELECT id, name FROM persons WHERE name = ?", (name.lower(),)).fetchone()
         return Person(*row) if row else None
 
     def everybody(self) -> tuple[Person, ...]:
-        """All persons, by name."""
+        """Return all people, sorted by name."""
         return tuple(Person(*row) for row in self._run("SELECT id, name FROM persons ORDER BY name"))
 
     def add(self, name: str, identity: Identity | None = None, *, by: str = "", now: float = 0.0) -> Person:
-        """Make a person; UserError when the name or the identity is taken, or the name cannot be typed."""
+        """Create a person. Raises UserError if the name or account is taken, or the name is invalid."""
         name = self._free(name, own=identity == AUTO)
         cursor = self._run("INSERT INTO persons (name) VALUES (?)", (name,))
         person = Person(cursor.lastrowid or 0, name)
@@ -65,7 +65,7 @@ class PeopleRows:
         return person
 
     def rename(self, person: int, name: str) -> None:
-        """Give a person another name; UserError when it is taken, or the person is the bot itself. The past stays."""
+        """Rename a person; past records keep the old name. Raises UserError for a taken name or the bot itself."""
         if self._is_itself(person):
             raise _own()
         name = self._free(name)
@@ -73,7 +73,7 @@ class PeopleRows:
         self._run("UPDATE locks SET holder = ? WHERE person = ?", (name, person))
 
     def _free(self, name: str, *, own: bool = False) -> str:
-        """The name as it is kept; UserError where nobody, or nobody more, can have it."""
+        """Return the name in lower case. Raises UserError if it is invalid, reserved or taken."""
         name = name.lower()
         if not _NAME.fullmatch(name):
             raise UserError(
@@ -87,7 +87,7 @@ class PeopleRows:
         return name
 
     def link(self, person: int, identity: Identity, *, by: str = "", now: float = 0.0) -> None:
-        """Give a person a further identity, also one that was detached; UserError when somebody has it."""
+        """Give a person another account, even one that was detached. Raises UserError if it is in use."""
         holder = self.of(identity)
         if holder:
             raise UserError(
@@ -102,22 +102,25 @@ class PeopleRows:
         self._run(sql, (identity.platform, identity.team, identity.user, person, now, by))
 
     def identities(self, person: int) -> tuple[Identity, ...]:
-        """A person's identities."""
+        """Return a person's accounts."""
         return tuple(one.identity for one in self.accounts() if one.person == person)
 
     def account(self, identity: Identity) -> Account | None:
-        """An identity's account, also a detached one; None for a stranger."""
+        """Return the account with its details, even if it is detached; None if it is unknown."""
         sql = _ACCOUNT + "WHERE platform = ? AND team = ? AND user = ?"
         row = self._run(sql, (identity.platform, identity.team, identity.user)).fetchone()
         return _account(row) if row else None
 
     def accounts(self) -> tuple[Account, ...]:
-        """Everybody's accounts, without detached ones."""
+        """Return the accounts of all people, without detached ones."""
         sql = _ACCOUNT + "WHERE NOT detached ORDER BY person, platform, team, user"
         return tuple(map(_account, self._run(sql)))
 
     def detach(self, identity: Identity) -> bool:
-        """Take an identity from its person; False where nobody has it. The last admin keeps one: UserError."""
+        """Detach an account from its person; return False if it has none.
+
+        Raises UserError if it is the last account of the last admin of everything.
+        """
         holder = self.of(identity)
         if holder is None:
             return False
@@ -132,7 +135,7 @@ class PeopleRows:
         return True
 
     def grants(self, person: int | None = None) -> tuple[Grant, ...]:
-        """The grants of one person, or of everybody; also those whose time is over and that are not removed yet."""
+        """Return the grants of one person or of all, including expired ones that are not removed yet."""
         order = "ORDER BY person, app, environment, until"
         sql = f"{_GRANT} WHERE ?1 IS NULL OR person = ?1 {order}"
         return tuple(map(_grant, self._run(sql, (person,))))
@@ -148,10 +151,10 @@ class PeopleRows:
         now: float = 0.0,
         until: float = 0.0,
     ) -> None:
-        """Set a person's role on an app and environment. The last admin of all stays one: UserError.
+        """Grant a person a role on a target. Raises UserError if this demotes the last admin of everything.
 
-        One without an end replaces all that were there; one with an end stands beside the one without. Who had the
-        role already, or a higher one, has it since then.
+        A permanent grant replaces all others for the same target. A temporary one is added to the permanent one. If the
+        person already has the role or a higher one, the earlier start is kept.
         """
         if self._is_itself(person):
             raise _own()
@@ -168,7 +171,10 @@ class PeopleRows:
         self._refuse_anarchy(governed)
 
     def _had(self, new: Grant, now: float) -> Grant | None:
-        """The grant that gave as much in that place until now; UserError where a role that ends would add nothing."""
+        """Return the current grant of the same or a higher role for this target, or None.
+
+        Raises UserError if a temporary role adds nothing to a permanent one.
+        """
         place = (new.app, new.environment)
         here = [one for one in self.grants(new.person) if (one.app, one.environment) == place]
         enough = [one for one in here if _RANK[one.role] >= _RANK[new.role]]
@@ -177,14 +183,17 @@ class PeopleRows:
         return next((one for one in enough if not one.until or now < one.until), None)
 
     def end_grants(self, now: float) -> tuple[Grant, ...]:
-        """Remove the grants whose time is over; which they were."""
+        """Remove the expired grants and return them."""
         over = f"{_GRANT} WHERE until <> 0 AND until <= ? ORDER BY until, person"
         ended = tuple(map(_grant, self._run(over, (now,))))
         self._run("DELETE FROM grants WHERE until <> 0 AND until <= ?", (now,))
         return ended
 
     def revoke(self, person: int, app: str | None = None, environment: str | None = None) -> int:
-        """Take grants away: all, an app's, or one; how many went. The last admin of all stays: UserError."""
+        """Revoke a person's grants: all, an app's, or one. Return how many were revoked.
+
+        Raises UserError if no admin of everything would be left.
+        """
         governed = self._admins()
         sql = """
             DELETE FROM grants
@@ -194,9 +203,9 @@ class PeopleRows:
         return gone
 
     def merge(self, person: int, into: Person) -> None:
-        """Make two persons one: all that was one's is the other's. Of two roles for a place the higher one stays.
+        """Merge two people: everything of one goes to the other. The higher of two roles for a target stays.
 
-        An approval that both gave is one.
+        If both approved the same deployment, only one approval remains.
         """
         mine = {(one.app, one.environment, bool(one.until)): one.role for one in self.grants(into.id)}
         for one in self.grants(person):
@@ -207,7 +216,7 @@ class PeopleRows:
             self._run(statement, {"gone": person, "stays": into.id, "name": into.name})
 
     def _take_over(self, grant: Grant, into: int) -> None:
-        """Give a grant to another person as it is, with since when and by whom."""
+        """Copy a grant to another person, including when and by whom it was given."""
         sql = """
             INSERT OR REPLACE INTO grants (person, app, environment, role, until, since, given_by, after)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -222,14 +231,14 @@ class PeopleRows:
         return self._run(f"SELECT 1 FROM grants WHERE {_ADMIN} LIMIT 1").fetchone() is not None  # noqa: S608  a constant
 
     def _reached(self) -> bool:
-        """Whether an admin of everything has an account to speak by."""
+        """Return whether an admin of everything has an account to send commands from."""
         sql = f"""
             SELECT 1 FROM grants JOIN identities USING (person)
             WHERE {_ADMIN} AND NOT detached AND platform IN ('console', 'slack', 'telegram') LIMIT 1"""  # noqa: S608  a constant
         return self._run(sql).fetchone() is not None
 
-    def _refuse_anarchy(self, governed: bool) -> None:  # noqa: FBT001 - what _admins said before the change
-        """Raising undoes the change: it is in the caller's savepoint."""
+    def _refuse_anarchy(self, governed: bool) -> None:  # noqa: FBT001 - the result of _admins before the change
+        """Raise UserError if no admin of everything is left. This undoes the change in the caller's savepoint."""
         if governed and not self._admins():
             raise UserError(
                 "that would take the last administrator of everything away",

@@ -1,4 +1,4 @@
-"""Deployments that wait for approvals, in rows; one approval a person."""
+"""Store deployments that wait for approvals; one approval per person."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SELECT = """
 
 
 class RequestRows:
-    """`ports.Requests` on a connection."""
+    """Implement `ports.Requests` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def add(self, request: Request) -> None:
-        """Keep a new one, without approvals."""
+        """Store a new request without approvals."""
         sql = """
             INSERT INTO requests (deployment, binding, wanted, approvers, expires, remind_at, code, compare, more,
                                   missing)
@@ -33,7 +33,7 @@ class RequestRows:
         self._run(sql, (request.deployment, encode(request.binding), *asked, *more))
 
     def get(self, number: int) -> Request | None:
-        """The request of a deployment; None for one that needs no approval."""
+        """Return the request of a deployment, or None if it needs no approval."""
         row = self._run(_SELECT, (number,)).fetchone()
         if row is None:
             return None
@@ -57,14 +57,14 @@ class RequestRows:
         )
 
     def ask(self, number: int, *, wanted: int, approvers: Sequence[str], code: bool) -> bool:
-        """Change what is asked for, as bot.toml has it now; False when it was so before."""
+        """Update the required approvals to bot.toml's current settings. Return False if nothing changed."""
         sql = """
             UPDATE requests SET wanted = ?1, approvers = ?2, code = ?3
             WHERE deployment = ?4 AND (wanted, approvers, code) <> (?1, ?2, ?3)"""
         return self._run(sql, (wanted, encode(tuple(approvers)), code, number)).rowcount == 1
 
     def approve(self, number: int, approval: Approval) -> bool:
-        """Keep a person's approval; False when theirs is there and counts."""
+        """Store a person's approval. Return False if theirs already counts."""
         sql = """
             INSERT INTO approvals (deployment, person, name, at, counts) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (deployment, person) DO UPDATE SET at = excluded.at, counts = 1 WHERE NOT counts"""
@@ -72,7 +72,7 @@ class RequestRows:
         return self._run(sql, row).rowcount == 1
 
     def count_only(self, number: int, persons: Sequence[int]) -> bool:
-        """Let the approvals of these persons count and no others; False when it was so before."""
+        """Count only the approvals of these people. Return False if nothing changed."""
         some = ", ".join("?" * len(persons))
         sql = f"""
             UPDATE approvals SET counts = (person IN ({some}))
@@ -80,23 +80,23 @@ class RequestRows:
         return self._run(sql, (*persons, number, *persons)).rowcount > 0
 
     def lack(self, number: int, *, missing: int, more: str) -> bool:
-        """Note how many approvals are missing, and why one more than usual is needed; False when it was so before."""
+        """Store how many approvals are missing and why an extra one is needed. Return False if nothing changed."""
         sql = """
             UPDATE requests SET missing = ?1, more = ?2 WHERE deployment = ?3 AND (missing, more) <> (?1, ?2)"""
         return self._run(sql, (missing, clean(more), number)).rowcount == 1
 
     def remind(self, number: int) -> bool:
-        """Note that people were reminded: True exactly once."""
+        """Record that a reminder was sent. Return True only the first time."""
         sql = "UPDATE requests SET reminded = 1 WHERE deployment = ? AND NOT reminded AND verdict = ''"
         return self._run(sql, (number,)).rowcount == 1
 
     def close(self, number: int, verdict: RequestVerdict) -> None:
-        """Note how an open one ended."""
+        """Record how an open request ended."""
         sql = "UPDATE requests SET verdict = ?, note = '' WHERE deployment = ? AND verdict = ''"
         self._run(sql, (verdict.value, number))
 
     def note(self, number: int, text: str) -> None:
-        """Note what went wrong with an approval; an empty text takes it back."""
+        """Store what went wrong with an approval; an empty text clears it."""
         self._run("UPDATE requests SET note = ? WHERE deployment = ?", (clean(text), number))
 
     def _approvals(self, number: int) -> tuple[Approval, ...]:

@@ -1,9 +1,9 @@
-"""Checking the audit's chain, and the record of its head beside the database.
+"""Check the audit's chain, and record its head beside the database.
 
-A chain alone cannot show that its end was cut off. So after each commit the last row's number and hash are
-written to `audit.head` in the data folder (`NUMBER HASH`, fixed width, in place): the table may have grown
-past it when the bot was killed in between, but must still hold that very row. Where a start finds that it does
-not, it says so in the audit itself, in a row (`audit-gap`) that no later check passes over.
+A chain alone can't show that its end was cut off. So after each commit the last row's number and hash are written to
+`audit.head` in the data folder (`NUMBER HASH`, fixed width, in place). The table may have more rows if the bot was
+killed in between, but it must still contain the recorded row. If it does not, the next start adds a row (`audit-gap`)
+to the audit, and every later check reports it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class ChainVerdict:
-    """What checking found. `broken` is the number of the first row that is wrong or missing, 0 for none."""
+    """The result of a check. `broken` is the number of the first wrong or missing row, 0 for none."""
 
     head: Head
     broken: int = 0
@@ -38,15 +38,15 @@ class ChainVerdict:
 
     @property
     def ok(self) -> bool:
-        """Whether the chain is whole."""
+        """Return whether the chain is complete and unchanged."""
         return self.broken == 0
 
 
 class ChainCheck:
-    """Follows the chain row by row, in constant memory; `expected` is a head recorded elsewhere."""
+    """Check the chain row by row, in constant memory; `expected` is a head recorded elsewhere."""
 
     def __init__(self, expected: Head | None = None) -> None:
-        """Begin before the first row."""
+        """Start before the first row."""
         self._expected = expected
         self._head = Head()
         self._broken = 0
@@ -55,11 +55,11 @@ class ChainCheck:
 
     @property
     def head(self) -> Head:
-        """The last row found right."""
+        """Return the last row that is correct."""
         return self._head
 
     def follow(self, rows: Iterable[AuditRow]) -> bool:
-        """Go on with further rows; False once the chain is broken."""
+        """Check more rows. Return False once the chain is broken."""
         for row in rows:
             why = self._wrong(row)
             if why:
@@ -71,7 +71,7 @@ class ChainCheck:
         return True
 
     def verdict(self) -> ChainVerdict:
-        """What was found, all rows having been followed."""
+        """Return the result after all rows were checked."""
         expected = self._expected
         if not self._broken and expected and self._head.number < expected.number:
             why = f"row {self._head.number} is the last, but row {expected.number} was recorded as written"
@@ -103,7 +103,7 @@ def _right(row: AuditRow) -> bool:
 
 
 async def verify(store: Store, expected: Head | None = None) -> ChainVerdict:
-    """Check the whole chain, page by page, so that the bot goes on working meanwhile."""
+    """Check the whole chain page by page, so the bot can keep working."""
     check = ChainCheck(expected)
     while rows := await store.read(lambda tables: tables.audit.page(check.head.number, _PAGE)):
         if not check.follow(rows):
@@ -112,14 +112,14 @@ async def verify(store: Store, expected: Head | None = None) -> ChainVerdict:
 
 
 class HeadFile:
-    """`audit.head`."""
+    """The file `audit.head`."""
 
     def __init__(self, path: Path) -> None:
-        """Take the path; the file is made when first written."""
+        """Take the path; the first write creates the file."""
         self._path = path
 
     def read(self) -> Head | None:
-        """The recorded head; None where there is none, or it does not read as one."""
+        """Return the recorded head, or None if the file is missing or invalid."""
         try:
             number, digest = self._path.read_text("ascii").split()
             return Head(int(number), digest)
@@ -127,7 +127,7 @@ class HeadFile:
             return None
 
     def write(self, head: Head, *, durable: bool = False) -> None:
-        """Record a head, in place: always the same size, so that it is whole whenever it is read.
+        """Record a head in place. The size is always the same, so every read sees a complete record.
 
         It may lag behind the table, so only the first write of a run waits for the disk (`durable`).
         """

@@ -1,6 +1,6 @@
-"""Comparing the audit with rows that left the machine: what was changed, removed or added in the database since.
+"""Compare the audit with exported rows, to find what was changed, removed or added in the database since.
 
-A rewritten chain is whole in itself. What left before does not fit it: its rows have other texts or other hashes.
+A rewritten chain is valid in itself, but exported rows do not match it: their texts or hashes differ.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class AuditChange:
-    """A row that differs. `was` is what left, `now` what the database has; one is None for added and removed rows."""
+    """A row that differs. `was` is the exported row, `now` the database's; one is None for added and removed rows."""
 
     number: int
     was: ExportedRow | None
@@ -33,11 +33,11 @@ class AuditChange:
 
     @property
     def at(self) -> object:
-        """When it was written, as far as it is known, in seconds since the epoch."""
+        """Return when the row was written, if known, in seconds since the epoch."""
         return self.was.fields.get("at") if self.was else self.now.at if self.now else None
 
     def differences(self) -> Iterator[tuple[str, object, object]]:
-        """What differs in a changed row: the name, what left, what the database has."""
+        """Yield the differences of a changed row: the field, its exported value and the database's value."""
         if self.was is not None and self.now is not None:
             now = self.now.fields()
             for name in _CONTENT:
@@ -47,11 +47,11 @@ class AuditChange:
 
 @dataclass(slots=True)
 class Comparison:
-    """What was found. Spans are first and last numbers.
+    """The result of a comparison. Spans are first and last numbers.
 
-    `relinked` rows have their texts, but another hash, as after a change of a row before them. `moved` are rows that
-    have another number now, as pairs. `edited` are lines whose own hash is wrong: somebody changed the file. `unproven`
-    rows are in no file; those after the last row of the files are `newer`.
+    `relinked` rows have the same texts but another hash, as after a change of an earlier row. `moved` are rows with a
+    new number, as pairs. `edited` are lines with a wrong hash: somebody changed the file. `unproven` rows are in no
+    file; those after the last row of the files are `newer`.
     """
 
     rows: int = 0
@@ -68,12 +68,12 @@ class Comparison:
 
     @property
     def contradicted(self) -> bool:
-        """Whether database and files do not fit."""
+        """Return whether the database and the files contradict each other."""
         return bool(self.changes or self.more or self.moved or self.relinked or self.edited)
 
 
 class _Numbers:
-    """A set of row numbers, a bit each. Numbers that no audit has are left out."""
+    """A set of row numbers, one bit each. Impossibly high numbers are ignored."""
 
     def __init__(self) -> None:
         self._bits = bytearray()
@@ -93,7 +93,7 @@ class _Numbers:
 
 
 class Comparer:
-    """Takes rows in any order, also repeated, and compares each; memory is bounded, however many there are."""
+    """Compare rows in any order, even repeated ones, in bounded memory."""
 
     def __init__(self, store: Store) -> None:
         """Take the database, which may be in use."""
@@ -126,7 +126,7 @@ class Comparer:
             self._found.more += 1
 
     async def found(self) -> Comparison:
-        """What was found, all lines having been added."""
+        """Return the result after all lines were added."""
         found = self._found
         found.head, _ = await self._store.read(lambda tables: tables.audit.head())
         found.proven = sum(1 for _ in self._proven)
@@ -151,7 +151,7 @@ class Comparer:
         return rows.get(number)
 
     async def _sort_out(self, found: Comparison) -> None:
-        """Tell changed, removed, added and moved rows apart: by where the texts of a row are now."""
+        """Sort the differing rows into changed, removed, added and moved ones, by where their content is now."""
         left = {_digest(row): number for (number, _), line in self._wrong.items() if (row := line.row) is not None}
         numbers = {number for number, _ in self._wrong}
         now_at: dict[str, int] = {}
@@ -175,7 +175,7 @@ class Comparer:
         found.changes.sort(key=lambda change: (change.number, change.was is None))
 
     async def _from(self, number: int) -> AsyncIterator[AuditRow]:
-        """All rows of the database from a number on."""
+        """Yield all rows of the database from a number on."""
         after = number - 1
         while rows := await self._page(after):
             for row in rows:
@@ -187,7 +187,7 @@ class Comparer:
 
 
 def _same_content(line: ExportedRow, row: AuditRow) -> bool:
-    """Whether a line and a row of the database have the same texts and time; a hash stands for texts left out."""
+    """Return whether a line and a row have the same texts and time. The hash is compared if texts were left out."""
     now = row.fields()
     if any(name in line.fields and line.fields[name] != now[name] for name in _CONTENT):
         return False
@@ -195,13 +195,13 @@ def _same_content(line: ExportedRow, row: AuditRow) -> bool:
 
 
 def _is_the_same_changed(line: ExportedRow, row: AuditRow) -> bool:
-    """Whether a row was changed, rather than another one put in its place: its time or all its texts are the same."""
+    """Return whether a row was changed rather than replaced: its time or all its texts are the same."""
     now = row.fields()
     return line.fields.get("at") == row.at or all(line.fields.get(name, now[name]) == now[name] for name in TEXTS)
 
 
 def _digest(row: AuditRow) -> str:
-    """What tells the content of a row from others, wherever it stands."""
+    """Return a digest that identifies a row's content, whatever its number."""
     try:
         text = encode((row.at, row.actor, row.action, row.subject, row.detail))
     except (TypeError, ValueError):
@@ -210,7 +210,7 @@ def _digest(row: AuditRow) -> str:
 
 
 def _spans(numbers: Iterable[int]) -> Iterator[Span]:
-    """Rising numbers as spans without gaps."""
+    """Group rising numbers into spans without gaps."""
     first = last = 0
     for number in numbers:
         if first and number == last + 1:

@@ -1,6 +1,6 @@
-"""The append-only chain in rows.
+"""Store the audit as an append-only chain of rows.
 
-Each row holds the hash of the row before it and its own: the SHA-256 (hex) of the canonical JSON array
+Each row has the hash of the row before it and its own: the SHA-256 (hex) of the canonical JSON array
 `[number, at, actor, action, subject, detail, previous]`. Numbers count from 1 without a gap. The first row's
 `previous` is the genesis, 64 zeros. `deploybot.store.audit_chain` checks it.
 """
@@ -18,29 +18,29 @@ from deploybot.store.stored_text import clean
 
 GENESIS = "0" * 64
 GAP = "audit-gap"
-"""The action of the row that says that rows before it were lost, as found at a start."""
+"""The action of the row that records a loss of earlier rows, added when a start detects it."""
 _SELECT = "SELECT number, at, actor, action, subject, detail, previous, hash FROM audit "
 
 
 def link(content: tuple[int, float, str, str, str, str, str]) -> str:
-    """The hash of a row, of all that stands before it."""
+    """Return the hash of a row's other fields."""
     return hashlib.sha256(encode(content).encode()).hexdigest()
 
 
 class AuditRows:
-    """`ports.Audit` on a connection. `touched` says whether a row was added since it was last set to False.
+    """Implement `ports.Audit` on a connection. `touched` is True if rows were added since it was last cleared.
 
-    Secrets are masked in every text before it is hashed: rows also leave the machine.
+    Secrets are masked in every text before it is hashed, because rows also leave the machine.
     """
 
     def __init__(self, connection: sqlite3.Connection, redactor: Redactor) -> None:
-        """Take the connection whose transaction this works in, and what masks texts."""
+        """Use `connection` in the caller's transaction; `redactor` masks texts."""
         self._redactor = redactor
         self._connection = connection
         self.touched = False
 
     def append(self, *, actor: str, action: str, subject: str, detail: str = "", now: float) -> AuditRow:
-        """Add a link, its texts masked."""
+        """Append a row with masked texts."""
         self.touched = True
         number, previous = self.head()
         content = (
@@ -60,17 +60,17 @@ class AuditRows:
         return clean(self._redactor.text(text))
 
     def head(self) -> tuple[int, str]:
-        """The last row's number and hash; 0 and the genesis where there is none."""
+        """Return the last row's number and hash, or 0 and the genesis if there is none."""
         rows = self._rows("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")
         return (rows[0][0], rows[0][1]) if rows else (0, GENESIS)
 
     def tail(self, count: int) -> tuple[AuditRow, ...]:
-        """The last rows, oldest first."""
+        """Return the last `count` rows, oldest first."""
         rows = self._rows(_SELECT + "ORDER BY number DESC LIMIT ?", count)
         return tuple(AuditRow(*row) for row in reversed(rows))
 
     def page(self, after: int, limit: int = 1000) -> tuple[AuditRow, ...]:
-        """Up to `limit` rows that follow row number `after`."""
+        """Return up to `limit` rows after row number `after`."""
         rows = self._rows(_SELECT + "WHERE number > ? ORDER BY number LIMIT ?", after, limit)
         return tuple(AuditRow(*row) for row in rows)
 
@@ -80,7 +80,7 @@ class AuditRows:
         except sqlite3.OperationalError as error:
             if is_trouble(error):
                 raise
-        # Somebody wrote text that is no UTF-8 past the bot: it has to be read to be found wrong.
+        # Something else wrote text that is not UTF-8. It must be readable, so that a check can report it.
         self._connection.text_factory = _as_it_is
         try:
             return self._connection.execute(sql, values).fetchall()

@@ -1,4 +1,4 @@
-"""How far the audit has left the machine, in rows: one for each sink."""
+"""Store how far each sink has exported the audit."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from deploybot.domain import SinkState
 
 
 class AuditSinkRows:
-    """`ports.AuditSinks` on a connection."""
+    """Implement `ports.AuditSinks` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def get(self, sink: str) -> SinkState:
-        """How far a sink is; at the beginning where nothing is known of it."""
+        """Return a sink's progress; an unknown one is at the beginning."""
         sql = "SELECT number, hash, mark, attempts, since, next_at FROM audit_sinks WHERE name = ?"
         row = self._run(sql, (sink,)).fetchone()
         return SinkState(*row) if row else SinkState()
 
     def reached(self, sink: str, number: int, hash_: str, mark: str) -> None:
-        """Note that all rows up to this one have left; what failed before is over."""
+        """Record that a sink exported all rows up to this one, and clear its failures."""
         sql = """
             INSERT INTO audit_sinks (name, number, hash, mark) VALUES (?, ?, ?, ?)
             ON CONFLICT (name) DO UPDATE SET
@@ -31,7 +31,7 @@ class AuditSinkRows:
         self._run(sql, (sink, number, hash_, mark))
 
     def failed(self, sink: str, now: float, next_at: float) -> float:
-        """Note a failure, to be tried again at `next_at`; since when it fails."""
+        """Record a failure and the retry time `next_at`. Return when the failures began."""
         sql = """
             INSERT INTO audit_sinks (name, attempts, since, next_at) VALUES (?, 1, ?, ?)
             ON CONFLICT (name) DO UPDATE SET

@@ -1,4 +1,4 @@
-"""What stands behind the buttons of messages, in rows."""
+"""Store the commands behind the buttons of messages."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _KEPT = 30 * 86400.0
 
 
 class ButtonRows:
-    """`ports.Buttons` on a connection."""
+    """Implement `ports.Buttons` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def add(self, row: ButtonRow) -> None:
-        """Keep a new one, and forget what is older than thirty days."""
+        """Store a new button and delete those older than thirty days."""
         self._run("DELETE FROM buttons WHERE made < ?", (row.made - _KEPT,))
         sql = """
             INSERT INTO buttons (hash, platform, channel, message, command, made, used)
@@ -26,7 +26,7 @@ class ButtonRows:
         self._run(sql, (row.hash, row.platform, row.channel, row.message, row.command, row.made, row.used))
 
     def get(self, token_hash: str) -> ButtonRow | None:
-        """The button of that hash."""
+        """Return the button with this hash, or None."""
         sql = "SELECT hash, platform, channel, message, command, made, used FROM buttons WHERE hash = ?"
         row = self._run(sql, (token_hash,)).fetchone()
         if row is None:
@@ -37,16 +37,16 @@ class ButtonRows:
         )
 
     def bind(self, token_hash: str, message: str) -> bool:
-        """Tie a button to its message; False where it is tied to another one already."""
+        """Bind a button to its message. Return False if it is already bound to another."""
         sql = "UPDATE buttons SET message = ?2 WHERE hash = ?1 AND message IN ('', ?2)"
         return self._run(sql, (token_hash, message)).rowcount == 1
 
     def use(self, token_hash: str, now: float) -> bool:
-        """Use a button up: True exactly once."""
+        """Mark a button as used. Return True only the first time."""
         return self._run("UPDATE buttons SET used = ? WHERE hash = ? AND used = 0", (now, token_hash)).rowcount == 1
 
     def keep_only(self, platform: str, channel: str, message: str, hashes: Sequence[str]) -> int:
-        """Delete the unused buttons that a message does not show any more; how many went."""
+        """Delete the unused buttons that a message no longer shows. Return their number."""
         keep = ", ".join("?" * len(hashes))
         sql = f"""
             DELETE FROM buttons

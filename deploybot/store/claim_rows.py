@@ -1,4 +1,4 @@
-"""The first administrator's one-time code: a salted hash, a short life. Wrong tries count for who made them."""
+"""Store the first administrator's one-time code as a salted hash that expires. Wrong tries count for the sender."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import sqlite3
 
 
 class ClaimRows:
-    """`ports.Claims` on a connection."""
+    """Implement `ports.Claims` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def issue(self, code: str, until: float) -> None:
-        """Replace any earlier code by this one."""
+        """Replace any earlier code with this one."""
         salt = os.urandom(16)
         sql = "INSERT OR REPLACE INTO claim (id, salt, hash, until) VALUES (1, ?, ?, ?)"
         self._run(sql, (salt, _hash(salt, code), until))
 
     def consume(self, code: str, now: float) -> bool:
-        """True once for the right code in time. A wrong try changes nothing: nobody can burn the owner's code."""
+        """Use up the right code in time and return True once. A wrong try changes nothing, so others can't burn it."""
         row = self._run("SELECT salt, hash, until FROM claim").fetchone()
         if row is None:
             return False

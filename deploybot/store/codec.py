@@ -1,8 +1,8 @@
-"""Frozen dataclasses to canonical JSON and back, exactly: `decode(type(x), encode(x)) == x`.
+"""Convert frozen dataclasses to canonical JSON and back, exactly: `decode(type(x), encode(x)) == x`.
 
-It knows what the domain is made of: text, whole and decimal numbers, truth values, enums, tuples,
-dataclasses, and any of them or None. Canonical means: sorted keys, no spaces, ASCII only, no NaN.
-A field that an old text lacks gets its default; a key that no field has any more is passed over.
+It supports the domain's types: text, whole and decimal numbers, truth values, enums, tuples, dataclasses, and any of
+them or None. Canonical means sorted keys, no spaces, ASCII only, no NaN. A field missing in an old text gets its
+default; an unknown key is ignored.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _names(kind: type) -> tuple[str, ...]:
 
 
 def _fields(value: object) -> dict[str, object]:
-    """What json asks for when it meets something it does not know."""
+    """Return a dataclass's fields; called by json for types that it does not know."""
     if isinstance(value, type) or not dataclasses.is_dataclass(value):
         raise TypeError(f"{type(value).__name__} has no place in the database")
     kind = cast("Hashable", type(value))
@@ -37,11 +37,11 @@ def _fields(value: object) -> dict[str, object]:
 encode: Callable[[object], str] = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False, default=_fields
 ).encode
-"""The canonical JSON text of a value; TypeError for what it does not know, ValueError for NaN and infinity."""
+"""Return the canonical JSON of a value. Raises TypeError for unknown types, ValueError for NaN and infinity."""
 
 
 def decode(kind: type[T], text: str) -> T:
-    """The value of this type that a text of `encode` stands for. Raises StoreError when it is none."""
+    """Return the value of this type from a text of `encode`. Raises StoreError if the text does not match."""
     decoder = _decoder(cast("Hashable", kind))
     try:
         return cast("T", decoder(json.loads(text)))
@@ -67,7 +67,7 @@ def _decoder(kind: object) -> _Decoder:
 
 
 def _scalar(kind: type) -> _Decoder:
-    # A whole number stays one in a decimal field: 60 and 60.0 are equal, but their JSON, and so a digest, is not.
+    # A whole number in a decimal field stays whole: 60 and 60.0 are equal, but their JSON, and so a digest, is not.
     allowed = {float, int} if kind is float else {kind}
 
     def scalar(value: object) -> object:

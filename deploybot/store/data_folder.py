@@ -1,4 +1,4 @@
-"""The data folder and the files in it belong to the bot's user alone."""
+"""Restrict the data folder and its files to the bot's user."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from deploybot.errors import StoreError
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _OURS = {"deploybot.db", "deploybot.lock"}
 _BEFORE_US = {"mirrors"}
-"""What `deploybot check` may have made before the bot was ever started."""
+"""Created by `deploybot check`, possibly before the bot first starts."""
 _log = logging.getLogger(__name__)
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder that only its owner can enter (0700), or shut one that others can read.
+    """Create a folder that only its owner can enter (0700), or restrict an existing one.
 
-    A folder with other things in it than the bot's own is not touched: StoreError says what to do.
+    Raises StoreError with a fix, without changing the folder, if it also contains files that are not the bot's.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -44,9 +44,9 @@ def _shut_folder(folder: Path, mode: int) -> None:
 
 
 def private_file(path: Path) -> None:
-    """Make an empty file that only its owner can read (0600), or shut one that others can read.
+    """Create an empty file that only its owner can read (0600), or restrict an existing one.
 
-    A file that is there is not opened: closing it would release every lock that SQLite holds on it.
+    An existing file is not opened: closing it would release every lock that SQLite holds on it.
     """
     try:
         with contextlib.suppress(FileExistsError):
@@ -60,7 +60,7 @@ def private_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable."""
+    """Sync a folder to disk, so renames in it are durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""`ports.Store`: the database behind one thread, the only one that ever touches it.
+"""Implement `ports.Store`: only one thread ever uses the database.
 
-Writes that wait together share one durable commit, each in a savepoint of its own, and their callers go on
-only after it. Reads run between commits, and so never see what may yet fail.
+Writes that wait together share one durable commit, each in its own savepoint. Their callers continue only after the
+commit. Reads run between commits, so they never see uncommitted changes.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _PROBE_SECONDS = 1.0
 
 
 class Database:
-    """A database file. Used from the event loop it was opened in; opened by `open` or `async with`.
+    """A database file, opened by `open` or `async with`. Use it in the event loop that opened it.
 
-    `on_outbox`, when set, is called in that loop after each commit that put a message into the outbox, or a report
-    for others, or that added to the audit.
+    `on_outbox`, if set, is called in that loop after each commit that queued a message or a report, or added to the
+    audit.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Database:
         copy_every: float = 3600.0,
         way: Way | None = None,
     ) -> None:
-        """Take the file, made when first opened. `durable=False` does not wait for the disk: for tests only.
+        """Take the file, which the first opening creates. `durable=False` does not wait for the disk: for tests only.
 
-        A caller waits for `answer_within` seconds at most. A changed database is copied, for restoring, every
-        `copy_every` seconds. `way` sets what should be left to its defaults. What leaves the bot from its rows,
-        cards, reports and the audit, is masked by `redactor` when it is written; without one by shapes alone.
+        A caller waits at most `answer_within` seconds. A changed database is backed up every `copy_every` seconds.
+        `way` overrides the connection's defaults. `redactor` masks cards, reports and the audit when they are written;
+        without one, only secrets with a known form are masked.
         """
         self.path = path
         self.on_outbox: Callable[[], None] | None = None
@@ -65,21 +65,21 @@ class Database:
 
     @property
     def problem(self) -> str:
-        """Why the last write failed and what to do, while writes fail; empty when all is well."""
+        """Return why the last write failed and how to fix it, while writes fail; empty if healthy."""
         return self._writer.problem
 
     @property
     def healthy(self) -> bool:
-        """Whether writes succeed."""
+        """Return whether writes succeed."""
         return not self._writer.problem
 
     @property
     def commits(self) -> int:
-        """How many commits there were: fewer than writes, where writes shared one."""
+        """Return the number of commits, which is lower than the number of writes if writes shared one."""
         return self._writer.commits
 
     async def open(self) -> None:
-        """Open, check and bring up to date, keep a copy, start the thread. Raises StoreError with what to do."""
+        """Open, check, back up and migrate the database, then start the thread. Raises StoreError with a fix."""
         self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = self._loop.create_future()
         ended: asyncio.Future[None] = self._loop.create_future()
@@ -99,7 +99,7 @@ class Database:
         self._ended = ended
 
     async def aclose(self, *, within: float = 10.0) -> None:
-        """Finish what was asked for, then close; given up after `within` seconds. Twice is once."""
+        """Finish the queued work, then close. Give up after `within` seconds. A second call does nothing."""
         ended, self._ended = self._ended, None
         if ended is not None:
             self._queue.put(None)
@@ -116,14 +116,14 @@ class Database:
         await self.aclose()
 
     async def write(self, work: Callable[[Tables], T]) -> T:
-        """Run `work` in one transaction; returns after the durable commit. What it raises undoes it.
+        """Run `work` in one transaction; return after the durable commit. An exception in `work` undoes it.
 
-        StoreError when nothing can be kept. Work whose caller is cancelled before it began is not done.
+        Raises StoreError if nothing can be stored. Work whose caller is cancelled before it started is skipped.
         """
         return await self._ask(work, writes=True)
 
     async def read(self, work: Callable[[Tables], T]) -> T:
-        """Run `work` on a consistent view, which it cannot change."""
+        """Run `work` on a consistent read-only view."""
         return await self._ask(work, writes=False)
 
     async def _ask(self, work: Callable[[Tables], T], *, writes: bool) -> T:
@@ -137,14 +137,14 @@ class Database:
                 return cast("T", await future)
         except TimeoutError as error:
             if not deadline.expired():
-                raise  # the work's own
+                raise  # raised by the work
             raise StoreDown(
                 f"the database {self.path} did not answer within {self._answer_within:.0f} s, so whether this was "
                 "kept is unknown: see what the disk of this machine does"
             ) from error
 
     def _main(self, opened: asyncio.Future[None], ended: asyncio.Future[None]) -> None:
-        """The thread."""
+        """Run the database's thread."""
         try:
             self._writer.open()
         except Exception as error:  # noqa: BLE001 - it is raised again in `open`
@@ -159,7 +159,7 @@ class Database:
             self._call(_resolve, ended)
 
     def _groups(self) -> Iterator[Sequence[Job]]:
-        """What waits, as runs of reads and runs of writes, until the end is asked for."""
+        """Yield the waiting jobs as runs of reads and runs of writes, until the database is closed."""
         copy_at = time.monotonic() + self._copy_every
         while True:
             if time.monotonic() >= copy_at:
@@ -179,7 +179,7 @@ class Database:
                 return
 
     def _take(self, timeout: float) -> list[Job | None]:
-        """All that waits, up to a group or the end. Raises queue.Empty after `timeout` seconds of nothing."""
+        """Return all waiting jobs, up to a group or the end. Raises queue.Empty after `timeout` seconds without any."""
         jobs = [self._queue.get(timeout=timeout)]
         with suppress(queue.Empty):
             while jobs[-1] is not None and len(jobs) < _GROUP:
@@ -194,7 +194,7 @@ class Database:
             return
         for job in jobs:
             self._writer.read(job)
-        self._call(self._settle, jobs, False)  # noqa: FBT003 - nothing was put
+        self._call(self._settle, jobs, False)  # noqa: FBT003 - nothing was queued
 
     def _settle(self, jobs: Sequence[Job], put: bool) -> None:  # noqa: FBT001 - called through the loop
         for job in jobs:
@@ -203,7 +203,7 @@ class Database:
             self.on_outbox()
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
-        # A loop that is closed has nobody left who waits.
+        # If the loop is closed, nobody waits any longer.
         with suppress(RuntimeError):
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(function, *arguments)

@@ -1,4 +1,4 @@
-"""Opening the database: checked, copied, brought up to date."""
+"""Open the database: check it, back it up and migrate it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _log = logging.getLogger(__name__)
 
 
 def journal_mode(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
-    """WAL where SQLite has its rare corruption mended (3.51.3), a kept rollback journal before.
+    """Return WAL if SQLite has the fix for its rare corruption (3.51.3), otherwise a rollback journal that is kept.
 
-    PERSIST is as safe as DELETE and TRUNCATE, and need not change the journal's size at each commit.
+    PERSIST is as safe as DELETE and TRUNCATE, and does not change the journal's size at each commit.
     """
     return "WAL" if version >= _WAL_FROM else "PERSIST"
 
@@ -39,7 +39,8 @@ def journal_mode(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
 class Way:
     """How a database is used.
 
-    Whether a commit waits for the disk, how many seconds to wait for other programs, and the journal's mode.
+    `durable`: whether commits wait for the disk. `busy_within`: seconds to wait for other programs.
+    `journal`: the journal mode.
     """
 
     durable: bool = True
@@ -48,10 +49,9 @@ class Way:
 
 
 def connect(path: Path, way: Way, *, steps: Sequence[Step] = STEPS) -> sqlite3.Connection:
-    """A connection to a database that is there, sound, and at the present schema.
+    """Connect to an existing database, check it and migrate it to the current schema.
 
-    `steps` are all migrations there are. Raises StoreError with what to do, such as the command that restores
-    a damaged file.
+    `steps` are all migrations. Raises StoreError with a fix, such as the command that restores a damaged file.
     """
     existing = f"{path.absolute().as_uri()}?mode=rw"
     try:
@@ -79,7 +79,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, way: Way) -> None:
         f"synchronous = {'FULL' if way.durable else 'OFF'}",
         "foreign_keys = ON",
         "cache_size = -8000",
-        "recursive_triggers = ON",  # or INSERT OR REPLACE would get round the audit's triggers
+        "recursive_triggers = ON",  # otherwise INSERT OR REPLACE would bypass the audit's triggers
         "trusted_schema = OFF",
         "temp_store = MEMORY",
     ):
@@ -93,9 +93,10 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def open_database(path: Path, way: Way, *, steps: Sequence[Step] = STEPS) -> sqlite3.Connection:
-    """Make the database where there is none, private to its user; connect, and keep a copy of it as it is now.
+    """Create the database if it is missing, private to its user. Connect, and back it up.
 
-    Where there is none, but a copy of one, StoreError says how to put that back: a new one would take its place.
+    Raises StoreError if it is missing but has a backup, with the command to restore it. A new database would replace
+    the backup.
     """
     private_folder(path.parent)
     if (lost := vanished(path)) is not None:
@@ -153,9 +154,9 @@ def _apply(
 
 
 def back_up(connection: sqlite3.Connection, path: Path, copy: Path) -> None:
-    """Copy the database as it is now into another file: sound, durable and private, or not at all.
+    """Back up the database to another file: checked, durable and private, or not at all.
 
-    Raises StoreError when the copy shows that the database is damaged: an older good copy stays.
+    Raises StoreError if the copy shows that the database is damaged. An older good backup stays.
     """
     _sweep(copy)
     descriptor, name = tempfile.mkstemp(dir=copy.parent, prefix=f"{copy.name}.", suffix=_UNFINISHED)
@@ -175,7 +176,7 @@ def back_up(connection: sqlite3.Connection, path: Path, copy: Path) -> None:
 
 
 def _sweep(copy: Path) -> None:
-    """Delete what is left of copies whose program was killed; a recent one may still be made by another program."""
+    """Delete unfinished copies of killed programs. Keep recent ones: another program may still be writing them."""
     for left in copy.parent.glob(f"{copy.name}.*{_UNFINISHED}*"):
         with contextlib.suppress(FileNotFoundError):
             if left.stat().st_mtime < time.time() - _LEFT_SECONDS:

@@ -1,4 +1,4 @@
-"""What the database's thread does: transactions on its one connection, and finding its feet after trouble."""
+"""Run the database thread's transactions on its only connection, and recover from failures."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _log = logging.getLogger(__name__)
 
 
 class Job:
-    """Work on the tables, and the caller who waits for its value or error."""
+    """Work on the tables, and the caller waiting for its value or error."""
 
     __slots__ = ("error", "future", "value", "work", "writes")
 
     def __init__(self, work: Callable[[Tables], object], future: asyncio.Future[object], *, writes: bool) -> None:
-        """Take the work and the future, of the caller's event loop, that gets the result."""
+        """Take the work, and the future in the caller's event loop that gets the result."""
         self.work = work
         self.future = future
         self.writes = writes
@@ -38,7 +38,7 @@ class Job:
         self.error: BaseException | None = None
 
     def run(self, rows: Rows) -> bool:
-        """Do the work and keep its value or error; whether it succeeded. Trouble of the database is raised."""
+        """Run the work, store its value or error, and return whether it succeeded. Raises failures of the database."""
         try:
             self.value = self.work(rows)
         except sqlite3.Error as error:
@@ -47,15 +47,15 @@ class Job:
             self.error = StoreError(f"the database refused a change: {error}")
             self.error.__cause__ = error
         except StopIteration as error:
-            # No future can hold this one.
+            # A future can't hold this exception.
             self.error = RuntimeError("the work ran out of what it iterated over")
             self.error.__cause__ = error
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the caller
+        except BaseException as error:  # noqa: BLE001 - every exception goes to the caller
             self.error = error
         return self.error is None
 
     def settle(self) -> None:
-        """Give the caller the result; in the event loop."""
+        """Give the caller the result. Call it in the event loop."""
         if self.future.done():
             return
         if self.error is None:
@@ -65,10 +65,10 @@ class Job:
 
 
 class Writer:
-    """The one connection. Everything here runs in the database's thread; `problem` may be read from any."""
+    """The only connection. Everything here runs in the database's thread, but any thread may read `problem`."""
 
     def __init__(self, path: Path, way: Way, redactor: Redactor) -> None:
-        """Take the database file, how it is used, and what masks the rows that leave the bot."""
+        """Take the database file, how it is used, and the redactor for rows that leave the bot."""
         self._path = path
         self._way = way
         self._redactor = redactor
@@ -83,7 +83,7 @@ class Writer:
         self._changed = False
 
     def open(self) -> None:
-        """Open, check and bring up to date. Raises StoreError."""
+        """Open, check and migrate the database. Raises StoreError."""
         try:
             self._use(open_database(self._path, self._way))
         except (OSError, sqlite3.Error) as error:
@@ -91,14 +91,14 @@ class Writer:
             raise explain(error, self._path) from error
 
     def close(self) -> None:
-        """Close the connection; what was not committed is gone."""
+        """Close the connection. Uncommitted changes are lost."""
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
         self._connection = self._rows = None
 
     def commit(self, jobs: Sequence[Job]) -> bool:
-        """Do all jobs in one durable commit, each in its own savepoint; whether something to be sent was added."""
+        """Run all jobs in one durable commit, each in its own savepoint. Return whether there is something to send."""
         try:
             connection, rows = self._ready()
             rows.outbox.touched = rows.reports.touched = rows.audit.touched = False
@@ -110,7 +110,7 @@ class Writer:
                 connection.execute("ROLLBACK")
                 return False
             connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - the thread lives on, and every caller hears of it
+        except Exception as error:  # noqa: BLE001 - the thread keeps running, and every caller gets the error
             self._fail(jobs, error)
             return False
         if connection.total_changes != changes:
@@ -118,7 +118,7 @@ class Writer:
         return rows.outbox.touched or rows.reports.touched or rows.audit.touched
 
     def read(self, job: Job) -> None:
-        """Do one job on a consistent view that it cannot change."""
+        """Run one job on a consistent read-only view."""
         try:
             connection, rows = self._ready()
             connection.execute("PRAGMA query_only = 1")
@@ -135,7 +135,7 @@ class Writer:
                 self._fail([job], error)
 
     def probe(self) -> None:
-        """While writes fail: try one, so that the trouble ends by itself."""
+        """Try a write while writes fail, to detect when they work again."""
         try:
             connection, _ = self._ready()
             version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -146,7 +146,7 @@ class Writer:
             self._well()
 
     def record_head(self) -> None:
-        """Write the audit's head beside the database, where the last commit added to the audit."""
+        """Write the audit's head beside the database if the last commit added to the audit."""
         if self._rows is None or not self._rows.audit.touched:
             return
         try:
@@ -155,7 +155,7 @@ class Writer:
             _log.warning("The audit's head could not be recorded: %s", error)
 
     def back_up(self) -> None:
-        """Keep a copy of the database as it is now, where it changed since the last."""
+        """Back up the database if it changed since the last backup."""
         if self._connection is None or self.problem or not self._changed:
             return
         self._changed = False
@@ -167,7 +167,7 @@ class Writer:
             self._trouble(error)
 
     def _note_gap(self, connection: sqlite3.Connection, rows: Rows) -> None:
-        """Where the audit does not hold the row that was recorded as its last, say so in the audit, for good."""
+        """Record a permanent gap in the audit if it lacks the row that was recorded as its last."""
         gap = _gap(rows, self._head.read())
         if gap:
             _log.error("The audit has a gap: %s.", gap)
@@ -177,7 +177,7 @@ class Writer:
         self._head.write(Head(*rows.audit.head()), durable=True)
 
     def _ready(self) -> tuple[sqlite3.Connection, Rows]:
-        """The connection; a new one, checked, after trouble or after the file was replaced."""
+        """Return the connection. Open and check a new one after a failure, or if the file was replaced."""
         if self._connection is not None and self._rows is not None and not self._broken and not self._replaced():
             return self._connection, self._rows
         self.close()
@@ -185,7 +185,7 @@ class Writer:
 
     @property
     def _hurried(self) -> Way:
-        """The same way, where it is known that others hold the file: whoever asks meanwhile hears of it soon."""
+        """Return the settings with a shorter wait, so callers get an error soon while others hold the file."""
         return dataclasses.replace(self._way, busy_within=min(self._way.busy_within, _IMPATIENT))
 
     def _use(self, connection: sqlite3.Connection) -> tuple[sqlite3.Connection, Rows]:
@@ -196,7 +196,7 @@ class Writer:
         return connection, rows
 
     def _replaced(self) -> bool:
-        """Whether the path leads to another file now: what is written to the old one would be lost."""
+        """Return whether the path now leads to another file. Writes to the old one would be lost."""
         return _file(self._path) != self._file
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
@@ -218,7 +218,7 @@ class Writer:
     def _well(self) -> None:
         self.commits += 1
         self._changed = True
-        # On a full disk a row may still find its place where another one was; that is no end of the trouble.
+        # On a full disk, a row may still fit where another one was. The failure is not over then.
         if self.problem and not (self._full and not has_room(self._path)):
             _log.warning("The database can be written again.")
             self.problem = ""
@@ -227,7 +227,7 @@ class Writer:
 
 
 def _file(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another one; None where there is none."""
+    """Return what identifies a file, or None if there is none."""
     try:
         found = path.stat()
     except OSError:
@@ -244,7 +244,7 @@ def _in_savepoints(connection: sqlite3.Connection, rows: Rows, jobs: Sequence[Jo
 
 
 def _gap(rows: Rows, recorded: Head | None) -> str:
-    """What is missing of the audit, compared with its recorded head; empty when nothing is."""
+    """Describe what the audit lacks, compared with its recorded head; empty if nothing."""
     last, _ = rows.audit.head()
     if recorded is None:
         return "" if last == 0 else f"the record of its last row is missing; row {last} is the last here"

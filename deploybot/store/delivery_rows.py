@@ -1,6 +1,6 @@
-"""Deliveries of webhooks, in rows.
+"""Store deliveries of webhooks.
 
-A row is kept for a month after it has ended, without its body, so that what comes again is known: by the sender's id
+A finished delivery is kept for a month, without its body, to detect duplicates. They are detected by the sender's id
 and by the digest, each unique for an app and a sender.
 """
 
@@ -52,33 +52,33 @@ def _values(new: NewDelivery) -> tuple[object, ...]:
 
 
 class DeliveryRows:
-    """`ports.Deliveries` on a connection."""
+    """Implement `ports.Deliveries` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def add(self, new: Sequence[NewDelivery]) -> tuple[int, ...]:
-        """Keep some; their numbers, 0 for one that is there already, by the sender's id or by its digest."""
+        """Store deliveries. Return their numbers, 0 for a duplicate by the sender's id or by its digest."""
         for one in new:
             if one.again_after < _KEPT:
                 self._let_again(one)
         numbers: list[int] = []
         while len(numbers) < len(new):
-            # Few sizes, so that few statements are compiled.
+            # Use few sizes, so that few statements are compiled.
             size = min(_ROWS, 1 << (len(new) - len(numbers)).bit_length() - 1)
             numbers += self._add(new[len(numbers) : len(numbers) + size])
         return tuple(numbers)
 
     def _let_again(self, new: NewDelivery) -> None:
-        """Take its digest from an earlier one that is too old to be the same."""
+        """Clear the digest of an earlier delivery that is too old to be a duplicate."""
         sql = "UPDATE deliveries SET digest = NULL WHERE app = ? AND sender = ? AND digest = ? AND received < ?"
         self._run(sql, (new.app, new.sender, new.digest, new.received - new.again_after))
 
     def _add(self, new: Sequence[NewDelivery]) -> list[int]:
-        """Insert them by one statement; by one each where some are there already.
+        """Insert deliveries with one statement, or one by one if some are duplicates.
 
-        One statement, because each lets go of the interpreter's lock and has to wait for it again.
+        One statement is faster, because each one releases the interpreter's lock and has to wait for it again.
         """
         try:
             last = self._run(_insert(len(new)), [value for one in new for value in _values(one)]).lastrowid or 0
@@ -87,17 +87,17 @@ class DeliveryRows:
         return [*range(last - len(new) + 1, last + 1)]
 
     def waiting(self, after: int, limit: int) -> tuple[Waiting, ...]:
-        """Those that wait, beyond a number, the oldest first."""
+        """Return the waiting deliveries after a number, oldest first."""
         sql = "SELECT id, app FROM deliveries WHERE fate = 'waiting' AND id > ? ORDER BY id LIMIT ?"
         return tuple(Waiting(number, app) for number, app in self._run(sql, (after, limit)))
 
     def backlog(self) -> int:
-        """How many bytes the bodies of those that wait have."""
+        """Return the total size of the waiting deliveries' bodies, in bytes."""
         sql = "SELECT coalesce(sum(length(body)), 0) FROM deliveries WHERE fate = 'waiting'"
         return int(self._run(sql).fetchone()[0])
 
     def load(self, numbers: Sequence[int], most: int) -> tuple[Delivery, ...]:
-        """Whole deliveries of these that wait, the oldest first: one, and more while they have `most` bytes in all."""
+        """Return waiting deliveries with these numbers, oldest first: one, and more until `most` bytes are reached."""
         marks = ", ".join("?" * len(numbers))
         sql = f"SELECT {_COLUMNS} FROM deliveries WHERE id IN ({marks}) AND fate = 'waiting' ORDER BY id"  # noqa: S608  only question marks
         found: list[Delivery] = []
@@ -109,29 +109,29 @@ class DeliveryRows:
         return tuple(found)
 
     def get(self, number: int) -> Delivery | None:
-        """One delivery; None where it is gone."""
+        """Return one delivery, or None if it no longer exists."""
         row = self._run(f"SELECT {_COLUMNS} FROM deliveries WHERE id = ?", (number,)).fetchone()  # noqa: S608  columns
         return _delivery(row) if row else None
 
     def last_made(self, app: str, sender: str, limit: int) -> tuple[str, ...]:
-        """What was made of the last deliveries of a sender to an app that were heard, the newest first."""
+        """Return the results of a sender's last processed deliveries to an app, newest first."""
         sql = """
             SELECT made FROM deliveries WHERE id > (SELECT coalesce(max(id), 0) FROM deliveries) - ?
             AND app = ? AND sender = ? AND fate = 'done' ORDER BY id DESC LIMIT ?"""
         return tuple(str(row[0]) for row in self._run(sql, (_LOOK_BACK, app, sender, limit)))
 
     def tried(self, number: int, tries: int) -> None:
-        """Note a failure that may pass."""
+        """Record the number of tries after a temporary failure."""
         self._run("UPDATE deliveries SET tries = ? WHERE id = ?", (tries, number))
 
     def finish(self, number: int, fate: Fate, made: str, now: float) -> None:
-        """Note its end. The body is kept of the last hundred that failed."""
+        """Record the end of a delivery. Only the last hundred failed ones keep their body."""
         keep = fate is Fate.FAILED
         sql = "UPDATE deliveries SET fate = ?, made = ?, body = CASE WHEN ? THEN body END WHERE id = ?"
         self._run(sql, (fate, clean(made)[:_MADE], keep, number))
         if keep:
             self._forget_bodies()
-        # A few of the oldest, found by the numbers that rows are sorted by: this runs for each delivery.
+        # Delete only a few of the oldest, found by primary key, because this runs for each delivery.
         sql = """
             DELETE FROM deliveries
             WHERE id IN (SELECT id FROM deliveries ORDER BY id LIMIT 4) AND fate <> 'waiting'

@@ -1,7 +1,7 @@
-"""Deployments and their steps in rows.
+"""Store deployments and their steps.
 
-A deployment's state only moves forward: waiting, running, restoring, an end. The queue of an
-environment is its deployments that wait, in the order of their numbers.
+A deployment's state only moves forward: waiting, running, restoring, an end. The queue of an environment is its waiting
+deployments, in the order of their numbers.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _OPEN_STEP = {StepState.PENDING, StepState.STARTED}
 
 @functools.lru_cache(maxsize=64)
 def _plan(text: str) -> Plan:
-    """A plan never changes, and is read again at each move."""
+    """Decode a plan. It is cached, because a plan never changes and is read at each state change."""
     return decode(Plan, text)
 
 
@@ -103,10 +103,10 @@ def _step(row: sqlite3.Row) -> StepRow:
 
 
 class DeploymentRows:
-    """`ports.Deployments` on a connection."""
+    """Implement `ports.DeploymentTable` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def add(
@@ -123,7 +123,7 @@ class DeploymentRows:
         skipped: Sequence[int] = (),
         glass: str = "",
     ) -> Deployment:
-        """Add a deployment with the next number, WAITING."""
+        """Add a WAITING deployment with the next number."""
         made = Deployment(
             number=0,
             plan=plan,
@@ -150,22 +150,22 @@ class DeploymentRows:
         return replace(made, number=self._run(sql, what + whose + auto).lastrowid or 0)
 
     def get(self, number: int) -> Deployment | None:
-        """One deployment."""
+        """Return one deployment, or None."""
         row = self._run(_SELECT + "WHERE number = ?", (number,)).fetchone()
         return _deployment(row) if row else None
 
     def open(self) -> tuple[Deployment, ...]:
-        """All that have not ended, oldest first."""
+        """Return all deployments that have not ended, oldest first."""
         return self._all("WHERE state IN ('waiting', 'running', 'restoring') ORDER BY number")
 
     def recent(self, app: str, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
-        """The last ones of an app, newest first."""
+        """Return the last deployments of an app, newest first."""
         if environment is None:
             return self._all("WHERE app = ? ORDER BY number DESC LIMIT ?", app, limit)
         return self._all("WHERE app = ? AND environment = ? ORDER BY number DESC LIMIT ?", app, environment, limit)
 
     def good(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
-        """The last successful deploys and rollbacks with distinct releases, newest first."""
+        """Return the last successful deploys and rollbacks with distinct releases, newest first."""
         where = """
             WHERE number IN (
                 SELECT max(number) FROM deployments
@@ -175,7 +175,7 @@ class DeploymentRows:
         return self._all(where, app, environment, limit)
 
     def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
-        """Give the ids of the releases that a server of an environment ran well."""
+        """Return the ids of the releases that were deployed successfully to a server of an environment."""
         sql = """
             SELECT DISTINCT commit_id FROM deployments
             WHERE app = ? AND environment = ? AND state = 'succeeded' AND kind IN ('deploy', 'rollback')
@@ -183,9 +183,9 @@ class DeploymentRows:
         return frozenset(commit for (commit,) in self._run(sql, (app, environment, server)))
 
     def move(self, number: int, state: State, *, now: float, outcome: str = "", tail: Sequence[str] = ()) -> Deployment:
-        """Set the state; `started` and `finished` are set on the way.
+        """Change the state, and set `started` and `finished` accordingly.
 
-        An empty outcome or tail keeps the one there. One that has ended never moves, and none moves back: StoreError.
+        An empty outcome or tail keeps the current one. Raises StoreError for a move backward or after the end.
         """
         kept = self.get(number)
         if kept is None:
@@ -209,7 +209,7 @@ class DeploymentRows:
         return moved
 
     def replan(self, number: int, plan: Plan) -> None:
-        """Replace the plan of a WAITING deployment; StoreError for any other."""
+        """Replace the plan of a WAITING deployment. Raises StoreError for any other."""
         sql = """
             UPDATE deployments SET app = ?, environment = ?, kind = ?, commit_id = ?, plan = ?
             WHERE number = ? AND state = 'waiting'"""
@@ -218,31 +218,31 @@ class DeploymentRows:
             raise StoreError(f"deployment #{number} does not wait, so its plan stays")
 
     def approve(self, number: int, since: float) -> bool:
-        """Note since when a WAITING one has its approvals, 0.0 where it lacks some; False when that was so before."""
+        """Set when a WAITING deployment got its approvals, 0.0 if some are missing. Return False if nothing changed."""
         sql = """
             UPDATE deployments SET approved = ?1
             WHERE number = ?2 AND state = 'waiting' AND needs_approval AND (approved = 0) <> (?1 = 0)"""
         return self._run(sql, (since, number)).rowcount == 1
 
     def replaced(self, number: int, by: int) -> None:
-        """Note which one came in place of a WAITING one; StoreError for any other."""
+        """Record which deployment replaced a WAITING one. Raises StoreError for any other."""
         sql = "UPDATE deployments SET replaced_by = ? WHERE number = ? AND state = 'waiting' AND replaced_by = 0"
         if self._run(sql, (by, number)).rowcount != 1:
             raise StoreError(f"deployment #{number} does not wait, so #{by} does not come in its place")
 
     def ask_cancel(self, number: int, by: str) -> bool:
-        """Note that a person wants it stopped; False when it has ended or somebody asked before."""
+        """Record who asked to cancel it. Return False if it has ended or was already cancelled."""
         sql = """
             UPDATE deployments SET cancel_by = ?
             WHERE number = ? AND cancel_by = '' AND state IN ('waiting', 'running', 'restoring')"""
         return self._run(sql, (clean(by), number)).rowcount == 1
 
     def steps(self, number: int) -> tuple[StepRow, ...]:
-        """Its steps in the order they were made."""
+        """Return the deployment's steps in the order they were created."""
         return tuple(map(_step, self._run(_SELECT_STEP + "WHERE deployment = ? ORDER BY id", (number,))))
 
     def begin(self, row: StepRow) -> StepRow:
-        """Keep a step before its job is started; the kept one, with its job, where that step exists already."""
+        """Store a step before its job starts. If the step exists, return the stored one with its job."""
         where = (row.deployment, row.phase.value, row.server, row.position)
         what = (row.name, row.job, row.state.value, row.code, row.offset, row.size)
         end = (row.started, row.finished, clean(row.detail))
@@ -252,7 +252,7 @@ class DeploymentRows:
         return _step(self._run(_SELECT_STEP + same, where).fetchone())
 
     def progress(self, job: str, *, offset: int, size: int, anew: bool = False, detail: str = "") -> None:
-        """How far the log of a step seen to run is kept; never less than before, but `anew`: StoreError."""
+        """Store how far the log of a running step was saved. Raises StoreError if that moves back without `anew`."""
         sql = """
             UPDATE steps SET offset = ?1, size = ?2, detail = ?5,
                 state = CASE state WHEN 'pending' THEN 'started' ELSE state END
@@ -262,12 +262,12 @@ class DeploymentRows:
             raise StoreError(f"the log of job {job} cannot be kept up to {offset}: it is unknown, or kept further")
 
     def note(self, job: str, detail: str) -> None:
-        """Why a step that is to be started cannot be, for now; the next progress takes it back."""
+        """Store why a step can't start for now. The next progress replaces it."""
         sql = "UPDATE steps SET detail = ? WHERE job = ? AND state IN ('pending', 'started')"
         self._run(sql, (clean(detail), job))
 
     def end(self, job: str, state: StepState, *, code: int, now: float, detail: str = "") -> None:
-        """A step's end. The same end twice is one; another end for an ended step is refused: StoreError."""
+        """Record a step's end. Recording the same end again does nothing; a different one raises StoreError."""
         row = self._run(_SELECT_STEP + "WHERE job = ?", (job,)).fetchone()
         if row is None:
             raise StoreError(f"there is no job {job}")
@@ -279,9 +279,9 @@ class DeploymentRows:
             raise StoreError(f"job {job} ended as {kept.state} ({kept.code}) and cannot end as {state} ({code})")
 
     def counted(self, bounds: Sequence[float]) -> tuple[Counted, ...]:
-        """How many there are of each app, environment, kind and state, and how long they took.
+        """Count deployments by app, environment, kind and state, with their durations.
 
-        One that has not ended, or never began, has taken no time yet.
+        A deployment that has not ended or never started has no duration.
         """
         within = "".join(", total(taken <= ?)" for _ in bounds)
         sql = f"""

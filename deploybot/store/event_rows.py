@@ -1,4 +1,4 @@
-"""What was heard of the things that events are about, in rows."""
+"""Store the subjects of events, and the notifications posted about them."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _TRIM = """
 
 
 class EventRows:
-    """`ports.Told` on a connection."""
+    """Implement `ports.EventTable` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def put(self, part: EventPart, now: float) -> None:
-        """Keep the newest of a part; when it was heard of first stays."""
+        """Store the newest event of a part. The time of its first event stays."""
         sql = """
             INSERT INTO told_parts (app, thing, part, kind, event, series, position, commit_id, heard)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -65,34 +65,34 @@ class EventRows:
         self._run(_TRIM, {"app": part.app, "thing": part.thing, "most": _PARTS})
 
     def parts(self, app: str, thing: str) -> tuple[EventPart, ...]:
-        """All parts of a thing, in the order in which they were heard of; of very many the last."""
+        """Return the parts of a subject in the order of their first events; only the last of very many."""
         sql = _PART + "WHERE app = ? AND thing = ? ORDER BY heard DESC, part DESC LIMIT ?"
         return tuple(map(_part, self._run(sql, (app, thing, _PARTS)).fetchall()[::-1]))
 
     def thing_with(self, app: str, part: str) -> str | None:
-        """A thing that has a part of this name; the first of them."""
+        """Return the first subject that has a part of this name, or None."""
         sql = "SELECT thing FROM told_parts WHERE app = ? AND part = ? ORDER BY heard LIMIT 1"
         row = self._run(sql, (app, part)).fetchone()
         return str(row[0]) if row else None
 
     def about(self, app: str, commit: str, limit: int) -> tuple[str, ...]:
-        """The last things that are about a commit."""
+        """Return the last subjects about a commit."""
         sql = """
             SELECT thing FROM told_parts WHERE app = ? AND commit_id = ? AND commit_id <> ''
             GROUP BY thing ORDER BY max(heard) DESC, thing LIMIT ?"""
         return tuple(str(row[0]) for row in self._run(sql, (app, commit, limit)))
 
     def series(self, app: str, series: str, limit: int) -> Iterator[EventPart]:
-        """The last parts of a series, the newest first; each is read when it is asked for."""
+        """Return the last parts of a series, newest first. Each is decoded only when needed."""
         sql = _PART + "WHERE app = ? AND series = ? AND series <> '' ORDER BY position DESC, thing, part LIMIT ?"
         return map(_part, self._run(sql, (app, series, limit)).fetchall())
 
     def places(self, app: str, thing: str) -> tuple[EventPlace, ...]:
-        """Where a thing was said, or waits to be."""
+        """Return the channels where a subject was posted or waits to be posted."""
         return tuple(map(_place, self._run(_PLACE + "WHERE app = ? AND thing = ? ORDER BY place", (app, thing))))
 
     def say(self, place: EventPlace) -> None:
-        """Keep what was said of a thing in a place, in place of what is kept of that."""
+        """Store the state of a subject's notification in a channel, replacing the stored one."""
         sql = """
             INSERT INTO told_places (app, thing, place, messages, said, due, mood, stream, storm, line)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -104,12 +104,12 @@ class EventRows:
         self._run(sql, (*where, place.messages, place.said, place.due, place.mood, place.stream, place.storm, line))
 
     def due(self, now: float) -> tuple[EventPlace, ...]:
-        """What is to be said by now, in the order in which it was first heard of."""
+        """Return the notifications due by now, in the order of their first events."""
         sql = _PLACE + "WHERE due > 0 AND due <= ? ORDER BY id"
         return tuple(map(_place, self._run(sql, (now,))))
 
     def next_due(self) -> float | None:
-        """When the next is to be said; None where nothing waits."""
+        """Return when the next notification or storm is due, or None."""
         sql = """
             SELECT min(at) FROM (SELECT min(due) AS at FROM told_places WHERE due > 0
                                  UNION ALL SELECT min(closes) FROM told_storms WHERE closes > 0)"""
@@ -117,27 +117,27 @@ class EventRows:
         return float(row[0]) if row[0] is not None else None
 
     def forget(self, before: float) -> None:
-        """Forget things of which nothing new was heard since."""
+        """Delete subjects without new events since `before`, and storms that began before it."""
         self._run("DELETE FROM told_things WHERE changed < ?", (before,))
         self._run("DELETE FROM told_storms WHERE began < ?", (before,))
 
     def recent(self, place: Place, stream: str, since: float) -> int:
-        """Count the things of a stream that were posted in a place since then."""
+        """Count the subjects of a stream posted in a channel after `since`."""
         sql = "SELECT count(*) FROM told_places WHERE place = ? AND stream = ? AND stream <> '' AND said > ?"
         return int(self._run(sql, (encode(place), stream, since)).fetchone()[0])
 
     def open_storm(self, place: Place, stream: str) -> int:
-        """The storm of a stream in a place that takes more; 0 where there is none."""
+        """Return the open storm of a stream in a channel, or 0 if there is none."""
         sql = "SELECT max(id) FROM told_storms WHERE place = ? AND stream = ? AND closes > 0"
         return int(self._run(sql, (encode(place), stream)).fetchone()[0] or 0)
 
     def begin_storm(self, place: Place, stream: str, began: float, closes: float) -> int:
-        """Begin a storm; its number."""
+        """Open a storm and return its number."""
         sql = "INSERT INTO told_storms (place, stream, began, closes) VALUES (?, ?, ?, ?)"
         return self._run(sql, (encode(place), stream, began, closes)).lastrowid or 0
 
     def storm(self, number: int) -> Storm | None:
-        """A storm; None where it is forgotten."""
+        """Return a storm, or None if it was deleted."""
         row = self._run("SELECT place, stream, began, closes FROM told_storms WHERE id = ?", (number,)).fetchone()
         if row is None:
             return None
@@ -148,17 +148,17 @@ class EventRows:
         )
 
     def storm_lines(self, number: int, limit: int) -> tuple[EventPlace, ...]:
-        """What a storm tells of, what is bad first, then the newest."""
+        """Return the notifications in a storm: bad ones first, then the newest."""
         sql = _PLACE + "WHERE storm = ? ORDER BY mood <> 'bad', id DESC LIMIT ?"
         return tuple(map(_place, self._run(sql, (number, limit))))
 
     def due_storms(self, now: float) -> tuple[int, ...]:
-        """The storms that are over by now, and not closed."""
+        """Return the storms whose time is over but that are not closed yet."""
         found = self._run("SELECT id FROM told_storms WHERE closes > 0 AND closes <= ? ORDER BY id", (now,))
         return tuple(int(row[0]) for row in found)
 
     def close_storm(self, number: int) -> None:
-        """Take no more into a storm."""
+        """Close a storm, so that it accepts no more notifications."""
         self._run("UPDATE told_storms SET closes = 0 WHERE id = ?", (number,))
 
 

@@ -1,4 +1,4 @@
-"""Reading files of the audit that left the machine: of the file sink, of a syslog service, of a call's receiver."""
+"""Read exported audit files: from the file sink, a syslog service, or the receiver of calls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _START = '{"number"'
 
 @dataclass(frozen=True, slots=True)
 class ExportedRow:
-    """A row as a line has it. `fields` may lack texts that were too long for syslog. `place` is `FILE, line N`."""
+    """A row parsed from a line. `fields` may lack texts that were too long for syslog. `place` is `FILE, line N`."""
 
     place: str
     number: int
@@ -33,9 +33,9 @@ class ExportedRow:
 
     @property
     def row(self) -> AuditRow | None:
-        """The whole row, as far as it is one: every text there, and of the right type."""
+        """Return the whole row, or None if a text is missing or has the wrong type."""
         at, texts = self.fields.get("at"), [self.fields.get(name) for name in TEXTS]
-        # Others may write 1800000000.0 as 1800000000.
+        # Other programs may write 1800000000.0 as 1800000000.
         if type(at) not in {float, int} or not all(isinstance(text, str) for text in texts):
             return None
         actor, action, subject, detail = map(str, texts)
@@ -43,25 +43,25 @@ class ExportedRow:
 
     @property
     def is_short(self) -> bool:
-        """Whether a text was left out."""
+        """Return whether a text was left out."""
         return any(name not in self.fields for name in TEXTS)
 
     @property
     def is_sound(self) -> bool:
-        """Whether the hash is that of the row, as far as the line can tell."""
+        """Return whether the hash matches the row. A line with missing texts can't be checked and passes."""
         return self.is_short or (self.row is not None and hash_of(self.row) == self.hash)
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A line, or the rest of a file, that holds no whole row."""
+    """A line, or the rest of a file, that has no complete row."""
 
     place: str
     why: str
 
 
 def hash_of(row: AuditRow, previous: str | None = None) -> str:
-    """The hash that a row should have, with its own `previous` or another; empty where it can have none."""
+    """Compute a row's hash, with its own `previous` or another; empty if that is impossible."""
     before = row.previous if previous is None else previous
     try:
         return link((row.number, row.at, row.actor, row.action, row.subject, row.detail, before))
@@ -70,7 +70,7 @@ def hash_of(row: AuditRow, previous: str | None = None) -> str:
 
 
 def read(path: Path) -> Iterator[ExportedRow | Unread]:
-    """Every line of a file, gzipped or not, that is not blank. Raises OSError where it cannot be opened."""
+    """Read every line of a file that is not blank, gzipped or not. Raises OSError if it can't be opened."""
     with path.open("rb") as plain:
         packed = plain.read(len(_GZIP)) == _GZIP
         plain.seek(0)
@@ -100,7 +100,7 @@ def _lines(file: IO[bytes], name: str) -> Iterator[ExportedRow | Unread]:
 
 
 def _row(text: str, place: str) -> ExportedRow | None:
-    """The row in a line: the line itself, the `data` of a call, or an object behind what a syslog service prepends."""
+    """Find the row in a line: the line itself, the `data` of a call, or an object after a syslog prefix."""
     found = _object(text, 0)
     if found is None and (start := text.find(_START)) >= 0:
         found = _object(text, start)

@@ -1,4 +1,4 @@
-"""Changes of grants that wait for a second admin, in rows."""
+"""Store grant changes that wait for a second admin."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from deploybot.store.codec import decode, encode
 
 
 class GrantChangeRows:
-    """`ports.GrantChanges` on a connection."""
+    """Implement `ports.GrantChanges` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def add(self, change: GrantChange) -> GrantChange:
-        """Keep a new one, and give it its number; those whose time is over go."""
+        """Store a new change and return it with its number. Delete expired ones."""
         self._run("DELETE FROM grant_changes WHERE expires <= ?", (change.made,))
         sql = "INSERT INTO grant_changes (change, expires) VALUES (?, ?)"
         number = self._run(sql, (encode(change), change.expires)).lastrowid or 0
         return replace(change, number=number)
 
     def get(self, number: int, now: float) -> GrantChange | None:
-        """One that still waits; None for any other."""
+        """Return a change that still waits, or None."""
         sql = "SELECT change FROM grant_changes WHERE number = ? AND expires > ?"
         row = self._run(sql, (number, now)).fetchone()
         return replace(decode(GrantChange, row[0]), number=number) if row else None
 
     def remove(self, number: int) -> None:
-        """Forget one that was confirmed or refused."""
+        """Delete a change that was confirmed or refused."""
         self._run("DELETE FROM grant_changes WHERE number = ?", (number,))

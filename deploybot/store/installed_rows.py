@@ -1,4 +1,4 @@
-"""What the bot last put where, in rows."""
+"""Store which release the bot last deployed to each server."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def _running(row: sqlite3.Row) -> Running:
 
 
 class RunningRows:
-    """`ports.RunningReleases` on a connection."""
+    """Implement `ports.RunningReleases` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def get(self, app: str, environment: str) -> tuple[Running, ...]:
-        """By server."""
+        """Return an environment's rows, sorted by server."""
         sql = _SELECT + "WHERE app = ? AND environment = ? ORDER BY server"
         return tuple(map(_running, self._run(sql, (app, environment))))
 
@@ -36,5 +36,5 @@ class RunningRows:
         self._run(sql, (*where, encode(row.release), row.deployment, row.since, row.healthy))
 
     def all(self) -> tuple[Running, ...]:
-        """Everything, for the board."""
+        """Return all rows, for the board."""
         return tuple(map(_running, self._run(_SELECT + "ORDER BY app, environment, server")))

@@ -1,4 +1,4 @@
-"""One-time codes by which people link their identities: salted hashes, five tries, a short life."""
+"""Store the one-time codes that link accounts: salted hashes with five tries that expire soon."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ PAUSE = 900.0
 
 
 class LinkRows:
-    """`ports.Links` on a connection."""
+    """Implement `ports.LinkCodeTable` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def issue(self, link: AccountLink, code: str) -> None:
-        """Replace the person's earlier code by this one."""
+        """Replace the person's earlier code with this one."""
         salt = os.urandom(16)
         sql = "INSERT OR REPLACE INTO links (person, link, salt, hash, until) VALUES (?, ?, ?, ?, ?)"
         self._run(sql, (link.person, encode(link), salt, _hash(salt, code), link.until))
 
     def take(self, code: str, other: Identity, now: float) -> AccountLink | None:
-        """Use a code up for another identity: its link, once; None for a code that is wrong, used, or too old.
+        """Use up a code for another account and return its link once; None for a wrong, used or expired code.
 
-        All codes are compared, so that the time it takes tells nothing.
+        All codes are compared, so the timing reveals nothing.
         """
         rows = self._run("SELECT link, salt, hash FROM links WHERE until > ?", (now,)).fetchall()
         found = [decode(AccountLink, link) for link, salt, kept in rows if hmac.compare_digest(_hash(salt, code), kept)]
@@ -42,26 +42,26 @@ class LinkRows:
         return link
 
     def get(self, person: int, now: float) -> AccountLink | None:
-        """A person's link that waits for its confirmation or its code."""
+        """Return a person's link that waits for its confirmation or its code."""
         row = self._run("SELECT link FROM links WHERE person = ? AND until > ?", (person, now)).fetchone()
         return decode(AccountLink, row[0]) if row else None
 
     def typed(self, other: Identity, now: float) -> AccountLink | None:
-        """The link whose code somebody has typed last, and has not agreed to."""
+        """Return the link whose code this account typed last, if not confirmed from this account yet."""
         rows = self._run("SELECT link FROM links WHERE until > ? ORDER BY until DESC", (now,)).fetchall()
         links = (decode(AccountLink, row[0]) for row in rows)
         return next((link for link in links if link.other == other and not link.agreed), None)
 
     def agree(self, link: AccountLink) -> None:
-        """Note that who typed the code of a link says yes."""
+        """Record that the account that typed the code confirmed the link."""
         self._run("UPDATE links SET link = ? WHERE person = ?", (encode(replace(link, agreed=True)), link.person))
 
     def end(self, person: int) -> None:
-        """Forget a person's link."""
+        """Delete a person's link."""
         self._run("DELETE FROM links WHERE person = ?", (person,))
 
     def fail(self, identity: Identity, now: float) -> None:
-        """Count a wrong code of somebody; the fifth in a row stops their tries for a quarter of an hour."""
+        """Count an account's wrong code. The fifth in a row blocks its tries for a quarter of an hour."""
         self._run("DELETE FROM link_tries WHERE until <= ?", (now,))
         sql = """
             INSERT INTO link_tries (identity, tries, until) VALUES (?, 1, ?)
@@ -69,7 +69,7 @@ class LinkRows:
         self._run(sql, (encode(identity), now + PAUSE))
 
     def paused(self, identity: Identity, now: float) -> bool:
-        """Whether somebody has tried too often."""
+        """Return whether an account is blocked after too many tries."""
         sql = "SELECT 1 FROM link_tries WHERE identity = ? AND tries >= ? AND until > ?"
         return self._run(sql, (encode(identity), TRIES, now)).fetchone() is not None
 

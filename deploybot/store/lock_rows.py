@@ -1,4 +1,4 @@
-"""People's locks on environments, in rows. One past its end does not hold, and goes when the next is taken."""
+"""Store people's locks on environments. An expired lock has no effect and is replaced by the next one."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _SELECT = "SELECT app, environment, person, holder, reason, since, until FROM lo
 
 
 class LockRows:
-    """`ports.Locks` on a connection."""
+    """Implement `ports.Locks` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def get(self, app: str, environment: str, now: float) -> Lock | None:
-        """The lock that holds now; one past its end is gone."""
+        """Return the current lock, or None if there is none or it expired."""
         sql = _SELECT + "WHERE app = ? AND environment = ? AND (until = 0 OR until > ?)"
         row = self._run(sql, (app, environment, now)).fetchone()
         return Lock(*row) if row else None
 
     def take(self, lock: Lock) -> Lock | None:
-        """Take it, at its `since`; the other's lock where somebody else has it. One's own is replaced."""
+        """Take a lock from its `since` on, replacing the person's own. Return another person's lock if it is held."""
         held = self.get(lock.app, lock.environment, lock.since)
         if held and held.person != lock.person:
             return held
@@ -36,12 +36,12 @@ class LockRows:
         return None
 
     def release(self, app: str, environment: str) -> Lock | None:
-        """Release it; the lock that was there, also one past its end."""
+        """Release a lock and return it, even if it expired."""
         row = self._run(_SELECT + "WHERE app = ? AND environment = ?", (app, environment)).fetchone()
         self._run("DELETE FROM locks WHERE app = ? AND environment = ?", (app, environment))
         return Lock(*row) if row else None
 
     def all(self, now: float) -> tuple[Lock, ...]:
-        """All that hold now."""
+        """Return all current locks."""
         sql = _SELECT + "WHERE until = 0 OR until > ? ORDER BY app, environment"
         return tuple(Lock(*row) for row in self._run(sql, (now,)))

@@ -1,4 +1,4 @@
-"""What releases were seen to run, in rows."""
+"""Store what each release was seen to run."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def _manifest_row(row: sqlite3.Row) -> ManifestRow:
 
 
 class ManifestRows:
-    """`ports.Manifests` on a connection."""
+    """Implement `ports.Manifests` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def put(self, row: ManifestRow) -> None:
-        """Keep a row, in place of the one of the same release on the same server."""
+        """Store a row, replacing the one of the same release on the same server."""
         sql = """
             INSERT OR REPLACE INTO manifests (app, environment, server, release, manifest, at, verified)
             VALUES (?, ?, ?, ?, ?, ?, ?)"""
@@ -42,17 +42,17 @@ class ManifestRows:
         self._run(sql, (*where, encode(row.manifest), row.at, row.verified))
 
     def get(self, app: str, environment: str, server: str, release: str) -> ManifestRow | None:
-        """What a release ran on a server."""
+        """Return what a release ran on a server, or None."""
         found = self._run(_SELECT + "AND release = ?", (app, environment, server, release)).fetchone()
         return _manifest_row(found) if found else None
 
     def of_target(self, app: str, environment: str, server: str) -> tuple[ManifestRow, ...]:
-        """All of a server's, newest first."""
+        """Return all rows of a target's server, newest first."""
         sql = _SELECT + "ORDER BY at DESC, release"
         return tuple(map(_manifest_row, self._run(sql, (app, environment, server))))
 
     def prune(self, app: str, environment: str, server: str, keep: Collection[str]) -> None:
-        """Delete a server's, but those of the releases to keep."""
+        """Delete the rows of a target's server, except those of the releases in `keep`."""
         for row in self.of_target(app, environment, server):
             if row.release not in keep:
                 sql = "DELETE FROM manifests WHERE app = ? AND environment = ? AND server = ? AND release = ?"

@@ -1,7 +1,7 @@
-"""How people use their one-time codes, in rows, and the files that hold what the codes are made of.
+"""Store how people use their one-time codes, and the files with the secrets behind the codes.
 
-The database holds no secret, and is copied every hour: a secret in it would be in every copy. So each person's
-secret is a file of its own in `codes/` of the data folder, 0600, named by the person's number.
+The database holds no secrets: it is copied every hour, and every copy would have them. So each person's secret is a
+separate file in `codes/` of the data folder, 0600, named by the person's number.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ PAUSE = 900.0
 
 
 class CodeRows:
-    """`ports.Codes` on a connection."""
+    """Implement `ports.Codes` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def use(self, person: int, step: int) -> bool:
-        """Use up the code of a time step: True for one that is later than all that were used."""
+        """Use up the code of a time step. Return True if it is later than all used ones."""
         sql = """
             INSERT INTO codes (person, step) VALUES (?, ?)
             ON CONFLICT (person) DO UPDATE SET step = excluded.step, tries = 0, until = 0
@@ -34,7 +34,7 @@ class CodeRows:
         return self._run(sql, (person, step)).rowcount == 1
 
     def fail(self, person: int, now: float) -> None:
-        """Count a wrong code; the fifth in a row stops all further tries for a quarter of an hour."""
+        """Count a wrong code. The fifth in a row blocks all further tries for a quarter of an hour."""
         sql = """
             INSERT INTO codes (person, tries) VALUES (?1, 1)
             ON CONFLICT (person) DO UPDATE SET
@@ -43,42 +43,42 @@ class CodeRows:
         self._run(sql, (person, TRIES, now + PAUSE))
 
     def paused(self, person: int, now: float) -> float:
-        """Until when no code is taken; 0.0 where codes are taken."""
+        """Return until when codes are blocked; 0.0 if they are not."""
         row = self._run("SELECT until FROM codes WHERE person = ? AND until > ?", (person, now)).fetchone()
         return float(row[0]) if row else 0.0
 
 
 class CodeFiles:
-    """`ports.CodeSecrets` in a folder: `7` holds a secret in force, `7.new` one that is not confirmed yet."""
+    """Implement `ports.CodeSecrets` in a folder: `7` is an active secret, `7.new` one that is not confirmed yet."""
 
     def __init__(self, folder: Path) -> None:
-        """Use `folder`; it is made, for the owner only, when first needed."""
+        """Use `folder`. It is created for the owner only when first needed."""
         self._folder = folder
 
     async def get(self, person: int) -> str | None:
-        """A person's secret (base32); None for one who has not enrolled."""
+        """Return a person's secret (base32), or None if they have not enrolled."""
         return await asyncio.to_thread(_read, self._folder / str(person))
 
     async def offered(self, person: int) -> str | None:
-        """The secret that a person was shown and has not confirmed."""
+        """Return the secret that a person was shown but has not confirmed."""
         return await asyncio.to_thread(_read, self._folder / f"{person}.new")
 
     async def offer(self, person: int, secret: str) -> None:
-        """Keep a secret until it is confirmed."""
+        """Store a secret until it is confirmed."""
         await asyncio.to_thread(_write, self._folder / f"{person}.new", secret)
 
     async def confirm(self, person: int) -> None:
-        """Put the offered secret in force."""
+        """Activate the offered secret."""
         await asyncio.to_thread(_rename, self._folder / f"{person}.new", self._folder / str(person))
 
     async def move(self, person: int, into: int) -> None:
-        """Give a person's secret to another one who has none; delete it otherwise."""
+        """Move a person's secret to another who has none; otherwise delete it."""
         if await self.get(person) is not None and await self.get(into) is None:
             await asyncio.to_thread(_rename, self._folder / str(person), self._folder / str(into))
         await self.forget(person)
 
     async def forget(self, person: int) -> bool:
-        """Delete what there is of a person; whether a secret was in force."""
+        """Delete a person's secrets. Return whether one was active."""
         known = await asyncio.to_thread((self._folder / str(person)).exists)
         for path in (self._folder / f"{person}.new", self._folder / str(person)):
             await asyncio.to_thread(_delete, path)

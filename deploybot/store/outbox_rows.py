@@ -1,8 +1,8 @@
-"""Messages on their way to chats, in rows.
+"""Store messages that wait to be sent to chats.
 
-A card with a key has one row for each place it is said in: the row holds its newest state, how many
-states there were, and, once known, the platform's id of the message to edit. A card without a key
-has a row of its own. What was sent or given up is dropped a month after it was last due.
+A card with a key has one row for each channel it is posted in. The row has its newest state, how many states there
+were, and, once known, the platform's id of the message to edit. A card without a key has its own row. Messages that
+were sent or given up are deleted a month after they were last due.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _KEPT = 30 * 86400.0
 
 @lru_cache(maxsize=128)
 def _card(text: str) -> Card:
-    """A row's card. What waits in a long queue is read again with every commit."""
+    """Decode a row's card. It is cached, because a long queue is read again with every commit."""
     return decode(Card, text)
 
 
 @lru_cache(maxsize=128)
 def _place(text: str) -> Place:
-    """A row's place: there are few, and they are read as often as cards."""
+    """Decode a row's channel. It is cached, because there are few and they are read as often as cards."""
     return decode(Place, text)
 
 
@@ -50,18 +50,18 @@ def _item(row: sqlite3.Row) -> OutboxItem:
 
 
 class OutboxRows:
-    """`ports.Outbox` on a connection. `touched` says whether anything was put since it was last set to False."""
+    """Implement `ports.Outbox` on a connection. `touched` is True if cards were queued since it was last cleared."""
 
     def __init__(self, connection: sqlite3.Connection, redactor: Redactor) -> None:
-        """Take the connection whose transaction this works in, and what masks cards."""
+        """Use `connection` in the caller's transaction; `redactor` masks cards."""
         self._redactor = redactor
         self._run = connection.execute
         self.touched = False
 
     def put(self, place: Place, card: Card, now: float) -> None:
-        """Queue a card, masked. With a key, an unsent earlier state of the same card in that place is replaced.
+        """Queue a masked card. With a key, it replaces an unsent earlier state of the card in the same channel.
 
-        A card that waits after a failure keeps waiting as long; one that was given up is tried again.
+        A card that waits for a retry keeps its retry time. One that was given up is tried again.
         """
         if card.stream:
             raise ValueError(f"card {card.key or card.title!r} is a stream: its states add up and cannot be replaced")
@@ -77,7 +77,7 @@ class OutboxRows:
         self._run("DELETE FROM outbox WHERE state IN ('sent', 'dead') AND next_at < ?", (now - _KEPT,))
 
     def due(self, now: float, limit: int = 50, *, besides: Collection[tuple[str, ...]] = ()) -> tuple[OutboxItem, ...]:
-        """What is to be sent now: new messages, edits, notifications; of each kind in the order in which it was put."""
+        """Return what to send now: new messages, then edits, then notifications, each in the order they were queued."""
         sql = """
             WHERE state = 'waiting' AND next_at <= ?1
               AND json_extract(place, '$.platform') || ' ' || json_extract(place, '$.channel')
@@ -88,7 +88,7 @@ class OutboxRows:
         return tuple(map(_item, self._run(_SELECT + sql, (now, limit, left_out))))
 
     def sent(self, item: int, revision: int, message: str) -> None:
-        """Note that this revision arrived as that message. Where a newer one was put meanwhile, that stays due."""
+        """Record that this revision was sent as that message. If a newer one was queued meanwhile, it stays due."""
         sql = """
             UPDATE outbox SET message = ?, attempts = 0, error = '',
                               state = CASE WHEN revision > ? THEN 'waiting' ELSE 'sent' END
@@ -96,22 +96,22 @@ class OutboxRows:
         self._run(sql, (message, revision, item))
 
     def retry(self, item: int, at: float, error: str) -> None:
-        """Note a failure; due again at `at`."""
+        """Record a failure and retry at `at`."""
         sql = "UPDATE outbox SET attempts = attempts + 1, next_at = ?, error = ? WHERE id = ? AND state = 'waiting'"
         self._run(sql, (at, clean(self._redactor.text(error)), item))
 
     def dead(self, item: int, revision: int, error: str) -> None:
-        """Give this revision up. A newer one stays due, and the next `put` of the same card tries again."""
+        """Give up this revision. A newer one stays due, and the next `put` of the card tries again."""
         sql = """
             UPDATE outbox SET error = ?1, state = CASE WHEN revision > ?2 THEN 'waiting' ELSE 'dead' END
             WHERE id = ?3 AND state = 'waiting'"""
         self._run(sql, (clean(self._redactor.text(error)), revision, item))
 
     def next_at(self) -> float | None:
-        """When the next one is due; None when nothing waits."""
+        """Return when the next message is due, or None if nothing waits."""
         row = self._run("SELECT min(next_at) FROM outbox WHERE state = 'waiting'").fetchone()
         return float(row[0]) if row[0] is not None else None
 
     def waiting(self) -> int:
-        """How many wait."""
+        """Return how many messages wait."""
         return int(self._run("SELECT count(*) FROM outbox WHERE state = 'waiting'").fetchone()[0])

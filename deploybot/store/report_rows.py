@@ -1,6 +1,6 @@
-"""What others are told of deployments, in rows: one for each state and target, told in their order.
+"""Store reports of deployments to other services: one row per state and target service, delivered in order.
 
-What was told or given up is dropped after a month, but for the rows that hold a target's own id of a deployment.
+Reports that were delivered or given up are deleted after a month, except rows with the service's id of a deployment.
 """
 
 from __future__ import annotations
@@ -57,16 +57,16 @@ def _item(row: sqlite3.Row) -> ReportItem:
 
 
 class ReportRows:
-    """`ports.Reports` on a connection. `touched` says whether anything was put since it was last set to False."""
+    """Implement `ports.Reports` on a connection. `touched` is True if reports were queued since it was last cleared."""
 
     def __init__(self, connection: sqlite3.Connection, redactor: Redactor) -> None:
-        """Take the connection whose transaction this works in, and what masks texts."""
+        """Use `connection` in the caller's transaction; `redactor` masks texts."""
         self._mask = redactor.text
         self._run = connection.execute
         self.touched = False
 
     def put(self, target: str, report: Report, now: float) -> bool:
-        """Queue a report, masked; False where the last one to this target about this deployment said the same."""
+        """Queue a masked report. Return False if the last one to this target for this deployment has the same state."""
         sql = "SELECT word FROM reports WHERE deployment = ? AND target = ? ORDER BY id DESC LIMIT 1"
         last = self._run(sql, (report.deployment, target)).fetchone()
         if last is not None and last[0] == report.word:
@@ -91,7 +91,7 @@ class ReportRows:
         return True
 
     def _masked(self, report: Report) -> Report:
-        """The report without secrets in what people have written."""
+        """Return the report with secrets masked in texts that people wrote."""
         mask = self._mask
         return dataclasses.replace(
             report,
@@ -103,23 +103,23 @@ class ReportRows:
         )
 
     def due(self, until: float, limit: int = 50) -> tuple[ReportItem, ...]:
-        """What may be told until then: of each deployment the earliest state, those first that failed least."""
+        """Return reports due by `until`: each deployment's earliest state, those with the fewest failures first."""
         return tuple(map(_item, self._run(_DUE, (until, limit))))
 
     def sent(self, item: int, remote: str) -> None:
-        """Note that it arrived, with the target's own id of the deployment, if it gave one."""
+        """Record a delivery, with the target's id of the deployment, if it gave one."""
         self._run("UPDATE reports SET state = 'sent', remote = ?, error = '' WHERE id = ?", (clean(remote), item))
 
     def retry(self, item: int, at: float, error: str) -> None:
-        """Note a failure; due again at `at`."""
+        """Record a failure and retry at `at`."""
         sql = "UPDATE reports SET attempts = attempts + 1, next_at = ?, error = ? WHERE id = ? AND state = 'waiting'"
         self._run(sql, (at, clean(self._mask(error)), item))
 
     def dead(self, item: int, error: str) -> None:
-        """Give it up."""
+        """Give up a report."""
         sql = "UPDATE reports SET state = 'dead', error = ? WHERE id = ? AND state = 'waiting'"
         self._run(sql, (clean(self._mask(error)), item))
 
     def waiting(self) -> int:
-        """How many wait."""
+        """Return how many reports wait."""
         return int(self._run("SELECT count(*) FROM reports WHERE state = 'waiting'").fetchone()[0])

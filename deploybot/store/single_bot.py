@@ -1,6 +1,6 @@
-"""One bot a data folder: a lock on a file, which the kernel releases however the bot ends.
+"""Allow only one bot per data folder with a file lock, which the kernel releases however the bot ends.
 
-A temporary bot, which a console client has started, makes room for another one that is to stay.
+A temporary bot, started by a console client, can be stopped to let a permanent one start.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _GONE_WITHIN = 15.0
 
 @contextlib.contextmanager
 def single_bot(data: Path, *, temporary: bool = False) -> Iterator[None]:
-    """Hold the data folder while the block runs; made private first if need be.
+    """Hold the data folder while the block runs. Make it private first if needed.
 
-    Raises UserError at once when another process holds it, with that process's id.
+    Raises UserError at once with the process id if another process holds it.
     """
     private_folder(data)
     path = data / LOCK
@@ -40,9 +40,9 @@ def single_bot(data: Path, *, temporary: bool = False) -> Iterator[None]:
 
 
 def make_room(data: Path) -> int:
-    """End a temporary bot that holds the folder; its process, 0 where there was none.
+    """Stop a temporary bot that holds the folder. Return its process id, or 0 if there was none.
 
-    What it follows goes on on the servers, and the next bot takes it up. Raises UserError where it does not end.
+    Its deployments continue on the servers, and the next bot follows them. Raises UserError if it does not stop.
     """
     path = data / LOCK
     if not path.exists():
@@ -59,7 +59,7 @@ def make_room(data: Path) -> int:
 
 
 def _end(process: int, lock: Path) -> bool:
-    """End the process by SIGTERM, if it is the one that has the lock open; whether it has ended in time."""
+    """Stop the process with SIGTERM if it has the lock file open. Return whether it ended in time."""
     try:
         descriptor = os.pidfd_open(process)
     except OSError:
@@ -78,12 +78,12 @@ def _end(process: int, lock: Path) -> bool:
 
 
 def _has_open(process: int, path: Path) -> bool:
-    """Whether a process has a file open: what a lock file says may be old, and its number another's by now."""
+    """Return whether a process has a file open. The process id in a lock file may be old and reused."""
     return any(link.exists() and link.samefile(path) for link in Path(f"/proc/{process}/fd").iterdir())
 
 
 def _locked(file: FileIO) -> bool:
-    """Lock the file; whether nobody else holds it."""
+    """Lock the file. Return False if another process holds it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -92,7 +92,7 @@ def _locked(file: FileIO) -> bool:
 
 
 def _holder(file: FileIO) -> tuple[int, bool]:
-    """The process that a lock file names, 0 where it names none, and whether that bot is a temporary one."""
+    """Return the process id in a lock file, 0 if there is none, and whether that bot is temporary."""
     file.seek(0)
     number, _, kind = file.read(40).decode("ascii", "replace").strip().partition(" ")
     return int(number) if number.isascii() and number.isdigit() else 0, kind == _TEMPORARY

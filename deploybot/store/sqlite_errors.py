@@ -1,4 +1,4 @@
-"""What an error of SQLite means for the person who has to mend it."""
+"""Explain SQLite errors, with how to fix them."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _SENTENCES = {
 
 
 def _primary(error: Exception) -> int:
-    """The primary result code (sqlite.org/rescode.html); 0 where the error did not come from SQLite."""
+    """Return the primary result code (sqlite.org/rescode.html); 0 if the error is not from SQLite."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def is_trouble(error: sqlite3.Error) -> bool:
-    """Whether the database itself is in trouble, and not only the statement wrong."""
+    """Return whether the database itself failed, and not only the statement."""
     return _primary(error) in _DAMAGE or _primary(error) in _SENTENCES
 
 
 def is_full(error: Exception) -> bool:
-    """Whether there was no space for it."""
+    """Return whether the disk was full."""
     return _primary(error) == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno == errno.ENOSPC)
 
 
 def has_room(path: Path) -> bool:
-    """Whether the disk has space for more than a few rows; where it cannot be asked, it is taken to have."""
+    """Return whether the disk has space for more than a few rows. If that is unknown, assume it has."""
     try:
         state = os.statvfs(path.parent)
     except OSError:
@@ -52,7 +52,7 @@ def has_room(path: Path) -> bool:
 
 
 def explain(error: Exception, path: Path) -> StoreError:
-    """The sentence for an error, with what to do."""
+    """Return the error to raise, with how to fix it."""
     primary = _primary(error)
     if primary in _DAMAGE:
         return damaged(path, str(error))
@@ -67,12 +67,12 @@ def explain(error: Exception, path: Path) -> StoreError:
 
 
 def damaged(path: Path, finding: str) -> StoreError:
-    """The error for a damaged file, with the command that restores the last good copy."""
+    """Return the error for a damaged file, with the command that restores the last good backup."""
     return StoreError(f"the database {path} is damaged ({finding}). {_cure(path)}")
 
 
 def vanished(path: Path) -> StoreError | None:
-    """The error for a database that is gone or empty while there is a copy of it, which a new one would replace."""
+    """Return the error for a missing or empty database that has a backup, which a new database would replace."""
     copy = backup_of(path)
     if (path.exists() and path.stat().st_size) or not copy.is_file() or not copy.stat().st_size:
         return None
@@ -94,11 +94,11 @@ def _cure(path: Path) -> str:
 
 
 def _swept(path: Path, first: str = "") -> str:
-    """The command that leaves no journal: one of another file would be played back into the restored one."""
+    """Return the command that deletes journals: SQLite would apply an old one to the restored file."""
     name = shlex.quote(path.name)
     return f"cd {shlex.quote(str(path.absolute().parent))} && {first}rm -f {name}-journal {name}-wal {name}-shm"
 
 
 def backup_of(path: Path) -> Path:
-    """Where the last good copy of a database is kept."""
+    """Return the path of a database's last good backup."""
     return path.with_name(path.name + ".bak")

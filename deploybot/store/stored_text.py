@@ -1,8 +1,8 @@
-"""Text that SQLite can hold, whatever a chat or a log put into it."""
+"""Make any text from a chat or a log valid for SQLite."""
 
 from __future__ import annotations
 
 
 def clean(text: str) -> str:
-    """The text itself; halves of surrogate pairs, which no UTF-8 has, become `?`."""
+    """Return the text with unpaired surrogates, which UTF-8 can't encode, replaced by `?`."""
     return text.encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""What is deployed by itself, in rows: one wish stands in an environment, one deployment comes of a release there."""
+"""Store triggers of automatic deployments: one open per environment, and one deployment per release there."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _wish(row: sqlite3.Row) -> Trigger:
 
 
 def _build(row: sqlite3.Row) -> Build:
-    """A run as it was kept; of rows from before migration 15 by their columns."""
+    """Decode a build. Rows from before migration 15 have only columns."""
     commit, key, name, state, attempt, at, event = row
     if event:
         return decode(Build, event)
@@ -65,41 +65,41 @@ def _key(build: Build) -> str:
 
 
 class TriggerRows:
-    """`ports.Wishes` on a connection."""
+    """Implement `ports.TriggerTable` on a connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection whose transaction this works in."""
+        """Use `connection` in the caller's transaction."""
         self._run = connection.execute
 
     def considered(self, app: str, environment: str) -> dict[str, str]:
-        """What was last considered in an environment, by source."""
+        """Return what was last considered in an environment, by source."""
         sql = "SELECT source, what FROM considered WHERE app = ? AND environment = ?"
         return dict(self._run(sql, (app, environment)).fetchall())
 
     def consider(self, app: str, environment: str, source: str, what: str) -> None:
-        """Note what was considered last."""
+        """Store what was considered last."""
         sql = "INSERT OR REPLACE INTO considered (app, environment, source, what) VALUES (?, ?, ?, ?)"
         self._run(sql, (app, environment, clean(source), clean(what)))
 
     def forget(self, app: str, environment: str, source: str) -> None:
-        """Take such a note back."""
+        """Delete what was considered last."""
         sql = "DELETE FROM considered WHERE app = ? AND environment = ? AND source = ?"
         self._run(sql, (app, environment, clean(source)))
 
     def add(self, wish: Trigger) -> Trigger:
-        """Keep a new one, and give it its number."""
+        """Store a new trigger and return it with its number."""
         kept = replace(wish, source=clean(wish.source), why=clean(wish.why), problem=clean(wish.problem))
         what = (kept.app, kept.environment, kept.source, kept.commit, kept.release, kept.ref, kept.why, kept.made)
         state = (kept.state.value, kept.problem, kept.shown, kept.tries, kept.next_at)
         return replace(kept, number=self._run(_INSERT, what + state).lastrowid or 0)
 
     def get(self, number: int) -> Trigger | None:
-        """One wish."""
+        """Return one trigger, or None."""
         row = self._run(_SELECT + "WHERE number = ?", (number,)).fetchone()
         return _wish(row) if row else None
 
     def put(self, wish: Trigger) -> None:
-        """Replace the row of its number; StoreError where it has ended meanwhile otherwise."""
+        """Update a stored trigger. Raises StoreError if it is unknown or already ended in another state."""
         kept = self.get(wish.number)
         if kept is None or (kept.state.ended and kept.state is not wish.state):
             raise StoreError(f"wish {wish.number} has ended and cannot become {wish.state}")
@@ -107,18 +107,21 @@ class TriggerRows:
         self._run(_PUT, (*values, wish.number))
 
     def pending(self, app: str) -> tuple[Trigger, ...]:
-        """Those of an app that have not ended, and those whose card does not show yet how they did; oldest first."""
+        """Return an app's triggers that have not ended, or whose card is out of date; oldest first."""
         where = "WHERE app = ? AND (state IN ('open', 'asked') OR (shown <> '' AND shown <> state)) ORDER BY number"
         return tuple(map(_wish, self._run(_SELECT + where, (app,))))
 
     def standing(self, app: str, environment: str) -> Trigger | None:
-        """The one that is open or asked in an environment."""
+        """Return the trigger that is open or asked in an environment, or None."""
         where = "WHERE app = ? AND environment = ? AND state IN ('open', 'asked')"
         row = self._run(_SELECT + where, (app, environment)).fetchone()
         return _wish(row) if row else None
 
     def fulfil(self, number: int, deployment: int) -> Trigger:
-        """Note what came of an open one; UserError for any other, and for a release that was there by itself before."""
+        """Record the deployment of an open trigger.
+
+        Raises UserError for any other trigger, and for a release that was already deployed automatically.
+        """
         wish = self.get(number)
         if wish is None or wish.state is not TriggerState.OPEN:
             raise UserError("This automatic deployment is no longer wanted.")
@@ -129,44 +132,44 @@ class TriggerRows:
         return replace(wish, state=TriggerState.DEPLOYED, deployment=deployment, problem="")
 
     def once(self, app: str, environment: str, release: str) -> int:
-        """The deployment that brought a release there by itself; 0 where none did."""
+        """Return the automatic deployment of a release in an environment, or 0 if there was none."""
         sql = "SELECT deployment FROM wishes WHERE app = ? AND environment = ? AND release = ? AND deployment <> 0"
         row = self._run(sql, (app, environment, release)).fetchone()
         return int(row[0]) if row else 0
 
     def bring(self, app: str, what: str, author: Author, now: float) -> None:
-        """Note who brought a commit, a tag or a digest about."""
+        """Record the author of a commit, a tag or a digest."""
         self._run("DELETE FROM brought WHERE at < ?", (now - _KEPT,))
         sql = "INSERT OR REPLACE INTO brought (app, what, author, at) VALUES (?, ?, ?, ?)"
         self._run(sql, (app, clean(what), encode(replace(author, name=clean(author.name))), now))
 
     def brought(self, app: str, whats: Iterable[str]) -> tuple[Author, ...]:
-        """Who brought any of these about; each once."""
+        """Return the authors of any of these, each once."""
         sql = "SELECT author FROM brought WHERE app = ? AND what = ? ORDER BY at, author"
         found = (decode(Author, row[0]) for what in whats for row in self._run(sql, (app, clean(what))))
         return tuple(dict.fromkeys(found))
 
     def build(self, app: str, build: Build, now: float) -> None:
-        """Keep what is known of a run of its commit, in place of what was."""
+        """Store the state of a commit's build, replacing the earlier one."""
         self._run("DELETE FROM builds WHERE kept < ?", (now - _KEPT,))
         what = (clean(build.name), build.state.value, build.attempt, build.at, now, encode(build))
         self._run(_BUILD, (app, build.commit, _key(build), *what))
 
     def built(self, app: str, build: Build) -> Build | None:
-        """What is known of the same run, by its commit, sender and key."""
+        """Return the stored state of the same build, by its commit, sender and key, or None."""
         where = "WHERE app = ? AND commit_id = ? AND key = ?"
         row = self._run(_BUILDS + where, (app, build.commit, _key(build))).fetchone()
         return _build(row) if row else None
 
     def builds(self, app: str, commit: str) -> tuple[Build, ...]:
-        """All runs that are known of a commit, by name."""
+        """Return all known builds of a commit, sorted by name."""
         found = self._run(_BUILDS + "WHERE app = ? AND commit_id = ? ORDER BY name, key", (app, commit))
         return tuple(map(_build, found))
 
     def publish(self, app: str, tag: str, now: float) -> None:
-        """Note that a release was published."""
+        """Record that a release was published."""
         self._run("INSERT OR IGNORE INTO published (app, tag, at) VALUES (?, ?, ?)", (app, clean(tag), now))
 
     def published(self, app: str) -> tuple[str, ...]:
-        """The tags of all releases that were published."""
+        """Return the tags of all published releases."""
         return tuple(row[0] for row in self._run("SELECT tag FROM published WHERE app = ? ORDER BY tag", (app,)))

@@ -1,7 +1,7 @@
-"""The schema, as migrations: each is applied once, in order, in a transaction of its own.
+"""The schema as migrations. Each is applied once, in order, in a separate transaction.
 
-Never change one that was released: add the next. Text that must be exact and structured is canonical
-JSON (`deploybot.store.codec`); times are seconds since the epoch. No secret is ever stored here.
+Never change a released migration: add the next one. Text that must be exact and structured is canonical JSON
+(`deploybot.store.codec`); times are seconds since the epoch. No secret is ever stored here.
 """
 
 from __future__ import annotations

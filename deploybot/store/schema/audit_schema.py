@@ -1,4 +1,4 @@
-"""How far the audit has left the machine."""
+"""Create the table of how far the audit was exported."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ _SINKS = """
 
 
 def m016_audit_sinks(db: Database) -> None:
-    """Keep for each sink of the audit which row left last, and since when it fails."""
+    """Store each audit sink's last exported row, and when its failures began."""
     db.execute(_SINKS)

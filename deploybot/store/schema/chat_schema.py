@@ -1,4 +1,4 @@
-"""What chats brought: buttons, approvals, codes."""
+"""Create the tables that chats fill: buttons, approvals, codes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BUTTONS = (
 
 
 def m003_buttons(db: Database) -> None:
-    """What stands behind the buttons of messages."""
+    """Create the table of buttons and the commands behind them."""
     for statement in _BUTTONS:
         db.execute(statement)
 
@@ -56,7 +56,7 @@ _REQUESTS = (
 
 
 def m004_requests(db: Database) -> None:
-    """Deployments that wait for approvals, and the approvals."""
+    """Create the tables of deployments that wait for approvals, and of the approvals."""
     for statement in _REQUESTS:
         db.execute(statement)
 
@@ -87,6 +87,6 @@ _CODES = (
 
 
 def m005_codes(db: Database) -> None:
-    """Uses of one-time codes, and codes by which identities are linked; no secret is in either."""
+    """Create the tables of used one-time codes, and of codes that link accounts. Neither has secrets."""
     for statement in _CODES:
         db.execute(statement)

@@ -1,4 +1,4 @@
-"""What events brought: deliveries, what was told, what is wanted by itself, what others are told."""
+"""Create the tables of webhook deliveries, event notifications, triggers and reports."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DELIVERIES = (
 
 
 def m006_deliveries(db: Database) -> None:
-    """What others have told the bot, kept before they are answered."""
+    """Create the table of webhook deliveries, which are stored before they are answered."""
     for statement in _DELIVERIES:
         db.execute(statement)
 
@@ -59,7 +59,7 @@ _REPORTS = (
 
 
 def m010_reports(db: Database) -> None:
-    """What others are told of deployments, and an index by which deployments are counted."""
+    """Create the table of reports to other services, and an index for counting deployments."""
     for statement in _REPORTS:
         db.execute(statement)
 
@@ -136,7 +136,7 @@ _WISHES = (
 
 
 def m008_wishes(db: Database) -> None:
-    """What is deployed by itself: what was considered, what is wanted, who brought it about, builds of commits."""
+    """Create the tables of automatic deployments: considered refs, triggers, authors, builds and published releases."""
     for statement in _WISHES:
         db.execute(statement)
 
@@ -185,13 +185,13 @@ _TOLD = (
 
 
 def m007_told(db: Database) -> None:
-    """What was heard of the things that events are about, and where it was told."""
+    """Create the tables of event subjects and of their notifications."""
     for statement in _TOLD:
         db.execute(statement)
 
 
 def m015_builds(db: Database) -> None:
-    """What a build is a run of. GitHub's checks are forgotten: several runs, and those for forks, were one."""
+    """Store the event of each build. Delete GitHub's checks, which combined several runs and those of forks."""
     db.execute("ALTER TABLE builds ADD COLUMN event TEXT NOT NULL DEFAULT ''")
     db.execute("DELETE FROM builds WHERE key LIKE 'github github:%:check:%'")
     db.execute("DELETE FROM told_parts WHERE kind = 'Build' AND event LIKE '%\"key\":\"github:%:check:%'")

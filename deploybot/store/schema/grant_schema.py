@@ -1,4 +1,4 @@
-"""Grants with an end and a giver, accounts that can be taken away, changes that wait for a second admin."""
+"""Add temporary grants and their giver, accounts that can be detached, and changes that wait for a second admin."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ _GRANTS = (
 
 
 def m012_grants(db: Database) -> None:
-    """Keep since when and by whom grants and accounts are there, and until when; what a request still misses."""
+    """Store when, by whom and until when grants and accounts were given, and the approvals that a request misses."""
     for statement in _GRANTS:
         db.execute(statement)

@@ -1,4 +1,4 @@
-"""Persons, deployments, locks, messages and the audit."""
+"""Create the tables of people, deployments, locks, messages and the audit."""
 
 from __future__ import annotations
 
@@ -152,11 +152,11 @@ _FIRST = (
 
 
 def m001_first(db: Database) -> None:
-    """Persons, deployments, what runs, locks, messages and the audit."""
+    """Create the tables of people, deployments, running releases, locks, messages and the audit."""
     for statement in _FIRST:
         db.execute(statement)
 
 
 def m002_not_before(db: Database) -> None:
-    """Deployments that begin at a time."""
+    """Add the start time of scheduled deployments."""
     db.execute("ALTER TABLE deployments ADD COLUMN not_before REAL NOT NULL DEFAULT 0")

@@ -1,4 +1,4 @@
-"""What releases were seen to run."""
+"""Create the table of what releases were seen to run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sqlite_utils import Database
 
 
 def m011_manifests(db: Database) -> None:
-    """The images of releases, by server."""
+    """Create the table of releases' images by server."""
     db.execute("""
         CREATE TABLE manifests (
             app TEXT NOT NULL,
@@ -21,5 +21,5 @@ def m011_manifests(db: Database) -> None:
 
 
 def m013_glass(db: Database) -> None:
-    """Which rules a deployment passed by break glass."""
+    """Add the rules that a deployment bypassed with break glass."""
     db.execute("ALTER TABLE deployments ADD COLUMN glass TEXT NOT NULL DEFAULT ''")

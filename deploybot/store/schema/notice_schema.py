@@ -1,4 +1,4 @@
-"""What keeps channels quiet and nothing hidden: notifications wait for answers, storms are one message, notices."""
+"""Create what limits the number of messages: outbox priorities, storms in one message, and notices."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ _SILENCE = (
 
 
 def m014_silence(db: Database) -> None:
-    """Order the outbox by urgency, fold storms of events into one message, and remember what was reported."""
+    """Order the outbox by urgency, combine storms of events into one message, and store posted notices."""
     for statement in _SILENCE:
         db.execute(statement)

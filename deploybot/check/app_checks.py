@@ -95,7 +95,7 @@ async def try_auto(app: App, refs: RefSource) -> AsyncIterator[Row]:
 
 
 def _found(auto: Auto, heads: Heads) -> tuple[list[str], list[str]]:
-    """Return what exists of what `auto` waits for, and what is missing."""
+    """Return the refs that `auto` finds in the repository, and those that are missing."""
     found, missing = [], []
     if auto.branch:
         names = [name for name in sorted(heads.branches) if fits(auto.branch, name)]

@@ -103,7 +103,7 @@ def _tools(subject: str, facts: ServerFacts) -> Row:
 
 
 async def _place(subject: str, placed: _Placed, host: Host) -> Row:
-    """Check whether a release could be deployed there now, by the same rules as a deployment."""
+    """Check whether a release could be deployed to a target now, by the same rules as a deployment."""
     what = f"{placed.app.name}/{placed.environment.name}"
     directory = placed.directory
     try:

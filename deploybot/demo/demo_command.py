@@ -1,4 +1,4 @@
-"""The command line of the demo: at a terminal it leaves a person at the prompt, elsewhere it plays by itself."""
+"""The command line of the demo: at a terminal it ends at the prompt, elsewhere it plays a session automatically."""
 
 from __future__ import annotations
 

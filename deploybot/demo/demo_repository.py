@@ -131,7 +131,7 @@ def _git(path: Path, *words: str, at: int = _FIRST, by: str = "") -> str:
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     plain = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "HOME": str(path), "LC_ALL": "C"}
     command = ("git", "-c", "core.autocrlf=false", "-c", "gc.auto=0", *words)
-    done = subprocess.run(  # noqa: S603  git, with words of ours
+    done = subprocess.run(  # noqa: S603  git, with our own arguments
         command, cwd=path, env=own | plain | identity, check=True, capture_output=True, text=True, timeout=_WITHIN
     )
     return done.stdout

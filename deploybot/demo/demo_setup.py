@@ -111,7 +111,7 @@ class DemoSetup:
         return f"http://127.0.0.1:{self.ports[environment]}/"
 
     def builds(self, environment: str) -> list[str]:
-        """Return what builds did, one line each: `v4 begins`, `v4 page 3`, `v4 ends`."""
+        """Return the steps of all builds, one line each: `v4 begins`, `v4 page 3`, `v4 ends`."""
         file = self.folder / "server" / environment / "builds.log"
         return file.read_text().splitlines() if file.exists() else []
 

@@ -33,7 +33,7 @@ exit ends the demo and puts everything away.
 
 
 async def visit(town: DemoSetup) -> int:
-    """Add the people, deploy v1, print what there is to try, and leave the person at the prompt."""
+    """Add the people, deploy v1, print some commands to try, and leave the person at the prompt."""
     await _run(town, "allow", "ana", "admin")
     await _run(town, "allow", "ben", "viewer", "--identity", f"console:{os.getuid()}/ben")
     await _run(town, "chat", lines="deploy shop@v1 to staging\ndeploy shop@v1 to production\n")

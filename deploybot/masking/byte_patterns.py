@@ -13,7 +13,7 @@ import re2  # type: ignore[import-untyped]
 
 _MEMORY = 8 << 20
 _MEMORY_OF_LARGE = 32 << 20
-"""Memory limits of RE2 for one pattern, in bytes. It uses only what the states take that texts really reach."""
+"""Memory limits of RE2 for one pattern, in bytes. It uses memory only for states that texts really reach."""
 _LARGE = 8_000
 MOST = 50_000
 """Maximum length of a pattern in bytes. Longer ones get no table of states in that memory, and are 100 times slower."""

@@ -96,7 +96,7 @@ class GitHubReporter:
 
 
 def _mark(report: Report) -> dict[str, object]:
-    """Return what identifies this deployment. It includes `created`, because a new database counts from 1 again."""
+    """Return the payload that identifies this deployment. It has `created`, because a new database counts from 1."""
     return {"app": report.app, "deployment": report.deployment, "created": report.created}
 
 

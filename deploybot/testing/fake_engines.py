@@ -89,7 +89,7 @@ class FakeEngine:
     ) -> AsyncIterator[bytes]:
         """Yield all chunks of a container's log, or its last lines. A followed log ends with them."""
         self._reach()
-        del since, follow, times, timeout  # a test puts into `chunks` what it wants
+        del since, follow, times, timeout  # a test sets all chunks that arrive
         if container not in self.chunks:
             raise EngineError(f"there is no container {container}")
         chunks = self.chunks[container]

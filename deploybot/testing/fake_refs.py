@@ -48,7 +48,7 @@ class FakeRefs:
         commit = self.known.get(wanted, "")
         if wanted in self.parents:
             commit = wanted
-        matches = {one for one in self.known.values() if len(wanted) >= 4 and one.startswith(wanted)}  # noqa: PLR2004  git's least
+        matches = {one for one in self.known.values() if len(wanted) >= 4 and one.startswith(wanted)}  # noqa: PLR2004  git's limit
         if not commit and len(matches) == 1:
             commit = matches.pop()
         if not commit:

@@ -126,7 +126,7 @@ class FakeDeployments:
         """Return a path without a file."""
         return f"/nonexistent/{number}.log"
 
-    def _ask(  # noqa: PLR0917 - what a request has
+    def _ask(  # noqa: PLR0917 - the fields of a request
         self,
         ctx: Context,
         kind: Kind,
@@ -183,7 +183,7 @@ class FakeReleases:
         self.known.update({release.ref: release for release in releases})
 
     async def resolve(self, app: App, environment: Environment | None, ref: str, *, back: bool = False) -> Release:
-        """Return one of `known`, or what runs for `:current`."""
+        """Return one of `known`, or for `:current` the release that runs."""
         del back
         self._fail()
         self.asked.append(ref)

@@ -58,7 +58,7 @@ def web_server(settings: Settings, problems: Callable[[], dict[str, str]]) -> We
 
 
 def telling(settings: Settings, world: Adapters) -> Notifier | None:
-    """Return what posts events to channels if bot.toml has webhooks. It is imported only then."""
+    """Return the notifier, which posts events to channels, if bot.toml has webhooks. It is imported only then."""
     if not _has_hooks(settings):
         return None
     from deploybot.notifications.notifier import Notifier  # noqa: PLC0415  see above
@@ -104,7 +104,7 @@ def notice_board(settings: Settings, world: Infrastructure) -> NoticeBoard:
 
 
 def unfit_tags(settings: Settings, world: Infrastructure) -> Iterator[EventListener]:
-    """Yield what reports tags of images that bot.toml cannot mean, if bot.toml has images."""
+    """Yield the listener that reports image tags which no pattern in bot.toml can match, if bot.toml has images."""
     if any(app.images for app in settings.apps.values()):
         from deploybot.events.unmatched_tags import UnfitTags  # noqa: PLC0415  see above
 
@@ -141,7 +141,7 @@ def monitor(
     problems: Callable[[], dict[str, str]],
     sinks: Callable[[], Mapping[str, SinkSight]],
 ) -> Coroutine[None, None, None] | None:
-    """Make the server answer health checks. Return what has to run for `/metrics`, if bot.toml opens it."""
+    """Make the server answer health checks. Return the measurement to run for `/metrics`, if bot.toml opens it."""
     from deploybot.monitoring.bot_health import HealthLook  # noqa: PLC0415  see above
     from deploybot.monitoring.metric_values import watch_lag  # noqa: PLC0415  see above
     from deploybot.monitoring.monitoring_routes import Monitor  # noqa: PLC0415  see above

@@ -30,7 +30,7 @@ class AutomaticDeployments:
     _task: asyncio.Task[None] | None = None
 
     def start(self) -> asyncio.Task[None]:
-        """Look at everything now, and continue to watch, in this task."""
+        """Start the task that looks at everything now, and then keeps watching."""
         self._task = asyncio.create_task(self.watch.run(self.automatic.look), name="watch")
         return self._task
 
@@ -44,7 +44,7 @@ class AutomaticDeployments:
 def by_itself(
     settings: Settings, world: Infrastructure, access: Access, dispatcher: Dispatcher
 ) -> AutomaticDeployments | None:
-    """Return what bot.toml's `auto` needs, or None if there is none. It is imported only then."""
+    """Return the parts that bot.toml's `auto` needs, or None if there is none. It is imported only then."""
     if not is_used(settings):
         return None
     from deploybot.autodeploy.detector import TriggerDetector  # noqa: PLC0415  see above
@@ -69,7 +69,7 @@ def by_itself(
         lock, why = answer.lock, " ".join(answer.decision.reasons)
         if lock is None or not answer.decision.held:
             return Refusal(why)
-        # Leave out how long it has been held: the card would change at every look.
+        # Leave out how long it has been held: the card would change at every poll.
         return Refusal(f"{why} “{lock.reason}” `unlock {wish.app} {wish.environment}` releases it.", lock.until)
 
     book = TriggerBook(world.clock, lambda app: app.channel or event_places(settings))

@@ -29,10 +29,10 @@ _STORE_WITHIN = 600.0
 
 
 class TemporaryLife:
-    """Keeps a temporary bot alive until its client and all others have left, and what has begun has ended."""
+    """Keeps a temporary bot alive until all clients have left, and all deployments that have begun have ended."""
 
     def __init__(self, queue: Queue, console: Console) -> None:
-        """Take what keeps it alive. Call `look` when a deployment has ended."""
+        """Take the queue and the console that keep it alive. Call `look` when a deployment has ended."""
         self._queue = queue
         self._console = console
         self._released = asyncio.Event()
@@ -49,7 +49,7 @@ class TemporaryLife:
         self._changed.set()
 
     async def run(self, part: Callable[[Parting], None]) -> None:
-        """Return when the bot may stop. Call `part` once with what continues without the client."""
+        """Return when the bot may stop. Call `part` once with the deployments that continue without the client."""
         await self._released.wait()
         await self._answered()
         parting = await self._try_to_leave()
@@ -72,9 +72,9 @@ class TemporaryLife:
             await self._change(left)
 
     async def _unfinished(self) -> Unfinished | None:
-        """Return what has not ended, or None if the database cannot be read.
+        """Return the unfinished deployments, or None if the database cannot be read.
 
-        After ten minutes of that, return that nothing is unfinished.
+        After ten minutes of that, return no deployments.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -96,7 +96,7 @@ class TemporaryLife:
             self._changed.clear()
 
     async def _try_to_leave(self) -> Parting:
-        """Take no more clients and start nothing new if nothing keeps the bot. Otherwise return what keeps it."""
+        """Take no more clients and start no deployments, unless something keeps the bot. Return what keeps it."""
         found = await self._unfinished()
         if found is None:
             return Parting(stays=True)

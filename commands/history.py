@@ -42,7 +42,7 @@ async def history(ctx: Context, app: App, env: Environment | None = None, count:
     """Show the last deployments of an app: who, what, where, when, and how each ended."""
     visible = {place.name for of, place in await ctx.people.visible(ctx) if of == app}
     most = min(max(count, 1), 200)
-    # Each place by itself: what one may not see must not take the room of what one may.
+    # Query each environment separately, so that hidden ones do not use up the limit of visible ones.
     places = [place for name, place in app.environments.items() if name in visible and (env is None or env == place)]
     asked = [one for place in places for one in await ctx.deployments.history(app, place, most)]
     found = sorted(asked, key=lambda one: one.number, reverse=True)[:most]

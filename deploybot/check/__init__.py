@@ -1,6 +1,6 @@
-"""`deploybot check`: really tries every server, repository and chat of bot.toml, all at once, each within a deadline.
+"""`deploybot check`: try every server, repository and chat of bot.toml, all at once, each within a deadline.
 
-It stands on ports only. What was tried becomes a `Row`, and a row that failed says what to do.
+It depends only on ports. Each check becomes a `Row`. A failed row says how to fix it.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ async def check(
     mask: Callable[[str], str] = str,
     within: float = WITHIN,
 ) -> tuple[Row, ...]:
-    """Try everything at once; a server, repository, image or chat has `within` seconds, one that hangs costs its row.
+    """Run all checks at once.
 
-    `chats` try themselves, by name. `plans` plans a
-    deployment, where that is to be tried, too. `mask` takes secrets out of what others said.
+    Each server, repository, image or chat has `within` seconds. One that hangs costs only its own row. `chats` are the
+    checks of the chats, by name. `plans` plans deployments, if that is to be checked too. `mask` removes secrets from
+    the messages of other programs.
     """
     tries = [_bounded("bot", _files(settings), within)]
     tries += [
@@ -60,7 +61,7 @@ async def check(
     tries += [_bounded(f"app {app.name}", try_auto(app, refs), within) for app in watched]
     tries += [_bounded(name, _chat(name, findings), within) for name, findings in chats.items()]
     found = await asyncio.gather(*tries)
-    # Servers were cut off to see what survives that: plans come after.
+    # The checks above cut connections to servers, so plans come afterwards.
     found += await asyncio.gather(*_plans(settings, plans, within))
     rows = [_data(settings.bot.data), *(row for rows in found for row in rows)]
     return tuple(dataclasses.replace(row, says=mask(row.says), cure=mask(row.cure)) for row in rows)
@@ -79,23 +80,23 @@ def _plans(settings: Settings, plans: DryPlan | None, within: float) -> list[Cor
 
 
 async def _bounded(subject: str, tries: AsyncIterator[Row], within: float) -> list[Row]:
-    """The rows that came in time, and one more where time ran out."""
+    """Return the rows that came in time, and one more if time ran out."""
     rows: list[Row] = []
     try:
         async with asyncio.timeout(within):
             async for row in tries:
-                rows.append(row)  # noqa: PERF401  what came before the time ran out is kept
+                rows.append(row)  # noqa: PERF401  rows from before the timeout are kept
     except TimeoutError:
         cure = "See what keeps it busy; a firewall that swallows packets looks like this, too."
         rows.append(Row(subject, "answer", CheckState.FAILED, f"no answer within {show_duration(within)}", cure))
-    except Exception as problem:  # noqa: BLE001  whatever one of them causes is its own row
+    except Exception as problem:  # noqa: BLE001  any failure of a check is its own row
         error = failure_of(subject, problem)
         rows.append(Row(subject, "answer", CheckState.FAILED, str(error), getattr(error, "hint", "")))
     return rows
 
 
 def _data(folder: Path) -> Row:
-    """Whether the bot can keep anything here; nothing is made."""
+    """Check whether the bot can store data here. Nothing is created."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         return Row(

@@ -1,4 +1,4 @@
-"""What is tried of an app: its repository, its images, and what it is deployed from by itself."""
+"""Check an app: its repository, its images, and what triggers its automatic deployments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TAGS = 3
 
 
 async def try_repository(app: App, refs: RefSource) -> AsyncIterator[Row]:
-    """Whether the repository opens, and what its branch is now."""
+    """Check whether the repository can be read, and show the current commit of its branch."""
     subject = f"app {app.name}"
     what = "repository"
     try:
@@ -34,7 +34,7 @@ async def try_repository(app: App, refs: RefSource) -> AsyncIterator[Row]:
 
 
 async def try_plan(app: App, environment: Environment, plans: DryPlan) -> AsyncIterator[Row]:
-    """Show what a deployment of the app's branch would change now, and everything that stands against it."""
+    """Show what a deployment of the app's branch would change now, or everything that prevents it."""
     subject, what = f"app {app.name}", f"plan {environment.name}"
     try:
         plan = await plans(app, environment)
@@ -49,7 +49,7 @@ async def try_plan(app: App, environment: Environment, plans: DryPlan) -> AsyncI
 
 
 async def try_image(app: App, service: str, images: Images) -> AsyncIterator[Row]:
-    """Whether a registry shows the image of one service, and what it is now."""
+    """Check whether the registry has the image of one service, and show its current version."""
     subject, what = f"app {app.name}", f"image {service}"
     of = app.images[service]
     try:
@@ -66,7 +66,7 @@ async def try_image(app: App, service: str, images: Images) -> AsyncIterator[Row
 
 
 async def _left_out(app: App, service: str, images: Images) -> str:
-    """Which of a service's tags look like releases and do not count, with the reason of each."""
+    """Return the tags of a service that look like releases but do not count, each with the reason."""
     try:
         found = (await images.unfit(app)).get(service, ())
     except DeploybotError:
@@ -76,7 +76,7 @@ async def _left_out(app: App, service: str, images: Images) -> str:
 
 
 async def try_auto(app: App, refs: RefSource) -> AsyncIterator[Row]:
-    """What each look of the bot's own asks, and what it finds for every environment that is deployed by itself."""
+    """Check what the bot polls for automatic deployments, and show what it finds for each environment."""
     subject = f"app {app.name}"
     try:
         heads = await refs.heads(app)
@@ -95,7 +95,7 @@ async def try_auto(app: App, refs: RefSource) -> AsyncIterator[Row]:
 
 
 def _found(auto: Auto, heads: Heads) -> tuple[list[str], list[str]]:
-    """What there is now of what `auto` waits for, and what there is nothing of."""
+    """Return the refs that `auto` finds in the repository, and those that are missing."""
     found, missing = [], []
     if auto.branch:
         names = [name for name in sorted(heads.branches) if fits(auto.branch, name)]

@@ -1,4 +1,4 @@
-"""What was tried, and how it ended."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class CheckState(enum.StrEnum):
-    """How a try ended."""
+    """How a check ended."""
 
     OK = "ok"
     FAILED = "failed"
@@ -16,7 +16,7 @@ class CheckState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One try: of whom (`server web1`), what, how it ended, what was seen, and the cure where it failed."""
+    """One check: its subject (`server web1`), what was checked, how it ended, what was seen, and the fix."""
 
     subject: str
     what: str

@@ -1,4 +1,4 @@
-"""Tries what the bot believes of its own machine: that nobody else can change bot.toml, its files and plug-ins."""
+"""Check the files that the bot trusts: only its user and root may change bot.toml, its files and plug-ins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deploybot.settings import Settings
 
 
 def try_files(settings: Settings) -> list[Row]:
-    """A row for each file that others can change or read, or one that says that there is none. It blocks."""
+    """Return a row for each file that others can change or read, or one row if there is none. It blocks."""
     listed = [*dict.fromkeys([*named_files(settings), *_plugins(settings.bot.plugins)])]
     rows = [row for path, private in listed if (row := _try(path, private=private))]
     if rows:
@@ -42,7 +42,7 @@ def _try(path: Path, *, private: bool) -> Row | None:
 
 
 def _user() -> str:
-    """`root`, or `root and deploybot`."""
+    """Return `root`, or `root and deploybot`."""
     uid = os.geteuid()
     name = str(uid)
     with suppress(KeyError):

@@ -1,4 +1,4 @@
-"""What is tried of a server: its connection, its tools, the apps' places, and whether jobs outlive connections."""
+"""Check a server: its connection, its tools, the apps' directories, and whether jobs survive a lost connection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ServerLinks(Servers, Protocol):
     """All servers, and a way to break the connection to one of them."""
 
     async def drop(self, name: str) -> None:
-        """Cut the connection to a server without a word, as a broken link would."""
+        """Cut the connection to a server without notice, as a broken network would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class _Placed:
 
     @property
     def directory(self) -> str:
-        """Where it lives on the server."""
+        """Return its directory on the server."""
         return self.environment.directory or self.app.directory
 
 
 async def try_server(server: Server, settings: Settings, links: ServerLinks) -> AsyncIterator[Row]:
-    """A row each for all of that; one that cannot be reached is one row."""
+    """Yield a row for each check of the server. An unreachable server is one row."""
     subject = f"server {server.name}"
     host = links.host(server.name)
     started = time.monotonic()
@@ -103,7 +103,7 @@ def _tools(subject: str, facts: ServerFacts) -> Row:
 
 
 async def _place(subject: str, placed: _Placed, host: Host) -> Row:
-    """Whether a release could go there now, by the rules that a deployment asks."""
+    """Check whether a release could be deployed to a target now, by the same rules as a deployment."""
     what = f"{placed.app.name}/{placed.environment.name}"
     directory = placed.directory
     try:
@@ -148,7 +148,7 @@ def _compose(subject: str, facts: ServerFacts) -> Row:
 
 
 async def _survival(subject: str, server: Server, host: Host, links: ServerLinks) -> Row:
-    """Start a job, cut the connection, connect again: a server that kills what a session left cannot be used."""
+    """Start a job, cut the connection and connect again. A server that kills the job cannot be used."""
     what = "detached job"
     job = f"check-{server.name}-{secrets.token_hex(4)}"
     try:
@@ -171,7 +171,7 @@ async def _survival(subject: str, server: Server, host: Host, links: ServerLinks
 
 
 async def _wait(host: Host, job: str) -> JobStatus:
-    """The job's end. The first calls may still meet the connection that was cut."""
+    """Return the job's end. The first calls may still use the connection that was cut."""
     for pause in _RETRIES:
         with contextlib.suppress(Unreachable):
             return await host.wait(job, timeout=_JOB_DEADLINE)

@@ -1,4 +1,4 @@
-"""`deploybot demo`: a server, a repository and two people of its own, and the bot tried on them."""
+"""`deploybot demo`: try the bot with its own server, repository and two people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line of the demo: at a terminal it leaves a person at the prompt, elsewhere it plays by itself."""
+"""The command line of the demo: at a terminal it ends at the prompt, elsewhere it plays a session automatically."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _demo(folder: Path | None, *, keep: bool, by_itself: bool) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the demo; the exit code. What cannot be set up is told on stderr."""
+    """Run the demo and return the exit code. Setup errors are printed to stderr."""
     try:
         code: int = _demo.main(list(arguments), prog_name="deploybot demo", standalone_mode=False)
     except click.ClickException as error:
@@ -63,9 +63,9 @@ def main(arguments: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _held_back() -> Iterator[None]:
-    """Let no signal in while the folder is made or deleted; afterwards ignore them, for the process is at its end.
+    """Block signals while the folder is made or deleted. Ignore them afterwards, because the process is about to end.
 
-    A terminal that is closed sends more than one, and so does a person whose Ctrl-C is not answered at once.
+    A closed terminal sends more than one signal, and so does a person whose Ctrl-C is not answered at once.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
@@ -77,7 +77,7 @@ def _held_back() -> Iterator[None]:
 
 
 def _until_told(work: Coroutine[None, None, int]) -> int:
-    """Do the work to its end; Ctrl-C, TERM and a closed terminal end it early, with everything put away."""
+    """Run the work to its end. Ctrl-C, TERM and a closed terminal end it early, with everything cleaned up."""
 
     async def doing() -> int:
         task = asyncio.create_task(work)
@@ -92,7 +92,7 @@ def _until_told(work: Coroutine[None, None, int]) -> int:
 
 @contextlib.contextmanager
 def _ended_by(task: asyncio.Task[int]) -> Iterator[None]:
-    """Let the signals in, and have them cancel the task: once, so that a second one does not end the tidying up."""
+    """Unblock the signals and let the first one cancel the task. A second one does not interrupt the clean-up."""
 
     def end() -> None:
         if not task.cancelling():
@@ -105,12 +105,12 @@ def _ended_by(task: asyncio.Task[int]) -> Iterator[None]:
     try:
         yield
     finally:
-        # The handlers stay until the loop closes: by then no other thread is left that a signal could go to.
+        # The handlers stay until the loop closes. By then no other thread is left that could get a signal.
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
 
 
 async def _played(folder: Path, out: TextIO) -> int:
-    """The session without a person."""
+    """Run the session without a person. Return the exit code."""
     began = time.monotonic()
     async with town(folder) as made:
         stage = DemoTranscript(made, out)
@@ -136,7 +136,7 @@ async def _played(folder: Path, out: TextIO) -> int:
 
 
 async def _visited(folder: Path) -> int:
-    """The session of a person at a terminal."""
+    """Run the session of a person at a terminal. Return the exit code."""
     click.echo("Setting up a server, a repository and two people …")
     async with town(folder) as made:
         return await visit(made)

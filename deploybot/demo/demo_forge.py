@@ -1,4 +1,4 @@
-"""A forge for the demo's repository: it tells the bot of pushes and builds as GitHub does, signed, over HTTP."""
+"""A forge for the demo's repository. It reports pushes and builds to the bot as GitHub does, signed, over HTTP."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ANSWER_WITHIN = 10.0
 
 @dataclass(frozen=True, slots=True)
 class DemoDelivery:
-    """What a forge sends: which kind of event, its own id for it, and the body."""
+    """A webhook delivery of a forge: the kind of event, the forge's id for it, and the body."""
 
     kind: str
     id: str
@@ -34,13 +34,13 @@ class DemoDelivery:
 
 @dataclass(frozen=True, slots=True)
 class DemoForge:
-    """A forge that calls `url`, and knows `secret`."""
+    """A forge that calls `url` and signs with `secret`."""
 
     url: str
     secret: str
 
     def pushed(self, commit: DemoCommit) -> DemoDelivery:
-        """Somebody has pushed a commit to `main`."""
+        """Return the delivery for a commit that was pushed to `main`."""
         one = {
             "id": commit.sha,
             "message": commit.subject,
@@ -63,7 +63,7 @@ class DemoForge:
         return self._delivery("push", commit.author, more)
 
     def built(self, commit: DemoCommit, word: BuildWord) -> DemoDelivery:
-        """The commit's build is waiting, running, or at its end."""
+        """Return the delivery for a commit's build that is waiting, running or finished."""
         ended = word not in {"queued", "in_progress"}
         run = {
             "id": 70_001,
@@ -81,11 +81,11 @@ class DemoForge:
         return self._delivery("workflow_run", commit.author, {"workflow_run": run, "workflow": {"name": "tests"}})
 
     async def tell(self, delivery: DemoDelivery, *, forged: bool = False) -> int:
-        """Call the bot; the status of its answer. What is `forged` comes from somebody who does not know the secret."""
+        """Call the bot and return the status of its answer. A `forged` call is signed with a wrong secret."""
         return await asyncio.to_thread(self._post, delivery, secrets.token_hex(32) if forged else self.secret)
 
     def _delivery(self, kind: str, who: str, more: Mapping[str, object]) -> DemoDelivery:
-        """With what stands in every delivery."""
+        """Return a delivery with the fields that every delivery has."""
         body = {
             **more,
             "repository": {"full_name": _REPOSITORY, "html_url": _PAGE},

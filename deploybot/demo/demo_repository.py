@@ -1,4 +1,4 @@
-"""A real git repository of a little web shop with four releases: v1, v2, a broken v3, and v4 that takes its time."""
+"""A real git repository of a small web shop with four releases: v1, v2, a broken v3, and a slow v4."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RIGHT = "CREATE TABLE carts (person TEXT, article TEXT);\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoChange:
-    """One commit: who, what for, the files it writes, and the tag it gets, if any."""
+    """One commit: its author, its subject, the files it writes, and its tag, if any."""
 
     author: str
     subject: str
@@ -30,7 +30,7 @@ class DemoChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoCommit:
-    """A change that was committed; `before` is the commit that was the newest until then."""
+    """A change that was committed. `before` is the commit that was the newest until then."""
 
     sha: str
     before: str
@@ -41,7 +41,7 @@ class DemoCommit:
 
 
 def changes() -> tuple[DemoChange, ...]:
-    """The shop's history, oldest first."""
+    """Return the shop's history, oldest first."""
     shop = {name: _packaged(name) for name in ("app.py", "articles.txt", "build.sh", "restart.sh")}
     return (
         DemoChange(author="Dora Diaz", subject="Open the shop", texts={**shop, "RELEASE": "v1\n"}, tag="v1"),
@@ -73,7 +73,7 @@ def changes() -> tuple[DemoChange, ...]:
 
 
 def make(path: Path) -> None:
-    """Make the repository at `path`: its commits are the same every time. Raises CalledProcessError."""
+    """Make the repository at `path`. Its commits are the same every time. Raises CalledProcessError."""
     path.mkdir()
     _git(path, "init", "--quiet")
     _git(path, "symbolic-ref", "HEAD", "refs/heads/main")
@@ -82,7 +82,7 @@ def make(path: Path) -> None:
 
 
 def add(path: Path, change: DemoChange) -> DemoCommit:
-    """Commit a change on the branch `main`, an hour after the one before. Raises CalledProcessError."""
+    """Commit a change on the branch `main`, one hour after the previous one. Raises CalledProcessError."""
     number = int(_git(path, "rev-list", "--count", "--all"))
     at = _FIRST + number * _HOUR
     before = _git(path, "rev-parse", "HEAD").strip() if number else ""
@@ -101,7 +101,7 @@ def add(path: Path, change: DemoChange) -> DemoCommit:
 
 
 def later() -> tuple[DemoChange, DemoChange, DemoChange]:
-    """What is pushed to `main` while the demo runs, in this order."""
+    """Return the changes that are pushed to `main` while the demo runs, in order."""
     articles = _packaged("articles.txt")
     return (
         DemoChange(
@@ -125,13 +125,13 @@ def _packaged(name: str) -> str:
 
 
 def _git(path: Path, *words: str, at: int = _FIRST, by: str = "") -> str:
-    """Run git there, with nothing of the user's own configuration; its output."""
+    """Run git in `path` without the user's own configuration. Return its output."""
     person = {"NAME": by, "EMAIL": f"{by.partition(' ')[0].lower()}@example.com", "DATE": f"{at} +0000"}
     identity = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in person.items()}
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     plain = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "HOME": str(path), "LC_ALL": "C"}
     command = ("git", "-c", "core.autocrlf=false", "-c", "gc.auto=0", *words)
-    done = subprocess.run(  # noqa: S603  git, with words of ours
+    done = subprocess.run(  # noqa: S603  git, with our own arguments
         command, cwd=path, env=own | plain | identity, check=True, capture_output=True, text=True, timeout=_WITHIN
     )
     return done.stdout

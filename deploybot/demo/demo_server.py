@@ -1,8 +1,8 @@
-"""The demo's SSH server, a process of its own.
+"""The demo's SSH server, a separate process.
 
-It lets one user in by one key, runs what it is asked to by `/bin/sh -c` in a home of its own, takes files by SFTP,
-and forwards TCP to this machine alone. It says `ready PORT` on stdout, and ends, with all that it has started, when
-its stdin does: so it outlives the bot, and nothing outlives the demo.
+It lets one user log in with one key. It runs commands by `/bin/sh -c` in its own home folder, receives files by SFTP,
+and forwards TCP only to this machine. It prints `ready PORT` to stdout. When its stdin ends, it ends with everything
+that it started. So it survives the bot, and nothing survives the demo.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ _LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Where the keys of the server are: its own, and the one that opens it."""
+    """The paths of the server's keys: its own, and the one that may log in."""
 
     folder: Path
 
     @property
     def host(self) -> Path:
-        """The server's private key."""
+        """Return the path of the server's private key."""
         return self.folder / "host_key"
 
     @property
     def client(self) -> Path:
-        """The private key that it lets in."""
+        """Return the path of the private key that may log in."""
         return self.folder / "client_key"
 
     def make(self) -> str:
-        """Make both; the server's public key as bot.toml wants it."""
+        """Make both keys. Return the server's public key in the format of bot.toml."""
         self.folder.mkdir(mode=0o700)
         made = {path: asyncssh.generate_private_key("ssh-ed25519") for path in (self.host, self.client)}
         for path, key in made.items():
@@ -52,28 +52,31 @@ class Keys:
 
 
 class DemoDoor(asyncssh.SSHServer):
-    """Lets one user in with one key, and connections through to this machine alone."""
+    """Lets one user log in with one key, and forwards connections only to this machine."""
 
     def __init__(self, key: asyncssh.SSHKey) -> None:
-        """Take the key that opens."""
+        """Take the key that may log in."""
         self._key = key
 
     def public_key_auth_supported(self) -> bool:
-        """Keys open it; without another method offered, nothing else does."""
+        """Allow keys. No other method is offered, so nothing else works."""
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        """Whether this key opens it for this user; asyncssh has the client prove that it holds the key."""
+        """Return whether this user may log in with this key. asyncssh makes the client prove that it has the key."""
         return username == USER and key.public_data == self._key.public_data
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
-        """Whether a TCP connection may be forwarded."""
+        """Return whether a TCP connection may be forwarded."""
         del dest_port, orig_host, orig_port
         return dest_host in _LOCAL
 
 
 def login_environment(folder: Path) -> dict[str, str]:
-    """What a session gets, and the mark by which its processes are found; nothing of whoever plays the demo."""
+    """Return the environment of a session.
+
+    It includes the mark that identifies its processes. From the user's environment, only PATH is used.
+    """
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     return {
         "HOME": str(home(folder)),
@@ -87,12 +90,12 @@ def login_environment(folder: Path) -> dict[str, str]:
 
 
 def home(folder: Path) -> Path:
-    """The home of the server's user."""
+    """Return the home folder of the server's user."""
     return folder / "server" / "home"
 
 
 class Sessions:
-    """Runs what sessions ask for."""
+    """Runs the commands of sessions."""
 
     def __init__(self, folder: Path) -> None:
         """Take the demo's folder."""
@@ -100,7 +103,7 @@ class Sessions:
         self._running: set[asyncio.Task[None]] = set()
 
     def begin(self, session: asyncssh.SSHServerProcess[bytes]) -> None:
-        """Run what a session asks for, beside the others."""
+        """Run a session's command in parallel with the others."""
         task = asyncio.create_task(self._run(session))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -111,9 +114,9 @@ class Sessions:
             await asyncio.wait(self._running, timeout=_END_WITHIN)
 
     async def _run(self, session: asyncssh.SSHServerProcess[bytes]) -> None:
-        """Run one command; its channel ends when the command and its output have, as with OpenSSH.
+        """Run one command. Its channel ends when the command and its output have ended, as with OpenSSH.
 
-        When the client goes away first, the command finds its stdin ended and its output closed, and lives on.
+        If the client goes away first, the command sees its stdin end and its output closed, but continues.
         """
         if session.command is None:
             session.stderr.write(b"This server runs commands; it has no shell to type at.\n")
@@ -152,7 +155,7 @@ async def _flow(session: asyncssh.SSHServerProcess[bytes]) -> None:
         await session.stdout.drain()
         await session.stderr.drain()
 
-    # asyncssh 2.24 wakes nobody who waits for redirected output when the connection is lost.
+    # asyncssh 2.24 does not wake tasks that wait for redirected output when the connection is lost.
     tasks = {asyncio.create_task(output()), asyncio.create_task(session.channel.wait_closed())}
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -163,20 +166,20 @@ async def _flow(session: asyncssh.SSHServerProcess[bytes]) -> None:
 
 
 def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    # asyncssh 2.24 stumbles inside the loop where a command prints, or ends, after its client has gone.
+    # asyncssh 2.24 raises inside the loop if a command prints, or ends, after its client has gone.
     error = context.get("exception")
     if not (isinstance(error, BrokenPipeError | KeyError) and _raised_in(error).startswith("asyncssh.")):
         loop.default_exception_handler(context)
 
 
 def _raised_in(error: BaseException) -> str:
-    """The name of the module that raised an error."""
+    """Return the name of the module that raised an error."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return str(frames[-1].f_globals["__name__"]) if frames else ""
 
 
 async def serve(folder: Path) -> None:
-    """Listen on a free port of 127.0.0.1, say which, and go on until stdin ends."""
+    """Listen on a free port of 127.0.0.1, print it, and serve until stdin ends."""
     keys, sessions, life = Keys(folder / "keys"), Sessions(folder), asyncio.StreamReader()
     opener = asyncssh.read_private_key(str(keys.client))
     loop = asyncio.get_running_loop()
@@ -204,7 +207,7 @@ async def serve(folder: Path) -> None:
 
 def main(folder: Path) -> None:
     """Serve this folder until stdin ends."""
-    # Paths that clients give without a beginning begin where this process is.
+    # Relative paths from clients are relative to the working directory of this process.
     os.chdir(home(folder))
     try:
         asyncio.run(serve(folder))

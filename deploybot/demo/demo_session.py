@@ -1,4 +1,4 @@
-"""The play: a bot is used by two people, is killed, and what it said is compared with what the shop itself says."""
+"""The demo's session: two people use a bot, it is killed, and its answers are compared with the shop's own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOLD_WITHIN = 90.0
 
 
 async def play(stage: DemoTranscript) -> None:
-    """All scenes, from a bot that starts to an audit that is whole."""
+    """Play all scenes, from the start of a bot to the check that its audit is complete."""
     await _people(stage)
     async with _bot(stage):
         await _first_release(stage)
@@ -49,7 +49,7 @@ async def play(stage: DemoTranscript) -> None:
 
 @asynccontextmanager
 async def _bot(stage: DemoTranscript) -> AsyncIterator[OwnBot]:
-    """A bot that runs, as `deploybot run` does on its machine."""
+    """Run a bot, as `deploybot run` does on its machine."""
     bot = stage.town.bot()
     stage.bots.append(bot)
     try:
@@ -152,7 +152,7 @@ async def _typing_errors(stage: DemoTranscript) -> None:
 
 
 async def _killed(stage: DemoTranscript) -> tuple[Said, asyncio.Task[None]]:
-    """Kill the bot while it deploys v4; ana's console goes on waiting."""
+    """Kill the bot while it deploys v4. Ana's console keeps waiting."""
     stage.title("The bot is killed in the middle of a deployment")
     stage.tell("v4 is built on the server, with a picture for each page: that takes a few seconds.")
     said = Said()
@@ -180,7 +180,7 @@ async def _taken_up(stage: DemoTranscript, said: Said, saying: asyncio.Task[None
 
 
 async def _kill(stage: DemoTranscript) -> None:
-    """Kill the bot, and see that the build goes on without it."""
+    """Kill the bot, and check that the build continues without it."""
     process, before = stage.town.bot_pid, len(_made(stage))
     stage.type(f"kill -9 {process}")
     os.kill(process, signal.SIGKILL)
@@ -190,12 +190,12 @@ async def _kill(stage: DemoTranscript) -> None:
 
 
 def _made(stage: DemoTranscript) -> list[str]:
-    """The pages of v4 that were made, in their order."""
+    """Return the pages of v4 that were made, in order."""
     return [line for line in stage.town.builds("production") if line.startswith("v4 page")]
 
 
 async def _second_person(stage: DemoTranscript) -> None:
-    """A request that its own author cannot approve, that is void once the branch moved, and that goes through."""
+    """Play a request that its author cannot approve, that becomes void when the branch moves, and then succeeds."""
     stage.title("Production waits for a second person")
     stage.tell("bot.toml now says `approvals = 1` for production, and cem may approve. The bot is restarted.")
     await stage.shell("allow", CEM, "approver", "--identity", f"console:{os.getuid()}/{CEM}")
@@ -216,7 +216,7 @@ async def _second_person(stage: DemoTranscript) -> None:
 
 
 async def _by_itself(stage: DemoTranscript) -> None:
-    """A push that is deployed on staging once its build is green, with no hand on it, and once only."""
+    """Play a push that is deployed to staging once its build is green, automatically and only once."""
     stage.title("A push that is deployed automatically")
     stage.tell("bot.toml now says that staging follows `main` when its build is green, and lets a forge call the bot.")
     *_, kite = demo_repository.later()
@@ -241,7 +241,7 @@ async def _by_itself(stage: DemoTranscript) -> None:
 
 @asynccontextmanager
 async def _request(stage: DemoTranscript, line: str) -> AsyncIterator[Said]:
-    """Ana asks for something and waits; what follows happens meanwhile, and then her command comes to its end."""
+    """Start Ana's request and yield while it waits. At the end, wait until her command has ended."""
     said = Said()
     saying = asyncio.create_task(stage.saying(said, ANA, line))
     try:

@@ -1,4 +1,4 @@
-"""All that the demo needs, in one folder: keys, a repository, a server, bot.toml; set up, and taken away again."""
+"""Everything that the demo needs, in one folder: keys, a repository, a server, bot.toml. Set up, and removed again."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ after = "ci"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSetup:
-    """A demo that is set up: `ports` are the shop's, by environment, and that at which the bot takes webhooks."""
+    """A demo that is set up. `ports` are the shop's by environment, and `hooks`, at which the bot receives webhooks."""
 
     folder: Path
     ports: dict[str, int]
@@ -98,29 +98,29 @@ class DemoSetup:
 
     @property
     def config(self) -> Path:
-        """Its bot.toml."""
+        """Return its bot.toml."""
         return self.folder / "bot.toml"
 
     @property
     def bot_pid(self) -> int:
-        """The process of the bot that runs."""
+        """Return the process id of the running bot."""
         return int((self.folder / "data" / "deploybot.lock").read_text().split()[0])
 
     def url(self, environment: str) -> str:
-        """Where the shop of an environment is."""
+        """Return the URL of the shop in an environment."""
         return f"http://127.0.0.1:{self.ports[environment]}/"
 
     def builds(self, environment: str) -> list[str]:
-        """What builds did, a line each: `v4 begins`, `v4 page 3`, `v4 ends`."""
+        """Return the steps of all builds, one line each: `v4 begins`, `v4 page 3`, `v4 ends`."""
         file = self.folder / "server" / environment / "builds.log"
         return file.read_text().splitlines() if file.exists() else []
 
     def push(self, change: demo_repository.DemoChange) -> demo_repository.DemoCommit:
-        """Have somebody push a change to the branch `main`."""
+        """Push a change to the branch `main`."""
         return demo_repository.add(self.folder / "shop", change)
 
     def deploy_by_hand(self, environment: str, ref: str) -> None:
-        """Do on the server what a person in a hurry does: move the link to another release, and restart."""
+        """Deploy on the server as a person in a hurry does: move the link to another release, and restart."""
         directory = self.folder / "server" / environment
         link = directory / "current"
         link.unlink()
@@ -131,7 +131,7 @@ class DemoSetup:
         subprocess.run(command, cwd=link, env=env, stdout=subprocess.DEVNULL, check=True, timeout=30)  # noqa: S603  the demo's own script
 
     def prune(self, environment: str, ref: str) -> None:
-        """Delete a release's folder on the server, as somebody does who needs room."""
+        """Delete a release's folder on the server, as a person does who needs space."""
         shutil.rmtree(self.folder / "server" / environment / "releases" / self._commit(ref))
 
     def _commit(self, ref: str) -> str:
@@ -139,32 +139,32 @@ class DemoSetup:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()  # noqa: S603  git
 
     def want_approvals(self) -> None:
-        """Have production wait for a second person, from the next start of the bot on."""
+        """Make production require a second person, from the next start of the bot."""
         with self.config.open("a") as file:
             file.write(_APPROVALS)
 
     def follow_main(self) -> None:
-        """Have staging follow the branch `main`, from the next start of the bot on."""
+        """Make staging follow the branch `main`, from the next start of the bot."""
         with self.config.open("a") as file:
             file.write(_AUTO.format(hooks=self.ports["hooks"]))
 
     @property
     def forge(self) -> DemoForge:
-        """The forge of the repository."""
+        """Return the forge of the repository."""
         url = f"http://127.0.0.1:{self.ports['hooks']}/hooks/shop/github"
         return DemoForge(url, (self.folder / "keys" / "hook_secret").read_text())
 
     def command(self, *words: str) -> tuple[str, ...]:
-        """`deploybot` with this bot.toml."""
+        """Return the command `deploybot` with this bot.toml."""
         return (sys.executable, "-m", "deploybot", "--config", str(self.config), *words)
 
     def bot(self) -> OwnBot:
-        """A bot; it goes when the demo goes, however that dies."""
+        """Return a bot. It ends when the demo ends, however the demo dies."""
         return OwnBot(self.command("run"))
 
 
 def lacks() -> str:
-    """Why the demo cannot run on this machine, with the cure; nothing where it can."""
+    """Return why the demo cannot run on this machine, with the fix, or an empty string if it can."""
     if not sys.platform.startswith("linux"):
         return "The demo's server has to be Linux, and it runs on this machine: try it on one, or in a container."
     missing = [name for name in _NEEDED if shutil.which(name) is None]
@@ -173,7 +173,7 @@ def lacks() -> str:
 
 @contextlib.contextmanager
 def folder_of(wanted: Path | None, *, keep: bool) -> Iterator[Path]:
-    """A new folder for the demo, deleted at the end unless it is to be kept. UserError where one stands in the way."""
+    """Yield a new folder for the demo, deleted at the end unless `keep`. Raises UserError if it already exists."""
     if wanted is None:
         folder = Path(tempfile.mkdtemp(prefix="deploybot-demo-")).resolve()
     else:
@@ -191,7 +191,7 @@ def folder_of(wanted: Path | None, *, keep: bool) -> Iterator[Path]:
 
 @contextlib.asynccontextmanager
 async def town(folder: Path) -> AsyncIterator[DemoSetup]:
-    """Set everything up in an empty folder, but the bot; at the end stop all that runs there."""
+    """Set up everything in an empty folder except the bot. At the end, stop everything that runs there."""
     home(folder).mkdir(parents=True)
     keys = Keys(folder / "keys")
     host_key = await asyncio.to_thread(keys.make)
@@ -213,7 +213,7 @@ async def town(folder: Path) -> AsyncIterator[DemoSetup]:
 
 
 async def _without_bot(lock: Path) -> None:
-    """End the bot that a console has started and that goes on without it; return when none holds the lock."""
+    """End a bot that a console started and that still runs. Return when no process holds the lock."""
     end = time.monotonic() + _BOT_GONE_WITHIN
     if process := _bot_of(lock):
         os.kill(process, signal.SIGTERM)
@@ -225,7 +225,7 @@ async def _without_bot(lock: Path) -> None:
 
 
 def _bot_of(lock: Path) -> int:
-    """The process that holds a bot's lock, 0 where none does."""
+    """Return the process that holds a bot's lock, or 0 if there is none."""
     with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -236,7 +236,7 @@ def _bot_of(lock: Path) -> int:
 
 @contextlib.asynccontextmanager
 async def _server(folder: Path) -> AsyncIterator[int]:
-    """The SSH server as a process in a session of its own; its port. What it started ends with it."""
+    """Run the SSH server as a process in its own session. Yield its port. Everything that it started ends with it."""
     with (folder / "server" / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _SERVER, str(folder)),
@@ -253,8 +253,8 @@ async def _server(folder: Path) -> AsyncIterator[int]:
 
 
 async def _port(process: asyncio.subprocess.Process, folder: Path) -> int:
-    """The port that the server says when it is ready."""
-    assert process.stdout is not None  # noqa: S101  it was asked for
+    """Return the port that the server prints when it is ready."""
+    assert process.stdout is not None  # noqa: S101  a pipe was requested
     try:
         async with asyncio.timeout(_READY_WITHIN):
             word, _, port = (await process.stdout.readline()).partition(b" ")
@@ -267,8 +267,8 @@ async def _port(process: asyncio.subprocess.Process, folder: Path) -> int:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Close its stdin, which ends it; kill it where that does not."""
-    assert process.stdin is not None  # noqa: S101  it was asked for
+    """Close the process's stdin, which ends it. Kill it if that does not work."""
+    assert process.stdin is not None  # noqa: S101  a pipe was requested
     process.stdin.close()
     try:
         async with asyncio.timeout(_END_WITHIN):
@@ -279,13 +279,13 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _private(path: Path, text: str) -> None:
-    """Write a file that nobody else may read."""
+    """Write a file that only its owner can read."""
     path.touch(mode=0o600)
     path.write_text(text)
 
 
 def _free_ports(*names: str) -> dict[str, int]:
-    """A free port of this machine for each name, all different."""
+    """Return a free port of this machine for each name, all different."""
     with contextlib.ExitStack() as stack:
         sockets = {name: stack.enter_context(socket.socket()) for name in names}
         for one in sockets.values():

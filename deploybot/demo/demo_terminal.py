@@ -1,4 +1,4 @@
-"""The demo at a terminal: something deployed already, something to try, and the prompt."""
+"""The demo at a terminal: something that is already deployed, something to try, and the prompt."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ exit ends the demo and puts everything away.
 
 
 async def visit(town: DemoSetup) -> int:
-    """Make the people, deploy v1, say what there is to try, and leave the person at the prompt."""
+    """Add the people, deploy v1, print some commands to try, and leave the person at the prompt."""
     await _run(town, "allow", "ana", "admin")
     await _run(town, "allow", "ben", "viewer", "--identity", f"console:{os.getuid()}/ben")
     await _run(town, "chat", lines="deploy shop@v1 to staging\ndeploy shop@v1 to production\n")
@@ -49,13 +49,13 @@ async def visit(town: DemoSetup) -> int:
 
 
 def _deploybot() -> str:
-    """How this program is called from another terminal."""
+    """Return the command that calls this program from another terminal."""
     beside = shutil.which("deploybot", path=str(Path(sys.executable).parent))
     return beside or f"{sys.executable} -m deploybot"
 
 
 async def _run(town: DemoSetup, *words: str, lines: str = "") -> None:
-    """Run a subcommand with these lines as stdin; UserError with its words where it fails."""
+    """Run a subcommand with these lines as stdin. Raises UserError with its output if it fails."""
     process = await asyncio.create_subprocess_exec(
         *town.command(*words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -72,8 +72,8 @@ async def _run(town: DemoSetup, *words: str, lines: str = "") -> None:
 
 
 async def _prompt(town: DemoSetup) -> int:
-    """`deploybot chat` at this terminal, with a bot of its own that it starts again should that die."""
-    # Ctrl-C is for the prompt, which belongs to the same group of processes.
+    """Run `deploybot chat` at this terminal, with its own bot, which it restarts if the bot dies."""
+    # Ctrl-C is for the prompt, which belongs to the same process group.
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
     process = await asyncio.create_subprocess_exec(
         *town.command("chat"), env=os.environ | {"XDG_STATE_HOME": str(town.folder / "state")}

@@ -1,4 +1,4 @@
-"""What the demo's audience sees: narration, what people type, what the bot answers, and what was found to be true."""
+"""The demo's output: narration, what people type, what the bot answers, and the results of the checks."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ _WIDTH = 78
 
 
 class TooLate(UserError):
-    """Something that the demo waits for did not come."""
+    """Something that the demo waits for did not happen in time."""
 
 
 @dataclass(slots=True)
 class Said:
-    """What was answered so far, and the exit code once that is known."""
+    """The answer so far, and the exit code once it is known."""
 
     lines: list[str] = field(default_factory=list)
     code: int | None = None
 
     @property
     def text(self) -> str:
-        """All lines."""
+        """Return all lines."""
         return "\n".join(self.lines)
 
 
 class DemoHeard:
-    """What everybody at the console was told, by message, in the order of its states."""
+    """The messages to everyone at the console, each with its states in order."""
 
     def __init__(self, printer: Printer) -> None:
-        """Take what prints it."""
+        """Take the printer of the messages."""
         self._printer = printer
         self._cards: dict[str, list[Card]] = {}
 
@@ -62,19 +62,19 @@ class DemoHeard:
             self._printer.show(show)
 
     def holds(self, text: str) -> bool:
-        """Whether a message said that, in one of its states."""
+        """Return whether a message contained the text in one of its states."""
         return any(text in _text(card) for cards in self._cards.values() for card in cards)
 
     def messages(self, text: str) -> int:
-        """How many messages said that."""
+        """Return how many messages contained the text."""
         return sum(any(text in _text(card) for card in cards) for cards in self._cards.values())
 
 
 class DemoTranscript:
-    """Plays to `out`, and keeps what came out wrong. `bots` are those that ran, for their last words."""
+    """Writes to `out`, and collects wrong outcomes. `bots` are those that ran, for their last output."""
 
     def __init__(self, town: DemoSetup, out: TextIO) -> None:
-        """Take the town that is played in."""
+        """Take the demo that is played, and the output."""
         self.town = town
         self._out = out
         self.right = 0
@@ -87,7 +87,7 @@ class DemoTranscript:
         self._write("", f"── {text} ".ljust(_WIDTH, "─"))
 
     def tell(self, *lines: str) -> None:
-        """Say something to the audience."""
+        """Explain something to the audience."""
         self._write("", *(f"# {line}" for line in lines))
 
     def type(self, line: str) -> None:
@@ -95,21 +95,21 @@ class DemoTranscript:
         self._write("", f"$ {line}")
 
     async def say(self, person: str, line: str, *holds: str, code: int = 0) -> Said:
-        """Have a person type a line into `deploybot chat`; the exit code and what the answer `holds` are compared."""
+        """Type a line into `deploybot chat` as a person. Compare the exit code and what the answer `holds`."""
         said = Said()
         await self.saying(said, person, line)
         self._compare_said(line, said, holds, code)
         return said
 
     async def saying(self, said: Said, person: str, line: str) -> None:
-        """The same without comparing; `said` fills while the answer comes."""
+        """Type a line without comparing. `said` fills while the answer arrives."""
         self._write("", f"{person}> {line}")
         speaker = () if person == ANA else ("--as", person)
         await self._run(said, "chat", *speaker, "-c", line)
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[DemoHeard]:
-        """Have a console listen meanwhile; what it hears is shown as it comes."""
+        """Run a console that listens in the meantime. Messages are shown as they arrive."""
         self.type("deploybot chat --listen")
         process = await asyncio.create_subprocess_exec(
             *self.town.command("chat", "--listen", "--json"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
@@ -130,12 +130,12 @@ class DemoTranscript:
         return said
 
     async def serves(self, environment: str, release: str) -> None:
-        """Ask the shop itself what it is."""
+        """Ask the shop itself which release it is, and compare."""
         url = self.town.url(environment)
         self.compare(f"{environment}, asked at {url}", await asyncio.to_thread(_get, url), f"shop {release}")
 
     def kept_secret(self) -> None:
-        """See that the shop's secret is in nothing that was said, and in nothing that the bot keeps."""
+        """Check that the shop's secret is in none of the answers, and in none of the bot's files."""
         key, data = self.town.payment_key, self.town.folder / "data"
         found = ["an answer"] if any(key in line for line in self._said) else []
         found += [file.name for file in data.rglob("*") if file.is_file() and key.encode() in file.read_bytes()]
@@ -144,12 +144,12 @@ class DemoTranscript:
         )
 
     def compare(self, what: str, got: str, wanted: str) -> None:
-        """Show an outcome; one that is not what was wanted spoils the demo."""
+        """Show an outcome. If it is not the wanted one, the demo has failed."""
         if self._note(f"{what}: {got}, and not {wanted}", right=got == wanted):
             self._write(f"  => {what}: {got}")
 
     async def until(self, what: str, condition: Callable[[], bool], within: float) -> None:
-        """Wait for something that nothing tells of. TooLate after so many seconds."""
+        """Wait for something that sends no event. Raises TooLate after `within` seconds."""
         end = time.monotonic() + within
         while not condition():
             if time.monotonic() > end:
@@ -170,7 +170,7 @@ class DemoTranscript:
         return right
 
     async def _run(self, said: Said, *words: str) -> None:
-        """Run a subcommand and show its output as it comes."""
+        """Run a subcommand and show its output as it arrives."""
         process = await asyncio.create_subprocess_exec(
             *self.town.command(*words),
             stdin=subprocess.DEVNULL,
@@ -178,7 +178,7 @@ class DemoTranscript:
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONIOENCODING": "utf-8", "COLUMNS": str(_WIDTH)},
         )
-        assert process.stdout is not None  # noqa: S101  it was asked for
+        assert process.stdout is not None  # noqa: S101  a pipe was requested
         try:
             async with asyncio.timeout(_ANSWER_WITHIN):
                 async for line in process.stdout:
@@ -198,14 +198,14 @@ class DemoTranscript:
 
 
 async def _hand_on(process: asyncio.subprocess.Process, heard: DemoHeard) -> None:
-    """Hand on what a listening console prints, until it ends."""
-    assert process.stdout is not None  # noqa: S101  it was asked for
+    """Pass on the output of a listening console, until it ends."""
+    assert process.stdout is not None  # noqa: S101  a pipe was requested
     async for line in process.stdout:
         heard.take(line)
 
 
 async def _left(process: asyncio.subprocess.Process, reading: asyncio.Task[None]) -> None:
-    """Have a console that listens leave, as Ctrl-C would."""
+    """End a listening console, as Ctrl-C would."""
     process.send_signal(signal.SIGINT)
     try:
         async with asyncio.timeout(_ASK_WITHIN):
@@ -217,13 +217,13 @@ async def _left(process: asyncio.subprocess.Process, reading: asyncio.Task[None]
 
 
 def _text(card: Card) -> str:
-    """All words of a card."""
+    """Return all texts of a card."""
     lines = (f"{line.name} {line.text}" for line in card.lines)
     return "\n".join((card.title, card.text, *lines, *card.code, card.footer))
 
 
 def _get(url: str) -> str:
-    """What a page says; what is wrong where it says nothing."""
+    """Return the text of a page, or the error if there is no answer."""
     try:
         with urllib.request.urlopen(url, timeout=_ASK_WITHIN) as answer:  # noqa: S310  http, and made here
             return str(answer.read(1000).decode()).strip()

@@ -1,4 +1,4 @@
-"""Processes that the demo's server started, also those that live on without it: found by their environment."""
+"""Processes that the demo's server started, found by their environment even if they outlive it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MARK = "DEPLOYBOT_DEMO"
-"""The variable that everything started on the demo's server has; its value is the demo's folder."""
+"""The variable that everything started on the demo's server has. Its value is the demo's folder."""
 _WITHIN = 5.0
 _PAUSE = 0.02
 
 
 def strays(folder: Path) -> Iterator[int]:
-    """The processes of a demo's server that live now. One that has just ended is none: its environment is gone."""
+    """Yield the running processes of a demo's server.
+
+    A process that has just ended does not count, because its environment is gone.
+    """
     mark = os.fsencode(f"{MARK}={folder}")
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
@@ -27,12 +30,12 @@ def strays(folder: Path) -> Iterator[int]:
 
 
 def end_strays(folder: Path) -> tuple[int, ...]:
-    """Kill them until there are none, also of those that they start meanwhile; who is left after five seconds."""
+    """Kill all strays, including those that start meanwhile. Return those that are left after five seconds."""
     end = time.monotonic() + _WITHIN
     while (left := tuple(strays(folder))) and time.monotonic() < end:
         for process in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        # Nothing tells of the end of processes that are not one's children.
+        # The end of processes that are not children sends no event.
         time.sleep(_PAUSE)
     return left

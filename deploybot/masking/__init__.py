@@ -1,7 +1,7 @@
-"""Masking: every text that leaves the bot is cleaned first and masked then, in this one way.
+"""Masking: every text that leaves the bot is first cleaned and then masked, always in this way.
 
-`Redactor` masks a text, a card or bytes, `Stream` text that arrives in pieces, `clean` takes out of a log what is not
-seen. docs/security.md lists what is masked, and tests/masking/test_exits.py every way out.
+`Redactor` masks a text, a card or bytes. `Stream` masks text that arrives in pieces. `clean` removes invisible
+characters from a log. docs/security.md lists what is masked, and tests/masking/test_exits.py every way out.
 """
 
 from deploybot.masking.cleaning import clean, clean_text

@@ -1,6 +1,6 @@
-"""Text without what cannot be seen: escape codes, control characters, invisible signs. No I/O.
+"""Remove invisible parts of a text: escape codes, control characters, invisible characters. No I/O.
 
-Secrets are looked for in clean text, so nothing can be hidden in them that a chat or a terminal leaves out later.
+Secrets are searched in clean text. So they cannot be hidden by characters that a chat or a terminal removes later.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ _ESCAPES = re.compile(
     rb"|[PX^_][^\x1b\n]*(?:\x1b\\)?"  # strings
     rb"|[ -/]*[0-~])"  # all others
 )
-# Only from the first of many: a log of nothing else would take minutes otherwise.
+# Match only from the first of many `\r`: a log of nothing else would take minutes otherwise.
 _LINE_ENDS = re.compile(rb"(?<!\r)\r++\n")
 _OVERWRITTEN = re.compile(rb"(?m)^(\S+Z )?[^\n]*\r")
 _CONTROLS = bytes({*range(32), 127} - {*b"\t\n"})
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")
 
 _KEPT = "\n\t\r\u200c\u200d"
-"""Line ends, tabs, and the joiners of scripts and pictures: they stay in a text, and hide no secret either."""
+"""Line ends, tabs, and the joiners of scripts and emoji. They stay in a text, and cannot hide a secret."""
 
 
 def clean(block: bytes) -> bytes:
-    """Lines as a person would have read them in a terminal: of a progress bar only its last state.
+    """Return lines as a person would read them in a terminal: only the last state of a progress bar.
 
-    Escape sequences are those of ECMA-48. A time that ends with `Z` in front of a line stays.
+    Escape sequences are those of ECMA-48. A time that ends with `Z` at the start of a line stays.
     """
     if b"\x1b" in block:
         block = _ESCAPES.sub(b"", block)
@@ -39,7 +39,7 @@ def clean(block: bytes) -> bytes:
 
 
 def clean_text(text: str) -> str:
-    """A text without escape sequences and signs that are not printed; line ends, tabs and joiners stay."""
+    """Return a text without escape sequences and unprintable characters. Line ends, tabs and joiners stay."""
     if text.isprintable():
         return text
     if "\x1b" in text:

@@ -1,4 +1,4 @@
-"""What looks like a secret though nobody has named it: tokens of providers, passwords in URLs, headers and settings.
+"""Shapes of secrets that were never configured: tokens of providers, passwords in URLs, headers and settings.
 
 | what | sources of the formats |
 | --- | --- |
@@ -50,7 +50,7 @@ _TAIL = rb"""[A-Za-z0-9_.-]{0,40}["']?\]?[ \t]{0,8}"""
 _QUOTED = rb"""(?:"[^"\n]+|'[^'\n]+)"""
 _BARE = rb"""[^\s"'<>][^\s"<>]*"""
 _MIXED = rb"""[^\s"'<>]*(?:[0-9][^\s"<>]*[A-Za-z]|[A-Za-z][^\s"<>]*[0-9])[^\s"<>]*"""
-# After a colon, prose may follow: "bad token: unexpected end". No groups: RE2 is ten times as slow with them.
+# After a colon, prose may follow: "bad token: unexpected end". No groups: RE2 is ten times slower with them.
 _KEYED = (
     _WORD + _TAIL + rb"(?:=>|:=|[=:])[ \t]{0,8}" + _QUOTED,
     _WORD + _TAIL + rb"(?:=>|:=|=)[ \t]{0,8}" + _BARE,
@@ -60,7 +60,7 @@ _KEYED = (
     rb"--[A-Za-z0-9-]{0,32}" + _WORD + rb"[A-Za-z0-9-]{0,32} {1,4}(?:" + _QUOTED + b"|" + _BARE + b")",
 )
 _AUTHORIZATION = rb"""(?i:authorization["']?\s{0,8}[:=]\s{0,8}["']?(?:bearer|basic|token|digest|negotiate)\s{1,8})"""
-# What stands before the secret, and the secret.
+# The text before the secret, and the secret.
 _PLACED = (
     (rb"://", rb"[^\s:/@\"'<>]*:[^\s/@\"'<>]+@"),
     (rb"\b[0-9]{6,12}:", rb"AA[A-Za-z0-9_-]{28,}"),
@@ -75,7 +75,7 @@ _BEFORE = re.compile(b"|".join(before for before, _ in _PLACED))
 _ALL_KEYED = b"|".join(_KEYED)
 _EDGE = rb"-----(?:BEGIN|END)[ +][A-Z0-9 +]*PRIVATE[ +]KEY(?:[ +]BLOCK)?-----"
 ANY = b"|".join((*_TOKENS, *(before + secret for before, secret in _PLACED), *_KEYED, _EDGE))
-"""All of them as one pattern. It is compiled when a text is first looked at closely: each takes memory."""
+"""All shapes as one pattern. Patterns take memory, so it is compiled only when a text is first searched closely."""
 
 _SETTING = re.compile(b"(" + _WORD + rb""")([A-Za-z0-9_.-]*+)["']?\]?[ \t]*+(?:(?:=>|:=|([=:>]))[ \t]*+)?(["']?)""")
 _NO_SECRET_OF_THAT_NAME = (
@@ -96,13 +96,13 @@ _TRAILING = b"""'"`,;)]}.:"""
 _VERSIONED = re.compile(rb"_[0-9]+$")
 _INVITATION = b"otpauth://totp/deploybot:"
 _NEAR = 200
-"""What `totp` shows to a person in private is meant to be read."""
+"""Bytes after an invitation in which settings are not masked: `totp` shows it to a person in private, to be read."""
 _PROSE = 8
-"""After a colon in the middle of a line, a value without quotes has so many characters, digits and letters."""
+"""Minimum length of a value without quotes after a colon inside a line. It has digits and letters."""
 
 
 def spans_of(data: bytes) -> Iterator[Span]:
-    """Where a text has any of the shapes."""
+    """Yield where a text has any of the shapes."""
     for found in compiled(_ALL_TOKENS).finditer(data):
         yield found.span()
     for found in compiled(_ALL_PLACED).finditer(data):
@@ -117,13 +117,13 @@ def spans_of(data: bytes) -> Iterator[Span]:
 
 
 def looks_like_token(text: str) -> bool:
-    """Whether a text holds a provider's token, a private key or a password in a URL."""
+    """Return whether a text contains a provider's token, a private key or a password in a URL."""
     data = text.encode("utf-8", "surrogatepass")
     return any(compiled(one).search(data) for one in (_ALL_TOKENS, _ALL_PLACED)) or bool(_KEY_EDGE.search(data))
 
 
 def _value(data: bytes, begin: int, end: int) -> Span | None:
-    """The value of a setting, unless its name or the value say that it is no secret."""
+    """Return the value of a setting, or None if its name or the value shows that it is not a secret."""
     setting = _SETTING.search(data, begin, end)
     if setting is None:
         return None
@@ -133,14 +133,14 @@ def _value(data: bytes, begin: int, end: int) -> Span | None:
         value = value.removesuffix(b"</")
     elif not quote:
         value = value.rstrip(_TRAILING)
-        # Prose; or a package with its version, as in `passwd_1:4.13`.
+        # Prose, or a package with its version, as in `passwd_1:4.13`.
         if sign == b":" and (_VERSIONED.match(rest) or len(value) < _PROSE) and data[begin : begin + 1].isalpha():
             return None
     if data.rfind(_INVITATION, max(0, begin - _NEAR), begin) >= 0:
         return None
     if not value or _NOTHING.fullmatch(value) or (rest and compiled(_NO_SECRET_OF_THAT_NAME).search(rest)):
         return None
-    # `DB_PASS=` is one, `pass: 12` is a count.
+    # `DB_PASS=` is a secret, `pass: 12` is a count.
     before = data[max(0, setting.start() - 1) : setting.start()]
     if word.lower() == b"pass" and before not in {b"_", b"-", b"."}:
         return None
@@ -149,12 +149,12 @@ def _value(data: bytes, begin: int, end: int) -> Span | None:
 
 _KEY_EDGE = re.compile(_EDGE.replace(b"(?:BEGIN|END)", b"(BEGIN|END)"))
 KEY_SIZE = 32_768
-"""No private key is longer, with times in front of its lines; so far a `BEGIN` without an `END` is believed."""
+"""Maximum length of a private key, with times before its lines. A `BEGIN` without an `END` is followed this far."""
 _KEY_BODY = re.compile(rb"[A-Za-z0-9+/=]{16,}")
 
 
 def private_keys(data: bytes) -> Iterator[Span]:
-    """Where private keys are, PEM and PGP; of one whose begin or end is missing, where its body may be."""
+    """Yield where private keys are, PEM and PGP. If a begin or end is missing, yield where the key's body may be."""
     edges = [*_KEY_EDGE.finditer(data)]
     whole = whole_keys(edges)
     yield from whole
@@ -166,7 +166,7 @@ def private_keys(data: bytes) -> Iterator[Span]:
 
 
 def whole_keys(edges: list[re.Match[bytes]]) -> list[Span]:
-    """Where whole private keys are; one pass."""
+    """Return where complete private keys are, in one pass."""
     ends = iter([edge for edge in edges if edge[1] == b"END"])
     end = next(ends, None)
     found: list[Span] = []
@@ -181,7 +181,7 @@ def whole_keys(edges: list[re.Match[bytes]]) -> list[Span]:
 
 
 def _halves(edges: list[re.Match[bytes]], whole: list[Span], size: int) -> Iterator[Span]:
-    """Around edges that belong to no whole key: after a begin, before an end."""
+    """Yield the spans around edges of incomplete keys: after a begin, before an end."""
     keys = iter(whole)
     key = next(keys, None)
     for edge in edges:
@@ -196,7 +196,7 @@ def _halves(edges: list[re.Match[bytes]], whole: list[Span], size: int) -> Itera
 
 
 def open_key(data: bytes, cut: int) -> int:
-    """Where a private key begins that has not ended before `cut`; `cut` where there is none."""
+    """Return where a private key begins that has not ended before `cut`, or `cut` if there is none."""
     begin = data.rfind(b"-----BEGIN", max(0, cut - KEY_SIZE), cut)
     edge = _KEY_EDGE.match(data, begin) if begin >= 0 else None
     return begin if edge and not whole_keys([*_KEY_EDGE.finditer(data, begin, cut)]) else cut

@@ -1,4 +1,4 @@
-"""Masking of text that arrives in pieces, so that no secret slips through between two of them."""
+"""Masking of text that arrives in pieces, so that no secret escapes between two of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deploybot.masking.key_shapes import open_key
 from deploybot.masking.redactor import Redactor
 
 HOLD = 65_536
-"""So many bytes of a line are held back at the most, unless a known value is longer."""
+"""Maximum bytes of a line that are held back, unless a known value is longer."""
 _TOKEN = re.compile(rb"[A-Za-z0-9_+/=.%-]*")
 _GOES_ON = re.compile(rb"[A-Za-z0-9+/_-]{32}(?:\x1b\[[0-9;]*+[mK])*\r*\n\Z")
 _ENDING = 80
@@ -19,12 +19,12 @@ _ENDING = 80
 class Stream:
     """Cleans and masks text that arrives in chunks, line by line.
 
-    What cannot be decided yet is held back: a line without its end, up to `hold` bytes of it, the lines of a private
-    key or of a known value that has begun, and lines of digits that may be base64 which goes on.
+    Text is held back until it can be masked safely: an unfinished line up to `hold` bytes, the lines of an unfinished
+    private key or known value, and lines of digits that may be base64 which continues.
     """
 
     def __init__(self, redactor: Redactor, *, hold: int = HOLD) -> None:
-        """Use what `redactor` knows, also what it learns later."""
+        """Use what `redactor` knows, including what it learns later."""
         self._redactor = redactor
         self._hold = hold
         self._held = b""
@@ -32,11 +32,11 @@ class Stream:
 
     @property
     def pending(self) -> int:
-        """How many of the bytes fed have not come out yet: who keeps an offset steps back by so many."""
+        """Return how many of the fed bytes have not come out yet. A caller that stores an offset subtracts them."""
         return len(self._held)
 
     def feed(self, data: bytes) -> bytes:
-        """Take the next chunk; the masked text that is certain now."""
+        """Take the next chunk. Return the masked text that is safe now."""
         buffer = self._held + data
         if self._swallow:
             buffer = self._swallowed(buffer)
@@ -45,7 +45,7 @@ class Stream:
         return self._masked(buffer[:cut])
 
     def flush(self) -> bytes:
-        """The masked rest, when nothing more will come."""
+        """Return the masked rest, when there is no more text."""
         rest, self._held, self._swallow = self._held, b"", False
         return self._masked(rest)
 
@@ -53,19 +53,19 @@ class Stream:
         return self._redactor.data(clean(data)) if data else data
 
     def _swallowed(self, buffer: bytes) -> bytes:
-        """Drop the rest of a token that was too long to hold, of which the beginning was masked."""
+        """Drop the rest of a token that was too long to hold back and whose beginning was masked."""
         match = _TOKEN.match(buffer)
         rest = buffer[match.end() :] if match else buffer
         self._swallow = not rest
         return rest
 
     def _cut(self, buffer: bytes) -> int:
-        """Up to where the buffer can be masked now."""
+        """Return how much of the buffer can be masked now."""
         cut = buffer.rfind(b"\n") + 1
         hold = max(self._hold, 2 * self._redactor.reach)
         if len(buffer) - cut <= hold:
             return settled(self._redactor, buffer, cut)
-        # In the middle of a line that is too long to hold, but not through anything that is a secret.
+        # Cut inside a line that is too long to hold back, but never inside a secret.
         whole = self._redactor.before(buffer, len(buffer) - self._redactor.reach)
         if whole == 0:
             self._swallow = True
@@ -74,15 +74,16 @@ class Stream:
 
 
 def settled(redactor: Redactor, data: bytes, cut: int) -> int:
-    """Up to where text can be masked, of which whole lines up to `cut` are there: what follows changes nothing.
+    """Return up to where text can be masked, so that text that follows changes nothing.
 
-    Before that, private keys and known values of several lines have ended, and base64 does not go on.
+    `data` has whole lines up to `cut`. Before the returned position, private keys and known values of several lines
+    have ended, and base64 does not continue.
     """
     return min(cut, open_key(data, cut), _open_value(redactor, data, cut), _open_digits(redactor, data, cut))
 
 
 def _open_value(redactor: Redactor, data: bytes, cut: int) -> int:
-    """Where a known value of several lines begins that may go on after the cut."""
+    """Return where a known value of several lines begins that may continue after the cut."""
     starts = [
         cut - size for value in redactor.of_lines for size in _line_ends(value) if data.endswith(value[:size], 0, cut)
     ]
@@ -90,7 +91,7 @@ def _open_value(redactor: Redactor, data: bytes, cut: int) -> int:
 
 
 def _line_ends(value: bytes) -> Iterator[int]:
-    """The lengths of the beginnings of a value that end with a line."""
+    """Yield the lengths of a value's beginnings that end with a line."""
     place = value.find(b"\n")
     while 0 <= place < len(value) - 1:
         yield place + 1
@@ -98,7 +99,10 @@ def _line_ends(value: bytes) -> Iterator[int]:
 
 
 def _open_digits(redactor: Redactor, data: bytes, cut: int) -> int:
-    """Where lines of base64 or hexadecimal digits begin that may go on after the cut: of many the last ones."""
+    """Return where lines of base64 or hexadecimal digits begin that may continue after the cut.
+
+    Of many lines, only the last ones count.
+    """
     begin = cut
     while cut - begin < redactor.reach and _GOES_ON.search(data, max(0, begin - _ENDING), begin):
         begin = data.rfind(b"\n", 0, begin - 1) + 1

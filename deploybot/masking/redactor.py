@@ -1,8 +1,8 @@
-"""Secrets never leave: known values and common shapes are masked in every text that goes out.
+"""Mask known secret values and common shapes of secrets in every text that leaves the bot.
 
-A `Redactor` is told the values when bot.toml is read. It masks them as they are, in base64 and in hexadecimal digits,
-below escapes of JSON, URLs, HTML, PHP and shells, and with signs in them that are not seen. Most text holds nothing of
-that: three passes of RE2 say so first, at several hundred MB/s together.
+A `Redactor` learns the values when bot.toml is read. It masks them unchanged, in base64 and in hexadecimal digits,
+under escapes of JSON, URLs, HTML, PHP and shells, and with invisible characters in them. Most text contains nothing of
+that. Three passes of RE2 find that out first, at several hundred MB/s together.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from deploybot.masking.unescaped_views import LEVELS, Span, View, joined, unesca
 MASK = "•••"
 _MASK = MASK.encode()
 _WIDEST = 7
-"""So many bytes an escape may take for one byte of a value, or more of them around each other for a few."""
+"""Bytes that an escape may take for one byte of a value. Nested escapes may take more, but only for a few bytes."""
 _LEAST_REACH = 4096
 _ANY = b"|".join((key_shapes.ANY, unescaped_views.ANY))
 
 
 class Redactor:
-    """Masks secrets. Values shorter than four characters cannot be masked and are refused by the config."""
+    """Masks secrets. Values shorter than four characters cannot be masked; the config refuses them."""
 
     def __init__(self, values: tuple[str, ...] = ()) -> None:
         """Take the values known from the start."""
@@ -39,7 +39,7 @@ class Redactor:
         self.learn(*values)
 
     def learn(self, *values: str) -> None:
-        """Mask these values, too, from now on."""
+        """Mask these values too from now on."""
         for value in values:
             self._forms |= forms_of(value)
             self._backslashes |= "\\" in value
@@ -51,9 +51,10 @@ class Redactor:
         self.reach = max(_LEAST_REACH, _WIDEST * max(self._forms.values(), default=0))
 
     def text(self, text: str) -> str:
-        """The text with every known value and every common shape masked.
+        """Return the text with every known value and every common shape masked.
 
-        Where a secret only shows once escape codes and unseen signs are gone, they are gone from what this gives, too.
+        If a secret is visible only without escape codes and invisible characters, the result does not contain those
+        either.
         """
         plain = clean_text(text)
         masked = self._text(plain)
@@ -70,7 +71,7 @@ class Redactor:
             return masked.decode("utf-8", "replace")
 
     def card(self, card: Card) -> Card:
-        """The card with every text that people see masked."""
+        """Return the card with all texts that people see masked."""
         text = self.text
         return dataclasses.replace(
             card,
@@ -95,7 +96,7 @@ class Redactor:
         )
 
     def _clear(self, url: str) -> str:
-        """The address, or none where it holds something to mask: a masked one leads nowhere."""
+        """Return the URL, or an empty string if it contains a secret: a masked URL leads nowhere."""
         return url if self.text(url) == url else ""
 
     def _table(self, table: Table) -> Table:
@@ -106,7 +107,7 @@ class Redactor:
         )
 
     def data(self, data: bytes) -> bytes:
-        """The same for text in UTF-8, valid or not, that was cleaned. The very same object where nothing is masked."""
+        """Mask cleaned UTF-8 text, valid or not. Return the same object if nothing is masked."""
         parts: list[bytes] = []
         place = 0
         for start, end in self.spans(data):
@@ -115,7 +116,7 @@ class Redactor:
         return b"".join((*parts, data[place:])) if parts else data
 
     def spans(self, data: bytes) -> list[Span]:
-        """Where there are secrets in a text: in order, and apart from each other."""
+        """Return where the secrets are in a text, in order and without overlaps."""
         if not any(gate.search(data) for gate in self._gates):
             return []
         found = sorted(
@@ -130,11 +131,11 @@ class Redactor:
         return merged
 
     def before(self, data: bytes, place: int) -> int:
-        """Where the secret begins that `place` would cut in two; `place` itself where there is none."""
+        """Return where the secret begins that `place` would cut in two, or `place` if there is none."""
         return min((start for start, end in self.spans(data) if start < place < end), default=place)
 
     def _plain(self, data: bytes) -> Iterator[Span]:
-        """What stands there as it is."""
+        """Yield the secrets in the text as it is."""
         yield from self._known(data)
         if compiled(key_shapes.ANY).search(data):
             yield from key_shapes.spans_of(data)
@@ -145,14 +146,14 @@ class Redactor:
                 yield found.span()
 
     def _joined(self, data: bytes) -> Iterator[Span]:
-        """Known values in base64 and hexadecimal digits that were broken into parts."""
+        """Yield known values in base64 and hexadecimal digits that were split into parts."""
         if self._patterns:
             for view in joined(data):
                 if spans := [*self._known(view.data)]:
                     yield from view.back(spans)
 
     def _unescaped(self, data: bytes, *, backslashes: bool = True) -> Iterator[Span]:
-        """What stands there with escapes, one level of them after the other."""
+        """Yield the secrets under escapes, one level after the other."""
         if not backslashes and not self._backslashes:
             return
         above: list[View] = []

@@ -1,6 +1,7 @@
-"""The ways in which one secret may stand in a text, as patterns for RE2.
+"""The forms that one secret may have in a text, as patterns for RE2.
 
-Escapes are no forms: they are taken off before (`views`). So base64, hexadecimal digits and the value are enough.
+Escapes need no forms, because they are decoded before (`unescaped_views`). The value itself, base64 and hexadecimal
+digits are enough.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from deploybot.masking.byte_patterns import MOST
 from deploybot.masking.unescaped_views import LEVELS, unescaped
 
 SHORTEST = 4
-"""Shorter values are not masked: half of all words would go with them. The config refuses them."""
+"""Shorter values are not masked, because half of all words would be masked too. The config refuses them."""
 LONG = 6
-"""Shorter ones, in characters, are masked only where they stand alone, as themselves or with escapes."""
+"""Values with fewer characters are masked only as whole words, with or without escapes."""
 _LINE = 8
-"""A line of a value of several lines is masked alone if it has so many bytes."""
+"""A line of a value with several lines is masked on its own if it has at least this many bytes."""
 _OF_URLS = bytes.maketrans(b"+/", b"-_")
 
 
 def forms_of(value: str) -> dict[bytes, int]:
-    """The patterns for a value, each with the length in bytes of what it matches at most."""
+    """Return the patterns for a value, each with the maximum length in bytes of its matches."""
     if len(value) < SHORTEST:
         return {}
     raw = value.encode("utf-8", "surrogatepass")
@@ -37,13 +38,13 @@ def forms_of(value: str) -> dict[bytes, int]:
 
 
 def _latin(value: str) -> Iterator[bytes]:
-    """With bytes of ISO 8859-1, which `%E4` may mean."""
+    """Yield the value in ISO 8859-1, which `%E4` may mean."""
     if not value.isascii():
         yield b"".join(sign.encode("latin-1" if sign <= "\xff" else "utf-8", "surrogatepass") for sign in value)
 
 
 def _escaped(forms: set[bytes]) -> set[bytes]:
-    """The forms, and what is left of those that hold an escape once it is taken off, as it is of a text."""
+    """Return the forms, and each form that contains an escape also with the escape decoded, as in a text."""
     found, fresh = set(forms), forms
     for _ in range(LEVELS):
         fresh = {view.data for form in fresh if (view := unescaped(form))} - found
@@ -52,24 +53,24 @@ def _escaped(forms: set[bytes]) -> set[bytes]:
 
 
 def _alone(form: bytes) -> bytes:
-    """A pattern for a word that is no part of a longer one."""
+    """Return a pattern that matches a word, but not as part of a longer one."""
     before = rb"\b" if form[:1].isalnum() else b""
     after = rb"\b" if form[-1:].isalnum() else b""
     return before + re.escape(form) + after
 
 
 def _base64(raw: bytes) -> Iterator[bytes]:
-    """The digits of base64 that depend on nothing before or after the value, at each of three alignments."""
+    """Yield the base64 digits that depend only on the value, at each of three alignments."""
     for shift in range(3):
         coded = base64.b64encode(b"\0" * shift + raw).rstrip(b"=")
         yield coded[(0, 2, 3)[shift] : len(coded) - (1 if (len(raw) + shift) % 3 else 0)]
 
 
 def alternatives(forms: Iterable[bytes]) -> list[bytes]:
-    """The forms as alternatives of few patterns: one, unless there are hundreds of values."""
+    """Join the forms into few patterns of alternatives: one, unless there are hundreds of values."""
     parts: list[list[bytes]] = []
     size = MOST
-    # Backwards: so a longer one comes before its own beginning, and RE2 still finds what they have in common.
+    # In reverse order a longer form comes before its own prefix, and RE2 still finds common prefixes.
     for form in sorted(forms, reverse=True):
         if size + len(form) > MOST:
             parts.append([])

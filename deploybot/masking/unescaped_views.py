@@ -1,8 +1,8 @@
-"""What a text says once an encoding is taken off it, and where in the text that stands.
+"""Decoded views of a text, and where each part of a view is in the text.
 
-A view is the text decoded once: escapes of JSON, URLs, HTML, PHP and shells become what they stand for, and signs
-that are not seen are left out. A joined view has no line ends in the middle of base64 and hexadecimal digits, and
-nothing between the pairs of hexadecimal digits.
+A view is the text decoded once: escapes of JSON, URLs, HTML, PHP and shells are replaced by what they mean, and
+invisible characters are removed. A joined view has no line ends inside base64 and hexadecimal digits, and nothing
+between pairs of hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from deploybot.masking.byte_patterns import compiled
 
 Span = tuple[int, int]
 LEVELS = 3
-"""How many encodings around each other are taken off."""
+"""How many nested encodings are decoded."""
 _HEX = "0123456789abcdefABCDEF"
 
 _UNSEEN = {
@@ -31,13 +31,13 @@ _UNSEEN = {
     rb"\xe1": rb"(?:\x85[\x9f\xa0]|\x9e[\xb4\xb5]|\xa0[\x8b-\x8f])",
     rb"\xe2": rb"(?:\x80[\x8b-\x8f\xa8-\xae]|\x81[\xa0-\xaf])",  # joiners, marks of direction
     rb"\xe3": rb"\x85\xa4",
-    rb"\xed": rb"[\xa0-\xbf][\x80-\xbf]",  # halves of pairs
-    rb"\xee": rb"[\x80-\xbf]{2}",  # private signs
-    rb"\xef": rb"(?:[\x80-\xa3][\x80-\xbf]|\xb8[\x80-\x8f]|\xbb\xbf|\xbe\xa0|\xbf[\xb0-\xbf])",  # U+FFFD, too
+    rb"\xed": rb"[\xa0-\xbf][\x80-\xbf]",  # halves of surrogate pairs
+    rb"\xee": rb"[\x80-\xbf]{2}",  # private characters
+    rb"\xef": rb"(?:[\x80-\xa3][\x80-\xbf]|\xb8[\x80-\x8f]|\xbb\xbf|\xbe\xa0|\xbf[\xb0-\xbf])",  # including U+FFFD
     rb"\xf0": rb"\x9d\x85[\xb3-\xba]",
-    rb"[\xf3\xf4]": rb"[\x80-\xbf]{3}",  # tags, private signs
+    rb"[\xf3\xf4]": rb"[\x80-\xbf]{3}",  # tags, private characters
 }
-"""Signs that are not seen, in UTF-8: the first byte of each and the others."""
+"""Invisible characters in UTF-8: the first byte of each, and the bytes that follow."""
 _CONTROL = rb"[\x00-\x08\x0b-\x1f\x7f]"
 
 _ANY_ESCAPE = (
@@ -46,7 +46,7 @@ _ANY_ESCAPE = (
     + b"|"
     + b"|".join(first + rest for first, rest in _UNSEEN.items())
 )
-# It begins with a set of bytes, which is searched for fast; each way to go on looks back at the byte.
+# It begins with a set of bytes, which `re` finds fast. Each alternative then looks back at that byte.
 _OF_BACKSLASHES = (
     rb"(?<=\\)(?:[^ux0-3\n]|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}"
     rb"|u\{[0-9a-fA-F]{1,6}\}|x[0-9a-fA-F]{2}|[0-3][0-7]{2}|[ux0-3])|"
@@ -65,7 +65,7 @@ _LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"", b"e": b"\x1b", b"0": b"", b"a":
 
 
 class _Meanings(dict[bytes, bytes]):
-    """What each escape stands for; of those there are many of, it is worked out."""
+    """The meaning of each escape. Meanings of escapes with many variants are computed."""
 
     def __missing__(self, token: bytes) -> bytes:
         return _worked_out(token)
@@ -73,7 +73,7 @@ class _Meanings(dict[bytes, bytes]):
 
 @cache
 def _meanings() -> _Meanings:
-    """The table; it is made when the first escape is seen, because it takes memory."""
+    """Return the table. It takes memory, so it is made only when the first escape is seen."""
     from html.entities import html5  # noqa: PLC0415  see above
 
     return _Meanings(
@@ -96,12 +96,12 @@ def _meanings() -> _Meanings:
 
 
 _PREFIX = (
-    rb"(?:\d{4}-\d\d-\d\d[T ][\d:.,]{5,20}+(?:Z|[+-]\d\d:?\d\d)?[ ])?+"  # the Engine's and other times
-    rb"(?:[A-Z][a-z]{2}[ ][ \d]\d[ ]\d\d:\d\d:\d\d[ ]\S{1,64}+[ ]\S{1,64}+[ ])?+"  # syslog's
-    rb"(?:[\w./-]{1,64}+[ ]*+\|[ ]?)?+[ \t]*+"  # of a service
+    rb"(?:\d{4}-\d\d-\d\d[T ][\d:.,]{5,20}+(?:Z|[+-]\d\d:?\d\d)?[ ])?+"  # times of the Engine and others
+    rb"(?:[A-Z][a-z]{2}[ ][ \d]\d[ ]\d\d:\d\d:\d\d[ ]\S{1,64}+[ ]\S{1,64}+[ ])?+"  # syslog's prefix
+    rb"(?:[\w./-]{1,64}+[ ]*+\|[ ]?)?+[ \t]*+"  # the name of a service
 )
 _DIGIT = rb"[A-Za-z0-9+/_-]"
-# Lines that go on have at least 32 digits: what wraps does so at 60 or more.
+# Lines that continue have at least 32 digits: wrapped lines have 60 or more.
 _WRAP = re.compile(
     rb"\n(?:(?<=" + _DIGIT + rb"{32}\n)|(?<=" + _DIGIT + rb"{32}\r\n))" + _PREFIX + rb"(?=[A-Za-z0-9+/_=-])"
 )
@@ -115,14 +115,14 @@ _ANY_PAIRS = (
     rb"(?:" + _PAIR + rb"[: ,-]){5}|(?:" + _PAIR + rb", ?(?:0x)?){5}|(?:" + _PAIR + rb" 0x){5}|(?:[0-9A-Fa-f]{4} ){2}"
 )
 ANY = b"|".join((_ANY_ESCAPE, _ANY_WRAP, _ANY_PAIRS))
-"""What a text holds that may have a view of its own."""
+"""Matches everything in a text that may need a view."""
 
 
 class View:
-    """A text that was decoded once, or joined. `data` is what it says."""
+    """A text that was decoded once, or joined. `data` is the result."""
 
     def __init__(self, text: bytes, tokens: re.Pattern[bytes], decoded: dict[bytes, bytes] | None = None) -> None:
-        """Replace all tokens by what they stand for, or leave them out."""
+        """Replace all tokens by their meaning, or remove them."""
         self.data = tokens.sub(b"" if decoded is None else lambda found: decoded[found[0]], text)
         self._text = text
         self._tokens = tokens
@@ -131,13 +131,13 @@ class View:
         self._places: list[Span] = []
 
     def back(self, spans: list[Span]) -> list[Span]:
-        """Where these parts of the view stand in the text."""
+        """Return where these parts of the view are in the text."""
         if not self._starts:
             self._note_places()
         return [(self._place(start)[0], self._place(end - 1)[1]) for start, end in spans]
 
     def _note_places(self) -> None:
-        """For each piece of the view, in order: where it begins in the view and what it is in the text."""
+        """Store for each piece of the view, in order, where it begins in the view and its span in the text."""
         view = last = 0
         for found in self._tokens.finditer(self._text):
             start, end = found.span()
@@ -151,12 +151,12 @@ class View:
         self._note(view, last, 0)
 
     def _note(self, view: int, start: int, end: int) -> None:
-        """`end` is 0 for what stands in the text as it is."""
+        """Store one piece. `end` is 0 for a piece that is in the text unchanged."""
         self._starts.append(view)
         self._places.append((start, end))
 
     def _place(self, view: int) -> Span:
-        """What one byte of the view is in the text."""
+        """Return the span in the text of one byte of the view."""
         number = bisect_right(self._starts, view) - 1
         start, end = self._places[number]
         if end:
@@ -166,9 +166,9 @@ class View:
 
 
 def unescaped(text: bytes, *, backslashes: bool = True) -> View | None:
-    """The text without one level of escapes; None where it has none.
+    """Return the text with one level of escapes decoded, or None if it has none.
 
-    Without `backslashes` they are no escapes: a value may hold some, and stand in a URL beside others.
+    If `backslashes` is false, backslashes are not escapes: a value in a URL may contain some beside other escapes.
     """
     if not compiled(_ANY_ESCAPE).search(text):
         return None
@@ -177,7 +177,7 @@ def unescaped(text: bytes, *, backslashes: bool = True) -> View | None:
 
 
 def joined(text: bytes) -> Iterator[View]:
-    """The text with broken base64 and hexadecimal digits put together, where it may have any."""
+    """Yield the text with wrapped base64 and with separated hexadecimal digits joined, if it may have any."""
     if compiled(_ANY_WRAP).search(text):
         yield View(text, _WRAP)
     if compiled(_ANY_PAIRS).search(text):
@@ -185,7 +185,7 @@ def joined(text: bytes) -> Iterator[View]:
 
 
 def _worked_out(token: bytes) -> bytes:
-    """What an escape stands for; nothing where it is a sign that is not seen."""
+    """Return the meaning of an escape, or nothing for an invisible character."""
     first = token[:1]
     if first == b"&":
         return _entity(token[1:-1], token)
@@ -197,7 +197,7 @@ def _worked_out(token: bytes) -> bytes:
 
 
 def _entity(name: bytes, token: bytes) -> bytes:
-    """A character of HTML; a name that is none stays."""
+    """Return the character of an HTML entity. An unknown name stays unchanged."""
     if name[:1] != b"#":
         return token
     return _sign(name[2:], 16) if name[1:2] in {b"x", b"X"} else _sign(name[1:], 10)
@@ -212,6 +212,6 @@ def _of_backslash(token: bytes) -> bytes:
 
 
 def _sign(digits: bytes, base: int) -> bytes:
-    """A character by its number; nothing where there is no such character."""
+    """Return a character by its number, or nothing if there is no such character."""
     number = int(digits, base)
     return chr(number).encode("utf-8", "surrogatepass") if number <= sys.maxunicode else b""

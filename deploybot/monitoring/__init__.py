@@ -1,1 +1,1 @@
-"""What the bot tells of its own health: `/healthz`, `/metrics`. Imported only where bot.toml has `[http]`."""
+"""The bot's health and metrics: `/healthz`, `/metrics`. Imported only if bot.toml has `[http]`."""

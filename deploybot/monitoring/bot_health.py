@@ -1,7 +1,8 @@
-"""What is well and what is not, as last seen: nothing outside is asked for it.
+"""The bot's health as last seen. Nothing outside the bot is called for it.
 
-What the bot itself needs counts: its database, its chats, its disk, its workers. A server that is down does not count:
-no restart of the bot would help. For the same reason a sink of the audit that fails makes it degraded at most.
+The status depends on what the bot itself needs: its database, chats, disk and workers. A server that is down does not
+count, because restarting the bot would not help. For the same reason, a failed audit sink makes the bot degraded at
+most.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _LOOK_WITHIN = 2.0
 
 @dataclass(frozen=True, slots=True)
 class HealthPart:
-    """One part: empty `problem` is well, `cure` says what to do; `facts` are shown beside them."""
+    """One part. An empty `problem` means healthy, `cure` is the fix, `facts` are shown beside them."""
 
     problem: str = ""
     cure: str = ""
@@ -31,7 +32,7 @@ class HealthPart:
 
 @dataclass(frozen=True, slots=True)
 class BotHealth:
-    """All parts by name: `own` of the bot itself, `servers`, and the `audit`'s sinks."""
+    """All parts by name: `own` for the bot itself, `servers`, and `audit` for the audit's sinks."""
 
     own: Mapping[str, HealthPart]
     servers: Mapping[str, HealthPart]
@@ -39,13 +40,16 @@ class BotHealth:
 
     @property
     def status(self) -> str:
-        """`ok`, `degraded` or `down`."""
+        """Return `ok`, `degraded` or `down`."""
         status = health_status({name: part.problem for name, part in self.own.items()})
         return "degraded" if status == "ok" and any(part.problem for part in self.audit.values()) else status
 
 
 class HealthLook:
-    """Looks at the parts; `problems` gives those that know themselves (`database`, `slack`), empty texts being well."""
+    """Reads the health of the parts.
+
+    `problems` returns the parts that know their own state (`database`, `slack`). An empty text means healthy.
+    """
 
     def __init__(
         self,
@@ -57,10 +61,10 @@ class HealthLook:
         sinks: Callable[[], Mapping[str, SinkSight]] = dict,
         least_free: int = LEAST_FREE,
     ) -> None:
-        """`data` is the folder whose disk counts; `servers` are all of bot.toml, `sights` how they were seen last.
+        """Take what the health depends on.
 
-        `sinks` are those of the audit, as they were seen last. Where fewer than `least_free` bytes are left, the bot is
-        down.
+        `data` is the folder whose disk counts. `servers` are all servers in bot.toml, `sights` how they were last seen.
+        `sinks` are the audit's sinks as last seen. With less than `least_free` bytes free, the bot is down.
         """
         self._least_free = least_free
         self._data = data
@@ -70,7 +74,7 @@ class HealthLook:
         self._sinks = sinks
 
     async def look(self) -> BotHealth:
-        """How it is now."""
+        """Return the current health."""
         own = {name: HealthPart(problem) for name, problem in self._problems().items()}
         own["disk"] = await self._disk()
         seen = self._sights()

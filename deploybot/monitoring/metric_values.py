@@ -1,4 +1,4 @@
-"""Everything `/metrics` tells: what was counted where it happened, what the rows say, and what is measured now."""
+"""All values of `/metrics`: counters, numbers from the database, and current measurements."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BEGUN = time.time()
 
 @dataclass(frozen=True, slots=True)
 class _MeasuredRows:
-    """What the database knows."""
+    """Numbers from the database."""
 
     counted: Sequence[Counted]
     open: Mapping[tuple[str, str, str], int]
@@ -34,7 +34,7 @@ class _MeasuredRows:
 
 
 async def measured(store: Store, health: BotHealth, metrics: Metrics = METRICS) -> list[MetricFamily]:
-    """All metrics as they are now. StoreError when the database cannot be read."""
+    """Return all metrics as they are now. Raises StoreError if the database cannot be read."""
     rows = await store.read(_rows)
     return [
         *_of_deployments(rows),
@@ -45,7 +45,7 @@ async def measured(store: Store, health: BotHealth, metrics: Metrics = METRICS) 
 
 
 async def watch_lag(metrics: Metrics = METRICS) -> None:
-    """Look once a second how much later than asked for the loop wakes up, until cancelled."""
+    """Measure every second how late the event loop wakes up, until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         asked = loop.time() + _LOOKS
@@ -115,7 +115,7 @@ def _seen(part: HealthPart) -> bool:
 
 
 def _of_process() -> Iterator[MetricFamily]:
-    """By the names that Prometheus' own libraries use."""
+    """Yield metrics of the process, with the names that Prometheus' own libraries use."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     yield gauge("deploybot_info", "Always 1; the version is a label.", [((("version", __version__),), 1.0)])

@@ -1,4 +1,4 @@
-"""`/healthz` and `/metrics` as routes of the bot's HTTP server, and the token that opens them."""
+"""The routes `/healthz` and `/metrics` of the bot's HTTP server, and the token that opens them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _NOT_STORED = {hdrs.CACHE_CONTROL: "no-store"}
 
 
 class Monitor:
-    """Answers what asks how the bot is. Without a `token` there are neither details nor metrics."""
+    """Serves the bot's health and metrics. Without a `token` there are neither details nor metrics."""
 
     def __init__(self, look: HealthLook, store: Store, mask: Callable[[str], str], token: str = "") -> None:
-        """`mask` takes secrets out of the sentences of others."""
+        """Take the ports. `mask` removes secrets from the messages of other programs."""
         self._look = look
         self._store = store
         self._mask = mask
         self._token = token.encode()
 
     async def health(self, request: web.Request) -> web.Response:
-        """Answer 200 where the bot works, 503 where it is down; problems and fixes only to who has the token."""
+        """Answer 200 if the bot works, 503 if it is down. Only requests with the token get problems and fixes."""
         health = await self._look.look()
         told: dict[str, object] = {"status": health.status}
         if self._opens(request):
@@ -39,7 +39,7 @@ class Monitor:
         return web.json_response(told, status=HEALTH_CODES[health.status], headers=_NOT_STORED)
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Everything that is counted, for Prometheus. 404 where there is no token, 401 with another one."""
+        """Return all metrics for Prometheus. Answer 404 if bot.toml has no token, 401 for a wrong token."""
         if not self._token:
             raise web.HTTPNotFound
         if not self._opens(request):
@@ -52,7 +52,7 @@ class Monitor:
         return web.Response(body=text.encode(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE, **_NOT_STORED})
 
     def _opens(self, request: web.Request) -> bool:
-        """Whether exactly one `Authorization` header holds the token."""
+        """Return whether exactly one `Authorization` header has the token."""
         given = request.headers.getall(hdrs.AUTHORIZATION, [])
         scheme, _, value = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         sent = value.strip().encode("utf-8", "surrogateescape")

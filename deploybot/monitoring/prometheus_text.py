@@ -1,6 +1,6 @@
 """Prometheus' text format, version 0.0.4: https://prometheus.io/docs/instrumenting/exposition_formats/.
 
-prometheus-client writes it, too, and takes 3.3 MiB for that; a test reads what this writes with its parser.
+prometheus-client can write it too, but takes 3.3 MiB. A test reads this output with that library's parser.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Labels = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class MetricSample:
-    """A number with its labels; `suffix` is `_bucket`, `_sum` or `_count` for a part of a histogram."""
+    """A number with its labels. `suffix` is `_bucket`, `_sum` or `_count` for a part of a histogram."""
 
     labels: Labels
     value: float
@@ -26,7 +26,7 @@ class MetricSample:
 
 @dataclass(frozen=True, slots=True)
 class MetricFamily:
-    """A metric with all its samples; `kind` is counter, gauge or histogram."""
+    """A metric with all its samples. `kind` is counter, gauge or histogram."""
 
     name: str
     help: str
@@ -35,7 +35,7 @@ class MetricFamily:
 
 
 def family_of(metric: Counter | Histogram) -> MetricFamily:
-    """What was counted so far."""
+    """Return a counter or histogram with its current values."""
     if isinstance(metric, Counter):
         samples = [
             MetricSample(tuple(zip(metric.labels, key, strict=True)), value) for key, value in metric.values.items()
@@ -55,7 +55,10 @@ def family_of(metric: Counter | Histogram) -> MetricFamily:
 
 
 def buckets(labels: Labels, bounds: Sequence[float], within: Sequence[int], total: float) -> Iterator[MetricSample]:
-    """The samples of one histogram: `within` counts what was no more than each bound, and last all that there was."""
+    """Yield the samples of one histogram.
+
+    `within` counts the values up to each bound, and finally all values.
+    """
     for bound, count in zip((*map(_number, bounds), "+Inf"), within, strict=True):
         yield MetricSample((*labels, ("le", bound)), count, "_bucket")
     yield MetricSample(labels, total, "_sum")
@@ -63,17 +66,17 @@ def buckets(labels: Labels, bounds: Sequence[float], within: Sequence[int], tota
 
 
 def gauge(name: str, help_: str, values: Iterable[tuple[Labels, float]]) -> MetricFamily:
-    """Numbers that may fall, each with its labels."""
+    """Return a gauge: numbers that may fall, each with its labels."""
     return MetricFamily(name, help_, "gauge", [MetricSample(labels, value) for labels, value in values])
 
 
 def single(name: str, help_: str, value: float) -> MetricFamily:
-    """One such number without labels."""
+    """Return a gauge with one number and no labels."""
     return gauge(name, help_, [((), value)])
 
 
 def exposed(families: Iterable[MetricFamily]) -> str:
-    """The text."""
+    """Return the metrics as text."""
     return "".join(map(_text, families))
 
 

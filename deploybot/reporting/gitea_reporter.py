@@ -1,4 +1,4 @@
-"""Gitea and Forgejo: a status of the commit; they have no deployments.
+"""Report to Gitea and Forgejo: only a commit status, because they have no deployments.
 
 `POST /repos/{owner}/{repo}/statuses/{sha}` of both their APIs (swagger of Gitea 1.22 and Forgejo 9).
 """
@@ -17,16 +17,16 @@ _ENDS = {State.SUCCEEDED: "success", State.FAILED: "failure", State.RESTORED: "f
 
 
 class GiteaReporter:
-    """Tells one repository."""
+    """Reports deployments to one Gitea or Forgejo repository."""
 
     def __init__(self, caller: Caller, url: str, repository: str, token: str, what: str) -> None:
-        """`url` is the API's, `repository` `acme/shop`; `what` is `GiteaReporter` or `Forgejo`."""
+        """Take the URL of the API, the `repository` as `acme/shop`, and `what`: `Gitea` or `Forgejo`."""
         self._api = Api(caller, url, {"Authorization": f"token {token}"}, what)
         self._repository = repository
         self._place = f"/repos/{quote(repository)}"
 
     async def tell(self, item: ReportItem) -> str:
-        """Tell a state; there is no id to give."""
+        """Report a state. Return an empty string, because there is no id."""
         report = item.report
         state = _ENDS.get(State(report.word), "error") if report.ended else "pending"
         body = {"state": state, "context": context_of(report), "description": description_of(report)}
@@ -34,7 +34,7 @@ class GiteaReporter:
         return ""
 
     async def check(self) -> AsyncIterator[ChatFinding]:
-        """Whether the token may write to the repository; nothing is written."""
+        """Check that the token may write to the repository. Nothing is written."""
         found = await self._api.get(self._place)
         rights = found.get("permissions") if isinstance(found, dict) else None
         if isinstance(rights, dict) and not rights.get("push"):

@@ -1,4 +1,4 @@
-"""GitHub: a deployment with its statuses, and a status of the commit.
+"""Report to GitHub: a deployment with its statuses, and a commit status.
 
 https://docs.github.com/rest/deployments/deployments, …/deployments/statuses, …/commits/statuses, version 2022-11-28.
 """
@@ -32,10 +32,10 @@ _ENDED_OTHERWISE = "error"
 
 
 class GitHubReporter:
-    """Tells one repository."""
+    """Reports deployments to one GitHub repository."""
 
     def __init__(self, caller: Caller, url: str, repository: str, token: str) -> None:
-        """`url` is the API's, `repository` `acme/shop`."""
+        """Take the URL of the API, and the `repository` as `acme/shop`."""
         headers = {
             "Accept": "application/vnd.github+json",
             "Authorization": f"Bearer {token}",
@@ -46,24 +46,24 @@ class GitHubReporter:
         self._place = f"/repos/{quote(repository)}"
 
     async def tell(self, item: ReportItem) -> str:
-        """Tell a state; GitHub's id of the deployment."""
+        """Report a state and return GitHub's id of the deployment."""
         remote = item.remote or await self._found(item) or await self._made(item)
         await self._status(remote, _DEPLOYMENT[item.report.word], description_of(item.report))
         if item.report.word == State.SUCCEEDED:
-            # What GitHub does by itself only where an environment is not for production.
+            # GitHub does this automatically only if an environment is not for production.
             for old in {item.before, remote if item.replaced else ""} - {""}:
                 await self._status(old, "inactive", f"{OWN}: replaced by another one")
         await self._api.send("POST", f"{self._place}/statuses/{item.report.commit}", _commit_status(item.report))
         return remote
 
     async def check(self) -> AsyncIterator[ChatFinding]:
-        """Whether the token opens the repository's deployments; nothing is written."""
+        """Check that the token can read the repository's deployments. Nothing is written."""
         await self._api.get(f"{self._place}/deployments?per_page=1")
         says = f"GitHub shows the deployments of {self._repository}; whether the token may write is seen at the first"
         yield ChatFinding("token", says)
 
     async def _found(self, item: ReportItem) -> str:
-        """The deployment that was made when its answer did not arrive; empty where there is none."""
+        """Return the id of a deployment that was created although its answer got lost; empty if there is none."""
         report = item.report
         query = urlencode({"sha": report.commit, "environment": report.environment, "per_page": _LOOKED_AT})
         found = await self._api.get(f"{self._place}/deployments?{query}")
@@ -96,11 +96,11 @@ class GitHubReporter:
 
 
 def _mark(report: Report) -> dict[str, object]:
-    """What tells this deployment from all others; when it was asked for, because a new database counts from 1 again."""
+    """Return the payload that identifies this deployment. It has `created`, because a new database counts from 1."""
     return {"app": report.app, "deployment": report.deployment, "created": report.created}
 
 
 def _commit_status(report: Report) -> dict[str, object]:
-    """Of the commit: GitHub knows four states here, and no end but these."""
+    """Return a commit status. GitHub has four states here, only three of them for an end."""
     state = _COMMIT.get(State(report.word), _ENDED_OTHERWISE) if report.ended else "pending"
     return {"state": state, "context": context_of(report), "description": description_of(report)}

@@ -1,7 +1,7 @@
-"""GitLab: a deployment, and a status of the commit.
+"""Report to GitLab: a deployment, and a commit status.
 
-https://docs.gitlab.com/api/deployments/ and https://docs.gitlab.com/api/commits/#set-commit-pipeline-status. A
-deployment there has no place for a mark of ours: it is known by its commit, its environment and when it was made.
+https://docs.gitlab.com/api/deployments/ and https://docs.gitlab.com/api/commits/#set-commit-pipeline-status. A GitLab
+deployment has no field for a mark of ours. It is identified by its commit, its environment and its creation time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from deploybot.reporting.report_http import Api, Caller
 from deploybot.reporting.report_text import context_of, description_of
 
 _BEFORE = 300.0
-"""Seconds by which GitLab's clock may be behind ours."""
+"""Seconds that GitLab's clock may be behind ours."""
 _LOOKED_AT = 20
 _SAME_ALREADY = re.compile(r"cannot transition", re.IGNORECASE)
 
@@ -30,20 +30,20 @@ _DEPLOYMENT = {
     State.CANCELLED: "canceled",
     State.UNKNOWN: "failed",
 }
-"""What waits is not told: GitLab makes a deployment only once it runs."""
+"""Waiting deployments are not reported: GitLab creates a deployment only when it runs."""
 
 
 class GitLabReporter:
-    """Tells one project."""
+    """Reports deployments to one GitLab project."""
 
     def __init__(self, caller: Caller, url: str, project: str, token: str) -> None:
-        """`url` is the API's, `project` `acme/shop`."""
+        """Take the URL of the API, and the `project` as `acme/shop`."""
         self._api = Api(caller, url, {"PRIVATE-TOKEN": token}, "GitLab")
         self._project = project
         self._place = f"/projects/{quote(project, safe='')}"
 
     async def tell(self, item: ReportItem) -> str:
-        """Tell a state; GitLab's id of the deployment, empty while there is none."""
+        """Report a state. Return GitLab's id of the deployment, empty while there is none."""
         report, remote = item.report, item.remote
         state = _DEPLOYMENT.get(State(report.word)) if report.started else None
         if state is not None:
@@ -56,7 +56,7 @@ class GitLabReporter:
         return remote
 
     async def check(self) -> AsyncIterator[ChatFinding]:
-        """Whether the token opens the project's deployments; nothing is written."""
+        """Check that the token can read the project's deployments. Nothing is written."""
         await self._api.get(f"{self._place}/deployments?per_page=1")
         yield ChatFinding(
             "token",
@@ -64,7 +64,7 @@ class GitLabReporter:
         )
 
     async def _move(self, place: str, state: str) -> None:
-        """Set a deployment's state. GitLab refuses one that is there already, which is as good."""
+        """Set a deployment's state. GitLab refuses to set the current state again, which is not an error here."""
         try:
             await self._api.send("PUT", place, {"status": state})
         except UserError:
@@ -73,7 +73,7 @@ class GitLabReporter:
                 raise
 
     async def _mark(self, report: Report) -> None:
-        """Set the commit's status; the same as for a deployment."""
+        """Set the commit's status. GitLab refuses to set the current status again, which is not an error here."""
         try:
             await self._api.send("POST", f"{self._place}/statuses/{report.commit}", _commit_status(report))
         except UserError as problem:
@@ -81,7 +81,7 @@ class GitLabReporter:
                 raise
 
     async def _found(self, report: Report) -> str:
-        """The deployment that was made when its answer did not arrive; empty where there is none."""
+        """Return the id of a deployment that was created although its answer got lost; empty if there is none."""
         query = urlencode({"environment": report.environment, "order_by": "id", "sort": "desc", "per_page": _LOOKED_AT})
         found = await self._api.get(f"{self._place}/deployments?{query}")
         for one in found if isinstance(found, list) else ():
@@ -106,7 +106,7 @@ class GitLabReporter:
 
 
 def _time(text: object) -> float:
-    """An RFC 3339 time as seconds since the epoch; 0.0 for anything else."""
+    """Return an RFC 3339 time as seconds since the epoch; 0.0 for anything else."""
     try:
         return datetime.fromisoformat(str(text)).timestamp()
     except ValueError:

@@ -1,8 +1,8 @@
-"""OpenTelemetry: a trace for each deployment that has ended, made from its rows, by OTLP over HTTP.
+"""Send OpenTelemetry traces: one for each finished deployment, made from its rows, by OTLP over HTTP.
 
-https://opentelemetry.io/docs/specs/otlp/#otlphttp. The SDK's types and its encoder are used, and not its exporter:
-the bot's own calls look where a name leads, and what fails is tried again from the database, also after a restart.
-The ids come from the report's key, so a trace that is told twice is one.
+https://opentelemetry.io/docs/specs/otlp/#otlphttp. This uses the SDK's types and its encoder, but not its exporter. The
+bot's own calls check where a name leads, and failed calls are retried from the database, even after a restart. The ids
+come from the report's key, so a trace that is sent twice is still one trace.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Attributes = Mapping[str, str | int | bool | Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class _TracedRows:
-    """All that is known of a deployment."""
+    """Everything that is stored about a deployment."""
 
     deployment: Deployment
     steps: tuple[StepRow, ...]
@@ -47,10 +47,10 @@ class _TracedRows:
 
 
 class Traces:
-    """Tells one collector."""
+    """Sends traces to one collector."""
 
     def __init__(self, caller: Caller, otel: Otel, store: Store, mask: Callable[[str], str]) -> None:
-        """`store` has the steps and approvals of what is told; `mask` takes secrets out of a text."""
+        """Take the ports. `store` has the steps and approvals of deployments, `mask` removes secrets from a text."""
         self._mask = mask
         self._caller = caller
         self._url = otel.endpoint
@@ -59,7 +59,7 @@ class Traces:
         self._store = store
 
     async def tell(self, item: ReportItem) -> str:
-        """Send the trace; there is no id to give."""
+        """Send the trace. Return an empty string, because there is no id."""
         number = item.report.deployment
         rows = await self._store.read(lambda tables: _rows(tables, number))
         spans = _Trace(item.key, self._resource, rows, self._mask).spans()
@@ -67,7 +67,7 @@ class Traces:
         return ""
 
     async def check(self) -> AsyncIterator[ChatFinding]:
-        """Whether the collector takes a call; it is one without a trace."""
+        """Check that the collector accepts a call, by sending one without a trace."""
         await self._post(b"")
         yield ChatFinding("traces", f"{self._url} takes them")
 
@@ -84,7 +84,7 @@ def _rows(tables: Tables, number: int) -> _TracedRows:
 
 
 class _Trace:
-    """The spans of one deployment: the whole, and in it the request, the plan, the approval, the wait and the steps."""
+    """The spans of one deployment: the root, and in it the request, the plan, the approval, the wait and the steps."""
 
     def __init__(self, key: str, resource: Resource, rows: _TracedRows, mask: Callable[[str], str]) -> None:
         self._mask = mask
@@ -94,7 +94,7 @@ class _Trace:
         self._root = self._context("deployment")
 
     def spans(self) -> list[ReadableSpan]:
-        """All of them, the whole first."""
+        """Return all spans, the root first."""
         deployment = self._rows.deployment
         spans = [self._whole(deployment), self._request(deployment), self._plan(deployment)]
         begun = deployment.started or deployment.finished
@@ -126,7 +126,7 @@ class _Trace:
         return self._span("request", deployment.created, deployment.created, by)
 
     def _plan(self, deployment: Deployment) -> ReadableSpan:
-        """A point in time: no row says when planning began."""
+        """Return the span of the plan: a point in time, because no row stores when planning began."""
         plan, at = deployment.plan, deployment.started or deployment.created
         servers = [part.server for part in plan.servers]
         attributes: Attributes = {
@@ -184,11 +184,11 @@ class _Trace:
         )
 
     def _masked(self, attributes: Attributes) -> Attributes:
-        """Attributes without secrets in their texts."""
+        """Return the attributes with secrets in their texts masked."""
         return {name: self._mask(one) if isinstance(one, str) else one for name, one in attributes.items()}
 
     def _context(self, name: str) -> SpanContext:
-        """Ids of 16 and 8 bytes, the same each time."""
+        """Return the context of a span: ids of 16 and 8 bytes, the same each time."""
         span = hashlib.sha256(f"{self._key} {name}".encode()).digest()[:8]
         return SpanContext(
             trace_id=int(self._key, 16),
@@ -199,5 +199,5 @@ class _Trace:
 
 
 def _ns(seconds: float) -> int:
-    """Nanoseconds since the epoch."""
+    """Return nanoseconds since the epoch."""
     return round(seconds * 1e6) * 1000

@@ -1,7 +1,7 @@
-"""HTTP to others: addresses come from bot.toml alone, no redirect is followed, and some are never called.
+"""HTTP calls to other services: only to addresses from bot.toml, never to redirects or forbidden addresses.
 
-A name is resolved, what it resolves to is looked at, and exactly that is connected to: no second look-up can lead
-elsewhere. What others answer becomes an error of ours here: `Unreachable` for what may be tried again.
+A name is resolved and its addresses are checked. The connection then goes to exactly those, so a second look-up cannot
+lead elsewhere. Failed calls and answers become deploybot's errors here: `Unreachable` if a retry may help.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _WAY = "See that its address in bot.toml is right, and that this machine reaches
 _LONGEST_WAIT = 86_400.0
 _SHOWN = 200
 _REFUSED = frozenset({400, 410, 413, 422})
-"""The other side has understood, and will never take it."""
+"""Statuses of a request that the other side understood and will never accept."""
 _NOT_ALLOWED = frozenset({401, 403, 404})
 
 
 class _Forbidden(OSError):
-    """A name leads where the bot does not call."""
+    """A name leads to an address that the bot never calls."""
 
 
 class _Guarded(AbstractResolver):
-    """Resolves names; one that leads to a link-local or metadata address, among others or alone, to nothing."""
+    """Resolves names. Refuses a name if any of its addresses is link-local or a metadata address."""
 
     def __init__(self, inner: AbstractResolver) -> None:
         self._inner = inner
@@ -65,7 +65,7 @@ def _look_at(address: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ReportAnswer:
-    """What came back: the status, the headers, and up to 1 MiB of the body."""
+    """A response: the status, the headers, and up to 1 MiB of the body."""
 
     status: int
     headers: Mapping[str, str]
@@ -73,7 +73,7 @@ class ReportAnswer:
 
     @property
     def words(self) -> str:
-        """What it says of itself, in one line."""
+        """Return the error message in the body, in one line."""
         try:
             told = json_of(self.body)
             if isinstance(told, dict):
@@ -85,19 +85,19 @@ class ReportAnswer:
 
 
 class Caller:
-    """One session for all calls; opened at the first of them. `within` is the seconds that a call may take.
+    """One session for all calls, opened by the first one. `within` is the timeout of a call in seconds.
 
-    A `resolver` of one's own is for tests; what it gives is looked at like any other's.
+    A custom `resolver` is for tests. Its addresses are checked like any others.
     """
 
     def __init__(self, *, within: float = WITHIN, resolver: AbstractResolver | None = None) -> None:
-        """Nothing is opened yet."""
+        """Take the timeout and the resolver. Nothing is opened yet."""
         self._within = within
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        """Close what was opened."""
+        """Close the session."""
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -105,7 +105,10 @@ class Caller:
     async def call(
         self, method: str, url: str, *, headers: Mapping[str, str], what: str, body: bytes | None = None
     ) -> ReportAnswer:
-        """Call, whatever is answered; `url` is quoted already. Unreachable for `what` where nothing is."""
+        """Send a request and return the response, whatever its status.
+
+        `url` is already quoted. Raises Unreachable for `what` if there is no response.
+        """
         try:
             parsed = URL(url, encoded=True)
             _look_at_literal(parsed.host or "")
@@ -134,7 +137,7 @@ class Caller:
 
 
 def _look_at_literal(host: str) -> None:
-    """Addresses are not resolved, so nobody else looks at them."""
+    """Check a host that is an IP address: the resolver does not see it."""
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -143,7 +146,7 @@ def _look_at_literal(host: str) -> None:
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:
-    """The body; of one that is too long, its beginning."""
+    """Return the body, cut off after 1 MiB."""
     data = bytearray()
     async for chunk in response.content.iter_any():
         data += chunk
@@ -157,7 +160,7 @@ def _why(problem: Exception) -> str:
     cause = problem.os_error if isinstance(problem, aiohttp.ClientConnectorError) else problem
     if isinstance(problem, aiohttp.ClientConnectorCertificateError):
         cause = problem.certificate_error
-    # Its number is OpenSSL's, not the system's: 1 would be told as “operation not permitted”.
+    # Its number is OpenSSL's, not the system's: 1 would be shown as “operation not permitted”.
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {cause.verify_message}"
     if isinstance(cause, ssl.SSLError):
@@ -166,10 +169,10 @@ def _why(problem: Exception) -> str:
 
 
 def accepted(answer: ReportAnswer, what: str) -> ReportAnswer:
-    """The answer, where it is a success.
+    """Return the answer if its status is a success.
 
-    Raises UserError for what the other side will never take, Unreachable for what may be tried again: with
-    `retry_after` where it asks to be left alone.
+    Raises UserError if the other side will never accept the request, and Unreachable if a retry may help. Its
+    `retry_after` is set if the other side asks for a pause.
     """
     if 200 <= answer.status < 300:  # noqa: PLR2004  any 2xx
         return answer
@@ -188,9 +191,10 @@ def _cure(answer: ReportAnswer) -> str:
 
 
 def retry_after(answer: ReportAnswer, now: float) -> float:
-    """How many seconds the other side asks to be left alone, a day at most; 0.0 where it does not ask.
+    """Return the seconds that the other side asks to wait, at most a day; 0.0 if it does not ask.
 
-    By `Retry-After` (RFC 9110, 10.2.3), or by what GitHub (`x-ratelimit-…`) and GitLab (`RateLimit-…`) document.
+    Reads `Retry-After` (RFC 9110, 10.2.3), and the headers that GitHub (`x-ratelimit-…`) and GitLab (`RateLimit-…`)
+    document.
     """
     fields = {name.lower(): value for name, value in answer.headers.items()}
     asked = _seconds(fields.get("retry-after", ""), now)
@@ -201,7 +205,7 @@ def retry_after(answer: ReportAnswer, now: float) -> float:
 
 
 def _seconds(text: str, now: float) -> float:
-    """Of a number of seconds, or a date; 0.0 for anything else."""
+    """Return the seconds until a `Retry-After` value, a number or a date; 0.0 for anything else."""
     if number := _number(text):
         return number
     try:
@@ -216,7 +220,7 @@ def _number(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """A JSON API: where it is, the headers that open it, and what it is called when it does not answer."""
+    """A JSON API: its URL, the headers that authenticate, and its name for error messages."""
 
     caller: Caller
     url: str
@@ -224,11 +228,11 @@ class Api:
     what: str
 
     async def get(self, path: str) -> object:
-        """What is at a path, `/…`. Raises as `accepted` does."""
+        """Return the JSON at `path` (`/…`). Raises as `accepted` does."""
         return await self._ask("GET", path, None)
 
     async def send(self, method: str, path: str, body: Mapping[str, object]) -> object:
-        """POST or PUT; what is answered. Raises as `accepted` does."""
+        """Send JSON by POST or PUT and return the answer. Raises as `accepted` does."""
         return await self._ask(method, path, json.dumps(body).encode())
 
     async def _ask(self, method: str, path: str, body: bytes | None) -> object:

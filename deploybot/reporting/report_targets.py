@@ -1,4 +1,4 @@
-"""Who is told, made from bot.toml: by the names that the reports have in the database."""
+"""The report targets that bot.toml configures, by their names in the database."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from deploybot.settings.forge_settings import api_of
 def targets(
     settings: Settings, caller: Caller, store: Store, mask: Callable[[str], str] = str
 ) -> dict[str, ReportTarget]:
-    """All of them; `mask` takes secrets out of a text.
+    """Return all report targets by name. `mask` removes secrets from a text.
 
-    ConfigError for a secret that cannot sign, or for traces without what they need installed.
+    Raises ConfigError for a secret that cannot sign, or if a package for traces is not installed.
     """
     made: dict[str, ReportTarget] = {}
     for name, app in settings.apps.items():
@@ -30,7 +30,7 @@ def targets(
     for name, one in settings.outgoing.items():
         made[f"outgoing:{name}"] = SignedCallTarget(caller, f"outgoing.{name}", one.url, one.secret.reveal())
     if settings.otel is not None:
-        from deploybot.reporting.otel_traces import Traces  # noqa: PLC0415  seven megabytes, and an extra
+        from deploybot.reporting.otel_traces import Traces  # noqa: PLC0415  seven megabytes, and an optional extra
 
         made[TRACES] = Traces(caller, settings.otel, store, mask)
     return made
@@ -46,12 +46,12 @@ def _forge(caller: Caller, forge: ForgeSettings, url: str, repository: str) -> R
 
 
 def tries(settings: Settings, store: Store) -> dict[str, AsyncIterator[ChatFinding]]:
-    """What trying each of them tells, by name; each has connections of its own, closed at its end."""
+    """Return the check of each target, by name. Each has its own connections, closed at its end."""
     return {_shown(name): _try(settings, store, name) for name in targets(settings, Caller(), store)}
 
 
 def _shown(name: str) -> str:
-    """A target's name for people: `forge of shop`, `outgoing board`, `traces`."""
+    """Return a target's name for people: `forge of shop`, `outgoing board`, `traces`."""
     kind, _, rest = name.partition(":")
     return "traces" if kind == TRACES else f"forge of {rest}" if kind == "forge" else f"{kind} {rest}"
 

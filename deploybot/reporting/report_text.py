@@ -1,4 +1,4 @@
-"""What forges show of a report: one line, and its names."""
+"""Text that forges show for a report: one line of description, and names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from deploybot.domain import OWN, REQUESTED, Kind, Report, State
 from deploybot.units import show_duration
 
 LONGEST = 140
-"""GitHub takes no more (REST API, "Create a deployment status"); the others take it, too."""
+"""Maximum length, set by GitHub (REST API, "Create a deployment status"). The other forges accept it too."""
 
 _SAYS = {
     REQUESTED: "waits for approval",
@@ -22,18 +22,21 @@ _SAYS = {
 
 
 def context_of(report: Report) -> str:
-    """The context or name of a commit status: `deploybot/production`."""
+    """Return the context or name of a commit status: `deploybot/production`."""
     return f"{OWN}/{report.environment}"
 
 
 def release_of(report: Report) -> str:
-    """`v2 (0123456789)`, or the short commit alone."""
+    """Return `v2 (0123456789)`, or only the short commit."""
     short = report.commit[:10]
     return f"{report.ref} ({short})" if report.ref and not report.commit.startswith(report.ref) else short
 
 
 def description_of(report: Report) -> str:
-    """`#42 succeeded after 1m 12s, deployed by ana`; what never began was not deployed by anybody."""
+    """Return a line like `#42 succeeded after 1m 12s, deployed by ana`.
+
+    A deployment that never started is “asked for by ana” instead.
+    """
     took = report.finished - report.started
     after = f" after {show_duration(took)}" if report.ended and report.started and took > 0 else ""
     done = "rolled back" if report.kind is Kind.ROLLBACK else "deployed"

@@ -1,7 +1,6 @@
-"""The worker that tells others: one call after the other to each, in order for each deployment, for a day at most.
+"""The worker that sends reports: one call at a time per target, in order per deployment, for a day at most.
 
-It never stands in a deployment's way: it reads what was queued with the deployment's states, and what fails waits
-here.
+It never delays a deployment. It reads reports that were queued with the deployment's states. Failed reports wait here.
 """
 
 from __future__ import annotations
@@ -23,20 +22,21 @@ log = logging.getLogger(__name__)
 
 
 class ReportTarget(Protocol):
-    """Somebody who is told."""
+    """A service that receives reports."""
 
     async def tell(self, item: ReportItem) -> str:
-        """Tell a report; the other side's id of the deployment, or nothing. The same one may come again.
+        """Send a report. Return the other side's id of the deployment, or an empty string.
 
-        Raises Unreachable for what may be tried again, any other DeploybotError for what is refused for good.
+        The same report may be sent again. Raises Unreachable if a retry may help, and any other DeploybotError if the
+        report is refused for good.
         """
 
     def check(self) -> AsyncIterator[ChatFinding]:
-        """Try it without writing anything there. Raises as `tell` does."""
+        """Check the target without writing anything there. Raises as `tell` does."""
 
 
 class ReportWorker(Courier[ReportItem]):
-    """Tells the targets, by their names in the table `reports`."""
+    """Sends reports to the targets, by their names in the table `reports`."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class ReportWorker(Courier[ReportItem]):
         first_pause: float = 1.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Take the ports; `close` closes what the targets share. See `Courier` for the pauses."""
+        """Take the ports. `close` closes what the targets share. See `Courier` for the pauses."""
         super().__init__(
             "what is told to others", store, clock, first_pause=first_pause, longest_pause=_LONGEST_PAUSE, jitter=jitter
         )
@@ -56,21 +56,24 @@ class ReportWorker(Courier[ReportItem]):
         self._close = close
 
     async def run(self) -> None:
-        """Tell until cancelled; then close what was opened for it."""
+        """Send reports until cancelled, then close what the targets share."""
         try:
             await super().run()
         finally:
             await self._close()
 
     def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[ReportItem]:
-        del shut  # never many wait: of each deployment one
+        del shut  # few reports wait: one per deployment
         return tables.reports.due(until, limit)
 
     def _lane_of(self, item: ReportItem) -> LaneName:
         return (item.target,)
 
     def _may_overtake(self, lane: DeliveryLane) -> bool:
-        """What waits side by side is of different deployments: the rows keep the states of one in their order."""
+        """Allow it: reports that wait at the same time are of different deployments.
+
+        The table keeps the states of one deployment in order.
+        """
         del lane
         return True
 
@@ -84,7 +87,7 @@ class ReportWorker(Courier[ReportItem]):
         return await target.tell(item)
 
     def _tell_failure(self, item: ReportItem, wait: float, error: Exception) -> None:
-        """The first failure is worth a line; a day of them is worth two."""
+        """Log the first failure as a warning, later ones as info. Giving up after a day is a second warning."""
         level = logging.INFO if item.attempts else logging.WARNING
         hint = f" {error.hint}" if isinstance(error, Unreachable) and error.hint else ""
         log.log(level, "%s waits %.0f s: %s.%s", self._where(item), wait, str(error) or "no answer in time", hint)

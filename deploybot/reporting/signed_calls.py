@@ -1,4 +1,4 @@
-"""Signed calls to any address, and such a call for each state of a deployment.
+"""Signed calls to any address, and one such call for each state of a deployment.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md: the headers `webhook-id`,
 `webhook-timestamp` and `webhook-signature`, and the body's `type`, `timestamp` and `data`.
@@ -26,17 +26,24 @@ _SHORTEST = 16
 
 
 class SignedCalls:
-    """Signed calls to one address."""
+    """Sends signed calls to one address."""
 
     def __init__(self, caller: Caller, name: str, url: str, secret: str) -> None:
-        """`name` is that of its table, `secret` `whsec_` and base64, or text; ConfigError for one that cannot sign."""
+        """Take the address and the secret that signs.
+
+        `name` is the name of its table in bot.toml. `secret` is `whsec_` and base64, or text. Raises ConfigError if it
+        cannot sign.
+        """
         self._caller = caller
         self._url = url
         self._what = name
         self._key = _key(self._what, secret)
 
     async def post(self, name: str, message: Mapping[str, object]) -> None:
-        """Send a message as JSON; `name` is its id, the same however often it is sent. Raises as `accepted` does."""
+        """Send a message as JSON. Raises as `accepted` does.
+
+        `name` is the message's id, the same however often it is sent.
+        """
         body = json.dumps(message, separators=(",", ":"), default=repr).encode()
         stamp = str(int(time.time()))
         headers = {
@@ -48,16 +55,16 @@ class SignedCalls:
         accepted(await self._caller.call("POST", self._url, headers=headers, what=self._what, body=body), self._what)
 
     async def check(self) -> AsyncIterator[ChatFinding]:
-        """Whether anything that speaks HTTP is there; nothing is told."""
+        """Check that an HTTP server answers a HEAD request. No message is sent."""
         answer = await self._caller.call("HEAD", self._url, headers={}, what=self._what)
         yield ChatFinding("address", f"{self._url} answers ({answer.status} to a HEAD); nothing was sent")
 
 
 class SignedCallTarget(SignedCalls):
-    """Tells one address of deployments."""
+    """Reports deployments to one address."""
 
     async def tell(self, item: ReportItem) -> str:
-        """Tell a state; there is no id to give."""
+        """Report a state. Return an empty string, because there is no id."""
         await self.post(f"msg_{item.key}", message(item.report))
         return ""
 
@@ -75,13 +82,13 @@ def _key(what: str, secret: str) -> bytes:
 
 
 def signature(key: bytes, name: str, stamp: str, body: bytes) -> str:
-    """The header `webhook-signature` for an id, a timestamp and a body."""
+    """Return the header `webhook-signature` for an id, a timestamp and a body."""
     digest = hmac.new(key, f"{name}.{stamp}.".encode() + body, hashlib.sha256).digest()
     return f"v1,{base64.b64encode(digest).decode()}"
 
 
 def message(report: Report) -> dict[str, object]:
-    """The body."""
+    """Return the body of the call for a report."""
     took = report.finished - report.started if report.finished and report.started else None
     return {
         "type": f"deployment.{report.word}",
@@ -112,5 +119,5 @@ def message(report: Report) -> dict[str, object]:
 
 
 def _time(at: float) -> str | None:
-    """RFC 3339 in UTC; None for what has not come."""
+    """Return a time as RFC 3339 in UTC, or None for a time that is not set."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if at else None

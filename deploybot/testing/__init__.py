@@ -1,4 +1,6 @@
-"""Fakes that satisfy the ports, for tests of commands and of the core: in memory, at once, and never doubled.
+"""Fakes that implement the ports, for tests of commands and of the core.
+
+They work in memory, answer at once, and run nothing twice.
 
 servers = FakeServers([FakeHost("web1"), FakeHost("web2")])
 servers["web1"].script("switch", Outcome(code=1, log=b"no space left"))

@@ -1,4 +1,4 @@
-"""A chat in memory, which remembers everything that was ever said."""
+"""A chat in memory that records all messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deploybot.errors import UserError
 
 @dataclass(slots=True)
 class Message:
-    """One message: where it is, and its states, the last of which is what people see."""
+    """One message: its channel and all its states. People see the last state."""
 
     id: str
     place: Place
@@ -19,15 +19,15 @@ class Message:
 
     @property
     def card(self) -> Card:
-        """What people see now."""
+        """Return what people see now."""
         return self.states[-1]
 
 
 class FakeChat:
-    """`ports.Chat`. `messages` holds all of them in order; `failures` are raised first, one a call."""
+    """`ports.Chat`. `messages` has all messages in order. `failures` are raised first, one per call."""
 
     def __init__(self, platform: str = "console", *, interval: float = 0.0) -> None:
-        """Take the platform's name and the seconds it wants between messages."""
+        """Take the platform's name, and the seconds it requires between messages."""
         self._platform = platform
         self._interval = interval
         self.messages: list[Message] = []
@@ -35,27 +35,27 @@ class FakeChat:
 
     @property
     def platform(self) -> str:
-        """The platform of its places."""
+        """Return the platform of its channels."""
         return self._platform
 
     @property
     def interval(self) -> float:
-        """Seconds to leave between two messages to one channel."""
+        """Return the seconds to leave between two messages to one channel."""
         return self._interval
 
     def said(self, place: Place) -> list[Card]:
-        """What people see in a place now, oldest first."""
+        """Return what people see in a channel now, oldest first."""
         return [message.card for message in self.messages if message.place == place]
 
     async def send(self, place: Place, card: Card) -> str:
-        """Post a message; its id."""
+        """Post a message and return its id."""
         self._fail()
         message = Message(str(len(self.messages) + 1), place, [card])
         self.messages.append(message)
         return message.id
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
-        """Replace a message; UserError where there is none of that id in the place."""
+        """Replace a message. Raises UserError if the channel has no message of that id."""
         self._fail()
         for kept in self.messages:
             if (kept.id, kept.place) == (message, place):

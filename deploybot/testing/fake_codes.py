@@ -4,31 +4,31 @@ from __future__ import annotations
 
 
 class FakeCodeSecrets:
-    """`ports.CodeSecrets`; `kept` are the secrets in force, `new` those that were offered, by person."""
+    """`ports.CodeSecrets`. `kept` has the active secrets, `new` the offered ones, both by person."""
 
     def __init__(self) -> None:
-        """Nobody has one yet."""
+        """Start without any secrets."""
         self.kept: dict[int, str] = {}
         self.new: dict[int, str] = {}
 
     async def get(self, person: int) -> str | None:
-        """A person's secret (base32); None for one who has not enrolled."""
+        """Return a person's secret (base32), or None if the person has not enrolled."""
         return self.kept.get(person)
 
     async def offered(self, person: int) -> str | None:
-        """The secret that a person was shown and has not confirmed."""
+        """Return the secret that a person was shown and has not confirmed."""
         return self.new.get(person)
 
     async def offer(self, person: int, secret: str) -> None:
-        """Keep a secret until it is confirmed."""
+        """Store a secret until it is confirmed."""
         self.new[person] = secret
 
     async def confirm(self, person: int) -> None:
-        """Put the offered secret in force."""
+        """Make the offered secret the active one."""
         self.kept[person] = self.new.pop(person)
 
     async def move(self, person: int, into: int) -> None:
-        """Give a person's secret to another one who has none; delete it otherwise."""
+        """Give a person's secret to another person without one. Otherwise delete it."""
         self.new.pop(person, None)
         secret = self.kept.pop(person, None)
         if secret is not None:

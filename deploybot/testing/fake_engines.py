@@ -10,10 +10,10 @@ from deploybot.errors import EngineError, Unreachable
 
 
 class FakeEngine:
-    """`ports.Engine`. Its attributes are what it answers; set `down` to a reason and it answers nothing.
+    """`ports.Engine`. Its attributes are its answers. Set `down` to a reason to make every call fail.
 
-    `all` holds the containers by project (under an empty name those of none), `chunks` the log of a container by its
-    id, as raw chunks.
+    `all` has the containers by project; containers without a project are under an empty name. `chunks` has the log of a
+    container by its id, as raw chunks.
     """
 
     def __init__(self, name: str = "web1", version: str = "27.0.0") -> None:
@@ -31,48 +31,48 @@ class FakeEngine:
         self.all_volumes: Sequence[str] = ()
 
     async def version(self) -> str:
-        """The version."""
+        """Return the version."""
         self._reach()
         return self._version
 
     async def info(self) -> EngineFacts:
-        """What the Engine is."""
+        """Return the facts of the Engine."""
         self._reach()
         return self.engine_facts
 
     async def containers(self, project: str) -> tuple[Container, ...]:
-        """The containers of a project."""
+        """Return the containers of a project."""
         self._reach()
         return tuple(self.all.get(project, ()))
 
     async def all_containers(self) -> tuple[Container, ...]:
-        """All containers, without what a list does not tell."""
+        """Return all containers, without the values that a list does not have."""
         self._reach()
         found = [replace(one, project=project) for project, some in self.all.items() for one in some]
         return tuple(replace(one, health="", started=0.0, restarts=0, exit_code=0) for one in found)
 
     async def images(self) -> tuple[Image, ...]:
-        """The images."""
+        """Return the images."""
         self._reach()
         return tuple(self.all_images)
 
     async def image(self, reference: str) -> Image | None:
-        """The image that has this id, tag or digest."""
+        """Return the image that has this id, tag or digest."""
         self._reach()
         return next((one for one in self.all_images if reference in {one.id, *one.tags, *one.digests}), None)
 
     async def networks(self) -> tuple[str, ...]:
-        """The networks."""
+        """Return the networks."""
         self._reach()
         return tuple(self.all_networks)
 
     async def volumes(self) -> tuple[str, ...]:
-        """The volumes."""
+        """Return the volumes."""
         self._reach()
         return tuple(self.all_volumes)
 
     async def usage(self, container: str, *, quick: bool = False) -> Usage:
-        """What `usages` says of a container, unknown where it says nothing."""
+        """Return a container's usage in `usages`; unknown by default."""
         self._reach()
         known = self.usages.get(container, Usage())
         return Usage(-1.0, known.memory, known.memory_limit) if quick else known
@@ -87,9 +87,9 @@ class FakeEngine:
         times: bool = True,
         timeout: float = 600.0,
     ) -> AsyncIterator[bytes]:
-        """All chunks of a container's log, or its last lines; a followed one ends with them."""
+        """Yield all chunks of a container's log, or its last lines. A followed log ends with them."""
         self._reach()
-        del since, follow, times, timeout  # the chunks are what a test wants to come
+        del since, follow, times, timeout  # a test sets all chunks that arrive
         if container not in self.chunks:
             raise EngineError(f"there is no container {container}")
         chunks = self.chunks[container]
@@ -100,7 +100,7 @@ class FakeEngine:
             yield chunk
 
     async def events(self, *, since: float = 0.0, timeout: float = 3600.0) -> AsyncIterator[EngineEvent]:
-        """The events from `since` on."""
+        """Yield the events from `since` on."""
         self._reach()
         del timeout  # it ends with the last event
         for event in self.all_events:

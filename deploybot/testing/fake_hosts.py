@@ -1,4 +1,4 @@
-"""A server in memory: detached jobs with outcomes that a test chooses, and a link that can be cut."""
+"""A server in memory: detached jobs with outcomes that a test chooses, and a connection that can be cut."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a job goes: its log, and its end.
+    """How a job runs: its log, and how it ends.
 
-    With `hold` it runs until `FakeHost.finish` or a cancel. `state` is how it ends, so that a test can make
-    an ORPHAN or LOST one. `effect` is called with the host and the job's values when the job starts.
+    With `hold` it runs until `FakeHost.finish` or a cancel. `state` is how it ends, so that a test can make an ORPHAN
+    or LOST one. `effect` is called with the host and the job's values when the job starts.
     """
 
     code: int = 0
@@ -33,7 +33,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A job that was really started, with what it was given."""
+    """A job that was really started, with its arguments."""
 
     job: str
     script: str
@@ -50,13 +50,13 @@ class _Job:
 class FakeHost:
     """`ports.Host`.
 
-    Set `down` to a reason and nothing is answered; `lose(n)` does the next n calls but loses the answers.
-    `started` lists the jobs that were really started, `asked` counts the calls of `start` for each id,
-    `uploads` holds what was put where, `http` and `closed` what the health gate meets.
+    Set `down` to a reason to make every call fail. `lose(n)` performs the next n calls but loses the answers. `started`
+    lists the jobs that were really started, `asked` counts the calls of `start` for each id, `uploads` has the uploaded
+    files by path, `http` and `closed` are what the health gate finds.
     """
 
     def __init__(self, name: str = "web1", facts: ServerFacts | None = None) -> None:
-        """Take the server's name, and its facts where the usual ones do not do."""
+        """Take the server's name, and its facts if the usual ones do not fit."""
         self._name = name
         self.server_facts = facts or ServerFacts(
             home="/home/deploy",
@@ -83,25 +83,25 @@ class FakeHost:
         self._changed = asyncio.Event()
 
     def script(self, name: str, *outcomes: Outcome) -> None:
-        """Say how the next jobs of a script go; the last outcome stands for all later ones. Else all succeed."""
+        """Set how the next jobs of a script run. The last outcome applies to all later jobs. By default all succeed."""
         self._outcomes[name] = list(outcomes)
 
     def lose(self, answers: int) -> None:
-        """Do the next calls, but let each end as Unreachable: the link broke before the answer."""
+        """Perform the next calls, but raise Unreachable for each: the connection broke before the answer."""
         self._lose = answers
 
     def cut(self, why: str = "the connection was cut") -> None:
-        """Go down, and end what waits for a job with Unreachable; set `down` to "" to come back."""
+        """Go down, and end all waits for a job with Unreachable. Set `down` to "" to come back."""
         self.down = why
         self._tell()
 
     def write(self, job: str, log: bytes) -> None:
-        """Let a running job print."""
+        """Add output to the log of a running job."""
         self._jobs[job].log += log
         self._tell()
 
     def finish(self, job: str, *, code: int = 0, state: JobState = JobState.DONE) -> None:
-        """End a job that runs."""
+        """End a running job."""
         kept = self._jobs[job]
         if kept.status.state is JobState.RUNNING:
             kept.status = JobStatus(state, code if state is JobState.DONE else -1)
@@ -109,17 +109,17 @@ class FakeHost:
 
     @property
     def name(self) -> str:
-        """The server's name."""
+        """Return the server's name."""
         return self._name
 
     async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
-        """The facts as they are set."""
-        del docker  # here they are all known
+        """Return the facts as they are set."""
+        del docker  # here all facts are known
         await self._reach(timeout)
         return self._answer(replace(self.server_facts, server=self._name, directory=directory))
 
     async def upload(self, source: Path, target: str, *, timeout: float = 600.0) -> None:
-        """Keep the file's content under its path."""
+        """Store the file's content under its path."""
         await self._reach(timeout)
         self.uploads[target] = source.read_bytes()  # noqa: ASYNC240 - a test's small file
         self._answer(None)
@@ -147,13 +147,13 @@ class FakeHost:
         return self._answer(self._status(job))
 
     async def poll(self, job: str, offset: int, *, limit: int = 262_144, timeout: float = 15.0) -> JobChunk:
-        """A job's status, and up to `limit` bytes of its log from `offset`."""
+        """Return a job's status, and up to `limit` bytes of its log from `offset`."""
         await self._reach(timeout)
         log = self._jobs[job].log if job in self._jobs else b""
         return self._answer(JobChunk(self._status(job), bytes(log[offset : offset + limit])))
 
     async def cancel(self, job: str, *, grace: float = 10.0) -> JobStatus:
-        """Stop a running job; a job never started can never start."""
+        """Stop a running job. A job that was never started can never start afterwards."""
         await self._reach(grace)
         kept = self._jobs.setdefault(job, _Job(JobStatus(JobState.CANCELLED)))
         if kept.status.state is JobState.RUNNING:
@@ -170,7 +170,7 @@ class FakeHost:
         self._answer(None)
 
     async def http_status(self, url: str, *, timeout: float) -> tuple[int, str]:
-        """What `http` says of the URL; 200 where it says nothing, Unreachable where it says 0."""
+        """Return the URL's status in `http`, by default 200. Raises Unreachable if it is 0."""
         await self._reach(timeout)
         status, text = self.http.get(url, (200, "ok"))
         if status == 0:
@@ -178,14 +178,14 @@ class FakeHost:
         return self._answer((status, text))
 
     async def tcp_open(self, host: str, port: int, *, timeout: float) -> None:
-        """Unreachable for what `closed` holds."""
+        """Raise Unreachable for an address in `closed`."""
         await self._reach(timeout)
         if (host, port) in self.closed:
             raise Unreachable(f"{host}:{port}", "the connection was refused")
         self._answer(None)
 
     async def stream(self, script: str, env: Mapping[str, str], *, timeout: float) -> AsyncIterator[bytes]:
-        """The chunks that `streams` holds for the script."""
+        """Yield the chunks in `streams` for the script."""
         await self._reach(timeout)
         self.started.append(Started("", script, dict(env), timeout))
         for chunk in self.streams.get(script, ()):
@@ -206,7 +206,7 @@ class FakeHost:
         return replace(kept.status, size=len(kept.log)) if kept else JobStatus(JobState.NEVER)
 
     async def _reach(self, timeout: float) -> None:
-        """Let others run, as every call to a real server does; Unreachable while the server is down."""
+        """Let other tasks run, as every call to a real server does. Raises Unreachable while the server is down."""
         del timeout  # a server in memory answers at once or not at all
         await asyncio.sleep(0)
         if self.down:
@@ -224,7 +224,7 @@ class FakeHost:
 
 
 class FakeServers:
-    """`ports.Servers`; `servers["web1"]` is a test's way to one of its hosts."""
+    """`ports.Servers`. A test gets one of its hosts by `servers["web1"]`."""
 
     def __init__(self, hosts: Iterable[FakeHost] = (), engines: Mapping[str, Engine] | None = None) -> None:
         """Take the hosts, and the engines by the name of their server."""
@@ -235,9 +235,9 @@ class FakeServers:
         return self._hosts[name]
 
     def host(self, name: str) -> FakeHost:
-        """The server of that name; KeyError when there is none."""
+        """Return the server of that name. Raises KeyError if there is none."""
         return self._hosts[name]
 
     def engine(self, name: str) -> Engine | None:
-        """Its engine, where it has one."""
+        """Return its engine, if it has one."""
         return self._engines.get(name)

@@ -11,9 +11,9 @@ from deploybot.settings import App
 
 
 class FakeImages:
-    """`ports.Images` for repositories whose tags a test sets: `known["acme/shop"]["1.4.2"] = "sha256:…"`.
+    """`ports.Images` for repositories with tags set by a test: `known["acme/shop"]["1.4.2"] = "sha256:…"`.
 
-    Set `down` to a reason to have every registry be unreachable.
+    Set `down` to a reason to make every registry unreachable.
     """
 
     def __init__(self, **known: dict[str, str]) -> None:
@@ -22,11 +22,11 @@ class FakeImages:
         self.down = ""
 
     async def pins(self, app: App) -> tuple[Pin, ...]:
-        """What each service's tag or range means now; NoImage where that is nothing."""
+        """Return what each service's tag or range means now. Raises NoImage if no tag matches."""
         return tuple(self._pin(service, of.image, of.tag) for service, of in sorted(app.images.items()))
 
     async def named(self, app: App, name: str) -> tuple[Pin, ...]:
-        """The images that have a tag or a digest."""
+        """Return the images that have this tag or digest."""
         found = []
         for service, of in sorted(app.images.items()):
             tags = self._tags(of.image)
@@ -37,7 +37,7 @@ class FakeImages:
         return tuple(found)
 
     async def unfit(self, app: App) -> Mapping[str, Sequence[tuple[str, str]]]:
-        """The tags that do not count, and why."""
+        """Return the tags that do not count, and why."""
         rules = ((service, of, TagRule.of(of.tag)) for service, of in sorted(app.images.items()))
         return {service: reasons(rule, self._tags(of.image)) for service, of, rule in rules if rule}
 

@@ -13,12 +13,14 @@ from deploybot.settings import App
 
 
 class FakeRefs:
-    """`ports.RefSource` for apps whose refs a test names.
+    """`ports.RefSource` for apps with refs named by a test.
 
-    `known` maps refs to full commits, the same for every app; an empty ref is the first of them.
-    `between` holds what lies between two commits; where it says nothing, nothing is known to. `branches` and `tags`
-    are what the other side has now; `parents` says what each commit follows, `messages` its message, `paths` what it
-    touches, `trees` what it holds, `signers` who has signed it; `asked` counts the questions over there.
+    - `known` maps refs to full commits, the same for every app. An empty ref is the first of them.
+    - `between` has the changes between two commits; changes that it does not have are unknown.
+    - `branches` and `tags` are the current ones of the remote repository.
+    - `parents` has each commit's parent, `messages` its message, `paths` the files it changes, `trees` the files it
+      contains, `signers` its signer.
+    - `asked` counts the calls of `heads` and `holding`.
     """
 
     def __init__(self, folder: Path, **known: str) -> None:
@@ -37,13 +39,16 @@ class FakeRefs:
         self.asked = 0
 
     async def resolve(self, app: App, ref: str) -> Release:
-        """The commit of a ref, or a commit itself or its first digits; UserError names the nearest refs."""
+        """Return the commit of a ref or of the first digits of a commit.
+
+        Raises UserError, which names the nearest refs.
+        """
         self._reach(app)
         wanted = ref or next(iter(self.known), "")
         commit = self.known.get(wanted, "")
         if wanted in self.parents:
             commit = wanted
-        matches = {one for one in self.known.values() if len(wanted) >= 4 and one.startswith(wanted)}  # noqa: PLR2004  git's least
+        matches = {one for one in self.known.values() if len(wanted) >= 4 and one.startswith(wanted)}  # noqa: PLR2004  git's limit
         if not commit and len(matches) == 1:
             commit = matches.pop()
         if not commit:
@@ -52,23 +57,23 @@ class FakeRefs:
         return Release(commit, wanted)
 
     async def changes(self, app: App, old: str, new: str) -> Changes:
-        """What `between` holds."""
+        """Return the changes in `between`."""
         self._reach(app)
         return self.between.get((old, new), Changes(known=False))
 
     async def heads(self, app: App) -> Heads:
-        """`branches` and `tags`."""
+        """Return `branches` and `tags`."""
         self.asked += 1
         self._reach(app)
         return Heads(dict(self.branches), dict(self.tags))
 
     async def message(self, app: App, commit: str) -> str:
-        """One of `messages`."""
+        """Return the message in `messages`."""
         self._reach(app)
         return self.messages.get(commit, "Change things")
 
     async def touched(self, app: App, old: str, new: str, patterns: Sequence[str]) -> tuple[str, ...] | None:
-        """What the commits from `old` to `new` touch; patterns as `fnmatch` reads them."""
+        """Return the paths that the commits from `old` to `new` change, filtered by `fnmatch` patterns."""
         self._reach(app)
         way = self._way(new)
         if old not in way:
@@ -77,12 +82,12 @@ class FakeRefs:
         return tuple(path for path in paths if any(fnmatch.fnmatchcase(path, one) for one in patterns))
 
     async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
-        """Whether the one is met on the way from the other back through `parents`."""
+        """Return whether `old` is reached from `new` through `parents`."""
         self._reach(app)
         return old in self._way(new)
 
     async def holding(self, app: App, commit: str) -> Holding:
-        """The branches whose way back through `parents` meets the commit, and the `tags` that are it."""
+        """Return the branches that reach the commit through `parents`, and the `tags` that point to it."""
         self.asked += 1
         self._reach(app)
         branches = tuple(name for name, head in self.branches.items() if commit in self._way(head))
@@ -90,13 +95,13 @@ class FakeRefs:
         return Holding(branches, tags, tuple(name for name in tags if name in self.branches))
 
     async def signature(self, app: App, commit: str) -> Signature:
-        """What `signers` says."""
+        """Return the signature by the commit's entry in `signers`."""
         self._reach(app)
         by = self.signers.get(commit, "")
         return Signature(by, "the commit") if by else Signature(problem="the commit has no signature")
 
     async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
-        """Whether `trees` has one of the paths for the commit."""
+        """Return whether `trees` has one of the paths for the commit."""
         self._reach(app)
         return not set(paths).isdisjoint(self.trees.get(commit, ()))
 
@@ -107,11 +112,11 @@ class FakeRefs:
         return way
 
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
-        """A file that names what it would hold."""
+        """Return a file that names what a bundle would contain."""
         return self._file(app, f"{commit}.bundle", f"bundle of {commit} without {' '.join(have)}\n")
 
     async def archive(self, app: App, commit: str) -> Path:
-        """A file that names what it would hold."""
+        """Return a file that names what an archive would contain."""
         return self._file(app, f"{commit}.tar.gz", f"archive of {commit}\n")
 
     def _file(self, app: App, name: str, text: str) -> Path:

@@ -1,4 +1,4 @@
-"""The services a command may use, as fakes that keep what they were asked: for tests of commands."""
+"""Fakes of the services that a command may use. They record their calls, for tests of commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deploybot.settings import App, Environment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedService:
-    """One thing a command asked for."""
+    """One request by a command."""
 
     kind: Kind
     app: str
@@ -34,11 +34,11 @@ class AskedService:
 
 @dataclass(slots=True)
 class FakeDeployments:
-    """`command.DeploymentService`: `asked` and `cancelled` are what was wanted, `rows` what there is.
+    """`command.DeploymentService`. `asked` and `cancelled` record requests, `rows` are the deployments.
 
-    `approved` are names, numbers and codes, `rejected` names, numbers and reasons.
+    `approved` has names, numbers and codes, `rejected` names, numbers and reasons.
 
-    Set `fails` to have the next request raise it.
+    Set `fails` to an exception that the next request raises.
     """
 
     asked: list[AskedService] = field(default_factory=list)
@@ -70,7 +70,7 @@ class FakeDeployments:
         break_glass: bool = False,
         code: str = "",
     ) -> Card:
-        """Keep it."""
+        """Record the request."""
         kind = Kind.ROLLBACK if rollback else Kind.DEPLOY
         return self._ask(
             ctx,
@@ -87,34 +87,34 @@ class FakeDeployments:
         )
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
-        """Keep it."""
+        """Record the request."""
         return self._ask(ctx, Kind.RESTART, app, environment)
 
     async def task(self, ctx: Context, app: App, environment: Environment, task: str) -> Card:
-        """Keep it."""
+        """Record the request."""
         return self._ask(ctx, Kind.TASK, app, environment, task=task)
 
     async def cancel(self, ctx: Context, number: int) -> Card:  # noqa: ARG002 - the Protocol's
-        """Keep it."""
+        """Record the number."""
         self.cancelled.append(number)
         return Card(title=f"Stopping #{number}.", aside=True)
 
     async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
-        """Keep it."""
+        """Record the approval."""
         self.approved.append((ctx.person.name if ctx.person else "", number, code))
         return Card(title=f"#{number} is approved.", aside=True)
 
     async def reject(self, ctx: Context, number: int) -> Card:
-        """Keep it."""
+        """Record the rejection."""
         self.rejected.append((ctx.person.name if ctx.person else "", number, ctx.reason))
         return Card(title=f"#{number} is rejected.", aside=True)
 
     async def get(self, number: int) -> Deployment | None:
-        """One of `rows`."""
+        """Return one of `rows`."""
         return self.rows.get(number)
 
     async def history(self, app: App, environment: Environment | None, limit: int) -> tuple[Deployment, ...]:
-        """Those of `rows` that fit, the highest number first."""
+        """Return those of `rows` that match, the highest number first."""
         fits = [
             row
             for _, row in sorted(self.rows.items(), reverse=True)
@@ -123,10 +123,10 @@ class FakeDeployments:
         return tuple(fits[:limit])
 
     def log_file(self, number: int) -> str:
-        """A path where nothing is."""
+        """Return a path without a file."""
         return f"/nonexistent/{number}.log"
 
-    def _ask(  # noqa: PLR0917 - what a request has
+    def _ask(  # noqa: PLR0917 - the fields of a request
         self,
         ctx: Context,
         kind: Kind,
@@ -165,9 +165,9 @@ class FakeDeployments:
 
 @dataclass(slots=True)
 class FakeReleases:
-    """`command.ReleaseService`: `known` maps refs to releases, `runs` places to what runs there.
+    """`command.ReleaseService`. `known` maps refs to releases, `runs` targets to the releases that run there.
 
-    An empty ref is the first of `known`. Set `fails` to have every answer raise it.
+    An empty ref is the first of `known`. Set `fails` to an exception that every call raises.
     """
 
     known: dict[str, Release] = field(default_factory=dict)
@@ -179,11 +179,11 @@ class FakeReleases:
     fails: Exception | None = None
 
     def put(self, *releases: Release) -> None:
-        """Make releases known by their refs."""
+        """Add releases by their refs."""
         self.known.update({release.ref: release for release in releases})
 
     async def resolve(self, app: App, environment: Environment | None, ref: str, *, back: bool = False) -> Release:
-        """One of `known`, or what runs for `:current`."""
+        """Return one of `known`, or for `:current` the release that runs."""
         del back
         self._fail()
         self.asked.append(ref)
@@ -195,24 +195,24 @@ class FakeReleases:
         return found
 
     async def current(self, app: App, environment: Environment) -> Release | None:
-        """What runs."""
+        """Return the release that runs."""
         self._fail()
         return self.runs.get((app.name, environment.name))
 
     async def last_good(self, app: App, environment: Environment, before: Release | None) -> Release | None:
-        """The one of `good`, if it is another than `before`."""
+        """Return the release in `good`, unless it is `before`."""
         found = self.good.get((app.name, environment.name))
         return None if found == before else found
 
     async def origin(
         self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
     ) -> Origin | None:
-        """One of `origins`, by commit."""
+        """Return one of `origins`, by commit."""
         del app, environment, back, before
         return self.origins.get(release.commit)
 
     async def changes(self, app: App, old: Release, new: Release) -> Changes:  # noqa: ARG002 - the Protocol's
-        """What `between` holds for the two refs; unknown otherwise."""
+        """Return the changes in `between` for the two refs; unknown by default."""
         return self.between.get((old.ref, new.ref), Changes(known=False))
 
     def _fail(self) -> None:
@@ -222,41 +222,41 @@ class FakeReleases:
 
 @dataclass(slots=True)
 class FakeStatus:
-    """`command.StatusService`: cards that say what they were asked for."""
+    """`command.StatusService`. Its cards show their arguments."""
 
     async def board(
         self,
         pairs: Sequence[tuple[App, Environment]],
         tell: Callable[[Card], Awaitable[None]] | None = None,  # noqa: ARG002  the port's signature
     ) -> Card:
-        """Name the pairs."""
+        """Return a card with the pairs."""
         return Card(title="board", code=tuple(f"{app.name}/{environment.name}" for app, environment in pairs))
 
     async def detail(self, app: App, environments: Sequence[Environment]) -> Card:
-        """Name the environments."""
+        """Return a card with the environments."""
         return Card(title=app.name, code=tuple(environment.name for environment in environments))
 
     async def servers(self, names: Sequence[str]) -> Card:
-        """Name the servers."""
+        """Return a card with the servers."""
         return Card(title="servers", code=tuple(names))
 
 
 @dataclass(slots=True)
 class FakeLogs:
-    """`command.LogService`: `asked` are the queries, `open` the logs that are followed."""
+    """`command.LogService`. `asked` records the queries, `open` has the followed logs."""
 
     asked: list[tuple[str, str, LogQuery]] = field(default_factory=list)
     open: dict[str, Follow] = field(default_factory=dict)
 
     async def show(self, ctx: Context, app: App, environment: Environment, query: LogQuery) -> Card:  # noqa: ARG002  the port's signature
-        """Keep the query."""
+        """Record the query."""
         self.asked.append((app.name, environment.name, query))
         return Card(title=f"log of {app.name}/{environment.name}")
 
     def following(self, name: str) -> Follow | None:
-        """One of `open`."""
+        """Return one of `open`."""
         return self.open.get(name)
 
     def stop(self, name: str) -> bool:
-        """Take it from `open`."""
+        """Remove it from `open`."""
         return self.open.pop(name, None) is not None

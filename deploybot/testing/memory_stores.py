@@ -1,4 +1,4 @@
-"""A database that is gone after the test."""
+"""A database that is deleted after the test."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from deploybot.store.database import Database
 
 @asynccontextmanager
 async def memory_store(redactor: Redactor | None = None) -> AsyncIterator[Database]:
-    """The real database, empty, in a folder of its own that goes with the block; it does not wait for the disk.
+    """Yield the real database, empty, in its own folder. Both are deleted at the end of the block.
 
-    `redactor` masks what leaves from it.
+    It does not wait for the disk. `redactor` masks what leaves it.
     """
     with tempfile.TemporaryDirectory(prefix="deploybot-") as folder:
         async with Database(Path(folder) / "data" / "deploybot.db", redactor, durable=False) as database:

@@ -1,1 +1,1 @@
-"""Build the bot from its settings: every part is made here, and only what bot.toml configures is imported."""
+"""Build the bot from its settings. Every part is made here, and only what bot.toml configures is imported."""

@@ -1,6 +1,6 @@
-"""All that people and programs come in by, or are told by: chats, the HTTP server, webhooks, forges, signed calls.
+"""Make what connects the bot to people and programs: chats, the HTTP server, webhooks, forges, signed calls.
 
-Each is imported only where bot.toml configures it: the libraries of a chat alone take 20 MB.
+Each is imported only if bot.toml configures it: the libraries of one chat take 20 MB.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def chats(
     settings: Settings, parts: Parts, world: Adapters, server: WebServer | None, missing: MissingChannels
 ) -> Iterator[LiveChat]:
-    """The chats that bot.toml configures; their libraries are imported only then: each takes 20 MB and more."""
+    """Yield the chats that bot.toml configures. Their libraries are imported only then: each takes 20 MB and more."""
     if settings.slack is not None:
         from deploybot.chat.resumed_uploads import Uploads  # noqa: PLC0415  see above
         from deploybot.chat.slack.slack_chat import SlackChat  # noqa: PLC0415  see above
@@ -49,7 +49,7 @@ def chats(
 
 
 def web_server(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServer | None:
-    """The HTTP server where bot.toml asks for one; aiohttp is imported only then."""
+    """Return the HTTP server if bot.toml configures one. aiohttp is imported only then."""
     if settings.http is None:
         return None
     from deploybot.http_server import WebServer  # noqa: PLC0415  see above
@@ -58,7 +58,7 @@ def web_server(settings: Settings, problems: Callable[[], dict[str, str]]) -> We
 
 
 def telling(settings: Settings, world: Adapters) -> Notifier | None:
-    """What tells channels of events, where bot.toml lets anything call; imported only then."""
+    """Return the notifier, which posts events to channels, if bot.toml has webhooks. It is imported only then."""
     if not _has_hooks(settings):
         return None
     from deploybot.notifications.notifier import Notifier  # noqa: PLC0415  see above
@@ -77,7 +77,7 @@ def webhooks(
     listeners: Iterable[EventListener],
     board: NoticeBoard,
 ) -> Inbox | None:
-    """What takes webhooks and lets `listeners` hear of them, where bot.toml has any; imported only then."""
+    """Return the inbox, which passes webhooks to `listeners`, if bot.toml has any. It is imported only then."""
     if server is None or settings.http is None or not _has_hooks(settings):
         return None
     from deploybot.webhooks.hook_addresses import addresses  # noqa: PLC0415  see above
@@ -94,7 +94,7 @@ def webhooks(
 
 
 def notice_board(settings: Settings, world: Infrastructure) -> NoticeBoard:
-    """Make what reports things that do not fit, in the channels of the app."""
+    """Return the board that posts notices in the channels of the app."""
 
     def places(app: str) -> Iterable[Place]:
         known = settings.apps.get(app)
@@ -104,7 +104,7 @@ def notice_board(settings: Settings, world: Infrastructure) -> NoticeBoard:
 
 
 def unfit_tags(settings: Settings, world: Infrastructure) -> Iterator[EventListener]:
-    """What reports tags of images that bot.toml cannot mean, where it names images."""
+    """Yield the listener that reports image tags which no pattern in bot.toml can match, if bot.toml has images."""
     if any(app.images for app in settings.apps.values()):
         from deploybot.events.unmatched_tags import UnfitTags  # noqa: PLC0415  see above
 
@@ -112,7 +112,7 @@ def unfit_tags(settings: Settings, world: Infrastructure) -> Iterator[EventListe
 
 
 def reports(settings: Settings, world: Adapters) -> ReportWorker | None:
-    """What tells others of deployments, where bot.toml has any; aiohttp is imported only then."""
+    """Return the worker that reports deployments, if bot.toml has report targets. aiohttp is imported only then."""
     if not targets_of(settings):
         return None
     from deploybot.reporting.report_http import Caller  # noqa: PLC0415  see above
@@ -125,7 +125,7 @@ def reports(settings: Settings, world: Adapters) -> ReportWorker | None:
 
 
 def audit_export(settings: Settings, world: Adapters, board: NoticeBoard) -> AuditExporter | None:
-    """What takes the audit out of the machine, where bot.toml says so; imported only then."""
+    """Return the worker that exports the audit, if bot.toml configures it. It is imported only then."""
     if settings.audit is None:
         return None
     from deploybot.reporting.audit_sinks.audit_worker import AuditExporter  # noqa: PLC0415  see above
@@ -141,7 +141,7 @@ def monitor(
     problems: Callable[[], dict[str, str]],
     sinks: Callable[[], Mapping[str, SinkSight]],
 ) -> Coroutine[None, None, None] | None:
-    """Have the server answer what asks how the bot is; what is to go on for it, where bot.toml opens `/metrics`."""
+    """Make the server answer health checks. Return the measurement to run for `/metrics`, if bot.toml opens it."""
     from deploybot.monitoring.bot_health import HealthLook  # noqa: PLC0415  see above
     from deploybot.monitoring.metric_values import watch_lag  # noqa: PLC0415  see above
     from deploybot.monitoring.monitoring_routes import Monitor  # noqa: PLC0415  see above

@@ -1,4 +1,4 @@
-"""Deployments by themselves, put together where bot.toml has any `auto`."""
+"""Automatic deployments, wired up if bot.toml has any `auto`."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class AutomaticDeployments:
-    """Deployments by themselves: `automatic` hears events, `watch` looks."""
+    """Automatic deployments: `automatic` handles events, `watch` polls."""
 
     automatic: TriggerDetector
     watch: Poller
     _task: asyncio.Task[None] | None = None
 
     def start(self) -> asyncio.Task[None]:
-        """Look at everything now, and go on watching, in this task."""
+        """Start the task that looks at everything now, and then keeps watching."""
         self._task = asyncio.create_task(self.watch.run(self.automatic.look), name="watch")
         return self._task
 
     async def close(self) -> None:
-        """Ask for nothing more."""
+        """Stop watching."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -44,7 +44,7 @@ class AutomaticDeployments:
 def by_itself(
     settings: Settings, world: Infrastructure, access: Access, dispatcher: Dispatcher
 ) -> AutomaticDeployments | None:
-    """What bot.toml's `auto` needs, where there is any; it is imported only then."""
+    """Return the parts that bot.toml's `auto` needs, or None if there is none. It is imported only then."""
     if not is_used(settings):
         return None
     from deploybot.autodeploy.detector import TriggerDetector  # noqa: PLC0415  see above
@@ -54,7 +54,7 @@ def by_itself(
     from deploybot.autodeploy.trigger_requests import Refusal, TriggerRequests  # noqa: PLC0415  see above
 
     async def refusal(wish: Trigger) -> Refusal:
-        # The images of a release are known only once it is pinned: then `after` is asked by the command itself.
+        # The images of a release are known only once it is pinned. Then the command itself checks `after`.
         release = None if settings.apps[wish.app].images else Release(wish.commit)
         answer = await access.ask(
             AUTO,
@@ -69,7 +69,7 @@ def by_itself(
         lock, why = answer.lock, " ".join(answer.decision.reasons)
         if lock is None or not answer.decision.held:
             return Refusal(why)
-        # Without how long it has held: the card would change with every look.
+        # Leave out how long it has been held: the card would change at every poll.
         return Refusal(f"{why} “{lock.reason}” `unlock {wish.app} {wish.environment}` releases it.", lock.until)
 
     book = TriggerBook(world.clock, lambda app: app.channel or event_places(settings))

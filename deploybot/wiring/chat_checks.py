@@ -1,4 +1,4 @@
-"""What `deploybot check` tries of chats and of those who are told of deployments."""
+"""The checks of `deploybot check` for chats, report targets and the audit's sinks."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from deploybot.wiring.infrastructure import Adapters
 
 
 def chat_checks(settings: Settings) -> dict[str, AsyncIterator[ChatFinding]]:
-    """What `deploybot check` tries of the chats, by name."""
+    """Return the checks of the chats, by name."""
     checks: dict[str, AsyncIterator[ChatFinding]] = {}
     if settings.slack is not None:
-        from deploybot.chat.slack.slack_check import probe  # noqa: PLC0415  see `doors.chats`
+        from deploybot.chat.slack.slack_check import probe  # noqa: PLC0415  see `adapters.chats`
 
         checks["Slack"] = probe(settings)
     if settings.telegram is not None:
-        from deploybot.chat.telegram.telegram_check import probe as probe_telegram  # noqa: PLC0415  see `doors.chats`
+        from deploybot.chat.telegram.telegram_check import probe as probe_telegram  # noqa: PLC0415  see `adapters`
 
         checks["Telegram"] = probe_telegram(settings)
     return checks
@@ -35,7 +35,10 @@ def chat_checks(settings: Settings) -> dict[str, AsyncIterator[ChatFinding]]:
 
 @asynccontextmanager
 async def dry_plans(world: Adapters) -> AsyncIterator[DryPlan]:
-    """Give what plans deployments for `deploybot check`, with the bot's own records where they are this user's."""
+    """Yield the function that plans deployments for `deploybot check`.
+
+    It uses the bot's own database if this user owns it, and an empty one otherwise.
+    """
     async with AsyncExitStack() as stack:
         path = world.database.path
         if not path.exists() or path.stat().st_uid != os.geteuid():
@@ -52,14 +55,14 @@ async def dry_plans(world: Adapters) -> AsyncIterator[DryPlan]:
 
 
 def other_checks(settings: Settings, world: Adapters) -> dict[str, AsyncIterator[ChatFinding]]:
-    """What `deploybot check` tries of those who are told of deployments, and of the audit's sinks, by name."""
+    """Return the checks of the report targets and the audit's sinks, by name."""
     checks: dict[str, AsyncIterator[ChatFinding]] = {}
     if targets_of(settings):
-        from deploybot.reporting.report_targets import tries  # noqa: PLC0415  see `doors.reports`
+        from deploybot.reporting.report_targets import tries  # noqa: PLC0415  see `adapters.reports`
 
         checks |= tries(settings, world.store)
     if settings.audit is not None:
-        from deploybot.reporting.audit_sinks.sink_table import sink_checks  # noqa: PLC0415  see `doors.audit_export`
+        from deploybot.reporting.audit_sinks.sink_table import sink_checks  # noqa: PLC0415  see `adapters.audit_export`
 
         checks |= sink_checks(settings.audit)
     return checks

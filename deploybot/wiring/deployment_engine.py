@@ -1,4 +1,4 @@
-"""The deployment engine, put together."""
+"""Put the deployment engine together."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def planner(world: Infrastructure, inspector: Inspector | None = None) -> Planner:
-    """Make what makes plans."""
+    """Make the planner."""
     found = inspector or Inspector(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
     releases = Releases(world.store, world.refs, found, world.images)
     legacy = Legacy(store=world.store, servers=world.servers, refs=world.refs, inspector=found, strategies=STRATEGIES)
@@ -49,7 +49,7 @@ def planner(world: Infrastructure, inspector: Inspector | None = None) -> Planne
 def deployments(
     settings: Settings, world: Infrastructure, codes: CodeSecrets, telling: Notifier | None = None
 ) -> DeploymentEngine:
-    """The deployment engine with all its parts."""
+    """Return the deployment engine with all its parts."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
     places = partial(places_of, settings=settings)
     report = _reports_to(Reporter(targets_of(settings), world.clock), telling)
@@ -100,7 +100,7 @@ def deployments(
 def _runner(
     settings: Settings, world: Infrastructure, inspector: Inspector, journal: Journal, tell: CardPublisher
 ) -> DeploymentRunner:
-    """Build what runs one deployment."""
+    """Make the runner of a deployment."""
     steps = StepRunner(
         store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
     )
@@ -130,7 +130,10 @@ def _runner(
 
 
 def _reports_to(reporter: Reporter, telling: Notifier | None) -> Callable[[Tables, Deployment], None]:
-    """What hears of each change of a deployment, in its transaction: who is told outside, and what events told."""
+    """Return the function that is called for each change of a deployment, in its transaction.
+
+    It queues reports to other services, and updates notifications about events.
+    """
 
     def report(tables: Tables, deployment: Deployment) -> None:
         reporter(tables, deployment)

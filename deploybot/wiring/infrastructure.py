@@ -1,4 +1,4 @@
-"""What stands between the core and the world, made from bot.toml."""
+"""The adapters between the core and the outside world, made from bot.toml."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class SystemClock:
     """ports.Clock over the system's clock."""
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return seconds since the epoch."""
         return time.time()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Infrastructure:
-    """What the core knows of the world: ports, which tests may wrap or replace."""
+    """The ports that the core uses. Tests may wrap or replace them."""
 
     store: Store
     servers: Servers
@@ -38,14 +38,17 @@ class Infrastructure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapters(Infrastructure):
-    """What really stands there, with what has to be opened and closed."""
+    """The real adapters, including those that have to be opened and closed."""
 
     database: Database
     pool: SshServers
 
 
 def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
-    """The real ones; `beside` a bot that may run with the same settings, whose forwarded sockets are left alone."""
+    """Return the real adapters.
+
+    With `beside`, a bot may be running with the same settings. Its forwarded sockets are left alone.
+    """
     redactor = Redactor(secrets_of(settings))
     database = Database(settings.bot.data / "deploybot.db", redactor)
     pool = _servers(settings, None if beside else settings.bot.data / "sockets")
@@ -62,7 +65,7 @@ def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
 
 
 def _servers(settings: Settings, sockets: Path | None) -> SshServers:
-    """All servers over one pool; what an Engine needs is imported when one is first asked for: it takes 20 MB."""
+    """Return all servers over one pool. The Engine client takes 20 MB, so it is imported when first needed."""
     pool = Pool(settings.servers, sockets=sockets)
 
     def engine(server: Server) -> Engine | None:
@@ -75,7 +78,7 @@ def _servers(settings: Settings, sockets: Path | None) -> SshServers:
 
 
 def _images(settings: Settings, clock: Clock) -> Images | None:
-    """The registries, where an app has images; aiohttp is imported only then."""
+    """Return the registries if an app has images. aiohttp is imported only then."""
     if not any(app.images for app in settings.apps.values()):
         return None
     from deploybot.sources.image_source import Registries  # noqa: PLC0415  see above

@@ -1,4 +1,4 @@
-"""A temporary bot: how long one lives that a console client has started, and where its log goes."""
+"""A temporary bot, started by a console client: how long it lives, and where its log goes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ LOG = "temporary.log"
 _LOG_BYTES = 1 << 20
 _ANSWERED_WITHIN = 5.0
 _LEFT_WITHIN = 1.0
-_LOOK_EVERY = 30.0  # approvals that do not count any more, and a clock that is set, tell nobody
+_LOOK_EVERY = 30.0  # approvals that no longer count, and a changed clock, send no event
 _STORE_WITHIN = 600.0
 
 
 class TemporaryLife:
-    """Lets a temporary bot live until its client and all others have left, and what was begun has ended."""
+    """Keeps a temporary bot alive until all clients have left, and all deployments that have begun have ended."""
 
     def __init__(self, queue: Queue, console: Console) -> None:
-        """Take what keeps it alive. Call `look` when a deployment has ended."""
+        """Take the queue and the console that keep it alive. Call `look` when a deployment has ended."""
         self._queue = queue
         self._console = console
         self._released = asyncio.Event()
@@ -41,15 +41,15 @@ class TemporaryLife:
         console.on_quiet = self.look
 
     def release(self) -> None:
-        """The client that has started the bot is gone."""
+        """Note that the client that started the bot is gone."""
         self._released.set()
 
     def look(self) -> None:
-        """Something has ended: look whether the bot may leave."""
+        """Check again whether the bot may stop, because something has ended."""
         self._changed.set()
 
     async def run(self, part: Callable[[Parting], None]) -> None:
-        """Return when the bot may stop; `part` is told once what goes on without the client."""
+        """Return when the bot may stop. Call `part` once with the deployments that continue without the client."""
         await self._released.wait()
         await self._answered()
         parting = await self._try_to_leave()
@@ -60,7 +60,7 @@ class TemporaryLife:
         log.info("nothing is left to do for this temporary bot")
 
     async def _answered(self) -> None:
-        """Wait a moment for the client's connection to end, and for the answer to what it asked last."""
+        """Wait a moment for the client's connection to end, and for the answer to its last command."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         while self._console.clients or self._console.answers:
@@ -72,7 +72,10 @@ class TemporaryLife:
             await self._change(left)
 
     async def _unfinished(self) -> Unfinished | None:
-        """What has not ended; None where the database does not say so, and nothing after ten minutes of that."""
+        """Return the unfinished deployments, or None if the database cannot be read.
+
+        After ten minutes of that, return no deployments.
+        """
         loop = asyncio.get_running_loop()
         try:
             found = await self._queue.unfinished()
@@ -83,7 +86,7 @@ class TemporaryLife:
         return found
 
     async def _change(self, within: float) -> None:
-        """Wait until something has ended, but not longer than so many seconds."""
+        """Wait until something has ended, but at most `within` seconds."""
         try:
             async with asyncio.timeout(within):
                 await self._changed.wait()
@@ -93,7 +96,7 @@ class TemporaryLife:
             self._changed.clear()
 
     async def _try_to_leave(self) -> Parting:
-        """Take no more clients and let nothing begin, where nothing keeps the bot; else what does."""
+        """Take no more clients and start no deployments, unless something keeps the bot. Return what keeps it."""
         found = await self._unfinished()
         if found is None:
             return Parting(stays=True)
@@ -102,12 +105,12 @@ class TemporaryLife:
                 found = await self._queue.rest()
             if not found.begun:
                 return Parting(waiting=found.waiting)
-            await self._console.start()  # something began in a chat meanwhile
+            await self._console.start()  # something began in a chat in the meantime
         return Parting(stays=True, begun=found.begun, waiting=found.waiting, asked=self._console.answers)
 
 
 class PrivateLog(RotatingFileHandler):
-    """A log file that only its owner reads; at most two files of 1 MiB."""
+    """A log file that only its owner can read; at most two files of 1 MiB."""
 
     def __init__(self, path: Path) -> None:
         """Append to this file."""
@@ -119,7 +122,7 @@ class PrivateLog(RotatingFileHandler):
         return cast("TextIOWrapper", file)
 
     def take(self, *streams: IO[Any]) -> None:
-        """Have what is printed to these streams written into the file: nobody reads them any more."""
+        """Redirect these streams into the file: their reader is gone."""
         for stream in streams:
             stream.flush()
             with open(self.baseFilename, "ab", opener=_private) as file:

@@ -1,1 +1,1 @@
-"""The audit's way out of the machine: a file, syslog, and a signed call, a file of code each."""
+"""Sinks that export the audit from this machine: a file, syslog and a signed call, one module each."""

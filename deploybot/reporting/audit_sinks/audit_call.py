@@ -1,4 +1,4 @@
-"""The audit as signed calls, one for each row, in order."""
+"""Export the audit as signed calls, one per row, in order."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from deploybot.reporting.audit_sinks.audit_sink import Reached, rfc3339
 from deploybot.reporting.signed_calls import SignedCalls
 
 _ENOUGH = 8.0
-"""After so many seconds no further row is begun: each may take 15, and all have 30."""
+"""Seconds after which no further row is started: each may take 15, and all together 30."""
 
 
 class CallSink:
-    """An address. `close` closes the connections of its calls."""
+    """A sink that sends each row to a URL. `close` closes the connections of its calls."""
 
     def __init__(self, calls: SignedCalls, url: str, close: Callable[[], Awaitable[None]]) -> None:
-        """Take the calls to the address, which are signed."""
+        """Take the signed calls to the URL."""
         self._calls = calls
         self._url = url
         self._close = close
 
     @property
     def name(self) -> str:
-        """`call URL`."""
+        """Return `call URL`."""
         return f"call {self._url}"
 
     async def send(self, rows: Sequence[AuditRow], mark: str) -> Reached:
-        """Send rows one after the other, until one is not taken or time is short."""
+        """Send rows one after the other, until one is refused or time is short."""
         del mark
         begun, taken = time.monotonic(), 0
         for row in rows:
@@ -46,7 +46,7 @@ class CallSink:
         return Reached(taken)
 
     async def check(self) -> AsyncIterator[ChatFinding]:
-        """Say whether anything that speaks HTTP is there."""
+        """Check that an HTTP server answers at the URL."""
         async for found in self._calls.check():
             yield found
 
@@ -56,7 +56,7 @@ class CallSink:
 
 
 def message(row: AuditRow) -> tuple[str, dict[str, object]]:
-    """The id and the body of a row's call; the same row has the same id however often it is sent."""
+    """Return the id and the body of a row's call. A row has the same id however often it is sent."""
     return f"msg_audit_{row.number}_{row.hash[:32]}", {
         "type": "audit.row",
         "timestamp": rfc3339(row.at),

@@ -1,7 +1,7 @@
-"""The audit as lines of a file, which others may rotate: by renaming it, or by copying and truncating it.
+"""Export the audit to a file, one line per row. Other programs may rotate it by renaming, or copying and truncating.
 
-The file is opened for each batch, by its name, and only ever appended to, so it may be append-only (`chattr +a`). A
-line that was cut off (a full disk, a kill) stays as it is: the next line begins on its own, with the same row.
+The file is opened by name for each batch and only appended to, so it may be append-only (`chattr +a`). A line that was
+cut off (full disk, killed process) stays as it is. The same row is then written again on a new line.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from deploybot.ports import ChatFinding
 from deploybot.reporting.audit_sinks.audit_sink import Reached, in_thread
 
 AGAIN = 1_000
-"""So many rows are written again into a file that was truncated: some may have come between the copy and the cut."""
+"""Number of rows written again to a truncated file. Some may have been added between the copy and the truncation."""
 LEAST_FREE = 1 << 20
 _WITHIN = 12.0
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 
 class FileSink:
-    """A file. Nobody else may write to it, or it proves nothing."""
+    """A sink that appends to a file. The file proves nothing if anyone else can write to it."""
 
     def __init__(self, path: Path) -> None:
-        """Take the path; the file is made with the first row, for its owner alone."""
+        """Take the path. The file is created with the first row, for its owner alone."""
         self._path = path
         self._writing: asyncio.Future[Reached] | None = None
 
     @property
     def name(self) -> str:
-        """`file PATH`."""
+        """Return `file PATH`."""
         return f"file {self._path}"
 
     async def send(self, rows: Sequence[AuditRow], mark: str) -> Reached:
-        """Append rows, and wait until the disk has them."""
+        """Append rows and wait until they are on disk."""
         if self._writing is not None:
-            # The disk hung in the last batch. What that wrote is written again: two threads could not keep an order.
+            # The disk hung during the last batch. Its rows are written again: two threads could not keep the order.
             await self._wait(self._writing)
         self._writing = in_thread(lambda: _append(self._path, rows, mark))
         return await self._wait(self._writing)
@@ -63,7 +63,7 @@ class FileSink:
         return Unreachable(self.name, why, hint=_hint(error, self._path))
 
     async def check(self) -> AsyncIterator[ChatFinding]:
-        """Say whether the file, or one in its folder, could be written by this user, and whether there is room."""
+        """Check that this user can write or create the file, and that the disk has space."""
         try:
             async with asyncio.timeout(_WITHIN):
                 found = await in_thread(lambda: _look(self._path))
@@ -72,7 +72,7 @@ class FileSink:
         yield found
 
     async def close(self) -> None:
-        """Nothing stays open."""
+        """Do nothing: no file stays open."""
 
 
 _DISK = "See what the disk of this machine does."
@@ -95,7 +95,7 @@ def _hint(error: OSError, path: Path) -> str:
 
 
 def _look(path: Path) -> ChatFinding:
-    """What `deploybot check` tells; nothing is made."""
+    """Return the finding for `deploybot check` without creating anything. Raises OSError for a problem."""
     if os.path.lexists(path):
         descriptor = _open(path)
         os.close(descriptor)
@@ -119,7 +119,7 @@ def _open(path: Path, more: int = 0) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """Which file it was, by its inode, and how long."""
+    """Identifies a file: its inode, and its size in bytes."""
 
     inode: int = 0
     size: int = 0
@@ -134,7 +134,7 @@ class _Mark:
 
 
 def _append(path: Path, rows: Sequence[AuditRow], mark: str) -> Reached:
-    """Append as many rows as there is room for. Raises OSError where there is none for the first."""
+    """Append as many rows as fit on the disk. Raises OSError if not even the first one fits."""
     descriptor = _open(path, os.O_CREAT)
     try:
         before, first = os.fstat(descriptor), rows[0].number
@@ -149,7 +149,7 @@ def _append(path: Path, rows: Sequence[AuditRow], mark: str) -> Reached:
             _sync_folder(path.parent)
         after = os.fstat(descriptor)
         if not _is_still(path, after) or after.st_size < before.st_size + written:
-            # Renamed or cut while this was written: whoever did that may not have it.
+            # Renamed or truncated during this write, so the copy may lack these rows.
             return Reached(first - 1, "")
     finally:
         os.close(descriptor)
@@ -164,7 +164,7 @@ def _ends_a_line(descriptor: int, size: int) -> bool:
 
 
 def _write(descriptor: int, data: bytes) -> tuple[int, OSError | None]:
-    """Write what there is room for; how many bytes that were, and why not all."""
+    """Write as much as fits. Return the number of bytes written, and the error that stopped it."""
     written = 0
     try:
         while written < len(data):
@@ -175,7 +175,7 @@ def _write(descriptor: int, data: bytes) -> tuple[int, OSError | None]:
 
 
 def _whole(lines: Sequence[bytes], written: int) -> int:
-    """How many lines are whole in so many bytes."""
+    """Return how many complete lines fit in `written` bytes."""
     for count, line in enumerate(lines):
         written -= len(line)
         if written < 0:
@@ -184,7 +184,7 @@ def _whole(lines: Sequence[bytes], written: int) -> int:
 
 
 def _is_still(path: Path, file: os.stat_result) -> bool:
-    """Whether the path leads to this very file."""
+    """Return whether the path still leads to this file."""
     with suppress(OSError):
         there = path.stat(follow_symlinks=False)
         return (there.st_dev, there.st_ino) == (file.st_dev, file.st_ino)
@@ -195,12 +195,12 @@ def _sync(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # a file system that has no such thing
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # a file system without fsync
             raise
 
 
 def _sync_folder(folder: Path) -> None:
-    """So that a new file is there after a power failure, too."""
+    """Sync the folder, so that a new file survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         _sync(descriptor)

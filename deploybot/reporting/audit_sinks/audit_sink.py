@@ -1,4 +1,4 @@
-"""What every sink of the audit is."""
+"""The interface of an audit sink."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """How far a sink has taken rows: up to `number`. `mark` is its own note, handed back with the next rows.
+    """How far a sink has accepted rows: up to and including `number`.
 
-    A number below the first row that it was given asks for earlier rows again.
+    `mark` is the sink's own note, passed back with the next rows. A number below the first row that was sent asks for
+    earlier rows again.
     """
 
     number: int
@@ -28,34 +29,35 @@ class Reached:
 
 
 class Sink(Protocol):
-    """Somewhere the audit goes."""
+    """A destination for the audit."""
 
     @property
     def name(self) -> str:
-        """`file /var/log/deploybot/audit.jsonl`: what it is, and where."""
+        """Return the kind and the address, like `file /var/log/deploybot/audit.jsonl`."""
 
     async def send(self, rows: Sequence[AuditRow], mark: str) -> Reached:
-        """Take some rows, at least the first, in their order. Raises Unreachable where not even that can be taken.
+        """Send some rows in order, at least the first. Return how far the sink has accepted rows.
 
-        Any other DeploybotError says that it refuses the first row. Ends within 25 seconds.
+        Raises Unreachable if not even the first row could be sent. Any other DeploybotError means that the sink refused
+        the first row. Ends within 25 seconds.
         """
 
     def check(self) -> AsyncIterator[ChatFinding]:
-        """Say whether it can be written, without writing. Raises as `send` does."""
+        """Check that the sink can be written to, without writing. Raises as `send` does."""
 
     async def close(self) -> None:
-        """Close what was opened."""
+        """Close everything that was opened."""
 
 
 def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
-    """Run `work` in a thread of its own, which keeps nobody from exiting: a disk may hang for ever."""
+    """Run `work` in its own daemon thread. A disk may hang forever, and must not keep the process from exiting."""
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()
 
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001  it is raised where it is awaited
+        except BaseException as error:  # noqa: BLE001  it is raised again where the future is awaited
             future.set_exception(error)
 
     threading.Thread(target=run, name="deploybot-audit", daemon=True).start()
@@ -63,7 +65,7 @@ def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
 
 
 def rfc3339(at: object) -> str | None:
-    """A time in UTC with microseconds (RFC 3339); None for what is no time, as a tampered row may hold."""
+    """Return a time as RFC 3339 in UTC with microseconds, or None if it is invalid, as in a tampered row."""
     try:
         return datetime.fromtimestamp(float(str(at)), UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):

@@ -1,7 +1,7 @@
-"""The audit in syslog: RFC 5424 over a local socket, over UDP (RFC 5426) or over TCP with octet counting (RFC 6587).
+"""Export the audit to syslog: RFC 5424 over a local socket, UDP (RFC 5426) or TCP with octet counting (RFC 6587).
 
-The message is the row as ASCII JSON. A receiver cuts what is too long for it, so a row that would be is sent without
-its longest text, named in `left_out`; the row's hash, which is always there, covers that text.
+The message is the row as ASCII JSON. Receivers cut off messages that are too long. A row over the limit is therefore
+sent without its longest text, which is named in `left_out`. The row's hash is always included and covers that text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from deploybot.reporting.audit_sinks.audit_sink import Reached, rfc3339
 from deploybot.settings.address_values import syslog_target
 
 LONGEST = {"unix": 8192, "tcp": 8192, "udp": 2048}
-"""Bytes of a message: what rsyslog takes if not told otherwise, and what RFC 5426 says every receiver should take."""
+"""Maximum bytes per message: the default of rsyslog, and what RFC 5426 says every UDP receiver should accept."""
 _PRIORITY = 10 * 8 + 6
 """authpriv, informational (RFC 5424, 6.2.1)."""
 _WITHIN = 10.0
@@ -33,16 +33,16 @@ _LONGEST_NAME = 255
 
 
 def message(row: AuditRow, host: str, longest: int) -> bytes:
-    """A row as a message of RFC 5424."""
+    """Return a row as an RFC 5424 message."""
     head = f"<{_PRIORITY}>1 {rfc3339(row.at) or '-'} {host} deploybot {os.getpid()} audit - "
     return (head + row.short_line(longest - len(head))).encode("ascii")
 
 
 class SyslogSink:
-    """A receiver of syslog. `address` is as in bot.toml."""
+    """A syslog receiver. `address` is written as in bot.toml."""
 
     def __init__(self, address: str) -> None:
-        """Nothing is opened yet."""
+        """Take the address. Nothing is opened yet."""
         self._address = address
         self._kind, self._host, self._port = syslog_target(address)
         self._socket: socket.socket | None = None
@@ -50,11 +50,11 @@ class SyslogSink:
 
     @property
     def name(self) -> str:
-        """`syslog ADDRESS`."""
+        """Return `syslog ADDRESS`."""
         return f"syslog {self._address}"
 
     async def send(self, rows: Sequence[AuditRow], mark: str) -> Reached:
-        """Send rows. By TCP, wait until the other machine has them; by UDP, nobody says so."""
+        """Send rows. With TCP, wait until the other machine has received them; UDP has no acknowledgement."""
         del mark
         host = _own_name()
         try:
@@ -73,7 +73,7 @@ class SyslogSink:
         return Reached(rows[-1].number)
 
     async def check(self) -> AsyncIterator[ChatFinding]:
-        """Say whether a receiver is there; nothing is sent."""
+        """Check that there is a receiver, without sending anything."""
         try:
             async with asyncio.timeout(_WITHIN):
                 (await self._open()).close()
@@ -89,7 +89,10 @@ class SyslogSink:
             self._socket = None
 
     async def _line(self) -> socket.socket:
-        """The connection; a new one where the other side has closed it. By UDP, its name is looked up now and then."""
+        """Return the connection, or a new one if the other side has closed it.
+
+        With UDP, open a new one every five minutes, to resolve the name again.
+        """
         if self._socket is not None and self._kind == "udp" and time.monotonic() - self._opened > _RENEW:
             await self.close()
         if self._socket is not None and self._kind == "tcp" and _has_ended(self._socket):
@@ -99,7 +102,7 @@ class SyslogSink:
         return self._socket
 
     async def _open(self) -> socket.socket:
-        """Connect to the first address that answers. Raises OSError of the last."""
+        """Connect to the first address that answers. Raises the OSError of the last one."""
         problem: OSError | None = None
         for family, kind, address in await self._addresses():
             made = socket.socket(family, kind)
@@ -127,7 +130,7 @@ class SyslogSink:
         return [(family, kind, address) for family, _, _, _, address in found]
 
     async def _arrived(self, line: socket.socket) -> None:
-        """Wait until the other side's system has acknowledged everything. Raises OSError where it has not taken it."""
+        """Wait until the other machine has acknowledged everything (TCP only). Raises OSError if it has not."""
         if code := line.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(code, os.strerror(code))
         if self._kind != "tcp":
@@ -149,20 +152,20 @@ def _hint(kind: str, path: str) -> str:
 
 
 def _own_name() -> str:
-    """This machine's name as HOSTNAME of RFC 5424: printable ASCII without spaces."""
+    """Return this machine's name as an RFC 5424 HOSTNAME: printable ASCII without spaces."""
     name = "".join(letter for letter in socket.gethostname() if "!" <= letter <= "~")
     return name[:_LONGEST_NAME] or "-"
 
 
 def _unacknowledged(line: socket.socket) -> int:
-    """How many bytes the other side has not acknowledged yet: SIOCOUTQ of tcp(7)."""
+    """Return how many bytes the other side has not acknowledged yet (SIOCOUTQ of tcp(7))."""
     value = array.array("i", [0])
     fcntl.ioctl(line.fileno(), termios.TIOCOUTQ, value)
     return value[0]
 
 
 def _has_ended(line: socket.socket) -> bool:
-    """Whether the other side has closed the connection. Whatever it says is dropped."""
+    """Return whether the other side has closed the connection. Data that it sent is discarded."""
     try:
         while said := line.recv(1 << 12):
             del said

@@ -1,7 +1,7 @@
-"""The worker that takes the audit out of the machine: to each sink every row, in order, at least once, for ever.
+"""The worker that exports the audit: to each sink every row, in order, at least once. It never gives up.
 
-How far a sink is stands in the database, and is written after the sink has the rows: a crash in between repeats some.
-A sink that fails holds up itself alone.
+The database stores how far each sink is, after the sink has accepted the rows. A crash in between sends some rows
+again. A sink that fails does not delay the others.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AuditBatch:
-    """Rows on their way to a sink, by its place in bot.toml; `head` is the number of the last row there is.
+    """Rows to send to one sink.
 
-    `rewritten` says that the row that left last is not in the audit any more, so that all leave again.
+    `id` is the sink's position in bot.toml, `head` the number of the last row in the audit. `rewritten` means that the
+    last row sent is no longer in the audit, so all rows are sent again.
     """
 
     id: int
@@ -46,17 +47,17 @@ class AuditBatch:
 
     @property
     def attempts(self) -> int:
-        """How often it failed in a row."""
+        """Return how often it failed in a row."""
         return self.state.attempts
 
     @property
     def next_at(self) -> float:
-        """When it may be tried."""
+        """Return when it may be tried again."""
         return self.state.next_at
 
 
 class AuditExporter(Courier[AuditBatch]):
-    """Takes the audit to sinks, by their kinds: `file`, `syslog`, `call`. See `Courier` for the pauses."""
+    """Exports the audit to sinks, by kind: `file`, `syslog`, `call`. See `Courier` for the pauses."""
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class AuditExporter(Courier[AuditBatch]):
         jitter: Callable[[], float] = random.random,
         looks: float = _LOOKS,
     ) -> None:
-        """Take the ports. Every `looks` seconds rows are looked for that another program added."""
+        """Take the ports. Look every `looks` seconds for rows that another program added."""
         super().__init__("the audit", store, clock, first_pause=first_pause, longest_pause=longest_pause, jitter=jitter)
         self._sinks = sinks
         self._mask = redactor.text
@@ -81,11 +82,11 @@ class AuditExporter(Courier[AuditBatch]):
 
     @property
     def sights(self) -> Mapping[str, SinkSight]:
-        """How each sink was seen last."""
+        """Return how each sink was last seen."""
         return self._sights
 
     async def run(self) -> None:
-        """Take rows out until cancelled; then close the sinks."""
+        """Export rows until cancelled, then close the sinks."""
         try:
             await super().run()
         finally:
@@ -93,17 +94,17 @@ class AuditExporter(Courier[AuditBatch]):
                 await sink.close()
 
     async def _sleep(self, seconds: float) -> None:
-        """As long, or until it is time to look for what `deploybot allow` and the like added."""
+        """Sleep, but at most until the next look for rows that `deploybot allow` and other commands added."""
         await super()._sleep(min(seconds, self._looks))
 
     def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[AuditBatch]:
-        del until, limit  # one batch a sink
+        del until, limit  # one batch per sink
         free = [(place, kind) for place, kind in enumerate(self._sinks) if (kind,) not in shut]
         batches = [self._batch(tables, place, self._sinks[kind]) for place, kind in free]
         return [one for one in batches if one.rows]
 
     def _batch(self, tables: Tables, place: int, sink: Sink) -> AuditBatch:
-        """What comes after the row that left last; everything, where the audit does not hold that row any more."""
+        """Return the rows after the last one sent, or all rows if the audit no longer contains that one."""
         state, (head, _) = tables.audit_sinks.get(sink.name), tables.audit.head()
         after = state.number
         rewritten = bool(after) and _hash_at(tables, after) != state.hash
@@ -121,14 +122,14 @@ class AuditExporter(Courier[AuditBatch]):
         return False
 
     def _interval(self, item: AuditBatch) -> float:
-        """A moment in which further rows gather: each batch costs a commit, and syslog services drop floods."""
+        """Return a short pause so that rows gather: each batch costs a commit, and syslog services drop floods."""
         return 0.0 if len(item.rows) == BATCH and self._kind(item) == "file" else _GATHER
 
     def _where(self, item: AuditBatch) -> str:
         return f"the audit's {item.sink.name}"
 
     async def _send(self, item: AuditBatch) -> str:
-        """Send a batch; how far the sink is then. Nothing is ever given up, so a refusal is tried again, too."""
+        """Send a batch and return how far the sink is. No row is ever given up, so refusals are retried too."""
         mark = "" if item.rewritten else item.state.mark
         try:
             reached = await item.sink.send(item.rows, mark)
@@ -149,7 +150,7 @@ class AuditExporter(Courier[AuditBatch]):
         )
 
     def _tell_failure(self, item: AuditBatch, wait: float, error: Exception) -> None:
-        """Log the first failure in a row loudly."""
+        """Log a failure: the first in a row as a warning, later ones as info."""
         level = logging.INFO if item.attempts else logging.WARNING
         log.log(level, "%s waits %.0f s: %s", self._where(item), wait, str(error) or "no answer in time")
 
@@ -158,7 +159,7 @@ class AuditExporter(Courier[AuditBatch]):
             self._reached(tables, item, _reached_of(result.remote))
             return
         now = self._clock.now()
-        # What broke again and again has no wait of its own.
+        # A result without a wait gets the longest pause.
         since = tables.audit_sinks.failed(item.sink.name, now, now + (result.wait or self._longest_pause))
         if now - since >= REPORT_AFTER:
             self._board.report(tables, self._failing(item, result.error))
@@ -194,7 +195,7 @@ def _reached_of(text: str) -> Reached:
 
 
 def _hash_at(tables: Tables, number: int) -> str:
-    """The hash of a row; empty where there is no such row."""
+    """Return the hash of a row, or an empty string if there is no such row."""
     rows = tables.audit.page(number - 1, 1) if number else ()
     return rows[0].hash if rows and rows[0].number == number else ""
 

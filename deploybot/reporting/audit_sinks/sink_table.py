@@ -1,4 +1,4 @@
-"""The sinks that bot.toml gives the audit, and what `deploybot check` tries of them."""
+"""The audit sinks that bot.toml configures, and how `deploybot check` checks them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deploybot.settings import AuditCall, AuditExport
 
 
 def sinks_of(audit: AuditExport) -> dict[str, Sink]:
-    """All of them, by their keys. ConfigError for a secret that cannot sign."""
+    """Return all configured sinks by kind. Raises ConfigError for a secret that cannot sign."""
     made: dict[str, Sink] = {}
     if audit.file:
         made["file"] = FileSink(audit.file)
@@ -24,7 +24,7 @@ def sinks_of(audit: AuditExport) -> dict[str, Sink]:
 
 
 def _call(call: AuditCall) -> Sink:
-    """The HTTP client is imported only where there is a call."""
+    """Return the sink for signed calls. The HTTP client is imported only if bot.toml has such a call."""
     from deploybot.reporting.audit_sinks.audit_call import CallSink  # noqa: PLC0415  see above
     from deploybot.reporting.report_http import Caller  # noqa: PLC0415  see above
     from deploybot.reporting.signed_calls import SignedCalls  # noqa: PLC0415  see above
@@ -34,7 +34,7 @@ def _call(call: AuditCall) -> Sink:
 
 
 def sink_checks(audit: AuditExport) -> dict[str, AsyncIterator[ChatFinding]]:
-    """What trying each of them tells, by name."""
+    """Return the check of each sink, by name."""
     return {f"audit {kind}": _check(sink) for kind, sink in sinks_of(audit).items()}
 
 

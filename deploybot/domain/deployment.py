@@ -38,9 +38,9 @@ class Deployment:
 
     `not_before` is the scheduled start, 0.0 if none was given. `cancel_by` is the person who asked to cancel, or empty.
     `outcome` is a sentence about the end, `tail` the last masked lines of the failed output. `approved` is the time at
-    which it had all approvals that it needs. `verdict` is how its request ended if it was never started.
-    `wish` is the number of its trigger if no person asked for it. `skipped` are the numbers it was run instead of,
-    `replaced_by` is the number that was run instead of it, or 0. `glass` names the rules that break glass bypassed, or
+    which it had all approvals that it needs. `verdict` is how its request ended if it was never started. `wish` is the
+    number of its trigger if no person asked for it. `skipped` are the numbers of the deployments that it replaced,
+    `replaced_by` is the number of the one that replaced it, or 0. `glass` names the rules that break glass bypassed, or
     is `nothing` if none was in the way. It is empty for all other deployments.
     """
 

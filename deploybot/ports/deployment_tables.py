@@ -44,8 +44,8 @@ class DeploymentTable(Protocol):
     ) -> Deployment:
         """Add a WAITING deployment with the next number. It may not start before `not_before`, if given.
 
-        `wish` is the number of its trigger, `skipped` are the trigger numbers it is run instead of. `glass` names the
-        rules that break glass bypasses.
+        `wish` is the number of its trigger, `skipped` are the numbers of the deployments that it replaces. `glass`
+        names the rules that break glass bypasses.
         """
 
     def get(self, number: int) -> Deployment | None:

@@ -12,7 +12,7 @@ from deploybot.domain.release import Pin
 class Binding:
     """What an approval is bound to, as it was when the request was made. `digest` (SHA-256, hex) covers all of it.
 
-    `ref` is the ref that was typed (empty: the newest of the branch). It is None where nobody typed one; then the
+    `ref` is the ref that was typed (empty: the newest of the branch). It is None if none was typed; then the
     release's `commit` and `images` count. `config` has dotted keys of bot.toml with their values as text; a secret is
     shown by its source. `replaces` (release ids) and `steps` are by server. Each step list is the SHA-256 (hex) of
     everything the steps would do. `origin` is `Origin.parts`.

@@ -103,7 +103,7 @@ class Kind(enum.StrEnum):
 class Plan:
     """Everything that would happen, frozen. `digest` (SHA-256, hex) covers all of it.
 
-    `origin` says why the commit may run there, if bot.toml limits that.
+    `origin` is the reason why the commit may run there, if bot.toml limits that.
     """
 
     kind: Kind

@@ -220,7 +220,7 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """When a server was last checked. `problem` says why it could not be reached, `cure` is the fix."""
+    """When a server was last checked. `problem` is why it could not be reached, `cure` is the fix."""
 
     at: float
     problem: str = ""

@@ -92,7 +92,7 @@ class Move:
     def switch(
         self, name: str = "switch", *, script: str = "", command: str = "", values: Mapping[str, str] | None = None
     ) -> Step:
-        """Return the step that runs the release's script if any, moves `current`, and runs the restart command if any."""
+        """Return the step that runs the release's script, if any, moves `current`, and runs `command`, if any."""
         ours = {**(values or {}), "DEPLOYBOT_SCRIPT": script, "DEPLOYBOT_COMMAND": command}
         return self.step(name, "switch", ours, switches=True)
 

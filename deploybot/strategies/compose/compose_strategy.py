@@ -136,7 +136,7 @@ class ComposeStrategy:
         return replace(plan(site, [step]), verify=True)
 
     def task(self, site: Site, release: Release, task: str) -> ServerPlan:
-        """Return the plan that runs a task in the current release's folder. `docker compose` there uses this project."""
+        """Plan to run a task in the current release's folder. `docker compose` in it uses this project."""
         step = standing(site, release).command(task, task_command(site.app, task), _project(site))
         return ServerPlan(server=site.facts.server, steps=(step,))
 

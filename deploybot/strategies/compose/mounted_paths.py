@@ -26,7 +26,8 @@ _HASH = 64
 class PathKind(enum.StrEnum):
     """The kind of file that a path leads to.
 
-    HOLLOW: a folder without files of its own. LINK: a broken link. HIDDEN: not readable for the bot's user.
+    HOLLOW: a folder without real files (`.gitkeep`, `.gitignore` and `.keep` do not count). LINK: a broken link.
+    HIDDEN: not readable for the bot's user.
     """
 
     MISSING = "missing"

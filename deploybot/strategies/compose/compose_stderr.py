@@ -34,7 +34,7 @@ def _words(line: str) -> str:
 
 
 def raw_paths(answers: ConfigAnswers) -> tuple[tuple[str, str], ...]:
-    """Return pairs of a user of a file and the file's absolute path, as far as the raw files show.
+    """Return pairs of what needs a file, such as a secret, and its absolute path, as far as the raw files show.
 
     Compose stops at the first missing file. These are all files at which it may stop.
     """

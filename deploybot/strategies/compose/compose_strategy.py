@@ -74,7 +74,7 @@ class ComposeStrategy:
         return move.step(PATHS, PATHS, {"DEPLOYBOT_PATHS": "\n".join(wanted), "DEPLOYBOT_MOUNTED": "\n".join(mounted)})
 
     def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
-        """Return the plan: build or find the images, start what changed, move the link; and restore what runs now."""
+        """Return the plan: build or find images, start what changed, move the link. It has the restore steps, too."""
         self.check(site, release)
         made = not _is_recorded(site, release, back=back)
         recorded = None if made else site.manifests[release.id]

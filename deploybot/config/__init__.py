@@ -1,8 +1,8 @@
-"""bot.toml → `Settings`: read, explained all at once where it is wrong, its secrets fetched.
+"""Load bot.toml into `Settings`: parse it, report all mistakes at once, and read its secrets.
 
-`load` is the only way in. Its parts: `tables` (which table holds which keys), `words` (pydantic's errors
-in people's words), `draft` (what can be understood of a file with mistakes, so that the rest is checked,
-too), `checks` (what several keys must be together), `outside` (secrets and files).
+`load` is the only entry point. The modules: `config_tables` (which table has which keys), `validation_text` (pydantic's
+errors as plain sentences), `partial_parse` (reads what it can of a file with mistakes, so the rest is checked too),
+`cross_checks` (rules about several keys), `referenced_files` (secrets and files).
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _AT = re.compile(r"(.*) \(at (.*)\)", re.DOTALL)
 
 
 def load(path: Path, environ: Mapping[str, str], *, outside: bool = True) -> Settings:
-    """Read bot.toml, take secrets from `environ` and from files, and give the settings, complete.
+    """Read bot.toml and its secrets from `environ` and from files, and return the complete settings.
 
-    Without `outside` no secret and no other file is looked at: enough to know names and the data folder.
-    Relative paths in the file are relative to its folder. Raises ConfigError with every problem in the
-    order of the file, each `dotted.path: what is wrong`; no secret value is in any of them.
+    With `outside` False, no secret and no other file is read; that is enough for names and the data folder. Relative
+    paths in the file are relative to its folder. Raises ConfigError with every problem in the order of the file, each
+    as `dotted.path: what is wrong`. No problem contains a secret value.
     """
     path = path.absolute()
     tree = _parse(path)
@@ -60,7 +60,7 @@ def load(path: Path, environ: Mapping[str, str], *, outside: bool = True) -> Set
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
-    """The values of all secrets, for the Redactor."""
+    """Return the values of all secrets, for the Redactor."""
     held = (part.reveal() for _, part in within(settings) if isinstance(part, Secret))
     return tuple(dict.fromkeys(value for value in held if value))
 
@@ -87,7 +87,7 @@ def _parse(path: Path) -> Table:
 
 
 def _plain(what: str) -> str:
-    """What tomllib says, for people."""
+    """Return tomllib's message in plain words."""
     if twice := _TWICE.fullmatch(what):
         keys = re.findall(r"'([^']*)'", twice[1])
         return f"[{'.'.join(keys)}] is there twice"
@@ -95,7 +95,7 @@ def _plain(what: str) -> str:
 
 
 def _label(tree: Table) -> list[Problem]:
-    """Give servers, apps and environments their names; a `name` that stands in the file is no key."""
+    """Add the names to servers, apps and environments. A `name` in the file itself is an unknown key."""
     problems: list[Problem] = []
 
     def label(path: tuple[str, ...], tables: object, **more: str) -> None:
@@ -118,12 +118,12 @@ def _label(tree: Table) -> list[Problem]:
 
 
 def _follows(found: Problem, wrong: list[tuple[str | int, ...]]) -> bool:
-    """Whether a problem may only follow from one at the same place or below, told already."""
+    """Return whether a problem may be the consequence of a reported one at the same path or below."""
     return any(path[: len(found.path)] == found.path for path in wrong)
 
 
 def _inherit(app: App) -> App:
-    """The app with everything that its environments leave out filled in."""
+    """Return the app with its own values filled in where its environments leave them out."""
     environments = {
         name: environment.model_copy(
             update={

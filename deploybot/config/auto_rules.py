@@ -1,4 +1,4 @@
-"""What the keys of `auto` must be together, and what they need elsewhere in bot.toml."""
+"""Rules about the keys of `auto`, and about what they need elsewhere in bot.toml."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LEAST_POLL = 10.0
 
 
 def check_autos(path: Path, app: App, settings: Settings) -> Iterator[Problem]:
-    """Every broken rule about what an app deploys by itself; `path` is the app's."""
+    """Yield every broken rule about an app's automatic deployments. `path` is the app's."""
     autos = {name: one.auto for name, one in app.environments.items() if one.auto is not None}
     for name, auto in autos.items():
         place = (*path, "environments", name, "auto")
@@ -46,7 +46,7 @@ def _conditions(path: Path, auto: Auto) -> Iterator[Problem]:
 
 
 def _callers(path: Path, auto: Auto, hooks: set[str]) -> Iterator[Problem]:
-    """Builds and releases are known only from who calls: no look of the bot's own finds them."""
+    """Yield problems with missing senders. The bot learns of builds and releases only from webhooks."""
     hook = f"[apps.{path[1]}.hooks.SENDER]"
     if (auto.after or auto.checks) and not hooks:
         key = "after" if auto.after else "checks"
@@ -56,7 +56,7 @@ def _callers(path: Path, auto: Auto, hooks: set[str]) -> Iterator[Problem]:
 
 
 def _named(path: Path, auto: Auto, forge: str, hooks: set[str]) -> Iterator[Problem]:
-    """A check is a sender's: nobody else can pass it."""
+    """Yield problems with `checks`: each needs a sender that may call."""
     for check in (check_of(text, forge) for text in auto.checks if hooks):
         if not check.sender:
             example = f"{min(hooks)}:{check.name}"

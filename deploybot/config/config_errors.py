@@ -1,4 +1,4 @@
-"""One thing that is wrong in bot.toml, and how such things are told."""
+"""A problem in bot.toml, and helpers to word and sort problems."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _LONGEST = 60
 
 
 class Problem(NamedTuple):
-    """Where, as keys and list positions, and what, as a sentence that reads on after the key."""
+    """A path of keys and list positions, and a text that continues the sentence after the key."""
 
     path: Path
     text: str
 
     def __str__(self) -> str:
-        """`apps.shop.keep: should be …`."""
+        """Return `apps.shop.keep: should be …`."""
         return f"{dotted(self.path)}: {self.text}"
 
 
 def dotted(path: Path) -> str:
-    """A path as TOML writes it: `apps.shop.environments`, `apps."my shop"`, `apps.shop.warn_paths[2]`."""
+    """Return a path in TOML notation: `apps.shop.environments`, `apps."my shop"`, `apps.shop.warn_paths[2]`."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -38,7 +38,7 @@ def dotted(path: Path) -> str:
 
 
 def shown(value: object) -> str:
-    """A value of the file for people: short, as TOML writes it."""
+    """Return a value of the file for people: short, in TOML notation."""
     match value:
         case str():
             text = value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
@@ -57,13 +57,13 @@ def shown(value: object) -> str:
 
 
 def listed(words: Iterable[str], last: str = "and") -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return `a`, `a and b` or `a, b and c`."""
     *first, end = [*words] or ["nothing"]
     return f"{', '.join(first)} {last} {end}" if first else end
 
 
 def meant(word: str, known: Iterable[str]) -> str:
-    """`, did you mean "web1"?`, or nothing when none comes near."""
+    """Return `, did you mean "web1"?`; empty if no known word is close."""
     names = [*known]
     begun = [name for name in names if len(word) > 1 and name.startswith(word.lower())]
     near = begun if len(begun) == 1 else difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
@@ -71,7 +71,7 @@ def meant(word: str, known: Iterable[str]) -> str:
 
 
 def in_order(problems: Iterable[Problem], tree: Table) -> list[Problem]:
-    """Problems in the order of the file; one at a key that is missing stands with its table."""
+    """Return the problems in the order of the file. A problem with a missing key is sorted with its table."""
     place = {path: number for number, path in enumerate(_paths(tree, ()))}
 
     def key(problem: Problem) -> int:

@@ -1,4 +1,4 @@
-"""Which tables bot.toml has, read off the models: for suggestions, and for tests of the example and the docs."""
+"""The tables of bot.toml, derived from the models: for suggestions, and for tests of the example and the docs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ANY = "NAME"
 
 
 def held(annotation: Any) -> tuple[type[SettingsPart], bool] | None:  # noqa: ANN401  an annotation can be anything
-    """The table that a key holds, and whether it holds many of them by name; None for a plain value."""
+    """Return the table type of a key and whether the key has many of them by name; None for a plain value."""
     if isinstance(annotation, type) and issubclass(annotation, SettingsPart):
         return annotation, False
     many = get_origin(annotation) is dict
@@ -26,7 +26,7 @@ def held(annotation: Any) -> tuple[type[SettingsPart], bool] | None:  # noqa: AN
 
 @cache
 def tables() -> tuple[tuple[tuple[str, ...], type[SettingsPart]], ...]:
-    """Every table with its path, in which `NAME` stands for any name: `apps.NAME.environments.NAME`."""
+    """Return every table with its path. `NAME` in a path is any name: `apps.NAME.environments.NAME`."""
     return tuple(_below((), Settings))
 
 
@@ -39,7 +39,7 @@ def _below(path: tuple[str, ...], part: type[SettingsPart]) -> Iterator[tuple[tu
 
 
 def table_at(path: Path) -> type[SettingsPart] | None:
-    """The table that stands at a path of the file, or None."""
+    """Return the table at a path of the file, or None."""
     for pattern, part in tables():
         if len(pattern) == len(path) and all(want in (ANY, got) for want, got in zip(pattern, path, strict=True)):
             return part
@@ -47,7 +47,7 @@ def table_at(path: Path) -> type[SettingsPart] | None:
 
 
 def within(part: SettingsPart, path: Path = ()) -> Iterator[tuple[Path, SettingsPart]]:
-    """A part and all parts inside it, with their paths."""
+    """Yield a part and all parts inside it, with their paths."""
     yield path, part
     for key in type(part).known_keys():
         value = part.value(key)

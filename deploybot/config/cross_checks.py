@@ -1,4 +1,4 @@
-"""What several keys of bot.toml must be together. Each check is a rule; all of them always run."""
+"""Rules about several keys of bot.toml. All rules are always checked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SHELLS_OWN = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "OPTIND", "PPID", 
 
 
 def check(settings: Settings) -> Iterator[Problem]:
-    """Every broken rule."""
+    """Yield every broken rule."""
     yield from _exactly_one(settings)
     yield from _logs(settings)
     for name, server in settings.servers.items():
@@ -61,7 +61,7 @@ def check(settings: Settings) -> Iterator[Problem]:
 
 
 def _hooks(settings: Settings) -> Iterator[Problem]:
-    """Webhooks come by the HTTP server."""
+    """Yield webhooks without the HTTP server that receives them."""
     if settings.http is None:
         for path, part in within(settings):
             if isinstance(part, Hook):
@@ -69,7 +69,7 @@ def _hooks(settings: Settings) -> Iterator[Problem]:
 
 
 def _registries(settings: Settings) -> Iterator[Problem]:
-    """Name and password go together, and each registry has one table."""
+    """Yield problems with registries: user and password go together, and each registry has one table."""
     first: dict[str, str] = {}
     for name, registry in settings.registries.items():
         path: Path = ("registries", name)
@@ -84,7 +84,7 @@ def _registries(settings: Settings) -> Iterator[Problem]:
 
 
 def _chats(settings: Settings) -> Iterator[Problem]:
-    """What chats need of each other and of the HTTP server, and channels of chats that are not there."""
+    """Yield problems between chats and the HTTP server, and channels of chats that are not configured."""
     slack, telegram, http = settings.slack, settings.telegram, settings.http
     if slack and bool(slack.app_token) == bool(slack.signing_secret):
         yield Problem(("slack",), "should have exactly one of app_token (Socket Mode) and signing_secret (HTTP mode)")
@@ -136,7 +136,7 @@ def _server(path: Path, server: Server, settings: Settings) -> Iterator[Problem]
 
 
 def _loopback(url: str) -> bool:
-    """Whether a URL, found right before, leads no further than this machine."""
+    """Return whether a URL that was found valid before points to this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -149,7 +149,7 @@ def _no_server(name: str, settings: Settings) -> str:
 
 
 def _jumps(settings: Settings) -> Iterator[Problem]:
-    """Circles of jump hosts, each told once."""
+    """Yield cycles of jump hosts, each once."""
     told: set[str] = set()
     for start in settings.servers:
         way = _way(start, settings)
@@ -159,7 +159,7 @@ def _jumps(settings: Settings) -> Iterator[Problem]:
 
 
 def _way(start: str, settings: Settings) -> list[str]:
-    """The servers a connection passes from `start` on, up to the first that comes twice."""
+    """Return the servers that a connection from `start` passes, up to the first repeated one."""
     way = [start]
     while way[-1] in settings.servers and (jump := settings.servers[way[-1]].jump):
         way.append(jump)
@@ -189,7 +189,7 @@ def _repository(path: Path, app: App) -> Iterator[Problem]:
 
 
 def _names(path: Path, env: dict[str, str], secrets: dict[str, Secret]) -> Iterator[Problem]:
-    """Names of variables, in `env` (whose path is given) and in `secrets` beside it."""
+    """Yield problems with variable names in `env` (whose path is given) and in `secrets` beside it."""
     for table, names in ((path, env), ((*path[:-1], "secrets"), secrets)):
         for name in names:
             if name.startswith(_RESERVED):
@@ -210,7 +210,7 @@ def _defaults(path: Path, app: App) -> Iterator[Problem]:
 
 
 def _approvals(path: Path, environment: Environment) -> Iterator[Problem]:
-    """What is only said where approvals are wanted, and what can never be had."""
+    """Yield keys that need approvals but have none, and approvals that can never be reached."""
     if not environment.approvals:
         for key in ("approvers", "approval_code", "approval_within", "approvals_exclude"):
             if key in environment.model_fields_set:
@@ -225,7 +225,7 @@ def _approvals(path: Path, environment: Environment) -> Iterator[Problem]:
 
 
 def _order(path: Path, app: App) -> Iterator[Problem]:
-    """`after` names another environment of the app, and none comes after itself. Each circle is told once."""
+    """Yield unknown environments in `after`, and cycles, each once."""
     told: set[str] = set()
     for start, environment in app.environments.items():
         if environment.after and environment.after not in app.environments:
@@ -255,7 +255,7 @@ def _environment(path: Path, app: App, environment: Environment, settings: Setti
 
 
 def _crossed(path: Path, app: App, environment: Environment) -> Iterator[Problem]:
-    """A name in the clear at the app and secret in the environment, or the other way round."""
+    """Yield names that are plain in the app and secret in the environment, or the other way round."""
     for name in environment.env.keys() & app.secrets.keys():
         yield Problem((*path, "env", name), f"is among the secrets of apps.{path[1]}; keep one")
     for name in environment.secrets.keys() & app.env.keys():
@@ -271,7 +271,7 @@ class _ConfigSpot(NamedTuple):
 
 
 def _shared(settings: Settings) -> Iterator[Problem]:
-    """What would be overwritten from two sides: one directory, or one Compose project, on one machine."""
+    """Yield conflicts: two environments with the same directory or Compose project on one machine."""
     first: dict[_ConfigSpot, tuple[Path, str]] = {}
     for app_name, app in settings.apps.items():
         for name, environment in app.environments.items():

@@ -1,4 +1,4 @@
-"""What can be understood of a file with mistakes, so that its other mistakes are found in the same run."""
+"""Reads what it can of a file with mistakes, so that all mistakes are found in one run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ P = TypeVar("P", bound=SettingsPart)
 
 
 def draft(part: type[P], table: object, context: Mapping[str, str]) -> P:
-    """A part of which what is wrong has its default, or is empty where it has none.
+    """Parse a part. Invalid values get their default, or an empty value if they have none.
 
-    It is only good for looking for further problems: checks ask `if app.directory`, never `is None`.
+    Use the result only to look for further problems. Checks on it ask `if app.directory`, never `is None`.
     """
     try:
         return part.model_validate(table, context=dict(context))
@@ -52,7 +52,7 @@ def _checked(adapter: TypeAdapter[Any], value: object, context: Mapping[str, str
 
 
 def _nothing(field: FieldInfo) -> Any:  # noqa: ANN401  a default of any type
-    """The default, or an empty value of the right type."""
+    """Return the default, or an empty value of the right type."""
     if not field.is_required():
         return field.get_default(call_default_factory=True)
     return {tuple: (), dict: {}}.get(get_origin(field.annotation) or str, "")

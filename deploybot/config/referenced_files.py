@@ -1,4 +1,4 @@
-"""What bot.toml only points to: secrets in the environment and in files, keys, folders."""
+"""What bot.toml refers to: secrets in the environment and in files, keys, folders."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from deploybot.settings import BotSettings, DockerTls, FileRef, Hook, Secret, Se
 
 _SHORTEST = 4
 _PUBLIC = frozenset({"certificate", "gpg"})
-_HEX_DIGITS, _BASE64_DIGITS = 32, 22  # that 16 bytes have
+_HEX_DIGITS, _BASE64_DIGITS = 32, 22  # number of digits of 16 bytes
 _DIFFERENT = 8
 
 P = ParamSpec("P")
 
 
 def fetch(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
-    """Fill all secrets, look at all files; what cannot be had or may not be used is a problem."""
+    """Fill all secrets and check all files. Yield a problem for each that is missing or must not be used."""
     for path, part in within(settings):
         match part:
             case Secret(env=str(name), file=None):
@@ -36,7 +36,7 @@ def fetch(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
 
 
 def named_files(settings: Settings) -> Iterator[tuple[Path, bool]]:
-    """All files that bot.toml names, itself first, and whether each has to be unreadable for others."""
+    """Yield all files that bot.toml names, itself first, and whether each must be unreadable for others."""
     if settings.path:
         yield settings.path, False
     for _, part in within(settings):
@@ -47,7 +47,7 @@ def named_files(settings: Settings) -> Iterator[tuple[Path, bool]]:
 
 
 def _keys(settings: Settings) -> Iterator[tuple[Where, Path, bool]]:
-    """Keys and certificates: where bot.toml names them, and whether each is private."""
+    """Yield keys and certificates: where bot.toml names them, and whether each is private."""
     for path, part in within(settings):
         if isinstance(part, FileRef):
             yield path, part.file, path[-1] not in _PUBLIC
@@ -56,7 +56,7 @@ def _keys(settings: Settings) -> Iterator[tuple[Where, Path, bool]]:
 
 
 def _guessable(settings: Settings) -> Iterator[Problem]:
-    """Secrets of webhooks that could be found by trying: fewer than 16 random bytes, as far as can be seen."""
+    """Yield webhook secrets that could be guessed: those that look like fewer than 16 random bytes."""
     for path, part in within(settings):
         if not (isinstance(part, Hook) and isinstance(part.secret, Secret)):
             continue
@@ -85,7 +85,7 @@ def _fill_from_file(secret: Secret, file: Path) -> None:
 
 
 def _content(file: Path, *, private: bool) -> str:
-    """A file's text; ValueError says what is wrong and the cure. Private ones nobody else may read."""
+    """Return a file's text. Raises ValueError with problem and fix. Others must not be able to read a private file."""
     try:
         return trusted_files.read(file, private=private).decode()
     except UnicodeDecodeError:
@@ -97,7 +97,7 @@ def _content(file: Path, *, private: bool) -> str:
 
 
 def _usable(value: str, what: str) -> str:
-    """A value that can be masked wherever it would show, and that can travel as a variable."""
+    """Return the value if it can be masked in all output and passed as a variable. Raises ValueError otherwise."""
     if not value.strip():
         raise ValueError(f"{what} is empty")
     if len(value) < _SHORTEST:

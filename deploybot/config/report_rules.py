@@ -1,4 +1,4 @@
-"""What the tables about others have to be together with the rest: forges, outgoing addresses, the audit."""
+"""Rules about reporting: forges, outgoing addresses, the audit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deploybot.settings.forge_settings import api_of
 
 
 def check_others(settings: Settings) -> Iterator[Problem]:
-    """Every broken rule."""
+    """Yield every broken rule."""
     for name, app in settings.apps.items():
         if app.forge is not None and app.repo and api_of(app, app.forge) is None:
             text = "is not known by `repo`: give api_url, and repository, such as acme/shop"
@@ -26,7 +26,7 @@ def check_others(settings: Settings) -> Iterator[Problem]:
 
 
 def _audit(settings: Settings) -> Iterator[Problem]:
-    """The audit leaves for somewhere, and for somewhere else."""
+    """Yield problems with the audit: it needs a sink, and its file must not be in the data folder."""
     audit = settings.audit
     if audit is None:
         return

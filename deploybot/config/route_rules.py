@@ -1,4 +1,4 @@
-"""What routes of events (`[apps.NAME.notify.NAME]`) must be together with the rest of bot.toml."""
+"""Rules about event routes (`[apps.NAME.notify.NAME]`) and the rest of bot.toml."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deploybot.settings import App, Settings
 
 
 def check_routes(path: Path, app: App, settings: Settings) -> Iterator[Problem]:
-    """Environments that the app has not, and channels of chats that are not there."""
+    """Yield unknown environments, and channels of chats that are not configured."""
     there = {name for name, part in (("slack", settings.slack), ("telegram", settings.telegram)) if part}
     for name, route in app.notify.items():
         here = (*path, "notify", name)

@@ -1,4 +1,4 @@
-"""What `refs`, `signed` and `[signers]` must be together."""
+"""Rules about `refs`, `signed` and `[signers]`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PATTERN = frozenset("*?")
 
 
 def check_signing(settings: Settings) -> Iterator[Problem]:
-    """Every broken rule."""
+    """Yield every broken rule."""
     yield from _signers(settings)
     for app_name, app in settings.apps.items():
         for name, environment in app.environments.items():
@@ -23,7 +23,7 @@ def check_signing(settings: Settings) -> Iterator[Problem]:
 
 
 def _signers(settings: Settings) -> Iterator[Problem]:
-    """A signer has keys, each key is one signer's, and its days are in order."""
+    """Yield problems with signers: each needs a key, each key has one signer, and `since` is before `until`."""
     first: dict[str, str] = {}
     for name, signer in settings.signers.items():
         path: Path = ("signers", name)
@@ -38,7 +38,7 @@ def _signers(settings: Settings) -> Iterator[Problem]:
 
 
 def _automatic(path: Path, environment: Environment) -> Iterator[Problem]:
-    """What `auto` names as a branch or tag, without a pattern, has to be one that `refs` allows."""
+    """Yield branches and tags of `auto` (without a pattern) that `refs` does not allow."""
     if environment.auto is None or not environment.refs:
         return
     for key in ("branch", "tag"):

@@ -1,4 +1,4 @@
-"""pydantic's errors in the words of people who write a file, not a model."""
+"""Turns pydantic's errors into sentences for the people who write bot.toml."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LATER: dict[type[SettingsPart], frozenset[str]] = {
     App: _RULES,
     Environment: _RULES,
 }
-"""Keys that the design has and this version does not: taken silently, they would promise what is not kept."""
+"""Keys that are planned but not in this version. Ignoring them silently would promise what is not kept."""
 
 _KINDS = {
     "string_type": "should be text in quotes",
@@ -39,12 +39,12 @@ _VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\})")
 
 
 def explain(error: ValidationError, tree: Table) -> list[Problem]:
-    """Every error as a problem."""
+    """Return every error as a problem."""
     return [_problem(detail, tree) for detail in error.errors(include_url=False)]
 
 
 def inline_secrets(tree: object, path: Path = ()) -> Iterator[Problem]:
-    """Texts that look like a token or a key, or hold a URL with a password, wherever they stand."""
+    """Yield texts that look like a token or a key, or contain a URL with a password, anywhere in the file."""
     if isinstance(tree, str) and looks_like_token(_VARIABLE.sub("", tree)):
         yield Problem(path, "looks like a secret, and bot.toml must not contain secrets: put it under `secrets`")
     pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
@@ -63,14 +63,14 @@ def _problem(detail: ErrorDetails, tree: Table) -> Problem:
 
 
 def _turned(path: Path, tree: Table) -> Path:
-    """The path of a table `hooks.APP`, where `apps.APP.hooks` was meant; else nothing."""
+    """Return the path of a table `hooks.APP` where `apps.APP.hooks` was meant; otherwise empty."""
     apps = tree.get("apps")
     is_turned = len(path) > 1 and path[0] == "hooks" and isinstance(apps, dict) and path[1] in apps
     return path[:2] if is_turned else ()
 
 
 def _standing(path: Path, tree: Table) -> Path:
-    """The path as the file has it: a text alone where a list may stand is no list."""
+    """Return the path as the file has it. A single text in place of a list has no list positions."""
     value: object = tree
     for depth, key in enumerate(path):
         if isinstance(value, str):
@@ -102,7 +102,7 @@ def _sentence(detail: ErrorDetails, path: Path) -> str:
 
 
 def _such_as(path: Path, kind: str) -> str:
-    """An example, for who gave something else where a table belongs."""
+    """Return an example if another value was given where a table belongs; otherwise empty."""
     if kind not in {"dict_type", "model_type"} or not path:
         return ""
     if table_at(path) is not None and table_at(path) is table_at((*path[:-1], ANY)):
@@ -117,7 +117,7 @@ def _choice(expected: str, given: object) -> str:
 
 
 def _unknown(path: Path) -> str:
-    """What to do about a key that the table does not have."""
+    """Return what to do about a key that the table does not have."""
     key = str(path[-1])
     here = table_at(path[:-1]) or Settings
     if key in LATER.get(here, ()):

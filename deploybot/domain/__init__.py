@@ -1,4 +1,4 @@
-"""The words of deploybot as frozen types; no I/O, and nothing above this module but errors.
+"""The core types of deploybot, all frozen. No I/O; of the other packages, only errors may be imported here.
 
 Times are seconds since the epoch (UTC) as floats, durations are seconds, sizes are bytes.
 """

@@ -1,4 +1,4 @@
-"""What waits for approvals, and what was decided."""
+"""Requests that wait for approvals, and the decisions on them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from deploybot.domain.release import Pin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """What an approval is given for, as it was when it was asked for; `digest` (SHA-256, hex) covers all of it.
+    """What an approval is bound to, as it was when the request was made. `digest` (SHA-256, hex) covers all of it.
 
-    `ref` is the ref that was typed (empty: the newest of the branch), None where nobody typed one and the release
-    itself counts: its `commit` and its `images`. `config` are dotted keys of bot.toml with their values as text,
-    secrets by where they come from; `replaces` (ids of releases) and `steps` go by server, the steps with the
-    SHA-256 (hex) of all that they would do. `origin` are `Origin.parts`.
+    `ref` is the ref that was typed (empty: the newest of the branch). It is None if none was typed; then the
+    release's `commit` and `images` count. `config` has dotted keys of bot.toml with their values as text; a secret is
+    shown by its source. `replaces` (release ids) and `steps` are by server. Each step list is the SHA-256 (hex) of
+    everything the steps would do. `origin` is `Origin.parts`.
     """
 
     ref: str | None
@@ -30,7 +30,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A person's yes to a request. `counts` turns False when their right to give it was found taken away."""
+    """One person's approval of a request. `counts` becomes False when the person has lost the right to approve."""
 
     person: int
     name: str
@@ -39,7 +39,7 @@ class Approval:
 
 
 class RequestVerdict(enum.StrEnum):
-    """How a request ended without being begun; `NONE` while it is open, and for one that was begun or cancelled."""
+    """How a request ended without a deployment. `NONE` while it is open, and if it was started or cancelled."""
 
     NONE = ""
     REJECTED = "rejected"
@@ -51,10 +51,10 @@ class RequestVerdict(enum.StrEnum):
 class Request:
     """A deployment that other people have to approve.
 
-    `wanted` approvals are asked for from `approvers`: a role, or names such as `@ana`. `code` says whether each
-    needs a one-time code. `compare` is a page that shows what lies between, or empty. `note` is the last thing
-    that went wrong with an approval. `more` says why one approval more than `wanted` is needed, or is empty. `missing`
-    is how many approvals were still needed when they were counted last; None before that.
+    It needs `wanted` approvals from `approvers`: a role, or names such as `@ana`. `code` is True if each approval needs
+    a one-time code. `compare` is the URL of a page with the changes, or empty. `note` is the last thing that went wrong
+    with an approval. `more` is the reason for one approval more than `wanted`, or empty. `missing` is how many
+    approvals were still needed at the last count; None before the first.
     """
 
     deployment: int
@@ -74,12 +74,12 @@ class Request:
 
     @property
     def needs(self) -> int:
-        """How many approvals it needs in all."""
+        """The total number of approvals that the request needs."""
         return self.wanted + bool(self.more)
 
     @property
     def lacks(self) -> int:
-        """How many it still needs."""
+        """The number of approvals that are still missing."""
         if self.missing is not None:
             return self.missing
         return max(self.needs - sum(one.counts for one in self.approvals), 0)

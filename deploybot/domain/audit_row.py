@@ -1,4 +1,4 @@
-"""The audit's rows, as they stand in the database and as JSON lines that leave the machine."""
+"""Rows of the audit, as stored in the database and as exported in JSON lines."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 from dataclasses import dataclass
 
 CUT = "left_out"
-"""The key of a shortened line that lists which texts of the row it lacks."""
+"""The key in a shortened line that lists the texts left out of the row."""
 _TEXTS = ("detail", "subject", "actor", "action")
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One link of the audit's chain; `hash` covers everything else in it and `previous`."""
+    """One row of the audit chain. `hash` covers all other fields, including `previous`."""
 
     number: int
     at: float
@@ -25,20 +25,21 @@ class AuditRow:
     hash: str
 
     def fields(self) -> dict[str, object]:
-        """Everything in it, by name, in the order of the columns."""
+        """Return all fields by name, in the order of the columns."""
         return dataclasses.asdict(self)
 
     def line(self) -> str:
-        """The row as one line of JSON, without a line end. Any row can be written, also one that was tampered with."""
+        """Return the row as one line of JSON, without a line end. Works for any row, even a tampered one."""
         text = json.dumps(self.fields(), ensure_ascii=False, default=repr)
-        # Bytes that are no UTF-8 were read as halves of surrogate pairs, which only an escape can hold.
+        # Bytes that are not UTF-8 were read as lone surrogates, which JSON can only hold as escapes.
         return text if _is_utf8(text) else json.dumps(self.fields(), default=repr)
 
     def short_line(self, longest: int) -> str:
-        """The row as ASCII JSON of up to `longest` characters.
+        """Return the row as ASCII JSON of up to `longest` characters.
 
-        A row that is too long loses its longest texts, which `left_out` then lists. It proves as much: the hash covers
-        what was left out. Number and hashes always stay, so `longest` should be 400 or more.
+        If the row is too long, its longest texts are dropped and listed in `left_out`. The line proves as much as
+        before, because the hash covers the dropped texts. Number and hashes always stay, so `longest` should be 400 or
+        more.
         """
         told = self.fields()
         while len(line := json.dumps(told, default=repr)) > longest:
@@ -61,10 +62,10 @@ def _is_utf8(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SinkState:
-    """How far the audit has left by one sink: up to row `number`, whose hash is `hash`; 0 and empty for none.
+    """How far the audit was exported to one sink: up to row `number` with hash `hash`; 0 and empty for none.
 
-    `mark` is the sink's own note of where it was. `attempts` failed in a row, the first at `since` (0.0 for none);
-    the next is due at `next_at`.
+    `mark` is the sink's own note of its position. `attempts` counts failures in a row, the first at `since` (0.0 for
+    none). The next attempt is due at `next_at`.
     """
 
     number: int = 0
@@ -77,7 +78,10 @@ class SinkState:
 
 @dataclass(frozen=True, slots=True)
 class SinkSight:
-    """How a sink of the audit was seen last: why rows do not leave (empty: they do), what to do, how many wait."""
+    """The last known state of an audit sink.
+
+    `problem` is why rows are not exported, empty if they are. `cure` is the fix, `waiting` the number of waiting rows.
+    """
 
     problem: str = ""
     cure: str = ""

@@ -1,4 +1,4 @@
-"""Where a commit comes from: the branches and tags that have it, and who has signed it."""
+"""Where a commit comes from: the branches and tags that contain it, and its signature."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefRule:
-    """One entry of `refs`: patterns of branches, of tags, or of both.
+    """One entry of `refs`: patterns for branches, for tags, or for both.
 
-    With `on`, a tag counts only where its commit is on a branch that fits this pattern.
+    With `on`, a tag counts only if its commit is on a branch that matches this pattern.
     """
 
     branch: str = ""
@@ -22,7 +22,7 @@ class RefRule:
     on: str = ""
 
     def __str__(self) -> str:
-        """`main` for both kinds, `branch main`, `tag v*`, `tag v* on main`."""
+        """Return `main` for both kinds; otherwise `branch main`, `tag v*` or `tag v* on main`."""
         if self.branch and self.tag:
             return self.branch
         return f"branch {self.branch}" if self.branch else f"tag {self.tag}{f' on {self.on}' if self.on else ''}"
@@ -30,10 +30,10 @@ class RefRule:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """The refs of a repository that hold a commit now.
+    """The refs of a repository that contain a commit now.
 
-    `branches` have it as their head or before it, `tags` name it. `twins` are those of `tags` whose name is also
-    the name of some branch.
+    `branches` have it as their head or in their history. `tags` point to it. `twins` are those of `tags` whose name is
+    also the name of a branch.
     """
 
     branches: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Holding:
     twins: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """`branch develop, tag test`, for people."""
+        """Return a text for people, such as `branch develop, tag test`."""
         found = [*(f"branch {one}" for one in self.branches), *(f"tag {one}" for one in self.tags)]
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         return ", ".join(found[:_SHOWN]) + more if found else "no branch and no tag"
@@ -49,9 +49,9 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A good signature of a commit: `by` a signer of bot.toml, on the `commit` or on `tag v1.4`.
+    """A good signature of a commit: `by` a signer of bot.toml, `on` the `commit` or on `tag v1.4`.
 
-    Without one, `by` is empty and `problem` says what was found instead.
+    If there is none, `by` is empty and `problem` says what was found instead.
     """
 
     by: str = ""
@@ -59,17 +59,18 @@ class Signature:
     problem: str = ""
 
     def __str__(self) -> str:
-        """`ana on tag v1.4`; empty without one."""
+        """Return `ana on tag v1.4`; empty if there is no good signature."""
         return f"{self.by} on {self.on}" if self.by else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What lets a commit run where `refs` or `signed` limit that, as it was found in the repository.
+    """Why a commit may run where `refs` or `signed` limit that, as read from the repository.
 
-    `ref` is what `refs` allows it by, such as `branch main` or `tag v1.4 on main`; empty for nothing, then `found`
-    names the refs that hold it. `signature` is the good one, as text; empty without one, then `unsigned` says why.
-    `ran` says that the commit ran well in this place before; then nothing else was looked up.
+    `ref` is what `refs` allows it by, such as `branch main` or `tag v1.4 on main`. It is empty if nothing allows it;
+    then `found` names the refs that contain the commit. `signature` is the good signature as text. It is empty if there
+    is none; then `unsigned` says why. `ran` is True if the commit was healthy on this target before; then nothing else
+    was looked up.
     """
 
     ref: str = ""
@@ -80,31 +81,31 @@ class Origin:
 
     @property
     def parts(self) -> tuple[tuple[str, str], ...]:
-        """What an approval is bound to: what it is allowed by and who signed it, each where that is limited."""
+        """The parts that an approval is bound to: the allowing ref and the signature, each only where it is limited."""
         ref = self.ref or ("nothing that refs allow" if self.found else "")
         signature = self.signature or ("none that counts" if self.unsigned else "")
         return tuple((name, said) for name, said in (("ref", ref), ("signature", signature)) if said)
 
     def __str__(self) -> str:
-        """`branch main, signed by ana on the commit`, for people."""
+        """Return a text for people, such as `branch main, signed by ana on the commit`."""
         signed = f"signed by {self.signature}" if self.signature else ""
         return ", ".join(filter(None, ("ran here before" if self.ran else self.ref, signed)))
 
 
 def allowed_by(rules: Iterable[RefRule], holding: Holding, *, before: str = "") -> str:
-    """What `refs` allows a commit by; empty for nothing.
+    """Return what `refs` allows a commit by, such as `branch main`; empty if nothing allows it.
 
-    Of several, `before` stays what it was, so that a new branch with the same commit changes nothing.
+    If several refs do, `before` is kept, so a new branch with the same commit changes nothing.
     """
     found = list(dict.fromkeys(_allowing(rules, holding)))
     return before if before in found else next(iter(found), "")
 
 
 def _allowing(rules: Iterable[RefRule], holding: Holding) -> Iterator[str]:
-    """All that the rules allow it by.
+    """Yield everything that the rules allow the commit by.
 
-    Where a branch and a tag share a name, an entry for both kinds means the branch: else the right to push tags
-    would be the right to push to `main`.
+    If a branch and a tag share a name, an entry for both kinds means the branch. Otherwise anyone who may push tags
+    could get around the rules for `main`.
     """
     for rule in rules:
         yield from (f"branch {name}" for name in holding.branches if rule.branch and fits(rule.branch, name))

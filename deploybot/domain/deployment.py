@@ -1,4 +1,4 @@
-"""What is being done, or was: deployments, their steps, and what runs since."""
+"""Deployments, their steps, and the releases that run as a result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deploybot.domain.release import Release
 
 
 class State(enum.StrEnum):
-    """Where a deployment is. The last five are ends; an end never changes."""
+    """The state of a deployment. The last five are final and never change."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -25,7 +25,7 @@ class State(enum.StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen by itself."""
+        """True if the state is final."""
         return self not in {State.WAITING, State.RUNNING, State.RESTORING}
 
 
@@ -34,15 +34,14 @@ _WORDS = {State.RESTORING: "rolling back", State.UNKNOWN: "end unknown"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """One run of a plan. `requester` is a person's id; times are 0.0 until they have come.
+    """One run of a plan. `requester` is a person's id. Times are 0.0 until they are known.
 
-    `not_before` is when it may begin, where whoever asked named a time; else 0.0.
-    `cancel_by` is the person who asked to cancel, or empty. `outcome` is the sentence that tells the end,
-    `tail` the last masked lines of what failed. `approved` is since when it has the approvals that it needs.
-    `verdict` is how a request for approvals ended that was never begun.
-    `wish` is the number of the wish that it fulfils where nobody asked for it; `skipped` are those that it came in
-    place of, `replaced_by` is the one that came in its place, or 0. `glass` names the rules that it passed by break
-    glass, or `nothing` where none stood in the way; it is empty for all others.
+    `not_before` is the scheduled start, 0.0 if none was given. `cancel_by` is the person who asked to cancel, or empty.
+    `outcome` is a sentence about the end, `tail` the last masked lines of the failed output. `approved` is the time at
+    which it had all approvals that it needs. `verdict` is how its request ended if it was never started. `wish` is the
+    number of its trigger if no person asked for it. `skipped` are the numbers of the deployments that it replaced,
+    `replaced_by` is the number of the one that replaced it, or 0. `glass` names the rules that break glass bypassed, or
+    is `nothing` if none was in the way. It is empty for all other deployments.
     """
 
     number: int
@@ -69,12 +68,12 @@ class Deployment:
 
     @property
     def awaits_approval(self) -> bool:
-        """Whether it waits for approvals, and so is in nobody's way."""
+        """True if it waits for approvals and therefore blocks no other deployment."""
         return self.state is State.WAITING and self.needs_approval and not self.approved
 
     @property
     def word(self) -> str:
-        """The state in the words of cards, `history` and `status`, or why it never began.
+        """The state as cards, `history` and `status` show it, or why it never started.
 
         `succeeded`, `failed, rolled back to v1`, `end unknown`, `void`, `replaced by #43`.
         """
@@ -85,23 +84,23 @@ class Deployment:
 
     @property
     def took(self) -> float | None:
-        """The seconds that it took; None where it has not ended, or ended without having begun.
+        """The duration in seconds; None if it has not ended, or ended without having started.
 
-        What never began is kept as begun in the moment of its end.
+        A deployment that never started has the same `started` and `finished`.
         """
         return self.finished - self.started if self.started and self.finished > self.started else None
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """The numbers of what has not ended: `begun`, or next in turn; and `waiting` for approvals or a time."""
+    """Numbers of unfinished deployments: `begun` (or next in the queue), and `waiting` for approvals or a time."""
 
     begun: tuple[int, ...] = ()
     waiting: tuple[int, ...] = ()
 
 
 class Phase(enum.StrEnum):
-    """Which part of a deployment a step belongs to."""
+    """The part of a deployment that a step belongs to."""
 
     FORWARD = "forward"
     RESTORE = "restore"
@@ -109,7 +108,7 @@ class Phase(enum.StrEnum):
 
 
 class StepState(enum.StrEnum):
-    """What the database knows of a step. UNKNOWN covers orphan and lost jobs."""
+    """The state of a step in the database. UNKNOWN covers orphan and lost jobs."""
 
     PENDING = "pending"
     STARTED = "started"
@@ -121,10 +120,10 @@ class StepState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRow:
-    """A step of a deployment as the database keeps it; written before its job is started.
+    """A step of a deployment as stored in the database. It is written before its job is started.
 
-    `code` is the exit code once done. `offset` counts the bytes of the remote log already kept,
-    `size` the bytes of the local log file after them: both move in one transaction.
+    `code` is the exit code once done. `offset` counts the bytes of the remote log that are stored, `size` is the size
+    of the local log file in bytes. Both change in one transaction.
     """
 
     deployment: int
@@ -144,7 +143,7 @@ class StepRow:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The release the bot last put on a server of an environment, and whether it was seen healthy."""
+    """The release that the bot last put on a server of an environment, and whether it was healthy."""
 
     app: str
     environment: str
@@ -157,10 +156,10 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """How many deployments of an app, environment and kind are in a state, and how many seconds those took in all.
+    """The number of deployments of an app, environment and kind in one state, and their total duration in seconds.
 
-    `within` counts those that took no longer than each of the bounds that were asked for. One that never began took
-    no time and is in none of them; `timed` counts the others.
+    `within` counts, for each of the given bounds, those that took no longer. `timed` counts all that have a duration;
+    those that never started have none and are not in `within`.
     """
 
     app: str

@@ -1,4 +1,4 @@
-"""What others are told of deployments: forges, and whoever has an address in bot.toml."""
+"""Reports of deployments to forges and to the outgoing addresses of bot.toml."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ REQUESTED = "requested"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A state of a deployment as others are told it, with every secret masked; times as in `Deployment`.
+    """A state of a deployment as it is reported, with every secret masked. Times as in `Deployment`.
 
-    `word` is the state, or `requested` while the deployment waits for approvals; `at` is since when it is so.
-    `why` is the verdict on a request that was never begun, or `replaced`; else empty.
+    `word` is the state, or `requested` while the deployment waits for approvals; `at` is when that began. `why` is the
+    verdict on a request that was never started, or `replaced`; otherwise empty.
     """
 
     deployment: int
@@ -42,21 +42,21 @@ class Report:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will be told of the deployment."""
+        """True if no further report follows for this deployment."""
         return self.word != REQUESTED and State(self.word).ended
 
 
 def word_of(deployment: Deployment) -> str:
-    """What others are told of the state of a deployment."""
+    """Return the word that is reported for the state of a deployment."""
     return REQUESTED if deployment.awaits_approval else deployment.state.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportItem:
-    """A report on its way to a `target`, by its name in the table `reports`.
+    """A queued report to a `target`, by its name in the table `reports`.
 
-    `key` is the same however often it is told. `remote` is the target's own id of the deployment, where it has given
-    one already; `before` that of the deployment that succeeded last in the environment before this one.
+    `key` stays the same over all retries. `remote` is the target's own id of the deployment, if it has given one.
+    `before` is the id of the deployment that last succeeded in the environment before this one.
     """
 
     id: int

@@ -1,7 +1,7 @@
-"""What others tell the bot: pushes, builds, images, alerts. Times are seconds since the epoch, 0.0 where unknown.
+"""Events from outside: pushes, builds, images, alerts. Times are seconds since the epoch, 0.0 if unknown.
 
-Every text in here came from outside and is literal. What an event says is a hint, not the truth: before anything is
-deployed, the repository or the registry is asked what is there.
+Every text in an event is untrusted and literal. An event is only a hint: before anything is deployed, the bot asks
+the repository or the registry.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from deploybot.domain.person import Identity
 
 OWN = "deploybot"
-"""What the bot marks its own deployments and statuses on forges with, because they come back as events.
+"""The mark on the bot's own deployments and statuses on forges, because they come back as events.
 
-A commit status is the bot's own where its name (context) is this word or begins with `deploybot/`; a deployment where
-the object in its `payload` has this key, or this is the first word of its description.
+A commit status is the bot's own if its name (context) is this word or begins with `deploybot/`. A deployment is its
+own if the object in its `payload` has this key, or if this is the first word of its description.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who brought something about, as the sender names them, and no address: nobody asks for it.
+    """The author of an event, as the sender names them, without an email address, which is not needed.
 
-    `identity` only by an id that never changes.
+    `identity` is set only from an id that never changes.
     """
 
     name: str = ""
@@ -32,7 +32,7 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class ToldCommit:
-    """A commit as a push tells it; `message` is the whole message, cut at 2,000 characters."""
+    """A commit as listed in a push. `message` is the whole message, cut at 2,000 characters."""
 
     sha: str
     author: str
@@ -42,7 +42,7 @@ class ToldCommit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What all events have. `repository` is `acme/shop` as the sender names it, `url` a page for people."""
+    """The fields of all events. `repository` is `acme/shop` as the sender names it, `url` a page for people."""
 
     sender: str
     repository: str = ""
@@ -53,11 +53,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push(Event):
-    """Commits on a branch. `before` and `after` are full commits, empty where there was or is none.
+    """Commits pushed to a branch. `before` and `after` are full SHAs, empty if the branch was created or deleted.
 
-    `commits` are the newest, newest first, at most twenty; `total` counts all, and with `more` there are others, which
-    the sender does not count. `compare` is a page. `paths` are the files that were touched, None where the sender does
-    not tell all of them.
+    `commits` are the newest, newest first, at most twenty. `total` counts all; with `more` there are others that the
+    sender does not count. `compare` is the URL of a page. `paths` are the changed files, None if the sender does not
+    list them all.
     """
 
     branch: str
@@ -73,7 +73,7 @@ class Push(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tagged(Event):
-    """A tag that was made, or deleted (then `commit` is empty)."""
+    """A tag that was created or deleted (then `commit` is empty)."""
 
     tag: str
     commit: str = ""
@@ -91,9 +91,10 @@ class Published(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change(Event):
-    """A pull or merge request: `what` is opened, updated, merged, closed or reopened; from `branch` into `into`.
+    """A pull or merge request from `branch` into `into`. `what` is opened, updated, merged, closed or reopened.
 
-    A `branch` of a fork is `ana:main`. `commit` is its newest; of a merged one, what it became where that is told.
+    A `branch` of a fork is `ana:main`. `commit` is its newest commit; once merged, the resulting commit if the sender
+    gives it.
     """
 
     number: int
@@ -106,7 +107,7 @@ class Change(Event):
 
 
 class BuildState(enum.StrEnum):
-    """Where a build is; the last four are ends."""
+    """The state of a build. The last four are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -117,22 +118,22 @@ class BuildState(enum.StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """True if the state is final."""
         return self not in {BuildState.QUEUED, BuildState.RUNNING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build(Event):
-    """A state of a CI run. `key` stays the same over all states of one run, and of its further `attempt`s.
+    """A state of a CI run. `key` stays the same for all states of one run and for its further `attempt`s.
 
-    `name` is the workflow, pipeline or job, as people know it and as `checks` name it. `branch` is `ana:main` where it
-    runs for a fork's. `failed` are the jobs that failed, as far as they are known: some senders tell each by itself,
-    while the run goes on, and none at its end. `whole` is True where it stands for everything that one system runs for
-    the commit, such as a pipeline or a check suite; GitHub Actions has a suite for each workflow.
+    `name` is the workflow, pipeline or job, as people know it and as `checks` name it. `branch` is `ana:main` if the
+    run is for a fork's branch. `failed` are the known failed jobs: some senders report each one while the run goes on,
+    and none at its end. `whole` is True if it covers everything that one system runs for the commit, such as a pipeline
+    or a check suite; GitHub Actions has a suite for each workflow.
 
-    `workflow` is the sender's own id of the workflow and `path` its file, both empty where it tells none; `stage` and
-    `job` name a part of it. `run` is the sender's number of this very run, which grows from run to run, 0 if unknown.
-    `within` is the same for a run and all of its parts. `fork` is True where it may be for a fork.
+    `workflow` is the sender's own id of the workflow and `path` its file, both empty if not given. `stage` and `job`
+    name a part of it. `run` is the sender's number of this run, which grows from run to run, 0 if unknown. `within` is
+    the same for a run and all of its parts. `fork` is True if the run may be for a fork.
     """
 
     key: str
@@ -158,9 +159,9 @@ class Build(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePushed(Event):
-    """An image that was pushed; `image` is its repository without a tag (`registry.example.com/acme/shop`).
+    """An image that was pushed. `image` is its repository without a tag (`registry.example.com/acme/shop`).
 
-    `digest` is empty where the sender does not tell it; `size` is in bytes, -1 where unknown.
+    `digest` is empty if the sender does not give it. `size` is in bytes, -1 if unknown.
     """
 
     image: str
@@ -171,9 +172,9 @@ class ImagePushed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed(Event):
-    """A state of a deployment that others made; `key` stays the same over all states of one.
+    """A state of a deployment on a forge. `key` stays the same for all states of one deployment.
 
-    `own` is True where the bot has made it, by the mark that it leaves with a forge.
+    `own` is True if the bot created it, recognized by the mark `OWN`.
     """
 
     key: str
@@ -187,7 +188,7 @@ class Deployed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synced(Event):
-    """What Argo CD says of an application: `state` of its synchronisation, its `health`, and the revision."""
+    """The state of an Argo CD application: `state` of its synchronisation, its `health`, and the revision."""
 
     application: str
     state: str
@@ -198,9 +199,9 @@ class Synced(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert(Event):
-    """An alert; `key` is the same for all its repeats and its end. `severity` is the sender's word.
+    """An alert. `key` is the same for all its repeats and its end. `severity` is the sender's word.
 
-    `group` is what the sender groups it by with others, empty where it does not.
+    `group` is the group that the sender puts it in, empty if none.
     """
 
     key: str
@@ -215,7 +216,7 @@ class Alert(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Event):
-    """Anything else that a script tells. With a `key`, a later note with the same one replaces it.
+    """Any other message, sent by a script. A later note with the same `key` replaces it.
 
     `tone` is good, bad, warn, busy or plain; `fields` are shown by name.
     """
@@ -232,6 +233,6 @@ class Note(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ping(Event):
-    """The sender tries the address."""
+    """A test call of a sender."""
 
     text: str = ""

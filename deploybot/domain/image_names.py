@@ -1,4 +1,4 @@
-"""Names of images in one form, so that two who name the same image are known to do so."""
+"""Image names in one canonical form, so that two names of the same image can be compared."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ _HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "
 
 
 def canonical_image(name: str) -> str:
-    """A repository of images with its registry: `nginx` is `library/nginx` at Docker Hub.
+    """Return an image repository with its registry: `nginx` becomes `docker.io/library/nginx`.
 
-    `name` is without tag and digest. The first part is a registry where it holds a dot, a colon or a capital letter
-    or is `localhost` (distribution's reference package, `splitDockerDomain`); its case does not matter.
+    `name` has no tag and no digest. The first part is a registry if it has a dot, a colon or a capital letter, or is
+    `localhost` (distribution's reference package, `splitDockerDomain`). The case of the registry does not matter.
     """
     first, slash, rest = name.partition("/")
     if not slash or not (set(".:") & set(first) or first == "localhost" or first != first.lower()):

@@ -1,8 +1,8 @@
-"""Which tags of an image count, and in what order: ranges of versions, and patterns for everything else.
+"""Which tags of an image count, and in what order: version ranges, and patterns for everything else.
 
-A pattern is a regular expression that a tag has to match as a whole. Its groups are what tags are ordered by: with
-`number` all numbers in them, one after the other, so calendar versions, four parts, suffixes, build numbers and times
-of commits are all ordered; with `time` when the image was made, which is what is left for tags that are commits.
+A pattern is a regular expression that must match the whole tag. With the order `number`, all numbers in its groups are
+compared one after the other. This orders calendar versions, four-part versions, suffixes, build numbers and commit
+times. The order `time` is by when the image was built, for tags that are commits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PARTS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class TagPattern:
-    """`tag = { pattern = "…", order = "…" }` of an image in bot.toml."""
+    """An image's `tag = { pattern = "…", order = "…" }` in bot.toml."""
 
     pattern: str
     order: Order = "number"
@@ -40,7 +40,7 @@ class TagPattern:
 
 @dataclass(frozen=True, slots=True)
 class TagRule:
-    """Tags of a range of versions, or those that match a pattern in this order."""
+    """Matches the tags of a version range, or those of a pattern with its order."""
 
     range: Range | None
     pattern: LinearPattern | None = None
@@ -49,65 +49,65 @@ class TagRule:
 
     @classmethod
     def of(cls, wanted: str | TagPattern) -> TagRule | None:
-        """The rule of a range or a pattern; None for an exact tag, which needs none."""
+        """Return the rule for a range or a pattern; None for an exact tag, which needs none."""
         if isinstance(wanted, TagPattern):
             return cls(None, compiled(wanted.pattern), wanted.order, wanted.pattern)
         found = Range.read(wanted)
         return cls(found, text=wanted) if found else None
 
     def why_not(self, tag: str) -> str:
-        """Why a tag does not count; empty where it does."""
+        """Return why a tag does not count; empty if it does."""
         if self.range is not None:
             return _why_not_in(self.range, self.text, tag)
-        assert self.pattern is not None  # noqa: S101  it is the one or the other
+        assert self.pattern is not None  # noqa: S101  one of the two is always set
         match = self.pattern.fullmatch(tag)
         if match is None:
             return f"it does not match `{self.text}`"
         return "" if self.order == "time" or _numbers(match) else f"`{self.text}` finds no number in it to order it by"
 
     def fitting(self, tags: Iterable[str]) -> tuple[str, ...]:
-        """The tags that count."""
+        """Return the tags that count."""
         return tuple(tag for tag in tags if not self.why_not(tag))
 
     def newest(self, tags: Iterable[str]) -> str:
-        """The newest of tags that are ordered by themselves; empty where none counts."""
+        """Return the newest tag by version or number; empty if none counts."""
         if self.range is not None:
             return self.range.newest(tags)
-        assert self.pattern is not None  # noqa: S101  it is the one or the other
+        assert self.pattern is not None  # noqa: S101  one of the two is always set
         found = [(_numbers(match), tag) for tag in tags if (match := self.pattern.fullmatch(tag)) and _numbers(match)]
         return max(found, default=((), ""))[1]
 
 
 def is_release_like(tag: str) -> bool:
-    """Whether a tag looks as if people meant to deploy it: it has a number, and is no commit, branch or pre-release."""
+    """Return whether a tag looks like a release: it has a number and is not a commit, branch or pre-release."""
     return not (_MACHINES.fullmatch(tag) or _EARLY.search(tag)) and _RELEASE.fullmatch(tag) is not None
 
 
 def is_of_another_form(rule: TagRule, tag: str) -> bool:
-    """Whether a tag can never count, however new it is; a version outside of a range can be meant to be left out."""
+    """Return whether a tag can never count, however new it is. A version outside a range may be left out on purpose."""
     version = ImageVersion.read(tag) if rule.range is not None else None
     return bool(rule.why_not(tag)) and (version is None or bool(version.pre))
 
 
 def pattern_for(tag: str) -> str:
-    """The pattern that tags of the same form match."""
+    """Return a pattern that matches tags of the same form."""
     return _NUMBERS.sub(lambda _: r"(\d+)", re.sub(r"[.+]", lambda sign: f"\\{sign[0]}", tag))
 
 
 def reasons(rule: TagRule, tags: Iterable[str]) -> list[tuple[str, str]]:
-    """The tags that look like releases and can never count, the last first by their numbers, and why."""
+    """Return the tags that look like releases but can never count, each with the reason, highest numbers first."""
     found = [tag for tag in tags if is_release_like(tag) and is_of_another_form(rule, tag)]
     found.sort(key=lambda tag: ([int(number) for number in _NUMBERS.findall(tag)], tag), reverse=True)
     return [(tag, rule.why_not(tag)) for tag in found]
 
 
 def advice_for(tag: str) -> str:
-    """What to write into bot.toml to follow tags of this form."""
+    """Return a sentence on how to follow tags of this form in bot.toml."""
     return f"To follow tags such as {tag}, set tag = {{ pattern = '{pattern_for(tag)}', order = \"number\" }}."
 
 
 def _numbers(match: LinearMatch) -> tuple[int, ...]:
-    """All numbers in the groups of a match, or in all of it where the pattern has no groups."""
+    """Return all numbers in the groups of a match, or in the whole match if the pattern has no groups."""
     groups = match.groups() or (match[0],)
     return tuple(int(number) for group in groups if group for number in _NUMBERS.findall(group))
 

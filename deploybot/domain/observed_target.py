@@ -1,4 +1,4 @@
-"""What a target really runs on a server, and what the bot recorded of it when it last saw it healthy."""
+"""What a target really runs on a server, and what the bot recorded when it last saw it healthy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from deploybot.domain.server_facts import Container, Image, ServerFacts
 class ServiceImage:
     """The image that one Compose service ran.
 
-    `image` is the Engine's id of it, `digest` is `name@sha256:…` in a registry or empty, `name` is what the Compose
-    file calls it. `settings` is the label `deploybot.settings` of its containers, or empty. `replicas` is how many of
-    them there are. `ends`: it may be a job, which is healthy when it has ended with 0. `ended`: it had ended with 0
-    when the release was last verified, as a job does. `unwell`: it did not run well when this was recorded.
+    `image` is the Engine's image id, `digest` is `name@sha256:…` in a registry or empty, `name` is the image's name in
+    the Compose file. `settings` is the label `deploybot.settings` of its containers, or empty. `replicas` is the number
+    of containers. `ends` is True if the service may be a job, which is healthy once it has exited with 0. `ended` is
+    True if it had exited with 0 when the release was last verified. `unwell` is True if it was unhealthy when recorded.
     """
 
     service: str
@@ -30,9 +30,9 @@ class ServiceImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """Exactly which images a release runs on one server. `files` are its Compose files, relative to its folder.
+    """The exact images that a release runs on one server. `files` are its Compose files, relative to its folder.
 
-    `folder` is the folder they lie in where that is not the release's own: what ran there before the bot came.
+    `folder` is the folder of these files if it is not the release's own, as for a target that ran before the bot came.
     """
 
     services: tuple[ServiceImage, ...] = ()
@@ -40,15 +40,15 @@ class Manifest:
     folder: str = ""
 
     def of(self, service: str) -> ServiceImage | None:
-        """What a service runs; None where it is none of the release's."""
+        """Return what a service runs; None if the release has no such service."""
         return next((one for one in self.services if one.service == service), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestRow:
-    """What a release was seen to run on one server of an environment, as the database keeps it.
+    """What a release was seen to run on one server of an environment, as stored in the database.
 
-    `verified` says that it was seen after a deployment that succeeded; else it was only found there.
+    `verified` is True if it was seen after a successful deployment, False if it was only found there.
     """
 
     app: str
@@ -62,7 +62,7 @@ class ManifestRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """What a Docker Engine says of itself. `id` tells two Engines apart; `root` is where it keeps images."""
+    """Facts about a Docker Engine. `id` identifies the Engine; `root` is where it stores images."""
 
     id: str = ""
     version: str = ""
@@ -71,10 +71,11 @@ class EngineFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """The observed state of a target on one server: what the Engine and the server said, at one moment.
+    """The observed state of a target on one server: what the Engine and the server reported, at one moment.
 
-    `containers` are those of the target's Compose project, one-off ones too; `others` are all other containers of that
-    Engine, without their health. `images` are those that `containers` run. `engine` is None where no Engine was asked.
+    `containers` are those of the target's Compose project, including one-off containers. `others` are all other
+    containers of that Engine, without their health. `images` are the images of `containers`. `engine` is None if no
+    Engine was asked.
     """
 
     facts: ServerFacts
@@ -89,7 +90,7 @@ class Observed:
 
     @property
     def services(self) -> dict[str, tuple[Container, ...]]:
-        """The containers of each service, without one-off ones."""
+        """The containers of each service, without one-off containers."""
         found: dict[str, tuple[Container, ...]] = {}
         for one in self.containers:
             if not one.oneoff:

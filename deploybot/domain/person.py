@@ -1,4 +1,4 @@
-"""Who may do what, and where: people, their accounts, roles and grants."""
+"""Permissions: people, their accounts, roles and grants."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 class Action(enum.StrEnum):
-    """What a command needs. Every command declares exactly one."""
+    """The permission that a command needs. Every command declares exactly one."""
 
     ANYONE = "anyone"
     VIEW = "view"
@@ -17,7 +17,7 @@ class Action(enum.StrEnum):
 
 
 class Role(enum.StrEnum):
-    """What a person is on an app and environment; each role may do all that the one before it may."""
+    """A person's role on an app and environment. Each role includes all permissions of the one before it."""
 
     VIEWER = "viewer"
     DEPLOYER = "deployer"
@@ -26,11 +26,11 @@ class Role(enum.StrEnum):
 
 
 EVERY = "*"
-"""Every app, or every environment, in a grant."""
+"""Matches every app, or every environment, in a grant."""
 
 
 def place_name(app: str | None, environment: str | None) -> str:
-    """`shop/production`, `every environment of shop`, `every app`, for people."""
+    """Return a name for people: `shop/production`, `every environment of shop` or `every app`."""
     if app is None:
         return "at least one app"
     if app == EVERY:
@@ -42,9 +42,9 @@ def place_name(app: str | None, environment: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who sent a message, by ids that never change: a name is never an identity.
+    """The sender of a message, by ids that never change. A name is never an identity.
 
-    `team` is the Slack enterprise and team, or empty; `user` the numeric or opaque user id.
+    `team` is the Slack enterprise and team, or empty. `user` is the numeric or opaque user id.
     """
 
     platform: str
@@ -54,7 +54,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A human on the allowlist. `name` is what people type after @, unique, lower case."""
+    """A human on the allowlist. `name` is typed after @; it is unique and in lower case."""
 
     id: int
     name: str
@@ -62,11 +62,11 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A person's role on an app and environment; `*` stands for every one.
+    """A person's role on an app and environment; `*` means every one.
 
-    `until` is when it ends, 0.0 where it has no end. `since` and `by` say who gave it, and when. `after` is the number
-    of the newest deployment at that moment: the grant counts for no request up to that number. Both are empty for
-    grants of versions that did not keep them.
+    `until` is when it expires, 0.0 for never. `since` and `by` are when it was granted and by whom. `after` is the
+    number of the newest deployment at that moment: the grant does not count for requests up to that number. All three
+    are empty for grants from versions that did not store them.
     """
 
     person: int
@@ -81,9 +81,9 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An identity of a person: since when, by whom, and after which deployment, as in `Grant`.
+    """An identity that belongs to a person. `since`, `by` and `after` are as in `Grant`.
 
-    A `detached` one was taken away: nobody speaks by it until an admin gives it to somebody again.
+    A `detached` account was removed: it has no rights until an admin gives it to a person again.
     """
 
     identity: Identity
@@ -96,10 +96,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class GrantChange:
-    """A grant, or a further account, that one admin asked for and a second one has to confirm.
+    """A grant or an additional account that one admin asked for and a second admin has to confirm.
 
-    `who` is a person as they were typed (`@ana`, `slack:T012/U345:ana`). `role` is None where only an account is
-    given. `seconds` is how long the role lasts from the confirmation on, 0.0 for no end. `proposer` asked for it.
+    `who` is the person as typed (`@ana`, `slack:T012/U345:ana`). `role` is None if only an account is added. `seconds`
+    is how long the role lasts after the confirmation, 0.0 for no end. `proposer` is the admin who asked.
     """
 
     number: int
@@ -115,13 +115,13 @@ class GrantChange:
 
     @property
     def name(self) -> str:
-        """What people type: `grant-3`."""
+        """The name that people type, such as `grant-3`."""
         return f"grant-{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a chat something is said. `id` of channel and thread are the platform's own."""
+    """A chat channel and its thread. `channel` and `thread` are the platform's own ids."""
 
     platform: str
     channel: str
@@ -131,9 +131,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class AccountLink:
-    """A person's wish to take in a further identity: from where they asked, until when, and for which `other`.
+    """A person's request to link another account: where they asked, when it expires, and the `other` identity.
 
-    `other` is None until the code was typed with it. `agreed` says that the person who `other` was already says yes.
+    `other` is None until the code was typed from that account. `agreed` is True once the person to whom `other`
+    belonged has agreed.
     """
 
     person: int
@@ -146,7 +147,7 @@ class AccountLink:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A person's hold on an environment. `until` is 0.0 where it has no end."""
+    """A person's lock on an environment. `until` is 0.0 if it has no end."""
 
     app: str
     environment: str

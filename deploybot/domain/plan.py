@@ -1,4 +1,4 @@
-"""What would be done: steps, health gates, plans."""
+"""Plans: the steps, health gates and effects of a deployment before it runs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from deploybot.domain.server_facts import ServerUpload
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing done on one server, as a detached job.
+    """One action on one server, run as a detached job.
 
-    `script` names a file in `strategies/scripts`, without its `.sh`: nothing else is ever run. Values reach it as
-    environment: `env` in the clear, `secrets` are names whose values are added when the job starts and
-    never stored. `timeout` is in seconds. `switches` marks a step from whose start on the new release
-    may be the one that serves. `bind` names values that are computed from the observed state right before the job
-    starts (`ports.Strategy.bind`); empty where all are in `env`.
+    `script` names a file in `strategies/scripts`, without its `.sh`; nothing else is ever run. `env` is passed as plain
+    environment variables. `secrets` are names whose values are added when the job starts and never stored. `timeout` is
+    in seconds. `switches` is True if the new release may be serving once the step has started. `bind` names values that
+    are computed from the observed state right before the job starts (`ports.Strategy.bind`); empty if `env` has them
+    all.
     """
 
     name: str
@@ -34,11 +34,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """How a release proves that it came up.
+    """The health check of a release.
 
-    `kind` is `http` (target: a URL as seen from the server), `tcp` (host:port as seen from the
-    server), `docker` (target: the Compose project, all its containers) or `command` (target: shell
-    text from bot.toml, run as a job). `within` bounds the whole gate in seconds.
+    `kind` is `http` (target: a URL as seen from the server), `tcp` (host:port as seen from the server), `docker`
+    (target: the Compose project, all its containers) or `command` (target: shell text from bot.toml, run as a job).
+    `within` limits the whole gate in seconds.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class Gate:
 
 
 class EffectKind(enum.StrEnum):
-    """What becomes of a service. LEFT: it is in no Compose file and stays all the same."""
+    """What happens to a service. LEFT: it is in no Compose file, but its containers stay."""
 
     KEPT = "kept"
     STARTED = "started"
@@ -60,7 +60,7 @@ class EffectKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What becomes of one service on one server, and why: `image`, `settings`, `mounted content`."""
+    """What happens to one service on one server, and why: `image`, `settings`, `mounted content`."""
 
     service: str
     kind: EffectKind
@@ -69,11 +69,12 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerPlan:
-    """What would happen on one server: steps and gate forward, and the steps that put `replaces` back.
+    """Everything that would happen on one server: the steps, the gate, and the steps that restore `replaces`.
 
-    `effects` says what becomes of each service, where the strategy runs services. `verify`: what runs afterwards is
-    compared with the release's manifest. `before` is exactly what ran there, to be restored if this fails, whoever made
-    it. `made` says that the images of the release are made now, and not taken from its record.
+    `effects` has the effect on each service, if the strategy runs services. With `verify`, the observed state is
+    compared with the release's manifest afterwards. `before` is exactly what ran there before, even if the bot did not
+    deploy it; it is restored on failure. `made` is True if the images are built now instead of taken from the release's
+    record.
     """
 
     server: str
@@ -90,7 +91,7 @@ class ServerPlan:
 
 
 class Kind(enum.StrEnum):
-    """What a deployment does."""
+    """The kind of a deployment."""
 
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
@@ -102,7 +103,7 @@ class Kind(enum.StrEnum):
 class Plan:
     """Everything that would happen, frozen. `digest` (SHA-256, hex) covers all of it.
 
-    `origin` says why the commit may run there, where bot.toml limits that.
+    `origin` is the reason why the commit may run there, if bot.toml limits that.
     """
 
     kind: Kind
@@ -125,7 +126,7 @@ class Plan:
 
     @property
     def replaced_name(self) -> str:
-        """What a failed deployment goes back to: `v1`, or `what ran before` where servers differ."""
+        """The name of what a failed deployment rolls back to: `v1`, or `what ran before` if servers differ."""
         found = self.replaced
         same = len(found) == 1 and all(part.replaces is not None for part in self.servers)
         return found[0].name if same else "what ran before"

@@ -1,4 +1,4 @@
-"""Patterns of branches and tags: `*` stands for anything but a slash, `**` for anything, `?` for one character."""
+"""Patterns for branches and tags: `*` matches anything but a slash, `**` anything, `?` one character."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-# Several stars together are as good as two.
+# Three or more stars mean the same as two.
 _PARTS = re.compile(r"\*{2,}|.", re.DOTALL)
 
 
 class _Marks(NamedTuple):
-    """Which parts of a pattern are a letter, any one sign, a star, two stars; and the bit behind the last part."""
+    """Bit masks of a pattern's parts: letters, any character, stars, double stars; and the bit after the last part."""
 
     letters: Mapping[str, int]
     ones: int
@@ -22,11 +22,11 @@ class _Marks(NamedTuple):
 
 
 def fits(pattern: str, name: str) -> bool:
-    """Whether a name matches a pattern as a whole.
+    """Return whether a name matches a pattern as a whole.
 
-    With several stars there are millions of ways to try one after the other, as a regular expression does, and whoever
-    may push a branch chooses its name: here all ways are followed at once. Bit `n` of `ways` says that the first `n`
-    parts can stand for what was read so far.
+    A regular expression with several stars can backtrack millions of times, and anyone who may push a branch chooses
+    its name. Here all ways are followed at once: bit `n` of `ways` is set if the first `n` parts can match the text so
+    far.
     """
     marks = _marks(pattern)
     ways = 1 | (marks.stars & 1) << 1
@@ -39,13 +39,13 @@ def fits(pattern: str, name: str) -> bool:
 
 
 def fits_any(patterns: Iterable[str], name: str) -> bool:
-    """Whether a name matches one of them."""
+    """Return whether a name matches any of the patterns."""
     return any(fits(pattern, name) for pattern in patterns)
 
 
 @functools.lru_cache(maxsize=256)
 def _marks(pattern: str) -> _Marks:
-    """Bit `n` of each mark is about part `n`."""
+    """Return the masks of a pattern. Bit `n` of each mask is for part `n`."""
     parts = _PARTS.findall(pattern)
     letters: dict[str, int] = {}
     deep = stars = ones = 0

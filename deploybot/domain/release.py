@@ -1,4 +1,4 @@
-"""What is deployed: releases and what changed between two."""
+"""Releases, and the changes between two of them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _SHORT_MARK = 6
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """The image that a Compose service runs: `image` without a tag, the `tag` it was found by, its `digest`.
+    """The image that a Compose service runs: `image` without a tag, the `tag` it was found by, and its `digest`.
 
-    `digest` is `sha256:` and 64 hex digits. `tag` is empty where it was named by its digest.
+    `digest` is `sha256:` and 64 hex digits. `tag` is empty if the image was named by its digest.
     """
 
     service: str
@@ -25,27 +25,27 @@ class Pin:
 
     @property
     def reference(self) -> str:
-        """`registry.example.com/acme/shop@sha256:…`, which is always the same image."""
+        """The immutable reference, such as `registry.example.com/acme/shop@sha256:…`."""
         return f"{self.image}@{self.digest}"
 
     @property
     def version(self) -> str:
-        """`1.4.3 sha256:0123456789`, as people tell two apart: tags may move."""
+        """Tag and short digest for people, such as `1.4.3 sha256:0123456789`. The tag alone may move."""
         return f"{self.tag} {short_digest(self.digest)}".strip()
 
     def __str__(self) -> str:
-        """`web 1.4.3 sha256:0123456789`."""
+        """Return `web 1.4.3 sha256:0123456789`."""
         return f"{self.service} {self.version}"
 
 
 def short_digest(digest: str) -> str:
-    """The first ten digits of a digest, as people read it."""
+    """Return a digest shortened to its first ten digits, for people."""
     kind, _, digits = digest.partition(":")
     return f"{kind}:{digits[:_SHORT]}"
 
 
 def short_id(release: str) -> str:
-    """A release's identity as people read it: ten digits of the commit, and six that stand for images."""
+    """Return a release id for people: ten digits of the commit, and six that identify the images."""
     commit, dash, mark = release.partition("-")
     return f"{commit[:_SHORT]}{dash}{mark[:_SHORT_MARK]}"
 
@@ -54,12 +54,11 @@ def short_id(release: str) -> str:
 class Release:
     """An immutable thing to deploy.
 
-    `commit` is a full SHA (40 or 64 hex digits); `images` are those that bot.toml has pinned, by service; `ref` is
-    what a person typed;
-    `subject`, `author` and `committed` describe the commit for people. `typed` is the ref of the command that is
-    being run (empty: the newest of the branch), which may mean another commit or image later; None where the release
-    itself is meant, as it is in all rows. `found` is the identity of one that was found on a server and of whose
-    images nothing else is known.
+    `commit` is a full SHA (40 or 64 hex digits). `images` are those pinned by bot.toml, by service. `ref` is what a
+    person typed. `subject`, `author` and `committed` describe the commit for people. `typed` is the ref of the command
+    that is being run (empty: the newest of the branch), which may mean another commit or image later. It is None if the
+    release itself is meant, as in all rows. `found` is the id of a release that was found on a server and whose images
+    are otherwise unknown.
     """
 
     commit: str
@@ -73,16 +72,16 @@ class Release:
 
     @classmethod
     def by_id(cls, release: str) -> Release:
-        """A release of which only the identity is known."""
+        """Return a release of which only the id is known."""
         commit, dash, _ = release.partition("-")
         return cls(commit, found=release if dash else "")
 
     @property
     def id(self) -> str:
-        """What tells it from all others, and the name of its folder on servers.
+        """The unique id of the release, also the name of its folder on servers.
 
-        The commit, and where it has images twelve digits of a SHA-256 over their services and digests: whatever
-        they are called and wherever they come from, the same content is the same release.
+        It is the commit. With images, twelve digits of a SHA-256 over their services and digests follow. The same
+        content is the same release, whatever the images' names and registries are.
         """
         if self.found or not self.images:
             return self.found or self.commit
@@ -91,15 +90,15 @@ class Release:
 
     @property
     def short(self) -> str:
-        """Its identity as people read it."""
+        """The short id, for people."""
         return short_id(self.id)
 
     def image(self, service: str) -> Pin | None:
-        """The image that a service runs; None where it has none that is pinned."""
+        """Return the image that a service runs; None if it has no pinned image."""
         return next((pin for pin in self.images if pin.service == service), None)
 
     def __str__(self) -> str:
-        """`v2 (0123456789)`, or the short commit alone where nobody typed a name; then its images."""
+        """Return `v2 (0123456789)`, or the short commit alone if no name was typed; then the images."""
         if not self.images:
             return f"{self.ref} ({self.short})" if self._named else self.short
         commit = self.commit[:_SHORT]
@@ -109,7 +108,7 @@ class Release:
 
     @property
     def name(self) -> str:
-        """What people call it in a few letters: `v2`, or the short commit where nobody typed a name."""
+        """A short name for people: `v2`, or the short id if no name was typed."""
         return self.ref if self._named else self.short
 
     @property
@@ -118,7 +117,7 @@ class Release:
 
 
 def image_changes(old: Release, new: Release) -> Iterator[tuple[str, str, str]]:
-    """Each service whose image differs between two releases, what it was, and what it is, for people."""
+    """Yield each service whose image differs between two releases, with its old and new version for people."""
     before, after = ({pin.service: pin for pin in one.images} for one in (old, new))
     for service in sorted(before.keys() | after.keys()):
         was, now = before.get(service), after.get(service)
@@ -144,24 +143,24 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class CommitAuthor:
-    """Who wrote a commit, or is named in it as a co-author: what git keeps, which nobody has checked."""
+    """The author or a co-author of a commit, as git stores it. It is not verified."""
 
     name: str
     email: str
 
     def __str__(self) -> str:
-        """`Ada <ada@example.com>`."""
+        """Return `Ada <ada@example.com>`."""
         return f"{self.name} <{self.email}>"
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What lies between two releases.
+    """The changes between two releases.
 
-    `commits` are newest first and cut at a limit, `total` counts all; `removed` counts commits of the
-    old release that the new one does not have; `warnings` are changed paths that match `warn_paths`.
-    `known` is False when one side is not in the repository any more: then nothing is claimed. `authors` wrote the new
-    commits, each once; None where there are too many to tell.
+    `commits` are newest first and cut at a limit; `total` counts all. `removed` counts commits of the old release that
+    the new one does not have. `warnings` are changed paths that match `warn_paths`. `known` is False if one side is no
+    longer in the repository; then the other fields mean nothing. `authors` are the authors of the new commits, each
+    once; None if there are too many.
     """
 
     commits: tuple[Commit, ...] = ()

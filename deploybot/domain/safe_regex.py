@@ -1,6 +1,6 @@
-r"""Regular expressions of bot.toml for texts of others: RE2 takes a time that grows with the text and no faster.
+r"""Regular expressions from bot.toml for untrusted texts. RE2 matches in time linear in the length of the text.
 
-With `re`, a pattern such as `(\d+\.?)+-x` and a tag of many digits would hold up the whole bot. The syntax is that of
+With `re`, a pattern such as `(\d+\.?)+-x` and a tag of many digits could block the whole bot. The syntax is that of
 RE2 (github.com/google/re2/wiki/Syntax): no look-ahead and no back-reference.
 """
 
@@ -11,17 +11,17 @@ from typing import Protocol, cast
 
 
 class LinearMatch(Protocol):
-    """A match, as `re.Match`."""
+    """A match, like `re.Match`."""
 
     def __getitem__(self, group: int, /) -> str:
-        """The text of a group; 0 is all of it."""
+        """Return the text of a group; 0 is the whole match."""
 
     def groups(self) -> tuple[str | None, ...]:
-        """The texts of all groups."""
+        """Return the texts of all groups."""
 
 
 class LinearPattern(Protocol):
-    """A pattern, as `re.Pattern`."""
+    """A pattern, like `re.Pattern`."""
 
     def fullmatch(self, text: str) -> LinearMatch | None:
         """Match a text as a whole."""
@@ -29,8 +29,8 @@ class LinearPattern(Protocol):
 
 @lru_cache(maxsize=256)
 def compiled(pattern: str) -> LinearPattern:
-    """Compile a pattern. Raises ValueError that says what is wrong with it."""
-    import re2  # type: ignore[import-untyped]  # noqa: PLC0415  pure modules stay quick to import
+    """Compile a pattern. Raises ValueError with what is wrong with it."""
+    import re2  # type: ignore[import-untyped]  # noqa: PLC0415  keeps pure modules quick to import
 
     options = re2.Options()
     options.log_errors = False

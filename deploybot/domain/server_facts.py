@@ -1,4 +1,4 @@
-"""What servers and Docker Engines tell of themselves."""
+"""Facts reported by servers and Docker Engines."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalTime:
-    """The time zone of a server, as it tells it and nobody has checked.
+    """The time zone of a server, as the server reports it; unverified.
 
-    `zone` is its name in the tz database (`Europe/Berlin`) or empty; `offset` how many seconds it is ahead of UTC now,
-    None where it does not tell; `short` the abbreviation that it uses now (`CET`).
+    `zone` is its name in the tz database (`Europe/Berlin`) or empty. `offset` is how many seconds it is ahead of UTC
+    now, None if unknown. `short` is the abbreviation in use now (`CET`).
     """
 
     zone: str = ""
@@ -21,17 +21,17 @@ class LocalTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFacts:
-    """What a server was found to be, read by one probe. Sizes in bytes; -1 is unknown.
+    """The facts about a server, read by one probe. Sizes are in bytes; -1 is unknown.
 
-    `directory` facts speak of one app's directory on that server: `releases` are the names of the
-    release directories there (`Release.id`), `current` the one in use, `switching` the one that was
-    being switched to when something stopped half-way, `have` the commits its repository copy holds.
     `server` is the server's name in bot.toml, for sentences. `docker_host` is the Engine's address as the server's own
-    `docker` command uses it (`unix:///run/docker.sock`), `docker_root` where that Engine keeps images and containers,
-    `docker_free` and `docker_inodes` what is free there. `current_is_folder`: a folder stands where the link belongs.
-    `listening` are the ports that programs and containers listen on, where the Engine is the server's own.
-    `legacy` and `legacy_switching` are what the marks of the version before say of its releases: they lie where
-    releases put their files, so nobody believes them by themselves.
+    `docker` command uses it (`unix:///run/docker.sock`). `docker_root` is where that Engine stores images and
+    containers, `docker_free` and `docker_inodes` are what is free there. `listening` are the ports that programs and
+    containers listen on, if the Engine is the server's own.
+
+    These are about one app's directory: `releases` are the names of the release directories there (`Release.id`),
+    `current` is the one in use, `switching` the one of an interrupted switch, `have` the commits in its copy of the
+    repository. `current_is_folder` is True if a folder is where the link belongs. `legacy` and `legacy_switching` are
+    the release marks of the previous version. They are where releases put their files, so they are never trusted alone.
     """
 
     home: str
@@ -66,7 +66,7 @@ class ServerFacts:
 
 
 class UploadKind(enum.StrEnum):
-    """What a file holds of a commit: a git bundle of it and what led to it, or a gzipped tar of its tree."""
+    """What an upload contains: a git bundle of a commit and its history, or a gzipped tar of its tree."""
 
     BUNDLE = "bundle"
     ARCHIVE = "archive"
@@ -74,9 +74,9 @@ class UploadKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerUpload:
-    """A file that the bot sends before a step.
+    """A file that the bot uploads before a step.
 
-    A bundle leaves out what the server has in `have`. `target` is an absolute path on the server.
+    A bundle leaves out the commits in `have`. `target` is an absolute path on the server.
     """
 
     kind: UploadKind
@@ -86,9 +86,9 @@ class ServerUpload:
 
 
 class JobState(enum.StrEnum):
-    """What a server says of a job.
+    """The state of a job, as the server reports it.
 
-    ORPHAN: its runner died but left processes; LOST: the machine rebooted, or the job's files are gone.
+    ORPHAN: its runner died but left processes. LOST: the machine rebooted, or the job's files are gone.
     """
 
     NEVER = "never"
@@ -101,7 +101,7 @@ class JobState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A job's state, its exit code when DONE (else -1), and the size of its log in bytes."""
+    """A job's state, its exit code when DONE (otherwise -1), and the size of its log in bytes."""
 
     state: JobState
     code: int = -1
@@ -111,7 +111,7 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class JobChunk:
-    """A job's status and the log bytes from the offset that was asked for."""
+    """A job's status, and its log from the requested offset."""
 
     status: JobStatus
     data: bytes = b""
@@ -119,7 +119,7 @@ class JobChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedPort:
-    """A port of a server that leads to a container. `address` is empty for all addresses."""
+    """A port of a server that is published by a container. `address` is empty for all addresses."""
 
     port: int
     protocol: str = "tcp"
@@ -128,7 +128,7 @@ class PublishedPort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """Something mounted into a container: `kind` is `bind`, `volume` or another word of the Engine.
+    """Something mounted into a container. `kind` is `bind`, `volume` or another of the Engine's words.
 
     `source` is a path on the server, or a volume's name.
     """
@@ -140,10 +140,10 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A container as the Engine tells it. `health` is `healthy`, `unhealthy`, `starting` or empty (no check).
+    """A container as the Engine reports it. `health` is `healthy`, `unhealthy`, `starting` or empty (no check).
 
-    `image` is how the image was called, `image_id` the Engine's id of what it really is. `created` and `started` are
-    seconds since the epoch, 0.0 where unknown. `host_network`: its programs listen on the server's own ports.
+    `image` is the image's name, `image_id` the Engine's id of the image that it really runs. `created` and `started`
+    are seconds since the epoch, 0.0 if unknown. With `host_network`, its programs listen on the server's own ports.
     """
 
     id: str
@@ -165,13 +165,13 @@ class Container:
     host_network: bool = False
 
     def label(self, name: str) -> str:
-        """The value of a label; empty where it has none."""
+        """Return the value of a label; empty if it has none."""
         return next((value for key, value in self.labels if key == name), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A container's CPU in per cent of one core and memory in bytes; -1 is unknown."""
+    """A container's CPU in percent of one core, and memory in bytes; -1 is unknown."""
 
     cpu: float = -1.0
     memory: int = -1
@@ -192,10 +192,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineEvent:
-    """Something that happened on an Engine.
+    """An event of an Engine.
 
     `kind` and `action` are Docker's words (`container` and `start`, `die`, `health_status: healthy`; `image` and
-    `pull`), `id` is the container's or the image's. `exit_code` is -1 where the event has none.
+    `pull`). `id` is the container's or the image's. `exit_code` is -1 if the event has none.
     """
 
     at: float
@@ -211,7 +211,7 @@ class EngineEvent:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of a log. `at` is 0.0 where the source gives no time; `text` has no line end."""
+    """One line of a log. `at` is 0.0 if the source gives no time; `text` has no line end."""
 
     at: float
     source: str
@@ -220,7 +220,7 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """How a server was seen last, and when; `problem` says why it could not be reached, `cure` what to do."""
+    """When a server was last checked. `problem` is why it could not be reached, `cure` is the fix."""
 
     at: float
     problem: str = ""

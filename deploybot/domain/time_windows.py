@@ -1,4 +1,4 @@
-"""Hours that come again: each day, or from one time of the week to another."""
+"""Recurring hours: daily, or from one time of the week to another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WEEKLY = re.compile(rf"([a-z]{{3}})\s+{_TIME}\s*-\s*([a-z]{{3}})\s+{_TIME}", re
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From `start` up to `end`, in minutes of the day, or of the week (from Monday on) where it is `weekly`."""
+    """From `start` up to `end`, in minutes of the day, or of the week (from Monday on) if it is `weekly`."""
 
     start: int
     end: int
@@ -24,7 +24,7 @@ class Window:
 
     @staticmethod
     def read(text: object) -> Window:
-        """`22:00 - 07:00`, `Fri 16:00 - Mon 08:00`; ValueError for anything else."""
+        """Parse `22:00 - 07:00` or `Fri 16:00 - Mon 08:00`. Raises ValueError for anything else."""
         if isinstance(text, Window):
             return text
         if isinstance(text, str):
@@ -38,7 +38,7 @@ class Window:
         raise ValueError('should be hours such as "22:00 - 07:00" or "Fri 16:00 - Mon 08:00"')
 
     def left(self, at: datetime) -> float:
-        """How many seconds of it are left at a local time; 0.0 outside it."""
+        """Return how many seconds of it are left at a local time; 0.0 outside it."""
         length = _WEEK if self.weekly else _DAY
         day = at.weekday() * _DAY if self.weekly else 0
         now = day + at.hour * 60 + at.minute + (at.second + at.microsecond / 1e6) / 60

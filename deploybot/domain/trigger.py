@@ -1,4 +1,4 @@
-"""What is deployed by itself: what a repository has now, and what bot.toml's `auto` wants of it."""
+"""Automatic deployments: the heads of a repository, and the triggers that `auto` in bot.toml makes of them."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from deploybot.domain.image_names import canonical_image
 from deploybot.domain.person import Identity
 
 AUTO = Identity("auto", "deploybot")
-"""Who asks for what is deployed by itself: no chat has this platform, so nobody can speak as it."""
+"""The requester of automatic deployments. No chat has this platform, so no message can come from it."""
 BOT_NAME = "deploybot"
-"""The name of that person; nobody else may have it."""
+"""The name of that person. No other person may have it."""
 
 
 def ref_key(source: str, commit: str) -> str:
-    """What a push of a commit to `heads/main`, or of a tag `tags/v1`, is noted under with who made it."""
+    """Return the key under which the author of a push is stored: a commit to `heads/main`, or of a tag `tags/v1`."""
     return f"{source} {commit}"
 
 
 def image_key(image: str, tag: str, digest: str) -> str:
-    """What a push of an image under a tag is noted under with who made it."""
+    """Return the key under which the author of an image push is stored."""
     return f"{canonical_image(image)}:{tag} {digest}"
 
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """What a repository has at one moment: full commits by branch and by tag, annotated tags peeled."""
+    """The heads of a repository at one moment: full commits by branch and by tag, annotated tags peeled."""
 
     branches: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class TriggerState(enum.StrEnum):
-    """Where a wish is. OPEN ones are gone after; an ASKED one is a card with a button; the others are ends.
+    """The state of a trigger. OPEN and ASKED are pending: ASKED is shown on a card with a button. The others are final.
 
-    DONE is what somebody deployed by hand, LEFT what is not deployed automatically.
+    DONE was deployed by hand, LEFT is not deployed automatically.
     """
 
     OPEN = "open"
@@ -48,19 +48,18 @@ class TriggerState(enum.StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more comes of it."""
+        """True if the state is final."""
         return self not in {TriggerState.OPEN, TriggerState.ASKED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """Something that `auto` wants, or would have wanted, in an environment.
+    """A release that `auto` deploys, or would have deployed, in an environment.
 
-    `source` is where it was found (`heads/develop`, `tags/v1.4`, `images`), `commit` is what runs with it, empty
-    for the newest of the branch; `release` tells releases apart: the commit, or digests of images. `ref` is what is
-    typed behind the app, `why` what brought it about, for people. `problem` says why it waits or was left; `shown`
-    is the state that its card shows, empty where it has none. It is tried again at `next_at`. `deployment` is the
-    number of what came of it, or 0.
+    `source` is where it was found (`heads/develop`, `tags/v1.4`, `images`). `commit` is the commit to deploy, empty for
+    the newest of the branch. `release` identifies the release: the commit, or digests of images. `ref` is what a person
+    types after the app, `why` the cause for people. `problem` is why it waits or was left. `shown` is the state on its
+    card, empty if it has none. It is retried at `next_at`. `deployment` is the number of the deployment, or 0.
     """
 
     app: str
@@ -81,5 +80,5 @@ class Trigger:
 
     @property
     def command(self) -> str:
-        """What a person types to deploy it by hand."""
+        """The command that deploys it by hand."""
         return f"deploy {self.app}{f'@{self.ref}' if self.ref else ''} to {self.environment}"

@@ -1,7 +1,7 @@
-"""Semantic versions (semver.org, 2.0.0) in tags of images, and ranges of them as npm writes them (node-semver).
+"""Semantic versions (semver.org, 2.0.0) in image tags, and version ranges in npm's notation (node-semver).
 
-A tag is a version where it is whole, with or without a `v` before it: `1.4.2`, `v1.4.2-rc.1`. `1.4` is none: such
-tags move on with what is newest.
+A tag is a version only if it is complete, with or without a leading `v`: `1.4.2`, `v1.4.2-rc.1`. `1.4` is not a
+version, because such tags move on to the newest image.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ EarlyOrder = tuple[tuple[bool, int, str], ...]
 
 
 def early_order(parts: Iterable[str]) -> EarlyOrder:
-    """What pre-releases of one version are ordered by: numbers come before words, and in their own order."""
+    """Return the sort key of pre-releases of one version: numbers come before words and compare as numbers."""
     return tuple((False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageVersion:
-    """A version; `pre` are the parts of a pre-release, none for a release."""
+    """A version. `pre` has the parts of a pre-release; it is empty for a release."""
 
     numbers: Numbers
     pre: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, tag: str) -> ImageVersion | None:
-        """The version that a tag is; None for any other tag."""
+        """Parse a tag as a version; None for any other tag."""
         match = _VERSION.fullmatch(tag)
         if match is None:
             return None
@@ -47,7 +47,7 @@ class ImageVersion:
 
     @property
     def order(self) -> tuple[object, ...]:
-        """What versions are ordered by (semver.org, 11): a pre-release comes before its release."""
+        """The sort key of versions (semver.org, 11): a pre-release comes before its release."""
         return (self.numbers, not self.pre, early_order(self.pre))
 
 
@@ -57,7 +57,7 @@ def _parts(text: str | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
-    """One side of a range: at least, or below, a version."""
+    """One side of a range: at least a version, or below it."""
 
     version: ImageVersion
     least: bool
@@ -68,9 +68,9 @@ class _Bound:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A range of versions such as `^1.4`, `~1.4.2`, `>=1.4 <2`: all of its bounds hold.
+    """A range of versions such as `^1.4`, `~1.4.2`, `>=1.4 <2`. A version must satisfy all bounds.
 
-    Pre-releases are in it only where a bound names one of the same version.
+    A pre-release is in the range only if a bound names a pre-release of the same version.
     """
 
     bounds: tuple[_Bound, ...]
@@ -78,7 +78,7 @@ class Range:
 
     @classmethod
     def read(cls, text: str) -> Range | None:
-        """The range that a text is; None for any other text."""
+        """Parse a text as a range; None for any other text."""
         bounds: list[_Bound] = []
         early: set[Numbers] = set()
         at = 0
@@ -92,13 +92,13 @@ class Range:
         return cls(tuple(bounds), frozenset(early)) if bounds and not text[at:].strip() else None
 
     def holds(self, version: ImageVersion) -> bool:
-        """Whether a version is in it."""
+        """Return whether a version is in the range."""
         if version.pre and version.numbers not in self.early:
             return False
         return all(bound.holds(version) for bound in self.bounds)
 
     def newest(self, tags: Iterable[str]) -> str:
-        """The tag of the newest version in it; empty where there is none."""
+        """Return the tag of the newest version in the range; empty if there is none."""
         found = ((version.order, tag) for tag in tags if (version := ImageVersion.read(tag)) and self.holds(version))
         return max(found, default=((), ""))[1]
 
@@ -108,7 +108,7 @@ def _numbers(match: re.Match[str]) -> Numbers:
 
 
 def _bounds(match: re.Match[str]) -> tuple[_Bound, ...]:
-    """The bounds that one sign stands for. What is left out of a version stands for all there is."""
+    """Return the bounds of one operator. Missing parts of a version match any number."""
     version = ImageVersion(_numbers(match), _parts(match["pre"]))
     given = 1 + (match["minor"] is not None) + (match["patch"] is not None)
     after = _below(_next(version.numbers, given - 1))
@@ -129,7 +129,7 @@ def _bounds(match: re.Match[str]) -> tuple[_Bound, ...]:
 
 
 def _caret(numbers: Numbers, given: int) -> int:
-    """Which number may not grow: the first that is not 0, of those that are given."""
+    """Return which number must not grow: the first given one that is not 0."""
     return next((place for place, number in enumerate(numbers[:given]) if number), given - 1)
 
 
@@ -139,7 +139,7 @@ def _next(numbers: Numbers, place: int) -> Numbers:
 
 
 def _first(numbers: Numbers) -> ImageVersion:
-    """What comes before every pre-release of a version."""
+    """Return the lowest pre-release of a version."""
     return ImageVersion(numbers, ("0",))
 
 
@@ -148,12 +148,12 @@ def _below(numbers: Numbers) -> _Bound:
 
 
 def _above(version: ImageVersion) -> _Bound:
-    """More than a version: the very next one that there can be."""
+    """Return the bound for more than a version: the next version that can exist."""
     if version.pre:
         return _Bound(ImageVersion(version.numbers, (*version.pre, "0")), least=True)
     return _Bound(_first(_next(version.numbers, 2)), least=True)
 
 
 def _up_to(version: ImageVersion) -> _Bound:
-    """At most a version."""
+    """Return the bound for at most a version."""
     return _Bound(_above(version).version, least=False)

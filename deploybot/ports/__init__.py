@@ -1,7 +1,7 @@
-"""The Protocols behind which everything outside stands: chats, servers, engines, refs, the store, the clock.
+"""Protocols for everything outside the core: chats, servers, engines, refs, the store, the clock.
 
-The core (deploy, observe, dispatch) knows only these. Adapters translate their library's errors into
-`deploybot.errors` at the edge, and every call has a deadline of its own.
+The core (deploy, observe, dispatch) uses only these. Adapters translate their library's errors into
+`deploybot.errors`, and every call has its own deadline.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rows of people: the allowlist, and the codes by which somebody shows who they are."""
+"""Tables of people: the allowlist, and the codes that prove who they are."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from deploybot.domain import Account, AccountLink, Grant, GrantChange, Identity,
 
 
 class People(Protocol):
-    """The allowlist: persons, their identities and their grants."""
+    """The allowlist: people, their identities and their grants."""
 
     def of(self, identity: Identity) -> Person | None:
-        """Whose identity this is; None for a stranger."""
+        """Return the person to whom an identity belongs; None if it is unknown."""
 
     def named(self, name: str) -> Person | None:
-        """The person of that name."""
+        """Return the person with that name; None if there is none."""
 
     def everybody(self) -> tuple[Person, ...]:
-        """All persons, by name."""
+        """Return all people, by name."""
 
     def add(self, name: str, identity: Identity | None = None, *, by: str = "", now: float = 0.0) -> Person:
-        """Make a person; UserError when the name or the identity is taken."""
+        """Create a person. Raises UserError if the name or the identity is taken."""
 
     def rename(self, person: int, name: str) -> None:
-        """Give a person another name; UserError when it is taken, or the person is the bot itself. The past stays."""
+        """Rename a person. Raises UserError if the name is taken, or for the bot itself. Past records do not change."""
 
     def link(self, person: int, identity: Identity, *, by: str = "", now: float = 0.0) -> None:
-        """Give a person a further identity, also one that was detached; UserError when somebody has it."""
+        """Add an identity to a person, also a detached one. Raises UserError if another person has it."""
 
     def identities(self, person: int) -> tuple[Identity, ...]:
-        """A person's identities."""
+        """Return a person's identities."""
 
     def account(self, identity: Identity) -> Account | None:
-        """An identity's account, also a detached one; None for a stranger."""
+        """Return the account of an identity, also a detached one; None if the identity is unknown."""
 
     def accounts(self) -> tuple[Account, ...]:
-        """Everybody's accounts, without detached ones."""
+        """Return the accounts of all people, without detached ones."""
 
     def detach(self, identity: Identity) -> bool:
-        """Take an identity from its person; False where nobody has it. The last admin keeps one: UserError."""
+        """Remove an identity from its person; False if it has none. Raises UserError for the last admin's last one."""
 
     def grants(self, person: int | None = None) -> tuple[Grant, ...]:
-        """The grants of one person, or of everybody; also those whose time is over and that are not removed yet."""
+        """Return the grants of one person, or of all people; also expired grants that are not removed yet."""
 
     def grant(
         self,
@@ -56,78 +56,78 @@ class People(Protocol):
     ) -> None:
         """Set a person's role on an app and environment.
 
-        One without an end replaces all that were there; one with an end stands beside the one without.
+        A grant without an end replaces all earlier ones there. A grant with an end is added to the one without.
         """
 
     def end_grants(self, now: float) -> tuple[Grant, ...]:
-        """Remove the grants whose time is over; which they were."""
+        """Remove the expired grants and return them."""
 
     def revoke(self, person: int, app: str | None = None, environment: str | None = None) -> int:
-        """Take grants away: all, an app's, or one; how many went. The last admin of all stays: UserError."""
+        """Remove a person's grants: all, an app's, or one. Return how many. Raises UserError for the last admin."""
 
     def merge(self, person: int, into: Person) -> None:
-        """Make two persons one: all that was one's is the other's. Of two roles for a place the higher one stays."""
+        """Merge `person` into another one, who gets all they have. Of two roles for one target, the higher stays."""
 
 
 class Claims(Protocol):
-    """The one-time code by which the first administrator is made. Only its hash is kept."""
+    """The one-time code that makes the first administrator. Only its hash is stored."""
 
     def issue(self, code: str, until: float) -> None:
-        """Replace any earlier code by this one."""
+        """Replace any earlier code with this one."""
 
     def consume(self, code: str, now: float) -> bool:
-        """True once for the right code in time. A wrong try changes nothing: `Links.fail` counts it for its account."""
+        """Return True once for the right code in time. A wrong code changes nothing; `LinkCodeTable.fail` counts it."""
 
 
 class LinkCodeTable(Protocol):
-    """One-time codes by which people link their identities, one at a time for each. Only hashes are kept."""
+    """One-time codes with which people link their identities, one at a time per person. Only hashes are stored."""
 
     def issue(self, link: AccountLink, code: str) -> None:
-        """Replace the person's earlier code by this one."""
+        """Replace the person's earlier code with this one."""
 
     def take(self, code: str, other: Identity, now: float) -> AccountLink | None:
-        """Use a code up for another identity: its link, once; None for a code that is wrong, used, or too old."""
+        """Use up a code for another identity and return its link, once; None if the code is wrong, used or expired."""
 
     def get(self, person: int, now: float) -> AccountLink | None:
-        """A person's link that waits for its confirmation or its code."""
+        """Return a person's link that waits for its code or its confirmation."""
 
     def typed(self, other: Identity, now: float) -> AccountLink | None:
-        """The link whose code somebody has typed last, and has not agreed to."""
+        """Return the newest link whose code was typed from this identity and is not agreed to."""
 
     def agree(self, link: AccountLink) -> None:
-        """Note that who typed the code of a link says yes."""
+        """Record that the person who typed the code of a link agrees."""
 
     def end(self, person: int) -> None:
-        """Forget a person's link."""
+        """Delete a person's link."""
 
     def fail(self, identity: Identity, now: float) -> None:
-        """Count a wrong code of somebody; the fifth in a row stops their tries for a quarter of an hour."""
+        """Count a wrong code. The fifth in a row blocks this identity's tries for 15 minutes."""
 
     def paused(self, identity: Identity, now: float) -> bool:
-        """Whether somebody has tried too often."""
+        """Return whether this identity has typed too many wrong codes."""
 
 
 class GrantChanges(Protocol):
-    """Changes of grants that wait for a second admin."""
+    """Grant changes that wait for a second admin."""
 
     def add(self, change: GrantChange) -> GrantChange:
-        """Keep a new one, and give it its number."""
+        """Store a new grant change and give it its number."""
 
     def get(self, number: int, now: float) -> GrantChange | None:
-        """One that still waits; None for any other."""
+        """Return a grant change that still waits; otherwise None."""
 
     def remove(self, number: int) -> None:
-        """Forget one that was confirmed or refused."""
+        """Delete a grant change that was confirmed or refused."""
 
 
 class Codes(Protocol):
-    """How people use their one-time codes: never what the codes are made of."""
+    """The use of one-time codes. Their secrets are not stored here."""
 
     def use(self, person: int, step: int) -> bool:
-        """Use up the code of a time step: True for one that is later than all that were used."""
+        """Use up the code of a time step. Return True if it is later than all used ones."""
 
     def fail(self, person: int, now: float) -> None:
-        """Count a wrong code; the fifth in a row stops all further tries for a quarter of an hour."""
+        """Count a wrong code. The fifth in a row blocks all further tries for 15 minutes."""
 
     def paused(self, person: int, now: float) -> float:
-        """Until when no code is taken; 0.0 where codes are taken."""
+        """Return the time until which no code is accepted; 0.0 if codes are accepted."""

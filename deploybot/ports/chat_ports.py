@@ -1,4 +1,4 @@
-"""Chats, and what waits to be sent to them."""
+"""Chats, and the messages queued for them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from deploybot.domain import Place
 class OutboxItem:
     """A card that waits to be sent.
 
-    `message` is the platform's id of the message to edit, empty where the card was never sent to that
-    place. `revision` counts the states of the card, `attempts` the failures since the last success.
+    `message` is the platform's id of the message to edit, empty if the card was never sent to that channel. `revision`
+    counts the states of the card, `attempts` the failures since the last success.
     """
 
     id: int
@@ -30,9 +30,9 @@ class OutboxItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ButtonRow:
-    """What stands behind one button of a message. `message` is empty until its id is known; `used` is 0.0 until then.
+    """The command behind one button of a message. `message` is empty until its id is known, `used` 0.0 until used.
 
-    Only the hash of the token that the message carries is kept (SHA-256, hex).
+    Only the hash of the token in the message is stored (SHA-256, hex).
     """
 
     hash: str
@@ -45,18 +45,18 @@ class ButtonRow:
 
 
 class Chat(Protocol):
-    """One chat platform, as the outbox and dispatch see it."""
+    """One chat platform, as the outbox and dispatch use it."""
 
     @property
     def platform(self) -> str:
-        """`console`, `slack` or `telegram`: the platform of its places."""
+        """The platform of its channels: `console`, `slack` or `telegram`."""
 
     @property
     def interval(self) -> float:
-        """Seconds to leave between two messages to one channel, edits included; 0.0 for none."""
+        """Seconds to wait between two messages to one channel, including edits; 0.0 for none."""
 
     async def send(self, place: Place, card: Card) -> str:
-        """Post a message; its id there. Raises Unreachable (with `retry_after` set where the platform gives it)."""
+        """Post a message and return its id. Raises Unreachable (with `retry_after` if the platform gives it)."""
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
         """Replace a message."""
@@ -64,7 +64,7 @@ class Chat(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ChatFinding:
-    """What `deploybot check` found of a chat: what was tried, what was seen, and the cure; none where all is well."""
+    """A result of `deploybot check` for a chat: the check, its result, and the fix; no `cure` if all is well."""
 
     what: str
     says: str
@@ -76,73 +76,74 @@ class LiveChat(Chat, Protocol):
 
     @property
     def problem(self) -> str:
-        """Why nothing arrives there or comes from there, and what to do; empty when all is well."""
+        """Why messages do not arrive in either direction, and the fix; empty if they do."""
 
     async def start(self) -> None:
-        """Begin to listen. Returns soon: a platform that does not answer is tried again in the background."""
+        """Start to listen and return soon. A platform that does not answer is retried in the background."""
 
     async def close(self) -> None:
-        """Stop listening, and let go of everything, within five seconds."""
+        """Stop listening and release all resources within five seconds."""
 
 
 class Outbox(Protocol):
-    """Messages on their way to chats, written with what they tell of. One worker sends them."""
+    """Messages queued for chats, written in the same transaction as the state they show. One worker sends them."""
 
     def put(self, place: Place, card: Card, now: float) -> None:
-        """Queue a card. With a key, an unsent earlier state of the same card in that place is replaced.
+        """Queue a card. With a key, an unsent earlier state of the same card in that channel is replaced.
 
-        A card with `stream` set is refused (ValueError): its states add up, so none may be left out.
+        Raises ValueError for a card with `stream`: its states add up, so none may be skipped.
         """
 
     def due(self, now: float, limit: int = 50, *, besides: Collection[tuple[str, ...]] = ()) -> tuple[OutboxItem, ...]:
-        """What is to be sent now: new messages, edits, notifications; of each kind in the order in which it was put.
+        """Return what to send now: new messages, edits, notifications; each kind in the order of `put`.
 
-        `besides` leaves out lanes: platform, channel, and `new`, `edits` or `notifications`. Theirs is not even read.
+        `besides` excludes lanes: platform, channel, and `new`, `edits` or `notifications`. Their items are not even
+        read.
         """
 
     def sent(self, item: int, revision: int, message: str) -> None:
-        """Note that this revision arrived as that message. Where a newer one was put meanwhile, that stays due."""
+        """Record that this revision arrived as that message. A newer revision stays due."""
 
     def retry(self, item: int, at: float, error: str) -> None:
-        """Note a failure; due again at `at`."""
+        """Record a failure; the item is due again at `at`."""
 
     def dead(self, item: int, revision: int, error: str) -> None:
-        """Give this revision up. A newer one stays due, and the next `put` of the same card tries again."""
+        """Give up this revision. A newer one stays due, and the next `put` of the same card retries."""
 
     def next_at(self) -> float | None:
-        """When the next one is due; None when nothing waits."""
+        """Return when the next item is due; None if none waits."""
 
     def waiting(self) -> int:
-        """How many wait."""
+        """Return how many items wait."""
 
 
 class Buttons(Protocol):
-    """What buttons of messages do when they are pressed. Kept for thirty days."""
+    """The commands behind the buttons of messages. Stored for thirty days."""
 
     def add(self, row: ButtonRow) -> None:
-        """Keep a new one."""
+        """Store a new button."""
 
     def get(self, token_hash: str) -> ButtonRow | None:
-        """The button of that hash."""
+        """Return the button with that hash."""
 
     def bind(self, token_hash: str, message: str) -> bool:
-        """Tie a button to its message; False where it is tied to another one already."""
+        """Bind a button to its message; False if it is already bound to another one."""
 
     def use(self, token_hash: str, now: float) -> bool:
-        """Use a button up: True exactly once."""
+        """Use up a button. Return True exactly once."""
 
     def keep_only(self, platform: str, channel: str, message: str, hashes: Sequence[str]) -> int:
-        """Delete the unused buttons that a message does not show any more; how many went."""
+        """Delete the unused buttons that a message no longer shows. Return how many."""
 
 
 class SeenMessages(Protocol):
-    """Which messages were taken already: platforms deliver some twice."""
+    """Ids of the messages that were already handled, because platforms deliver some twice."""
 
     def first(self, platform: str, message: str, now: float) -> bool:
-        """True exactly once for each id of a platform's message. Ids are kept for two days."""
+        """Return True exactly once for each message id of a platform. Ids are stored for two days."""
 
     def known(self, platform: str) -> tuple[str, ...]:
-        """All ids of a platform that are kept, the oldest first."""
+        """Return all stored ids of a platform, oldest first."""
 
     def forget(self, platform: str, message: str) -> None:
-        """Forget one."""
+        """Delete an id."""

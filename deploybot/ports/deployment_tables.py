@@ -1,4 +1,4 @@
-"""The rows of deployments: their steps, requests for approvals, what runs where, locks, and what others are told."""
+"""Tables of deployments: their steps, approval requests, running releases, locks and reports."""
 
 from __future__ import annotations
 
@@ -42,164 +42,164 @@ class DeploymentTable(Protocol):
         skipped: Sequence[int] = (),
         glass: str = "",
     ) -> Deployment:
-        """Add a deployment with the next number, WAITING; it may not begin before `not_before`, if that is given.
+        """Add a WAITING deployment with the next number. It may not start before `not_before`, if given.
 
-        `wish` is the number of the wish that it fulfils, `skipped` are those in whose place it comes.
-        `glass` are the rules that it passes by break glass.
+        `wish` is the number of its trigger, `skipped` are the numbers of the deployments that it replaces. `glass`
+        names the rules that break glass bypasses.
         """
 
     def get(self, number: int) -> Deployment | None:
-        """One deployment."""
+        """Return one deployment; None if there is none with that number."""
 
     def open(self) -> tuple[Deployment, ...]:
-        """All that have not ended, oldest first."""
+        """Return all deployments that have not ended, oldest first."""
 
     def recent(self, app: str, environment: str | None = None, limit: int = 20) -> tuple[Deployment, ...]:
-        """The last ones of an app, newest first."""
+        """Return the last deployments of an app, newest first."""
 
     def move(self, number: int, state: State, *, now: float, outcome: str = "", tail: Sequence[str] = ()) -> Deployment:
-        """Set the state; `started` and `finished` are set on the way. An empty outcome or tail keeps the one there.
+        """Set the state, and with it `started` and `finished`. An empty outcome or tail keeps the stored one.
 
-        An ended one never moves, and none moves back: StoreError.
+        Raises StoreError if the deployment has ended or would move back.
         """
 
     def replan(self, number: int, plan: Plan) -> None:
-        """Replace the plan of a WAITING deployment; StoreError for any other."""
+        """Replace the plan of a WAITING deployment. Raises StoreError for any other."""
 
     def approve(self, number: int, since: float) -> bool:
-        """Note since when a WAITING one has its approvals, 0.0 where it lacks some; False when that was so before."""
+        """Record since when a WAITING one has its approvals, 0.0 if some are missing; False if nothing changed."""
 
     def replaced(self, number: int, by: int) -> None:
-        """Note which one came in place of a WAITING one, before it is ended for that."""
+        """Record the number that replaces a WAITING one, before it is ended for that reason."""
 
     def ask_cancel(self, number: int, by: str) -> bool:
-        """Note that a person wants it stopped; False when it has ended or somebody asked before."""
+        """Record that a person wants it cancelled; False if it has ended or was cancelled before."""
 
     def steps(self, number: int) -> tuple[StepRow, ...]:
-        """Its steps in the order they were made."""
+        """Return its steps in the order in which they were added."""
 
     def begin(self, row: StepRow) -> StepRow:
-        """Keep a step before its job is started; the kept one, with its own job, where the step exists already.
+        """Store a step before its job is started. If it is already stored, return the stored one with its own job.
 
-        Deployment, phase, server and position tell steps apart.
+        A step is identified by deployment, phase, server and position.
         """
 
     def progress(self, job: str, *, offset: int, size: int, anew: bool = False, detail: str = "") -> None:
-        """How far a step's log is kept; the step was seen to run, so a PENDING one is STARTED from now on.
+        """Record how much of a step's log is stored. The step was seen running, so a PENDING one becomes STARTED.
 
-        `detail` says why it cannot be seen any more; the next progress takes it back.
-        Less than before is refused (StoreError), unless the log is fetched `anew`.
+        `detail` is why the step cannot be seen any more; the next progress clears it. Raises StoreError if it is less
+        than before, unless the log is fetched `anew`.
         """
 
     def note(self, job: str, detail: str) -> None:
-        """Why a step that is to be started cannot be, for now; the next progress takes it back."""
+        """Record why a step cannot be started for now; the next progress clears it."""
 
     def end(self, job: str, state: StepState, *, code: int, now: float, detail: str = "") -> None:
-        """A step's end. The same end again changes nothing; another one is refused: StoreError."""
+        """Record a step's end. The same end again changes nothing; a different one raises StoreError."""
 
     def counted(self, bounds: Sequence[float]) -> tuple[Counted, ...]:
-        """How many there are of each app, environment, kind and state, and how long they took."""
+        """Return how many there are per app, environment, kind and state, and how long they took."""
 
     def good(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
-        """The last successful deploys and rollbacks with distinct releases, newest first."""
+        """Return the last successful deploys and rollbacks with distinct releases, newest first."""
 
     def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
-        """Give the ids of the releases that a server ran well: a step ran there, and the deployment succeeded."""
+        """Return the ids of releases that were healthy on a server: a step ran there and the deployment succeeded."""
 
 
 class Requests(Protocol):
     """Deployments that wait for approvals."""
 
     def add(self, request: Request) -> None:
-        """Keep a new one, without approvals."""
+        """Store a new request, without approvals."""
 
     def get(self, number: int) -> Request | None:
-        """The request of a deployment; None for one that needs no approval."""
+        """Return the request of a deployment; None if it needs no approval."""
 
     def ask(self, number: int, *, wanted: int, approvers: Sequence[str], code: bool) -> bool:
-        """Change what is asked for, as bot.toml has it now; False when it was so before."""
+        """Update the needed approvals to bot.toml's current values; False if nothing changed."""
 
     def approve(self, number: int, approval: Approval) -> bool:
-        """Keep a person's approval; False when theirs is there and counts."""
+        """Store a person's approval; False if the same person's approval is stored and counts."""
 
     def count_only(self, number: int, persons: Sequence[int]) -> bool:
-        """Let the approvals of these persons count and no others; False when it was so before."""
+        """Count only the approvals of these people; False if nothing changed."""
 
     def lack(self, number: int, *, missing: int, more: str) -> bool:
-        """Note how many approvals are missing, and why one more than usual is needed; False when it was so before."""
+        """Record how many approvals are missing, and why one more is needed; False if nothing changed."""
 
     def remind(self, number: int) -> bool:
-        """Note that people were reminded: True exactly once."""
+        """Record that a reminder was sent. Return True exactly once."""
 
     def close(self, number: int, verdict: RequestVerdict) -> None:
-        """Note how an open one ended."""
+        """Record how an open request ended."""
 
     def note(self, number: int, text: str) -> None:
-        """Note what went wrong with an approval; an empty text takes it back."""
+        """Record what went wrong with an approval; an empty text clears it."""
 
 
 class RunningReleases(Protocol):
-    """What the bot last put where."""
+    """The releases that the bot last deployed, by server."""
 
     def get(self, app: str, environment: str) -> tuple[Running, ...]:
-        """By server."""
+        """Return the rows of an environment, by server."""
 
     def put(self, row: Running) -> None:
         """Replace a server's row."""
 
     def all(self) -> tuple[Running, ...]:
-        """Everything, for the board."""
+        """Return all rows, for the board."""
 
 
 class Manifests(Protocol):
-    """What releases were seen to run, by server: going back begins with these."""
+    """The images that releases were seen to run, by server. A rollback starts from these."""
 
     def put(self, row: ManifestRow) -> None:
-        """Keep a row, in place of the one of the same release on the same server."""
+        """Store a row. It replaces the one of the same release on the same server."""
 
     def get(self, app: str, environment: str, server: str, release: str) -> ManifestRow | None:
-        """What a release ran on a server."""
+        """Return what a release ran on a server; None if that is unknown."""
 
     def of_target(self, app: str, environment: str, server: str) -> tuple[ManifestRow, ...]:
-        """All of a server's, newest first."""
+        """Return all rows of a target on a server, newest first."""
 
     def prune(self, app: str, environment: str, server: str, keep: Collection[str]) -> None:
-        """Delete a server's, but those of the releases to keep."""
+        """Delete the rows of a target on a server, except those of the releases to keep."""
 
 
 class Locks(Protocol):
     """People's locks on environments."""
 
     def get(self, app: str, environment: str, now: float) -> Lock | None:
-        """The lock that holds now; one past its end is gone."""
+        """Return the current lock; None if there is none or it has expired."""
 
     def take(self, lock: Lock) -> Lock | None:
-        """Take it; the other's lock where somebody else has it."""
+        """Take a lock. If another person has it, return theirs."""
 
     def release(self, app: str, environment: str) -> Lock | None:
-        """Release it; the lock that was there."""
+        """Release a lock and return it; None if there was none."""
 
     def all(self, now: float) -> tuple[Lock, ...]:
-        """All that hold now."""
+        """Return all current locks."""
 
 
 class Reports(Protocol):
-    """What others are told of deployments, on its way. One worker tells it."""
+    """Queued reports of deployments. One worker sends them."""
 
     def put(self, target: str, report: Report, now: float) -> bool:
-        """Queue a report; False where the last one to this target about this deployment said the same."""
+        """Queue a report; False if the last report to this target about this deployment was the same."""
 
     def due(self, until: float, limit: int = 50) -> tuple[ReportItem, ...]:
-        """What may be told until then: of each deployment the earliest state, those first that failed least."""
+        """Return the reports that are due: the earliest state of each deployment, fewest failures first."""
 
     def sent(self, item: int, remote: str) -> None:
-        """Note that it arrived, with the target's own id of the deployment, if it gave one."""
+        """Record that a report arrived, with the target's own id of the deployment if it gave one."""
 
     def retry(self, item: int, at: float, error: str) -> None:
-        """Note a failure; due again at `at`."""
+        """Record a failure; the report is due again at `at`."""
 
     def dead(self, item: int, error: str) -> None:
-        """Give it up."""
+        """Give up a report."""
 
     def waiting(self) -> int:
-        """How many wait."""
+        """Return how many reports wait."""

@@ -1,4 +1,4 @@
-"""What hears of events."""
+"""Listeners for events."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from deploybot.settings import App
 
 
 class EventListener(Protocol):
-    """Somebody who makes something of events."""
+    """A component that handles events."""
 
     async def hear(self, app: App, event: Event, delivery: str) -> str:
-        """Make something of an event about an app; what was made of it, as a sentence, or empty.
+        """Handle an event about an app. Return what was done as a sentence, or empty.
 
-        The same `delivery` and event may come again after a crash: nothing may be done twice then. Raises only what
-        may be tried again (Unreachable, StoreError).
+        The same `delivery` and event may come again after a crash; nothing may be done twice then. Raises only errors
+        that can be retried (Unreachable, StoreError).
         """
 
 
 @runtime_checkable
 class GroupListener(EventListener, Protocol):
-    """A listener that is quicker with several events at once than with each alone."""
+    """A listener that handles several events at once faster than one by one."""
 
     async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
-        """As `hear` for each event with its delivery, in this order; what was made of each.
+        """Handle each event with its delivery as `hear` does, in this order. Return the result of each.
 
-        All or none: where it raises, whatever that is, they are given to `hear` one by one.
+        All or none: if it raises any error, the events are passed to `hear` one by one.
         """

@@ -1,4 +1,4 @@
-"""What was heard of the things that events are about, and where it was told."""
+"""Tables of the things that events are about, and of the messages posted about them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _NO_LINE: Final = Line("", "")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPart:
-    """The newest that is known of one part of a thing, such as one build of all those of a commit.
+    """The newest event about one part of a thing, such as one build of a commit.
 
-    `series` names what comes again in other things (the builds of one workflow on one branch), empty where nothing
-    does; `position` is its place there. `commit` is the full commit that it is about, or empty. `heard` is when it was
-    heard of first.
+    `series` names what repeats across things (the builds of one workflow on one branch), empty if nothing does.
+    `position` is the part's position in the series. `commit` is the full commit that it is about, or empty. `heard` is
+    when the first event about it arrived.
     """
 
     app: str
@@ -33,12 +33,12 @@ class EventPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPlace:
-    """What was said of a thing in one place.
+    """The messages posted about a thing in one channel.
 
-    `messages` counts the messages that it has had there, 0 before the first; the last of them was begun at `said`.
-    `due` is when a new one is to be said, 0.0 where none waits. `mood` is how the thing stood when it was last
-    said there, and is the events' own word. `stream` is what it came with (such as all pushes of one sender), `line`
-    what a list says of it. `storm` is the number of the storm that tells of it; 0 where a message of its own does.
+    `messages` counts them, 0 before the first; the last one was started at `said`. `due` is when a new one is to be
+    posted, 0.0 if none waits. `mood` is the state of the thing at the last post, in the events' own word. `stream` is
+    where it came from (such as all pushes of one sender). `line` is its line in a list. `storm` is the number of the
+    storm that lists it; 0 if it has its own message.
     """
 
     app: str
@@ -55,9 +55,9 @@ class EventPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storm:
-    """Many things of one stream in one place, told in one message: how many there are, by how they stand.
+    """Many things of one stream in one channel, shown in one message. `moods` counts them by state.
 
-    It takes more until `closes`, which is 0.0 once it is over.
+    More can be added until `closes`, which is 0.0 once the storm is over.
     """
 
     id: int
@@ -69,68 +69,68 @@ class Storm:
 
     @property
     def size(self) -> int:
-        """How many things it tells of."""
+        """The number of things in it."""
         return sum(self.moods.values())
 
 
 class EventTable(Protocol):
-    """Things that events are about. Kept until they are forgotten."""
+    """The things that events are about. Stored until `forget` deletes them."""
 
     def put(self, part: EventPart, now: float) -> None:
-        """Keep the newest of a part; when it was heard of first stays."""
+        """Store the newest event of a part. The time of its first event stays."""
 
     def parts(self, app: str, thing: str) -> tuple[EventPart, ...]:
-        """All parts of a thing, in the order in which they were heard of; of very many the last."""
+        """Return the parts of a thing, in the order of their first event; if there are very many, the last ones."""
 
     def thing_with(self, app: str, part: str) -> str | None:
-        """A thing that has a part of this name; the first of them."""
+        """Return the first thing that has a part of this name; None if there is none."""
 
     def about(self, app: str, commit: str, limit: int) -> tuple[str, ...]:
-        """The last things that are about a commit."""
+        """Return the last things about a commit."""
 
     def series(self, app: str, series: str, limit: int) -> Iterator[EventPart]:
-        """The last parts of a series, the newest first; each is read when it is asked for."""
+        """Yield the last parts of a series, newest first. Each is read only when needed."""
 
     def places(self, app: str, thing: str) -> tuple[EventPlace, ...]:
-        """Where a thing was said, or waits to be."""
+        """Return the channels in which a thing was posted or waits to be."""
 
     def say(self, place: EventPlace) -> None:
-        """Keep what was said of a thing in a place, in place of what is kept of that."""
+        """Store what was posted about a thing in a channel. It replaces the earlier row."""
 
     def due(self, now: float) -> tuple[EventPlace, ...]:
-        """What is to be said by now, in the order in which it was first heard of."""
+        """Return what is to be posted by now, in the order of the first events."""
 
     def next_due(self) -> float | None:
-        """When the next is to be said; None where nothing waits."""
+        """Return when the next post is due; None if none waits."""
 
     def forget(self, before: float) -> None:
-        """Forget things of which nothing new was heard since."""
+        """Delete things without new events since then."""
 
     def recent(self, place: Place, stream: str, since: float) -> int:
-        """Count the things of a stream that were posted in a place since then."""
+        """Count the things of a stream that were posted in a channel since then."""
 
     def open_storm(self, place: Place, stream: str) -> int:
-        """The storm of a stream in a place that takes more; 0 where there is none."""
+        """Return the open storm of a stream in a channel; 0 if there is none."""
 
     def begin_storm(self, place: Place, stream: str, began: float, closes: float) -> int:
-        """Begin a storm; its number."""
+        """Start a storm and return its number."""
 
     def storm(self, number: int) -> Storm | None:
-        """A storm; None where it is forgotten."""
+        """Return a storm; None if it was deleted."""
 
     def storm_lines(self, number: int, limit: int) -> tuple[EventPlace, ...]:
-        """What a storm tells of, what is bad first, then the newest."""
+        """Return what a storm lists, bad states first, then newest first."""
 
     def due_storms(self, now: float) -> tuple[int, ...]:
-        """The storms that are over by now, and not closed."""
+        """Return the storms whose time is over but which are not closed yet."""
 
     def close_storm(self, number: int) -> None:
-        """Take no more into a storm."""
+        """Close a storm, so that nothing more is added."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenNotice:
-    """What is kept of a notice until it is closed."""
+    """An open notice, stored until it is closed."""
 
     title: str
     app: str
@@ -138,13 +138,13 @@ class OpenNotice:
 
 
 class Notices(Protocol):
-    """Reports of what does not fit: each is made once, and again only after it was closed."""
+    """Notices about problems. Each is posted once, and again only after it was closed."""
 
     def add(self, key: str, title: str, app: str, now: float) -> bool:
-        """Keep a notice; False where the same is open already, with whatever title."""
+        """Store a notice; False if one with the same key is open, even with another title."""
 
     def open(self, prefix: str = "") -> tuple[str, ...]:
-        """The keys of all notices that begin so."""
+        """Return the keys of all open notices with this prefix."""
 
     def close(self, key: str) -> OpenNotice | None:
-        """Forget a notice, since it holds no longer; what was kept of it, None where there was none."""
+        """Delete a notice that no longer applies. Return what was stored; None if there was none."""

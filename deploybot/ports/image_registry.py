@@ -1,4 +1,4 @@
-"""Registries of images."""
+"""Image registries."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from deploybot.settings import App
 
 
 class Images(Protocol):
-    """The images of apps, as their registries have them now. Raises Unreachable, or UserError with what to do."""
+    """The images of apps, as their registries have them now. Raises Unreachable, or UserError with the fix."""
 
     async def pins(self, app: App) -> tuple[Pin, ...]:
-        """The newest image of each service that bot.toml gives one for, by its tag or range; sorted by service."""
+        """Return the newest image, by its tag or range, of each service with one in bot.toml; sorted by service."""
 
     async def unfit(self, app: App) -> Mapping[str, Sequence[tuple[str, str]]]:
-        """For each service with a range or a pattern: the tags that look like releases and do not count, and why."""
+        """Return the tags that look like releases but do not count, and why, by service with a range or pattern."""
 
     async def named(self, app: App, name: str) -> tuple[Pin, ...]:
-        """The images that have a tag, or a digest (`sha256:…`), of each service whose repository has it; else none."""
+        """Return the images with a tag or a digest (`sha256:…`), for each service whose repository has it."""

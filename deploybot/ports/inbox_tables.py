@@ -1,4 +1,4 @@
-"""What others have told the bot and it has not forgotten yet: deliveries, as they are kept."""
+"""The inbox: stored webhook deliveries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Fate(enum.StrEnum):
-    """What became of a delivery: it waits to be heard, was heard, or was set aside."""
+    """The state of a delivery: it waits, was handled, or was set aside."""
 
     WAITING = "waiting"
     DONE = "done"
@@ -18,11 +18,11 @@ class Fate(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDelivery:
-    """An authentic delivery that is to be kept. `app` is empty for one that is told apart by its repository.
+    """An authentic delivery to be stored. `app` is empty if its repository decides the app.
 
-    `delivery` is the sender's own id, empty where it gives none; `digest` is what makes it the same delivery when it
-    comes again within `again_after` seconds; after that it is a new one. `headers` and `query` are without what proves
-    anything: no secret is ever kept.
+    `delivery` is the sender's own id, empty if there is none. A delivery with the same `digest` within `again_after`
+    seconds is the same delivery; later it is a new one. `headers` and `query` have no credentials: no secret is ever
+    stored.
     """
 
     app: str
@@ -38,9 +38,9 @@ class NewDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A delivery that is kept. Its number is never given again; `made` says what was made of it.
+    """A stored delivery. Its number is never reused. `made` says what was done with it.
 
-    The body is empty once it was heard.
+    The body is empty once it was handled.
     """
 
     number: int
@@ -58,35 +58,35 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A delivery that waits, by its number, and whose it is; `app` is empty where only its body says so."""
+    """A waiting delivery, by its number. `app` is empty if only its body names it."""
 
     number: int
     app: str
 
 
 class Deliveries(Protocol):
-    """Deliveries, in the order in which they came. What was heard is forgotten after a month, or 100,000 others."""
+    """Deliveries in order of arrival. A handled one is deleted after a month, or after 100,000 others."""
 
     def add(self, new: Sequence[NewDelivery]) -> tuple[int, ...]:
-        """Keep some; their numbers, 0 for one that is there already, by the sender's id or by its digest."""
+        """Store deliveries and return their numbers; 0 for one already stored, by the sender's id or by its digest."""
 
     def waiting(self, after: int, limit: int) -> tuple[Waiting, ...]:
-        """Those that wait, beyond a number, the oldest first."""
+        """Return the waiting deliveries after a number, oldest first."""
 
     def backlog(self) -> int:
-        """How many bytes the bodies of those that wait have."""
+        """Return the total size of the waiting bodies in bytes."""
 
     def load(self, numbers: Sequence[int], most: int) -> tuple[Delivery, ...]:
-        """Whole deliveries of these that wait, the oldest first: one, and more while they have `most` bytes in all."""
+        """Load those of these deliveries that wait, oldest first, until their bodies reach `most` bytes."""
 
     def get(self, number: int) -> Delivery | None:
-        """One delivery; None where it is gone."""
+        """Return one delivery; None if it was deleted."""
 
     def last_made(self, app: str, sender: str, limit: int) -> tuple[str, ...]:
-        """What was made of the last deliveries of a sender to an app that were heard, the newest first."""
+        """Return what was done with the last handled deliveries of a sender to an app, newest first."""
 
     def tried(self, number: int, tries: int) -> None:
-        """Note a failure that may pass."""
+        """Record a temporary failure."""
 
     def finish(self, number: int, fate: Fate, made: str, now: float) -> None:
-        """Note its end. The body is kept of the last hundred that failed."""
+        """Record the end of a delivery. Bodies are kept only for the last hundred that failed."""

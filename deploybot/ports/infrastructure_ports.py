@@ -1,4 +1,4 @@
-"""What is asked and done outside: servers, Docker Engines, repositories, the clock, files with secrets."""
+"""Ports to the infrastructure: servers, Docker Engines, repositories, the clock, files with secrets."""
 
 from __future__ import annotations
 
@@ -26,35 +26,34 @@ from deploybot.domain import (
 from deploybot.settings import App
 
 LONG_SESSIONS = 4
-"""How many sessions of one server may last for long: logs that are read, and waits for jobs."""
+"""How many long sessions one server may have: followed logs, and waits for jobs."""
 
 
 class Clock(Protocol):
     """Wall time."""
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the epoch."""
 
 
 class Host(Protocol):
-    """One server, reached by SSH. Every method raises Unreachable when the server does not answer in time."""
+    """One server, reached by SSH. Every method raises Unreachable if the server does not answer in time."""
 
     @property
     def name(self) -> str:
         """The server's name in bot.toml."""
 
     async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
-        """Probe the server, and an app's directory on it where one is given, in one round trip.
+        """Probe the server, and an app's directory on it if one is given, in one round trip.
 
-        Without `docker` nobody waits for Docker and Compose to tell their versions, unless they are known already.
+        Without `docker`, the versions of Docker and Compose are not waited for, unless they are known already.
         """
 
     async def upload(self, source: Path, target: str, *, timeout: float = 600.0) -> None:
-        """Put a local file at an absolute path: temporary name, size and SHA-256 checked, then rename.
+        """Upload a local file to an absolute path: temporary name, check of size and SHA-256, then rename.
 
-        Makes the directories above it that are missing (mode 755).
-        Does nothing when the same content is there already. Raises StepFailed when the server refuses
-        (no space, no right), with its words.
+        Creates missing parent directories (mode 755). Does nothing if the same content is already there. Raises
+        StepFailed with the server's message if the server refuses (no space, no permission).
         """
 
     async def start(
@@ -62,69 +61,69 @@ class Host(Protocol):
     ) -> JobStatus:
         """Start a detached job once, however often this is called with the same id.
 
-        `script` names a packaged script, `env` reaches it through stdin only. `deadline` is the seconds
-        after which the server's own watchdog stops the job's process group.
+        `script` names a packaged script. `env` is passed through stdin only. After `deadline` seconds, the server's own
+        watchdog stops the job's process group.
         """
 
     async def wait(self, job: str, *, timeout: float) -> JobStatus:
-        """Return as soon as the job has ended, or its status after `timeout` seconds."""
+        """Return the job's status as soon as it has ended, or after `timeout` seconds."""
 
     async def poll(self, job: str, offset: int, *, limit: int = 262_144, timeout: float = 15.0) -> JobChunk:
-        """A job's status, and up to `limit` bytes of its log from `offset`."""
+        """Return a job's status, and up to `limit` bytes of its log from `offset`."""
 
     async def cancel(self, job: str, *, grace: float = 10.0) -> JobStatus:
-        """TERM the job's process group, KILL it after `grace` seconds; a job never started can never start."""
+        """Send TERM to the job's process group, KILL after `grace` seconds. A job not yet started can never start."""
 
     async def forget(self, jobs: Sequence[str]) -> None:
         """Delete the files of jobs that have ended."""
 
     async def http_status(self, url: str, *, timeout: float) -> tuple[int, str]:
-        """GET an http(s) URL as seen from the server, through SSH: status code and the first 200 characters.
+        """GET an http(s) URL from the server, through SSH. Return status code and the first 200 characters.
 
-        Follows no redirect. Raises Unreachable with the reason when nothing answers there.
+        Follows no redirect. Raises Unreachable with the reason if nothing answers.
         """
 
     async def tcp_open(self, host: str, port: int, *, timeout: float) -> None:
-        """Connect to host:port as seen from the server; Unreachable when refused."""
+        """Connect to host:port from the server. Raises Unreachable if refused."""
 
     def stream(self, script: str, env: Mapping[str, str], *, timeout: float) -> AsyncIterator[bytes]:
-        """Run a packaged script attached and give its output in chunks; bounded by `timeout` seconds."""
+        """Run a packaged script attached and yield its output in chunks, for up to `timeout` seconds."""
 
 
 class Engine(Protocol):
     """One Docker Engine. Raises Unreachable or EngineError."""
 
     async def version(self) -> str:
-        """The Engine's version, such as `20.10.24`."""
+        """Return the Engine's version, such as `20.10.24`."""
 
     async def info(self) -> EngineFacts:
-        """What tells this Engine from others, and where it keeps its data."""
+        """Return facts that identify this Engine, and where it stores its data."""
 
     async def containers(self, project: str) -> tuple[Container, ...]:
-        """All containers of a Compose project, also the stopped ones."""
+        """Return all containers of a Compose project, including stopped ones."""
 
     async def all_containers(self) -> tuple[Container, ...]:
-        """All containers of the Engine, also the stopped ones, in one round trip.
+        """Return all containers of the Engine, including stopped ones, in one round trip.
 
-        A list tells neither health nor restarts nor exit codes nor when they started.
+        Health, restarts, exit codes and start times are missing in this list.
         """
 
     async def images(self) -> tuple[Image, ...]:
-        """All images that are there, without intermediate ones."""
+        """Return all images on the Engine, without intermediate ones."""
 
     async def image(self, reference: str) -> Image | None:
-        """One image by its id, `name:tag` or `name@sha256:…`; None where the Engine does not have it."""
+        """Return one image by its id, `name:tag` or `name@sha256:…`; None if the Engine does not have it."""
 
     async def networks(self) -> tuple[str, ...]:
-        """The names of all networks."""
+        """Return the names of all networks."""
 
     async def volumes(self) -> tuple[str, ...]:
-        """The names of all volumes."""
+        """Return the names of all volumes."""
 
     async def usage(self, container: str, *, quick: bool = False) -> Usage:
-        """What a container uses now.
+        """Return what a container uses now.
 
-        `quick` is one round trip: its CPU is the mean since the last look, or unknown where none was near.
+        `quick` needs one round trip: the CPU is the mean since the last call, or unknown if there was none recently.
         """
 
     def logs(
@@ -137,27 +136,28 @@ class Engine(Protocol):
         times: bool = True,
         timeout: float = 600.0,
     ) -> AsyncIterator[bytes]:
-        """A container's log as raw chunks of lines, stdout and stderr together.
+        """Yield a container's log as raw chunks of lines, stdout and stderr together.
 
-        Lines begin with their RFC 3339 time, unless `times` is False, which makes a long log come a fifth sooner.
-        `tail` is how many lines from the end, None for all; `since` is seconds since the epoch. After `timeout`
-        seconds a followed log ends, any other raises Unreachable; so does one that breaks off before its end.
+        Lines begin with their RFC 3339 time. With `times` False they do not, which makes a long log a fifth faster.
+        `tail` is the number of lines from the end, None for all. `since` is seconds since the epoch. After `timeout`
+        seconds a followed log ends; any other raises Unreachable. A log that breaks off before its end also raises
+        Unreachable.
         """
 
     def events(self, *, since: float = 0.0, timeout: float = 3600.0) -> AsyncIterator[EngineEvent]:
-        """What happens to containers and images, from `since` (seconds since the epoch) on; ends after `timeout`."""
+        """Yield container and image events from `since` (seconds since the epoch) on; end after `timeout` seconds."""
 
 
 class Servers(Protocol):
     """All servers of bot.toml."""
 
     def host(self, name: str) -> Host:
-        """The server of that name; KeyError when bot.toml has none."""
+        """Return the server with that name. Raises KeyError if bot.toml has none."""
 
     def engine(self, name: str) -> Engine | None:
-        """Its Docker Engine: the one of bot.toml, or the one that the server's own `docker` uses.
+        """Return the Docker Engine of a server: the one in bot.toml, or the one that its own `docker` command uses.
 
-        None where it can have none. Whether there is one shows only when it is asked.
+        None if it cannot have one. Whether the Engine exists shows only when it is called.
         """
 
 
@@ -165,69 +165,69 @@ class RefSource(Protocol):
     """The repository of an app. Raises Unreachable, or UserError with the nearest refs."""
 
     async def resolve(self, app: App, ref: str) -> Release:
-        """A branch, tag, short or full SHA as a release. An empty ref is the app's `branch` or the remote's default."""
+        """Resolve a branch, tag, short or full SHA. An empty ref is the app's `branch` or the remote's default."""
 
     async def changes(self, app: App, old: str, new: str) -> Changes:
-        """What lies between two full commits."""
+        """Return the changes between two full commits."""
 
     async def heads(self, app: App) -> Heads:
-        """All branches and tags as they are over there now, in one question; nothing is fetched."""
+        """Return all branches and tags of the remote as they are now, with one request; nothing is fetched."""
 
     async def message(self, app: App, commit: str) -> str:
-        """The whole message of a full commit."""
+        """Return the whole message of a full commit."""
 
     async def touched(self, app: App, old: str, new: str, patterns: Sequence[str]) -> tuple[str, ...] | None:
-        """The paths that match a pattern and differ between two full commits; None where one is nowhere any more."""
+        """Return the paths that match a pattern and differ between two full commits; None if one no longer exists."""
 
     async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
-        """Whether a full commit lies before another one, or is it; None where one is nowhere any more."""
+        """Return whether `old` is `new` or an ancestor of it (full commits); None if one no longer exists."""
 
     async def holding(self, app: App, commit: str) -> Holding:
-        """The branches that have a full commit and the tags that name it, as they are over there now."""
+        """Return the branches that contain a full commit and the tags that point to it, as the remote has them now."""
 
     async def signature(self, app: App, commit: str) -> Signature:
-        """A good signature of a full commit by a signer of bot.toml, or why there is none."""
+        """Return a good signature of a full commit by a signer of bot.toml, or why there is none."""
 
     async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
-        """Whether a full commit has any of these paths: a file, a folder or a link."""
+        """Return whether a full commit contains any of these paths: a file, a folder or a link."""
 
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
-        """A git bundle of a commit without what the server has, in the bot's data folder."""
+        """Create a git bundle of a commit without the commits in `have`, in the bot's data folder. Return its path."""
 
     async def archive(self, app: App, commit: str) -> Path:
-        """A gzipped tar of a commit's tree, byte for byte the same every time."""
+        """Create a gzipped tar of a commit's tree, the same bytes every time. Return its path."""
 
 
 class CodeSecrets(Protocol):
-    """Where the secrets of one-time codes are kept: not in the database. Raises StoreError when it cannot be used."""
+    """The secrets of one-time codes, stored outside the database. Raises StoreError if they cannot be used."""
 
     async def get(self, person: int) -> str | None:
-        """A person's secret (base32); None for one who has not enrolled."""
+        """Return a person's secret (base32); None if the person has not enrolled."""
 
     async def offered(self, person: int) -> str | None:
-        """The secret that a person was shown and has not confirmed."""
+        """Return the secret that a person was shown but has not confirmed."""
 
     async def offer(self, person: int, secret: str) -> None:
-        """Keep a secret until it is confirmed."""
+        """Store a secret until it is confirmed."""
 
     async def confirm(self, person: int) -> None:
-        """Put the offered secret in force."""
+        """Activate the offered secret."""
 
     async def move(self, person: int, into: int) -> None:
-        """Give a person's secret to another one who has none; delete it otherwise."""
+        """Move a person's secret to another person who has none; otherwise delete it."""
 
 
 class TextRedactor(Protocol):
-    """Masks secrets in text that is about to leave."""
+    """Masks secrets in text that is about to leave the bot."""
 
     def text(self, text: str) -> str:
-        """The text with every known secret value and every common shape masked."""
+        """Return the text with every known secret value and every common secret shape masked."""
 
     def card(self, card: Card) -> Card:
-        """The card with every text that people see masked."""
+        """Return the card with every visible text masked."""
 
 
 class LineStream(Protocol):
-    """An open log: iterate for lines; closing stops whatever feeds it."""
+    """An open log. Iterate for lines; closing it stops the source."""
 
     def __aiter__(self) -> AsyncIterator[LogLine]: ...

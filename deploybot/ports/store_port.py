@@ -1,4 +1,4 @@
-"""The database: its tables together, and the audit. All that is changed together is changed in one transaction."""
+"""The database: its tables, and the audit. Related changes are made in one transaction."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ T = TypeVar("T")
 
 
 class Audit(Protocol):
-    """The append-only chain."""
+    """The append-only audit chain."""
 
     def append(self, *, actor: str, action: str, subject: str, detail: str = "", now: float) -> AuditRow:
-        """Add a link."""
+        """Append a row."""
 
     def head(self) -> tuple[int, str]:
-        """The last row's number and hash; 0 and 64 zeros where there is none."""
+        """Return the number and hash of the last row; 0 and 64 zeros if there is none."""
 
     def tail(self, count: int) -> tuple[AuditRow, ...]:
-        """The last rows, oldest first."""
+        """Return the last rows, oldest first."""
 
     def page(self, after: int, limit: int = 1000) -> tuple[AuditRow, ...]:
-        """Up to `limit` rows that follow row number `after`."""
+        """Return up to `limit` rows after row number `after`."""
 
 
 class AuditSinks(Protocol):
-    """How far the audit has left the machine, by the names of its sinks."""
+    """How far the audit was exported, by the names of its sinks."""
 
     def get(self, sink: str) -> SinkState:
-        """How far a sink is; at the beginning where nothing is known of it."""
+        """Return the state of a sink; the initial state if it is unknown."""
 
     def reached(self, sink: str, number: int, hash_: str, mark: str) -> None:
-        """Note that all rows up to this one have left; what failed before is over."""
+        """Record that all rows up to this one were exported. Earlier failures are over."""
 
     def failed(self, sink: str, now: float, next_at: float) -> float:
-        """Note a failure, to be tried again at `next_at`; since when it fails."""
+        """Record a failure, to be retried at `next_at`. Return since when it has been failing."""
 
 
 class Tables(Protocol):
-    """All repositories of rows, inside one transaction."""
+    """All tables, inside one transaction."""
 
     @property
     def people(self) -> People:
@@ -54,7 +54,7 @@ class Tables(Protocol):
 
     @property
     def grant_changes(self) -> GrantChanges:
-        """Changes of grants that wait for a second admin."""
+        """Grant changes that wait for a second admin."""
 
     @property
     def claims(self) -> Claims:
@@ -66,11 +66,11 @@ class Tables(Protocol):
 
     @property
     def running(self) -> RunningReleases:
-        """What runs where."""
+        """The releases that the bot last deployed."""
 
     @property
     def manifests(self) -> Manifests:
-        """What releases were seen to run."""
+        """The images that releases were seen to run."""
 
     @property
     def locks(self) -> Locks:
@@ -78,19 +78,19 @@ class Tables(Protocol):
 
     @property
     def outbox(self) -> Outbox:
-        """Messages on their way."""
+        """Messages queued for chats."""
 
     @property
     def audit(self) -> Audit:
-        """The chain."""
+        """The audit chain."""
 
     @property
     def audit_sinks(self) -> AuditSinks:
-        """How far it has left the machine."""
+        """How far the audit was exported."""
 
     @property
     def seen(self) -> SeenMessages:
-        """Messages taken already."""
+        """Messages that were already handled."""
 
     @property
     def buttons(self) -> Buttons:
@@ -106,41 +106,41 @@ class Tables(Protocol):
 
     @property
     def links(self) -> LinkCodeTable:
-        """Codes by which identities are linked."""
+        """Codes with which people link their identities."""
 
     @property
     def deliveries(self) -> Deliveries:
-        """What others have told the bot."""
+        """Webhook deliveries."""
 
     @property
     def reports(self) -> Reports:
-        """What others are told."""
+        """Queued reports of deployments."""
 
     @property
     def wishes(self) -> TriggerTable:
-        """What is deployed by itself."""
+        """Triggers of automatic deployments."""
 
     @property
     def told(self) -> EventTable:
-        """What was heard of the things that events are about."""
+        """The things that events are about, and the messages about them."""
 
     @property
     def notices(self) -> Notices:
-        """What was reported once about things that do not fit."""
+        """Notices about problems."""
 
 
 class Store(Protocol):
-    """The database, behind one writer thread. Work must be short, do no I/O and keep nothing of `Tables`."""
+    """The database, behind one writer thread. Work must be short, do no I/O and keep no reference to `Tables`."""
 
     @property
     def problem(self) -> str:
-        """Why the last write failed and what to do, while writes fail; empty when all is well.
+        """Why the last write failed and the fix, while writes fail; empty if all is well.
 
-        No new work is to be taken while it says something; it empties by itself when writing works again.
+        Do not start new work while it is set. It becomes empty once writing works again.
         """
 
     async def write(self, work: Callable[[Tables], T]) -> T:
-        """Run `work` in one transaction; returns after the durable commit. StoreError when it cannot."""
+        """Run `work` in one transaction and return after the durable commit. Raises StoreError if that fails."""
 
     async def read(self, work: Callable[[Tables], T]) -> T:
         """Run `work` on a consistent view."""

@@ -1,4 +1,4 @@
-"""How a release gets onto a server: pure."""
+"""Strategies: how a release gets onto a server. No I/O."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from deploybot.settings import App, Environment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """A target on one server: what bot.toml says, what was observed, and what the bot recorded of it.
+    """A target on one server: its settings in bot.toml, its observed state, and what the bot recorded.
 
-    `good` are the ids of releases that were healthy there. `manifests` says by release id which images each runs.
-    `running` is the id of the release that runs there by the observed state, empty where none of the bot's does.
-    `answers` holds what the scripts printed that the strategy asked for (`Strategy.ask`), by their names.
-    `images` are all images on its Engine. `files` are the Compose files of a release to go back to, empty for those of
-    bot.toml, which may be others by now.
-    `remove_orphans`: a person agreed that containers go which are in no Compose file and which the bot did not make.
+    `good` are the ids of releases that were healthy there. `manifests` has the images of each release, by release id.
+    `running` is the id of the release that runs there by the observed state, empty if it is none of the bot's.
+    `answers` is the output of the scripts that the strategy asked for (`Strategy.ask`), by their names. `images` are
+    all images on its Engine. `files` are the Compose files of a release to roll back to. It is empty for those of
+    bot.toml, which may have changed since. `remove_orphans` is True if a person agreed to remove containers that are in
+    no Compose file and that the bot did not create.
     """
 
     app: App
@@ -45,51 +45,51 @@ class Site:
         return self.facts.server or "the server"
 
     def holds(self, release: Release) -> bool:
-        """Whether the release's files are on the server, complete."""
+        """Return whether the release's files are complete on the server."""
         return release.id in self.facts.releases
 
     def trusts(self, release: Release) -> bool:
-        """Whether the release is there and was healthy there once: what never succeeded is prepared again."""
+        """Return whether the release is there and was healthy before. One that never succeeded is prepared again."""
         return self.holds(release) and release.id in self.good
 
 
 class Strategy(Protocol):
-    """How a release gets onto a server: pure. A site and a release in, steps out."""
+    """How a release gets onto a server. No I/O: it takes a site and a release and returns steps."""
 
     @property
     def containers(self) -> bool:
-        """Whether it runs containers, so that an Engine is asked for the observed state."""
+        """True if it runs containers, so the Engine is asked for the observed state."""
 
     def check(self, site: Site, release: Release) -> None:
-        """Raise UserError where the server lacks what any deployment of the app needs."""
+        """Raise UserError if the server lacks something that every deployment of the app needs."""
 
     def fetch(self, site: Site, release: Release, *, again: bool) -> Step:
-        """Give the step that brings the release's files to the server; `again` puts them there once more."""
+        """Return the step that brings the release's files to the server; `again` replaces files already there."""
 
     def ask(self, site: Site, release: Release) -> Step | None:
-        """Give the next script to run attached, on the release's files, before there can be a plan; None for none."""
+        """Return the next script to run attached on the release's files before planning; None if there is none left."""
 
     def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
-        """Give the steps forward, the gate, and the steps that put back what runs now.
+        """Return the steps, the gate, and the steps that restore what runs now.
 
-        `back` asks for exactly the images that the release ran before. Raises UserError with everything that the
-        server lacks or that would go wrong.
+        `back` requires exactly the images that the release ran before. Raises UserError with everything that the server
+        lacks or that would go wrong.
         """
 
     def image_names(self, site: Site, release: Release) -> Mapping[str, str]:
-        """Say how the image of each service is called once the release is prepared."""
+        """Return the image name of each service of a prepared release."""
 
     def manifest(self, site: Site, release: Release, images: Mapping[str, tuple[str, str]]) -> Manifest:
-        """Record what a prepared release runs; `images` gives each service's image id and digest."""
+        """Record what a prepared release runs. `images` has each service's image id and digest."""
 
     def bind(self, step: Step, site: Site, release: Release) -> Mapping[str, str]:
-        """Give the values of a step that depend on what is observed right before it starts."""
+        """Return the values of a step that depend on the observed state right before it starts."""
 
     def restart(self, site: Site, release: Release) -> ServerPlan:
-        """Give the steps that restart what runs."""
+        """Return the steps that restart what runs."""
 
     def task(self, site: Site, release: Release, task: str) -> ServerPlan:
-        """Give the steps of a named task of bot.toml."""
+        """Return the steps of a named task of bot.toml."""
 
     def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:
-        """Give the steps that delete what deploybot made and nobody needs: never a release of `keep`, by their ids."""
+        """Return the steps that delete what deploybot made and no longer needs; never a release in `keep` (ids)."""

@@ -1,4 +1,4 @@
-"""The rows of what is deployed by itself."""
+"""Tables of automatic deployments."""
 
 from __future__ import annotations
 
@@ -9,58 +9,59 @@ from deploybot.domain import Author, Build, Trigger
 
 
 class TriggerTable(Protocol):
-    """What was considered, what is wanted, and what is known of commits that may be wanted."""
+    """Considered sources, triggers, and what is known about commits that may be deployed automatically."""
 
     def considered(self, app: str, environment: str) -> dict[str, str]:
-        """What was last considered in an environment, by source; nothing before the first look."""
+        """Return what was last considered in an environment, by source; empty before the first look."""
 
     def consider(self, app: str, environment: str, source: str, what: str) -> None:
-        """Note what was considered last; an empty `what` counts as something, too."""
+        """Record what was considered last. An empty `what` is also recorded."""
 
     def forget(self, app: str, environment: str, source: str) -> None:
-        """Take such a note back."""
+        """Delete such a record."""
 
     def add(self, wish: Trigger) -> Trigger:
-        """Keep a new one, and give it its number."""
+        """Store a new trigger and give it its number."""
 
     def get(self, number: int) -> Trigger | None:
-        """One wish."""
+        """Return one trigger; None if there is none with that number."""
 
     def put(self, wish: Trigger) -> None:
-        """Replace the row of its number; StoreError where it has ended meanwhile otherwise."""
+        """Replace the row with its number. Raises StoreError if it has ended differently in the meantime."""
 
     def pending(self, app: str) -> tuple[Trigger, ...]:
-        """Those of an app that have not ended, and those whose card does not show yet how they did; oldest first."""
+        """Return the triggers of an app that have not ended or whose card does not show their end yet; oldest first."""
 
     def standing(self, app: str, environment: str) -> Trigger | None:
-        """The one that is open or asked in an environment: there is one at most."""
+        """Return the open or asked trigger of an environment; there is at most one."""
 
     def fulfil(self, number: int, deployment: int) -> Trigger:
-        """Note what came of an open one. UserError for any other, and for a release that was deployed by itself before.
+        """Record the deployment of an open trigger. Raises UserError if it is not open.
 
-        In the transaction that makes the deployment, so that each is made once.
+        Also raises UserError if its release was already deployed automatically. Call it in the transaction that creates
+        the deployment, so that each is created once.
         """
 
     def once(self, app: str, environment: str, release: str) -> int:
-        """The deployment that brought a release there by itself; 0 where none did."""
+        """Return the automatic deployment of a release in an environment; 0 if there was none."""
 
     def bring(self, app: str, what: str, author: Author, now: float) -> None:
-        """Note who brought a commit, a tag (`tags/v1`) or a digest about; kept for ninety days."""
+        """Store the author of a commit, a tag (`tags/v1`) or a digest for ninety days."""
 
     def brought(self, app: str, whats: Iterable[str]) -> tuple[Author, ...]:
-        """Who brought any of these about, as their senders name them; each once."""
+        """Return the authors of any of these, as their senders name them; each once."""
 
     def build(self, app: str, build: Build, now: float) -> None:
-        """Keep what is known of a run of its commit, in place of what was. Kept for ninety days."""
+        """Store what is known about a run for its commit. It replaces the earlier row. Stored for ninety days."""
 
     def built(self, app: str, build: Build) -> Build | None:
-        """What is known of the same run, by its commit, sender and key."""
+        """Return what is known about the same run, by its commit, sender and key."""
 
     def builds(self, app: str, commit: str) -> tuple[Build, ...]:
-        """All runs that are known of a commit, by name."""
+        """Return all known runs for a commit, by name."""
 
     def publish(self, app: str, tag: str, now: float) -> None:
-        """Note that a release was published."""
+        """Record that a release was published."""
 
     def published(self, app: str) -> tuple[str, ...]:
-        """The tags of all releases that were published."""
+        """Return the tags of all published releases."""

@@ -1,7 +1,7 @@
 """bot.toml as frozen types: what each key is, its unit and its default.
 
-The field names are the keys. What one value must look like is said here; what several keys must be
-together, and where secrets come from, is checked by `deploybot.config`, which reads the file into these.
+The field names are the keys. The types here check single values. `deploybot.config` reads the file into these types,
+checks rules about several keys, and reads the secrets.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ __all__ = [
 
 
 class Settings(SettingsPart):
-    """The whole of bot.toml. Apps and environments carry their names and their app's defaults."""
+    """The whole of bot.toml. Apps and environments have their names and their app's defaults filled in."""
 
     filled: ClassVar[frozenset[str]] = frozenset({"path"})
 
@@ -86,11 +86,11 @@ class Settings(SettingsPart):
     path: Path | None = Field(default=None, exclude=True)
 
     def direct_place(self, identity: Identity) -> Place | None:
-        """Where a person reads direct messages of the bot: both chats take a user's id as a channel's. None without."""
+        """Return a person's direct channel, or None without that chat. Both chats take a user id as a channel."""
         chats = {"slack": self.slack, "telegram": self.telegram}
         return Place(identity.platform, identity.user, private=True) if chats.get(identity.platform) else None
 
 
 def project_name(app: App, environment: Environment) -> str:
-    """The Compose project of an app's environment: the configured one, or `app-environment`."""
+    """Return the Compose project of an app's environment: the configured one, or `app-environment`."""
     return app.compose.project or f"{app.name}-{environment.name}"

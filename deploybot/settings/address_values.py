@@ -1,6 +1,6 @@
-"""What an address in bot.toml may look like: where servers, Engines, repositories and URLs are, and a server's key.
+"""Types for addresses in bot.toml: servers, Engines, repositories, URLs, and public keys.
 
-Types and sentences are made as in `shapes`.
+Types and error sentences work as in `value_shapes`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PORTS = 65535
 
 
 def _refuse(sentence: str) -> PydanticCustomError:
-    """An error whose message does not repeat the value, which may hold a secret."""
+    """Return an error whose message does not repeat the value, which may contain a secret."""
     return PydanticCustomError("plain", "{sentence}", {"sentence": sentence})
 
 
@@ -47,7 +47,7 @@ def _port(text: str) -> int:
 
 
 def ssh_target(text: str) -> tuple[str, str, int]:
-    """User, host and port of `user@host`, `user@host:port`, `user@[IPv6]:port`; ValueError otherwise."""
+    """Return user, host and port of `user@host`, `user@host:port`, `user@[IPv6]:port`. Raises ValueError otherwise."""
     match = _SSH.fullmatch(text)
     if match is None:
         _, _, host = text.rpartition("@")
@@ -66,10 +66,10 @@ def _ssh(text: str) -> str:
 
 
 def _address(host: str) -> IpAddress | None:
-    """The address that a URL's host is, None for a name.
+    """Return the IP address of a URL's host; None for a name.
 
-    A host whose last label is a number is an address to every HTTP client (WHATWG URL, host parsing),
-    also as 0x7f.1 or 2130706433: only the usual four decimal numbers are taken.
+    Every HTTP client takes a host whose last label is a number for an address (WHATWG URL, host parsing), such as
+    0x7f.1 or 2130706433. Only the usual four decimal numbers are accepted.
     """
     if host.startswith("["):
         try:
@@ -85,7 +85,7 @@ def _address(host: str) -> IpAddress | None:
 
 
 def _reachable(host: str) -> None:
-    """Refuse what leads to a cloud's metadata service: whoever reads that owns the machine."""
+    """Raise ValueError for hosts of a cloud's metadata service: reading it gives control of the machine."""
     if not _HOST.fullmatch(host):
         raise ValueError("should have a host name or address")
     address = _address(host)
@@ -94,7 +94,7 @@ def _reachable(host: str) -> None:
 
 
 def leads_astray(host: str) -> bool:
-    """Whether a host, a name or an address, is none or leads to a link-local or metadata address."""
+    """Return whether a host is invalid, or is a link-local or metadata address (name or address)."""
     try:
         _reachable(f"[{host}]" if ":" in host else host)
     except ValueError:
@@ -142,7 +142,7 @@ _SYSLOG_PORT = "514"
 
 
 def syslog_target(text: str) -> tuple[str, str, int]:
-    """`udp` or `tcp` with host and port (514 if left out), or `unix` with a path and 0; ValueError otherwise."""
+    """Return `udp` or `tcp` with host and port (default 514), or `unix` with a path and 0; else raise ValueError."""
     kind, _, rest = text.partition("://")
     if text == "local":
         return "unix", "/dev/log", 0
@@ -165,12 +165,12 @@ def _host_key(text: str) -> str:
 
 
 def _signing_key(text: str) -> str:
-    """A key that signs commits; unlike a server's, it may be on a security token."""
+    """Return a commit signing key. Unlike a server's key, it may be on a security token."""
     return _public_key(text, _KEY_FIELDS | _TOKEN_KEY_FIELDS, "; `cat ~/.ssh/id_ed25519.pub` shows one")
 
 
 def _public_key(text: str, kinds: Mapping[str, int], where: str) -> str:
-    """A public key as OpenSSH writes it (sshd(8), AUTHORIZED_KEYS; RFC 4253, 6.6): type, base64, comment."""
+    """Return a public key in OpenSSH's format (sshd(8), AUTHORIZED_KEYS; RFC 4253, 6.6): type, base64, comment."""
     kind, _, rest = text.strip().partition(" ")
     if kind not in kinds:
         raise _refuse(f'should be an OpenSSH public key line, such as "ssh-ed25519 AAAA…"{where}')
@@ -185,7 +185,7 @@ def _public_key(text: str, kinds: Mapping[str, int], where: str) -> str:
 
 
 def _fields(blob: bytes) -> Iterator[bytes]:
-    """The strings of a key (RFC 4251, 5): each has its length before it; struct.error where one is cut."""
+    """Yield the length-prefixed strings of a key (RFC 4251, 5). Raises struct.error if one is cut off."""
     while blob:
         (length,) = struct.unpack_from(">I", blob)
         yield struct.unpack_from(f"{length}s", blob, 4)[0]
@@ -212,7 +212,7 @@ def _repository(url: str, info: ValidationInfo) -> str:
 
 
 def _web_url(url: str) -> str:
-    """An address of ours, or of an API: https, or http where it does not leave the machine or the network."""
+    """Return a valid address of the bot or of an API: http or https, without user, query and fragment."""
     parts = _split(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or "@" in url:
         raise ValueError('should be an address such as "https://bot.example.com"')
@@ -220,7 +220,7 @@ def _web_url(url: str) -> str:
 
 
 def _call_url(url: str) -> str:
-    """An address that the bot calls by itself; whoever answers there is told things, so some are refused."""
+    """Return an address that the bot calls. Some hosts are refused, because data is sent there."""
     found = _web_url(url)
     _host_port(urlsplit(found).netloc, default="443")
     return found

@@ -1,4 +1,4 @@
-"""Apps and their environments, as bot.toml has them."""
+"""Apps and their environments in bot.toml."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from deploybot.settings.value_shapes import (
 
 
 class HealthSettings(SettingsPart):
-    """`health = { … }`: exactly one of http, tcp, docker and command. `status` 0 takes any 2xx."""
+    """`health = { … }`: exactly one of http, tcp, docker and command. `status` 0 accepts any 2xx."""
 
     http: HealthUrl | None = None
     tcp: HostPort | None = None
@@ -46,8 +46,8 @@ class HealthSettings(SettingsPart):
 class ComposeSettings(SettingsPart):
     """`compose = { … }`: how the `compose` strategy calls Compose.
 
-    `source` is `build` (images are built on the server) or `images` (pulled and pinned by digest).
-    `order` brings services up one after the other instead of all at once.
+    With `source` `build`, images are built on the server; with `images` they are pulled and pinned by digest. `order`
+    starts services one after the other instead of all at once.
     """
 
     files: tuple[RelativePath, ...] = ()
@@ -60,7 +60,7 @@ class ComposeSettings(SettingsPart):
 
 
 def _apart(paths: tuple[str, ...]) -> tuple[str, ...]:
-    """Paths in their shortest form, none of them within another one."""
+    """Return the paths in their shortest form. Raises ValueError if one is inside another."""
     plain = ["/".join(part for part in path.split("/") if part not in {"", "."}) for path in paths]
     for path in plain:
         if not path:
@@ -73,7 +73,7 @@ def _apart(paths: tuple[str, ...]) -> tuple[str, ...]:
 class Shared(SettingsPart):
     """`shared = { from = …, paths = […] }`: paths of a folder on the server that every release links to.
 
-    The folder may be one that is there already, such as the checkout that an app ran from before: nothing is moved.
+    The folder may already exist, such as the checkout that an app ran from before. Nothing is moved.
     """
 
     source: AbsolutePath = Field(alias="from")
@@ -81,9 +81,9 @@ class Shared(SettingsPart):
 
 
 class Logs(SettingsPart):
-    """`logs = { … }`: where an app's log is; exactly one. `docker` names a Compose service, or `*`.
+    """`logs = { … }`: where an app's log is; exactly one source. `docker` names a Compose service, or `*`.
 
-    `timezone` is that of times without one in a file or in what a command prints; None for the server's.
+    `timezone` applies to times without a zone in a file or in a command's output; None for the server's.
     """
 
     docker: ServiceOrAll | None = None
@@ -94,13 +94,13 @@ class Logs(SettingsPart):
 
 
 class Environment(SettingsPart):
-    """`[apps.APP.environments.NAME]`. What is left out is taken from the app.
+    """`[apps.APP.environments.NAME]`. Keys left out are taken from the app.
 
-    With `approvals`, so many of `approvers` (a role, or persons as `@ana`), each another one than who asked, have
-    to approve within `approval_within` what changes what runs; with `approvals_exclude` one of them has to be somebody
-    who wrote none of it. `after` names the environment of the app in which a release has to be healthy before. Only
-    commits that `refs` allow are deployed, where there are any, and with `signed` only those with a good signature of
-    one of `[signers]`.
+    `approvals` people out of `approvers` (a role, or names such as `@ana`) must approve each change of what runs,
+    within `approval_within`. They must differ from each other and from the requester. With `approvals_exclude`, one of
+    them must not be an author of the change. `after` names the environment of the app in which a release must be
+    healthy first. If `refs` is set, only commits that it allows are deployed. With `signed`, only commits with a good
+    signature of one of `[signers]` are deployed.
     """
 
     filled: ClassVar[frozenset[str]] = frozenset({"name", "app"})
@@ -127,13 +127,13 @@ class Environment(SettingsPart):
 
 
 class App(SettingsPart):
-    """`[apps.NAME]`: a thing that is deployed.
+    """`[apps.NAME]`: an app to deploy.
 
-    `build` (strategy `files`) and `restart` (`files` and `script`) are shell text, `output` is the folder
-    that the build leaves; `script` is the path of the repository's own deploy script; `keep` is how many good releases
-    stay deployable. Containers must stay up `stable` seconds after they became healthy; a restore is tried for
+    `build` (strategy `files`) and `restart` (`files` and `script`) are shell text, `output` is the folder that the
+    build creates. `script` is the path of the repository's own deploy script. `keep` is how many good releases stay
+    deployable. Containers must stay up `stable` seconds after they became healthy. A restore is tried for
     `restore_within` seconds. `need_disk` and `need_memory` must be free on the server before anything starts. What
-    `auto` waits for is looked up every `poll` seconds, in case a webhook was missed.
+    `auto` waits for is checked every `poll` seconds, in case a webhook was missed.
     """
 
     filled: ClassVar[frozenset[str]] = frozenset({"name"})

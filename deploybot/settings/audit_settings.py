@@ -1,4 +1,4 @@
-"""Where the audit goes outside of the database, as bot.toml has it."""
+"""Export of the audit in bot.toml."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from deploybot.settings.value_shapes import LocalPath
 
 
 class AuditCall(SettingsPart):
-    """`[audit.call]`: an address that each row of the audit is sent to, signed by the Standard Webhooks scheme."""
+    """`[audit.call]`: a URL to which each audit row is sent, signed with the Standard Webhooks scheme."""
 
     url: CallUrl
     secret: Secret
 
 
 class AuditExport(SettingsPart):
-    """`[audit]`: each row of the audit also goes to a `file`, to `syslog` and by a `call`, as it happens.
+    """`[audit]`: sends each audit row also to a `file`, to `syslog` and by a `call`, as it happens.
 
     `syslog` is `local`, `unix:///path`, `udp://host:port` or `tcp://host:port`.
     """

@@ -1,4 +1,4 @@
-"""The bot itself, its chats and its servers, as bot.toml has them."""
+"""The bot itself, its chats and its servers in bot.toml."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from deploybot.settings.value_shapes import Bytes, LocalPath, Name, Seconds, Sla
 class BotSettings(SettingsPart):
     """`[bot]`.
 
-    `data` holds the database, git mirrors, logs of deployments and the local socket; `plugins` your own
-    commands; `keep_logs` bounds the kept log of one deployment; times of day are meant in `timezone`. With `grants`
-    `two`, a second admin confirms each grant; with `admin_code`, admins type a one-time code for what only they may do.
+    `data` has the database, git mirrors, deployment logs and the local socket. `plugins` is the folder of your own
+    commands. `keep_logs` limits the stored log of one deployment. `timezone` is the zone for times of day. With
+    `grants` `two`, a second admin confirms each grant. With `admin_code`, admins type a one-time code for admin-only
+    actions.
     """
 
     data: LocalPath = Path("/var/lib/deploybot")
@@ -32,7 +33,7 @@ class BotSettings(SettingsPart):
 
 
 class SlackSettings(SettingsPart):
-    """`[slack]`: Socket Mode with `app_token`, HTTP mode with `signing_secret`. `channel` is told of everything."""
+    """`[slack]`: Socket Mode with `app_token`, HTTP mode with `signing_secret`. `channel` gets every notification."""
 
     bot_token: Secret
     app_token: Secret | None = None
@@ -42,7 +43,7 @@ class SlackSettings(SettingsPart):
 
 
 class Telegram(SettingsPart):
-    """`[telegram]`: long polling, or a webhook with `webhook_secret`. `chat` and its `topic` are told of everything."""
+    """`[telegram]`: long polling, or a webhook with `webhook_secret`. `chat` (`topic`) receives every notification."""
 
     token: Secret
     chat: Whole | None = None
@@ -52,10 +53,10 @@ class Telegram(SettingsPart):
 
 
 class Http(SettingsPart):
-    """`[http]`: where the bot's HTTP server listens, and the address by which it is reached from outside.
+    """`[http]`: where the bot's HTTP server listens, and its URL from outside.
 
-    `token` opens `/metrics` and the details of `/healthz`. `max_body` bounds the body of a webhook, `rate` how many a
-    second each address takes, and ten times as many at once.
+    `token` gives access to `/metrics` and the details of `/healthz`. `max_body` limits the body of a webhook. `rate` is
+    how many requests per second each webhook URL accepts, and ten times as many in a burst.
     """
 
     listen: HostPort = "127.0.0.1:8080"
@@ -76,8 +77,8 @@ class DockerTls(SettingsPart):
 class Server(SettingsPart):
     """`[servers.NAME]`: a machine, how it is reached, and its Docker Engine.
 
-    `ssh` is `user@host`, `user@host:port` or `user@[IPv6]:port`. `docker` is a socket path on the server
-    (through SSH), `unix:///path` on the bot's own machine, or `tcp://host:port` with `docker_tls`.
+    `ssh` is `user@host`, `user@host:port` or `user@[IPv6]:port`. `docker` is a socket path on the server (through SSH),
+    `unix:///path` on the bot's own machine, or `tcp://host:port` with `docker_tls`.
     """
 
     filled: ClassVar[frozenset[str]] = frozenset({"name"})
@@ -97,15 +98,15 @@ class Server(SettingsPart):
 
     @property
     def user(self) -> str:
-        """Whom the bot logs in as."""
+        """The SSH user."""
         return ssh_target(self.ssh)[0]
 
     @property
     def host(self) -> str:
-        """The host name or address, an IPv6 address without its brackets."""
+        """The host name or address; an IPv6 address has no brackets."""
         return ssh_target(self.ssh)[1]
 
     @property
     def port(self) -> int:
-        """The SSH port, 22 where none is given."""
+        """The SSH port; default 22."""
         return ssh_target(self.ssh)[2]

@@ -1,4 +1,4 @@
-"""Who tells of an app's builds, and whom a name in `checks` means."""
+"""The senders of an app's builds, and the sender that a name in `checks` means."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ _HOST: Final = re.compile(r"(?:[a-z+]+://)?(?:[^@/]*@)?(?:www\.|ssh\.|altssh\.)?
 
 
 class Check(NamedTuple):
-    """A build that `checks` asks for: of this sender, of this name. `sender` is empty where nobody can be meant."""
+    """A build that `checks` requires, by sender and name. `sender` is empty if none can be meant."""
 
     sender: str
     name: str
 
     def __str__(self) -> str:
-        """As bot.toml may have it."""
+        """Return the check in bot.toml's notation."""
         return f"{self.sender}:{self.name}" if self.sender else self.name
 
 
 def check_of(text: str, forge: str) -> Check:
-    """`github:tests`, or a bare name, which means the forge. Names may hold colons: `ci/circleci: build`."""
+    """Parse `github:tests`, or a bare name, which means the forge. Names may contain colons: `ci/circleci: build`."""
     sender, colon, name = text.partition(":")
     known = colon and sender in SENDERS
     return Check(sender, name.strip()) if known else Check(forge, text)
 
 
 def forge_of(repo: str, kind: str, callers: Iterable[str]) -> str:
-    """The sender that a bare name means: the forge of the repository; empty where that cannot be told.
+    """Return the sender that a bare name means: the repository's forge; empty if it cannot be determined.
 
-    `kind` is that of `[apps.APP.forge]`, `callers` are all senders that may call. Where the forge itself does not call,
-    the only forge that does is meant, or the only caller.
+    `kind` is that of `[apps.APP.forge]`, `callers` are all senders that may call. If exactly one forge may call, it is
+    meant. If no forge may call, the only caller is meant.
     """
     able = {*callers}
     host = _HOST.match(repo)
@@ -54,5 +54,5 @@ def forge_of(repo: str, kind: str, callers: Iterable[str]) -> str:
 
 
 def forge_named(app: App, callers: Iterable[str]) -> str:
-    """The sender that a bare name in an app's `checks` means; `callers` are those that may call for all apps."""
+    """Return the sender that a bare name in an app's `checks` means. `callers` may call for all apps."""
     return forge_of(app.repo, app.forge.kind if app.forge else "", {*app.hooks, *callers})

@@ -1,4 +1,4 @@
-"""What reaches the bot by itself and what it tells others, as bot.toml has it."""
+"""Events in bot.toml: incoming webhooks, automatic deployments, and reports to others."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(one_or_many)]
 
 
 class Hook(SettingsPart):
-    """`[apps.APP.hooks.SENDER]` and `[hooks.SENDER]`: a sender that may call, by the secret that it proves to have."""
+    """`[apps.APP.hooks.SENDER]` and `[hooks.SENDER]`: a sender that may call, authenticated by its secret."""
 
     secret: Secret
 
 
 class Notify(SettingsPart):
-    """`[apps.APP.notify.NAME]`: who is told of what. What is left out is no condition; `channel` is the app's then.
+    """`[apps.APP.notify.NAME]`: which events go to which channel.
 
-    In the hours of `quiet`, in the bot's time zone, nothing is said but what is bad; it is made up for afterwards.
+    A key left out matches everything; without `channel`, the app's channel is used. During the `quiet` hours, in the
+    bot's time zone, only bad news is posted; the rest follows afterwards.
     """
 
     kinds: Annotated[tuple[EventKindName, ...], BeforeValidator(one_or_many)] = ()
@@ -36,11 +37,11 @@ class Notify(SettingsPart):
 
 
 class Auto(SettingsPart):
-    """`auto = { … }` of an environment: what is deployed there without anybody's asking.
+    """`auto = { … }` of an environment: what is deployed there automatically.
 
-    At least one of `branch`, `tag`, `release` and `image`. With `after`, or with named `checks`, the commit's build
-    has to be green first. With `ask` nothing is deployed: a card with a button is said. `paths` are those of which at
-    least one has to be touched.
+    At least one of `branch`, `tag`, `release` and `image`. With `after` or named `checks`, the commit's build must be
+    green first. With `ask`, a card with a button is posted instead of deploying. At least one of `paths` must have
+    changed.
     """
 
     branch: Glob | None = None
@@ -56,8 +57,8 @@ class Auto(SettingsPart):
 class ImageOf(SettingsPart):
     """`[apps.APP.images.SERVICE]`: the image that a Compose service runs, pinned by digest in each release.
 
-    `tag` is an exact tag, which may move, a range of semantic versions such as `^1.4`, or a pattern with an order. Of a
-    range and a pattern the newest is taken.
+    `tag` is an exact tag, which may move, a range of semantic versions such as `^1.4`, or a pattern with an order. For
+    a range or a pattern, the newest tag is used.
     """
 
     filled: ClassVar[frozenset[str]] = frozenset({"service"})
@@ -68,7 +69,7 @@ class ImageOf(SettingsPart):
 
 
 class RegistryLogin(SettingsPart):
-    """`[registries.NAME]`: how the bot asks a registry. `plain` is for http, without TLS, in one's own network."""
+    """`[registries.NAME]`: how the bot accesses a registry. `plain` is http without TLS, for your own network."""
 
     host: RegistryHost
     user: str | None = None
@@ -77,7 +78,7 @@ class RegistryLogin(SettingsPart):
 
 
 class ForgeSettings(SettingsPart):
-    """`[apps.APP.forge]`: where the repository lives, and the token with which deployments are told there."""
+    """`[apps.APP.forge]`: where the repository is hosted, and the token to report deployments there."""
 
     kind: Literal["github", "gitlab", "gitea", "forgejo"]
     token: Secret
@@ -86,7 +87,7 @@ class ForgeSettings(SettingsPart):
 
 
 class OutgoingSettings(SettingsPart):
-    """`[outgoing.NAME]`: an address that is told of deployments, signed by the Standard Webhooks scheme."""
+    """`[outgoing.NAME]`: a URL to which deployments are reported, signed with the Standard Webhooks scheme."""
 
     url: CallUrl
     secret: Secret

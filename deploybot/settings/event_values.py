@@ -1,4 +1,4 @@
-"""What one value about events may look like: images and their tags, kinds of events, hours of the week."""
+"""Types for values about events: images and their tags, kinds of events, hours of the week."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SenderName = Literal[
     "jenkins", "argocd", "prometheus", "event",
 ]  # fmt: skip
 SENDERS: Final[tuple[str, ...]] = get_args(SenderName)
-"""Everything that may call, by the last part of its address."""
+"""All senders that may call, by the last part of their URL."""
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:[A-Za-z0-9-]+\.[A-Za-z0-9.-]+|localhost|[A-Za-z0-9-]+(?=:)|\[[0-9a-fA-F:]+\])(?::\d{1,5})?"
@@ -29,12 +29,12 @@ _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 
 
 def is_image(name: str) -> bool:
-    """Whether it is a repository of images as Docker writes it (distribution's reference grammar), without a tag."""
+    """Return whether it is an image repository without a tag (distribution's reference grammar)."""
     return len(name) <= _LONGEST and _IMAGE.fullmatch(name) is not None
 
 
 def is_tag(text: str) -> bool:
-    """Whether it is one exact tag of an image."""
+    """Return whether it is one exact image tag."""
     return _TAG.fullmatch(text) is not None
 
 
@@ -46,7 +46,7 @@ def _image(name: str) -> str:
 
 
 def _registry(host: str) -> str:
-    """A registry's host as it stands before an image's name."""
+    """Return a registry's host, in the form used before an image's name."""
     if not re.fullmatch(_HOST, host, re.ASCII) or leads_astray(_PORT.sub("", host).strip("[]")):
         raise ValueError('should be a host, with its port where it has one, such as "registry.example.com:5000"')
     return host

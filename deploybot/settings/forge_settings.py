@@ -1,4 +1,4 @@
-"""Where a forge has its API and what it calls an app's repository, as bot.toml or the repository's URL tells it."""
+"""The API of a forge and its name for an app's repository, from bot.toml or the repository's URL."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ _SCP = re.compile(r"[^@/:]+@(?P<host>[^:/]+):(?P<path>[^:]+)")
 _URL = re.compile(r"(?P<scheme>ssh|https?)://(?:[^@/]*@)?(?P<host>[^:/]+)(?P<port>:\d+)?/(?P<path>.+)")
 _PATH = re.compile(r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)+")
 _APIS = {"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1", "forgejo": "/api/v1"}
-"""The path of the API on a host of one's own: GitHub Enterprise Server's, GitLab's, Gitea's and Forgejo's documents."""
+"""API paths on a self-hosted forge, from the documentation of GitHub Enterprise Server, GitLab, Gitea and Forgejo."""
 
 
 def api_of(app: App, forge: ForgeSettings) -> tuple[str, str] | None:
-    """The API's URL without a slash at its end, and the repository; None where one of them is not known.
+    """Return the API's URL without a trailing slash, and the repository; None if one of them is unknown.
 
-    github.com has its API elsewhere; a repository reached by SSH is taken to have it at its host's https port.
+    github.com has its API on another host. For a repository reached by SSH, the API is expected at its host's https
+    port.
     """
     match = _SCP.fullmatch(app.repo) or _URL.fullmatch(app.repo)
     repository = forge.repository or (match["path"].strip("/").removesuffix(".git") if match else "")
@@ -31,5 +32,5 @@ def _made(match: re.Match[str], forge: ForgeSettings) -> str:
         return "https://api.github.com"
     web = (found.get("scheme") or "").startswith("http")
     scheme, port = (found["scheme"], found["port"] or "") if web else ("https", "")
-    path = _APIS.get(forge.kind)  # a bot.toml with mistakes, of which the rest is looked at, may have none
+    path = _APIS.get(forge.kind)  # unknown kinds occur in a bot.toml with mistakes, of which the rest is still checked
     return f"{scheme}://{host}{port}{path}" if path else ""

@@ -1,4 +1,4 @@
-"""What tables of bot.toml are made of: a frozen table, a secret, a file."""
+"""Building blocks of bot.toml's tables: a frozen table, a secret, a file."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ Whole = Annotated[int, Strict()]
 
 
 class SettingsPart(BaseModel):
-    """A table of bot.toml: frozen, and an unknown key is an error. `filled` are fields that are no keys."""
+    """A table of bot.toml: frozen, and an unknown key is an error. `filled` are fields that are not keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     filled: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def known_keys(cls) -> dict[str, FieldInfo]:
-        """The keys that bot.toml may hold in this table."""
+        """Return the keys that bot.toml may have in this table."""
         return {field.alias or name: field for name, field in cls.model_fields.items() if name not in cls.filled}
 
     def value(self, key: str) -> object:
-        """Give the value of a key as bot.toml calls it."""
+        """Return the value of a key by its name in bot.toml."""
         return getattr(self, next((name for name, field in type(self).model_fields.items() if field.alias == key), key))
 
 
 class Secret(SettingsPart):
-    """A value kept outside bot.toml: in the environment (`env`) or in a file (`file`); exactly one."""
+    """A value stored outside bot.toml: in the environment (`env`) or in a file (`file`); exactly one."""
 
     env: EnvName | None = None
     file: LocalPath | None = None
@@ -49,27 +49,27 @@ class Secret(SettingsPart):
         )
 
     def fill(self, value: str) -> None:
-        """Take the value: only for the config, once, when bot.toml is read."""
+        """Set the value. Only the config calls this, once, when bot.toml is read."""
         self._value = value
 
     def reveal(self) -> str:
-        """The value itself: only for the place that uses it."""
+        """Return the value. Call it only where the value is used."""
         return self._value
 
     def __repr__(self) -> str:
-        """Where it comes from, never the value."""
+        """Return the source, never the value."""
         return f"Secret({self.source})"
 
     __str__ = __repr__
 
     @property
     def source(self) -> str:
-        """`env NAME` or `file PATH`, for people."""
+        """The source for people: `env NAME` or `file PATH`."""
         return f"env {self.env}" if self.env else f"file {self.file}"
 
 
 class FileRef(SettingsPart):
-    """A file that holds a key or certificate: `{ file = "PATH" }`."""
+    """A file that contains a key or certificate: `{ file = "PATH" }`."""
 
     file: LocalPath
 

@@ -1,4 +1,4 @@
-"""Who may sign what is deployed, as bot.toml has it."""
+"""The people who may sign commits, in bot.toml."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SigningKeys = Annotated[tuple[SigningKey, ...], BeforeValidator(one_or_many)]
 class Signer(SettingsPart):
     """`[signers.NAME]`: a person whose signature counts where an environment has `signed = true`.
 
-    `ssh` are public SSH keys, `gpg` is a file of exported public OpenPGP keys. Both count from the day `since` to the
+    `ssh` are public SSH keys, `gpg` is a file of exported public OpenPGP keys. They count from the day `since` to the
     end of the day `until`, in UTC.
     """
 
@@ -27,5 +27,5 @@ class Signer(SettingsPart):
     until: Day | None = None
 
     def counts_on(self, day: dt.date) -> bool:
-        """Whether the keys count on that day."""
+        """Return whether the keys count on that day."""
         return (self.since is None or self.since <= day) and (self.until is None or day <= self.until)

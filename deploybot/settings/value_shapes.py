@@ -1,6 +1,6 @@
-"""What one value of bot.toml may look like: names, paths, times, channels; addresses have a file of their own.
+"""Types for single values of bot.toml: names, paths, times, channels. Addresses are in `address_values`.
 
-Each type is its values' check; a ValueError's sentence reads on after the key: `apps.shop.directory: should be …`.
+Each type checks its values. A ValueError's text continues after the key: `apps.shop.directory: should be …`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REF_TABLES = [{"branch"}, {"tag"}, {"tag", "on"}]
 
 
 def _matching(pattern: str, sentence: str) -> AfterValidator:
-    """Check for text that matches a pattern as a whole."""
+    """Return a check that the whole text matches a pattern."""
     compiled = re.compile(pattern, re.ASCII)
 
     def check(text: str) -> str:
@@ -41,12 +41,12 @@ def _some_time(value: object) -> float:
 
 
 def _time_or_off(value: object) -> float:
-    """Seconds; 0 switches it off."""
+    """Return seconds; 0 turns it off."""
     return duration(value)
 
 
 def _anchored(path: Path, info: ValidationInfo) -> Path:
-    """A path as seen from the folder of bot.toml, which the config gives as the validation's context."""
+    """Return a path relative to the folder of bot.toml, which the config passes in the validation context."""
     base = info.context.get("base") if isinstance(info.context, dict) else None
     if not str(path).isprintable():
         raise ValueError("should be a path")
@@ -68,7 +68,7 @@ def _absolute(path: str) -> str:
 
 
 def _file_there(path: str) -> str:
-    """A file in the release, or anywhere on the server."""
+    """Return a path in the release, or an absolute path on the server."""
     return _absolute(path) if path.startswith("/") else _inside(path)
 
 
@@ -87,7 +87,7 @@ def _shell_text(text: str) -> str:
 
 
 def _branch(name: str) -> str:
-    """A branch by an allowlist narrower than git-check-ref-format(1)."""
+    """Return a branch name, by an allowlist narrower than git-check-ref-format(1)."""
     parts = name.split("/")
     if not re.fullmatch(r"[\w./+@-]+", name, re.ASCII) or any(
         not part or part.startswith((".", "-")) or part.endswith((".lock", ".")) or ".." in part for part in parts
@@ -97,7 +97,7 @@ def _branch(name: str) -> str:
 
 
 def _time_zone(name: object) -> ZoneInfo:
-    """A zone of the tz database; the file is looked up, so its name is checked first."""
+    """Return a zone of the tz database. The name is checked first, because it is looked up as a file."""
     if isinstance(name, ZoneInfo):
         return name
     if isinstance(name, str) and re.fullmatch(r"[A-Za-z][\w+-]*(/[A-Za-z][\w+-]*)*", name, re.ASCII):
@@ -116,7 +116,7 @@ def _slack_channel(text: str) -> str:
 
 
 def _place(value: object) -> Place:
-    """A channel of any chat: Slack's id, or Telegram's number, with `/TOPIC` behind it where one is meant."""
+    """Parse a channel of any chat: Slack's id, or Telegram's number, optionally followed by `/TOPIC`."""
     if isinstance(value, Place):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -132,7 +132,7 @@ def _place(value: object) -> Place:
 
 
 def _approvers(value: object) -> tuple[str, ...]:
-    """The role `approver` or `admin`, or names of persons, each with an @ before it."""
+    """Parse the role `approver` or `admin`, or names of people, each with a leading @."""
     given = tuple(value) if isinstance(value, list | tuple) else (value,)
     if list(given) in [["approver"], ["admin"]]:
         return given
@@ -142,7 +142,7 @@ def _approvers(value: object) -> tuple[str, ...]:
 
 
 def _ref_rule(value: object) -> RefRule:
-    """A pattern of branches and tags, or a table that says which of the two."""
+    """Parse a pattern for branches and tags, or a table for one of the two."""
     if isinstance(value, RefRule):
         return value
     if isinstance(value, str):
@@ -154,24 +154,24 @@ def _ref_rule(value: object) -> RefRule:
 
 
 def _day(value: object) -> dt.date:
-    """A local date of TOML: a day in UTC."""
+    """Return a local TOML date, a day in UTC."""
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         return value
     raise ValueError("should be a date without quotes, such as 2027-01-31")
 
 
 def one_or_many_of_any(value: object) -> object:
-    """A text or number alone as a list of one."""
+    """Return a single text or number as a list of one."""
     return [value] if isinstance(value, str | int) else value
 
 
 def one_or_many_or_table(value: object) -> object:
-    """A text or table alone as a list of one."""
+    """Return a single text or table as a list of one."""
     return [value] if isinstance(value, str | dict) else value
 
 
 def one_or_many(value: object) -> object:
-    """A text alone as a list of one."""
+    """Return a single text as a list of one."""
     return [value] if isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""How a release gets onto a server: pure, one file a strategy; scripts lie in `scripts/`."""
+"""How a release gets onto a server. One file per strategy, no I/O. The scripts are in `scripts/`."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ STRATEGIES: Mapping[str, Strategy] = {
     "files": FilesStrategy(),
     "script": ScriptStrategy(),
 }
-"""By the name that bot.toml uses."""
+"""Strategies by their name in bot.toml."""

@@ -1,4 +1,4 @@
-"""The steps that all strategies share: environment, fetching, switching, commands, pruning, gates."""
+"""Steps shared by all strategies: environment, fetch, switch, commands, prune, gates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OURS = "DEPLOYBOT_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """From one release to another on a site. `back` says that `release` is put back because `previous` failed."""
+    """A change from one release to another on a site. With `back`, `release` is restored because `previous` failed."""
 
     site: Site
     release: Release
@@ -33,9 +33,9 @@ class Move:
         switches: bool = False,
         bind: str = "",
     ) -> Step:
-        """A step with everything its script, and the commands of bot.toml in it, may rely on.
+        """Return a step with all variables that its script and bot.toml's commands may rely on.
 
-        What bot.toml sets comes first: it cannot replace a value of ours. `timeout` is the app's unless given.
+        Variables from bot.toml cannot override deploybot's own. `timeout` defaults to the app's.
         """
         app, environment = self.site.app, self.site.environment
         ours = {
@@ -64,10 +64,10 @@ class Move:
         )
 
     def fetch(self, *, built_later: bool, again: bool = True) -> Step:
-        """Bring the release's files to the server.
+        """Return the step that brings the release's files to the server.
 
-        A server with git gets a bundle of what it lacks, another one an archive of the whole tree. With `again` they
-        are put there once more where they are there already.
+        A server with git gets a bundle of the missing commits, any other an archive of the whole tree. With `again`,
+        files that are already there are replaced.
         """
         site, commit = self.site, self.release.commit
         shared = site.environment.shared or site.app.shared
@@ -92,17 +92,17 @@ class Move:
     def switch(
         self, name: str = "switch", *, script: str = "", command: str = "", values: Mapping[str, str] | None = None
     ) -> Step:
-        """Run the release's script if it has one, move `current`, run the restart command if there is one."""
+        """Return the step that runs the release's script, if any, moves `current`, and runs `command`, if any."""
         ours = {**(values or {}), "DEPLOYBOT_SCRIPT": script, "DEPLOYBOT_COMMAND": command}
         return self.step(name, "switch", ours, switches=True)
 
     def command(self, name: str, command: str, values: Mapping[str, str] | None = None) -> Step:
-        """Run a command of bot.toml in the directory of the current release."""
+        """Return the step that runs a command of bot.toml in the directory of the current release."""
         return self.step(name, "command", {**(values or {}), "DEPLOYBOT_COMMAND": command})
 
 
 def moves(site: Site, release: Release, previous: Release | None) -> tuple[Move, Move | None]:
-    """Give the way to a release, and the way back to `previous` where that is on the server to go back to."""
+    """Return the move to a release, and the move back to `previous` if that is on the server."""
     there = Move(site=site, release=release, previous=previous.id if previous else "")
     if previous is None or not site.holds(previous):
         return there, None
@@ -112,7 +112,7 @@ def moves(site: Site, release: Release, previous: Release | None) -> tuple[Move,
 def plan(
     site: Site, steps: Sequence[Step], *, replaces: Release | None = None, restore: Sequence[Step] = ()
 ) -> ServerPlan:
-    """A server's plan with the gate that bot.toml asks for."""
+    """Return a server's plan with the gate from bot.toml."""
     return ServerPlan(
         server=site.facts.server,
         steps=tuple(steps),
@@ -123,7 +123,7 @@ def plan(
 
 
 def gate(app: App, environment: Environment) -> Gate | None:
-    """The health gate of an environment; None where bot.toml has none."""
+    """Return the health gate of an environment; None if bot.toml has none."""
     health = environment.health or app.health
     if health is None:
         return None
@@ -139,7 +139,7 @@ def gate(app: App, environment: Environment) -> Gate | None:
 def prune(
     site: Site, keep: Sequence[str], *, images: str = "", bind: str = "", always: bool = False
 ) -> tuple[Step, ...]:
-    """Delete releases that are neither kept, by their ids, nor in use; nothing where there is none."""
+    """Return the step that deletes releases that are neither in `keep` (ids) nor in use; empty if there are none."""
     stays = {*keep, site.facts.current, site.facts.switching}
     if not always and not set(site.facts.releases) - stays:
         return ()
@@ -149,7 +149,7 @@ def prune(
 
 
 def standing(site: Site, release: Release) -> Move:
-    """A move that goes nowhere: for what is done to the release that runs. UserError where none does."""
+    """Return a move for actions on the running release. Raises UserError if none runs."""
     current = site.running or site.facts.current
     if not current:
         raise UserError(
@@ -162,7 +162,7 @@ def standing(site: Site, release: Release) -> Move:
 
 
 def task_command(app: App, task: str) -> str:
-    """The shell text of a task; UserError with the tasks there are."""
+    """Return the shell text of a task. If it is unknown, raise UserError with the known tasks."""
     if task not in app.tasks:
         known = f"Its tasks: {', '.join(sorted(app.tasks))}." if app.tasks else f"Add some as apps.{app.name}.tasks."
         raise UserError(f"{app.name} has no task `{task}`.", hint=known)
@@ -170,7 +170,7 @@ def task_command(app: App, task: str) -> str:
 
 
 def restart_command(app: App) -> str:
-    """The restart command; UserError where bot.toml has none."""
+    """Return the restart command. Raises UserError if bot.toml has none."""
     if not app.restart:
         raise UserError(
             f"How {app.name} is restarted is not known.", hint=f"Set apps.{app.name}.restart to a command in bot.toml."

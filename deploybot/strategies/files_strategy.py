@@ -1,6 +1,6 @@
-"""Strategy `files`: a folder a release, and the link `current` to the one in use.
+"""Strategy `files`: one folder per release, and the link `current` to the one in use.
 
-For static sites and binaries. An optional command builds the release on the server, in its own folder; another one
+For static sites and binaries. An optional command builds the release on the server, in its own folder. Another one
 restarts what uses it.
 """
 
@@ -16,8 +16,8 @@ class FilesStrategy(Folders):
     """ports.Strategy for `strategy = "files"`."""
 
     def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
-        """Fetch and build what was never good there, then move the link and restart."""
-        del back  # a folder that was good is used again, whoever asks for it
+        """Return the plan: fetch and build a release that was never good there, move the link, restart."""
+        del back  # a good folder is always reused
         self.check(site, release)
         there, home = moves(site, release, previous)
         command = site.app.restart or ""

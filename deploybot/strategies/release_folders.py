@@ -1,4 +1,4 @@
-"""What strategies share that keep a folder a release and the link `current`: all but how a release gets there."""
+"""The base of strategies with one folder per release and the link `current`. Only `deploy` is missing."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ class Folders:
     containers = False
 
     def check(self, site: Site, release: Release) -> None:
-        """Raise UserError where the server cannot take the release."""
+        """Raise UserError if the server cannot take the release."""
         check_server(site, release)
 
     def fetch(self, site: Site, release: Release, *, again: bool) -> Step:
-        """Bring the release's files to the server."""
+        """Return the step that brings the release's files to the server."""
         return Move(site=site, release=release, previous="").fetch(built_later=bool(site.app.build), again=again)
 
     def ask(self, site: Site, release: Release) -> Step | None:
-        """Ask nothing: a plan needs no file of the release."""
+        """Return None: a plan needs no file of the release."""
         del site, release
         return None
 
     def image_names(self, site: Site, release: Release) -> Mapping[str, str]:
-        """Name no image."""
+        """Return nothing: there are no images."""
         del site, release
         return {}
 
     def manifest(self, site: Site, release: Release, images: Mapping[str, tuple[str, str]]) -> Manifest:
-        """Record nothing but that there are no services."""
+        """Return an empty manifest: there are no services."""
         del site, release, images
         return Manifest()
 
     def bind(self, step: Step, site: Site, release: Release) -> Mapping[str, str]:
-        """Give no value: all of them are in the plan."""
+        """Return nothing: the plan has all values."""
         del step, site, release
         return {}
 
     def restart(self, site: Site, release: Release) -> ServerPlan:
-        """Run the restart command. Raises UserError where bot.toml has none."""
+        """Return the plan that runs the restart command. Raises UserError if bot.toml has none."""
         return plan(site, [standing(site, release).command("restart", restart_command(site.app))])
 
     def task(self, site: Site, release: Release, task: str) -> ServerPlan:
-        """Run a task in the directory of the current release."""
+        """Return the plan that runs a task in the directory of the current release."""
         step = standing(site, release).command(task, task_command(site.app, task))
         return ServerPlan(server=site.facts.server, steps=(step,))
 
     def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:
-        """Delete the folders of releases that are neither kept nor in use."""
+        """Return the step that deletes the folders of releases that are neither kept nor in use."""
         return prune(site, keep)

@@ -12,8 +12,11 @@ class ScriptStrategy(Folders):
     """ports.Strategy for `strategy = "script"`."""
 
     def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
-        """Fetch what was never good there, run its script, move the link; back by the previous release's script."""
-        del back  # a folder that was good is used again, whoever asks for it
+        """Return the plan: fetch a release that was never good there, run its script, move the link.
+
+        The restore runs the previous release's script.
+        """
+        del back  # a good folder is always reused
         self.check(site, release)
         there, home = moves(site, release, previous)
         script = site.app.script or ""

@@ -1,4 +1,4 @@
-"""What a server must have before anything starts; each lack is told with its cure."""
+"""Checks what a server needs before a deployment starts. Each error has its fix."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _ARCHIVE_TOOLS = ("tar", "gzip")
 
 
 def check_server(site: Site, release: Release) -> None:
-    """Raise UserError where the server cannot take the release.
+    """Raise UserError if the server cannot take the release.
 
-    A release that is there already needs no room: going back must work on a full server, too.
+    A release that is already there needs no space: a rollback must also work on a full server.
     """
     facts, app = site.facts, site.app
     if not facts.writable:
@@ -52,7 +52,7 @@ def check_server(site: Site, release: Release) -> None:
 
 
 def check_compose(site: Site) -> None:
-    """Raise UserError where the server has no Docker or no Compose that can be used."""
+    """Raise UserError if the server has no usable Docker or Compose."""
     facts = site.facts
     user = facts.user or "USER"
     if not facts.docker:
@@ -75,7 +75,7 @@ def check_compose(site: Site) -> None:
 
 
 def version(text: str) -> tuple[int, int]:
-    """Major and minor of `2.26.1`, `v2.24.5-desktop.1`; what cannot be read counts as Compose 2 without extras."""
+    """Return major and minor of versions such as `2.26.1` or `v2.24.5-desktop.1`; 2.0 if the text cannot be parsed."""
     parts = text.lstrip("v").split(".")
     if len(parts) > 1 and parts[0].isdecimal() and parts[1].isdecimal():
         return int(parts[0]), int(parts[1])

@@ -1,4 +1,4 @@
-"""Docker Compose: its configuration as data, and what follows from it."""
+"""Strategy `compose`: the Compose configuration as data, and what to do with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reason why a release should not be brought up on a server."""
+"""Problems that can block a release from starting on a server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ComposeProblem:
-    """One problem: what is wrong, and what to do about it. A `warning` is shown, but does not stop a deployment."""
+    """A problem and its fix. A `warning` is shown but does not stop a deployment."""
 
     sentence: str
     advice: str

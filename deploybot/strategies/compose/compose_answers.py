@@ -1,4 +1,4 @@
-"""What `compose_config.sh` prints, and which files and profiles Compose takes."""
+"""Parses the output of `compose_config.sh`, and finds the files and profiles that Compose uses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deploybot.strategies.compose.compose_reading import LONGEST, ComposeUnreada
 from deploybot.strategies.compose.config_hash import compose_hashes
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-"""What Compose looks for where it is given no files, in its order."""
+"""The files that Compose looks for if it is given none, in its order."""
 OVERRIDES = (
     *("compose.override.yml", "compose.override.yaml"),
     *("docker-compose.override.yml", "docker-compose.override.yaml"),
@@ -23,9 +23,9 @@ _CONFIG_FILES = "com.docker.compose.project.config_files"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigAnswer:
-    """What `docker compose config` said in one folder. `text` holds values of the environment: it is never shown.
+    """The result of `docker compose config` in one folder. `text` contains environment values; never show it.
 
-    `hashes` is what `config --hash` printed, where Compose knows no JSON.
+    `hashes` is the output of `config --hash`, for Compose versions without JSON output.
     """
 
     folder: str
@@ -37,10 +37,10 @@ class ConfigAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigAnswers:
-    """The answer for the release's folder, and those for folders that running containers come from.
+    """The answer for the release's folder, and those for the folders of running containers.
 
-    `found` are the names there of files that Compose looks for. `env` are the variables of Compose in the env file.
-    `raw` are the files themselves where Compose could not read them.
+    `found` are the names of files in the release's folder that Compose looks for. `env` are Compose's variables in the
+    env file. `raw` are the files themselves if Compose could not read them.
     """
 
     release: ConfigAnswer
@@ -52,9 +52,9 @@ class ConfigAnswers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elsewhere:
-    """How Compose understands the project in the folder that containers were started from.
+    """The project as Compose reads it in the folder that containers were started from.
 
-    `hashes` are the values that the label `com.docker.compose.config-hash` may have, for each service.
+    `hashes` are the possible values of the label `com.docker.compose.config-hash`, for each service.
     """
 
     folder: str
@@ -63,7 +63,7 @@ class Elsewhere:
 
 
 def running_folders(containers: Sequence[Container], ours: str) -> tuple[str, ...]:
-    """Lines for `DEPLOYBOT_RUNNING_FOLDERS`: where containers without the label `ours` come from."""
+    """Return lines for `DEPLOYBOT_RUNNING_FOLDERS`: the folders of containers without the label `ours`."""
     lines: dict[str, None] = {}
     for one in containers:
         folder, files = one.label(_WORKING_DIR), one.label(_CONFIG_FILES)
@@ -73,7 +73,7 @@ def running_folders(containers: Sequence[Container], ours: str) -> tuple[str, ..
 
 
 def parse_answers(output: bytes) -> ConfigAnswers:
-    """Read what `compose_config.sh` printed. ComposeUnreadable where it is cut off or no such answer."""
+    """Parse the output of `compose_config.sh`. Raises ComposeUnreadable if it is cut off or invalid."""
     records = _records(output)
     if not records or records[-1] != ("END", ""):
         raise _unread()
@@ -137,10 +137,10 @@ def _unquoted(value: str) -> str:
 
 
 def compose_files(given: Sequence[str], environment: Mapping[str, str], answers: ConfigAnswers) -> tuple[str, ...]:
-    """The files that Compose reads, relative to the release's folder or absolute, in the order in which they count.
+    """Return the files that Compose reads, relative to the release's folder or absolute, in order of precedence.
 
-    `given` is bot.toml's `compose.files`, `environment` what Compose is started with. ComposeUnreadable where there is
-    none.
+    `given` is bot.toml's `compose.files`, `environment` is the environment of Compose. Raises ComposeUnreadable if
+    there is no file.
     """
     if given:
         return tuple(given)
@@ -158,7 +158,7 @@ def compose_files(given: Sequence[str], environment: Mapping[str, str], answers:
 
 
 def active_profiles(given: Sequence[str], environment: Mapping[str, str], answers: ConfigAnswers) -> tuple[str, ...]:
-    """The profiles that are active: bot.toml's, else those of the variable COMPOSE_PROFILES or the env file."""
+    """Return the active profiles: bot.toml's, else those of COMPOSE_PROFILES in the environment or the env file."""
     if given:
         return tuple(given)
     named = environment.get("COMPOSE_PROFILES") or answers.env.get("COMPOSE_PROFILES", "")
@@ -168,7 +168,7 @@ def active_profiles(given: Sequence[str], environment: Mapping[str, str], answer
 def read_elsewhere(
     answer: ConfigAnswer, containers: Sequence[Container], *, profiles: Sequence[str], project: str
 ) -> Elsewhere | None:
-    """Read the answer for a folder that containers come from; None where Compose could not read its files."""
+    """Parse the answer for a folder of running containers; None if Compose could not read its files."""
     if answer.code or not answer.text:
         return None
     ids: dict[str, list[str]] = {}

@@ -1,6 +1,6 @@
-"""The resolved Compose configuration as data: what `docker compose config` prints, typed and frozen.
+"""The resolved Compose configuration as data: the output of `docker compose config`, typed and frozen.
 
-Values of the environment, commands, labels and definitions are not kept, only a hash of them (`ComposeService.base`).
+Environment values, commands, labels and definitions are not stored, only a hash of them (`ComposeService.base`).
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class ComposeService:
     """A service that would run.
 
     `shares` are services whose namespaces or volumes it uses. `restart` is `no`, `always`, `on-failure` or
-    `unless-stopped`. `networks` are keys of the project's networks. `base` is the SHA-256 (hex) of its settings
-    without what the other fields say of images, replicas and order, and without sources of mounts and files.
-    `provided` is a service that Compose 5 hands to another program.
+    `unless-stopped`. `networks` are keys of the project's networks. `base` is the SHA-256 (hex) of its settings. It
+    leaves out images, replicas and order, which other fields have, and the sources of mounts and files. `provided` is
+    True for a service that Compose 5 passes to another program.
     """
 
     name: str
@@ -84,15 +84,15 @@ class ComposeService:
 
     @property
     def is_built(self) -> bool:
-        """Whether Compose can build its image."""
+        """True if Compose can build its image."""
         return self.build is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComposeConfig:
-    """A project: its active services in the order of their names.
+    """A project: its active services, sorted by name.
 
-    `name` is empty where Compose does not print it, `version` where the files have none that counts.
+    `name` is empty if Compose does not print it, `version` is empty if the files have no relevant one.
     """
 
     name: str = ""
@@ -102,12 +102,12 @@ class ComposeConfig:
     volumes: tuple[ComposeResource, ...] = ()
 
     def of(self, service: str) -> ComposeService | None:
-        """The service of that name; None where there is none."""
+        """Return the service with that name; None if there is none."""
         return next((one for one in self.services if one.name == service), None)
 
     @property
     def jobs(self) -> frozenset[str]:
-        """The services that others wait for until they have ended well."""
+        """The services that others depend on to complete successfully."""
         return frozenset(
             one.service
             for service in self.services
@@ -119,16 +119,16 @@ class ComposeConfig:
 def parse_config(
     text: str, *, profiles: Sequence[str] = (), project: str = "", folders: Collection[str] = ()
 ) -> ComposeConfig:
-    """Read what `docker compose config --format json` prints, or the YAML of docker-compose 1.29.
+    """Parse the output of `docker compose config --format json`, or the YAML of docker-compose 1.29.
 
-    1.29 prints services of all profiles: those that `profiles` does not activate are left out. `project` names the
-    project for 1.29, which does not print it. `folders` are the absolute paths of the release's folder, as it is called
-    and without links: they do not count in `base`. Raises ComposeUnreadable, and nothing else.
+    1.29 prints the services of all profiles; those that `profiles` does not activate are left out. `project` is the
+    project's name for 1.29, which does not print it. `folders` are the absolute paths of the release's folder, as given
+    and with links resolved. They do not affect `base`. Raises only ComposeUnreadable.
     """
     top, is_json = load(text)
     name = string(top.get("name"), "name") or project
     active = None if is_json else frozenset(profiles)
-    # docker-compose 1.29 prints configs, but does not mount them.
+    # docker-compose 1.29 prints configs but does not mount them.
     kinds = ("secrets", "configs") if is_json else ("secrets",)
     source = _Source(top=top, project=name, folders=tuple(folders), kinds=kinds)
     services = [
@@ -146,7 +146,7 @@ def parse_config(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
-    """Where services are read from. `kinds` are the files that Compose mounts."""
+    """The source that services are read from. `kinds` are the kinds of files that Compose mounts."""
 
     top: Mapping[str, Plain]
     project: str

@@ -1,4 +1,4 @@
-"""The override file: what Compose is given on top of a release's own files. It is JSON, which is YAML."""
+"""The override file that Compose gets in addition to a release's own files. It is JSON, which is valid YAML."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def override_of(
     release: str,
     major: int,
 ) -> str:
-    """The override of a release: each service of `manifest` by its tag of ours, with labels and stable mounts.
+    """Return the override of a release: deploybot's image tag, labels and stable mounts per service of `manifest`.
 
-    `release` is the release's id, `major` Compose's major version. Version 1 cannot be told never to pull, but does
-    not where it finds the tag.
+    `release` is the release's id, `major` is Compose's major version. Version 1 has no `pull_policy: never`, but does
+    not pull if it finds the tag.
     """
     services: dict[str, dict[str, Plain]] = {}
     for one in manifest.services:
@@ -52,7 +52,7 @@ def write_override(
     version: str = "",
     files: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
-    """Write an override file. docker-compose 1.29 wants the `version` of the files that it is merged with."""
+    """Return an override file. docker-compose 1.29 needs the same `version` as in the files that it is merged with."""
     value: dict[str, object] = {"version": version} if version else {}
     value["services"] = services
     for kind, paths in (files or {}).items():
@@ -61,7 +61,7 @@ def write_override(
 
 
 def _volumes(service: ComposeService, facts: PathFacts) -> list[Plain]:
-    """The mounts whose source changes, whole: Compose replaces a mount of the same target as one."""
+    """Return the complete mounts whose source changes: Compose replaces mounts with the same target as a whole."""
     return [_moved(one, facts.stable(one.source)) for one in service.mounts if _moves(one, facts)]
 
 
@@ -86,7 +86,7 @@ def _files(config: ComposeConfig, facts: PathFacts) -> dict[str, dict[str, str]]
 
 
 def _escaped(value: object) -> object:
-    """Write a dollar sign as Compose reads one."""
+    """Escape dollar signs for Compose."""
     if isinstance(value, str):
         return value.replace("$", "$$")
     if isinstance(value, Mapping):

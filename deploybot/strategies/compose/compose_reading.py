@@ -1,6 +1,6 @@
-"""Read what Compose prints: JSON of Compose 2 and later, YAML of docker-compose 1.29. All of it is bounded.
+"""Parses Compose's output: JSON of Compose 2 and later, YAML of docker-compose 1.29. All input is bounded.
 
-Nothing here raises anything but ComposeUnreadable, and its sentences hold names but no values.
+Functions here raise only ComposeUnreadable. Its text contains names but no values.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from deploybot.errors import UserError
 LONGEST = 4 * 1024 * 1024
 """The longest text that is read, in characters and in bytes of UTF-8."""
 MOST_NODES = 200_000
-"""The most values in a text, counted as often as YAML's aliases repeat them."""
+"""The most values in a text. Values repeated by YAML aliases count each time."""
 DEEPEST = 48
 """The deepest nesting."""
 
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
-"""A value of JSON."""
+"""A JSON value."""
 
 _STRUCTURE = re.compile(r"[\[{,]")
 
 
 class ComposeUnreadable(UserError):
-    """A Compose configuration, or an answer about it, is not what it has to be."""
+    """A Compose configuration, or an answer about it, is invalid."""
 
 
 def refuse(what: str) -> NoReturn:
-    """Raise ComposeUnreadable: `what` continues the sentence and holds no values."""
+    """Raise ComposeUnreadable. `what` continues the sentence and contains no values."""
     raise ComposeUnreadable(
         f"The Compose configuration cannot be read: {what}.",
         hint="Run `docker compose config` in the folder of the Compose file and look at what it prints.",
@@ -38,13 +38,13 @@ def refuse(what: str) -> NoReturn:
 
 
 class _Walk:
-    """Copies what a loader made, and counts: aliases make few objects, but many values."""
+    """Copies a loaded value and counts its parts: aliases make few objects but many values."""
 
     def __init__(self) -> None:
         self._left = MOST_NODES
 
     def plain(self, value: object, depth: int = 0) -> Plain:
-        """Return the value as JSON has it; ComposeUnreadable where there are too many or they nest too deep."""
+        """Return the value as JSON types. Raises ComposeUnreadable if it has too many values or nests too deep."""
         self._left -= 1
         if self._left < 0:
             refuse(f"it has more than {MOST_NODES} values")
@@ -60,9 +60,9 @@ class _Walk:
 
 
 def load(text: str) -> tuple[dict[str, Plain], bool]:
-    """Read a configuration: the mapping at its top, and whether the text was JSON.
+    """Parse a configuration. Return the top-level mapping, and whether the text was JSON.
 
-    Compose writes `$$` for a dollar sign, which is undone here.
+    Compose writes a dollar sign as `$$`; this is undone.
     """
     if len(text) > LONGEST or len(text.encode(errors="replace")) > LONGEST:
         refuse(f"it is larger than {LONGEST // 1024 // 1024} MiB")
@@ -74,7 +74,7 @@ def load(text: str) -> tuple[dict[str, Plain], bool]:
 
 
 def mapping(value: object, where: str) -> dict[str, Plain]:
-    """A mapping; None counts as an empty one."""
+    """Return a mapping; None becomes an empty one."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -83,7 +83,7 @@ def mapping(value: object, where: str) -> dict[str, Plain]:
 
 
 def sequence(value: object, where: str) -> list[Plain]:
-    """A list; None counts as an empty one."""
+    """Return a list; None becomes an empty one."""
     if value is None:
         return []
     if not isinstance(value, list):
@@ -92,7 +92,7 @@ def sequence(value: object, where: str) -> list[Plain]:
 
 
 def string(value: object, where: str) -> str:
-    """A string; numbers are taken as their digits, None as an empty string."""
+    """Return a string. A number becomes its digits, None an empty string."""
     if value is None:
         return ""
     if isinstance(value, bool | list | dict) or not isinstance(value, str | int | float):
@@ -104,7 +104,7 @@ def string(value: object, where: str) -> str:
 
 
 def number(value: object, where: str, highest: int = 65535) -> int:
-    """A whole number from 0 to `highest`, also written as a string."""
+    """Return a whole number from 0 to `highest`, also from a string."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= highest:
         return value
     if isinstance(value, float) and value.is_integer() and 0 <= value <= highest:
@@ -115,12 +115,12 @@ def number(value: object, where: str, highest: int = 65535) -> int:
 
 
 def truth(value: object) -> bool:
-    """Whether a value is `true`, also written as a string."""
+    """Return whether a value is `true`, also as a string."""
     return value is True or (isinstance(value, str) and value.lower() in {"true", "yes", "1"})
 
 
 def _unescaped(text: str) -> str:
-    # JSON can hold halves of characters, which nothing can write out again.
+    # JSON can contain lone surrogates, which cannot be written again.
     return text.replace("$$", "$").encode(errors="replace").decode()
 
 
@@ -147,7 +147,7 @@ def _from_yaml(text: str) -> object:
 
 
 def strings(value: object, where: str) -> Sequence[str]:
-    """A list of strings, or one string."""
+    """Return a list of strings, also from a single string."""
     if isinstance(value, str):
         return [value]
     return [string(one, where) for one in sequence(value, where)]

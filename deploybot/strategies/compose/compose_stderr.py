@@ -1,4 +1,4 @@
-"""What Compose says beside its answer: blank variables, why it could not answer, and which files it may lack."""
+"""Parses Compose's stderr: blank variables, the reason for a failure, and the files that may be missing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _LINE = 300
 
 
 def blank_variables(errors: str) -> tuple[str, ...]:
-    """The variables that the files use without a default and that are not set, in the order in which they are used."""
+    """Return the variables that the files use without a default and that are not set, in order of use."""
     return tuple(dict.fromkeys(_BLANK.findall(errors)))
 
 
 def own_words(errors: str) -> str:
-    """Why Compose failed, in its own words, without its warnings."""
+    """Return Compose's own error message without its warnings."""
     lines = [words for line in errors.splitlines() if (words := _words(line.strip()))]
     return "\n".join(line[:_LINE] for line in lines[-_LINES:]) or "It gives no reason."
 
@@ -34,9 +34,9 @@ def _words(line: str) -> str:
 
 
 def raw_paths(answers: ConfigAnswers) -> tuple[tuple[str, str], ...]:
-    """Pairs of what needs a file and the file's absolute path, as far as the raw files say.
+    """Return pairs of what needs a file, such as a secret, and its absolute path, as far as the raw files show.
 
-    Compose stops at the first file that is missing; these are all that it may stop at.
+    Compose stops at the first missing file. These are all files at which it may stop.
     """
     found: dict[tuple[str, str], None] = {}
     for text in answers.raw:
@@ -54,7 +54,7 @@ def _raw(text: str) -> Iterator[tuple[str, str]]:
             for path in _env_files(mapping(one, name).get("env_file")):
                 yield f"env_file of {name}", path
     except ComposeUnreadable:
-        # Compose's own words say more about such a file.
+        # Compose's own message is more precise for such a file.
         return
 
 

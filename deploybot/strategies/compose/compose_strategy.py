@@ -1,7 +1,7 @@
 """Strategy `compose`: Docker Compose from the release's own folder, with every image pinned.
 
-`source = "build"` builds on the server, `source = "images"` pulls; images that belong to the release are pulled by
-their digests, whatever the source. A service whose image, settings and mounted content are the same is not touched.
+`source = "build"` builds on the server, `source = "images"` pulls. Images that belong to the release are always pulled
+by digest. A service whose image, settings and mounted content are unchanged is not touched.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ class ComposeStrategy:
     containers = True
 
     def check(self, site: Site, release: Release) -> None:
-        """Raise UserError where the server has no Docker or Compose, or cannot take the release."""
+        """Raise UserError if the server has no Docker or Compose, or cannot take the release."""
         check_compose(site)
         check_server(site, release)
 
     def fetch(self, site: Site, release: Release, *, again: bool) -> Step:
-        """Bring the release's files to the server."""
+        """Return the step that brings the release's files to the server."""
         return _move(site, release).fetch(built_later=True, again=again)
 
     def ask(self, site: Site, release: Release) -> Step | None:
-        """Ask for the resolved configuration, then for the paths that it names."""
+        """Return the script for the resolved configuration, then the one for the paths in it."""
         if not release.commit:
             return None
         move, containers = _move(site, release), observed_of(site).containers
@@ -74,7 +74,7 @@ class ComposeStrategy:
         return move.step(PATHS, PATHS, {"DEPLOYBOT_PATHS": "\n".join(wanted), "DEPLOYBOT_MOUNTED": "\n".join(mounted)})
 
     def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
-        """Make or find the images, bring up what changed, move the link; and the way back to what runs now."""
+        """Return the plan: build or find images, start what changed, move the link. It has the restore steps, too."""
         self.check(site, release)
         made = not _is_recorded(site, release, back=back)
         recorded = None if made else site.manifests[release.id]
@@ -100,18 +100,18 @@ class ComposeStrategy:
         )
 
     def image_names(self, site: Site, release: Release) -> Mapping[str, str]:
-        """Say how each image is called after the build."""
+        """Return the tag of each image after the build."""
         return next_tags(site, study_of(site, release).config)
 
     def manifest(self, site: Site, release: Release, images: Mapping[str, tuple[str, str]]) -> Manifest:
-        """Record what a prepared release runs. A pinned image is recorded by the digest that it was approved with."""
+        """Record what a prepared release runs. A pinned image is recorded by the digest that was approved."""
         study = study_of(site, release)
         pins = {pin.service: pin.reference for pin in release.images}
         found = {service: (image, pins.get(service, digest)) for service, (image, digest) in images.items()}
         return manifest_of(study.config, study.facts, found, study.files)
 
     def bind(self, step: Step, site: Site, release: Release) -> Mapping[str, str]:
-        """Compute what is built, brought up, restored or kept from what is there right now."""
+        """Return what to build, start, restore or keep, computed from the current observed state."""
         match step.bind:
             case "build":
                 return build_values(site, study_of(site, release), release)
@@ -128,7 +128,7 @@ class ComposeStrategy:
                 return {}
 
     def restart(self, site: Site, release: Release) -> ServerPlan:
-        """Restart the project's containers; what runs afterwards is verified."""
+        """Return the plan that restarts the project's containers. What runs afterwards is verified."""
         check_compose(site)
         move = standing(site, release)
         values = {**_compose(site), **nothing(), "DEPLOYBOT_ACTION": "restart", "DEPLOYBOT_FOLDER": _folder(move)}
@@ -136,17 +136,17 @@ class ComposeStrategy:
         return replace(plan(site, [step]), verify=True)
 
     def task(self, site: Site, release: Release, task: str) -> ServerPlan:
-        """Run a task in the folder of the current release; `docker compose` in it means this project."""
+        """Plan to run a task in the current release's folder. `docker compose` in it uses this project."""
         step = standing(site, release).command(task, task_command(site.app, task), _project(site))
         return ServerPlan(server=site.facts.server, steps=(step,))
 
     def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:
-        """Delete folders and images of releases that are neither kept nor in use."""
+        """Return the step that deletes folders and images of releases that are neither kept nor in use."""
         return prune(site, keep, images=below(site), bind="prune", always=True)
 
 
 def _before(site: Site, previous: Release | None) -> Manifest | None:
-    """Give exactly what is to be restored if this fails; None where nothing serves and nothing good was there."""
+    """Return exactly what to restore on failure; None if nothing runs and no good release was there."""
     observed = observed_of(site)
     snapshot = snapshot_of(observed)
     if previous is None:
@@ -156,15 +156,15 @@ def _before(site: Site, previous: Release | None) -> Manifest | None:
 
 
 def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:
-    """Say whether the release runs the images that it is recorded with, and not new ones.
+    """Return whether the release runs its recorded images, not new ones.
 
-    Raises UserError where it has to go `back` to recorded images that cannot be had any more.
+    Raises UserError if it has to go `back` to recorded images that are no longer available.
     """
     manifest = site.manifests.get(release.id)
     if manifest is None or release.id not in site.good:
         return False
     if not back and site.app.compose.source == "images" and release.id == site.running and not release.images:
-        # The same release again takes what the images' tags mean now.
+        # Deploying the same release again uses the images that the tags mean now.
         return False
     here = {name for one in site.images for name in (one.id, *one.digests)}
     gone = [one for one in manifest.services if one.image not in here and not one.digest]
@@ -184,7 +184,7 @@ def _has_images(site: Site, manifest: Manifest) -> bool:
 
 
 def _restore(site: Site, release: Release, previous: Release | None, before: Manifest | None) -> tuple[Step, ...]:
-    """Give the steps that put back exactly what runs now."""
+    """Return the steps that restore exactly what runs now."""
     if before is None:
         return ()
     home = Move(site=site, release=previous or Release(""), previous=release.id, back=True)
@@ -223,7 +223,7 @@ def _move(site: Site, release: Release) -> Move:
 
 
 def _project(site: Site) -> dict[str, str]:
-    """Give what makes a plain `docker compose` mean this app's project (Compose's documented variables)."""
+    """Return variables that make a plain `docker compose` use this app's project (documented by Compose)."""
     compose = site.app.compose
     values = {"COMPOSE_PROJECT_NAME": project_name(site.app, site.environment)}
     if compose.profiles:

@@ -1,7 +1,7 @@
-"""The label `com.docker.compose.config-hash` as Compose 2 and later write it, computed from what `config` prints.
+"""Computes the label `com.docker.compose.config-hash` of Compose 2 and later from the output of `config`.
 
-`docker compose config --hash` is not enough: Compose 2.26 forgets what comes from `env_file` there, and no version
-knows the containers whose ids `up` puts in place of `service:NAME`. Compose 1.29 prints what it writes.
+`docker compose config --hash` is not enough. Compose 2.26 ignores values from `env_file` there. No version knows the
+container ids that `up` puts in place of `service:NAME`. Compose 1.29 prints exactly the label's value.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _NOT_ALWAYS = (
     frozenset({"depends_on", "profiles"}),
 )
 _NAMESPACES = ("network_mode", "pid", "ipc")
-# Go's json.Marshal writes these so.
+# Escapes of Go's json.Marshal.
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 def compose_hashes(text: str, containers: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
-    """The hashes that the containers of each service may have, of a configuration in JSON; nothing for YAML.
+    """Return the hashes that each service's containers may have, for a JSON configuration; empty for YAML.
 
     Versions differ in the order of keys, and in whether `depends_on` and `profiles` count. `containers` are the ids of
-    each service's containers. ComposeUnreadable where the text cannot be read.
+    each service's containers. Raises ComposeUnreadable if the text cannot be read.
     """
     top, is_json = load(text)
     if not is_json:
@@ -46,7 +46,7 @@ def _hashes(service: dict[str, Plain], containers: Mapping[str, Sequence[str]]) 
 
 
 def _resolved(service: dict[str, Plain], containers: Mapping[str, Sequence[str]]) -> dict[str, Plain]:
-    """A service as `up` changes it before it makes the hash."""
+    """Return a service with the changes that `up` makes before it computes the hash."""
     deploy = service.get("deploy")
     if isinstance(deploy, dict):
         service["deploy"] = {key: one for key, one in deploy.items() if key != "replicas"}

@@ -1,7 +1,8 @@
-"""What is on a server where a release's Compose files point: bind mounts, files of secrets and configs.
+"""The server paths that a release's Compose files refer to: bind mounts, files of secrets and configs.
 
-`compose_paths.sh` looks; this says which paths to look at, reads the answer, and says what Compose is given instead of
-each: content of the repository by a path that names its hash, what leads into `shared/` by its real path.
+`compose_paths.sh` reads the paths. This module chooses them, parses the output, and decides the path that Compose gets
+instead. Content of the repository gets a path with its hash. A path that leads into `shared/` is replaced by its real
+path.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from deploybot.strategies.compose.compose_reading import LONGEST, ComposeUnreada
 
 MOST_PATHS = 500
 MOST_CHARACTERS = 100_000
-"""One variable of the environment takes 128 KiB."""
+"""One environment variable can hold 128 KiB."""
 _FIELDS = 5
 _HASH = 64
 
 
 class PathKind(enum.StrEnum):
-    """What a path leads to.
+    """The kind of file that a path leads to.
 
-    HOLLOW: a folder without files of its own. LINK: a link to nothing. HIDDEN: the bot's user cannot look.
+    HOLLOW: a folder without real files (`.gitkeep`, `.gitignore` and `.keep` do not count). LINK: a broken link.
+    HIDDEN: not readable for the bot's user.
     """
 
     MISSING = "missing"
@@ -40,9 +42,9 @@ class PathKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathFact:
-    """A path on a server; `real` is it without links. `digest` is empty where its content does not count or is unknown.
+    """A path on a server. `real` has links resolved. `digest` is empty if the content is irrelevant or unknown.
 
-    Two files or folders have the same digest where their content, their links and what is executable are the same.
+    Two files or folders have the same digest if their content, links and executable bits are the same.
     """
 
     path: str
@@ -53,7 +55,7 @@ class PathFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostFile:
-    """A file of what is mounted now (`mounted`) that the release does not have, or not as it is there (`changed`).
+    """A file in a current mount (`mounted`) that the release lacks, or that differs from the release's (`changed`).
 
     `name` is its path below `mounted`, empty for the file itself.
     """
@@ -64,13 +66,13 @@ class LostFile:
 
     @property
     def path(self) -> str:
-        """Its whole path."""
+        """The full path."""
         return posixpath.join(self.mounted, self.name) if self.name else self.mounted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathFacts:
-    """All that was seen of one release on one server. `release` is its folder, `directory` the app's directory."""
+    """All paths read for one release on one server. `release` is its folder, `directory` the app's directory."""
 
     directory: str
     release: PathFact
@@ -79,24 +81,24 @@ class PathFacts:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """The release's folder as it is called, and without links."""
+        """The release's folder, as given and with links resolved."""
         return tuple(dict.fromkeys((self.release.path, self.release.real)))
 
     def within(self, path: str) -> bool:
-        """Whether a path names something of the release's folder, or that folder."""
+        """Return whether a path is the release's folder or inside it."""
         return any(path == folder or path.startswith(f"{folder}/") for folder in self.folders)
 
     def of(self, path: str) -> PathFact | None:
-        """What is at a path; None where nobody looked."""
+        """Return what is at a path; None if it was not read."""
         return self.paths.get(path)
 
     def is_shipped(self, path: str) -> bool:
-        """Whether a path leads to a file or folder of the release whose content is known."""
+        """Return whether a path leads to a file or folder of the release whose content is known."""
         fact = self.of(path)
         return fact is not None and bool(fact.digest) and self.within(fact.real)
 
     def stable(self, path: str) -> str:
-        """The path that Compose is given: the same for the same content, whatever the release."""
+        """Return the path that Compose gets: the same for the same content in every release."""
         fact = self.of(path)
         if fact is None or fact.real == self.release.real or not self.within(path):
             return path
@@ -107,11 +109,11 @@ class PathFacts:
         return f"{self.content(fact.digest)}/{_base(path)}" if fact.kind is PathKind.FILE else self.content(fact.digest)
 
     def content(self, digest: str) -> str:
-        """Where a copy of content lies: the folder itself, or the folder that a file is in."""
+        """Return where a copy of the content is: the folder itself, or the folder that contains the file."""
         return f"{self.directory}/.deploybot/mounts/{digest}"
 
     def identity(self, path: str) -> str:
-        """What a mounted path counts as: its content where the release ships it, else where it really is."""
+        """Return what identifies a mounted path: its content if the release has it, otherwise its real path."""
         fact = self.of(path)
         if fact is not None and self.is_shipped(path):
             return f"content {fact.digest}"
@@ -119,7 +121,7 @@ class PathFacts:
 
 
 def sources_of(service: ComposeService) -> Iterator[tuple[str, str]]:
-    """Pairs of a path on the server and the target in the container: bind mounts, secrets and configs."""
+    """Yield pairs of a server path and the target in the container: bind mounts, secrets and configs."""
     for mount in service.mounts:
         if mount.kind == "bind" and mount.source.startswith("/"):
             yield mount.source, mount.target
@@ -129,13 +131,13 @@ def sources_of(service: ComposeService) -> Iterator[tuple[str, str]]:
 
 
 def wanted_paths(config: ComposeConfig) -> tuple[str, ...]:
-    """The paths to look at, for `DEPLOYBOT_PATHS`. ComposeUnreadable where there are too many."""
+    """Return the paths to read, for `DEPLOYBOT_PATHS`. Raises ComposeUnreadable if there are too many."""
     found = dict.fromkeys(source for service in config.services for source, _ in sources_of(service))
     return _checked(tuple(found))
 
 
 def wanted_mounted(config: ComposeConfig, containers: Collection[Container]) -> tuple[str, ...]:
-    """Lines for `DEPLOYBOT_MOUNTED`: a path of the release, then what a container of its service mounts there now."""
+    """Return lines for `DEPLOYBOT_MOUNTED`: a release path, then what its service's container mounts there now."""
     pairs: dict[tuple[str, str], None] = {}
     for service in config.services:
         ours = [one for one in containers if one.service == service.name and not one.oneoff]
@@ -145,7 +147,7 @@ def wanted_mounted(config: ComposeConfig, containers: Collection[Container]) -> 
 
 
 def bound_at(container: Container, target: str) -> str:
-    """The path on the server that a container mounts at a target; empty where there is none."""
+    """Return the server path that a container mounts at a target; empty if there is none."""
     wanted = posixpath.normpath(target)
     return next(
         (one.source for one in container.mounts if one.kind == "bind" and posixpath.normpath(one.target) == wanted), ""
@@ -166,7 +168,7 @@ def _checked(paths: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def parse_paths(output: bytes, directory: str) -> PathFacts:
-    """Read what `compose_paths.sh` printed for an app's directory. ComposeUnreadable where that is cut off or wrong."""
+    """Parse the output of `compose_paths.sh` for an app's directory. Raises ComposeUnreadable if it is invalid."""
     records = list(_records(output))
     if len(records) < 2 or records[0][0] != "release" or records[-1][0] != "end":  # noqa: PLR2004 - first and last
         raise _unread()
@@ -175,7 +177,7 @@ def parse_paths(output: bytes, directory: str) -> PathFacts:
     for word, path, what, why, digest in records[1:-1]:
         if word in {"path", "mounted"}:
             fact = _fact(path, what, why, digest)
-            # The content of what is mounted now is always known; another record of the same path may lack it.
+            # The content of a current mount is always known, but another record of the same path may lack it.
             paths[path] = fact if fact.digest or path not in paths else paths[path]
         elif word == "lost" and why in {"new", "changed"}:
             lost.append(LostFile(mounted=path, name=what, changed=why == "changed"))

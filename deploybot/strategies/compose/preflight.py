@@ -1,4 +1,4 @@
-"""Everything that would make `up` fail or lose something, found before anything is touched, all at once."""
+"""Finds everything that would make `up` fail or lose data, all at once and before anything is changed."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _STAYS = frozenset({EffectKind.KEPT, EffectKind.LEFT, EffectKind.STARTED})
 _LAST_THAT_NEVER_CREATES = (2, 26)
 _SHOWN = 5
 _LEAST_INODES = 10_000
-"""Files that one image of an ordinary size brings."""
+"""The number of files in one image of ordinary size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight:
-    """What is known before a release is brought up on a server.
+    """What is known before a release is started on a server.
 
-    `version` is Compose's major and minor. `names` are what the app may be called elsewhere: its name and that of its
-    repository. `need_disk` bytes have to be free on Docker's disk; 0 where all images are there already.
+    `version` is Compose's major and minor version. `names` are the names that the app may have elsewhere: its own and
+    its repository's. `need_disk` bytes must be free on Docker's disk; 0 if all images are already there.
     """
 
     config: ComposeConfig
@@ -40,11 +40,11 @@ class Preflight:
     need_disk: int = 0
 
     def kind_of(self, service: str) -> EffectKind | None:
-        """What becomes of a service of this project."""
+        """Return the effect on a service of this project; None if it is unknown."""
         return next((one.kind for one in self.effects if one.service == service), None)
 
     def is_ours(self, container: Container) -> bool:
-        """Whether a container belongs to this project."""
+        """Return whether a container belongs to this project."""
         return container in self.observed.containers
 
     @property
@@ -53,7 +53,7 @@ class Preflight:
         return f"{self.facts.directory}/shared"
 
     def named(self, path: str) -> str:
-        """A path as the release's files call it."""
+        """Return a path relative to the release's folder if it is inside."""
         for folder in self.facts.folders:
             if path.startswith(f"{folder}/"):
                 return path.removeprefix(f"{folder}/")
@@ -61,7 +61,7 @@ class Preflight:
 
 
 def problems_of(known: Preflight) -> tuple[ComposeProblem, ...]:
-    """All problems, those that stop a deployment first. Empty where nothing is known that would go wrong."""
+    """Return all problems, blocking ones first. Empty if nothing is known to go wrong."""
     found = dict.fromkeys(
         (
             *second_copies(known.config, known.observed, known.names),
@@ -80,9 +80,9 @@ def problems_of(known: Preflight) -> tuple[ComposeProblem, ...]:
 
 
 def unresolved(answers: ConfigAnswers, facts: PathFacts) -> tuple[ComposeProblem, ...]:
-    """The problems of a release whose files Compose could not read: its own words, and every file that is missing.
+    """Return the problems of a release whose files Compose could not read: its error, and every missing file.
 
-    `facts` are of the paths that `raw_paths` names.
+    `facts` are those of the paths from `raw_paths`.
     """
     missing = [
         _missing_file(f"The {what}", path, facts)
@@ -143,14 +143,14 @@ def _mounts(known: Preflight) -> Iterator[ComposeProblem]:
                 )
 
 
-def _never_created(creates: bool | None, version: tuple[int, int]) -> bool:  # noqa: FBT001 - as the model has it
+def _never_created(creates: bool | None, version: tuple[int, int]) -> bool:  # noqa: FBT001 - as in the model
     if creates is None:
         return version <= _LAST_THAT_NEVER_CREATES
     return not creates
 
 
 def _lost(known: Preflight) -> Iterator[ComposeProblem]:
-    """Files in what is mounted now that the containers would no longer see."""
+    """Yield files in current mounts that the containers would no longer see."""
     for service in known.config.services:
         if known.kind_of(service.name) in _STAYS:
             continue
@@ -250,7 +250,7 @@ def _taker(number: int, port: ServicePort, service: ComposeService, known: Prefl
 
 
 def _program_on(service: ComposeService, port: ServicePort, known: Preflight) -> PublishedPort | None:
-    """Find who listens on a single port outside of containers. With a range, Docker looks for a free one."""
+    """Return a port that a program outside Docker uses, for a single port. In a range, Docker finds a free one."""
     containers = (*known.observed.containers, *known.observed.others)
     goes = any(one.host_network and known.is_ours(one) for one in containers)
     if port.first != port.last or goes or known.kind_of(service.name) in _STAYS:
@@ -276,7 +276,7 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _outside(known: Preflight) -> Iterator[ComposeProblem]:
-    """External networks and volumes that are not there."""
+    """Yield external networks and volumes that do not exist."""
     networks: Mapping[str, Collection[str]] = {one.name: one.networks for one in known.config.services}
     volumes: Mapping[str, Collection[str]] = {
         one.name: [mount.source for mount in one.mounts if mount.kind == "volume"] for one in known.config.services
@@ -295,7 +295,7 @@ def _outside(known: Preflight) -> Iterator[ComposeProblem]:
 
 
 def _blank(known: Preflight) -> Iterator[ComposeProblem]:
-    """Variables without a value. Where what runs has none either, that is how people want it."""
+    """Yield variables without a value. If they are blank in what runs now, too, it is only a warning."""
     before = {name for one in known.answers.running for name in blank_variables(one.errors)}
     names = blank_variables(known.answers.release.errors)
     for is_old in (False, True):
@@ -320,7 +320,7 @@ def _provided(known: Preflight) -> Iterator[ComposeProblem]:
 
 
 def _room(known: Preflight) -> Iterator[ComposeProblem]:
-    """Room for images on Docker's own disk, which may be another than that of the releases."""
+    """Yield a lack of space for images on Docker's disk, which may differ from the disk of the releases."""
     facts = known.observed.facts
     if not known.need_disk:
         return

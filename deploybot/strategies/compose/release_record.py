@@ -1,4 +1,4 @@
-"""Record exactly what a release runs, and exactly what ran before."""
+"""Records exactly what a release runs, and exactly what ran before."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONFIG_FILES = "com.docker.compose.project.config_files"
 def manifest_of(
     config: ComposeConfig, facts: PathFacts, images: Mapping[str, tuple[str, str]], files: tuple[str, ...]
 ) -> Manifest:
-    """Record what a prepared release runs; `images` gives the id and digest of each service's image."""
+    """Record what a prepared release runs. `images` has the id and digest of each service's image."""
     return Manifest(
         services=tuple(
             ServiceImage(
@@ -39,7 +39,7 @@ def manifest_of(
 
 
 def snapshot_of(observed: Observed) -> Manifest | None:
-    """Record what runs, whoever started it; None where nothing does. One-off containers do not count."""
+    """Record what runs, even if the bot did not start it; None if nothing runs. One-off containers are ignored."""
     services = observed.services
     if not any(one.state == "running" for ones in services.values() for one in ones):
         return None
@@ -65,7 +65,7 @@ def snapshot_of(observed: Observed) -> Manifest | None:
 
 
 def with_health(manifest: Manifest, observed: Observed) -> Manifest:
-    """Add to a record which of its services do not run well now."""
+    """Add to a record which of its services are unhealthy now."""
     services = observed.services
     return replace(
         manifest,
@@ -76,5 +76,5 @@ def with_health(manifest: Manifest, observed: Observed) -> Manifest:
 
 
 def files_of(container: Container) -> tuple[str, ...]:
-    """Give the Compose files with which a container was made, as Compose noted them."""
+    """Return the Compose files that a container was created with, from Compose's label."""
     return tuple(filter(None, container.label(CONFIG_FILES).split(",")))

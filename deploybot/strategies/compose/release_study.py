@@ -1,4 +1,4 @@
-"""Put together what the scripts said about a release on a server: its configuration, effects and problems."""
+"""Combines the scripts' output about a release on a server: its configuration, effects and problems."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ PATHS = "compose_paths"
 
 
 def answers_of(site: Site) -> ConfigAnswers:
-    """Read what `compose_config.sh` said."""
+    """Parse the output of `compose_config.sh`."""
     return parse_answers(site.answers[CONFIG])
 
 
 def config_of(site: Site, release: Release) -> ComposeConfig | None:
-    """Read the resolved configuration; None where Compose refuses the files."""
+    """Return the resolved configuration; None if Compose rejects the files."""
     answers = answers_of(site)
     if answers.release.code:
         return None
@@ -48,7 +48,7 @@ def config_of(site: Site, release: Release) -> ComposeConfig | None:
 
 
 def study_of(site: Site, release: Release) -> ReleaseStudy:
-    """Put together what is known of a release's files. Raises UserError where Compose refuses them."""
+    """Return all that is known about a release's files. Raises UserError if Compose rejects them."""
     answers, config = answers_of(site), config_of(site, release)
     files = compose_files(site.files or site.app.compose.files, _variables(site), answers)
     facts = parse_paths(site.answers[PATHS], site.directory)
@@ -74,7 +74,7 @@ def study_of(site: Site, release: Release) -> ReleaseStudy:
 
 
 def effects_in(site: Site, study: ReleaseStudy, manifest: Manifest | None, release: Release) -> tuple[Effect, ...]:
-    """Say what becomes of each service. `manifest` has the images of the release, None where they are made first."""
+    """Return the effect on each service. `manifest` has the images of the release, None if they are built first."""
     work = work_of(study.config, source=site.app.compose.source, pins=release.images, below=below(site))
     known = {one.service: one.image for one in manifest.services} if manifest else {}
     wanted = WantedService(
@@ -90,9 +90,9 @@ def effects_in(site: Site, study: ReleaseStudy, manifest: Manifest | None, relea
 
 
 def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, makes: bool) -> tuple[str, ...]:
-    """Raise UserError with everything that would keep the release from coming up; else give the warnings.
+    """Raise UserError with everything that would stop the release from starting; otherwise return the warnings.
 
-    `makes`: images have to be built or pulled first.
+    `makes` is True if images must be built or pulled first.
     """
     known = Preflight(
         config=study.config,

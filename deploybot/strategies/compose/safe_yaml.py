@@ -1,4 +1,4 @@
-"""Load YAML with a bound on size and depth, and without merge keys."""
+"""Loads YAML with a limit on size and depth, and without merge keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PROBLEMS = (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionErro
 
 
 def load(text: str, *, most_events: int, deepest: int) -> object:
-    """Load a document as SafeLoader does. Raises ValueError, whose text continues “cannot be read: …”."""
+    """Load a document like SafeLoader. Raises ValueError, whose text continues “cannot be read: …”."""
     try:
         bounded = _is_bounded(text, most_events, deepest)
         # The loader is a SafeLoader.
@@ -21,7 +21,7 @@ def load(text: str, *, most_events: int, deepest: int) -> object:
 
 
 def _is_bounded(text: str, most_events: int, deepest: int) -> bool:
-    """Look at the events before anything is made of them: libyaml's composer recurses without a limit."""
+    """Check the events before objects are built from them: libyaml's composer recurses without a limit."""
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -34,10 +34,10 @@ def _is_bounded(text: str, most_events: int, deepest: int) -> bool:
 
 
 class _Loader(yaml.CSafeLoader):
-    """SafeLoader without merge keys, as merging merges can take for ever. Compose resolves them in what it prints."""
+    """SafeLoader without merge keys: nested merges can take forever. Compose resolves them in its output."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Leave `<<` a key like others."""
+        """Treat `<<` like any other key."""
 
 
 def _as_string(loader: _Loader, node: yaml.ScalarNode) -> str:
@@ -45,7 +45,7 @@ def _as_string(loader: _Loader, node: yaml.ScalarNode) -> str:
 
 
 def _as_nothing(_loader: _Loader, _suffix: str, _node: yaml.Node) -> None:
-    """Take Compose's own tags, such as `!reset`, for nothing."""
+    """Read Compose's own tags, such as `!reset`, as None."""
 
 
 _Loader.add_constructor("tag:yaml.org,2002:merge", _as_string)

@@ -1,4 +1,4 @@
-"""Find an app that runs on the server already, under another project's name: a second copy would share its data."""
+"""Finds an app that already runs on the server under another project name: a second copy would share its data."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _WORKING_DIR = "com.docker.compose.project.working_dir"
 
 
 def second_copies(config: ComposeConfig, observed: Observed, names: Collection[str]) -> Iterator[ComposeProblem]:
-    """Yield a problem for each project that is this app. `names` are the app's name and the repository's.
+    """Yield a problem for each project that is this app. `names` are the names of the app and its repository.
 
-    Where containers of the project run here, the deployment goes on with them, and nothing is a second copy.
+    If containers of the project itself run here, the deployment continues with them, and nothing counts as a second
+    copy.
     """
     if observed.containers:
         return
@@ -36,7 +37,7 @@ def second_copies(config: ComposeConfig, observed: Observed, names: Collection[s
 def copies_of(
     config: ComposeConfig, containers: Collection[Container], names: Collection[str]
 ) -> dict[str, tuple[Container, ...]]:
-    """The running containers of each other project that is the same app, by the project's name."""
+    """Return the running containers of each other project that is the same app, by the project's name."""
     projects: dict[str, tuple[Container, ...]] = {}
     for one in containers:
         if one.project and one.service and not one.oneoff:
@@ -48,9 +49,9 @@ def copies_of(
 def _is_same(
     config: ComposeConfig, running: Collection[Container], everything: Collection[Container], names: Collection[str]
 ) -> bool:
-    """Whether a project is the same app: it has the same services, and something that two apps do not share by chance.
+    """Return whether a project is the same app: it has the same services, and something that is no coincidence.
 
-    Another environment of the app that deploybot runs here is no copy.
+    Another environment of the app that deploybot runs here is not a copy.
     """
     if any(one.label(RELEASE_LABEL) or one.label(IMAGE_LABEL) for one in running):
         return False
@@ -72,7 +73,7 @@ def _is_called(containers: Collection[Container], names: Collection[str]) -> boo
 
 
 def _shares(config: ComposeConfig, container: Container) -> bool:
-    """Whether a container has the port or the name that its service would have."""
+    """Return whether a container has the port or the name that its service would have."""
     service = config.of(container.service)
     if service is None:
         return False
@@ -81,10 +82,11 @@ def _shares(config: ComposeConfig, container: Container) -> bool:
 
 
 def _same_images(config: ComposeConfig, containers: Collection[Container], names: Collection[str]) -> bool:
-    """Whether all services that both have run images of the same repositories, one of which is not everybody's.
+    """Return whether all common services use the same image repositories, at least one of them not generic.
 
-    `postgres` is everybody's, `ghcr.io/ana/notes` is not. A shared `bitnami/redis` proves nothing, neither beside other
-    images nor where it is all that is left of a project: then an image has to be called as the app.
+    `postgres` is generic, `ghcr.io/ana/notes` is not. If other images differ, a shared `bitnami/redis` proves nothing.
+    If the two have different services, for example because only a part of one is left, an image must have the app's
+    name.
     """
     pairs = [(repository_name(one.image), config.of(one.service)) for one in containers]
     known = [(theirs, repository_name(service.image)) for theirs, service in pairs if service is not None]

@@ -1,4 +1,4 @@
-"""What becomes of each service: the difference between what runs and what a release wants, and why."""
+"""What happens to each service: the difference between what runs and what a release wants, and why."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ UNLESS_PULLED = "unless its tag means another image now"
 class WantedService:
     """What a release wants to run on a server.
 
-    `images` are the ids of images, for the services where they are known; `built` names the services whose image is
-    built, which matters for the others. `elsewhere` are the folders that containers come from. `last` is what the bot
-    saw of the release that runs. `remove_orphans`: containers that the bot did not make go, too.
+    `images` are the known image ids, by service. `built` names the services whose image is built, for those without a
+    known id. `elsewhere` are the folders that containers come from. `last` is the manifest of the running release. With
+    `remove_orphans`, containers that the bot did not create are removed too.
     """
 
     config: ComposeConfig
@@ -49,7 +49,7 @@ class WantedService:
 
 
 def effects_of(observed: Observed, wanted: WantedService) -> tuple[Effect, ...]:
-    """Say what becomes of each service that runs or shall run, in the order of their names."""
+    """Return the effect on each service that runs or is wanted, sorted by name."""
     found = {one.name: effect for one in wanted.config.services if (effect := _effect(one, observed, wanted))}
     _spread(found, wanted.config)
     for service in observed.services.keys() - {one.name for one in wanted.config.services}:
@@ -60,7 +60,7 @@ def effects_of(observed: Observed, wanted: WantedService) -> tuple[Effect, ...]:
 
 
 def is_ours(service: str, observed: Observed, last: Manifest | None) -> bool:
-    """Whether the bot made a service: its containers say so, or it was part of the last release."""
+    """Return whether the bot created a service: its containers have its labels, or it was in the last release."""
     labelled = any(one.label(IMAGE_LABEL) or one.label(SETTINGS_LABEL) for one in observed.services.get(service, ()))
     return labelled or (last is not None and last.of(service) is not None)
 
@@ -101,7 +101,7 @@ def _changes(service: ComposeService, container: Container, wanted: WantedServic
 
 
 def _image_differs(service: ComposeService, container: Container, wanted: WantedService) -> bool:
-    """Whether another image is wanted, as far as that is known before the images are made."""
+    """Return whether a different image is wanted, as far as is known before the images are built."""
     known = wanted.images.get(service.name, "")
     if known:
         return known != container.image_id
@@ -115,10 +115,10 @@ def _image_differs(service: ComposeService, container: Container, wanted: Wanted
 
 
 def _settings_hold(service: ComposeService, container: Container, wanted: WantedService) -> bool:
-    """Whether a container without a label of ours has the settings that are wanted.
+    """Return whether a container without deploybot's labels has the wanted settings.
 
-    It has them where Compose would not make it again in the folder that it comes from, and the settings there are those
-    of the release.
+    It does if Compose would not recreate it in the folder that it comes from, and the settings there equal the
+    release's.
     """
     folder, label = container.label(_WORKING_DIR), container.label(_CONFIG_HASH)
     for there in wanted.elsewhere:
@@ -129,7 +129,7 @@ def _settings_hold(service: ComposeService, container: Container, wanted: Wanted
 
 
 def _mount_holds(source: str, target: str, container: Container, facts: PathFacts) -> bool:
-    """Whether what a container mounts is what is wanted: the same content, or the same place."""
+    """Return whether a container mounts what is wanted: the same content, or the same path."""
     now = bound_at(container, target)
     seen, fact = facts.of(now), facts.of(source)
     if not now:
@@ -153,23 +153,23 @@ def _unchanged(service: ComposeService, containers: Sequence[Container], wanted:
 
 
 def _is_done(service: ComposeService, wanted: WantedService) -> bool:
-    """Whether a service that ended with 0 is a job that is done, and not one that somebody stopped.
+    """Return whether a service that exited with 0 is a finished job, not one that a person stopped.
 
-    It is a job where another waits for its end, or where it had ended when the release was verified.
+    It is a job if another service waits for its end, or if it had exited when the release was verified.
     """
     before = wanted.last.of(service.name) if wanted.last else None
     return service.name in wanted.config.jobs or (before is not None and before.ended)
 
 
 def may_end(service: ComposeService, config: ComposeConfig) -> bool:
-    """Whether a service may be a job that ends: nothing restarts it, and nothing says that it serves."""
+    """Return whether a service may be a job that ends: it is not restarted, and has no health check and no ports."""
     if service.name in config.jobs:
         return True
     return service.restart in {"no", "on-failure"} and not service.healthcheck and not service.ports
 
 
 def _spread(found: dict[str, Effect], config: ComposeConfig) -> None:
-    """Recreate what would be left with a gone namespace or volumes, and what the files say to restart with another."""
+    """Recreate services that would lose a namespace or volumes, and those that the files restart with another one."""
     changed = True
     while changed:
         changed = False
@@ -189,7 +189,7 @@ def _bound_to(service: ComposeService) -> Iterator[str]:
 
 
 def _moves(effect: Effect | None, service: ComposeService, name: str) -> bool:
-    """Whether a service is made again, so that another has to follow. What was stopped took its namespaces with it."""
+    """Return whether a recreated service makes another one follow. A stopped service has lost its namespaces."""
     if effect is None:
         return False
     return effect.kind is EffectKind.RECREATED or (name in service.shares and effect.kind in _MOVING)

@@ -1,7 +1,7 @@
-"""One hash of everything that a service's settings say, the same for the same settings in another folder.
+"""One hash of all settings of a service. The same settings in another folder give the same hash.
 
-All Compose versions that print the same settings in other words should give the same hash: nothing that stands for a
-default is counted, nor is what only says how an image is made, how many containers there are, and in which order.
+Compose versions print the same settings differently, but should give the same hash. So default values are not hashed.
+Neither are build settings, the number of containers, and their order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from deploybot.strategies.compose.compose_reading import Plain, mapping, sequenc
 from deploybot.strategies.compose.service_parts import read_file, read_mount, read_port
 
 OURS = "deploybot."
-"""How the names of our labels begin."""
+"""The prefix of deploybot's labels."""
 _LEFT_OUT = frozenset(
     {
         *("image", "build", "pull_policy", "scale", "profiles", "depends_on", "develop", "env_file", "label_file"),
@@ -42,7 +42,7 @@ def base_hash(service: Mapping[str, Plain], top: Mapping[str, Plain], project: s
             json.dumps(asdict(read_port(one, "ports")), sort_keys=True)
             for one in sequence(service.get("ports"), "ports")
         ),
-        # docker-compose 1.29 prints them in another order when an override is there.
+        # docker-compose 1.29 prints them in another order if there is an override.
         "volumes": sorted(
             (_mount(one, top, project) for one in sequence(service.get("volumes"), "volumes")), key=json.dumps
         ),
@@ -56,12 +56,12 @@ _FILES = ("secrets", "configs")
 
 
 def digest(text: str) -> str:
-    """The SHA-256 of a text, in hex."""
+    """Return the SHA-256 of a text, in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _moved(text: str, folders: Collection[str]) -> str:
-    """Replace the release's folder by `.`, the longest of its paths first."""
+    """Replace the release's folder with `.`, its longest path first."""
     for folder in sorted(filter(None, folders), key=len, reverse=True):
         written = json.dumps(folder.rstrip("/"), ensure_ascii=False)[1:-1]
         text = re.sub(re.escape(written) + r"(?![\w.-])", ".", text)
@@ -69,7 +69,7 @@ def _moved(text: str, folders: Collection[str]) -> str:
 
 
 def _tidy(value: Plain) -> Plain:
-    """Leave out what is not set, at every level of mappings."""
+    """Remove unset values at every level of mappings."""
     if not isinstance(value, dict):
         return value
     tidied = {key: _tidy(one) for key, one in value.items()}
@@ -77,7 +77,7 @@ def _tidy(value: Plain) -> Plain:
 
 
 def _pairs(value: Plain, where: str) -> dict[str, Plain]:
-    """A mapping that may be written as a list of `NAME=VALUE`."""
+    """Return a mapping that may be given as a list of `NAME=VALUE`."""
     if not isinstance(value, list):
         return mapping(value, where)
     split = [text.partition("=") for text in strings(value, where)]
@@ -85,7 +85,7 @@ def _pairs(value: Plain, where: str) -> dict[str, Plain]:
 
 
 def _definition(kind: str, key: str, top: Mapping[str, Plain], project: str) -> Plain:
-    """A network, volume, secret or config as it is defined, without its file and a name that Compose makes."""
+    """Return the definition of a network, volume, secret or config, without its file and a generated name."""
     given = dict(mapping(mapping(top.get(kind), kind).get(key), f"{kind}.{key}"))
     given.pop("file", None)
     if given.get("name") in {f"{project}_{key}", key}:
@@ -119,7 +119,7 @@ def _options(value: Plain) -> Plain:
     rest = {key: one for key, one in value.items() if key not in _OF_A_MOUNT}
     bind = rest.get("bind")
     if isinstance(bind, dict):
-        # What it means where it is absent differs between versions, and it is no setting of a container.
+        # The default differs between versions, and it is not a setting of a container.
         rest["bind"] = {key: one for key, one in bind.items() if key != "create_host_path"}
     return _tidy(rest)
 

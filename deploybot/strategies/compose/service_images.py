@@ -1,4 +1,4 @@
-"""Where the image of each service comes from: built on the server, pulled by its name, or pulled by a digest."""
+"""Where the image of each service comes from: built on the server, pulled by name, or pulled by digest."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:_|__|-+)[a-z0-9]+)*", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageWork:
-    """What has to be done so that all images of a release are on a server.
+    """The work needed to have all images of a release on a server.
 
-    `build` are services for `compose build`, `pull` those for `compose pull`, `missing` those for `compose pull` where
-    the server does not have the image yet (look after the build), `pinned` those to pull by digest unless it is there.
-    `names` says how each service's image is called then; `invented` are those of `names` that no Compose file has: they
-    are given to Compose for the build by `naming`, and removed after it.
+    `build` are services for `compose build`, `pull` those for `compose pull`. `missing` are those for `compose pull` if
+    the server still lacks the image after the build. `pinned` are images to pull by digest unless they are there.
+    `names` has the resulting image name of each service. `invented` are those of `names` that no Compose file has.
+    Compose gets them for the build through `naming`, and they are removed afterwards.
     """
 
     build: tuple[str, ...] = ()
@@ -37,10 +37,10 @@ class ImageWork:
 
 
 def work_of(config: ComposeConfig, *, source: str, pins: Sequence[Pin], below: str) -> ImageWork:
-    """Say what to build and what to pull. `source` is bot.toml's `build` or `images`.
+    """Return what to build and what to pull. `source` is bot.toml's `build` or `images`.
 
-    `below` is the repository for tags of ours. UserError where the release pins a service that does not run, or a
-    service has no image to pull.
+    `below` is the repository for deploybot's tags. Raises UserError if the release pins a service that does not run, or
+    if a service has no image to pull.
     """
     services = [one for one in config.services if not one.provided]
     if not services:
@@ -87,7 +87,7 @@ def _check_pulled(pulled: Sequence[ComposeService]) -> None:
 
 
 def repositories_of(below: str, services: Collection[str]) -> dict[str, str]:
-    """The repository for the tags of each service's images. Names that it cannot have get a part of their hash."""
+    """Return the repository for the tags of each service. Invalid or duplicate names get a part of their hash."""
     plain = {name: re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") for name in services}
     taken = list(plain.values())
     return {
@@ -97,10 +97,10 @@ def repositories_of(below: str, services: Collection[str]) -> dict[str, str]:
 
 
 def images_below(project: str) -> str:
-    """Give the repository below which a project's images are tagged.
+    """Return the repository below which a project's images are tagged.
 
-    Not every project's name may be part of one (distribution's reference grammar): those get a part of their hash,
-    after a dot, which no project's name has.
+    Some project names are not valid in one (distribution's reference grammar). Those get a part of their hash after a
+    dot, which no project name contains.
     """
     if _REPOSITORY.fullmatch(project):
         return f"deploybot/{project}"
@@ -113,23 +113,23 @@ def _hash(name: str) -> str:
 
 
 def tag_of(repository: str, image: str) -> str:
-    """The tag of ours for an image, by its id: it means the same image for ever."""
+    """Return deploybot's tag for an image. It contains the id, so it always means the same image."""
     return f"{repository}:{image.removeprefix('sha256:')[:_ID]}"
 
 
 def full_name(name: str) -> str:
-    """Give an image's name with registry and tag: `nginx` and `docker.io/library/nginx:latest` are the same."""
+    """Return an image name with registry and tag: `nginx` and `docker.io/library/nginx:latest` are the same."""
     repository, tag, digest = _parts(name)
     return f"{repository}@{digest}" if digest else f"{repository}:{tag or 'latest'}"
 
 
 def repository_name(name: str) -> str:
-    """Give an image's name without tag and digest, with its registry."""
+    """Return an image name with its registry, without tag and digest."""
     return _parts(name)[0]
 
 
 def _parts(name: str) -> tuple[str, str, str]:
-    """The repository, the tag and the digest. A colon before the last slash is a port's."""
+    """Split a name into repository, tag and digest. A colon before the last slash belongs to a port."""
     bare, _, digest = name.partition("@")
     head, colon, tag = bare.rpartition(":")
     if not colon or "/" in tag:

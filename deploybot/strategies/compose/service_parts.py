@@ -1,4 +1,4 @@
-"""The parts of a Compose service, and how their long and short forms are read."""
+"""The parts of a Compose service, and parsers for their long and short forms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deploybot.strategies.compose.compose_reading import Plain, mapping, number,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceBuild:
-    """How an image is built: `context` is a folder's absolute path or an address."""
+    """How an image is built. `context` is a folder's absolute path or a URL."""
 
     context: str
     dockerfile: str = ""
@@ -18,11 +18,11 @@ class ServiceBuild:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceMount:
-    """Something mounted: `kind` is `bind`, `volume`, `tmpfs` or another word of Compose.
+    """A mount. `kind` is `bind`, `volume`, `tmpfs` or another of Compose's words.
 
-    `source` is an absolute path or a volume's key, empty where there is none. `creates` says whether Compose lets the
-    Engine create a missing path; None where that depends on the version of Compose. `form` is the mount as Compose
-    prints it: JSON of a mapping, or 1.29's short form.
+    `source` is an absolute path or a volume's key, empty if there is none. `creates` is True if Compose lets the Engine
+    create a missing path; None if that depends on the version of Compose. `form` is the mount as Compose prints it:
+    JSON of a mapping, or 1.29's short form.
     """
 
     kind: str
@@ -35,10 +35,10 @@ class ServiceMount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePort:
-    """A port of a container and the ports of the server that may lead to it.
+    """A port of a container, and the server ports that may be published for it.
 
-    `first` and `last` are equal but for a range, of which the Engine takes a free one; both are 0 where it takes any.
-    `address` is empty for all addresses.
+    `first` and `last` are equal for a single port. In a range, the Engine picks a free port. Both are 0 if it may pick
+    any. `address` is empty for all addresses.
     """
 
     target: int
@@ -52,7 +52,7 @@ class ServicePort:
 class ServiceFile:
     """A secret or config that a service uses.
 
-    `kind` is `secrets` or `configs`, `path` the absolute path of its file, empty where it comes from elsewhere.
+    `kind` is `secrets` or `configs`. `path` is the absolute path of its file, empty if it comes from elsewhere.
     """
 
     kind: str
@@ -63,7 +63,7 @@ class ServiceFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependency:
-    """Another service that has to be there first. `restart`: this one restarts whenever that one is recreated."""
+    """A service that must start first. With `restart`, this one restarts whenever that one is recreated."""
 
     service: str
     condition: str = "service_started"
@@ -73,7 +73,7 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComposeResource:
-    """A network or volume of the project: `key` is its key in the Compose file, `name` what the Engine calls it."""
+    """A network or volume of the project. `key` is its key in the Compose file, `name` its name on the Engine."""
 
     key: str
     name: str
@@ -81,7 +81,7 @@ class ComposeResource:
 
 
 def read_mount(value: Plain, where: str) -> ServiceMount:
-    """Read one of `volumes`: a mapping, or 1.29's `SOURCE:TARGET:OPTIONS`."""
+    """Parse one entry of `volumes`: a mapping, or 1.29's `SOURCE:TARGET:OPTIONS`."""
     if isinstance(value, str):
         return _short_mount(value)
     given = mapping(value, where)
@@ -97,7 +97,7 @@ def read_mount(value: Plain, where: str) -> ServiceMount:
 
 
 def _short_mount(text: str) -> ServiceMount:
-    # 1.29 resolves paths and writes all three parts, but for an anonymous volume.
+    # 1.29 resolves paths and writes all three parts, except for an anonymous volume.
     source, colon, rest = text.partition(":")
     if not colon:
         return ServiceMount(kind="volume", source="", target=source)
@@ -115,7 +115,7 @@ def _short_mount(text: str) -> ServiceMount:
 
 
 def read_port(value: Plain, where: str) -> ServicePort:
-    """Read one of `ports`: a mapping, or 1.29's `ADDRESS:PUBLISHED:TARGET/PROTOCOL`."""
+    """Parse one entry of `ports`: a mapping, or 1.29's `ADDRESS:PUBLISHED:TARGET/PROTOCOL`."""
     if isinstance(value, str | int):
         return _short_port(str(value), where)
     given = mapping(value, where)
@@ -160,7 +160,7 @@ def _address(text: str) -> str:
 
 
 def read_dependencies(value: Plain, where: str) -> tuple[Dependency, ...]:
-    """Read `depends_on`: a mapping, or a list of names."""
+    """Parse `depends_on`: a mapping, or a list of names."""
     if not isinstance(value, dict):
         return tuple(Dependency(service=name) for name in strings(value, where))
     return tuple(_dependency(name, mapping(one, where), where) for name, one in value.items())
@@ -176,7 +176,7 @@ def _dependency(name: str, given: dict[str, Plain], where: str) -> Dependency:
 
 
 def read_file(kind: str, value: Plain, definitions: dict[str, Plain], where: str) -> ServiceFile:
-    """Read one of `secrets` or `configs` (`kind`) of a service, with the file that its definition names."""
+    """Parse one entry of a service's `secrets` or `configs` (`kind`), with the file from its definition."""
     given = {"source": value} if isinstance(value, str) else mapping(value, where)
     key = string(given.get("source"), where)
     target = string(given.get("target"), where)
@@ -187,7 +187,7 @@ def read_file(kind: str, value: Plain, definitions: dict[str, Plain], where: str
 
 
 def read_build(value: Plain, where: str) -> ServiceBuild | None:
-    """Read `build`: a mapping or the context alone; None where nothing is built."""
+    """Parse `build`: a mapping or only the context; None if nothing is built."""
     if value is None:
         return None
     given = {"context": value} if isinstance(value, str) else mapping(value, where)
@@ -195,7 +195,7 @@ def read_build(value: Plain, where: str) -> ServiceBuild | None:
 
 
 def read_shared(service: dict[str, Plain], where: str) -> tuple[str, ...]:
-    """The services whose network, process or ipc namespace or volumes a service uses."""
+    """Return the services whose network, process or ipc namespace or volumes a service uses."""
     found: dict[str, None] = {}
     for key in ("network_mode", "ipc", "pid"):
         word, _, other = string(service.get(key), where).partition(":")
@@ -209,7 +209,7 @@ def read_shared(service: dict[str, Plain], where: str) -> tuple[str, ...]:
 
 
 def read_resources(value: Plain, project: str, where: str) -> tuple[ComposeResource, ...]:
-    """Read the networks or volumes of the project."""
+    """Parse the networks or volumes of the project."""
     return tuple(_resource(key, mapping(one, where), project, where) for key, one in mapping(value, where).items())
 
 

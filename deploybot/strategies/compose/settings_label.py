@@ -1,4 +1,4 @@
-"""The label `deploybot.settings`: equal where a container need not be made again for its settings or its mounts."""
+"""The label `deploybot.settings`: equal if a container need not be recreated for its settings or mounts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LENGTH = 12
 
 
 def settings_of(service: ComposeService, facts: PathFacts) -> str:
-    """Hash a service's settings, and apart from them what it mounts: `SETTINGS-CONTENT`, 12 hex digits each.
+    """Return a hash of a service's settings and one of its mounts: `SETTINGS-CONTENT`, 12 hex digits each.
 
-    Two releases with equal settings and equal content in two folders get the same. CONTENT is left out where nothing
-    of the server is mounted.
+    Two releases in different folders with equal settings and equal content get the same label. CONTENT is left out if
+    nothing from the server is mounted.
     """
     sources = [f"{posixpath.normpath(target)} {facts.identity(source)}" for source, target in sources_of(service)]
     settings = service.base[:_LENGTH]
@@ -26,10 +26,10 @@ def settings_of(service: ComposeService, facts: PathFacts) -> str:
 
 
 def same_settings(label: str, other: str) -> bool:
-    """Whether two labels say the same of settings, whatever is mounted."""
+    """Return whether two labels have the same settings, whatever is mounted."""
     return label.partition("-")[0] == other.partition("-")[0]
 
 
 def same_content(label: str, other: str) -> bool:
-    """Whether two labels say the same of what is mounted."""
+    """Return whether two labels have the same mounted content."""
     return label.partition("-")[2] == other.partition("-")[2]

@@ -1,4 +1,4 @@
-"""The values of the steps of `compose`, computed right before each starts from what is observed."""
+"""Values of the steps of `compose`, computed from the observed state right before each step starts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NOT_STARTED = frozenset({"created", "dead"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseStudy:
-    """What is known of a release's files on a server: its configuration, its files, and the paths that it names."""
+    """What is known about a release's files on a server: its configuration, its Compose files, and the paths in it."""
 
     config: ComposeConfig
     answers: ConfigAnswers
@@ -40,34 +40,34 @@ class ReleaseStudy:
 
 
 def below(site: Site) -> str:
-    """Give the repository of the target's images."""
+    """Return the repository for the target's images."""
     return images_below(project_name(site.app, site.environment))
 
 
 def observed_of(site: Site) -> Observed:
-    """Give what is observed; nothing where no Engine was asked."""
+    """Return the observed state; an empty one if no Engine was asked."""
     return site.observed or Observed(facts=site.facts)
 
 
 def nothing() -> dict[str, str]:
-    """Give the lists of `compose_up.sh`, all empty."""
+    """Return the lists for `compose_up.sh`, all empty."""
     lists = ("OVERRIDE", "COMPOSE_FILES", "TAGS", "MOUNTS", "REMOVE", "REMOVE_LAST", "CHANGED", "START")
     return {f"DEPLOYBOT_{name}": "" for name in lists}
 
 
 def major(site: Site) -> int:
-    """Give Compose's major version."""
+    """Return Compose's major version."""
     return version(site.facts.compose_version)[0]
 
 
 def next_tags(site: Site, config: ComposeConfig) -> dict[str, str]:
-    """Give the tag under which each service's image is found once it is made."""
+    """Return the tag of each service's image after it is built or pulled."""
     names = [one.name for one in config.services if not one.provided]
     return {service: f"{name}:next" for service, name in repositories_of(below(site), names).items()}
 
 
 def build_values(site: Site, study: ReleaseStudy, release: Release) -> dict[str, str]:
-    """Say what is built, pulled and named."""
+    """Return what to build, pull and tag."""
     work = work_of(study.config, source=site.app.compose.source, pins=release.images, below=below(site))
     made = {full_name(work.names[service]) for service in work.build}
     here = names_of(site.images) | made
@@ -86,9 +86,9 @@ def build_values(site: Site, study: ReleaseStudy, release: Release) -> dict[str,
 def up_values(
     site: Site, study: ReleaseStudy, release: Release, effects: Iterable[Effect], before: Manifest | None
 ) -> dict[str, str]:
-    """Say what is recreated, started and removed, with which images, labels and mounts.
+    """Return what to recreate, start and remove, with images, labels and mounts.
 
-    The images of what runs `before` get tags, too: nothing may take them away while they may be needed again.
+    The images of what ran `before` also get tags, so that nothing removes them while a restore may need them.
     """
     manifest = site.manifests[release.id]
     kinds = {one.service: one.kind for one in effects}
@@ -106,9 +106,9 @@ def up_values(
 
 
 def restore_values(site: Site, study: ReleaseStudy | None, release: Release) -> dict[str, str]:
-    """Say what differs from what ran before: that alone is recreated. Half-made containers go first.
+    """Return what differs from what ran before; only that is recreated. Half-created containers are removed first.
 
-    `study` is None where what ran before is no release of the bot's.
+    `study` is None if the bot did not deploy what ran before.
     """
     manifest = site.manifests[release.id]
     observed = observed_of(site)
@@ -133,24 +133,24 @@ def restore_values(site: Site, study: ReleaseStudy | None, release: Release) -> 
 
 
 def tags_of(site: Site, manifest: Manifest) -> dict[str, str]:
-    """Give the tag of ours of each service's image: it names the image by its id."""
+    """Return deploybot's tag for each service's image. It contains the image id."""
     repositories = repositories_of(below(site), [one.service for one in manifest.services])
     return {one.service: tag_of(repositories[one.service], one.image) for one in manifest.services}
 
 
 def names_of(images: Collection[Image]) -> frozenset[str]:
-    """Give all names of images, in one form."""
+    """Return all names of images in their full form."""
     return frozenset(full_name(name) for one in images for name in (*one.tags, *one.digests))
 
 
 def image_lines(site: Site, manifest: Manifest) -> str:
-    """Say which recorded images must be there: service, id, digest or `-`, and tag of ours, one a line."""
+    """Return the required recorded images: service, id, digest or `-`, and deploybot's tag, one image per line."""
     tags = tags_of(site, manifest)
     return "\n".join(f"{one.service} {one.image} {one.digest or '-'} {tags[one.service]}" for one in manifest.services)
 
 
 def kept_tags(site: Site, keep: Collection[str]) -> Iterator[str]:
-    """Give the tags of ours that stay: those of the releases to keep, and of what runs."""
+    """Yield deploybot's tags to keep: those of the releases in `keep`, and of what runs."""
     for release, manifest in site.manifests.items():
         if release in keep:
             yield from tags_of(site, manifest).values()
@@ -161,7 +161,7 @@ def kept_tags(site: Site, keep: Collection[str]) -> Iterator[str]:
 
 
 def is_ours(container: Container) -> bool:
-    """Say whether deploybot made a container, by its labels."""
+    """Return whether deploybot created a container, by its labels."""
     return bool(container.label(IMAGE_LABEL) or container.label(SETTINGS_LABEL))
 
 
@@ -182,7 +182,7 @@ def _override(site: Site, study: ReleaseStudy, manifest: Manifest, release: Rele
 
 
 def _content(study: ReleaseStudy) -> Iterator[tuple[str, str]]:
-    """What has to be copied to a path by its hash: pairs of hash and path."""
+    """Yield the content to copy to a path with its hash: pairs of hash and path."""
     facts = study.facts
     paths = dict.fromkeys(path for service in study.config.services for path, _ in sources_of(service))
     found = {fact.digest: fact.real for path in paths if facts.is_shipped(path) and (fact := facts.of(path))}
@@ -203,7 +203,7 @@ def _ids(observed: Observed, services: Collection[str]) -> Iterator[str]:
 
 
 def _half_made(observed: Observed) -> Iterator[str]:
-    """Containers that were made and never started: a broken `up` left them, and they hold names."""
+    """Yield containers that were created but never started. A failed `up` left them, and they block names."""
     return (one.id for one in observed.containers if one.state in _NOT_STARTED and not one.started)
 
 

@@ -47,8 +47,8 @@ from deploybot.wiring.adapters import (
     web_server,
     webhooks,
 )
-from deploybot.wiring.automatic_deployments import by_itself
-from deploybot.wiring.deployment_engine import deployments
+from deploybot.wiring.autodeploy_wiring import by_itself
+from deploybot.wiring.deployment_wiring import deployments
 from deploybot.wiring.infrastructure import Adapters, adapters
 
 log = logging.getLogger(__name__)

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from deploybot.access.account_links import Linking
 from deploybot.access.account_syntax import identity_text, name_from
-from deploybot.access.code_enrollment import Enrolment
 from deploybot.access.explanation import reasons_card
 from deploybot.access.grant_announcements import GrantAnnouncer
 from deploybot.access.grant_requests import Granting
 from deploybot.access.grants import end_text
+from deploybot.access.one_time_code_enrollment import Enrolment
 from deploybot.access.roster import roster_card
 from deploybot.card import Card, Line, Tone
 from deploybot.command import Command, Context, Taken
-from deploybot.deployments.policy_questions import PolicyQuestions
+from deploybot.deployments.policy_lookup import PolicyQuestions
 from deploybot.domain import (
     BOT_NAME,
     Action,

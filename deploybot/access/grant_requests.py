@@ -7,7 +7,7 @@ from deploybot.access.grant_announcements import GrantAnnouncer
 from deploybot.access.grants import Actor, Given, changed, check, find, give, no_role, take, unknown_person, unlink
 from deploybot.card import Button, Card, Tone
 from deploybot.command import Context, Taken
-from deploybot.deployments.policy_questions import required
+from deploybot.deployments.policy_lookup import required
 from deploybot.domain import EVERY, Action, GrantChange, Person, Role, place_name
 from deploybot.errors import Denied, UserError
 from deploybot.policy import PolicyQuestion, decide, who_may

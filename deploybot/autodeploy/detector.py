@@ -16,9 +16,9 @@ from deploybot.autodeploy import first_look
 from deploybot.autodeploy.event_hints import Hint, autos, hint_of
 from deploybot.autodeploy.first_look import SourceMoved, moves
 from deploybot.autodeploy.missing_branches import GoneBranches
-from deploybot.autodeploy.trigger_book import TriggerBook
+from deploybot.autodeploy.pending_deployments import TriggerRequests
 from deploybot.autodeploy.trigger_cards import by, plain
-from deploybot.autodeploy.trigger_requests import TriggerRequests
+from deploybot.autodeploy.trigger_records import TriggerBook
 from deploybot.autodeploy.watched_sources import IMAGES, Found, News, There, images_text, news, undated
 from deploybot.domain import Deployment, Event, Release, Running, Trigger, TriggerState
 from deploybot.errors import DeploybotError

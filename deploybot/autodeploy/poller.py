@@ -12,8 +12,8 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
-from deploybot.autodeploy.trigger_book import TriggerBook
 from deploybot.autodeploy.trigger_cards import trouble_card
+from deploybot.autodeploy.trigger_records import TriggerBook
 from deploybot.errors import DeploybotError, StoreError, Unreachable
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App

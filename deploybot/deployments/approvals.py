@@ -21,7 +21,7 @@ from deploybot.deployments.card_titles import headline
 from deploybot.deployments.compare_links import compare_url
 from deploybot.deployments.fingerprint_check import FingerprintCheck
 from deploybot.deployments.one_time_codes import NEXT_CODE, CodeCheck
-from deploybot.deployments.policy_questions import PolicyQuestions, required, wanted_of
+from deploybot.deployments.policy_lookup import PolicyQuestions, required, wanted_of
 from deploybot.deployments.request_state import NOTHING_DONE, ApprovalCount, expired_text, waiting, wanting
 from deploybot.domain import Approval, Deployment, Identity, Person, Plan, Request, RequestVerdict, State
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError, Voided, sentence

@@ -10,7 +10,7 @@ from deploybot.card import Card, Mention, Tone
 from deploybot.command import Context
 from deploybot.deployments.card_titles import headline
 from deploybot.deployments.one_time_codes import CodeCheck
-from deploybot.deployments.policy_questions import required
+from deploybot.deployments.policy_lookup import required
 from deploybot.domain import Deployment, Person, Place
 from deploybot.errors import UserError
 from deploybot.policy import PolicyQuestion, admins_of, broken_rules

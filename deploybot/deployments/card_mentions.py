@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from deploybot.card import Mention
-from deploybot.deployments.policy_questions import PolicyQuestions
+from deploybot.deployments.policy_lookup import PolicyQuestions
 from deploybot.domain import Deployment, Place
 from deploybot.policy import who_may
 from deploybot.ports import Clock, Tables

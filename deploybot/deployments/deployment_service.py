@@ -17,7 +17,7 @@ from deploybot.deployments.card_titles import headline, what
 from deploybot.deployments.deployment_card import deployment_card, plan_card
 from deploybot.deployments.deployment_queue import Queue
 from deploybot.deployments.planner import Planner
-from deploybot.deployments.policy_questions import PolicyQuestions, required, wanted_of
+from deploybot.deployments.policy_lookup import PolicyQuestions, required, wanted_of
 from deploybot.deployments.queue_turns import next_time, show_moment
 from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.step_logs import Journal

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.health_gate import HealthGate
+from deploybot.deployments.release_verification import Verifier
 from deploybot.deployments.step_execution import Executor
-from deploybot.deployments.verification import Verifier
 from deploybot.domain import Deployment, Manifest, Phase, ServerPlan
 from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable
 from deploybot.ports import Clock, Store

@@ -16,10 +16,10 @@ from deploybot.deployments.card_publisher import CardPublisher
 from deploybot.deployments.card_titles import what
 from deploybot.deployments.health_gate import HealthGate
 from deploybot.deployments.planner import HEALTH_STEP
+from deploybot.deployments.release_verification import Verifier
 from deploybot.deployments.restore import Restorer, is_restorable
 from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.step_logs import Journal
-from deploybot.deployments.verification import Verifier
 from deploybot.deployments.what_runs_now import Present, all_well, runs_release, sentence_of
 from deploybot.domain import (
     Deployment,

@@ -11,7 +11,7 @@ from deploybot.deployments.approvals import Approvals
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.fingerprint_check import FingerprintCheck
 from deploybot.deployments.planner import Planner
-from deploybot.deployments.policy_questions import PolicyQuestions
+from deploybot.deployments.policy_lookup import PolicyQuestions
 from deploybot.deployments.step_runner import UNREACHABLE_START
 from deploybot.domain import Deployment, Plan, Request, State
 from deploybot.errors import Unreachable, UserError

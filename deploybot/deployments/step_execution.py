@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 
 from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.release_verification import as_verified
 from deploybot.deployments.step_runner import StepRunner, Work
 from deploybot.deployments.target_inspection import Inspector, going_back, step_values
-from deploybot.deployments.verification import as_verified
 from deploybot.domain import (
     Deployment,
     Kind,

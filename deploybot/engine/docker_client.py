@@ -18,9 +18,9 @@ from urllib3.exceptions import HTTPError
 
 from deploybot.domain import Container, EngineFacts, Image
 from deploybot.engine import docker_json
-from deploybot.engine.docker_stream import EngineRefused, words_of
-from deploybot.engine.docker_transport import BoundedAdapter, limited
-from deploybot.engine.docker_wire import EngineAddress
+from deploybot.engine.bounded_transport import BoundedAdapter, limited
+from deploybot.engine.stream_connection import EngineAddress
+from deploybot.engine.stream_request import EngineRefused, words_of
 from deploybot.untrusted_input import Unreadable, digits_of, json_of, object_of, objects_of, text_of, unforeseen
 
 T = TypeVar("T")

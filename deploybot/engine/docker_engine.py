@@ -25,8 +25,8 @@ from deploybot.domain import Container, EngineEvent, EngineFacts, Image, Usage
 from deploybot.engine.docker_errors import explain, unexplained
 from deploybot.engine.docker_json import UsageSample, event
 from deploybot.engine.docker_socket import EngineSocket, Ssh
-from deploybot.engine.docker_stream import Dial, EngineRefused, get
-from deploybot.engine.docker_wire import EngineAddress, SocketWire, Wire
+from deploybot.engine.stream_connection import EngineAddress, SocketWire, Wire
+from deploybot.engine.stream_request import Dial, EngineRefused, get
 from deploybot.errors import DeploybotError, EngineError
 from deploybot.metrics import METRICS
 from deploybot.net.stream_frames import Frames

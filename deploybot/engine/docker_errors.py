@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from deploybot.engine.docker_stream import LONGEST_WORDS, CutShort, EngineRefused
+from deploybot.engine.stream_request import LONGEST_WORDS, CutShort, EngineRefused
 from deploybot.errors import BadAnswer, DeploybotError, EngineError, Unreachable
 from deploybot.ssh.ssh_errors import plain
 from deploybot.trusted_files import UnsafeFileError

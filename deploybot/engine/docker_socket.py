@@ -7,7 +7,7 @@ from typing import Protocol
 
 import asyncssh
 
-from deploybot.engine.docker_wire import ChannelWire, Wire
+from deploybot.engine.stream_connection import ChannelWire, Wire
 from deploybot.errors import EngineError, Unreachable
 from deploybot.ports import Host
 from deploybot.settings import Server

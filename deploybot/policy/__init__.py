@@ -9,7 +9,7 @@ apply everywhere at once.
 
 from __future__ import annotations
 
-from deploybot.policy.questions import (
+from deploybot.policy.question_types import (
     Allowed,
     AskedBy,
     Before,

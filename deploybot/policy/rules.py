@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from deploybot.domain import Action, Kind, Person, Role
-from deploybot.policy.questions import Decision, PolicyQuestion, RuleFinding, Voice, WantedAction
+from deploybot.policy.question_types import Decision, PolicyQuestion, RuleFinding, Voice, WantedAction
 from deploybot.policy.roles import LEAST, reaches, role_of, suffices
 
 OPEN_COMMANDS = frozenset({"help", "whoami", "claim", "link"})

@@ -21,7 +21,7 @@ from deploybot.metrics import METRICS
 from deploybot.ports import Clock, Delivery, EventListener, Fate, Store, Tables, Waiting
 from deploybot.settings import Settings
 from deploybot.setup_notices import NoticeBoard
-from deploybot.webhooks.app_lane import AppLane, Ears, End, until_kept
+from deploybot.webhooks.app_queue import AppLane, Ears, End, until_kept
 from deploybot.webhooks.burst_detector import BurstDetector
 from deploybot.webhooks.large_bodies import LARGE, events_of
 from deploybot.webhooks.sender_notices import ABOUT, NO_APP, NO_INTEREST, look_at_ends, named_by, renamed_notice

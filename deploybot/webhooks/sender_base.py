@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from deploybot.domain import Event, Ping
 from deploybot.webhooks.body_reading import Tree, first, plain, read
-from deploybot.webhooks.delivery_proofs import Proof
+from deploybot.webhooks.delivery_signatures import Proof
 from deploybot.webhooks.sender_port import ForgedError, MalformedError, Received, Signed
 
 Reader = Callable[[Tree], tuple[Event, ...]]

@@ -15,7 +15,7 @@ from deploybot.events.deployment_reports import targets_of
 from deploybot.ports import ChatFinding
 from deploybot.settings import App, Environment, Settings
 from deploybot.store.database import Database
-from deploybot.wiring.deployment_engine import planner
+from deploybot.wiring.deployment_wiring import planner
 from deploybot.wiring.infrastructure import Adapters
 
 

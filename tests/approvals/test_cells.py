@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from deploybot.deployments.policy_questions import PolicyQuestions
+from deploybot.deployments.policy_lookup import PolicyQuestions
 from deploybot.domain import Action, Identity, Role
 from deploybot.policy import decide
 from deploybot.ports import Tables

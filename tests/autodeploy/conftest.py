@@ -19,7 +19,7 @@ from deploybot.domain import Author, Build, BuildState, Deployment, Event, Ident
 from deploybot.masking import Redactor
 from deploybot.settings import App, Settings
 from deploybot.testing import FakeHost, FakeRefs, FakeServers, Outcome, memory_store
-from deploybot.wiring.automatic_deployments import AutomaticDeployments, by_itself
+from deploybot.wiring.autodeploy_wiring import AutomaticDeployments, by_itself
 from deploybot.wiring.infrastructure import Infrastructure
 from tests.approvals.conftest import TEAM, Town, _hire
 from tests.deployments.conftest import GOOD_SWITCH, HEALTH, SECRET, Shop, Ticking, fetched

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from deploybot.autodeploy.detector import TriggerDetector
+from deploybot.autodeploy.pending_deployments import Refusal, TriggerRequests
 from deploybot.autodeploy.tag_order import SemanticVersion, version_of
-from deploybot.autodeploy.trigger_book import TriggerBook
-from deploybot.autodeploy.trigger_requests import Refusal, TriggerRequests
+from deploybot.autodeploy.trigger_records import TriggerBook
 from deploybot.card import Card
 from deploybot.command import Incoming
 from deploybot.domain import Event, Kind, Plan, Push, Release, Running, State, Tagged, Trigger

@@ -12,7 +12,7 @@ import pytest
 
 from deploybot.autodeploy import poller as watching
 from deploybot.autodeploy.poller import Poller
-from deploybot.autodeploy.trigger_book import TriggerBook
+from deploybot.autodeploy.trigger_records import TriggerBook
 from deploybot.card import Card
 from deploybot.errors import StoreError, Unreachable
 from deploybot.settings import App

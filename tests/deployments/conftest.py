@@ -34,7 +34,7 @@ from deploybot.testing import (
     Outcome,
     memory_store,
 )
-from deploybot.wiring.deployment_engine import deployments
+from deploybot.wiring.deployment_wiring import deployments
 from deploybot.wiring.infrastructure import Infrastructure
 
 V1, V2, V3 = (Release(digit * 40, f"v{digit}") for digit in "123")

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from deploybot.deployments.health_gate import HealthGate
+from deploybot.deployments.release_verification import Verifier
 from deploybot.deployments.restore import Restored, Restorer, is_restorable
 from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.step_runner import StepRunner
 from deploybot.deployments.target_inspection import Inspector
-from deploybot.deployments.verification import Verifier
 from deploybot.domain import (
     Container,
     Deployment,

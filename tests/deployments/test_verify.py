@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deploybot.deployments.health_gate import HealthGate
-from deploybot.deployments.verification import Verifier, as_verified, changes_between, shortfalls
+from deploybot.deployments.release_verification import Verifier, as_verified, changes_between, shortfalls
 from deploybot.domain import Container, Manifest, Observed, ServerFacts, ServiceImage
 from deploybot.errors import Cancelled, Unhealthy
 from deploybot.settings import App

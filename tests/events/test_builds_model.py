@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from deploybot.autodeploy.detector import TriggerDetector
 from deploybot.autodeploy.event_hints import hint_of
-from deploybot.autodeploy.trigger_book import TriggerBook
-from deploybot.autodeploy.trigger_requests import Refusal, TriggerRequests
+from deploybot.autodeploy.pending_deployments import Refusal, TriggerRequests
+from deploybot.autodeploy.trigger_records import TriggerBook
 from deploybot.card import Card, Tone
 from deploybot.domain import Build, Event
 from deploybot.events import build_verdicts as rules

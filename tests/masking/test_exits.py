@@ -204,7 +204,7 @@ EXITS: dict[Leave, tuple[str, ...]] = {
 ELSEWHERE = {
     "wiring/infrastructure.py": "makes the one Redactor",
     "wiring/adapters.py": "hands it on",
-    "wiring/deployment_engine.py": "hands it on",
+    "wiring/deployment_wiring.py": "hands it on",
     "check/__init__.py": "tests/test_check.py",
     "deployments/card_details.py": "tests/deployments/test_phone.py",
     "deployments/deployment_card.py": "tests/deployments/test_phone.py",
@@ -235,7 +235,7 @@ def _masks() -> Iterator[str]:
     house = Path(deploybot.__file__).parent
     for file in house.rglob("*.py"):
         name = file.relative_to(house).as_posix()
-        if not name.startswith(("masking/", "demo/")) and re.search(r"[Rr]edactor|\bmask\b", file.read_text()):
+        if not name.startswith(("masking/", "demo/")) and re.search(r"[Rr]edactor|\bmask[(:=]", file.read_text()):
             yield name
 
 

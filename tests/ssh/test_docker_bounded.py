@@ -10,9 +10,9 @@ from typing import Protocol
 
 import pytest
 
+from deploybot.engine.bounded_transport import MOST_BYTES
 from deploybot.engine.docker_engine import DockerEngine
 from deploybot.engine.docker_engine import engine as engine_of
-from deploybot.engine.docker_transport import MOST_BYTES
 from deploybot.errors import BadAnswer, EngineError, Unreachable
 from deploybot.ssh.ssh_pool import Pool
 from tests.lab import Sshd

@@ -10,7 +10,7 @@ import pytest
 
 from deploybot.engine import docker_engine
 from deploybot.engine.docker_engine import DockerEngine
-from deploybot.engine.docker_stream import EngineRefused
+from deploybot.engine.stream_request import EngineRefused
 from deploybot.errors import EngineError
 
 

@@ -24,7 +24,7 @@ from deploybot.settings import App, Environment, Settings
 from deploybot.sources.git_source import GitSource
 from deploybot.store.database import Database
 from deploybot.testing import FakeCodeSecrets, FakeLogs, FakeStatus, memory_store
-from deploybot.wiring.deployment_engine import deployments
+from deploybot.wiring.deployment_wiring import deployments
 from deploybot.wiring.infrastructure import Infrastructure, SystemClock
 from tests.lab import COMPOSE_ALONE, Engine, Registry, Repo, web
 from tests.lab.sshd import COMPOSE_1, COMPOSE_5

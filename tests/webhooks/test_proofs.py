@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploybot.settings.event_values import SENDERS
-from deploybot.webhooks.delivery_proofs import TOLERANCE, BodyMac, Standard
+from deploybot.webhooks.delivery_signatures import TOLERANCE, BodyMac, Standard
 from deploybot.webhooks.sender_port import ForgedError, Received
 from deploybot.webhooks.senders import sender
 from tests.webhooks.forgeries import TIMED, forgeries

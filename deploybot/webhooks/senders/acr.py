@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from deploybot.domain import Event, ImagePushed
 from deploybot.webhooks.body_reading import Tree
-from deploybot.webhooks.delivery_proofs import Proof, QueryToken
+from deploybot.webhooks.delivery_signatures import Proof, QueryToken
 from deploybot.webhooks.pushed_images import digest, image
 from deploybot.webhooks.sender_base import BaseSender
 from deploybot.webhooks.sender_port import MalformedError, Received

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from deploybot.domain import Event, Synced
 from deploybot.webhooks.body_reading import Tree, repository_of
-from deploybot.webhooks.delivery_proofs import Bearer, Proof
+from deploybot.webhooks.delivery_signatures import Bearer, Proof
 from deploybot.webhooks.sender_base import BaseSender
 from deploybot.webhooks.sender_port import Received
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from deploybot.domain import OWN, Author, Build, BuildState, Change, Event, Identity, Push, Tagged, ToldCommit
 from deploybot.webhooks.body_reading import MESSAGE, Tree
-from deploybot.webhooks.delivery_proofs import BodyMac, Proof
+from deploybot.webhooks.delivery_signatures import BodyMac, Proof
 from deploybot.webhooks.forge_events import COMMITS, Done, repository
 from deploybot.webhooks.sender_base import BaseSender
 from deploybot.webhooks.sender_port import Received

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from deploybot.domain import DOCKER_HUB, Author, Event, ImagePushed
 from deploybot.webhooks.body_reading import Tree
-from deploybot.webhooks.delivery_proofs import PathPart, Proof
+from deploybot.webhooks.delivery_signatures import PathPart, Proof
 from deploybot.webhooks.pushed_images import image
 from deploybot.webhooks.sender_base import BaseSender
 from deploybot.webhooks.sender_port import MalformedError, Received

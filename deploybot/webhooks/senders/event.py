@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from deploybot.domain import Author, Build, BuildState, Event, ImagePushed, Note
 from deploybot.webhooks.body_reading import Tree
-from deploybot.webhooks.delivery_proofs import Proof, StandardOrBearer
+from deploybot.webhooks.delivery_signatures import Proof, StandardOrBearer
 from deploybot.webhooks.pushed_images import split
 from deploybot.webhooks.sender_base import BaseSender
 from deploybot.webhooks.sender_port import MalformedError, Received

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from deploybot.webhooks.delivery_proofs import BodyMac, Proof
+from deploybot.webhooks.delivery_signatures import BodyMac, Proof
 from deploybot.webhooks.gitea_events import GiteaLike
 
 _SETUP = """\

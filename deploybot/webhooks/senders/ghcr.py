@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from deploybot.domain import Event, Ping
 from deploybot.webhooks.body_reading import Tree
-from deploybot.webhooks.delivery_proofs import BodyMac, Proof
+from deploybot.webhooks.delivery_signatures import BodyMac, Proof
 from deploybot.webhooks.github_packages import package
 from deploybot.webhooks.sender_base import BaseSender
 from deploybot.webhooks.sender_port import Received

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from deploybot.domain import Change, Event, Ping
 from deploybot.webhooks.body_reading import Tree, first
-from deploybot.webhooks.delivery_proofs import Proof, TimedToken
+from deploybot.webhooks.delivery_signatures import Proof, TimedToken
 from deploybot.webhooks.forge_events import Done, ForgeDialect, branch_from, person, pushed, repository
 from deploybot.webhooks.sender_base import BaseSender
 from deploybot.webhooks.sender_port import Received

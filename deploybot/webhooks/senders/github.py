@@ -9,7 +9,7 @@ from typing import ClassVar
 from deploybot.domain import Event, Ping
 from deploybot.webhooks import forge_events, github_builds, github_packages
 from deploybot.webhooks.body_reading import Tree
-from deploybot.webhooks.delivery_proofs import BodyMac, Proof
+from deploybot.webhooks.delivery_signatures import BodyMac, Proof
 from deploybot.webhooks.sender_base import BaseSender, Reader
 from deploybot.webhooks.sender_port import MalformedError, Received
 

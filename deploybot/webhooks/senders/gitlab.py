@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from deploybot.domain import Change, Deployed, Event, Published, Push, Tagged
 from deploybot.webhooks.body_reading import Tree, first, plain, under
-from deploybot.webhooks.delivery_proofs import STANDARD_PREFIX, HeaderToken, Standard
+from deploybot.webhooks.delivery_signatures import STANDARD_PREFIX, HeaderToken, Standard
 from deploybot.webhooks.forge_events import Done, branch_of, newest, touched
 from deploybot.webhooks.gitlab_builds import STATES, of_job, of_pipeline, person, repository
 from deploybot.webhooks.sender_base import BaseSender, Reader

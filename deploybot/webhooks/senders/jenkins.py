@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from deploybot.domain import Author, Build, BuildState, Event
 from deploybot.webhooks.body_reading import TITLE, Tree, repository_of
-from deploybot.webhooks.delivery_proofs import Bearer, QueryToken
+from deploybot.webhooks.delivery_signatures import Bearer, QueryToken
 from deploybot.webhooks.sender_base import BaseSender
 from deploybot.webhooks.sender_port import Received, Signed
 

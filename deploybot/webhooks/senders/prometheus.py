@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from deploybot.domain import Alert, Event, Note
 from deploybot.webhooks.body_reading import MESSAGE, Tree
-from deploybot.webhooks.delivery_proofs import Bearer, Proof
+from deploybot.webhooks.delivery_signatures import Bearer, Proof
 from deploybot.webhooks.sender_base import BaseSender
 from deploybot.webhooks.sender_port import MalformedError, Received
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from deploybot.domain import Author, Event, ImagePushed
 from deploybot.webhooks.body_reading import Tree, plain, read
-from deploybot.webhooks.delivery_proofs import Bearer, Proof
+from deploybot.webhooks.delivery_signatures import Bearer, Proof
 from deploybot.webhooks.pushed_images import digest, image
 from deploybot.webhooks.sender_base import BaseSender
 from deploybot.webhooks.sender_port import MalformedError, Received

@@ -20,7 +20,7 @@ from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection
 from urllib3.response import BaseHTTPResponse
 
-from deploybot.engine.docker_wire import EngineAddress, tls_context
+from deploybot.engine.stream_connection import EngineAddress, tls_context
 from deploybot.untrusted_input import Unreadable
 
 MOST_BYTES = 4 << 20

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from deploybot.engine.docker_wire import Wire
+from deploybot.engine.stream_connection import Wire
 from deploybot.net.stream_frames import BadStream, Chunked
 from deploybot.untrusted_input import Unreadable, digits_of, json_of, text_of
 

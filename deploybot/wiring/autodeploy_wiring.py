@@ -17,8 +17,8 @@ from deploybot.wiring.infrastructure import Infrastructure
 
 if TYPE_CHECKING:
     from deploybot.autodeploy.detector import TriggerDetector
+    from deploybot.autodeploy.pending_deployments import Refusal
     from deploybot.autodeploy.poller import Poller
-    from deploybot.autodeploy.trigger_requests import Refusal
 
 
 @dataclass(slots=True)
@@ -49,9 +49,9 @@ def by_itself(
         return None
     from deploybot.autodeploy.detector import TriggerDetector  # noqa: PLC0415  see above
     from deploybot.autodeploy.missing_branches import GoneBranches  # noqa: PLC0415  see above
+    from deploybot.autodeploy.pending_deployments import Refusal, TriggerRequests  # noqa: PLC0415  see above
     from deploybot.autodeploy.poller import Poller  # noqa: PLC0415  see above
-    from deploybot.autodeploy.trigger_book import TriggerBook  # noqa: PLC0415  see above
-    from deploybot.autodeploy.trigger_requests import Refusal, TriggerRequests  # noqa: PLC0415  see above
+    from deploybot.autodeploy.trigger_records import TriggerBook  # noqa: PLC0415  see above
 
     async def refusal(wish: Trigger) -> Refusal:
         # The images of a release are known only once it is pinned. Then the command itself checks `after`.

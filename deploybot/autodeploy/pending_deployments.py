@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from math import inf
 
-from deploybot.autodeploy.trigger_book import TriggerBook
+from deploybot.autodeploy.trigger_records import TriggerBook
 from deploybot.autodeploy.watched_sources import IMAGES, images_text
 from deploybot.card import Card
 from deploybot.command import Incoming

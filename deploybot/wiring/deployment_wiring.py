@@ -18,6 +18,7 @@ from deploybot.deployments.health_gate import HealthGate
 from deploybot.deployments.legacy_releases import Legacy
 from deploybot.deployments.planner import Planner
 from deploybot.deployments.ref_resolution import Releases
+from deploybot.deployments.release_verification import Verifier
 from deploybot.deployments.restore import Restorer
 from deploybot.deployments.runner import DeploymentRunner
 from deploybot.deployments.start_checks import Beginning
@@ -25,7 +26,6 @@ from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.step_runner import StepRunner
 from deploybot.deployments.target_inspection import Inspector
-from deploybot.deployments.verification import Verifier
 from deploybot.deployments.what_runs_now import Present
 from deploybot.domain import Deployment
 from deploybot.events.deployment_reports import Reporter, targets_of

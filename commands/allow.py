@@ -1,4 +1,4 @@
-"""Give somebody a role: `allow @ana deployer on shop`, `allow @ben deployer on shop for 8h`."""
+"""Give a person a role: `allow @ana deployer on shop`, `allow @ben deployer on shop for 8h`."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ async def allow(
     duration: Duration = Duration(0),  # noqa: B008 - a number under another name
     code: Code = Code(""),  # noqa: ARG001, B008  dispatch asks for it where bot.toml wants one
 ) -> Card:
-    """Give somebody a role: viewer, deployer, approver or admin.
+    """Give a person a role: viewer, deployer, approver or admin.
 
-    Without `on` it counts everywhere. Somebody new is written `platform:id:name`, as `whoami` shows it to them.
-    Each role may do all that the one before it may. A role given again for the same place replaces the one
-    before. With `for` it ends after that time, and a role without an end stays beside it. A role counts for no
-    request that was made before. The app's channel and the other admins read of it. Without a role
-    `platform:id:name` gives somebody a further identity, such as the one on the forge that their pushes and builds
-    are told by; their roles stay as they are.
+    Each role includes the ones before it. Without `on`, the role applies everywhere. A new role replaces the person's
+    earlier role for the same target. With `for`, the role expires after that time, and a role without an end stays
+    beside it. A role does not count for requests made before it. The app's channel and the other admins are notified.
+
+    Write a new person as `platform:id:name`; `whoami` shows it to them. Without a role, `platform:id:name` adds an
+    account to a person, such as the forge account that their pushes and builds come from. Their roles stay the same.
     """
     where = app.name if app else "*", env.name if env else "*"
     person = await ctx.people.allow(ctx, who, role, *where, seconds=duration)
@@ -58,6 +58,6 @@ async def allow(
             tone=Tone.WARN,
         )
     if role is None:
-        return Card(title=f"{person.name} is {who.rpartition(':')[0].lower()}, too.", tone=Tone.GOOD)
+        return Card(title=f"{person.name} now also has the account {who.rpartition(':')[0].lower()}.", tone=Tone.GOOD)
     end = f", for {show_duration(duration)}" if duration else ""
-    return Card(title=f"{person.name} is {role} on {place_name(*where)} now{end}.", tone=Tone.GOOD)
+    return Card(title=f"{person.name} is now {role} on {place_name(*where)}{end}.", tone=Tone.GOOD)

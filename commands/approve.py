@@ -1,4 +1,4 @@
-"""Approve what somebody else asked for: `approve #42`."""
+"""Approve somebody else's request: `approve #42`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from deploybot import Card, Code, Context, Deployment, command
     examples=("approve #42", "approve #42 code 123456"),
 )
 async def approve(ctx: Context, number: Deployment, code: Code = Code("")) -> Card:  # noqa: B008 - a text
-    """Approve what somebody else asked for.
+    """Approve somebody else's request.
 
-    Its card shows exactly what would be deployed, and that alone is approved: if the branch, bot.toml or what runs
-    has changed meanwhile, it is void and has to be asked for again. Where bot.toml asks for a one-time code, `code`
-    gives it; `totp` tells how to get one.
+    The card shows exactly what would be deployed, and your approval covers only that. If the branch, bot.toml or what
+    runs has changed since, the request is void and must be made again. Where bot.toml requires a one-time code, add
+    it with `code`. `totp` sets up your phone for codes.
     """
     return await ctx.deployments.approve(ctx, number.number, code)

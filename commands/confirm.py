@@ -19,7 +19,7 @@ async def confirm(
 ) -> Card:
     """Confirm a role that another admin asked for.
 
-    With `grants = "two"` in bot.toml, a second admin of the same place must confirm each `allow` within a day. `no`
-    refuses it. The admin who asked may refuse it, too.
+    With `grants = "two"` in bot.toml, a second admin of the same target must confirm each `allow` within a day. `no`
+    refuses it. The admin who asked may also refuse it.
     """
     return await ctx.people.confirm(ctx, change, refuse=no)

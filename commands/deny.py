@@ -26,8 +26,10 @@ async def deny(
     taken = await ctx.people.deny(ctx, who, app.name if app else None, env.name if env else None)
     gone, name, where = taken.grants, taken.person.name, place_name(app.name if app else "*", env.name if env else None)
     if taken.accounts:
-        return Card(title=f"{name} has lost all roles and all accounts in chats.")
+        return Card(title=f"{name} has lost all roles and all chat accounts.")
     if not gone:
-        wider = f"A role that {name} has on more than {where} still counts there." if app else ""
-        return Card(title=f"{name} had no role of their own on {where}.", hint=wider)
+        if app is None:
+            return Card(title=f"{name} has no roles.")
+        wider = f"If {name} has a wider role, it still applies to {where}."
+        return Card(title=f"{name} has no role on {where} itself.", hint=wider)
     return Card(title=f"{name} has lost {'a role' if gone == 1 else f'{gone} roles'} on {where}.")

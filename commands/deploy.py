@@ -1,4 +1,4 @@
-"""Put a release on an app's servers: `deploy shop@v1.4 to production`."""
+"""Deploy a release to an app's servers: `deploy shop@v1.4 to production`."""
 
 from __future__ import annotations
 
@@ -34,18 +34,22 @@ async def deploy(
     break_glass: bool = False,
     code: Code = Code(""),  # noqa: B008 - a text
 ) -> Card:
-    """Put a release on an app's servers.
+    """Deploy a release to an app's servers.
 
-    Its health is checked, and what ran before is restored if it does not come up. The ref is a branch, a tag, a
-    commit, `:current`, `:previous`, or `#41` for what deployment 41 deployed; without one it is the newest
-    commit of the app's branch. Images that bot.toml has are pinned again, to what their tags mean now; a ref that is
-    an image's digest, `sha256:…`, or a tag that only an image has, changes that image and nothing else. `--dry-run`
-    shows the plan and changes nothing that runs. `--remove-orphans` removes containers of the Compose project that are
-    in no Compose file; without it, those that deploybot did not make stay. With `--at` it begins at that time of day,
-    in the bot's time zone: what a ref means is settled now, everything else is looked at again then.
+    The bot checks its health, and restores what ran before if the release does not become healthy.
 
-    With `--break-glass` an admin deploys past approvals, locks and `after`, at once and with a reason; who has enrolled
-    for one-time codes adds `code 123456`. All other admins are notified. It does not pass `refs`, `signed` or roles.
+    The ref is a branch, a tag, a commit, `:current`, `:previous`, or `#41` for what deployment 41 deployed. The default
+    is the newest commit of the app's branch. Images from bot.toml are pinned again to what their tags mean now. The ref
+    can also be an image digest, `sha256:…`, or a tag that only an image has. It then changes only that image.
+
+    `--dry-run` shows the plan and changes nothing that runs. `--remove-orphans` removes containers of the Compose
+    project that are in no Compose file. Without it, containers that deploybot did not create stay. With `--at`, the
+    deployment starts at that time of day in the bot's time zone. The ref is resolved now, and everything else is
+    checked again then.
+
+    With `--break-glass` and a reason, an admin deploys at once, past approvals, locks and `after`. Admins who are
+    enrolled for one-time codes add `code 123456`. All other admins are notified. It does not bypass `refs`, `signed`
+    or roles.
     """
     names = [server.name for server in servers]
     return await ctx.deployments.request(

@@ -14,17 +14,17 @@ from deploybot import App, Card, Changes, Context, Environment, Line, Release, T
     examples=("diff shop@v1.4 production", "diff shop", "diff shop@:previous production"),
 )
 async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
-    """Show what a deployment would change: commits, authors, images, and what to look at twice.
+    """Show what a deployment would change: commits, authors, images, and what needs a second look.
 
-    What runs in the environment is compared with the ref. Without a ref: the newest commit of the app's branch,
-    which is what `deploy` would take.
+    It compares what runs in the environment with the ref. The default is the newest commit of the app's branch, as for
+    `deploy`.
     """
     current = await ctx.releases.current(app, env)
     if current is None:
         title = f"{app.name}/{env.name} has no release to compare {ref} with."
         return Card(title=title, hint=f"See what runs there: status {app.name} {env.name}")
     if current.id == ref.id:
-        title = f"{app.name}/{env.name} has {ref} already: no commit or image would change."
+        title = f"{app.name}/{env.name} already has {ref}: no commit or image would change."
         return Card(title=title, tone=Tone.GOOD)
     changes = await ctx.releases.changes(app, current, ref)
     if not changes.known:
@@ -70,6 +70,6 @@ def commits(changes: Changes) -> Table | None:
 def warnings(current: Release, changes: Changes) -> Iterator[Line]:
     """What deserves a second look."""
     if changes.removed:
-        yield Line("goes away", f"{count(changes.removed, 'commit')} that {current} has", Tone.WARN)
+        yield Line("removes", f"{count(changes.removed, 'commit')} of {current}", Tone.WARN)
     for path in changes.warnings:
         yield Line("look at", path, Tone.WARN)

@@ -11,8 +11,8 @@ GROUPS = {
     "view": ("Look", "viewers and up"),
     "deploy": ("Deploy", "deployers and up"),
     "approve": ("Approve", "approvers and up"),
-    "admin": ("Let people in", "admins"),
-    "anyone": ("You and me", "everybody"),
+    "admin": ("Manage access", "admins"),
+    "anyone": ("Help and your account", "everybody"),
 }
 
 

@@ -48,19 +48,19 @@ async def history(ctx: Context, app: App, env: Environment | None = None, count:
     found = sorted(asked, key=lambda one: one.number, reverse=True)[:most]
     where = f"{app.name}/{env.name}" if env else app.name
     if not found:
-        return Card(title=f"Nothing has been deployed to {where} yet.", hint=f"Begin with `deploy {app.name}`.")
+        return Card(title=f"Nothing has been deployed to {where} yet.", hint=f"Start with `deploy {app.name}`.")
     return Card(
-        title=f"The last {len(found)} of {where}" if len(found) > 1 else f"The only one of {where} so far",
+        title=f"The last {len(found)} deployments of {where}" if len(found) > 1 else f"1 deployment of {where} so far",
         table=Table(COLUMNS, tuple(map(row, found)), tuple(TONES[one.state] for one in found)),
         hint=_advice(app, found),
     )
 
 
 def _advice(app: App, found: Sequence[Deployment]) -> str:
-    """How to go back to the oldest of the releases shown that came up."""
+    """Return how to go back to the oldest release shown that succeeded."""
     kinds = {Kind.DEPLOY, Kind.ROLLBACK}
     good = [one.number for one in found if one.state is State.SUCCEEDED and one.plan.kind in kinds]
-    return f"`rollback {app.name} to #{good[-1]}` puts back what that one deployed." if good else ""
+    return f"`rollback {app.name} to #{good[-1]}` goes back to what #{good[-1]} deployed." if good else ""
 
 
 def row(deployment: Deployment) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Be one person in two chats: `link`."""
+"""Link your accounts in two chats: `link`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from deploybot import Card, Context, command
     examples=("link", "link 7KQ2-M9XD", "link yes", "link no"),
 )
 async def link(ctx: Context, word: str = "") -> Card:
-    """Be one person in two chats.
+    """Link your accounts in two chats, so that they count as one person.
 
-    Where I know you, `link` gives you a code, privately. Type `link CODE` in the other chat. If you are somebody
-    already there, say `link yes` there. Then say `link yes` in the first one: it tells who wants to be you, and
-    `link no` ends it. From then on roles, approvals and the audit know one person.
+    Type `link` in the chat where you are known: you get a code, privately. Type `link CODE` in the other chat. If you
+    are already known there, confirm with `link yes` there. Then confirm with `link yes` in the first chat, which shows
+    who wants to be linked. `link no` cancels. From then on, roles, approvals and the audit treat both as one person.
     """
     return await ctx.people.link(ctx, word)

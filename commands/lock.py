@@ -19,13 +19,13 @@ async def lock(
     env: Environment,
     duration: Duration = Duration(0),  # noqa: B008 - a number under another name
 ) -> Card:
-    """Keep everybody but you from deploying to an environment.
+    """Stop everybody but you from deploying to an environment.
 
-    Everybody who is stopped by it reads your reason. Without `for` it holds until somebody unlocks it.
+    People who try to deploy see your reason. Without `for`, the lock stays until somebody unlocks it.
     """
     held = await ctx.locks.take(ctx, app, env, duration)
     until = f"until {show_time(held.until)}" if held.until else "until somebody unlocks it"
     return Card(
         title=f"{app.name}/{env.name} is locked by {held.holder} {until}: “{held.reason}”.",
-        hint=f"`unlock {app.name} {env.name}` ends it.",
+        hint=f"`unlock {app.name} {env.name}` removes the lock.",
     )

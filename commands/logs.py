@@ -39,18 +39,17 @@ async def logs(
 ) -> Card:
     """Show the last lines of an app's log.
 
-    They come from all servers of the environment, in the order of their time, or from the one you name.
-    `follow` goes on with what comes, until it is stopped or an hour is over; `since` takes 90s, 15m, 2h or 1d, or a
-    time of day such as 14:30 in the bot's time zone; `grep` keeps the lines that hold a text; `file` gives a
-    compressed file instead of a message. A person follows, or gets as a file, five logs at a time, and only one on
-    each server that is not a container's: sessions there are few.
+    Lines come from all servers of the environment, sorted by time, or only from the server you name. `follow` shows new
+    lines until you stop it, for an hour at most. `since` takes 90s, 15m, 2h or 1d, or a time of day such as 14:30 in
+    the bot's time zone. `grep` keeps lines that contain a text. `file` sends a compressed file instead of a message.
+
+    You can follow or download five logs at a time. On each server, only one of them can be a log that is not a
+    container's, because SSH sessions are limited.
     """
     if lines == 0:
-        raise UserError("No line would be shown.", hint=f"Say how many, as in `logs {app.name} tail {FEW}`.")
+        raise UserError("`tail 0` shows no lines.", hint=f"Give a number of lines, as in `logs {app.name} tail {FEW}`.")
     if lines and lines > MOST:
-        raise UserError(
-            f"That is more than I show: up to {MOST:,} lines.", hint=f"Say `logs {app.name} since 1h file`."
-        )
+        raise UserError(f"I can show at most {MOST:,} lines.", hint=f"Try `logs {app.name} since 1h file`.")
     searched = since is not None or text
     usual = MOST if file else MANY if searched and not tail else FEW
     query = LogQuery(

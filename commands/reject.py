@@ -1,4 +1,4 @@
-"""Reject what somebody else asked for: `reject #42 because …`."""
+"""Reject somebody else's request: `reject #42 because …`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from deploybot import Card, Context, Deployment, command
     examples=("reject #42 because the migration is not reviewed yet",),
 )
 async def reject(ctx: Context, number: Deployment) -> Card:
-    """Reject what waits for approvals, and say why.
+    """Reject a request that waits for approval, and say why.
 
-    It ends for good, also when others have approved it; whoever asked can ask again.
+    This ends the request for good, even if others have approved it. The requester can make a new one.
     """
     return await ctx.deployments.reject(ctx, number.number)

@@ -1,4 +1,4 @@
-"""Put an earlier release back: `rollback shop`, `rollback shop from production to #41`."""
+"""Roll back to an earlier release: `rollback shop`, `rollback shop from production to #41`."""
 
 from __future__ import annotations
 
@@ -26,19 +26,21 @@ async def rollback(
     break_glass: bool = False,
     code: Code = Code(""),  # noqa: B008 - a text
 ) -> Card:
-    """Put the last good release of an app back, or the one you name.
+    """Roll back to an app's last good release, or to the one you name.
 
-    A release is named by its ref, or by the number of the deployment that deployed it. Its images come back with it.
-    A release that ran well there may come back whatever `refs`, `signed` and `after` say. With `--break-glass` an admin
-    passes approvals and locks, as `help deploy` says.
+    Name a release by its ref, or by the number of the deployment that deployed it. Its images come back with it.
+    `refs`, `signed` and `after` do not block a release that ran well there before. With `--break-glass`, an admin
+    bypasses approvals and locks; see `help deploy`.
     """
     current = await ctx.releases.current(app, env)
     target = release or await ctx.releases.last_good(app, env, before=current)
     if target is not None and current is not None and target.id == current.id:
         raise UserError(
-            f"{target} runs in {app.name}/{env.name} already.", hint=f"Pick another one: history {app.name}"
+            f"{app.name}/{env.name} already runs {target}.", hint=f"Pick another release: history {app.name}"
         )
     if target is None:
         runs = f"has only ever run {current} in {env.name}" if current else f"has not run in {env.name} yet"
-        raise UserError(f"{app.name} {runs}: there is nothing to go back to.", hint=f"See `history {app.name}`.")
+        raise UserError(
+            f"{app.name} {runs}, so there is no release to roll back to.", hint=f"See `history {app.name}`."
+        )
     return await ctx.deployments.request(ctx, app, env, target, rollback=True, break_glass=break_glass, code=code)

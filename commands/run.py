@@ -9,9 +9,9 @@ from deploybot import App, Card, Context, Environment, Task, command
     "run <app> <task> [<env>]", needs="deploy", within=120, examples=("run shop migrate", "run shop migrate production")
 )
 async def run(ctx: Context, app: App, task: Task, env: Environment) -> Card:
-    """Run a task that bot.toml gives the app.
+    """Run one of the app's tasks from bot.toml.
 
-    It runs on the environment's first server, beside the release that runs there. Only named tasks are run,
-    never text from a chat; `apps` lists them.
+    The task runs on the environment's first server, next to the running release. Only named tasks can run, never text
+    from a chat. `apps` lists them.
     """
     return await ctx.deployments.task(ctx, app, env, task)

@@ -13,7 +13,7 @@ from deploybot import App, Card, Context, Environment, command
 async def status(ctx: Context, app: App | None = None, env: Environment | None = None) -> Card:
     """Show what runs where, and whether it is healthy.
 
-    Without an app: one line for each server of everything you may see. With one: the whole story.
+    Without an app: one line per server for all targets that you may see. With an app: all details.
     """
     visible = await ctx.people.visible(ctx)
     if app is None:

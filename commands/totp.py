@@ -1,4 +1,4 @@
-"""One-time codes of your phone: `totp`."""
+"""Set up one-time codes on a phone: `totp`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from deploybot import Card, Code, Context, command
 
 @command("totp [<code>]", needs="view", examples=("totp", "totp 123456"))
 async def totp(ctx: Context, code: Code = Code("")) -> Card:  # noqa: B008 - a text
-    """Have an app on your phone make the one-time codes that some approvals take.
+    """Set up one-time codes on your phone, which some approvals require.
 
-    In private, `totp` shows a secret for the app; `totp CODE` with the first code that it makes puts it in force.
-    To change phones, give a code of the old one first: `totp CODE`, then `totp`.
+    In private, `totp` shows a secret for your authenticator app. Activate it with `totp CODE` and the first code
+    that the app shows. To change phones, give a code of the old one first: `totp CODE`, then `totp`.
     """
     return await ctx.people.totp(ctx, code)

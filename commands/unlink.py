@@ -1,4 +1,4 @@
-"""Take an account from its person: `unlink slack:T012/U345`."""
+"""Remove an account from a person: `unlink slack:T012/U345`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ async def unlink(
     account: str,
     code: Code = Code(""),  # noqa: ARG001, B008  dispatch asks for it where bot.toml wants one
 ) -> Card:
-    """Take an account from its person.
+    """Remove an account from a person.
 
     `who` shows the accounts. Messages from that account then come from an unknown user, who cannot link it again. An
     admin of everything can give it back with `allow PLATFORM:ID:NAME`. The person keeps their roles and other accounts.
     """
     person = await ctx.people.unlink(ctx, account)
-    return Card(title=f"{account} is not {person.name}'s account any more.")
+    return Card(title=f"{account} no longer belongs to {person.name}.")

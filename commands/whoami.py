@@ -1,4 +1,4 @@
-"""Tell you who you are: `whoami`."""
+"""Show who you are: `whoami`."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from deploybot import Card, Context, command
 
 @command("whoami", needs="anyone", examples=("whoami",))
 async def whoami(ctx: Context) -> Card:
-    """Tell you whom the bot takes you for, and what you may do."""
+    """Show who the bot thinks you are, and what you may do."""
     return await ctx.people.whoami(ctx)

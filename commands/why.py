@@ -1,4 +1,4 @@
-"""Tell what you may do, and which rules say so: `why deploy shop production`."""
+"""Show what you may do, and which rules decide: `why deploy shop production`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from deploybot import App, Card, Context, Environment, Release, UserError, comma
     examples=("why deploy shop production", "why deploy shop@v1.4 production", "why approve shop production"),
 )
 async def why(ctx: Context, what: str, app: App, env: Environment, ref: Release | None = None) -> Card:
-    """Tell whether you may use a command in a place, what every rule says about it, and who may.
+    """Show whether you may use a command on a target, what each rule says, and who may use it.
 
-    With a ref it also tells whether that very release may go there.
+    With a ref, it also shows whether that release may be deployed there.
     """
     name = what.removeprefix("/").lower()
     found = ctx.services.commands.get(name)

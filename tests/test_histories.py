@@ -147,7 +147,7 @@ def test_an_untrue_status_is_found(ledger: Ledger, card: Card, there: Reality) -
 
 def test_an_untrue_diff_is_found(ledger: Ledger) -> None:
     right, wrong = (Card(title=f"app/live: v{n} ({str(n) * 10}) → v3 (3333333333)") for n in (2, 1))
-    already = Card(title="app/live has v1 (1111111111) already: no commit or image would change.")
+    already = Card(title="app/live already has v1 (1111111111): no commit or image would change.")
     none = Card(title="app/live has no release to compare v3 (3333333333) with.")
     scene = Scene(GOOD, ledger)
     assert [*diff_findings(right, scene)] == []

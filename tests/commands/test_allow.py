@@ -25,20 +25,20 @@ async def grants(world: World, name: str) -> set[Grant]:
 @pytest.mark.parametrize(
     ("text", "title", "grant"),
     [
-        ("allow @eve viewer", "eve is viewer on every app now.", Grant(5, Role.VIEWER)),
+        ("allow @eve viewer", "eve is now viewer on every app.", Grant(5, Role.VIEWER)),
         (
             "allow eve deployer on shop",
-            "eve is deployer on every environment of shop now.",
+            "eve is now deployer on every environment of shop.",
             Grant(5, Role.DEPLOYER, "shop"),
         ),
         (
             "allow @Eve approver on shop/production",
-            "eve is approver on shop/production now.",
+            "eve is now approver on shop/production.",
             Grant(5, Role.APPROVER, "shop", "production"),
         ),
         (
             "allow console:1004 admin on blog",
-            "eve is admin on every environment of blog now.",
+            "eve is now admin on every environment of blog.",
             Grant(5, Role.ADMIN, "blog"),
         ),
     ],
@@ -48,7 +48,7 @@ async def test_somebody_known(world: World, text: str, title: str, grant: Grant)
     assert card.title == title
     assert await grants(world, "eve") == {grant}
     rows = [(row.actor, row.action, row.subject, row.detail) for row in await world.audit() if row.action == "allow"]
-    assert rows == [("ana", "allow", "eve", title.removeprefix("eve is ").removesuffix(" now."))]
+    assert rows == [("ana", "allow", "eve", title.removeprefix("eve is now ").removesuffix("."))]
 
 
 async def test_a_role_replaces_the_one_before(world: World) -> None:
@@ -67,7 +67,7 @@ async def test_a_role_replaces_the_one_before(world: World) -> None:
 )
 async def test_somebody_new(world: World, who: str, identity: Identity) -> None:
     card = await world.say(f"allow {who} viewer on shop")
-    assert card.title == "fay is viewer on every environment of shop now."
+    assert card.title == "fay is now viewer on every environment of shop."
     person = await world.store.read(lambda tables: tables.people.of(identity))
     assert person
     assert person.name == "fay"
@@ -136,7 +136,7 @@ UUID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 async def test_an_identity_alone_leaves_the_roles_as_they_are(world: World, who: str, identity: Identity) -> None:
     before = await grants(world, "ana")
     card = await world.say(f"allow {who}")
-    assert card.title == f"ana is {who.rpartition(':')[0].lower()}, too."
+    assert card.title == f"ana now also has the account {who.rpartition(':')[0].lower()}."
     person = await world.store.read(lambda tables: tables.people.of(identity))
     assert person
     assert person.name == "ana"

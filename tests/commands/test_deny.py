@@ -5,7 +5,7 @@ from tests.world import World
 
 async def test_everything(world: World) -> None:
     card = await world.say("deny @cem")
-    assert card.title == "cem has lost all roles and all accounts in chats."
+    assert card.title == "cem has lost all roles and all chat accounts."
     assert (await world.say("status", "cem")).title.startswith("I do not know you yet")
     rows = [(row.actor, row.action, row.subject, row.detail) for row in await world.audit() if row.action == "deny"]
     assert rows == [("ana", "deny", "cem", "2 grants on every app, accounts console:1002")]
@@ -16,9 +16,9 @@ async def test_a_number_is_answered_with_the_name(world: World) -> None:
     await world.say("allow slack:T012/U345:eve viewer")
     assert (await world.say("allow slack:T012/U345")).title == "Which role should `@eve` have?"
     card = await world.say("deny slack:T012/U345")
-    assert card.title == "eve has lost all roles and all accounts in chats."
+    assert card.title == "eve has lost all roles and all chat accounts."
     assert (await world.say("deny slack:T012/U345")).title == "There is no person called `slack:T012/U345`."
-    assert (await world.say("deny @eve")).title == "eve had no role of their own on every app."
+    assert (await world.say("deny @eve")).title == "eve has no roles."
 
 
 async def test_an_app(world: World) -> None:
@@ -32,10 +32,10 @@ async def test_an_environment(world: World) -> None:
 
 async def test_nothing_to_take(world: World) -> None:
     card = await world.say("deny @ben on shop/staging")
-    assert card.title == "ben had no role of their own on shop/staging."
-    assert card.hint == "A role that ben has on more than shop/staging still counts there."
+    assert card.title == "ben has no role on shop/staging itself."
+    assert card.hint == "If ben has a wider role, it still applies to shop/staging."
     card = await world.say("deny @eve")
-    assert card.title == "eve has lost all roles and all accounts in chats."
+    assert card.title == "eve has lost all roles and all chat accounts."
 
 
 async def test_an_admin_of_one_app(world: World) -> None:

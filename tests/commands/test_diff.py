@@ -18,7 +18,7 @@ async def test_commits_authors_and_warnings(world: World) -> None:
     assert card.table.columns == ("commit", "author", "what")
     assert card.table.rows == (("bbbbbbbbbb", "ana", "Mend the cart"), ("aaaaaaaaaa", "ben", "Break the cart"))
     assert card.lines == (
-        Line("goes away", "1 commit that v1.3 (1111111111) has", Tone.WARN),
+        Line("removes", "1 commit of v1.3 (1111111111)", Tone.WARN),
         Line("look at", "migrations/7.sql", Tone.WARN),
     )
     assert card.footer == "10 older commits are not shown."
@@ -38,7 +38,7 @@ async def test_only_back(world: World) -> None:
     card = await world.say("diff shop@v1.3")
     assert card.text == "0 commits by 0 authors, 2 files changed."
     assert card.table is None
-    assert card.lines == (Line("goes away", "3 commits that v1.4 (2222222222) has", Tone.WARN),)
+    assert card.lines == (Line("removes", "3 commits of v1.4 (2222222222)", Tone.WARN),)
 
 
 async def test_the_first(world: World) -> None:
@@ -49,7 +49,7 @@ async def test_the_first(world: World) -> None:
 async def test_the_same(world: World) -> None:
     world.releases.runs["shop", "staging"] = V2
     card = await world.say("diff shop@v1.4")
-    assert card.title == "shop/staging has v1.4 (2222222222) already: no commit or image would change."
+    assert card.title == "shop/staging already has v1.4 (2222222222): no commit or image would change."
 
 
 async def test_nothing_is_claimed_of_what_is_not_known(world: World) -> None:

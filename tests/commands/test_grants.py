@@ -135,7 +135,7 @@ async def test_nothing_is_told_where_nothing_was_taken(one: World) -> None:
 
 async def test_a_role_for_a_time_ends_at_its_time(one: World) -> None:
     card = await one.say("allow @eve deployer on shop for 8h")
-    assert card.title == "eve is deployer on every environment of shop now, for 8 h."
+    assert card.title == "eve is now deployer on every environment of shop, for 8 h."
     assert await role(one, "eve")
     one.clock.advance(8 * HOUR - 1)
     assert (await one.say("deploy shop to production", "eve")).ok
@@ -321,7 +321,7 @@ async def test_without_the_key_nobody_needs_a_code(one: World) -> None:
 
 async def test_an_account_is_taken_away(one: World) -> None:
     card = await one.say("unlink slack:T1/UDIA")
-    assert card.title == "slack:T1/UDIA is not dia's account any more."
+    assert card.title == "slack:T1/UDIA no longer belongs to dia."
     text = "ana took the account slack:T1/UDIA from dia."
     assert await told(one) == [(HOME, text), (CONSOLE, text)]
     assert (await one.say("whoami", "dia")).title == "You are dia."
@@ -342,7 +342,7 @@ async def test_denied_is_denied(one: World) -> None:
     """Accounts stay detached when their person comes back, and no code links them to anybody."""
     await one.say("allow telegram:77:eve viewer")
     await one.say("allow github:5:eve")
-    assert (await one.say("deny @eve")).title == "eve has lost all roles and all accounts in chats."
+    assert (await one.say("deny @eve")).title == "eve has lost all roles and all chat accounts."
     await one.say("allow @eve viewer")
     for who, platform in (("eve", "console"), ("77", "telegram")):
         assert (await one.say("status", who, platform=platform)).title.startswith("I do not know you yet")

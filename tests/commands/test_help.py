@@ -11,8 +11,8 @@ async def test_all_commands(world: World) -> None:
         ("LOOK", "for viewers and up"),
         ("DEPLOY", "for deployers and up"),
         ("APPROVE", "for approvers and up"),
-        ("LET PEOPLE IN", "for admins"),
-        ("YOU AND ME", "for everybody"),
+        ("MANAGE ACCESS", "for admins"),
+        ("HELP AND YOUR ACCOUNT", "for everybody"),
     ]
     shown = {line.name for line in card.lines}
     assert {made.usage for made in world.services.commands.values()} <= shown
@@ -23,10 +23,10 @@ async def test_one_command(world: World) -> None:
     card = await world.say("help /Rollback", STRANGER)
     assert card.title == "rollback <app> [from <env>] [to <release>] [--break-glass] [code <code>]"
     assert card.text == (
-        "Put the last good release of an app back, or the one you name.\n\n"
-        "A release is named by its ref, or by the number of the deployment that deployed it. "
-        "Its images come back with it. A release that ran well there may come back whatever `refs`, `signed` and "
-        "`after` say. With `--break-glass` an admin passes approvals and locks, as `help deploy` says."
+        "Roll back to an app's last good release, or to the one you name.\n\n"
+        "Name a release by its ref, or by the number of the deployment that deployed it. Its images come back with it. "
+        "`refs`, `signed` and `after` do not block a release that ran well there before. With `--break-glass`, an admin "
+        "bypasses approvals and locks; see `help deploy`."
     )
     assert card.code[0] == "rollback shop from production"
     assert card.footer == "For deployers and up."

@@ -40,8 +40,8 @@ async def test_a_table(world: World) -> None:
         4: replace(deployment(4, kind=Kind.RESTART), state=State.WAITING, started=0.0, finished=0.0),
     }
     card = await world.say("history shop production")
-    assert card.title == "The last 4 of shop/production"
-    assert card.hint == "`rollback shop to #1` puts back what that one deployed."
+    assert card.title == "The last 4 deployments of shop/production"
+    assert card.hint == "`rollback shop to #1` goes back to what #1 deployed."
     assert card.table
     assert card.table.columns == ("#", "when (UTC)", "who", "what", "where", "from → to", "result", "took")
     assert card.table.rows == (
@@ -88,7 +88,7 @@ async def test_servers_may_have_run_different_releases(world: World) -> None:
     one = deployment(1)
     world.deployments.rows = {1: replace(one, plan=replace(one.plan, servers=parts))}
     card = await world.say("history shop 1")
-    assert card.title == "The only one of shop so far"
+    assert card.title == "1 deployment of shop so far"
     assert card.table
     assert card.table.rows[0][5] == "v1.3 and 9999999999 → v1.4"
 
@@ -102,7 +102,7 @@ async def test_only_what_one_may_see(world: World) -> None:
 
 async def test_nothing_yet(world: World) -> None:
     card = await world.say("history shop")
-    assert (card.title, card.hint) == ("Nothing has been deployed to shop yet.", "Begin with `deploy shop`.")
+    assert (card.title, card.hint) == ("Nothing has been deployed to shop yet.", "Start with `deploy shop`.")
 
 
 @pytest.mark.parametrize(("count", "shown"), [("0", 1), ("2", 2), ("999999999", 5)])

@@ -6,7 +6,7 @@ from tests.world import World
 async def test_for_a_time(world: World) -> None:
     card = await world.say("lock shop production for 2h because we measure", "ben")
     assert card.title == "shop/production is locked by ben until 2027-01-15 10:00 UTC: “we measure”."
-    assert card.hint == "`unlock shop production` ends it."
+    assert card.hint == "`unlock shop production` removes the lock."
     world.clock.advance(7201)
     assert (await world.say("deploy shop to production")).ok
 

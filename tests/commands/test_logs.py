@@ -31,7 +31,7 @@ async def test_queries(world: World, text: str, place: str, query: LogQuery) -> 
 
 async def test_no_lines(world: World) -> None:
     card = await world.say("logs shop tail 0")
-    assert (card.title, card.hint) == ("No line would be shown.", "Say how many, as in `logs shop tail 50`.")
+    assert (card.title, card.hint) == ("`tail 0` shows no lines.", "Give a number of lines, as in `logs shop tail 50`.")
     assert (await world.say("logs shop since 0m")).title == (
         "`0m` is no duration such as 90s, 15m, 2h or 1h30m and no time of day such as 18:00."
     )
@@ -39,6 +39,6 @@ async def test_no_lines(world: World) -> None:
 
 async def test_too_many_lines(world: World) -> None:
     card = await world.say("logs shop 200001")
-    assert card.title == "That is more than I show: up to 200,000 lines."
-    assert card.hint == "Say `logs shop since 1h file`."
+    assert card.title == "I can show at most 200,000 lines."
+    assert card.hint == "Try `logs shop since 1h file`."
     assert world.logs.asked == []

@@ -29,9 +29,9 @@ async def test_to_a_deployments_number(world: World) -> None:
 
 async def test_nothing_to_go_back_to(world: World) -> None:
     card = await world.say("rollback shop")
-    assert card.title == "shop has not run in staging yet: there is nothing to go back to."
+    assert card.title == "shop has not run in staging yet, so there is no release to roll back to."
     assert card.hint == "See `history shop`."
     world.releases.runs["shop", "staging"] = world.releases.good["shop", "staging"] = V1
     card = await world.say("rollback shop")
-    assert card.title == "shop has only ever run v1.3 (1111111111) in staging: there is nothing to go back to."
+    assert card.title == "shop has only ever run v1.3 (1111111111) in staging, so there is no release to roll back to."
     assert world.deployments.asked == []

@@ -6,7 +6,7 @@ from tests.world import World
 
 async def test_ones_own(world: World) -> None:
     await world.say("lock shop production because we measure", "ben")
-    assert (await world.say("unlock shop production", "ben")).title == "shop/production is open again."
+    assert (await world.say("unlock shop production", "ben")).title == "shop/production is unlocked."
     kept = [(row.actor, row.action, row.detail) for row in await world.audit()]
     assert ("ben", "unlock", "the lock of ben") in kept
 
@@ -14,7 +14,7 @@ async def test_ones_own(world: World) -> None:
 async def test_an_admin_may_end_anybodys(world: World) -> None:
     await world.say("lock shop production because we measure", "ben")
     card = await world.say("unlock shop production", "dia")
-    assert card.title == "shop/production is open again. It was ben's: “we measure”."
+    assert card.title == "shop/production is unlocked. It was ben's: “we measure”."
 
 
 async def test_nobody_else_may(world: World) -> None:

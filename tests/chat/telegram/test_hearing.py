@@ -70,7 +70,7 @@ async def test_mentions_work_in_the_middle_of_a_topic(town: Town) -> None:
     answer = await town.sees("board")
     assert answer.thread == "7"
     await town.say(ANA, "@thebot help deploy", thread="8")
-    assert (await town.sees("Put a release")).thread == "8"
+    assert (await town.sees("Deploy a release")).thread == "8"
     await town.say(ANA, "/whoami")
     assert (await town.sees("ana")).thread == ""
 
@@ -84,7 +84,7 @@ async def test_threads_of_replies_are_no_topics(town: Town) -> None:
 async def test_what_was_copied_out_of_a_card_is_understood(town: Town) -> None:
     card = await town.ask(ANA, "/frobnicate", "frobnicate")
     await town.say(ANA, "/\u2060help deploy")
-    assert "deploy shop@v1.4" in (await town.sees("Put a release on")).text
+    assert "deploy shop@v1.4" in (await town.sees("Deploy a release to")).text
     assert card.channel == GROUP
 
 
@@ -214,7 +214,7 @@ async def test_the_menu_is_set_for_each_kind_of_chat(town: Town) -> None:
     assert "allow" in admins
     assert "allow" not in group
     assert "claim" not in admins
-    assert private["deploy"] == "Put a release on an app's servers."
+    assert private["deploy"] == "Deploy a release to an app's servers."
 
 
 async def test_a_menu_holds_a_hundred_commands_with_names_that_telegram_takes() -> None:
